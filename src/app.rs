@@ -1,0 +1,1 @@
+//! Builds the parts, owns the task tree and the stop order.

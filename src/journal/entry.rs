@@ -1,0 +1,65 @@
+//! What is written to the journal and what is read from it.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use crate::model::Position;
+
+/// Whether a status could be decoded at intake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It could.
+    Accepted {
+        /// The last `new_state` seen of this device before, where it is not what the status gives as its old state.
+        previous: Option<Box<str>>,
+    },
+    /// It could not: kept, counted, skipped by every sink.
+    Rejected {
+        /// What was expected and what stands there.
+        reason: Box<str>,
+    },
+}
+
+/// A status to be written.
+#[derive(Debug, Clone)]
+pub struct NewEntry {
+    /// The topic's name in the configuration.
+    pub topic: Arc<str>,
+    /// When the daemon received it.
+    pub received_at: Timestamp,
+    /// The status's own bytes, or the whole body where that could not be taken apart.
+    pub body: Bytes,
+    /// See [`Verdict`].
+    pub verdict: Verdict,
+}
+
+/// A status that was read back.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its place, given by the journal.
+    pub position: Position,
+    /// As in [`NewEntry`].
+    pub topic: Arc<str>,
+    /// As in [`NewEntry`], in whole microseconds.
+    pub received_at: Timestamp,
+    /// As in [`NewEntry`].
+    pub body: Bytes,
+    /// As in [`NewEntry`].
+    pub verdict: Verdict,
+}
+
+/// The newest state of one device on one topic, kept with the journal so that a missed transition is seen across a
+/// restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastState {
+    /// The topic's name in the configuration.
+    pub topic: Arc<str>,
+    /// As in an event.
+    pub client_id: String,
+    /// As in an event.
+    pub device_id: String,
+    /// As sent.
+    pub new_state: String,
+}

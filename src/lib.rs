@@ -1,0 +1,35 @@
+//! stomp-bridge carries device status messages from one supervised STOMP connection to MQTT, SQL histories and
+//! webhooks, and never loses a message that it has accepted.
+//!
+//! One log, many cursors: a message is decoded, written to the [`journal`], synced, and only then acknowledged to
+//! the STOMP server; every sink reads the journal at its own pace and moves its cursor once the other side has
+//! confirmed.
+//!
+//! ```text
+//! transport -> stomp -> source -> pipeline -> journal  - - disk - -  delivery -> pipeline -> sinks
+//! ```
+//!
+//! The modules, in reading order. Imports run from the bottom of this list to its top, never the other way; the
+//! test `architecture` holds the `use` lines against it.
+
+pub mod model;
+
+pub mod pipeline;
+pub mod stomp;
+pub mod tls;
+
+pub mod journal;
+pub mod sinks;
+pub mod transport;
+
+pub mod delivery;
+pub mod source;
+
+pub mod ops;
+
+pub mod config;
+pub mod demo;
+
+pub mod app;
+pub mod cli;
+pub mod supervise;

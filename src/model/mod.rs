@@ -1,0 +1,7 @@
+//! Plain values that every part speaks of. They do no IO, own no clock and know no wire or disk format.
+
+mod event;
+mod position;
+
+pub use event::{Coordinates, Event, Place, Severity};
+pub use position::{Origin, Position};

@@ -1,0 +1,36 @@
+//! A place in the journal, and the origin that it gives to an event.
+
+use std::fmt;
+
+use uuid::Uuid;
+
+/// A place in one journal: 1 for the first entry, never used twice (invariant I4). 0 lies before every entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Position(pub i64);
+
+impl Position {
+    /// Before the first entry: a cursor here has everything still to read.
+    pub const START: Position = Position(0);
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Where an event came from: unique over all journals, and the same on every replay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Origin {
+    /// The journal's own id, made when its file was.
+    pub journal: Uuid,
+    /// The entry in that journal.
+    pub position: Position,
+}
+
+impl fmt::Display for Origin {
+    /// `<uuid, 32 hex digits>-<position>`: safe in URLs, MQTT levels and HTTP headers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.journal.simple(), self.position)
+    }
+}

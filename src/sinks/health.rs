@@ -1,0 +1,59 @@
+//! Whether a sink is able to deliver right now, for readiness and status.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+
+/// What is known of a sink's other side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HealthReport {
+    /// It could deliver now.
+    pub able: bool,
+    /// Since when `able` is as it is.
+    pub since: Timestamp,
+    /// The last trouble, kept after it has passed.
+    pub last_error: Option<String>,
+}
+
+/// Shared between a sink, its driver, its delivery loop and the status.
+#[derive(Debug, Clone)]
+pub struct Health {
+    report: Arc<Mutex<HealthReport>>,
+}
+
+impl Default for Health {
+    fn default() -> Health {
+        let report = HealthReport { able: false, since: Timestamp::now(), last_error: None };
+        Health { report: Arc::new(Mutex::new(report)) }
+    }
+}
+
+impl Health {
+    /// The other side answers. True where that is news.
+    pub fn able(&self) -> bool {
+        self.set(true, None)
+    }
+
+    /// The other side does not. True where that is news.
+    pub fn in_trouble(&self, error: &str) -> bool {
+        self.set(false, Some(error.to_owned()))
+    }
+
+    /// A copy of what is known.
+    pub fn report(&self) -> HealthReport {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, able: bool, error: Option<String>) -> bool {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = report.able != able;
+        if news {
+            report.able = able;
+            report.since = Timestamp::now();
+        }
+        if error.is_some() {
+            report.last_error = error;
+        }
+        news
+    }
+}

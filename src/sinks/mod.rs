@@ -1,0 +1,103 @@
+//! Where events go. A sink delivers a batch in order and says how far it came; reading the journal, moving cursors,
+//! setting aside and backing off are `delivery`'s.
+
+mod health;
+pub mod history;
+pub mod mqtt;
+pub mod webhook;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use crate::model::{Event, Position};
+
+pub use health::{Health, HealthReport};
+
+/// Events for one sink, in the journal's order.
+#[derive(Debug, Clone, Copy)]
+pub struct Batch<'a> {
+    /// The journal they come from.
+    pub journal: Uuid,
+    /// At least one.
+    pub events: &'a [Event],
+    /// Where the cursor stands once all of them are confirmed: at or after the last event's position.
+    pub through: Position,
+}
+
+/// Why a sink could not deliver, by what `delivery` does about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trouble {
+    /// The sink's trouble: it is tried again for ever, not before `after` where the sink named a time.
+    Retry {
+        /// What failed and where, for one log line.
+        error: String,
+        /// How long the other side asked us to wait.
+        after: Option<Duration>,
+    },
+    /// Something in the batch will never be taken. With an `index` it is `events[index]`; without, the batch is
+    /// bisected until one event is left, which is set aside.
+    Refused {
+        /// Which event of the batch, where the sink knows.
+        index: Option<usize>,
+        /// What was refused and why.
+        error: String,
+    },
+    /// The other side wants nothing any more (HTTP 410): the sink stops, its entries are kept.
+    Disabled {
+        /// What it said.
+        error: String,
+    },
+}
+
+/// A batch that was not delivered whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Undelivered {
+    /// The first so many events are confirmed.
+    pub confirmed: usize,
+    /// Why not the rest.
+    pub trouble: Trouble,
+}
+
+/// One destination.
+pub trait Sink: Send {
+    /// Connects, again after trouble. Gives the cursor that the destination keeps itself (SQL histories: in the same
+    /// transaction as their rows); `None` where it keeps none, or none for this journal.
+    fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
+
+    /// Delivers the events in order and returns once the other side has confirmed all of them. Must be safe to
+    /// call again with the same events: after an error, and after a crash.
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
+
+    /// Says goodbye within a second or two; nothing is delivered afterwards.
+    fn close(&mut self) -> BoxFuture<'_, ()>;
+
+    /// Whether the destination keeps a cursor of its own; such a sink that has none for this journal starts at the
+    /// oldest entry, every other new sink at the newest.
+    fn keeps_cursor(&self) -> bool {
+        false
+    }
+}
+
+/// A sink, and where it needs one, the task that drives its connection (spawned and supervised by `app`; it ends
+/// when the sink is dropped).
+pub struct Built {
+    /// See [`Sink`].
+    pub sink: Box<dyn Sink>,
+    /// Must be running for `sink` to make progress.
+    pub driver: Option<BoxFuture<'static, ()>>,
+}
+
+/// Validated settings of one sink's destination.
+#[derive(Debug, Clone)]
+pub enum Settings {
+    /// History tables in SQLite.
+    Sqlite(history::sqlite::Settings),
+    /// History tables in Postgres.
+    Postgres(history::postgres::Settings),
+    /// MQTT.
+    Mqtt(mqtt::Settings),
+    /// HTTP POST.
+    Webhook(webhook::Settings),
+}

@@ -1,0 +1,44 @@
+//! MQTT republishing: QoS 1, the cursor moves on PUBACK.
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::pipeline::Template;
+
+/// Quality of service; 2 is refused by the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Qos {
+    /// Fire and forget: the cursor moves once the message is written to the socket.
+    AtMostOnce,
+    /// The cursor moves on PUBACK.
+    #[default]
+    AtLeastOnce,
+}
+
+/// Validated settings of an MQTT sink.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sink's name in the configuration; part of the default client id.
+    pub name: String,
+    /// `mqtt://host[:1883]` or `mqtts://host[:8883]`, without user and password.
+    pub url: Url,
+    /// The user's name.
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<SecretString>,
+    /// MQTT client id; `None`: made from the sink's name and the journal's uuid, so that it is the same after a
+    /// restart and never that of another daemon.
+    pub client_id: Option<String>,
+    /// Each `{{ value }}` is encoded so that it stays one level.
+    pub topic: Template,
+    /// The body; `None`: the event's JSON.
+    pub body: Option<Template>,
+    /// See [`Qos`].
+    pub qos: Qos,
+    /// Whether the broker keeps the newest message of each topic.
+    pub retain: bool,
+    /// Extra roots, client certificate.
+    pub tls: crate::tls::Settings,
+    /// Largest encoded PUBLISH; a larger one is set aside.
+    pub packet_bytes_max: usize,
+}

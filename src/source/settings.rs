@@ -1,0 +1,57 @@
+//! What the source is told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use crate::stomp::AckMode;
+use crate::tls;
+
+/// Backoff between attempts, with full jitter.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reconnect {
+    /// The upper bound of the first wait.
+    pub initial: Duration,
+    /// The upper bound of every wait.
+    pub max: Duration,
+    /// Give up (and end the process) after so many failures in a row; `None`: never.
+    pub attempts: Option<u32>,
+}
+
+/// One subscription.
+#[derive(Debug, Clone)]
+pub struct Topic {
+    /// The name in the configuration, and the subscription id.
+    pub name: Arc<str>,
+    /// As the server knows it.
+    pub destination: String,
+    /// How messages are acknowledged.
+    pub ack: AckMode,
+    /// Further headers of SUBSCRIBE.
+    pub headers: Vec<(String, String)>,
+}
+
+/// Validated settings of the source.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// At least one; the next is tried when one fails.
+    pub urls: Vec<Url>,
+    /// CONNECT's `login`.
+    pub login: Option<String>,
+    /// CONNECT's `passcode`.
+    pub passcode: Option<SecretString>,
+    /// CONNECT's `host`; `None`: `/` for `stomp` and `stomps` URLs to be RabbitMQ's default, else the URL's host.
+    pub host: Option<String>,
+    /// Sent with CONNECT and with every HTTP request.
+    pub headers: Vec<(String, SecretString)>,
+    /// What we offer to send and want to receive; zero: off.
+    pub heartbeat: Duration,
+    /// Extra roots, client certificate.
+    pub tls: tls::Settings,
+    /// See [`Reconnect`].
+    pub reconnect: Reconnect,
+    /// At least one.
+    pub topics: Vec<Topic>,
+}

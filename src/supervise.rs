@@ -1,0 +1,1 @@
+//! Runs tasks: the only place that spawns.
