@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
 /// What a configuration may say of TLS.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -67,10 +67,7 @@ pub enum Error {
 ///
 /// The files are read at each call, so that a renewed certificate is used at the next connection.
 pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .map_err(Error::Setup)?
-        .with_root_certificates(roots(settings)?);
+    let builder = builder()?.with_root_certificates(roots(settings)?);
     let config = match (&settings.cert_file, &settings.key_file) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert_file), Some(key_file)) => builder
@@ -80,6 +77,18 @@ pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
         (None, Some(_)) => return Err(Error::Unpaired { present: "key_file", absent: "cert_file" }),
     };
     Ok(Arc::new(config))
+}
+
+/// For HTTP clients that want a configuration though they speak clear text only: every handshake with it fails.
+pub fn trusting_nobody() -> Result<Arc<ClientConfig>, Error> {
+    Ok(Arc::new(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()))
+}
+
+/// The provider is given: none is installed for the process, and a second one in the tree would make rustls panic.
+fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(Error::Setup)
 }
 
 fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
