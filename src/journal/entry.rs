@@ -63,3 +63,20 @@ pub struct LastState {
     /// As sent.
     pub new_state: String,
 }
+
+/// What is written in one transaction, whole or not at all.
+#[derive(Debug, Clone, Default)]
+pub struct NewBatch {
+    /// In the order in which they get their positions.
+    pub entries: Vec<NewEntry>,
+    /// The newest states that the entries bring; of two for one device the later one holds.
+    pub last_states: Vec<LastState>,
+}
+
+impl NewBatch {
+    /// What the batch occupies in memory while it waits, in bytes, within a few.
+    pub(super) fn bytes(&self) -> usize {
+        const ENTRY_OVERHEAD_BYTES: usize = size_of::<NewEntry>() + size_of::<LastState>();
+        self.entries.iter().map(|entry| ENTRY_OVERHEAD_BYTES + entry.body.len()).sum()
+    }
+}

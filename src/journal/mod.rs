@@ -1,7 +1,42 @@
 //! The log: every accepted or rejected status, synced to disk before it is acknowledged, and one cursor per sink.
+//!
+//! # On disk
+//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id` `StBj`; beside it SQLite's
+//! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs. Times are microseconds since 1970 in UTC.
+//!
+//! | table | a row is |
+//! |---|---|
+//! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin |
+//! | `entry` | a status: `position`, `topic`, `received_at`, `body` as it came, `previous` (the last state seen, where the status gives another), `reason` (why it was rejected; NULL: accepted) |
+//! | `cursor` | a sink that was ever seen, and the position up to which it is done |
+//! | `set_aside` | an entry that one sink will never get, and why |
+//! | `last_state` | the newest state of a device on a topic |
+//! | `gap` | a run of entries that were dropped before every sink had them |
+//!
+//! # What holds at every moment, a crash included
+//! - A position is given once: `AUTOINCREMENT` counts on after every entry is gone, and positions follow each other
+//!   without a hole.
+//! - `append` returns, and readers see an entry, only after the sync.
+//! - An entry is removed only once every registered sink is past it and it is set aside for none; or by
+//!   [`WhenFull::DropOldest`], which leaves a `gap`.
+//! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
 
+mod disk;
 mod entry;
+mod error;
+mod file;
+mod handle;
+mod reader;
+mod retention;
 mod settings;
+mod state;
+mod status;
+mod writer;
 
-pub use entry::{Entry, LastState, NewEntry, Verdict};
-pub use settings::{Settings, WhenFull};
+pub use entry::{Entry, LastState, NewBatch, NewEntry, Verdict};
+pub use error::Error;
+pub use handle::Journal;
+pub use reader::Reader;
+pub use settings::{Settings, Start, WhenFull};
+pub use status::{SinkStatus, Status};
+pub use writer::Writer;

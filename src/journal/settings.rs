@@ -25,3 +25,12 @@ pub struct Settings {
     /// How long delivered entries stay for replay, while there is room.
     pub retain: Duration,
 }
+
+/// Where a sink begins that the journal has not seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Start {
+    /// At the oldest entry still there.
+    Oldest,
+    /// With what comes next.
+    Newest,
+}

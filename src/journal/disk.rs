@@ -1,0 +1,253 @@
+//! What is read and written of the journal's tables, statement by statement. It decides nothing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection};
+use sqlx::{Arguments, AssertSqlSafe, Connection};
+use uuid::Uuid;
+
+use super::error::failed;
+use super::retention::{Begin, Trim, Usage};
+use super::state::State;
+use super::{Error, LastState, NewEntry, Verdict, file};
+use crate::model::Position;
+
+/// Rows of one INSERT, largest first: a batch is cut into few statements, and each is prepared once. The largest
+/// binds 512 x 5 values, far below SQLite's limit of 32,766.
+const ROWS: [usize; 4] = [512, 64, 8, 1];
+
+/// One INSERT of many rows, in the sizes of [`ROWS`].
+#[derive(Debug)]
+pub(super) struct Insert {
+    texts: [(usize, Arc<str>); ROWS.len()],
+    columns: usize,
+}
+
+impl Insert {
+    /// For [`insert_entries`].
+    pub(super) fn entries() -> Insert {
+        Insert::new("INSERT INTO entry (topic, received_at, body, previous, reason) VALUES ", 5, "")
+    }
+
+    /// For [`upsert_last_states`].
+    pub(super) fn last_states() -> Insert {
+        let head = "INSERT INTO last_state (topic, client_id, device_id, new_state) VALUES ";
+        Insert::new(head, 4, " ON CONFLICT DO UPDATE SET new_state = excluded.new_state")
+    }
+
+    fn new(head: &str, columns: usize, tail: &str) -> Insert {
+        let row = format!("({})", vec!["?"; columns].join(","));
+        let text = |rows: usize| format!("{head}{}{tail}", vec![row.as_str(); rows].join(","));
+        Insert { texts: ROWS.map(|rows| (rows, text(rows).into())), columns }
+    }
+
+    /// Inserts all rows in order; gives the last one's rowid, where there was one.
+    async fn run<T>(
+        &self,
+        connection: &mut SqliteConnection,
+        mut rows: &[T],
+        bind: impl Fn(&T, &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError>,
+    ) -> Result<Option<i64>, sqlx::Error> {
+        let mut last = None;
+        for (size, text) in &self.texts {
+            while let Some((chunk, rest)) = rows.split_at_checked(*size) {
+                let mut arguments = SqliteArguments::default();
+                arguments.reserve(size * self.columns, 0);
+                chunk.iter().try_for_each(|row| bind(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
+                let query = sqlx::query_with(AssertSqlSafe(Arc::clone(text)), arguments);
+                last = Some(query.execute(&mut *connection).await?.last_insert_rowid());
+                rows = rest;
+            }
+        }
+        Ok(last)
+    }
+}
+
+/// Writes entries in order; gives the last one's position, where there was one.
+pub(super) async fn insert_entries(
+    connection: &mut SqliteConnection,
+    insert: &Insert,
+    entries: &[NewEntry],
+) -> Result<Option<Position>, Error> {
+    let bind = |entry: &NewEntry, arguments: &mut SqliteArguments| {
+        let (previous, reason) = match &entry.verdict {
+            Verdict::Accepted { previous } => (previous.as_deref(), None),
+            Verdict::Rejected { reason } => (None, Some(&**reason)),
+        };
+        arguments.add(Arc::clone(&entry.topic))?;
+        arguments.add(entry.received_at.as_microsecond())?;
+        arguments.add(&*entry.body)?;
+        arguments.add(previous)?;
+        arguments.add(reason)
+    };
+    let last = insert.run(connection, entries, bind).await.map_err(failed("write entries"))?;
+    Ok(last.map(Position))
+}
+
+/// Writes the newest states; of two for one device the later one holds.
+pub(super) async fn upsert_last_states(
+    connection: &mut SqliteConnection,
+    insert: &Insert,
+    states: &[LastState],
+) -> Result<(), Error> {
+    let bind = |state: &LastState, arguments: &mut SqliteArguments| {
+        arguments.add(Arc::clone(&state.topic))?;
+        arguments.add(state.client_id.as_str())?;
+        arguments.add(state.device_id.as_str())?;
+        arguments.add(state.new_state.as_str())
+    };
+    insert.run(connection, states, bind).await.map_err(failed("write last states"))?;
+    Ok(())
+}
+
+/// Everything that is kept in memory while the journal is open.
+pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Result<State, Error> {
+    // The sequence outlives the entries: a position is never used twice (invariant I4).
+    let head: Option<(i64,)> = sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(failed("read its newest position"))?;
+    let cursors = sqlx::query_as("SELECT sink, position FROM cursor")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed("read the cursors"))?;
+    let set_aside = set_aside_counts(connection).await?;
+    let head = head.map_or(Position::START, |(seq,)| Position(seq));
+    Ok(State::new(uuid, head, cursors, set_aside))
+}
+
+/// Every device's newest state, read on a connection of its own.
+pub(super) async fn last_states(path: &Path) -> Result<Vec<LastState>, Error> {
+    let mut connection = file::open_to_read(path).await?;
+    let rows: Vec<(String, String, String, String)> =
+        sqlx::query_as("SELECT topic, client_id, device_id, new_state FROM last_state")
+            .fetch_all(&mut connection)
+            .await
+            .map_err(failed("read the last states"))?;
+    connection.close().await.map_err(failed("close its file"))?;
+    let state = |(topic, client_id, device_id, new_state): (String, _, _, _)| LastState {
+        topic: topic.into(),
+        client_id,
+        device_id,
+        new_state,
+    };
+    Ok(rows.into_iter().map(state).collect())
+}
+
+/// Writes cursors where they stand now.
+pub(super) async fn save_cursors(
+    connection: &mut SqliteConnection,
+    cursors: &[(Arc<str>, Position)],
+) -> Result<(), Error> {
+    const SAVE: &str = "INSERT INTO cursor (sink, position) VALUES (?, ?) \
+         ON CONFLICT DO UPDATE SET position = excluded.position";
+    for (sink, position) in cursors {
+        let save = sqlx::query(SAVE).bind(Arc::clone(sink)).bind(position.0);
+        save.execute(&mut *connection).await.map_err(failed("save a cursor"))?;
+    }
+    Ok(())
+}
+
+/// Writes that an entry was set aside. True where it was not yet.
+pub(super) async fn set_aside(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    position: Position,
+    error: &str,
+) -> Result<bool, Error> {
+    let done =
+        sqlx::query("INSERT INTO set_aside (sink, position, error, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+            .bind(Arc::clone(sink))
+            .bind(position.0)
+            .bind(error)
+            .bind(Timestamp::now().as_microsecond())
+            .execute(connection)
+            .await
+            .map_err(failed("set an entry aside"))?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// How many entries are set aside for each sink.
+pub(super) async fn set_aside_counts(connection: &mut SqliteConnection) -> Result<Vec<(String, i64)>, Error> {
+    sqlx::query_as("SELECT sink, count(*) FROM set_aside GROUP BY sink")
+        .fetch_all(connection)
+        .await
+        .map_err(failed("count what was set aside"))
+}
+
+/// Where the log begins, looking from a position that is not after it.
+pub(super) async fn begin(connection: &mut SqliteConnection, from: Position) -> Result<Begin, Error> {
+    const OLDEST: &str = "SELECT min(position) FROM entry";
+    const REMOVABLE: &str = "SELECT position, received_at FROM entry WHERE position >= ? \
+         AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position) ORDER BY position LIMIT 1";
+    let reading = || failed("find its oldest entry");
+    let (oldest,): (Option<i64>,) = sqlx::query_as(OLDEST).fetch_one(&mut *connection).await.map_err(reading())?;
+    let removable: Option<(i64, i64)> =
+        sqlx::query_as(REMOVABLE).bind(from.0).fetch_optional(connection).await.map_err(reading())?;
+    let removable = removable.map(|(position, received_at)| (Position(position), received_at));
+    Ok(Begin { oldest: oldest.map(Position), removable })
+}
+
+/// Removes entries; gives how many.
+pub(super) async fn trim(connection: &mut SqliteConnection, trim: &Trim) -> Result<u64, Error> {
+    const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ? \
+         AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position)";
+    match *trim {
+        Trim::Past { from, through, received_before } => {
+            let past = sqlx::query(PAST).bind(from.0).bind(through.0).bind(received_before);
+            Ok(past.execute(connection).await.map_err(failed("remove what is past"))?.rows_affected())
+        }
+        Trim::Drop { from, through } => drop_oldest(connection, from, through).await,
+    }
+}
+
+/// Removes entries that some sink may still need, and records it: a run of removals is one gap.
+async fn drop_oldest(connection: &mut SqliteConnection, from: Position, through: Position) -> Result<u64, Error> {
+    const RECORD: &str = "INSERT INTO gap (from_position, to_position, entries, since, until, reason) \
+         SELECT coalesce((SELECT from_position FROM gap WHERE to_position = ?1 - 1), ?1), ?2, ?3, ?4, ?4, ?5 \
+         WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
+         entries = entries + excluded.entries, until = excluded.until";
+    let dropping = || failed("drop its oldest entries");
+    for statement in
+        ["DELETE FROM set_aside WHERE position BETWEEN ? AND ?", "DELETE FROM entry WHERE position BETWEEN ? AND ?"]
+    {
+        sqlx::query(statement).bind(from.0).bind(through.0).execute(&mut *connection).await.map_err(dropping())?;
+    }
+    let (removed,): (i64,) =
+        sqlx::query_as("SELECT changes()").fetch_one(&mut *connection).await.map_err(dropping())?;
+    sqlx::query(RECORD)
+        .bind(from.0)
+        .bind(through.0)
+        .bind(removed)
+        .bind(Timestamp::now().as_microsecond())
+        .bind("journal full: drop_oldest")
+        .execute(connection)
+        .await
+        .map_err(dropping())?;
+    Ok(removed.unsigned_abs())
+}
+
+/// How much room the entries take and how much there is.
+pub(super) async fn usage(connection: &mut SqliteConnection, path: &Path) -> Result<Usage, Error> {
+    const PAGES: &str = "SELECT page_count, freelist_count, page_size \
+         FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
+    let measuring = "measure its file";
+    let (pages, freed, page_bytes): (i64, i64, i64) =
+        sqlx::query_as(PAGES).fetch_one(connection).await.map_err(failed(measuring))?;
+    let file_system = rustix::fs::statvfs(path).map_err(|errno| failed(measuring)(sqlx::Error::Io(errno.into())))?;
+    let free_bytes = file_system.f_bavail * file_system.f_frsize + (freed * page_bytes).unsigned_abs();
+    Ok(Usage { used_bytes: ((pages - freed) * page_bytes).unsigned_abs(), free_bytes })
+}
+
+/// Empties the WAL as soon as no reader needs it; gives up after a while, to be tried again.
+pub(super) async fn reset_wal(connection: &mut SqliteConnection, patience: Duration) -> Result<(), Error> {
+    let resetting = || failed("checkpoint");
+    let wait = |timeout: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
+    sqlx::raw_sql(wait(patience)).execute(&mut *connection).await.map_err(resetting())?;
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(resetting())?;
+    sqlx::raw_sql(wait(file::BUSY_TIMEOUT)).execute(connection).await.map_err(resetting())?;
+    Ok(())
+}

@@ -1,0 +1,61 @@
+//! What can go wrong with the journal, by what the caller does about it.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why the journal could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Another process (or another part of this one) writes this journal.
+    #[error("the journal {path} is in use: stop the other stomp-bridge, or give this one a journal.path of its own")]
+    InUse {
+        /// The journal's file.
+        path: PathBuf,
+    },
+    /// The folder, the file or its lock cannot be made or opened.
+    #[error("the journal {path} cannot be opened: check journal.path, and that its folder may be written to")]
+    Open {
+        /// The journal's file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is a SQLite file, but it is somebody else's.
+    #[error("{path} is a database, but not a journal of stomp-bridge: give journal.path a file of its own")]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The tables could not be brought to this version.
+    #[error("the journal {path} cannot be brought to this version: was it written by a newer stomp-bridge?")]
+    Migrate {
+        /// The journal's file.
+        path: PathBuf,
+        /// What the migration said.
+        source: sqlx::migrate::MigrateError,
+    },
+    /// The SQLite that was linked has known corruption bugs.
+    #[error("SQLite {found} may corrupt a journal: build with the bundled one, {wanted} or newer")]
+    SqliteTooOld {
+        /// The version that was linked.
+        found: String,
+        /// The oldest one with the fix.
+        wanted: &'static str,
+    },
+    /// SQLite failed. From the writer this is final: a failed sync is never retried.
+    #[error("the journal failed to {doing}")]
+    Sqlite {
+        /// What was tried, as in "failed to …".
+        doing: &'static str,
+        /// What SQLite said.
+        source: sqlx::Error,
+    },
+    /// The writer has ended: nothing is accepted any more. Its own error says why.
+    #[error("the journal is closed")]
+    Closed,
+}
+
+/// Turns sqlx's error into one that says what was tried.
+pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
+    move |source| Error::Sqlite { doing, source }
+}

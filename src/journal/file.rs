@@ -1,0 +1,184 @@
+//! The journal's file: its folder, its lock, its connections and its tables. Nothing here reads or writes entries.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions, Connection, Row};
+use uuid::Uuid;
+
+use super::error::failed;
+use super::{Error, Settings};
+
+/// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
+const SQLITE_VERSION_MIN: &str = "3.51.3";
+
+/// `PRAGMA application_id` of a journal: "StBj". Keeps the journal out of any other SQLite file, the history's above
+/// all.
+const APPLICATION_ID: i64 = 0x5374_426a;
+
+/// Wide enough for about twenty of the platform's messages, so that a commit touches few pages.
+const PAGE_BYTES: u32 = 8192;
+
+/// The writer works at the end of the table: it needs the pages of a commit, not the whole file.
+const WRITER_CACHE_KIB: u32 = 4096;
+
+/// A reader goes through the table once, front to back.
+const READER_CACHE_KIB: u32 = 512;
+
+/// Pages in the WAL from which a commit also checkpoints, about 8 MiB.
+const CHECKPOINT_PAGES: u32 = 1024;
+
+/// What the WAL is cut back to after it had to grow.
+const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// Nobody else writes; only a visitor's `sqlite3` shell may be in the way for a moment.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Binds and rows are logged by nobody, and a slow statement is a slow disk: SQLite's own error says so.
+fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
+    options.disable_statement_logging()
+}
+
+/// Held for as long as the journal is written; the operating system lets go of it with the process, however it ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: File,
+}
+
+impl Lock {
+    /// Takes the lock beside the journal's file at once, or says who cannot have it. It is a file of its own: a
+    /// second handle on the database itself would drop SQLite's locks when it is closed.
+    fn take(path: &Path) -> Result<Lock, Error> {
+        let open = |source| Error::Open { path: path.to_owned(), source };
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(beside(path, "-lock"))
+            .map_err(open)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Lock { _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => Err(open(source)),
+        }
+    }
+}
+
+/// The file with `suffix` appended to its name, as SQLite does for `-wal`.
+pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Makes what is missing, takes the lock, opens the one write connection and brings the tables to this version.
+pub(super) async fn open(settings: &Settings) -> Result<(SqliteConnection, Lock, Uuid), Error> {
+    let path = &settings.path;
+    let source = |source| Error::Open { path: path.clone(), source };
+    create(path).map_err(source)?;
+    let lock = Lock::take(path)?;
+    let options = quiet(SqliteConnectOptions::new())
+        .filename(path)
+        .page_size(PAGE_BYTES)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+        .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
+        .thread_name(|_| "journal-writer".to_owned());
+    let mut connection = options.connect().await.map_err(failed("open its file"))?;
+    assert_version(&mut connection).await?;
+    claim(&mut connection, path).await?;
+    sqlx::migrate!("migrations/journal")
+        .run(&mut connection)
+        .await
+        .map_err(|source| Error::Migrate { path: path.clone(), source })?;
+    let uuid = identify(&mut connection).await?;
+    Ok((connection, lock, uuid))
+}
+
+/// A connection that can only read, for one [`Reader`](super::Reader).
+pub(super) async fn open_to_read(path: &Path) -> Result<SqliteConnection, Error> {
+    quiet(SqliteConnectOptions::new())
+        .filename(path)
+        .read_only(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
+        .thread_name(|_| "journal-reader".to_owned())
+        .connect()
+        .await
+        .map_err(failed("open its file to read"))
+}
+
+/// The folder (0700) and an empty file (0600): what the journal holds is nobody else's business. SQLite gives the WAL
+/// the same mode.
+fn create(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        // A file whose name is not on disk yet could vanish with all that was acknowledged.
+        Ok(_) => File::open(folder)?.sync_all(),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn assert_version(connection: &mut SqliteConnection) -> Result<(), Error> {
+    let row = sqlx::query("SELECT sqlite_version()").fetch_one(connection).await;
+    let found: String = row.and_then(|row| row.try_get(0)).map_err(failed("ask for SQLite's version"))?;
+    if parts(&found) < parts(SQLITE_VERSION_MIN) {
+        return Err(Error::SqliteTooOld { found, wanted: SQLITE_VERSION_MIN });
+    }
+    Ok(())
+}
+
+fn parts(version: &str) -> Vec<u32> {
+    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+}
+
+/// Marks an empty file as a journal, and refuses one that is something else.
+async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+    const READ: &str =
+        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
+    let (id, tables): (i64, i64) =
+        sqlx::query_as(READ).fetch_one(&mut *connection).await.map_err(failed("read its file"))?;
+    match (id, tables) {
+        (APPLICATION_ID, _) => Ok(()),
+        (0, 0) => {
+            let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
+            let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(connection).await;
+            marked.map(drop).map_err(failed("mark its file"))
+        }
+        _ => Err(Error::Foreign { path: path.to_owned() }),
+    }
+}
+
+/// The journal's own id, made with its tables.
+async fn identify(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
+    const MAKE: &str = "INSERT INTO journal (uuid, created_at) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM journal)";
+    sqlx::query(MAKE)
+        .bind(Uuid::new_v4().simple().to_string())
+        .bind(Timestamp::now().as_microsecond())
+        .execute(&mut *connection)
+        .await
+        .map_err(failed("write its id"))?;
+    let (text,): (String,) =
+        sqlx::query_as("SELECT uuid FROM journal").fetch_one(connection).await.map_err(failed("read its id"))?;
+    Uuid::parse_str(&text).map_err(|error| failed("read its id")(sqlx::Error::Decode(error.into())))
+}
+
+/// Closes the connection after everything in the WAL has gone to the database itself.
+pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error> {
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_all(&mut connection)
+        .await
+        .map_err(failed("checkpoint before closing"))?;
+    connection.close().await.map_err(failed("close its file"))
+}

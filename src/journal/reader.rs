@@ -1,0 +1,83 @@
+//! Reads the log, on a connection of its own that cannot write.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt;
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::error::failed;
+use super::{Entry, Error, Verdict};
+use crate::model::Position;
+
+const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
+     WHERE position > ? ORDER BY position LIMIT ?";
+
+/// See the module. It sees only what was synced: a commit becomes visible after its sync.
+#[derive(Debug)]
+pub struct Reader {
+    connection: SqliteConnection,
+    /// One allocation for a topic's name, not one for each entry; as many as the configuration has.
+    topics: HashSet<Arc<str>>,
+}
+
+impl Reader {
+    pub(super) fn new(connection: SqliteConnection) -> Reader {
+        Reader { connection, topics: HashSet::new() }
+    }
+
+    /// The entries after a position, in order: at most `entries_max`, and no further one once their bodies have
+    /// reached `bytes_max` bytes. Empty only where there is none.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn read_after(
+        &mut self,
+        after: Position,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Result<Vec<Entry>, Error> {
+        let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
+        let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(limit).fetch(&mut self.connection);
+        let mut entries: Vec<Entry> = Vec::new();
+        let mut bytes = 0;
+        while bytes < bytes_max
+            && let Some(row) = rows.try_next().await.map_err(failed("read entries"))?
+        {
+            let entry = entry(&row, &mut self.topics).map_err(failed("read an entry"))?;
+            bytes += entry.body.len();
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx::Error> {
+    let received_at: i64 = row.try_get(2)?;
+    let received_at = Timestamp::from_microsecond(received_at).map_err(|error| sqlx::Error::Decode(error.into()))?;
+    let reason: Option<String> = row.try_get(5)?;
+    let previous: Option<String> = row.try_get(4)?;
+    let verdict = match reason {
+        Some(reason) => Verdict::Rejected { reason: reason.into() },
+        None => Verdict::Accepted { previous: previous.map(Into::into) },
+    };
+    Ok(Entry {
+        position: Position(row.try_get(0)?),
+        topic: interned(row.try_get(1)?, topics),
+        received_at,
+        body: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
+        verdict,
+    })
+}
+
+fn interned(topic: &str, topics: &mut HashSet<Arc<str>>) -> Arc<str> {
+    if let Some(known) = topics.get(topic) {
+        return Arc::clone(known);
+    }
+    let new: Arc<str> = topic.into();
+    topics.insert(Arc::clone(&new));
+    new
+}

@@ -1,0 +1,38 @@
+//! What an operator is told about the journal.
+
+use std::sync::Arc;
+
+use crate::model::Position;
+
+/// A copy of what the journal knows of itself; taking one reads memory only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Status {
+    /// The newest durable entry.
+    pub head: Position,
+    /// The oldest entry still there; `None`: there is none.
+    pub oldest: Option<Position>,
+    /// What the entries occupy, in bytes; the file may be larger, since it keeps freed pages for later.
+    pub bytes: u64,
+    /// Nothing is accepted until the sinks have caught up.
+    pub full: bool,
+    /// Accepted entries written since the journal was opened.
+    pub accepted: u64,
+    /// Rejected entries written since the journal was opened.
+    pub rejected: u64,
+    /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past them, since the
+    /// journal was opened.
+    pub dropped: u64,
+    /// The registered sinks, by name.
+    pub sinks: Vec<SinkStatus>,
+}
+
+/// How far one sink has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SinkStatus {
+    /// As in the configuration.
+    pub name: Arc<str>,
+    /// Everything at or before it is confirmed or set aside.
+    pub cursor: Position,
+    /// How many entries are set aside for it.
+    pub set_aside: u64,
+}

@@ -1,0 +1,276 @@
+//! The one owner of the write connection: gathers what is waiting, commits it in one transaction, synced, and only
+//! then answers.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::disk::{self, Insert};
+use super::error::failed;
+use super::file::{self, Lock};
+use super::retention::{Retention, Trim};
+use super::state::{Cursors, State};
+use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
+use crate::model::Position;
+
+/// A cursor that moved is on disk this much later at most, and what is past is removed as often.
+const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
+
+/// From here on the writer waits for the readers to let go of the WAL, so that a busy one cannot make it grow without
+/// end.
+const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor.
+const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(200);
+
+/// A batch on its way to the disk.
+#[derive(Debug)]
+pub(super) struct Append {
+    pub(super) batch: NewBatch,
+    /// Given back once the batch has left the memory.
+    pub(super) room: OwnedSemaphorePermit,
+    pub(super) done: oneshot::Sender<Position>,
+}
+
+/// Something else that is to be on disk before its sender goes on.
+#[derive(Debug)]
+pub(super) enum Note {
+    /// Cursors as they stand.
+    Flush { done: oneshot::Sender<()> },
+    /// An entry that a sink will not get.
+    SetAside { sink: Arc<str>, position: Position, error: Box<str>, done: oneshot::Sender<()> },
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct Writer {
+    settings: Settings,
+    connection: SqliteConnection,
+    insert_entries: Insert,
+    insert_last_states: Insert,
+    state: Arc<State>,
+    appends: mpsc::Receiver<Append>,
+    notes: mpsc::Receiver<Note>,
+    room: Arc<Semaphore>,
+    retention: Retention,
+    /// Last, so that it is let go of after the connection.
+    _lock: Lock,
+}
+
+/// What goes into one transaction.
+#[derive(Debug, Default)]
+struct Group {
+    entries: Vec<NewEntry>,
+    last_states: Vec<LastState>,
+    /// Who waits for how many of the entries, in order.
+    appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
+    notes: Vec<Note>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        settings: Settings,
+        connection: SqliteConnection,
+        lock: Lock,
+        state: Arc<State>,
+        appends: mpsc::Receiver<Append>,
+        notes: mpsc::Receiver<Note>,
+        room: Arc<Semaphore>,
+    ) -> Writer {
+        Writer {
+            retention: Retention::new(&settings),
+            settings,
+            connection,
+            insert_entries: Insert::entries(),
+            insert_last_states: Insert::last_states(),
+            state,
+            appends,
+            notes,
+            room,
+            _lock: lock,
+        }
+    }
+
+    /// Writes until it is stopped; then what is queued is still written, the cursors too, and the WAL is emptied.
+    ///
+    /// # Errors
+    /// A commit, a sync or a read failed. That is final and never retried: after a failed sync nobody knows what is on
+    /// disk. Everybody who waits gets [`Error::Closed`], and nothing is acknowledged any more.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        self.look_round().await?;
+        let mut flush = interval(FLUSH_INTERVAL);
+        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut group = Group::default();
+            tokio::select! {
+                () = stop.cancelled() => break,
+                Some(note) = self.notes.recv() => group.notes.push(note),
+                Some(append) = self.appends.recv(), if !self.retention.full() => group.append(append),
+                _ = flush.tick() => self.bound_wal().await?,
+            }
+            self.gather(&mut group);
+            self.commit(group, &mut flush).await?;
+        }
+        self.finish(&mut flush).await
+    }
+
+    /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
+    fn gather(&mut self, group: &mut Group) {
+        while let Ok(note) = self.notes.try_recv() {
+            group.notes.push(note);
+        }
+        while !self.retention.full()
+            && let Ok(append) = self.appends.try_recv()
+        {
+            group.append(append);
+        }
+    }
+
+    async fn finish(mut self, flush: &mut Interval) -> Result<(), Error> {
+        self.room.close();
+        self.appends.close();
+        self.notes.close();
+        let mut group = Group::default();
+        while let Some(append) = self.appends.recv().await {
+            group.append(append);
+        }
+        while let Some(note) = self.notes.recv().await {
+            group.notes.push(note);
+        }
+        self.commit(group, flush).await?;
+        file::close(self.connection).await
+    }
+
+    /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
+    async fn commit(&mut self, group: Group, flush: &mut Interval) -> Result<(), Error> {
+        let Cursors { moved, floor } = self.state.cursors();
+        let trim = self.retention.due(floor, group.entries.len(), Timestamp::now());
+        if group.is_empty() && moved.is_empty() && trim.is_none() {
+            return Ok(());
+        }
+        let head = self.state.head();
+        let mut transaction =
+            self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))?;
+        let last = disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
+        disk::upsert_last_states(&mut transaction, &self.insert_last_states, &group.last_states).await?;
+        let newly_set_aside = set_aside(&mut transaction, &group.notes).await?;
+        disk::save_cursors(&mut transaction, &moved).await?;
+        let trimmed = match &trim {
+            Some(trim) => Some(disk::trim(&mut transaction, trim).await?),
+            None => None,
+        };
+        transaction.commit().await.map_err(failed("commit"))?;
+
+        let new_head = last.unwrap_or(head);
+        let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
+        assert_eq!(new_head.0, head.0 + count, "positions follow each other without a hole (I4)");
+        self.state.saved(&moved);
+        newly_set_aside.into_iter().for_each(|sink| self.state.count_set_aside(sink));
+        self.count(&group.entries);
+        self.retention.wrote(head, &group.entries);
+        self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
+        group.answer(head);
+        if let (Some(trim), Some(removed)) = (trim, trimmed) {
+            self.removed(trim, removed).await?;
+            flush.reset_immediately();
+        }
+        self.measure().await
+    }
+
+    /// Finds out where the log begins and how much room there is.
+    async fn look_round(&mut self) -> Result<(), Error> {
+        self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
+        self.measure().await
+    }
+
+    async fn removed(&mut self, trim: Trim, removed: u64) -> Result<(), Error> {
+        if let Trim::Drop { from, .. } = trim {
+            self.state.dropped.fetch_add(removed, Ordering::Relaxed);
+            self.state.set_aside_counts(disk::set_aside_counts(&mut self.connection).await?);
+            warn!(%from, removed, "journal full: oldest entries dropped before every sink had them");
+        }
+        self.retention.begins(disk::begin(&mut self.connection, trim.from()).await?);
+        Ok(())
+    }
+
+    async fn measure(&mut self) -> Result<(), Error> {
+        let was_full = self.retention.full();
+        let usage = disk::usage(&mut self.connection, &self.settings.path).await?;
+        self.retention.measured(usage);
+        let full = self.retention.full();
+        if full && !was_full {
+            warn!(
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "journal full: nothing is accepted until the sinks have caught up; see their lag, or raise journal.max_bytes"
+            );
+        } else if was_full && !full {
+            info!(bytes = usage.used_bytes, "journal has room again");
+        }
+        self.state.full.store(full, Ordering::Relaxed);
+        self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
+        self.state.oldest.store(self.retention.oldest().map_or(0, |oldest| oldest.0), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn count(&self, entries: &[NewEntry]) {
+        let rejected = entries.iter().filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. })).count();
+        self.state.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
+        self.state.accepted.fetch_add((entries.len() - rejected) as u64, Ordering::Relaxed);
+    }
+
+    /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment has to be made.
+    async fn bound_wal(&mut self) -> Result<(), Error> {
+        let wal = std::fs::metadata(file::beside(&self.settings.path, "-wal"));
+        if wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
+            disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await?;
+        }
+        Ok(())
+    }
+}
+
+/// The sinks whose notes were new.
+async fn set_aside<'a>(connection: &mut SqliteConnection, notes: &'a [Note]) -> Result<Vec<&'a str>, Error> {
+    let mut new = Vec::new();
+    for note in notes {
+        if let Note::SetAside { sink, position, error, .. } = note
+            && disk::set_aside(connection, sink, *position, error).await?
+        {
+            new.push(&**sink);
+        }
+    }
+    Ok(new)
+}
+
+impl Group {
+    fn append(&mut self, append: Append) {
+        let Append { batch, room, done } = append;
+        self.appends.push((batch.entries.len(), room, done));
+        self.entries.extend(batch.entries);
+        self.last_states.extend(batch.last_states);
+    }
+
+    fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.notes.is_empty()
+    }
+
+    /// Tells everybody; who has gone away meanwhile loses only the news.
+    fn answer(self, mut before: Position) {
+        for (count, _room, done) in self.appends {
+            before.0 += i64::try_from(count).expect("a batch fits in memory");
+            let _ = done.send(before);
+        }
+        for note in self.notes {
+            let (Note::Flush { done } | Note::SetAside { done, .. }) = note;
+            let _ = done.send(());
+        }
+    }
+}
