@@ -18,12 +18,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::config::Plan;
-use crate::journal::{Journal, NewSink};
+use crate::journal::{Journal, Start};
 use crate::ops::{Listener, SinkView, View, systemd};
 use crate::sinks::{self, Health};
 use crate::source::Status;
 use crate::supervise::{Ended, Tasks};
-use crate::{delivery, source};
+use crate::source;
 
 /// The source commits, acknowledges and says goodbye within so long.
 const SOURCE_STOP: Duration = Duration::from_secs(5);
@@ -43,8 +43,8 @@ pub struct App {
     stop_delivery: CancellationToken,
     stop_journal: CancellationToken,
     stop_ops: CancellationToken,
-    /// Names of the tasks of each stage, in the order in which they stop.
     deliveries: Vec<String>,
+    companions: Vec<String>,
 }
 
 /// The stages' task names.
@@ -73,6 +73,7 @@ impl App {
             stop_journal: CancellationToken::new(),
             stop_ops: CancellationToken::new(),
             deliveries: Vec::new(),
+            companions: Vec::new(),
         };
         let stop = app.stop_journal.clone();
         app.tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
@@ -95,9 +96,15 @@ impl App {
         &self.view
     }
 
-    /// Adds a task that lives beside the daemon and stops first (the demo's broker).
+    /// Adds a task that lives beside the daemon (the demo's broker); it may end when it likes.
     pub fn accompany(&mut self, name: &str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+        self.companions.push(name.to_owned());
         self.tasks.spawn(name, task);
+    }
+
+    /// Cancelled, it stops the daemon as a signal does; and it is cancelled when the daemon begins to stop.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop_source.clone()
     }
 
     /// Runs until a signal asks to stop, then stops in order.
@@ -111,12 +118,13 @@ impl App {
         let outcome = tokio::select! {
             _ = terminate.recv() => Ok("SIGTERM"),
             _ = interrupt.recv() => Ok("SIGINT"),
-            ended = self.tasks.next() => Err(failure(ended)),
+            () = self.stop_source.cancelled() => Ok("a request"),
+            ended = next_failure(&mut self.tasks, &self.companions) => Err(ended),
         };
         systemd::stopping();
         let outcome = match outcome {
-            Ok(signal) => {
-                info!(signal, "stopping; a second signal ends the process at once");
+            Ok(asked_by) => {
+                info!(asked_by, "stopping; a second signal ends the process at once");
                 Ok(())
             }
             Err(error) => Err(error),
@@ -130,12 +138,23 @@ impl App {
     }
 
     async fn start_sinks(&mut self, plan: &Plan, journal: &Journal) -> anyhow::Result<()> {
+        let mut built = Vec::new();
         for (delivery, settings) in &plan.sinks {
-            let name = delivery.name.clone();
             let health = Health::default();
-            let built = sinks::build(settings.clone(), health.clone()).with_context(|| format!("sink {name}"))?;
-            let start = if built.sink.keeps_cursor() { NewSink::Oldest } else { NewSink::Newest };
-            journal.register(&name, start).await?;
+            let sink = sinks::build(settings.clone(), health.clone())
+                .with_context(|| format!("sink {}", delivery.name))?;
+            built.push((delivery, health, sink));
+        }
+        let starts: Vec<(Arc<str>, Start)> = built
+            .iter()
+            .map(|(delivery, _, built)| {
+                let start = if built.sink.keeps_cursor() { Start::Oldest } else { Start::Newest };
+                (delivery.name.clone(), start)
+            })
+            .collect();
+        journal.register_sinks(&starts).await?;
+        for (delivery, health, built) in built {
+            let name = delivery.name.clone();
             if let Some(driver) = built.driver {
                 // Ends with its sink, or with the process.
                 self.tasks.spawn(format!("{name}'s connection"), async move {
@@ -143,13 +162,13 @@ impl App {
                     Ok(())
                 });
             }
-            let counters = Arc::new(delivery::Counters::default());
+            let counters = Arc::new(crate::delivery::Counters::default());
             self.view.sinks.push(SinkView {
                 name: name.clone(),
                 health: health.clone(),
                 counters: counters.clone(),
             });
-            let run = delivery::run(
+            let run = crate::delivery::run(
                 delivery.clone(),
                 built.sink,
                 health,
@@ -211,10 +230,14 @@ impl App {
     }
 }
 
-fn failure(ended: Option<Ended>) -> anyhow::Error {
-    match ended {
-        Some(Ended { task, outcome: Err(error) }) => error.context(format!("{task} failed")),
-        Some(Ended { task, outcome: Ok(()) }) => anyhow::anyhow!("{task} ended unasked"),
-        None => anyhow::anyhow!("every task has ended"),
+/// Waits for a task to end that should not have.
+async fn next_failure(tasks: &mut Tasks, companions: &[String]) -> anyhow::Error {
+    loop {
+        return match tasks.next().await {
+            Some(Ended { task, outcome: Err(error) }) => error.context(format!("{task} failed")),
+            Some(Ended { task, .. }) if companions.contains(&task) => continue,
+            Some(Ended { task, outcome: Ok(()) }) => anyhow::anyhow!("{task} ended unasked"),
+            None => anyhow::anyhow!("every task has ended"),
+        };
     }
 }

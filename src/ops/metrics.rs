@@ -69,7 +69,11 @@ impl Scrape {
     fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let status = self.0.journal.status();
         gauge(encoder, "journal_head", "The newest durable position", position(status.head))?;
-        gauge(encoder, "journal_oldest", "The oldest position kept", position(status.oldest))?;
+        if let Some(oldest) = status.oldest {
+            gauge(encoder, "journal_oldest", "The oldest position kept", position(oldest))?;
+        }
+        let help = "Entries removed by when_full = \"drop_oldest\" before every sink was past them";
+        count(encoder, "journal_dropped", help, status.dropped)?;
         gauge(encoder, "journal_bytes", "Bytes of entries and their indexes", status.bytes)?;
         gauge(encoder, "journal_full", "1 while the journal takes nothing", u64::from(status.full))
     }
@@ -101,7 +105,11 @@ fn position(position: crate::model::Position) -> u64 {
 }
 
 fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: &AtomicU64) -> Result<(), Error> {
-    let metric = ConstCounter::new(value.load(Relaxed));
+    count(encoder, name, help, value.load(Relaxed))
+}
+
+fn count(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> Result<(), Error> {
+    let metric = ConstCounter::new(value);
     metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
 }
 

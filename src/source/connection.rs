@@ -47,7 +47,12 @@ pub(super) enum Ended {
 
 impl From<DialError> for Ended {
     fn from(error: DialError) -> Ended {
-        if error.is_refusal() { Ended::Refused(error.to_string()) } else { Ended::Lost(error.to_string()) }
+        match error {
+            DialError::Http { status: 401 | 403, .. } | DialError::Address { .. } | DialError::TlsSettings(_) => {
+                Ended::Refused(error.to_string())
+            }
+            _ => Ended::Lost(error.to_string()),
+        }
     }
 }
 

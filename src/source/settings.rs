@@ -55,12 +55,15 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// At least one.
     pub topics: Vec<Topic>,
-    /// Largest STOMP frame and WebSocket message that is accepted.
-    pub frame_bytes_max: usize,
+    /// Longest body that is accepted; a longer one ends the connection.
+    pub body_bytes_max: usize,
 }
 
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Room in a WebSocket message for what is not the body.
+const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
     /// Where one attempt goes.
@@ -69,7 +72,8 @@ impl Settings {
             url: url.clone(),
             headers: self.headers.clone(),
             tls: self.tls.clone(),
-            message_bytes_max: self.frame_bytes_max,
+            // SockJS quotes a chunk as JSON, which may double it; headers come on top.
+            message_bytes_max: self.body_bytes_max.saturating_mul(2).saturating_add(MESSAGE_OVERHEAD),
             timeout: STEP_TIMEOUT,
         }
     }
@@ -77,14 +81,13 @@ impl Settings {
     /// How the session introduces itself.
     pub(super) fn session_options(&self) -> Options {
         Options {
-            host: self.host.clone(),
             login: self.login.clone(),
             passcode: self.passcode.clone(),
             headers: self.headers.clone(),
             heartbeat: self.heartbeat,
             connected_timeout: STEP_TIMEOUT,
-            limits: Limits::for_frames_of(self.frame_bytes_max),
-            ..Options::default()
+            limits: Limits::with_body_bytes_max(self.body_bytes_max),
+            ..Options::new(self.host.clone())
         }
     }
 }
