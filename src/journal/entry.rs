@@ -64,6 +64,36 @@ pub struct LastState {
     pub new_state: String,
 }
 
+/// An entry that one sink will never get.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SetAside {
+    /// As in the configuration.
+    pub sink: String,
+    /// The entry; it stays in the log for as long as it is set aside.
+    pub position: Position,
+    /// What was refused and why.
+    pub error: String,
+    /// When that was.
+    pub at: Timestamp,
+}
+
+/// A run of entries that were dropped before every sink had them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gap {
+    /// The first of them.
+    pub from: Position,
+    /// The last of them.
+    pub to: Position,
+    /// How many there were.
+    pub entries: u64,
+    /// When the first was dropped.
+    pub since: Timestamp,
+    /// When the last was dropped.
+    pub until: Timestamp,
+    /// By which policy.
+    pub reason: String,
+}
+
 /// What is written in one transaction, whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct NewBatch {

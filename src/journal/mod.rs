@@ -33,7 +33,7 @@ mod state;
 mod status;
 mod writer;
 
-pub use entry::{Entry, LastState, NewBatch, NewEntry, Verdict};
+pub use entry::{Entry, Gap, LastState, NewBatch, NewEntry, SetAside, Verdict};
 pub use error::Error;
 pub use handle::Journal;
 pub use reader::Reader;

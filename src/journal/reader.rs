@@ -10,7 +10,7 @@ use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 
 use super::error::failed;
-use super::{Entry, Error, Verdict};
+use super::{Entry, Error, Gap, SetAside, Verdict};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
@@ -53,11 +53,53 @@ impl Reader {
         }
         Ok(entries)
     }
+
+    /// What is set aside for any sink, by sink and position.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn set_aside(&mut self) -> Result<Vec<SetAside>, Error> {
+        let row = |row: SqliteRow| {
+            let (sink, position, error) = (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
+            Ok(SetAside { sink, position, error, at: timestamp(row.try_get(3)?)? })
+        };
+        sqlx::query("SELECT sink, position, error, at FROM set_aside ORDER BY sink, position")
+            .try_map(row)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed("read what was set aside"))
+    }
+
+    /// What was dropped, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn gaps(&mut self) -> Result<Vec<Gap>, Error> {
+        let row = |row: SqliteRow| {
+            Ok(Gap {
+                from: Position(row.try_get(0)?),
+                to: Position(row.try_get(1)?),
+                entries: row.try_get::<i64, _>(2)?.unsigned_abs(),
+                since: timestamp(row.try_get(3)?)?,
+                until: timestamp(row.try_get(4)?)?,
+                reason: row.try_get(5)?,
+            })
+        };
+        sqlx::query(
+            "SELECT from_position, to_position, entries, since, until, reason FROM gap ORDER BY from_position",
+        )
+        .try_map(row)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed("read the gaps"))
+    }
+}
+
+fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
+    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx::Error> {
-    let received_at: i64 = row.try_get(2)?;
-    let received_at = Timestamp::from_microsecond(received_at).map_err(|error| sqlx::Error::Decode(error.into()))?;
     let reason: Option<String> = row.try_get(5)?;
     let previous: Option<String> = row.try_get(4)?;
     let verdict = match reason {
@@ -67,7 +109,7 @@ fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx:
     Ok(Entry {
         position: Position(row.try_get(0)?),
         topic: interned(row.try_get(1)?, topics),
-        received_at,
+        received_at: timestamp(row.try_get(2)?)?,
         body: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
         verdict,
     })

@@ -1,0 +1,70 @@
+//! How long a sink in trouble is left alone, and how often that is worth a line in the log.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The upper bound of the first wait.
+const FIRST: Duration = Duration::from_millis(500);
+
+/// The upper bound of every wait that we choose.
+const LONGEST: Duration = Duration::from_secs(60);
+
+/// The upper bound of a wait that the other side asked for.
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+
+/// Between two lines about the same trouble, at first and at most.
+const QUIET_FIRST: Duration = Duration::from_secs(60);
+const QUIET_LONGEST: Duration = Duration::from_secs(3600);
+
+/// Waits between attempts: exponential with full jitter, so that many daemons do not come back at once.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// The next wait, never shorter than what the other side asked for.
+    pub(super) fn next(&mut self, after: Option<Duration>) -> Duration {
+        let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        self.failures += 1;
+        let jittered = bound.mul_f64(fastrand::f64());
+        jittered.max(after.unwrap_or_default().min(LONGEST_ASKED))
+    }
+
+    /// Something was delivered.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// One kind of trouble: said when it changes, then at growing intervals.
+#[derive(Debug, Default)]
+pub(super) struct Complaint {
+    said: Option<Said>,
+}
+
+#[derive(Debug)]
+struct Said {
+    error: String,
+    at: Instant,
+    quiet: Duration,
+}
+
+impl Complaint {
+    /// Whether to log it now.
+    pub(super) fn worth_a_line(&mut self, error: &str, now: Instant) -> bool {
+        let quiet = match &self.said {
+            Some(said) if said.error == error && now < said.at + said.quiet => return false,
+            Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
+            _ => QUIET_FIRST,
+        };
+        self.said = Some(Said { error: error.to_owned(), at: now, quiet });
+        true
+    }
+
+    /// It has passed: the next one is news.
+    pub(super) fn over(&mut self) {
+        self.said = None;
+    }
+}

@@ -1,0 +1,53 @@
+//! What one entry of the journal means to one sink.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::Settings;
+use crate::journal::{Entry, Verdict};
+use crate::model::{Event, Origin};
+use crate::pipeline::Decoder;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) enum Reading {
+    /// To be delivered.
+    Event(Box<Event>),
+    /// Not for this sink.
+    Filtered,
+    /// To be set aside, with the reason.
+    Unreadable(String),
+}
+
+/// Reads entries for one sink.
+pub(super) type Read = Box<dyn Fn(&Entry) -> Reading + Send + Sync>;
+
+/// By a sink's settings and the decoders of the topics.
+pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Arc<HashMap<Arc<str>, Decoder>>) -> Read {
+    Box::new(move |entry| read(&settings, journal, &decoders, entry))
+}
+
+fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder>, entry: &Entry) -> Reading {
+    let Verdict::Accepted { previous } = &entry.verdict else { return Reading::Filtered };
+    if settings.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic)) {
+        return Reading::Filtered;
+    }
+    let Some(decoder) = decoders.get(&entry.topic) else {
+        let topic = &entry.topic;
+        return Reading::Unreadable(format!(
+            "topic {topic} is not in the configuration any more: add it to decode this"
+        ));
+    };
+    let origin = Origin { journal, position: entry.position };
+    let event = match decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
+        Ok(event) => event,
+        Err(rejection) => return Reading::Unreadable(format!("cannot be decoded any more: {rejection}")),
+    };
+    match settings.when.as_ref().map_or(Ok(true), |when| when.holds(&event)) {
+        Ok(true) => Reading::Event(Box::new(event)),
+        Ok(false) => Reading::Filtered,
+        Err(error) => Reading::Unreadable(format!("`when` cannot be evaluated: {error}")),
+    }
+}
