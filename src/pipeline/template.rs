@@ -17,11 +17,22 @@ impl Template {
         Ok(Template { source: source.to_owned() })
     }
 
-    /// The text for one event, each `{{ value }}` passed through `encode` (an MQTT level, or as it is).
+    /// The text for one event.
     ///
     /// # Errors
     /// What failed in rendering it.
-    pub fn render(&self, _event: &Event) -> Result<String, String> {
-        Ok(self.source.clone())
+    pub fn render(&self, event: &Event) -> Result<String, String> {
+        self.render_with(event, str::to_owned)
+    }
+
+    /// The text for one event, each `{{ value }}` passed through `encode`.
+    ///
+    /// # Errors
+    /// What failed in rendering it.
+    pub fn render_with(&self, event: &Event, encode: fn(&str) -> String) -> Result<String, String> {
+        let state = [("client_id", &event.client_id), ("device_id", &event.device_id), ("state", &event.state)];
+        Ok(state.iter().fold(self.source.clone(), |text, (name, value)| {
+            text.replace(&format!("{{{{ {name} }}}}"), &encode(value))
+        }))
     }
 }
