@@ -42,3 +42,10 @@ pub struct Settings {
     /// Largest encoded PUBLISH; a larger one is set aside.
     pub packet_bytes_max: usize,
 }
+
+pub(in crate::sinks) fn build(
+    _settings: Settings,
+    _health: crate::sinks::Health,
+) -> Result<crate::sinks::Built, crate::sinks::BuildError> {
+    todo!("being built")
+}
