@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
 use crate::journal::{Journal, Verdict};
-use crate::model::{Event, Origin, Position, Severity};
+use crate::model::{Event, Origin, Severity};
 
 /// Entries that the live lines read at once, and their bytes.
 const ENTRIES_MAX: usize = 256;

@@ -85,17 +85,17 @@ impl Scrape {
         };
         gauges(encoder, "sink_able", "1 while the sink's other side answers", each(|s| s.health.report().able.into()))?;
         let lag = self.0.sinks.iter().map(|sink| {
-            let behind = head.0.saturating_sub(sink.counters.position().0);
+            let behind = head.0.saturating_sub(sink.counters.position.load(Relaxed));
             (Sink { sink: sink.name.to_string() }, behind.unsigned_abs())
         });
         gauges(encoder, "sink_lag", "Entries that the sink has still to read", lag)?;
-        let delivered = each(|sink| sink.counters.delivered());
+        let delivered = each(|sink| sink.counters.delivered.load(Relaxed));
         counters(encoder, "sink_delivered", "Events that the sink has confirmed", delivered)?;
-        let filtered = each(|sink| sink.counters.filtered());
+        let filtered = each(|sink| sink.counters.filtered.load(Relaxed));
         counters(encoder, "sink_filtered", "Entries that the sink does not want", filtered)?;
-        let set_aside = each(|sink| sink.counters.set_aside());
+        let set_aside = each(|sink| sink.counters.set_aside.load(Relaxed));
         counters(encoder, "sink_set_aside", "Events that the sink refuses for good", set_aside)?;
-        let retries = each(|sink| sink.counters.retries());
+        let retries = each(|sink| sink.counters.retries.load(Relaxed));
         counters(encoder, "sink_retries", "Deliveries that are tried again", retries)
     }
 }

@@ -19,7 +19,7 @@ use super::status::{LinkState, Status};
 use super::{Settings, Topic};
 use crate::journal::{self, Journal};
 use crate::model::Position;
-use crate::stomp::{Connected, Event, Session, SessionError, Subscribe, SubscribedBy};
+use crate::stomp::{Confirmation, Connected, Event, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, Sender, Target, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
@@ -64,9 +64,13 @@ impl From<TransportError> for Ended {
 
 impl From<SessionError> for Ended {
     fn from(error: SessionError) -> Ended {
-        match error {
-            SessionError::Refused { .. } => Ended::Refused(error.to_string()),
-            SessionError::Server { subscription: Some(_), .. } => Ended::Refused(error.to_string()),
+        match &error {
+            SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
+            // Many servers do not say what an ERROR is about; this one came before the topics stood.
+            SessionError::Server(said) if !said.unconfirmed.is_empty() => Ended::Refused(format!(
+                "{error}; nothing has confirmed the topics {}: check their destinations and permissions",
+                said.unconfirmed.join(", ")
+            )),
             _ => Ended::Lost(error.to_string()),
         }
     }
@@ -115,7 +119,11 @@ impl<'a> Connection<'a> {
         status: &'a Arc<Status>,
     ) -> Result<Connection<'a>, Ended> {
         let (receiver, sender) = dial(target).await?;
-        let session = Session::new(settings.session_options(), Instant::now());
+        let now = Instant::now();
+        let mut session = Session::new(settings.session_options(), now);
+        for topic in &settings.topics {
+            session.subscribe(subscribe(topic), now);
+        }
         Ok(Connection {
             settings,
             journal,
@@ -192,6 +200,10 @@ impl<'a> Connection<'a> {
             Ok(bytes) => self.session.receive(bytes, Instant::now()),
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
+            Err(error @ TransportError::Closed { .. }) => {
+                self.take_events()?;
+                return Err(closed(&mut self.session, &error));
+            }
             Err(error) => return Err(error.into()),
         }
         self.take_events()
@@ -202,20 +214,20 @@ impl<'a> Connection<'a> {
         while let Some(event) = self.session.poll()? {
             match event {
                 Event::Connected(connected) => self.connected(&connected),
-                Event::Subscribed { id, by } => self.topic_subscribed(&id, by),
+                Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
                 Event::Message(message) => {
                     if self.stage == Stage::Leaving && message.ack.is_some() {
                         // Unacknowledged, so it comes again.
                         continue;
                     }
-                    if self.intake.take(&message.subscription, message.ack, &message.body, now) {
-                        self.status.enter_receiving();
-                    } else {
-                        warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
-                    }
+                    self.intake.take(&message.subscription, message.ack, &message.body, now);
+                    self.status.enter_receiving();
                 }
-                Event::Disconnected => self.stage = Stage::Left,
-                _ => {}
+                Event::Late(message) | Event::Unknown(message) => {
+                    warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
+                }
+                Event::Disconnected(_) => self.stage = Stage::Left,
+                Event::Unsubscribed { .. } | Event::Receipt { .. } => {}
             }
         }
         Ok(())
@@ -228,22 +240,22 @@ impl<'a> Connection<'a> {
         info!(
             version = ?connected.version,
             server = connected.server.as_deref().unwrap_or("unnamed"),
-            heartbeat_out = ?connected.heartbeat_outgoing,
-            heartbeat_in = ?connected.heartbeat_incoming,
+            heartbeat_out = ?connected.heartbeat.outgoing,
+            heartbeat_in = ?connected.heartbeat.incoming,
             "connected"
         );
-        if connected.heartbeat_incoming.is_none() && !self.settings.heartbeat.is_zero() {
+        if connected.heartbeat.incoming.is_none() && !self.settings.heartbeat.is_zero() {
             warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
         }
         for topic in &self.settings.topics {
-            info!(topic = %topic.name, destination = %topic.destination, guarantee = guarantee(broker, topic), "guarantee");
-            self.session.subscribe(subscribe(topic), Instant::now());
+            let guarantee = guarantee(broker, topic);
+            info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
         }
     }
 
-    fn topic_subscribed(&mut self, id: &str, by: SubscribedBy) {
+    fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
         self.subscribed += 1;
-        info!(topic = %id, by = ?by, "subscribed");
+        info!(topic = %id, by = ?confirmed, "subscribed");
         if self.subscribed == self.settings.topics.len() {
             self.subscribed_at = Some(Instant::now());
             self.status.enter_subscribed();
@@ -315,6 +327,14 @@ impl<'a> Connection<'a> {
             self.journal.append(batch).await?;
         }
         Ok(())
+    }
+}
+
+/// What the end of the socket means is the session's to say; the transport may know the server's own words.
+fn closed(session: &mut Session, error: &TransportError) -> Ended {
+    match session.closed() {
+        Err(why) => Ended::Lost(format!("{why} ({error})")),
+        Ok(()) => Ended::Lost(error.to_string()),
     }
 }
 

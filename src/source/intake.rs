@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use bytes::Bytes;
 use jiff::Timestamp;
@@ -99,10 +100,12 @@ impl Intake {
         self.entries.len() < ENTRIES_MAX && self.bytes < BYTES_MAX
     }
 
-    /// Takes one message of a subscription in; `false` where no topic has that name.
-    pub(super) fn take(&mut self, subscription: &str, ack: Option<AckId>, body: &Bytes, now: Timestamp) -> bool {
-        use std::sync::atomic::Ordering::Relaxed;
-        let Some(topic) = self.topics.get_mut(subscription) else { return false };
+    /// Takes one message of a topic in.
+    ///
+    /// # Panics
+    /// No topic has that name: the session knows no other subscriptions than those of the topics.
+    pub(super) fn take(&mut self, topic: &str, ack: Option<AckId>, body: &Bytes, now: Timestamp) {
+        let topic = self.topics.get_mut(topic).expect("every subscription is a topic's");
         let counters = &self.status.counters;
         for element in topic.decoder.split(body) {
             let verdict = match element.outcome {
@@ -133,7 +136,6 @@ impl Intake {
         counters.messages.fetch_add(1, Relaxed);
         counters.body_bytes.fetch_add(body.len() as u64, Relaxed);
         self.status.message_at(now);
-        true
     }
 
     /// The batch to be written and what is owed once it is.
@@ -174,7 +176,7 @@ fn see(
     };
     let previous = before.filter(|before| old_state.as_ref() != Some(before))?;
     if old_state.is_some() {
-        counters.missed_transitions.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        counters.missed_transitions.fetch_add(1, Relaxed);
     }
     Some(previous.into())
 }
