@@ -171,7 +171,8 @@ impl Iterator for Devices {
         let Reverse((at_ms, index)) = self.due.pop()?;
         self.due.push(Reverse((at_ms + self.random.u64(INTERVAL_MS), index)));
         let device = &mut self.devices[index];
-        let old_state = std::mem::replace(&mut device.state, device.state.next(&mut self.random));
+        let old_state = device.state;
+        device.state = old_state.next(&mut self.random);
         Some(Status {
             at: Duration::from_millis(at_ms),
             destination: format!("/topic/state/{}", device.site.client_id),
