@@ -21,9 +21,9 @@ use crate::config::Plan;
 use crate::journal::{Journal, Start};
 use crate::ops::{Listener, SinkView, View, systemd};
 use crate::sinks::{self, Health};
+use crate::source;
 use crate::source::Status;
 use crate::supervise::{Ended, Tasks};
-use crate::source;
 
 /// The source commits, acknowledges and says goodbye within so long.
 const SOURCE_STOP: Duration = Duration::from_secs(5);
@@ -80,9 +80,8 @@ impl App {
         app.start_sinks(&plan, &journal).await?;
         app.start_ops(listener);
         let (status, stop) = (app.view.source.clone(), app.stop_source.clone());
-        app.tasks.spawn(SOURCE, async move {
-            Ok(source::run(plan.source, plan.decoders, journal, status, stop).await?)
-        });
+        app.tasks
+            .spawn(SOURCE, async move { Ok(source::run(plan.source, plan.decoders, journal, status, stop).await?) });
         Ok(app)
     }
 
@@ -141,8 +140,8 @@ impl App {
         let mut built = Vec::new();
         for (delivery, settings) in &plan.sinks {
             let health = Health::default();
-            let sink = sinks::build(settings.clone(), health.clone())
-                .with_context(|| format!("sink {}", delivery.name))?;
+            let sink =
+                sinks::build(settings.clone(), health.clone()).with_context(|| format!("sink {}", delivery.name))?;
             built.push((delivery, health, sink));
         }
         let starts: Vec<(Arc<str>, Start)> = built
@@ -163,11 +162,7 @@ impl App {
                 });
             }
             let counters = Arc::new(crate::delivery::Counters::default());
-            self.view.sinks.push(SinkView {
-                name: name.clone(),
-                health: health.clone(),
-                counters: counters.clone(),
-            });
+            self.view.sinks.push(SinkView { name: name.clone(), health: health.clone(), counters: counters.clone() });
             let run = crate::delivery::run(
                 delivery.clone(),
                 built.sink,

@@ -83,7 +83,12 @@ impl Scrape {
         let each = |value: fn(&super::SinkView) -> u64| {
             self.0.sinks.iter().map(move |sink| (Sink { sink: sink.name.to_string() }, value(sink)))
         };
-        gauges(encoder, "sink_able", "1 while the sink's other side answers", each(|s| s.health.report().able.into()))?;
+        gauges(
+            encoder,
+            "sink_able",
+            "1 while the sink's other side answers",
+            each(|s| s.health.report().able.into()),
+        )?;
         let lag = self.0.sinks.iter().map(|sink| {
             let behind = head.0.saturating_sub(sink.counters.position.load(Relaxed));
             (Sink { sink: sink.name.to_string() }, behind.unsigned_abs())

@@ -11,7 +11,7 @@ use crate::journal::Journal;
 use crate::sinks::Health;
 use crate::{delivery, source};
 
-pub use http::{Listener, ListenError};
+pub use http::{ListenError, Listener};
 
 /// Validated settings of the HTTP listener.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
-use super::status::{LinkState, Status};
+use super::status::{LinkState, Status, TURN};
 use super::{Settings, Topic};
 use crate::journal::{self, Journal};
 use crate::model::Position;
@@ -24,9 +24,6 @@ use crate::transport::{DialError, Receiver, Sender, Target, TransportError, dial
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
-
-/// The loop turns at least so often, for the watchdog.
-const TURN: Duration = Duration::from_secs(5);
 
 /// Why a connected life ended, by what `Source` does about it.
 #[derive(Debug, thiserror::Error)]
@@ -118,7 +115,7 @@ impl<'a> Connection<'a> {
         intake: &'a mut Intake,
         status: &'a Arc<Status>,
     ) -> Result<Connection<'a>, Ended> {
-        let (receiver, sender) = dial(target).await?;
+        let (receiver, sender) = status.turning(dial(target)).await?;
         let now = Instant::now();
         let mut session = Session::new(settings.session_options(), now);
         for topic in &settings.topics {
@@ -146,7 +143,8 @@ impl<'a> Connection<'a> {
             Ok(()) => Ended::Stopped,
             Err(ended) => ended,
         };
-        let settled = self.settle().await;
+        let status = Arc::clone(self.status);
+        let settled = status.turning(self.settle()).await;
         if let Some(mut sender) = self.sender.take() {
             sender.close().await;
         }

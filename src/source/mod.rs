@@ -12,7 +12,6 @@ mod status;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -27,9 +26,6 @@ use crate::transport::Target;
 pub use guarantee::{Broker, guarantee};
 pub use settings::{Reconnect, Settings, Topic};
 pub use status::{Counters, Link, LinkState, Status};
-
-/// The watchdog sees the source turn at least so often while it waits for the next attempt.
-const TURN: Duration = Duration::from_secs(5);
 
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +80,10 @@ pub async fn run(
         };
         let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         warn!(url = %masked(url), failures = backoff.failures(), retry_in_ms, error, "not connected");
-        pause(wait, &status, &stop).await;
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = status.turning(tokio::time::sleep(wait)) => {}
+        }
     }
     status.enter(LinkState::Stopped);
     info!("source stopped");
@@ -115,18 +114,6 @@ async fn one_life(
         backoff.lived(at.elapsed());
     }
     ended
-}
-
-async fn pause(wait: Duration, status: &Status, stop: &CancellationToken) {
-    let until = tokio::time::Instant::now() + wait;
-    while tokio::time::Instant::now() < until && !stop.is_cancelled() {
-        status.turn();
-        let next = until.min(tokio::time::Instant::now() + TURN);
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = tokio::time::sleep_until(next) => {}
-        }
-    }
 }
 
 /// The URL without what may be secret in it: user, password and query.

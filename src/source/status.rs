@@ -3,8 +3,12 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
+
+/// The source's loop turns at least so often, whatever it waits for.
+pub(super) const TURN: Duration = Duration::from_secs(5);
 
 /// Where the link stands. `Connected` alone delivers nothing: only the later ones count as ready.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -127,6 +131,17 @@ impl Status {
 
     pub(super) fn turn(&self) {
         self.turns.fetch_add(1, Relaxed);
+    }
+
+    /// Waits for something that is bounded elsewhere; waiting for it is no hanging.
+    pub(super) async fn turning<T>(&self, future: impl Future<Output = T>) -> T {
+        tokio::pin!(future);
+        loop {
+            self.turn();
+            if let Ok(output) = tokio::time::timeout(TURN, &mut future).await {
+                return output;
+            }
+        }
     }
 
     pub(super) fn enter(&self, state: LinkState) {
