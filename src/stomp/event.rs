@@ -8,7 +8,7 @@ use super::excerpt::{TEXT_CHARS_MAX, excerpt, first_lines};
 use super::{Command, DecodeError, Frame, Heartbeats, Message, ReceiptId, Version};
 
 /// What has happened.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// The server has accepted us; what was subscribed before is being subscribed now.
     Connected(Connected),
