@@ -120,12 +120,8 @@ impl Run {
     /// In the journal's order.
     pub(crate) async fn sqlite(&self) -> Vec<Delivered> {
         let select = sqlx::query_as("select event_id, device_id, origin, payload from status_event");
-        rows(
-            select
-                .fetch_all(&mut open_sqlite(self.daemon.folder()).await)
-                .await
-                .expect("select from the SQLite history"),
-        )
+        let mut connection = open_sqlite(self.daemon.folder()).await.expect("open the SQLite history");
+        rows(select.fetch_all(&mut connection).await.expect("select from the SQLite history"))
     }
 
     /// In the journal's order.
