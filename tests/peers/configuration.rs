@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use super::folder::Folder;
-use super::{Mosquitto, PASSWORD, Receiver, USER};
+use super::{PASSWORD, USER};
 
 /// A config.toml in the making.
 #[derive(Debug, Clone)]
@@ -60,25 +60,21 @@ impl Configuration {
     }
 
     /// Publishes to `<root>/<client>/<device>/status`.
-    pub fn mqtt(self, broker: &Mosquitto, root: &str) -> Configuration {
+    pub fn mqtt(self, url: &str, root: &str) -> Configuration {
         self.table(
             "sinks.site",
             &format!(
-                "type = \"mqtt\"\nurl = \"{}\"\nusername = \"{USER}\"\npassword = \"{PASSWORD}\"\n\
-                 topic = \"{root}/{{{{ client_id }}}}/{{{{ device_id }}}}/status\"\nqos = 1\nretain = true\n",
-                broker.url()
+                "type = \"mqtt\"\nurl = \"{url}\"\nusername = \"{USER}\"\npassword = \"{PASSWORD}\"\n\
+                 topic = \"{root}/{{{{ client_id }}}}/{{{{ device_id }}}}/status\"\nqos = 1\nretain = true\n"
             ),
         )
     }
 
-    /// Posts to a receiver; tried again every 100 ms.
-    pub fn webhook(self, receiver: &Receiver) -> Configuration {
+    /// Posts to a URL; tried again every 100 ms.
+    pub fn webhook(self, url: &str) -> Configuration {
         self.table(
             "sinks.oncall",
-            &format!(
-                "type = \"webhook\"\nurl = \"{}\"\nretry = {{ schedule = [\"0s\", \"100ms\"] }}\n",
-                receiver.url()
-            ),
+            &format!("type = \"webhook\"\nurl = \"{url}\"\nretry = {{ schedule = [\"0s\", \"100ms\"] }}\n"),
         )
     }
 

@@ -14,8 +14,12 @@ pub struct Mosquitto {
 impl Mosquitto {
     /// Starts one.
     pub async fn start() -> Mosquitto {
+        Mosquitto::start_on(port::free()).await
+    }
+
+    /// The same on a given port.
+    pub async fn start_on(port: u16) -> Mosquitto {
         let folder = Folder::new("mosquitto");
-        let port = port::free();
         let passwords = folder.join("passwords");
         let mut passwd = std::process::Command::new("mosquitto_passwd");
         passwd.arg("-b").arg("-c").arg(&passwords).args([USER, PASSWORD]);

@@ -30,9 +30,14 @@ struct Kept {
 impl Receiver {
     /// Starts one that answers 204.
     pub async fn start() -> Receiver {
+        Receiver::start_on(0).await
+    }
+
+    /// The same on a given port.
+    pub async fn start_on(port: u16) -> Receiver {
         let kept = Arc::new(Kept { bodies: Mutex::default(), answer: AtomicU16::new(204) });
         let app = Router::new().route("/events", post(keep)).with_state(Arc::clone(&kept));
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("bind a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
         let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("serve HTTP") });
         Receiver { address, kept, server }
