@@ -1,5 +1,7 @@
 //! The demo broker over real sockets, against a client that knows no more of STOMP than what it says byte by byte.
 
+#![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 

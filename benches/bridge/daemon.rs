@@ -14,23 +14,23 @@ const TICKS_PER_SECOND: f64 = 100.0;
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running daemon; dropping it kills it.
-pub struct Daemon {
+pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
 }
 
 /// What it has used so far.
 #[derive(Clone, Copy)]
-pub struct Usage {
+pub(crate) struct Usage {
     /// User and system time.
-    pub cpu: Duration,
+    pub(crate) cpu: Duration,
     /// The most memory that was resident at once.
-    pub resident_bytes_max: u64,
+    pub(crate) resident_bytes_max: u64,
 }
 
 impl Daemon {
     /// `stomp-bridge run` with this configuration, in this folder.
-    pub fn start(folder: &Path, config: &str) -> Daemon {
+    pub(crate) fn start(folder: &Path, config: &str) -> Daemon {
         let path = folder.join("config.toml");
         let log = folder.join("daemon.log");
         fs::write(&path, config).expect("a writable folder");
@@ -48,7 +48,7 @@ impl Daemon {
     }
 
     /// What it has used until now.
-    pub fn usage(&self) -> Usage {
+    pub(crate) fn usage(&self) -> Usage {
         let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
         let stat = fs::read_to_string(proc.join("stat")).expect("the daemon is running");
         // The second field is the name in parentheses, which may hold blanks; utime and stime are the 14th and 15th.
@@ -64,14 +64,14 @@ impl Daemon {
     }
 
     /// What it has logged, for the message of a failure.
-    pub fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         let log = fs::read_to_string(&self.log).unwrap_or_default();
         let last: Vec<&str> = log.lines().rev().take(20).collect();
         last.into_iter().rev().collect::<Vec<_>>().join("\n")
     }
 
     /// SIGTERM, and until it has gone.
-    pub fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         let pid = Pid::from_child(&self.child);
         kill_process(pid, Signal::TERM).expect("the daemon is our child");
         let deadline = Instant::now() + STOP_TIMEOUT;

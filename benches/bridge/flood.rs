@@ -27,7 +27,7 @@ path = "history.db"
 "#;
 
 /// With one sink that wants none of the messages.
-pub fn journal() -> Vec<Row> {
+pub(crate) fn journal() -> Vec<Row> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     let (daemon, _, rows) = flood(folder.path(), NO_SINK);
     daemon.stop();
@@ -35,7 +35,7 @@ pub fn journal() -> Vec<Row> {
 }
 
 /// With a SQLite history.
-pub fn history() -> Vec<Row> {
+pub(crate) fn history() -> Vec<Row> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     let start = Instant::now();
     let (daemon, count, mut rows) = flood(folder.path(), HISTORY);
@@ -52,7 +52,7 @@ pub fn history() -> Vec<Row> {
 }
 
 /// The daemon's configuration for a source in here, with these sinks.
-pub fn config(source: &Source, sinks: &str) -> String {
+pub(crate) fn config(source: &Source, sinks: &str) -> String {
     let mut config = format!(
         r#"[source]
 url = "stomp://{}"
@@ -75,7 +75,7 @@ listen = "127.0.0.1:0"
 }
 
 /// The daemon, once it has subscribed.
-pub fn subscribed(folder: &Path, source: &Source, sinks: &str) -> (Daemon, Subscribed) {
+pub(crate) fn subscribed(folder: &Path, source: &Source, sinks: &str) -> (Daemon, Subscribed) {
     let daemon = Daemon::start(folder, &config(source, sinks));
     let subscribed = source.accept().unwrap_or_else(|error| panic!("no subscription: {error}\n{}", daemon.log()));
     (daemon, subscribed)

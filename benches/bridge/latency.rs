@@ -15,7 +15,7 @@ const SECONDS: u32 = 20;
 const WARM_UP_SECONDS: u32 = 1;
 
 /// Through the daemon and a private mosquitto.
-pub fn run() -> Vec<Row> {
+pub(crate) fn run() -> Vec<Row> {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     let mosquitto = Mosquitto::start(folder.path());
     let mut subscriber = Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");
@@ -47,7 +47,7 @@ pub fn run() -> Vec<Row> {
 }
 
 /// The table of a set of latencies.
-pub fn percentiles(mut latencies: Vec<Duration>) -> Vec<Row> {
+pub(crate) fn percentiles(mut latencies: Vec<Duration>) -> Vec<Row> {
     latencies.sort_unstable();
     let at = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
     let ms = |latency: Duration| format!("{:.2} ms", latency.as_secs_f64() * 1_000.0);

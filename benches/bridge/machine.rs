@@ -7,7 +7,7 @@ use std::time::Instant;
 const SYNCS: u32 = 100;
 
 /// Processor, cores, kernel, and what syncing costs where the journal lies.
-pub fn describe() -> String {
+pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();

@@ -2,16 +2,16 @@
 //! the next one costs the server three numbers.
 
 /// How many digits a sequence number has, wherever it stands.
-pub const DIGITS: usize = 9;
+pub(crate) const DIGITS: usize = 9;
 /// Before the sequence number in a body; ASCII, so that it passes through JSON untouched.
-pub const MARK: &[u8] = b"seq=";
+pub(crate) const MARK: &[u8] = b"seq=";
 /// As the platform's messages are.
 const BODY_BYTES: usize = 400;
 /// So many devices speak in turn.
 const DEVICES: usize = 1_000;
 
 /// A ring of frames whose sequence numbers are patched in.
-pub struct Ring {
+pub(crate) struct Ring {
     bytes: Vec<u8>,
     frame_bytes: usize,
     /// Where in a frame the sequence number stands.
@@ -21,7 +21,7 @@ pub struct Ring {
 
 impl Ring {
     /// `slots` frames for one subscription.
-    pub fn new(subscription: &str, destination: &str, slots: usize) -> Ring {
+    pub(crate) fn new(subscription: &str, destination: &str, slots: usize) -> Ring {
         let bytes: Vec<u8> = (0..slots).flat_map(|slot| frame(subscription, destination, slot)).collect();
         let frame_bytes = bytes.len() / slots;
         let number = [b'0'; DIGITS];
@@ -31,7 +31,7 @@ impl Ring {
     }
 
     /// The longest contiguous run of the frames `from..to`, numbered by their sequence; and how many they are.
-    pub fn render(&mut self, from: usize, to: usize) -> (&[u8], usize) {
+    pub(crate) fn render(&mut self, from: usize, to: usize) -> (&[u8], usize) {
         let first = from % self.slots;
         let count = (to - from).min(self.slots - first);
         for sequence in from..from + count {
@@ -45,7 +45,7 @@ impl Ring {
 }
 
 /// The number in fixed width.
-pub fn write_number(digits: &mut [u8], mut number: usize) {
+pub(crate) fn write_number(digits: &mut [u8], mut number: usize) {
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
@@ -53,7 +53,7 @@ pub fn write_number(digits: &mut [u8], mut number: usize) {
 }
 
 /// The number that follows [`MARK`] in a body.
-pub fn read_number(body: &[u8]) -> Option<usize> {
+pub(crate) fn read_number(body: &[u8]) -> Option<usize> {
     let start = memchr::memmem::find(body, MARK)? + MARK.len();
     std::str::from_utf8(body.get(start..start + DIGITS)?).ok()?.parse().ok()
 }

@@ -12,14 +12,14 @@ use rustix::process::{Pid, Signal, kill_process};
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Stopped when dropped.
-pub struct Mosquitto {
+pub(crate) struct Mosquitto {
     child: Child,
     address: SocketAddr,
 }
 
 impl Mosquitto {
     /// With its files in `folder`. Debian keeps it in /usr/sbin, which is not in everybody's PATH.
-    pub fn start(folder: &Path) -> Mosquitto {
+    pub(crate) fn start(folder: &Path) -> Mosquitto {
         let address = free_port();
         let config = folder.join("mosquitto.conf");
         let text = format!("listener {} 127.0.0.1\nsocket_domain ipv4\nallow_anonymous true\n", address.port());
@@ -40,7 +40,7 @@ impl Mosquitto {
     }
 
     /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 

@@ -16,7 +16,7 @@ const PACED: usize = 200;
 const RATE_MIN: f64 = 500_000.0;
 
 /// A flood and a paced run, with a client that acknowledges everything at once.
-pub fn run() -> Vec<Row> {
+pub(crate) fn run() -> Vec<Row> {
     let source = Source::bind();
     let address = source.address();
     let client = thread::spawn(move || acknowledge_everything(address));

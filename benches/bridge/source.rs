@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use crate::message::{self, DIGITS, Ring};
 
 /// Messages that may be unacknowledged, as `prefetch-count` asks for.
-pub const PREFETCH: usize = 1_000;
+pub(crate) const PREFETCH: usize = 1_000;
 /// A client that does not get on within this time has failed.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// One read of ACKs, about a thousand of them.
@@ -20,12 +20,12 @@ const READ_BYTES: usize = 64 * 1024;
 const TAIL_BYTES: usize = 256;
 
 /// Waits for its client.
-pub struct Source {
+pub(crate) struct Source {
     listener: TcpListener,
 }
 
 /// A client that has subscribed.
-pub struct Subscribed {
+pub(crate) struct Subscribed {
     stream: TcpStream,
     subscription: String,
     destination: String,
@@ -54,17 +54,17 @@ impl Acknowledged {
 
 impl Source {
     /// On a free port of loopback.
-    pub fn bind() -> Source {
+    pub(crate) fn bind() -> Source {
         Source { listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback") }
     }
 
     /// Where.
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.listener.local_addr().expect("a bound listener has an address")
     }
 
     /// Takes the client's connection, CONNECT and SUBSCRIBE. The caller is the writing thread from now on.
-    pub fn accept(&self) -> io::Result<Subscribed> {
+    pub(crate) fn accept(&self) -> io::Result<Subscribed> {
         let mut stream = accept_within(&self.listener, PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -99,13 +99,13 @@ impl Source {
 
 impl Subscribed {
     /// What the client's subscription is called and for what it is.
-    pub fn subscription(&self) -> (&str, &str) {
+    pub(crate) fn subscription(&self) -> (&str, &str) {
         (&self.subscription, &self.destination)
     }
 
     /// Sends as fast as the window allows for `duration` and waits for the last ACK. Gives the number of messages, each
     /// of them acknowledged, and the time from the first write to the last ACK.
-    pub fn flood(&mut self, duration: Duration) -> io::Result<(usize, Duration)> {
+    pub(crate) fn flood(&mut self, duration: Duration) -> io::Result<(usize, Duration)> {
         let first = self.sent;
         let start = Instant::now();
         while start.elapsed() < duration {
@@ -118,7 +118,7 @@ impl Subscribed {
 
     /// Sends one message at each multiple of `interval`, `count` of them. Gives when each was written, by its sequence
     /// number from the start of the connection.
-    pub fn pace(&mut self, interval: Duration, count: usize) -> io::Result<Vec<Instant>> {
+    pub(crate) fn pace(&mut self, interval: Duration, count: usize) -> io::Result<Vec<Instant>> {
         let start = Instant::now();
         let mut written = Vec::with_capacity(count);
         for sequence in 0..count {
@@ -132,7 +132,7 @@ impl Subscribed {
     }
 
     /// Fails unless the last ACK was for the last message: counting alone would take any frame for an ACK.
-    pub fn check_acknowledged(&self) -> io::Result<()> {
+    pub(crate) fn check_acknowledged(&self) -> io::Result<()> {
         let mut last = [0; DIGITS];
         message::write_number(&mut last, self.sent - 1);
         let tail = self.acknowledged.tail.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,7 @@ use crate::message;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Subscribed to everything.
-pub struct Subscriber {
+pub(crate) struct Subscriber {
     stream: TcpStream,
     buffer: Vec<u8>,
     /// The bytes of `buffer` that hold something.
@@ -19,7 +19,7 @@ pub struct Subscriber {
 
 impl Subscriber {
     /// Connects and subscribes; returns once the broker has said that it is so (MQTT 3.1.1, sections 3.1 to 3.9).
-    pub fn connect(address: SocketAddr) -> io::Result<Subscriber> {
+    pub(crate) fn connect(address: SocketAddr) -> io::Result<Subscriber> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -36,7 +36,7 @@ impl Subscriber {
     }
 
     /// When each of the messages `0..count` came first.
-    pub fn receive(&mut self, count: usize) -> io::Result<Vec<Instant>> {
+    pub(crate) fn receive(&mut self, count: usize) -> io::Result<Vec<Instant>> {
         let mut came: Vec<Option<Instant>> = vec![None; count];
         let mut missing = count;
         while missing > 0 {
