@@ -113,12 +113,19 @@ impl App {
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
         systemd::ready("connecting");
-        let outcome = tokio::select! {
-            _ = terminate.recv() => Ok("SIGTERM"),
-            _ = interrupt.recv() => Ok("SIGINT"),
-            () = self.stop_source.cancelled() => Ok("a request"),
-            ended = next_failure(&mut self.tasks, &self.companions) => Err(ended),
+        let outcome = loop {
+            break tokio::select! {
+                _ = terminate.recv() => Ok("SIGTERM"),
+                _ = interrupt.recv() => Ok("SIGINT"),
+                () = self.stop_source.cancelled() => Ok("a request"),
+                ended = next_failure(&mut self.tasks, &self.companions) => Err(ended),
+                _ = hangup.recv() => {
+                    warn!("SIGHUP changes nothing: the configuration is read at the start; restart to apply it");
+                    continue;
+                }
+            };
         };
         systemd::stopping();
         let outcome = match outcome {

@@ -107,6 +107,11 @@ impl Daemon {
         self.process.signal(Signal::CONT);
     }
 
+    /// SIGHUP.
+    pub fn hang_up(&self) {
+        self.process.signal(Signal::HUP);
+    }
+
     /// SIGTERM; the exit status, which must come within 25 seconds.
     pub async fn stop(&mut self) -> ExitStatus {
         self.process.signal(Signal::TERM);
