@@ -184,6 +184,12 @@ fn golden() -> Vec<(&'static str, Option<Version>, &'static [u8], Vec<Frame>)> {
             ],
         ),
         (
+            "a CRLF blank line before a body without content-length",
+            Some(Version::V1_2),
+            b"MESSAGE\r\na:b\\r\r\n\r\n\nbody\r\n\0",
+            vec![frame(Message, &[("a", "b\r")], b"\nbody\r\n")],
+        ),
+        (
             "1.0: padding, no escapes",
             Some(Version::V1_0),
             b"MESSAGE\nmessage-id: a\\cb:c \ncontent-length : 2 \n\na\0\0",
