@@ -68,3 +68,39 @@ impl Complaint {
         self.said = None;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_grow_to_their_bound_and_honour_what_was_asked() {
+        let mut backoff = Backoff::default();
+        let mut bound = FIRST;
+        for _ in 0..100 {
+            assert!(backoff.next(None) <= bound);
+            bound = (bound * 2).min(LONGEST);
+        }
+        let asked = Duration::from_secs(300);
+        assert_eq!(backoff.next(Some(asked)), asked);
+        assert_eq!(backoff.next(Some(Duration::MAX)), LONGEST_ASKED);
+        let longest = (0..1000).map(|_| backoff.next(None)).max();
+        assert!(longest > Some(LONGEST / 2), "waits stay long: {longest:?}");
+        backoff.reset();
+        assert!(backoff.next(None) <= FIRST);
+    }
+
+    #[test]
+    fn same_trouble_is_said_at_growing_intervals_and_another_at_once() {
+        let start = Instant::now();
+        let mut complaint = Complaint::default();
+        let lines =
+            (0..24 * 60).filter(|minute| complaint.worth_a_line("refused", start + Duration::from_secs(60 * minute)));
+        let lines = lines.count();
+        assert!((10..40).contains(&lines), "{lines} lines a day");
+        assert!(complaint.worth_a_line("timed out", start));
+        assert!(!complaint.worth_a_line("timed out", start));
+        complaint.over();
+        assert!(complaint.worth_a_line("timed out", start));
+    }
+}

@@ -6,6 +6,8 @@ mod backoff;
 mod counters;
 mod pending;
 mod reading;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

@@ -51,3 +51,39 @@ fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder
         Err(error) => Reading::Unreadable(format!("`when` cannot be evaluated: {error}")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jiff::tz::TimeZone;
+
+    use super::*;
+    use crate::model::Position;
+    use crate::pipeline::{Mapping, States};
+
+    fn check(topic: &str, verdict: Verdict, expected: &str) {
+        let mapping = Mapping { items: None, event_key: Vec::new(), zone: TimeZone::UTC };
+        let decoder = Decoder::new("map-1".into(), mapping, Arc::new(States::default()));
+        let settings =
+            Settings { name: "site".into(), topics: Some(["map-1".into(), "gone".into()].into()), when: None };
+        let read = reader_of(settings, Uuid::nil(), Arc::new(HashMap::from([("map-1".into(), decoder)])));
+        let entry = Entry {
+            position: Position(1),
+            topic: topic.into(),
+            received_at: Timestamp::UNIX_EPOCH,
+            body: "[{".into(),
+            verdict,
+        };
+        let reading = format!("{:?}", read(&entry));
+        assert!(reading.contains(expected), "{topic}: {reading}, not {expected}");
+    }
+
+    #[test]
+    fn entry_is_read_by_its_verdict_its_topic_and_its_decoder() {
+        let accepted = Verdict::Accepted { previous: None };
+        check("map-1", Verdict::Rejected { reason: "not JSON".into() }, "Filtered");
+        check("other", accepted.clone(), "Filtered");
+        check("gone", accepted.clone(), "topic gone is not in the configuration any more");
+        check("map-1", accepted, "cannot be decoded any more");
+    }
+}

@@ -103,8 +103,8 @@ pub(super) async fn upsert_last_states(
     Ok(())
 }
 
-/// Everything that is kept in memory while the journal is open.
-pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Result<State, Error> {
+/// Everything that is kept in memory while the journal is open, and where the log begins.
+pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Result<(State, Begin), Error> {
     // The sequence outlives the entries: a position is never used twice (invariant I4).
     let head: Option<(i64,)> = sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
         .fetch_optional(&mut *connection)
@@ -114,9 +114,12 @@ pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Resul
         .fetch_all(&mut *connection)
         .await
         .map_err(failed("read the cursors"))?;
-    let set_aside = set_aside_counts(connection).await?;
+    let set_aside = set_aside_counts(&mut *connection).await?;
     let head = head.map_or(Position::START, |(seq,)| Position(seq));
-    Ok(State::new(uuid, head, cursors, set_aside))
+    let begin = begin(connection, Position::START).await?;
+    let state = State::new(uuid, head, cursors, set_aside);
+    state.begins(begin.oldest);
+    Ok((state, begin))
 }
 
 /// Every device's newest state, read on a connection of its own.

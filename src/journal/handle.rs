@@ -39,7 +39,8 @@ impl Journal {
     /// [`Error::InUse`] at once where another process has it; the others as they say.
     pub async fn open(settings: &Settings) -> Result<(Journal, Writer), Error> {
         let (mut connection, lock, uuid) = file::open(settings).await?;
-        let state = Arc::new(disk::load(&mut connection, uuid).await?);
+        let (state, begin) = disk::load(&mut connection, uuid).await?;
+        let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
         let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
@@ -47,6 +48,7 @@ impl Journal {
             settings.clone(),
             connection,
             lock,
+            begin,
             Arc::clone(&state),
             queued_appends,
             queued_notes,

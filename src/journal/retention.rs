@@ -62,13 +62,13 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    pub(super) fn new(settings: &Settings) -> Retention {
+    pub(super) fn new(settings: &Settings, head: Position, begin: Begin) -> Retention {
         Retention {
             bytes_max: settings.bytes_max,
             when_full: settings.when_full,
             retain: settings.retain,
-            begin: Begin::default(),
-            head: Position::START,
+            begin,
+            head,
             usage: Usage { used_bytes: 0, free_bytes: u64::MAX },
             out_of_room: false,
         }

@@ -17,7 +17,7 @@ pub(super) struct State {
     /// The newest durable position.
     pub(super) head: watch::Sender<Position>,
     /// The oldest entry, or 0 where there is none.
-    pub(super) oldest: AtomicI64,
+    oldest: AtomicI64,
     pub(super) bytes: AtomicU64,
     pub(super) full: AtomicBool,
     pub(super) accepted: AtomicU64,
@@ -88,6 +88,10 @@ impl State {
 
     pub(super) fn oldest(&self) -> Option<Position> {
         Some(Position(self.oldest.load(Ordering::Relaxed))).filter(|oldest| *oldest != Position::START)
+    }
+
+    pub(super) fn begins(&self, oldest: Option<Position>) {
+        self.oldest.store(oldest.unwrap_or(Position::START).0, Ordering::Relaxed);
     }
 
     /// Only these sinks hold entries back from now on; those that are new begin at their start.

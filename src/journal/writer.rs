@@ -16,7 +16,7 @@ use tracing::{info, warn};
 use super::disk::{self, Insert};
 use super::error::failed;
 use super::file::{self, Lock};
-use super::retention::{Retention, Trim};
+use super::retention::{Begin, Retention, Trim};
 use super::state::{Cursors, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
 use crate::model::Position;
@@ -80,13 +80,14 @@ impl Writer {
         settings: Settings,
         connection: SqliteConnection,
         lock: Lock,
+        begin: Begin,
         state: Arc<State>,
         appends: mpsc::Receiver<Append>,
         notes: mpsc::Receiver<Note>,
         room: Arc<Semaphore>,
     ) -> Writer {
         Writer {
-            retention: Retention::new(&settings),
+            retention: Retention::new(&settings, state.head(), begin),
             settings,
             connection,
             insert_entries: Insert::entries(),
@@ -105,7 +106,7 @@ impl Writer {
     /// A commit, a sync or a read failed. That is final and never retried: after a failed sync nobody knows what is on
     /// disk. Everybody who waits gets [`Error::Closed`], and nothing is acknowledged any more.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
-        self.look_round().await?;
+        self.measure().await?;
         let mut flush = interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -176,18 +177,13 @@ impl Writer {
         newly_set_aside.into_iter().for_each(|sink| self.state.count_set_aside(sink));
         self.count(&group.entries);
         self.retention.wrote(head, &group.entries);
+        self.state.begins(self.retention.oldest());
         self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
         group.answer(head);
         if let (Some(trim), Some(removed)) = (trim, trimmed) {
             self.removed(trim, removed).await?;
             flush.reset_immediately();
         }
-        self.measure().await
-    }
-
-    /// Finds out where the log begins and how much room there is.
-    async fn look_round(&mut self) -> Result<(), Error> {
-        self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
         self.measure().await
     }
 
@@ -198,6 +194,7 @@ impl Writer {
             warn!(%from, removed, "journal full: oldest entries dropped before every sink had them");
         }
         self.retention.begins(disk::begin(&mut self.connection, trim.from()).await?);
+        self.state.begins(self.retention.oldest());
         Ok(())
     }
 
@@ -217,7 +214,6 @@ impl Writer {
         }
         self.state.full.store(full, Ordering::Relaxed);
         self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
-        self.state.oldest.store(self.retention.oldest().map_or(0, |oldest| oldest.0), Ordering::Relaxed);
         Ok(())
     }
 

@@ -1,0 +1,482 @@
+//! Delivery by its promises, with a sink that follows a script and a journal on disk. Time is paused.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use serde_json::value::RawValue;
+use tokio::task::JoinHandle;
+use uuid::Uuid;
+
+use super::*;
+use crate::journal::{NewBatch, NewEntry, Start, Verdict, WhenFull, Writer};
+use crate::model::{Event, Place, Severity};
+
+/// What the other side does, and what it has seen.
+#[derive(Debug, Default)]
+struct Far {
+    /// Refused for ever.
+    bad: BTreeSet<i64>,
+    refuses: Refuses,
+    /// What happens at the next attempts: how many events are confirmed before which trouble.
+    script: VecDeque<Option<(usize, Trouble)>>,
+    /// What happens at the next openings.
+    openings: VecDeque<Trouble>,
+    /// The destination's own cursor, where it keeps one.
+    own: Option<Option<Position>>,
+    /// The events of each attempt.
+    attempts: Vec<Vec<i64>>,
+    confirmed: Vec<i64>,
+    opened: usize,
+    closed: usize,
+}
+
+#[derive(Debug, Default, Clone, Copy)]
+enum Refuses {
+    /// Says which event it is, after it has taken those before it (a webhook).
+    #[default]
+    ByIndex,
+    /// Says which event it is, and takes none (a database that names the row).
+    ByIndexWhole,
+    /// Only says that something in the batch is wrong (a transaction).
+    Whole,
+}
+
+#[derive(Clone)]
+struct Fake {
+    far: Arc<Mutex<Far>>,
+    journal: Journal,
+}
+
+impl Fake {
+    fn far(&self) -> MutexGuard<'_, Far> {
+        self.far.lock().unwrap()
+    }
+
+    fn refuse(&self, batch: Batch<'_>) -> Option<(usize, Trouble)> {
+        let far = self.far();
+        let index = batch.events.iter().position(|event| far.bad.contains(&event.position.0))?;
+        let error = format!("refused {}", batch.events[index].position);
+        Some(match far.refuses {
+            Refuses::ByIndex => (index, Trouble::Refused { index: Some(index), error }),
+            Refuses::ByIndexWhole => (0, Trouble::Refused { index: Some(index), error }),
+            Refuses::Whole => (0, Trouble::Refused { index: None, error }),
+        })
+    }
+}
+
+impl Sink for Fake {
+    fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
+        Box::pin(async {
+            let mut far = self.far();
+            far.opened += 1;
+            match far.openings.pop_front() {
+                Some(trouble) => Err(trouble),
+                None => Ok(far.own.flatten()),
+            }
+        })
+    }
+
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        Box::pin(async move {
+            let positions: Vec<i64> = batch.events.iter().map(|event| event.position.0).collect();
+            let cursor = self.journal.cursor("site").await.unwrap().unwrap().0;
+            assert!(cursor < positions[0], "the cursor {cursor} is past {}, which is not confirmed", positions[0]);
+            assert!(batch.through.0 >= positions[positions.len() - 1]);
+            let scripted = self.far().script.pop_front().flatten();
+            let refused = self.refuse(batch);
+            let mut far = self.far();
+            let good = positions.iter().take_while(|position| !far.bad.contains(position)).count();
+            let outcome = scripted.map(|(confirmed, trouble)| (confirmed.min(good), trouble)).or(refused);
+            far.attempts.push(positions.clone());
+            let count = outcome.as_ref().map_or(positions.len(), |(confirmed, _)| *confirmed);
+            far.confirmed.extend(&positions[..count]);
+            if let Some(own) = &mut far.own
+                && outcome.is_none()
+            {
+                *own = Some(batch.through);
+            }
+            match outcome {
+                None => Ok(()),
+                Some((confirmed, trouble)) => Err(Undelivered { confirmed, trouble }),
+            }
+        })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        self.far().closed += 1;
+        Box::pin(async {})
+    }
+
+    fn keeps_cursor(&self) -> bool {
+        self.far().own.is_some()
+    }
+}
+
+/// A journal, a sink that follows a script, and perhaps a delivery between them.
+struct House {
+    _folder: tempfile::TempDir,
+    journal: Journal,
+    _writer: JoinHandle<Result<(), journal::Error>>,
+    fake: Fake,
+    health: Health,
+    counters: Arc<Counters>,
+    running: Option<(CancellationToken, JoinHandle<Result<(), journal::Error>>)>,
+}
+
+impl House {
+    async fn new(far: Far) -> House {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = journal::Settings {
+            path: folder.path().join("journal.db"),
+            bytes_max: 1 << 30,
+            when_full: WhenFull::Pause,
+            retain: Duration::from_secs(3600),
+        };
+        let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
+        let writer = tokio::spawn(writer.run(CancellationToken::new()));
+        journal.register_sinks(&[("site".into(), Start::Newest)]).await.unwrap();
+        House {
+            _folder: folder,
+            fake: Fake { far: Arc::new(Mutex::new(far)), journal: journal.clone() },
+            journal,
+            _writer: writer,
+            health: Health::default(),
+            counters: Arc::default(),
+            running: None,
+        }
+    }
+
+    /// Entries of these bodies; see [`fake_reading`].
+    async fn append(&self, bodies: impl IntoIterator<Item = &'static str>) {
+        let entries = bodies.into_iter().map(|body| NewEntry {
+            topic: "map-1".into(),
+            received_at: Timestamp::now(),
+            body: Bytes::from_static(body.as_bytes()),
+            verdict: Verdict::Accepted { previous: None },
+        });
+        let batch = NewBatch { entries: entries.collect(), last_states: Vec::new() };
+        self.journal.append(batch).await.unwrap();
+    }
+
+    fn start(&mut self) {
+        let delivery = Delivery::new(
+            "site".into(),
+            Box::new(self.fake.clone()),
+            self.health.clone(),
+            Arc::clone(&self.counters),
+            self.journal.clone(),
+            Box::new(fake_reading),
+        );
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        self.running = Some((stop, tokio::spawn(async move { delivery.run(&stopped).await })));
+    }
+
+    async fn stop(&mut self) {
+        let (stop, running) = self.running.take().unwrap();
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+
+    /// Paused time passes while nothing else can go on.
+    async fn until(&self, what: &str, holds: impl Fn(&House) -> bool) {
+        for _ in 0..200_000 {
+            if holds(self) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("it never came to pass that {what}: {:?} {:?}", self.counters, self.fake.far());
+    }
+
+    async fn until_done(&self) {
+        let head = self.journal.status().head;
+        self.until("the cursor is at the head", |house| house.journal.status().sinks[0].cursor == head).await;
+    }
+
+    async fn set_aside(&self) -> BTreeMap<i64, String> {
+        let aside = self.journal.reader().await.unwrap().set_aside().await.unwrap();
+        aside.into_iter().map(|aside| (aside.position.0, aside.error)).collect()
+    }
+
+    /// Delivered, filtered and set aside.
+    fn counted(&self) -> [u64; 3] {
+        let Counters { delivered, filtered, set_aside, .. } = &*self.counters;
+        [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed))
+    }
+}
+
+fn fake_reading(entry: &Entry) -> Reading {
+    match &*entry.body {
+        b"filtered" => Reading::Filtered,
+        b"unreadable" => Reading::Unreadable("no such field".to_owned()),
+        _ => Reading::Event(Box::new(Event {
+            event_id: entry.position.to_string(),
+            topic: Arc::clone(&entry.topic),
+            client_id: String::new(),
+            device_id: "1".to_owned(),
+            serial: None,
+            old_state: None,
+            new_state: "normal".to_owned(),
+            state: "normal".to_owned(),
+            severity: Severity::Ok,
+            changed: false,
+            missed_transition: false,
+            place: Place::default(),
+            occurred_at: None,
+            received_at: entry.received_at,
+            origin: entry.position.to_string(),
+            position: entry.position,
+            payload: RawValue::from_string("{}".to_owned()).unwrap(),
+        })),
+    }
+}
+
+fn retry(error: &str) -> Trouble {
+    Trouble::Retry { error: error.to_owned(), after: None }
+}
+
+fn far(bad: &[i64], refuses: Refuses) -> Far {
+    Far { bad: bad.iter().copied().collect(), refuses, ..Far::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_what_is_refused_is_set_aside() {
+    for refuses in [Refuses::ByIndex, Refuses::ByIndexWhole, Refuses::Whole] {
+        for bad in [&[][..], &[1], &[100], &[50], &[49, 50, 51], &[1, 2, 99, 100], &[7, 63, 64, 65]] {
+            let mut house = House::new(far(bad, refuses)).await;
+            house.append(["ok"; 100]).await;
+            house.start();
+            house.until_done().await;
+            let expected: Vec<i64> = (1..=100).filter(|position| !bad.contains(position)).collect();
+            assert_eq!(house.fake.far().confirmed, expected, "{refuses:?} {bad:?}");
+            let aside = house.set_aside().await;
+            let named: BTreeMap<i64, String> = bad.iter().map(|bad| (*bad, format!("refused {bad}"))).collect();
+            assert_eq!(aside, named, "{refuses:?}");
+            assert_eq!(house.counted(), [100 - bad.len() as u64, 0, bad.len() as u64]);
+            let attempts = house.fake.far().attempts.len();
+            assert!(attempts <= 1 + bad.len() * 9, "{attempts} attempts for {bad:?}: halves, not one by one");
+            house.stop().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn unreadable_entries_are_set_aside_and_filtered_ones_passed() {
+    let mut house = House::new(Far::default()).await;
+    house.append(["filtered", "ok", "unreadable", "ok", "filtered", "unreadable"]).await;
+    house.start();
+    house.until_done().await;
+    assert_eq!(house.fake.far().attempts, [[2, 4]]);
+    assert_eq!(
+        house.set_aside().await,
+        BTreeMap::from([3, 6].map(|position| (position, "no such field".to_owned())))
+    );
+    assert_eq!(house.counted(), [2, 2, 2]);
+    house.append(["filtered"; 10]).await;
+    house.until_done().await;
+    assert_eq!(house.fake.far().attempts.len(), 1, "the sink hears nothing of what it does not want");
+    assert_eq!(house.counted(), [2, 12, 2]);
+    house.stop().await;
+    assert_eq!(house.fake.far().closed, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trouble_is_retried_from_the_first_unconfirmed_event() {
+    let script = [Some((0, retry("down"))), Some((2, retry("half"))), Some((0, retry("down"))), None];
+    let mut house = House::new(Far { script: script.into(), ..Far::default() }).await;
+    house.append(["ok"; 4]).await;
+    house.start();
+    house.until_done().await;
+    let far = house.fake.far();
+    assert_eq!(far.attempts, [vec![1, 2, 3, 4], vec![1, 2, 3, 4], vec![3, 4], vec![3, 4]]);
+    assert_eq!((&far.confirmed, far.opened), (&vec![1, 2, 3, 4], 4), "it connects again after each trouble");
+    assert_eq!(house.counters.retries.load(Ordering::Relaxed), 3);
+    let report = house.health.report();
+    assert_eq!((report.able, report.last_error.as_deref()), (true, Some("down")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_is_left_alone_for_as_long_as_it_asked() {
+    let after = Duration::from_secs(900);
+    let busy = || Trouble::Retry { error: "429".to_owned(), after: Some(after) };
+    let mut house =
+        House::new(Far { script: [Some((0, busy())), None].into(), openings: [busy()].into(), ..Far::default() })
+            .await;
+    house.append(["ok"]).await;
+    let began = Instant::now();
+    house.start();
+    house.until_done().await;
+    assert!(began.elapsed() >= 2 * after && began.elapsed() < 3 * after, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_sink_is_left_alone_and_holds_its_entries() {
+    let gone = || Trouble::Disabled { error: "410".to_owned() };
+    for scripted in [
+        Far { script: [Some((1, gone()))].into(), ..Far::default() },
+        Far { openings: [retry("down"), gone()].into(), ..Far::default() },
+    ] {
+        let confirmed = scripted.script.len();
+        let mut house = House::new(scripted).await;
+        house.append(["ok"; 3]).await;
+        house.start();
+        let error = Some("410".to_owned());
+        house.until("it is disabled", |house| house.health.report().last_error == error).await;
+        house.append(["ok"]).await;
+        tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
+        assert_eq!(house.fake.far().attempts.len(), confirmed);
+        assert_eq!(house.journal.cursor("site").await.unwrap(), Some(Position(confirmed as i64)));
+        assert!(!house.health.report().able);
+        house.stop().await;
+        // After a restart it is tried again.
+        house.start();
+        house.until_done().await;
+        assert_eq!(house.fake.far().confirmed, [1, 2, 3, 4]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn restart_goes_on_after_what_was_confirmed() {
+    let mut house = House::new(Far { script: [Some((3, retry("down")))].into(), ..Far::default() }).await;
+    house.fake.far().openings = [].into();
+    house.append(["ok"; 5]).await;
+    house.start();
+    house.until("some are confirmed", |house| house.counted()[0] == 3).await;
+    house.stop().await;
+    house.append(["ok"; 2]).await;
+    house.start();
+    house.until_done().await;
+    assert_eq!(house.fake.far().confirmed, [1, 2, 3, 4, 5, 6, 7]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_ends_a_long_wait_at_once() {
+    let after = Some(Duration::from_secs(3600));
+    let down = Trouble::Retry { error: "down".to_owned(), after };
+    let mut house = House::new(Far { openings: [down].into(), ..Far::default() }).await;
+    let began = Instant::now();
+    house.start();
+    house.until("it waits", |house| house.counters.retries.load(Ordering::Relaxed) == 1).await;
+    house.stop().await;
+    assert!(began.elapsed() < Duration::from_secs(3600));
+    assert_eq!(house.fake.far().closed, 1);
+}
+
+/// The sink's own cursor, the journal's, the first attempt.
+async fn check_start(own: Option<Option<i64>>, known: i64, expected: Option<i64>) {
+    let own = own.map(|own| own.map(Position));
+    let mut house = House::new(Far { own, ..Far::default() }).await;
+    house.append(["ok"; 10]).await;
+    house.journal.place("site", Position(known)).await.unwrap();
+    house.start();
+    match expected {
+        Some(first) => {
+            house.until_done().await;
+            assert_eq!(house.fake.far().attempts[0][0], first, "{own:?} {known}");
+        }
+        None => {
+            house.until("it says what is wrong", |house| house.health.report().last_error.is_some()).await;
+            assert!(house.fake.far().attempts.is_empty(), "{own:?} {known}");
+        }
+    }
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sinks_own_cursor_comes_before_the_journals() {
+    check_start(None, 4, Some(5)).await;
+    check_start(Some(None), 4, Some(1)).await;
+    check_start(Some(Some(7)), 4, Some(8)).await;
+    check_start(Some(Some(2)), 4, Some(3)).await;
+    // A journal that is older than what the sink has seen would use positions again.
+    check_start(Some(Some(11)), 4, None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn confirmation_that_was_lost_on_the_way_is_not_delivered_twice() {
+    let mut house = House::new(Far {
+        own: Some(Some(Position::START)),
+        script: [None, Some((0, retry("connection lost after the commit")))].into(),
+        ..Far::default()
+    })
+    .await;
+    house.append(["ok", "ok"]).await;
+    house.start();
+    house.until_done().await;
+    house.append(["ok", "filtered", "ok", "ok"]).await;
+    house.until("the answer was lost", |house| house.fake.far().attempts.len() == 2).await;
+    house.fake.far().own = Some(Some(Position(5)));
+    house.until_done().await;
+    assert_eq!(house.fake.far().attempts, [vec![1, 2], vec![3, 5, 6], vec![6]]);
+    assert_eq!(house.counted(), [5, 1, 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn filtered_entries_are_not_read_again_after_trouble() {
+    let mut house = House::new(Far {
+        own: Some(Some(Position::START)),
+        script: [None, Some((0, retry("down")))].into(),
+        ..Far::default()
+    })
+    .await;
+    house.append(["ok"]).await;
+    house.start();
+    house.until_done().await;
+    house.append(["filtered"; 5]).await;
+    house.until_done().await;
+    house.append(["ok"]).await;
+    house.until_done().await;
+    assert_eq!(house.counted(), [2, 5, 0]);
+    assert_eq!(house.fake.far().attempts, [vec![1], vec![7], vec![7]]);
+}
+
+fn scripts() -> impl Strategy<Value = VecDeque<Option<(usize, Trouble)>>> {
+    let step = prop_oneof![
+        2 => Just(None),
+        1 => (0..700usize).prop_map(|confirmed| Some((confirmed, retry("down")))),
+    ];
+    prop::collection::vec(step, 0..20).prop_map(VecDeque::from)
+}
+
+fn bodies() -> impl Strategy<Value = Vec<&'static str>> {
+    let body = prop_oneof![6 => Just("ok"), 2 => Just("filtered"), 1 => Just("unreadable")];
+    prop::collection::vec(body, 1..60)
+        .prop_flat_map(|bodies| (Just(bodies), 1..40usize))
+        .prop_map(|(bodies, times)| bodies.repeat(times))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 30, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_skipped_and_nothing_out_of_order(
+        bodies in bodies(),
+        bad in prop::collection::btree_set(1..2400i64, 0..6),
+        refuses in prop_oneof![Just(Refuses::ByIndex), Just(Refuses::ByIndexWhole), Just(Refuses::Whole)],
+        script in scripts(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let mut house = House::new(Far { bad: bad.clone(), refuses, script, ..Far::default() }).await;
+            house.append(bodies.clone()).await;
+            house.start();
+            house.until_done().await;
+            house.stop().await;
+            let of = |wanted: &str| -> Vec<i64> {
+                (1..).zip(&bodies).filter(|(_, body)| **body == wanted).map(|(position, _)| position).collect()
+            };
+            let (bad, good): (Vec<i64>, Vec<i64>) =
+                of("ok").into_iter().partition(|position| bad.contains(position));
+            assert!(house.fake.far().confirmed == good, "confirmed is what is good, in order");
+            let mut aside = [bad, of("unreadable")].concat();
+            aside.sort_unstable();
+            assert!(house.set_aside().await.into_keys().eq(aside.iter().copied()), "set aside is what is not");
+            assert_eq!(house.counted(), [good.len() as u64, of("filtered").len() as u64, aside.len() as u64]);
+        });
+    }
+}
