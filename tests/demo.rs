@@ -310,11 +310,12 @@ async fn what_is_wrong_is_answered_with_an_error_and_the_end() {
 }
 
 #[tokio::test]
-async fn broken_sockjs_framing_ends_the_connection() {
+async fn broken_sockjs_framing_is_an_error_too() {
     let served = serve().await;
     let mut client = Client::connected(served.address, Over::SockJs, "0,0").await;
     let Socket::WebSocket(socket) = &mut client.socket else { panic!("SockJS is over WebSocket") };
     socket.send(tungstenite::Message::text("[\"unfinished")).await.unwrap();
+    assert!(client.frame().await.starts_with("ERROR\nmessage:broken SockJS framing\n"));
     client.ended().await;
 }
 

@@ -1,14 +1,15 @@
 //! The benchmark measures the daemon and not itself: a client that only acknowledges must be served much faster than the
-//! daemon can hope to be, and see frames as they should be.
+//! daemon can hope to be, and see frames as they should be; the subscriber must find every message, however cut.
 
 use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
 use std::time::Duration;
 
 use crate::Row;
 use crate::message::{self, DIGITS};
 use crate::source::{PREFETCH, Source};
+use crate::subscriber::Subscriber;
 
 const DURATION: Duration = Duration::from_secs(1);
 const PACED: usize = 200;
@@ -36,7 +37,52 @@ pub(crate) fn run() -> Vec<Row> {
     if !cfg!(debug_assertions) && rate < RATE_MIN {
         println!("  the server itself is slow here: its figures below are limits of this benchmark");
     }
+    check_subscriber();
     vec![Row::new("messages a second to a client that only ACKs", format!("{rate:.0}"))]
+}
+
+/// Each message is noted once, though it comes twice and in pieces of any length.
+fn check_subscriber() {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
+    let address = listener.local_addr().expect("a bound listener has an address");
+    let broker = thread::spawn(move || publish(&listener));
+    let mut subscriber = Subscriber::connect(address).expect("our own broker takes a subscriber");
+    let came = subscriber.receive(PACED).expect("every message comes");
+    assert_eq!(came.len(), PACED);
+    assert!(came.is_sorted());
+    broker.join().expect("our own broker does not panic").expect("our own broker writes everything");
+}
+
+/// An MQTT broker of one conversation (MQTT 3.1.1, section 3.3).
+fn publish(listener: &TcpListener) -> io::Result<()> {
+    let (mut stream, _) = listener.accept()?;
+    stream.set_nodelay(true)?;
+    // CONNECT and SUBSCRIBE; then CONNACK, SUBACK.
+    stream.read_exact(&mut [0; 19 + 16])?;
+    stream.write_all(b"\x20\x02\x00\x00\x90\x03\x00\x01\x00")?;
+    let mut packets = Vec::new();
+    for sequence in 0..PACED {
+        for _ in 0..2 {
+            // A remaining length of two bytes now and then, as real payloads have.
+            let body = format!("\0\x09devices/1seq={sequence:0DIGITS$}{}", "-".repeat(sequence));
+            packets.push(0x30);
+            match body.len() {
+                length @ ..128 => packets.push(length as u8),
+                length => packets.extend([(length % 128) as u8 | 0x80, (length / 128) as u8]),
+            }
+            packets.extend_from_slice(body.as_bytes());
+        }
+    }
+    let mut rest = &packets[..];
+    for piece in (1..).step_by(7) {
+        let (first, others) = rest.split_at(rest.len().min(piece));
+        stream.write_all(first)?;
+        rest = others;
+        if rest.is_empty() {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Reads frames in order, each with its sequence number in both places, and acknowledges each.

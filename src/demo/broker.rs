@@ -115,7 +115,12 @@ impl Clients {
     fn accept(&mut self, stream: TcpStream, router: Router) {
         let client = self.client();
         self.serving.push(Box::pin(async move {
-            match protocol(&stream).await {
+            let protocol = async {
+                // Small frames one by one: none is to wait for the one before to be acknowledged.
+                stream.set_nodelay(true)?;
+                protocol(&stream).await
+            };
+            match protocol.await {
                 Ok(Protocol::Http) => serve_http(stream, router).await,
                 Ok(Protocol::Stomp) => {
                     let (receiver, sender) = framing::plain(stream);

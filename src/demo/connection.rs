@@ -23,8 +23,6 @@ use crate::stomp::{Command, Decoder, FrameWriter, HEARTBEAT, Limits, Version, en
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long the other half may take to end once one half has, and an overfull client to read its ERROR.
 const GRACE: Duration = Duration::from_secs(1);
-/// Without heart-beats a client may be silent for as long as it likes; a day stands for that.
-const SILENCE_MAX: Duration = Duration::from_secs(86_400);
 /// SockJS's own heart-beat (SockJS protocol 0.3.3, "Framing"), where STOMP has none to send.
 const SOCKJS_KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// We send at this part of the interval, so that a little delay on the way is no missed beat (percent).
@@ -52,7 +50,7 @@ pub(super) async fn serve(client: Client, receiver: Receiver, sender: Sender) {
         session: Session::new(format!("session-{id}"), heartbeat),
         hub,
         mailbox,
-        silence_max: CONNECT_TIMEOUT,
+        silence_max: Some(CONNECT_TIMEOUT),
     };
     let writer = Writer {
         sender,
@@ -100,8 +98,8 @@ struct Reader {
     session: Session,
     hub: Arc<Hub>,
     mailbox: Mailbox,
-    /// Longest time without a byte; before CONNECTED, until CONNECT.
-    silence_max: Duration,
+    /// Longest time without a byte: before CONNECTED until CONNECT, then by the heart-beats. `None`: any.
+    silence_max: Option<Duration>,
 }
 
 /// Whether a client may say more.
@@ -116,24 +114,21 @@ impl Reader {
     async fn run(mut self) {
         let mut heard = Instant::now();
         loop {
-            tokio::select! {
+            let talk = tokio::select! {
                 piece = self.receiver.receive() => match piece {
                     Ok(Some(bytes)) => {
                         heard = Instant::now();
                         self.decoder.feed(bytes);
+                        self.take_frames()
                     }
                     Ok(None) => return self.hub.leave(self.mailbox.client),
-                    Err(error) => {
-                        debug!(%error, client = self.mailbox.client, "reading failed");
-                        return self.hub.leave(self.mailbox.client);
-                    }
+                    Err(error) => self.answer(refuse(&error.to_string(), None)),
                 },
-                () = sleep_until(heard + self.silence_max) => {
-                    self.answer(refuse(&format!("nothing was heard for {:?}", self.silence_max), None));
-                    return self.drain().await;
+                silence = silence(heard, self.silence_max) => {
+                    self.answer(refuse(&format!("nothing was heard for {silence:?}"), None))
                 }
-            }
-            if self.take_frames() == Talk::Over {
+            };
+            if talk == Talk::Over {
                 return self.drain().await;
             }
         }
@@ -174,7 +169,7 @@ impl Reader {
         let talk = match &answer {
             Answer::Connected(_, terms) => {
                 self.decoder.set_version(terms.version);
-                self.silence_max = terms.expect_every.map_or(SILENCE_MAX, |every| every * MISSED_MAX);
+                self.silence_max = terms.expect_every.map(|every| every * MISSED_MAX);
                 Talk::GoesOn
             }
             Answer::Receipt(_) => Talk::GoesOn,
@@ -192,6 +187,17 @@ impl Reader {
     async fn drain(mut self) {
         let closed = async { while let Ok(Some(_)) = self.receiver.receive().await {} };
         timeout(GRACE, closed).await.unwrap_or(());
+    }
+}
+
+/// Comes when a client has been silent for too long, and says for how long.
+async fn silence(heard: Instant, max: Option<Duration>) -> Duration {
+    match max {
+        Some(max) => {
+            sleep_until(heard + max).await;
+            max
+        }
+        None => std::future::pending().await,
     }
 }
 
