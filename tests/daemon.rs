@@ -73,10 +73,8 @@ async fn ready_means_that_messages_arrive_and_not_ready_says_why() {
     assert!(daemon.get("/metrics").await.unwrap().1.ends_with("# EOF\n"));
 
     served.end().await;
-    let (status, reasons) = wait::until("not ready", async || {
-        daemon.get("/readyz").await.filter(|(status, _)| *status != 200)
-    })
-    .await;
+    let (status, reasons) =
+        wait::until("not ready", async || daemon.get("/readyz").await.filter(|(status, _)| *status != 200)).await;
     assert_eq!(status, 503);
     assert!(reasons.contains("source connecting since"), "{reasons}");
 

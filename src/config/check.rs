@@ -26,6 +26,9 @@ use crate::{journal, ops, source, tls};
 /// The shortest wait between attempts to connect: below it a refusing server is hammered.
 const RECONNECT_MIN: Duration = Duration::from_millis(10);
 
+/// Bodies that may be accepted, in bytes: a few of them are held in memory at once.
+const BODY_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=256 << 20;
+
 /// The shortest heart-beat: below it a scheduler's delay looks like a dead server.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 
@@ -116,6 +119,11 @@ impl Check<'_> {
             let message = format!("expected \"0s\" (off) or at least {HEARTBEAT_MIN:?}, found {heartbeat:?}");
             self.report.error(&path.join("heartbeat"), message);
         }
+        let bytes = source.max_body.0;
+        if !BODY_BYTES.contains(&bytes) {
+            let message = format!("expected \"1KiB\" to \"256MiB\", found {bytes} bytes");
+            self.report.error(&path.join("max_body"), message);
+        }
         let tls = self.tls(&path.join("tls"), source.tls);
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
         let login = source.login.and_then(|login| self.secret(&path.join("login"), &login, Within::Text));
@@ -129,6 +137,7 @@ impl Check<'_> {
             tls,
             reconnect,
             topics,
+            body_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
         })
     }
 

@@ -32,9 +32,10 @@ pub(super) struct Source {
     pub(super) login: Option<String>,
     pub(super) passcode: Option<String>,
     pub(super) passcode_file: Option<PathBuf>,
-    pub(super) host: Option<String>,
+    pub(super) host: String,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) heartbeat: Span,
+    pub(super) max_body: Size,
     pub(super) tls: Tls,
     pub(super) reconnect: Reconnect,
     /// Not in this version.
@@ -48,9 +49,12 @@ impl Default for Source {
             login: None,
             passcode: None,
             passcode_file: None,
-            host: None,
+            // RabbitMQ's default vhost; the other servers take any name.
+            host: "/".to_owned(),
             headers: BTreeMap::new(),
             heartbeat: Span(Duration::from_secs(10)),
+            // Room for an array of 30,000 statuses.
+            max_body: Size(16 << 20),
             tls: Tls::default(),
             reconnect: Reconnect::default(),
             signin: None,
