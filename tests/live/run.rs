@@ -120,12 +120,8 @@ impl Run {
     /// In the journal's order.
     pub(crate) async fn sqlite(&self) -> Vec<Delivered> {
         let select = sqlx::query_as("select event_id, device_id, origin, payload from status_event");
-        rows(
-            select
-                .fetch_all(&mut open_sqlite(self.daemon.folder()).await)
-                .await
-                .expect("select from the SQLite history"),
-        )
+        let mut connection = open_sqlite(self.daemon.folder()).await.expect("open the SQLite history");
+        rows(select.fetch_all(&mut connection).await.expect("select from the SQLite history"))
     }
 
     /// In the journal's order.
@@ -135,16 +131,17 @@ impl Run {
     }
 }
 
-/// How many different messages the SQLite history of a daemon in this folder has.
+/// How many different messages the SQLite history of a daemon in this folder has; 0 before it has its tables.
 pub(crate) async fn count_sqlite(folder: &Folder) -> usize {
+    let Ok(mut connection) = open_sqlite(folder).await else { return 0 };
     let count = sqlx::query_scalar("select count(distinct json_extract(payload, '$.n')) from status_event");
-    let count: i64 = count.fetch_one(&mut open_sqlite(folder).await).await.expect("count in the SQLite history");
+    let count: i64 = count.fetch_one(&mut connection).await.unwrap_or(0);
     count as usize
 }
 
-async fn open_sqlite(folder: &Folder) -> SqliteConnection {
+async fn open_sqlite(folder: &Folder) -> sqlx::Result<SqliteConnection> {
     let options = SqliteConnectOptions::new().filename(folder.join("history.db")).read_only(true);
-    options.connect().await.expect("open the SQLite history")
+    options.connect().await
 }
 
 type Row = (String, String, String, String);
