@@ -52,7 +52,8 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("axum::", &["ops", "demo"]),
     ("sqlx::", &["journal", "sinks/history"]),
     ("clap::", &["cli"]),
-    ("minijinja::", &["pipeline"]),
+    // `{{ secret(…) }}` in the configuration is a template too.
+    ("minijinja::", &["pipeline", "config"]),
     ("prometheus_client::", &["ops"]),
     ("sd_notify::", &["ops"]),
     ("tokio::spawn", &["supervise"]),
