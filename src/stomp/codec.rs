@@ -28,11 +28,8 @@ pub enum DecodeError {
     #[error("a header line is longer than the limit of {0} bytes")]
     HeaderTooLong(usize),
     /// See [`Limits::headers_max`].
-    #[error("a frame has more headers than the limit of {limit}")]
-    TooManyHeaders {
-        /// The limit.
-        limit: usize,
-    },
+    #[error("a frame has more headers than the limit of {0}")]
+    TooManyHeaders(usize),
     /// A header line without a colon.
     #[error("expected a header `name:value` or a blank line, found `{line}`")]
     NoColon {
@@ -45,24 +42,18 @@ pub enum DecodeError {
         /// An excerpt of it.
         line: String,
     },
-    /// `content-length` is no number.
+    /// `content-length` is no number of bytes.
     #[error("expected a number of bytes in content-length, found `{value}`")]
     BadContentLength {
         /// An excerpt of it.
         value: String,
     },
     /// See [`Limits::body_bytes_max`].
-    #[error("a body is longer than the limit of {limit} bytes: raise the limit, or have smaller messages sent")]
-    BodyTooLong {
-        /// The limit.
-        limit: usize,
-    },
+    #[error("a body is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent")]
+    BodyTooLong(usize),
     /// See [`Limits::frame_bytes_max`].
-    #[error("a frame is longer than the limit of {limit} bytes: raise the limit, or have smaller messages sent")]
-    FrameTooLong {
-        /// The limit.
-        limit: usize,
-    },
+    #[error("a frame is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent")]
+    FrameTooLong(usize),
     /// The body is longer than its `content-length` says.
     #[error(
         "expected NUL after a body of content-length {content_length}: the sender counts something else than bytes"

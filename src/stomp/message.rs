@@ -60,7 +60,7 @@ impl fmt::Debug for AckId {
 }
 
 /// One message (STOMP 1.2, section MESSAGE).
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Message {
     /// The id that SUBSCRIBE gave.
     pub subscription: Arc<str>,

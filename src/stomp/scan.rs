@@ -149,7 +149,7 @@ impl Head {
         within(line.len(), limits.header_line_bytes_max, DecodeError::HeaderTooLong)?;
         self.headers += 1;
         if self.headers > limits.headers_max {
-            return Err(DecodeError::TooManyHeaders { limit: limits.headers_max });
+            return Err(DecodeError::TooManyHeaders(limits.headers_max));
         }
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // Names are short: a plain loop is faster than memchr.
@@ -188,7 +188,7 @@ impl Head {
         }
         // One byte of the frame is its closing NUL.
         let Some(room) = limits.frame_bytes_max.checked_sub(body + 1) else {
-            return Err(DecodeError::FrameTooLong { limit: limits.frame_bytes_max });
+            return Err(DecodeError::FrameTooLong(limits.frame_bytes_max));
         };
         let body_bytes_max = limits.body_bytes_max.min(room);
         match self.content_length {
@@ -229,9 +229,9 @@ fn content_length(value: &[u8]) -> Result<usize, DecodeError> {
 
 fn body_too_long(allowed: usize, limits: &Limits) -> DecodeError {
     if allowed == limits.body_bytes_max {
-        DecodeError::BodyTooLong { limit: limits.body_bytes_max }
+        DecodeError::BodyTooLong(limits.body_bytes_max)
     } else {
-        DecodeError::FrameTooLong { limit: limits.frame_bytes_max }
+        DecodeError::FrameTooLong(limits.frame_bytes_max)
     }
 }
 
