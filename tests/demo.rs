@@ -243,7 +243,9 @@ async fn heart_beats_come_over_every_transport() {
         for _ in 0..5 {
             client.beat().await;
         }
-        assert!(start.elapsed() >= BEAT, "{over:?}: five heart-beats in {:?}", start.elapsed());
+        // Not all at once, and none too late: a client takes a connection for dead after two intervals.
+        let elapsed = start.elapsed();
+        assert!((BEAT..BEAT * 10).contains(&elapsed), "{over:?}: five heart-beats in {elapsed:?}");
     }
 }
 

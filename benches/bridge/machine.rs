@@ -13,10 +13,9 @@ pub(crate) fn describe() -> String {
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
     format!(
-        "{}, {cores} cores, Linux {}, {} of 4 KiB and fdatasync {:.2} ms",
+        "{}, {cores} cores, Linux {}, 4 KiB written and synced in {:.2} ms",
         model.trim_start_matches([' ', '\t', ':']),
         kernel.trim(),
-        "a write",
         sync_ms(),
     )
 }

@@ -26,7 +26,8 @@ impl Ring {
         let frame_bytes = bytes.len() / slots;
         let number = [b'0'; DIGITS];
         let first = &bytes[..frame_bytes];
-        let at = memchr::memmem::find_iter(first, &number).collect();
+        let at: Vec<usize> = memchr::memmem::find_iter(first, &number).collect();
+        assert_eq!(at.len(), 3, "message-id, ack and body hold the number, and nothing else looks like it");
         Ring { bytes, frame_bytes, at, slots }
     }
 

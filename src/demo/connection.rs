@@ -238,7 +238,7 @@ impl Writer {
             let Some(mail) = mail else { return self.sender.close(Farewell::Done).await };
             let farewell = self.render(mail, &mut buffer);
             if !buffer.is_empty() {
-                self.sender.send(&buffer.split().freeze()).await?;
+                self.sender.send(buffer.split().freeze()).await?;
                 written = Instant::now();
             }
             if let Some(farewell) = farewell {
@@ -249,7 +249,7 @@ impl Writer {
 
     async fn beat(&mut self) -> io::Result<()> {
         match self.send_every {
-            Some(_) => self.sender.send(&Bytes::from_static(&[HEARTBEAT])).await,
+            Some(_) => self.sender.send(Bytes::from_static(&[HEARTBEAT])).await,
             None => self.sender.keep_alive().await,
         }
     }

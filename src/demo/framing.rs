@@ -2,7 +2,6 @@
 //! STOMP but that each frame goes out in a message of its own.
 
 use std::io;
-use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream::{SplitSink, SplitStream};
@@ -15,7 +14,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::FRAME_BYTES_MAX;
 
@@ -57,18 +56,21 @@ pub(super) async fn websocket(socket: Upgraded, framing: Framing) -> io::Result<
         .read_buffer_size(CHUNK_BYTES)
         .write_buffer_size(0);
     let socket = WebSocketStream::from_raw_socket(TokioIo::new(socket), Role::Server, Some(config)).await;
-    let (writing, reading) = socket.split();
-    let mut sender = Sender::WebSocket(writing, framing);
-    if framing == Framing::SockJs {
-        sender.text("o".into()).await?;
+    let (mut writing, reading) = socket.split();
+    match framing {
+        Framing::Raw => Ok((Receiver::WebSocket(reading), Sender::WebSocket(writing))),
+        Framing::SockJs => {
+            send_text(&mut writing, "o").await?;
+            Ok((Receiver::SockJs(reading), Sender::SockJs(writing)))
+        }
     }
-    Ok((Receiver::WebSocket(Box::pin(reading), framing), sender))
 }
 
 /// The reading half.
 pub(super) enum Receiver {
     Plain(OwnedReadHalf),
-    WebSocket(Pin<Box<SplitStream<WebSocket>>>, Framing),
+    WebSocket(SplitStream<WebSocket>),
+    SockJs(SplitStream<WebSocket>),
 }
 
 impl Receiver {
@@ -81,79 +83,92 @@ impl Receiver {
                 let length = stream.read_buf(&mut chunk).await?;
                 Ok((length > 0).then(|| chunk.freeze()))
             }
-            Receiver::WebSocket(stream, framing) => match stream.next().await.transpose().map_err(io_error)? {
-                Some(Message::Text(text)) if *framing == Framing::SockJs => unwrap_sockjs(text.as_str()).map(Some),
-                Some(Message::Text(text)) => Ok(Some(text.into())),
-                Some(Message::Binary(bytes)) => Ok(Some(bytes)),
-                Some(Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => Ok(Some(Bytes::new())),
-                Some(Message::Close(_)) | None => Ok(None),
+            Receiver::WebSocket(stream) => Ok(match receive_message(stream).await? {
+                Some(Message::Text(text)) => Some(text.into()),
+                Some(Message::Binary(bytes)) => Some(bytes),
+                Some(_) => Some(Bytes::new()),
+                None => None,
+            }),
+            Receiver::SockJs(stream) => match receive_message(stream).await? {
+                Some(Message::Text(text)) => unwrap_sockjs(&text).map(Some),
+                Some(_) => Ok(Some(Bytes::new())),
+                None => Ok(None),
             },
         }
     }
 }
 
+/// `None`: the client has closed.
+async fn receive_message(stream: &mut SplitStream<WebSocket>) -> io::Result<Option<Message>> {
+    let message = stream.next().await.transpose().map_err(io_error)?;
+    Ok(message.filter(|message| !message.is_close()))
+}
+
 /// The writing half.
 pub(super) enum Sender {
     Plain(OwnedWriteHalf),
-    WebSocket(SplitSink<WebSocket, Message>, Framing),
+    WebSocket(SplitSink<WebSocket, Message>),
+    SockJs(SplitSink<WebSocket, Message>),
 }
 
 impl Sender {
     /// Sends one whole frame, or the LF of a heart-beat. Not cancel-safe.
-    pub(super) async fn send(&mut self, frame: &Bytes) -> io::Result<()> {
+    pub(super) async fn send(&mut self, frame: Bytes) -> io::Result<()> {
         match self {
-            Sender::Plain(stream) => stream.write_all(frame).await,
-            Sender::WebSocket(_, Framing::SockJs) => {
-                // SockJS carries text only.
-                let frame = String::from_utf8_lossy(frame);
-                let array = serde_json::to_string(&[frame]).expect("a string always serialises");
-                self.text(format!("a{array}")).await
-            }
-            Sender::WebSocket(stream, Framing::Raw) => {
-                let message = match tungstenite::Utf8Bytes::try_from(frame.clone()) {
+            Sender::Plain(stream) => stream.write_all(&frame).await,
+            Sender::WebSocket(stream) => {
+                let message = match Utf8Bytes::try_from(frame.clone()) {
                     Ok(text) => Message::Text(text),
-                    Err(_) => Message::Binary(frame.clone()),
+                    Err(_) => Message::Binary(frame),
                 };
                 stream.send(message).await.map_err(io_error)
             }
+            Sender::SockJs(stream) => send_text(stream, format!("a{}", wrap_sockjs(&frame))).await,
         }
     }
 
     /// Tells a SockJS client that we are there (its own heart-beat frame); nothing in the other framings.
     pub(super) async fn keep_alive(&mut self) -> io::Result<()> {
         match self {
-            Sender::WebSocket(_, Framing::SockJs) => self.text("h".into()).await,
-            Sender::WebSocket(_, Framing::Raw) | Sender::Plain(_) => Ok(()),
+            Sender::SockJs(stream) => send_text(stream, "h").await,
+            Sender::WebSocket(_) | Sender::Plain(_) => Ok(()),
         }
     }
 
     /// Ends our side; what was sent arrives before it.
     pub(super) async fn close(&mut self, farewell: Farewell) -> io::Result<()> {
-        if let Sender::WebSocket(_, Framing::SockJs) = self {
-            let words = match farewell {
-                Farewell::Done => r#"c[3000,"Go away!"]"#,
-                Farewell::Error => r#"c[1002,"Connection interrupted"]"#,
-            };
-            self.text(words.into()).await?;
-        }
         match self {
             Sender::Plain(stream) => stream.shutdown().await,
-            Sender::WebSocket(stream, _) => {
-                let code = match farewell {
-                    Farewell::Done => CloseCode::Normal,
-                    Farewell::Error => CloseCode::Protocol,
+            Sender::WebSocket(stream) => send_close(stream, farewell).await,
+            Sender::SockJs(stream) => {
+                let words = match farewell {
+                    Farewell::Done => r#"c[3000,"Go away!"]"#,
+                    Farewell::Error => r#"c[1002,"Connection interrupted"]"#,
                 };
-                stream.send(Message::Close(Some(CloseFrame { code, reason: "".into() }))).await.map_err(io_error)
+                send_text(stream, words).await?;
+                send_close(stream, farewell).await
             }
         }
     }
+}
 
-    async fn text(&mut self, text: String) -> io::Result<()> {
-        match self {
-            Sender::Plain(stream) => stream.write_all(text.as_bytes()).await,
-            Sender::WebSocket(stream, _) => stream.send(Message::text(text)).await.map_err(io_error),
-        }
-    }
+async fn send_text(stream: &mut SplitSink<WebSocket, Message>, text: impl Into<Utf8Bytes>) -> io::Result<()> {
+    stream.send(Message::Text(text.into())).await.map_err(io_error)
+}
+
+async fn send_close(stream: &mut SplitSink<WebSocket, Message>, farewell: Farewell) -> io::Result<()> {
+    let code = match farewell {
+        Farewell::Done => CloseCode::Normal,
+        Farewell::Error => CloseCode::Protocol,
+    };
+    let close = CloseFrame { code, reason: Utf8Bytes::default() };
+    stream.send(Message::Close(Some(close))).await.map_err(io_error)
+}
+
+/// A JSON array of one string. SockJS carries text only: what is none is replaced.
+fn wrap_sockjs(frame: &[u8]) -> String {
+    let frame = String::from_utf8_lossy(frame);
+    serde_json::to_string(&[frame]).expect("a string always serialises")
 }
 
 /// The pieces that a SockJS client sends: a JSON array of strings, or one string alone. Some clients send an empty

@@ -127,7 +127,8 @@ pub enum SessionError {
     /// ERROR instead of CONNECTED: it will be so again until somebody changes something.
     #[error("the server refused CONNECT: {0}; check login, passcode, host (the virtual host) and headers")]
     Refused(ServerError),
-    /// ERROR that names a SUBSCRIBE of ours: it will be so again until somebody changes something.
+    /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed (RabbitMQ names none): it
+    /// will be so again until somebody changes something.
     #[error("subscribe to {destination} refused: {error}")]
     SubscribeRefused {
         /// The subscription.
@@ -138,7 +139,7 @@ pub enum SessionError {
         error: ServerError,
     },
     /// Any other ERROR.
-    #[error("the server ended the session: {0}")]
+    #[error("the server ended the session: {0}{suspects}", suspects = unconfirmed(.0))]
     Server(ServerError),
     /// What arrived is no STOMP.
     #[error(transparent)]
@@ -181,4 +182,12 @@ pub enum SessionError {
         /// Bytes of a frame that was cut; 0: it ended between frames.
         unfinished_bytes: usize,
     },
+}
+
+/// What may have been the cause of an ERROR that does not say.
+fn unconfirmed(error: &ServerError) -> String {
+    match error.unconfirmed.as_slice() {
+        [] => String::new(),
+        ids => format!(" (subscriptions that were not confirmed yet: {})", ids.join(", ")),
+    }
 }

@@ -10,6 +10,7 @@ fn an_error_ends_the_session_and_names_what_it_is_about() {
     let check = |frame: &str, expected: &str, about: Option<&str>| {
         let mut client = Client::subscribed("1.2");
         client.subscribe("new", AckMode::Auto);
+        client.subscribe("other", AckMode::Auto);
         let error = client.hears(&format!("{frame}MESSAGE\nsubscription:a\n\nx\0")).unwrap_err();
         assert_eq!(error.to_string(), expected);
         let (id, error) = match error {
@@ -17,7 +18,7 @@ fn an_error_ends_the_session_and_names_what_it_is_about() {
             SessionError::Server(error) => (None, error),
             other => panic!("expected an ERROR of the server, got {other:?}"),
         };
-        assert_eq!((id.as_deref(), error.unconfirmed), (about, vec!["new".into()]), "{expected}");
+        assert_eq!((id.as_deref(), error.unconfirmed), (about, vec!["new".into(), "other".into()]), "{expected}");
 
         assert_eq!(client.happened(), Ok(vec![]));
         client.sent();
@@ -33,9 +34,33 @@ fn an_error_ends_the_session_and_names_what_it_is_about() {
     );
     // It was confirmed before, and is refused all the same.
     check("ERROR\nreceipt-id:r-1\nmessage:gone\n\n\0", "subscribe to /topic/a refused: gone", Some("a"));
-    check("ERROR\nmessage:Session closed.\n\n\0", "the server ended the session: Session closed.", None);
-    check("ERROR\nreceipt-id:r-77\nmessage:x\n\n\0", "the server ended the session: x", None);
-    check("ERROR\nmessage:x\n\nE: x\n\tat y\n\tat z\0", "the server ended the session: E: x | at y", None);
+    check(
+        "ERROR\nmessage:Session closed.\n\n\0",
+        "the server ended the session: Session closed. (subscriptions that were not confirmed yet: new, other)",
+        None,
+    );
+    check(
+        "ERROR\nreceipt-id:r-77\nmessage:x\n\n\0",
+        "the server ended the session: x (subscriptions that were not confirmed yet: new, other)",
+        None,
+    );
+    check(
+        "ERROR\nmessage:x\n\nE: x\n\tat y\n\tat z\0",
+        "the server ended the session: E: x | at y (subscriptions that were not confirmed yet: new, other)",
+        None,
+    );
+}
+
+#[test]
+fn an_error_that_names_nothing_is_about_the_only_subscription_in_question() {
+    let check = |before: &str, expected: &str| {
+        let mut client = Client::connected(CONNECTED);
+        client.subscribe("a", AckMode::Auto);
+        let error = client.hears(&format!("{before}ERROR\nmessage:access_refused\n\nno rights\n\0\n")).unwrap_err();
+        assert_eq!(error.to_string(), expected);
+    };
+    check("", "subscribe to /topic/a refused: access_refused: no rights");
+    check("RECEIPT\nreceipt-id:r-1\n\n\0", "the server ended the session: access_refused: no rights");
 }
 
 #[test]

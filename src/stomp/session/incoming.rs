@@ -119,13 +119,15 @@ impl Session {
     }
 
     fn error(&self, frame: &Frame) -> SessionError {
-        let mut error = ServerError::of(frame);
-        let unconfirmed = |subscription: &&Subscription| matches!(subscription.state, State::Sent(_));
         let subscriptions = || self.subscriptions.values();
-        error.unconfirmed =
-            subscriptions().filter(unconfirmed).map(|subscription| Arc::clone(&subscription.wanted.id)).collect();
-        let refused =
-            subscriptions().find(|subscription| error.receipt.is_some() && subscription.receipt() == error.receipt);
+        let unconfirmed = || subscriptions().filter(|subscription| matches!(subscription.state, State::Sent(_)));
+        let mut error = ServerError::of(frame);
+        error.unconfirmed = unconfirmed().map(|subscription| Arc::clone(&subscription.wanted.id)).collect();
+        let refused = match (error.receipt, error.unconfirmed.len()) {
+            (Some(receipt), _) => subscriptions().find(|subscription| subscription.receipt() == Some(receipt)),
+            (None, 1) => unconfirmed().next(),
+            (None, _) => None,
+        };
         match refused {
             None => SessionError::Server(error),
             Some(Subscription { wanted, .. }) => SessionError::SubscribeRefused {
