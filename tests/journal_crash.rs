@@ -1,5 +1,7 @@
 //! The journal when its process is killed, and when the disk fails: what was acknowledged is there afterwards.
 
+#![allow(clippy::unwrap_used, reason = "a test says no more of a failure than where it was")]
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
