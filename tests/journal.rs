@@ -1,5 +1,7 @@
 //! The journal by its promises: against a model in memory, across restarts, when it is full, and when it is taken.
 
+#![allow(clippy::unwrap_used, reason = "a test says no more of a failure than where it was")]
+
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -194,8 +196,8 @@ async fn play(steps: Vec<Step>) {
     let settings = settings(folder.path());
     let mut running = Running::open(&settings).await;
     running.journal.register_sinks(&sinks(&SINKS)).await.unwrap();
-    let mut model = Model::default();
-    model.cursors = SINKS.iter().map(|sink| (*sink, 0)).collect();
+    let cursors = SINKS.iter().map(|sink| (*sink, 0)).collect();
+    let mut model = Model { cursors, ..Model::default() };
     for step in steps {
         match step {
             Step::Append(sizes) => {

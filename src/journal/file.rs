@@ -70,6 +70,15 @@ impl Lock {
     }
 }
 
+/// A journal that this process has for itself.
+#[derive(Debug)]
+pub(super) struct Opened {
+    /// The one that writes.
+    pub(super) connection: SqliteConnection,
+    pub(super) lock: Lock,
+    pub(super) uuid: Uuid,
+}
+
 /// The file with `suffix` appended to its name, as SQLite does for `-wal`.
 pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -78,7 +87,7 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 }
 
 /// Makes what is missing, takes the lock, opens the one write connection and brings the tables to this version.
-pub(super) async fn open(settings: &Settings) -> Result<(SqliteConnection, Lock, Uuid), Error> {
+pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path;
     let source = |source| Error::Open { path: path.clone(), source };
     create(path).map_err(source)?;
@@ -101,7 +110,7 @@ pub(super) async fn open(settings: &Settings) -> Result<(SqliteConnection, Lock,
         .await
         .map_err(|source| Error::Migrate { path: path.clone(), source })?;
     let uuid = identify(&mut connection).await?;
-    Ok((connection, lock, uuid))
+    Ok(Opened { connection, lock, uuid })
 }
 
 /// A connection that can only read, for one [`Reader`](super::Reader).

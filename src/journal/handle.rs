@@ -7,7 +7,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
 use super::state::State;
-use super::writer::{Append, Note, Writer};
+use super::writer::{Append, Note, Queue, Writer};
 use super::{Error, LastState, NewBatch, Reader, Settings, Start, Status, disk, file};
 use crate::model::Position;
 
@@ -38,22 +38,14 @@ impl Journal {
     /// # Errors
     /// [`Error::InUse`] at once where another process has it; the others as they say.
     pub async fn open(settings: &Settings) -> Result<(Journal, Writer), Error> {
-        let (mut connection, lock, uuid) = file::open(settings).await?;
-        let (state, begin) = disk::load(&mut connection, uuid).await?;
+        let mut opened = file::open(settings).await?;
+        let (state, begin) = disk::load(&mut opened.connection, opened.uuid).await?;
         let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
         let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        let writer = Writer::new(
-            settings.clone(),
-            connection,
-            lock,
-            begin,
-            Arc::clone(&state),
-            queued_appends,
-            queued_notes,
-            Arc::clone(&room),
-        );
+        let queue = Queue { appends: queued_appends, notes: queued_notes, room: Arc::clone(&room) };
+        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, queue);
         let path = Arc::new(settings.path.clone());
         Ok((Journal { path, state, appends, notes, room }, writer))
     }

@@ -12,7 +12,7 @@ use crate::model::Position;
 const PIECE_ENTRIES_MIN: usize = 1000;
 
 /// What the file system must keep free, so that the last thing it has room for is not half a commit.
-const FREE_BYTES_MIN: u64 = 64 * 1024 * 1024;
+const FREE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 
 /// What the journal occupies, and what the file system still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,5 +123,103 @@ impl Retention {
         let from = self.begin.oldest?;
         let drop = self.out_of_room && self.when_full == WhenFull::DropOldest;
         drop.then(|| Trim::Drop { from, through: Position(from.0 + piece - 1).min(self.head) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MIB: u64 = 1024 * 1024;
+
+    /// A journal of at most 100 MiB with entries 11 to 5000, the oldest of them received at second 1000.
+    fn retention(when_full: WhenFull) -> Retention {
+        let settings =
+            Settings { path: "/nowhere".into(), bytes_max: 100 * MIB, when_full, retain: Duration::from_secs(60) };
+        let begin = Begin { oldest: Some(Position(11)), removable: Some((Position(11), 1_000_000_000)) };
+        Retention::new(&settings, Position(5000), begin)
+    }
+
+    /// The piece that is due at a second, with so much used, and every sink past `floor`.
+    fn check(when_full: WhenFull, used_mib: u64, floor: Option<i64>, second: i64, expected: Option<(&str, i64)>) {
+        let mut retention = retention(when_full);
+        retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: u64::MAX });
+        let now = Timestamp::from_second(second).unwrap();
+        let due = retention.due(floor.map(Position), 0, now).map(|trim| match trim {
+            Trim::Past { through, .. } => ("past", through.0),
+            Trim::Drop { through, .. } => ("drop", through.0),
+        });
+        assert_eq!(due, expected, "{when_full:?}, {used_mib} MiB, floor {floor:?}, at {second} s");
+    }
+
+    #[test]
+    fn only_what_every_sink_is_past_goes_unless_the_policy_says_otherwise() {
+        use WhenFull::{DropOldest, Pause};
+        for when_full in [Pause, DropOldest] {
+            check(when_full, 10, Some(4000), 1060, None);
+            check(when_full, 10, Some(4000), 1061, Some(("past", 1010)));
+            check(when_full, 10, Some(20), 1061, Some(("past", 20)));
+            check(when_full, 10, Some(10), 9999, None);
+            check(when_full, 10, None, 9999, None);
+            // Short of room: young entries go too, once they are past.
+            check(when_full, 90, Some(4000), 1000, Some(("past", 1010)));
+            check(when_full, 100, Some(4000), 1000, Some(("past", 1010)));
+            check(when_full, 99, Some(10), 1000, None);
+            // Nobody knows yet who needs them.
+            check(when_full, 200, None, 9999, None);
+        }
+        check(Pause, 100, Some(10), 9999, None);
+        check(DropOldest, 100, Some(10), 1000, Some(("drop", 1010)));
+    }
+
+    #[test]
+    fn removing_keeps_up_with_what_comes_in() {
+        let mut retention = retention(WhenFull::Pause);
+        retention.measured(Usage { used_bytes: 95 * MIB, free_bytes: u64::MAX });
+        for (incoming, through) in [(0, 1010), (500, 1010), (1500, 3010), (100_000, 4000)] {
+            let Some(Trim::Past { through: found, .. }) =
+                retention.due(Some(Position(4000)), incoming, Timestamp::UNIX_EPOCH)
+            else {
+                panic!("nothing is due")
+            };
+            assert_eq!(found, Position(through), "{incoming} entries come in");
+        }
+    }
+
+    #[test]
+    fn full_journal_is_full_until_it_has_room_to_spare() {
+        let mut retention = retention(WhenFull::Pause);
+        for (used_mib, free_mib, full) in [
+            (99, 1000, false),
+            (100, 1000, true),
+            (96, 1000, true),
+            (94, 1000, false),
+            (99, 1000, false),
+            (50, 31, true),
+            (50, 63, true),
+            (50, 64, false),
+        ] {
+            retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: free_mib * MIB });
+            assert_eq!(retention.full(), full, "{used_mib} MiB used, {free_mib} MiB free");
+        }
+    }
+
+    #[test]
+    fn log_begins_with_what_was_written_to_an_empty_one() {
+        let mut retention = retention(WhenFull::Pause);
+        retention.begins(Begin::default());
+        assert_eq!(retention.due(Some(Position(5000)), 0, Timestamp::MAX), None);
+        let entry = NewEntry {
+            topic: "map-1".into(),
+            received_at: Timestamp::UNIX_EPOCH,
+            body: bytes::Bytes::new(),
+            verdict: crate::journal::Verdict::Accepted { previous: None },
+        };
+        retention.wrote(Position(5000), &[entry.clone(), entry]);
+        assert_eq!(retention.oldest(), Some(Position(5001)));
+        let Some(Trim::Past { from, through, .. }) = retention.due(Some(Position(5002)), 0, Timestamp::MAX) else {
+            panic!("nothing is due")
+        };
+        assert_eq!((from, through), (Position(5001), Position(5002)));
     }
 }

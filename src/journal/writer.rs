@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::disk::{self, Insert};
 use super::error::failed;
-use super::file::{self, Lock};
+use super::file::{self, Lock, Opened};
 use super::retention::{Begin, Retention, Trim};
 use super::state::{Cursors, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
@@ -49,6 +49,14 @@ pub(super) enum Note {
     SetAside { sink: Arc<str>, position: Position, error: Box<str>, done: oneshot::Sender<()> },
 }
 
+/// What the handles send, and the bytes that it may take while it waits.
+#[derive(Debug)]
+pub(super) struct Queue {
+    pub(super) appends: mpsc::Receiver<Append>,
+    pub(super) notes: mpsc::Receiver<Note>,
+    pub(super) room: Arc<Semaphore>,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct Writer {
@@ -57,9 +65,7 @@ pub struct Writer {
     insert_entries: Insert,
     insert_last_states: Insert,
     state: Arc<State>,
-    appends: mpsc::Receiver<Append>,
-    notes: mpsc::Receiver<Note>,
-    room: Arc<Semaphore>,
+    queue: Queue,
     retention: Retention,
     /// Last, so that it is let go of after the connection.
     _lock: Lock,
@@ -76,27 +82,16 @@ struct Group {
 }
 
 impl Writer {
-    pub(super) fn new(
-        settings: Settings,
-        connection: SqliteConnection,
-        lock: Lock,
-        begin: Begin,
-        state: Arc<State>,
-        appends: mpsc::Receiver<Append>,
-        notes: mpsc::Receiver<Note>,
-        room: Arc<Semaphore>,
-    ) -> Writer {
+    pub(super) fn new(settings: Settings, opened: Opened, state: Arc<State>, begin: Begin, queue: Queue) -> Writer {
         Writer {
             retention: Retention::new(&settings, state.head(), begin),
             settings,
-            connection,
+            connection: opened.connection,
             insert_entries: Insert::entries(),
             insert_last_states: Insert::last_states(),
             state,
-            appends,
-            notes,
-            room,
-            _lock: lock,
+            queue,
+            _lock: opened.lock,
         }
     }
 
@@ -113,8 +108,8 @@ impl Writer {
             let mut group = Group::default();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(note) = self.notes.recv() => group.notes.push(note),
-                Some(append) = self.appends.recv(), if !self.retention.full() => group.append(append),
+                Some(note) = self.queue.notes.recv() => group.notes.push(note),
+                Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
                 _ = flush.tick() => self.bound_wal().await?,
             }
             self.gather(&mut group);
@@ -125,25 +120,25 @@ impl Writer {
 
     /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
     fn gather(&mut self, group: &mut Group) {
-        while let Ok(note) = self.notes.try_recv() {
+        while let Ok(note) = self.queue.notes.try_recv() {
             group.notes.push(note);
         }
         while !self.retention.full()
-            && let Ok(append) = self.appends.try_recv()
+            && let Ok(append) = self.queue.appends.try_recv()
         {
             group.append(append);
         }
     }
 
     async fn finish(mut self, flush: &mut Interval) -> Result<(), Error> {
-        self.room.close();
-        self.appends.close();
-        self.notes.close();
+        self.queue.room.close();
+        self.queue.appends.close();
+        self.queue.notes.close();
         let mut group = Group::default();
-        while let Some(append) = self.appends.recv().await {
+        while let Some(append) = self.queue.appends.recv().await {
             group.append(append);
         }
-        while let Some(note) = self.notes.recv().await {
+        while let Some(note) = self.queue.notes.recv().await {
             group.notes.push(note);
         }
         self.commit(group, flush).await?;

@@ -59,17 +59,21 @@ impl From<TransportError> for Ended {
     }
 }
 
-impl From<SessionError> for Ended {
-    fn from(error: SessionError) -> Ended {
-        match &error {
-            SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
-            // Many servers do not say what an ERROR is about; this one came before the topics stood.
-            SessionError::Server(said) if !said.unconfirmed.is_empty() => Ended::Refused(format!(
-                "{error}; nothing has confirmed the topics {}: check their destinations and permissions",
-                said.unconfirmed.join(", ")
-            )),
-            _ => Ended::Lost(error.to_string()),
+/// What the end of a session means. Many servers do not say what an ERROR is about; one that comes before every topic
+/// stands is taken for the refusal of one of those.
+fn ended_by(error: &SessionError, topics: &[Topic]) -> Ended {
+    match error {
+        SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
+        SessionError::Server(said) if !said.unconfirmed.is_empty() => {
+            let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);
+            let destinations: Vec<&str> =
+                topics.iter().filter(named).map(|topic| topic.destination.as_str()).collect();
+            let destinations = destinations.join(" or ");
+            Ended::Refused(format!(
+                "subscribe to {destinations} refused: {said}; check that it exists and that this login may read it"
+            ))
         }
+        _ => Ended::Lost(error.to_string()),
     }
 }
 
@@ -209,7 +213,7 @@ impl<'a> Connection<'a> {
 
     fn take_events(&mut self) -> Result<(), Ended> {
         let now = Timestamp::now();
-        while let Some(event) = self.session.poll()? {
+        while let Some(event) = self.poll()? {
             match event {
                 Event::Connected(connected) => self.connected(&connected),
                 Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
@@ -229,6 +233,10 @@ impl<'a> Connection<'a> {
             }
         }
         Ok(())
+    }
+
+    fn poll(&mut self) -> Result<Option<Event>, Ended> {
+        self.session.poll().map_err(|error| ended_by(&error, &self.settings.topics))
     }
 
     fn connected(&mut self, connected: &Connected) {
@@ -269,7 +277,7 @@ impl<'a> Connection<'a> {
         } else if let Some(received) = self.receiver.receive().now_or_never() {
             return self.received(received);
         }
-        self.session.tick(Instant::now())?;
+        self.session.tick(Instant::now()).map_err(|error| ended_by(&error, &self.settings.topics))?;
         self.take_events()
     }
 

@@ -142,11 +142,10 @@ async fn unreachable_sinks_get_everything_once_they_are_back() {
         .webhook(&format!("http://127.0.0.1:{http}/events"))
         .mqtt(&format!("mqtt://127.0.0.1:{closed}"), queue);
     let mut daemon = Daemon::start(&configuration).await;
-    complains(&mut daemon, &["oncall", "refused"]).await;
-    complains(&mut daemon, &["site", "refused"]).await;
-
     let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
     publisher.publish(&format!("/queue/{queue}"), platform::messages(queue, 0..500, 50)).await;
+    complains(&mut daemon, &["oncall", "refused"]).await;
+    complains(&mut daemon, &["site", "refused"]).await;
     // Neither the source nor another sink waits for the two that are down.
     wait::until("all messages in SQLite", async || (count_sqlite(daemon.folder()).await >= 500).then_some(())).await;
 
