@@ -126,15 +126,7 @@ impl Document {
     pub(super) fn without_value(&self, place: Place) -> Place {
         match place {
             Place::File { file, line, column, source, width } => {
-                let (source, column, width) = match source.split_once('=') {
-                    Some((key, _)) => {
-                        let key_chars = key.chars().count();
-                        let inside = column <= key_chars;
-                        let (column, width) = if inside { (column, width) } else { (key_chars + 3, 1) };
-                        (format!("{}= …", key), column, width)
-                    }
-                    None => (source, column, width),
-                };
+                let source = source.split_once('=').map_or(source.clone(), |(key, _)| format!("{key}= …"));
                 Place::File { file, line, column, source, width }
             }
             other => other,
@@ -157,7 +149,12 @@ impl Document {
 
     fn syntax_error(&self, error: &toml::de::Error) -> SyntaxError {
         let place = error.span().map_or_else(|| self.whole(), |span| self.at(&span));
-        SyntaxError { place: self.without_value(place), message: error.message().replace('\n', ", ") }
+        let message = match (error.message(), error.span()) {
+            // The parser does not name it: it is what two topics of one name are.
+            ("duplicate key", Some(span)) => format!("`{}` is here for the second time", &self.text[span]),
+            (message, _) => format!("not TOML: {}", message.replace('\n', ", ")),
+        };
+        SyntaxError { place: self.without_value(place), message }
     }
 
     fn remember(&mut self, path: &Path, table: &DeTable<'_>) {

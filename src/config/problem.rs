@@ -58,10 +58,8 @@ impl fmt::Display for Problems {
         for problem in &self.0 {
             writeln!(f, "{problem}\n")?;
         }
-        match self.0.len() {
-            1 => f.write_str("1 problem"),
-            count => write!(f, "{count} problems"),
-        }
+        let errors = self.0.iter().filter(|problem| problem.level == Level::Error).count();
+        write!(f, "{errors} {}", if errors == 1 { "problem" } else { "problems" })
     }
 }
 
@@ -77,8 +75,10 @@ impl fmt::Display for Problem {
             Place::File { file, line, column, source, width } => {
                 let number = line.to_string();
                 let margin = " ".repeat(number.len());
-                let before: usize = source.chars().take(column - 1).map(columns).sum();
-                let meant: usize = source.chars().skip(column - 1).take(*width).map(columns).sum();
+                // What is left out of the line is marked at its end.
+                let first = (column - 1).min(source.chars().count().saturating_sub(1));
+                let before: usize = source.chars().take(first).map(columns).sum();
+                let meant: usize = source.chars().skip(first).take(*width).map(columns).sum();
                 write!(f, "\n{margin}--> {}:{line}:{column}{path}", file.display())?;
                 write!(f, "\n{margin} |\n{number} | {source}")?;
                 write!(f, "\n{margin} | {}{}", " ".repeat(before), "^".repeat(meant.max(1)))?;

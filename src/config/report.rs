@@ -13,17 +13,22 @@ use crate::pipeline::nearest;
 /// Keys whose values are never shown, whatever is wrong with them.
 const SECRET_KEYS: [&str; 5] = ["passcode", "password", "secret", "headers", "login"];
 
+/// Keys that are known only to say that they are not in this version.
+const LATER_KEYS: [&str; 2] = ["signin", "watch"];
+
 /// See the module.
 pub(super) struct Report<'a> {
     document: &'a Document,
     problems: Vec<Problem>,
-    /// Keys that have a problem already: what follows from it is not told.
+    /// Keys that have a problem already.
     told: HashSet<Path>,
+    /// Keys that were taken out, or were meant by another: what follows for them and below them is not told.
+    hushed: HashSet<Path>,
 }
 
 impl<'a> Report<'a> {
     pub(super) fn new(document: &'a Document) -> Report<'a> {
-        Report { document, problems: Vec::new(), told: HashSet::new() }
+        Report { document, problems: Vec::new(), told: HashSet::new(), hushed: HashSet::new() }
     }
 
     /// The value at `path` is wrong.
@@ -73,6 +78,7 @@ impl<'a> Report<'a> {
                 Err(error) => {
                     let here = path.below(&error.path);
                     self.mistake(&here, error.kind);
+                    self.hushed.insert(here);
                     if !remove(&mut table, &error.path) {
                         return T::default();
                     }
@@ -90,7 +96,8 @@ impl<'a> Report<'a> {
             }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
                 let found = if secret(path) { kind_of(&found).to_owned() } else { found.to_string() };
-                self.error(path, format!("expected {}, found {found}", expected.trim_start_matches("expected ")));
+                let expected = if expected == "path string" { "a path" } else { expected.as_str() };
+                self.error(path, format!("expected {expected}, found {found}"));
             }
             Kind::Message(message) => self.error(path, message),
             other => self.error(path, other.to_string()),
@@ -99,21 +106,23 @@ impl<'a> Report<'a> {
 
     /// A key that nothing reads.
     pub(super) fn unknown_key<'k>(&mut self, path: &Path, name: &str, known: impl Iterator<Item = &'k str> + Clone) {
+        let known = known.filter(|known| !LATER_KEYS.contains(known));
         let mut listed: Vec<&str> = known.clone().collect();
         listed.sort_unstable();
         self.key_error(path, unknown("key", name, known.clone()), format!("expected one of {}", listed.join(", ")));
         if let (Some(near), Some(parent)) = (nearest(name, known), path.parent()) {
-            self.told.insert(parent.join(near));
+            self.hushed.insert(parent.join(near));
         }
     }
 
     fn add(&mut self, level: Level, path: &Path, part: Part, message: String, help: Option<String>) {
-        if !self.told.insert(path.clone()) && level == Level::Error {
+        let hushed = (1..=path.0.len()).any(|end| self.hushed.contains(&Path(path.0[..end].to_vec())));
+        if hushed || !self.told.insert(path.clone()) {
             return;
         }
         let place = self.document.place(path, part);
         // A key that nothing knows may be a mistyped password.
-        let hidden = secret(path) || message.starts_with("unknown key");
+        let hidden = secret(path) || message.starts_with("unknown key") || signed_url(&place);
         let place = if hidden { self.document.without_value(place) } else { place };
         self.problems.push(Problem { level, place, path: path.to_string(), message, help });
     }
@@ -130,6 +139,11 @@ pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'
 fn secret(path: &Path) -> bool {
     path.0.iter().any(|name| SECRET_KEYS.contains(&name.as_str()))
         || (path.0.first().is_some_and(|first| first == "sinks") && path.0.last().is_some_and(|last| last == "url"))
+}
+
+/// A line with a URL that may hold a password or a token.
+fn signed_url(place: &Place) -> bool {
+    matches!(place, Place::File { source, .. } if source.contains("://") && source.contains(['@', '?']))
 }
 
 fn kind_of(found: &Actual) -> &'static str {

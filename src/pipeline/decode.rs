@@ -4,7 +4,7 @@
 //! from the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping holds for what is replayed.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -172,9 +172,12 @@ impl Decoder {
             hash.update((value.len() as u64).to_be_bytes());
             hash.update(value.as_bytes());
         }
-        let mut id = format!("{}-", self.topic);
-        for byte in &hash.finalize()[..KEY_HASH_BYTES] {
-            write!(id, "{byte:02x}").expect("writing to a String cannot fail");
+        let hash = hash.finalize();
+        let mut id = String::with_capacity(self.topic.len() + 1 + 2 * KEY_HASH_BYTES);
+        id.push_str(&self.topic);
+        id.push('-');
+        for byte in &hash[..KEY_HASH_BYTES] {
+            id.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
         }
         Some(id)
     }
