@@ -126,7 +126,7 @@ impl std::error::Error for ServerError {}
 pub enum SessionError {
     /// ERROR instead of CONNECTED: it will be so again until somebody changes something.
     #[error("the server refused CONNECT: {0}; check login, passcode, host (the virtual host) and headers")]
-    Refused(ServerError),
+    Refused(Box<ServerError>),
     /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed (RabbitMQ names none): it
     /// will be so again until somebody changes something.
     #[error("subscribe to {destination} refused: {error}")]
@@ -136,11 +136,11 @@ pub enum SessionError {
         /// Its destination.
         destination: String,
         /// What the server says.
-        error: ServerError,
+        error: Box<ServerError>,
     },
     /// Any other ERROR.
     #[error("the server ended the session: {0}{suspects}", suspects = unconfirmed(.0))]
-    Server(ServerError),
+    Server(Box<ServerError>),
     /// What arrived is no STOMP.
     #[error(transparent)]
     Protocol(#[from] DecodeError),

@@ -10,7 +10,10 @@ pub(crate) fn frame(command: Command, headers: &[(&str, &str)], body: &[u8]) -> 
 }
 
 /// A name, the version that is agreed by then, the stream and its frames.
-pub(crate) fn golden() -> Vec<(&'static str, Option<Version>, &'static [u8], Vec<Frame>)> {
+type Golden = (&'static str, Option<Version>, &'static [u8], Vec<Frame>);
+
+/// One stream and more of each server that we know.
+pub(crate) fn golden() -> Vec<Golden> {
     use Command::{Connected, Error, Message, Receipt};
     vec![
         (

@@ -15,7 +15,9 @@ impl Session {
     pub(super) fn handle(&mut self, frame: Frame) -> Result<Option<Event>, SessionError> {
         match (&self.phase, frame.command) {
             (Phase::Connecting { .. }, Command::Connected) => self.connected(&frame).map(Some),
-            (Phase::Connecting { .. }, Command::Error) => Err(SessionError::Refused(ServerError::of(&frame))),
+            (Phase::Connecting { .. }, Command::Error) => {
+                Err(SessionError::Refused(Box::new(ServerError::of(&frame))))
+            }
             (Phase::Connecting { .. }, command) => Err(SessionError::Unexpected { command }),
             (&Phase::Connected { version, .. } | &Phase::Disconnecting { version, .. }, Command::Message) => {
                 Ok(Some(self.message(frame, version)))
@@ -121,7 +123,7 @@ impl Session {
     fn error(&self, frame: &Frame) -> SessionError {
         let subscriptions = || self.subscriptions.values();
         let unconfirmed = || subscriptions().filter(|subscription| matches!(subscription.state, State::Sent(_)));
-        let mut error = ServerError::of(frame);
+        let mut error = Box::new(ServerError::of(frame));
         error.unconfirmed = unconfirmed().map(|subscription| Arc::clone(&subscription.wanted.id)).collect();
         let refused = match (error.receipt, error.unconfirmed.len()) {
             (Some(receipt), _) => subscriptions().find(|subscription| subscription.receipt() == Some(receipt)),
