@@ -166,3 +166,59 @@ fn client_certificate_problem(cert_file: &Path, key_file: &Path, error: &rustls:
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fixture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    }
+
+    fn settings(ca: Option<&str>, cert: Option<&str>, key: Option<&str>) -> Settings {
+        Settings { ca_file: ca.map(fixture), cert_file: cert.map(fixture), key_file: key.map(fixture) }
+    }
+
+    #[test]
+    fn authority_and_client_certificate_are_taken() {
+        let with_client = settings(Some("ca.pem"), Some("client.pem"), Some("client.key"));
+        assert!(client_config(&with_client).expect("a configuration").client_auth_cert_resolver.has_certs());
+        let without = settings(Some("ca.pem"), None, None);
+        assert!(!client_config(&without).expect("a configuration").client_auth_cert_resolver.has_certs());
+    }
+
+    #[test]
+    fn mistake_in_a_file_names_the_key_the_file_and_what_is_wrong() {
+        let check = |settings: Settings, expected: [&str; 2]| {
+            let error = client_config(&settings).expect_err(expected[0]).to_string();
+            assert!(expected.iter().all(|part| error.contains(part)), "{error}");
+        };
+        check(settings(Some("absent.pem"), None, None), ["ca_file", "absent.pem: No such file"]);
+        check(settings(Some("README.md"), None, None), ["ca_file", "README.md: holds no certificate"]);
+        let ca = Some("ca.pem");
+        check(settings(ca, Some("client.pem"), None), ["cert_file is set", "key_file is not"]);
+        check(settings(ca, None, Some("client.key")), ["key_file is set", "cert_file is not"]);
+        check(settings(ca, Some("client.key"), Some("client.key")), ["cert_file", "holds no certificate"]);
+        check(settings(ca, Some("client.pem"), Some("client.pem")), ["key_file", "holds no private key"]);
+        check(
+            settings(ca, Some("client.pem"), Some("server.key")),
+            ["server.key: is not the key of the first certificate", "client.pem"],
+        );
+    }
+
+    #[test]
+    fn encrypted_or_damaged_file_says_so() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let check = |text: &str, expected: &str| {
+            let path = folder.path().join("key");
+            fs::write(&path, text).expect("a file");
+            let error = private_key(&path).expect_err(text).to_string();
+            assert!(error.contains(expected), "{error}");
+        };
+        check(
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "the key is encrypted: decrypt it",
+        );
+        check("-----BEGIN PRIVATE KEY-----\nAAAA\n", "is not valid PEM");
+    }
+}

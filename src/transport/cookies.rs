@@ -36,14 +36,15 @@ impl Jar {
     /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large is left out.
     pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) {
         for value in answer.get_all(header::SET_COOKIE) {
-            if let Some((cookie, Fate::Kept)) = parse(url, value) {
-                self.remove(&cookie);
+            let Some((cookie, fate)) = parse(url, value) else {
+                continue;
+            };
+            self.cookies.retain(|known| (&known.name, &known.path) != (&cookie.name, &cookie.path));
+            if fate == Fate::Kept {
                 if self.cookies.len() == COOKIES_MAX {
                     self.cookies.remove(0);
                 }
                 self.cookies.push(cookie);
-            } else if let Some((cookie, Fate::Expired)) = parse(url, value) {
-                self.remove(&cookie);
             }
         }
     }
@@ -60,10 +61,6 @@ impl Jar {
         let mut value = HeaderValue::from_bytes(pairs.join("; ").as_bytes()).ok()?;
         value.set_sensitive(true);
         Some(value)
-    }
-
-    fn remove(&mut self, cookie: &Cookie) {
-        self.cookies.retain(|known| (&known.name, &known.path) != (&cookie.name, &cookie.path));
     }
 }
 

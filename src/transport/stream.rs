@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::error::{DialError, Stage};
+use super::error::{DialError, Stage, tls_advice};
 use super::peer::{Deadline, Peer, Security};
 use crate::tls;
 
@@ -90,7 +90,7 @@ async fn encrypt(peer: &Peer, settings: &tls::Settings, tcp: TcpStream) -> Resul
 }
 
 /// What failed in a TLS handshake, told apart from the network below it.
-pub(super) fn tls_error(peer: &Peer, error: io::Error) -> DialError {
+fn tls_error(peer: &Peer, error: io::Error) -> DialError {
     let peer = peer.to_string();
     match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
         Some(refusal) => DialError::Tls { peer, problem: format!("{refusal}; {}", tls_advice(refusal)) },
@@ -101,26 +101,6 @@ pub(super) fn tls_error(peer: &Peer, error: io::Error) -> DialError {
                 .to_owned(),
         },
         None => DialError::Io { peer, stage: Stage::Tls, reason: error },
-    }
-}
-
-pub(super) fn tls_advice(error: &rustls::Error) -> &'static str {
-    use rustls::CertificateError as Bad;
-    match error {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer => "set ca_file to the certificate of the authority that signed the server's",
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "the certificate is for another name: use the name that it has in the URL"
-            }
-            Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired: renew it on the server",
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => "check this machine's clock",
-            _ => "the server's certificate must be replaced",
-        },
-        rustls::Error::InvalidMessage(_) => "this does not look like TLS: is this the server's TLS port",
-        rustls::Error::AlertReceived(_) => {
-            "the server refused: it may want a client certificate (cert_file, key_file) that it knows"
-        }
-        _ => "check the server's TLS settings: TLS 1.2 or 1.3 is needed",
     }
 }
 

@@ -154,7 +154,9 @@ async fn refusal(url: &Url, response: &Response, mut stream: Stream, mut read: B
         None => {
             let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
             let length = length.and_then(|value| value.parse().ok()).unwrap_or(BODY_SHOWN_BYTES);
-            read_body(&mut stream, &mut read, length.min(BODY_SHOWN_BYTES)).await;
+            let length = length.min(BODY_SHOWN_BYTES);
+            read_body(&mut stream, &mut read, length).await;
+            read.truncate(length);
             shown_text(&read)
         }
     };

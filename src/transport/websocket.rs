@@ -19,6 +19,8 @@ use super::upgrade::{self, Upgraded};
 
 pub(super) struct Receiver {
     stream: SplitStream<WebSocketStream<Stream>>,
+    /// The server has sent its close: whether it also ends the TCP connection is not waited for.
+    closed: bool,
 }
 
 pub(super) struct Sender {
@@ -44,7 +46,7 @@ pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Recei
     let Upgraded { stream, read } = upgraded;
     let socket = WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
     let (sink, stream) = socket.split();
-    (Receiver { stream }, Sender { sink })
+    (Receiver { stream, closed: false }, Sender { sink })
 }
 
 /// One read takes at most so much.
@@ -53,6 +55,9 @@ const READ_BYTES: usize = 64 * 1024;
 impl Receiver {
     /// A message's payload, text or binary. Empty: a ping or a pong, or an empty message.
     pub(super) async fn receive(&mut self) -> Result<Bytes, TransportError> {
+        if self.closed {
+            return Err(TransportError::closed("it is closed already"));
+        }
         match self.stream.next().await {
             Some(Ok(Message::Text(text))) => Ok(text.into()),
             Some(Ok(Message::Binary(bytes))) => Ok(bytes),
@@ -61,6 +66,7 @@ impl Receiver {
             Some(Ok(Message::Close(close))) => {
                 // One more poll writes our answer to the close (RFC 6455, section 5.5.1). Nothing waits for it.
                 let _ = self.stream.next().now_or_never();
+                self.closed = true;
                 let (code, reason) = close.map_or((None, String::new()), |close| {
                     (Some(u16::from(close.code)), close.reason.as_str().to_owned())
                 });

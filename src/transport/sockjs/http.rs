@@ -11,10 +11,9 @@ use url::Url;
 
 use super::super::Target;
 use super::super::cookies::Jar;
-use super::super::error::{DialError, Stage};
+use super::super::error::{DialError, Stage, tls_advice};
 use super::super::headers;
 use super::super::peer::{Peer, Security, shown};
-use super::super::stream::{tls_advice, tls_error};
 use super::super::upgrade::{BODY_SHOWN_BYTES, shown_text};
 use crate::tls;
 
@@ -98,36 +97,39 @@ pub(super) async fn refusal(url: &Url, mut answer: Response) -> DialError {
 
 /// What a request failed of, in the same words as the other transports.
 pub(super) fn dial_error(peer: &Peer, stage: Stage, error: &reqwest::Error) -> DialError {
-    let mut cause = error.source();
-    while let Some(inner) = cause {
-        if let Some(refusal) = inner.downcast_ref::<rustls::Error>() {
+    for cause in causes(error) {
+        if let Some(refusal) = cause.downcast_ref::<rustls::Error>() {
             let problem = format!("{refusal}; {}", tls_advice(refusal));
             return DialError::Tls { peer: peer.to_string(), problem };
         }
-        if let Some(io) = inner.downcast_ref::<io::Error>() {
-            // rustls hides in an io::Error, whose source is that of what it hides.
-            let refusal = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if let Some(refusal) = refusal {
-                return tls_error(peer, io::Error::new(io.kind(), refusal.clone()));
-            }
-            if io.kind() == io::ErrorKind::ConnectionRefused {
-                return DialError::Refused { peer: peer.to_string() };
-            }
+        if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            return DialError::Refused { peer: peer.to_string() };
         }
-        if inner.to_string() == "dns error" {
-            let problem = inner.source().map_or_else(|| "no address".to_owned(), ToString::to_string);
+        // hyper's resolver has no type of its own to tell.
+        if cause.to_string() == "dns error" {
+            let problem = cause.source().map_or_else(|| "no address".to_owned(), ToString::to_string);
             return DialError::Resolve { host: peer.host.clone(), problem };
         }
-        cause = inner.source();
     }
     DialError::Io { peer: peer.to_string(), stage, reason: io::Error::other(text_of(error)) }
 }
 
-/// The innermost cause says most, and holds no URL.
+/// The innermost cause says most, and holds no URL as the error itself does.
 pub(super) fn text_of(error: &reqwest::Error) -> String {
-    let mut cause: &dyn std::error::Error = error;
-    while let Some(inner) = cause.source() {
-        cause = inner;
+    causes(error).last().map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+}
+
+type Cause<'a> = &'a (dyn std::error::Error + 'static);
+
+/// What caused an error, and what caused that.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = Cause<'_>> {
+    std::iter::successors(error.source(), |cause| cause_of(*cause))
+}
+
+/// An `io::Error` hides what it was made of: its source is that of what it hides.
+fn cause_of(error: Cause<'_>) -> Option<Cause<'_>> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(hidden) => Some(hidden),
+        None => error.source(),
     }
-    cause.to_string()
 }
