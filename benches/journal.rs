@@ -24,8 +24,12 @@ fn main() {
         return;
     }
     println!("bodies of {BODY_BYTES} bytes, a reader that follows\n");
-    println!("| batch | callers | entries/s | appends/s | p50 ms | p99 ms | CPU µs/entry | cores | RSS MiB |");
-    println!("|------:|--------:|----------:|----------:|-------:|-------:|-------------:|------:|--------:|");
+    println!(
+        "| batch | callers | entries/s |  read/s | appends/s | p50 ms | p99 ms | CPU µs/entry | cores | RSS MiB |"
+    );
+    println!(
+        "|------:|--------:|----------:|--------:|----------:|-------:|-------:|-------------:|------:|--------:|"
+    );
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     for (batch, callers) in [(1, 1), (1, 100), (100, 1), (100, 4), (1000, 1), (1000, 2), (1000, 4)] {
@@ -63,8 +67,9 @@ async fn row(batch: usize, callers: usize) {
     assert!(read <= entries as i64);
     let ms = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
     println!(
-        "| {batch:5} | {callers:7} | {:9.0} | {:9.0} | {:6.2} | {:6.2} | {:12.2} | {:5.2} | {:7.1} |",
+        "| {batch:5} | {callers:7} | {:9.0} | {:7.0} | {:9.0} | {:6.2} | {:6.2} | {:12.2} | {:5.2} | {:7.1} |",
         entries as f64 / elapsed.as_secs_f64(),
+        read as f64 / elapsed.as_secs_f64(),
         times.len() as f64 / elapsed.as_secs_f64(),
         ms(50),
         ms(99),

@@ -15,9 +15,10 @@ use super::state::State;
 use super::{Error, LastState, NewEntry, Verdict, file};
 use crate::model::Position;
 
-/// Rows of one INSERT, largest first: a batch is cut into few statements, and each is prepared once. The largest
-/// binds 512 x 5 values, far below SQLite's limit of 32,766.
-const ROWS: [usize; 4] = [512, 64, 8, 1];
+/// Rows of one INSERT, largest first: any batch is cut into few statements, since each costs a round trip to the
+/// connection's thread, and each is prepared once. The largest binds 512 x 5 values, far below SQLite's limit of
+/// 32,766.
+const ROWS: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// One INSERT of many rows, in the sizes of [`ROWS`].
 #[derive(Debug)]
@@ -30,6 +31,12 @@ impl Insert {
     /// For [`insert_entries`].
     pub(super) fn entries() -> Insert {
         Insert::new("INSERT INTO entry (topic, received_at, body, previous, reason) VALUES ", 5, "")
+    }
+
+    /// For [`save_cursors`].
+    pub(super) fn cursors() -> Insert {
+        let tail = " ON CONFLICT DO UPDATE SET position = excluded.position";
+        Insert::new("INSERT INTO cursor (sink, position) VALUES ", 2, tail)
     }
 
     /// For [`upsert_last_states`].
@@ -143,14 +150,14 @@ pub(super) async fn last_states(path: &Path) -> Result<Vec<LastState>, Error> {
 /// Writes cursors where they stand now.
 pub(super) async fn save_cursors(
     connection: &mut SqliteConnection,
+    insert: &Insert,
     cursors: &[(Arc<str>, Position)],
 ) -> Result<(), Error> {
-    const SAVE: &str = "INSERT INTO cursor (sink, position) VALUES (?, ?) \
-         ON CONFLICT DO UPDATE SET position = excluded.position";
-    for (sink, position) in cursors {
-        let save = sqlx::query(SAVE).bind(Arc::clone(sink)).bind(position.0);
-        save.execute(&mut *connection).await.map_err(failed("save a cursor"))?;
-    }
+    let bind = |(sink, position): &(Arc<str>, Position), arguments: &mut SqliteArguments| {
+        arguments.add(Arc::clone(sink))?;
+        arguments.add(position.0)
+    };
+    insert.run(connection, cursors, bind).await.map_err(failed("save the cursors"))?;
     Ok(())
 }
 
@@ -183,22 +190,20 @@ pub(super) async fn set_aside_counts(connection: &mut SqliteConnection) -> Resul
 
 /// Where the log begins, looking from a position that is not after it.
 pub(super) async fn begin(connection: &mut SqliteConnection, from: Position) -> Result<Begin, Error> {
-    const OLDEST: &str = "SELECT min(position) FROM entry";
-    const REMOVABLE: &str = "SELECT position, received_at FROM entry WHERE position >= ? \
-         AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position) ORDER BY position LIMIT 1";
-    let reading = || failed("find its oldest entry");
-    let (oldest,): (Option<i64>,) = sqlx::query_as(OLDEST).fetch_one(&mut *connection).await.map_err(reading())?;
-    let removable: Option<(i64, i64)> =
-        sqlx::query_as(REMOVABLE).bind(from.0).fetch_optional(connection).await.map_err(reading())?;
-    let removable = removable.map(|(position, received_at)| (Position(position), received_at));
-    Ok(Begin { oldest: oldest.map(Position), removable })
+    const BEGIN: &str = "SELECT (SELECT min(position) FROM entry), removable.position, removable.received_at \
+         FROM (SELECT 1) LEFT JOIN (SELECT position, received_at FROM entry WHERE position >= ? \
+         AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position) \
+         ORDER BY position LIMIT 1) AS removable";
+    let (oldest, position, received_at): (Option<i64>, Option<i64>, Option<i64>) =
+        sqlx::query_as(BEGIN).bind(from.0).fetch_one(connection).await.map_err(failed("find its oldest entry"))?;
+    Ok(Begin { oldest: oldest.map(Position), removable: position.map(Position).zip(received_at) })
 }
 
 /// Removes entries; gives how many.
-pub(super) async fn trim(connection: &mut SqliteConnection, trim: &Trim) -> Result<u64, Error> {
+pub(super) async fn trim(connection: &mut SqliteConnection, trim: Trim) -> Result<u64, Error> {
     const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ? \
          AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position)";
-    match *trim {
+    match trim {
         Trim::Past { from, through, received_before } => {
             let past = sqlx::query(PAST).bind(from.0).bind(through.0).bind(received_before);
             Ok(past.execute(connection).await.map_err(failed("remove what is past"))?.rows_affected())

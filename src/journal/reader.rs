@@ -8,25 +8,28 @@ use futures_util::TryStreamExt;
 use jiff::Timestamp;
 use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use tokio::sync::watch;
 
 use super::error::failed;
 use super::{Entry, Error, Gap, SetAside, Verdict};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
-     WHERE position > ? ORDER BY position LIMIT ?";
+     WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
-/// See the module. It sees only what was synced: a commit becomes visible after its sync.
+/// See the module. It sees only what was synced.
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,
+    /// The end of what may be read: a commit shows in the file a moment before the writer has made it known.
+    head: watch::Receiver<Position>,
     /// One allocation for a topic's name, not one for each entry; as many as the configuration has.
     topics: HashSet<Arc<str>>,
 }
 
 impl Reader {
-    pub(super) fn new(connection: SqliteConnection) -> Reader {
-        Reader { connection, topics: HashSet::new() }
+    pub(super) fn new(connection: SqliteConnection, head: watch::Receiver<Position>) -> Reader {
+        Reader { connection, head, topics: HashSet::new() }
     }
 
     /// The entries after a position, in order: at most `entries_max`, and no further one once their bodies have
@@ -41,7 +44,8 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<Vec<Entry>, Error> {
         let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
-        let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(limit).fetch(&mut self.connection);
+        let head = self.head.borrow().0;
+        let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(head).bind(limit).fetch(&mut self.connection);
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         while bytes < bytes_max

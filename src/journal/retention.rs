@@ -106,7 +106,7 @@ impl Retention {
     }
 
     /// The next piece to remove. `floor`: every sink is past it (`None`: not known yet). `incoming`: how many entries
-    /// are being written in the same transaction.
+    /// are being written in the same transaction; while there are, less than a whole piece is not worth the time.
     pub(super) fn due(&self, floor: Option<Position>, incoming: usize, now: Timestamp) -> Option<Trim> {
         let floor = floor?;
         let piece = i64::try_from(PIECE_ENTRIES_MIN.max(2 * incoming)).unwrap_or(i64::MAX);
@@ -116,6 +116,7 @@ impl Retention {
         if let Some((from, received_at)) = self.begin.removable
             && from <= floor
             && received_at < received_before
+            && (incoming == 0 || short || floor.0 - from.0 >= piece)
         {
             let through = Position(from.0 + piece - 1).min(floor);
             return Some(Trim::Past { from, through, received_before });

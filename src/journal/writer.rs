@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -27,6 +27,12 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 /// From here on the writer waits for the readers to let go of the WAL, so that a busy one cannot make it grow without
 /// end.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// Bodies written before the file is measured again: measuring is a round trip to the connection's thread.
+const MEASURE_BYTES: u64 = 1024 * 1024;
+
+/// Dropping goes on piece by piece: one line in the log for so long.
+const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long it waits for them: reads take milliseconds, and what takes longer is a visitor.
 const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(200);
@@ -64,9 +70,14 @@ pub struct Writer {
     connection: SqliteConnection,
     insert_entries: Insert,
     insert_last_states: Insert,
+    insert_cursors: Insert,
     state: Arc<State>,
     queue: Queue,
     retention: Retention,
+    /// Bodies written since the file was measured.
+    unmeasured_bytes: u64,
+    /// When the log was last told that entries are dropped.
+    drop_said: Option<Instant>,
     /// Last, so that it is let go of after the connection.
     _lock: Lock,
 }
@@ -81,6 +92,16 @@ struct Group {
     notes: Vec<Note>,
 }
 
+/// What a transaction has done.
+#[derive(Debug)]
+struct Written {
+    /// The last entry, where there was one.
+    last: Option<Position>,
+    newly_set_aside: Vec<Arc<str>>,
+    /// How many entries were removed.
+    removed: u64,
+}
+
 impl Writer {
     pub(super) fn new(settings: Settings, opened: Opened, state: Arc<State>, begin: Begin, queue: Queue) -> Writer {
         Writer {
@@ -89,8 +110,11 @@ impl Writer {
             connection: opened.connection,
             insert_entries: Insert::entries(),
             insert_last_states: Insert::last_states(),
+            insert_cursors: Insert::cursors(),
             state,
             queue,
+            unmeasured_bytes: 0,
+            drop_said: None,
             _lock: opened.lock,
         }
     }
@@ -110,7 +134,7 @@ impl Writer {
                 () = stop.cancelled() => break,
                 Some(note) = self.queue.notes.recv() => group.notes.push(note),
                 Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
-                _ = flush.tick() => self.bound_wal().await?,
+                _ = flush.tick() => self.look_round().await?,
             }
             self.gather(&mut group);
             self.commit(group, &mut flush).await?;
@@ -152,44 +176,76 @@ impl Writer {
         if group.is_empty() && moved.is_empty() && trim.is_none() {
             return Ok(());
         }
-        let head = self.state.head();
+        let written = self.write(&group, &moved, trim).await?;
+        self.state.saved(&moved);
+        written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
+        self.publish(group, written.last);
+        if let Some(trim) = trim {
+            self.removed(trim, written.removed).await?;
+            flush.reset_immediately();
+        }
+        if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
+            self.measure().await?;
+        }
+        Ok(())
+    }
+
+    async fn write(
+        &mut self,
+        group: &Group,
+        moved: &[(Arc<str>, Position)],
+        trim: Option<Trim>,
+    ) -> Result<Written, Error> {
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))?;
         let last = disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
         disk::upsert_last_states(&mut transaction, &self.insert_last_states, &group.last_states).await?;
         let newly_set_aside = set_aside(&mut transaction, &group.notes).await?;
-        disk::save_cursors(&mut transaction, &moved).await?;
-        let trimmed = match &trim {
-            Some(trim) => Some(disk::trim(&mut transaction, trim).await?),
-            None => None,
+        disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
+        let removed = match trim {
+            Some(trim) => disk::trim(&mut transaction, trim).await?,
+            None => 0,
         };
         transaction.commit().await.map_err(failed("commit"))?;
+        Ok(Written { last, newly_set_aside, removed })
+    }
 
+    /// The group is on disk: everybody may know.
+    fn publish(&mut self, group: Group, last: Option<Position>) {
+        let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
         assert_eq!(new_head.0, head.0 + count, "positions follow each other without a hole (I4)");
-        self.state.saved(&moved);
-        newly_set_aside.into_iter().for_each(|sink| self.state.count_set_aside(sink));
-        self.count(&group.entries);
+        let rejected = group.entries.iter().filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. })).count();
+        self.state.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
+        self.state.accepted.fetch_add((group.entries.len() - rejected) as u64, Ordering::Relaxed);
+        self.unmeasured_bytes += group.entries.iter().map(|entry| entry.body.len() as u64).sum::<u64>() + 1;
         self.retention.wrote(head, &group.entries);
         self.state.begins(self.retention.oldest());
         self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
         group.answer(head);
-        if let (Some(trim), Some(removed)) = (trim, trimmed) {
-            self.removed(trim, removed).await?;
-            flush.reset_immediately();
-        }
-        self.measure().await
     }
 
     async fn removed(&mut self, trim: Trim, removed: u64) -> Result<(), Error> {
-        if let Trim::Drop { from, .. } = trim {
+        if let Trim::Drop { from, through } = trim {
             self.state.dropped.fetch_add(removed, Ordering::Relaxed);
             self.state.set_aside_counts(disk::set_aside_counts(&mut self.connection).await?);
-            warn!(%from, removed, "journal full: oldest entries dropped before every sink had them");
+            if self.drop_said.is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL) {
+                self.drop_said = Some(Instant::now());
+                warn!(%from, %through, "journal full: its oldest entries are dropped; raise journal.max_bytes, or see which sink is behind");
+            }
         }
         self.retention.begins(disk::begin(&mut self.connection, trim.from()).await?);
         self.state.begins(self.retention.oldest());
+        self.measure().await
+    }
+
+    /// What is worth a look now and then, not with every commit.
+    async fn look_round(&mut self) -> Result<(), Error> {
+        self.bound_wal().await?;
+        if self.unmeasured_bytes > 0 || self.retention.full() {
+            self.measure().await?;
+        }
         Ok(())
     }
 
@@ -209,13 +265,8 @@ impl Writer {
         }
         self.state.full.store(full, Ordering::Relaxed);
         self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
+        self.unmeasured_bytes = 0;
         Ok(())
-    }
-
-    fn count(&self, entries: &[NewEntry]) {
-        let rejected = entries.iter().filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. })).count();
-        self.state.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
-        self.state.accepted.fetch_add((entries.len() - rejected) as u64, Ordering::Relaxed);
     }
 
     /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment has to be made.
@@ -229,13 +280,13 @@ impl Writer {
 }
 
 /// The sinks whose notes were new.
-async fn set_aside<'a>(connection: &mut SqliteConnection, notes: &'a [Note]) -> Result<Vec<&'a str>, Error> {
+async fn set_aside(connection: &mut SqliteConnection, notes: &[Note]) -> Result<Vec<Arc<str>>, Error> {
     let mut new = Vec::new();
     for note in notes {
         if let Note::SetAside { sink, position, error, .. } = note
             && disk::set_aside(connection, sink, *position, error).await?
         {
-            new.push(&**sink);
+            new.push(Arc::clone(sink));
         }
     }
     Ok(new)
