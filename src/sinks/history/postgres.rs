@@ -48,8 +48,10 @@ pub struct Settings {
 
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+    let url = settings.url.expose_secret();
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
     // The parser's own text may hold a part of the URL, and with it the password.
-    let options = PgConnectOptions::from_str(settings.url.expose_secret()).map_err(|_| BuildError::Settings {
+    let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres).ok_or(BuildError::Settings {
         name: settings.name.clone(),
         problem: "url is not one of Postgres; expected postgres://user:password@host/database".to_owned(),
     })?;
