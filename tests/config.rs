@@ -438,6 +438,10 @@ fn what_is_missing_altogether_is_told_too() {
     assert_eq!(plan.warnings.len(), 1);
     assert_eq!(plan.warnings[0].level, Level::Warning);
     assert!(plan.warnings[0].to_string().contains("there are no sinks"));
+    let plan =
+        good(&format!("{SOURCE}{TOPIC}{SINK}"), &[("STOMP_BRIDGE_SOURCE_URL", "ws://b"), ("STOMP_BRIDGE_LOG", "x")]);
+    assert_eq!(plan.warnings.len(), 1);
+    assert!(plan.warnings[0].to_string().contains("did you mean STOMP_BRIDGE_SOURCE__URL?"));
     let error = load_in(Path::new("/nonexistent/config.toml"), &Environment::default()).unwrap_err().to_string();
     assert!(error.contains("cannot read the configuration") && error.contains("/nonexistent/config.toml"), "{error}");
 }
