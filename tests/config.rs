@@ -9,6 +9,7 @@ use secrecy::ExposeSecret;
 use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::Severity;
+use stomp_bridge::pipeline::Field;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
 use stomp_bridge::stomp::AckMode;
@@ -43,6 +44,26 @@ fn webhook_of(plan: &Plan) -> &webhook::Settings {
     found.expect("a webhook")
 }
 
+/// The example with its commented keys, but for those that name files which are not there.
+fn uncommented_example() -> String {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
+    let example = fs::read_to_string(example).expect("read config.toml");
+    let mut text = String::new();
+    for line in example.lines() {
+        let key =
+            |code: &&str| code.starts_with('[') || code.split('#').next().is_some_and(|code| code.contains(" = "));
+        let line = line.strip_prefix("# ").filter(key).unwrap_or(line);
+        if !["passcode_file", "ca_file", "cert_file", "key_file", "tls", "token"]
+            .iter()
+            .any(|key| line.starts_with(key))
+        {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
 #[test]
 fn the_example_loads_and_shows_the_defaults() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
@@ -58,30 +79,17 @@ fn the_example_loads_and_shows_the_defaults() {
 /// it is none of the defaults has the default's value.
 #[test]
 fn the_examples_comments_are_keys_too() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml")).unwrap();
-    let uncommented: Vec<&str> = text
-        .lines()
-        .map(|line| match line.strip_prefix("# ") {
-            Some(code)
-                if code.starts_with('[') || code.split('#').next().is_some_and(|code| code.contains(" = ")) =>
-            {
-                code
-            }
-            _ => line,
-        })
-        .filter(|line| {
-            !["passcode_file", "host", "ca_file", "cert_file", "key_file", "tls"]
-                .iter()
-                .any(|key| line.starts_with(key))
-        })
-        .collect();
+    let text = uncommented_example();
     let secrets = [
         ("STOMP_BRIDGE_SECRET_TOKEN", "t"),
         ("STOMP_BRIDGE_SECRET_DB", "p@ss"),
         ("STOMP_BRIDGE_SECRET_MQTT", "m"),
         ("STOMP_BRIDGE_SECRET_ONCALL", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
     ];
-    let text = uncommented.join("\n").replace("token = { file", "# token = { file");
+    for field in Field::ALL {
+        let pointer = field.default_pointer().unwrap_or("/time");
+        assert!(text.contains(&format!("\n{} = \"{pointer}\"", field.name())), "{}", field.name());
+    }
     let plan = good(&text, &secrets);
     assert_eq!(plan.sinks.len(), 4);
     let Some((_, Settings::Postgres(warehouse))) =
@@ -438,6 +446,10 @@ fn what_is_missing_altogether_is_told_too() {
     assert_eq!(plan.warnings.len(), 1);
     assert_eq!(plan.warnings[0].level, Level::Warning);
     assert!(plan.warnings[0].to_string().contains("there are no sinks"));
+    let plan =
+        good(&format!("{SOURCE}{TOPIC}{SINK}"), &[("STOMP_BRIDGE_SOURCE_URL", "ws://b"), ("STOMP_BRIDGE_LOG", "x")]);
+    assert_eq!(plan.warnings.len(), 1);
+    assert!(plan.warnings[0].to_string().contains("did you mean STOMP_BRIDGE_SOURCE__URL?"));
     let error = load_in(Path::new("/nonexistent/config.toml"), &Environment::default()).unwrap_err().to_string();
     assert!(error.contains("cannot read the configuration") && error.contains("/nonexistent/config.toml"), "{error}");
 }
@@ -506,4 +518,27 @@ fn no_problem_shows_what_may_be_a_secret() {
         let told = read(&text, &[]).expect_err(&text).to_string();
         assert!(!told.contains(hunter), "{told}");
     }
+}
+
+#[test]
+fn no_text_makes_the_configuration_panic() {
+    let sample = uncommented_example();
+    let mut toml = 0;
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..500 {
+        let mut text: Vec<char> = sample.chars().collect();
+        for _ in 0..random.usize(1..6) {
+            let at = random.usize(0..text.len());
+            match random.u8(0..3) {
+                0 => drop(text.drain(at..(at + random.usize(1..30)).min(text.len()))),
+                1 => text[at] = *random.choice(&['"', '[', ']', '{', '}', '=', '\n', '.', '5', '故', '\\']).unwrap(),
+                _ => text.insert(at, random.char(..)),
+            }
+        }
+        let text: String = text.iter().collect();
+        let told = read(&text, &[]).expect_err("its secrets are missing").to_string();
+        toml += usize::from(told.contains("secret `db` not found"));
+        assert!(!told.starts_with("0 problems"), "{told}");
+    }
+    assert!(toml > 50, "only {toml} texts were still TOML");
 }

@@ -114,7 +114,7 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
                     assert_eq!(sighting.new_state, event.new_state);
                     // The payload's own text: a Value would round its numbers, or have no place for them.
                     let payload = std::mem::replace(&mut event.payload, RawValue::NULL.to_owned());
-                    let mut value = serde_json::to_value(&event).unwrap();
+                    let mut value = serde_json::to_value(&event).expect("an event has a JSON form");
                     value["payload"] = payload.get().into();
                     value
                 }
@@ -127,8 +127,8 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
 
 fn decoder(folder: &Path, case: &str) -> Decoder {
     let Ok(text) = fs::read_to_string(folder.join(format!("{case}.mapping.json"))) else { return platform() };
-    let written: Value = serde_json::from_str(&text).unwrap();
-    let pointer = |value: &Value| value.as_str().unwrap().parse::<Pointer>().unwrap();
+    let written: Value = serde_json::from_str(&text).expect("a mapping is JSON");
+    let pointer = |value: &Value| -> Pointer { value.as_str().unwrap_or("none").parse().expect("a JSON pointer") };
     let mut mapping = Mapping::default();
     mapping.items = written.get("items").map(pointer);
     mapping.event_key = written["event_key"].as_array().into_iter().flatten().map(pointer).collect();
@@ -159,5 +159,5 @@ fn origin(position: i64) -> Origin {
 }
 
 fn received_at() -> jiff::Timestamp {
-    "2026-01-02T03:04:05.678901Z".parse().unwrap()
+    "2026-01-02T03:04:05.678901Z".parse().expect("an instant")
 }

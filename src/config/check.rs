@@ -61,6 +61,9 @@ pub(super) fn check(
     environment: &Environment,
 ) -> Result<Plan, Problems> {
     let mut report = Report::new(document);
+    for (name, meant) in environment.misspelt() {
+        report.idle_variable(name, &meant);
+    }
     let sinks = values.remove("sinks").unwrap_or_else(|| Value::from(Dict::new()));
     let root: Root = report.extract(&Path::default(), values);
     let config = std::path::absolute(file).ok().and_then(|file| file.parent().map(FilePath::to_owned));

@@ -9,6 +9,9 @@ pub(super) const PREFIX: &str = "STOMP_BRIDGE_";
 /// Variables with this prefix are secrets: `STOMP_BRIDGE_SECRET_DB` is `secret('db')`.
 pub(super) const SECRET_PREFIX: &str = "STOMP_BRIDGE_SECRET_";
 
+/// The tables of the file.
+const TABLES: [&str; 6] = ["SOURCE", "TOPICS", "STATES", "JOURNAL", "SINKS", "HTTP"];
+
 /// The environment of a process.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -42,6 +45,15 @@ impl Environment {
             let path = name.strip_prefix(PREFIX).filter(|_| !name.starts_with(SECRET_PREFIX))?;
             let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
             (path.len() > 1).then_some((name.as_str(), path, value.as_str()))
+        })
+    }
+
+    /// Variables that look like overrides but for a `_` that should be two, and what they should be.
+    pub(super) fn misspelt(&self) -> impl Iterator<Item = (&str, String)> {
+        self.variables.keys().filter_map(|name| {
+            let path = name.strip_prefix(PREFIX).filter(|path| !path.contains("__"))?;
+            let (table, key) = path.split_once('_')?;
+            TABLES.contains(&table).then(|| (name.as_str(), format!("{PREFIX}{table}__{key}")))
         })
     }
 

@@ -51,6 +51,17 @@ impl<'a> Report<'a> {
         self.add(Level::Warning, path, Part::Key, message.into(), None);
     }
 
+    /// A variable that does nothing.
+    pub(super) fn idle_variable(&mut self, name: &str, meant: &str) {
+        self.problems.push(Problem {
+            level: Level::Warning,
+            place: Place::Variable(name.to_owned()),
+            path: String::new(),
+            message: format!("the variable {name} does nothing"),
+            help: Some(format!("did you mean {meant}? tables are separated by two underscores")),
+        });
+    }
+
     /// The value of a result; its error is the problem of the value at `path`.
     pub(super) fn take<T>(&mut self, path: &Path, result: Result<T, String>) -> Option<T> {
         result.map_err(|message| self.error(path, message)).ok()

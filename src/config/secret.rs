@@ -46,10 +46,12 @@ impl Secrets {
         }
         let variable = format!("{SECRET_PREFIX}{}", name.to_uppercase().replace(['-', '.'], "_"));
         let credential = self.environment.credentials().map(|folder| folder.join(name));
-        for file in credential.iter().filter(|file| file.exists()).chain(self.files.get(name)) {
-            let text = fs::read_to_string(file)
-                .map_err(|error| format!("secret `{name}`: cannot read {}: {error}", file.display()))?;
-            return Ok(SecretString::from(text.trim_end_matches(['\r', '\n'])));
+        let file = credential.as_ref().filter(|file| file.exists()).or_else(|| self.files.get(name));
+        if let Some(file) = file {
+            return match fs::read_to_string(file) {
+                Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']))),
+                Err(error) => Err(format!("secret `{name}`: cannot read {}: {error}", file.display())),
+            };
         }
         self.environment.variables.get(&variable).map(|value| SecretString::from(value.as_str())).ok_or_else(|| {
             let credential = match credential {

@@ -58,7 +58,7 @@ pub(super) fn time(json: Option<&str>, zone: &TimeZone) -> Option<Timestamp> {
         return Some(instant);
     }
     let civil: DateTime = text.replace('/', "-").parse().ok()?;
-    Some(zone.to_timestamp(civil).ok()?)
+    zone.to_timestamp(civil).ok()
 }
 
 /// The beginning of what was found, for a reason.

@@ -10,8 +10,9 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use super::nearest;
 use crate::model::{Event, Position, Severity};
 
-/// Steps of one evaluation, so that no template can stall a sink: a hundred times what a long one takes.
-const FUEL: u64 = 100_000;
+/// Steps of one evaluation, so that no template can stall a sink for more than some 30 ms. Printing costs a step for
+/// each few bytes: this is enough for a payload of several MiB.
+const FUEL: u64 = 1_000_000;
 
 /// The fields that one text uses.
 #[derive(Debug, Clone)]

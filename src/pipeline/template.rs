@@ -129,6 +129,12 @@ mod tests {
     }
 
     #[test]
+    fn a_large_payload_does_not_run_out_of_fuel() {
+        let payload = format!("{{\"x\":\"{}\"}}", "故".repeat(1 << 20));
+        assert_eq!(rendered("{{ payload }}", &payload), payload);
+    }
+
+    #[test]
     fn each_printed_value_is_encoded_and_nothing_else() {
         let [mut event, _] = samples();
         event.device_id = "a/b".to_owned();
