@@ -1,8 +1,10 @@
 //! The transports against small servers in the test itself, on port 0 of the loopback.
 
+mod http;
 mod plain;
 mod sockjs;
 mod websocket;
+mod xhr;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;

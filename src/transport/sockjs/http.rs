@@ -51,6 +51,21 @@ impl Http {
         self.ask(url, self.client.get(url.clone())).await
     }
 
+    /// `timeout` is for the whole exchange; `None`: for as long as the server goes on answering.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        body: String,
+        timeout: Option<Duration>,
+    ) -> Result<Response, reqwest::Error> {
+        // Any other type would be a question to the server's CORS rules (sockjs-client sends this one).
+        let mut request = self.client.post(url.clone()).header(header::CONTENT_TYPE, "text/plain;charset=UTF-8");
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        self.ask(url, request.body(body)).await
+    }
+
     /// What the upgrade sends: the configured headers and the cookies so far.
     pub(super) fn headers_for(&self, url: &Url) -> HeaderMap {
         let mut headers = self.headers.clone();
