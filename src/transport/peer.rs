@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tracing::debug;
 use url::Url;
 
 use super::error::{DialError, Stage};
@@ -103,8 +104,13 @@ impl Deadline {
         stage: Stage,
         work: impl Future<Output = Result<T, DialError>>,
     ) -> Result<T, DialError> {
+        let began = Instant::now();
         match timeout_at(self.at, work).await {
-            Ok(result) => result,
+            Ok(result) => {
+                let took_ms = began.elapsed().as_millis();
+                debug!(%peer, %stage, took_ms, failed = result.is_err(), "stage of the attempt done");
+                result
+            }
             Err(_) => Err(DialError::Timeout { peer: peer.to_string(), stage, after: self.at - self.since }),
         }
     }

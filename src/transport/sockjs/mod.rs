@@ -23,7 +23,7 @@ use info::{Offer, below};
 
 pub(super) enum Receiver {
     WebSocket(websocket::Receiver),
-    Xhr(xhr::Receiver),
+    Xhr(Box<xhr::Receiver>),
 }
 
 pub(super) enum Sender {
@@ -152,7 +152,7 @@ impl Attempt<'_> {
     ) -> Result<(Receiver, Sender), DialError> {
         let dialled = xhr::dial(self.target, self.http, self.peer, session, mode);
         let (receiver, sender) = deadline.bound(self.peer, Stage::Open, dialled).await?;
-        Ok((Receiver::Xhr(receiver), Sender::Xhr(sender)))
+        Ok((Receiver::Xhr(Box::new(receiver)), Sender::Xhr(sender)))
     }
 }
 
