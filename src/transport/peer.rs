@@ -82,10 +82,14 @@ pub(super) struct Deadline {
     since: Instant,
 }
 
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 impl Deadline {
     pub(super) fn after(duration: Duration) -> Deadline {
         let since = Instant::now();
-        Deadline { at: since + duration, since }
+        // What the clock cannot add is for ever.
+        let at = since.checked_add(duration).unwrap_or_else(|| since + FOR_EVER);
+        Deadline { at, since }
     }
 
     pub(super) fn remaining(&self) -> Duration {

@@ -9,13 +9,13 @@ use reqwest::{Client, RequestBuilder, Response};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
-use super::super::Target;
-use super::super::cookies::Jar;
-use super::super::error::{DialError, Stage, tls_advice};
-use super::super::headers;
-use super::super::peer::{Peer, Security, shown};
-use super::super::upgrade::{BODY_SHOWN_BYTES, shown_text};
 use crate::tls;
+use crate::transport::Target;
+use crate::transport::cookies::Jar;
+use crate::transport::error::{DialError, Stage, tls_advice};
+use crate::transport::headers;
+use crate::transport::peer::{Peer, Security, shown};
+use crate::transport::upgrade::{BODY_SHOWN_BYTES, shown_text};
 
 /// One host's HTTP side, shared by both halves of a connection.
 #[derive(Clone)]

@@ -9,12 +9,12 @@ use bytes::{Buf, BytesMut};
 use reqwest::Response;
 use url::Url;
 
-use super::super::Target;
-use super::super::error::{DialError, Stage, TransportError};
-use super::super::peer::Peer;
 use super::frame::{self, Frame};
 use super::http::{self, Http};
 use super::info::below;
+use crate::transport::Target;
+use crate::transport::error::{DialError, Stage, TransportError};
+use crate::transport::peer::Peer;
 
 /// How the server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
