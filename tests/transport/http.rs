@@ -1,13 +1,17 @@
 //! A small HTTP server whose every answer the test writes itself.
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::*;
+
+/// Clear text or TLS.
+pub(super) trait Wire: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Wire for T {}
 
 /// Requests in the order in which they came.
 pub(super) struct Server {
@@ -20,16 +24,28 @@ pub(super) struct Request {
     pub(super) line: String,
     pub(super) head: String,
     pub(super) body: String,
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
 }
 
 impl Server {
     pub(super) async fn start() -> Server {
+        Server::start_over(None).await
+    }
+
+    pub(super) async fn start_tls() -> Server {
+        Server::start_over(Some(acceptor("server", ClientCertificate::Ignored))).await
+    }
+
+    async fn start_over(tls: Option<TlsAcceptor>) -> Server {
         let (listener, address) = listen().await;
         let (sender, requests) = mpsc::channel(16);
         tokio::spawn(async move {
             loop {
-                let (stream, _) = listener.accept().await.expect("a client");
+                let (tcp, _) = listener.accept().await.expect("a client");
+                let stream: Box<dyn Wire> = match &tls {
+                    Some(tls) => Box::new(tls.accept(tcp).await.expect("TLS")),
+                    None => Box::new(tcp),
+                };
                 // A client may open a connection and use another one.
                 tokio::spawn(read(stream, sender.clone()));
             }
@@ -45,7 +61,7 @@ impl Server {
     }
 }
 
-async fn read(mut stream: TcpStream, requests: mpsc::Sender<Request>) {
+async fn read(mut stream: Box<dyn Wire>, requests: mpsc::Sender<Request>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         let Ok(byte) = stream.read_u8().await else { return };
@@ -71,6 +87,7 @@ impl Request {
         let length = body.len();
         let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
         self.stream.write_all(answer.as_bytes()).await.expect("an answer");
+        self.stream.flush().await.expect("an answer");
     }
 
     /// An answer that goes on.
@@ -80,7 +97,7 @@ impl Request {
         Answer { stream: self.stream }
     }
 
-    pub(super) async fn upgrade(mut self) -> WebSocketStream<TcpStream> {
+    pub(super) async fn upgrade(mut self) -> WebSocketStream<Box<dyn Wire>> {
         let accept = derive_accept_key(self.header("Sec-WebSocket-Key").expect("a key").as_bytes());
         let head = format!(
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -92,16 +109,18 @@ impl Request {
 }
 
 pub(super) struct Answer {
-    stream: TcpStream,
+    stream: Box<dyn Wire>,
 }
 
 impl Answer {
     pub(super) async fn write(&mut self, text: &str) {
         let chunk = format!("{:x}\r\n{text}\r\n", text.len());
         self.stream.write_all(chunk.as_bytes()).await.expect("a chunk");
+        self.stream.flush().await.expect("a chunk");
     }
 
     pub(super) async fn end(mut self) {
         self.stream.write_all(b"0\r\n\r\n").await.expect("an end");
+        self.stream.flush().await.expect("an end");
     }
 }

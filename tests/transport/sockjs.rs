@@ -2,17 +2,16 @@
 
 use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::transport::{DialError, TransportError};
-use tokio::net::TcpStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
-use super::http::Server;
+use super::http::{Server, Wire};
 use super::*;
 
 pub(super) const INFO: &str = r#"{"websocket":true,"cookie_needed":true,"origins":["*:*"],"entropy":1}"#;
 pub(super) const INFO_WITHOUT: &str = r#"{"websocket":false,"cookie_needed":false,"origins":["*:*"],"entropy":1}"#;
 
-async fn connected() -> (WebSocketStream<TcpStream>, Receiver, Sender) {
+async fn connected() -> (WebSocketStream<Box<dyn Wire>>, Receiver, Sender) {
     let mut server = Server::start().await;
     let target = target(&format!("http://{}/base", server.address));
     let serve = async {
@@ -192,4 +191,46 @@ async fn websocket_that_is_swallowed_leaves_time_for_the_next_transport() {
     };
     let (_answer, (mut receiver, _sender)) = tokio::join!(serve, dialled(&target));
     assert_eq!(received(&mut receiver, 2).await, "hi");
+}
+
+#[tokio::test]
+async fn https_encrypts_every_request() {
+    let mut server = Server::start_tls().await;
+    let target = target(&format!("https://{}/base", server.address));
+    let serve = async {
+        let cookie = "200 OK\r\nSet-Cookie: node=7; Path=/; Secure";
+        server.next("/base/info").await.answer(cookie, INFO).await;
+        let upgrade = server.next("/websocket").await;
+        assert_eq!(upgrade.header("Cookie"), Some("node=7"));
+        let mut socket = upgrade.upgrade().await;
+        for text in ["o", "a[\"by websocket\"]"] {
+            socket.send(Message::text(text)).await.expect("sent");
+        }
+
+        server.next("/base/info").await.answer("200 OK", INFO_WITHOUT).await;
+        let mut answer = server.next("/xhr_streaming").await.begin().await;
+        answer.write("hhhh\no\na[\"by xhr\"]\n").await;
+        (socket, answer)
+    };
+    let client = async {
+        for expected in ["by websocket", "by xhr"] {
+            let (mut receiver, _sender) = dialled(&target).await;
+            assert_eq!(received(&mut receiver, expected.len()).await, expected);
+        }
+    };
+    tokio::join!(serve, client);
+}
+
+#[tokio::test]
+async fn https_to_a_stranger_says_what_to_do() {
+    let (listener, address) = listen().await;
+    let mut target = target(&format!("https://{address}/base"));
+    target.tls.ca_file = Some(fixture("stranger.pem"));
+    let server = async {
+        let (tcp, _) = listener.accept().await.expect("a client");
+        // The client's refusal is an error here.
+        let _ = acceptor("server", ClientCertificate::Ignored).accept(tcp).await;
+    };
+    let ((), error) = tokio::join!(server, refused(&target));
+    assert!(matches!(error, DialError::Tls { .. }) && error.to_string().contains("set ca_file"), "{error:?}");
 }
