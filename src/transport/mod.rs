@@ -1,5 +1,5 @@
 //! Bytes to and from a STOMP server: TCP or TLS, plain or under WebSocket or SockJS. Knows nothing of STOMP but
-//! that a frame to be sent stays whole where the framing needs it. Spawns nothing and retries nothing.
+//! that a frame to be sent stays whole where the framing needs it. Spawns nothing, retries nothing, and uses no proxy.
 
 mod cookies;
 mod error;
@@ -44,7 +44,8 @@ pub struct Target {
 /// ```no_run
 /// # async fn example(target: stomp_bridge::transport::Target) -> Result<(), Box<dyn std::error::Error>> {
 /// let (mut receiver, mut sender) = stomp_bridge::transport::dial(&target).await?;
-/// sender.send("CONNECT\naccept-version:1.2\nhost:/\n\n\0".into(), &[42]).await?;
+/// let connect = "CONNECT\naccept-version:1.2\nhost:/\n\n\0";
+/// sender.send(connect.into(), &[connect.len()]).await?;
 /// let bytes = receiver.receive().await?;
 /// # Ok(()) }
 /// ```

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
+use tracing::debug;
 use url::Url;
 
 use super::error::{DialError, Stage};
@@ -81,10 +82,14 @@ pub(super) struct Deadline {
     since: Instant,
 }
 
+const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+
 impl Deadline {
     pub(super) fn after(duration: Duration) -> Deadline {
         let since = Instant::now();
-        Deadline { at: since + duration, since }
+        // What the clock cannot add is for ever.
+        let at = since.checked_add(duration).unwrap_or_else(|| since + FOR_EVER);
+        Deadline { at, since }
     }
 
     pub(super) fn remaining(&self) -> Duration {
@@ -103,8 +108,13 @@ impl Deadline {
         stage: Stage,
         work: impl Future<Output = Result<T, DialError>>,
     ) -> Result<T, DialError> {
+        let began = Instant::now();
         match timeout_at(self.at, work).await {
-            Ok(result) => result,
+            Ok(result) => {
+                let took_ms = began.elapsed().as_millis();
+                debug!(%peer, %stage, took_ms, failed = result.is_err(), "stage of the attempt done");
+                result
+            }
             Err(_) => Err(DialError::Timeout { peer: peer.to_string(), stage, after: self.at - self.since }),
         }
     }

@@ -1,8 +1,10 @@
 //! The transports against small servers in the test itself, on port 0 of the loopback.
 
+mod http;
 mod plain;
 mod sockjs;
 mod websocket;
+mod xhr;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -131,6 +133,20 @@ async fn receive_under_a_stuck_send(receiver: &mut Receiver, sender: &mut Sender
             bytes = receiver.receive() => received += bytes.expect("bytes").len(),
         }
     }
+}
+
+/// Sends a flood to a server that reads only after it has written `length` bytes, and receives them meanwhile.
+async fn cross_floods(receiver: &mut Receiver, sender: &mut Sender, length: usize) {
+    let flood = Bytes::from(vec![b'x'; FLOOD_BYTES]);
+    let mut send = pin!(sender.send(flood, &[FLOOD_BYTES]));
+    let mut received = 0;
+    loop {
+        tokio::select! {
+            sent = &mut send => break sent.expect("the flood is taken in the end"),
+            bytes = receiver.receive() => received += bytes.expect("bytes").len(),
+        }
+    }
+    assert_eq!(received, length, "the server reads only after it has written all of it");
 }
 
 /// Closes towards a server that does not read: on a paused clock, which runs on when nothing else can.

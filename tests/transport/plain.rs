@@ -200,3 +200,28 @@ async fn what_was_received_stays_while_more_is_read() {
     };
     tokio::join!(server, client);
 }
+
+#[tokio::test]
+async fn floods_cross_each_other() {
+    async fn flood(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+        stream.write_all(&vec![b'y'; FLOOD_BYTES]).await.expect("a flood");
+        stream.flush().await.expect("a flood");
+        stream.read_exact(&mut vec![0; FLOOD_BYTES]).await.expect("the client's flood");
+    }
+    for scheme in ["stomp", "stomps"] {
+        let (listener, address) = listen().await;
+        let server = async {
+            let (tcp, _) = listener.accept().await.expect("a client");
+            match scheme {
+                "stomp" => flood(tcp).await,
+                _ => flood(acceptor("server", ClientCertificate::Ignored).accept(tcp).await.expect("TLS")).await,
+            }
+        };
+        let target = target(&format!("{scheme}://{address}"));
+        let client = async {
+            let (mut receiver, mut sender) = dialled(&target).await;
+            cross_floods(&mut receiver, &mut sender, FLOOD_BYTES).await;
+        };
+        timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("in time");
+    }
+}

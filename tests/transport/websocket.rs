@@ -257,11 +257,7 @@ async fn server_that_does_not_read_stops_neither_receiving_nor_closing() {
     let (written, done) = tokio::sync::oneshot::channel::<()>();
     tokio::spawn(async move {
         for _ in 0..64 {
-            // Not through tungstenite, which would read.
-            let mut message = vec![0x82, 127];
-            message.extend_from_slice(&(length as u64).to_be_bytes());
-            message.resize(message.len() + length, b'y');
-            server.get_mut().write_all(&message).await.expect("a message");
+            server.get_mut().write_all(&binary_message(length)).await.expect("a message");
         }
         let _ = written.send(());
         std::future::pending::<()>().await;
@@ -269,6 +265,28 @@ async fn server_that_does_not_read_stops_neither_receiving_nor_closing() {
     receive_under_a_stuck_send(&mut receiver, &mut sender, 64 * length).await;
     done.await.expect("the server wrote everything");
     close_towards_a_deaf_server(&mut sender).await;
+}
+
+/// A message as bytes, for a server that does not go through tungstenite, which would read.
+fn binary_message(length: usize) -> Vec<u8> {
+    let mut message = vec![0x82, 127];
+    message.extend_from_slice(&(length as u64).to_be_bytes());
+    message.resize(message.len() + length, b'y');
+    message
+}
+
+#[tokio::test]
+async fn floods_cross_each_other() {
+    let (mut server, mut receiver, mut sender) = connected().await;
+    let serve = async {
+        for _ in 0..64 {
+            server.get_mut().write_all(&binary_message(64 * 1024)).await.expect("a message");
+        }
+        // The client's header has a mask (RFC 6455, section 5.2).
+        server.get_mut().read_exact(&mut vec![0; 14 + FLOOD_BYTES]).await.expect("the client's flood");
+    };
+    let crossed = async { tokio::join!(serve, cross_floods(&mut receiver, &mut sender, 64 * 64 * 1024)) };
+    timeout(PATIENCE, crossed).await.expect("in time");
 }
 
 #[tokio::test]

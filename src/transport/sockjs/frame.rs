@@ -195,6 +195,8 @@ fn shown(frame: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(frame: &str, expected: Frame) {
@@ -295,5 +297,29 @@ mod tests {
     fn what_is_sent_is_a_json_array_of_strings() {
         assert_eq!(encode(["SEND\n\n\"\\é\u{1}\0"]), r#"["SEND\n\n\"\\é\u0001\u0000"]"#);
         assert_eq!(encode(["a", "\n"]), r#"["a","\n"]"#);
+    }
+
+    proptest! {
+        /// Whatever is escaped: what JSON demands, or everything, as 16-bit units.
+        #[test]
+        fn any_text_comes_back(pieces in proptest::collection::vec(".*", 0..4)) {
+            let expected = Ok(Frame::Payload(pieces.concat().into()));
+            let lean = format!("a{}", encode(pieces.iter().map(String::as_str)));
+            prop_assert_eq!(decode(lean.as_bytes()), expected.clone());
+            let escaped = |piece: &String| {
+                let units = piece.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+                format!("\"{units}\"")
+            };
+            let full = format!("a[{}]", pieces.iter().map(escaped).collect::<Vec<_>>().join(","));
+            prop_assert_eq!(decode(full.as_bytes()), expected);
+        }
+
+        #[test]
+        fn any_bytes_are_a_frame_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64), kind in "[ohamc]?") {
+            let frame = [kind.as_bytes(), &bytes].concat();
+            let _ = decode(&frame);
+            let json = [b"a[\"", bytes.as_slice()].concat();
+            let _ = decode(&json);
+        }
     }
 }

@@ -9,13 +9,13 @@ use reqwest::{Client, RequestBuilder, Response};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
-use super::super::Target;
-use super::super::cookies::Jar;
-use super::super::error::{DialError, Stage, tls_advice};
-use super::super::headers;
-use super::super::peer::{Peer, Security, shown};
-use super::super::upgrade::{BODY_SHOWN_BYTES, shown_text};
 use crate::tls;
+use crate::transport::Target;
+use crate::transport::cookies::Jar;
+use crate::transport::error::{DialError, Stage, tls_advice};
+use crate::transport::headers;
+use crate::transport::peer::{Peer, Security, shown};
+use crate::transport::upgrade::{BODY_SHOWN_BYTES, shown_text};
 
 /// One host's HTTP side, shared by both halves of a connection.
 #[derive(Clone)]
@@ -49,6 +49,21 @@ impl Http {
 
     pub(super) async fn get(&self, url: &Url) -> Result<Response, reqwest::Error> {
         self.ask(url, self.client.get(url.clone())).await
+    }
+
+    /// `timeout` is for the whole exchange; `None`: for as long as the server goes on answering.
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        body: String,
+        timeout: Option<Duration>,
+    ) -> Result<Response, reqwest::Error> {
+        // Any other type would be a question to the server's CORS rules (sockjs-client sends this one).
+        let mut request = self.client.post(url.clone()).header(header::CONTENT_TYPE, "text/plain;charset=UTF-8");
+        if let Some(timeout) = timeout {
+            request = request.timeout(timeout);
+        }
+        self.ask(url, request.body(body)).await
     }
 
     /// What the upgrade sends: the configured headers and the cookies so far.

@@ -3,9 +3,9 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::super::error::{DialError, Stage};
-use super::super::peer::{Deadline, Peer, shown};
 use super::http::{self, Http};
+use crate::transport::error::{DialError, Stage};
+use crate::transport::peer::{Deadline, Peer, shown};
 
 /// What we need of the answer.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,0 +1,200 @@
+//! SockJS without WebSocket: what comes is the answer to a POST, one long one after another (xhr_streaming) or one a
+//! poll (xhr); what goes is a POST of its own (xhr_send). Never two receiving requests at once.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use bytes::{Buf, BytesMut};
+use reqwest::Response;
+use url::Url;
+
+use super::frame::{self, Frame};
+use super::http::{self, Http};
+use super::info::below;
+use crate::transport::Target;
+use crate::transport::error::{DialError, Stage, TransportError};
+use crate::transport::peer::Peer;
+
+/// How the server sends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// Many frames an answer, until it is as long as the server likes (128 KiB mostly).
+    Streaming,
+    /// One frame an answer.
+    Polling,
+}
+
+pub(in crate::transport) struct Receiver {
+    http: Http,
+    url: Url,
+    mode: Mode,
+    frame_bytes_max: usize,
+    exchange: Exchange,
+    buffer: BytesMut,
+    /// So much of the buffer is known to hold no line end.
+    searched: usize,
+    answer: Answer,
+}
+
+/// The one receiving request.
+enum Exchange {
+    None,
+    Asked(Pin<Box<dyn Future<Output = Result<Response, reqwest::Error>> + Send>>),
+    Answered(Response),
+    Over,
+}
+
+/// What the current answer has brought.
+#[derive(PartialEq, Eq)]
+enum Answer {
+    Nothing,
+    Frames,
+}
+
+pub(in crate::transport) struct Sender {
+    http: Http,
+    url: Url,
+    timeout: Duration,
+}
+
+/// Begins a session: the first request is answered by 200, and `o` is its first frame, which is left to be read.
+pub(super) async fn dial(
+    target: &Target,
+    http: &Http,
+    peer: &Peer,
+    session: &Url,
+    mode: Mode,
+) -> Result<(Receiver, Sender), DialError> {
+    let url = below(
+        session,
+        match mode {
+            Mode::Streaming => "xhr_streaming",
+            Mode::Polling => "xhr",
+        },
+    );
+    let answer = http.post(&url, String::new(), None).await;
+    let answer = answer.map_err(|error| http::dial_error(peer, Stage::Open, &error))?;
+    if answer.status() != 200 {
+        return Err(http::refusal(&url, answer).await);
+    }
+    let receiver = Receiver {
+        http: http.clone(),
+        url,
+        mode,
+        frame_bytes_max: target.message_bytes_max,
+        exchange: Exchange::Answered(answer),
+        buffer: BytesMut::new(),
+        searched: 0,
+        answer: Answer::Nothing,
+    };
+    let sender = Sender { http: http.clone(), url: below(session, "xhr_send"), timeout: target.timeout };
+    Ok((receiver, sender))
+}
+
+impl Receiver {
+    /// The next frame. Cancel-safe: what is under way is kept here.
+    pub(super) async fn frame(&mut self) -> Result<Frame, TransportError> {
+        let frame = self.next_frame().await;
+        if matches!(frame, Err(_) | Ok(Frame::Close { .. })) {
+            // A session that is over is not polled again, nor is its answer read on.
+            self.exchange = Exchange::Over;
+        }
+        frame
+    }
+
+    async fn next_frame(&mut self) -> Result<Frame, TransportError> {
+        loop {
+            if let Some(line) = self.line()? {
+                if self.mode == Mode::Streaming && is_prelude(&line) {
+                    return Ok(Frame::Heartbeat);
+                }
+                self.answer = Answer::Frames;
+                return frame::decode(&line).map_err(TransportError::Protocol);
+            }
+            match &mut self.exchange {
+                Exchange::None => {
+                    let (http, url) = (self.http.clone(), self.url.clone());
+                    self.exchange =
+                        Exchange::Asked(Box::pin(async move { http.post(&url, String::new(), None).await }));
+                }
+                Exchange::Asked(answer) => {
+                    let answer = answer.await.map_err(lost)?;
+                    expect_status(&answer, 200)?;
+                    self.answer = Answer::Nothing;
+                    self.exchange = Exchange::Answered(answer);
+                }
+                Exchange::Answered(answer) => match answer.chunk().await.map_err(lost)? {
+                    Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                    None => self.end_of_answer()?,
+                },
+                Exchange::Over => return Err(TransportError::closed("it is closed already")),
+            }
+        }
+    }
+
+    /// The next whole line of the answer, without its end.
+    fn line(&mut self) -> Result<Option<BytesMut>, TransportError> {
+        let end = memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|end| self.searched + end);
+        let length = end.unwrap_or(self.buffer.len());
+        if length > self.frame_bytes_max.max(PRELUDE_BYTES) {
+            return Err(TransportError::Limit { bytes: length, bytes_max: self.frame_bytes_max });
+        }
+        self.searched = if end.is_some() { 0 } else { length };
+        Ok(end.map(|end| {
+            let line = self.buffer.split_to(end);
+            self.buffer.advance(1);
+            line
+        }))
+    }
+
+    /// The server ends each answer some time: the next request goes out at once, well within the few seconds after which
+    /// it would give the session up.
+    fn end_of_answer(&mut self) -> Result<(), TransportError> {
+        if !self.buffer.is_empty() {
+            if self.mode == Mode::Streaming {
+                return Err(TransportError::Protocol("an answer ended in the middle of a frame".to_owned()));
+            }
+            // Some servers leave the line end out where there is only one line.
+            self.buffer.extend_from_slice(b"\n");
+            return Ok(());
+        }
+        if self.answer == Answer::Nothing {
+            // Asking again would be a loop as fast as the network.
+            return Err(TransportError::Protocol("an answer without a frame; a proxy may have cut it".to_owned()));
+        }
+        self.exchange = Exchange::None;
+        Ok(())
+    }
+}
+
+/// 2048 times `h`, so that browsers and proxies stop buffering (sockjs-protocol 0.3.3, section "XHR streaming").
+const PRELUDE_BYTES: usize = 2048;
+
+fn is_prelude(line: &[u8]) -> bool {
+    line.len() > 1 && line.iter().all(|byte| *byte == b'h')
+}
+
+impl Sender {
+    /// Sends all of it as one request, and waits until the server has taken it.
+    pub(super) async fn send(&mut self, texts: Vec<&str>) -> Result<(), TransportError> {
+        let body = frame::encode(texts);
+        let answer = self.http.post(&self.url, body, Some(self.timeout)).await.map_err(lost)?;
+        expect_status(&answer, 204)?;
+        // Read to its end, the connection can be used again.
+        answer.bytes().await.map(drop).map_err(lost)
+    }
+}
+
+fn expect_status(answer: &Response, expected: u16) -> Result<(), TransportError> {
+    match answer.status().as_u16() {
+        status if status == expected => Ok(()),
+        404 => Err(TransportError::closed("the SockJS session is gone (404)")),
+        status => Err(TransportError::Protocol(format!("SockJS answered {status} instead of {expected}"))),
+    }
+}
+
+fn lost(error: reqwest::Error) -> TransportError {
+    let kind = if error.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    TransportError::Io(io::Error::new(kind, http::text_of(&error)))
+}
