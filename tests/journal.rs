@@ -11,6 +11,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 use proptest::prelude::*;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
     Entry, Error, Journal, LastState, NewBatch, NewEntry, Settings, SinkStatus, Start, Verdict, WhenFull,
 };
@@ -308,13 +310,16 @@ async fn database_of_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     std::fs::create_dir_all(settings.path.parent().unwrap()).unwrap();
-    let made = std::process::Command::new("python3")
-        .args(["-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE device (id)')"])
-        .arg(&settings.path)
-        .status();
-    assert!(made.unwrap().success());
+    let options = SqliteConnectOptions::new().filename(&settings.path).create_if_missing(true);
+    let mut other = options.connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE device (id)").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
     let refused = Journal::open(&settings).await.map(drop).unwrap_err();
     assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
+    let mut other = SqliteConnectOptions::new().filename(&settings.path).connect().await.unwrap();
+    let tables: Vec<(String,)> =
+        sqlx::query_as("SELECT name FROM sqlite_schema").fetch_all(&mut other).await.unwrap();
+    assert_eq!(tables, [("device".to_owned(),)]);
 }
 
 #[tokio::test]

@@ -97,7 +97,7 @@ impl Journal {
     /// Where a sink stands; `None`: it was never seen.
     ///
     /// # Errors
-    /// None today.
+    /// Never so far: it reads memory.
     pub async fn cursor(&self, sink: &str) -> Result<Option<Position>, Error> {
         Ok(self.state.cursor(sink))
     }
