@@ -13,7 +13,7 @@ use crate::model::Position;
 
 /// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits for the source, and
 /// a bound of the memory that a slow disk can cost.
-pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What may wait to be committed, in batches: enough for single entries from many callers at once.
 const QUEUE_BATCHES_MAX: usize = 1024;
