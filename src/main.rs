@@ -1,3 +1,7 @@
 //! The binary: see the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    stomp_bridge::cli::run()
+}

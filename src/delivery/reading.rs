@@ -55,14 +55,13 @@ fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use jiff::tz::TimeZone;
 
     use super::*;
     use crate::model::Position;
     use crate::pipeline::{Mapping, States};
 
     fn check(topic: &str, verdict: Verdict, expected: &str) {
-        let mapping = Mapping { items: None, event_key: Vec::new(), zone: TimeZone::UTC };
+        let mapping = Mapping::default();
         let decoder = Decoder::new("map-1".into(), mapping, Arc::new(States::default()));
         let settings =
             Settings { name: "site".into(), topics: Some(["map-1".into(), "gone".into()].into()), when: None };

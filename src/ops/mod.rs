@@ -1,10 +1,66 @@
 //! What an operator looks at: health, readiness, metrics, and systemd's notifications.
 
+mod http;
+mod metrics;
+pub mod systemd;
+
 use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::journal::Journal;
+use crate::sinks::Health;
+use crate::{delivery, source};
+
+pub use http::{ListenError, Listener};
 
 /// Validated settings of the HTTP listener.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one, which the log names.
     pub listen: SocketAddr,
+}
+
+/// One sink, as an operator sees it.
+#[derive(Debug, Clone)]
+pub struct SinkView {
+    /// Its name in the configuration.
+    pub name: Arc<str>,
+    /// Whether its other side answers.
+    pub health: Health,
+    /// What was delivered.
+    pub counters: Arc<delivery::Counters>,
+}
+
+/// Everything that an operator may look at.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// The STOMP side.
+    pub source: Arc<source::Status>,
+    /// The log and its cursors.
+    pub journal: Journal,
+    /// In the configuration's order.
+    pub sinks: Vec<SinkView>,
+}
+
+impl View {
+    /// Why the daemon is not ready, one line each; empty when it is connected, subscribed and every sink is able.
+    pub fn unready(&self) -> Vec<String> {
+        let link = self.source.link();
+        let mut reasons = Vec::new();
+        if !link.state.is_ready() {
+            let error = link.last_error.map(|error| format!(": {error}")).unwrap_or_default();
+            reasons.push(format!("source {} since {}{error}", link.state.as_str(), link.since));
+        }
+        for sink in &self.sinks {
+            let report = sink.health.report();
+            if !report.able {
+                let error = report.last_error.map(|error| format!(": {error}")).unwrap_or_default();
+                reasons.push(format!("sink {} not able since {}{error}", sink.name, report.since));
+            }
+        }
+        if self.journal.status().full {
+            reasons.push("journal full: nothing is acknowledged until the sinks have caught up".to_owned());
+        }
+        reasons
+    }
 }

@@ -3,24 +3,27 @@
 //! Decoding happens twice, by the same code: at intake, to accept or reject ([`Decoder::split`]), and at delivery,
 //! from the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping holds for what is replayed.
 
+use std::borrow::Cow;
+use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use serde::de::{Deserializer, SeqAccess, Visitor};
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
 
-use super::States;
-use crate::model::{Event, Origin};
+use super::coordinates::{System, to_wgs84};
+use super::pointer::Finder;
+use super::scalar::{excerpt, number, text, time};
+use super::{Field, Mapping, States};
+use crate::model::{Coordinates, Event, Origin, Place};
 
-/// Where the fields of an event stand in a message. The default reads the platform's own message.
-#[derive(Debug, Clone)]
-pub struct Mapping {
-    /// JSON pointer to the array of statuses; `None`: the body is one status or an array of them.
-    pub items: Option<String>,
-    /// JSON pointers of the event key, relative to one status; empty: none.
-    pub event_key: Vec<String>,
-    /// The zone of times that name none.
-    pub zone: TimeZone,
-}
+/// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a multiple of its size in
+/// memory; the body is kept whole and rejected.
+const ELEMENTS_MAX: usize = 65_536;
+
+/// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
+const KEY_HASH_BYTES: usize = 16;
 
 /// What intake needs to know of an accepted status.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,30 +58,244 @@ pub struct Decoder {
     topic: Arc<str>,
     mapping: Mapping,
     states: Arc<States>,
+    fields: Finder,
+    items: Option<Finder>,
+    /// Empty where the topic has no event key.
+    event_key: Finder,
 }
 
 impl Decoder {
     /// A decoder for the topic of that name.
     pub fn new(topic: Arc<str>, mapping: Mapping, states: Arc<States>) -> Decoder {
-        Decoder { topic, mapping, states }
+        let fields = Finder::new(Field::ALL.map(|field| mapping.pointer(field)));
+        let items = mapping.items.as_ref().map(|items| Finder::new([Some(items)]));
+        let event_key = Finder::new(mapping.event_key.iter().map(Some));
+        Decoder { topic, mapping, states, fields, items, event_key }
     }
 
     /// The statuses of a body, in order: one for an object, one for each element of an array. A body that is not
     /// JSON is one rejected element of the whole body; so is an empty array.
-    pub fn split<'a>(&self, _body: &'a [u8]) -> Vec<Element<'a>> {
-        Vec::new()
+    pub fn split<'a>(&self, body: &'a [u8]) -> Vec<Element<'a>> {
+        let statuses =
+            utf8(body).and_then(|body| self.items(body)).and_then(|items| match items.as_bytes().first() {
+                Some(b'[') => elements(items),
+                _ => Ok(vec![items]),
+            });
+        match statuses {
+            Ok(statuses) => statuses
+                .into_iter()
+                .map(|raw| Element { raw: raw.as_bytes(), outcome: self.read(raw).and_then(|said| said.sighting()) })
+                .collect(),
+            Err(rejection) => vec![Element { raw: body, outcome: Err(rejection) }],
+        }
     }
 
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state` seen of this device
     /// before, where it is not what this status gives as `oldState`.
+    ///
+    /// A device that is seen for the first time, without an old state, has not changed. A status without one of the
+    /// values of the event key takes its id from its origin.
+    ///
+    /// # Errors
+    /// As in [`Element::outcome`].
     pub fn event(
         &self,
         raw: &[u8],
-        _origin: Origin,
-        _received_at: Timestamp,
-        _previous: Option<&str>,
+        origin: Origin,
+        received_at: Timestamp,
+        previous: Option<&str>,
     ) -> Result<Event, Rejection> {
-        let _ = (&self.topic, &self.mapping, &self.states, raw);
-        Err(Rejection("not built yet".to_owned()))
+        let json = utf8(raw)?;
+        let payload: &RawValue = serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
+        let said = self.read(json)?;
+        let Sighting { client_id, device_id, old_state, new_state } = said.sighting()?;
+        let (state, severity) = self.states.lookup(&new_state);
+        let before = old_state.as_deref().or(previous);
+        let origin_text = origin.to_string();
+        Ok(Event {
+            event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
+            topic: Arc::clone(&self.topic),
+            client_id,
+            device_id,
+            serial: said.words(Field::Serial),
+            changed: before.is_some_and(|before| before != new_state),
+            missed_transition: old_state.is_some() && previous.is_some(),
+            state: state.to_owned(),
+            severity,
+            old_state,
+            new_state,
+            place: said.place(),
+            occurred_at: time(said.json(Field::OccurredAt), &self.mapping.zone),
+            received_at,
+            origin: origin_text,
+            position: origin.position,
+            payload: payload.to_owned(),
+        })
+    }
+
+    /// The status or the array of statuses within a body.
+    fn items<'a>(&self, body: &'a str) -> Result<&'a str, Rejection> {
+        let Some(finder) = &self.items else { return Ok(body) };
+        let found = finder.find(body).map_err(|error| not_json(&error, body))?;
+        found[0].ok_or_else(|| {
+            let pointer = self.mapping.items.as_ref().map(|items| items.as_str()).unwrap_or_default();
+            Rejection(format!("expected statuses at {pointer}, found nothing there in {}", excerpt(body)))
+        })
+    }
+
+    fn read<'a>(&'a self, json: &'a str) -> Result<Said<'a>, Rejection> {
+        if !json.starts_with('{') {
+            // Also where it is not JSON at all: that says more.
+            let error = serde_json::from_str::<&RawValue>(json).err();
+            return Err(error.map_or_else(
+                || Rejection(format!("expected a status (a JSON object), found {}", excerpt(json))),
+                |error| not_json(&error, json),
+            ));
+        }
+        let found = self.fields.find(json).map_err(|error| not_json(&error, json))?;
+        Ok(Said { mapping: &self.mapping, found })
+    }
+
+    /// `<topic>-<hash of the key's values>`; `None` where there is no key or a value is missing.
+    fn event_id(&self, json: &str) -> Option<String> {
+        if self.mapping.event_key.is_empty() {
+            return None;
+        }
+        let mut hash = Sha256::new();
+        for found in self.event_key.find(json).ok()? {
+            let value = found.filter(|found| *found != "null")?;
+            // Kind, length and text, so that no two lists of values run together to the same bytes; a text is hashed
+            // without its escapes, of which one character may have several.
+            let kind = value.as_bytes().first().copied()?;
+            let value = text(Some(value)).ok().flatten().unwrap_or(Cow::Borrowed(value));
+            hash.update([kind]);
+            hash.update((value.len() as u64).to_be_bytes());
+            hash.update(value.as_bytes());
+        }
+        let hash = hash.finalize();
+        let mut id = String::with_capacity(self.topic.len() + 1 + 2 * KEY_HASH_BYTES);
+        id.push_str(&self.topic);
+        id.push('-');
+        for byte in &hash[..KEY_HASH_BYTES] {
+            id.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+        }
+        Some(id)
+    }
+}
+
+/// What one status says, still as JSON texts.
+struct Said<'a> {
+    mapping: &'a Mapping,
+    found: Vec<Option<&'a str>>,
+}
+
+impl<'a> Said<'a> {
+    fn json(&self, field: Field) -> Option<&'a str> {
+        self.found[field as usize]
+    }
+
+    /// A text, number or boolean; anything else is a reason to reject.
+    fn word(&self, field: Field) -> Result<Option<String>, Rejection> {
+        let word = text(self.json(field)).map_err(|found| {
+            Rejection(format!("expected a text or a number as {}, found {found}", self.place_of(field)))
+        })?;
+        Ok(word.map(Cow::into_owned))
+    }
+
+    /// A text where it is one; what else may stand there is still in the payload.
+    fn words(&self, field: Field) -> Option<String> {
+        text(self.json(field)).ok().flatten().map(Cow::into_owned)
+    }
+
+    fn sighting(&self) -> Result<Sighting, Rejection> {
+        let device_id = match self.word(Field::Device)? {
+            Some(device) => device,
+            None => self.word(Field::Serial)?.ok_or_else(|| self.missing(&[Field::Device, Field::Serial]))?,
+        };
+        Ok(Sighting {
+            client_id: self.word(Field::Client)?.unwrap_or_default(),
+            device_id,
+            old_state: self.word(Field::OldState)?,
+            new_state: self.word(Field::NewState)?.ok_or_else(|| self.missing(&[Field::NewState]))?,
+        })
+    }
+
+    fn place(&self) -> Place {
+        let coordinate_system = self.words(Field::CoordinateSystem);
+        let raw = match (number(self.json(Field::Longitude)), number(self.json(Field::Latitude))) {
+            (Some(longitude), Some(latitude)) => Some(Coordinates { longitude, latitude }),
+            _ => None,
+        };
+        let system = coordinate_system.as_deref().and_then(System::named);
+        Place {
+            province: self.words(Field::Province),
+            city: self.words(Field::City),
+            district: self.words(Field::District),
+            detail: self.words(Field::Detail),
+            coordinate_system,
+            raw,
+            wgs84: raw.zip(system).and_then(|(raw, system)| to_wgs84(raw, system)),
+        }
+    }
+
+    fn missing(&self, fields: &[Field]) -> Rejection {
+        let places: Vec<String> = fields.iter().map(|field| self.place_of(*field)).collect();
+        let found: Vec<&str> = fields.iter().map(|field| self.json(*field).unwrap_or("nothing")).collect();
+        Rejection(format!("expected {}, found {}", places.join(" or "), found.join(" and ")))
+    }
+
+    /// `device at /deviceId`.
+    fn place_of(&self, field: Field) -> String {
+        match self.mapping.pointer(field) {
+            Some(pointer) => format!("{} at {pointer}", field.name()),
+            None => format!("{} (not mapped)", field.name()),
+        }
+    }
+}
+
+/// The text of a body, without what may stand around JSON.
+fn utf8(body: &[u8]) -> Result<&str, Rejection> {
+    let text = std::str::from_utf8(body).map_err(|error| {
+        let at = error.valid_up_to();
+        let rest = String::from_utf8_lossy(&body[at.saturating_sub(20)..body.len().min(at + 20)]).into_owned();
+        Rejection(format!("expected UTF-8, found an invalid byte at {at}, in {}", excerpt(&rest)))
+    })?;
+    let text = text.trim_start_matches('\u{feff}').trim_matches([' ', '\t', '\r', '\n']);
+    if text.is_empty() { Err(Rejection("expected JSON, found an empty body".to_owned())) } else { Ok(text) }
+}
+
+fn not_json(error: &serde_json::Error, json: &str) -> Rejection {
+    Rejection(format!("expected JSON: {error}; found {}", excerpt(json)))
+}
+
+/// The elements of an array, each as its own text.
+fn elements(array: &str) -> Result<Vec<&str>, Rejection> {
+    let mut deserializer = serde_json::Deserializer::from_str(array);
+    let elements = deserializer.deserialize_seq(Elements).and_then(|elements| deserializer.end().map(|()| elements));
+    match elements {
+        Ok(elements) if elements.is_empty() => Err(Rejection("expected at least one status, found `[]`".to_owned())),
+        Ok(elements) => Ok(elements),
+        Err(error) => Err(not_json(&error, array)),
+    }
+}
+
+struct Elements;
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<&'de str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array of statuses")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while let Some(element) = seq.next_element::<&'de RawValue>()? {
+            if elements.len() == ELEMENTS_MAX {
+                return Err(serde::de::Error::custom(format_args!("more than {ELEMENTS_MAX} statuses in one body")));
+            }
+            elements.push(element.get());
+        }
+        Ok(elements)
     }
 }

@@ -4,10 +4,18 @@
 pub mod coordinates;
 pub mod decode;
 pub mod expression;
+mod mapping;
+mod nearest;
+mod pointer;
+mod scalar;
+mod scope;
 pub mod states;
 pub mod template;
 
-pub use decode::{Decoder, Element, Mapping, Rejection, Sighting};
+pub use decode::{Decoder, Element, Rejection, Sighting};
 pub use expression::Expression;
+pub use mapping::{Field, Mapping};
+pub(crate) use nearest::nearest;
+pub use pointer::Pointer;
 pub use states::{State, States};
 pub use template::Template;

@@ -19,3 +19,26 @@ pub struct States {
     /// By the word as sent.
     pub words: HashMap<String, State>,
 }
+
+impl States {
+    /// The vocabulary's name of a word, and how much it matters.
+    pub fn lookup<'a>(&'a self, word: &'a str) -> (&'a str, Severity) {
+        match self.words.get(word) {
+            Some(state) => (&state.name, state.severity),
+            None => (word, Severity::Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_word_keeps_its_own_name() {
+        let fault = State { name: "fault".to_owned(), severity: Severity::Critical };
+        let states = States { words: HashMap::from([("故障".to_owned(), fault)]) };
+        assert_eq!(states.lookup("故障"), ("fault", Severity::Critical));
+        assert_eq!(states.lookup("着火"), ("着火", Severity::Unknown));
+    }
+}

@@ -1,11 +1,33 @@
 //! Topic and body templates over the names of an event.
 
+use std::fmt;
+use std::sync::Arc;
+
+use minijinja::value::{Object, Value, ValueKind};
+use minijinja::{Environment, Error, ErrorKind, Output, State};
+
+use super::scope::{Scope, language, mistake, one_line, samples};
 use crate::model::Event;
 
-/// A compiled template such as `devices/{{ client_id }}/{{ device_id }}/status`.
-#[derive(Debug, Clone)]
+/// The only template of each environment.
+const NAME: &str = "template";
+
+/// The variable that carries the encoding; no template can name it.
+const ENCODING: &str = "\0encoding";
+
+/// A compiled template such as `devices/{{ client_id }}/{{ device_id }}/status`. What is absent prints nothing; lists
+/// and objects (of `payload`) print as JSON.
+#[derive(Clone)]
 pub struct Template {
-    source: String,
+    source: Arc<str>,
+    environment: Arc<Environment<'static>>,
+    scope: Scope,
+}
+
+impl fmt::Debug for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Template").field(&self.source()).finish()
+    }
 }
 
 impl Template {
@@ -14,14 +36,125 @@ impl Template {
     /// # Errors
     /// A text for the user: where it does not parse, or the unknown variable with the nearest known name.
     pub fn parse(source: &str) -> Result<Template, String> {
-        Ok(Template { source: source.to_owned() })
+        let mut environment = language();
+        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+        environment.set_formatter(print);
+        environment.add_template_owned(NAME, source.to_owned()).map_err(|error| one_line(&error))?;
+        let undeclared = compiled(&environment)?.undeclared_variables(false);
+        let scope = Scope::of(undeclared, &environment)?;
+        for sample in samples() {
+            let rendered = compiled(&environment)?.render(scope.context(&sample, None)?);
+            rendered.err().and_then(|error| mistake(&error)).map_or(Ok(()), Err)?;
+        }
+        Ok(Template { source: Arc::from(source), environment: Arc::new(environment), scope })
     }
 
-    /// The text for one event, each `{{ value }}` passed through `encode` (an MQTT level, or as it is).
+    /// As it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// The text for one event.
     ///
     /// # Errors
     /// What failed in rendering it.
-    pub fn render(&self, _event: &Event) -> Result<String, String> {
-        Ok(self.source.clone())
+    pub fn render(&self, event: &Event) -> Result<String, String> {
+        self.render_in(self.scope.context(event, None)?)
+    }
+
+    /// The text for one event, each printed value passed through `encode`; what stands between them is not.
+    ///
+    /// # Errors
+    /// What failed in rendering it.
+    pub fn render_with(&self, event: &Event, encode: fn(&str) -> String) -> Result<String, String> {
+        let encoding = Value::from_object(Encoding(encode));
+        self.render_in(self.scope.context(event, Some((ENCODING, encoding)))?)
+    }
+
+    fn render_in(&self, context: Value) -> Result<String, String> {
+        compiled(&self.environment)?.render(context).map_err(|error| one_line(&error))
+    }
+}
+
+fn compiled<'e>(environment: &'e Environment<'static>) -> Result<minijinja::Template<'e, 'e>, String> {
+    environment.get_template(NAME).map_err(|error| one_line(&error))
+}
+
+#[derive(Debug)]
+struct Encoding(fn(&str) -> String);
+
+impl Object for Encoding {}
+
+/// Prints one `{{ value }}`.
+fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
+    let text = match value.kind() {
+        ValueKind::Undefined | ValueKind::None => return Ok(()),
+        ValueKind::Map | ValueKind::Seq => serde_json::to_string(value)
+            .map_err(|error| Error::new(ErrorKind::BadSerialization, "no JSON form").with_source(error))?,
+        _ => value.to_string(),
+    };
+    let encoding = state.lookup(ENCODING);
+    match encoding.as_ref().and_then(|value| value.downcast_object_ref::<Encoding>()) {
+        Some(Encoding(encode)) => out.write_str(&encode(&text))?,
+        None => out.write_str(&text)?,
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rendered(source: &str, payload: &str) -> String {
+        let [mut event, _] = samples();
+        event.payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
+        Template::parse(source).unwrap_or_else(|error| panic!("{source}: {error}")).render(&event).unwrap()
+    }
+
+    #[test]
+    fn templates_print_the_fields_of_an_event() {
+        for (source, expected) in [
+            ("devices/{{ client_id }}/{{ device_id }}/status", "devices/1/1/status"),
+            ("{{ old_state }} -> {{ new_state }} <{{ severity }}>", "正常 -> 故障 <critical>"),
+            ("[{{ province }}]", "[]"),
+            ("{{ province|tojson }}", "null"),
+            ("{{ payload.x.y }} {{ payload.missing }}", "7 "),
+            ("{{ payload }}", r#"{"x":{"y":7}}"#),
+            ("{% if changed %}changed{% endif %}", "changed"),
+            ("no value at all", "no value at all"),
+            ("{{ received_at }}", "1970-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(rendered(source, r#"{"x":{"y":7}}"#), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_large_payload_does_not_run_out_of_fuel() {
+        let payload = format!("{{\"x\":\"{}\"}}", "故".repeat(1 << 20));
+        assert_eq!(rendered("{{ payload }}", &payload), payload);
+    }
+
+    #[test]
+    fn each_printed_value_is_encoded_and_nothing_else() {
+        let [mut event, _] = samples();
+        event.device_id = "a/b".to_owned();
+        let template = Template::parse("x/{{ device_id }}/{% if changed %}y/{% endif %}{{ client_id }}").unwrap();
+        assert_eq!(template.render_with(&event, |text| text.replace('/', "%")).unwrap(), "x/a%b/y/1");
+        assert_eq!(template.render(&event).unwrap(), "x/a/b/y/1");
+    }
+
+    #[test]
+    fn a_mistake_is_found_when_it_is_compiled() {
+        for (source, expected) in [
+            ("{{ devcie_id }}", "did you mean `device_id`?"),
+            ("{{ device_id", "unexpected end"),
+            ("{{ signin.code }}", "not in this version"),
+            ("{{ device_id|nonsense }}", "unknown filter"),
+            ("{% include 'x' %}", "unknown statement"),
+            ("{% for i in range(9999) %}{% for j in range(9999) %}{{ j }}{% endfor %}{% endfor %}", "steps"),
+        ] {
+            let error = Template::parse(source).expect_err(source);
+            assert!(error.contains(expected), "{source}: {error}");
+        }
     }
 }

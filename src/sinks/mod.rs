@@ -101,3 +101,32 @@ pub enum Settings {
     /// HTTP POST.
     Webhook(webhook::Settings),
 }
+
+/// Why a sink cannot be built: its settings name something that is not there or that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// The certificates cannot be used.
+    #[error(transparent)]
+    Tls(#[from] crate::tls::Error),
+    /// A setting that only its sink can judge; says which and what is expected.
+    #[error("sink {name}: {problem}")]
+    Settings {
+        /// The sink's name in the configuration.
+        name: String,
+        /// Which setting, and what is expected of it.
+        problem: String,
+    },
+}
+
+/// Makes a sink from its settings. Connects to nothing: that is [`Sink::open`]'s, which may be tried again.
+///
+/// # Errors
+/// See [`BuildError`]: trying again without another configuration is of no use.
+pub fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+    match settings {
+        Settings::Sqlite(settings) => Ok(history::sqlite::build(settings, health)),
+        Settings::Postgres(settings) => history::postgres::build(settings, health),
+        Settings::Mqtt(settings) => mqtt::build(settings, health),
+        Settings::Webhook(settings) => webhook::build(settings, health),
+    }
+}

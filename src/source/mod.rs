@@ -1,5 +1,127 @@
 //! One connected life of the STOMP side after another: dial, connect, subscribe, and intake (batch, journal, ACK).
+//!
+//! A failure never ends it, but for a journal that has ended and a bound on attempts that somebody has set.
 
+mod backoff;
+mod connection;
+mod guarantee;
+mod intake;
 mod settings;
+mod status;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use self::backoff::Backoff;
+use self::connection::{Connection, Ended};
+use self::intake::Intake;
+use crate::journal::{self, Journal};
+use crate::pipeline::Decoder;
+use crate::transport::Target;
+
+pub use guarantee::{Broker, guarantee};
 pub use settings::{Reconnect, Settings, Topic};
+pub use status::{Counters, Link, LinkState, Status};
+
+/// Why the source ended, other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// `source.reconnect.attempts` is used up.
+    #[error("gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}")]
+    GaveUp {
+        /// Failures in a row.
+        attempts: u32,
+        /// The last one.
+        error: String,
+    },
+    /// The journal has ended.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+}
+
+/// Keeps one connection, as long as it is not stopped.
+///
+/// # Errors
+/// See [`SourceError`].
+pub async fn run(
+    settings: Settings,
+    decoders: Arc<HashMap<Arc<str>, Decoder>>,
+    journal: Journal,
+    status: Arc<Status>,
+    stop: CancellationToken,
+) -> Result<(), SourceError> {
+    let last_states = journal.last_states().await?;
+    let mut intake = Intake::new(&settings.topics, &decoders, last_states, status.clone());
+    let mut backoff = Backoff::new(settings.reconnect.clone());
+    let mut targets = settings.urls.iter().cycle();
+    while !stop.is_cancelled() {
+        let Some(url) = targets.next() else { break };
+        let target = settings.target(url);
+        status.counters.attempts.fetch_add(1, Relaxed);
+        status.enter(LinkState::Connecting);
+        let ended = one_life(&settings, &target, &journal, &mut intake, &status, &mut backoff, &stop).await;
+        status.enter(LinkState::Connecting);
+        let wait = match &ended {
+            Ended::Stopped => break,
+            Ended::Journal(_) => None,
+            Ended::Refused(_) => backoff.next_refused(fastrand::f64()),
+            Ended::Lost(_) => backoff.next(fastrand::f64()),
+        };
+        let error = ended.to_string();
+        status.failed(&error);
+        let wait = match (wait, ended) {
+            (_, Ended::Journal(error)) => return Err(error.into()),
+            (None, _) => return Err(SourceError::GaveUp { attempts: backoff.failures(), error }),
+            (Some(wait), _) => wait,
+        };
+        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        warn!(url = %masked(url), failures = backoff.failures(), retry_in_ms, error, "not connected");
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = status.turning(tokio::time::sleep(wait)) => {}
+        }
+    }
+    status.enter(LinkState::Stopped);
+    info!("source stopped");
+    Ok(())
+}
+
+async fn one_life(
+    settings: &Settings,
+    target: &Target,
+    journal: &Journal,
+    intake: &mut Intake,
+    status: &Arc<Status>,
+    backoff: &mut Backoff,
+    stop: &CancellationToken,
+) -> Ended {
+    info!(url = %masked(&target.url), "connecting");
+    let opened = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ended::Stopped,
+        opened = Connection::open(settings, target, journal, intake, status) => opened,
+    };
+    let mut connection = match opened {
+        Ok(connection) => connection,
+        Err(ended) => return ended,
+    };
+    let ended = connection.run(stop).await;
+    if let Some(at) = connection.subscribed_at {
+        backoff.lived(at.elapsed());
+    }
+    ended
+}
+
+/// The URL without what may be secret in it: user, password and query.
+fn masked(url: &url::Url) -> String {
+    let mut url = url.clone();
+    // Fails only for URLs that cannot have them.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.set_query(None);
+    url.to_string()
+}

@@ -6,8 +6,9 @@ use std::time::Duration;
 use secrecy::SecretString;
 use url::Url;
 
-use crate::stomp::AckMode;
+use crate::stomp::{AckMode, Limits, Options};
 use crate::tls;
+use crate::transport::Target;
 
 /// Backoff between attempts, with full jitter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +43,8 @@ pub struct Settings {
     pub login: Option<String>,
     /// CONNECT's `passcode`.
     pub passcode: Option<SecretString>,
-    /// CONNECT's `host`; `None`: `/` for `stomp` and `stomps` URLs to be RabbitMQ's default, else the URL's host.
-    pub host: Option<String>,
+    /// CONNECT's `host`: RabbitMQ's vhost; the others take any.
+    pub host: String,
     /// Sent with CONNECT and with every HTTP request.
     pub headers: Vec<(String, SecretString)>,
     /// What we offer to send and want to receive; zero: off.
@@ -54,4 +55,39 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// At least one.
     pub topics: Vec<Topic>,
+    /// Longest body that is accepted; a longer one ends the connection.
+    pub body_bytes_max: usize,
+}
+
+/// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
+const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Room in a WebSocket message for what is not the body.
+const MESSAGE_OVERHEAD: usize = 256 * 1024;
+
+impl Settings {
+    /// Where one attempt goes.
+    pub(super) fn target(&self, url: &Url) -> Target {
+        Target {
+            url: url.clone(),
+            headers: self.headers.clone(),
+            tls: self.tls.clone(),
+            // SockJS quotes a chunk as JSON, which may double it; headers come on top.
+            message_bytes_max: self.body_bytes_max.saturating_mul(2).saturating_add(MESSAGE_OVERHEAD),
+            timeout: STEP_TIMEOUT,
+        }
+    }
+
+    /// How the session introduces itself.
+    pub(super) fn session_options(&self) -> Options {
+        Options {
+            login: self.login.clone(),
+            passcode: self.passcode.clone(),
+            headers: self.headers.clone(),
+            heartbeat: self.heartbeat,
+            connected_timeout: STEP_TIMEOUT,
+            limits: Limits::with_body_bytes_max(self.body_bytes_max),
+            ..Options::new(self.host.clone())
+        }
+    }
 }

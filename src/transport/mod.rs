@@ -1,15 +1,32 @@
 //! Bytes to and from a STOMP server: TCP or TLS, plain or under WebSocket or SockJS. Knows nothing of STOMP but
-//! that a frame to be sent stays whole where the framing needs it.
+//! that a frame to be sent stays whole where the framing needs it. Spawns nothing and retries nothing.
 
+mod cookies;
+mod error;
+mod headers;
+mod peer;
+mod plain;
+mod sockjs;
+mod stream;
+mod upgrade;
+mod websocket;
+
+use std::fmt;
 use std::time::Duration;
 
+use bytes::Bytes;
 use secrecy::SecretString;
 use url::Url;
+
+pub use error::{DialError, Stage, TransportError};
+
+use peer::{Deadline, Framing, Peer};
 
 /// Where and how to connect, for one attempt.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// `stomp`, `stomps`: TCP, TLS. `ws`, `wss`: WebSocket. `http`, `https`: SockJS.
+    /// `stomp`, `stomps`: TCP, TLS; the ports are 61613 and 61614 unless given. `ws`, `wss`: WebSocket. `http`,
+    /// `https`: the base of a SockJS endpoint. A user in it is not sent.
     pub url: Url,
     /// Sent with every HTTP request of `ws`, `wss`, `http` and `https`.
     pub headers: Vec<(String, SecretString)>,
@@ -17,6 +34,138 @@ pub struct Target {
     pub tls: crate::tls::Settings,
     /// Largest WebSocket message, and largest SockJS frame, that is accepted.
     pub message_bytes_max: usize,
-    /// DNS, TCP and TLS together may take this long; so may each HTTP request.
+    /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of SockJS together. So
+    /// may each later HTTP request that sends.
     pub timeout: Duration,
+}
+
+/// Connects to `target`: one attempt, over when [`Target::timeout`] is.
+///
+/// ```no_run
+/// # async fn example(target: stomp_bridge::transport::Target) -> Result<(), Box<dyn std::error::Error>> {
+/// let (mut receiver, mut sender) = stomp_bridge::transport::dial(&target).await?;
+/// sender.send("CONNECT\naccept-version:1.2\nhost:/\n\n\0".into(), &[42]).await?;
+/// let bytes = receiver.receive().await?;
+/// # Ok(()) }
+/// ```
+pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
+    let deadline = Deadline::after(target.timeout);
+    let peer = Peer::of(&target.url)?;
+    match peer.framing {
+        Framing::Plain => {
+            let stream = stream::connect(&peer, &target.tls, deadline).await?;
+            let (receiver, sender) = plain::split(stream);
+            Ok((Receiver(Incoming::Plain(receiver)), Sender(Outgoing::Plain(sender))))
+        }
+        Framing::WebSocket => {
+            let (receiver, sender) = websocket::dial(target, &peer, deadline).await?;
+            Ok((Receiver(Incoming::WebSocket(receiver)), Sender(Outgoing::WebSocket(sender))))
+        }
+        Framing::SockJs => {
+            let (receiver, sender) = sockjs::dial(target, &peer, deadline).await?;
+            Ok((Receiver(Incoming::SockJs(receiver)), Sender(Outgoing::SockJs(sender))))
+        }
+    }
+}
+
+/// The incoming half of a connection. Independent of [`Sender`]: a server that does not read does not stop us reading.
+pub struct Receiver(Incoming);
+
+enum Incoming {
+    Plain(plain::Receiver),
+    WebSocket(websocket::Receiver),
+    SockJs(sockjs::Receiver),
+}
+
+impl Receiver {
+    /// The next bytes of the STOMP stream, cut anywhere: a frame may span several of them, and several frames may be in
+    /// one.
+    ///
+    /// Empty bytes say that the link is alive and nothing more: a WebSocket ping or pong, or SockJS's `h`, has come.
+    ///
+    /// Cancel-safe: nothing is lost if the future is dropped. After an error there is nothing more to come.
+    pub async fn receive(&mut self) -> Result<Bytes, TransportError> {
+        match &mut self.0 {
+            Incoming::Plain(receiver) => receiver.receive().await,
+            Incoming::WebSocket(receiver) => receiver.receive().await,
+            Incoming::SockJs(receiver) => receiver.receive().await,
+        }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver").finish_non_exhaustive()
+    }
+}
+
+/// The outgoing half of a connection.
+pub struct Sender(Outgoing);
+
+enum Outgoing {
+    Plain(plain::Sender),
+    WebSocket(websocket::Sender),
+    SockJs(sockjs::Sender),
+}
+
+impl Sender {
+    /// Sends whole STOMP frames: `ends` holds the end of each in `bytes`, ascending, the last one being
+    /// `bytes.len()`. A heart-beat's LF is a frame of its own. It returns when the system has taken all of it.
+    ///
+    /// TCP and TLS write them at once; WebSocket sends one text message a frame (binary, if it is not UTF-8); SockJS
+    /// one `["frame"]` a frame, or one request for all. Many servers take exactly one frame a message.
+    ///
+    /// Not cancel-safe: a dropped future leaves half a frame on the wire, so that only [`close`](Self::close) may
+    /// follow. While it waits, [`Receiver::receive`] goes on in the same task.
+    ///
+    /// # Panics
+    /// If `ends` goes down or beyond `bytes`.
+    pub async fn send(&mut self, bytes: Bytes, ends: &[usize]) -> Result<(), TransportError> {
+        debug_assert_eq!(ends.last().copied().unwrap_or(0), bytes.len(), "the last frame ends with the bytes");
+        match &mut self.0 {
+            Outgoing::Plain(sender) => sender.send(bytes).await,
+            Outgoing::WebSocket(sender) => sender.send(frames(&bytes, ends)).await,
+            Outgoing::SockJs(sender) => sender.send(frames(&bytes, ends)).await,
+        }
+    }
+
+    /// Asks the server for a sign of life below STOMP: a WebSocket ping, whose pong [`Receiver::receive`] shows as empty
+    /// bytes. Nothing on TCP and TLS, whose keep-alive does it, nor on SockJS's HTTP transports.
+    ///
+    /// For servers that offer no heart-beat. Not cancel-safe.
+    pub async fn probe(&mut self) -> Result<(), TransportError> {
+        match &mut self.0 {
+            Outgoing::Plain(_) => Ok(()),
+            Outgoing::WebSocket(sender) => sender.ping().await,
+            Outgoing::SockJs(sender) => sender.ping().await,
+        }
+    }
+
+    /// Says goodbye as the transport has it (TCP's FIN, TLS's close_notify, WebSocket's close), and waits for it to be
+    /// written, a second at most. That the server is gone already is fine.
+    pub async fn close(&mut self) {
+        let goodbye = async {
+            match &mut self.0 {
+                Outgoing::Plain(sender) => sender.close().await,
+                Outgoing::WebSocket(sender) => sender.close().await,
+                Outgoing::SockJs(sender) => sender.close().await,
+            }
+        };
+        // A timeout is the peer's loss: whoever does not read our goodbye sees the end of the stream.
+        let _ = tokio::time::timeout(CLOSE_MAX, goodbye).await;
+    }
+}
+
+/// How long a goodbye may take: the server may have stopped reading.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender").finish_non_exhaustive()
+    }
+}
+
+fn frames<'a>(bytes: &'a Bytes, ends: &'a [usize]) -> impl Iterator<Item = Bytes> + Send + 'a {
+    let starts = std::iter::once(0).chain(ends.iter().copied());
+    starts.zip(ends).map(|(start, end)| bytes.slice(start..*end))
 }

@@ -1,4 +1,45 @@
-//! SQL histories: rows and cursor in one transaction, so each event is stored exactly once.
+//! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. The columns of
+//! `status_event` and `device` have the names of [`Event::FIELDS`], in that order, in both databases.
 
+mod newest;
 pub mod postgres;
+mod retention;
 pub mod sqlite;
+
+use std::sync::LazyLock;
+
+use sqlx::migrate::MigrateError;
+
+use crate::model::Event;
+
+/// Both histories keep their migrations apart from those of other programs in the same database.
+const MIGRATIONS_TABLE: &str = "bridge_migration";
+
+/// The names of all columns, separated by commas.
+static COLUMNS: LazyLock<String> = LazyLock::new(|| Event::FIELDS.join(", "));
+
+/// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never rewinds it. Within a
+/// journal its positions decide; between journals only the time of receipt can.
+static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
+    let assignments: Vec<String> = Event::FIELDS
+        .iter()
+        .filter(|column| !["client_id", "device_id"].contains(column))
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    format!(
+        "ON CONFLICT (client_id, device_id) DO UPDATE SET {} WHERE \
+         CASE WHEN substr(excluded.origin, 1, 32) = substr(device.origin, 1, 32) \
+         THEN CAST(substr(excluded.origin, 34) AS bigint) > CAST(substr(device.origin, 34) AS bigint) \
+         ELSE excluded.received_at > device.received_at END",
+        assignments.join(", ")
+    )
+});
+
+/// The database's own error where a migration ran into one, so that its code can be read; what is left speaks of
+/// tables that another version made.
+fn migration_failure(error: MigrateError) -> sqlx::Error {
+    match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,
+        error => sqlx::Error::from(error),
+    }
+}

@@ -1,8 +1,39 @@
-//! History tables in Postgres.
+//! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor together. Every
+//! call is bounded, since a server that falls silent answers nothing for ever.
 
-use std::time::Duration;
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::time::{Duration, Instant};
 
-use secrecy::SecretString;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use secrecy::{ExposeSecret, SecretString};
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use tokio::time::timeout;
+use tracing::warn;
+use uuid::Uuid;
+
+use super::newest::{known_before, newest_per_device};
+use super::retention::{PIECE_ROWS, Retention};
+use super::{COLUMNS, KEEP_NEWEST, MIGRATIONS_TABLE, migration_failure};
+use crate::model::{Event, Position};
+use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+
+/// Dialling, TLS and signing in.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Creating the tables, which waits for another daemon that does the same.
+const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
+/// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its error is seen.
+const STORE_TIMEOUT: Duration = Duration::from_secs(45);
+/// The server gives up on a statement after this, so that it does not go on with what we have abandoned.
+const STATEMENT_TIMEOUT: &str = "30s";
+/// Deleting what is too old, and closing.
+const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Saying goodbye.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Validated settings of a Postgres history.
 #[derive(Debug, Clone)]
@@ -13,4 +44,286 @@ pub struct Settings {
     pub url: SecretString,
     /// How long `status_event` rows stay; `None`: for ever.
     pub retention: Option<Duration>,
+}
+
+/// See [`crate::sinks::build`].
+pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+    let url = settings.url.expose_secret();
+    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    // The parser's own text may hold a part of the URL, and with it the password.
+    let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres).ok_or(BuildError::Settings {
+        name: settings.name.clone(),
+        problem: "url is not one of Postgres; expected postgres://user:password@host/database".to_owned(),
+    })?;
+    let options = options.application_name("stomp-bridge").disable_statement_logging();
+    let server = format!(
+        "postgres://{}:{}/{}",
+        options.get_host(),
+        options.get_port(),
+        options.get_database().unwrap_or(options.get_username())
+    );
+    let retention = Retention::new(settings.retention);
+    let sink = PostgresHistory { name: settings.name, options, server, health, connection: None, retention };
+    Ok(Built { sink: Box::new(sink), driver: None })
+}
+
+struct PostgresHistory {
+    name: String,
+    options: PgConnectOptions,
+    /// For log lines: without user and password.
+    server: String,
+    health: Health,
+    /// Taken out while it is in use, so that one that failed or was abandoned in the middle is never used again.
+    connection: Option<PgConnection>,
+    retention: Retention,
+}
+
+/// What can go wrong in a bounded call.
+#[derive(Debug, thiserror::Error)]
+enum Failure {
+    #[error("{0}")]
+    Sql(#[from] sqlx::Error),
+    #[error("no answer within {} s", .0.as_secs())]
+    Silent(Duration),
+}
+
+impl Sink for PostgresHistory {
+    fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
+        async move {
+            self.connection = None;
+            match self.connect(journal).await {
+                Ok((connection, cursor)) => {
+                    self.connection = Some(connection);
+                    self.health.able();
+                    Ok(cursor)
+                }
+                Err(failure) => Err(self.pause(&failure)),
+            }
+        }
+        .boxed()
+    }
+
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move {
+            let Some(mut connection) = self.connection.take() else {
+                let error = format!("{}: not connected", self.server);
+                return Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { error, after: None } });
+            };
+            // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and a batch that was
+            // stored is not stored twice.
+            match bounded(STORE_TIMEOUT, store(&mut connection, &self.name, batch)).await {
+                Ok(()) => {
+                    self.health.able();
+                    self.prune(&mut connection).await;
+                    self.connection = Some(connection);
+                    Ok(())
+                }
+                Err(failure) if is_refusal(&failure) => {
+                    self.connection = Some(connection);
+                    let error = format!("{}: {failure}", self.server);
+                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, error } })
+                }
+                Err(failure) => Err(Undelivered { confirmed: 0, trouble: self.pause(&failure) }),
+            }
+        }
+        .boxed()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Some(connection) = self.connection.take() {
+                // Where the goodbye fails, the server notices the closed socket: nothing is open in it.
+                let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
+            }
+        }
+        .boxed()
+    }
+
+    fn keeps_cursor(&self) -> bool {
+        true
+    }
+}
+
+impl PostgresHistory {
+    async fn connect(&self, journal: Uuid) -> Result<(PgConnection, Option<Position>), Failure> {
+        let mut connection = bounded(CONNECT_TIMEOUT, self.options.connect()).await?;
+        bounded(MIGRATE_TIMEOUT, async {
+            let migrator =
+                Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_postgres") };
+            migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)
+        })
+        .await?;
+        let cursor = bounded(CONNECT_TIMEOUT, async {
+            sqlx::query("SELECT set_config('statement_timeout', $1, false)")
+                .bind(STATEMENT_TIMEOUT)
+                .execute(&mut connection)
+                .await?;
+            let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
+            sqlx::query_scalar::<_, i64>(query)
+                .bind(journal.simple().to_string())
+                .bind(&self.name)
+                .fetch_optional(&mut connection)
+                .await
+        })
+        .await?;
+        Ok((connection, cursor.map(Position)))
+    }
+
+    fn pause(&self, failure: &Failure) -> Trouble {
+        let error = match advice(failure) {
+            Some(advice) => format!("{}: {failure}; {advice}", self.server),
+            None => format!("{}: {failure}", self.server),
+        };
+        self.health.in_trouble(&error);
+        Trouble::Retry { error, after: None }
+    }
+
+    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
+    /// for the next round.
+    async fn prune(&mut self, connection: &mut PgConnection) {
+        let now = Instant::now();
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return };
+        let deleted = bounded(ASIDE_TIMEOUT, async {
+            sqlx::query(
+                "DELETE FROM status_event WHERE event_id IN \
+                 (SELECT event_id FROM status_event WHERE received_at < $1::timestamptz LIMIT $2)",
+            )
+            .bind(text_time(cutoff))
+            .bind(i64::from(PIECE_ROWS))
+            .execute(connection)
+            .await
+        })
+        .await;
+        if let Err(error) = &deleted {
+            warn!(sink = self.name, %error, "rows past the retention were not deleted");
+        }
+        self.retention.deleted(now, deleted.map_or(0, |done| done.rows_affected()));
+    }
+}
+
+async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+    match timeout(limit, call).await {
+        Ok(outcome) => Ok(outcome?),
+        Err(_) => Err(Failure::Silent(limit)),
+    }
+}
+
+/// One transaction.
+async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin().await?;
+    let all: Vec<&Event> = batch.events.iter().collect();
+    let inserted = insert(&mut transaction, "status_event", "ON CONFLICT (event_id) DO NOTHING", &all).await?;
+    let known = if inserted == batch.events.len() as u64 {
+        HashSet::new()
+    } else {
+        let ids: Vec<&str> = batch.events.iter().map(|event| event.event_id.as_str()).collect();
+        let stored: Vec<(String, String)> =
+            sqlx::query_as("SELECT event_id, origin FROM status_event WHERE event_id = ANY($1)")
+                .bind(ids)
+                .fetch_all(&mut *transaction)
+                .await?;
+        known_before(batch.events, &stored)
+    };
+    insert(&mut transaction, "device", &KEEP_NEWEST, &newest_per_device(batch.events, &known)).await?;
+    sqlx::query(
+        "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
+         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
+    )
+    .bind(batch.journal.simple().to_string())
+    .bind(sink)
+    .bind(batch.through.0)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// Inserts the events in order, column by column; gives the number of rows that were inserted or changed.
+async fn insert(
+    connection: &mut PgConnection,
+    table: &str,
+    on_conflict: &str,
+    events: &[&Event],
+) -> Result<u64, sqlx::Error> {
+    let columns = COLUMNS.as_str();
+    // Times and JSON travel as texts, so that no further crate has to know them.
+    let sql = format!(
+        "INSERT INTO {table} ({columns}) SELECT \
+         event_id, topic, client_id, device_id, serial, old_state, new_state, state, severity, changed, \
+         missed_transition, province, city, district, detail, coordinate_system, longitude, latitude, \
+         wgs84_longitude, wgs84_latitude, occurred_at::timestamptz, received_at::timestamptz, origin, payload::json \
+         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
+         $8::text[], $9::text[], $10::boolean[], $11::boolean[], $12::text[], $13::text[], $14::text[], \
+         $15::text[], $16::text[], $17::double precision[], $18::double precision[], $19::double precision[], \
+         $20::double precision[], $21::text[], $22::text[], $23::text[], $24::text[]) AS batch ({columns}) \
+         {on_conflict}"
+    );
+    let done = sqlx::query(AssertSqlSafe(sql))
+        .bind(column(events, |event| event.event_id.as_str()))
+        .bind(column(events, |event| &*event.topic))
+        .bind(column(events, |event| event.client_id.as_str()))
+        .bind(column(events, |event| event.device_id.as_str()))
+        .bind(column(events, |event| event.serial.as_deref()))
+        .bind(column(events, |event| event.old_state.as_deref()))
+        .bind(column(events, |event| event.new_state.as_str()))
+        .bind(column(events, |event| event.state.as_str()))
+        .bind(column(events, |event| event.severity.as_str()))
+        .bind(column(events, |event| event.changed))
+        .bind(column(events, |event| event.missed_transition))
+        .bind(column(events, |event| event.place.province.as_deref()))
+        .bind(column(events, |event| event.place.city.as_deref()))
+        .bind(column(events, |event| event.place.district.as_deref()))
+        .bind(column(events, |event| event.place.detail.as_deref()))
+        .bind(column(events, |event| event.place.coordinate_system.as_deref()))
+        .bind(column(events, |event| event.place.raw.map(|c| c.longitude)))
+        .bind(column(events, |event| event.place.raw.map(|c| c.latitude)))
+        .bind(column(events, |event| event.place.wgs84.map(|c| c.longitude)))
+        .bind(column(events, |event| event.place.wgs84.map(|c| c.latitude)))
+        .bind(column(events, |event| event.occurred_at.map(text_time)))
+        .bind(column(events, |event| text_time(event.received_at)))
+        .bind(column(events, |event| event.origin.as_str()))
+        .bind(column(events, |event| event.payload.get()))
+        .execute(connection)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+fn column<'a, T>(events: &[&'a Event], value: impl Fn(&'a Event) -> T) -> Vec<T> {
+    events.iter().map(|event| value(event)).collect()
+}
+
+/// Whole microseconds, as timestamptz has them.
+fn text_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// The SQLSTATE, where the server itself reported the error.
+fn state(failure: &Failure) -> Option<String> {
+    let Failure::Sql(error) = failure else { return None };
+    Some(error.as_database_error()?.code()?.into_owned())
+}
+
+/// Something in the batch, which another attempt cannot mend: data exceptions (22, such as a NUL in a text),
+/// constraints (23), limits of the program (54, such as an index key that is too long).
+fn is_refusal(failure: &Failure) -> bool {
+    state(failure).is_some_and(|state| ["22", "23", "54"].iter().any(|class| state.starts_with(class)))
+}
+
+/// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
+fn advice(failure: &Failure) -> Option<&'static str> {
+    if let Failure::Sql(sqlx::Error::Migrate(_)) = failure {
+        return Some("the tables were made by another version of stomp-bridge: use that, or another database");
+    }
+    let state = state(failure)?;
+    match (state.get(..2)?, state.as_str()) {
+        ("28", _) => Some("check user and password in `url`"),
+        ("3D", _) => Some("create the database, or name another one in `url`"),
+        (_, "42501") => Some("grant the user CREATE on the schema and its tables"),
+        (_, "53100") => Some("the server's disk is full: free some space"),
+        (_, "53300") => Some("the server has no free connection: raise max_connections or close some"),
+        (_, "25006") => Some("this server is read-only: name the primary in `url`"),
+        ("42" | "0A", _) => {
+            Some("the tables are not as stomp-bridge made them: restore them or use another database")
+        }
+        _ => None,
+    }
 }

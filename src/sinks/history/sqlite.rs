@@ -1,7 +1,34 @@
-//! History tables in SQLite.
+//! History tables in SQLite. One connection, one transaction per batch: rows, devices and cursor together.
+//!
+//! `synchronous=FULL` although the journal is the guarantee: the journal may remove an entry once our cursor is past
+//! it, so a batch that we have confirmed must survive a power cut here, too. It costs one fsync per batch.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use sqlx::migrate::Migrator;
+use sqlx::query::Query;
+use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
+use tracing::warn;
+use uuid::Uuid;
+
+use super::newest::{known_before, newest_per_device};
+use super::retention::{PIECE_ROWS, Retention};
+use super::{COLUMNS, KEEP_NEWEST, MIGRATIONS_TABLE, migration_failure};
+use crate::model::{Event, Position};
+use crate::sinks::{Batch, Built, Health, Sink, Trouble, Undelivered};
+
+/// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a hundred rows at once
+/// cost hardly more than a thousand do.
+const INSERT_ROWS: [usize; 3] = [100, 10, 1];
+/// How long another program may hold the file before the batch is tried again later.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// Closing checkpoints the WAL; a slow disk may leave that to the next start.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Validated settings of a SQLite history.
 #[derive(Debug, Clone)]
@@ -12,4 +39,250 @@ pub struct Settings {
     pub path: PathBuf,
     /// How long `status_event` rows stay; `None`: for ever.
     pub retention: Option<Duration>,
+}
+
+/// See [`crate::sinks::build`].
+pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
+    let retention = Retention::new(settings.retention);
+    Built { sink: Box::new(SqliteHistory { settings, health, connection: None, retention }), driver: None }
+}
+
+struct SqliteHistory {
+    settings: Settings,
+    health: Health,
+    /// Taken out while it is in use, so that one that failed or was abandoned in the middle is never used again.
+    connection: Option<SqliteConnection>,
+    retention: Retention,
+}
+
+impl Sink for SqliteHistory {
+    fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
+        async move {
+            self.connection = None;
+            match self.connect(journal).await {
+                Ok((connection, cursor)) => {
+                    self.connection = Some(connection);
+                    self.health.able();
+                    Ok(cursor)
+                }
+                Err(error) => Err(self.pause(&error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move {
+            let Some(mut connection) = self.connection.take() else {
+                let error = format!("{}: not open", self.settings.path.display());
+                return Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { error, after: None } });
+            };
+            match store(&mut connection, &self.settings.name, batch).await {
+                Ok(()) => {
+                    self.health.able();
+                    self.prune(&mut connection).await;
+                    self.connection = Some(connection);
+                    Ok(())
+                }
+                // The transaction was rolled back when it was dropped: the connection is as good as before.
+                Err(error) if is_refusal(&error) => {
+                    self.connection = Some(connection);
+                    let error = format!("{}: {error}", self.settings.path.display());
+                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, error } })
+                }
+                Err(error) => Err(Undelivered { confirmed: 0, trouble: self.pause(&error) }),
+            }
+        }
+        .boxed()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            if let Some(connection) = self.connection.take() {
+                let name = &self.settings.name;
+                match tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => warn!(sink = name, %error, "history not closed cleanly; nothing is lost"),
+                    Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
+                }
+            }
+        }
+        .boxed()
+    }
+
+    fn keeps_cursor(&self) -> bool {
+        true
+    }
+}
+
+impl SqliteHistory {
+    async fn connect(&self, journal: Uuid) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
+        let mut connection = SqliteConnectOptions::new()
+            .filename(&self.settings.path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let migrator =
+            Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_sqlite") };
+        migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)?;
+        let cursor: Option<i64> =
+            sqlx::query_scalar("SELECT position FROM bridge_cursor WHERE journal = ? AND sink = ?")
+                .bind(journal.simple().to_string())
+                .bind(&self.settings.name)
+                .fetch_optional(&mut connection)
+                .await?;
+        Ok((connection, cursor.map(Position)))
+    }
+
+    fn pause(&self, error: &sqlx::Error) -> Trouble {
+        let path = self.settings.path.display();
+        let error = match advice(error) {
+            Some(advice) => format!("{path}: {error}; {advice}"),
+            None => format!("{path}: {error}"),
+        };
+        self.health.in_trouble(&error);
+        Trouble::Retry { error, after: None }
+    }
+
+    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
+    /// for the next round.
+    async fn prune(&mut self, connection: &mut SqliteConnection) {
+        let now = Instant::now();
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return };
+        let deleted = sqlx::query(
+            "DELETE FROM status_event WHERE rowid IN (SELECT rowid FROM status_event WHERE received_at < ? LIMIT ?)",
+        )
+        .bind(text_time(cutoff))
+        .bind(PIECE_ROWS)
+        .execute(connection)
+        .await;
+        if let Err(error) = &deleted {
+            warn!(sink = self.settings.name, %error, "rows past the retention were not deleted");
+        }
+        self.retention.deleted(now, deleted.map_or(0, |done| done.rows_affected()));
+    }
+}
+
+/// One transaction. IMMEDIATE, since one that begins by reading cannot wait for another writer.
+async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) -> Result<(), sqlx::Error> {
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
+    let all: Vec<&Event> = batch.events.iter().collect();
+    let inserted = insert(&mut transaction, "status_event", "ON CONFLICT (event_id) DO NOTHING", &all).await?;
+    let known = if inserted == batch.events.len() as u64 {
+        Default::default()
+    } else {
+        let ids: Vec<&str> = batch.events.iter().map(|event| event.event_id.as_str()).collect();
+        let ids = serde_json::to_string(&ids).expect("strings always serialise");
+        let stored: Vec<(String, String)> = sqlx::query_as(
+            "SELECT event_id, origin FROM status_event WHERE event_id IN (SELECT value FROM json_each(?))",
+        )
+        .bind(ids)
+        .fetch_all(&mut *transaction)
+        .await?;
+        known_before(batch.events, &stored)
+    };
+    insert(&mut transaction, "device", &KEEP_NEWEST, &newest_per_device(batch.events, &known)).await?;
+    sqlx::query(
+        "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
+         ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
+    )
+    .bind(batch.journal.simple().to_string())
+    .bind(sink)
+    .bind(batch.through.0)
+    .execute(&mut *transaction)
+    .await?;
+    transaction.commit().await
+}
+
+/// Inserts the events in order, many rows at once; gives the number of rows that were inserted or changed.
+async fn insert(
+    connection: &mut SqliteConnection,
+    table: &str,
+    on_conflict: &str,
+    events: &[&Event],
+) -> Result<u64, sqlx::Error> {
+    let mut changed = 0;
+    let mut rest = events;
+    for rows in INSERT_ROWS {
+        if rest.len() < rows {
+            continue;
+        }
+        let row = format!("({})", vec!["?"; Event::FIELDS.len()].join(", "));
+        let values = vec![row; rows].join(", ");
+        let columns = COLUMNS.as_str();
+        let sql = format!("INSERT INTO {table} ({columns}) VALUES {values} {on_conflict}");
+        while rest.len() >= rows {
+            let (piece, later) = rest.split_at(rows);
+            let query =
+                piece.iter().fold(sqlx::query(AssertSqlSafe(sql.as_str())), |query, event| bind(query, event));
+            changed += connection.execute(query).await?.rows_affected();
+            rest = later;
+        }
+    }
+    Ok(changed)
+}
+
+/// The values of one row, in the order of [`Event::FIELDS`].
+fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, event: &'q Event) -> Query<'q, Sqlite, SqliteArguments> {
+    let place = &event.place;
+    query
+        .bind(&event.event_id)
+        .bind(&*event.topic)
+        .bind(&event.client_id)
+        .bind(&event.device_id)
+        .bind(&event.serial)
+        .bind(&event.old_state)
+        .bind(&event.new_state)
+        .bind(&event.state)
+        .bind(event.severity.as_str())
+        .bind(event.changed)
+        .bind(event.missed_transition)
+        .bind(&place.province)
+        .bind(&place.city)
+        .bind(&place.district)
+        .bind(&place.detail)
+        .bind(&place.coordinate_system)
+        .bind(place.raw.map(|c| c.longitude))
+        .bind(place.raw.map(|c| c.latitude))
+        .bind(place.wgs84.map(|c| c.longitude))
+        .bind(place.wgs84.map(|c| c.latitude))
+        .bind(event.occurred_at.map(text_time))
+        .bind(text_time(event.received_at))
+        .bind(&event.origin)
+        .bind(event.payload.get())
+}
+
+/// Always six digits, so that the texts sort as the times do.
+fn text_time(time: Timestamp) -> String {
+    format!("{time:.6}")
+}
+
+/// SQLite's primary result code (the lowest byte), where SQLite itself reported the error.
+fn primary_code(error: &sqlx::Error) -> Option<i32> {
+    let code: i32 = error.as_database_error()?.code()?.parse().ok()?;
+    Some(code & 0xff)
+}
+
+/// TOOBIG, CONSTRAINT, MISMATCH: something in the batch, which another attempt cannot mend.
+fn is_refusal(error: &sqlx::Error) -> bool {
+    matches!(primary_code(error), Some(18..=20))
+}
+
+/// What to do about it, by <https://www.sqlite.org/rescode.html>.
+fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    if let sqlx::Error::Migrate(_) = error {
+        return Some("the file was written by another version of stomp-bridge: use that, or another `path`");
+    }
+    match primary_code(error)? {
+        5 | 6 => Some("another program holds the file: close its transaction"),
+        3 | 8 | 14 => Some("check that the file and its folder exist and that we may write to them"),
+        10 => Some("check the disk"),
+        11 | 26 => Some("the file is damaged or no SQLite database: restore it or move it away"),
+        13 => Some("the disk is full: free some space"),
+        _ => None,
+    }
 }

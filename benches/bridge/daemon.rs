@@ -1,0 +1,95 @@
+//! The daemon as a process: started, looked at through /proc, stopped.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for (proc(5)).
+const TICKS_PER_SECOND: f64 = 100.0;
+/// The daemon promises to stop within 25 s.
+const STOP_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A running daemon; dropping it kills it.
+pub(crate) struct Daemon {
+    child: Child,
+    log: PathBuf,
+}
+
+/// What it has used so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Usage {
+    /// User and system time.
+    pub(crate) cpu: Duration,
+    /// The most memory that was resident at once.
+    pub(crate) resident_bytes_max: u64,
+}
+
+impl Daemon {
+    /// `stomp-bridge run` with this configuration, in this folder.
+    pub(crate) fn start(folder: &Path, config: &str) -> Daemon {
+        let path = folder.join("config.toml");
+        let log = folder.join("daemon.log");
+        fs::write(&path, config).expect("a writable folder");
+        let output = fs::File::create(&log).expect("a writable folder");
+        let child = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"))
+            .args(["run", "--config"])
+            .arg(&path)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone().expect("a second handle"))
+            .stderr(output)
+            .spawn()
+            .expect("the daemon's binary was built with this benchmark");
+        Daemon { child, log }
+    }
+
+    /// What it has used until now.
+    pub(crate) fn usage(&self) -> Usage {
+        let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
+        let stat = fs::read_to_string(proc.join("stat")).expect("the daemon is running");
+        // The second field is the name in parentheses, which may hold blanks; utime and stime are the 14th and 15th.
+        let (_, fields) = stat.rsplit_once(')').expect("proc(5): the name is in parentheses");
+        let ticks: u64 =
+            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
+        let status = fs::read_to_string(proc.join("status")).expect("the daemon is running");
+        let kib: u64 = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+            .expect("proc(5): VmHWM is in kB");
+        Usage { cpu: Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND), resident_bytes_max: kib * 1024 }
+    }
+
+    /// What it has logged, for the message of a failure.
+    pub(crate) fn log(&self) -> String {
+        let log = fs::read_to_string(&self.log).unwrap_or_default();
+        let last: Vec<&str> = log.lines().rev().take(20).collect();
+        last.into_iter().rev().collect::<Vec<_>>().join("\n")
+    }
+
+    /// SIGTERM, and until it has gone.
+    pub(crate) fn stop(mut self) {
+        let pid = Pid::from_child(&self.child);
+        kill_process(pid, Signal::TERM).expect("the daemon is our child");
+        let deadline = Instant::now() + STOP_TIMEOUT;
+        while Instant::now() < deadline {
+            if let Some(status) = self.child.try_wait().expect("the daemon is our child") {
+                assert!(status.success(), "the daemon ended with {status}:\n{}", self.log());
+                return;
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        panic!("the daemon did not stop within {STOP_TIMEOUT:?}:\n{}", self.log());
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        // Stopped already, or a failure on the way: then there is nothing left to save.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -1,0 +1,132 @@
+//! Messages a second into each sink, in batches of a thousand, and the latency of single ones. `cargo bench --bench
+//! sinks` prints a line for each; mosquitto and PostgreSQL are started for it, with their own defaults for syncing.
+
+#[path = "../tests/sinks/events.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod events;
+#[path = "../tests/sinks/peers.rs"]
+#[allow(dead_code, reason = "shared with the tests")]
+mod peers;
+
+use std::time::{Duration, Instant};
+
+use secrecy::SecretString;
+use stomp_bridge::model::Event;
+use stomp_bridge::sinks::{Settings, Sink, history, mqtt, webhook};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use events::{JOURNAL, batch, event, start, template};
+
+const BATCH: i64 = 1000;
+/// As many as a large customer has.
+const DEVICES: i64 = 5000;
+const LATENCIES: i64 = 1000;
+
+#[tokio::main(worker_threads = 2)]
+async fn main() {
+    let only = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
+    let folder = tempfile::tempdir().unwrap();
+    let name = || "bench".to_owned();
+    if wanted("sqlite") {
+        let path = folder.path().join("history.db");
+        run("sqlite", 100, Settings::Sqlite(history::sqlite::Settings { name: name(), path, retention: None })).await;
+    }
+    if wanted("postgres") {
+        let server = peers::Postgres::shared().await;
+        let url = SecretString::from(server.url("postgres"));
+        run("postgres", 100, Settings::Postgres(history::postgres::Settings { name: name(), url, retention: None }))
+            .await;
+    }
+    if wanted("mqtt") {
+        let broker = peers::Mosquitto::start_with("allow_anonymous true");
+        let settings = mqtt::Settings {
+            name: name(),
+            url: format!("mqtt://127.0.0.1:{}", broker.port).parse().unwrap(),
+            username: None,
+            password: None,
+            client_id: None,
+            topic: template("devices/{{ client_id }}/{{ device_id }}/status"),
+            body: None,
+            qos: mqtt::Qos::AtLeastOnce,
+            retain: true,
+            tls: Default::default(),
+            packet_bytes_max: 256 * 1024,
+        };
+        run("mqtt", 200, Settings::Mqtt(settings)).await;
+    }
+    if wanted("webhook") {
+        let settings = webhook::Settings {
+            name: name(),
+            url: receiver().await.parse().unwrap(),
+            headers: Vec::new(),
+            body: None,
+            secret: Some(SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
+            timeout: Duration::from_secs(20),
+            schedule: vec![Duration::ZERO],
+        };
+        run("webhook", 10, Settings::Webhook(settings)).await;
+    }
+}
+
+async fn run(name: &str, batches: i64, settings: Settings) {
+    let (mut sink, _) = start(settings);
+    sink.open(JOURNAL).await.unwrap();
+    let mut taken = Duration::ZERO;
+    for number in 0..batches {
+        let events: Vec<Event> = (1..=BATCH).map(|i| numbered(number * BATCH + i)).collect();
+        taken += deliver(&mut *sink, &events).await;
+    }
+    let rate = (batches * BATCH) as f64 / taken.as_secs_f64();
+    let mut latencies = Vec::new();
+    for number in 1..=LATENCIES {
+        latencies.push(deliver(&mut *sink, &[numbered(batches * BATCH + number)]).await);
+    }
+    latencies.sort_unstable();
+    let (middle, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
+    println!("{name:9} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99");
+    sink.close().await;
+}
+
+async fn deliver(sink: &mut dyn Sink, events: &[Event]) -> Duration {
+    let begun = Instant::now();
+    sink.deliver(batch(events)).await.unwrap();
+    begun.elapsed()
+}
+
+fn numbered(position: i64) -> Event {
+    Event { device_id: (position % DEVICES).to_string(), ..event(position) }
+}
+
+/// Answers 204 to every request, so that the sink is what is measured.
+async fn receiver() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            tokio::spawn(async move {
+                let mut received = Vec::new();
+                while let Ok(1..) = stream.read_buf(&mut received).await {
+                    if let Some(bytes) = request_bytes(&received) {
+                        received.drain(..bytes);
+                        if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_err() {
+                            return;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    format!("http://{address}/")
+}
+
+/// The length of the request at the beginning, where it is whole.
+fn request_bytes(received: &[u8]) -> Option<usize> {
+    let head = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
+    let text = std::str::from_utf8(&received[..head]).unwrap().to_ascii_lowercase();
+    let length: usize = text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().unwrap();
+    (received.len() >= head + length).then_some(head + length)
+}

@@ -1,0 +1,77 @@
+-- `payload` is json and not jsonb: json checks the syntax and keeps the device's own text, while jsonb refuses
+-- \u0000, lone surrogates and numbers beyond its range, and forgets order and spelling. Cast it where you search it.
+CREATE TABLE status_event (
+    event_id text NOT NULL PRIMARY KEY,
+    topic text NOT NULL,
+    client_id text NOT NULL,
+    device_id text NOT NULL,
+    serial text,
+    old_state text,
+    new_state text NOT NULL,
+    state text NOT NULL,
+    severity text NOT NULL,
+    changed boolean NOT NULL,
+    missed_transition boolean NOT NULL,
+    province text,
+    city text,
+    district text,
+    detail text,
+    coordinate_system text,
+    longitude double precision,
+    latitude double precision,
+    wgs84_longitude double precision,
+    wgs84_latitude double precision,
+    occurred_at timestamptz,
+    received_at timestamptz NOT NULL,
+    origin text NOT NULL,
+    payload json NOT NULL
+);
+
+CREATE INDEX status_event_device ON status_event (client_id, device_id, received_at);
+
+CREATE INDEX status_event_received ON status_event (received_at);
+
+-- The newest status of each device. "Newest" is the journal's order: the position stands behind the 32 digits of
+-- the journal and a dash in `origin`.
+CREATE TABLE device (
+    client_id text NOT NULL,
+    device_id text NOT NULL,
+    event_id text NOT NULL,
+    topic text NOT NULL,
+    serial text,
+    old_state text,
+    new_state text NOT NULL,
+    state text NOT NULL,
+    severity text NOT NULL,
+    changed boolean NOT NULL,
+    missed_transition boolean NOT NULL,
+    province text,
+    city text,
+    district text,
+    detail text,
+    coordinate_system text,
+    longitude double precision,
+    latitude double precision,
+    wgs84_longitude double precision,
+    wgs84_latitude double precision,
+    occurred_at timestamptz,
+    received_at timestamptz NOT NULL,
+    origin text NOT NULL,
+    payload json NOT NULL,
+    PRIMARY KEY (client_id, device_id)
+);
+
+CREATE VIEW device_current AS
+SELECT
+    event_id, topic, client_id, device_id, serial, old_state, new_state, state, severity, changed,
+    missed_transition, province, city, district, detail, coordinate_system, longitude, latitude, wgs84_longitude,
+    wgs84_latitude, occurred_at, received_at, origin, payload
+FROM device;
+
+-- How far each sink of each daemon has come, moved in the transaction of the rows.
+CREATE TABLE bridge_cursor (
+    journal text NOT NULL,
+    sink text NOT NULL,
+    position bigint NOT NULL,
+    PRIMARY KEY (journal, sink)
+);

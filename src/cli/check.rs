@@ -1,0 +1,24 @@
+//! `stomp-bridge check`: every problem of a configuration at once.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::BAD_CONFIGURATION;
+use crate::config;
+
+pub(super) fn check(config: &Path) -> ExitCode {
+    match config::load(config) {
+        Ok(plan) => {
+            for warning in &plan.warnings {
+                eprintln!("warning: {warning}");
+            }
+            let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
+            println!("{}: ok, {topics} topics, {sinks} sinks", config.display());
+            ExitCode::SUCCESS
+        }
+        Err(problems) => {
+            eprintln!("{problems}");
+            ExitCode::from(BAD_CONFIGURATION)
+        }
+    }
+}

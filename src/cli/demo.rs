@@ -1,0 +1,204 @@
+//! `stomp-bridge demo`: a small STOMP broker, simulated devices and the whole daemon; nothing else needed.
+
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use tokio_util::sync::CancellationToken;
+
+use super::{fail, log, runtime};
+use crate::app::App;
+use crate::config::{self, Plan};
+use crate::demo::{Broker, Devices};
+use crate::journal::{Journal, Verdict};
+use crate::model::{Event, Origin, Severity};
+
+/// Entries that the live lines read at once, and their bytes.
+const ENTRIES_MAX: usize = 256;
+const BYTES_MAX: usize = 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct DemoArgs {
+    /// Where config.toml, the journal and history.db go; a new temporary folder if not given.
+    #[arg(long, value_name = "FOLDER")]
+    dir: Option<PathBuf>,
+    /// Stop by itself after so many messages.
+    #[arg(long, value_name = "COUNT")]
+    messages: Option<u64>,
+}
+
+pub(super) fn demo(args: &DemoArgs, filter: &str) -> ExitCode {
+    // The live lines are the show; the log speaks up only when something is wrong.
+    let filter = if filter == "info" { "warn" } else { filter };
+    if let Err(error) = log::start(filter) {
+        eprintln!("stomp-bridge: {error}");
+        return ExitCode::FAILURE;
+    }
+    let outcome = runtime().and_then(|runtime| {
+        let outcome = runtime.block_on(show(args));
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+async fn show(args: &DemoArgs) -> anyhow::Result<()> {
+    let dir = folder(args.dir.as_deref())?;
+    let broker = Broker::bind(([127, 0, 0, 1], 0).into()).await.context("open a port on 127.0.0.1")?;
+    let config = dir.join("config.toml");
+    std::fs::write(&config, configuration(broker.url_sockjs().as_str()))
+        .with_context(|| format!("write {}", config.display()))?;
+    let plan = config::load(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
+    let decoders = plan.decoders.clone();
+    println!("broker   {}   (SockJS; also {} and {})", broker.url_sockjs(), broker.url_ws(), broker.url_stomp());
+    println!("config   {}", config.display());
+    println!("devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n");
+
+    let stop = CancellationToken::new();
+    let mut app = start(plan).await?;
+    let (publisher, url) = (broker.publisher(), broker.url_sockjs());
+    let token = stop.clone();
+    app.accompany("demo broker", async move {
+        broker.run(token).await;
+        Ok(())
+    });
+    let token = stop.clone();
+    app.accompany("demo devices", async move {
+        Devices::new(fastrand::u64(..)).run(publisher, token).await;
+        Ok(())
+    });
+    let journal = app.view().journal.clone();
+    let (token, messages) = (app.stopper(), args.messages);
+    app.accompany("live lines", async move {
+        let lines = print_live(journal, decoders, messages);
+        tokio::select! {
+            () = token.cancelled() => Ok(()),
+            printed = lines => {
+                token.cancel();
+                printed
+            }
+        }
+    });
+    let outcome = app.run().await;
+    stop.cancel();
+    outcome?;
+    farewell(&dir, url.as_str());
+    Ok(())
+}
+
+async fn start(plan: Plan) -> anyhow::Result<App> {
+    App::start(plan).await.context("start the daemon")
+}
+
+fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
+    let dir = match given {
+        Some(dir) => std::path::absolute(dir)?,
+        None => std::env::temp_dir().join(format!("stomp-bridge-demo-{}", std::process::id())),
+    };
+    std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    Ok(dir)
+}
+
+/// What the demo runs on is a configuration like anybody's.
+fn configuration(url: &str) -> String {
+    let topics: String = Devices::CLIENTS
+        .iter()
+        .map(|client| format!("[topics.map-{client}]\ndestination = \"/topic/state/{client}\"\n"))
+        .collect();
+    format!(
+        r#"# Written by `stomp-bridge demo`.
+[source]
+url = "{url}"
+
+{topics}
+[states]
+"正常" = {{ name = "normal", severity = "ok" }}
+"故障" = {{ name = "fault", severity = "critical" }}
+"离线" = {{ name = "offline", severity = "warning" }}
+
+[journal]
+path = "journal.db"
+
+[sinks.history]
+type = "sqlite"
+path = "history.db"
+
+[http]
+listen = "127.0.0.1:0"
+"#
+    )
+}
+
+/// Prints a line for each status that has reached the journal, from where it stands now, until `count` are printed.
+async fn print_live(
+    journal: Journal,
+    decoders: Arc<std::collections::HashMap<Arc<str>, crate::pipeline::Decoder>>,
+    count: Option<u64>,
+) -> anyhow::Result<()> {
+    let mut head = journal.head();
+    let mut reader = journal.reader().await?;
+    let mut position = *head.borrow();
+    let mut left = count.unwrap_or(u64::MAX);
+    loop {
+        for entry in reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await? {
+            position = entry.position;
+            let Verdict::Accepted { previous } = &entry.verdict else { continue };
+            let Some(decoder) = decoders.get(&entry.topic) else { continue };
+            let origin = Origin { journal: journal.uuid(), position };
+            if let Ok(event) = decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
+                print_line(&event)?;
+                left -= 1;
+                if left == 0 {
+                    return Ok(());
+                }
+            }
+        }
+        if *head.borrow_and_update() <= position {
+            head.changed().await?;
+        }
+    }
+}
+
+fn print_line(event: &Event) -> std::io::Result<()> {
+    let time = event.received_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string();
+    let serial: String = event.serial.as_deref().unwrap_or("-").chars().take(4).collect();
+    let old = event.old_state.as_deref().unwrap_or("-");
+    let mark = if event.changed { "->" } else { " =" };
+    let (client, device) = (&event.client_id, &event.device_id);
+    let text = format!("{time} {} device {client}/{device} {serial}…  {old} {mark} {}", event.topic, event.state);
+    let mut out = std::io::stdout();
+    if event.changed && out.is_terminal() {
+        writeln!(out, "{}{text}\x1b[0m", colour(event.severity))
+    } else {
+        writeln!(out, "{text}")
+    }
+}
+
+fn colour(severity: Severity) -> &'static str {
+    match severity {
+        Severity::Critical => "\x1b[31m",
+        Severity::Warning => "\x1b[33m",
+        Severity::Ok => "\x1b[32m",
+        Severity::Info | Severity::Unknown => "",
+    }
+}
+
+fn farewell(dir: &Path, url: &str) {
+    let history = dir.join("history.db");
+    println!("\nThe history stays in {}. Try:\n", history.display());
+    let queries = [
+        "select client_id, device_id, state, severity, city from device_current",
+        "select state, count(*) from status_event group by state",
+        "select received_at, device_id, old_state, new_state from status_event where changed order by 1 desc limit 5",
+    ];
+    for query in queries {
+        println!("  sqlite3 {} \"{query}\"", history.display());
+    }
+    println!("\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run.");
+}

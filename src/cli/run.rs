@@ -1,0 +1,37 @@
+//! `stomp-bridge run`: the daemon.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{BAD_CONFIGURATION, fail, log, runtime};
+use crate::app::App;
+use crate::config::{self, Plan};
+
+pub(super) fn run(config: &Path, filter: &str) -> ExitCode {
+    if let Err(error) = log::start(filter) {
+        eprintln!("stomp-bridge: {error}");
+        return ExitCode::from(BAD_CONFIGURATION);
+    }
+    let plan = match config::load(config) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    for warning in &plan.warnings {
+        tracing::warn!(config = %config.display(), "{warning}");
+    }
+    match daemon(plan) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(&error),
+    }
+}
+
+fn daemon(plan: Plan) -> anyhow::Result<()> {
+    let runtime = runtime()?;
+    let outcome = runtime.block_on(async { App::start(plan).await?.run().await });
+    // What has not ended by now must not keep the process.
+    runtime.shutdown_background();
+    outcome
+}

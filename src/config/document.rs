@@ -1,0 +1,248 @@
+//! A configuration file and the variables over it, as one tree of values that knows where each of them was written.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::ops::Range;
+use std::path::PathBuf;
+
+use figment::value::{Dict, Map, Num, Tag, Value};
+use figment::{Figment, Metadata, Profile, Provider};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::Environment;
+use super::problem::{Level, Place, Problem};
+
+/// Names of keys, from the outermost; in an array, indices.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Path(pub(super) Vec<String>);
+
+impl Path {
+    pub(super) fn join(&self, name: impl Into<String>) -> Path {
+        let mut path = self.clone();
+        path.0.push(name.into());
+        path
+    }
+
+    pub(super) fn below(&self, path: &[String]) -> Path {
+        Path(self.0.iter().chain(path).cloned().collect())
+    }
+
+    pub(super) fn parent(&self) -> Option<Path> {
+        self.0.split_last().map(|(_, parent)| Path(parent.to_vec()))
+    }
+}
+
+impl From<&str> for Path {
+    /// Of plain names between dots.
+    fn from(source: &str) -> Path {
+        Path(source.split('.').map(str::to_owned).collect())
+    }
+}
+
+impl fmt::Display for Path {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.join(".").fmt(f)
+    }
+}
+
+/// What a problem points at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Part {
+    Key,
+    Value,
+}
+
+/// See the module.
+pub(super) struct Document {
+    file: PathBuf,
+    text: String,
+    /// Where each key and its value stand, in bytes.
+    spans: HashMap<Path, (Range<usize>, Range<usize>)>,
+    /// Which variable gave what overrides the file.
+    variables: HashMap<Path, String>,
+}
+
+/// A mistake in the file's TOML.
+pub(super) struct SyntaxError {
+    pub(super) place: Place,
+    pub(super) message: String,
+}
+
+impl SyntaxError {
+    pub(super) fn into_problem(self) -> Problem {
+        let SyntaxError { place, message } = self;
+        Problem {
+            level: Level::Error,
+            place,
+            path: String::new(),
+            message: format!("not TOML: {message}"),
+            help: None,
+        }
+    }
+}
+
+impl Document {
+    /// Parses a file's text and lays the environment's variables over it. Gives the values, and what is no TOML.
+    pub(super) fn parse(
+        file: PathBuf,
+        text: String,
+        environment: &Environment,
+    ) -> (Document, Result<Dict, Vec<SyntaxError>>) {
+        let mut document = Document { file, spans: HashMap::new(), variables: HashMap::new(), text };
+        let text = document.text.clone();
+        let (table, errors) = DeTable::parse_recoverable(&text);
+        if !errors.is_empty() {
+            let errors = errors.iter().map(|error| document.syntax_error(error)).collect();
+            return (document, Err(errors));
+        }
+        document.remember(&Path::default(), table.get_ref());
+        let written = dict(table.get_ref());
+        let overriding = document.overriding(&written, environment);
+        let layers = Figment::from(Layer(written)).merge(Layer(overriding));
+        let values = layers.extract().expect("any tree of values is a tree of values");
+        (document, Ok(values))
+    }
+
+    /// Where a key was written, else the nearest of those around it.
+    pub(super) fn place(&self, path: &Path, part: Part) -> Place {
+        let mut path = Some(path.clone());
+        let mut part = part;
+        while let Some(here) = path.filter(|path| !path.0.is_empty()) {
+            if let Some(variable) = self.variables.get(&here) {
+                return Place::Variable(variable.clone());
+            }
+            if let Some((key, value)) = self.spans.get(&here) {
+                return self.at(if part == Part::Key { key } else { value });
+            }
+            // What is missing is missing from the table that should have it.
+            part = Part::Key;
+            path = here.parent();
+        }
+        Place::Whole(self.file.clone())
+    }
+
+    /// Removes from a place what the line says after its key.
+    pub(super) fn without_value(&self, place: Place) -> Place {
+        match place {
+            Place::File { file, line, column, source, width } => {
+                let source = source.split_once('=').map_or(source.clone(), |(key, _)| format!("{key}= …"));
+                Place::File { file, line, column, source, width }
+            }
+            other => other,
+        }
+    }
+
+    pub(super) fn whole(&self) -> Place {
+        Place::Whole(self.file.clone())
+    }
+
+    fn at(&self, span: &Range<usize>) -> Place {
+        let start = self.text[..span.start.min(self.text.len())].rfind('\n').map_or(0, |newline| newline + 1);
+        let line = self.text[..start].matches('\n').count() + 1;
+        let source = self.text[start..].lines().next().unwrap_or_default().to_owned();
+        let column = self.text[start..span.start].chars().count() + 1;
+        let end = span.end.min(start + source.len()).max(span.start);
+        let width = self.text[span.start..end].chars().count().max(1);
+        Place::File { file: self.file.clone(), line, column, source, width }
+    }
+
+    fn syntax_error(&self, error: &toml::de::Error) -> SyntaxError {
+        let place = error.span().map_or_else(|| self.whole(), |span| self.at(&span));
+        let message = match (error.message(), error.span()) {
+            // The parser does not name it: it is what two topics of one name are.
+            ("duplicate key", Some(span)) => format!("`{}` is here for the second time", &self.text[span]),
+            (message, _) => format!("not TOML: {}", message.replace('\n', ", ")),
+        };
+        SyntaxError { place: self.without_value(place), message }
+    }
+
+    fn remember(&mut self, path: &Path, table: &DeTable<'_>) {
+        for (key, value) in table.iter() {
+            self.remember_value(path.join(key.get_ref().as_ref()), key.span(), value);
+        }
+    }
+
+    fn remember_value(&mut self, path: Path, key: Range<usize>, value: &Spanned<DeValue<'_>>) {
+        match value.get_ref() {
+            DeValue::Table(table) => self.remember(&path, table),
+            DeValue::Array(array) => {
+                for (index, element) in array.iter().enumerate() {
+                    self.remember_value(path.join(index.to_string()), element.span(), element);
+                }
+            }
+            _ => {}
+        }
+        self.spans.insert(path, (key, value.span()));
+    }
+
+    /// The variables as a tree, all of them texts. A name is that of a written key where it is the same but for case
+    /// and `-`, which a variable's name cannot have.
+    fn overriding(&mut self, written: &Dict, environment: &Environment) -> Dict {
+        let mut overriding = Dict::new();
+        for (variable, path, text) in environment.overrides() {
+            let mut table = Some(written);
+            let mut names = Vec::new();
+            for name in path {
+                let same = |key: &&String| key.to_lowercase().replace('-', "_") == name;
+                let key = table.and_then(|table| table.keys().find(same)).cloned().unwrap_or(name);
+                table = table.and_then(|table| table.get(&key)).and_then(Value::as_dict);
+                names.push(key);
+            }
+            insert(&mut overriding, &names, Value::from(text));
+            self.variables.insert(Path(names), variable.to_owned());
+        }
+        overriding
+    }
+}
+
+fn insert(table: &mut Dict, path: &[String], value: Value) {
+    let Some((name, below)) = path.split_first() else { return };
+    if below.is_empty() {
+        table.insert(name.clone(), value);
+        return;
+    }
+    let mut inner = match table.remove(name) {
+        Some(Value::Dict(_, inner)) => inner,
+        _ => Dict::new(),
+    };
+    insert(&mut inner, below, value);
+    table.insert(name.clone(), Value::from(inner));
+}
+
+fn dict(table: &DeTable<'_>) -> Dict {
+    table.iter().map(|(key, value)| (key.get_ref().to_string(), figment_value(value.get_ref()))).collect()
+}
+
+fn figment_value(value: &DeValue<'_>) -> Value {
+    match value {
+        DeValue::String(text) => Value::from(text.as_ref()),
+        DeValue::Boolean(switch) => Value::from(*switch),
+        DeValue::Integer(number) => match i64::from_str_radix(number.as_str(), number.radix()) {
+            Ok(number) => Value::Num(Tag::Default, Num::I64(number)),
+            Err(_) => Value::from(number.to_string()),
+        },
+        DeValue::Float(number) => match number.as_str().parse() {
+            Ok(number) => Value::Num(Tag::Default, Num::F64(number)),
+            Err(_) => Value::from(number.to_string()),
+        },
+        DeValue::Datetime(time) => Value::from(time.to_string()),
+        DeValue::Array(array) => {
+            Value::from(array.iter().map(|element| figment_value(element.get_ref())).collect::<Vec<Value>>())
+        }
+        DeValue::Table(table) => Value::from(dict(table)),
+    }
+}
+
+/// A tree of values as a layer for figment.
+struct Layer(Dict);
+
+impl Provider for Layer {
+    fn metadata(&self) -> Metadata {
+        Metadata::named("configuration")
+    }
+
+    fn data(&self) -> Result<Map<Profile, Dict>, figment::Error> {
+        Ok(Map::from([(Profile::Default, self.0.clone())]))
+    }
+}

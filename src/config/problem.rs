@@ -1,0 +1,142 @@
+//! What is wrong with a configuration: where it stands, what was found there and what was expected.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Whether the configuration can be used in spite of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// It cannot.
+    Error,
+    /// It can, and somebody should look.
+    Warning,
+}
+
+/// Where a problem stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Place {
+    /// In the file.
+    File {
+        /// The file as it was named.
+        file: PathBuf,
+        /// From 1.
+        line: usize,
+        /// From 1, in characters.
+        column: usize,
+        /// The line, with what may be a secret left out.
+        source: String,
+        /// How many characters from `column` on are meant.
+        width: usize,
+    },
+    /// In an environment variable of that name.
+    Variable(String),
+    /// In the file as a whole: something is missing, or it cannot be read.
+    Whole(PathBuf),
+}
+
+/// One problem.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// See [`Level`].
+    pub level: Level,
+    /// See [`Place`].
+    pub place: Place,
+    /// The key, such as `sinks.oncall.url`; empty for the whole.
+    pub path: String,
+    /// What was found.
+    pub message: String,
+    /// What is expected, or what to do.
+    pub help: Option<String>,
+}
+
+/// All problems of a configuration, in the order of its lines.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Problems(pub Vec<Problem>);
+
+impl fmt::Display for Problems {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for problem in &self.0 {
+            writeln!(f, "{problem}\n")?;
+        }
+        let errors = self.0.iter().filter(|problem| problem.level == Level::Error).count();
+        write!(f, "{errors} {}", if errors == 1 { "problem" } else { "problems" })
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let level = match self.level {
+            Level::Error => "error",
+            Level::Warning => "warning",
+        };
+        let path = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
+        write!(f, "{level}: {}", self.message)?;
+        let margin = match &self.place {
+            Place::File { file, line, column, source, width } => {
+                let number = line.to_string();
+                let margin = " ".repeat(number.len());
+                // What is left out of the line is marked at its end.
+                let first = (column - 1).min(source.chars().count().saturating_sub(1));
+                let before: usize = source.chars().take(first).map(columns).sum();
+                let meant: usize = source.chars().skip(first).take(*width).map(columns).sum();
+                write!(f, "\n{margin}--> {}:{line}:{column}{path}", file.display())?;
+                write!(f, "\n{margin} |\n{number} | {source}")?;
+                write!(f, "\n{margin} | {}{}", " ".repeat(before), "^".repeat(meant.max(1)))?;
+                margin
+            }
+            Place::Variable(name) => {
+                write!(f, "\n --> environment variable {name}{path}")?;
+                " ".to_owned()
+            }
+            Place::Whole(file) => {
+                write!(f, "\n --> {}{path}", file.display())?;
+                " ".to_owned()
+            }
+        };
+        match &self.help {
+            Some(help) => write!(f, "\n{margin} = {help}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// How wide a terminal draws a character, near enough for a caret.
+fn columns(character: char) -> usize {
+    match character {
+        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' => 2,
+        '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => {
+            2
+        }
+        _ => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_reads_like_a_compilers() {
+        let problem = Problem {
+            level: Level::Error,
+            place: Place::File {
+                file: PathBuf::from("config.toml"),
+                line: 12,
+                column: 8,
+                source: "\"故障\" = 5".to_owned(),
+                width: 1,
+            },
+            path: "states.故障".to_owned(),
+            message: "expected a table, found 5".to_owned(),
+            help: Some("such as { name = \"fault\" }".to_owned()),
+        };
+        let expected = "\
+error: expected a table, found 5
+  --> config.toml:12:8 (states.故障)
+   |
+12 | \"故障\" = 5
+   |          ^
+   = such as { name = \"fault\" }";
+        assert_eq!(problem.to_string(), expected);
+    }
+}

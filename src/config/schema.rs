@@ -1,0 +1,333 @@
+//! The configuration as it is written: every key, and beside it its default. Nothing here is checked but its shape;
+//! what the values mean is `check`'s.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+use super::units::{List, Plain, Retention, Size, Span};
+use crate::model::Severity;
+
+/// The whole but `[sinks]`, whose tables have a shape by their `type`.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Root {
+    pub(super) source: Source,
+    pub(super) topics: BTreeMap<String, Topic>,
+    pub(super) states: BTreeMap<String, State>,
+    pub(super) secrets: BTreeMap<String, SecretFile>,
+    pub(super) journal: Journal,
+    pub(super) http: Http,
+    /// Not in this version.
+    pub(super) watch: Option<IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Source {
+    pub(super) url: List,
+    pub(super) login: Option<String>,
+    pub(super) passcode: Option<String>,
+    pub(super) passcode_file: Option<PathBuf>,
+    pub(super) host: String,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) heartbeat: Span,
+    pub(super) max_body: Size,
+    pub(super) tls: Tls,
+    pub(super) reconnect: Reconnect,
+    /// Not in this version.
+    pub(super) signin: Option<IgnoredAny>,
+}
+
+impl Default for Source {
+    fn default() -> Source {
+        Source {
+            url: List::default(),
+            login: None,
+            passcode: None,
+            passcode_file: None,
+            // RabbitMQ's default vhost; the other servers take any name.
+            host: "/".to_owned(),
+            headers: BTreeMap::new(),
+            heartbeat: Span(Duration::from_secs(10)),
+            // Room for an array of 30,000 statuses.
+            max_body: Size(16 << 20),
+            tls: Tls::default(),
+            reconnect: Reconnect::default(),
+            signin: None,
+        }
+    }
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Tls {
+    pub(super) ca_file: Option<PathBuf>,
+    pub(super) cert_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Reconnect {
+    pub(super) initial: Span,
+    pub(super) max: Span,
+    pub(super) attempts: Option<Plain<u32>>,
+}
+
+impl Default for Reconnect {
+    fn default() -> Reconnect {
+        Reconnect { initial: Span(Duration::from_secs(1)), max: Span(Duration::from_secs(60)), attempts: None }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Topic {
+    pub(super) destination: Option<String>,
+    pub(super) ack: Ack,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) fields: BTreeMap<String, String>,
+    pub(super) event_key: List,
+    pub(super) items: Option<String>,
+    pub(super) timezone: String,
+}
+
+/// The zone of the platform's times.
+pub(super) const TIMEZONE_DEFAULT: &str = "Asia/Shanghai";
+
+impl Default for Topic {
+    fn default() -> Topic {
+        Topic {
+            destination: None,
+            ack: Ack::default(),
+            headers: BTreeMap::new(),
+            fields: BTreeMap::new(),
+            event_key: List::default(),
+            items: None,
+            timezone: TIMEZONE_DEFAULT.to_owned(),
+        }
+    }
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Ack {
+    #[default]
+    Auto,
+    Client,
+    ClientIndividual,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct State {
+    /// The word itself where absent.
+    pub(super) name: Option<String>,
+    pub(super) severity: Severity,
+}
+
+/// The words of the platform, known unless `[states]` says otherwise.
+pub(super) const STATES_DEFAULT: [(&str, &str, Severity); 3] =
+    [("正常", "normal", Severity::Ok), ("故障", "fault", Severity::Critical), ("离线", "offline", Severity::Warning)];
+
+/// `db = "db.secret"` or `db = { file = "db.secret" }`.
+#[derive(Deserialize)]
+#[serde(from = "SecretFileForm")]
+pub(super) struct SecretFile(pub(super) PathBuf);
+
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected the path of a file, or { file = \"path\" }")]
+enum SecretFileForm {
+    Path(PathBuf),
+    Table(SecretFileTable),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SecretFileTable {
+    file: PathBuf,
+}
+
+impl From<SecretFileForm> for SecretFile {
+    fn from(form: SecretFileForm) -> SecretFile {
+        match form {
+            SecretFileForm::Path(file) | SecretFileForm::Table(SecretFileTable { file }) => SecretFile(file),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Journal {
+    pub(super) path: PathBuf,
+    pub(super) max_bytes: Size,
+    pub(super) when_full: WhenFull,
+    pub(super) retain: Span,
+}
+
+impl Default for Journal {
+    fn default() -> Journal {
+        Journal {
+            path: PathBuf::from("journal.db"),
+            max_bytes: Size(1 << 30),
+            when_full: WhenFull::default(),
+            retain: Span(Duration::from_secs(7 * 86_400)),
+        }
+    }
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum WhenFull {
+    #[default]
+    Pause,
+    DropOldest,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Http {
+    pub(super) listen: String,
+}
+
+impl Default for Http {
+    fn default() -> Http {
+        Http { listen: "127.0.0.1:9610".to_owned() }
+    }
+}
+
+/// The values of a sink's `type`.
+pub(super) const SINK_TYPES: [&str; 4] = ["sqlite", "postgres", "mqtt", "webhook"];
+
+/// How long rows of `status_event` stay.
+const RETENTION_DEFAULT: Retention = Retention(Some(Duration::from_secs(365 * 86_400)));
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Sqlite {
+    pub(super) r#type: IgnoredAny,
+    pub(super) topics: Option<List>,
+    pub(super) when: Option<String>,
+    pub(super) path: PathBuf,
+    pub(super) retention: Retention,
+}
+
+impl Default for Sqlite {
+    fn default() -> Sqlite {
+        Sqlite {
+            r#type: IgnoredAny,
+            topics: None,
+            when: None,
+            path: PathBuf::from("history.db"),
+            retention: RETENTION_DEFAULT,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Postgres {
+    pub(super) r#type: IgnoredAny,
+    pub(super) topics: Option<List>,
+    pub(super) when: Option<String>,
+    pub(super) url: String,
+    pub(super) retention: Retention,
+}
+
+impl Default for Postgres {
+    fn default() -> Postgres {
+        Postgres {
+            r#type: IgnoredAny,
+            topics: None,
+            when: None,
+            url: "postgres://127.0.0.1/devices".to_owned(),
+            retention: RETENTION_DEFAULT,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Mqtt {
+    pub(super) r#type: IgnoredAny,
+    pub(super) topics: Option<List>,
+    pub(super) when: Option<String>,
+    pub(super) url: String,
+    pub(super) topic: String,
+    pub(super) body: Option<String>,
+    pub(super) qos: Plain<u32>,
+    pub(super) retain: Plain<bool>,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<String>,
+    pub(super) client_id: Option<String>,
+    pub(super) tls: Tls,
+    pub(super) max_packet_bytes: Size,
+}
+
+impl Default for Mqtt {
+    fn default() -> Mqtt {
+        Mqtt {
+            r#type: IgnoredAny,
+            topics: None,
+            when: None,
+            url: "mqtt://127.0.0.1:1883".to_owned(),
+            topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
+            body: None,
+            qos: Plain(1),
+            retain: Plain(true),
+            username: None,
+            password: None,
+            client_id: None,
+            tls: Tls::default(),
+            max_packet_bytes: Size(256 << 10),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Webhook {
+    pub(super) r#type: IgnoredAny,
+    pub(super) topics: Option<List>,
+    pub(super) when: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) body: Option<String>,
+    pub(super) secret: Option<String>,
+    pub(super) timeout: Span,
+    pub(super) retry: Retry,
+}
+
+impl Default for Webhook {
+    fn default() -> Webhook {
+        Webhook {
+            r#type: IgnoredAny,
+            topics: None,
+            when: None,
+            url: None,
+            headers: BTreeMap::new(),
+            body: None,
+            secret: None,
+            timeout: Span(Duration::from_secs(15)),
+            retry: Retry::default(),
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Retry {
+    pub(super) schedule: Vec<Span>,
+}
+
+impl Default for Retry {
+    /// The example of Standard Webhooks.
+    fn default() -> Retry {
+        let schedule = [0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600];
+        Retry { schedule: schedule.map(|seconds| Span(Duration::from_secs(seconds))).to_vec() }
+    }
+}

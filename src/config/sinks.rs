@@ -1,0 +1,342 @@
+//! The sinks of a configuration: each `[sinks.NAME]` by its `type`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use figment::value::{Dict, Value};
+use secrecy::{ExposeSecret, SecretString};
+use url::Url;
+
+use super::check::Check;
+use super::document::Path;
+use super::report::unknown;
+use super::schema::{self, SINK_TYPES};
+use super::secret::Within;
+use super::units::List;
+use crate::delivery;
+use crate::pipeline::{Expression, Template};
+use crate::sinks::history::{postgres, sqlite};
+use crate::sinks::mqtt::Qos;
+use crate::sinks::{Settings, mqtt, webhook};
+
+/// The largest packet that MQTT can say the length of (MQTT 3.1.1, section 2.2.3).
+const MQTT_PACKET_BYTES_MAX: u64 = 268_435_455;
+/// Room for a status of the platform.
+const MQTT_PACKET_BYTES_MIN: u64 = 1024;
+
+/// The settings of all sinks, by name.
+pub(super) fn check(
+    check: &mut Check<'_>,
+    written: Value,
+    topics: &[Arc<str>],
+    journal: &std::path::Path,
+) -> Vec<(delivery::Settings, Settings)> {
+    let path = Path::from("sinks");
+    let Some(tables) = written.into_dict() else {
+        check.report.error(&path, "expected tables such as [sinks.history]");
+        return Vec::new();
+    };
+    if tables.is_empty() {
+        check.report.warning(&path, "there are no sinks: messages stay in the journal until it is full");
+    }
+    let mut files = vec![(journal.to_owned(), "the journal".to_owned())];
+    let mut sinks = Vec::new();
+    for (name, table) in tables {
+        let path = path.join(&name);
+        let Some(table) = table.into_dict() else {
+            check.report.error(&path, format!("expected a table: [sinks.{name}]"));
+            continue;
+        };
+        sinks.extend(sink(check, &Named { path, name: Arc::from(name), topics }, table, &mut files));
+    }
+    sinks
+}
+
+/// One sink's name, and the topics that there are.
+struct Named<'a> {
+    path: Path,
+    name: Arc<str>,
+    topics: &'a [Arc<str>],
+}
+
+fn sink(
+    check: &mut Check<'_>,
+    named: &Named<'_>,
+    table: Dict,
+    files: &mut Vec<(PathBuf, String)>,
+) -> Option<(delivery::Settings, Settings)> {
+    let Named { path, name, .. } = named;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+    if name.is_empty() || !name.chars().all(plain) {
+        check.report.key_error(path, format!("`{name}` cannot name a sink"), "letters, digits, `-` and `_`");
+    }
+    let type_path = path.join("type");
+    let expected = format!("expected one of {}", SINK_TYPES.join(", "));
+    let Some(kind) = table.get("type") else {
+        check.report.key_error(&type_path, format!("sink `{name}` has no type"), expected);
+        return None;
+    };
+    match kind.as_str().unwrap_or_default() {
+        "sqlite" => {
+            let mut written: schema::Sqlite = check.report.extract(path, table);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            Some((delivery, sqlite(check, named, written, files)))
+        }
+        "postgres" => {
+            let mut written: schema::Postgres = check.report.extract(path, table);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            Some((delivery, postgres(check, named, &written)?))
+        }
+        "mqtt" => {
+            let mut written: schema::Mqtt = check.report.extract(path, table);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            Some((delivery, mqtt(check, named, written)?))
+        }
+        "webhook" => {
+            let mut written: schema::Webhook = check.report.extract(path, table);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            Some((delivery, webhook(check, named, written)?))
+        }
+        other => {
+            check.report.error_with(&type_path, unknown("type of sink", other, SINK_TYPES.into_iter()), expected);
+            None
+        }
+    }
+}
+
+/// What every sink has: the topics and the events that it wants.
+fn delivery(
+    check: &mut Check<'_>,
+    named: &Named<'_>,
+    topics: Option<List>,
+    when: Option<String>,
+) -> delivery::Settings {
+    let path = named.path.join("topics");
+    if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
+        check.report.error(&path, "an empty list wants nothing; without the key the sink wants all topics");
+    }
+    let topics = topics.map(|List(names)| {
+        let known = |name: &String| named.topics.iter().find(|topic| ***topic == **name);
+        for name in names.iter().filter(|name| known(name).is_none()) {
+            let topics = named.topics.iter().map(|topic| &**topic);
+            check.report.error_with(&path, unknown("topic", name, topics), "a topic's name is that of [topics.NAME]");
+        }
+        names.iter().filter_map(known).cloned().collect()
+    });
+    let when = when.and_then(|when| {
+        let path = named.path.join("when");
+        match Expression::parse(&when) {
+            Ok(when) => Some(when),
+            Err(error) => {
+                let help = "a condition such as changed and severity == 'critical'";
+                check.report.error_with(&path, format!("`when` does not hold up: {error}"), help);
+                None
+            }
+        }
+    });
+    delivery::Settings { name: Arc::clone(&named.name), topics, when }
+}
+
+fn sqlite(
+    check: &mut Check<'_>,
+    named: &Named<'_>,
+    written: schema::Sqlite,
+    files: &mut Vec<(PathBuf, String)>,
+) -> Settings {
+    let path = check.state_file(&written.path);
+    let same = |other: &std::path::Path| same_file(other, &path);
+    if let Some((_, owner)) = files.iter().find(|(file, _)| same(file)) {
+        let message = format!("{} is the file of {owner} already", path.display());
+        check.report.key_error(&named.path.join("path"), message, "give each its own file");
+    }
+    files.push((path.clone(), format!("the sink `{}`", named.name)));
+    Settings::Sqlite(sqlite::Settings { name: named.name.to_string(), path, retention: written.retention.0 })
+}
+
+/// Whether two paths mean one file, as far as that can be known before there is one.
+fn same_file(a: &std::path::Path, b: &std::path::Path) -> bool {
+    let real = |path: &std::path::Path| {
+        let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
+        let name = path.file_name().map(PathBuf::from).unwrap_or_default();
+        path.canonicalize().ok().or_else(|| folder.map(|folder| folder.join(name))).unwrap_or_else(|| path.to_owned())
+    };
+    real(a) == real(b)
+}
+
+fn postgres(check: &mut Check<'_>, named: &Named<'_>, written: &schema::Postgres) -> Option<Settings> {
+    let path = named.path.join("url");
+    let url = check.url(&path, &written.url, &["postgres", "postgresql"])?;
+    if url.path().trim_matches('/').is_empty() {
+        check.report.error_with(&path, "the URL names no database", "such as postgres://bridge@db/devices");
+    }
+    let url = SecretString::from(url.as_str());
+    Some(Settings::Postgres(postgres::Settings { name: named.name.to_string(), url, retention: written.retention.0 }))
+}
+
+fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Option<Settings> {
+    let path = &named.path;
+    let qos = match written.qos.0 {
+        0 => Qos::AtMostOnce,
+        1 => Qos::AtLeastOnce,
+        2 => {
+            let help = "use qos = 1: a message may come twice after a reconnect, with the same event_id";
+            let message = "qos 2 is not offered: exactly once would end at the broker's own session";
+            check.report.error_with(&path.join("qos"), message, help);
+            Qos::AtLeastOnce
+        }
+        other => {
+            check.report.error(&path.join("qos"), format!("expected 0 or 1, found {other}"));
+            Qos::AtLeastOnce
+        }
+    };
+    let bytes = written.max_packet_bytes.0;
+    if !(MQTT_PACKET_BYTES_MIN..=MQTT_PACKET_BYTES_MAX).contains(&bytes) {
+        let message = format!("expected {MQTT_PACKET_BYTES_MIN} to {MQTT_PACKET_BYTES_MAX} bytes, found {bytes}");
+        check.report.error(&path.join("max_packet_bytes"), message);
+    }
+    if literal(&written.topic).contains(['+', '#']) {
+        let help = "`+` and `#` are for subscriptions (MQTT 3.1.1, section 4.7.1)";
+        check.report.error_with(&path.join("topic"), "a topic to publish to has no wildcards", help);
+    }
+    if written.topic.trim().is_empty() {
+        check.report.error(&path.join("topic"), "the topic is empty");
+    }
+    let topic = template(check, &path.join("topic"), &written.topic);
+    let body = written.body.map(|body| template(check, &path.join("body"), &body));
+    let tls = check.tls(&path.join("tls"), written.tls);
+    let mut secret = |name: &str, text: Option<String>| check.secret(&path.join(name), &text?, Within::Text);
+    let (username, password) = (secret("username", written.username), secret("password", written.password));
+    let client_id = secret("client_id", written.client_id);
+    let mut url = check.url(&path.join("url"), &written.url, &["mqtt", "mqtts"])?;
+    let (url_username, url_password) = credentials(&mut url);
+    Some(Settings::Mqtt(mqtt::Settings {
+        name: named.name.to_string(),
+        url,
+        username: username.map(|text| text.expose_secret().to_owned()).or(url_username),
+        password: password.or(url_password),
+        client_id: client_id.map(|text| text.expose_secret().to_owned()),
+        topic: topic?,
+        body: match body {
+            Some(body) => Some(body?),
+            None => None,
+        },
+        qos,
+        retain: written.retain.0,
+        tls,
+        packet_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+    }))
+}
+
+/// Takes the user and password out of a URL.
+fn credentials(url: &mut Url) -> (Option<String>, Option<SecretString>) {
+    let decoded = |text: &str| percent_decoded(text);
+    let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded);
+    let password = url.password().map(decoded).map(SecretString::from);
+    // Both fail only for URLs that cannot have them, and those have none.
+    let _ = url.set_username("");
+    let _ = url.set_password(None);
+    (username, password)
+}
+
+fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let code = (byte == b'%').then(|| rest.clone().take(2).collect::<Vec<u8>>());
+        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(&code).ok()?, 16).ok());
+        if code.is_some() {
+            rest.nth(1);
+        }
+        bytes.push(code.unwrap_or(byte));
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -> Option<Settings> {
+    let path = &named.path;
+    if written.timeout.0.is_zero() {
+        check.report.error(&path.join("timeout"), "expected a duration above 0");
+    }
+    let schedule: Vec<Duration> = written.retry.schedule.iter().map(|wait| wait.0).collect();
+    if schedule.last().is_none_or(Duration::is_zero) {
+        let help = "the last wait is repeated for as long as the server is in trouble";
+        check.report.error_with(&path.join("retry").join("schedule"), "expected a last wait above 0", help);
+    }
+    let headers = check.headers(&path.join("headers"), written.headers);
+    let body = written.body.map(|body| template(check, &path.join("body"), &body));
+    let secret = written.secret.and_then(|secret| signing_secret(check, &path.join("secret"), &secret));
+    let url_path = path.join("url");
+    let Some(url) = written.url else {
+        let help = "such as url = \"https://hooks.example.com/devices\"";
+        check.report.key_error(&url_path, format!("webhook `{}` has no url", named.name), help);
+        return None;
+    };
+    let url = check.url(&url_path, &url, &["http", "https"])?;
+    Some(Settings::Webhook(webhook::Settings {
+        name: named.name.to_string(),
+        url,
+        headers,
+        body: match body {
+            Some(body) => Some(body?),
+            None => None,
+        },
+        secret,
+        timeout: written.timeout.0,
+        schedule,
+    }))
+}
+
+/// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
+fn signing_secret(check: &mut Check<'_>, path: &Path, text: &str) -> Option<SecretString> {
+    let secret = check.secret(path, text, Within::Text)?;
+    let text = secret.expose_secret();
+    let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text));
+    if !key.is_ok_and(|key| !key.is_empty()) {
+        let help = "expected whsec_ and base64, as the receiver shows it (Standard Webhooks)";
+        check.report.error_with(path, "not a signing secret", help);
+    }
+    Some(secret)
+}
+
+fn template(check: &mut Check<'_>, path: &Path, source: &str) -> Option<Template> {
+    check.report.take(path, Template::parse(source))
+}
+
+/// What a template prints whatever the event, roughly: without its `{…}`.
+fn literal(source: &str) -> String {
+    let mut depth = 0_usize;
+    let mut text = String::new();
+    for character in source.chars() {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ if depth == 0 => text.push(character),
+            _ => {}
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credentials_leave_the_url() {
+        let mut url = Url::parse("mqtt://us%40er:p%2Fw%25@broker:1884").unwrap();
+        let (username, password) = credentials(&mut url);
+        assert_eq!(username.as_deref(), Some("us@er"));
+        assert_eq!(password.unwrap().expose_secret(), "p/w%");
+        assert_eq!(url.as_str(), "mqtt://broker:1884");
+    }
+
+    #[test]
+    fn one_file_is_one_file_however_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(same_file(&folder.path().join("a.db"), &folder.path().join("./a.db")));
+        assert!(!same_file(&folder.path().join("a.db"), &folder.path().join("b.db")));
+    }
+}

@@ -1,0 +1,261 @@
+//! Values as people write them: `"10s"`, `"1GiB"`, `"forever"`, lists of one, numbers and switches that an environment
+//! variable can give.
+
+use std::fmt::{self, Display};
+use std::marker::PhantomData;
+use std::str::FromStr;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+/// A duration: `"10s"`, `"1h30m"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span(pub(super) Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Span, String> {
+        let wrong =
+            || format!("expected a duration such as \"500ms\", \"10s\", \"5m\", \"2h\" or \"7d\", found `{source}`");
+        let mut rest = source.trim();
+        let mut total = Duration::ZERO;
+        if rest.is_empty() {
+            return Err(wrong());
+        }
+        while !rest.is_empty() {
+            let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
+            let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
+            let unit_and_rest = rest[digits..].trim_start();
+            let end = unit_and_rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unit_and_rest.len());
+            let milliseconds = match &unit_and_rest[..end] {
+                "ms" => 1,
+                "s" => 1_000,
+                "m" | "min" => 60_000,
+                "h" => 3_600_000,
+                "d" => 86_400_000,
+                "w" => 604_800_000,
+                _ => return Err(wrong()),
+            };
+            let part = number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)?;
+            total = total.checked_add(part).ok_or_else(wrong)?;
+            rest = unit_and_rest[end..].trim_start();
+        }
+        Ok(Span(total))
+    }
+}
+
+/// A number of bytes: `"1GiB"`, `"64 KiB"`, `1048576`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Size(pub(super) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Size, String> {
+        let wrong = || format!("expected a size such as \"64KiB\", \"512MiB\" or \"1GiB\", found `{source}`");
+        let text = source.trim();
+        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
+        let unit: u64 = match text[digits..].trim_start() {
+            "" | "B" => 1,
+            "kB" | "KB" => 1_000,
+            "MB" => 1_000_000,
+            "GB" => 1_000_000_000,
+            "TB" => 1_000_000_000_000,
+            "KiB" => 1 << 10,
+            "MiB" => 1 << 20,
+            "GiB" => 1 << 30,
+            "TiB" => 1 << 40,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(unit).map(Size).ok_or_else(wrong)
+    }
+}
+
+/// How long something is kept: a duration, or `"forever"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Retention(pub(super) Option<Duration>);
+
+impl FromStr for Retention {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Retention, String> {
+        match source.trim() {
+            "forever" => Ok(Retention(None)),
+            text => match text.parse() {
+                Ok(Span(Duration::ZERO)) => Err("expected a duration above 0, or \"forever\"".to_owned()),
+                Ok(Span(span)) => Ok(Retention(Some(span))),
+                Err(error) => Err(format!("{error}; or \"forever\"")),
+            },
+        }
+    }
+}
+
+/// A number or a switch, also as a text: an environment variable has no types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Plain<T>(pub(super) T);
+
+impl FromStr for Plain<bool> {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Plain<bool>, String> {
+        source.trim().parse().map(Plain).map_err(|_| format!("expected true or false, found `{source}`"))
+    }
+}
+
+impl FromStr for Plain<u32> {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Plain<u32>, String> {
+        source.trim().parse().map(Plain).map_err(|_| format!("expected a whole number from 0 on, found `{source}`"))
+    }
+}
+
+/// Reads a scalar of any type by its text, so that the message of a mistake is the same for all of them.
+fn by_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: FromStr<Err = String>,
+{
+    struct ByText<T>(PhantomData<T>);
+
+    impl<T: FromStr<Err = String>> ByText<T> {
+        fn parse<E: de::Error>(text: impl Display) -> Result<T, E> {
+            text.to_string().parse().map_err(E::custom)
+        }
+    }
+
+    impl<'de, T: FromStr<Err = String>> Visitor<'de> for ByText<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a single value")
+        }
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            Self::parse(text)
+        }
+        fn visit_bool<E: de::Error>(self, switch: bool) -> Result<T, E> {
+            Self::parse(switch)
+        }
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+            Self::parse(number)
+        }
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+            Self::parse(number)
+        }
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+            Self::parse(number)
+        }
+    }
+
+    deserializer.deserialize_any(ByText(PhantomData))
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Size {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Retention {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Retention, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for Plain<T>
+where
+    Plain<T>: FromStr<Err = String>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Plain<T>, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+/// A list, or one text: its only element, or several between commas.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct List(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for List {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List, D::Error> {
+        struct ListVisitor;
+
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = List;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string or a list of strings")
+            }
+            fn visit_str<E>(self, text: &str) -> Result<List, E> {
+                Ok(List(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
+                let mut list = Vec::new();
+                while let Some(element) = seq.next_element()? {
+                    list.push(element);
+                }
+                Ok(List(list))
+            }
+        }
+
+        deserializer.deserialize_any(ListVisitor)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_as_people_write_them() {
+        for (source, expected) in [
+            ("0s", Some(0)),
+            ("500ms", Some(500)),
+            ("10s", Some(10_000)),
+            ("1h30m", Some(5_400_000)),
+            (" 7 d ", Some(604_800_000)),
+            ("10", None),
+            ("s", None),
+            ("", None),
+            ("1.5h", None),
+            ("10 parsecs", None),
+            ("-1s", None),
+            ("99999999999999999999s", None),
+            ("99999999999999999d", None),
+        ] {
+            let span = source.parse::<Span>().ok().map(|Span(span)| span.as_millis());
+            assert_eq!(span, expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (source, expected) in [
+            ("1GiB", Some(1 << 30)),
+            ("64 KiB", Some(65_536)),
+            ("1kB", Some(1_000)),
+            ("1048576", Some(1_048_576)),
+            ("1 gigabyte", None),
+            ("-1", None),
+            ("", None),
+            ("99999999TiB", None),
+        ] {
+            assert_eq!(source.parse::<Size>().ok().map(|Size(bytes)| bytes), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn forever_is_a_retention_and_nothing_is_not() {
+        assert_eq!("forever".parse(), Ok(Retention(None)));
+        assert_eq!("1d".parse(), Ok(Retention(Some(Duration::from_secs(86_400)))));
+        assert!("0s".parse::<Retention>().is_err());
+    }
+}

@@ -1,0 +1,157 @@
+//! `/metrics`: read off the parts at each scrape, so nothing is kept twice and nothing grows between scrapes.
+
+use std::fmt::Error;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, text};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::View;
+use crate::source::LinkState;
+
+/// OpenMetrics text, as the body's first lines promise.
+pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// All metrics, now.
+pub(super) fn encode(view: View) -> String {
+    let mut registry = Registry::with_prefix("stomp_bridge");
+    registry.register_collector(Box::new(Scrape(view)));
+    let mut body = String::new();
+    text::encode(&mut body, &registry).expect("a string takes any text");
+    body
+}
+
+#[derive(Debug)]
+struct Scrape(View);
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct State {
+    state: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Sink {
+    sink: String,
+}
+
+impl Collector for Scrape {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        self.source(&mut encoder)?;
+        self.journal(&mut encoder)?;
+        self.sinks(&mut encoder)
+    }
+}
+
+impl Scrape {
+    fn source(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let link = self.0.source.link();
+        let states = LinkState::ALL.map(|state| (State { state: state.as_str() }, u64::from(state == link.state)));
+        gauges(encoder, "link_state", "1 for the state that the STOMP link is in", states)?;
+        if let Some(at) = link.last_message {
+            let help = "When the last message came, in seconds since 1970";
+            gauge(encoder, "last_message_timestamp_seconds", help, at.as_second().unsigned_abs())?;
+        }
+        let counters = &self.0.source.counters;
+        counter(encoder, "connect_attempts", "Attempts to connect", &counters.attempts)?;
+        counter(encoder, "connections", "Connections that reached CONNECTED", &counters.connections)?;
+        counter(encoder, "messages", "MESSAGE frames received", &counters.messages)?;
+        counter(encoder, "message_body_bytes", "Bytes of their bodies", &counters.body_bytes)?;
+        counter(encoder, "statuses_accepted", "Statuses decoded", &counters.accepted)?;
+        counter(encoder, "statuses_rejected", "Statuses kept raw: they cannot be decoded", &counters.rejected)?;
+        counter(encoder, "acknowledged", "ACK frames sent", &counters.acknowledged)?;
+        let help = "Statuses whose old state was not the last one seen";
+        counter(encoder, "missed_transitions", help, &counters.missed_transitions)
+    }
+
+    fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let status = self.0.journal.status();
+        gauge(encoder, "journal_head", "The newest durable position", position(status.head))?;
+        if let Some(oldest) = status.oldest {
+            gauge(encoder, "journal_oldest", "The oldest position kept", position(oldest))?;
+        }
+        let help = "Entries removed by when_full = \"drop_oldest\" before every sink was past them";
+        count(encoder, "journal_dropped", help, status.dropped)?;
+        gauge(encoder, "journal_bytes", "Bytes of entries and their indexes", status.bytes)?;
+        gauge(encoder, "journal_full", "1 while the journal takes nothing", u64::from(status.full))
+    }
+
+    fn sinks(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let head = self.0.journal.status().head;
+        let each = |value: fn(&super::SinkView) -> u64| {
+            self.0.sinks.iter().map(move |sink| (Sink { sink: sink.name.to_string() }, value(sink)))
+        };
+        gauges(
+            encoder,
+            "sink_able",
+            "1 while the sink's other side answers",
+            each(|s| s.health.report().able.into()),
+        )?;
+        let lag = self.0.sinks.iter().map(|sink| {
+            let behind = head.0.saturating_sub(sink.counters.position.load(Relaxed));
+            (Sink { sink: sink.name.to_string() }, behind.unsigned_abs())
+        });
+        gauges(encoder, "sink_lag", "Entries that the sink has still to read", lag)?;
+        let delivered = each(|sink| sink.counters.delivered.load(Relaxed));
+        counters(encoder, "sink_delivered", "Events that the sink has confirmed", delivered)?;
+        let filtered = each(|sink| sink.counters.filtered.load(Relaxed));
+        counters(encoder, "sink_filtered", "Entries that the sink does not want", filtered)?;
+        let set_aside = each(|sink| sink.counters.set_aside.load(Relaxed));
+        counters(encoder, "sink_set_aside", "Events that the sink refuses for good", set_aside)?;
+        let retries = each(|sink| sink.counters.retries.load(Relaxed));
+        counters(encoder, "sink_retries", "Deliveries that are tried again", retries)
+    }
+}
+
+fn position(position: crate::model::Position) -> u64 {
+    position.0.unsigned_abs()
+}
+
+fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: &AtomicU64) -> Result<(), Error> {
+    count(encoder, name, help, value.load(Relaxed))
+}
+
+fn count(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> Result<(), Error> {
+    let metric = ConstCounter::new(value);
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+fn gauge(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> Result<(), Error> {
+    let metric = ConstGauge::new(value);
+    metric.encode(encoder.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+fn counters<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> Result<(), Error> {
+    family(encoder, name, help, values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value))))
+}
+
+fn gauges<L: EncodeLabelSet>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    values: impl IntoIterator<Item = (L, u64)>,
+) -> Result<(), Error> {
+    family(encoder, name, help, values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value))))
+}
+
+fn family<L: EncodeLabelSet, M: EncodeMetric>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    members: impl IntoIterator<Item = (L, M)>,
+) -> Result<(), Error> {
+    let mut members = members.into_iter().peekable();
+    let Some((_, first)) = members.peek() else { return Ok(()) };
+    let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
+    for (labels, metric) in members {
+        metric.encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,322 @@
+//! MQTT republishing: QoS 1, the cursor moves on PUBACK. The journal is the session: the connection's own is always
+//! clean, and what was not confirmed is published again on the next one.
+
+mod connection;
+mod driver;
+pub mod topic;
+mod window;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rumqttc::{MqttOptions, QoS, TlsConfiguration, Transport};
+use secrecy::{ExposeSecret, SecretString};
+use sha2::{Digest, Sha256};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use url::Url;
+use uuid::Uuid;
+
+use self::connection::{Connection, Standing};
+use self::driver::{Driver, Link, Wanted};
+use self::window::Window;
+use crate::model::{Event, Position};
+use crate::pipeline::Template;
+use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+
+/// An idle connection is found dead after twice this.
+const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// How long `open` waits for a connection before it reports the trouble.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A broker that confirms nothing for so long while publishes are in flight is given up.
+const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// For DISCONNECT and the end of the driver.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+/// We subscribe to nothing: whatever a broker sends us is short.
+const INCOMING_BYTES_MAX: usize = 64 * 1024;
+/// Largest length that a packet can state (MQTT 3.1.1, section 2.2.3).
+const REMAINING_BYTES_MAX: usize = 268_435_455;
+
+/// Quality of service; 2 is refused by the configuration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Qos {
+    /// Fire and forget: the cursor moves once the message is written to the socket.
+    AtMostOnce,
+    /// The cursor moves on PUBACK.
+    #[default]
+    AtLeastOnce,
+}
+
+/// Validated settings of an MQTT sink.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The sink's name in the configuration; part of the default client id.
+    pub name: String,
+    /// `mqtt://host[:1883]` or `mqtts://host[:8883]`, without user and password.
+    pub url: Url,
+    /// The user's name.
+    pub username: Option<String>,
+    /// The user's password.
+    pub password: Option<SecretString>,
+    /// MQTT client id; `None`: made from the sink's name and the journal's uuid, so that it is the same after a
+    /// restart and never that of another daemon.
+    pub client_id: Option<String>,
+    /// Each `{{ value }}` is encoded so that it stays one level ([`topic::encode_level`]).
+    pub topic: Template,
+    /// The body; `None`: the event's JSON.
+    pub body: Option<Template>,
+    /// See [`Qos`].
+    pub qos: Qos,
+    /// Whether the broker keeps the newest message of each topic.
+    pub retain: bool,
+    /// Extra roots, client certificate.
+    pub tls: crate::tls::Settings,
+    /// Largest encoded PUBLISH; a larger one is set aside.
+    pub packet_bytes_max: usize,
+}
+
+/// See [`crate::sinks::build`].
+pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+    let problem = |problem: &str| BuildError::Settings { name: settings.name.clone(), problem: problem.to_owned() };
+    let (transport, default_port) = match settings.url.scheme() {
+        "mqtt" => (Transport::tcp(), 1883),
+        // rumqttc's own default configuration panics on a bad system certificate.
+        "mqtts" => {
+            let config = crate::tls::client_config(&settings.tls)?;
+            (Transport::tls_with_config(TlsConfiguration::Rustls(config)), 8883)
+        }
+        _ => return Err(problem("url: expected mqtt://host or mqtts://host")),
+    };
+    let host = settings.url.host_str().ok_or_else(|| problem("url: the host is missing"))?;
+    let port = settings.url.port().unwrap_or(default_port);
+    let server = format!("{}://{host}:{port}", settings.url.scheme());
+    // An IPv6 address: as a name for TLS and for the resolver it has no brackets.
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+
+    let mut options = MqttOptions::new("", host, port);
+    options.set_transport(transport);
+    options.set_keep_alive(KEEP_ALIVE);
+    options.set_clean_session(true);
+    options.set_inflight(Window::ROOM);
+    options.set_max_packet_size(INCOMING_BYTES_MAX, settings.packet_bytes_max);
+    match (&settings.username, &settings.password) {
+        (Some(username), password) => {
+            let password = password.as_ref().map_or("", |password| password.expose_secret());
+            options.set_credentials(username, password);
+        }
+        (None, Some(_)) => return Err(problem("password without username: MQTT 3.1.1 knows no such thing")),
+        (None, None) => {}
+    }
+
+    let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
+    let (link, link_seen) = watch::channel(Link::Idle);
+    let name = settings.name.clone();
+    let driver = Driver { name, server: server.clone(), options, health, wanted: wanted_by_sink, link };
+    let sink = MqttSink { settings, server, wanted, link: link_seen };
+    Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
+}
+
+struct MqttSink {
+    settings: Settings,
+    /// For log lines: without user and password.
+    server: String,
+    wanted: watch::Sender<Wanted>,
+    link: watch::Receiver<Link>,
+}
+
+/// A PUBLISH that is ready to go.
+#[derive(Debug)]
+struct Publish {
+    topic: String,
+    body: Vec<u8>,
+}
+
+impl Sink for MqttSink {
+    fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
+        async move {
+            let client_id =
+                self.settings.client_id.clone().unwrap_or_else(|| client_id(&self.settings.name, journal));
+            self.wanted.send_replace(Wanted::Connection(client_id));
+            match timeout(OPEN_TIMEOUT, self.connected()).await {
+                Ok(Ok(())) => Ok(None),
+                Ok(Err(error)) => Err(Trouble::Retry { error, after: None }),
+                Err(_) => Err(Trouble::Retry { error: self.why_down(), after: None }),
+            }
+        }
+        .boxed()
+    }
+
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        async move {
+            let Some(connection) = self.connection() else {
+                return Err(Undelivered {
+                    confirmed: 0,
+                    trouble: Trouble::Retry { error: self.why_down(), after: None },
+                });
+            };
+            self.publish_all(&connection, batch.events).await
+        }
+        .boxed()
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            self.wanted.send_replace(Wanted::Goodbye);
+            // The driver drops its end when it is done; one that was never run has nothing to say.
+            let _ = timeout(CLOSE_TIMEOUT, async { while self.link.changed().await.is_ok() {} }).await;
+        }
+        .boxed()
+    }
+}
+
+impl MqttSink {
+    fn connection(&self) -> Option<Arc<Connection>> {
+        match &*self.link.borrow() {
+            Link::Up(connection) => Some(connection.clone()),
+            Link::Idle | Link::Down { .. } => None,
+        }
+    }
+
+    fn why_down(&self) -> String {
+        match &*self.link.borrow() {
+            Link::Down { error, .. } => error.to_string(),
+            Link::Idle | Link::Up(_) => format!("{}: not connected yet", self.server),
+        }
+    }
+
+    /// Waits for a connection, or for the next attempt at one to fail.
+    async fn connected(&mut self) -> Result<(), String> {
+        let attempt_of = |link: &Link| match link {
+            Link::Down { attempt, .. } => *attempt,
+            Link::Idle | Link::Up(_) => 0,
+        };
+        let attempts_before = attempt_of(&self.link.borrow());
+        let link = self.link.wait_for(|link| matches!(link, Link::Up(_)) || attempt_of(link) > attempts_before).await;
+        match &*link.map_err(|_| format!("{}: the connection's task has ended", self.server))? {
+            Link::Down { error, .. } => Err(error.to_string()),
+            Link::Up(_) | Link::Idle => Ok(()),
+        }
+    }
+
+    /// Publishes in order, never more than the window past what is confirmed, and waits for the confirmations.
+    async fn publish_all(&self, connection: &Connection, events: &[Event]) -> Result<(), Undelivered> {
+        let first = connection.accepted();
+        let mut sent = 0;
+        let mut confirmed_before = first;
+        let mut refused = None;
+        loop {
+            while refused.is_none() && sent < events.len() && connection.has_room() {
+                match self.prepare(&events[sent]) {
+                    Ok(Publish { topic, body }) => {
+                        let qos = match self.settings.qos {
+                            Qos::AtMostOnce => QoS::AtMostOnce,
+                            Qos::AtLeastOnce => QoS::AtLeastOnce,
+                        };
+                        if let Err(error) = connection.publish(topic, qos, self.settings.retain, body) {
+                            let error = format!("{}: {error}", self.server);
+                            connection.abandon();
+                            return Err(retry(connection.confirmed().saturating_sub(first), error));
+                        }
+                        sent += 1;
+                    }
+                    Err(error) => refused = Some(error),
+                }
+            }
+            let target = first + sent as u64;
+            match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
+                Ok(Standing::Lost { confirmed, error }) => {
+                    return Err(retry(confirmed.saturating_sub(first), error.to_string()));
+                }
+                Ok(Standing::Confirmed(confirmed)) if confirmed >= target => match refused {
+                    Some(error) => {
+                        let trouble = Trouble::Refused { index: Some(sent), error };
+                        return Err(Undelivered { confirmed: sent, trouble });
+                    }
+                    None if sent == events.len() => return Ok(()),
+                    None => {}
+                },
+                Ok(Standing::Confirmed(_)) => {}
+                // Slow is not silent.
+                Err(_) if connection.confirmed() > confirmed_before => {}
+                Err(_) => {
+                    connection.abandon();
+                    let seconds = CONFIRM_TIMEOUT.as_secs();
+                    let error = format!("{}: no confirmation within {seconds} s", self.server);
+                    return Err(retry(connection.confirmed().saturating_sub(first), error));
+                }
+            }
+            confirmed_before = connection.confirmed();
+        }
+    }
+
+    fn prepare(&self, event: &Event) -> Result<Publish, String> {
+        let topic = self.settings.topic.render_with(event, topic::encode_level)?;
+        topic::check_topic(&topic)?;
+        let body = match &self.settings.body {
+            Some(template) => template.render(event)?.into_bytes(),
+            None => event.to_json(),
+        };
+        let bytes = packet_bytes(topic.len(), body.len(), self.settings.qos);
+        let bytes_max = self.settings.packet_bytes_max.min(REMAINING_BYTES_MAX);
+        if bytes > bytes_max {
+            return Err(format!("the packet has {bytes} bytes, more than packet_bytes_max = {bytes_max}"));
+        }
+        Ok(Publish { topic, body })
+    }
+}
+
+fn retry(confirmed: u64, error: String) -> Undelivered {
+    // What is confirmed of this batch is a part of it.
+    Undelivered { confirmed: confirmed as usize, trouble: Trouble::Retry { error, after: None } }
+}
+
+/// Size of a PUBLISH on the wire: fixed header, topic, packet id, body (section 3.3).
+fn packet_bytes(topic_bytes: usize, body_bytes: usize, qos: Qos) -> usize {
+    let packet_id = match qos {
+        Qos::AtMostOnce => 0,
+        Qos::AtLeastOnce => 2,
+    };
+    let remaining = 2 + topic_bytes + packet_id + body_bytes;
+    let length = match remaining {
+        0..=127 => 1,
+        128..=16_383 => 2,
+        16_384..=2_097_151 => 3,
+        _ => 4,
+    };
+    1 + length + remaining
+}
+
+/// The 23 letters and digits that every broker allows (section 3.1.3.1).
+fn client_id(name: &str, journal: Uuid) -> String {
+    let digest = Sha256::new().chain_update(journal.as_bytes()).chain_update(name).finalize();
+    let digits: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    format!("stompbridge{digits}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_id_is_stable_and_its_own_and_allowed_everywhere() {
+        let journals = [Uuid::from_u128(1), Uuid::from_u128(2)];
+        let id = client_id("site", journals[0]);
+        assert_eq!(id, client_id("site", journals[0]));
+        assert_ne!(id, client_id("site", journals[1]));
+        assert_ne!(id, client_id("other", journals[0]));
+        assert!(id.len() <= 23 && id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+    }
+
+    #[test]
+    fn the_size_of_a_packet_is_what_rumqttc_will_write() {
+        for (topic, body) in [(1, 0), (60, 60), (100, 23), (100, 24), (50, 16_400), (9, 2_097_200)] {
+            let mut publish = rumqttc::Publish::new("t".repeat(topic), QoS::AtLeastOnce, vec![0; body]);
+            publish.pkid = 1;
+            assert_eq!(packet_bytes(topic, body, Qos::AtLeastOnce), publish.size(), "{topic} + {body}");
+            publish.qos = QoS::AtMostOnce;
+            assert_eq!(packet_bytes(topic, body, Qos::AtMostOnce), publish.size(), "{topic} + {body}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What an HTTP answer means for the event that was posted.
+
+use std::time::{Duration, SystemTime};
+
+/// A receiver cannot silence us for longer than this.
+pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+/// Nor ask to be flooded.
+pub(super) const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+
+/// What to do with the event, or with the sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It has arrived.
+    Confirmed,
+    /// It will never be taken.
+    Refused,
+    /// Nothing will be taken any more.
+    Disabled,
+    /// Try again, not before the named time where there is one.
+    Retry(Option<Duration>),
+}
+
+/// Judges by the status (RFC 9110, section 15) and the text of `Retry-After` (section 10.2.3).
+pub(super) fn judge(status: u16, retry_after: Option<&str>, now: SystemTime) -> Verdict {
+    match status {
+        200..=299 => Verdict::Confirmed,
+        400 | 413 | 422 => Verdict::Refused,
+        410 => Verdict::Disabled,
+        429 | 503 => Verdict::Retry(retry_after.and_then(|text| wait(text, now))),
+        _ => Verdict::Retry(None),
+    }
+}
+
+/// What the person behind the sink can do about a status.
+pub(super) fn advice(status: u16) -> Option<&'static str> {
+    match status {
+        300..=399 => Some("redirects are not followed: set `url` to where it leads"),
+        401 | 403 => Some("check `headers` and `secret`"),
+        404 | 405 => Some("check `url`"),
+        _ => None,
+    }
+}
+
+/// Seconds or an HTTP date, within bounds; `None` where it is neither.
+fn wait(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are more than we grant.
+        text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+    } else {
+        // A date that has passed is a wait of zero.
+        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+    };
+    Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_has_one_meaning() {
+        let cases = [
+            (200..=299, Verdict::Confirmed),
+            (300..=399, Verdict::Retry(None)),
+            (400..=400, Verdict::Refused),
+            (401..=409, Verdict::Retry(None)),
+            (410..=410, Verdict::Disabled),
+            (411..=412, Verdict::Retry(None)),
+            (413..=413, Verdict::Refused),
+            (414..=421, Verdict::Retry(None)),
+            (422..=422, Verdict::Refused),
+            (423..=599, Verdict::Retry(None)),
+            (600..=999, Verdict::Retry(None)),
+        ];
+        for (statuses, verdict) in cases {
+            for status in statuses {
+                assert_eq!(judge(status, None, SystemTime::UNIX_EPOCH), verdict, "{status}");
+            }
+        }
+    }
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date_and_has_bounds() {
+        // Fri, 31 Dec 1999 23:59:59 GMT.
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(946_684_799);
+        let cases = [
+            ("120", Some(120)),
+            (" 7 ", Some(7)),
+            ("0", Some(1)),
+            ("86400", Some(3600)),
+            ("99999999999999999999999999", Some(3600)),
+            ("Sat, 01 Jan 2000 00:02:00 GMT", Some(121)),
+            ("Saturday, 01-Jan-00 00:02:00 GMT", Some(121)),
+            ("Thu, 30 Dec 1999 00:00:00 GMT", Some(1)),
+            ("Wed, 01 Mar 2000 00:00:00 GMT", Some(3600)),
+            ("", None),
+            ("-5", None),
+            ("1.5", None),
+            ("soon", None),
+        ];
+        for (text, seconds) in cases {
+            let verdict = Verdict::Retry(seconds.map(Duration::from_secs));
+            assert_eq!(judge(503, Some(text), now), verdict, "503 {text:?}");
+            assert_eq!(judge(429, Some(text), now), verdict, "429 {text:?}");
+            assert_eq!(judge(500, Some(text), now), Verdict::Retry(None), "500 {text:?}");
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit and a write may be
+//! under way while it goes on reading, so neither a slow disk nor a slow peer stops the heart-beats.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse, FusedFuture};
+use jiff::Timestamp;
+use tokio::time::sleep_until;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::guarantee::{Broker, guarantee};
+use super::intake::{Intake, Owed};
+use super::status::{LinkState, Status, TURN};
+use super::{Settings, Topic};
+use crate::journal::{self, Journal};
+use crate::model::Position;
+use crate::stomp::{Confirmation, Connected, Event, Session, SessionError, Subscribe};
+use crate::transport::{DialError, Receiver, Sender, Target, TransportError, dial};
+
+/// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
+const GOODBYE: Duration = Duration::from_secs(2);
+
+/// Why a connected life ended, by what `Source` does about it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Ended {
+    /// We said goodbye.
+    #[error("stopped")]
+    Stopped,
+    /// The server does not want us as we are configured: retried slowly.
+    #[error("{0}")]
+    Refused(String),
+    /// Anything that time may mend.
+    #[error("{0}")]
+    Lost(String),
+    /// The journal has ended: so does the process.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+}
+
+impl From<DialError> for Ended {
+    fn from(error: DialError) -> Ended {
+        match error {
+            DialError::Http { status: 401 | 403, .. } | DialError::Address { .. } | DialError::TlsSettings(_) => {
+                Ended::Refused(error.to_string())
+            }
+            _ => Ended::Lost(error.to_string()),
+        }
+    }
+}
+
+impl From<TransportError> for Ended {
+    fn from(error: TransportError) -> Ended {
+        Ended::Lost(error.to_string())
+    }
+}
+
+/// What the end of a session means. Many servers do not say what an ERROR is about; one that comes before every topic
+/// stands is taken for the refusal of one of those.
+fn ended_by(error: &SessionError, topics: &[Topic]) -> Ended {
+    match error {
+        SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
+        SessionError::Server(said) if !said.unconfirmed.is_empty() => {
+            let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);
+            let destinations: Vec<&str> =
+                topics.iter().filter(named).map(|topic| topic.destination.as_str()).collect();
+            let destinations = destinations.join(" or ");
+            Ended::Refused(format!(
+                "subscribe to {destinations} refused: {said}; check that it exists and that this login may read it"
+            ))
+        }
+        _ => Ended::Lost(error.to_string()),
+    }
+}
+
+type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owed)>>;
+type Writing = Fuse<BoxFuture<'static, (Sender, Result<(), TransportError>)>>;
+
+/// A living connection.
+pub(super) struct Connection<'a> {
+    settings: &'a Settings,
+    journal: &'a Journal,
+    intake: &'a mut Intake,
+    status: &'a Arc<Status>,
+    session: Session,
+    receiver: Receiver,
+    /// Here while nothing is being written, else inside `writing`.
+    sender: Option<Sender>,
+    writing: Writing,
+    committing: Committing,
+    subscribed: usize,
+    stage: Stage,
+    /// When every topic was subscribed.
+    pub(super) subscribed_at: Option<Instant>,
+}
+
+/// Where the life stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Living,
+    /// Asked to stop: what was taken in is being committed and acknowledged.
+    Finishing,
+    /// DISCONNECT is queued or sent.
+    Leaving,
+    /// The server has let us go.
+    Left,
+}
+
+impl<'a> Connection<'a> {
+    /// Dials and sends CONNECT.
+    pub(super) async fn open(
+        settings: &'a Settings,
+        target: &Target,
+        journal: &'a Journal,
+        intake: &'a mut Intake,
+        status: &'a Arc<Status>,
+    ) -> Result<Connection<'a>, Ended> {
+        let (receiver, sender) = status.turning(dial(target)).await?;
+        let now = Instant::now();
+        let mut session = Session::new(settings.session_options(), now);
+        for topic in &settings.topics {
+            session.subscribe(subscribe(topic), now);
+        }
+        Ok(Connection {
+            settings,
+            journal,
+            intake,
+            status,
+            session,
+            receiver,
+            sender: Some(sender),
+            writing: Fuse::terminated(),
+            committing: Fuse::terminated(),
+            subscribed: 0,
+            stage: Stage::Living,
+            subscribed_at: None,
+        })
+    }
+
+    /// Lives until the connection ends or `stop` asks for it.
+    pub(super) async fn run(&mut self, stop: &CancellationToken) -> Ended {
+        let ended = match self.live(stop).await {
+            Ok(()) => Ended::Stopped,
+            Err(ended) => ended,
+        };
+        let status = Arc::clone(self.status);
+        let settled = status.turning(self.settle()).await;
+        if let Some(mut sender) = self.sender.take() {
+            sender.close().await;
+        }
+        match (settled, ended) {
+            (Err(error), _) => Ended::Journal(error),
+            (Ok(()), Ended::Lost(_) | Ended::Refused(_)) if stop.is_cancelled() => Ended::Stopped,
+            (Ok(()), ended) => ended,
+        }
+    }
+
+    async fn live(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
+        let mut give_up_at = None;
+        while self.stage != Stage::Left {
+            self.status.turn();
+            self.start_writing();
+            self.start_committing();
+            self.leave_when_done();
+            let now = Instant::now();
+            let turn = now + TURN;
+            let due = [self.session.deadline(), give_up_at].into_iter().flatten().fold(turn, Instant::min);
+            tokio::select! {
+                biased;
+                () = stop.cancelled(), if self.stage == Stage::Living => {
+                    self.stage = Stage::Finishing;
+                    give_up_at = Some(now + GOODBYE);
+                }
+                (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
+                    outcome?;
+                    self.acknowledge(&owed);
+                }
+                (sender, outcome) = &mut self.writing, if !self.writing.is_terminated() => {
+                    self.sender = Some(sender);
+                    outcome?;
+                    self.session.sent(Instant::now());
+                }
+                received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
+                () = sleep_until(due.into()) => {
+                    if give_up_at.is_some_and(|at| at <= Instant::now()) {
+                        return Ok(());
+                    }
+                    self.tick()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands what came to the session, and then all that follows from it to the intake.
+    fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
+        match received {
+            Ok(bytes) => self.session.receive(bytes, Instant::now()),
+            // The end of the socket answers our DISCONNECT as well as a receipt does.
+            Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
+            Err(error @ TransportError::Closed { .. }) => {
+                self.take_events()?;
+                return Err(closed(&mut self.session, &error));
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.take_events()
+    }
+
+    fn take_events(&mut self) -> Result<(), Ended> {
+        let now = Timestamp::now();
+        while let Some(event) = self.poll()? {
+            match event {
+                Event::Connected(connected) => self.connected(&connected),
+                Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
+                Event::Message(message) => {
+                    if self.stage == Stage::Leaving && message.ack.is_some() {
+                        // Unacknowledged, so it comes again.
+                        continue;
+                    }
+                    self.intake.take(&message.subscription, message.ack, &message.body, now);
+                    self.status.enter_receiving();
+                }
+                Event::Late(message) | Event::Unknown(message) => {
+                    warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
+                }
+                Event::Disconnected(_) => self.stage = Stage::Left,
+                Event::Unsubscribed { .. } | Event::Receipt { .. } => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Result<Option<Event>, Ended> {
+        self.session.poll().map_err(|error| ended_by(&error, &self.settings.topics))
+    }
+
+    fn connected(&mut self, connected: &Connected) {
+        self.status.counters.connections.fetch_add(1, Relaxed);
+        self.status.enter(LinkState::Connected);
+        let broker = Broker::from_server(connected.server.as_deref());
+        info!(
+            version = ?connected.version,
+            server = connected.server.as_deref().unwrap_or("unnamed"),
+            heartbeat_out = ?connected.heartbeat.outgoing,
+            heartbeat_in = ?connected.heartbeat.incoming,
+            "connected"
+        );
+        if connected.heartbeat.incoming.is_none() && !self.settings.heartbeat.is_zero() {
+            warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
+        }
+        for topic in &self.settings.topics {
+            let guarantee = guarantee(broker, topic);
+            info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+        }
+    }
+
+    fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
+        self.subscribed += 1;
+        info!(topic = %id, by = ?confirmed, "subscribed");
+        if self.subscribed == self.settings.topics.len() {
+            self.subscribed_at = Some(Instant::now());
+            self.status.enter_subscribed();
+            info!(subscriptions = self.subscribed, "live");
+        }
+    }
+
+    /// A deadline has come. What has already arrived counts first: only then is the silence real.
+    fn tick(&mut self) -> Result<(), Ended> {
+        if !self.intake.has_room() {
+            // We are not reading, so the peer cannot be heard.
+            self.session.receive(Bytes::new(), Instant::now());
+        } else if let Some(received) = self.receiver.receive().now_or_never() {
+            return self.received(received);
+        }
+        self.session.tick(Instant::now()).map_err(|error| ended_by(&error, &self.settings.topics))?;
+        self.take_events()
+    }
+
+    fn start_writing(&mut self) {
+        let Some(mut sender) = self.sender.take() else { return };
+        match self.session.take_outgoing() {
+            Some(outgoing) => {
+                let writing = async move {
+                    let outcome = sender.send(outgoing.bytes, &outgoing.ends).await;
+                    (sender, outcome)
+                };
+                self.writing = writing.boxed().fuse();
+            }
+            None => self.sender = Some(sender),
+        }
+    }
+
+    fn start_committing(&mut self) {
+        if self.intake.is_empty() || !self.committing.is_terminated() {
+            return;
+        }
+        let (batch, owed) = self.intake.drain();
+        let journal = self.journal.clone();
+        self.committing = async move { (journal.append(batch).await, owed) }.boxed().fuse();
+    }
+
+    fn acknowledge(&mut self, owed: &Owed) {
+        let mut acknowledged = 0;
+        for ack in owed.acks() {
+            self.session.ack(ack);
+            acknowledged += 1;
+        }
+        self.status.counters.acknowledged.fetch_add(acknowledged, Relaxed);
+    }
+
+    /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
+    fn leave_when_done(&mut self) {
+        if self.stage == Stage::Finishing && self.intake.is_empty() && self.committing.is_terminated() {
+            self.session.disconnect(Instant::now());
+            self.stage = Stage::Leaving;
+            self.start_writing();
+        }
+    }
+
+    /// The connection is over: what was received is still committed. Its ACKs cannot be sent any more.
+    async fn settle(&mut self) -> Result<(), journal::Error> {
+        if !self.committing.is_terminated() {
+            let (outcome, _) = (&mut self.committing).await;
+            outcome?;
+        }
+        if !self.intake.is_empty() {
+            let (batch, _) = self.intake.drain();
+            self.journal.append(batch).await?;
+        }
+        Ok(())
+    }
+}
+
+/// What the end of the socket means is the session's to say; the transport may know the server's own words.
+fn closed(session: &mut Session, error: &TransportError) -> Ended {
+    match session.closed() {
+        Err(why) => Ended::Lost(format!("{why} ({error})")),
+        Ok(()) => Ended::Lost(error.to_string()),
+    }
+}
+
+fn subscribe(topic: &Topic) -> Subscribe {
+    Subscribe {
+        id: topic.name.clone(),
+        destination: topic.destination.clone(),
+        ack: topic.ack,
+        headers: topic.headers.clone(),
+    }
+}

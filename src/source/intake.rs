@@ -1,0 +1,182 @@
+//! From messages to journal batches: decodes, remembers the last state of each device, and keeps what is to be
+//! acknowledged once the batch is on disk. Does no IO.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::status::Status;
+use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
+use crate::pipeline::{Decoder, Sighting};
+use crate::stomp::{AckId, AckMode};
+
+/// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server waits for us.
+const ENTRIES_MAX: usize = 4096;
+
+/// Bytes of bodies that may wait likewise; one message more may exceed it.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Devices whose last state is remembered for each topic. Further ones are carried all the same, without
+/// `missed_transition`.
+const DEVICES_MAX: usize = 1_000_000;
+
+/// How one topic's messages are taken in.
+#[derive(Debug)]
+struct Topic {
+    name: Arc<str>,
+    ack: AckMode,
+    decoder: Decoder,
+    last_states: HashMap<(String, String), String>,
+}
+
+/// What is owed to the server once a batch is durable, in order.
+#[derive(Debug, Default)]
+pub(super) struct Owed {
+    acks: Vec<(Arc<str>, AckMode, AckId)>,
+}
+
+impl Owed {
+    /// The ACKs to send: one for each message, but only the last of a subscription in `client` mode, which stands
+    /// for all before it (STOMP 1.2, section SUBSCRIBE, ack).
+    pub(super) fn acks(&self) -> impl Iterator<Item = &AckId> {
+        let mut last = HashMap::new();
+        for (index, (topic, ack, _)) in self.acks.iter().enumerate() {
+            if *ack == AckMode::Client {
+                last.insert(topic.clone(), index);
+            }
+        }
+        self.acks.iter().enumerate().filter_map(move |(index, (topic, ack, id))| {
+            let wanted = *ack != AckMode::Client || last.get(topic) == Some(&index);
+            wanted.then_some(id)
+        })
+    }
+}
+
+/// Fills one batch while another is being written.
+#[derive(Debug)]
+pub(super) struct Intake {
+    topics: HashMap<Arc<str>, Topic>,
+    status: Arc<Status>,
+    entries: Vec<NewEntry>,
+    seen: HashMap<(Arc<str>, String, String), String>,
+    owed: Owed,
+    bytes: usize,
+}
+
+impl Intake {
+    /// `last_states` is what the journal remembers.
+    pub(super) fn new(
+        topics: &[super::Topic],
+        decoders: &HashMap<Arc<str>, Decoder>,
+        last_states: Vec<LastState>,
+        status: Arc<Status>,
+    ) -> Intake {
+        let mut topics: HashMap<Arc<str>, Topic> = topics
+            .iter()
+            .filter_map(|topic| {
+                let decoder = decoders.get(&topic.name)?.clone();
+                let last_states = HashMap::new();
+                Some((topic.name.clone(), Topic { name: topic.name.clone(), ack: topic.ack, decoder, last_states }))
+            })
+            .collect();
+        for last in last_states {
+            if let Some(topic) = topics.get_mut(&last.topic) {
+                topic.last_states.insert((last.client_id, last.device_id), last.new_state);
+            }
+        }
+        Intake { topics, status, entries: Vec::new(), seen: HashMap::new(), owed: Owed::default(), bytes: 0 }
+    }
+
+    /// Nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether the socket may be read.
+    pub(super) fn has_room(&self) -> bool {
+        self.entries.len() < ENTRIES_MAX && self.bytes < BYTES_MAX
+    }
+
+    /// Takes one message of a topic in.
+    ///
+    /// # Panics
+    /// No topic has that name: the session knows no other subscriptions than those of the topics.
+    pub(super) fn take(&mut self, topic: &str, ack: Option<AckId>, body: &Bytes, now: Timestamp) {
+        let topic = self.topics.get_mut(topic).expect("every subscription is a topic's");
+        let counters = &self.status.counters;
+        for element in topic.decoder.split(body) {
+            let verdict = match element.outcome {
+                Ok(sighting) => {
+                    counters.accepted.fetch_add(1, Relaxed);
+                    let previous = see(topic, &mut self.seen, sighting, counters);
+                    Verdict::Accepted { previous }
+                }
+                Err(rejection) => {
+                    counters.rejected.fetch_add(1, Relaxed);
+                    tracing::warn!(
+                        topic = %topic.name,
+                        reason = %rejection,
+                        "a status cannot be decoded: it is kept raw in the journal; correct the topic's `fields`"
+                    );
+                    Verdict::Rejected { reason: rejection.0.into() }
+                }
+            };
+            let body = body.slice_ref(element.raw);
+            self.entries.push(NewEntry { topic: topic.name.clone(), received_at: now, body, verdict });
+        }
+        self.bytes += body.len();
+        if topic.ack != AckMode::Auto
+            && let Some(ack) = ack
+        {
+            self.owed.acks.push((topic.name.clone(), topic.ack, ack));
+        }
+        counters.messages.fetch_add(1, Relaxed);
+        counters.body_bytes.fetch_add(body.len() as u64, Relaxed);
+        self.status.message_at(now);
+    }
+
+    /// The batch to be written and what is owed once it is.
+    pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
+        self.bytes = 0;
+        let entries = std::mem::take(&mut self.entries);
+        let last_states = self
+            .seen
+            .drain()
+            .map(|((topic, client_id, device_id), new_state)| LastState { topic, client_id, device_id, new_state })
+            .collect();
+        (NewBatch { entries, last_states }, std::mem::take(&mut self.owed))
+    }
+}
+
+/// Remembers the device's state, and gives the one before where the status says another.
+fn see(
+    topic: &mut Topic,
+    seen: &mut HashMap<(Arc<str>, String, String), String>,
+    sighting: Sighting,
+    counters: &super::status::Counters,
+) -> Option<Box<str>> {
+    let Sighting { client_id, device_id, old_state, new_state } = sighting;
+    let device = (client_id, device_id);
+    let before = match topic.last_states.get_mut(&device) {
+        Some(last) if *last == new_state => Some(last.clone()),
+        Some(last) => {
+            seen.insert((topic.name.clone(), device.0, device.1), new_state.clone());
+            Some(std::mem::replace(last, new_state))
+        }
+        None => {
+            if topic.last_states.len() < DEVICES_MAX {
+                seen.insert((topic.name.clone(), device.0.clone(), device.1.clone()), new_state.clone());
+                topic.last_states.insert(device, new_state);
+            }
+            None
+        }
+    };
+    let previous = before.filter(|before| old_state.as_ref() != Some(before))?;
+    if old_state.is_some() {
+        counters.missed_transitions.fetch_add(1, Relaxed);
+    }
+    Some(previous.into())
+}

@@ -1,0 +1,181 @@
+//! What the source knows of itself, for readiness, metrics and the log: where the link stands, since when, and what
+//! went through it.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// The source's loop turns at least so often, whatever it waits for.
+pub(super) const TURN: Duration = Duration::from_secs(5);
+
+/// Where the link stands. `Connected` alone delivers nothing: only the later ones count as ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LinkState {
+    /// Dialling, or waiting to dial again.
+    Connecting,
+    /// The server has answered CONNECTED; not every topic is subscribed yet.
+    Connected,
+    /// Every topic is subscribed; no message yet on this connection.
+    Subscribed,
+    /// Messages come.
+    Receiving,
+    /// Stopped for good.
+    Stopped,
+}
+
+impl LinkState {
+    /// Every state, for metrics.
+    pub const ALL: [LinkState; 5] = [
+        LinkState::Connecting,
+        LinkState::Connected,
+        LinkState::Subscribed,
+        LinkState::Receiving,
+        LinkState::Stopped,
+    ];
+
+    /// The name used in metrics, status and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            LinkState::Connecting => "connecting",
+            LinkState::Connected => "connected",
+            LinkState::Subscribed => "subscribed",
+            LinkState::Receiving => "receiving",
+            LinkState::Stopped => "stopped",
+        }
+    }
+
+    /// Connected and subscribed to everything.
+    pub fn is_ready(self) -> bool {
+        matches!(self, LinkState::Subscribed | LinkState::Receiving)
+    }
+}
+
+/// A copy of what is known of the link.
+#[derive(Debug, Clone)]
+pub struct Link {
+    /// See [`LinkState`].
+    pub state: LinkState,
+    /// Since when `state` is as it is.
+    pub since: Timestamp,
+    /// Why the last connection or attempt ended; kept after it has passed.
+    pub last_error: Option<String>,
+    /// When the last message came, on this or an earlier connection.
+    pub last_message: Option<Timestamp>,
+}
+
+/// Counts since the start of the process.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Attempts to connect.
+    pub attempts: AtomicU64,
+    /// Connections that reached CONNECTED.
+    pub connections: AtomicU64,
+    /// MESSAGE frames received.
+    pub messages: AtomicU64,
+    /// Bytes of their bodies.
+    pub body_bytes: AtomicU64,
+    /// Statuses found in them and journaled as accepted.
+    pub accepted: AtomicU64,
+    /// Statuses or bodies journaled as rejected.
+    pub rejected: AtomicU64,
+    /// ACK frames sent.
+    pub acknowledged: AtomicU64,
+    /// Statuses whose old state was not the last one seen.
+    pub missed_transitions: AtomicU64,
+}
+
+/// Shared between the source and whoever looks at it.
+#[derive(Debug)]
+pub struct Status {
+    link: Mutex<Link>,
+    /// See [`Counters`].
+    pub counters: Counters,
+    last_message_us: AtomicU64,
+    turns: AtomicU64,
+}
+
+impl Default for Status {
+    fn default() -> Status {
+        let link =
+            Link { state: LinkState::Connecting, since: Timestamp::now(), last_error: None, last_message: None };
+        Status {
+            link: Mutex::new(link),
+            counters: Counters::default(),
+            last_message_us: AtomicU64::new(0),
+            turns: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Status {
+    /// A new one, to be shared.
+    pub fn new() -> Arc<Status> {
+        Arc::default()
+    }
+
+    /// A copy of what is known of the link.
+    pub fn link(&self) -> Link {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let micros = i64::try_from(self.last_message_us.load(Relaxed)).unwrap_or(0);
+        link.last_message = (micros > 0).then(|| Timestamp::from_microsecond(micros).ok()).flatten();
+        link
+    }
+
+    /// Turns of the source's loop: it goes up at least every few seconds while the source is well, whatever the
+    /// network does. The watchdog looks at it.
+    pub fn turns(&self) -> u64 {
+        self.turns.load(Relaxed)
+    }
+
+    pub(super) fn turn(&self) {
+        self.turns.fetch_add(1, Relaxed);
+    }
+
+    /// Waits for something that is bounded elsewhere; waiting for it is no hanging.
+    pub(super) async fn turning<T>(&self, future: impl Future<Output = T>) -> T {
+        tokio::pin!(future);
+        loop {
+            self.turn();
+            if let Ok(output) = tokio::time::timeout(TURN, &mut future).await {
+                return output;
+            }
+        }
+    }
+
+    pub(super) fn enter(&self, state: LinkState) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.state != state {
+            link.state = state;
+            link.since = Timestamp::now();
+        }
+    }
+
+    /// Every topic is subscribed; a message may have come already.
+    pub(super) fn enter_subscribed(&self) {
+        self.advance(LinkState::Connected, LinkState::Subscribed);
+    }
+
+    /// A message has come; it counts only once every topic is subscribed.
+    pub(super) fn enter_receiving(&self) {
+        self.advance(LinkState::Subscribed, LinkState::Receiving);
+    }
+
+    fn advance(&self, from: LinkState, to: LinkState) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        if link.state == from {
+            link.state = to;
+            link.since = Timestamp::now();
+        }
+    }
+
+    pub(super) fn failed(&self, error: &str) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.last_error = Some(error.to_owned());
+    }
+
+    pub(super) fn message_at(&self, at: Timestamp) {
+        self.last_message_us.store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
+    }
+}

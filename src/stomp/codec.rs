@@ -1,0 +1,180 @@
+//! Frames out of a byte stream that may be cut anywhere (STOMP 1.2, section STOMP Frames). The decoder enforces the
+//! limits, skips heart-beats, and copies nothing but a frame that stands in two chunks.
+
+use std::collections::VecDeque;
+
+use bytes::{Buf, Bytes, BytesMut};
+
+use super::escape::Escaping;
+use super::scan::{Parts, Scan};
+use super::{Frame, Headers, Limits, Version};
+
+/// Why a stream is no STOMP; the connection cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// The first line is no command.
+    #[error("expected a STOMP command, found `{line}`: check that the URL's scheme and port are a STOMP server's")]
+    UnknownCommand {
+        /// An excerpt of it.
+        line: String,
+    },
+    /// The first line does not end; see [`Limits::command_bytes_max`].
+    #[error(
+        "expected a STOMP command, found a line of over {0} bytes: check that the URL's scheme and port are a \
+             STOMP server's, and whether it expects TLS"
+    )]
+    CommandTooLong(usize),
+    /// See [`Limits::header_line_bytes_max`].
+    #[error("a header line is longer than the limit of {0} bytes")]
+    HeaderTooLong(usize),
+    /// See [`Limits::headers_max`].
+    #[error("a frame has more headers than the limit of {0}")]
+    TooManyHeaders(usize),
+    /// A header line without a colon.
+    #[error("expected a header `name:value` or a blank line, found `{line}`")]
+    NoColon {
+        /// An excerpt of it.
+        line: String,
+    },
+    /// A backslash that begins no escape of the version.
+    #[error("header `{line}` has an escape that the agreed STOMP version does not know")]
+    UnknownEscape {
+        /// An excerpt of it.
+        line: String,
+    },
+    /// `content-length` is no number of bytes.
+    #[error("expected a number of bytes in content-length, found `{value}`")]
+    BadContentLength {
+        /// An excerpt of it.
+        value: String,
+    },
+    /// See [`Limits::body_bytes_max`].
+    #[error("a body is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent")]
+    BodyTooLong(usize),
+    /// See [`Limits::frame_bytes_max`].
+    #[error("a frame is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent")]
+    FrameTooLong(usize),
+    /// The body is longer than its `content-length` says.
+    #[error(
+        "expected NUL after a body of content-length {content_length}: the sender counts something else than bytes"
+    )]
+    NoNul {
+        /// As the header says.
+        content_length: usize,
+    },
+}
+
+/// Turns chunks into frames. Both sides of a connection may use it.
+#[derive(Debug)]
+pub struct Decoder {
+    limits: Limits,
+    version: Option<Version>,
+    /// What was fed and not yet read.
+    chunks: VecDeque<Bytes>,
+    /// The beginning of a frame whose end was in no chunk so far; empty: the next frame begins in the next chunk.
+    partial: BytesMut,
+    scan: Scan,
+    failed: Option<DecodeError>,
+}
+
+impl Decoder {
+    /// A decoder at the beginning of a stream, before a version is agreed.
+    pub fn new(limits: Limits) -> Decoder {
+        Decoder {
+            limits,
+            version: None,
+            chunks: VecDeque::new(),
+            partial: BytesMut::new(),
+            scan: Scan::new(),
+            failed: None,
+        }
+    }
+
+    /// From the next frame on, headers are read by the rules of this version.
+    pub fn set_version(&mut self, version: Version) {
+        self.version = Some(version);
+    }
+
+    /// The bytes that come next in the stream. To be followed by [`Decoder::next`] until it gives `None`.
+    pub fn feed(&mut self, bytes: Bytes) {
+        if !bytes.is_empty() && self.failed.is_none() {
+            self.chunks.push_back(bytes);
+        }
+    }
+
+    /// The next whole frame; `None`: feed more first. After an error there is nothing but that error.
+    #[allow(clippy::should_implement_trait)] // `None` is no end: more may be fed.
+    pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
+        if let Some(error) = &self.failed {
+            return Err(error.clone());
+        }
+        let outcome = self.read();
+        if let Err(error) = &outcome {
+            self.failed = Some(error.clone());
+            self.chunks.clear();
+            self.partial = BytesMut::new();
+        }
+        outcome
+    }
+
+    /// Bytes of a frame whose end has not come. Not 0 when the stream ends: it was cut.
+    pub fn unfinished_bytes(&self) -> usize {
+        self.partial.len()
+    }
+
+    fn read(&mut self) -> Result<Option<Frame>, DecodeError> {
+        while let Some(mut chunk) = self.chunks.pop_front() {
+            if self.partial.is_empty() {
+                // Heart-beats, the line end that RabbitMQ puts after a frame, and stray NULs.
+                let blank = chunk.iter().take_while(|byte| matches!(byte, b'\n' | b'\r' | 0)).count();
+                chunk.advance(blank);
+                match self.scan.advance(&chunk, self.version, &self.limits)? {
+                    Some(parts) => {
+                        let frame = chunk.split_to(parts.end);
+                        return Ok(Some(self.frame(frame, chunk, parts)));
+                    }
+                    None => self.hold(&chunk),
+                }
+            } else {
+                let wanted = self.scan.wants(self.partial.len(), &chunk, &self.limits);
+                self.hold(&chunk[..wanted]);
+                chunk.advance(wanted);
+                match self.scan.advance(&self.partial, self.version, &self.limits)? {
+                    Some(parts) => {
+                        let frame = self.partial.split().freeze();
+                        return Ok(Some(self.frame(frame, chunk, parts)));
+                    }
+                    None => self.put_back(chunk),
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Keeps the bytes of an unfinished frame.
+    fn hold(&mut self, bytes: &[u8]) {
+        if let Some(end) = self.scan.end() {
+            // Within the limits: the scan has checked them.
+            self.partial.reserve(end.saturating_sub(self.partial.len()));
+        }
+        self.partial.extend_from_slice(bytes);
+    }
+
+    fn put_back(&mut self, rest: Bytes) {
+        if !rest.is_empty() {
+            self.chunks.push_front(rest);
+        }
+    }
+
+    /// The frame of these bytes; the next one begins in `rest`.
+    fn frame(&mut self, bytes: Bytes, rest: Bytes, parts: Parts) -> Frame {
+        self.put_back(rest);
+        self.scan = Scan::new();
+        let escaping = Escaping::of(parts.command, self.version);
+        Frame {
+            command: parts.command,
+            headers: Headers::checked(bytes.slice(parts.headers), escaping),
+            body: bytes.slice(parts.body),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! Messages: a MESSAGE as it is handed to the caller, what must be kept of it to acknowledge it, and one to be sent.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+use super::excerpt::{WORD_CHARS_MAX, excerpt};
+use super::{AckMode, Command, FrameWriter, Headers, ReceiptId, Version};
+
+/// What acknowledges one message. Cheap to clone and to keep by the thousand; of use only in the session that it came
+/// from. It shares the memory of the chunk that the message arrived in until it is dropped.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct AckId {
+    pub(super) subscription: Arc<str>,
+    /// 1.2: the MESSAGE's `ack`; before: its `message-id`. Decoded.
+    pub(super) id: Bytes,
+}
+
+impl AckId {
+    /// What a message of that version needs to be acknowledged; `None`: nothing would acknowledge it.
+    pub(super) fn of(
+        version: Version,
+        mode: AckMode,
+        subscription: &Arc<str>,
+        headers: &Headers,
+        ack: Option<Cow<'_, [u8]>>,
+        message_id: Option<Cow<'_, [u8]>>,
+    ) -> Option<AckId> {
+        let id = match (mode, version) {
+            (AckMode::Auto, _) => return None,
+            // Spring's simple broker claims 1.2 and sends no `ack`: it takes no ACK either.
+            (_, Version::V1_2) => ack?,
+            (_, Version::V1_0 | Version::V1_1) => message_id?,
+        };
+        Some(AckId { subscription: Arc::clone(subscription), id: headers.keep(id) })
+    }
+
+    /// Appends the ACK or NACK frame (section ACK of each version).
+    pub(super) fn write(&self, command: Command, version: Version, out: &mut BytesMut) {
+        let frame = FrameWriter::new(out, command, version);
+        match version {
+            Version::V1_0 => frame.header("message-id", &self.id).end(),
+            Version::V1_1 => frame.header("subscription", &*self.subscription).header("message-id", &self.id).end(),
+            Version::V1_2 => frame.header("id", &self.id).end(),
+        }
+    }
+
+    /// The subscription of the message.
+    pub fn subscription(&self) -> &Arc<str> {
+        &self.subscription
+    }
+}
+
+impl fmt::Debug for AckId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "AckId({}, {})", self.subscription, excerpt(&self.id, WORD_CHARS_MAX))
+    }
+}
+
+/// One message (STOMP 1.2, section MESSAGE).
+#[derive(Clone, PartialEq, Eq)]
+pub struct Message {
+    /// The id that SUBSCRIBE gave.
+    pub subscription: Arc<str>,
+    /// What acknowledges it; `None`: it needs no ACK, or the server takes none.
+    pub ack: Option<AckId>,
+    /// The server says that it has sent it before.
+    pub redelivered: bool,
+    /// All headers.
+    pub headers: Headers,
+    /// As sent. It shares the memory of the chunk that it arrived in.
+    pub body: Bytes,
+}
+
+impl Message {
+    /// Where it was sent to; empty if the server did not say.
+    pub fn destination(&self) -> Cow<'_, str> {
+        self.headers.get("destination").unwrap_or_default()
+    }
+
+    /// The server's name for it, which changes on every connection: never a key.
+    pub fn message_id(&self) -> Option<Cow<'_, str>> {
+        self.headers.get("message-id")
+    }
+}
+
+/// With no more of the body than a log line bears.
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Message")
+            .field("subscription", &self.subscription)
+            .field("ack", &self.ack)
+            .field("redelivered", &self.redelivered)
+            .field("headers", &self.headers)
+            .field("body", &excerpt(&self.body, WORD_CHARS_MAX))
+            .field("body_bytes", &self.body.len())
+            .finish()
+    }
+}
+
+/// Whether a receipt is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Confirm {
+    /// Send and forget.
+    #[default]
+    No,
+    /// The server is asked for a receipt.
+    Receipt,
+}
+
+/// What a body is to a server that knows the difference (ActiveMQ, Artemis).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum BodyKind {
+    /// Text: sent without `content-length` unless there is a NUL in it.
+    #[default]
+    Text,
+    /// Bytes: sent with `content-length`.
+    Bytes,
+}
+
+/// A message to be sent (STOMP 1.2, section SEND).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NewMessage<'a> {
+    /// As the server knows it.
+    pub destination: &'a str,
+    /// Further headers, written after ours. Never a `message-id`: RabbitMQ answers it with an ERROR.
+    pub headers: &'a [(&'a str, &'a str)],
+    /// As it is.
+    pub body: &'a [u8],
+    /// See [`BodyKind`].
+    pub kind: BodyKind,
+    /// The transaction that it belongs to.
+    pub transaction: Option<&'a str>,
+    /// See [`Confirm`].
+    pub confirm: Confirm,
+}
+
+impl NewMessage<'_> {
+    /// Appends the SEND frame.
+    pub(super) fn write(&self, version: Version, receipt: Option<ReceiptId>, out: &mut BytesMut) {
+        let mut frame = FrameWriter::new(out, Command::Send, version).header("destination", self.destination);
+        if let Some(transaction) = self.transaction {
+            frame = frame.header("transaction", transaction);
+        }
+        if let Some(receipt) = receipt {
+            frame = frame.header("receipt", receipt.to_string());
+        }
+        for (name, value) in self.headers {
+            frame = frame.header(name, value);
+        }
+        match self.kind {
+            BodyKind::Text => frame.text(self.body),
+            BodyKind::Bytes => frame.body(self.body),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! A client's session with a STOMP server, from CONNECT to DISCONNECT, as a state machine. It is given bytes and the
+//! time, and gives events, bytes and the next deadline. It never waits, and writes nothing before CONNECTED but CONNECT
+//! and nothing after DISCONNECT.
+//!
+//! One life: `new`, send what `take_outgoing` gives; then for ever `receive`, `poll` until `None`, `take_outgoing`, and
+//! `tick` at `deadline`. After an error, or [`Event::Disconnected`], it is over: nothing more comes of it.
+
+mod commands;
+mod incoming;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+
+pub use commands::{NackError, NotConnected};
+
+use super::event::{Confirmation, Event, Farewell, SessionError};
+use super::heartbeat::Pulse;
+use super::outbox::{Outbox, Outgoing};
+use super::receipts::{ReceiptId, Receipts};
+use super::subscription::{State, Subscription};
+use super::{Command, Decoder, FrameWriter, Options, Version};
+
+/// See the module.
+pub struct Session {
+    options: Options,
+    phase: Phase,
+    decoder: Decoder,
+    outbox: Outbox,
+    /// What has happened and was not polled yet.
+    events: VecDeque<Event>,
+    /// Ended ones stay, for the messages that are still under way.
+    subscriptions: BTreeMap<Arc<str>, Subscription>,
+    receipts: Receipts,
+    last_received: Instant,
+}
+
+enum Phase {
+    /// CONNECT is sent.
+    Connecting {
+        due: Instant,
+    },
+    Connected {
+        version: Version,
+        pulse: Pulse,
+    },
+    /// DISCONNECT is sent.
+    Disconnecting {
+        version: Version,
+        receipt: ReceiptId,
+        due: Instant,
+    },
+    Over,
+}
+
+impl Session {
+    /// A session on a fresh stream; CONNECT is in `take_outgoing` at once.
+    pub fn new(options: Options, now: Instant) -> Session {
+        let options = options.clamped();
+        let mut outbox = Outbox::default();
+        outbox.frame(|out| options.write_connect(out));
+        Session {
+            phase: Phase::Connecting { due: now + options.connected_timeout },
+            decoder: Decoder::new(options.limits),
+            outbox,
+            events: VecDeque::new(),
+            subscriptions: BTreeMap::new(),
+            receipts: Receipts::new(options.receipt_timeout),
+            last_received: now,
+            options,
+        }
+    }
+
+    /// Bytes have arrived. Every byte is a sign of life.
+    pub fn receive(&mut self, bytes: Bytes, now: Instant) {
+        if !bytes.is_empty() && !matches!(self.phase, Phase::Over) {
+            self.last_received = now;
+            self.decoder.feed(bytes);
+        }
+    }
+
+    /// What has happened next; `None`: nothing more until `receive` or `tick`.
+    pub fn poll(&mut self) -> Result<Option<Event>, SessionError> {
+        loop {
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            if matches!(self.phase, Phase::Over) {
+                return Ok(None);
+            }
+            let outcome = match self.decoder.next() {
+                Ok(None) => return Ok(None),
+                Ok(Some(frame)) => self.handle(frame),
+                Err(error) => Err(error.into()),
+            };
+            match outcome {
+                Ok(None) => {}
+                Ok(Some(event)) => return Ok(Some(event)),
+                Err(error) => return Err(self.fail(error)),
+            }
+        }
+    }
+
+    /// Ends the session: [`Event::Disconnected`] follows. Messages that are under way are still given; none of them
+    /// can be acknowledged.
+    pub fn disconnect(&mut self, now: Instant) {
+        match self.phase {
+            Phase::Connecting { .. } => {
+                self.phase = Phase::Over;
+                self.events.push_back(Event::Disconnected(Farewell::NotConnected));
+            }
+            Phase::Connected { version, .. } => {
+                let receipt = self.receipts.name();
+                self.outbox.frame(|out| {
+                    FrameWriter::new(out, Command::Disconnect, version).header("receipt", receipt.to_string()).end();
+                });
+                let due = now + self.options.disconnect_timeout;
+                self.phase = Phase::Disconnecting { version, receipt, due };
+            }
+            Phase::Disconnecting { .. } | Phase::Over => {}
+        }
+    }
+
+    /// The server has closed the stream, and all that arrived before was received and polled. That is an error unless
+    /// we are disconnecting.
+    pub fn closed(&mut self) -> Result<(), SessionError> {
+        match self.phase {
+            Phase::Connecting { .. } => Err(self.fail(SessionError::ClosedBeforeConnected)),
+            Phase::Connected { .. } => {
+                let unfinished_bytes = self.decoder.unfinished_bytes();
+                Err(self.fail(SessionError::Closed { unfinished_bytes }))
+            }
+            Phase::Disconnecting { .. } => {
+                self.phase = Phase::Over;
+                self.events.push_back(Event::Disconnected(Farewell::Closed));
+                Ok(())
+            }
+            Phase::Over => Ok(()),
+        }
+    }
+
+    /// Everything that was queued since the last call.
+    pub fn take_outgoing(&mut self) -> Option<Outgoing> {
+        self.outbox.take()
+    }
+
+    /// The writer has finished with what `take_outgoing` gave: our next heart-beat is due that much later.
+    pub fn sent(&mut self, now: Instant) {
+        if let Phase::Connected { pulse, .. } = &mut self.phase {
+            pulse.sent(now);
+        }
+    }
+
+    /// When `tick` is to be called at the latest; it may change with every other call.
+    pub fn deadline(&self) -> Option<Instant> {
+        match &self.phase {
+            Phase::Connecting { due } | Phase::Disconnecting { due, .. } => Some(*due),
+            Phase::Connected { pulse, .. } => {
+                let dues = [pulse.beat_due(), pulse.silent_due(self.last_received), self.receipts.deadline()];
+                dues.into_iter().flatten().min()
+            }
+            Phase::Over => None,
+        }
+    }
+
+    /// Does what is due: queues a heart-beat, gives up on receipts, notices silence. To be called only after everything
+    /// that has arrived was received and polled, or a busy reader takes its own delay for the server's silence.
+    pub fn tick(&mut self, now: Instant) -> Result<(), SessionError> {
+        match &mut self.phase {
+            Phase::Connecting { due } if now >= *due => {
+                let after = self.options.connected_timeout;
+                Err(self.fail(SessionError::ConnectedTimeout { after }))
+            }
+            Phase::Disconnecting { due, .. } if now >= *due => {
+                self.phase = Phase::Over;
+                self.events.push_back(Event::Disconnected(Farewell::Silence));
+                Ok(())
+            }
+            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Ok(()),
+            Phase::Connected { pulse, .. } => {
+                if pulse.silent_due(self.last_received).is_some_and(|due| now >= due) {
+                    let silence = now.duration_since(self.last_received);
+                    return Err(self.fail(SessionError::Silent { silence }));
+                }
+                if pulse.beat_due().is_some_and(|due| now >= due) {
+                    // Counted from the queue, not from the wire, or every tick until `sent` would queue another.
+                    pulse.sent(now);
+                    if self.outbox.is_empty() {
+                        self.outbox.heartbeat();
+                    }
+                }
+                while let Some((id, purpose)) = self.receipts.overdue(now) {
+                    let event = self.settled(id, purpose, Confirmation::Silence);
+                    self.events.extend(event);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    fn fail(&mut self, error: SessionError) -> SessionError {
+        self.phase = Phase::Over;
+        error
+    }
+
+    fn state(&self, id: &str) -> Option<State> {
+        self.subscriptions.get(id).map(|subscription| subscription.state)
+    }
+
+    fn set_state(&mut self, id: &str, state: State) {
+        if let Some(subscription) = self.subscriptions.get_mut(id) {
+            subscription.state = state;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The protocol versions that we speak.
+
+use std::fmt;
+
+/// A STOMP version, as CONNECTED's `version` names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Version {
+    /// No escapes, padded headers, no NACK, no heart-beats.
+    V1_0,
+    /// Escapes `\n`, `\c` and `\\`; ACK names message and subscription.
+    V1_1,
+    /// Adds the escape `\r`; ACK names the MESSAGE's `ack`.
+    V1_2,
+}
+
+impl Version {
+    /// CONNECT's `accept-version`: every version, best first, without spaces (many servers do not trim).
+    pub const ACCEPTED: &str = "1.2,1.1,1.0";
+
+    /// The name on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Version::V1_0 => "1.0",
+            Version::V1_1 => "1.1",
+            Version::V1_2 => "1.2",
+        }
+    }
+
+    /// The version of that name on the wire.
+    pub fn from_wire(name: &str) -> Option<Version> {
+        match name {
+            "1.0" => Some(Version::V1_0),
+            "1.1" => Some(Version::V1_1),
+            "1.2" => Some(Version::V1_2),
+            _ => None,
+        }
+    }
+
+    /// A server's choice: the best version in a client's `accept-version`, which is 1.0 where the client sent none.
+    /// `None`: there is no common version (STOMP 1.2, section Protocol Negotiation).
+    pub fn negotiate(accept_version: Option<&str>) -> Option<Version> {
+        match accept_version {
+            None => Some(Version::V1_0),
+            Some(list) => list.split(',').filter_map(|name| Version::from_wire(name.trim())).max(),
+        }
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn best_common_version_wins() {
+        let check = |offered, expected| assert_eq!(Version::negotiate(offered), expected, "{offered:?}");
+        check(None, Some(Version::V1_0));
+        check(Some(Version::ACCEPTED), Some(Version::V1_2));
+        check(Some("1.0,1.1"), Some(Version::V1_1));
+        check(Some("1.1, 1.2"), Some(Version::V1_2));
+        check(Some("2.0"), None);
+        check(Some(""), None);
+    }
+}

@@ -1,0 +1,191 @@
+//! The cookies of one host, for the life of one connection: load balancers stick by them (SockJS, `cookie_needed`).
+//!
+//! What RFC 6265 says of domains is left out: every request of a connection goes to the same host.
+
+use std::time::SystemTime;
+
+use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
+use url::Url;
+
+/// A jar.
+#[derive(Debug, Default)]
+pub(super) struct Jar {
+    cookies: Vec<Cookie>,
+}
+
+#[derive(PartialEq, Eq)]
+struct Cookie {
+    name: String,
+    value: String,
+    path: String,
+    secure: bool,
+}
+
+// Cookies are credentials.
+impl std::fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cookie").field("name", &self.name).field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// RFC 6265, section 6.1, asks for 50 cookies of 4096 bytes a host.
+const COOKIES_MAX: usize = 50;
+const COOKIE_BYTES_MAX: usize = 4096;
+
+impl Jar {
+    /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large is left out.
+    pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) {
+        for value in answer.get_all(header::SET_COOKIE) {
+            let Some((cookie, fate)) = parse(url, value) else {
+                continue;
+            };
+            self.cookies.retain(|known| (&known.name, &known.path) != (&cookie.name, &cookie.path));
+            if fate == Fate::Kept {
+                if self.cookies.len() == COOKIES_MAX {
+                    self.cookies.remove(0);
+                }
+                self.cookies.push(cookie);
+            }
+        }
+    }
+
+    /// The header `Cookie` for a request of `url`, if there is any for it (RFC 6265, section 5.4).
+    pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
+        let mut fitting = self.cookies.iter().filter(|cookie| cookie.fits(url)).collect::<Vec<_>>();
+        // Longer paths first; the sort is stable, so older ones first among equals.
+        fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        let pairs = fitting.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>();
+        if pairs.is_empty() {
+            return None;
+        }
+        let mut value = HeaderValue::from_bytes(pairs.join("; ").as_bytes()).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl Cookie {
+    fn fits(&self, url: &Url) -> bool {
+        if self.secure && !matches!(url.scheme(), "https" | "wss") {
+            return false;
+        }
+        // RFC 6265, section 5.1.4.
+        match url.path().strip_prefix(self.path.as_str()) {
+            Some(rest) => rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/'),
+            None => false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Expired,
+}
+
+/// RFC 6265, section 5.2.
+fn parse(url: &Url, value: &HeaderValue) -> Option<(Cookie, Fate)> {
+    let text = std::str::from_utf8(value.as_bytes()).ok()?;
+    if text.len() > COOKIE_BYTES_MAX {
+        return None;
+    }
+    let mut parts = text.split(';');
+    let (name, value) = parts.next()?.split_once('=')?;
+    let (name, value) = (name.trim(), value.trim());
+    if name.is_empty() {
+        return None;
+    }
+    let mut cookie =
+        Cookie { name: name.to_owned(), value: value.to_owned(), path: default_path(url), secure: false };
+    let (mut max_age, mut expires) = (None, None);
+    for attribute in parts {
+        let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
+        let value = value.trim();
+        match key.trim().to_ascii_lowercase().as_str() {
+            "path" if value.starts_with('/') => cookie.path = value.to_owned(),
+            "secure" => cookie.secure = true,
+            "max-age" => max_age = value.parse::<i64>().ok(),
+            "expires" => expires = httpdate::parse_http_date(value).ok(),
+            _ => {}
+        }
+    }
+    let expired = match (max_age, expires) {
+        (Some(seconds), _) => seconds <= 0,
+        (None, Some(at)) => at <= SystemTime::now(),
+        (None, None) => false,
+    };
+    Some((cookie, if expired { Fate::Expired } else { Fate::Kept }))
+}
+
+/// RFC 6265, section 5.1.4: the directory of the request.
+fn default_path(url: &Url) -> String {
+    match url.path().rfind('/') {
+        Some(0) | None => "/".to_owned(),
+        Some(end) => url.path()[..end].to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn url(path: &str) -> Url {
+        format!("http://h{path}").parse().expect("a URL")
+    }
+
+    /// What is sent to `to` after `/base/info` has set each of `set`.
+    fn check(set: &[&str], to: &str, expected: Option<&str>) {
+        let mut jar = Jar::default();
+        for value in set {
+            let mut answer = HeaderMap::new();
+            answer.append(header::SET_COOKIE, HeaderValue::from_str(value).expect("a header"));
+            jar.store(&url("/base/info"), &answer);
+        }
+        let sent = jar.header(&url(to)).map(|value| value.to_str().expect("text").to_owned());
+        assert_eq!(sent.as_deref(), expected, "{set:?} -> {to}");
+    }
+
+    #[test]
+    fn cookie_goes_where_its_path_says() {
+        check(&["a=1"], "/base/000/x/websocket", Some("a=1"));
+        check(&["a=1"], "/base", Some("a=1"));
+        check(&["a=1"], "/basement", None);
+        check(&["a=1"], "/other", None);
+        check(&["a=1; Path=/"], "/other", Some("a=1"));
+        check(&["a=1; path=/base/; HttpOnly; SameSite=None"], "/base/000", Some("a=1"));
+        check(&["a=1; Path=/", "b=2"], "/base/000", Some("b=2; a=1"));
+    }
+
+    #[test]
+    fn secure_cookie_is_not_sent_in_clear_text() {
+        check(&["a=1; Secure"], "/base/x", None);
+    }
+
+    #[test]
+    fn newer_cookie_replaces_and_an_expired_one_removes() {
+        check(&["a=1", "a=2"], "/base/x", Some("a=2"));
+        check(&["a=1", "a=; Max-Age=0"], "/base/x", None);
+        check(&["a=1", "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], "/base/x", None);
+        check(&["a=1; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], "/base/x", Some("a=1"));
+    }
+
+    #[test]
+    fn malformed_cookie_is_left_out() {
+        check(&["nonsense", "=1", "a==b=c"], "/base/x", Some("a==b=c"));
+        check(&[&format!("a={}", "x".repeat(COOKIE_BYTES_MAX))], "/base/x", None);
+    }
+
+    #[test]
+    fn jar_holds_no_more_than_its_limit() {
+        let many = (0..COOKIES_MAX + 1).map(|index| format!("c{index}=1")).collect::<Vec<_>>();
+        let mut jar = Jar::default();
+        for value in &many {
+            let mut answer = HeaderMap::new();
+            answer.append(header::SET_COOKIE, HeaderValue::from_str(value).expect("a header"));
+            jar.store(&url("/info"), &answer);
+        }
+        let sent = jar.header(&url("/info")).expect("cookies");
+        assert_eq!(sent.to_str().expect("text").split("; ").count(), COOKIES_MAX);
+        assert!(sent.to_str().expect("text").starts_with("c1=1"), "the oldest has gone");
+    }
+}

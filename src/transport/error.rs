@@ -1,0 +1,287 @@
+//! Why there is no connection, and why there is none any more. Each text says what failed, where, why and what to do,
+//! and stands alone: the cause is part of it and not chained.
+
+use std::io;
+use std::time::Duration;
+
+use crate::tls;
+
+/// Why an attempt to connect has failed. The variants are what a caller does differently: `Address` and
+/// `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are worth another attempt.
+///
+/// No text holds the query or the user of a URL: tokens travel there.
+#[derive(Debug, thiserror::Error)]
+pub enum DialError {
+    /// The URL or a header of the target cannot be used.
+    #[error("{url} cannot be dialled: {problem}")]
+    Address {
+        /// The URL.
+        url: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// A file of the TLS settings is missing or wrong.
+    #[error("tls: {0}")]
+    TlsSettings(tls::Error),
+    /// The host's name has no address.
+    #[error("resolve {host}: {problem}; check the name, and that this machine's DNS answers")]
+    Resolve {
+        /// The name.
+        host: String,
+        /// What the system said.
+        problem: String,
+    },
+    /// The host is there and nothing listens on the port.
+    #[error("connect to {peer}: connection refused; is the server running, and is this its port")]
+    Refused {
+        /// `host:port`.
+        peer: String,
+    },
+    /// The network failed.
+    #[error("{stage} with {peer}: {reason}; check the network and the server's log")]
+    Io {
+        /// `host:port`.
+        peer: String,
+        /// What was going on.
+        stage: Stage,
+        /// What the system said; part of the text, so not a source.
+        reason: io::Error,
+    },
+    /// The TLS handshake failed: a certificate, mostly.
+    #[error("TLS with {peer}: {problem}")]
+    Tls {
+        /// `host:port`.
+        peer: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// The server answered the upgrade, `/info` or a first poll by another status than it should.
+    #[error("{url} answered {status}{}; {}", shown_body(body), status_advice(*status))]
+    Http {
+        /// What was asked, without its query.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// Where it redirects to, or the first bytes of the body; it may be empty.
+        body: String,
+    },
+    /// The answer to the WebSocket upgrade, or the first SockJS frame, breaks the protocol.
+    #[error("WebSocket or SockJS handshake with {url}: {problem}")]
+    Handshake {
+        /// What was asked, without its query.
+        url: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// SockJS's `/info` is not what the protocol says.
+    #[error("SockJS {url}: {problem}")]
+    Info {
+        /// The URL of `/info`, without its query.
+        url: String,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
+    /// `/info` is fine, but none of the SockJS transports works.
+    #[error("no SockJS transport of {url} works: {tried}")]
+    NoTransport {
+        /// The base URL.
+        url: String,
+        /// Each transport and why not.
+        tried: String,
+    },
+    /// A stage took too long.
+    #[error("{stage} with {peer}: no answer within {} ms; check firewalls and proxies on the way", after.as_millis())]
+    Timeout {
+        /// `host:port`.
+        peer: String,
+        /// What was going on.
+        stage: Stage,
+        /// How long it was waited for.
+        after: Duration,
+    },
+}
+
+/// What an attempt was doing, for error texts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// DNS.
+    Resolve,
+    /// TCP's handshake.
+    Connect,
+    /// TLS's handshake.
+    Tls,
+    /// The HTTP request that becomes a WebSocket, and its answer.
+    Upgrade,
+    /// SockJS's `/info`.
+    Info,
+    /// SockJS's first frame, `o`.
+    Open,
+}
+
+impl std::fmt::Display for Stage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Stage::Resolve => "name resolution",
+            Stage::Connect => "TCP connection",
+            Stage::Tls => "TLS handshake",
+            Stage::Upgrade => "WebSocket upgrade",
+            Stage::Info => "SockJS info",
+            Stage::Open => "SockJS open",
+        })
+    }
+}
+
+/// Why a connection ended, or why something could not be sent over it.
+#[derive(Debug, thiserror::Error)]
+pub enum TransportError {
+    /// The server ended it: end of stream, a WebSocket close or SockJS's `c`.
+    #[error("{}", shown_close(*code, reason))]
+    Closed {
+        /// Of WebSocket (RFC 6455, section 7.4) or SockJS.
+        code: Option<u16>,
+        /// The server's own words; it may be empty.
+        reason: String,
+    },
+    /// The network failed.
+    #[error("connection lost: {}", shown_io(.0))]
+    Io(io::Error),
+    /// The server sent more in one message than we take.
+    #[error(
+        "a message of {bytes} bytes or more exceeds the limit of {bytes_max} bytes; raise the limit if it is right"
+    )]
+    Limit {
+        /// How many had been announced or read.
+        bytes: usize,
+        /// What is allowed: [`message_bytes_max`](super::Target::message_bytes_max).
+        bytes_max: usize,
+    },
+    /// The server broke the rules of the framing.
+    #[error("the server broke the transport's protocol: {0}")]
+    Protocol(String),
+    /// Refused on our side, and nothing was sent: SockJS carries text only.
+    #[error("a frame that is not UTF-8 cannot cross SockJS: use ws://, wss://, stomp:// or stomps://")]
+    NotText,
+}
+
+impl TransportError {
+    pub(super) fn closed(reason: &str) -> TransportError {
+        TransportError::Closed { code: None, reason: reason.to_owned() }
+    }
+
+    /// A stream that ends without TLS's or WebSocket's farewell is closed like any other: servers often skip it, and
+    /// a cut frame shows in the codec.
+    pub(super) fn from_io(error: io::Error) -> TransportError {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => TransportError::closed("end of stream"),
+            _ => TransportError::Io(error),
+        }
+    }
+}
+
+fn shown_close(code: Option<u16>, reason: &str) -> String {
+    let mut text = "the server closed the connection".to_owned();
+    if let Some(code) = code {
+        text.push_str(&format!(" with code {code}"));
+        if let Some(meaning) = close_meaning(code) {
+            text.push_str(&format!(" ({meaning})"));
+        }
+    }
+    if !reason.is_empty() {
+        text.push_str(": ");
+        text.push_str(reason);
+    }
+    text
+}
+
+/// RFC 6455, section 7.4.1; the last ones are SockJS's and Spring's.
+fn close_meaning(code: u16) -> Option<&'static str> {
+    Some(match code {
+        1000 => "normal",
+        1001 => "going away",
+        1002 => "protocol error; Spring closes so after a STOMP ERROR",
+        1003 => "unsupported data",
+        1007 => "invalid text",
+        1008 => "policy violation",
+        1009 => "a message was too big for the server",
+        1011 => "server error",
+        1012 => "server restarts",
+        1013 => "try again later",
+        2010 => "another connection is still open",
+        3000 => "go away",
+        4500 => "Spring's send buffer or time limit: we read too slowly",
+        _ => return None,
+    })
+}
+
+/// TLS 1.3 tells of a refused client certificate after the handshake, with the first read.
+fn shown_io(error: &io::Error) -> String {
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(refusal) => format!("{refusal}; {}", tls_advice(refusal)),
+        None => error.to_string(),
+    }
+}
+
+/// What to do about a TLS error.
+pub(super) fn tls_advice(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer => "set ca_file to the certificate of the authority that signed the server's",
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "the certificate is for another name: use the name that it has in the URL"
+            }
+            Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired: renew it on the server",
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => "check this machine's clock",
+            _ => "the server's certificate must be replaced",
+        },
+        rustls::Error::InvalidMessage(_) => "this does not look like TLS: is this the server's TLS port",
+        rustls::Error::AlertReceived(_) => {
+            "the server refused: it may want a client certificate (cert_file, key_file) that it knows"
+        }
+        _ => "check the server's TLS settings: TLS 1.2 or 1.3 is needed",
+    }
+}
+
+fn shown_body(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!(" ({body})") }
+}
+
+fn status_advice(status: u16) -> &'static str {
+    match status {
+        200..=299 => "this path is no WebSocket or SockJS endpoint: check the URL's path",
+        300..=399 => "redirects are not followed: configure the address that it leads to",
+        400 | 405 | 426 => "a proxy on the way may not pass WebSocket upgrades, or the path is wrong",
+        401 | 403 => "the server wants other credentials: check the configured headers and the sign-in",
+        404 => "check the URL's path: ws:// for a plain WebSocket endpoint, http:// for the base of a SockJS one",
+        429 => "too many connections: it is tried again later",
+        500..=599 => "the server or a proxy before it is in trouble: see its log",
+        _ => "check the URL and the server's log",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn close_says_code_meaning_and_the_servers_words() {
+        let check = |code, reason: &str, expected: &str| {
+            let error = TransportError::Closed { code, reason: reason.to_owned() };
+            assert_eq!(error.to_string(), expected);
+        };
+        check(None, "", "the server closed the connection");
+        check(None, "end of stream", "the server closed the connection: end of stream");
+        check(Some(3000), "Go away!", "the server closed the connection with code 3000 (go away): Go away!");
+        check(Some(4999), "", "the server closed the connection with code 4999");
+    }
+
+    #[test]
+    fn refused_upgrade_says_where_why_and_what_to_do() {
+        let error = DialError::Http { url: "ws://h:1/ws".to_owned(), status: 403, body: "no".to_owned() };
+        assert_eq!(
+            error.to_string(),
+            "ws://h:1/ws answered 403 (no); the server wants other credentials: check the configured headers and the \
+             sign-in"
+        );
+    }
+}

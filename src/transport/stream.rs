@@ -1,0 +1,137 @@
+//! The byte stream below every framing: DNS, TCP and, where the URL says so, TLS.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use rustls::pki_types::ServerName;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::error::{DialError, Stage, tls_advice};
+use super::peer::{Deadline, Peer, Security};
+use crate::tls;
+
+/// A connected socket, encrypted or not.
+pub(super) enum Stream {
+    Clear(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Connects to the first address of the peer that answers, and encrypts.
+pub(super) async fn connect(peer: &Peer, settings: &tls::Settings, deadline: Deadline) -> Result<Stream, DialError> {
+    let tcp = connect_tcp(peer, deadline).await?;
+    match peer.security {
+        Security::Clear => Ok(Stream::Clear(tcp)),
+        Security::Tls => deadline.bound(peer, Stage::Tls, encrypt(peer, settings, tcp)).await,
+    }
+}
+
+/// More addresses than this of one name are not tried: each must get a fair share of the time.
+const ADDRESSES_MAX: usize = 8;
+
+async fn connect_tcp(peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialError> {
+    let addresses = deadline.bound(peer, Stage::Resolve, resolve(peer)).await?;
+    let mut failure = None;
+    for (index, address) in addresses.iter().enumerate() {
+        // An address that swallows our packets (a dead IPv6 route) must leave time for the next one.
+        let left = u32::try_from(addresses.len() - index).unwrap_or(1);
+        let share = deadline.part(deadline.remaining() / left);
+        match share.bound(peer, Stage::Connect, connect_address(peer, *address)).await {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.unwrap_or_else(|| no_address(peer)))
+}
+
+async fn resolve(peer: &Peer) -> Result<Vec<SocketAddr>, DialError> {
+    let addresses = tokio::net::lookup_host((peer.host.as_str(), peer.port))
+        .await
+        .map_err(|error| DialError::Resolve { host: peer.host.clone(), problem: error.to_string() })?;
+    Ok(addresses.take(ADDRESSES_MAX).collect())
+}
+
+fn no_address(peer: &Peer) -> DialError {
+    DialError::Resolve { host: peer.host.clone(), problem: "the name has no address".to_owned() }
+}
+
+async fn connect_address(peer: &Peer, address: SocketAddr) -> Result<TcpStream, DialError> {
+    let connected = async {
+        let tcp = TcpStream::connect(address).await?;
+        // Frames are small, and each waits for nothing.
+        tcp.set_nodelay(true)?;
+        SockRef::from(&tcp).set_tcp_keepalive(&KEEPALIVE)?;
+        Ok(tcp)
+    };
+    connected.await.map_err(|reason: io::Error| match reason.kind() {
+        io::ErrorKind::ConnectionRefused => DialError::Refused { peer: peer.to_string() },
+        _ => DialError::Io { peer: peer.to_string(), stage: Stage::Connect, reason },
+    })
+}
+
+/// A peer that vanished is noticed within a minute and a half, even when the server offers no heart-beat.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(45)).with_interval(Duration::from_secs(15)).with_retries(3);
+
+async fn encrypt(peer: &Peer, settings: &tls::Settings, tcp: TcpStream) -> Result<Stream, DialError> {
+    let config = tls::client_config(settings).map_err(DialError::TlsSettings)?;
+    let name = ServerName::try_from(peer.host.clone()).map_err(|_| DialError::Tls {
+        peer: peer.to_string(),
+        problem: "the host is neither a DNS name nor an IP address; write it as the certificate has it".to_owned(),
+    })?;
+    let connected = TlsConnector::from(config).connect(name, tcp).await;
+    connected.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| tls_error(peer, error))
+}
+
+/// What failed in a TLS handshake, told apart from the network below it.
+fn tls_error(peer: &Peer, error: io::Error) -> DialError {
+    let peer = peer.to_string();
+    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+        Some(refusal) => DialError::Tls { peer, problem: format!("{refusal}; {}", tls_advice(refusal)) },
+        None if error.kind() == io::ErrorKind::UnexpectedEof => DialError::Tls {
+            peer,
+            problem: "the server hung up during the handshake; is this its TLS port, and does it want a client \
+                      certificate (cert_file, key_file)"
+                .to_owned(),
+        },
+        None => DialError::Io { peer, stage: Stage::Tls, reason: error },
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Clear(tcp) => Pin::new(tcp).poll_read(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Stream::Clear(tcp) => Pin::new(tcp).poll_write(cx, buf),
+            Stream::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Clear(tcp) => Pin::new(tcp).poll_flush(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Stream::Clear(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Stream::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! STOMP on WebSocket: every payload that comes is a piece of the stream, every frame that goes is a message.
+
+use bytes::Bytes;
+use futures_util::stream::{SplitSink, SplitStream};
+use futures_util::{FutureExt, SinkExt, StreamExt};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::CapacityError;
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::http::header;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
+
+use super::Target;
+use super::error::{DialError, Stage, TransportError};
+use super::headers;
+use super::peer::{Deadline, Peer};
+use super::stream::{self, Stream};
+use super::upgrade::{self, Upgraded};
+
+pub(super) struct Receiver {
+    stream: SplitStream<WebSocketStream<Stream>>,
+    /// The server has sent its close: whether it also ends the TCP connection is not waited for.
+    closed: bool,
+}
+
+pub(super) struct Sender {
+    sink: SplitSink<WebSocketStream<Stream>, Message>,
+}
+
+pub(super) async fn dial(target: &Target, peer: &Peer, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
+    let mut headers = headers::parse(&target.url, &target.headers)?;
+    headers.insert(header::SEC_WEBSOCKET_PROTOCOL, upgrade::STOMP_SUBPROTOCOLS);
+    let stream = stream::connect(peer, &target.tls, deadline).await?;
+    let handshake = upgrade::upgrade(stream, peer, &target.url, &headers);
+    let upgraded = deadline.bound(peer, Stage::Upgrade, handshake).await?;
+    Ok(open(upgraded, target.message_bytes_max).await)
+}
+
+/// Both halves of an upgraded stream.
+pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Receiver, Sender) {
+    // Its default buffer would be allocated whole for each connection.
+    let config = WebSocketConfig::default()
+        .read_buffer_size(READ_BYTES)
+        .max_message_size(Some(message_bytes_max))
+        .max_frame_size(Some(message_bytes_max));
+    let Upgraded { stream, read } = upgraded;
+    let socket = WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
+    let (sink, stream) = socket.split();
+    (Receiver { stream, closed: false }, Sender { sink })
+}
+
+/// One read takes at most so much.
+const READ_BYTES: usize = 64 * 1024;
+
+impl Receiver {
+    /// A message's payload, text or binary. Empty: a ping or a pong, or an empty message.
+    pub(super) async fn receive(&mut self) -> Result<Bytes, TransportError> {
+        if self.closed {
+            return Err(TransportError::closed("it is closed already"));
+        }
+        match self.stream.next().await {
+            Some(Ok(Message::Text(text))) => Ok(text.into()),
+            Some(Ok(Message::Binary(bytes))) => Ok(bytes),
+            // tungstenite answers a ping at the next poll.
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(Bytes::new()),
+            Some(Ok(Message::Close(close))) => {
+                // One more poll writes our answer to the close (RFC 6455, section 5.5.1). Nothing waits for it.
+                let _ = self.stream.next().now_or_never();
+                self.closed = true;
+                let (code, reason) = close.map_or((None, String::new()), |close| {
+                    (Some(u16::from(close.code)), close.reason.as_str().to_owned())
+                });
+                Err(TransportError::Closed { code, reason })
+            }
+            Some(Err(error)) => Err(transport_error(error)),
+            None => Err(TransportError::closed("it is closed already")),
+        }
+    }
+}
+
+impl Sender {
+    pub(super) async fn send(&mut self, frames: impl Iterator<Item = Bytes>) -> Result<(), TransportError> {
+        for frame in frames {
+            // STOMP frames are text on WebSocket, which the servers' JavaScript clients have made the rule; a body that
+            // is not UTF-8 cannot be (RFC 6455, section 5.6).
+            let message = match Utf8Bytes::try_from(frame.clone()) {
+                Ok(text) => Message::Text(text),
+                Err(_) => Message::Binary(frame),
+            };
+            self.sink.feed(message).await.map_err(transport_error)?;
+        }
+        self.sink.flush().await.map_err(transport_error)
+    }
+
+    pub(super) async fn send_text(&mut self, texts: impl Iterator<Item = String>) -> Result<(), TransportError> {
+        for text in texts {
+            self.sink.feed(Message::text(text)).await.map_err(transport_error)?;
+        }
+        self.sink.flush().await.map_err(transport_error)
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), TransportError> {
+        self.sink.send(Message::Ping(Bytes::new())).await.map_err(transport_error)
+    }
+
+    pub(super) async fn close(&mut self) {
+        // The server may have closed first: it is closed then.
+        let _ = self.sink.close().await;
+    }
+}
+
+fn transport_error(error: tungstenite::Error) -> TransportError {
+    match error {
+        tungstenite::Error::ConnectionClosed
+        | tungstenite::Error::AlreadyClosed
+        | tungstenite::Error::Protocol(ProtocolError::SendAfterClosing) => {
+            TransportError::closed("it is closed already")
+        }
+        tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            TransportError::closed("end of stream without a WebSocket close")
+        }
+        tungstenite::Error::Io(error) => TransportError::from_io(error),
+        tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
+            TransportError::Limit { bytes: size, bytes_max: max_size }
+        }
+        error => TransportError::Protocol(error.to_string()),
+    }
+}

@@ -1,0 +1,544 @@
+//! Configurations as people write them, right and wrong, and what is said of them.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use secrecy::ExposeSecret;
+use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
+use stomp_bridge::journal::WhenFull;
+use stomp_bridge::model::Severity;
+use stomp_bridge::pipeline::Field;
+use stomp_bridge::sinks::mqtt::Qos;
+use stomp_bridge::sinks::{Settings, mqtt, webhook};
+use stomp_bridge::stomp::AckMode;
+
+/// A whole configuration without the part that a test is about.
+const SOURCE: &str = "[source]\nurl = \"stomp://broker\"\n";
+const TOPIC: &str = "[topics.t]\ndestination = \"/topic/t\"\n";
+const SINK: &str = "[sinks.h]\ntype = \"sqlite\"\n";
+
+fn environment(variables: &[(&str, &str)]) -> Environment {
+    let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+    Environment { variables: variables.iter().map(owned).collect::<BTreeMap<_, _>>() }
+}
+
+fn read(text: &str, variables: &[(&str, &str)]) -> Result<Plan, Problems> {
+    parse(Path::new("/etc/stomp-bridge/config.toml"), text.to_owned(), &environment(variables))
+}
+
+fn good(text: &str, variables: &[(&str, &str)]) -> Plan {
+    read(text, variables).unwrap_or_else(|problems| panic!("{problems}\n{text}"))
+}
+
+fn mqtt_of(plan: &Plan) -> &mqtt::Settings {
+    let found =
+        plan.sinks.iter().find_map(|(_, sink)| if let Settings::Mqtt(sink) = sink { Some(sink) } else { None });
+    found.expect("an MQTT sink")
+}
+
+fn webhook_of(plan: &Plan) -> &webhook::Settings {
+    let found =
+        plan.sinks.iter().find_map(|(_, sink)| if let Settings::Webhook(sink) = sink { Some(sink) } else { None });
+    found.expect("a webhook")
+}
+
+/// The example with its commented keys, but for those that name files which are not there.
+fn uncommented_example() -> String {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
+    let example = fs::read_to_string(example).expect("read config.toml");
+    let mut text = String::new();
+    for line in example.lines() {
+        let key =
+            |code: &&str| code.starts_with('[') || code.split('#').next().is_some_and(|code| code.contains(" = "));
+        let line = line.strip_prefix("# ").filter(key).unwrap_or(line);
+        if !["passcode_file", "ca_file", "cert_file", "key_file", "tls", "token"]
+            .iter()
+            .any(|key| line.starts_with(key))
+        {
+            text.push_str(line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+#[test]
+fn the_example_loads_and_shows_the_defaults() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
+    let plan = load_in(&file, &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(plan.warnings, []);
+    assert_eq!(plan.journal.path, file.with_file_name("journal.db"));
+    assert!(
+        matches!(&plan.sinks[..], [(_, Settings::Sqlite(sink))] if sink.path == file.with_file_name("history.db"))
+    );
+}
+
+/// Every key of the example that is commented out is one that is known, and every one whose comment does not say that
+/// it is none of the defaults has the default's value.
+#[test]
+fn the_examples_comments_are_keys_too() {
+    let text = uncommented_example();
+    let secrets = [
+        ("STOMP_BRIDGE_SECRET_TOKEN", "t"),
+        ("STOMP_BRIDGE_SECRET_DB", "p@ss"),
+        ("STOMP_BRIDGE_SECRET_MQTT", "m"),
+        ("STOMP_BRIDGE_SECRET_ONCALL", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ];
+    for field in Field::ALL {
+        let pointer = field.default_pointer().unwrap_or("/time");
+        assert!(text.contains(&format!("\n{} = \"{pointer}\"", field.name())), "{}", field.name());
+    }
+    let plan = good(&text, &secrets);
+    assert_eq!(plan.sinks.len(), 4);
+    let Some((_, Settings::Postgres(warehouse))) =
+        plan.sinks.iter().find(|(delivery, _)| &*delivery.name == "warehouse")
+    else {
+        panic!("no warehouse")
+    };
+    assert_eq!(warehouse.url.expose_secret(), "postgres://bridge:p%40ss@127.0.0.1/devices");
+    let defaults = good(
+        &format!("{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\n[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\""),
+        &[],
+    );
+    assert_eq!(plan.source.heartbeat, defaults.source.heartbeat);
+    assert_eq!(
+        (plan.source.reconnect.initial, plan.source.reconnect.max),
+        (defaults.source.reconnect.initial, defaults.source.reconnect.max)
+    );
+    assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
+    assert_eq!(plan.journal.retain, defaults.journal.retain);
+    assert_eq!(plan.http.listen, defaults.http.listen);
+    assert_eq!(mqtt_of(&plan).url, mqtt_of(&defaults).url);
+    assert_eq!(mqtt_of(&plan).topic.source(), mqtt_of(&defaults).topic.source());
+    assert_eq!(mqtt_of(&plan).packet_bytes_max, mqtt_of(&defaults).packet_bytes_max);
+    assert_eq!((mqtt_of(&plan).qos, mqtt_of(&plan).retain), (mqtt_of(&defaults).qos, mqtt_of(&defaults).retain));
+    assert_eq!(webhook_of(&plan).timeout, webhook_of(&defaults).timeout);
+    assert_eq!(webhook_of(&plan).schedule, webhook_of(&defaults).schedule);
+}
+
+#[test]
+fn the_defaults_are_the_promised_ones() {
+    let seconds = Duration::from_secs;
+    let text =
+        format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\n[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"");
+    let plan = good(&text, &[("STATE_DIRECTORY", "/var/lib/stomp-bridge")]);
+    assert_eq!(plan.source.heartbeat, seconds(10));
+    assert_eq!((plan.source.reconnect.initial, plan.source.reconnect.max), (seconds(1), seconds(60)));
+    assert_eq!(plan.source.reconnect.attempts, None);
+    assert_eq!(plan.source.topics[0].ack, AckMode::Auto);
+    assert_eq!(plan.journal.path, Path::new("/var/lib/stomp-bridge/journal.db"));
+    assert_eq!((plan.journal.bytes_max, plan.journal.when_full), (1 << 30, WhenFull::Pause));
+    assert_eq!(plan.journal.retain, seconds(7 * 86_400));
+    assert_eq!(plan.http.listen.to_string(), "127.0.0.1:9610");
+    let sqlite =
+        plan.sinks.iter().find_map(|(_, sink)| if let Settings::Sqlite(sink) = sink { Some(sink) } else { None });
+    let sqlite = sqlite.expect("the SQLite sink");
+    assert_eq!(sqlite.path, Path::new("/var/lib/stomp-bridge/history.db"));
+    assert_eq!(sqlite.retention, Some(seconds(365 * 86_400)));
+    assert_eq!((mqtt_of(&plan).qos, mqtt_of(&plan).retain), (Qos::AtLeastOnce, true));
+    let schedule = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000].map(seconds);
+    assert_eq!(webhook_of(&plan).schedule, schedule);
+    assert!(plan.sinks.iter().all(|(delivery, _)| delivery.topics.is_none() && delivery.when.is_none()));
+}
+
+#[test]
+fn the_platforms_states_are_known_and_may_be_overridden() {
+    let text = format!(
+        "{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ name = \"broken\", severity = \"info\" }}\n\"维修\" = {{}}\n"
+    );
+    let plan = good(&text, &[]);
+    let origin =
+        stomp_bridge::model::Origin { journal: uuid::Uuid::nil(), position: stomp_bridge::model::Position(1) };
+    for (word, state, severity) in
+        [("正常", "normal", Severity::Ok), ("故障", "broken", Severity::Info), ("维修", "维修", Severity::Unknown)]
+    {
+        let body = format!(r#"{{"deviceId":1,"newState":"{word}"}}"#);
+        let event = plan.decoders["t"].event(body.as_bytes(), origin, jiff::Timestamp::UNIX_EPOCH, None).unwrap();
+        assert_eq!((event.state.as_str(), event.severity), (state, severity));
+    }
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let text = format!(
+        "{SOURCE}login = \"bridge\"\nheaders = {{ X-Key = \"a\" }}\n[topics.map-1]\ndestination = \"/topic/1\"\n{SINK}"
+    );
+    let plan = good(
+        &text,
+        &[
+            ("STOMP_BRIDGE_SOURCE__URL", "ws://a/ws, ws://b/ws"),
+            ("STOMP_BRIDGE_SOURCE__PASSCODE", "0123"),
+            ("STOMP_BRIDGE_SOURCE__RECONNECT__ATTEMPTS", "5"),
+            ("STOMP_BRIDGE_SOURCE__HEADERS__X_KEY", "b"),
+            ("STOMP_BRIDGE_TOPICS__MAP_1__DESTINATION", "/topic/2"),
+            ("STOMP_BRIDGE_SINKS__SITE__TYPE", "mqtt"),
+            ("STOMP_BRIDGE_SINKS__SITE__RETAIN", "false"),
+            ("STOMP_BRIDGE_SINKS__SITE__PASSWORD", "{{ secret('site') }}"),
+            ("STOMP_BRIDGE_SECRET_SITE", "007"),
+            ("STOMP_BRIDGE_CONFIG", "/not/a/key"),
+        ],
+    );
+    let urls: Vec<&str> = plan.source.urls.iter().map(url::Url::as_str).collect();
+    assert_eq!(urls, ["ws://a/ws", "ws://b/ws"]);
+    assert_eq!(plan.source.passcode.as_ref().unwrap().expose_secret(), "0123");
+    assert_eq!(plan.source.reconnect.attempts, Some(5));
+    assert_eq!(plan.source.headers[0].0, "X-Key");
+    assert_eq!(plan.source.headers[0].1.expose_secret(), "b");
+    assert_eq!(plan.source.topics[0].destination, "/topic/2");
+    assert!(!mqtt_of(&plan).retain);
+    assert_eq!(mqtt_of(&plan).password.as_ref().unwrap().expose_secret(), "007");
+    assert!(!format!("{plan:?}").contains("007"), "secrets are not printed");
+
+    let problems =
+        read(&text, &[("STOMP_BRIDGE_SOURCE__HEARTBEET", "5s"), ("STOMP_BRIDGE_JOURNAL__MAX_BYTES", "much")]);
+    let told = problems.unwrap_err().to_string();
+    for expected in [
+        "unknown key `heartbeet`, did you mean `heartbeat`?\n --> environment variable STOMP_BRIDGE_SOURCE__HEARTBEET",
+        "found `much`\n --> environment variable STOMP_BRIDGE_JOURNAL__MAX_BYTES (journal.max_bytes)",
+    ] {
+        assert!(told.contains(expected), "{expected}\n---\n{told}");
+    }
+}
+
+#[test]
+fn each_mistake_is_told_with_its_place() {
+    let mut wrong = Vec::new();
+    // The text, and for its only mistake: line and column, the key, what is said.
+    for (text, place, path, said) in [
+        (
+            format!("{SOURCE}urll = \"x\"\n{TOPIC}{SINK}"),
+            "3:1",
+            "source.urll",
+            "unknown key `urll`, did you mean `url`?",
+        ),
+        (format!("[surce]\nurl = \"stomp://b\"\n{TOPIC}{SINK}"), "1:2", "surce", "did you mean `source`?"),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[http]\nlisten = \"localhost\"\n"),
+            "8:10",
+            "http.listen",
+            "expected an address and port",
+        ),
+        (format!("{SOURCE}{TOPIC}{SINK}path = 5\n"), "7:8", "sinks.h.path", "expected a path, found "),
+        (format!("{SOURCE}{TOPIC}{SINK}retention = \"a while\"\n"), "7:13", "sinks.h.retention", "or \"forever\""),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}topics = [\"tt\"]\n"),
+            "7:10",
+            "sinks.h.topics",
+            "unknown topic `tt`, did you mean `t`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}when = \"changed and\"\n"),
+            "7:8",
+            "sinks.h.when",
+            "does not hold up: unexpected end",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}when = \"severty == 'ok'\"\n"),
+            "7:8",
+            "sinks.h.when",
+            "did you mean `severity`?",
+        ),
+        (format!("{SOURCE}{TOPIC}[sinks.h]\ntype = \"sqllite\"\n"), "6:8", "sinks.h.type", "did you mean `sqlite`?"),
+        (format!("{SOURCE}{TOPIC}[sinks.h]\npath = \"x\"\n"), "5:8", "sinks.h.type", "sink `h` has no type"),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}path = \"journal.db\"\n"),
+            "7:1",
+            "sinks.h.path",
+            "is the file of the journal already",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.g]\ntype = \"sqlite\"\n"),
+            "5:8",
+            "sinks.h.path",
+            "is the file of the sink `g` already",
+        ),
+        (
+            format!("{SOURCE}[topics.t]\nack = \"auto\"\n{SINK}"),
+            "3:9",
+            "topics.t.destination",
+            "topic `t` has no destination",
+        ),
+        (format!("{SOURCE}{TOPIC}ack = \"individual\"\n{SINK}"), "5:7", "topics.t.ack", "unknown value `individual`"),
+        (format!("{SOURCE}{TOPIC}[topics.t]\nack = \"auto\"\n{SINK}"), "5:9", "", "`t` is here for the second time"),
+        (
+            format!("{SOURCE}[topics.\"a b\"]\ndestination = \"x\"\n{SINK}"),
+            "3:9",
+            "topics.a b",
+            "cannot name a topic",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ devise = \"/x\" }}\n{SINK}"),
+            "5:12",
+            "topics.t.fields.devise",
+            "did you mean `device`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}fields = {{ device = \"x.y\" }}\n{SINK}"),
+            "5:21",
+            "topics.t.fields.device",
+            "\"/x/y\"",
+        ),
+        (format!("{SOURCE}{TOPIC}timezone = \"Asia/Shanghi\"\n{SINK}"), "5:12", "topics.t.timezone", "Asia/Shanghi"),
+        (
+            format!("{SOURCE}{TOPIC}headers = {{ id = \"5\" }}\n{SINK}"),
+            "5:13",
+            "topics.t.headers.id",
+            "set by the daemon",
+        ),
+        (
+            format!("{SOURCE}[topics.t]\ndestination = \"/{{{{ signin.code }}}}\"\n{SINK}"),
+            "4:15",
+            "topics.t.destination",
+            "not in this version",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"https://h\"\n"),
+            "7:9",
+            "source.signin",
+            "sign-in is not in this version",
+        ),
+        (format!("watch = true\n{SOURCE}{TOPIC}{SINK}"), "1:1", "watch", "`watch` is not in this version"),
+        (format!("{SOURCE}heartbeat = 10\n{TOPIC}{SINK}"), "3:13", "source.heartbeat", "such as \"500ms\", \"10s\""),
+        (
+            format!("{SOURCE}heartbeat = \"1ms\"\n{TOPIC}{SINK}"),
+            "3:13",
+            "source.heartbeat",
+            "\"0s\" (off) or at least 100ms",
+        ),
+        (format!("[source]\nurl = \"tcp://broker\"\n{TOPIC}{SINK}"), "2:7", "source.url", "unknown scheme `tcp`"),
+        (format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"), "2:18", "source.url.1", "not a URL"),
+        (
+            format!("[source]\nurl = \"stomp://u:p@h\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "write login and passcode_file",
+        ),
+        (
+            format!("{SOURCE}login = \"x\"\npasscode_file = \"/nonexistent\"\n{TOPIC}{SINK}"),
+            "4:17",
+            "source.passcode_file",
+            "cannot read /nonexistent",
+        ),
+        (
+            format!("{SOURCE}headers = {{ A = \"{{{{ secret('gone') }}}}\" }}\n{TOPIC}{SINK}"),
+            "3:17",
+            "source.headers.A",
+            "secret `gone` not found",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.reconnect]\nmax = \"1ms\"\n"),
+            "8:7",
+            "source.reconnect.max",
+            "at least initial (1s)",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.tls]\ncert_file = \"/dev/null\"\n"),
+            "7:9",
+            "source.tls.key_file",
+            "cert_file without key_file",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\nmax_bytes = \"lots\"\n"),
+            "8:13",
+            "journal.max_bytes",
+            "such as \"64KiB\"",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\nwhen_full = \"drop-oldest\"\n"),
+            "8:13",
+            "journal.when_full",
+            "did you mean `drop_oldest`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nqos = 2\n"),
+            "9:7",
+            "sinks.m.qos",
+            "qos 2 is not offered",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"d/{{{{ devic_id }}}}\"\n"),
+            "9:9",
+            "sinks.m.topic",
+            "did you mean `device_id`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"d/+\"\n"),
+            "9:9",
+            "sinks.m.topic",
+            "no wildcards",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nretain = \"maybe\"\n"),
+            "9:10",
+            "sinks.m.retain",
+            "expected true or false",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nurl = \"http://b\"\n"),
+            "9:7",
+            "sinks.m.url",
+            "unknown scheme `http`",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://h\"\n"),
+            "9:7",
+            "sinks.p.url",
+            "names no database",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\n"),
+            "7:8",
+            "sinks.w.url",
+            "webhook `w` has no url",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"abc\"\n"),
+            "10:10",
+            "sinks.w.secret",
+            "not a signing secret",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nretry = {{ schedule = [\"0s\"] }}\n"
+            ),
+            "10:22",
+            "sinks.w.retry.schedule",
+            "a last wait above 0",
+        ),
+        (format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"), "8:6", "secrets.db", "expected the path of a file"),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ severity = \"bad\" }}\n"),
+            "8:21",
+            "states.故障.severity",
+            "unknown value `bad`",
+        ),
+        (format!("sinks = 5\n{SOURCE}{TOPIC}"), "1:9", "sinks", "expected tables such as [sinks.history]"),
+        ("url = 5 5\n".to_owned(), "1:7", "", "not TOML"),
+    ] {
+        let problems = read(&text, &[]).expect_err(&text);
+        let told = problems.to_string();
+        let named = if path.is_empty() { String::new() } else { format!(" ({path})") };
+        let place = format!("--> /etc/stomp-bridge/config.toml:{place}{named}\n");
+        let found = problems.0.iter().any(|problem| {
+            let problem = format!("{problem}\n");
+            problem.contains(&place) && problem.contains(said)
+        });
+        if !found || problems.0.len() != 1 {
+            wrong.push(format!("expected {said:?} at {place}in\n{text}\n---\n{told}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n=====\n"));
+}
+
+#[test]
+fn what_is_missing_altogether_is_told_too() {
+    for (text, expected) in [
+        (format!("{TOPIC}{SINK}"), "the address of the STOMP server is missing"),
+        (format!("{SOURCE}{SINK}"), "there is no topic to subscribe to"),
+        (String::new(), "there is no topic to subscribe to"),
+    ] {
+        let told = read(&text, &[]).unwrap_err().to_string();
+        assert!(told.contains(expected), "{text}\n---\n{told}");
+    }
+    let plan = good(&format!("{SOURCE}{TOPIC}"), &[]);
+    assert_eq!(plan.warnings.len(), 1);
+    assert_eq!(plan.warnings[0].level, Level::Warning);
+    assert!(plan.warnings[0].to_string().contains("there are no sinks"));
+    let plan =
+        good(&format!("{SOURCE}{TOPIC}{SINK}"), &[("STOMP_BRIDGE_SOURCE_URL", "ws://b"), ("STOMP_BRIDGE_LOG", "x")]);
+    assert_eq!(plan.warnings.len(), 1);
+    assert!(plan.warnings[0].to_string().contains("did you mean STOMP_BRIDGE_SOURCE__URL?"));
+    let error = load_in(Path::new("/nonexistent/config.toml"), &Environment::default()).unwrap_err().to_string();
+    assert!(error.contains("cannot read the configuration") && error.contains("/nonexistent/config.toml"), "{error}");
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_the_order_of_their_lines() {
+    let text = r#"
+[source]
+urls = "stomp://broker"
+heartbeat = "10 sec"
+
+[topics.a]
+destinatoin = "/topic/a"
+[topics.b]
+destination = "/topic/b"
+ack = "clientt"
+
+[journal]
+when_full = "wait"
+max_size = "1GiB"
+
+[sinks.site]
+type = "mqtt"
+qos = 2
+topic = "devices/{{ devcie_id }}"
+[sinks.oncall]
+type = "webhook"
+url = "hooks.example.com"
+wen = "changed"
+secret = "{{ secret('oncall') }}"
+topics = ["c"]
+"#;
+    let problems = read(text, &[]).unwrap_err();
+    let paths: Vec<&str> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    let expected = [
+        "source.urls",
+        "source.heartbeat",
+        "topics.a.destinatoin",
+        "topics.b.ack",
+        "journal.when_full",
+        "journal.max_size",
+        "sinks.site.qos",
+        "sinks.site.topic",
+        "sinks.oncall.url",
+        "sinks.oncall.wen",
+        "sinks.oncall.secret",
+        "sinks.oncall.topics",
+    ];
+    assert_eq!(paths, expected, "{problems}");
+    assert!(problems.to_string().ends_with("12 problems"));
+}
+
+#[test]
+fn no_problem_shows_what_may_be_a_secret() {
+    let hunter = "hunter2";
+    for text in [
+        format!("{SOURCE}login = \"a\"\npasscode = [\"{hunter}\"]\n{TOPIC}{SINK}"),
+        format!("{SOURCE}login = \"a\"\npascode = \"{hunter}\"\n{TOPIC}{SINK}"),
+        format!("{SOURCE}login = \"a\"\npasscode = \"{hunter}\n{TOPIC}{SINK}"),
+        format!("{SOURCE}headers = {{ A = \"{hunter}\\u0007\" }}\n{TOPIC}{SINK}"),
+        format!("{SOURCE}{TOPIC}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://u:{hunter}@/d\"\n"),
+        format!("{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\npassword = {{ a = \"{hunter}\" }}\n"),
+        format!("{SOURCE}{TOPIC}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"{hunter}\"\n"),
+        format!("[source]\nurl = \"stomp://u:{hunter}@h\"\n{TOPIC}{SINK}"),
+    ] {
+        let told = read(&text, &[]).expect_err(&text).to_string();
+        assert!(!told.contains(hunter), "{told}");
+    }
+}
+
+#[test]
+fn no_text_makes_the_configuration_panic() {
+    let sample = uncommented_example();
+    let mut toml = 0;
+    let mut random = fastrand::Rng::with_seed(3);
+    for _ in 0..500 {
+        let mut text: Vec<char> = sample.chars().collect();
+        for _ in 0..random.usize(1..6) {
+            let at = random.usize(0..text.len());
+            match random.u8(0..3) {
+                0 => drop(text.drain(at..(at + random.usize(1..30)).min(text.len()))),
+                1 => text[at] = *random.choice(&['"', '[', ']', '{', '}', '=', '\n', '.', '5', '故', '\\']).unwrap(),
+                _ => text.insert(at, random.char(..)),
+            }
+        }
+        let text: String = text.iter().collect();
+        let told = read(&text, &[]).expect_err("its secrets are missing").to_string();
+        toml += usize::from(told.contains("secret `db` not found"));
+        assert!(!told.starts_with("0 problems"), "{told}");
+    }
+    assert!(toml > 50, "only {toml} texts were still TOML");
+}

@@ -1,0 +1,163 @@
+//! Bodies as they come off the wire, and what they decode to: `tests/golden/NAME.json` is a body, beside it
+//! `NAME.expected.json` has one event or reason for each status in it, and `NAME.mapping.json` a mapping where the body
+//! is not the platform's own message. `GOLDEN=write` writes what is decoded, to be read before it is committed.
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use stomp_bridge::model::{Origin, Position, Severity};
+use stomp_bridge::pipeline::{Decoder, Field, Mapping, Pointer, State, States};
+use uuid::Uuid;
+
+#[test]
+fn golden_bodies_decode_to_what_stands_beside_them() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    let mut bodies = 0;
+    for file in fs::read_dir(&folder).unwrap() {
+        let name = file.unwrap().file_name().into_string().unwrap();
+        let Some(case) = name.strip_suffix(".json").filter(|case| !case.contains('.')) else { continue };
+        bodies += 1;
+        let body = fs::read(folder.join(&name)).unwrap();
+        let decoded = format!("{:#}\n", Value::Array(decode(&decoder(&folder, case), &body)));
+        let expected = folder.join(format!("{case}.expected.json"));
+        if std::env::var_os("GOLDEN").is_some_and(|what| what == "write") {
+            fs::write(&expected, &decoded).unwrap();
+        }
+        let text = fs::read_to_string(&expected).unwrap_or_else(|error| panic!("{case}: {error}"));
+        assert_eq!(decoded, text, "{case}");
+    }
+    assert!(bodies >= 15, "only {bodies} bodies in {}", folder.display());
+}
+
+#[test]
+fn a_status_is_a_change_and_may_follow_a_missed_one() {
+    let decoder = platform();
+    for (old, new, previous, changed, missed) in [
+        (Some("正常"), "故障", None, true, false),
+        (Some("故障"), "故障", None, false, false),
+        (Some("故障"), "故障", Some("正常"), false, true),
+        (Some("正常"), "故障", Some("离线"), true, true),
+        (None, "故障", Some("正常"), true, false),
+        (None, "故障", Some("故障"), false, false),
+        (None, "故障", None, false, false),
+    ] {
+        let body = json!({"deviceId": 1, "oldState": old, "newState": new}).to_string();
+        let event = decoder.event(body.as_bytes(), origin(1), received_at(), previous).unwrap();
+        let case = format!("{old:?} {new} after {previous:?}");
+        assert_eq!((event.changed, event.missed_transition), (changed, missed), "{case}");
+    }
+}
+
+#[test]
+fn event_ids_are_equal_where_all_key_values_are_and_only_there() {
+    let mut mapping = Mapping::default();
+    mapping.event_key = ["/a", "/b"].map(|pointer| pointer.parse().unwrap()).to_vec();
+    let decoder = Decoder::new(Arc::from("t"), mapping, Arc::default());
+    let id = |position, a: &str, b: &str| {
+        let body = format!(r#"{{"deviceId":1,"newState":"x","a":{a},"b":{b}}}"#);
+        decoder.event(body.as_bytes(), origin(position), received_at(), None).unwrap().event_id
+    };
+    assert_eq!(id(1, "1", r#""x/y""#), id(2, "1", r#""x\/y""#), "another position, another escape");
+    assert_eq!(id(1, "1", "2").len(), "t-".len() + 32);
+    let different =
+        [("1", "23"), ("12", "3"), (r#""1""#, "23"), (r#""""#, r#""123""#), (r#""123""#, r#""""#), ("true", "23")];
+    for (i, (a, b)) in different.iter().enumerate() {
+        for (c, d) in &different[i + 1..] {
+            assert_ne!(id(1, a, b), id(1, c, d), "{a},{b} {c},{d}");
+        }
+    }
+    assert_eq!(id(7, "1", "null"), origin(7).to_string(), "a missing value: the origin");
+}
+
+#[test]
+fn no_body_makes_the_decoder_panic_and_each_raw_is_part_of_it() {
+    let sample = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/array.json")).unwrap();
+    let decoder = platform();
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..20_000 {
+        let mut body = sample.clone();
+        for _ in 0..random.usize(1..4) {
+            let at = random.usize(0..body.len());
+            match random.u8(0..4) {
+                0 => body[at] = random.u8(..),
+                1 => body.truncate(at.max(1)),
+                2 => body[at] = *random.choice(b"{}[]\",:\\0e.-").unwrap(),
+                _ => body.insert(at, random.u8(..)),
+            }
+        }
+        let range = body.as_ptr_range();
+        for element in decoder.split(&body) {
+            assert!(range.contains(&element.raw.as_ptr()), "round {round}");
+            let event = decoder.event(element.raw, origin(1), received_at(), None);
+            assert_eq!(
+                event.is_ok(),
+                element.outcome.is_ok(),
+                "round {round}: {}",
+                String::from_utf8_lossy(element.raw)
+            );
+        }
+    }
+}
+
+fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
+    let statuses = decoder.split(body).into_iter().zip(1..);
+    statuses
+        .map(|(element, position)| {
+            let event = decoder.event(element.raw, origin(position), received_at(), None);
+            match (element.outcome, event) {
+                (Ok(sighting), Ok(mut event)) => {
+                    assert_eq!(sighting.device_id, event.device_id);
+                    assert_eq!(sighting.new_state, event.new_state);
+                    // The payload's own text: a Value would round its numbers, or have no place for them.
+                    let payload = std::mem::replace(&mut event.payload, RawValue::NULL.to_owned());
+                    let mut value = serde_json::to_value(&event).expect("an event has a JSON form");
+                    value["payload"] = payload.get().into();
+                    value
+                }
+                (Err(rejection), Err(_)) => json!({"rejected": rejection.to_string()}),
+                (split, event) => panic!("intake and delivery differ: {split:?}, {event:?}"),
+            }
+        })
+        .collect()
+}
+
+fn decoder(folder: &Path, case: &str) -> Decoder {
+    let Ok(text) = fs::read_to_string(folder.join(format!("{case}.mapping.json"))) else { return platform() };
+    let written: Value = serde_json::from_str(&text).expect("a mapping is JSON");
+    let pointer = |value: &Value| -> Pointer { value.as_str().unwrap_or("none").parse().expect("a JSON pointer") };
+    let mut mapping = Mapping::default();
+    mapping.items = written.get("items").map(pointer);
+    mapping.event_key = written["event_key"].as_array().into_iter().flatten().map(pointer).collect();
+    for field in Field::ALL {
+        if let Some(value) = written["fields"].get(field.name()) {
+            mapping.set(field, Some(pointer(value)));
+        }
+    }
+    Decoder::new(Arc::from("mapped"), mapping, states())
+}
+
+fn platform() -> Decoder {
+    Decoder::new(Arc::from("map-1"), Mapping::default(), states())
+}
+
+fn states() -> Arc<States> {
+    let state = |word: &str, name: &str, severity| (word.to_owned(), State { name: name.to_owned(), severity });
+    let words = HashMap::from([
+        state("正常", "normal", Severity::Ok),
+        state("故障", "fault", Severity::Critical),
+        state("离线", "offline", Severity::Warning),
+    ]);
+    Arc::new(States { words })
+}
+
+fn origin(position: i64) -> Origin {
+    Origin { journal: Uuid::from_u128(1), position: Position(position) }
+}
+
+fn received_at() -> jiff::Timestamp {
+    "2026-01-02T03:04:05.678901Z".parse().expect("an instant")
+}

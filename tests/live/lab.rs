@@ -1,0 +1,25 @@
+//! The servers that the scenarios share; a scenario that breaks one brings its own.
+
+use tokio::sync::OnceCell;
+
+use crate::peers::{Mosquitto, Postgres, RabbitMq, SockJs};
+
+/// One of each. They end with the test process.
+pub(crate) struct Lab {
+    pub(crate) rabbitmq: RabbitMq,
+    pub(crate) sockjs: SockJs,
+    pub(crate) mosquitto: Mosquitto,
+    pub(crate) postgres: Postgres,
+}
+
+static LAB: OnceCell<Lab> = OnceCell::const_new();
+
+/// Starts them with the first scenario.
+pub(crate) async fn lab() -> &'static Lab {
+    LAB.get_or_init(async || {
+        let (rabbitmq, mosquitto, postgres) = tokio::join!(RabbitMq::start(), Mosquitto::start(), Postgres::start());
+        let sockjs = SockJs::start(rabbitmq.stomp_port()).await;
+        Lab { rabbitmq, sockjs, mosquitto, postgres }
+    })
+    .await
+}

@@ -1,0 +1,11 @@
+//! The real daemon between real servers: every message exactly once in both histories, at least once at MQTT and the
+//! webhook, in order per device, whatever is killed in the middle.
+
+#[path = "../peers/mod.rs"]
+mod peers;
+
+mod bad_input;
+mod crashes;
+mod lab;
+mod run;
+mod transports;

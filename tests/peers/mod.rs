@@ -1,0 +1,42 @@
+//! Real peers for tests: RabbitMQ, mosquitto, PostgreSQL, a SockJS endpoint, an HTTP receiver, an MQTT subscriber, a
+//! STOMP publisher of its own, and the daemon itself. Everything is private to one test process: its ports, its
+//! folders and its processes, which end with it however it ends.
+//!
+//! Nothing here uses the library under test, so that what it says of the daemon is independent of the daemon.
+
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
+
+pub mod configuration;
+pub mod daemon;
+pub mod folder;
+pub mod mosquitto;
+pub mod platform;
+pub mod port;
+pub mod postgres;
+pub mod process;
+pub mod rabbitmq;
+pub mod receiver;
+pub mod scripted;
+pub mod sockjs;
+pub mod stomp;
+pub mod subscriber;
+pub mod wait;
+
+pub use configuration::Configuration;
+pub use daemon::Daemon;
+pub use folder::Folder;
+pub use mosquitto::Mosquitto;
+pub use platform::Delivered;
+pub use postgres::Postgres;
+pub use rabbitmq::RabbitMq;
+pub use receiver::Receiver;
+pub use scripted::Scripted;
+pub use sockjs::SockJs;
+pub use stomp::Stomp;
+pub use subscriber::Subscriber;
+
+/// User of RabbitMQ, mosquitto and PostgreSQL.
+pub const USER: &str = "lab";
+
+/// Password of [`USER`].
+pub const PASSWORD: &str = "lab-password";

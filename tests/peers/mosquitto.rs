@@ -1,0 +1,70 @@
+//! A private mosquitto: MQTT over TCP, with a password, and everything that it acknowledged survives SIGKILL.
+
+use super::folder::Folder;
+use super::process::{Process, run, tethered};
+use super::{PASSWORD, USER, port};
+
+/// A running mosquitto.
+pub struct Mosquitto {
+    process: Process,
+    folder: Folder,
+    port: u16,
+}
+
+impl Mosquitto {
+    /// Starts one.
+    pub async fn start() -> Mosquitto {
+        Mosquitto::start_on(port::free()).await
+    }
+
+    /// The same on a given port.
+    pub async fn start_on(port: u16) -> Mosquitto {
+        let folder = Folder::new("mosquitto");
+        let passwords = folder.join("passwords");
+        let mut passwd = std::process::Command::new("mosquitto_passwd");
+        passwd.arg("-b").arg("-c").arg(&passwords).args([USER, PASSWORD]);
+        run(passwd);
+        // Queues without a limit: the default drops what a subscriber is more than 1000 messages behind. Without
+        // the three lines of persistence an acknowledged message does not survive SIGKILL.
+        folder.write(
+            "mosquitto.conf",
+            &format!(
+                "listener {port} 127.0.0.1\nuser root\nallow_anonymous false\npassword_file {}\n\
+                 max_queued_messages 0\nmax_inflight_messages 0\n\
+                 persistence true\npersistence_location {}/\nautosave_on_changes true\nautosave_interval 1\n",
+                passwords.display(),
+                folder.path().display(),
+            ),
+        );
+        let process = launch(&folder).await;
+        Mosquitto { process, folder, port }
+    }
+
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// As in the configuration of an MQTT sink.
+    pub fn url(&self) -> String {
+        format!("mqtt://127.0.0.1:{}", self.port)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// Starts it again after [`Mosquitto::kill`]: same port, same data.
+    pub async fn restart(&mut self) {
+        self.process = launch(&self.folder).await;
+    }
+}
+
+async fn launch(folder: &Folder) -> Process {
+    let mut command = tethered("/usr/sbin/mosquitto");
+    command.arg("-c").arg(folder.join("mosquitto.conf"));
+    let mut process = Process::start("mosquitto", command, &folder.join("mosquitto.log"));
+    process.logged("\"running\"", |line| line.contains("mosquitto version") && line.ends_with("running")).await;
+    process
+}

@@ -1,0 +1,119 @@
+//! A private RabbitMQ: STOMP over TCP and Web-STOMP, nothing else; what it confirmed survives a restart.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use super::folder::Folder;
+use super::process::{Process, tethered};
+use super::{PASSWORD, USER, port};
+
+/// A running RabbitMQ and the port mapper that it needs.
+pub struct RabbitMq {
+    /// Before `mapper`, to be dropped first.
+    process: Process,
+    mapper: Process,
+    folder: Folder,
+    ports: Ports,
+}
+
+struct Ports {
+    stomp: u16,
+    web_stomp: u16,
+    distribution: u16,
+    mapper: u16,
+}
+
+impl RabbitMq {
+    /// Starts one; 8 to 20 seconds.
+    pub async fn start() -> RabbitMq {
+        let folder = Folder::new("rabbitmq");
+        let ports =
+            Ports { stomp: port::free(), web_stomp: port::free(), distribution: port::free(), mapper: port::free() };
+        configure(&folder, &ports);
+        // Our own in the foreground: the one that RabbitMQ starts becomes a daemon and outlives the tests.
+        let mut epmd = tethered("epmd");
+        epmd.args(["-port", &ports.mapper.to_string(), "-address", "127.0.0.1"]);
+        let mapper = Process::start("epmd", epmd, &folder.join("epmd.log"));
+        let process = launch(&folder, &ports).await;
+        RabbitMq { process, mapper, folder, ports }
+    }
+
+    /// Where STOMP over TCP listens.
+    pub fn stomp_port(&self) -> u16 {
+        self.ports.stomp
+    }
+
+    /// STOMP over TCP, as in a configuration.
+    pub fn stomp_url(&self) -> String {
+        format!("stomp://127.0.0.1:{}", self.ports.stomp)
+    }
+
+    /// Web-STOMP, as in a configuration.
+    pub fn web_stomp_url(&self) -> String {
+        format!("ws://127.0.0.1:{}/ws", self.ports.web_stomp)
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.process.kill();
+    }
+
+    /// SIGTERM, and waits until it has ended in order.
+    pub async fn stop(&mut self) {
+        self.process.signal(Signal::TERM);
+        self.process.ended(Duration::from_secs(60)).await;
+    }
+
+    /// Starts it again after [`RabbitMq::kill`] or [`RabbitMq::stop`]: same ports, same data.
+    pub async fn restart(&mut self) {
+        self.process = launch(&self.folder, &self.ports).await;
+    }
+}
+
+fn configure(folder: &Folder, ports: &Ports) {
+    folder.write("enabled_plugins", "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
+    // Definitions are read before a listener opens, and there is no guest then.
+    let definitions = folder.write(
+        "definitions.json",
+        &format!(
+            r#"{{"users":[{{"name":"{USER}","password":"{PASSWORD}","tags":""}}],"vhosts":[{{"name":"/"}}],
+            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]}}"#
+        ),
+    );
+    folder.write(
+        "rabbitmq.conf",
+        &format!(
+            "listeners.tcp = none\nstomp.listeners.tcp.1 = 127.0.0.1:{}\nweb_stomp.tcp.ip = 127.0.0.1\n\
+             web_stomp.tcp.port = {}\nload_definitions = {}\nlog.console = true\nlog.console.level = info\n\
+             log.file = false\nvm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 10MB\n",
+            ports.stomp,
+            ports.web_stomp,
+            definitions.display(),
+        ),
+    );
+}
+
+async fn launch(folder: &Folder, ports: &Ports) -> Process {
+    // Not the one in /usr/sbin: that changes user and folder.
+    let mut command = tethered("/usr/lib/rabbitmq/bin/rabbitmq-server");
+    command
+        .env("HOME", folder.path())
+        // With it the script replaces itself with the server, so the pid is the server's.
+        .env("RUNNING_UNDER_SYSTEMD", "true")
+        .env("RABBITMQ_NODENAME", format!("lab{}@localhost", ports.stomp))
+        .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
+        .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+        .env("RABBITMQ_MNESIA_BASE", folder.join("mnesia"))
+        .env("RABBITMQ_LOG_BASE", folder.path())
+        .env("RABBITMQ_PID_FILE", folder.join("pid"))
+        .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+        .env("RABBITMQ_DIST_PORT", ports.distribution.to_string())
+        .env("ERL_EPMD_PORT", ports.mapper.to_string())
+        .env("ERL_EPMD_ADDRESS", "127.0.0.1")
+        .env_remove("NOTIFY_SOCKET");
+    let mut process = Process::start("rabbitmq", command, &folder.join("rabbitmq.log"));
+    // STOMP opens earlier than this.
+    process.logged("\"startup complete\"", |line| line.contains("Server startup complete")).await;
+    process
+}

@@ -1,0 +1,87 @@
+//! An HTTP server that keeps the bodies that are POSTed to it: the far side of a webhook.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::routing::post;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use super::platform::Delivered;
+
+/// A running receiver.
+pub struct Receiver {
+    address: SocketAddr,
+    kept: Arc<Kept>,
+    server: JoinHandle<()>,
+}
+
+struct Kept {
+    bodies: Mutex<Vec<Bytes>>,
+    /// What is answered; a body is kept only where this is 2xx.
+    answer: AtomicU16,
+}
+
+impl Receiver {
+    /// Starts one that answers 204.
+    pub async fn start() -> Receiver {
+        Receiver::start_on(0).await
+    }
+
+    /// The same on a given port.
+    pub async fn start_on(port: u16) -> Receiver {
+        let kept = Arc::new(Kept { bodies: Mutex::default(), answer: AtomicU16::new(204) });
+        let app = Router::new().route("/events", post(keep)).with_state(Arc::clone(&kept));
+        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("bind a free port");
+        let address = listener.local_addr().expect("a bound listener has an address");
+        let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("serve HTTP") });
+        Receiver { address, kept, server }
+    }
+
+    /// As in the configuration of a webhook sink.
+    pub fn url(&self) -> String {
+        format!("http://{}/events", self.address)
+    }
+
+    /// From now on this status is answered.
+    pub fn answer(&self, status: u16) {
+        self.kept.answer.store(status, Ordering::Relaxed);
+    }
+
+    /// How many requests were answered with 2xx.
+    pub fn count(&self) -> usize {
+        self.kept.bodies.lock().expect("no test panics while it holds this").len()
+    }
+
+    /// The bodies that were answered with 2xx, in the order of arrival.
+    pub fn bodies(&self) -> Vec<Bytes> {
+        self.kept.bodies.lock().expect("no test panics while it holds this").clone()
+    }
+
+    /// The same as events; panics on a body that is none.
+    pub fn delivered(&self) -> Vec<Delivered> {
+        let event = |body: &Bytes| {
+            Delivered::from_json(body).unwrap_or_else(|| panic!("no event: {}", String::from_utf8_lossy(body)))
+        };
+        self.bodies().iter().map(event).collect()
+    }
+}
+
+impl Drop for Receiver {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn keep(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
+    let answer = StatusCode::from_u16(kept.answer.load(Ordering::Relaxed)).expect("tests answer real statuses");
+    if answer.is_success() {
+        kept.bodies.lock().expect("no test panics while it holds this").push(body);
+    }
+    answer
+}

@@ -1,0 +1,82 @@
+//! Events made by hand, and batches of them.
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::value::RawValue;
+use stomp_bridge::model::{Coordinates, Event, Origin, Place, Position, Severity};
+use stomp_bridge::sinks::{Batch, Built, Health, Settings, Sink, build};
+use uuid::Uuid;
+
+pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
+
+/// A status of the platform's own message, with every field, as the decoder would give it.
+pub(crate) fn event(position: i64) -> Event {
+    let origin = Origin { journal: JOURNAL, position: Position(position) };
+    let start: Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
+    let payload = format!(r#"{{"deviceId":{position}, "oldState":"正常","newState":"故障"}}"#);
+    Event {
+        event_id: origin.to_string(),
+        topic: "map-1".into(),
+        client_id: "1".to_owned(),
+        device_id: position.to_string(),
+        serial: Some("5223980739804501806b36caddcca2e0".to_owned()),
+        old_state: Some("正常".to_owned()),
+        new_state: "故障".to_owned(),
+        state: "fault".to_owned(),
+        severity: Severity::Critical,
+        changed: true,
+        missed_transition: false,
+        place: Place {
+            province: Some("江苏省".to_owned()),
+            city: Some("盐城市".to_owned()),
+            district: Some("射阳县".to_owned()),
+            detail: Some("人民政府".to_owned()),
+            coordinate_system: Some("baidu".to_owned()),
+            raw: Some(Coordinates { longitude: 120.332_826_011_797_27, latitude: 33.772_274_094_206_24 }),
+            wgs84: Some(Coordinates { longitude: 120.321_5, latitude: 33.768_25 }),
+        },
+        occurred_at: None,
+        received_at: start + SignedDuration::from_millis(position),
+        origin: origin.to_string(),
+        position: Position(position),
+        payload: raw(&payload),
+    }
+}
+
+pub(crate) fn events(positions: std::ops::RangeInclusive<i64>) -> Vec<Event> {
+    positions.map(event).collect()
+}
+
+/// One status of one device, which a test tells apart by its state.
+pub(crate) fn status(journal: Uuid, position: i64, device: &str, state: &str) -> Event {
+    let origin = Origin { journal, position: Position(position) }.to_string();
+    Event {
+        event_id: origin.clone(),
+        origin,
+        device_id: device.to_owned(),
+        state: state.to_owned(),
+        ..event(position)
+    }
+}
+
+pub(crate) fn raw(json: &str) -> Box<RawValue> {
+    RawValue::from_string(json.to_owned()).unwrap()
+}
+
+/// The batch of these events, through the last of them.
+pub(crate) fn batch(events: &[Event]) -> Batch<'_> {
+    Batch { journal: JOURNAL, events, through: events.last().unwrap().position }
+}
+
+/// A sink that is built and whose driver runs, and what it says of its health.
+pub(crate) fn start(settings: Settings) -> (Box<dyn Sink>, Health) {
+    let health = Health::default();
+    let Built { sink, driver } = build(settings, health.clone()).unwrap();
+    if let Some(driver) = driver {
+        tokio::spawn(driver);
+    }
+    (sink, health)
+}
+
+pub(crate) fn template(source: &str) -> stomp_bridge::pipeline::Template {
+    stomp_bridge::pipeline::Template::parse(source).unwrap()
+}

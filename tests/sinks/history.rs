@@ -1,0 +1,271 @@
+//! What both SQL histories promise.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use secrecy::SecretString;
+use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
+use stomp_bridge::model::{Event, Position};
+use stomp_bridge::sinks::history::{postgres, sqlite};
+use stomp_bridge::sinks::{Batch, Settings, Trouble};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::events::{JOURNAL, batch, event, events, raw, start, status};
+use crate::peers::Postgres;
+
+/// A fresh database of either kind.
+pub(crate) enum Database {
+    Sqlite { path: PathBuf, _folder: TempDir },
+    Postgres { name: String, server: Arc<Postgres> },
+}
+
+impl Database {
+    pub(crate) fn sqlite() -> Database {
+        let folder = tempfile::tempdir().unwrap();
+        Database::Sqlite { path: folder.path().join("history.db"), _folder: folder }
+    }
+
+    pub(crate) async fn postgres() -> Database {
+        let server = Postgres::shared().await;
+        let name = format!("t{}", Uuid::new_v4().simple());
+        let mut admin = PgConnection::connect(&server.url("postgres")).await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+        Database::Postgres { name, server }
+    }
+
+    async fn both() -> [Database; 2] {
+        [Database::sqlite(), Database::postgres().await]
+    }
+
+    pub(crate) fn url(&self) -> String {
+        match self {
+            Database::Sqlite { path, .. } => path.display().to_string(),
+            Database::Postgres { name, server } => server.url(name),
+        }
+    }
+
+    pub(crate) fn settings(&self, retention: Option<Duration>) -> Settings {
+        let name = "history".to_owned();
+        match self {
+            Database::Sqlite { path, .. } => {
+                Settings::Sqlite(sqlite::Settings { name, path: path.clone(), retention })
+            }
+            Database::Postgres { .. } => {
+                Settings::Postgres(postgres::Settings { name, url: SecretString::from(self.url()), retention })
+            }
+        }
+    }
+
+    /// The first column of a query's rows, which must be a text.
+    pub(crate) async fn texts(&self, sql: &str) -> Vec<Option<String>> {
+        match self {
+            Database::Sqlite { .. } => {
+                let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
+            }
+            Database::Postgres { .. } => {
+                let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
+            }
+        }
+    }
+
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        let mut rows = self.texts(sql).await;
+        assert_eq!(rows.len(), 1, "{sql}");
+        rows.remove(0).unwrap()
+    }
+
+    pub(crate) async fn count(&self, table: &str) -> usize {
+        self.text(&format!("SELECT CAST(count(*) AS text) FROM {table}")).await.parse().unwrap()
+    }
+
+    async fn execute(&self, sql: &str) {
+        match self {
+            Database::Sqlite { .. } => {
+                let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            }
+            Database::Postgres { .. } => {
+                let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_batch_delivered_twice_is_stored_once_and_its_cursor_is_found_again() {
+    for database in Database::both().await {
+        let thousand = events(1..=1000);
+        let (mut sink, health) = start(database.settings(None));
+        assert!(sink.keeps_cursor());
+        assert_eq!(sink.open(JOURNAL).await, Ok(None));
+        assert!(health.report().able);
+        sink.deliver(batch(&thousand)).await.unwrap();
+        sink.deliver(batch(&thousand)).await.unwrap();
+        sink.close().await;
+
+        let (mut sink, _) = start(database.settings(None));
+        assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(1000))));
+        assert_eq!(sink.open(Uuid::from_u128(7)).await, Ok(None), "a cursor belongs to one journal");
+        sink.deliver(batch(&thousand[500..])).await.unwrap();
+        assert_eq!(database.count("status_event").await, 1000);
+        assert_eq!(database.count("device").await, 1000);
+    }
+}
+
+#[tokio::test]
+async fn batches_of_every_size_are_stored_whole() {
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let mut stored = 0;
+        for size in [1, 9, 10, 11, 99, 100, 101, 219] {
+            let piece = events(stored + 1..=stored + size);
+            // The cursor may stand beyond the last event: what follows was filtered out.
+            let through = Position(stored + size + 3);
+            sink.deliver(Batch { journal: JOURNAL, events: &piece, through }).await.unwrap();
+            stored += size;
+            assert_eq!(sink.open(JOURNAL).await, Ok(Some(through)));
+        }
+        assert_eq!(database.count("status_event").await, stored as usize);
+    }
+}
+
+#[tokio::test]
+async fn rows_and_cursor_move_together_or_not_at_all() {
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.deliver(batch(&events(1..=3))).await.unwrap();
+        database
+            .execute(match &database {
+                Database::Sqlite { .. } => {
+                    "CREATE TRIGGER refuse BEFORE INSERT ON bridge_cursor WHEN new.position > 4 \
+                     BEGIN SELECT RAISE(ABORT, 'position'); END"
+                }
+                Database::Postgres { .. } => "ALTER TABLE bridge_cursor ADD CHECK (position <= 4)",
+            })
+            .await;
+        let failed = sink.deliver(batch(&events(4..=9))).await.unwrap_err();
+        assert_eq!(failed.confirmed, 0);
+        assert!(matches!(failed.trouble, Trouble::Refused { index: None, .. }), "{:?}", failed.trouble);
+        assert_eq!((database.count("status_event").await, database.count("device").await), (3, 3));
+        sink.deliver(batch(&events(4..=4))).await.unwrap();
+        assert_eq!(database.count("status_event").await, 4);
+        assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(4))));
+    }
+}
+
+#[tokio::test]
+async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
+    let later_journal = Uuid::from_u128(u128::MAX);
+    let redelivered = Event { event_id: status(JOURNAL, 1, "d", "a").event_id, ..status(JOURNAL, 4, "d", "a") };
+    let before = Event { received_at: event(0).received_at, ..status(later_journal, 9, "d", "e") };
+    let steps = [
+        ("the last of a batch", vec![status(JOURNAL, 1, "d", "a"), status(JOURNAL, 2, "d", "b")], "b"),
+        ("a replay", vec![status(JOURNAL, 1, "d", "a")], "b"),
+        ("the next", vec![status(JOURNAL, 3, "d", "c")], "c"),
+        ("delivered again by the broker", vec![redelivered], "c"),
+        ("another journal, received earlier", vec![before], "c"),
+        ("another journal, received later", vec![status(later_journal, 5, "d", "f")], "f"),
+        ("nine digits sort after one", vec![status(later_journal, 10, "d", "g")], "g"),
+        ("and not as texts", vec![status(later_journal, 7, "d", "h")], "g"),
+    ];
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        for (step, events, state) in &steps {
+            sink.deliver(batch(events)).await.unwrap();
+            assert_eq!(database.text("SELECT state FROM device_current").await, *state, "{step}");
+        }
+        assert_eq!(database.count("status_event").await, 7);
+    }
+}
+
+#[tokio::test]
+async fn the_columns_are_the_names_of_an_event() {
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        for table in ["status_event", "device_current"] {
+            let columns = database
+                .texts(&match &database {
+                    Database::Sqlite { .. } => format!("SELECT name FROM pragma_table_info('{table}')"),
+                    Database::Postgres { .. } => format!(
+                        "SELECT column_name::text FROM information_schema.columns \
+                         WHERE table_name = '{table}' ORDER BY ordinal_position"
+                    ),
+                })
+                .await;
+            let columns: Vec<String> = columns.into_iter().flatten().collect();
+            assert_eq!(columns, Event::FIELDS, "{table}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_are_stored_as_they_are() {
+    let payload = r#"{"a":1e400, "a":"\u0000\ud800", "b" : 0.10}"#;
+    let full =
+        Event { occurred_at: Some("2020-12-09T03:16:16Z".parse().unwrap()), payload: raw(payload), ..event(1) };
+    let bare = Event { serial: None, old_state: None, place: Default::default(), changed: false, ..event(2) };
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.deliver(batch(&[full.clone(), bare.clone()])).await.unwrap();
+        let time = |column: &str| match &database {
+            Database::Sqlite { .. } => column.to_owned(),
+            Database::Postgres { .. } => {
+                format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+            }
+        };
+        let expressions = [
+            ("topic".to_owned(), Some("map-1"), Some("map-1")),
+            ("serial".to_owned(), Some("5223980739804501806b36caddcca2e0"), None),
+            ("old_state".to_owned(), Some("正常"), None),
+            ("new_state".to_owned(), Some("故障"), Some("故障")),
+            ("severity".to_owned(), Some("critical"), Some("critical")),
+            ("CASE WHEN changed THEN 'yes' ELSE 'no' END".to_owned(), Some("yes"), Some("no")),
+            ("district".to_owned(), Some("射阳县"), None),
+            ("CAST(longitude AS text)".to_owned(), Some("120.33282601179727"), None),
+            ("CAST(wgs84_latitude AS text)".to_owned(), Some("33.76825"), None),
+            (time("occurred_at"), Some("2020-12-09T03:16:16.000000Z"), None),
+            (time("received_at"), Some("2026-01-02T03:04:05.679901Z"), Some("2026-01-02T03:04:05.680901Z")),
+            ("origin".to_owned(), Some(full.origin.as_str()), Some(bare.origin.as_str())),
+            ("CAST(payload AS text)".to_owned(), Some(payload), Some(bare.payload.get())),
+        ];
+        for table in ["status_event", "device_current"] {
+            for (expression, first, second) in &expressions {
+                let rows = database.texts(&format!("SELECT {expression} FROM {table} ORDER BY device_id")).await;
+                // The 17th digit of a double is SQLite's own business.
+                let rows: Vec<_> = rows.iter().map(|row| row.as_deref()).collect();
+                let digits = first.filter(|_| expression.starts_with("CAST(longitude")).map(|text| &text[..16]);
+                match digits {
+                    Some(digits) => assert!(rows[0].unwrap().starts_with(digits), "{rows:?}"),
+                    None => assert_eq!(rows, [*first, *second], "{table} {expression}"),
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn rows_past_the_retention_are_deleted_and_devices_stay() {
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(Some(Duration::from_secs(3600))));
+        sink.open(JOURNAL).await.unwrap();
+        let now = jiff::Timestamp::now();
+        let young = |event: Event| Event { received_at: now, ..event };
+        // More than a piece, so that the round has to go on with the next batch.
+        let old = events(1..=2500);
+        sink.deliver(batch(&old)).await.unwrap();
+        assert_eq!(database.count("status_event").await, 500);
+        sink.deliver(batch(&[young(event(2501))])).await.unwrap();
+        assert_eq!(database.count("status_event").await, 1);
+        assert_eq!(database.count("device").await, 2501);
+    }
+}

@@ -1,0 +1,194 @@
+//! MQTT against mosquitto.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use stomp_bridge::model::Event;
+use stomp_bridge::sinks::mqtt::{Qos, Settings};
+use stomp_bridge::sinks::{Sink, Trouble};
+use tokio::net::TcpListener;
+
+use crate::events::{JOURNAL, batch, event, events, start, template};
+use crate::peers::{Mosquitto, free_port};
+
+fn settings(port: u16) -> Settings {
+    Settings {
+        name: "site".to_owned(),
+        url: format!("mqtt://127.0.0.1:{port}").parse().unwrap(),
+        username: None,
+        password: None,
+        client_id: None,
+        topic: template("devices/{{ client_id }}/{{ device_id }}/status"),
+        body: Some(template("{{ device_id }} {{ state }}")),
+        qos: Qos::AtLeastOnce,
+        retain: true,
+        tls: Default::default(),
+        packet_bytes_max: 256 * 1024,
+    }
+}
+
+fn mqtt(settings: Settings) -> (Box<dyn Sink>, stomp_bridge::sinks::Health) {
+    start(stomp_bridge::sinks::Settings::Mqtt(settings))
+}
+
+/// What a subscriber sees of an event with these settings.
+fn message(event: &Event) -> String {
+    format!("devices/1/{id}/status {id} fault", id = event.device_id)
+}
+
+#[tokio::test]
+async fn a_thousand_events_arrive_in_order_and_stay_retained() {
+    let broker = Mosquitto::start();
+    let (mut sink, health) = mqtt(settings(broker.port));
+    assert!(!health.report().able);
+    assert_eq!(sink.open(JOURNAL).await, Ok(None));
+    assert!(health.report().able);
+    let live = broker.subscriber(2000);
+    let thousands = events(1..=2000);
+    sink.deliver(batch(&thousands[..1000])).await.unwrap();
+    sink.deliver(batch(&thousands[1000..])).await.unwrap();
+    let expected: Vec<String> = thousands.iter().map(message).collect();
+    assert_eq!(live.messages().await, expected);
+    assert_eq!(broker.retained().await, expected.into_iter().collect());
+
+    sink.close().await;
+    assert!(!broker.has_logged("closed its connection"), "the broker was told goodbye");
+}
+
+#[tokio::test]
+async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
+    let broker = Mosquitto::start();
+    let (mut sink, _) = mqtt(Settings { qos: Qos::AtMostOnce, body: None, ..settings(broker.port) });
+    sink.open(JOURNAL).await.unwrap();
+    let live = broker.subscriber(600);
+    let many = events(1..=600);
+    sink.deliver(batch(&many)).await.unwrap();
+    let messages = live.messages().await;
+    assert_eq!(messages.len(), 600);
+    let json = String::from_utf8(many[599].to_json()).unwrap();
+    assert_eq!(messages[599], format!("devices/1/600/status {json}"));
+}
+
+#[tokio::test]
+async fn values_with_the_marks_of_a_topic_stay_one_level() {
+    let broker = Mosquitto::start();
+    let (mut sink, _) = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap();
+    let cases = [("a/b", "a%2Fb"), ("+", "%2B"), ("#", "%23"), ("", "%"), ("a\0b\u{1}", "a%00b%01"), ("县", "县")];
+    for (device_id, level) in cases {
+        let live = broker.subscriber(1);
+        let event = Event { device_id: device_id.to_owned(), state: "x".to_owned(), ..event(1) };
+        sink.deliver(batch(&[event])).await.unwrap();
+        let messages = live.messages().await;
+        assert!(messages[0].starts_with(&format!("devices/1/{level}/status ")), "{messages:?}");
+        // Retained, it would be the next subscriber's first message.
+        broker.publish(&["-r", "-n", "-t", &format!("devices/1/{level}/status")]);
+    }
+}
+
+#[tokio::test]
+async fn an_oversize_packet_is_refused_alone() {
+    let broker = Mosquitto::start();
+    let (mut sink, health) = mqtt(Settings { packet_bytes_max: 100, ..settings(broker.port) });
+    sink.open(JOURNAL).await.unwrap();
+    let mut four = events(1..=4);
+    four[2].state = "x".repeat(100);
+    let failed = sink.deliver(batch(&four)).await.unwrap_err();
+    assert_eq!(failed.confirmed, 2);
+    let Trouble::Refused { index: Some(2), error } = failed.trouble else { panic!("{:?}", failed.trouble) };
+    assert!(error.contains("packet_bytes_max = 100"), "{error}");
+    assert!(health.report().able);
+    sink.deliver(batch(&four[3..])).await.unwrap();
+    let delivered = [&four[0], &four[1], &four[3]].map(message);
+    assert_eq!(broker.retained().await, delivered.into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_topic_with_a_wildcard_is_refused_and_nothing_is_sent() {
+    let broker = Mosquitto::start();
+    let (mut sink, _) = mqtt(Settings { topic: template("devices/+/{{ device_id }}"), ..settings(broker.port) });
+    sink.open(JOURNAL).await.unwrap();
+    let failed = sink.deliver(batch(&events(1..=2))).await.unwrap_err();
+    assert_eq!(failed.confirmed, 0);
+    assert!(matches!(failed.trouble, Trouble::Refused { index: Some(0), .. }), "{:?}", failed.trouble);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
+    let mut broker = Mosquitto::start();
+    let (mut sink, health) = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap();
+    let seen_some = broker.subscriber(3000);
+    let delivering = tokio::spawn(async move {
+        for first in (1..).step_by(1000) {
+            if let Err(failed) = sink.deliver(batch(&events(first..=first + 999))).await {
+                return (sink, first, failed);
+            }
+        }
+        unreachable!("the broker is stopped before the numbers end")
+    });
+    assert_eq!(seen_some.messages().await.len(), 3000);
+    broker.stop();
+    let (mut sink, first, failed) = delivering.await.unwrap();
+    assert!(matches!(failed.trouble, Trouble::Retry { .. }), "{:?}", failed.trouble);
+    let confirmed = first as usize - 1 + failed.confirmed;
+    assert!(failed.confirmed < 1000 && confirmed >= 3000 - 512, "{confirmed}");
+    let opened = sink.open(JOURNAL).await;
+    assert!(matches!(opened, Err(Trouble::Retry { .. })), "{opened:?}");
+    assert!(!health.report().able);
+
+    broker.restart();
+    // Everything that we call confirmed was with the broker before it stopped.
+    let all = events(1..=first + 999);
+    let messages: Vec<String> = all.iter().map(message).collect();
+    let published = broker.retained().await;
+    assert!(messages[..confirmed].iter().all(|message| published.contains(message)));
+    assert!(published.len() <= confirmed + 512, "at most a window is published twice: {}", published.len());
+    while sink.open(JOURNAL).await.is_err() {}
+    assert!(health.report().able);
+    sink.deliver(batch(&all[confirmed..])).await.unwrap();
+    assert_eq!(broker.retained().await, messages.into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_wrong_password_is_named_and_never_shown() {
+    let broker = Mosquitto::start_with("allow_anonymous false");
+    let (username, password) = (Some("bridge".to_owned()), Some(SecretString::from("s3cret")));
+    let (mut sink, health) = mqtt(Settings { username, password, ..settings(broker.port) });
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("opened") };
+    assert!(error.starts_with(&format!("mqtt://127.0.0.1:{}: ", broker.port)), "{error}");
+    assert!(error.contains("CONNACK 5") && error.contains("check user name, password"), "{error}");
+    assert!(!error.contains("s3cret"), "{error}");
+    assert_eq!(health.report().last_error, Some(error));
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_reported_at_once() {
+    let (mut sink, _) = mqtt(settings(free_port()));
+    let failed = sink.deliver(batch(&events(1..=1))).await.unwrap_err();
+    assert_eq!(failed.confirmed, 0);
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("opened") };
+    assert!(error.contains("refused"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_never_answers_is_given_up() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut sink, _) = mqtt(settings(silent.local_addr().unwrap().port()));
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("opened") };
+    assert!(error.contains("no answer within 8 s"), "{error}");
+}
+
+#[tokio::test]
+async fn the_driver_ends_with_its_sink() {
+    let settings = stomp_bridge::sinks::Settings::Mqtt(settings(free_port()));
+    for opened in [false, true] {
+        let mut built = stomp_bridge::sinks::build(settings.clone(), Default::default()).unwrap();
+        let driver = tokio::spawn(built.driver.take().unwrap());
+        if opened {
+            built.sink.open(JOURNAL).await.unwrap_err();
+        }
+        drop(built);
+        tokio::time::timeout(Duration::from_secs(5), driver).await.unwrap().unwrap();
+    }
+}

@@ -1,0 +1,255 @@
+//! Private servers on free ports in temporary folders, stopped by their pid.
+
+use std::collections::HashSet;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Condvar, Mutex, Weak};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// What a server writes to its standard error.
+#[derive(Default)]
+struct Log {
+    lines: Mutex<Vec<String>>,
+    news: Condvar,
+}
+
+impl Log {
+    fn has(&self, text: &str) -> bool {
+        self.lines.lock().unwrap().iter().any(|line| line.contains(text))
+    }
+
+    fn wait_for(&self, text: &str) {
+        let lines = self.lines.lock().unwrap();
+        let absent = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
+        let (lines, waited) = self.news.wait_timeout_while(lines, Duration::from_secs(60), absent).unwrap();
+        assert!(!waited.timed_out(), "{text:?} is not in {lines:?}");
+    }
+}
+
+/// Starts a server and waits until its log has `ready`.
+fn start(command: &mut Command, ready: &str) -> (Child, Arc<Log>) {
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let log = Arc::new(Log::default());
+    let kept = log.clone();
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            kept.lines.lock().unwrap().push(line);
+            kept.news.notify_all();
+        }
+    });
+    log.wait_for(ready);
+    (child, log)
+}
+
+fn stop(child: &mut Child, signal: rustix::process::Signal) {
+    let pid = rustix::process::Pid::from_child(child);
+    // It may have ended by itself.
+    let _ = rustix::process::kill_process(pid, signal);
+    child.wait().unwrap();
+}
+
+/// mosquitto. What it confirmed survives a stop, since it writes its retained messages when it ends.
+pub(crate) struct Mosquitto {
+    pub(crate) port: u16,
+    folder: TempDir,
+    child: Child,
+    log: Arc<Log>,
+}
+
+impl Mosquitto {
+    pub(crate) fn start() -> Mosquitto {
+        Mosquitto::start_with("allow_anonymous true")
+    }
+
+    /// With further lines of its configuration.
+    pub(crate) fn start_with(lines: &str) -> Mosquitto {
+        let folder = tempfile::tempdir().unwrap();
+        let port = free_port();
+        let store = folder.path().display();
+        let user = if rustix::process::geteuid().is_root() { "user root" } else { "" };
+        let configuration = format!(
+            "listener {port} 127.0.0.1\n{lines}\n{user}\npersistence true\npersistence_location {store}/\n\
+             max_queued_messages 0\nlog_type all\n"
+        );
+        fs::write(folder.path().join("mosquitto.conf"), configuration).unwrap();
+        let (child, log) = Mosquitto::run(folder.path());
+        Mosquitto { port, folder, child, log }
+    }
+
+    fn run(folder: &Path) -> (Child, Arc<Log>) {
+        start(Command::new("mosquitto").arg("-c").arg(folder.join("mosquitto.conf")), "running")
+    }
+
+    pub(crate) fn stop(&mut self) {
+        stop(&mut self.child, rustix::process::Signal::TERM);
+    }
+
+    /// Again, on the same port, after a stop.
+    pub(crate) fn restart(&mut self) {
+        (self.child, self.log) = Mosquitto::run(self.folder.path());
+    }
+
+    pub(crate) fn has_logged(&self, text: &str) -> bool {
+        self.log.has(text)
+    }
+
+    /// A subscriber to everything, as `topic body`, which ends after so many messages. It is subscribed when this
+    /// returns.
+    pub(crate) fn subscriber(&self, messages: usize) -> Subscriber {
+        self.subscribe(&["-C", &messages.to_string()])
+    }
+
+    /// All retained messages, as `topic body`.
+    pub(crate) async fn retained(&self) -> HashSet<String> {
+        let subscriber = self.subscribe(&["--retained-only"]);
+        // It ends with the first message that is not retained; those that are stand in the queue before it.
+        self.publish(&["-t", "end", "-m", "end"]);
+        subscriber.messages().await.into_iter().collect()
+    }
+
+    /// Publishes with QoS 1.
+    pub(crate) fn publish(&self, arguments: &[&str]) {
+        let server = ["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1"];
+        let status = Command::new("mosquitto_pub").args(server).args(arguments).status().unwrap();
+        assert!(status.success(), "{arguments:?}");
+    }
+
+    fn subscribe(&self, until: &[&str]) -> Subscriber {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let id = format!("subscriber-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let mut child = Command::new("mosquitto_sub")
+            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-i", &id, "-q", "1", "-t", "#", "-W", "60"])
+            .args(["-F", "%t %p"])
+            .args(until)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let reader = std::thread::spawn(move || lines.map_while(Result::ok).collect());
+        // Its own output comes only at its end, when that is a pipe.
+        self.log.wait_for(&format!("Sending SUBACK to {id}"));
+        Subscriber { child, reader }
+    }
+}
+
+impl Drop for Mosquitto {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// See [`Mosquitto::subscriber`].
+pub(crate) struct Subscriber {
+    child: Child,
+    reader: std::thread::JoinHandle<Vec<String>>,
+}
+
+impl Subscriber {
+    /// All messages, in the order of their arrival.
+    pub(crate) async fn messages(mut self) -> Vec<String> {
+        tokio::task::spawn_blocking(move || {
+            let messages = self.reader.join().unwrap();
+            self.child.wait().unwrap();
+            messages
+        })
+        .await
+        .unwrap()
+    }
+}
+
+/// PostgreSQL, shared by the tests that run at the same time; each has its own database.
+pub(crate) struct Postgres {
+    port: u16,
+    _folder: TempDir,
+    child: Child,
+}
+
+pub(crate) const PASSWORD: &str = "s3cret-word";
+
+static RUNNING: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
+
+impl Postgres {
+    pub(crate) async fn shared() -> Arc<Postgres> {
+        tokio::task::spawn_blocking(|| {
+            let mut running = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            running.upgrade().unwrap_or_else(|| {
+                let started = Arc::new(Postgres::start());
+                *running = Arc::downgrade(&started);
+                started
+            })
+        })
+        .await
+        .unwrap()
+    }
+
+    fn start() -> Postgres {
+        let folder = tempfile::tempdir().unwrap();
+        let home = folder.path().to_str().unwrap();
+        // The server runs as another user, who must be able to write here.
+        fs::set_permissions(home, fs::Permissions::from_mode(0o777)).unwrap();
+        let password_file = format!("{home}/password");
+        fs::write(&password_file, PASSWORD).unwrap();
+        let data = format!("{home}/data");
+        let initdb = Postgres::command("initdb")
+            .args(["-D", &data, "-U", "bridge", "--pwfile", &password_file, "-A", "scram-sha-256"])
+            .args(["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
+            .current_dir(home)
+            .output()
+            .unwrap();
+        assert!(initdb.status.success(), "{}", String::from_utf8_lossy(&initdb.stderr));
+        let port = free_port();
+        let (child, _) = start(
+            Postgres::command("postgres")
+                .args(["-D", &data, "-p", &port.to_string(), "-k", home, "-c", "listen_addresses=127.0.0.1"])
+                .current_dir(home),
+            "database system is ready to accept connections",
+        );
+        Postgres { port, _folder: folder, child }
+    }
+
+    /// PostgreSQL's programs refuse to run as root.
+    fn command(program: &str) -> Command {
+        let versions = fs::read_dir("/usr/lib/postgresql").expect("PostgreSQL is installed");
+        let newest = versions.map(|entry| entry.unwrap().path()).max().unwrap();
+        let path = newest.join("bin").join(program);
+        if !rustix::process::geteuid().is_root() {
+            return Command::new(path);
+        }
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
+        command
+    }
+
+    pub(crate) fn url(&self, database: &str) -> String {
+        Postgres::url_at(self.port, database)
+    }
+
+    /// The same through another port, such as a proxy's.
+    pub(crate) fn url_at(port: u16, database: &str) -> String {
+        format!("postgres://bridge:{PASSWORD}@127.0.0.1:{port}/{database}?sslmode=disable")
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        // "Fast shutdown": does not wait for clients.
+        stop(&mut self.child, rustix::process::Signal::INT);
+    }
+}

@@ -1,0 +1,271 @@
+//! Webhooks against a receiver of our own.
+
+use std::collections::{HashSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::{ConnectInfo, State};
+use axum::http::{HeaderMap, Response, Uri};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, KeyInit, Mac};
+use secrecy::SecretString;
+use stomp_bridge::model::Event;
+use stomp_bridge::sinks::webhook::Settings;
+use stomp_bridge::sinks::{Health, Sink, Trouble, Undelivered};
+use tokio::net::TcpListener;
+
+use crate::events::{JOURNAL, batch, event, events, start, template};
+
+/// A request as it arrived.
+#[derive(Debug, Clone)]
+struct Request {
+    path: String,
+    headers: HeaderMap,
+    body: Bytes,
+    peer: SocketAddr,
+}
+
+impl Request {
+    fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+}
+
+/// Answers by a script, then 204 for ever.
+#[derive(Clone, Default)]
+struct Receiver {
+    script: Arc<Mutex<VecDeque<Response<Body>>>>,
+    requests: Arc<Mutex<Vec<Request>>>,
+}
+
+impl Receiver {
+    async fn start(&self) -> Settings {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(receive).with_state(self.clone());
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+        settings(address)
+    }
+
+    fn answers(&self, status: u16, headers: &[(&str, &str)], body: impl Into<Body>) {
+        let mut response = Response::builder().status(status);
+        for (name, value) in headers {
+            response = response.header(*name, *value);
+        }
+        self.script.lock().unwrap().push_back(response.body(body.into()).unwrap());
+    }
+
+    fn requests(&self) -> Vec<Request> {
+        self.requests.lock().unwrap().clone()
+    }
+}
+
+async fn receive(
+    State(receiver): State<Receiver>,
+    ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response<Body> {
+    receiver.requests.lock().unwrap().push(Request { path: uri.to_string(), headers, body, peer });
+    let no_content = || Response::builder().status(204).body(Body::empty()).unwrap();
+    receiver.script.lock().unwrap().pop_front().unwrap_or_else(no_content)
+}
+
+fn settings(address: SocketAddr) -> Settings {
+    Settings {
+        name: "oncall".to_owned(),
+        url: format!("http://{address}/hook?access_token=t0ken").parse().unwrap(),
+        headers: Vec::new(),
+        body: None,
+        secret: None,
+        timeout: Duration::from_secs(20),
+        schedule: vec![Duration::ZERO, Duration::from_secs(5), Duration::from_secs(300)],
+    }
+}
+
+async fn webhook(settings: Settings) -> (Box<dyn Sink>, Health) {
+    let (mut sink, health) = start(stomp_bridge::sinks::Settings::Webhook(settings));
+    assert_eq!(sink.open(JOURNAL).await, Ok(None));
+    (sink, health)
+}
+
+fn trouble(outcome: Result<(), Undelivered>) -> Trouble {
+    let Undelivered { confirmed, trouble } = outcome.unwrap_err();
+    assert_eq!(confirmed, 0);
+    trouble
+}
+
+#[tokio::test]
+async fn events_are_posted_in_order_over_one_connection() {
+    let receiver = Receiver::default();
+    let (mut sink, health) = webhook(receiver.start().await).await;
+    let fifty = events(1..=50);
+    sink.deliver(batch(&fifty)).await.unwrap();
+    assert!(health.report().able);
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 50);
+    for (request, event) in requests.iter().zip(&fifty) {
+        assert_eq!(request.path, "/hook?access_token=t0ken");
+        assert_eq!(request.body, event.to_json());
+        assert_eq!(request.header("webhook-id"), event.event_id);
+        assert_eq!(request.header("content-type"), "application/json");
+        assert!(request.header("webhook-timestamp").parse::<i64>().unwrap() > 1_700_000_000);
+        assert_eq!(request.header("webhook-signature"), "");
+    }
+    let peers: HashSet<SocketAddr> = requests.iter().map(|request| request.peer).collect();
+    assert_eq!(peers.len(), 1, "{peers:?}");
+}
+
+#[tokio::test]
+async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() {
+    let receiver = Receiver::default();
+    let key = b"0123456789abcdef0123456789abcdef";
+    let secret = Some(SecretString::from(format!("whsec_{}", STANDARD.encode(key))));
+    let headers = vec![
+        ("Authorization".to_owned(), SecretString::from("Bearer x")),
+        ("content-type".to_owned(), SecretString::from("text/plain")),
+    ];
+    let body = Some(template("{{ device_id }} is {{ state }}"));
+    let (mut sink, _) = webhook(Settings { secret, headers, body, ..receiver.start().await }).await;
+    receiver.answers(500, &[], "later");
+    let one = [event(7)];
+    trouble(sink.deliver(batch(&one)).await);
+    sink.deliver(batch(&one)).await.unwrap();
+    let requests = receiver.requests();
+    assert_eq!(requests.len(), 2);
+    for request in requests {
+        assert_eq!(request.body, "7 is fault");
+        assert_eq!(request.header("authorization"), "Bearer x");
+        assert_eq!(request.header("content-type"), "text/plain");
+        assert_eq!(request.header("webhook-id"), one[0].event_id);
+        let signed = format!("{}.{}.7 is fault", one[0].event_id, request.header("webhook-timestamp"));
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
+        mac.update(signed.as_bytes());
+        let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
+        assert_eq!(request.header("webhook-signature"), signature);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_ends_at_the_first_event_that_does_not_arrive() {
+    let receiver = Receiver::default();
+    let (mut sink, health) = webhook(receiver.start().await).await;
+    receiver.answers(200, &[], "");
+    receiver.answers(201, &[], "");
+    receiver.answers(422, &[], "no such\r\ndevice");
+    let failed = sink.deliver(batch(&events(1..=9))).await.unwrap_err();
+    assert_eq!((failed.confirmed, receiver.requests().len()), (2, 3));
+    let Trouble::Refused { index: Some(2), error } = failed.trouble else { panic!("{:?}", failed.trouble) };
+    assert!(error.contains("answered 422: no such  device") && !error.contains("t0ken"), "{error}");
+    assert!(health.report().able, "one event refused is not the receiver's trouble");
+}
+
+#[tokio::test]
+async fn each_class_of_answer_does_its_own() {
+    let receiver = Receiver::default();
+    let (mut sink, health) = webhook(receiver.start().await).await;
+    let mut position = 0;
+    let mut answered = async |status: u16, headers: &[(&str, &str)]| {
+        position += 1;
+        receiver.answers(status, headers, "");
+        let outcome = sink.deliver(batch(&[event(position)])).await;
+        (outcome.err().map(|failed| failed.trouble), health.report().able)
+    };
+    for status in [200, 202, 204] {
+        assert_eq!(answered(status, &[]).await, (None, true), "{status}");
+    }
+    for status in [400, 413, 422] {
+        assert!(
+            matches!(answered(status, &[]).await, (Some(Trouble::Refused { index: Some(0), .. }), true)),
+            "{status}"
+        );
+    }
+    for status in [301, 307, 401, 403, 404, 408, 429, 500, 502, 503, 504] {
+        let (Some(Trouble::Retry { after: Some(after), .. }), false) = answered(status, &[]).await else {
+            panic!("{status}")
+        };
+        let scheduled = Duration::from_millis(5000)..=Duration::from_millis(5500);
+        assert!(scheduled.contains(&after), "{status}: {after:?}");
+    }
+    let in_ten_minutes = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(600));
+    for status in [429, 503] {
+        for (text, seconds) in [("120", 120..=120), ("999999", 3600..=3600), (in_ten_minutes.as_str(), 595..=600)] {
+            let (Some(Trouble::Retry { after: Some(after), .. }), _) =
+                answered(status, &[("retry-after", text)]).await
+            else {
+                panic!("{status} {text}")
+            };
+            assert!(seconds.contains(&after.as_secs()), "{status} {text}: {after:?}");
+        }
+    }
+    assert!(matches!(answered(410, &[]).await, (Some(Trouble::Disabled { .. }), false)));
+}
+
+#[tokio::test]
+async fn waits_grow_by_the_schedule_and_begin_anew_with_the_next_event() {
+    let receiver = Receiver::default();
+    let (mut sink, _) = webhook(receiver.start().await).await;
+    for (position, seconds) in [(1, 5), (1, 300), (1, 300), (2, 5), (2, 300)] {
+        receiver.answers(500, &[], "");
+        let Trouble::Retry { after: Some(after), .. } = trouble(sink.deliver(batch(&[event(position)])).await) else {
+            panic!("{position}")
+        };
+        let scheduled = Duration::from_secs(seconds);
+        assert!((scheduled..=scheduled.mul_f64(1.1)).contains(&after), "{position}: {after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let receiver = Receiver::default();
+    let (mut sink, _) = webhook(receiver.start().await).await;
+    receiver.answers(307, &[("location", "/elsewhere")], "");
+    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else { panic!("followed") };
+    assert!(error.contains("redirects are not followed"), "{error}");
+    assert_eq!(receiver.requests().len(), 1);
+}
+
+#[tokio::test]
+async fn an_endless_answer_is_not_read_to_its_end() {
+    let receiver = Receiver::default();
+    let (mut sink, _) = webhook(receiver.start().await).await;
+    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096])));
+    receiver.answers(200, &[], Body::from_stream(endless));
+    sink.deliver(batch(&events(1..=2))).await.unwrap();
+    assert_eq!(receiver.requests().len(), 2);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers_times_out() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let timeout = Duration::from_millis(50);
+    let (mut sink, health) = webhook(Settings { timeout, ..settings(address) }).await;
+    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else { panic!("answered") };
+    assert!(error.contains(&address.to_string()) && error.contains("timed out"), "{error}");
+    assert!(!error.contains("t0ken"), "{error}");
+    assert!(!health.report().able);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_retried() {
+    let address = SocketAddr::from(([127, 0, 0, 1], crate::peers::free_port()));
+    let (mut sink, _) = webhook(settings(address)).await;
+    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else { panic!("answered") };
+    assert!(error.contains("refused") && !error.contains("t0ken"), "{error}");
+}
+
+#[tokio::test]
+async fn an_id_that_no_header_can_hold_is_refused() {
+    let receiver = Receiver::default();
+    let (mut sink, _) = webhook(receiver.start().await).await;
+    let odd = Event { event_id: "a\nb".to_owned(), ..event(1) };
+    assert!(matches!(trouble(sink.deliver(batch(&[odd])).await), Trouble::Refused { index: Some(0), .. }));
+    assert_eq!(receiver.requests().len(), 0);
+}

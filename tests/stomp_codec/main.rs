@@ -1,0 +1,249 @@
+//! The codec held against what servers really send, cut in every possible way.
+
+mod golden;
+
+use bytes::{Bytes, BytesMut};
+use proptest::prelude::*;
+use stomp_bridge::stomp::{Command, DecodeError, Decoder, Frame, Limits, Version, encode};
+
+use golden::{frame, golden};
+
+/// Small enough that a short stream can break each of them.
+const TIGHT: Limits = Limits {
+    command_bytes_max: 12,
+    header_line_bytes_max: 24,
+    headers_max: 3,
+    body_bytes_max: 16,
+    frame_bytes_max: 64,
+};
+
+/// All frames of a stream that arrives in these chunks, and the error that ends it.
+fn decode<'a>(
+    chunks: impl IntoIterator<Item = &'a [u8]>,
+    version: Option<Version>,
+    limits: Limits,
+) -> (Vec<Frame>, Option<DecodeError>) {
+    let mut decoder = Decoder::new(limits);
+    if let Some(version) = version {
+        decoder.set_version(version);
+    }
+    let mut frames = Vec::new();
+    for chunk in chunks {
+        decoder.feed(Bytes::copy_from_slice(chunk));
+        loop {
+            match decoder.next() {
+                Ok(Some(frame)) => frames.push(frame),
+                Ok(None) => break,
+                Err(error) => return (frames, Some(error)),
+            }
+        }
+    }
+    (frames, None)
+}
+
+/// The stream, cut after these many bytes each, over and over.
+fn cut<'a>(stream: &'a [u8], sizes: &[usize]) -> Vec<&'a [u8]> {
+    let mut rest = stream;
+    let mut chunks = Vec::new();
+    for &size in sizes.iter().cycle() {
+        if rest.is_empty() || size == 0 {
+            break;
+        }
+        let (chunk, after) = rest.split_at(size.min(rest.len()));
+        chunks.push(chunk);
+        rest = after;
+    }
+    chunks
+}
+
+#[test]
+fn golden_frames_decode_however_they_are_cut() {
+    for (name, version, stream, expected) in golden() {
+        let check = |chunks: Vec<&[u8]>| {
+            let sizes: Vec<usize> = chunks.iter().map(|chunk| chunk.len()).collect();
+            let (frames, error) = decode(chunks, version, Limits::default());
+            assert_eq!((error, &frames), (None, &expected), "{name}, cut into {sizes:?}");
+        };
+        check(vec![stream]);
+        for at in 0..=stream.len() {
+            let (first, second) = stream.split_at(at);
+            check(vec![first, second]);
+        }
+        for size in 1..8 {
+            check(cut(stream, &[size]));
+        }
+    }
+}
+
+#[test]
+fn a_frame_that_needs_a_later_rule_is_read_by_it() {
+    let mut decoder = Decoder::new(Limits::default());
+    decoder.feed(Bytes::from_static(b"CONNECTED\nversion:1.1\n\n\0MESSAGE\na:\\r\n\n\0"));
+    assert_eq!(decoder.next().unwrap().unwrap().command, Command::Connected);
+    decoder.set_version(Version::V1_1);
+    assert_eq!(decoder.next(), Err(DecodeError::UnknownEscape { line: "a:\\r".to_owned() }));
+}
+
+#[test]
+fn a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut() {
+    use DecodeError::*;
+    let check = |stream: &[u8], expected: DecodeError| {
+        for size in 1..=stream.len() {
+            let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), TIGHT);
+            assert_eq!(frames, [], "{}", stream.escape_ascii());
+            assert_eq!(error.as_ref(), Some(&expected), "{} by {size}", stream.escape_ascii());
+        }
+    };
+    let text = |text: &str| text.to_owned();
+    check(b"message\n\n\0", UnknownCommand { line: text("message") });
+    check(b"HTTP/1.1 400\r\n", CommandTooLong(12));
+    check(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x12\x34", CommandTooLong(12));
+    check(b"SEND\nno colon\n\n\0", NoColon { line: text("no colon") });
+    check(b"SEND\n \n\n\0", NoColon { line: text(" ") });
+    check(b"SEND\na:34567890123456789012345\n", HeaderTooLong(24));
+    check(b"SEND\na:345678901234567890123456789", HeaderTooLong(24));
+    check(b"SEND\na:\na:\na:\na:\n\n\0", TooManyHeaders(3));
+    check(b"SEND\na:b\\t\n\n\0", UnknownEscape { line: text("a:b\\t") });
+    check(b"SEND\na:b\\\n\n\0", UnknownEscape { line: text("a:b\\") });
+    check(b"SEND\na\\x:b\n\n\0", UnknownEscape { line: text("a\\x:b") });
+    for value in ["", "x", "-1", "+1", "1.5", " 1", "1 ", "0x1", "\u{661}"] {
+        let stream = format!("SEND\ncontent-length:{value}\n\nabc\0");
+        check(stream.as_bytes(), BadContentLength { value: text(value) });
+    }
+    check(b"SEND\ncontent-length:17\n\n", BodyTooLong(16));
+    check(b"SEND\ncontent-length:999999999\n\n", BodyTooLong(16));
+    check(b"SEND\n\n12345678901234567\0", BodyTooLong(16));
+    check(b"SEND\n\n12345678901234567", BodyTooLong(16));
+    check(b"SEND\ncontent-length:2\n\nabc\0", NoNul { content_length: 2 });
+    check(b"SEND\na:3456789012345678901\nb:34567890123456\ncontent-length:16\n\n", FrameTooLong(64));
+    check(b"SEND\na:3456789012345678901\nb:3456789012345678901\nc:\n\n12345678901234567\0", FrameTooLong(64));
+    check(b"SEND\na:345678901234567890\nb:345678901234567890\nc:345678901234567890\n\n\0", FrameTooLong(64));
+}
+
+#[test]
+fn limits_are_inclusive() {
+    let check = |stream: &[u8]| {
+        for size in 1..=stream.len() {
+            let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), TIGHT);
+            assert_eq!((frames.len(), error), (1, None), "{} by {size}", stream.escape_ascii());
+        }
+    };
+    check(b"UNSUBSCRIBE\r\n\n\0");
+    check(b"SEND\na:3456789012345678901234\n\n\0");
+    check(b"SEND\na:\na:\na:\n\n\0");
+    check(b"SEND\n\n1234567890123456\0");
+    check(b"SEND\ncontent-length:16\n\n1234567890123456\0");
+    check(b"SEND\na:3456789012345678901\nb:3456789012345678901\nc:\n\n123456789\0");
+}
+
+#[test]
+fn lengths_beyond_any_number_are_refused_before_anything_is_allocated() {
+    for length in ["18446744073709551615", "18446744073709551616", &"9".repeat(500)] {
+        let stream = format!("SEND\ncontent-length:{length}\n\nx");
+        let (_, error) = decode([stream.as_bytes()], None, Limits::default());
+        assert_eq!(error, Some(DecodeError::BodyTooLong(Limits::default().body_bytes_max)), "{length}");
+    }
+}
+
+#[test]
+fn after_an_error_there_is_nothing_but_that_error() {
+    let mut decoder = Decoder::new(Limits::default());
+    decoder.feed(Bytes::from_static(b"SEND\n\n\0NONSENSE\n"));
+    assert!(decoder.next().unwrap().is_some());
+    let error = decoder.next().unwrap_err();
+    decoder.feed(Bytes::from_static(b"SEND\n\n\0"));
+    assert_eq!(decoder.next(), Err(error));
+}
+
+#[test]
+fn a_cut_stream_is_told_from_one_that_ended_between_frames() {
+    let check = |stream: &'static [u8], expected: usize| {
+        let mut decoder = Decoder::new(Limits::default());
+        decoder.feed(Bytes::from_static(stream));
+        while decoder.next().unwrap().is_some() {}
+        assert_eq!(decoder.unfinished_bytes(), expected, "{}", stream.escape_ascii());
+    };
+    check(b"", 0);
+    check(b"SEND\n\nabc\0\n\r\n", 0);
+    check(b"SEND\n\nabc\0SEN", 3);
+    check(b"SEND\n\nabc", 9);
+}
+
+#[test]
+fn bodies_are_slices_of_the_chunk() {
+    let chunk = Bytes::from_static(b"SEND\n\nfirst\0SEND\ncontent-length:6\n\nsecond\0");
+    let mut decoder = Decoder::new(Limits::default());
+    decoder.feed(chunk.clone());
+    while let Some(frame) = decoder.next().unwrap() {
+        assert!(chunk.as_ptr_range().contains(&frame.body.as_ptr()), "{frame:?}");
+    }
+}
+
+/// Text that a version can carry unchanged.
+fn header_text(version: Version) -> BoxedStrategy<String> {
+    match version {
+        Version::V1_0 => "[^\u{0}-\u{20}:\\s][^\r\n:]{0,12}[^\u{0}-\u{20}:\\s]".boxed(),
+        Version::V1_1 => "[^\r]{0,16}".boxed(),
+        Version::V1_2 => "[a-z\\\\:\n\r]{0,8}|\\PC{0,12}|(?s).{0,12}".boxed(),
+    }
+}
+
+fn any_frame(version: Version) -> impl Strategy<Value = Frame> {
+    let command = prop::sample::select(vec![Command::Message, Command::Error, Command::Receipt, Command::Send]);
+    let headers = prop::collection::vec((header_text(version), header_text(version)), 0..6);
+    let body = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..80),
+        prop::collection::vec(prop::sample::select(b"\0\n\r:\\aMESSAGE".to_vec()), 0..40),
+    ];
+    (command, headers, body, any::<bool>()).prop_map(|(command, mut headers, body, counted)| {
+        headers.retain(|(name, _)| name != "content-length");
+        if counted || body.contains(&0) {
+            headers.push(("content-length".to_owned(), body.len().to_string()));
+        }
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        frame(command, &headers, &body)
+    })
+}
+
+fn any_version() -> impl Strategy<Value = Version> {
+    prop::sample::select(vec![Version::V1_0, Version::V1_1, Version::V1_2])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn what_is_encoded_is_decoded_however_it_is_cut(
+        (version, frames) in any_version()
+            .prop_flat_map(|version| (Just(version), prop::collection::vec(any_frame(version), 1..5))),
+        between in prop::collection::vec(prop::sample::select(vec!["", "\n", "\r\n", "\0\n\n"]), 5),
+        sizes in prop::collection::vec(1..60_usize, 1..20),
+    ) {
+        let mut stream = BytesMut::new();
+        for (frame, between) in frames.iter().zip(between) {
+            stream.extend_from_slice(between.as_bytes());
+            encode(frame, version, &mut stream);
+        }
+        prop_assert_eq!(decode(cut(&stream, &sizes), Some(version), Limits::default()), (frames, None));
+    }
+
+    #[test]
+    fn any_bytes_mean_the_same_however_they_are_cut(
+        pieces in prop::collection::vec(
+            prop_oneof![
+                prop::sample::select(vec![
+                    "MESSAGE\n", "SEND\r\n", "ERROR\n", "a:b\n", "a:\\c\\n\r\n", "x:\\q\n", "content-length:4\n",
+                    "content-length:17\r\n", "\n", "\r\n", "\0", "\0\n", "body", "\r", "nonsense", "\\",
+                ]).prop_map(|piece| piece.as_bytes().to_vec()),
+                prop::collection::vec(any::<u8>(), 0..4),
+            ],
+            0..16,
+        ),
+        sizes in prop::collection::vec(1..24_usize, 1..12),
+        version in prop::option::of(any_version()),
+    ) {
+        let stream = pieces.concat();
+        let whole = decode([&stream[..]], version, TIGHT);
+        prop_assert_eq!(decode(cut(&stream, &sizes), version, TIGHT), whole);
+    }
+}

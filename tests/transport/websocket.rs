@@ -1,0 +1,295 @@
+//! WebSocket: the handshake as servers really do it, and what a message is.
+
+use futures_util::{SinkExt, StreamExt};
+use stomp_bridge::transport::{DialError, TransportError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
+use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
+use tokio_tungstenite::tungstenite::protocol::{Message, Role};
+
+use super::*;
+
+/// What a server answers; `{accept}` is the right key.
+const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                         Sec-WebSocket-Accept: {accept}\r\n\r\n";
+
+/// Answers the upgrade of the next client in these very words; gives its request's head back.
+async fn answer(listener: &TcpListener, words: &str) -> (TcpStream, String) {
+    answer_and_go_on(listener, words, b"").await
+}
+
+/// The same, with the first bytes of the WebSocket in the same packet.
+async fn answer_and_go_on(listener: &TcpListener, words: &str, first: &[u8]) -> (TcpStream, String) {
+    let (mut tcp, _) = listener.accept().await.expect("a client");
+    let head = read_head(&mut tcp).await;
+    let accept = derive_accept_key(header(&head, "Sec-WebSocket-Key").unwrap_or_default().as_bytes());
+    let words = words.replace("{accept}", &accept);
+    tcp.write_all(&[words.as_bytes(), first].concat()).await.expect("an answer");
+    (tcp, head)
+}
+
+pub(super) async fn upgraded(listener: &TcpListener) -> (WebSocketStream<TcpStream>, String) {
+    let (tcp, head) = answer(listener, SWITCHING).await;
+    (WebSocketStream::from_raw_socket(tcp, Role::Server, None).await, head)
+}
+
+async fn connected() -> (WebSocketStream<TcpStream>, Receiver, Sender) {
+    let (listener, address) = listen().await;
+    let target = target(&format!("ws://{address}/ws"));
+    let ((server, _), (receiver, sender)) = tokio::join!(upgraded(&listener), dialled(&target));
+    (server, receiver, sender)
+}
+
+#[tokio::test]
+async fn request_carries_path_headers_and_subprotocols_and_no_origin() {
+    let (listener, address) = listen().await;
+    let target = target(&format!("ws://user:pass@{address}/a/ws?token=x"));
+    let ((_server, head), _) = tokio::join!(upgraded(&listener), dialled(&target));
+    assert!(head.starts_with("GET /a/ws?token=x HTTP/1.1\r\n"), "{head}");
+    assert_eq!(header(&head, "Host"), Some(address.as_str()));
+    assert_eq!(header(&head, "Authorization"), Some("Bearer abc"));
+    assert_eq!(header(&head, "Sec-WebSocket-Protocol"), Some("v12.stomp, v11.stomp, v10.stomp"));
+    assert_eq!(header(&head, "Origin"), None);
+}
+
+#[tokio::test]
+async fn every_answer_that_real_servers_give_is_taken() {
+    let check = async |name: &str, words: &str| {
+        let (listener, address) = listen().await;
+        let target = target(&format!("ws://{address}/ws"));
+        // A text message of two bytes, unmasked (RFC 6455, section 5.2).
+        let server = answer_and_go_on(&listener, words, b"\x81\x02hi");
+        let (_tcp, dialled) = tokio::join!(server, dial(&target));
+        let (mut receiver, _sender) = dialled.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(received(&mut receiver, 2).await, "hi", "{name}");
+    };
+    let with = |line: &str| SWITCHING.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
+    check("no subprotocol", SWITCHING).await;
+    check("one of ours", &with("Sec-WebSocket-Protocol: v12.stomp")).await;
+    check("one that was not asked for (ActiveMQ)", &with("Sec-WebSocket-Protocol: stomp")).await;
+    check("all of ours", &with("Sec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp")).await;
+    check("keep-alive, Upgrade", &SWITCHING.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade")).await;
+    check("two Connection lines", &SWITCHING.replace("Connection: ", "Connection: keep-alive\r\nConnection: ")).await;
+    check("other case", &SWITCHING.replace("Upgrade: websocket", "upgrade: WebSocket")).await;
+    check("no extension", &with("Sec-WebSocket-Extensions: ")).await;
+    check("early hints first", &format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{SWITCHING}")).await;
+}
+
+#[tokio::test]
+async fn answer_that_is_no_websocket_says_what_is_wrong() {
+    let check = async |words: &str, expected: &str| {
+        let (listener, address) = listen().await;
+        let target = target(&format!("ws://{address}/ws?token=secret"));
+        let server = async { drop(answer(&listener, words).await) };
+        let ((), error) = tokio::join!(server, refused(&target));
+        let text = error.to_string();
+        assert!(matches!(error, DialError::Handshake { .. }), "{error:?}");
+        assert!(text.contains(&format!("ws://{address}/ws: ")) && text.contains(expected), "{text}");
+    };
+    check(&SWITCHING.replace("{accept}", "AAAA"), "wrong Sec-WebSocket-Accept").await;
+    check(&SWITCHING.replace("Upgrade: websocket\r\n", ""), "without \"Upgrade: websocket\"").await;
+    check(&SWITCHING.replace("Connection: Upgrade\r\n", ""), "without \"Connection: Upgrade\"").await;
+    check(
+        &SWITCHING.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+        "the extension permessage-deflate that was not offered",
+    )
+    .await;
+    check("ERROR\nmessage:what is that\n\n\0", "is no HTTP").await;
+    check("", "hung up without an answer").await;
+    check(&format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(40_000)), "longer than").await;
+}
+
+#[tokio::test]
+async fn other_status_is_told_with_its_text() {
+    let check = async |words: &str, status: u16, expected: &str| {
+        let (listener, address) = listen().await;
+        let target = target(&format!("ws://{address}/ws"));
+        let server = async { answer(&listener, words).await };
+        // The server keeps the connection open: a body is not waited for.
+        let (_open, error) = tokio::join!(server, refused(&target));
+        assert!(matches!(error, DialError::Http { status: found, .. } if found == status), "{error:?}");
+        assert!(error.to_string().contains(expected), "{error}");
+    };
+    check(
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 9\r\n\r\nbad\r\ntoken",
+        403,
+        "answered 403 (bad toke); the server wants",
+    )
+    .await;
+    check(
+        "HTTP/1.1 302 Found\r\nLocation: https://h/login\r\n\r\n",
+        302,
+        "answered 302 (to https://h/login); redirects",
+    )
+    .await;
+    check("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 400, "answered 400; a proxy").await;
+    check("HTTP/1.1 200 OK\r\n\r\n<html>", 200, "answered 200 (<html>); this path is no WebSocket").await;
+    check("HTTP/1.1 503 Unavailable\r\n\r\n", 503, "answered 503; the server or a proxy").await;
+}
+
+#[tokio::test]
+async fn frame_is_one_message_and_only_text_is_text() {
+    let (mut server, _receiver, mut sender) = connected().await;
+    sender.send(Bytes::from_static(b"A\n\n\0B\n\n\xff\0\n"), &[4, 9, 10]).await.expect("sent");
+    let expected = [Message::text("A\n\n\0"), Message::binary(&b"B\n\n\xff\0"[..]), Message::text("\n")];
+    for message in expected {
+        assert_eq!(server.next().await.expect("a message").expect("a message"), message);
+    }
+}
+
+#[tokio::test]
+async fn messages_of_any_kind_are_pieces_of_one_stream() {
+    let (mut server, mut receiver, _sender) = connected().await;
+    let fragment = |text: &'static str, kind, last| Message::Frame(Frame::message(text, OpCode::Data(kind), last));
+    let pieces = [
+        Message::text("MESS"),
+        Message::binary(&b"AGE\n\nbo"[..]),
+        Message::text(""),
+        fragment("d", Data::Text, false),
+        fragment("y\0", Data::Continue, true),
+        Message::text("MESSAGE\n\n\0\nMESSAGE\n\n\0"),
+    ];
+    for piece in pieces {
+        server.send(piece).await.expect("sent");
+    }
+    let expected = "MESSAGE\n\nbody\0MESSAGE\n\n\0\nMESSAGE\n\n\0";
+    assert_eq!(received(&mut receiver, expected.len()).await, expected);
+}
+
+#[tokio::test]
+async fn ping_is_answered_and_shown_as_life() {
+    let (mut server, mut receiver, _sender) = connected().await;
+    server.send(Message::Ping(Bytes::from_static(b"7"))).await.expect("a ping");
+    assert_eq!(receiver.receive().await.expect("life"), Bytes::new());
+    let answer = tokio::select! {
+        answer = server.next() => answer.expect("an answer").expect("an answer"),
+        bytes = receiver.receive() => panic!("nothing was sent: {bytes:?}"),
+    };
+    assert_eq!(answer, Message::Pong(Bytes::from_static(b"7")));
+}
+
+#[tokio::test]
+async fn probe_brings_a_sign_of_life() {
+    let (mut server, mut receiver, mut sender) = connected().await;
+    sender.probe().await.expect("a ping");
+    let server = async {
+        let ping = server.next().await.expect("a ping").expect("a ping");
+        assert!(matches!(ping, Message::Ping(_)), "{ping:?}");
+        // tungstenite answers when it is polled again.
+        server.next().await
+    };
+    let alive = tokio::select! {
+        message = server => panic!("nothing else was sent: {message:?}"),
+        bytes = receiver.receive() => bytes.expect("life"),
+    };
+    assert_eq!(alive, Bytes::new());
+}
+
+#[tokio::test]
+async fn close_is_told_with_code_and_reason_and_is_answered() {
+    let (mut server, mut receiver, _sender) = connected().await;
+    let close = CloseFrame { code: 1002.into(), reason: "Session closed.".into() };
+    server.send(Message::Close(Some(close))).await.expect("a close");
+    let end = ended(&mut receiver).await;
+    assert!(
+        matches!(&end, TransportError::Closed { code: Some(1002), reason } if reason == "Session closed."),
+        "{end:?}"
+    );
+    let answer = server.next().await.expect("an answer").expect("an answer");
+    assert!(matches!(&answer, Message::Close(Some(close)) if u16::from(close.code) == 1002), "{answer:?}");
+    let again = ended(&mut receiver).await;
+    assert!(matches!(again, TransportError::Closed { code: None, .. }), "{again:?}");
+}
+
+#[tokio::test]
+async fn connection_cut_without_a_close_is_closed_without_a_code() {
+    let (server, mut receiver, _sender) = connected().await;
+    drop(server);
+    let end = ended(&mut receiver).await;
+    assert!(matches!(end, TransportError::Closed { code: None, .. }), "{end:?}");
+}
+
+#[tokio::test]
+async fn our_close_reaches_the_server() {
+    let (mut server, _receiver, mut sender) = connected().await;
+    sender.close().await;
+    let message = server.next().await.expect("a close").expect("a close");
+    assert!(matches!(message, Message::Close(_)), "{message:?}");
+}
+
+#[tokio::test]
+async fn message_beyond_the_limit_is_refused_before_it_is_read() {
+    let (mut server, mut receiver, _sender) = connected().await;
+    let at_limit = Message::text("x".repeat(MESSAGE_BYTES_MAX));
+    let send = async {
+        server.send(at_limit).await.expect("sent");
+        // The header alone: fin and text, then the length in eight bytes (RFC 6455, section 5.2).
+        let mut header = vec![0x81, 127];
+        header.extend_from_slice(&(MESSAGE_BYTES_MAX as u64 + 1).to_be_bytes());
+        server.get_mut().write_all(&header).await.expect("a header");
+    };
+    let receive = async {
+        assert_eq!(received(&mut receiver, MESSAGE_BYTES_MAX).await.len(), MESSAGE_BYTES_MAX);
+        ended(&mut receiver).await
+    };
+    let ((), end) = tokio::join!(send, receive);
+    assert!(
+        matches!(end, TransportError::Limit { bytes, bytes_max } if bytes > bytes_max && bytes_max == MESSAGE_BYTES_MAX),
+        "{end:?}"
+    );
+}
+
+#[tokio::test]
+async fn text_that_is_not_utf8_breaks_the_protocol() {
+    let (mut server, mut receiver, _sender) = connected().await;
+    server.get_mut().write_all(b"\x81\x01\xff").await.expect("a message");
+    let end = ended(&mut receiver).await;
+    assert!(matches!(end, TransportError::Protocol(_)), "{end:?}");
+}
+
+#[tokio::test]
+async fn server_that_does_not_read_stops_neither_receiving_nor_closing() {
+    let (mut server, mut receiver, mut sender) = connected().await;
+    let length = 64 * 1024;
+    let (written, done) = tokio::sync::oneshot::channel::<()>();
+    tokio::spawn(async move {
+        for _ in 0..64 {
+            // Not through tungstenite, which would read.
+            let mut message = vec![0x82, 127];
+            message.extend_from_slice(&(length as u64).to_be_bytes());
+            message.resize(message.len() + length, b'y');
+            server.get_mut().write_all(&message).await.expect("a message");
+        }
+        let _ = written.send(());
+        std::future::pending::<()>().await;
+    });
+    receive_under_a_stuck_send(&mut receiver, &mut sender, 64 * length).await;
+    done.await.expect("the server wrote everything");
+    close_towards_a_deaf_server(&mut sender).await;
+}
+
+#[tokio::test]
+async fn bytes_cross_wss_both_ways() {
+    let (listener, address) = listen().await;
+    let server = async {
+        let (tcp, _) = listener.accept().await.expect("a client");
+        let mut tls = acceptor("server", ClientCertificate::Ignored).accept(tcp).await.expect("TLS");
+        let head = read_head(&mut tls).await;
+        let accept = derive_accept_key(header(&head, "Sec-WebSocket-Key").expect("a key").as_bytes());
+        tls.write_all(SWITCHING.replace("{accept}", &accept).as_bytes()).await.expect("an answer");
+        let mut server = WebSocketStream::from_raw_socket(tls, Role::Server, None).await;
+        let message = server.next().await.expect("a message").expect("a message");
+        server.send(message).await.expect("an echo");
+        let _ = server.get_mut().read_to_end(&mut Vec::new()).await;
+    };
+    let target = target(&format!("wss://{address}/ws"));
+    let client = async {
+        let (mut receiver, mut sender) = dialled(&target).await;
+        sender.send(Bytes::from_static("SEND\n\n故障\0".as_bytes()), &[13]).await.expect("sent");
+        assert_eq!(received(&mut receiver, 13).await, "SEND\n\n故障\0");
+    };
+    tokio::join!(server, client);
+}
