@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use proptest::prelude::*;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
     Entry, Error, Journal, LastState, NewBatch, NewEntry, Settings, SinkStatus, Start, Verdict, WhenFull,
 };
@@ -51,7 +53,8 @@ impl Running {
 
     /// Waits until the writer has gone round often enough for something to have happened.
     async fn until(&self, sink: &str, what: &str, holds: impl Fn(&Journal) -> bool) {
-        for _ in 0..10_000 {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(60) {
             if holds(&self.journal) {
                 return;
             }
@@ -308,13 +311,16 @@ async fn database_of_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     std::fs::create_dir_all(settings.path.parent().unwrap()).unwrap();
-    let made = std::process::Command::new("python3")
-        .args(["-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('CREATE TABLE device (id)')"])
-        .arg(&settings.path)
-        .status();
-    assert!(made.unwrap().success());
+    let options = SqliteConnectOptions::new().filename(&settings.path).create_if_missing(true);
+    let mut other = options.connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE device (id)").execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
     let refused = Journal::open(&settings).await.map(drop).unwrap_err();
     assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
+    let mut other = SqliteConnectOptions::new().filename(&settings.path).connect().await.unwrap();
+    let tables: Vec<(String,)> =
+        sqlx::query_as("SELECT name FROM sqlite_schema").fetch_all(&mut other).await.unwrap();
+    assert_eq!(tables, [("device".to_owned(),)]);
 }
 
 #[tokio::test]
@@ -469,6 +475,26 @@ async fn what_is_past_makes_room_before_it_is_old() {
     }
     assert!(running.journal.status().bytes < SMALL);
     assert!(running.read(Position::START).await.len() > 10, "what there is room for stays for replay");
+    running.close().await;
+}
+
+#[tokio::test]
+async fn visitor_who_holds_the_wal_stops_nothing_and_it_shrinks_again() {
+    const MIB: usize = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
+    let mut visitor = SqliteConnectOptions::new().filename(&settings.path).read_only(true).connect().await.unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM entry").execute(&mut visitor).await.unwrap();
+    let wal_bytes = || std::fs::metadata(settings.path.with_extension("db-wal")).unwrap().len();
+    for _ in 0..80 {
+        running.journal.append(batch(vec![entry(vec![7; MIB])])).await.unwrap();
+    }
+    assert!(wal_bytes() > 70 * MIB as u64, "the visitor still sees the journal as it was");
+    visitor.close().await.unwrap();
+    running.until("site", "the WAL is small again", |_| wal_bytes() < 20 * MIB as u64).await;
+    assert_eq!(running.journal.reader().await.unwrap().read_after(Position(79), 9, 1).await.unwrap().len(), 1);
     running.close().await;
 }
 

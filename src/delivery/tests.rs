@@ -343,7 +343,6 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
 #[tokio::test(start_paused = true)]
 async fn restart_goes_on_after_what_was_confirmed() {
     let mut house = House::new(Far { script: [Some((3, retry("down")))].into(), ..Far::default() }).await;
-    house.fake.far().openings = [].into();
     house.append(["ok"; 5]).await;
     house.start();
     house.until("some are confirmed", |house| house.counted()[0] == 3).await;

@@ -13,7 +13,7 @@ use crate::model::Position;
 
 /// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits for the source, and
 /// a bound of the memory that a slow disk can cost.
-pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What may wait to be committed, in batches: enough for single entries from many callers at once.
 const QUEUE_BATCHES_MAX: usize = 1024;
@@ -97,7 +97,7 @@ impl Journal {
     /// Where a sink stands; `None`: it was never seen.
     ///
     /// # Errors
-    /// None today.
+    /// Never so far: it reads memory.
     pub async fn cursor(&self, sink: &str) -> Result<Option<Position>, Error> {
         Ok(self.state.cursor(sink))
     }

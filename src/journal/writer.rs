@@ -28,14 +28,15 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 /// end.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor, who is asked again later.
+const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(100);
+const WAL_RESET_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's thread.
 const MEASURE_BYTES: u64 = 1024 * 1024;
 
 /// Dropping goes on piece by piece: one line in the log for so long.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor.
-const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// A batch on its way to the disk.
 #[derive(Debug)]
@@ -76,6 +77,8 @@ pub struct Writer {
     retention: Retention,
     /// Bodies written since the file was measured.
     unmeasured_bytes: u64,
+    /// When the WAL was last to be emptied.
+    wal_reset: Option<Instant>,
     /// When the log was last told that entries are dropped.
     drop_said: Option<Instant>,
     /// Last, so that it is let go of after the connection.
@@ -114,6 +117,7 @@ impl Writer {
             state,
             queue,
             unmeasured_bytes: 0,
+            wal_reset: None,
             drop_said: None,
             _lock: opened.lock,
         }
@@ -271,8 +275,12 @@ impl Writer {
 
     /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment has to be made.
     async fn bound_wal(&mut self) -> Result<(), Error> {
+        if self.wal_reset.is_some_and(|reset| reset.elapsed() < WAL_RESET_INTERVAL) {
+            return Ok(());
+        }
         let wal = std::fs::metadata(file::beside(&self.settings.path, "-wal"));
         if wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
+            self.wal_reset = Some(Instant::now());
             disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await?;
         }
         Ok(())
