@@ -1,6 +1,8 @@
 //! Messages a second into each sink, in batches of a thousand, and the latency of single ones. `cargo bench --bench
 //! sinks` prints a line for each; mosquitto and PostgreSQL are started for it, with their own defaults for syncing.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 #[path = "../tests/sinks/events.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod events;

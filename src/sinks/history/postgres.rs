@@ -28,8 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The server gives up on a statement after this, so that it does not go on with what we have abandoned.
-const STATEMENT_TIMEOUT: &str = "30s";
+/// The server gives up on a statement, and on a transaction whose client has vanished (a power cut, a cable), so that
+/// neither holds a lock that our next connection needs.
+const SESSION: &str = "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'";
 /// Deleting what is too old, and closing.
 const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
@@ -154,10 +155,7 @@ impl PostgresHistory {
         })
         .await?;
         let cursor = bounded(CONNECT_TIMEOUT, async {
-            sqlx::query("SELECT set_config('statement_timeout', $1, false)")
-                .bind(STATEMENT_TIMEOUT)
-                .execute(&mut connection)
-                .await?;
+            sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
             sqlx::query_scalar::<_, i64>(query)
                 .bind(journal.simple().to_string())

@@ -114,7 +114,7 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     let (link, link_seen) = watch::channel(Link::Idle);
     let name = settings.name.clone();
     let driver = Driver { name, server: server.clone(), options, health, wanted: wanted_by_sink, link };
-    let sink = MqttSink { settings, server, wanted, link: link_seen };
+    let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window };
     Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
 }
 
@@ -124,6 +124,17 @@ struct MqttSink {
     server: String,
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
+    pace: Pace,
+}
+
+/// How many publishes may be unconfirmed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// As many as the window has room for.
+    Window,
+    /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other way to refuse a
+    /// publish than to close the connection, and only so is it known which one that was.
+    OneByOne,
 }
 
 /// A PUBLISH that is ready to go.
@@ -156,7 +167,13 @@ impl Sink for MqttSink {
                     trouble: Trouble::Retry { error: self.why_down(), after: None },
                 });
             };
-            self.publish_all(&connection, batch.events).await
+            let outcome = self.publish_all(&connection, batch.events).await;
+            match &outcome {
+                Ok(()) => self.pace = Pace::Window,
+                Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { .. } }) => self.pace = Pace::OneByOne,
+                Err(_) => {}
+            }
+            outcome
         }
         .boxed()
     }
@@ -214,12 +231,11 @@ impl MqttSink {
                             Qos::AtMostOnce => QoS::AtMostOnce,
                             Qos::AtLeastOnce => QoS::AtLeastOnce,
                         };
-                        if let Err(error) = connection.publish(topic, qos, self.settings.retain, body) {
-                            let error = format!("{}: {error}", self.server);
-                            connection.abandon();
-                            return Err(retry(connection.confirmed().saturating_sub(first), error));
-                        }
+                        connection.publish(topic, qos, self.settings.retain, body);
                         sent += 1;
+                        if self.pace == Pace::OneByOne {
+                            break;
+                        }
                     }
                     Err(error) => refused = Some(error),
                 }
@@ -227,7 +243,9 @@ impl MqttSink {
             let target = first + sent as u64;
             match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
                 Ok(Standing::Lost { confirmed, error }) => {
-                    return Err(retry(confirmed.saturating_sub(first), error.to_string()));
+                    let confirmed = confirmed.saturating_sub(first);
+                    let error = self.blame(&error, events.get(confirmed as usize));
+                    return Err(retry(confirmed, error));
                 }
                 Ok(Standing::Confirmed(confirmed)) if confirmed >= target => match refused {
                     Some(error) => {
@@ -248,6 +266,18 @@ impl MqttSink {
                 }
             }
             confirmed_before = connection.confirmed();
+        }
+    }
+
+    /// Names the first publish that was not confirmed, for the case that it is always the same.
+    fn blame(&self, error: &str, unconfirmed: Option<&Event>) -> String {
+        match unconfirmed.and_then(|event| self.prepare(event).ok()) {
+            Some(Publish { topic, body }) => format!(
+                "{error}; the next to confirm has topic {topic:?} and {} bytes: if it is always this one, check the \
+                 broker's limits and access list",
+                body.len()
+            ),
+            None => error.to_owned(),
         }
     }
 
