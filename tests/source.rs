@@ -1,5 +1,7 @@
 //! The source against a scripted server on loopback: what it sends, when it acknowledges, how it comes back.
 
+#![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
