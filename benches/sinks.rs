@@ -41,8 +41,12 @@ async fn main() {
         run("postgres", 100, Settings::Postgres(history::postgres::Settings { name: name(), url, retention: None }))
             .await;
     }
-    if wanted("mqtt") {
-        let broker = peers::Mosquitto::start_with("allow_anonymous true");
+    // With Nagle's algorithm in the broker, its default, each batch waits for a delayed TCP acknowledgement.
+    for (label, line) in [("mqtt", "set_tcp_nodelay true"), ("mqtt-nagle", "set_tcp_nodelay false")] {
+        if !wanted(label) {
+            continue;
+        }
+        let broker = peers::Mosquitto::start_with(&format!("allow_anonymous true\n{line}"));
         let settings = mqtt::Settings {
             name: name(),
             url: format!("mqtt://127.0.0.1:{}", broker.port).parse().unwrap(),
@@ -56,7 +60,7 @@ async fn main() {
             tls: Default::default(),
             packet_bytes_max: 256 * 1024,
         };
-        run("mqtt", 200, Settings::Mqtt(settings)).await;
+        run(label, 100, Settings::Mqtt(settings)).await;
     }
     if wanted("webhook") {
         let settings = webhook::Settings {
@@ -87,7 +91,7 @@ async fn run(name: &str, batches: i64, settings: Settings) {
     }
     latencies.sort_unstable();
     let (middle, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
-    println!("{name:9} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99");
+    println!("{name:10} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99");
     sink.close().await;
 }
 

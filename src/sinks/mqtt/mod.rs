@@ -242,19 +242,23 @@ impl MqttSink {
             }
             let target = first + sent as u64;
             match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
+                // What was confirmed before the connection was lost is as good as ever.
+                Ok(Standing::Confirmed(confirmed) | Standing::Lost { confirmed, .. })
+                    if confirmed >= target && (refused.is_some() || sent == events.len()) =>
+                {
+                    return match refused {
+                        None => Ok(()),
+                        Some(error) => {
+                            let trouble = Trouble::Refused { index: Some(sent), error };
+                            Err(Undelivered { confirmed: sent, trouble })
+                        }
+                    };
+                }
                 Ok(Standing::Lost { confirmed, error }) => {
                     let confirmed = confirmed.saturating_sub(first);
                     let error = self.blame(&error, events.get(confirmed as usize));
                     return Err(retry(confirmed, error));
                 }
-                Ok(Standing::Confirmed(confirmed)) if confirmed >= target => match refused {
-                    Some(error) => {
-                        let trouble = Trouble::Refused { index: Some(sent), error };
-                        return Err(Undelivered { confirmed: sent, trouble });
-                    }
-                    None if sent == events.len() => return Ok(()),
-                    None => {}
-                },
                 Ok(Standing::Confirmed(_)) => {}
                 // Slow is not silent.
                 Err(_) if connection.confirmed() > confirmed_before => {}
