@@ -151,14 +151,15 @@ impl App {
                 sinks::build(settings.clone(), health.clone()).with_context(|| format!("sink {}", delivery.name))?;
             built.push((delivery, health, sink));
         }
-        let starts: Vec<(Arc<str>, Start)> = built
-            .iter()
-            .map(|(delivery, _, built)| {
-                let start = if built.sink.keeps_cursor() { Start::Oldest } else { Start::Newest };
-                (delivery.name.clone(), start)
-            })
-            .collect();
-        journal.register_sinks(&starts).await?;
+        let starts: Vec<(Arc<str>, Start)> =
+            built.iter().map(|(delivery, ..)| (delivery.name.clone(), delivery.start)).collect();
+        for left in journal.register_sinks(&starts).await? {
+            warn!(
+                sink = %left,
+                "not in the configuration any more, but the journal keeps entries for it: bring it back, or run \
+                 `stomp-bridge sinks forget {left}`"
+            );
+        }
         for (delivery, health, built) in built {
             let name = delivery.name.clone();
             if let Some(driver) = built.driver {
