@@ -188,15 +188,18 @@ impl Writer {
         let written = self.write(&group, &moved, trim).await?;
         self.state.saved(&moved);
         written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
-        if !written.orders.is_empty() {
+        let ordered = !written.orders.is_empty();
+        if ordered {
             self.state.booked(disk::books(&mut self.connection).await?);
-            // What was held back may be removed now.
-            self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
         }
         self.publish(group, written.last, written.orders);
         if let Some(trim) = trim {
             self.removed(trim, written.removed).await?;
             flush.reset_immediately();
+        }
+        if ordered {
+            // What was held back may be removed now, however old it is.
+            self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
