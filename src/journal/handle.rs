@@ -1,16 +1,17 @@
 //! The journal as the other parts see it: a handle that is cheap to clone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use uuid::Uuid;
 
-use super::ledger::Passed;
+use super::ledger::{Ledger, Passed};
 use super::order::{Order, Ordered, Replay, Settled, Which};
 use super::state::State;
 use super::writer::{Append, Note, Queue, Writer};
-use super::{Error, LastState, NewBatch, Reader, Settings, Start, Status, disk, file};
+use super::{Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, disk, file};
 use crate::model::Position;
 
 /// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits for the source, and
@@ -55,6 +56,11 @@ impl Journal {
     /// The journal's own id, made when its file was.
     pub fn uuid(&self) -> Uuid {
         self.state.uuid
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes a batch and returns the position of its last entry once it was synced to disk; batches are written in
@@ -122,6 +128,11 @@ impl Journal {
     /// Never so far: it reads memory.
     pub async fn cursor(&self, sink: &str) -> Result<Option<Position>, Error> {
         Ok(self.state.cursor(sink))
+    }
+
+    /// Every sink's account as it stands in memory.
+    pub fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
+        self.state.ledgers()
     }
 
     /// The furthest from which a sink's cursor was ever put back: what is before it was accounted for once.
@@ -200,6 +211,19 @@ impl Journal {
     pub async fn redrive_rejected(&self, position: Position, parts: Vec<Position>) -> Result<u64, Error> {
         let sinks = self.state.configured();
         self.order(Order::RedriveRejected { position, parts, sinks }).await
+    }
+
+    /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their positions.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
+        let count = parts.len();
+        let batch = NewBatch { entries: parts, last_states: Vec::new() };
+        let last = self.append(batch).await?;
+        self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
+        let count = i64::try_from(count).expect("a batch fits in memory");
+        Ok((last.0 - count + 1..=last.0).map(Position).collect())
     }
 
     /// Lists rejected entries no more. Gives their number. Durable on return.

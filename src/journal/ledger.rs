@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::model::Position;
 
 /// What became of entries that a cursor passes, each counted once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Passed {
     /// Confirmed by the sink.
     pub delivered: u64,
@@ -40,7 +40,7 @@ impl Passed {
 }
 
 /// See the module.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
     /// The cursor when the sink was first seen.
     pub started: Position,
@@ -58,7 +58,7 @@ pub struct Ledger {
 }
 
 /// A sink's account, as it is on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Account {
     /// As in the configuration.
     pub sink: Arc<str>,

@@ -132,6 +132,19 @@ impl Reader {
         rows.iter().map(|row| entry(row, &mut self.topics).map_err(failed("read an entry"))).collect()
     }
 
+    /// How many there are of them.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn rejected_count(&mut self) -> Result<u64, Error> {
+        let (count,): (i64,) =
+            sqlx::query_as("SELECT count(*) FROM entry WHERE reason IS NOT NULL AND settled IS NULL")
+                .fetch_one(&mut self.connection)
+                .await
+                .map_err(failed("count rejected entries"))?;
+        Ok(count.unsigned_abs())
+    }
+
     /// The entry at a position, where it is still there.
     ///
     /// # Errors

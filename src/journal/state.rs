@@ -24,6 +24,7 @@ pub(super) struct State {
     pub(super) full: AtomicBool,
     pub(super) accepted: AtomicU64,
     pub(super) rejected: AtomicU64,
+    pub(super) parts: AtomicU64,
     pub(super) dropped: AtomicU64,
     /// Counts the orders: a change wakes the sinks.
     pub(super) orders: watch::Sender<u64>,
@@ -95,6 +96,7 @@ impl State {
             full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             rejected: AtomicU64::new(0),
+            parts: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             orders: watch::Sender::new(0),
             sinks: Mutex::new(sinks),
@@ -148,6 +150,10 @@ impl State {
     pub(super) fn configured(&self) -> Vec<Arc<str>> {
         let known = self.lock();
         known.by_name.iter().filter(|(_, cursor)| cursor.configured).map(|(sink, _)| Arc::clone(sink)).collect()
+    }
+
+    pub(super) fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
+        self.lock().by_name.iter().map(|(sink, cursor)| (Arc::clone(sink), cursor.ledger)).collect()
     }
 
     pub(super) fn furthest(&self, sink: &str) -> Position {
@@ -250,6 +256,7 @@ impl State {
             full: self.full.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
             rejected: self.rejected.load(Ordering::Relaxed),
+            parts: self.parts.load(Ordering::Relaxed),
             dropped: self.dropped.load(Ordering::Relaxed),
             sinks: sinks.collect(),
         }

@@ -19,6 +19,8 @@ pub struct Status {
     pub accepted: u64,
     /// Rejected entries written since the journal was opened.
     pub rejected: u64,
+    /// Those of the rejected ones that are parts of an earlier one, taken apart on an operator's demand.
+    pub parts: u64,
     /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past them, since the
     /// journal was opened.
     pub dropped: u64,
