@@ -240,7 +240,10 @@ impl Delivery {
             None if self.sink.keeps_cursor() && self.start == Start::Oldest => before_oldest,
             None => self.cursor,
         };
+        let confirmed = start;
+        let start = if start < self.cursor { self.first_missing(start, reader).await? } else { start };
         self.go_to(start, reader).await?;
+        self.confirmed = confirmed;
         if self.health.able() {
             info!(sink = %self.name, position = %start, "sink is able to deliver");
         }
@@ -265,8 +268,27 @@ impl Delivery {
             self.pending.confirm_through(start);
             self.advance();
         }
-        self.confirmed = start;
         Ok(())
+    }
+
+    /// Where to go on after `own`: before the first event that the sink would have been given since. What was filtered
+    /// or set aside since moves no cursor of its own.
+    async fn first_missing(&mut self, own: Position, reader: &mut Reader) -> Result<Position, journal::Error> {
+        let aside = reader.set_aside_after(&self.name, own).await?;
+        let mut at = own;
+        while at < self.cursor {
+            let entries = reader.read_after(at, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
+            let Some(last) = entries.last() else { break };
+            let missing = entries
+                .iter()
+                .take_while(|entry| entry.position <= self.cursor)
+                .find(|entry| !aside.contains(&entry.position) && matches!((self.read)(entry), Reading::Event(_)));
+            if let Some(missing) = missing {
+                return Ok(Position(missing.position.0 - 1));
+            }
+            at = last.position;
+        }
+        Ok(self.cursor)
     }
 
     /// Reads entries for what they mean to this sink. What cannot be read is set aside before anything moves.
