@@ -234,17 +234,17 @@ async fn play(steps: Vec<Step>) {
             }
             Step::Crash(sizes) => {
                 let batches: Vec<_> = sizes.iter().map(|size| model.batch(*size)).collect();
-                let appends = batches.iter().cloned().map(|batch| {
-                    let journal = running.journal.clone();
-                    tokio::spawn(async move { journal.append(batch).await })
+                // One task, so that the calls are made in their order.
+                let (journal, calls) = (running.journal.clone(), batches.clone());
+                let appends = tokio::spawn(async move {
+                    futures_util::future::join_all(calls.into_iter().map(|batch| journal.append(batch))).await
                 });
-                let appends: Vec<_> = appends.collect();
                 tokio::task::yield_now().await;
                 running.crash().await;
                 running = Running::open(&settings).await;
                 // Unacknowledged batches may be there, whole and in order; acknowledged ones must.
-                for append in appends {
-                    let acknowledged = append.await.unwrap().unwrap_or(Position::START);
+                for append in appends.await.unwrap() {
+                    let acknowledged = append.unwrap_or(Position::START);
                     assert!(acknowledged <= running.journal.status().head, "{acknowledged} is lost");
                 }
                 for batch in &batches {
