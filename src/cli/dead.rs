@@ -74,7 +74,6 @@ struct Listed {
     sink: Option<String>,
     position: Position,
     at: Timestamp,
-    /// A redrive was asked for and is not done yet.
     error: String,
 }
 

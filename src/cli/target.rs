@@ -68,6 +68,9 @@ impl Target {
                 Ok(None) | Err(_) => self.plan()?.http.listen,
             },
         };
+        if http.port() == 0 {
+            bail!("no stomp-bridge runs on this journal: start it with `stomp-bridge run`");
+        }
         let url = format!("http://{http}{path}");
         let answer = client()?.get(&url).send().await;
         let answer = answer.map_err(|error| anyhow!(
