@@ -3,6 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -61,13 +63,15 @@ async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
     let status = |n: usize| crate::peers::platform::message("run", n, 3);
     source.publish(status(0));
     source.publish(format!(r#"{{"code":0,"data":{{"list":[{},{}]}}}}"#, status(1), status(2)));
+    // Newer than what waits above.
+    source.publish(status(4));
     source.publish("not JSON at all");
-    passed(&daemon, "oncall", 3, 0).await;
-    assert_eq!(positions(&asked(&daemon, &["dead", "ls", "--rejected"]).await), [2, 3]);
+    passed(&daemon, "oncall", 4, 0).await;
+    assert_eq!(positions(&asked(&daemon, &["dead", "ls", "--rejected"]).await), [2, 4]);
     let refused = cli(&daemon, &["dead", "redrive", "--rejected", "--all"]).await;
     assert!(!refused.status.success());
     assert!(text(&refused.stderr).contains("entry 2 cannot be decoded"), "{}", text(&refused.stderr));
-    assert_eq!(positions(&asked(&daemon, &["dead", "ls"]).await), [2, 3], "they stay");
+    assert_eq!(positions(&asked(&daemon, &["dead", "ls"]).await), [2, 4], "they stay");
     stop(&mut daemon).await;
 
     let corrected = source.configuration_with("items = \"/data/list\"\n").sqlite().webhook(&receiver.url());
@@ -75,16 +79,22 @@ async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
     daemon.restart().await;
     daemon.ready().await;
     done(&daemon, &["dead", "redrive", "--rejected", "2"]).await;
-    done(&daemon, &["dead", "drop", "--rejected", "3"]).await;
-    wait::until("both statuses have arrived", async || (receiver.count() == 3).then_some(())).await;
+    done(&daemon, &["dead", "drop", "--rejected", "4"]).await;
+    wait::until("both statuses have arrived", async || (receiver.count() == 4).then_some(())).await;
     wait::until("nothing is left", async || {
         asked(&daemon, &["dead", "ls"]).await.as_array().unwrap().is_empty().then_some(())
     })
     .await;
-    assert_eq!(receiver.delivered().iter().map(|event| event.n).collect::<Vec<_>>(), [0, 1, 2]);
-    let account = passed(&daemon, "history", 5, 0).await;
-    assert_eq!((&account["delivered"], &account["rejected"]), (&1.into(), &4.into()));
+    assert_eq!(receiver.delivered().iter().map(|event| event.n).collect::<Vec<_>>(), [0, 4, 1, 2]);
+    let account = passed(&daemon, "history", 6, 0).await;
+    assert_eq!((&account["delivered"], &account["rejected"]), (&2.into(), &4.into()));
     stop(&mut daemon).await;
+    // Late as they are, they are no device's newest status.
+    let mut history =
+        SqliteConnectOptions::new().filename(daemon.folder().join("history.db")).connect().await.unwrap();
+    let newest = "SELECT device_id, json_extract(payload, '$.n') FROM device ORDER BY device_id";
+    let newest: Vec<(String, i64)> = sqlx::query_as(newest).fetch_all(&mut history).await.unwrap();
+    assert_eq!(newest, [("1".to_owned(), 0), ("2".to_owned(), 4), ("3".to_owned(), 2)]);
 }
 
 #[tokio::test]
