@@ -129,10 +129,12 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
     if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
         return Ok(time.in_tz("UTC")?.timestamp());
     }
-    let days =
-        text.strip_suffix('d').and_then(|days| days.trim().parse::<i64>().ok()).and_then(|days| days.checked_mul(24));
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.trim().parse::<i64>().ok())
+        .and_then(|days| days.checked_mul(86_400));
     let ago = match days {
-        Some(hours) => Some(SignedDuration::from_hours(hours)),
+        Some(seconds) => Some(SignedDuration::from_secs(seconds)),
         None => text.parse::<SignedDuration>().ok(),
     };
     let time = ago.filter(|ago| !ago.is_negative()).and_then(|ago| Timestamp::now().checked_sub(ago).ok());

@@ -433,9 +433,12 @@ async fn sinks_own_cursor_comes_before_the_journals() {
 
 #[tokio::test(start_paused = true)]
 async fn confirmation_that_was_lost_on_the_way_is_not_delivered_twice() {
+    // Long enough for the test to see it.
+    let after = Some(Duration::from_secs(1));
+    let lost = Trouble::Retry { error: "connection lost after the commit".to_owned(), after };
     let mut house = House::new(Far {
         own: Some(Some(Position::START)),
-        script: [None, Some((0, retry("connection lost after the commit")))].into(),
+        script: [None, Some((0, lost))].into(),
         ..Far::default()
     })
     .await;
