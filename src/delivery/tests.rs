@@ -377,7 +377,9 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
 
 #[tokio::test(start_paused = true)]
 async fn restart_goes_on_after_what_was_confirmed() {
-    let mut house = House::new(Far { script: [Some((3, retry("down")))].into(), ..Far::default() }).await;
+    // Down for long enough to be seen.
+    let down = Trouble::Retry { error: "down".to_owned(), after: Some(Duration::from_secs(60)) };
+    let mut house = House::new(Far { script: [Some((3, down))].into(), ..Far::default() }).await;
     house.append(["ok"; 5]).await;
     house.start();
     house.until("some are confirmed", |house| house.counted()[0] == 3).await;
