@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Retention};
-use super::{COLUMNS, KEEP_NEWEST, MIGRATIONS_TABLE, migration_failure};
+use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, Built, Health, Sink, Trouble, Undelivered};
 
@@ -185,7 +185,7 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
         .await?;
         known_before(batch.events, &stored)
     };
-    insert(&mut transaction, "device", &KEEP_NEWEST, &newest_per_device(batch.events, &known)).await?;
+    insert(&mut transaction, "device", keep_newest(batch.occasion), &newest_per_device(batch.events, &known)).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
