@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use uuid::Uuid;
 
 use super::{SinkStatus, Start, Status};
+use crate::faults::{self, Mistake};
 use crate::model::Position;
 
 /// See the module.
@@ -152,6 +153,9 @@ impl State {
         let moved = known.by_name.iter().filter(|(_, cursor)| cursor.durable != Some(cursor.position));
         let moved = moved.map(|(sink, cursor)| (Arc::clone(sink), cursor.position)).collect();
         let held = known.by_name.values().filter(|cursor| cursor.holding).map(|cursor| cursor.position).min();
+        if faults::makes(Mistake::CollectEarly) {
+            return Cursors { moved, floor: Some(self.head()) };
+        }
         let floor = known.registered.then(|| held.unwrap_or_else(|| self.head()));
         Cursors { moved, floor }
     }

@@ -56,10 +56,16 @@ impl Subscriber {
 
     /// The same as events; panics on a payload that is none.
     pub fn delivered(&self) -> Vec<Delivered> {
+        self.delivered_since(0)
+    }
+
+    /// Without the first so many.
+    pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |publish: &Publish| {
             Delivered::from_json(&publish.payload).unwrap_or_else(|| panic!("no event: {publish:?}"))
         };
-        self.publishes().iter().map(event).collect()
+        let publishes = self.publishes.lock().expect("no test panics while it holds this")[first..].to_vec();
+        publishes.iter().map(event).collect()
     }
 }
 
