@@ -84,8 +84,10 @@ pub enum Error {
 impl Error {
     /// The disk has no room: SQLite has undone what it was doing, and the same may succeed later.
     pub(super) fn is_out_of_space(&self) -> bool {
-        // SQLITE_FULL. An ENOSPC from a sync is not among them: SQLite reports that as an I/O error.
-        matches!(self, Error::Sqlite { source: sqlx::Error::Database(error), .. } if error.code().as_deref() == Some("13"))
+        // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the WAL's index cannot grow. An ENOSPC from a sync is not among them:
+        // SQLite reports that as any other I/O error.
+        let Error::Sqlite { source: sqlx::Error::Database(error), .. } = self else { return false };
+        matches!(error.code().as_deref(), Some("13" | "4874"))
     }
 }
 

@@ -2,8 +2,8 @@
 //! how the last one left the journal, and whether it finds the same one.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read};
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
@@ -64,8 +64,10 @@ impl Lock {
     /// leaves half of it.
     pub(super) fn mark(&self, mark: Mark) -> Result<(), Error> {
         let write = || -> io::Result<()> {
-            self.file.write_all_at(mark.text().as_bytes(), 0)?;
-            self.file.sync_data()
+            let mut file = &self.file;
+            file.rewind()?;
+            file.write_all(mark.text().as_bytes())?;
+            file.sync_data()
         };
         write().map_err(|source| Error::Open { path: beside(&self.path, "-lock"), source })
     }

@@ -42,7 +42,7 @@ const MEASURE_BYTES: u64 = 1024 * 1024;
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a full disk is left alone before the same is tried again.
-const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(500);
+const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A batch on its way to the disk.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ mod peers;
 
 mod books;
 mod crash_loop;
+mod disk_full;
 mod mistakes;
 mod plan;
 mod power;
