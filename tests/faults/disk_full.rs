@@ -54,14 +54,14 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
     let data = folder.join("data");
     std::fs::create_dir(&data).expect("create a folder in a new one");
     let tmpfs = Tmpfs::mount(&data, 96);
-    let mut rig = Rig::in_folder("disk-full", folder, data.clone(), "").await;
+    let mut rig = Rig::in_folder("disk-full", folder, data.clone()).await;
     for round in 0..4 {
         let mut process = rig.launch("");
-        rig.publish(rng.usize(50..300));
+        rig.publish(rng.usize(50..300)).await;
         wait::until("the first acknowledgements", async || (!rig.queue.acknowledged().is_empty()).then_some(()))
             .await;
         tmpfs.fill(rng.u64(0..64) * 4096);
-        rig.publish(2000);
+        rig.publish(2000).await;
         process.logged("\"full\"", |line| line.contains("nothing is accepted")).await;
         // What has room may still be taken in; the rest waits with the server, and the daemon lives on.
         let before = settled(&rig).await;

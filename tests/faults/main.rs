@@ -14,4 +14,5 @@ mod mistakes;
 mod plan;
 mod power;
 mod queue;
+mod rabbitmq;
 mod rig;

@@ -70,7 +70,7 @@ async fn cut_again_and_again(name: &str, cycles: usize, mistake: Option<Mistake>
     let mut rng = Rng::with_seed(seed());
     let folder = Folder::new(name);
     let image = Image::make(&folder);
-    let mut rig = Rig::in_folder(name, folder, image.mounted.clone(), "").await;
+    let mut rig = Rig::in_folder(name, folder, image.mounted.clone()).await;
     for cycle in 1..=cycles {
         let lifetime = Duration::from_millis(rng.u64(200..600));
         let plan =

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::books::{Books, DEVICES, HISTORY, POISON};
 use crate::peers::configuration::EventKey;
 use crate::peers::process::{Process, tethered};
-use crate::peers::{Configuration, Folder, Mosquitto, Receiver, Subscriber, platform, wait};
+use crate::peers::{Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
 
@@ -22,8 +22,17 @@ const LIFE_MAX: Duration = Duration::from_millis(1200);
 /// No more comes in while so many are on their way: the webhook takes one at a time.
 const BACKLOG_MAX: usize = 1500;
 
+/// What the daemon reads from.
+pub(crate) enum Server {
+    /// The rig's own queue, which knows of each message how often it was sent and whether it was acknowledged.
+    Own,
+    /// A queue of RabbitMQ's, filled with confirms; the rig's own only counts.
+    RabbitMq(Box<Stomp>),
+}
+
 /// See the module.
 pub(crate) struct Rig {
+    server: Server,
     pub(crate) queue: Queue,
     pub(crate) books: Books,
     pub(crate) data: PathBuf,
@@ -42,24 +51,39 @@ impl Rig {
         let folder = Folder::new(name);
         let data = folder.join("data");
         std::fs::create_dir(&data).expect("create a folder in a new one");
-        Rig::in_folder(name, folder, data, "").await
+        Rig::in_folder(name, folder, data).await
     }
 
-    /// The same, with its files in `data`, which is below `folder`, and more lines for the journal's table.
-    pub(crate) async fn in_folder(name: &str, folder: Folder, data: PathBuf, journal: &str) -> Rig {
+    /// The same, with its files in `data`, which is below `folder`.
+    pub(crate) async fn in_folder(name: &str, folder: Folder, data: PathBuf) -> Rig {
         let queue = Queue::start().await;
+        let url = queue.url();
+        Rig::with(name, folder, data, Server::Own, queue, &url).await
+    }
+
+    /// The same, but it reads a queue of its name from RabbitMQ.
+    pub(crate) async fn with_rabbitmq(name: &str, rabbitmq: &RabbitMq) -> Rig {
+        let folder = Folder::new(name);
+        let data = folder.join("data");
+        std::fs::create_dir(&data).expect("create a folder in a new one");
+        let server = Server::RabbitMq(Box::new(Stomp::connect(rabbitmq.stomp_port()).await));
+        Rig::with(name, folder, data, server, Queue::start().await, &rabbitmq.stomp_url()).await
+    }
+
+    async fn with(name: &str, folder: Folder, data: PathBuf, server: Server, queue: Queue, url: &str) -> Rig {
         let mosquitto = Mosquitto::start().await;
         let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/#")).await;
         let receiver = Receiver::start().await;
         let file = |name: &str| data.join(name).display().to_string();
-        let config = Configuration::new(&queue.url())
-            .queue("status", "q", EventKey::EventId)
-            .table("journal", &format!("path = \"{}\"\nretain = \"0s\"\n{journal}", file("journal.db")))
+        let config = Configuration::new(url)
+            .queue("status", name, EventKey::EventId)
+            .table("journal", &format!("path = \"{}\"\nretain = \"0s\"\n", file("journal.db")))
             .table(&format!("sinks.{HISTORY}"), &format!("type = \"sqlite\"\npath = \"{}\"\n", file("history.db")))
             .mqtt(&mosquitto.url(), name)
             .webhook(&receiver.url())
             .write(&folder);
         let rig = Rig {
+            server,
             queue,
             books: Books::default(),
             data,
@@ -99,8 +123,21 @@ impl Rig {
     }
 
     /// Adds messages to the queue.
-    pub(crate) fn publish(&self, count: usize) {
+    pub(crate) async fn publish(&mut self, count: usize) {
+        let first = self.queue.published();
         self.queue.publish(count, |n| platform::message(&self.name, n, DEVICES));
+        if let Server::RabbitMq(publisher) = &mut self.server {
+            let messages = platform::messages(&self.name, first..first + count, DEVICES);
+            publisher.publish(&format!("/queue/{}", self.name), messages).await;
+        }
+    }
+
+    /// Whether the server has nothing left that was not acknowledged, as far as the rig knows.
+    fn is_drained(&self) -> bool {
+        match self.server {
+            Server::Own => self.queue.acknowledged().len() == self.queue.published(),
+            Server::RabbitMq(_) => true,
+        }
     }
 
     /// One life, and a look at the books after it. An error is what is wrong with the daemon.
@@ -118,7 +155,7 @@ impl Rig {
         just_before: impl FnOnce(),
     ) -> Result<Process, String> {
         self.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
-        self.publish(plan.burst);
+        self.publish(plan.burst).await;
         let mut process = self.launch(&plan.faults());
         let began = Instant::now();
         let limit = match plan.end {
@@ -130,7 +167,7 @@ impl Rig {
                 self.receiver.answer(204);
             }
             if plan.flow && self.queue.published() < self.books.arrived() + BACKLOG_MAX {
-                self.publish(rng.usize(1..15));
+                self.publish(rng.usize(1..15)).await;
             }
             tokio::time::sleep(Duration::from_millis(rng.u64(1..8))).await;
         }
@@ -156,7 +193,7 @@ impl Rig {
         let published = self.queue.published();
         let arrived = wait::within(patience, async || {
             self.books.read_arrivals(&self.data, &self.receiver, &self.subscriber).await;
-            let all = self.books.arrived() == published && self.queue.acknowledged().len() == published;
+            let all = self.books.arrived() == published && self.is_drained();
             (all || !process.runs()).then_some(())
         })
         .await;
@@ -167,7 +204,11 @@ impl Rig {
         process.signal(Signal::TERM);
         let status = process.ended(wait::LONG).await;
         self.check().await?;
-        self.books.check_ledger(&self.queue, &self.data).await?;
+        let deliveries = match self.server {
+            Server::Own => Some(self.queue.deliveries()),
+            Server::RabbitMq(_) => None,
+        };
+        self.books.check_ledger(published, deliveries, &self.data).await?;
         match (arrived, status.code()) {
             (Some(()), Some(0)) => Ok(()),
             (None, _) => Err(format!("not healed within {patience:?}\n{}", process.log_tail())),
