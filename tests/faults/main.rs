@@ -9,7 +9,9 @@ mod peers;
 
 mod books;
 mod crash_loop;
+mod disk_fails;
 mod disk_full;
+mod journal_replaced;
 mod mistakes;
 mod plan;
 mod power;

@@ -1,7 +1,7 @@
 //! One daemon's many lives: the queue that it reads, the sinks that it writes, and the books between them.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
@@ -15,6 +15,9 @@ use crate::peers::process::{Process, tethered};
 use crate::peers::{Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
+
+/// The binary.
+pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
 
 /// A life that its abort does not end is killed after so long.
 const LIFE_MAX: Duration = Duration::from_millis(1200);
@@ -112,7 +115,11 @@ impl Rig {
 
     /// Starts the daemon with these faults.
     pub(crate) fn launch(&self, faults: &str) -> Process {
-        let mut command = tethered(env!("CARGO_BIN_EXE_stomp-bridge"));
+        self.launch_by(tethered(DAEMON), faults)
+    }
+
+    /// Starts the daemon by a command to which its own arguments are still to be added.
+    pub(crate) fn launch_by(&self, mut command: Command, faults: &str) -> Process {
         command.arg("run").arg("--config").arg(&self.config).current_dir(self.folder.path());
         for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_")) {
             command.env_remove(name);
