@@ -237,7 +237,7 @@ async fn each_failed_sync_ends_the_process_or_was_not_needed_yet() {
 #[tokio::test]
 async fn each_failed_sync_of_its_mark_ends_the_process() {
     let test = "each_failed_sync_of_its_mark_ends_the_process";
-    fail_each(test, "fdatasync:error=EIO", |said, status, what| ended_with_an_error(said, status, what)).await;
+    fail_each(test, "fdatasync:error=EIO", ended_with_an_error).await;
 }
 
 #[tokio::test]

@@ -203,6 +203,9 @@ impl Writer {
         if group.is_empty() && moved.is_empty() && trim.is_none() {
             return Ok(());
         }
+        if let (Some(Trim::Past { through, .. }), Some(floor)) = (&trim, floor) {
+            assert!(*through <= floor, "only what every sink is past is removed (I3): {through} > {floor}");
+        }
         let written = loop {
             match self.write(&group, &moved, trim).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
