@@ -310,6 +310,7 @@ impl<'a> Connection<'a> {
         let (batch, mut owed) = self.intake.drain();
         if faults::makes(Mistake::AckBeforeCommit) {
             self.acknowledge(&std::mem::take(&mut owed));
+            self.start_writing();
         }
         let journal = self.journal.clone();
         self.committing = async move { (journal.append(batch).await, owed) }.boxed().fuse();

@@ -31,7 +31,8 @@ fn plan(mistake: Mistake, rng: &mut Rng) -> Plan {
     let plan = Plan { flow: true, ..Plan::draw(rng) };
     let abort = |place, count: u64| Plan { end: End::Abort(place, count), ..plan.clone() };
     match mistake {
-        Mistake::AckBeforeCommit | Mistake::AckOfAnother => abort(Place::AckWritten, rng.u64(2..12)),
+        Mistake::AckBeforeCommit => abort(Place::BeforeCommit, rng.u64(2..12)),
+        Mistake::AckOfAnother => abort(Place::AckWritten, rng.u64(2..12)),
         Mistake::CursorBeforeDelivery => abort(Place::BeforeDeliver, rng.u64(4..12)),
         Mistake::SkipAfterRetry | Mistake::DropBatchOnReconnect => {
             Plan { end: End::Kill(Duration::from_millis(900)), trouble: Duration::from_millis(300), ..plan }
