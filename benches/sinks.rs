@@ -53,6 +53,7 @@ async fn main() {
             body: None,
             qos: mqtt::Qos::AtLeastOnce,
             retain: true,
+            status_topic: None,
             tls: Default::default(),
             packet_bytes_max: 256 * 1024,
         };
@@ -64,7 +65,7 @@ async fn main() {
             url: receiver().await.parse().unwrap(),
             headers: Vec::new(),
             body: None,
-            secret: Some(SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
+            secrets: vec![SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
             timeout: Duration::from_secs(20),
             schedule: vec![Duration::ZERO],
         };

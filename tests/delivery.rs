@@ -92,6 +92,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             topics: Some(["map-1".into(), "gone".into()].into()),
             // Fails for a device whose id is no number.
             when: Some(Expression::parse("severity == 'critical' and device_id|int > 0").unwrap()),
+            start: Start::Newest,
         },
         Box::new(collector.clone()),
         Health::default(),

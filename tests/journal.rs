@@ -14,7 +14,7 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Entry, Error, Journal, LastState, NewBatch, NewEntry, Settings, SinkStatus, Start, Verdict, WhenFull,
+    Entry, Error, Journal, LastState, NewBatch, NewEntry, Settings, SinkStatus, Start, Verdict, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinHandle;
@@ -182,6 +182,7 @@ impl Model {
             name: (*sink).into(),
             cursor: Position(*cursor),
             set_aside: self.set_aside.keys().filter(|(name, _)| name == sink).count() as u64,
+            configured: true,
         });
         assert_eq!(status.sinks, expected.collect::<Vec<_>>());
         let aside = running.journal.reader().await.unwrap().set_aside().await.unwrap();
@@ -434,15 +435,22 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
     assert_eq!(running.read(Position::START).await.len(), 6);
 
     running.journal.set_aside("slow", Position(7), "refused").await.unwrap();
-    running.journal.register_sinks(&sinks(&["fast"])).await.unwrap();
+    // Not in the configuration any more: entries are kept for it until it is forgotten.
+    assert_eq!(running.journal.register_sinks(&sinks(&["fast"])).await.unwrap(), ["slow".into()]);
+    running.journal.set_aside("fast", Position(8), "refused").await.unwrap();
+    running.journal.append(batch(vec![entry("x")])).await.unwrap();
+    assert_eq!(running.journal.status().oldest, Some(Position(5)));
+    assert!(running.journal.forget("slow").await.unwrap());
+    assert!(!running.journal.forget("slow").await.unwrap(), "it is forgotten already");
     running
-        .until("fast", "only what is set aside is left", |journal| journal.status().oldest == Some(Position(7)))
+        .until("fast", "only what is set aside is left", |journal| journal.status().oldest == Some(Position(8)))
         .await;
     let left: Vec<_> = running.read(Position::START).await.iter().map(|entry| entry.position).collect();
-    assert_eq!(left, [Position(7)]);
-    // A sink that was left out and comes back goes on where it was.
-    running.journal.register_sinks(&sinks(&["fast", "slow"])).await.unwrap();
-    assert_eq!(running.journal.cursor("slow").await.unwrap(), Some(Position(4)));
+    assert_eq!(left, [Position(8), Position(11)]);
+    running.journal.advance("fast", Position(11));
+    assert_eq!(running.journal.cursor("slow").await.unwrap(), None);
+    running.journal.discard("fast", Which::All).await.unwrap();
+    running.until("fast", "nothing is left", |journal| journal.status().oldest.is_none()).await;
     running.close().await;
 }
 

@@ -1,9 +1,15 @@
 //! The command line: one file per verb.
 
 mod check;
+mod dead;
 mod demo;
 mod log;
+mod print;
+mod replay;
 mod run;
+mod sinks;
+mod status;
+mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +41,17 @@ enum Verb {
     /// Try it all without any set-up: a small STOMP broker, simulated devices and the daemon, into SQLite.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
+    /// Show what the running daemon does: its link, its journal, and each sink's lag.
+    #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
+    Status(status::StatusArgs),
+    /// List, show, redrive and drop what was set aside or rejected.
+    Dead(dead::DeadArgs),
+    /// Deliver a slice of the journal to one sink once more, with the same event ids.
+    #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
+    Replay(replay::ReplayArgs),
+    /// Let go of sinks that have left the configuration.
+    #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
+    Sinks(sinks::SinksArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +68,21 @@ pub fn run() -> ExitCode {
         Verb::Run(args) => run::run(&args.config, &cli.log),
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::demo(&args, &cli.log),
+        Verb::Status(args) => ask(status::status(&args)),
+        Verb::Dead(args) => ask(dead::dead(&args)),
+        Verb::Replay(args) => ask(replay::replay(&args)),
+        Verb::Sinks(args) => ask(sinks::sinks(&args)),
+    }
+}
+
+/// Runs a verb that asks and answers; its error is told on standard error, with all its causes.
+fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    match runtime().and_then(|runtime| runtime.block_on(verb)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("stomp-bridge: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

@@ -2,16 +2,19 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::check::Check;
+use super::ledger::{Ledger, Passed};
 use super::lock::{Left, Mark};
+use super::order::{Order, Ordered, Replay, Settled, Which};
 use super::state::State;
 use super::writer::{Append, Note, Queue, Writer};
-use super::{Error, LastState, NewBatch, Reader, Settings, Start, Status, disk, file};
+use super::{Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, disk, file};
 use crate::model::Position;
 
 /// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits for the source, and
@@ -64,6 +67,11 @@ impl Journal {
         self.state.uuid
     }
 
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Writes a batch and returns the position of its last entry once it was synced to disk; batches are written in
     /// the order of the calls. Where the caller goes away, a batch that was queued is written all the same. Waits
     /// while the journal is full and may not drop anything.
@@ -93,14 +101,34 @@ impl Journal {
         disk::last_states(&self.path).await
     }
 
-    /// Says which sinks there are: from now on entries after the cursor of any of them are kept, and no others. A
-    /// sink that was never seen begins at its start. Until this was called nothing is removed. Durable on return.
+    /// Says which sinks there are. A sink that was never seen begins at its start. Until this was called nothing is
+    /// removed. Gives the sinks that the journal knows besides: it keeps entries for them until they are forgotten.
+    /// Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn register_sinks(&self, sinks: &[(Arc<str>, Start)]) -> Result<(), Error> {
-        self.state.register(sinks);
-        self.flush().await
+    pub async fn register_sinks(&self, sinks: &[(Arc<str>, Start)]) -> Result<Vec<Arc<str>>, Error> {
+        let left = self.state.register(sinks);
+        self.flush().await?;
+        Ok(left)
+    }
+
+    /// Whether a sink is in the configuration.
+    pub fn is_configured(&self, sink: &str) -> bool {
+        self.state.is_configured(sink)
+    }
+
+    /// Gives up a sink's cursor and what was set aside for it: nothing is kept for it any more. True where there was
+    /// one. Durable on return.
+    ///
+    /// # Panics
+    /// The sink is in the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn forget(&self, sink: &str) -> Result<bool, Error> {
+        assert!(!self.is_configured(sink), "the sink {sink} is in use");
+        Ok(self.order(Order::Forget { sink: sink.into() }).await? > 0)
     }
 
     /// Where a sink stands; `None`: it was never seen.
@@ -111,21 +139,49 @@ impl Journal {
         Ok(self.state.cursor(sink))
     }
 
-    /// Moves a sink's cursor forward: in memory at once, on disk with the next commit or within 200 ms.
+    /// Every sink's account as it stands in memory.
+    pub fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
+        self.state.ledgers()
+    }
+
+    /// The furthest from which a sink's cursor was ever put back: what is before it was accounted for once.
+    pub fn furthest(&self, sink: &str) -> Position {
+        self.state.furthest(sink)
+    }
+
+    /// Moves a sink's cursor forward, over entries that it has: in memory at once, on disk with the next commit or
+    /// within 200 ms.
     ///
     /// # Panics
     /// The cursor would go back, or past the newest entry.
     pub fn advance(&self, sink: &str, to: Position) {
-        self.state.advance(sink, to);
+        self.state.advance(sink, to, None);
     }
 
-    /// Puts a sink's cursor anywhere, backwards too: for a replay, and for a sink that keeps a cursor of its own.
+    /// The same over entries of which not all were delivered: what became of them.
+    ///
+    /// # Panics
+    /// As [`Journal::advance`].
+    pub fn pass(&self, sink: &str, to: Position, passed: Passed) {
+        self.state.advance(sink, to, Some(passed));
+    }
+
+    /// Puts a sink's cursor anywhere, backwards too: for a sink that keeps a cursor of its own and has lost something.
     /// Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn place(&self, sink: &str, at: Position) -> Result<(), Error> {
-        self.state.place(sink, at);
+        self.rewind(sink, at, 0).await
+    }
+
+    /// The same for a sink that has so many entries set aside between there and its cursor: they will be passed, and
+    /// counted, once more.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn rewind(&self, sink: &str, at: Position, set_aside: u64) -> Result<(), Error> {
+        self.state.place(sink, at, set_aside);
         self.flush().await
     }
 
@@ -136,6 +192,89 @@ impl Journal {
     pub async fn set_aside(&self, sink: &str, position: Position, error: &str) -> Result<(), Error> {
         let (sink, error) = (sink.into(), error.into());
         self.note(|done| Note::SetAside { sink, position, error, done }).await
+    }
+
+    /// Has what is set aside for a sink delivered again, or gives it up; what its cursor has not passed yet stays.
+    /// Gives the number of entries. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn redrive(&self, sink: &str, which: Which) -> Result<u64, Error> {
+        self.order(Order::Redrive { sink: sink.into(), which }).await
+    }
+
+    /// Gives up what is set aside for a sink, as [`Journal::redrive`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn discard(&self, sink: &str, which: Which) -> Result<u64, Error> {
+        self.order(Order::Discard { sink: sink.into(), which }).await
+    }
+
+    /// Has a rejected entry that can be decoded now delivered to every sink of the configuration, each of its parts
+    /// in its own right. `parts` are positions of its statuses: its own where it is one, else those of
+    /// entries that were appended (as rejected ones) in its place. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn redrive_rejected(&self, position: Position, parts: Vec<Position>) -> Result<u64, Error> {
+        let sinks = self.state.configured();
+        self.order(Order::RedriveRejected { position, parts, sinks }).await
+    }
+
+    /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their positions.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
+        let count = parts.len();
+        let batch = NewBatch { entries: parts, last_states: Vec::new() };
+        let last = self.append(batch).await?;
+        self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
+        let count = i64::try_from(count).expect("a batch fits in memory");
+        Ok((last.0 - count + 1..=last.0).map(Position).collect())
+    }
+
+    /// Lists rejected entries no more. Gives their number. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn discard_rejected(&self, which: Which) -> Result<u64, Error> {
+        self.order(Order::DiscardRejected { which }).await
+    }
+
+    /// An entry that was to be delivered again was, or was refused. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn settle(&self, sink: &str, position: Position, settled: Settled) -> Result<(), Error> {
+        self.order(Order::Settle { sink: sink.into(), position, settled }).await.map(drop)
+    }
+
+    /// Begins a replay for a sink, in place of one that is not done. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
+        self.order(Order::Replay { sink: sink.into(), replay }).await.map(drop)
+    }
+
+    /// A sink's replay has come so far; at its end it is over. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn replayed(&self, sink: &str, done: Position) -> Result<(), Error> {
+        self.order(Order::Replayed { sink: sink.into(), done }).await.map(drop)
+    }
+
+    /// The replay that a sink has still to do.
+    pub fn replay(&self, sink: &str) -> Option<Replay> {
+        self.state.replay(sink)
+    }
+
+    /// Changes whenever orders were written.
+    pub fn orders(&self) -> watch::Receiver<u64> {
+        self.state.orders.subscribe()
     }
 
     /// A reader with a connection of its own.
@@ -149,6 +288,12 @@ impl Journal {
     /// What an operator wants to know; reads memory only.
     pub fn status(&self) -> Status {
         self.state.status()
+    }
+
+    async fn order(&self, order: Order) -> Result<u64, Error> {
+        let (done, written) = oneshot::channel();
+        self.notes.send(Note::Order(Ordered { order, done })).await.map_err(|_| Error::Closed)?;
+        written.await.map_err(|_| Error::Closed)
     }
 
     async fn flush(&self) -> Result<(), Error> {

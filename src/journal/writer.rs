@@ -18,8 +18,9 @@ use super::disk::{self, Insert};
 use super::error::failed;
 use super::file::{self, Opened};
 use super::lock::{Left, Lock, Mark};
+use super::order::Ordered;
 use super::retention::{Begin, Retention, Trim};
-use super::state::{Cursors, State};
+use super::state::{Cursors, Saved, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
 use crate::faults::{self, Place};
 use crate::model::Position;
@@ -60,6 +61,8 @@ pub(super) enum Note {
     Flush { done: oneshot::Sender<()> },
     /// An entry that a sink will not get.
     SetAside { sink: Arc<str>, position: Position, error: Box<str>, done: oneshot::Sender<()> },
+    /// A change of the books.
+    Order(Ordered),
 }
 
 /// What the handles send, and the bytes that it may take while it waits.
@@ -110,6 +113,8 @@ struct Written {
     /// The last entry, where there was one.
     last: Option<Position>,
     newly_set_aside: Vec<Arc<str>>,
+    /// What each order has changed, in their order.
+    orders: Vec<u64>,
     /// How many entries were removed.
     removed: u64,
 }
@@ -220,10 +225,18 @@ impl Writer {
         }
         self.state.saved(&moved);
         written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
-        self.publish(group, written.last);
+        let ordered = !written.orders.is_empty();
+        if ordered {
+            self.state.booked(disk::books(&mut self.connection).await?);
+        }
+        self.publish(group, written.last, written.orders);
         if let Some(trim) = trim {
             self.removed(trim, written.removed).await?;
             flush.reset_immediately();
+        }
+        if ordered {
+            // What was held back may be removed now, however old it is.
+            self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
@@ -253,18 +266,19 @@ impl Writer {
         }
     }
 
-    async fn write(
-        &mut self,
-        group: &Group,
-        moved: &[(Arc<str>, Position)],
-        trim: Option<Trim>,
-    ) -> Result<Written, Error> {
+    async fn write(&mut self, group: &Group, moved: &[Saved], trim: Option<Trim>) -> Result<Written, Error> {
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))?;
         let last = disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
         disk::upsert_last_states(&mut transaction, &self.insert_last_states, &group.last_states).await?;
         let newly_set_aside = set_aside(&mut transaction, &group.notes).await?;
         disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
+        let mut orders = Vec::new();
+        for note in &group.notes {
+            if let Note::Order(Ordered { order, .. }) = note {
+                orders.push(order.write(&mut transaction).await?);
+            }
+        }
         let removed = match trim {
             Some(trim) => {
                 let removed = disk::trim(&mut transaction, trim).await?;
@@ -280,11 +294,11 @@ impl Writer {
         if last.is_some() {
             faults::reach(Place::AfterCommit);
         }
-        Ok(Written { last, newly_set_aside, removed })
+        Ok(Written { last, newly_set_aside, orders, removed })
     }
 
     /// The group is on disk: everybody may know.
-    fn publish(&mut self, group: Group, last: Option<Position>) {
+    fn publish(&mut self, group: Group, last: Option<Position>, orders: Vec<u64>) {
         let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
@@ -296,13 +310,16 @@ impl Writer {
         self.retention.wrote(head, &group.entries);
         self.state.begins(self.retention.oldest());
         self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
-        group.answer(head);
+        if !orders.is_empty() {
+            self.state.orders.send_modify(|count| *count += 1);
+        }
+        group.answer(head, orders);
     }
 
     async fn removed(&mut self, trim: Trim, removed: u64) -> Result<(), Error> {
         if let Trim::Drop { from, through } = trim {
             self.state.dropped.fetch_add(removed, Ordering::Relaxed);
-            self.state.set_aside_counts(disk::set_aside_counts(&mut self.connection).await?);
+            self.state.booked(disk::books(&mut self.connection).await?);
             if self.drop_said.is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL) {
                 self.drop_said = Some(Instant::now());
                 warn!(%from, %through, "journal full: its oldest entries are dropped; raise journal.max_bytes, or see which sink is behind");
@@ -395,14 +412,17 @@ impl Group {
     }
 
     /// Tells everybody; who has gone away meanwhile loses only the news.
-    fn answer(self, mut before: Position) {
+    fn answer(self, mut before: Position, orders: Vec<u64>) {
         for (count, _room, done) in self.appends {
             before.0 += i64::try_from(count).expect("a batch fits in memory");
             let _ = done.send(before);
         }
+        let mut orders = orders.into_iter();
         for note in self.notes {
-            let (Note::Flush { done } | Note::SetAside { done, .. }) = note;
-            let _ = done.send(());
+            match note {
+                Note::Flush { done } | Note::SetAside { done, .. } => drop(done.send(())),
+                Note::Order(Ordered { done, .. }) => drop(done.send(orders.next().unwrap_or_default())),
+            }
         }
     }
 }

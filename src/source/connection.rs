@@ -263,6 +263,7 @@ impl<'a> Connection<'a> {
         }
         for topic in &self.settings.topics {
             let guarantee = guarantee(broker, topic);
+            self.status.guaranteed(&topic.name, guarantee);
             info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
         }
     }

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use stomp_bridge::model::{Event, Position};
 use stomp_bridge::sinks::history::{postgres, sqlite};
-use stomp_bridge::sinks::{Batch, Settings, Trouble};
+use stomp_bridge::sinks::{Batch, Occasion, Settings, Trouble};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -127,7 +127,9 @@ async fn batches_of_every_size_are_stored_whole() {
             let piece = events(stored + 1..=stored + size);
             // The cursor may stand beyond the last event: what follows was filtered out.
             let through = Position(stored + size + 3);
-            sink.deliver(Batch { journal: JOURNAL, events: &piece, through }).await.unwrap();
+            sink.deliver(Batch { journal: JOURNAL, events: &piece, through, occasion: Occasion::Turn })
+                .await
+                .unwrap();
             stored += size;
             assert_eq!(sink.open(JOURNAL).await, Ok(Some(through)));
         }

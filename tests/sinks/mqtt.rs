@@ -22,6 +22,7 @@ fn settings(port: u16) -> Settings {
         body: Some(template("{{ device_id }} {{ state }}")),
         qos: Qos::AtLeastOnce,
         retain: true,
+        status_topic: None,
         tls: Default::default(),
         packet_bytes_max: 256 * 1024,
     }

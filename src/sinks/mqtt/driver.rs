@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet,
-    StateError, mqttbytes,
+    QoS, StateError, mqttbytes,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -17,6 +17,7 @@ use tracing::{info, warn};
 
 use super::connection::Connection;
 use super::window::{NotInFlight, Window};
+use super::{OFFLINE, ONLINE};
 use crate::sinks::Health;
 
 /// Dialling, TLS and CONNACK; also the longest that one write may take.
@@ -67,6 +68,8 @@ pub(super) struct Driver {
     pub(super) server: String,
     /// Everything but the client id.
     pub(super) options: MqttOptions,
+    /// For birth and goodbye; the last will is in `options`.
+    pub(super) status_topic: Option<String>,
     pub(super) health: Health,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) link: watch::Sender<Link>,
@@ -89,8 +92,8 @@ impl Driver {
         self.options.set_client_id(client_id);
         loop {
             let started = Instant::now();
-            // One more than the window, for DISCONNECT.
-            let (client, event_loop) = AsyncClient::new(self.options.clone(), usize::from(Window::ROOM) + 1);
+            // Two more than the window, for the goodbye and DISCONNECT.
+            let (client, event_loop) = AsyncClient::new(self.options.clone(), usize::from(Window::ROOM) + 2);
             let connection = Arc::new(Connection::new(client));
             let End::Lost { error, backoff_min } = self.live(&connection, event_loop).await else {
                 connection.lose("closed".into());
@@ -138,11 +141,22 @@ impl Driver {
             () = connection.abandoned() => return lost("no confirmation from the broker; connecting again"),
             () = no_longer_wanted(self.wanted.clone()) => {}
         }
-        if *self.wanted.borrow() == Wanted::Goodbye && connection.say_goodbye() {
+        if *self.wanted.borrow() == Wanted::Goodbye && {
+            // After DISCONNECT the broker does not publish the will (section 3.14.4).
+            self.say(connection, OFFLINE);
+            connection.say_goodbye()
+        } {
             // Polled on, not again from the start: ends with the DISCONNECT that was written.
             let _ = timeout(GOODBYE_TIMEOUT, polling).await;
         }
         End::Done
+    }
+
+    /// Publishes our status, retained. The connection counts it as any other publish.
+    fn say(&self, connection: &Connection, status: &str) {
+        if let Some(topic) = &self.status_topic {
+            connection.publish(topic.clone(), QoS::AtLeastOnce, true, status.into());
+        }
     }
 
     /// Polls until the connection fails, or until our DISCONNECT was written.
@@ -154,6 +168,7 @@ impl Driver {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
                     self.health.able();
                     info!(sink = self.name, server = self.server, "connected to the MQTT broker");
+                    self.say(connection, ONLINE);
                     self.link.send_replace(Link::Up(connection.clone()));
                     Ok(())
                 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rumqttc::{MqttOptions, QoS, TlsConfiguration, Transport};
+use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use self::driver::{Driver, Link, Wanted};
 use self::window::Window;
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
-use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// An idle connection is found dead after twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -36,6 +36,9 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
+/// Bodies of the status topic.
+const ONLINE: &str = "online";
+const OFFLINE: &str = "offline";
 /// Largest length that a packet can state (MQTT 3.1.1, section 2.2.3).
 const REMAINING_BYTES_MAX: usize = 268_435_455;
 
@@ -71,6 +74,9 @@ pub struct Settings {
     pub qos: Qos,
     /// Whether the broker keeps the newest message of each topic.
     pub retain: bool,
+    /// Where the sink says, retained, whether it is there: `online` once it is connected, `offline` when it leaves, by
+    /// the broker itself (last will) where it could not say so; `None`: nowhere.
+    pub status_topic: Option<String>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
     /// Largest encoded PUBLISH; a larger one is set aside.
@@ -101,6 +107,10 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     options.set_clean_session(true);
     options.set_inflight(Window::ROOM);
     options.set_max_packet_size(INCOMING_BYTES_MAX, settings.packet_bytes_max);
+    if let Some(topic) = &settings.status_topic {
+        topic::check_topic(topic).map_err(|error| problem(&format!("status_topic: {error}")))?;
+        options.set_last_will(LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
+    }
     match (&settings.username, &settings.password) {
         (Some(username), password) => {
             let password = password.as_ref().map_or("", |password| password.expose_secret());
@@ -113,7 +123,8 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
     let (link, link_seen) = watch::channel(Link::Idle);
     let name = settings.name.clone();
-    let driver = Driver { name, server: server.clone(), options, health, wanted: wanted_by_sink, link };
+    let status_topic = settings.status_topic.clone();
+    let driver = Driver { name, server: server.clone(), options, status_topic, health, wanted: wanted_by_sink, link };
     let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window };
     Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
 }
@@ -167,7 +178,7 @@ impl Sink for MqttSink {
                     trouble: Trouble::Retry { error: self.why_down(), after: None },
                 });
             };
-            let outcome = self.publish_all(&connection, batch.events).await;
+            let outcome = self.publish_all(&connection, batch).await;
             match &outcome {
                 Ok(()) => self.pace = Pace::Window,
                 Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { .. } }) => self.pace = Pace::OneByOne,
@@ -218,7 +229,10 @@ impl MqttSink {
     }
 
     /// Publishes in order, never more than the window past what is confirmed, and waits for the confirmations.
-    async fn publish_all(&self, connection: &Connection, events: &[Event]) -> Result<(), Undelivered> {
+    async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Undelivered> {
+        let events = batch.events;
+        // What is published again may be older than what the broker keeps.
+        let retain = self.settings.retain && batch.occasion == Occasion::Turn;
         let first = connection.accepted();
         let mut sent = 0;
         let mut confirmed_before = first;
@@ -231,7 +245,7 @@ impl MqttSink {
                             Qos::AtMostOnce => QoS::AtMostOnce,
                             Qos::AtLeastOnce => QoS::AtLeastOnce,
                         };
-                        connection.publish(topic, qos, self.settings.retain, body);
+                        connection.publish(topic, qos, retain, body);
                         sent += 1;
                         if self.pace == Pace::OneByOne {
                             break;
