@@ -510,7 +510,9 @@ async fn full_journal_pauses_until_the_sinks_have_caught_up() {
             .await;
         let full = running.journal.status();
         assert!(full.bytes < SMALL + SMALL / 10, "{full:?}");
-        assert_eq!(source.is_finished(), !full.full && full.head == Position(ENTRIES as i64), "{full:?}");
+        // The last entry may be the one that fills it.
+        let all = full.head == Position(ENTRIES as i64);
+        assert!(all || (full.full && !source.is_finished()), "{full:?}");
         read.extend(running.read(Position(read.len() as i64)).await);
         running.journal.advance("site", Position(read.len() as i64));
         running.until("site", "there is room again", |journal| !journal.status().full).await;

@@ -139,11 +139,15 @@ struct House {
 
 impl House {
     async fn new(far: Far) -> House {
+        House::with(far, 1 << 30, WhenFull::Pause).await
+    }
+
+    async fn with(far: Far, bytes_max: u64, when_full: WhenFull) -> House {
         let folder = tempfile::tempdir().unwrap();
         let settings = journal::Settings {
             path: folder.path().join("journal.db"),
-            bytes_max: 1 << 30,
-            when_full: WhenFull::Pause,
+            bytes_max,
+            when_full,
             retain: Duration::from_secs(3600),
         };
         let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
@@ -572,6 +576,23 @@ async fn account_balances_where_the_sinks_own_cursor_goes_back() {
         house.stop().await;
     }
     assert_eq!(house.account().await.waiting, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_before_it_was_read_is_accounted_for_as_lost() {
+    let long: &str = "x".repeat(3000).leak();
+    let mut house = House::with(far(&[], Refuses::Whole), 1 << 20, WhenFull::DropOldest).await;
+    for _ in 0..14 {
+        house.append([long; 100]).await;
+    }
+    house.until("some are dropped", |house| house.journal.status().oldest > Some(Position(1))).await;
+    house.start();
+    house.until_done().await;
+    house.stop().await;
+    let passed = house.account().await.ledger.passed;
+    assert!(passed.lost > 0 && passed.delivered > 0, "{passed:?}");
+    assert_eq!(passed.lost + passed.delivered, 1400);
+    assert_eq!(passed.delivered, house.fake.far().confirmed.len() as u64);
 }
 
 fn scripts() -> impl Strategy<Value = VecDeque<Option<(usize, Trouble)>>> {

@@ -55,7 +55,18 @@ struct Pages {
     entries: BTreeMap<i64, usize>,
     cursors: HashMap<String, i64>,
     set_aside: BTreeSet<(String, i64)>,
+    /// Sinks whose account does not balance, with it.
+    imbalances: Vec<String>,
 }
+
+/// The two equations of `migrations/journal/0002_ledger.sql`; what is set aside is counted once the cursor has passed it.
+const IMBALANCES: &str = "SELECT format('%s: at %d, started %d, rewound %d, delivered %d, filtered %d, rejected %d, \
+     set aside %d (%d listed), lost %d, removed %d, redriven %d, discarded %d', sink, position, started, rewound, \
+     delivered, filtered, rejected, set_aside, listed, lost, removed, redriven, discarded) \
+     FROM (SELECT *, (SELECT count(*) FROM set_aside WHERE set_aside.sink = cursor.sink AND intake = 0 \
+     AND set_aside.position <= cursor.position) AS listed FROM cursor) \
+     WHERE position - started + rewound <> delivered + filtered + rejected + set_aside + lost + removed \
+     OR set_aside <> listed + redriven + discarded";
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -106,6 +117,9 @@ impl Books {
         let pages = read_journal(&data.join("journal.db")).await;
         self.read_arrivals(data, receiver, subscriber).await;
         self.check_positions(&pages)?;
+        if let Some(account) = pages.imbalances.first() {
+            return Err(format!("an account does not balance: {account}"));
+        }
         self.check_passed(&pages, subscriber).await?;
         self.check_acknowledged(&acknowledged, &pages, subscriber).await?;
         self.check_again()?;
@@ -311,6 +325,8 @@ async fn read_journal(path: &Path) -> Pages {
         .await
         .expect("read what was set aside");
     pages.set_aside = set_aside.into_iter().collect();
+    pages.imbalances =
+        sqlx::query_scalar(IMBALANCES).fetch_all(&mut connection).await.expect("read the sinks' accounts");
     pages
 }
 

@@ -1,5 +1,8 @@
 //! Accounts that balance while sinks refuse and fail, and while the daemon is killed in the middle.
 
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
 use crate::bridge::{DEVICES, Source, asked, done, passed, stop};
 use crate::peers::platform::assert_complete;
 use crate::peers::{Daemon, Receiver, wait};
@@ -67,4 +70,40 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     }
     assert_complete("webhook", &receiver.delivered(), sent);
     stop(&mut daemon).await;
+}
+
+/// What a mistake of ours would look like: an entry too many, one too few, and one that is set aside nowhere.
+#[tokio::test]
+async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics() {
+    let source = Source::start().await;
+    let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
+    daemon.ready().await;
+    source.messages(0..5);
+    passed(&daemon, "history", 5, 0).await;
+    stop(&mut daemon).await;
+    for (mistake, mended) in [
+        ("delivered = delivered + 1", "delivered = delivered - 1"),
+        ("position = position - 1", "position = position + 1"),
+        ("delivered = delivered - 1, set_aside = 1", "delivered = delivered + 1, set_aside = 0"),
+    ] {
+        write(&daemon, mistake).await;
+        daemon.restart().await;
+        daemon.logged(mistake, |line| line.contains("the accounts do not balance") && line.contains("history")).await;
+        let (_, metrics) = daemon.get("/metrics").await.unwrap();
+        assert!(metrics.contains("stomp_bridge_imbalances 1"), "{metrics}");
+        assert_eq!(asked(&daemon, &["status"]).await["imbalances"].as_array().unwrap().len(), 1);
+        daemon.kill();
+        write(&daemon, mended).await;
+    }
+    daemon.restart().await;
+    daemon.ready().await;
+    stop(&mut daemon).await;
+}
+
+async fn write(daemon: &Daemon, change: &str) {
+    let path = daemon.folder().join("journal.db");
+    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let text = format!("UPDATE cursor SET {change} WHERE sink = 'history'");
+    assert_eq!(sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap().rows_affected(), 1);
+    connection.close().await.unwrap();
 }
