@@ -75,7 +75,7 @@ impl Rig {
 
     async fn with(name: &str, folder: Folder, data: PathBuf, server: Server, queue: Queue, url: &str) -> Rig {
         let mosquitto = Mosquitto::start().await;
-        let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/#")).await;
+        let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/+/+/status")).await;
         let receiver = Receiver::start().await;
         let file = |name: &str| data.join(name).display().to_string();
         let config = Configuration::new(url)
