@@ -324,6 +324,83 @@ async fn database_of_something_else_is_refused_and_left_alone() {
     assert_eq!(tables, [("device".to_owned(),)]);
 }
 
+/// Makes of a journal that was closed one whose process has ended in the middle.
+fn leave_open(settings: &Settings) {
+    let lock = settings.path.with_extension("db-lock");
+    let mark = std::fs::read_to_string(&lock).unwrap();
+    std::fs::write(&lock, mark.replace("closed", "open  ")).unwrap();
+}
+
+#[tokio::test]
+async fn older_copy_of_the_journal_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let backup = folder.path().join("backup.db");
+    for leave in ["cleanly", "in the middle"] {
+        let running = Running::open(&settings).await;
+        let before = running.journal.append(batch(vec![entry("a")])).await.unwrap();
+        running.close().await;
+        std::fs::copy(&settings.path, &backup).unwrap();
+        let running = Running::open(&settings).await;
+        let known = running.journal.append(batch(vec![entry("b"), entry("c")])).await.unwrap();
+        running.close().await;
+        match leave {
+            "cleanly" => {}
+            _ => leave_open(&settings),
+        }
+        let newer = folder.path().join("newer.db");
+        std::fs::copy(&settings.path, &newer).unwrap();
+        std::fs::copy(&backup, &settings.path).unwrap();
+        match Journal::open(&settings).await {
+            Err(Error::OlderCopy { head, known: marked, .. }) => {
+                assert_eq!((head, marked), (before, known), "{leave}")
+            }
+            other => panic!("left {leave}: {other:?}"),
+        }
+        std::fs::copy(&newer, &settings.path).unwrap();
+        Running::open(&settings).await.close().await;
+    }
+}
+
+#[tokio::test]
+async fn damaged_journal_is_refused_after_an_unclean_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    for _ in 0..50 {
+        running.journal.append(batch(vec![entry("x".repeat(8000))])).await.unwrap();
+    }
+    running.close().await;
+    leave_open(&settings);
+    let mut file = std::fs::read(&settings.path).unwrap();
+    let middle = file.len() / 2 / 8192 * 8192;
+    file[middle..middle + 100].fill(0x55);
+    std::fs::write(&settings.path, file).unwrap();
+    let refused = Journal::open(&settings).await;
+    assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn journal_that_took_the_place_of_another_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let log = folder.path().join("log");
+    let writer = Arc::new(std::fs::File::create(&log).unwrap());
+    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let running = Running::open(&settings).await;
+    let before = running.journal.uuid();
+    running.close().await;
+    assert!(!std::fs::read_to_string(&log).unwrap().contains("not the journal"));
+    std::fs::remove_file(&settings.path).unwrap();
+    let running = Running::open(&settings).await;
+    assert_ne!(running.journal.uuid(), before);
+    running.close().await;
+    let said = std::fs::read_to_string(&log).unwrap();
+    let line = said.lines().find(|line| line.contains("this is not the journal that was here before"));
+    assert!(line.is_some_and(|line| line.contains(&before.simple().to_string())), "{said}");
+}
+
 #[tokio::test]
 async fn journal_is_readable_by_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();

@@ -22,6 +22,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Entry, Journal, Reader, Start};
 use crate::model::Position;
 use crate::pipeline::{Decoder, Expression};
@@ -327,9 +328,15 @@ impl Delivery {
     async fn deliver(&mut self) -> Result<Next, journal::Error> {
         let (events, through) = self.pending.next();
         let attempted = events.len();
+        if faults::makes(Mistake::CursorBeforeDelivery) && through > self.cursor {
+            self.journal.advance(&self.name, through);
+            self.cursor = through;
+        }
         let batch = Batch { journal: self.journal.uuid(), events, through, occasion: Occasion::Turn };
+        faults::reach(Place::BeforeDeliver);
         match self.sink.deliver(batch).await {
             Ok(()) => {
+                faults::reach(Place::AfterDeliver);
                 self.confirmed = through;
                 self.confirm(attempted);
                 Ok(Next::Go)
@@ -343,7 +350,15 @@ impl Delivery {
                         self.refused(attempted - confirmed, index, &error).await?;
                         Ok(Next::Go)
                     }
-                    Trouble::Retry { error, after } => Ok(self.retry(&error, after)),
+                    Trouble::Retry { error, after } => {
+                        let left = attempted - confirmed;
+                        match () {
+                            () if faults::makes(Mistake::SkipAfterRetry) => self.confirm(left.min(1)),
+                            () if faults::makes(Mistake::DropBatchOnReconnect) => self.confirm(left),
+                            () => {}
+                        }
+                        Ok(self.retry(&error, after))
+                    }
                     Trouble::Disabled { error } => Ok(self.disabled(&error)),
                 }
             }
@@ -366,9 +381,13 @@ impl Delivery {
     async fn refused(&mut self, attempted: usize, index: Option<usize>, error: &str) -> Result<(), journal::Error> {
         if let Some((index, position)) = self.pending.refused(attempted, index) {
             self.complain(position, error);
-            self.journal.set_aside(&self.name, position, error).await?;
+            if !faults::makes(Mistake::ForgetSetAside) {
+                self.journal.set_aside(&self.name, position, error).await?;
+            }
             self.pending.set_aside(index);
             self.advance();
+        } else if faults::makes(Mistake::LoseBisectHalf) {
+            self.confirm(attempted / 2);
         }
         Ok(())
     }

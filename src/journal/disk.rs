@@ -15,6 +15,7 @@ use super::order::Replay;
 use super::retention::{Begin, Trim, Usage};
 use super::state::{Books, Saved, State};
 use super::{Error, LastState, NewEntry, Verdict, file};
+use crate::faults::{self, Mistake};
 use crate::model::Position;
 
 /// Rows of one INSERT, largest first: any batch is cut into few statements, since each costs a round trip to the
@@ -120,6 +121,10 @@ pub(super) async fn upsert_last_states(
 
 /// Everything that is kept in memory while the journal is open, and where the log begins.
 pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Result<(State, Begin), Error> {
+    if faults::makes(Mistake::ReusePositions) {
+        const REWIND: &str = "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(position), 0) FROM entry)";
+        sqlx::query(REWIND).execute(&mut *connection).await.map_err(failed("rewind"))?;
+    }
     // The sequence outlives the entries: a position is never used twice (invariant I4).
     let head: Option<(i64,)> = sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
         .fetch_optional(&mut *connection)
@@ -329,7 +334,7 @@ pub(super) async fn reset_wal(connection: &mut SqliteConnection, patience: Durat
     let resetting = || failed("checkpoint");
     let wait = |timeout: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
     sqlx::raw_sql(wait(patience)).execute(&mut *connection).await.map_err(resetting())?;
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(resetting())?;
+    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
     sqlx::raw_sql(wait(file::BUSY_TIMEOUT)).execute(connection).await.map_err(resetting())?;
-    Ok(())
+    reset.map(drop).map_err(resetting())
 }

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tracing::warn;
 use uuid::Uuid;
 
+use super::check::Check;
 use super::ledger::{Ledger, Passed};
+use super::lock::{Left, Mark};
 use super::order::{Order, Ordered, Replay, Settled, Which};
 use super::state::State;
 use super::writer::{Append, Note, Queue, Writer};
@@ -43,12 +46,18 @@ impl Journal {
     pub async fn open(settings: &Settings) -> Result<(Journal, Writer), Error> {
         let mut opened = file::open(settings).await?;
         let (state, begin) = disk::load(&mut opened.connection, opened.uuid).await?;
+        compare(&settings.path, opened.mark, opened.uuid, state.head())?;
+        opened.lock.mark(Mark { journal: opened.uuid, head: state.head(), left: Left::Open })?;
+        let check = match opened.mark {
+            Some(Mark { left: Left::Open, .. }) => Check::begin(settings.path.clone()).await?,
+            _ => Check::default(),
+        };
         let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
         let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         let queue = Queue { appends: queued_appends, notes: queued_notes, room: Arc::clone(&room) };
-        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, queue);
+        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, queue, check);
         let path = Arc::new(settings.path.clone());
         Ok((Journal { path, state, appends, notes, room }, writer))
     }
@@ -296,4 +305,21 @@ impl Journal {
         self.notes.send(note(done)).await.map_err(|_| Error::Closed)?;
         written.await.map_err(|_| Error::Closed)
     }
+}
+
+/// Holds the journal that was found against the one that was left.
+fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Result<(), Error> {
+    let Some(mark) = mark else { return Ok(()) };
+    if mark.journal != uuid {
+        warn!(
+            journal = %uuid.simple(),
+            before = %mark.journal.simple(),
+            head = %mark.head,
+            "this is not the journal that was here before: where that one was deleted, what some sink had not got yet is \
+             lost; where it was moved, stop and bring it back"
+        );
+    } else if head < mark.head {
+        return Err(Error::OlderCopy { path: path.to_owned(), head, known: mark.head });
+    }
+    Ok(())
 }

@@ -2,7 +2,8 @@
 //!
 //! # On disk
 //! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id` `StBj`; beside it SQLite's
-//! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs. Times are microseconds since 1970 in UTC.
+//! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs: one line with the uuid, a position that was on
+//! disk, and `open` or `closed`. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -23,12 +24,14 @@
 //! - A cursor and its account are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
 
+mod check;
 mod disk;
 mod entry;
 mod error;
 mod file;
 mod handle;
 mod ledger;
+mod lock;
 mod order;
 mod reader;
 mod retention;

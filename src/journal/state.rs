@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::ledger::{Ledger, Passed};
 use super::order::Replay;
 use super::{SinkStatus, Start, Status};
+use crate::faults::{self, Mistake};
 use crate::model::Position;
 
 /// See the module.
@@ -227,6 +228,9 @@ impl State {
             position: cursor.position,
             ledger: cursor.ledger,
         });
+        if faults::makes(Mistake::CollectEarly) {
+            return Cursors { moved: moved.collect(), floor: Some(self.head()) };
+        }
         let replays = known.replays.values().map(|replay| replay.done);
         let held = known.by_name.values().map(|cursor| cursor.position).chain(replays).min();
         let floor = known.registered.then(|| held.unwrap_or_else(|| self.head()));

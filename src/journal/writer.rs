@@ -13,13 +13,16 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::check::Check;
 use super::disk::{self, Insert};
 use super::error::failed;
-use super::file::{self, Lock, Opened};
+use super::file::{self, Opened};
+use super::lock::{Left, Lock, Mark};
 use super::order::Ordered;
 use super::retention::{Begin, Retention, Trim};
 use super::state::{Cursors, Saved, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
+use crate::faults::{self, Place};
 use crate::model::Position;
 
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
@@ -38,6 +41,9 @@ const MEASURE_BYTES: u64 = 1024 * 1024;
 
 /// Dropping goes on piece by piece: one line in the log for so long.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// How long a full disk is left alone before the same is tried again.
+const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A batch on its way to the disk.
 #[derive(Debug)]
@@ -84,8 +90,11 @@ pub struct Writer {
     wal_reset: Option<Instant>,
     /// When the log was last told that entries are dropped.
     drop_said: Option<Instant>,
+    /// The disk had no room for the last commit.
+    out_of_space: bool,
+    check: Check,
     /// Last, so that it is let go of after the connection.
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What goes into one transaction.
@@ -111,7 +120,14 @@ struct Written {
 }
 
 impl Writer {
-    pub(super) fn new(settings: Settings, opened: Opened, state: Arc<State>, begin: Begin, queue: Queue) -> Writer {
+    pub(super) fn new(
+        settings: Settings,
+        opened: Opened,
+        state: Arc<State>,
+        begin: Begin,
+        queue: Queue,
+        check: Check,
+    ) -> Writer {
         Writer {
             retention: Retention::new(&settings, state.head(), begin),
             settings,
@@ -124,7 +140,9 @@ impl Writer {
             unmeasured_bytes: 0,
             wal_reset: None,
             drop_said: None,
-            _lock: opened.lock,
+            out_of_space: false,
+            check,
+            lock: opened.lock,
         }
     }
 
@@ -144,11 +162,12 @@ impl Writer {
                 Some(note) = self.queue.notes.recv() => group.notes.push(note),
                 Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
                 _ = flush.tick() => self.look_round().await?,
+                checked = self.check.done() => checked?,
             }
             self.gather(&mut group);
-            self.commit(group, &mut flush).await?;
+            self.commit(group, &mut flush, &stop).await?;
         }
-        self.finish(&mut flush).await
+        self.finish(&mut flush, &stop).await
     }
 
     /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
@@ -163,7 +182,7 @@ impl Writer {
         }
     }
 
-    async fn finish(mut self, flush: &mut Interval) -> Result<(), Error> {
+    async fn finish(mut self, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         self.queue.room.close();
         self.queue.appends.close();
         self.queue.notes.close();
@@ -174,18 +193,36 @@ impl Writer {
         while let Some(note) = self.queue.notes.recv().await {
             group.notes.push(note);
         }
-        self.commit(group, flush).await?;
-        file::close(self.connection).await
+        self.commit(group, flush, stop).await?;
+        file::close(self.connection).await?;
+        match self.check.is_done() {
+            true => self.lock.mark(Mark { journal: self.state.uuid, head: self.state.head(), left: Left::Closed }),
+            false => Ok(()),
+        }
     }
 
     /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
-    async fn commit(&mut self, group: Group, flush: &mut Interval) -> Result<(), Error> {
+    async fn commit(&mut self, group: Group, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         let Cursors { moved, floor } = self.state.cursors();
         let trim = self.retention.due(floor, group.entries.len(), Timestamp::now());
         if group.is_empty() && moved.is_empty() && trim.is_none() {
             return Ok(());
         }
-        let written = self.write(&group, &moved, trim).await?;
+        if let (Some(Trim::Past { through, .. }), Some(floor)) = (&trim, floor) {
+            assert!(*through <= floor, "only what every sink is past is removed (I3): {through} > {floor}");
+        }
+        let written = loop {
+            match self.write(&group, &moved, trim).await {
+                Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
+                    self.wait_for_space(&error, stop).await?;
+                }
+                written => break written?,
+            }
+        };
+        if std::mem::take(&mut self.out_of_space) {
+            info!("the journal's disk has room again");
+            self.measure().await?;
+        }
         self.state.saved(&moved);
         written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
         let ordered = !written.orders.is_empty();
@@ -207,6 +244,28 @@ impl Writer {
         Ok(())
     }
 
+    /// SQLite has undone the transaction, and nobody was told of it: it may be tried again, by a new connection that
+    /// knows nothing of the failure. Until then nothing is accepted.
+    async fn wait_for_space(&mut self, error: &Error, stop: &CancellationToken) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.out_of_space, true) {
+            warn!(%error, "the journal's disk is full: nothing is accepted until there is room; free some space");
+            self.state.full.store(true, Ordering::Relaxed);
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(OUT_OF_SPACE_INTERVAL) => {}
+        }
+        match file::open_to_write(&self.settings.path).await {
+            Ok(connection) => {
+                // Closing one that failed may fail too: it holds nothing that anybody was told of.
+                let _ = std::mem::replace(&mut self.connection, connection).close().await;
+                Ok(())
+            }
+            Err(error) if error.is_out_of_space() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn write(&mut self, group: &Group, moved: &[Saved], trim: Option<Trim>) -> Result<Written, Error> {
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))?;
@@ -221,10 +280,20 @@ impl Writer {
             }
         }
         let removed = match trim {
-            Some(trim) => disk::trim(&mut transaction, trim).await?,
+            Some(trim) => {
+                let removed = disk::trim(&mut transaction, trim).await?;
+                faults::reach(Place::InRetention);
+                removed
+            }
             None => 0,
         };
+        if last.is_some() {
+            faults::reach(Place::BeforeCommit);
+        }
         transaction.commit().await.map_err(failed("commit"))?;
+        if last.is_some() {
+            faults::reach(Place::AfterCommit);
+        }
         Ok(Written { last, newly_set_aside, orders, removed })
     }
 
@@ -284,6 +353,15 @@ impl Writer {
         } else if was_full && !full {
             info!(bytes = usage.used_bytes, "journal has room again");
         }
+        if let Some(percent) = self.retention.watermark(self.state.cursors().floor) {
+            warn!(
+                percent,
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "journal fills up with what some sink has not got yet: see which sink is behind, raise \
+                 journal.max_bytes or free some space"
+            );
+        }
         self.state.full.store(full, Ordering::Relaxed);
         self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
         self.unmeasured_bytes = 0;
@@ -298,7 +376,11 @@ impl Writer {
         let wal = std::fs::metadata(file::beside(&self.settings.path, "-wal"));
         if wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
             self.wal_reset = Some(Instant::now());
-            disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await?;
+            match disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await {
+                // The database itself cannot grow: its entries stay in the WAL.
+                Err(error) if error.is_out_of_space() => {}
+                reset => reset?,
+            }
         }
         Ok(())
     }

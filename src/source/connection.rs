@@ -17,6 +17,7 @@ use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
 use super::status::{LinkState, Status, TURN};
 use super::{Settings, Topic};
+use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal};
 use crate::model::Position;
 use crate::stomp::{Confirmation, Connected, Event, Session, SessionError, Subscribe};
@@ -175,14 +176,20 @@ impl<'a> Connection<'a> {
                     self.stage = Stage::Finishing;
                     give_up_at = Some(now + GOODBYE);
                 }
-                (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
+                (outcome, mut owed) = &mut self.committing, if !self.committing.is_terminated() => {
                     outcome?;
+                    if faults::makes(Mistake::AckOfAnother) {
+                        self.intake.owe_less(&mut owed);
+                    }
                     self.acknowledge(&owed);
                 }
                 (sender, outcome) = &mut self.writing, if !self.writing.is_terminated() => {
                     self.sender = Some(sender);
                     outcome?;
                     self.session.sent(Instant::now());
+                    if self.status.counters.acknowledged.load(Relaxed) > 0 {
+                        faults::reach(Place::AckWritten);
+                    }
                 }
                 received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
                 () = sleep_until(due.into()) => {
@@ -223,6 +230,7 @@ impl<'a> Connection<'a> {
                         continue;
                     }
                     self.intake.take(&message.subscription, message.ack, &message.body, now);
+                    faults::reach(Place::MessageRead);
                     self.status.enter_receiving();
                 }
                 Event::Late(message) | Event::Unknown(message) => {
@@ -300,7 +308,11 @@ impl<'a> Connection<'a> {
         if self.intake.is_empty() || !self.committing.is_terminated() {
             return;
         }
-        let (batch, owed) = self.intake.drain();
+        let (batch, mut owed) = self.intake.drain();
+        if faults::makes(Mistake::AckBeforeCommit) {
+            self.acknowledge(&std::mem::take(&mut owed));
+            self.start_writing();
+        }
         let journal = self.journal.clone();
         self.committing = async move { (journal.append(batch).await, owed) }.boxed().fuse();
     }

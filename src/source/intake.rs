@@ -138,6 +138,12 @@ impl Intake {
         self.status.message_at(now);
     }
 
+    /// Lets the newest ACK that is still to wait go with others: see
+    /// [`Mistake::AckOfAnother`](crate::faults::Mistake).
+    pub(super) fn owe_less(&mut self, owed: &mut Owed) {
+        owed.acks.extend(self.owed.acks.pop());
+    }
+
     /// The batch to be written and what is owed once it is.
     pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
         self.bytes = 0;

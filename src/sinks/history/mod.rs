@@ -9,6 +9,8 @@ pub mod sqlite;
 use std::sync::LazyLock;
 
 use sqlx::migrate::MigrateError;
+use tracing::warn;
+use uuid::Uuid;
 
 use crate::model::Event;
 use crate::sinks::Occasion;
@@ -44,6 +46,20 @@ fn upsert(newer: &str) -> String {
     let columns = Event::FIELDS.iter().filter(|column| !["client_id", "device_id"].contains(column));
     let assignments: Vec<String> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
     format!("ON CONFLICT (client_id, device_id) DO UPDATE SET {} WHERE {newer}", assignments.join(", "))
+}
+
+/// A journal that the history does not know, although it knows another: it was deleted, moved or restored, or two
+/// daemons write one history under one name.
+fn warn_of_another_journal(sink: &str, journal: Uuid, other: Option<String>) {
+    if let Some(other) = other {
+        warn!(
+            sink,
+            journal = %journal.simple(),
+            other,
+            "the history was written from another journal: this one begins at its oldest entry; what the other still \
+             held for this sink is not there: where that one was moved, stop and bring it back"
+        );
+    }
 }
 
 /// The database's own error where a migration ran into one, so that its code can be read; what is left speaks of

@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Retention};
-use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure};
+use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
 
@@ -157,11 +158,17 @@ impl PostgresHistory {
         let cursor = bounded(CONNECT_TIMEOUT, async {
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
-            sqlx::query_scalar::<_, i64>(query)
+            let cursor = sqlx::query_scalar::<_, i64>(query)
                 .bind(journal.simple().to_string())
                 .bind(&self.name)
                 .fetch_optional(&mut connection)
-                .await
+                .await?;
+            if cursor.is_none() {
+                let query = "SELECT journal FROM bridge_cursor WHERE sink = $1 LIMIT 1";
+                let other = sqlx::query_scalar(query).bind(&self.name).fetch_optional(&mut connection).await?;
+                warn_of_another_journal(&self.name, journal, other);
+            }
+            Ok(cursor)
         })
         .await?;
         Ok((connection, cursor.map(Position)))
@@ -232,7 +239,10 @@ async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>) -> R
     .bind(batch.through.0)
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    faults::reach(Place::InHistory);
+    transaction.commit().await?;
+    faults::reach(Place::AfterHistory);
+    Ok(())
 }
 
 /// Inserts the events in order, column by column; gives the number of rows that were inserted or changed.
