@@ -4,9 +4,13 @@
 
 #![no_main]
 
+#[allow(dead_code, unused_imports)] // The target uses a part of it.
+#[path = "../../src/stomp/mod.rs"]
+mod stomp;
+
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use stomp_bridge::stomp::{DecodeError, Decoder, Frame, Limits, Version};
+use stomp::{DecodeError, Decoder, Frame, Limits, Version};
 
 /// Within reach of a short input.
 const LIMITS: Limits = Limits {
