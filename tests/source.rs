@@ -201,6 +201,20 @@ async fn what_cannot_be_decoded_is_kept_raw_and_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, &"x".repeat((1 << 20) + 1)).await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    let entries = lab.entries().await;
+    assert_eq!((entries.len(), entries[0].1.len()), (2, 64 << 10));
+    let Verdict::Rejected { reason } = &entries[0].2 else { panic!("{:?}", entries[0].2) };
+    assert!(reason.contains("1048577 bytes exceeds source.max_body"), "{reason}");
+}
+
+#[tokio::test]
 async fn an_array_becomes_an_entry_for_each_status_and_one_ack() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;

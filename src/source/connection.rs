@@ -222,7 +222,7 @@ impl<'a> Connection<'a> {
                         // Unacknowledged, so it comes again.
                         continue;
                     }
-                    self.intake.take(&message.subscription, message.ack, &message.body, now);
+                    self.intake.take(message, now);
                     self.status.enter_receiving();
                 }
                 Event::Late(message) | Event::Unknown(message) => {

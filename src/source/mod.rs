@@ -24,7 +24,7 @@ use crate::pipeline::Decoder;
 use crate::transport::Target;
 
 pub use guarantee::{Broker, guarantee};
-pub use settings::{Reconnect, Settings, Topic};
+pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
 pub use status::{Counters, Link, LinkState, Status};
 
 /// Why the source ended, other than by being asked to.

@@ -55,12 +55,16 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// At least one.
     pub topics: Vec<Topic>,
-    /// Longest body that is accepted; a longer one ends the connection.
+    /// Longest body that is accepted. Of a longer one the beginning is kept as rejected, up to
+    /// [`OVERSIZE_BYTES_MAX`], or to twice as much where it comes as one WebSocket message; beyond, the connection ends.
     pub body_bytes_max: usize,
 }
 
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Longest body that is read past: a minute's traffic, and more than anybody means to send.
+pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 
 /// Room in a WebSocket message for what is not the body.
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
@@ -86,7 +90,10 @@ impl Settings {
             headers: self.headers.clone(),
             heartbeat: self.heartbeat,
             connected_timeout: STEP_TIMEOUT,
-            limits: Limits::with_body_bytes_max(self.body_bytes_max),
+            limits: Limits {
+                oversize_bytes_max: OVERSIZE_BYTES_MAX,
+                ..Limits::with_body_bytes_max(self.body_bytes_max)
+            },
             ..Options::new(self.host.clone())
         }
     }
