@@ -62,6 +62,24 @@ impl Lab {
         Lab { server, journal, writer, status, stop, source, _folder: folder }
     }
 
+    /// A journal of a few pages, which is full, and whose one sink does not move until the test says so.
+    async fn with_full_journal() -> Lab {
+        let lab = Lab::with(AckMode::ClientIndividual, Duration::from_millis(200), 256 << 10, None).await;
+        let mut filled = 0;
+        while !lab.journal.status().full {
+            let entry = NewEntry {
+                topic: "map-1".into(),
+                received_at: jiff::Timestamp::UNIX_EPOCH,
+                body: vec![b'x'; 16 << 10].into(),
+                verdict: Verdict::Accepted { previous: None },
+            };
+            let append = lab.journal.append(NewBatch { entries: vec![entry], last_states: Vec::new() });
+            filled += usize::from(tokio::time::timeout(Duration::from_secs(5), append).await.is_ok());
+            assert!(filled < 1000, "it never gets full");
+        }
+        lab
+    }
+
     async fn accept(&self) -> Server {
         let (stream, _) = within(self.server.accept()).await.unwrap();
         Server { stream, received: Vec::new() }
@@ -124,6 +142,19 @@ impl Server {
     async fn receipt(&mut self, frame: &str) {
         let receipt = frame.lines().find_map(|line| line.strip_prefix("receipt:")).expect("a receipt is wanted");
         self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n")).await;
+    }
+
+    /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead otherwise.
+    async fn exchange_heartbeats(&mut self, count: usize) {
+        within(async {
+            for _ in 0..count {
+                let mut byte = [0];
+                self.stream.read_exact(&mut byte).await.unwrap();
+                assert_eq!(byte, *b"\n", "only heart-beats may come");
+                self.send("\n").await;
+            }
+        })
+        .await;
     }
 
     /// The next frame, without heart-beats before it.
@@ -341,38 +372,47 @@ async fn stopping_commits_acknowledges_and_says_goodbye() {
 
 #[tokio::test]
 async fn a_full_journal_stops_the_acks_and_not_the_heartbeats() {
-    // The journal holds a few pages only, and its one sink never moves.
-    let lab = Lab::with(AckMode::ClientIndividual, Duration::from_millis(200), 256 << 10, None).await;
-    let mut filled = 0;
-    while !lab.journal.status().full {
-        let entry = NewEntry {
-            topic: "map-1".into(),
-            received_at: jiff::Timestamp::UNIX_EPOCH,
-            body: vec![b'x'; 16 << 10].into(),
-            verdict: Verdict::Accepted { previous: None },
-        };
-        let append = lab.journal.append(NewBatch { entries: vec![entry], last_states: Vec::new() });
-        filled += usize::from(tokio::time::timeout(Duration::from_secs(5), append).await.is_ok());
-        assert!(filled < 1000, "it never gets full");
-    }
+    let lab = Lab::with_full_journal().await;
     let mut server = lab.accept_session("200,200").await;
     server.message(0, BODY).await;
-    // Ten heart-beats and no ACK. The server beats too, or it would be taken for dead.
-    let beats = within(async {
-        let mut beats = 0;
-        while beats < 10 {
-            let mut byte = [0];
-            server.stream.read_exact(&mut byte).await.unwrap();
-            assert_eq!(byte, *b"\n", "only heart-beats may come while the journal is full");
-            server.send("\n").await;
-            beats += 1;
-        }
-        beats
-    })
-    .await;
-    assert_eq!(beats, 10);
+    server.exchange_heartbeats(10).await;
     lab.journal.advance("stuck", *lab.journal.head().borrow());
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_read_is_not_taken_for_silent() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("200,200").await;
+    // More than the intake takes in: from there on the socket is not read, the server's heart-beats included.
+    for id in 0..6000 {
+        server.message(id, BODY).await;
+    }
+    server.exchange_heartbeats(10).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_flood_does_not_stop_our_heartbeats() {
+    let lab = Lab::with(AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
+    let mut server = lab.accept_session("200,200").await;
+    let message = format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m\n\n{BODY}\0").repeat(100);
+    let (mut read, mut write) = server.stream.split();
+    let flood = async {
+        loop {
+            write.write_all(message.as_bytes()).await.unwrap();
+        }
+    };
+    let beats = async {
+        let mut beats = [0; 10];
+        read.read_exact(&mut beats).await.unwrap();
+        beats
+    };
+    tokio::select! {
+        () = flood => {}
+        beats = within(beats) => assert_eq!(beats, [b'\n'; 10]),
+    }
 }
 
 #[tokio::test]

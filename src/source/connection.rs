@@ -1,6 +1,7 @@
 //! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit and a write may be
 //! under way while it goes on reading, so neither a slow disk nor a slow peer stops the heart-beats.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -16,11 +17,12 @@ use tracing::{info, warn};
 use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
 use super::status::{LinkState, Status, TURN};
+use super::writer::Writer;
 use super::{Settings, Topic};
 use crate::journal::{self, Journal};
 use crate::model::Position;
 use crate::stomp::{Confirmation, Connected, Event, Session, SessionError, Subscribe};
-use crate::transport::{DialError, Receiver, Sender, Target, TransportError, dial};
+use crate::transport::{DialError, Receiver, Target, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -78,7 +80,6 @@ fn ended_by(error: &SessionError, topics: &[Topic]) -> Ended {
 }
 
 type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owed)>>;
-type Writing = Fuse<BoxFuture<'static, (Sender, Result<(), TransportError>)>>;
 
 /// A living connection.
 pub(super) struct Connection<'a> {
@@ -88,9 +89,7 @@ pub(super) struct Connection<'a> {
     status: &'a Arc<Status>,
     session: Session,
     receiver: Receiver,
-    /// Here while nothing is being written, else inside `writing`.
-    sender: Option<Sender>,
-    writing: Writing,
+    writer: Writer,
     committing: Committing,
     subscribed: usize,
     stage: Stage,
@@ -132,8 +131,7 @@ impl<'a> Connection<'a> {
             status,
             session,
             receiver,
-            sender: Some(sender),
-            writing: Fuse::terminated(),
+            writer: Writer::new(sender),
             committing: Fuse::terminated(),
             subscribed: 0,
             stage: Stage::Living,
@@ -149,9 +147,7 @@ impl<'a> Connection<'a> {
         };
         let status = Arc::clone(self.status);
         let settled = status.turning(self.settle()).await;
-        if let Some(mut sender) = self.sender.take() {
-            sender.close().await;
-        }
+        self.writer.close().await;
         match (settled, ended) {
             (Err(error), _) => Ended::Journal(error),
             (Ok(()), Ended::Lost(_) | Ended::Refused(_)) if stop.is_cancelled() => Ended::Stopped,
@@ -179,18 +175,15 @@ impl<'a> Connection<'a> {
                     outcome?;
                     self.acknowledge(&owed);
                 }
-                (sender, outcome) = &mut self.writing, if !self.writing.is_terminated() => {
-                    self.sender = Some(sender);
-                    outcome?;
-                    self.session.sent(Instant::now());
-                }
-                received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
+                written = self.writer.written(&mut self.session) => written?,
+                // Before the socket, which may always have more: a flood must not stop our heart-beats.
                 () = sleep_until(due.into()) => {
                     if give_up_at.is_some_and(|at| at <= Instant::now()) {
                         return Ok(());
                     }
                     self.tick()?;
                 }
+                received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
             }
         }
         Ok(())
@@ -271,28 +264,24 @@ impl<'a> Connection<'a> {
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
     fn tick(&mut self) -> Result<(), Ended> {
-        if !self.intake.has_room() {
-            // We are not reading, so the peer cannot be heard.
-            self.session.receive(Bytes::new(), Instant::now());
-        } else if let Some(received) = self.receiver.receive().now_or_never() {
-            return self.received(received);
+        loop {
+            if !self.intake.has_room() {
+                self.session.unheard(Instant::now());
+                break;
+            }
+            let Some(received) = self.receiver.receive().now_or_never() else { break };
+            let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());
+            self.received(received)?;
+            if heard {
+                break;
+            }
         }
         self.session.tick(Instant::now()).map_err(|error| ended_by(&error, &self.settings.topics))?;
         self.take_events()
     }
 
     fn start_writing(&mut self) {
-        let Some(mut sender) = self.sender.take() else { return };
-        match self.session.take_outgoing() {
-            Some(outgoing) => {
-                let writing = async move {
-                    let outcome = sender.send(outgoing.bytes, &outgoing.ends).await;
-                    (sender, outcome)
-                };
-                self.writing = writing.boxed().fuse();
-            }
-            None => self.sender = Some(sender),
-        }
+        let Ok(()) = self.writer.start(&mut self.session, |_| Ok::<(), Infallible>(()));
     }
 
     fn start_committing(&mut self) {

@@ -3,11 +3,13 @@
 //! A failure never ends it, but for a journal that has ended and a bound on attempts that somebody has set.
 
 mod backoff;
+mod client;
 mod connection;
 mod guarantee;
 mod intake;
 mod settings;
 mod status;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -23,6 +25,7 @@ use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
 use crate::transport::Target;
 
+pub use client::{Client, ClientError, Crossing, Watch};
 pub use guarantee::{Broker, guarantee};
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
 pub use status::{Counters, Link, LinkState, Status};

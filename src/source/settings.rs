@@ -60,6 +60,12 @@ pub struct Settings {
     pub body_bytes_max: usize,
 }
 
+/// One attempt: where it goes, and how the session introduces itself.
+pub(super) struct Attempt {
+    pub(super) target: Target,
+    pub(super) options: Options,
+}
+
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -70,6 +76,16 @@ pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
+    /// What one attempt needs, for that URL.
+    pub(super) fn attempt(&self, url: &Url) -> Attempt {
+        Attempt { target: self.target(url), options: self.session_options() }
+    }
+
+    /// Limits on what the server may send.
+    pub fn limits(&self) -> Limits {
+        Limits { oversize_bytes_max: OVERSIZE_BYTES_MAX, ..Limits::with_body_bytes_max(self.body_bytes_max) }
+    }
+
     /// Where one attempt goes.
     pub(super) fn target(&self, url: &Url) -> Target {
         Target {
@@ -90,10 +106,7 @@ impl Settings {
             headers: self.headers.clone(),
             heartbeat: self.heartbeat,
             connected_timeout: STEP_TIMEOUT,
-            limits: Limits {
-                oversize_bytes_max: OVERSIZE_BYTES_MAX,
-                ..Limits::with_body_bytes_max(self.body_bytes_max)
-            },
+            limits: self.limits(),
             ..Options::new(self.host.clone())
         }
     }

@@ -81,6 +81,11 @@ impl Session {
         }
     }
 
+    /// The stream is not being read, so that the server cannot be heard: its silence counts from now.
+    pub fn unheard(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
     /// What has happened next; `None`: nothing more until `receive` or `tick`.
     pub fn poll(&mut self) -> Result<Option<Event>, SessionError> {
         loop {
