@@ -1,9 +1,14 @@
 //! The command line: one file per verb.
 
 mod check;
+mod connection;
+mod crossings;
 mod demo;
+mod live;
 mod log;
 mod run;
+mod send;
+mod tap;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +40,20 @@ enum Verb {
     /// Try it all without any set-up: a small STOMP broker, simulated devices and the daemon, into SQLite.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
+    /// Show the topics' messages as they come, from a connection of its own; the daemon need not run.
+    ///
+    /// Each topic is subscribed to anew, with ack auto and without the headers of a durable subscription, so that the
+    /// daemon misses nothing. Queues are refused unless --force is given: they give each message to one consumer only.
+    /// It does not reconnect; Ctrl-C ends it.
+    #[command(after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+                            stomp-bridge tap --json | jq .state")]
+    Tap(tap::TapArgs),
+    /// Send one message to the source's server; the daemon need not run.
+    #[command(
+        after_help = "Example: stomp-bridge send /topic/state/1 '{\"deviceId\":1,\"newState\":\"正常\"}' --header \
+                            content-type:application/json --receipt"
+    )]
+    Send(send::SendArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +70,8 @@ pub fn run() -> ExitCode {
         Verb::Run(args) => run::run(&args.config, &cli.log),
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::demo(&args, &cli.log),
+        Verb::Tap(args) => tap::tap(&args, &cli.log),
+        Verb::Send(args) => send::send(&args, &cli.log),
     }
 }
 
