@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::stomp::{AckMode, Limits, Options};
 use crate::tls;
-use crate::transport::Target;
+use crate::transport::{Proxies, Target};
 
 /// Backoff between attempts, with full jitter.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,6 +92,7 @@ impl Settings {
             url: url.clone(),
             headers: self.headers.clone(),
             tls: self.tls.clone(),
+            proxies: Proxies::of_environment(),
             // SockJS quotes a chunk as JSON, which may double it; headers come on top.
             message_bytes_max: self.body_bytes_max.saturating_mul(2).saturating_add(MESSAGE_OVERHEAD),
             timeout: STEP_TIMEOUT,

@@ -136,7 +136,7 @@ impl Attempt<'_> {
 
     async fn dial_websocket(&self, session: &Url, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
         let url = below(session, "websocket");
-        let stream = stream::connect(self.peer, &self.target.tls, deadline).await?;
+        let stream = stream::connect(self.peer, self.target, deadline).await?;
         let headers = self.http.headers_for(&url);
         let handshake = upgrade::upgrade(stream, self.peer, &url, &headers);
         let upgraded = deadline.bound(self.peer, Stage::Upgrade, handshake).await?;
