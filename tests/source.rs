@@ -327,6 +327,22 @@ async fn a_refused_login_is_not_tried_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_refused_subscription_is_not_tried_again_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    server.send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0\n").await;
+    server.frame().await;
+    server.send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n").await;
+    server.rest().await;
+    lab.until(|status| status.link().last_error.is_some()).await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("subscribe to /queue/a refused") && error.contains("access_refused"), "{error}");
+    let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
+    assert!(again.is_err(), "tried again at once");
+}
+
+#[tokio::test]
 async fn attempts_bound_the_reconnects() {
     let lab = Lab::with(AckMode::Auto, Duration::ZERO, 1 << 30, Some(3)).await;
     for _ in 0..3 {
