@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
@@ -15,6 +16,7 @@ use stomp_bridge::stomp::AckMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_util::sync::CancellationToken;
 
 const BODY: &str = r#"{"clientId":1,"deviceId":7,"sn":"s7","oldState":"正常","newState":"故障"}"#;
@@ -36,6 +38,16 @@ impl Lab {
     }
 
     async fn with(ack: AckMode, heartbeat: Duration, journal_bytes_max: u64, attempts: Option<u32>) -> Lab {
+        Lab::over("stomp", ack, heartbeat, journal_bytes_max, attempts).await
+    }
+
+    async fn over(
+        scheme: &str,
+        ack: AckMode,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max)).await.unwrap();
@@ -45,7 +57,7 @@ impl Lab {
         let mapping = Mapping::default();
         let decoder = Decoder::new(topic.name.clone(), mapping, Arc::new(States::default()));
         let settings = Settings {
-            urls: vec![format!("stomp://{}", server.local_addr().unwrap()).parse().unwrap()],
+            urls: vec![format!("{scheme}://{}", server.local_addr().unwrap()).parse().unwrap()],
             login: None,
             passcode: None,
             host: "/".to_owned(),
@@ -439,6 +451,29 @@ async fn a_server_that_falls_silent_is_left_within_two_intervals_and_a_second() 
     server.rest().await;
     assert!(started.elapsed() >= Duration::from_millis(400), "left after {:?}", started.elapsed());
     lab.accept_session("200,200").await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("silent"), "{error}");
+}
+
+#[tokio::test]
+async fn without_heartbeats_a_dead_websocket_is_noticed_by_pings() {
+    let lab = Lab::over("ws", AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
+    let connect = async || {
+        let (stream, _) = within(lab.server.accept()).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        assert!(within(socket.next()).await.unwrap().unwrap().to_text().unwrap().starts_with("CONNECT\n"));
+        socket.send(Frame::text("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0")).await.unwrap();
+        assert!(within(socket.next()).await.unwrap().unwrap().to_text().unwrap().starts_with("SUBSCRIBE\n"));
+        socket
+    };
+    let mut socket = connect().await;
+    // Reading answers them: it lives, though no byte of STOMP comes.
+    for _ in 0..10 {
+        assert!(matches!(within(socket.next()).await.unwrap().unwrap(), Frame::Ping(_)));
+    }
+    socket.flush().await.unwrap();
+    // From here on nobody does.
+    let _again = connect().await;
     let error = lab.status.link().last_error.unwrap();
     assert!(error.contains("silent"), "{error}");
 }

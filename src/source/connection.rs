@@ -21,7 +21,7 @@ use super::writer::Writer;
 use super::{Settings, Topic};
 use crate::journal::{self, Journal};
 use crate::model::Position;
-use crate::stomp::{Confirmation, Connected, Event, Session, SessionError, Subscribe};
+use crate::stomp::{Confirmation, Connected, Event, Options, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, Target, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
@@ -93,8 +93,20 @@ pub(super) struct Connection<'a> {
     committing: Committing,
     subscribed: usize,
     stage: Stage,
+    probing: Probing,
     /// When every topic was subscribed.
     pub(super) subscribed_at: Option<Instant>,
+}
+
+/// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless told to).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probing {
+    /// The transport has none.
+    Impossible,
+    /// It has: whether they are needed is not known before CONNECTED.
+    Possible,
+    /// The next question is due then.
+    Due(Instant),
 }
 
 /// Where the life stands.
@@ -120,7 +132,10 @@ impl<'a> Connection<'a> {
     ) -> Result<Connection<'a>, Ended> {
         let (receiver, sender) = status.turning(dial(target)).await?;
         let now = Instant::now();
-        let mut session = Session::new(settings.session_options(), now);
+        let probing =
+            if sender.can_probe() && !settings.heartbeat.is_zero() { Probing::Possible } else { Probing::Impossible };
+        let silence_max = (probing == Probing::Possible).then(|| settings.heartbeat * 5 / 2);
+        let mut session = Session::new(Options { silence_max, ..settings.session_options() }, now);
         for topic in &settings.topics {
             session.subscribe(subscribe(topic), now);
         }
@@ -135,6 +150,7 @@ impl<'a> Connection<'a> {
             committing: Fuse::terminated(),
             subscribed: 0,
             stage: Stage::Living,
+            probing,
             subscribed_at: None,
         })
     }
@@ -164,7 +180,8 @@ impl<'a> Connection<'a> {
             self.leave_when_done();
             let now = Instant::now();
             let turn = now + TURN;
-            let due = [self.session.deadline(), give_up_at].into_iter().flatten().fold(turn, Instant::min);
+            let probe_at = if let Probing::Due(at) = self.probing { Some(at) } else { None };
+            let due = [self.session.deadline(), give_up_at, probe_at].into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if self.stage == Stage::Living => {
@@ -192,6 +209,10 @@ impl<'a> Connection<'a> {
     /// Hands what came to the session, and then all that follows from it to the intake.
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
         match received {
+            // The answer to a probe, mostly.
+            Ok(bytes) if bytes.is_empty() && matches!(self.probing, Probing::Due(_)) => {
+                self.session.alive(Instant::now());
+            }
             Ok(bytes) => self.session.receive(bytes, Instant::now()),
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
@@ -244,7 +265,12 @@ impl<'a> Connection<'a> {
             "connected"
         );
         if connected.heartbeat.incoming.is_none() && !self.settings.heartbeat.is_zero() {
-            warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
+            if self.probing == Probing::Possible {
+                self.probing = Probing::Due(Instant::now() + self.settings.heartbeat);
+                warn!("the server sends no heart-beats: a dead link is noticed by WebSocket pings");
+            } else {
+                warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
+            }
         }
         for topic in &self.settings.topics {
             let guarantee = guarantee(broker, topic);
@@ -266,7 +292,7 @@ impl<'a> Connection<'a> {
     fn tick(&mut self) -> Result<(), Ended> {
         loop {
             if !self.intake.has_room() {
-                self.session.unheard(Instant::now());
+                self.session.alive(Instant::now());
                 break;
             }
             let Some(received) = self.receiver.receive().now_or_never() else { break };
@@ -276,7 +302,12 @@ impl<'a> Connection<'a> {
                 break;
             }
         }
-        self.session.tick(Instant::now()).map_err(|error| ended_by(&error, &self.settings.topics))?;
+        let now = Instant::now();
+        if matches!(self.probing, Probing::Due(at) if at <= now) {
+            self.probing = Probing::Due(now + self.settings.heartbeat);
+            self.writer.probe();
+        }
+        self.session.tick(now).map_err(|error| ended_by(&error, &self.settings.topics))?;
         self.take_events()
     }
 

@@ -12,7 +12,19 @@ use crate::transport::{Sender, TransportError};
 pub(super) struct Writer {
     /// Here while nothing is being written, else inside `writing`.
     sender: Option<Sender>,
-    writing: Fuse<BoxFuture<'static, (Sender, Result<(), TransportError>)>>,
+    writing: Fuse<BoxFuture<'static, Written>>,
+}
+
+/// A write that has ended, and the sender back.
+type Written = (Sender, Wrote, Result<(), TransportError>);
+
+/// What a write was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    /// STOMP: it counts as a heart-beat of ours.
+    Frames,
+    /// The transport's own question for a sign of life.
+    Probe,
 }
 
 impl Writer {
@@ -37,17 +49,29 @@ impl Writer {
         watch(&outgoing)?;
         let writing = async move {
             let outcome = sender.send(outgoing.bytes, &outgoing.ends).await;
-            (sender, outcome)
+            (sender, Wrote::Frames, outcome)
         };
         self.writing = writing.boxed().fuse();
         Ok(())
     }
 
+    /// Asks the server for a sign of life, unless a write is under way.
+    pub(super) fn probe(&mut self) {
+        let Some(mut sender) = self.sender.take() else { return };
+        let probing = async move {
+            let outcome = sender.probe().await;
+            (sender, Wrote::Probe, outcome)
+        };
+        self.writing = probing.boxed().fuse();
+    }
+
     /// Waits for the end of the write that is under way, for ever if there is none. Cancel-safe.
     pub(super) async fn written(&mut self, session: &mut Session) -> Result<(), TransportError> {
-        let (sender, outcome) = (&mut self.writing).await;
+        let (sender, wrote, outcome) = (&mut self.writing).await;
         self.sender = Some(sender);
-        session.sent(Instant::now());
+        if wrote == Wrote::Frames {
+            session.sent(Instant::now());
+        }
         outcome
     }
 

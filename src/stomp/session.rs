@@ -81,8 +81,9 @@ impl Session {
         }
     }
 
-    /// The stream is not being read, so that the server cannot be heard: its silence counts from now.
-    pub fn unheard(&mut self, now: Instant) {
+    /// The server is alive by another sign than its bytes, or cannot be heard since nobody reads: its silence counts from
+    /// now.
+    pub fn alive(&mut self, now: Instant) {
         self.last_received = now;
     }
 

@@ -134,6 +134,15 @@ impl Sender {
         }
     }
 
+    /// Whether the transport has a [`probe`](Self::probe) that the server answers.
+    pub fn can_probe(&self) -> bool {
+        match &self.0 {
+            Outgoing::Plain(_) => false,
+            Outgoing::WebSocket(_) => true,
+            Outgoing::SockJs(sender) => sender.can_probe(),
+        }
+    }
+
     /// Asks the server for a sign of life below STOMP: a WebSocket ping, whose pong [`Receiver::receive`] shows as empty
     /// bytes. Nothing on TCP and TLS, whose keep-alive does it, nor on SockJS's HTTP transports.
     ///

@@ -112,7 +112,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "without heart-beats a watchdog may notice silence",
-        "tests/stomp_session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence",
+        "tests/stomp_session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings",
     ),
     // STOMP 1.2, ERROR, RECEIPT and DISCONNECT.
     (
@@ -222,11 +222,10 @@ fn nothing_that_we_send_has_a_line_end_but_lf() {
         client.session.ack(&ack);
         client.session.nack(&ack).unwrap();
     }
-    let transaction = client.session.begin("t\r\n").unwrap();
+    client.session.begin("t\r\n").unwrap();
     let message =
         NewMessage { destination: "/q\r\n", headers: &[("a\r", "b\n")], body: b"x", ..NewMessage::default() };
     client.session.send(&message, client.now).unwrap();
-    let () = transaction;
     client.session.abort("t\r\n").unwrap();
     client.session.unsubscribe("c", client.now);
     client.session.disconnect(client.now);

@@ -85,8 +85,10 @@ struct Peer {
     last: Option<Message>,
 }
 
+type Opened = Result<(Client, Connected), ClientError>;
+
 enum Life {
-    Connecting(Pin<Box<dyn Future<Output = Result<(Client, Connected), ClientError>>>>),
+    Connecting(Pin<Box<dyn Future<Output = Opened>>>),
     Living(Box<Client>),
     Over,
 }

@@ -210,6 +210,10 @@ impl Sender {
         }
     }
 
+    pub(super) fn can_probe(&self) -> bool {
+        matches!(self, Sender::WebSocket(_))
+    }
+
     pub(super) async fn ping(&mut self) -> Result<(), TransportError> {
         match self {
             Sender::WebSocket(sender) => sender.ping().await,
