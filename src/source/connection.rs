@@ -16,13 +16,14 @@ use tracing::{info, warn};
 
 use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
+use super::settings::Attempt;
 use super::status::{LinkState, Status, TURN};
 use super::writer::Writer;
 use super::{Settings, Topic};
 use crate::journal::{self, Journal};
 use crate::model::Position;
 use crate::stomp::{Confirmation, Connected, Event, Options, Session, SessionError, Subscribe};
-use crate::transport::{DialError, Receiver, Target, TransportError, dial};
+use crate::transport::{DialError, Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -125,17 +126,17 @@ impl<'a> Connection<'a> {
     /// Dials and sends CONNECT.
     pub(super) async fn open(
         settings: &'a Settings,
-        target: &Target,
+        attempt: Attempt,
         journal: &'a Journal,
         intake: &'a mut Intake,
         status: &'a Arc<Status>,
     ) -> Result<Connection<'a>, Ended> {
-        let (receiver, sender) = status.turning(dial(target)).await?;
+        let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = Instant::now();
         let probing =
             if sender.can_probe() && !settings.heartbeat.is_zero() { Probing::Possible } else { Probing::Impossible };
         let silence_max = (probing == Probing::Possible).then(|| settings.heartbeat * 5 / 2);
-        let mut session = Session::new(Options { silence_max, ..settings.session_options() }, now);
+        let mut session = Session::new(Options { silence_max, ..attempt.options }, now);
         for topic in &settings.topics {
             session.subscribe(subscribe(topic), now);
         }

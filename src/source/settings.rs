@@ -69,14 +69,15 @@ pub(super) struct Attempt {
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest body that is read past: a minute's traffic, and more than anybody means to send.
+/// Longest body that is read past: more than anybody means to send.
 pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 
 /// Room in a WebSocket message for what is not the body.
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
-    /// What one attempt needs, for that URL.
+    /// What one attempt needs, for that URL: the one place where it is put together, for the daemon and for whoever
+    /// connects by hand.
     pub(super) fn attempt(&self, url: &Url) -> Attempt {
         Attempt { target: self.target(url), options: self.session_options() }
     }
@@ -87,7 +88,7 @@ impl Settings {
     }
 
     /// Where one attempt goes.
-    pub(super) fn target(&self, url: &Url) -> Target {
+    fn target(&self, url: &Url) -> Target {
         Target {
             url: url.clone(),
             headers: self.headers.clone(),
@@ -100,7 +101,7 @@ impl Settings {
     }
 
     /// How the session introduces itself.
-    pub(super) fn session_options(&self) -> Options {
+    fn session_options(&self) -> Options {
         Options {
             login: self.login.clone(),
             passcode: self.passcode.clone(),
