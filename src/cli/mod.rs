@@ -1,14 +1,19 @@
 //! The command line: one file per verb.
 
 mod check;
+mod connection;
+mod crossings;
 mod dead;
 mod demo;
+mod live;
 mod log;
 mod print;
 mod replay;
 mod run;
+mod send;
 mod sinks;
 mod status;
+mod tap;
 mod target;
 
 use std::path::PathBuf;
@@ -52,6 +57,20 @@ enum Verb {
     /// Let go of sinks that have left the configuration.
     #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
     Sinks(sinks::SinksArgs),
+    /// Show the topics' messages as they come, from a connection of its own; the daemon need not run.
+    ///
+    /// Each topic is subscribed to anew, with ack auto and without the headers of a durable subscription, so that the
+    /// daemon misses nothing. Queues are refused unless --force is given: they give each message to one consumer only.
+    /// It does not reconnect; Ctrl-C ends it.
+    #[command(after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+                            stomp-bridge tap --json | jq .state")]
+    Tap(tap::TapArgs),
+    /// Send one message to the source's server; the daemon need not run.
+    #[command(
+        after_help = "Example: stomp-bridge send /topic/state/1 '{\"deviceId\":1,\"newState\":\"正常\"}' --header \
+                            content-type:application/json --receipt"
+    )]
+    Send(send::SendArgs),
 }
 
 #[derive(Debug, Args)]
@@ -72,6 +91,8 @@ pub fn run() -> ExitCode {
         Verb::Dead(args) => ask(dead::dead(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
+        Verb::Tap(args) => tap::tap(&args, &cli.log),
+        Verb::Send(args) => send::send(&args, &cli.log),
     }
 }
 

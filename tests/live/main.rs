@@ -8,4 +8,5 @@ mod bad_input;
 mod crashes;
 mod lab;
 mod run;
+mod tap;
 mod transports;
