@@ -8,6 +8,7 @@
 
 pub mod configuration;
 pub mod daemon;
+pub mod fault;
 pub mod folder;
 pub mod mosquitto;
 pub mod platform;
@@ -24,6 +25,7 @@ pub mod wait;
 
 pub use configuration::Configuration;
 pub use daemon::Daemon;
+pub use fault::FaultProxy;
 pub use folder::Folder;
 pub use mosquitto::Mosquitto;
 pub use platform::Delivered;

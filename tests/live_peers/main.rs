@@ -1,6 +1,9 @@
 //! The peers of the live tests by themselves: they start, answer, restart with their data, and end with the test.
 
+#[path = "../peers/mod.rs"]
 mod peers;
+
+mod fault;
 
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
