@@ -1,6 +1,8 @@
 //! Messages a second into each sink, in batches of a thousand, and the latency of single ones. `cargo bench --bench
 //! sinks` prints a line for each; mosquitto and PostgreSQL are started for it, with their own defaults for syncing.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 #[path = "../tests/sinks/events.rs"]
 #[allow(dead_code, reason = "shared with the tests")]
 mod events;
@@ -39,8 +41,12 @@ async fn main() {
         run("postgres", 100, Settings::Postgres(history::postgres::Settings { name: name(), url, retention: None }))
             .await;
     }
-    if wanted("mqtt") {
-        let broker = peers::Mosquitto::start_with("allow_anonymous true");
+    // With Nagle's algorithm in the broker, its default, each batch waits for a delayed TCP acknowledgement.
+    for (label, line) in [("mqtt", "set_tcp_nodelay true"), ("mqtt-nagle", "set_tcp_nodelay false")] {
+        if !wanted(label) {
+            continue;
+        }
+        let broker = peers::Mosquitto::start_with(&format!("allow_anonymous true\n{line}"));
         let settings = mqtt::Settings {
             name: name(),
             url: format!("mqtt://127.0.0.1:{}", broker.port).parse().unwrap(),
@@ -51,10 +57,11 @@ async fn main() {
             body: None,
             qos: mqtt::Qos::AtLeastOnce,
             retain: true,
+            status_topic: None,
             tls: Default::default(),
             packet_bytes_max: 256 * 1024,
         };
-        run("mqtt", 200, Settings::Mqtt(settings)).await;
+        run(label, 100, Settings::Mqtt(settings)).await;
     }
     if wanted("webhook") {
         let settings = webhook::Settings {
@@ -62,7 +69,7 @@ async fn main() {
             url: receiver().await.parse().unwrap(),
             headers: Vec::new(),
             body: None,
-            secret: Some(SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")),
+            secrets: vec![SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
             timeout: Duration::from_secs(20),
             schedule: vec![Duration::ZERO],
         };
@@ -85,7 +92,7 @@ async fn run(name: &str, batches: i64, settings: Settings) {
     }
     latencies.sort_unstable();
     let (middle, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
-    println!("{name:9} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99");
+    println!("{name:10} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99");
     sink.close().await;
 }
 

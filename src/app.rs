@@ -19,7 +19,8 @@ use tracing::{error, info, warn};
 
 use crate::config::Plan;
 use crate::journal::{Journal, Start};
-use crate::ops::{Listener, SinkView, View, systemd};
+use crate::ops::control::Access;
+use crate::ops::{Listener, SinkView, View, audit, systemd};
 use crate::sinks::{self, Health};
 use crate::source;
 use crate::source::Status;
@@ -51,6 +52,7 @@ pub struct App {
 const SOURCE: &str = "source";
 const JOURNAL: &str = "journal";
 const HTTP: &str = "http";
+const AUDIT: &str = "audit";
 const WATCHDOG: &str = "watchdog";
 
 impl App {
@@ -66,7 +68,7 @@ impl App {
         let http = listener.address();
         let mut app = App {
             tasks: Tasks::default(),
-            view: View { source: Status::new(), journal: journal.clone(), sinks: Vec::new() },
+            view: View { source: Status::new(), journal: journal.clone(), sinks: Vec::new(), audit: Arc::default() },
             http,
             stop_source: CancellationToken::new(),
             stop_delivery: CancellationToken::new(),
@@ -78,7 +80,7 @@ impl App {
         let stop = app.stop_journal.clone();
         app.tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
         app.start_sinks(&plan, &journal).await?;
-        app.start_ops(listener);
+        app.start_ops(listener)?;
         let (status, stop) = (app.view.source.clone(), app.stop_source.clone());
         app.tasks
             .spawn(SOURCE, async move { Ok(source::run(plan.source, plan.decoders, journal, status, stop).await?) });
@@ -151,14 +153,15 @@ impl App {
                 sinks::build(settings.clone(), health.clone()).with_context(|| format!("sink {}", delivery.name))?;
             built.push((delivery, health, sink));
         }
-        let starts: Vec<(Arc<str>, Start)> = built
-            .iter()
-            .map(|(delivery, _, built)| {
-                let start = if built.sink.keeps_cursor() { Start::Oldest } else { Start::Newest };
-                (delivery.name.clone(), start)
-            })
-            .collect();
-        journal.register_sinks(&starts).await?;
+        let starts: Vec<(Arc<str>, Start)> =
+            built.iter().map(|(delivery, ..)| (delivery.name.clone(), delivery.start)).collect();
+        for left in journal.register_sinks(&starts).await? {
+            warn!(
+                sink = %left,
+                "not in the configuration any more, but the journal keeps entries for it: bring it back, or run \
+                 `stomp-bridge sinks forget {left}`"
+            );
+        }
         for (delivery, health, built) in built {
             let name = delivery.name.clone();
             if let Some(driver) = built.driver {
@@ -186,15 +189,20 @@ impl App {
         Ok(())
     }
 
-    fn start_ops(&mut self, listener: Listener) {
+    fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
+        let access = Access::grant(self.view.journal.path(), self.http)
+            .with_context(|| format!("write {}", Access::path(self.view.journal.path()).display()))?;
         info!(listen = %self.http, "http is listening");
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
-        self.tasks.spawn(HTTP, async move { Ok(listener.serve(view, stop).await?) });
+        self.tasks.spawn(HTTP, async move { Ok(listener.serve(view, access, stop).await?) });
+        let (view, stop) = (self.view.clone(), self.stop_ops.clone());
+        self.tasks.spawn(AUDIT, async move { Ok(audit::watch(view, stop).await?) });
         let (source, stop) = (self.view.source.clone(), self.stop_ops.clone());
         self.tasks.spawn(WATCHDOG, async move {
             systemd::feed_watchdog(source, stop).await;
             Ok(())
         });
+        Ok(())
     }
 
     async fn stop(&mut self) -> anyhow::Result<()> {
@@ -206,6 +214,12 @@ impl App {
         self.stop_journal.cancel();
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
         self.stop_ops.cancel();
+        Access::revoke(self.view.journal.path());
+        if journal.is_ok()
+            && let Err(error) = audit::close(&self.view).await
+        {
+            warn!(%error, "the accounts could not be read once more");
+        }
         source.and(delivered).and(journal)?;
         info!("stopped");
         Ok(())

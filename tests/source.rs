@@ -1,10 +1,13 @@
 //! The source against a scripted server on loopback: what it sends, when it acknowledges, how it comes back.
 
+#![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
@@ -13,6 +16,7 @@ use stomp_bridge::stomp::AckMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Frame;
 use tokio_util::sync::CancellationToken;
 
 const BODY: &str = r#"{"clientId":1,"deviceId":7,"sn":"s7","oldState":"正常","newState":"故障"}"#;
@@ -34,6 +38,16 @@ impl Lab {
     }
 
     async fn with(ack: AckMode, heartbeat: Duration, journal_bytes_max: u64, attempts: Option<u32>) -> Lab {
+        Lab::over("stomp", ack, heartbeat, journal_bytes_max, attempts).await
+    }
+
+    async fn over(
+        scheme: &str,
+        ack: AckMode,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max)).await.unwrap();
@@ -43,7 +57,7 @@ impl Lab {
         let mapping = Mapping::default();
         let decoder = Decoder::new(topic.name.clone(), mapping, Arc::new(States::default()));
         let settings = Settings {
-            urls: vec![format!("stomp://{}", server.local_addr().unwrap()).parse().unwrap()],
+            urls: vec![format!("{scheme}://{}", server.local_addr().unwrap()).parse().unwrap()],
             login: None,
             passcode: None,
             host: "/".to_owned(),
@@ -58,6 +72,24 @@ impl Lab {
         let (status, stop) = (Status::new(), CancellationToken::new());
         let source = tokio::spawn(source::run(settings, decoders, journal.clone(), status.clone(), stop.clone()));
         Lab { server, journal, writer, status, stop, source, _folder: folder }
+    }
+
+    /// A journal of a few pages, which is full, and whose one sink does not move until the test says so.
+    async fn with_full_journal() -> Lab {
+        let lab = Lab::with(AckMode::ClientIndividual, Duration::from_millis(200), 256 << 10, None).await;
+        let mut filled = 0;
+        while !lab.journal.status().full {
+            let entry = NewEntry {
+                topic: "map-1".into(),
+                received_at: jiff::Timestamp::UNIX_EPOCH,
+                body: vec![b'x'; 16 << 10].into(),
+                verdict: Verdict::Accepted { previous: None },
+            };
+            let append = lab.journal.append(NewBatch { entries: vec![entry], last_states: Vec::new() });
+            filled += usize::from(tokio::time::timeout(Duration::from_secs(5), append).await.is_ok());
+            assert!(filled < 1000, "it never gets full");
+        }
+        lab
     }
 
     async fn accept(&self) -> Server {
@@ -122,6 +154,19 @@ impl Server {
     async fn receipt(&mut self, frame: &str) {
         let receipt = frame.lines().find_map(|line| line.strip_prefix("receipt:")).expect("a receipt is wanted");
         self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n")).await;
+    }
+
+    /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead otherwise.
+    async fn exchange_heartbeats(&mut self, count: usize) {
+        within(async {
+            for _ in 0..count {
+                let mut byte = [0];
+                self.stream.read_exact(&mut byte).await.unwrap();
+                assert_eq!(byte, *b"\n", "only heart-beats may come");
+                self.send("\n").await;
+            }
+        })
+        .await;
     }
 
     /// The next frame, without heart-beats before it.
@@ -196,6 +241,20 @@ async fn what_cannot_be_decoded_is_kept_raw_and_acknowledged() {
     let entries = lab.entries().await;
     assert_eq!(entries[0].1, "not json");
     assert!(matches!(entries[0].2, Verdict::Rejected { .. }), "{entries:?}");
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, &"x".repeat((1 << 20) + 1)).await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    let entries = lab.entries().await;
+    assert_eq!((entries.len(), entries[0].1.len()), (2, 64 << 10));
+    let Verdict::Rejected { reason } = &entries[0].2 else { panic!("{:?}", entries[0].2) };
+    assert!(reason.contains("1048577 bytes exceeds source.max_body"), "{reason}");
 }
 
 #[tokio::test]
@@ -280,6 +339,22 @@ async fn a_refused_login_is_not_tried_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_refused_subscription_is_not_tried_again_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    server.send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0\n").await;
+    server.frame().await;
+    server.send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n").await;
+    server.rest().await;
+    lab.until(|status| status.link().last_error.is_some()).await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("subscribe to /queue/a refused") && error.contains("access_refused"), "{error}");
+    let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
+    assert!(again.is_err(), "tried again at once");
+}
+
+#[tokio::test]
 async fn attempts_bound_the_reconnects() {
     let lab = Lab::with(AckMode::Auto, Duration::ZERO, 1 << 30, Some(3)).await;
     for _ in 0..3 {
@@ -325,38 +400,47 @@ async fn stopping_commits_acknowledges_and_says_goodbye() {
 
 #[tokio::test]
 async fn a_full_journal_stops_the_acks_and_not_the_heartbeats() {
-    // The journal holds a few pages only, and its one sink never moves.
-    let lab = Lab::with(AckMode::ClientIndividual, Duration::from_millis(200), 256 << 10, None).await;
-    let mut filled = 0;
-    while !lab.journal.status().full {
-        let entry = NewEntry {
-            topic: "map-1".into(),
-            received_at: jiff::Timestamp::UNIX_EPOCH,
-            body: vec![b'x'; 16 << 10].into(),
-            verdict: Verdict::Accepted { previous: None },
-        };
-        let append = lab.journal.append(NewBatch { entries: vec![entry], last_states: Vec::new() });
-        filled += usize::from(tokio::time::timeout(Duration::from_secs(5), append).await.is_ok());
-        assert!(filled < 1000, "it never gets full");
-    }
+    let lab = Lab::with_full_journal().await;
     let mut server = lab.accept_session("200,200").await;
     server.message(0, BODY).await;
-    // Ten heart-beats and no ACK. The server beats too, or it would be taken for dead.
-    let beats = within(async {
-        let mut beats = 0;
-        while beats < 10 {
-            let mut byte = [0];
-            server.stream.read_exact(&mut byte).await.unwrap();
-            assert_eq!(byte, *b"\n", "only heart-beats may come while the journal is full");
-            server.send("\n").await;
-            beats += 1;
-        }
-        beats
-    })
-    .await;
-    assert_eq!(beats, 10);
+    server.exchange_heartbeats(10).await;
     lab.journal.advance("stuck", *lab.journal.head().borrow());
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_read_is_not_taken_for_silent() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("200,200").await;
+    // More than the intake takes in: from there on the socket is not read, the server's heart-beats included.
+    for id in 0..6000 {
+        server.message(id, BODY).await;
+    }
+    server.exchange_heartbeats(10).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_flood_does_not_stop_our_heartbeats() {
+    let lab = Lab::with(AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
+    let mut server = lab.accept_session("200,200").await;
+    let message = format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m\n\n{BODY}\0").repeat(100);
+    let (mut read, mut write) = server.stream.split();
+    let flood = async {
+        loop {
+            write.write_all(message.as_bytes()).await.unwrap();
+        }
+    };
+    let beats = async {
+        let mut beats = [0; 10];
+        read.read_exact(&mut beats).await.unwrap();
+        beats
+    };
+    tokio::select! {
+        () = flood => {}
+        beats = within(beats) => assert_eq!(beats, [b'\n'; 10]),
+    }
 }
 
 #[tokio::test]
@@ -367,6 +451,29 @@ async fn a_server_that_falls_silent_is_left_within_two_intervals_and_a_second() 
     server.rest().await;
     assert!(started.elapsed() >= Duration::from_millis(400), "left after {:?}", started.elapsed());
     lab.accept_session("200,200").await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("silent"), "{error}");
+}
+
+#[tokio::test]
+async fn without_heartbeats_a_dead_websocket_is_noticed_by_pings() {
+    let lab = Lab::over("ws", AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
+    let connect = async || {
+        let (stream, _) = within(lab.server.accept()).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        assert!(within(socket.next()).await.unwrap().unwrap().to_text().unwrap().starts_with("CONNECT\n"));
+        socket.send(Frame::text("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0")).await.unwrap();
+        assert!(within(socket.next()).await.unwrap().unwrap().to_text().unwrap().starts_with("SUBSCRIBE\n"));
+        socket
+    };
+    let mut socket = connect().await;
+    // Reading answers them: it lives, though no byte of STOMP comes.
+    for _ in 0..10 {
+        assert!(matches!(within(socket.next()).await.unwrap().unwrap(), Frame::Ping(_)));
+    }
+    socket.flush().await.unwrap();
+    // From here on nobody does.
+    let _again = connect().await;
     let error = lab.status.link().last_error.unwrap();
     assert!(error.contains("silent"), "{error}");
 }

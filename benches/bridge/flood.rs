@@ -108,7 +108,7 @@ fn wait_for_history(path: &Path, count: usize) -> Duration {
         let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).read_only(true);
         let mut history = sqlx::ConnectOptions::connect(&options).await.expect("the daemon has made its history");
         loop {
-            let rows: i64 = sqlx::query_scalar("select count(*) from status_event")
+            let rows: i64 = sqlx::query_scalar("select coalesce(max(rowid), 0) from status_event")
                 .fetch_one(&mut history)
                 .await
                 .expect("status_event is a table of the history");

@@ -21,7 +21,7 @@ pub(crate) fn run() -> Vec<Row> {
     let mut subscriber = Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");
     let sink = format!(
         "\n[sinks.site]\ntype = \"mqtt\"\nurl = \"mqtt://{}\"\n\
-         topic = \"devices/{{{{ client_id }}}}/{{{{ device_id }}}}/status\"\nqos = 1\nretain = true\n",
+         topic = \"devices/{{{{ client_id }}}}/{{{{ device_id }}}}/status\"\nqos = 1\nretain = true\nstatus_topic = \"\"\n",
         mosquitto.address()
     );
     let source = Source::bind();

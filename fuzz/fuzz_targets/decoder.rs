@@ -4,17 +4,22 @@
 
 #![no_main]
 
+#[allow(dead_code, unused_imports)] // The target uses a part of it.
+#[path = "../../src/stomp/mod.rs"]
+mod stomp;
+
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use stomp_bridge::stomp::{DecodeError, Decoder, Frame, Limits, Version};
+use stomp::{DecodeError, Decoder, Frame, Limits, Version};
 
-/// Within reach of a short input.
+/// Within reach of a short input. Longer bodies are read past.
 const LIMITS: Limits = Limits {
     command_bytes_max: 16,
     header_line_bytes_max: 64,
     headers_max: 8,
     body_bytes_max: 256,
     frame_bytes_max: 512,
+    oversize_bytes_max: 400,
 };
 
 fn decode<'a>(chunks: impl Iterator<Item = &'a [u8]>, version: Option<Version>) -> (Vec<Frame>, Option<DecodeError>) {
@@ -44,6 +49,7 @@ fuzz_target!(|input: &[u8]| {
     for frame in &whole.0 {
         let _ = format!("{frame:?}");
         assert!(frame.body.len() <= LIMITS.body_bytes_max);
+        assert!(frame.body.len() + frame.missing_bytes <= LIMITS.oversize_bytes_max);
         assert!(frame.headers.iter().count() <= LIMITS.headers_max);
     }
 });

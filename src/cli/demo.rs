@@ -1,6 +1,5 @@
 //! `stomp-bridge demo`: a small STOMP broker, simulated devices and the whole daemon; nothing else needed.
 
-use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,12 +8,12 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::{fail, log, runtime};
+use super::{fail, live, log, runtime};
 use crate::app::App;
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
 use crate::journal::{Journal, Verdict};
-use crate::model::{Event, Origin, Severity};
+use crate::model::Origin;
 
 /// Entries that the live lines read at once, and their bytes.
 const ENTRIES_MAX: usize = 256;
@@ -152,7 +151,7 @@ async fn print_live(
             let Some(decoder) = decoders.get(&entry.topic) else { continue };
             let origin = Origin { journal: journal.uuid(), position };
             if let Ok(event) = decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
-                print_line(&event)?;
+                live::print(&event, decoder)?;
                 left -= 1;
                 if left == 0 {
                     return Ok(());
@@ -162,30 +161,6 @@ async fn print_live(
         if *head.borrow_and_update() <= position {
             head.changed().await?;
         }
-    }
-}
-
-fn print_line(event: &Event) -> std::io::Result<()> {
-    let time = event.received_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S").to_string();
-    let serial: String = event.serial.as_deref().unwrap_or("-").chars().take(4).collect();
-    let old = event.old_state.as_deref().unwrap_or("-");
-    let mark = if event.changed { "->" } else { " =" };
-    let (client, device) = (&event.client_id, &event.device_id);
-    let text = format!("{time} {} device {client}/{device} {serial}…  {old} {mark} {}", event.topic, event.state);
-    let mut out = std::io::stdout();
-    if event.changed && out.is_terminal() {
-        writeln!(out, "{}{text}\x1b[0m", colour(event.severity))
-    } else {
-        writeln!(out, "{text}")
-    }
-}
-
-fn colour(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Critical => "\x1b[31m",
-        Severity::Warning => "\x1b[33m",
-        Severity::Ok => "\x1b[32m",
-        Severity::Info | Severity::Unknown => "",
     }
 }
 

@@ -1,9 +1,20 @@
 //! The command line: one file per verb.
 
 mod check;
+mod connection;
+mod crossings;
+mod dead;
 mod demo;
+mod live;
 mod log;
+mod print;
+mod replay;
 mod run;
+mod send;
+mod sinks;
+mod status;
+mod tap;
+mod target;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +46,31 @@ enum Verb {
     /// Try it all without any set-up: a small STOMP broker, simulated devices and the daemon, into SQLite.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
+    /// Show what the running daemon does: its link, its journal, and each sink's lag.
+    #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
+    Status(status::StatusArgs),
+    /// List, show, redrive and drop what was set aside or rejected.
+    Dead(dead::DeadArgs),
+    /// Deliver a slice of the journal to one sink once more, with the same event ids.
+    #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
+    Replay(replay::ReplayArgs),
+    /// Let go of sinks that have left the configuration.
+    #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
+    Sinks(sinks::SinksArgs),
+    /// Show the topics' messages as they come, from a connection of its own; the daemon need not run.
+    ///
+    /// Each topic is subscribed to anew, with ack auto and without the headers of a durable subscription, so that the
+    /// daemon misses nothing. Queues are refused unless --force is given: they give each message to one consumer only.
+    /// It does not reconnect; Ctrl-C ends it.
+    #[command(after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+                            stomp-bridge tap --json | jq .state")]
+    Tap(tap::TapArgs),
+    /// Send one message to the source's server; the daemon need not run.
+    #[command(
+        after_help = "Example: stomp-bridge send /topic/state/1 '{\"deviceId\":1,\"newState\":\"正常\"}' --header \
+                            content-type:application/json --receipt"
+    )]
+    Send(send::SendArgs),
 }
 
 #[derive(Debug, Args)]
@@ -51,6 +87,23 @@ pub fn run() -> ExitCode {
         Verb::Run(args) => run::run(&args.config, &cli.log),
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::demo(&args, &cli.log),
+        Verb::Status(args) => ask(status::status(&args)),
+        Verb::Dead(args) => ask(dead::dead(&args)),
+        Verb::Replay(args) => ask(replay::replay(&args)),
+        Verb::Sinks(args) => ask(sinks::sinks(&args)),
+        Verb::Tap(args) => tap::tap(&args, &cli.log),
+        Verb::Send(args) => send::send(&args, &cli.log),
+    }
+}
+
+/// Runs a verb that asks and answers; its error is told on standard error, with all its causes.
+fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    match runtime().and_then(|runtime| runtime.block_on(verb)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("stomp-bridge: {error:#}");
+            ExitCode::FAILURE
+        }
     }
 }
 

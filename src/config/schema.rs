@@ -200,6 +200,14 @@ impl Default for Http {
     }
 }
 
+/// Where a sink begins that is new.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Start {
+    Oldest,
+    Now,
+}
+
 /// The values of a sink's `type`.
 pub(super) const SINK_TYPES: [&str; 4] = ["sqlite", "postgres", "mqtt", "webhook"];
 
@@ -212,6 +220,7 @@ pub(super) struct Sqlite {
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
+    pub(super) start: Option<Start>,
     pub(super) path: PathBuf,
     pub(super) retention: Retention,
 }
@@ -222,6 +231,7 @@ impl Default for Sqlite {
             r#type: IgnoredAny,
             topics: None,
             when: None,
+            start: None,
             path: PathBuf::from("history.db"),
             retention: RETENTION_DEFAULT,
         }
@@ -234,6 +244,7 @@ pub(super) struct Postgres {
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
+    pub(super) start: Option<Start>,
     pub(super) url: String,
     pub(super) retention: Retention,
 }
@@ -244,6 +255,7 @@ impl Default for Postgres {
             r#type: IgnoredAny,
             topics: None,
             when: None,
+            start: None,
             url: "postgres://127.0.0.1/devices".to_owned(),
             retention: RETENTION_DEFAULT,
         }
@@ -256,6 +268,7 @@ pub(super) struct Mqtt {
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
+    pub(super) start: Option<Start>,
     pub(super) url: String,
     pub(super) topic: String,
     pub(super) body: Option<String>,
@@ -264,6 +277,7 @@ pub(super) struct Mqtt {
     pub(super) username: Option<String>,
     pub(super) password: Option<String>,
     pub(super) client_id: Option<String>,
+    pub(super) status_topic: Option<String>,
     pub(super) tls: Tls,
     pub(super) max_packet_bytes: Size,
 }
@@ -274,6 +288,7 @@ impl Default for Mqtt {
             r#type: IgnoredAny,
             topics: None,
             when: None,
+            start: None,
             url: "mqtt://127.0.0.1:1883".to_owned(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -282,6 +297,7 @@ impl Default for Mqtt {
             username: None,
             password: None,
             client_id: None,
+            status_topic: None,
             tls: Tls::default(),
             max_packet_bytes: Size(256 << 10),
         }
@@ -294,10 +310,11 @@ pub(super) struct Webhook {
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
+    pub(super) start: Option<Start>,
     pub(super) url: Option<String>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Option<String>,
-    pub(super) secret: Option<String>,
+    pub(super) secret: List,
     pub(super) timeout: Span,
     pub(super) retry: Retry,
 }
@@ -308,10 +325,11 @@ impl Default for Webhook {
             r#type: IgnoredAny,
             topics: None,
             when: None,
+            start: None,
             url: None,
             headers: BTreeMap::new(),
             body: None,
-            secret: None,
+            secret: List::default(),
             timeout: Span(Duration::from_secs(15)),
             retry: Retry::default(),
         }

@@ -17,6 +17,7 @@ use super::schema::{self, SINK_TYPES};
 use super::secret::Within;
 use super::units::List;
 use crate::delivery;
+use crate::journal::Start;
 use crate::pipeline::{Expression, Template};
 use crate::sinks::history::{postgres, sqlite};
 use crate::sinks::mqtt::Qos;
@@ -26,6 +27,9 @@ use crate::sinks::{Settings, mqtt, webhook};
 const MQTT_PACKET_BYTES_MAX: u64 = 268_435_455;
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
+
+/// Keys of a webhook: the old one and the new one.
+const SIGNING_SECRETS_MAX: usize = 2;
 
 /// The settings of all sinks, by name.
 pub(super) fn check(
@@ -82,22 +86,26 @@ fn sink(
     match kind.as_str().unwrap_or_default() {
         "sqlite" => {
             let mut written: schema::Sqlite = check.report.extract(path, table);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            let start = start(written.start, Start::Oldest);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
             let mut written: schema::Postgres = check.report.extract(path, table);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            let start = start(written.start, Start::Oldest);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
             Some((delivery, postgres(check, named, &written)?))
         }
         "mqtt" => {
             let mut written: schema::Mqtt = check.report.extract(path, table);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            let start = start(written.start, Start::Newest);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
             Some((delivery, mqtt(check, named, written)?))
         }
         "webhook" => {
             let mut written: schema::Webhook = check.report.extract(path, table);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take());
+            let start = start(written.start, Start::Newest);
+            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
             Some((delivery, webhook(check, named, written)?))
         }
         other => {
@@ -107,12 +115,22 @@ fn sink(
     }
 }
 
+/// A history is to have everything; elsewhere old news is none.
+fn start(written: Option<schema::Start>, default: Start) -> Start {
+    match written {
+        Some(schema::Start::Oldest) => Start::Oldest,
+        Some(schema::Start::Now) => Start::Newest,
+        None => default,
+    }
+}
+
 /// What every sink has: the topics and the events that it wants.
 fn delivery(
     check: &mut Check<'_>,
     named: &Named<'_>,
     topics: Option<List>,
     when: Option<String>,
+    start: Start,
 ) -> delivery::Settings {
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
@@ -137,7 +155,7 @@ fn delivery(
             }
         }
     });
-    delivery::Settings { name: Arc::clone(&named.name), topics, when }
+    delivery::Settings { name: Arc::clone(&named.name), topics, when, start }
 }
 
 fn sqlite(
@@ -204,6 +222,16 @@ fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Opti
     if written.topic.trim().is_empty() {
         check.report.error(&path.join("topic"), "the topic is empty");
     }
+    let status_topic = match written.status_topic {
+        None => Some(status_topic(&written.topic)),
+        Some(topic) if topic.is_empty() => None,
+        Some(topic) => {
+            if let Err(error) = mqtt::topic::check_topic(&topic) {
+                check.report.error(&path.join("status_topic"), error);
+            }
+            Some(topic)
+        }
+    };
     let topic = template(check, &path.join("topic"), &written.topic);
     let body = written.body.map(|body| template(check, &path.join("body"), &body));
     let tls = check.tls(&path.join("tls"), written.tls);
@@ -225,9 +253,17 @@ fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Opti
         },
         qos,
         retain: written.retain.0,
+        status_topic,
         tls,
         packet_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
     }))
+}
+
+/// `bridge/status` under the levels of a topic template that are the same for every event.
+fn status_topic(template: &str) -> String {
+    let same = template.split_once('{').map_or(template, |(same, _)| same);
+    let prefix = same.rsplit_once('/').map(|(prefix, _)| format!("{prefix}/")).unwrap_or_default();
+    format!("{prefix}bridge/status")
 }
 
 /// Takes the user and password out of a URL.
@@ -267,7 +303,12 @@ fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -
     }
     let headers = check.headers(&path.join("headers"), written.headers);
     let body = written.body.map(|body| template(check, &path.join("body"), &body));
-    let secret = written.secret.and_then(|secret| signing_secret(check, &path.join("secret"), &secret));
+    if written.secret.0.len() > SIGNING_SECRETS_MAX {
+        let message = format!("expected one secret, or two during a rotation, found {}", written.secret.0.len());
+        check.report.error(&path.join("secret"), message);
+    }
+    let secrets =
+        written.secret.0.iter().filter_map(|secret| signing_secret(check, &path.join("secret"), secret)).collect();
     let url_path = path.join("url");
     let Some(url) = written.url else {
         let help = "such as url = \"https://hooks.example.com/devices\"";
@@ -283,7 +324,7 @@ fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -
             Some(body) => Some(body?),
             None => None,
         },
-        secret,
+        secrets,
         timeout: written.timeout.0,
         schedule,
     }))
@@ -331,6 +372,20 @@ mod tests {
         assert_eq!(username.as_deref(), Some("us@er"));
         assert_eq!(password.unwrap().expose_secret(), "p/w%");
         assert_eq!(url.as_str(), "mqtt://broker:1884");
+    }
+
+    #[test]
+    fn status_topic_stands_under_what_all_topics_share() {
+        for (template, expected) in [
+            ("devices/{{ client_id }}/{{ device_id }}/status", "devices/bridge/status"),
+            ("plant/7/d-{{ device_id }}", "plant/7/bridge/status"),
+            ("{{ topic }}/{{ device_id }}", "bridge/status"),
+            ("{% if changed %}a/b{% endif %}", "bridge/status"),
+            ("devices/all", "devices/bridge/status"),
+            ("all", "bridge/status"),
+        ] {
+            assert_eq!(status_topic(template), expected, "{template}");
+        }
     }
 
     #[test]

@@ -13,6 +13,9 @@ const LONGEST: Duration = Duration::from_secs(60);
 /// The upper bound of a wait that the other side asked for.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
+/// Between any two lines: a thousand events may be refused at once, each with a text of its own.
+const QUIET_ALWAYS: Duration = Duration::from_secs(1);
+
 /// Between two lines about the same trouble, at first and at most.
 const QUIET_FIRST: Duration = Duration::from_secs(60);
 const QUIET_LONGEST: Duration = Duration::from_secs(3600);
@@ -38,7 +41,7 @@ impl Backoff {
     }
 }
 
-/// One kind of trouble: said when it changes, then at growing intervals.
+/// One kind of trouble: said when it changes, then at growing intervals, and never in a flood.
 #[derive(Debug, Default)]
 pub(super) struct Complaint {
     said: Option<Said>,
@@ -55,6 +58,7 @@ impl Complaint {
     /// Whether to log it now.
     pub(super) fn worth_a_line(&mut self, error: &str, now: Instant) -> bool {
         let quiet = match &self.said {
+            Some(said) if now < said.at + QUIET_ALWAYS => return false,
             Some(said) if said.error == error && now < said.at + said.quiet => return false,
             Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
             _ => QUIET_FIRST,
@@ -91,16 +95,22 @@ mod tests {
     }
 
     #[test]
-    fn same_trouble_is_said_at_growing_intervals_and_another_at_once() {
+    fn same_trouble_is_said_at_growing_intervals_and_another_sooner() {
         let start = Instant::now();
         let mut complaint = Complaint::default();
         let lines =
             (0..24 * 60).filter(|minute| complaint.worth_a_line("refused", start + Duration::from_secs(60 * minute)));
         let lines = lines.count();
         assert!((10..40).contains(&lines), "{lines} lines a day");
-        assert!(complaint.worth_a_line("timed out", start));
-        assert!(!complaint.worth_a_line("timed out", start));
+        let flood = start + Duration::from_secs(48 * 3600);
+        let lines =
+            (0..5000).filter(|ms| complaint.worth_a_line(&ms.to_string(), flood + Duration::from_millis(*ms)));
+        assert_eq!(lines.count(), 5, "one line a second at most");
         complaint.over();
-        assert!(complaint.worth_a_line("timed out", start));
+        let later = start + Duration::from_secs(24 * 3600);
+        assert!(complaint.worth_a_line("timed out", later));
+        assert!(!complaint.worth_a_line("timed out", later + QUIET_ALWAYS));
+        complaint.over();
+        assert!(complaint.worth_a_line("timed out", later + QUIET_ALWAYS));
     }
 }

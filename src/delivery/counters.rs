@@ -1,8 +1,9 @@
-//! What one sink's delivery has done since the start, for metrics and status.
+//! What one sink's delivery has done since the start of the process, for metrics; the account that survives it is the
+//! journal's ([`Ledger`](crate::journal::Ledger)).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
-use super::pending::Tally;
+use crate::journal::Passed;
 
 /// Every entry that the cursor has passed is counted once, as `delivered`, `filtered` or `set_aside`; again where it
 /// is read again after the sink went back.
@@ -14,6 +15,8 @@ pub struct Counters {
     pub filtered: AtomicU64,
     /// Refused by the sink for good, or not to be decoded.
     pub set_aside: AtomicU64,
+    /// Delivered again because an operator wanted it: a redrive or a replay.
+    pub again: AtomicU64,
     /// Attempts, to connect or to deliver, that failed by the sink's trouble.
     pub retries: AtomicU64,
     /// The cursor.
@@ -21,9 +24,9 @@ pub struct Counters {
 }
 
 impl Counters {
-    pub(super) fn add(&self, tally: Tally) {
-        self.delivered.fetch_add(tally.delivered, Ordering::Relaxed);
-        self.filtered.fetch_add(tally.filtered, Ordering::Relaxed);
-        self.set_aside.fetch_add(tally.set_aside, Ordering::Relaxed);
+    pub(super) fn add(&self, passed: Passed) {
+        self.delivered.fetch_add(passed.delivered, Ordering::Relaxed);
+        self.filtered.fetch_add(passed.filtered + passed.rejected, Ordering::Relaxed);
+        self.set_aside.fetch_add(passed.set_aside, Ordering::Relaxed);
     }
 }

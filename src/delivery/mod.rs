@@ -1,15 +1,18 @@
 //! One sink's loop: read the journal, decode, filter, deliver, advance the cursor, set aside or back off.
 //!
-//! The cursor never passes an event that the sink has not confirmed and that was not set aside (invariant I2).
+//! The cursor never passes an event that the sink has not confirmed and that was not set aside (invariant I2). What an
+//! operator wants delivered again goes its own way ([`again`]) and moves no cursor.
 
+mod again;
 mod backoff;
 mod counters;
+mod missing;
 mod pending;
 mod reading;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,13 +22,15 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-use crate::journal::{self, Entry, Journal};
+use crate::faults::{self, Mistake, Place};
+use crate::journal::{self, Entry, Journal, Reader, Start};
 use crate::model::Position;
 use crate::pipeline::{Decoder, Expression};
-use crate::sinks::{Batch, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Health, Occasion, Sink, Trouble, Undelivered};
 
 use backoff::{Backoff, Complaint};
 pub use counters::Counters;
+use missing::missing;
 use pending::Pending;
 use reading::{Read, Reading, reader_of};
 
@@ -44,6 +49,8 @@ pub struct Settings {
     pub topics: Option<HashSet<Arc<str>>>,
     /// The events that it wants; `None`: all.
     pub when: Option<Expression>,
+    /// Where it begins when it is new; also where its destination has a cursor of its own, but none for this journal.
+    pub start: Start,
 }
 
 /// Delivers what the journal holds and what comes, until it is stopped; then what is in flight is finished and the
@@ -60,14 +67,15 @@ pub async fn run(
     decoders: Arc<HashMap<Arc<str>, Decoder>>,
     stop: CancellationToken,
 ) -> Result<(), journal::Error> {
-    let name = Arc::clone(&settings.name);
+    let (name, start) = (Arc::clone(&settings.name), settings.start);
     let read = reader_of(settings, journal.uuid(), decoders);
-    Delivery::new(name, sink, health, counters, journal, read).run(&stop).await
+    Delivery::new(name, start, sink, health, counters, journal, read).run(&stop).await
 }
 
 /// One sink's delivery while it runs.
 struct Delivery {
     name: Arc<str>,
+    start: Start,
     sink: Box<dyn Sink>,
     health: Health,
     counters: Arc<Counters>,
@@ -77,10 +85,26 @@ struct Delivery {
     cursor: Position,
     /// What the sink has confirmed in this run: its own cursor cannot be before it without a loss on its side.
     confirmed: Position,
+    /// The sink has everything at or before it, though the cursor may not have been there yet.
+    already: Position,
+    /// Set aside before this run, after the cursor.
+    aside: BTreeSet<Position>,
     pending: Pending,
+    turn: Turn,
+    /// There may be something to be delivered again.
+    again: bool,
     backoff: Backoff,
     trouble: Complaint,
     refusal: Complaint,
+}
+
+/// Whose turn it is, where both have work: they take turns, so that neither starves the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    /// What comes next in the log.
+    Log,
+    /// What is to be delivered again.
+    Again,
 }
 
 /// What comes after an attempt.
@@ -95,6 +119,7 @@ enum Next {
 impl Delivery {
     fn new(
         name: Arc<str>,
+        start: Start,
         sink: Box<dyn Sink>,
         health: Health,
         counters: Arc<Counters>,
@@ -103,6 +128,7 @@ impl Delivery {
     ) -> Delivery {
         Delivery {
             name,
+            start,
             sink,
             health,
             counters,
@@ -110,6 +136,10 @@ impl Delivery {
             read,
             cursor: Position::START,
             confirmed: Position::START,
+            already: Position::START,
+            aside: BTreeSet::new(),
+            turn: Turn::Log,
+            again: true,
             pending: Pending::default(),
             backoff: Backoff::default(),
             trouble: Complaint::default(),
@@ -126,8 +156,14 @@ impl Delivery {
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
         let mut reader = self.journal.reader().await?;
         let mut head = self.journal.head();
+        let mut orders = self.journal.orders();
+        self.resume(&mut reader).await?;
         let mut next = Next::Reopen(Duration::ZERO);
         loop {
+            if orders.has_changed().unwrap_or(false) {
+                orders.mark_unchanged();
+                self.again = true;
+            }
             next = match next {
                 Next::Hold => {
                     stop.cancelled().await;
@@ -135,29 +171,62 @@ impl Delivery {
                 }
                 Next::Reopen(wait) => tokio::select! {
                     () = stop.cancelled() => return Ok(()),
-                    next = self.reopen(wait) => next?,
+                    next = self.reopen(wait, &mut reader) => next?,
                 },
                 Next::Go if stop.is_cancelled() => return Ok(()),
-                Next::Go if !self.pending.is_empty() => self.deliver().await?,
+                Next::Go if self.turn == Turn::Again && self.again => {
+                    self.turn = Turn::Log;
+                    self.deliver_again(&mut reader).await?
+                }
+                Next::Go if !self.pending.is_empty() => {
+                    self.turn = Turn::Again;
+                    self.deliver().await?
+                }
+                Next::Go if self.again && *head.borrow() <= self.cursor => {
+                    self.turn = Turn::Again;
+                    Next::Go
+                }
                 Next::Go => {
                     tokio::select! {
                         () = stop.cancelled() => return Ok(()),
-                        // The sender lives as long as `self.journal`.
+                        // Both senders live as long as `self.journal`.
+                        _ = orders.changed() => {
+                            self.again = true;
+                            self.turn = Turn::Again;
+                        }
                         _ = head.wait_for(|head| *head > self.cursor) => {}
                     }
                     let newest = *head.borrow();
-                    let entries = reader.read_after(self.cursor, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
-                    self.take(entries, newest).await?;
+                    if newest > self.cursor {
+                        let entries = reader.read_after(self.cursor, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
+                        self.take(entries, newest, &mut reader).await?;
+                    }
                     Next::Go
                 }
             };
         }
     }
 
+    /// Where the journal knows the sink to be.
+    async fn resume(&mut self, reader: &mut Reader) -> Result<(), journal::Error> {
+        self.cursor = match self.journal.cursor(&self.name).await? {
+            Some(cursor) => cursor,
+            None => {
+                let head = self.journal.status().head;
+                self.journal.place(&self.name, head).await?;
+                head
+            }
+        };
+        self.counters.position.store(self.cursor.0, Ordering::Relaxed);
+        self.aside = reader.set_aside_after(&self.name, self.cursor).await?;
+        Ok(())
+    }
+
     /// Connects, and finds where to go on: the destination's own cursor is the truth, since it moved in one
     /// transaction with what it stands for.
-    async fn reopen(&mut self, wait: Duration) -> Result<Next, journal::Error> {
+    async fn reopen(&mut self, wait: Duration, reader: &mut Reader) -> Result<Next, journal::Error> {
         tokio::time::sleep(wait).await;
+        self.turn = Turn::Log;
         let own = match self.sink.open(self.journal.uuid()).await {
             Ok(own) => own,
             Err(Trouble::Disabled { error }) => return Ok(self.disabled(&error)),
@@ -165,19 +234,19 @@ impl Delivery {
             Err(Trouble::Refused { error, .. }) => return Ok(self.retry(&error, None)),
         };
         let status = self.journal.status();
-        let known = self.journal.cursor(&self.name).await?;
         let before_oldest = status.oldest.map_or(status.head, |oldest| Position(oldest.0 - 1));
         let start = match own {
             Some(own) if own > status.head => return Ok(self.ahead(own, status.head)),
             // What lies between was filtered or set aside in this run: the sink was never given it.
             Some(own) if own >= self.confirmed && self.confirmed > Position::START => own.max(self.cursor),
             Some(own) => own,
-            None if self.sink.keeps_cursor() => before_oldest,
-            None => known.unwrap_or(status.head),
+            None if self.sink.keeps_cursor() && self.start == Start::Oldest => before_oldest,
+            None => self.cursor,
         };
-        if known != Some(start) || self.cursor != start {
-            self.go_to(start, known).await?;
-        }
+        let confirmed = start;
+        let start = if start < self.cursor { self.first_missing(start, reader).await? } else { start };
+        self.go_to(start, reader).await?;
+        self.confirmed = confirmed;
         if self.health.able() {
             info!(sink = %self.name, position = %start, "sink is able to deliver");
         }
@@ -186,28 +255,61 @@ impl Delivery {
 
     /// Goes on at another place than before: forward where the sink has confirmed more than we heard of, back where
     /// it has lost something.
-    async fn go_to(&mut self, start: Position, known: Option<Position>) -> Result<(), journal::Error> {
-        if start >= self.cursor && start <= self.pending.through() {
-            self.counters.add(self.pending.pass(start));
-        } else {
+    async fn go_to(&mut self, start: Position, reader: &mut Reader) -> Result<(), journal::Error> {
+        if start < self.cursor {
+            info!(sink = %self.name, from = %self.cursor, to = %start, "cursor follows the sink's own");
+            // What is set aside stays so; it will be passed, and counted, once more.
+            self.aside = reader.set_aside_after(&self.name, start).await?;
+            let passed = self.aside.iter().take_while(|position| **position <= self.cursor).count();
+            self.journal.rewind(&self.name, start, passed as u64).await?;
             self.pending = Pending::default();
+            self.cursor = start;
+            self.counters.position.store(start.0, Ordering::Relaxed);
+        } else if start > self.cursor {
+            // What lies between is read all the same: it is to be accounted for.
+            self.already = start;
+            self.pending.confirm_through(start);
+            self.advance();
         }
-        if known != Some(start) {
-            info!(sink = %self.name, from = ?known.map(|known| known.0), to = %start, "cursor follows the sink's own");
-            self.journal.place(&self.name, start).await?;
-        }
-        self.cursor = start;
-        self.confirmed = start;
-        self.counters.position.store(start.0, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Where to go on after `own`: before the first event that the sink would have been given since. What was filtered
+    /// or set aside since moves no cursor of its own.
+    async fn first_missing(&mut self, own: Position, reader: &mut Reader) -> Result<Position, journal::Error> {
+        let aside = reader.set_aside_after(&self.name, own).await?;
+        let mut at = own;
+        while at < self.cursor {
+            let entries = reader.read_after(at, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
+            let Some(last) = entries.last() else { break };
+            let missing = entries
+                .iter()
+                .take_while(|entry| entry.position <= self.cursor)
+                .find(|entry| !aside.contains(&entry.position) && matches!((self.read)(entry), Reading::Event(_)));
+            if let Some(missing) = missing {
+                return Ok(Position(missing.position.0 - 1));
+            }
+            at = last.position;
+        }
+        Ok(self.cursor)
+    }
+
     /// Reads entries for what they mean to this sink. What cannot be read is set aside before anything moves.
-    async fn take(&mut self, entries: Vec<Entry>, newest: Position) -> Result<(), journal::Error> {
+    async fn take(
+        &mut self,
+        entries: Vec<Entry>,
+        newest: Position,
+        reader: &mut Reader,
+    ) -> Result<(), journal::Error> {
         // Nothing there although the head is further: dropped because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
-        let readings: Vec<(Position, Reading)> =
-            entries.iter().map(|entry| (entry.position, (self.read)(entry))).collect();
+        let furthest = self.journal.furthest(&self.name);
+        let mut readings = missing(self.cursor, furthest, &entries, through, reader).await?;
+        readings.extend(entries.iter().map(|entry| match self.aside.contains(&entry.position) {
+            true => (entry.position, Reading::SetAside),
+            false => (entry.position, (self.read)(entry)),
+        }));
+        readings.sort_by_key(|(position, _)| *position);
         let unreadable = readings.iter().filter_map(|(position, reading)| match reading {
             Reading::Unreadable(reason) => Some((*position, reason)),
             _ => None,
@@ -218,6 +320,7 @@ impl Delivery {
         try_join_all(unreadable.map(|(position, reason)| self.journal.set_aside(&self.name, position, reason)))
             .await?;
         self.pending = Pending::new(readings, through);
+        self.pending.confirm_through(self.already);
         self.advance();
         Ok(())
     }
@@ -225,9 +328,15 @@ impl Delivery {
     async fn deliver(&mut self) -> Result<Next, journal::Error> {
         let (events, through) = self.pending.next();
         let attempted = events.len();
-        let batch = Batch { journal: self.journal.uuid(), events, through };
+        if faults::makes(Mistake::CursorBeforeDelivery) && through > self.cursor {
+            self.journal.advance(&self.name, through);
+            self.cursor = through;
+        }
+        let batch = Batch { journal: self.journal.uuid(), events, through, occasion: Occasion::Turn };
+        faults::reach(Place::BeforeDeliver);
         match self.sink.deliver(batch).await {
             Ok(()) => {
+                faults::reach(Place::AfterDeliver);
                 self.confirmed = through;
                 self.confirm(attempted);
                 Ok(Next::Go)
@@ -241,7 +350,15 @@ impl Delivery {
                         self.refused(attempted - confirmed, index, &error).await?;
                         Ok(Next::Go)
                     }
-                    Trouble::Retry { error, after } => Ok(self.retry(&error, after)),
+                    Trouble::Retry { error, after } => {
+                        let left = attempted - confirmed;
+                        match () {
+                            () if faults::makes(Mistake::SkipAfterRetry) => self.confirm(left.min(1)),
+                            () if faults::makes(Mistake::DropBatchOnReconnect) => self.confirm(left),
+                            () => {}
+                        }
+                        Ok(self.retry(&error, after))
+                    }
                     Trouble::Disabled { error } => Ok(self.disabled(&error)),
                 }
             }
@@ -264,9 +381,13 @@ impl Delivery {
     async fn refused(&mut self, attempted: usize, index: Option<usize>, error: &str) -> Result<(), journal::Error> {
         if let Some((index, position)) = self.pending.refused(attempted, index) {
             self.complain(position, error);
-            self.journal.set_aside(&self.name, position, error).await?;
+            if !faults::makes(Mistake::ForgetSetAside) {
+                self.journal.set_aside(&self.name, position, error).await?;
+            }
             self.pending.set_aside(index);
             self.advance();
+        } else if faults::makes(Mistake::LoseBisectHalf) {
+            self.confirm(attempted / 2);
         }
         Ok(())
     }
@@ -275,8 +396,9 @@ impl Delivery {
     fn advance(&mut self) {
         let to = self.pending.done_through();
         if to > self.cursor {
-            self.counters.add(self.pending.pass(to));
-            self.journal.advance(&self.name, to);
+            let passed = self.pending.pass(to);
+            self.counters.add(passed);
+            self.journal.pass(&self.name, to, passed);
             self.cursor = to;
             self.counters.position.store(to.0, Ordering::Relaxed);
         }

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::reading::Reading;
+use crate::journal::Passed;
 use crate::model::{Event, Position};
 
 /// See the module.
@@ -23,15 +24,12 @@ pub(super) struct Pending {
 enum Outcome {
     Event,
     Filtered,
+    Rejected,
     SetAside,
-}
-
-/// What became of the entries that the cursor has passed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Tally {
-    pub(super) delivered: u64,
-    pub(super) filtered: u64,
-    pub(super) set_aside: u64,
+    /// So many entries up to here were dropped before they were read.
+    Lost(u64),
+    /// So many entries up to here were removed since they were first read.
+    Removed(u64),
 }
 
 impl Pending {
@@ -45,7 +43,10 @@ impl Pending {
                     Outcome::Event
                 }
                 Reading::Filtered => Outcome::Filtered,
-                Reading::Unreadable(_) => Outcome::SetAside,
+                Reading::Rejected => Outcome::Rejected,
+                Reading::Unreadable(_) | Reading::SetAside => Outcome::SetAside,
+                Reading::Lost(count) => Outcome::Lost(count),
+                Reading::Removed(count) => Outcome::Removed(count),
             };
             pending.outcomes.push_back((position, outcome));
         }
@@ -55,10 +56,6 @@ impl Pending {
     /// No event is left.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting().is_empty()
-    }
-
-    pub(super) fn through(&self) -> Position {
-        self.through
     }
 
     /// The events of the next attempt, and where the cursor stands once they are confirmed. While one is suspected,
@@ -78,6 +75,11 @@ impl Pending {
         self.first += count;
         self.suspects = self.suspects.saturating_sub(count);
         assert!(self.first <= self.events.len(), "no more is confirmed than there is");
+    }
+
+    /// The sink has everything at or before it.
+    pub(super) fn confirm_through(&mut self, to: Position) {
+        self.confirm(self.waiting().partition_point(|event| event.position <= to));
     }
 
     /// One of the next `attempted` events was refused. Gives it where it is known by now; else fewer are tried next.
@@ -109,18 +111,20 @@ impl Pending {
     }
 
     /// The cursor goes here: what became of the entries that it passes. Events among them count as delivered.
-    pub(super) fn pass(&mut self, to: Position) -> Tally {
-        let mut tally = Tally::default();
+    pub(super) fn pass(&mut self, to: Position) -> Passed {
+        let mut passed = Passed::default();
         while let Some((_, outcome)) = self.outcomes.pop_front_if(|(position, _)| *position <= to) {
             match outcome {
-                Outcome::Event => tally.delivered += 1,
-                Outcome::Filtered => tally.filtered += 1,
-                Outcome::SetAside => tally.set_aside += 1,
+                Outcome::Event => passed.delivered += 1,
+                Outcome::Filtered => passed.filtered += 1,
+                Outcome::Rejected => passed.rejected += 1,
+                Outcome::SetAside => passed.set_aside += 1,
+                Outcome::Lost(count) => passed.lost += count,
+                Outcome::Removed(count) => passed.removed += count,
             }
         }
-        let passed = self.waiting().partition_point(|event| event.position <= to);
-        self.confirm(passed);
-        tally
+        self.confirm_through(to);
+        passed
     }
 
     fn waiting(&self) -> &[Event] {

@@ -17,8 +17,16 @@ pub(super) enum Reading {
     Event(Box<Event>),
     /// Not for this sink.
     Filtered,
+    /// Rejected at intake: for no sink.
+    Rejected,
     /// To be set aside, with the reason.
     Unreadable(String),
+    /// It was set aside before the last start.
+    SetAside,
+    /// So many entries, up to this position, were dropped by the journal's policy.
+    Lost(u64),
+    /// So many entries, up to this position, were removed since the sink has read them for the first time.
+    Removed(u64),
 }
 
 /// Reads entries for one sink.
@@ -30,7 +38,7 @@ pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Arc<HashMap
 }
 
 fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder>, entry: &Entry) -> Reading {
-    let Verdict::Accepted { previous } = &entry.verdict else { return Reading::Filtered };
+    let Verdict::Accepted { previous } = &entry.verdict else { return Reading::Rejected };
     if settings.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic)) {
         return Reading::Filtered;
     }
@@ -57,14 +65,19 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+    use crate::journal::Start;
     use crate::model::Position;
     use crate::pipeline::{Mapping, States};
 
     fn check(topic: &str, verdict: Verdict, expected: &str) {
         let mapping = Mapping::default();
         let decoder = Decoder::new("map-1".into(), mapping, Arc::new(States::default()));
-        let settings =
-            Settings { name: "site".into(), topics: Some(["map-1".into(), "gone".into()].into()), when: None };
+        let settings = Settings {
+            name: "site".into(),
+            topics: Some(["map-1".into(), "gone".into()].into()),
+            when: None,
+            start: Start::Oldest,
+        };
         let read = reader_of(settings, Uuid::nil(), Arc::new(HashMap::from([("map-1".into(), decoder)])));
         let entry = Entry {
             position: Position(1),
@@ -80,7 +93,7 @@ mod tests {
     #[test]
     fn entry_is_read_by_its_verdict_its_topic_and_its_decoder() {
         let accepted = Verdict::Accepted { previous: None };
-        check("map-1", Verdict::Rejected { reason: "not JSON".into() }, "Filtered");
+        check("map-1", Verdict::Rejected { reason: "not JSON".into() }, "Rejected");
         check("other", accepted.clone(), "Filtered");
         check("gone", accepted.clone(), "topic gone is not in the configuration any more");
         check("map-1", accepted, "cannot be decoded any more");

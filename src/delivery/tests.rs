@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::{NewBatch, NewEntry, Start, Verdict, WhenFull, Writer};
+use crate::journal::{Account, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer};
 use crate::model::{Event, Place, Severity};
 
 /// What the other side does, and what it has seen.
@@ -30,6 +30,8 @@ struct Far {
     /// The events of each attempt.
     attempts: Vec<Vec<i64>>,
     confirmed: Vec<i64>,
+    /// The events of each attempt that is not in its turn.
+    again: Vec<i64>,
     opened: usize,
     closed: usize,
 }
@@ -84,6 +86,14 @@ impl Sink for Fake {
         Box::pin(async move {
             let positions: Vec<i64> = batch.events.iter().map(|event| event.position.0).collect();
             let cursor = self.journal.cursor("site").await.unwrap().unwrap().0;
+            if batch.occasion == Occasion::Again {
+                assert_eq!(batch.through.0, cursor, "the cursor stays where it is");
+                self.far().again.extend(&positions);
+                return match self.refuse(batch) {
+                    None => Ok(()),
+                    Some((confirmed, trouble)) => Err(Undelivered { confirmed, trouble }),
+                };
+            }
             assert!(cursor < positions[0], "the cursor {cursor} is past {}, which is not confirmed", positions[0]);
             assert!(batch.through.0 >= positions[positions.len() - 1]);
             let scripted = self.far().script.pop_front().flatten();
@@ -129,11 +139,15 @@ struct House {
 
 impl House {
     async fn new(far: Far) -> House {
+        House::with(far, 1 << 30, WhenFull::Pause).await
+    }
+
+    async fn with(far: Far, bytes_max: u64, when_full: WhenFull) -> House {
         let folder = tempfile::tempdir().unwrap();
         let settings = journal::Settings {
             path: folder.path().join("journal.db"),
-            bytes_max: 1 << 30,
-            when_full: WhenFull::Pause,
+            bytes_max,
+            when_full,
             retain: Duration::from_secs(3600),
         };
         let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
@@ -165,6 +179,7 @@ impl House {
     fn start(&mut self) {
         let delivery = Delivery::new(
             "site".into(),
+            Start::Oldest,
             Box::new(self.fake.clone()),
             self.health.clone(),
             Arc::clone(&self.counters),
@@ -180,6 +195,26 @@ impl House {
         let (stop, running) = self.running.take().unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
+        self.account().await;
+    }
+
+    /// What the disk says of the sink; it balances at every moment.
+    async fn account(&self) -> Account {
+        self.journal.append(NewBatch::default()).await.unwrap();
+        let account = self.journal.reader().await.unwrap().accounts().await.unwrap().remove(0);
+        assert_eq!(account.check(), Ok(()), "{account:?}");
+        account
+    }
+
+    async fn until_settled(&self) {
+        for _ in 0..10_000 {
+            let mut reader = self.journal.reader().await.unwrap();
+            if reader.again("site", 1).await.unwrap().is_empty() && self.journal.replay("site").is_none() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("what is to be delivered again never was: {:?}", self.fake.far());
     }
 
     /// Paused time passes while nothing else can go on.
@@ -342,8 +377,9 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
 
 #[tokio::test(start_paused = true)]
 async fn restart_goes_on_after_what_was_confirmed() {
-    let mut house = House::new(Far { script: [Some((3, retry("down")))].into(), ..Far::default() }).await;
-    house.fake.far().openings = [].into();
+    // Down for long enough to be seen.
+    let down = Trouble::Retry { error: "down".to_owned(), after: Some(Duration::from_secs(60)) };
+    let mut house = House::new(Far { script: [Some((3, down))].into(), ..Far::default() }).await;
     house.append(["ok"; 5]).await;
     house.start();
     house.until("some are confirmed", |house| house.counted()[0] == 3).await;
@@ -399,9 +435,12 @@ async fn sinks_own_cursor_comes_before_the_journals() {
 
 #[tokio::test(start_paused = true)]
 async fn confirmation_that_was_lost_on_the_way_is_not_delivered_twice() {
+    // Long enough for the test to see it.
+    let after = Some(Duration::from_secs(1));
+    let lost = Trouble::Retry { error: "connection lost after the commit".to_owned(), after };
     let mut house = House::new(Far {
         own: Some(Some(Position::START)),
-        script: [None, Some((0, retry("connection lost after the commit")))].into(),
+        script: [None, Some((0, lost))].into(),
         ..Far::default()
     })
     .await;
@@ -433,6 +472,132 @@ async fn filtered_entries_are_not_read_again_after_trouble() {
     house.until_done().await;
     assert_eq!(house.counted(), [2, 5, 0]);
     assert_eq!(house.fake.far().attempts, [vec![1], vec![7], vec![7]]);
+}
+
+fn positions(positions: &[i64]) -> Which {
+    Which::Positions(positions.iter().copied().map(Position).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn redriven_entry_is_delivered_and_moves_no_cursor() {
+    for own in [None, Some(Some(Position::START))] {
+        let mut house = House::new(Far { own, ..far(&[2, 4, 5], Refuses::Whole) }).await;
+        house.append(["ok", "ok", "ok", "ok", "ok", "unreadable"]).await;
+        house.start();
+        house.until_done().await;
+        assert_eq!(house.account().await.waiting, 4);
+        // 2 and 5 are taken by now, 4 is not.
+        house.fake.far().bad = [4].into();
+        house.journal.redrive("site", positions(&[2, 4])).await.unwrap();
+        house.until_settled().await;
+        assert_eq!(house.fake.far().again, [2, 4]);
+        assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), [4, 5, 6]);
+        house.stop().await;
+        // A redrive that was asked for while nothing runs waits for the start.
+        assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 3);
+        house.start();
+        house.until_settled().await;
+        assert_eq!(house.fake.far().again, [2, 4, 4, 5]);
+        assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(house.journal.discard("site", Which::All).await.unwrap(), 2);
+        let account = house.account().await;
+        assert_eq!((account.ledger.redriven, account.ledger.discarded, account.waiting), (2, 2, 0));
+        assert_eq!((account.cursor, account.ledger.passed.delivered), (Position(6), 2));
+        house.append(["ok"]).await;
+        house.until_done().await;
+        house.stop().await;
+        assert_eq!(house.fake.far().confirmed, [1, 3, 7]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn replay_gives_the_slice_again_and_only_that() {
+    let mut house = House::new(far(&[3], Refuses::Whole)).await;
+    house.append(["ok", "filtered", "ok", "ok", "ok", "ok"]).await;
+    house.start();
+    house.until_done().await;
+    let replay = Replay { done: Position(1), through: Position(5), since: None, until: None, device_id: None };
+    house.journal.begin_replay("site", replay.clone()).await.unwrap();
+    house.until_settled().await;
+    assert_eq!(house.fake.far().again, [4, 5], "3 is set aside, and stays so");
+    house.journal.begin_replay("site", Replay { device_id: Some("2".to_owned()), ..replay.clone() }).await.unwrap();
+    house.until_settled().await;
+    let since = Some(Timestamp::MAX);
+    house.journal.begin_replay("site", Replay { since, ..replay.clone() }).await.unwrap();
+    house.until_settled().await;
+    assert_eq!(house.fake.far().again, [4, 5]);
+    // Refused in a replay: it was delivered once, so it is passed over.
+    house.fake.far().bad = [4].into();
+    house.fake.far().again.clear();
+    house.journal.begin_replay("site", replay).await.unwrap();
+    house.until_settled().await;
+    assert_eq!(house.fake.far().again, [4, 5, 4, 5]);
+    assert_eq!(house.set_aside().await.len(), 1);
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn redriven_rejected_entry_goes_to_the_sinks_that_exist() {
+    let mut house = House::new(Far::default()).await;
+    let rejected = NewEntry {
+        topic: "map-1".into(),
+        received_at: Timestamp::now(),
+        body: Bytes::from_static(b"ok"),
+        verdict: Verdict::Rejected { reason: "no such field".into() },
+    };
+    let batch = NewBatch { entries: vec![rejected.clone(), rejected], last_states: Vec::new() };
+    house.journal.append(batch).await.unwrap();
+    house.start();
+    house.until_done().await;
+    let mut reader = house.journal.reader().await.unwrap();
+    assert_eq!(reader.rejected().await.unwrap().len(), 2);
+    house.journal.redrive_rejected(Position(1), vec![Position(1)]).await.unwrap();
+    house.until_settled().await;
+    assert_eq!(house.fake.far().again, [1]);
+    assert_eq!(reader.rejected().await.unwrap().len(), 1);
+    assert_eq!(house.journal.discard_rejected(Which::All).await.unwrap(), 1);
+    assert!(reader.rejected().await.unwrap().is_empty());
+    assert!(house.set_aside().await.is_empty());
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn account_balances_where_the_sinks_own_cursor_goes_back() {
+    let mut house = House::new(Far { own: Some(Some(Position::START)), ..far(&[3, 5], Refuses::Whole) }).await;
+    house.append(["ok", "ok", "ok", "filtered", "ok", "ok"]).await;
+    house.start();
+    house.until_done().await;
+    house.stop().await;
+    house.journal.redrive("site", positions(&[3])).await.unwrap();
+    house.fake.far().bad = [5].into();
+    house.start();
+    house.until_settled().await;
+    house.stop().await;
+    for own in [2, 4, 0] {
+        house.fake.far().own = Some(Some(Position(own)));
+        house.start();
+        house.until("it has read again", |house| house.fake.far().own == Some(Some(Position(6)))).await;
+        house.until_done().await;
+        house.stop().await;
+    }
+    assert_eq!(house.account().await.waiting, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_dropped_before_it_was_read_is_accounted_for_as_lost() {
+    let long: &str = "x".repeat(3000).leak();
+    let mut house = House::with(far(&[], Refuses::Whole), 1 << 20, WhenFull::DropOldest).await;
+    for _ in 0..14 {
+        house.append([long; 100]).await;
+    }
+    house.until("some are dropped", |house| house.journal.status().oldest > Some(Position(1))).await;
+    house.start();
+    house.until_done().await;
+    house.stop().await;
+    let passed = house.account().await.ledger.passed;
+    assert!(passed.lost > 0 && passed.delivered > 0, "{passed:?}");
+    assert_eq!(passed.lost + passed.delivered, 1400);
+    assert_eq!(passed.delivered, house.fake.far().confirmed.len() as u64);
 }
 
 fn scripts() -> impl Strategy<Value = VecDeque<Option<(usize, Trouble)>>> {

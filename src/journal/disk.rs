@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::{SqliteArguments, SqliteConnection};
-use sqlx::{Arguments, AssertSqlSafe, Connection};
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::ledger::{Ledger, Passed};
+use super::order::Replay;
 use super::retention::{Begin, Trim, Usage};
-use super::state::State;
+use super::state::{Books, Saved, State};
 use super::{Error, LastState, NewEntry, Verdict, file};
+use crate::faults::{self, Mistake};
 use crate::model::Position;
 
 /// Rows of one INSERT, largest first: any batch is cut into few statements, since each costs a round trip to the
@@ -35,8 +38,14 @@ impl Insert {
 
     /// For [`save_cursors`].
     pub(super) fn cursors() -> Insert {
-        let tail = " ON CONFLICT DO UPDATE SET position = excluded.position";
-        Insert::new("INSERT INTO cursor (sink, position) VALUES ", 2, tail)
+        let head = "INSERT INTO cursor (sink, position, started, rewound, furthest, delivered, filtered, rejected, \
+             set_aside, lost, removed) VALUES ";
+        // What is redriven and discarded is the orders' to count.
+        let tail = " ON CONFLICT DO UPDATE SET position = excluded.position, started = excluded.started, \
+             rewound = excluded.rewound, furthest = excluded.furthest, delivered = excluded.delivered, filtered = excluded.filtered, \
+             rejected = excluded.rejected, set_aside = excluded.set_aside, lost = excluded.lost, \
+             removed = excluded.removed";
+        Insert::new(head, 11, tail)
     }
 
     /// For [`upsert_last_states`].
@@ -112,19 +121,20 @@ pub(super) async fn upsert_last_states(
 
 /// Everything that is kept in memory while the journal is open, and where the log begins.
 pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Result<(State, Begin), Error> {
+    if faults::makes(Mistake::ReusePositions) {
+        const REWIND: &str = "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(position), 0) FROM entry)";
+        sqlx::query(REWIND).execute(&mut *connection).await.map_err(failed("rewind"))?;
+    }
     // The sequence outlives the entries: a position is never used twice (invariant I4).
     let head: Option<(i64,)> = sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
         .fetch_optional(&mut *connection)
         .await
         .map_err(failed("read its newest position"))?;
-    let cursors = sqlx::query_as("SELECT sink, position FROM cursor")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed("read the cursors"))?;
-    let set_aside = set_aside_counts(&mut *connection).await?;
+    let cursors = cursors(&mut *connection).await?;
+    let books = books(&mut *connection).await?;
     let head = head.map_or(Position::START, |(seq,)| Position(seq));
     let begin = begin(connection, Position::START).await?;
-    let state = State::new(uuid, head, cursors, set_aside);
+    let state = State::new(uuid, head, cursors, books);
     state.begins(begin.oldest);
     Ok((state, begin))
 }
@@ -151,11 +161,18 @@ pub(super) async fn last_states(path: &Path) -> Result<Vec<LastState>, Error> {
 pub(super) async fn save_cursors(
     connection: &mut SqliteConnection,
     insert: &Insert,
-    cursors: &[(Arc<str>, Position)],
+    cursors: &[Saved],
 ) -> Result<(), Error> {
-    let bind = |(sink, position): &(Arc<str>, Position), arguments: &mut SqliteArguments| {
+    let bind = |Saved { sink, position, ledger }: &Saved, arguments: &mut SqliteArguments| {
+        let Passed { delivered, filtered, rejected, set_aside, lost, removed } = ledger.passed;
         arguments.add(Arc::clone(sink))?;
-        arguments.add(position.0)
+        for position in [position.0, ledger.started.0, ledger.rewound, ledger.furthest.0] {
+            arguments.add(position)?;
+        }
+        for count in [delivered, filtered, rejected, set_aside, lost, removed] {
+            arguments.add(i64::try_from(count)?)?;
+        }
+        Ok(())
     };
     insert.run(connection, cursors, bind).await.map_err(failed("save the cursors"))?;
     Ok(())
@@ -180,12 +197,70 @@ pub(super) async fn set_aside(
     Ok(done.rows_affected() == 1)
 }
 
-/// How many entries are set aside for each sink.
-pub(super) async fn set_aside_counts(connection: &mut SqliteConnection) -> Result<Vec<(String, i64)>, Error> {
-    sqlx::query_as("SELECT sink, count(*) FROM set_aside GROUP BY sink")
+/// Every cursor, with its account.
+pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Saved>, Error> {
+    const CURSORS: &str = "SELECT sink, position, started, rewound, delivered, filtered, rejected, set_aside, lost, \
+         removed, redriven, discarded, furthest FROM cursor";
+    let row = |row: SqliteRow| {
+        let count = |index: usize| row.try_get(index).map(i64::unsigned_abs);
+        let passed = Passed {
+            delivered: count(4)?,
+            filtered: count(5)?,
+            rejected: count(6)?,
+            set_aside: count(7)?,
+            lost: count(8)?,
+            removed: count(9)?,
+        };
+        let ledger = Ledger {
+            started: Position(row.try_get(2)?),
+            rewound: row.try_get(3)?,
+            furthest: Position(row.try_get(12)?),
+            passed,
+            redriven: count(10)?,
+            discarded: count(11)?,
+        };
+        Ok(Saved { sink: row.try_get::<&str, _>(0)?.into(), position: Position(row.try_get(1)?), ledger })
+    };
+    sqlx::query(CURSORS).try_map(row).fetch_all(connection).await.map_err(failed("read the cursors"))
+}
+
+/// What orders change.
+pub(super) async fn books(connection: &mut SqliteConnection) -> Result<Books, Error> {
+    let reading = || failed("read what was ordered");
+    let set_aside = sqlx::query_as("SELECT sink, count(*) FROM set_aside GROUP BY sink")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(reading())?;
+    let settled = sqlx::query_as("SELECT sink, redriven, discarded FROM cursor")
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(reading())?;
+    let row = |row: SqliteRow| {
+        // One that is out of range bounds nothing either way.
+        let time = |index: usize| {
+            let time = row.try_get::<Option<i64>, _>(index)?;
+            Ok::<_, sqlx::Error>(time.map(|time| Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)))
+        };
+        let replay = Replay {
+            done: Position(row.try_get(1)?),
+            through: Position(row.try_get(2)?),
+            since: time(3)?,
+            until: time(4)?,
+            device_id: row.try_get(5)?,
+        };
+        Ok((row.try_get(0)?, replay))
+    };
+    let replays = sqlx::query("SELECT sink, position, last_position, since, until, device_id FROM replay")
+        .try_map(row)
         .fetch_all(connection)
         .await
-        .map_err(failed("count what was set aside"))
+        .map_err(reading())?;
+    Ok(Books { set_aside, settled, replays })
+}
+
+/// A time as it is stored.
+pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
+    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 /// Where the log begins, looking from a position that is not after it.
@@ -219,9 +294,13 @@ async fn drop_oldest(connection: &mut SqliteConnection, from: Position, through:
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("drop its oldest entries");
-    for statement in
-        ["DELETE FROM set_aside WHERE position BETWEEN ? AND ?", "DELETE FROM entry WHERE position BETWEEN ? AND ?"]
-    {
+    const COUNT: &str = "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM set_aside \
+         WHERE set_aside.sink = cursor.sink AND intake = 0 AND set_aside.position BETWEEN ? AND ?)";
+    for statement in [
+        COUNT,
+        "DELETE FROM set_aside WHERE position BETWEEN ? AND ?",
+        "DELETE FROM entry WHERE position BETWEEN ? AND ?",
+    ] {
         sqlx::query(statement).bind(from.0).bind(through.0).execute(&mut *connection).await.map_err(dropping())?;
     }
     let (removed,): (i64,) =
@@ -255,7 +334,7 @@ pub(super) async fn reset_wal(connection: &mut SqliteConnection, patience: Durat
     let resetting = || failed("checkpoint");
     let wait = |timeout: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
     sqlx::raw_sql(wait(patience)).execute(&mut *connection).await.map_err(resetting())?;
-    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await.map_err(resetting())?;
+    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
     sqlx::raw_sql(wait(file::BUSY_TIMEOUT)).execute(connection).await.map_err(resetting())?;
-    Ok(())
+    reset.map(drop).map_err(resetting())
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::model::Position;
+
 /// Why the journal could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -25,6 +27,30 @@ pub enum Error {
     Foreign {
         /// The file.
         path: PathBuf,
+    },
+    /// The file is the same journal as before, but ends earlier: its next positions were given before (invariant I4).
+    #[error(
+        "the journal {path} ends at {head}, but it was at {known} before: it is an older copy; bring back the newer \
+         one, or move it away together with {path}-lock to begin a new journal"
+    )]
+    OlderCopy {
+        /// The journal's file.
+        path: PathBuf,
+        /// Its last position.
+        head: Position,
+        /// A position that it had.
+        known: Position,
+    },
+    /// The file does not hold together: a disk or a program other than us has damaged it.
+    #[error(
+        "the journal {path} is damaged ({found}): restore it, or move it and its -wal away to begin a new one and \
+         look with `sqlite3 {path} .recover` for what it still holds"
+    )]
+    Damaged {
+        /// The journal's file.
+        path: PathBuf,
+        /// The first finding of SQLite's check.
+        found: String,
     },
     /// The tables could not be brought to this version.
     #[error("the journal {path} cannot be brought to this version: was it written by a newer stomp-bridge?")]
@@ -53,6 +79,16 @@ pub enum Error {
     /// The writer has ended: nothing is accepted any more. Its own error says why.
     #[error("the journal is closed")]
     Closed,
+}
+
+impl Error {
+    /// The disk has no room: SQLite has undone what it was doing, and the same may succeed later.
+    pub(super) fn is_out_of_space(&self) -> bool {
+        // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the WAL's index cannot grow. An ENOSPC from a sync is not among them:
+        // SQLite reports that as any other I/O error.
+        let Error::Sqlite { source: sqlx::Error::Database(error), .. } = self else { return false };
+        matches!(error.code().as_deref(), Some("13" | "4874"))
+    }
 }
 
 /// Turns sqlx's error into one that says what was tried.

@@ -1,6 +1,6 @@
-//! The journal's file: its folder, its lock, its connections and its tables. Nothing here reads or writes entries.
+//! The journal's file: its folder, its connections and its tables. Nothing here reads or writes entries.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -9,10 +9,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
 use sqlx::{ConnectOptions, Connection, Row};
+use tracing::warn;
 use uuid::Uuid;
 
 use super::error::failed;
+use super::lock::{Lock, Mark};
 use super::{Error, Settings};
+use crate::faults::{self, Mistake};
 
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -44,38 +47,14 @@ fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.disable_statement_logging()
 }
 
-/// Held for as long as the journal is written; the operating system lets go of it with the process, however it ends.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _file: File,
-}
-
-impl Lock {
-    /// Takes the lock beside the journal's file at once, or says who cannot have it. It is a file of its own: a
-    /// second handle on the database itself would drop SQLite's locks when it is closed.
-    fn take(path: &Path) -> Result<Lock, Error> {
-        let open = |source| Error::Open { path: path.to_owned(), source };
-        let file = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(beside(path, "-lock"))
-            .map_err(open)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Lock { _file: file }),
-            Err(TryLockError::WouldBlock) => Err(Error::InUse { path: path.to_owned() }),
-            Err(TryLockError::Error(source)) => Err(open(source)),
-        }
-    }
-}
-
 /// A journal that this process has for itself.
 #[derive(Debug)]
 pub(super) struct Opened {
     /// The one that writes.
     pub(super) connection: SqliteConnection,
     pub(super) lock: Lock,
+    /// What the last process has left of itself, where there was one.
+    pub(super) mark: Option<Mark>,
     pub(super) uuid: Uuid,
 }
 
@@ -91,18 +70,8 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path;
     let source = |source| Error::Open { path: path.clone(), source };
     create(path).map_err(source)?;
-    let lock = Lock::take(path)?;
-    let options = quiet(SqliteConnectOptions::new())
-        .filename(path)
-        .page_size(PAGE_BYTES)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .busy_timeout(BUSY_TIMEOUT)
-        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
-        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
-        .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
-        .thread_name(|_| "journal-writer".to_owned());
-    let mut connection = options.connect().await.map_err(failed("open its file"))?;
+    let (lock, mark) = Lock::take(path)?;
+    let mut connection = open_to_write(path).await?;
     assert_version(&mut connection).await?;
     claim(&mut connection, path).await?;
     sqlx::migrate!("migrations/journal")
@@ -110,7 +79,45 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
         .await
         .map_err(|source| Error::Migrate { path: path.clone(), source })?;
     let uuid = identify(&mut connection).await?;
-    Ok(Opened { connection, lock, uuid })
+    settle(&mut connection).await?;
+    Ok(Opened { connection, lock, mark, uuid })
+}
+
+/// The one write connection.
+pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error> {
+    let synchronous = match faults::makes(Mistake::CommitWithoutSync) {
+        false => SqliteSynchronous::Full,
+        true => SqliteSynchronous::Normal,
+    };
+    let options = quiet(SqliteConnectOptions::new())
+        .filename(path)
+        .page_size(PAGE_BYTES)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+        .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
+        .thread_name(|_| "journal-writer".to_owned());
+    options.connect().await.map_err(failed("open its file"))
+}
+
+/// A process that was killed between the writing and the sync of a commit has left entries that can be read and may
+/// still vanish in a power cut: nobody may be told of them before they are on disk. A checkpoint syncs the WAL first.
+async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
+    let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await;
+    settled.map(drop).map_err(failed("sync what the last process has written"))
+}
+
+/// Looks for damage: SQLite reads every page, which takes about a second for each GiB.
+pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
+    let mut connection = open_to_read(&path).await?;
+    let checked = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
+    let found: String = checked.map_err(failed("check its file"))?;
+    match found.as_str() {
+        "ok" => Ok(()),
+        _ => Err(Error::Damaged { path, found }),
+    }
 }
 
 /// A connection that can only read, for one [`Reader`](super::Reader).
@@ -185,9 +192,11 @@ async fn identify(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
 
 /// Closes the connection after everything in the WAL has gone to the database itself.
 pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error> {
-    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
-        .fetch_all(&mut connection)
-        .await
-        .map_err(failed("checkpoint before closing"))?;
+    let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut connection).await;
+    match done.map(drop).map_err(failed("checkpoint before closing")) {
+        // What was committed is in the WAL as safely as in the database.
+        Err(error) if error.is_out_of_space() => warn!("the journal is closed with its WAL: the disk is full"),
+        done => done?,
+    }
     connection.close().await.map_err(failed("close its file"))
 }

@@ -1,19 +1,25 @@
 //! The journal as the other parts see it: a handle that is cheap to clone.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tracing::warn;
 use uuid::Uuid;
 
+use super::check::Check;
+use super::ledger::{Ledger, Passed};
+use super::lock::{Left, Mark};
+use super::order::{Order, Ordered, Replay, Settled, Which};
 use super::state::State;
 use super::writer::{Append, Note, Queue, Writer};
-use super::{Error, LastState, NewBatch, Reader, Settings, Start, Status, disk, file};
+use super::{Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, disk, file};
 use crate::model::Position;
 
 /// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits for the source, and
 /// a bound of the memory that a slow disk can cost.
-pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What may wait to be committed, in batches: enough for single entries from many callers at once.
 const QUEUE_BATCHES_MAX: usize = 1024;
@@ -40,12 +46,18 @@ impl Journal {
     pub async fn open(settings: &Settings) -> Result<(Journal, Writer), Error> {
         let mut opened = file::open(settings).await?;
         let (state, begin) = disk::load(&mut opened.connection, opened.uuid).await?;
+        compare(&settings.path, opened.mark, opened.uuid, state.head())?;
+        opened.lock.mark(Mark { journal: opened.uuid, head: state.head(), left: Left::Open })?;
+        let check = match opened.mark {
+            Some(Mark { left: Left::Open, .. }) => Check::begin(settings.path.clone()).await?,
+            _ => Check::default(),
+        };
         let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
         let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         let queue = Queue { appends: queued_appends, notes: queued_notes, room: Arc::clone(&room) };
-        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, queue);
+        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, queue, check);
         let path = Arc::new(settings.path.clone());
         Ok((Journal { path, state, appends, notes, room }, writer))
     }
@@ -53,6 +65,11 @@ impl Journal {
     /// The journal's own id, made when its file was.
     pub fn uuid(&self) -> Uuid {
         self.state.uuid
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 
     /// Writes a batch and returns the position of its last entry once it was synced to disk; batches are written in
@@ -84,39 +101,87 @@ impl Journal {
         disk::last_states(&self.path).await
     }
 
-    /// Says which sinks there are: from now on entries after the cursor of any of them are kept, and no others. A
-    /// sink that was never seen begins at its start. Until this was called nothing is removed. Durable on return.
+    /// Says which sinks there are. A sink that was never seen begins at its start. Until this was called nothing is
+    /// removed. Gives the sinks that the journal knows besides: it keeps entries for them until they are forgotten.
+    /// Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn register_sinks(&self, sinks: &[(Arc<str>, Start)]) -> Result<(), Error> {
-        self.state.register(sinks);
-        self.flush().await
+    pub async fn register_sinks(&self, sinks: &[(Arc<str>, Start)]) -> Result<Vec<Arc<str>>, Error> {
+        let left = self.state.register(sinks);
+        self.flush().await?;
+        Ok(left)
+    }
+
+    /// Whether a sink is in the configuration.
+    pub fn is_configured(&self, sink: &str) -> bool {
+        self.state.is_configured(sink)
+    }
+
+    /// Gives up a sink's cursor and what was set aside for it: nothing is kept for it any more. True where there was
+    /// one. Durable on return.
+    ///
+    /// # Panics
+    /// The sink is in the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn forget(&self, sink: &str) -> Result<bool, Error> {
+        assert!(!self.is_configured(sink), "the sink {sink} is in use");
+        Ok(self.order(Order::Forget { sink: sink.into() }).await? > 0)
     }
 
     /// Where a sink stands; `None`: it was never seen.
     ///
     /// # Errors
-    /// None today.
+    /// Never so far: it reads memory.
     pub async fn cursor(&self, sink: &str) -> Result<Option<Position>, Error> {
         Ok(self.state.cursor(sink))
     }
 
-    /// Moves a sink's cursor forward: in memory at once, on disk with the next commit or within 200 ms.
+    /// Every sink's account as it stands in memory.
+    pub fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
+        self.state.ledgers()
+    }
+
+    /// The furthest from which a sink's cursor was ever put back: what is before it was accounted for once.
+    pub fn furthest(&self, sink: &str) -> Position {
+        self.state.furthest(sink)
+    }
+
+    /// Moves a sink's cursor forward, over entries that it has: in memory at once, on disk with the next commit or
+    /// within 200 ms.
     ///
     /// # Panics
     /// The cursor would go back, or past the newest entry.
     pub fn advance(&self, sink: &str, to: Position) {
-        self.state.advance(sink, to);
+        self.state.advance(sink, to, None);
     }
 
-    /// Puts a sink's cursor anywhere, backwards too: for a replay, and for a sink that keeps a cursor of its own.
+    /// The same over entries of which not all were delivered: what became of them.
+    ///
+    /// # Panics
+    /// As [`Journal::advance`].
+    pub fn pass(&self, sink: &str, to: Position, passed: Passed) {
+        self.state.advance(sink, to, Some(passed));
+    }
+
+    /// Puts a sink's cursor anywhere, backwards too: for a sink that keeps a cursor of its own and has lost something.
     /// Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn place(&self, sink: &str, at: Position) -> Result<(), Error> {
-        self.state.place(sink, at);
+        self.rewind(sink, at, 0).await
+    }
+
+    /// The same for a sink that has so many entries set aside between there and its cursor: they will be passed, and
+    /// counted, once more.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn rewind(&self, sink: &str, at: Position, set_aside: u64) -> Result<(), Error> {
+        self.state.place(sink, at, set_aside);
         self.flush().await
     }
 
@@ -127,6 +192,89 @@ impl Journal {
     pub async fn set_aside(&self, sink: &str, position: Position, error: &str) -> Result<(), Error> {
         let (sink, error) = (sink.into(), error.into());
         self.note(|done| Note::SetAside { sink, position, error, done }).await
+    }
+
+    /// Has what is set aside for a sink delivered again, or gives it up; what its cursor has not passed yet stays.
+    /// Gives the number of entries. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn redrive(&self, sink: &str, which: Which) -> Result<u64, Error> {
+        self.order(Order::Redrive { sink: sink.into(), which }).await
+    }
+
+    /// Gives up what is set aside for a sink, as [`Journal::redrive`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn discard(&self, sink: &str, which: Which) -> Result<u64, Error> {
+        self.order(Order::Discard { sink: sink.into(), which }).await
+    }
+
+    /// Has a rejected entry that can be decoded now delivered to every sink of the configuration, each of its parts
+    /// in its own right. `parts` are positions of its statuses: its own where it is one, else those of
+    /// entries that were appended (as rejected ones) in its place. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn redrive_rejected(&self, position: Position, parts: Vec<Position>) -> Result<u64, Error> {
+        let sinks = self.state.configured();
+        self.order(Order::RedriveRejected { position, parts, sinks }).await
+    }
+
+    /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their positions.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
+        let count = parts.len();
+        let batch = NewBatch { entries: parts, last_states: Vec::new() };
+        let last = self.append(batch).await?;
+        self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
+        let count = i64::try_from(count).expect("a batch fits in memory");
+        Ok((last.0 - count + 1..=last.0).map(Position).collect())
+    }
+
+    /// Lists rejected entries no more. Gives their number. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn discard_rejected(&self, which: Which) -> Result<u64, Error> {
+        self.order(Order::DiscardRejected { which }).await
+    }
+
+    /// An entry that was to be delivered again was, or was refused. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn settle(&self, sink: &str, position: Position, settled: Settled) -> Result<(), Error> {
+        self.order(Order::Settle { sink: sink.into(), position, settled }).await.map(drop)
+    }
+
+    /// Begins a replay for a sink, in place of one that is not done. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
+        self.order(Order::Replay { sink: sink.into(), replay }).await.map(drop)
+    }
+
+    /// A sink's replay has come so far; at its end it is over. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn replayed(&self, sink: &str, done: Position) -> Result<(), Error> {
+        self.order(Order::Replayed { sink: sink.into(), done }).await.map(drop)
+    }
+
+    /// The replay that a sink has still to do.
+    pub fn replay(&self, sink: &str) -> Option<Replay> {
+        self.state.replay(sink)
+    }
+
+    /// Changes whenever orders were written.
+    pub fn orders(&self) -> watch::Receiver<u64> {
+        self.state.orders.subscribe()
     }
 
     /// A reader with a connection of its own.
@@ -142,6 +290,12 @@ impl Journal {
         self.state.status()
     }
 
+    async fn order(&self, order: Order) -> Result<u64, Error> {
+        let (done, written) = oneshot::channel();
+        self.notes.send(Note::Order(Ordered { order, done })).await.map_err(|_| Error::Closed)?;
+        written.await.map_err(|_| Error::Closed)
+    }
+
     async fn flush(&self) -> Result<(), Error> {
         self.note(|done| Note::Flush { done }).await
     }
@@ -151,4 +305,21 @@ impl Journal {
         self.notes.send(note(done)).await.map_err(|_| Error::Closed)?;
         written.await.map_err(|_| Error::Closed)
     }
+}
+
+/// Holds the journal that was found against the one that was left.
+fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Result<(), Error> {
+    let Some(mark) = mark else { return Ok(()) };
+    if mark.journal != uuid {
+        warn!(
+            journal = %uuid.simple(),
+            before = %mark.journal.simple(),
+            head = %mark.head,
+            "this is not the journal that was here before: where that one was deleted, what some sink had not got yet is \
+             lost; where it was moved, stop and bring it back"
+        );
+    } else if head < mark.head {
+        return Err(Error::OlderCopy { path: path.to_owned(), head, known: mark.head });
+    }
+    Ok(())
 }

@@ -2,14 +2,16 @@
 //!
 //! # On disk
 //! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id` `StBj`; beside it SQLite's
-//! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs. Times are microseconds since 1970 in UTC.
+//! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs: one line with the uuid, a position that was on
+//! disk, and `open` or `closed`. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
 //! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin |
-//! | `entry` | a status: `position`, `topic`, `received_at`, `body` as it came, `previous` (the last state seen, where the status gives another), `reason` (why it was rejected; NULL: accepted) |
-//! | `cursor` | a sink that was ever seen, and the position up to which it is done |
-//! | `set_aside` | an entry that one sink will never get, and why |
+//! | `entry` | a status: `position`, `topic`, `received_at`, `body` as it came, `previous` (the last state seen, where the status gives another), `reason` (why it was rejected; NULL: accepted), `settled` (a rejected one that somebody has dealt with) |
+//! | `cursor` | a sink that was ever seen, the position up to which it is done, and its account ([`Ledger`]) |
+//! | `set_aside` | an entry that one sink will not get, and why; `again`: an operator wants it delivered all the same; `intake`: it is one that was rejected |
+//! | `replay` | a slice that one sink is to get again, and how far that has come |
 //! | `last_state` | the newest state of a device on a topic |
 //! | `gap` | a run of entries that were dropped before every sink had them |
 //!
@@ -17,15 +19,20 @@
 //! - A position is given once: `AUTOINCREMENT` counts on after every entry is gone, and positions follow each other
 //!   without a hole.
 //! - `append` returns, and readers see an entry, only after the sync.
-//! - An entry is removed only once every registered sink is past it and it is set aside for none; or by
-//!   [`WhenFull::DropOldest`], which leaves a `gap`.
+//! - An entry is removed only once every sink that was not forgotten is past it, and it is set aside for none and in no
+//!   replay; or by [`WhenFull::DropOldest`], which leaves a `gap`.
+//! - A cursor and its account are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
 
+mod check;
 mod disk;
 mod entry;
 mod error;
 mod file;
 mod handle;
+mod ledger;
+mod lock;
+mod order;
 mod reader;
 mod retention;
 mod settings;
@@ -36,6 +43,8 @@ mod writer;
 pub use entry::{Entry, Gap, LastState, NewBatch, NewEntry, SetAside, Verdict};
 pub use error::Error;
 pub use handle::Journal;
+pub use ledger::{Account, Ledger, Passed};
+pub use order::{Replay, Settled, Which};
 pub use reader::Reader;
 pub use settings::{Settings, Start, WhenFull};
 pub use status::{SinkStatus, Status};

@@ -1,17 +1,20 @@
 //! Reads the log, on a connection of its own that cannot write.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use jiff::Timestamp;
-use sqlx::Row;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row};
 use tokio::sync::watch;
 
+use super::disk::timestamp;
 use super::error::failed;
-use super::{Entry, Error, Gap, SetAside, Verdict};
+use super::ledger::Account;
+use super::state::Saved;
+use super::{Entry, Error, Gap, SetAside, Verdict, disk, file};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
@@ -28,6 +31,17 @@ pub struct Reader {
 }
 
 impl Reader {
+    /// Opens a journal's file to look into it, while a daemon writes it or while none does.
+    ///
+    /// # Errors
+    /// There is no such file, or it cannot be read.
+    pub async fn open(path: &Path) -> Result<Reader, Error> {
+        let connection = file::open_to_read(path).await?;
+        // Nobody says how far the log goes: what is in the file was committed.
+        let (_, head) = watch::channel(Position(i64::MAX));
+        Ok(Reader::new(connection, head))
+    }
+
     pub(super) fn new(connection: SqliteConnection, head: watch::Receiver<Position>) -> Reader {
         Reader { connection, head, topics: HashSet::new() }
     }
@@ -74,6 +88,93 @@ impl Reader {
             .map_err(failed("read what was set aside"))
     }
 
+    /// What is set aside for one sink after a position.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn set_aside_after(&mut self, sink: &str, after: Position) -> Result<BTreeSet<Position>, Error> {
+        let rows: Vec<(i64,)> =
+            sqlx::query_as("SELECT position FROM set_aside WHERE sink = ? AND position > ? AND intake = 0")
+                .bind(Arc::<str>::from(sink))
+                .bind(after.0)
+                .fetch_all(&mut self.connection)
+                .await
+                .map_err(failed("read what was set aside"))?;
+        Ok(rows.into_iter().map(|(position,)| Position(position)).collect())
+    }
+
+    /// What one sink is to be given again, in order; at most so many.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn again(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
+        const AGAIN: &str = "SELECT entry.position, topic, received_at, body, previous, reason FROM set_aside \
+             JOIN entry ON entry.position = set_aside.position \
+             WHERE set_aside.sink = ? AND set_aside.again = 1 ORDER BY set_aside.position LIMIT ?";
+        let rows = sqlx::query(AGAIN)
+            .bind(Arc::<str>::from(sink))
+            .bind(entries_max)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed("read what is to be delivered again"))?;
+        rows.iter().map(|row| entry(row, &mut self.topics).map_err(failed("read an entry"))).collect()
+    }
+
+    /// Rejected entries that nobody has dealt with yet, in order.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn rejected(&mut self) -> Result<Vec<Entry>, Error> {
+        const REJECTED: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
+             WHERE reason IS NOT NULL AND settled IS NULL ORDER BY position";
+        let rows =
+            sqlx::query(REJECTED).fetch_all(&mut self.connection).await.map_err(failed("read rejected entries"))?;
+        rows.iter().map(|row| entry(row, &mut self.topics).map_err(failed("read an entry"))).collect()
+    }
+
+    /// How many there are of them.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn rejected_count(&mut self) -> Result<u64, Error> {
+        let (count,): (i64,) =
+            sqlx::query_as("SELECT count(*) FROM entry WHERE reason IS NOT NULL AND settled IS NULL")
+                .fetch_one(&mut self.connection)
+                .await
+                .map_err(failed("count rejected entries"))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// The entry at a position, where it is still there.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn entry(&mut self, position: Position) -> Result<Option<Entry>, Error> {
+        let before = Position(position.0.saturating_sub(1));
+        Ok(self.read_after(before, 1, 1).await?.pop().filter(|entry| entry.position == position))
+    }
+
+    /// Every sink's account, all of one moment.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn accounts(&mut self) -> Result<Vec<Account>, Error> {
+        const HEAD: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)";
+        const WAITING: &str = "SELECT count(*) FROM set_aside WHERE sink = ? AND position <= ? AND intake = 0";
+        let reading = || failed("read the accounts");
+        let mut moment = self.connection.begin().await.map_err(reading())?;
+        let (head,): (i64,) = sqlx::query_as(HEAD).fetch_one(&mut *moment).await.map_err(reading())?;
+        let mut accounts = Vec::new();
+        for Saved { sink, position, ledger } in disk::cursors(&mut moment).await? {
+            let waiting = sqlx::query_as(WAITING).bind(Arc::clone(&sink)).bind(position.0);
+            let (waiting,): (i64,) = waiting.fetch_one(&mut *moment).await.map_err(reading())?;
+            let pending = (head - position.0).max(0).unsigned_abs();
+            accounts.push(Account { sink, cursor: position, pending, waiting: waiting.unsigned_abs(), ledger });
+        }
+        moment.commit().await.map_err(reading())?;
+        Ok(accounts)
+    }
+
     /// What was dropped, in order.
     ///
     /// # Errors
@@ -97,10 +198,6 @@ impl Reader {
         .await
         .map_err(failed("read the gaps"))
     }
-}
-
-fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
-    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
 fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx::Error> {

@@ -59,7 +59,15 @@ pub(super) struct Retention {
     head: Position,
     usage: Usage,
     out_of_room: bool,
+    /// The last watermark that was reached, in percent.
+    watermark: u8,
 }
+
+/// Shares of the room, in percent, at which somebody should be told.
+const WATERMARKS: [u8; 3] = [80, 90, 95];
+
+/// A watermark is forgotten this far below it, in percent.
+const WATERMARK_SLACK: u8 = 5;
 
 impl Retention {
     pub(super) fn new(settings: &Settings, head: Position, begin: Begin) -> Retention {
@@ -71,6 +79,7 @@ impl Retention {
             head,
             usage: Usage { used_bytes: 0, free_bytes: u64::MAX },
             out_of_room: false,
+            watermark: 0,
         }
     }
 
@@ -103,6 +112,27 @@ impl Retention {
         let limit = if self.out_of_room { self.bytes_max - self.bytes_max / 20 } else { self.bytes_max };
         let free_bytes_min = if self.out_of_room { 2 * FREE_BYTES_MIN } else { FREE_BYTES_MIN };
         self.out_of_room = usage.used_bytes >= limit || usage.free_bytes < free_bytes_min;
+    }
+
+    /// A watermark that was just reached, in percent: once each, until there is clearly more room again. What counts is
+    /// what some sink still needs; what every sink is past makes room when it must.
+    pub(super) fn watermark(&mut self, floor: Option<Position>) -> Option<u8> {
+        let oldest = self.begin.oldest?;
+        let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
+        let waiting = (self.head.0 - floor?.0.max(oldest.0 - 1)).max(0).unsigned_abs();
+        let limit = self.usage.used_bytes.saturating_add(self.usage.free_bytes.saturating_sub(FREE_BYTES_MIN));
+        let limit = u128::from(limit.min(self.bytes_max).max(1));
+        let waiting_bytes = u128::from(self.usage.used_bytes) * u128::from(waiting) / u128::from(entries);
+        let percent = u8::try_from((waiting_bytes * 100 / limit).min(100)).unwrap_or(100);
+        let reached = WATERMARKS.into_iter().rfind(|mark| *mark <= percent).unwrap_or(0);
+        if reached > self.watermark {
+            self.watermark = reached;
+            return Some(reached);
+        }
+        if percent + WATERMARK_SLACK < self.watermark {
+            self.watermark = reached;
+        }
+        None
     }
 
     /// The next piece to remove. `floor`: every sink is past it (`None`: not known yet). `incoming`: how many entries
@@ -202,6 +232,35 @@ mod tests {
         ] {
             retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: free_mib * MIB });
             assert_eq!(retention.full(), full, "{used_mib} MiB used, {free_mib} MiB free");
+        }
+    }
+
+    #[test]
+    fn each_watermark_is_reached_once_until_there_is_room_again() {
+        let mut retention = retention(WhenFull::Pause);
+        for (used_mib, free_mib, floor, expected) in [
+            (79, 1000, Some(10), None),
+            (80, 1000, Some(10), Some(80)),
+            (82, 1000, Some(10), None),
+            (79, 1000, Some(10), None),
+            (81, 1000, Some(10), None),
+            (96, 1000, Some(10), Some(95)),
+            (91, 1000, Some(10), None),
+            (74, 1000, Some(10), None),
+            (91, 1000, Some(10), Some(90)),
+            // Half of it is past every sink; and while nobody knows who needs it, nobody is warned.
+            (91, 1000, Some(2505), None),
+            (99, 1000, Some(2505), None),
+            (99, 1000, None, None),
+            // The disk is smaller than the journal may be: 9 of 10 MiB that it can have.
+            (9, 33, Some(10), Some(90)),
+        ] {
+            retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: free_mib * MIB });
+            assert_eq!(
+                retention.watermark(floor.map(Position)),
+                expected,
+                "{used_mib} MiB, {free_mib} free, {floor:?}"
+            );
         }
     }
 

@@ -19,10 +19,12 @@ pub struct Status {
     pub accepted: u64,
     /// Rejected entries written since the journal was opened.
     pub rejected: u64,
+    /// Those of the rejected ones that are parts of an earlier one, taken apart on an operator's demand.
+    pub parts: u64,
     /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past them, since the
     /// journal was opened.
     pub dropped: u64,
-    /// The registered sinks, by name.
+    /// Every sink that the journal knows, by name.
     pub sinks: Vec<SinkStatus>,
 }
 
@@ -35,4 +37,6 @@ pub struct SinkStatus {
     pub cursor: Position,
     /// How many entries are set aside for it.
     pub set_aside: u64,
+    /// It is in the configuration; where it is not, its cursor still holds entries back.
+    pub configured: bool,
 }

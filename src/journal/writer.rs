@@ -13,12 +13,16 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::check::Check;
 use super::disk::{self, Insert};
 use super::error::failed;
-use super::file::{self, Lock, Opened};
+use super::file::{self, Opened};
+use super::lock::{Left, Lock, Mark};
+use super::order::Ordered;
 use super::retention::{Begin, Retention, Trim};
-use super::state::{Cursors, State};
+use super::state::{Cursors, Saved, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
+use crate::faults::{self, Place};
 use crate::model::Position;
 
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
@@ -28,14 +32,18 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 /// end.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
+/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor, who is asked again later.
+const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(100);
+const WAL_RESET_INTERVAL: Duration = Duration::from_secs(2);
+
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's thread.
 const MEASURE_BYTES: u64 = 1024 * 1024;
 
 /// Dropping goes on piece by piece: one line in the log for so long.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor.
-const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(200);
+/// How long a full disk is left alone before the same is tried again.
+const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A batch on its way to the disk.
 #[derive(Debug)]
@@ -53,6 +61,8 @@ pub(super) enum Note {
     Flush { done: oneshot::Sender<()> },
     /// An entry that a sink will not get.
     SetAside { sink: Arc<str>, position: Position, error: Box<str>, done: oneshot::Sender<()> },
+    /// A change of the books.
+    Order(Ordered),
 }
 
 /// What the handles send, and the bytes that it may take while it waits.
@@ -76,10 +86,15 @@ pub struct Writer {
     retention: Retention,
     /// Bodies written since the file was measured.
     unmeasured_bytes: u64,
+    /// When the WAL was last to be emptied.
+    wal_reset: Option<Instant>,
     /// When the log was last told that entries are dropped.
     drop_said: Option<Instant>,
+    /// The disk had no room for the last commit.
+    out_of_space: bool,
+    check: Check,
     /// Last, so that it is let go of after the connection.
-    _lock: Lock,
+    lock: Lock,
 }
 
 /// What goes into one transaction.
@@ -98,12 +113,21 @@ struct Written {
     /// The last entry, where there was one.
     last: Option<Position>,
     newly_set_aside: Vec<Arc<str>>,
+    /// What each order has changed, in their order.
+    orders: Vec<u64>,
     /// How many entries were removed.
     removed: u64,
 }
 
 impl Writer {
-    pub(super) fn new(settings: Settings, opened: Opened, state: Arc<State>, begin: Begin, queue: Queue) -> Writer {
+    pub(super) fn new(
+        settings: Settings,
+        opened: Opened,
+        state: Arc<State>,
+        begin: Begin,
+        queue: Queue,
+        check: Check,
+    ) -> Writer {
         Writer {
             retention: Retention::new(&settings, state.head(), begin),
             settings,
@@ -114,8 +138,11 @@ impl Writer {
             state,
             queue,
             unmeasured_bytes: 0,
+            wal_reset: None,
             drop_said: None,
-            _lock: opened.lock,
+            out_of_space: false,
+            check,
+            lock: opened.lock,
         }
     }
 
@@ -135,11 +162,12 @@ impl Writer {
                 Some(note) = self.queue.notes.recv() => group.notes.push(note),
                 Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
                 _ = flush.tick() => self.look_round().await?,
+                checked = self.check.done() => checked?,
             }
             self.gather(&mut group);
-            self.commit(group, &mut flush).await?;
+            self.commit(group, &mut flush, &stop).await?;
         }
-        self.finish(&mut flush).await
+        self.finish(&mut flush, &stop).await
     }
 
     /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
@@ -154,7 +182,7 @@ impl Writer {
         }
     }
 
-    async fn finish(mut self, flush: &mut Interval) -> Result<(), Error> {
+    async fn finish(mut self, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         self.queue.room.close();
         self.queue.appends.close();
         self.queue.notes.close();
@@ -165,24 +193,50 @@ impl Writer {
         while let Some(note) = self.queue.notes.recv().await {
             group.notes.push(note);
         }
-        self.commit(group, flush).await?;
-        file::close(self.connection).await
+        self.commit(group, flush, stop).await?;
+        file::close(self.connection).await?;
+        match self.check.is_done() {
+            true => self.lock.mark(Mark { journal: self.state.uuid, head: self.state.head(), left: Left::Closed }),
+            false => Ok(()),
+        }
     }
 
     /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
-    async fn commit(&mut self, group: Group, flush: &mut Interval) -> Result<(), Error> {
+    async fn commit(&mut self, group: Group, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         let Cursors { moved, floor } = self.state.cursors();
         let trim = self.retention.due(floor, group.entries.len(), Timestamp::now());
         if group.is_empty() && moved.is_empty() && trim.is_none() {
             return Ok(());
         }
-        let written = self.write(&group, &moved, trim).await?;
+        if let (Some(Trim::Past { through, .. }), Some(floor)) = (&trim, floor) {
+            assert!(*through <= floor, "only what every sink is past is removed (I3): {through} > {floor}");
+        }
+        let written = loop {
+            match self.write(&group, &moved, trim).await {
+                Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
+                    self.wait_for_space(&error, stop).await?;
+                }
+                written => break written?,
+            }
+        };
+        if std::mem::take(&mut self.out_of_space) {
+            info!("the journal's disk has room again");
+            self.measure().await?;
+        }
         self.state.saved(&moved);
         written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
-        self.publish(group, written.last);
+        let ordered = !written.orders.is_empty();
+        if ordered {
+            self.state.booked(disk::books(&mut self.connection).await?);
+        }
+        self.publish(group, written.last, written.orders);
         if let Some(trim) = trim {
             self.removed(trim, written.removed).await?;
             flush.reset_immediately();
+        }
+        if ordered {
+            // What was held back may be removed now, however old it is.
+            self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
@@ -190,28 +244,61 @@ impl Writer {
         Ok(())
     }
 
-    async fn write(
-        &mut self,
-        group: &Group,
-        moved: &[(Arc<str>, Position)],
-        trim: Option<Trim>,
-    ) -> Result<Written, Error> {
+    /// SQLite has undone the transaction, and nobody was told of it: it may be tried again, by a new connection that
+    /// knows nothing of the failure. Until then nothing is accepted.
+    async fn wait_for_space(&mut self, error: &Error, stop: &CancellationToken) -> Result<(), Error> {
+        if !std::mem::replace(&mut self.out_of_space, true) {
+            warn!(%error, "the journal's disk is full: nothing is accepted until there is room; free some space");
+            self.state.full.store(true, Ordering::Relaxed);
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = tokio::time::sleep(OUT_OF_SPACE_INTERVAL) => {}
+        }
+        match file::open_to_write(&self.settings.path).await {
+            Ok(connection) => {
+                // Closing one that failed may fail too: it holds nothing that anybody was told of.
+                let _ = std::mem::replace(&mut self.connection, connection).close().await;
+                Ok(())
+            }
+            Err(error) if error.is_out_of_space() => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn write(&mut self, group: &Group, moved: &[Saved], trim: Option<Trim>) -> Result<Written, Error> {
         let mut transaction =
             self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))?;
         let last = disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
         disk::upsert_last_states(&mut transaction, &self.insert_last_states, &group.last_states).await?;
         let newly_set_aside = set_aside(&mut transaction, &group.notes).await?;
         disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
+        let mut orders = Vec::new();
+        for note in &group.notes {
+            if let Note::Order(Ordered { order, .. }) = note {
+                orders.push(order.write(&mut transaction).await?);
+            }
+        }
         let removed = match trim {
-            Some(trim) => disk::trim(&mut transaction, trim).await?,
+            Some(trim) => {
+                let removed = disk::trim(&mut transaction, trim).await?;
+                faults::reach(Place::InRetention);
+                removed
+            }
             None => 0,
         };
+        if last.is_some() {
+            faults::reach(Place::BeforeCommit);
+        }
         transaction.commit().await.map_err(failed("commit"))?;
-        Ok(Written { last, newly_set_aside, removed })
+        if last.is_some() {
+            faults::reach(Place::AfterCommit);
+        }
+        Ok(Written { last, newly_set_aside, orders, removed })
     }
 
     /// The group is on disk: everybody may know.
-    fn publish(&mut self, group: Group, last: Option<Position>) {
+    fn publish(&mut self, group: Group, last: Option<Position>, orders: Vec<u64>) {
         let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
@@ -223,13 +310,16 @@ impl Writer {
         self.retention.wrote(head, &group.entries);
         self.state.begins(self.retention.oldest());
         self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
-        group.answer(head);
+        if !orders.is_empty() {
+            self.state.orders.send_modify(|count| *count += 1);
+        }
+        group.answer(head, orders);
     }
 
     async fn removed(&mut self, trim: Trim, removed: u64) -> Result<(), Error> {
         if let Trim::Drop { from, through } = trim {
             self.state.dropped.fetch_add(removed, Ordering::Relaxed);
-            self.state.set_aside_counts(disk::set_aside_counts(&mut self.connection).await?);
+            self.state.booked(disk::books(&mut self.connection).await?);
             if self.drop_said.is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL) {
                 self.drop_said = Some(Instant::now());
                 warn!(%from, %through, "journal full: its oldest entries are dropped; raise journal.max_bytes, or see which sink is behind");
@@ -263,6 +353,15 @@ impl Writer {
         } else if was_full && !full {
             info!(bytes = usage.used_bytes, "journal has room again");
         }
+        if let Some(percent) = self.retention.watermark(self.state.cursors().floor) {
+            warn!(
+                percent,
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "journal fills up with what some sink has not got yet: see which sink is behind, raise \
+                 journal.max_bytes or free some space"
+            );
+        }
         self.state.full.store(full, Ordering::Relaxed);
         self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
         self.unmeasured_bytes = 0;
@@ -271,9 +370,17 @@ impl Writer {
 
     /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment has to be made.
     async fn bound_wal(&mut self) -> Result<(), Error> {
+        if self.wal_reset.is_some_and(|reset| reset.elapsed() < WAL_RESET_INTERVAL) {
+            return Ok(());
+        }
         let wal = std::fs::metadata(file::beside(&self.settings.path, "-wal"));
         if wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
-            disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await?;
+            self.wal_reset = Some(Instant::now());
+            match disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await {
+                // The database itself cannot grow: its entries stay in the WAL.
+                Err(error) if error.is_out_of_space() => {}
+                reset => reset?,
+            }
         }
         Ok(())
     }
@@ -305,14 +412,17 @@ impl Group {
     }
 
     /// Tells everybody; who has gone away meanwhile loses only the news.
-    fn answer(self, mut before: Position) {
+    fn answer(self, mut before: Position, orders: Vec<u64>) {
         for (count, _room, done) in self.appends {
             before.0 += i64::try_from(count).expect("a batch fits in memory");
             let _ = done.send(before);
         }
+        let mut orders = orders.into_iter();
         for note in self.notes {
-            let (Note::Flush { done } | Note::SetAside { done, .. }) = note;
-            let _ = done.send(());
+            match note {
+                Note::Flush { done } | Note::SetAside { done, .. } => drop(done.send(())),
+                Note::Order(Ordered { done, .. }) => drop(done.send(orders.next().unwrap_or_default())),
+            }
         }
     }
 }

@@ -33,6 +33,12 @@ struct State {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Outcome {
+    sink: String,
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Sink {
     sink: String,
 }
@@ -101,7 +107,31 @@ impl Scrape {
         let set_aside = each(|sink| sink.counters.set_aside.load(Relaxed));
         counters(encoder, "sink_set_aside", "Events that the sink refuses for good", set_aside)?;
         let retries = each(|sink| sink.counters.retries.load(Relaxed));
-        counters(encoder, "sink_retries", "Deliveries that are tried again", retries)
+        counters(encoder, "sink_retries", "Deliveries that are tried again", retries)?;
+        let again = each(|sink| sink.counters.again.load(Relaxed));
+        counters(encoder, "sink_again", "Events delivered once more by a redrive or a replay", again)?;
+        self.accounts(encoder)
+    }
+
+    fn accounts(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let ledgers = self.0.journal.ledgers();
+        let outcomes = ledgers.into_iter().flat_map(|(sink, ledger)| {
+            let passed = ledger.passed;
+            let outcomes = [
+                ("delivered", passed.delivered),
+                ("filtered", passed.filtered),
+                ("rejected", passed.rejected),
+                ("set_aside", passed.set_aside),
+                ("lost", passed.lost),
+                ("removed", passed.removed),
+                ("redriven", ledger.redriven),
+                ("discarded", ledger.discarded),
+            ];
+            outcomes.map(|(outcome, count)| (Outcome { sink: sink.to_string(), outcome }, count))
+        });
+        gauges(encoder, "account", "What became of the sink's entries, ever (across restarts)", outcomes)?;
+        let imbalances = self.0.audit.imbalances().len() as u64;
+        gauge(encoder, "imbalances", "Accounts that do not balance: there should be none", imbalances)
     }
 }
 

@@ -1,7 +1,11 @@
-//! What an operator looks at: health, readiness, metrics, and systemd's notifications.
+//! What an operator looks at and asks for: health, readiness, metrics, status, accounts that balance, redrives and
+//! replays; and systemd's notifications.
 
+pub mod audit;
+pub mod control;
 mod http;
 mod metrics;
+pub mod status;
 pub mod systemd;
 
 use std::net::SocketAddr;
@@ -40,6 +44,8 @@ pub struct View {
     pub journal: Journal,
     /// In the configuration's order.
     pub sinks: Vec<SinkView>,
+    /// Whether everything is accounted for.
+    pub audit: Arc<audit::Audit>,
 }
 
 impl View {

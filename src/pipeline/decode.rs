@@ -73,6 +73,11 @@ impl Decoder {
         Decoder { topic, mapping, states, fields, items, event_key }
     }
 
+    /// The vocabulary's name of a state as sent.
+    pub fn state_name<'a>(&'a self, word: &'a str) -> &'a str {
+        self.states.lookup(word).0
+    }
+
     /// The statuses of a body, in order: one for an object, one for each element of an array. A body that is not
     /// JSON is one rejected element of the whole body; so is an empty array.
     pub fn split<'a>(&self, body: &'a [u8]) -> Vec<Element<'a>> {

@@ -24,6 +24,18 @@ pub struct Batch<'a> {
     pub events: &'a [Event],
     /// Where the cursor stands once all of them are confirmed: at or after the last event's position.
     pub through: Position,
+    /// See [`Occasion`].
+    pub occasion: Occasion,
+}
+
+/// Why a batch is delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Occasion {
+    /// It is its turn. After trouble it may come again.
+    #[default]
+    Turn,
+    /// Somebody wants it once more, though the sink may have newer ones: nothing newer may be overwritten by it.
+    Again,
 }
 
 /// Why a sink could not deliver, by what `delivery` does about it.
@@ -73,8 +85,7 @@ pub trait Sink: Send {
     /// Says goodbye within a second or two; nothing is delivered afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 
-    /// Whether the destination keeps a cursor of its own; such a sink that has none for this journal starts at the
-    /// oldest entry, every other new sink at the newest.
+    /// Whether the destination keeps a cursor of its own.
     fn keeps_cursor(&self) -> bool {
         false
     }

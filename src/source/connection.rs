@@ -1,6 +1,7 @@
 //! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit and a write may be
 //! under way while it goes on reading, so neither a slow disk nor a slow peer stops the heart-beats.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
@@ -15,12 +16,15 @@ use tracing::{info, warn};
 
 use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
+use super::settings::Attempt;
 use super::status::{LinkState, Status, TURN};
+use super::writer::Writer;
 use super::{Settings, Topic};
+use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal};
 use crate::model::Position;
-use crate::stomp::{Confirmation, Connected, Event, Session, SessionError, Subscribe};
-use crate::transport::{DialError, Receiver, Sender, Target, TransportError, dial};
+use crate::stomp::{Confirmation, Connected, Event, Options, Session, SessionError, Subscribe};
+use crate::transport::{DialError, Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
@@ -78,7 +82,6 @@ fn ended_by(error: &SessionError, topics: &[Topic]) -> Ended {
 }
 
 type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owed)>>;
-type Writing = Fuse<BoxFuture<'static, (Sender, Result<(), TransportError>)>>;
 
 /// A living connection.
 pub(super) struct Connection<'a> {
@@ -88,14 +91,24 @@ pub(super) struct Connection<'a> {
     status: &'a Arc<Status>,
     session: Session,
     receiver: Receiver,
-    /// Here while nothing is being written, else inside `writing`.
-    sender: Option<Sender>,
-    writing: Writing,
+    writer: Writer,
     committing: Committing,
     subscribed: usize,
     stage: Stage,
+    probing: Probing,
     /// When every topic was subscribed.
     pub(super) subscribed_at: Option<Instant>,
+}
+
+/// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless told to).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Probing {
+    /// The transport has none.
+    Impossible,
+    /// It has: whether they are needed is not known before CONNECTED.
+    Possible,
+    /// The next question is due then.
+    Due(Instant),
 }
 
 /// Where the life stands.
@@ -114,14 +127,17 @@ impl<'a> Connection<'a> {
     /// Dials and sends CONNECT.
     pub(super) async fn open(
         settings: &'a Settings,
-        target: &Target,
+        attempt: Attempt,
         journal: &'a Journal,
         intake: &'a mut Intake,
         status: &'a Arc<Status>,
     ) -> Result<Connection<'a>, Ended> {
-        let (receiver, sender) = status.turning(dial(target)).await?;
+        let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = Instant::now();
-        let mut session = Session::new(settings.session_options(), now);
+        let probing =
+            if sender.can_probe() && !settings.heartbeat.is_zero() { Probing::Possible } else { Probing::Impossible };
+        let silence_max = (probing == Probing::Possible).then(|| settings.heartbeat * 5 / 2);
+        let mut session = Session::new(Options { silence_max, ..attempt.options }, now);
         for topic in &settings.topics {
             session.subscribe(subscribe(topic), now);
         }
@@ -132,11 +148,11 @@ impl<'a> Connection<'a> {
             status,
             session,
             receiver,
-            sender: Some(sender),
-            writing: Fuse::terminated(),
+            writer: Writer::new(sender),
             committing: Fuse::terminated(),
             subscribed: 0,
             stage: Stage::Living,
+            probing,
             subscribed_at: None,
         })
     }
@@ -149,9 +165,7 @@ impl<'a> Connection<'a> {
         };
         let status = Arc::clone(self.status);
         let settled = status.turning(self.settle()).await;
-        if let Some(mut sender) = self.sender.take() {
-            sender.close().await;
-        }
+        self.writer.close().await;
         match (settled, ended) {
             (Err(error), _) => Ended::Journal(error),
             (Ok(()), Ended::Lost(_) | Ended::Refused(_)) if stop.is_cancelled() => Ended::Stopped,
@@ -168,29 +182,35 @@ impl<'a> Connection<'a> {
             self.leave_when_done();
             let now = Instant::now();
             let turn = now + TURN;
-            let due = [self.session.deadline(), give_up_at].into_iter().flatten().fold(turn, Instant::min);
+            let probe_at = if let Probing::Due(at) = self.probing { Some(at) } else { None };
+            let due = [self.session.deadline(), give_up_at, probe_at].into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if self.stage == Stage::Living => {
                     self.stage = Stage::Finishing;
                     give_up_at = Some(now + GOODBYE);
                 }
-                (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
+                (outcome, mut owed) = &mut self.committing, if !self.committing.is_terminated() => {
                     outcome?;
+                    if faults::makes(Mistake::AckOfAnother) {
+                        self.intake.owe_less(&mut owed);
+                    }
                     self.acknowledge(&owed);
                 }
-                (sender, outcome) = &mut self.writing, if !self.writing.is_terminated() => {
-                    self.sender = Some(sender);
-                    outcome?;
-                    self.session.sent(Instant::now());
+                written = self.writer.written(&mut self.session) => {
+                    written?;
+                    if self.status.counters.acknowledged.load(Relaxed) > 0 {
+                        faults::reach(Place::AckWritten);
+                    }
                 }
-                received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
+                // Before the socket, which may always have more: a flood must not stop our heart-beats.
                 () = sleep_until(due.into()) => {
                     if give_up_at.is_some_and(|at| at <= Instant::now()) {
                         return Ok(());
                     }
                     self.tick()?;
                 }
+                received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
             }
         }
         Ok(())
@@ -199,6 +219,10 @@ impl<'a> Connection<'a> {
     /// Hands what came to the session, and then all that follows from it to the intake.
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
         match received {
+            // The answer to a probe, mostly.
+            Ok(bytes) if bytes.is_empty() && matches!(self.probing, Probing::Due(_)) => {
+                self.session.alive(Instant::now());
+            }
             Ok(bytes) => self.session.receive(bytes, Instant::now()),
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
@@ -222,7 +246,8 @@ impl<'a> Connection<'a> {
                         // Unacknowledged, so it comes again.
                         continue;
                     }
-                    self.intake.take(&message.subscription, message.ack, &message.body, now);
+                    self.intake.take(message, now);
+                    faults::reach(Place::MessageRead);
                     self.status.enter_receiving();
                 }
                 Event::Late(message) | Event::Unknown(message) => {
@@ -251,10 +276,16 @@ impl<'a> Connection<'a> {
             "connected"
         );
         if connected.heartbeat.incoming.is_none() && !self.settings.heartbeat.is_zero() {
-            warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
+            if self.probing == Probing::Possible {
+                self.probing = Probing::Due(Instant::now() + self.settings.heartbeat);
+                warn!("the server sends no heart-beats: a dead link is noticed by WebSocket pings");
+            } else {
+                warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
+            }
         }
         for topic in &self.settings.topics {
             let guarantee = guarantee(broker, topic);
+            self.status.guaranteed(&topic.name, guarantee);
             info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
         }
     }
@@ -271,35 +302,40 @@ impl<'a> Connection<'a> {
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
     fn tick(&mut self) -> Result<(), Ended> {
-        if !self.intake.has_room() {
-            // We are not reading, so the peer cannot be heard.
-            self.session.receive(Bytes::new(), Instant::now());
-        } else if let Some(received) = self.receiver.receive().now_or_never() {
-            return self.received(received);
+        loop {
+            if !self.intake.has_room() {
+                self.session.alive(Instant::now());
+                break;
+            }
+            let Some(received) = self.receiver.receive().now_or_never() else { break };
+            let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());
+            self.received(received)?;
+            if heard {
+                break;
+            }
         }
-        self.session.tick(Instant::now()).map_err(|error| ended_by(&error, &self.settings.topics))?;
+        let now = Instant::now();
+        if matches!(self.probing, Probing::Due(at) if at <= now) {
+            self.probing = Probing::Due(now + self.settings.heartbeat);
+            self.writer.probe();
+        }
+        self.session.tick(now).map_err(|error| ended_by(&error, &self.settings.topics))?;
         self.take_events()
     }
 
     fn start_writing(&mut self) {
-        let Some(mut sender) = self.sender.take() else { return };
-        match self.session.take_outgoing() {
-            Some(outgoing) => {
-                let writing = async move {
-                    let outcome = sender.send(outgoing.bytes, &outgoing.ends).await;
-                    (sender, outcome)
-                };
-                self.writing = writing.boxed().fuse();
-            }
-            None => self.sender = Some(sender),
-        }
+        let Ok(()) = self.writer.start(&mut self.session, |_| Ok::<(), Infallible>(()));
     }
 
     fn start_committing(&mut self) {
         if self.intake.is_empty() || !self.committing.is_terminated() {
             return;
         }
-        let (batch, owed) = self.intake.drain();
+        let (batch, mut owed) = self.intake.drain();
+        if faults::makes(Mistake::AckBeforeCommit) {
+            self.acknowledge(&std::mem::take(&mut owed));
+            self.start_writing();
+        }
         let journal = self.journal.clone();
         self.committing = async move { (journal.append(batch).await, owed) }.boxed().fuse();
     }

@@ -5,13 +5,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
-use bytes::Bytes;
 use jiff::Timestamp;
 
 use super::status::Status;
 use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
-use crate::pipeline::{Decoder, Sighting};
-use crate::stomp::{AckId, AckMode};
+use crate::pipeline::{Decoder, Element, Rejection, Sighting};
+use crate::stomp::{AckId, AckMode, Message};
 
 /// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server waits for us.
 const ENTRIES_MAX: usize = 4096;
@@ -100,14 +99,20 @@ impl Intake {
         self.entries.len() < ENTRIES_MAX && self.bytes < BYTES_MAX
     }
 
-    /// Takes one message of a topic in.
+    /// Takes one message of a topic in. One that is too long is taken as far as it was kept, and acknowledged like any
+    /// other: the server would only send it again.
     ///
     /// # Panics
     /// No topic has that name: the session knows no other subscriptions than those of the topics.
-    pub(super) fn take(&mut self, topic: &str, ack: Option<AckId>, body: &Bytes, now: Timestamp) {
-        let topic = self.topics.get_mut(topic).expect("every subscription is a topic's");
+    pub(super) fn take(&mut self, message: Message, now: Timestamp) {
+        let topic = self.topics.get_mut(&message.subscription).expect("every subscription is a topic's");
         let counters = &self.status.counters;
-        for element in topic.decoder.split(body) {
+        let body = &message.body;
+        let elements = match message.missing_bytes {
+            0 => topic.decoder.split(body),
+            missing => vec![Element { raw: body, outcome: Err(too_long(body.len() + missing)) }],
+        };
+        for element in elements {
             let verdict = match element.outcome {
                 Ok(sighting) => {
                     counters.accepted.fetch_add(1, Relaxed);
@@ -119,7 +124,7 @@ impl Intake {
                     tracing::warn!(
                         topic = %topic.name,
                         reason = %rejection,
-                        "a status cannot be decoded: it is kept raw in the journal; correct the topic's `fields`"
+                        "a status cannot be decoded: it is kept raw in the journal; see the reason, and the topic's `fields`"
                     );
                     Verdict::Rejected { reason: rejection.0.into() }
                 }
@@ -129,13 +134,19 @@ impl Intake {
         }
         self.bytes += body.len();
         if topic.ack != AckMode::Auto
-            && let Some(ack) = ack
+            && let Some(ack) = message.ack
         {
             self.owed.acks.push((topic.name.clone(), topic.ack, ack));
         }
         counters.messages.fetch_add(1, Relaxed);
         counters.body_bytes.fetch_add(body.len() as u64, Relaxed);
         self.status.message_at(now);
+    }
+
+    /// Lets the newest ACK that is still to wait go with others: see
+    /// [`Mistake::AckOfAnother`](crate::faults::Mistake).
+    pub(super) fn owe_less(&mut self, owed: &mut Owed) {
+        owed.acks.extend(self.owed.acks.pop());
     }
 
     /// The batch to be written and what is owed once it is.
@@ -149,6 +160,12 @@ impl Intake {
             .collect();
         (NewBatch { entries, last_states }, std::mem::take(&mut self.owed))
     }
+}
+
+fn too_long(body_bytes: usize) -> Rejection {
+    Rejection(format!(
+        "a body of {body_bytes} bytes exceeds source.max_body: raise it, or have smaller messages sent"
+    ))
 }
 
 /// Remembers the device's state, and gives the one before where the status says another.

@@ -3,11 +3,13 @@
 //! A failure never ends it, but for a journal that has ended and a bound on attempts that somebody has set.
 
 mod backoff;
+mod client;
 mod connection;
 mod guarantee;
 mod intake;
 mod settings;
 mod status;
+mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,12 +21,13 @@ use tracing::{info, warn};
 use self::backoff::Backoff;
 use self::connection::{Connection, Ended};
 use self::intake::Intake;
+use self::settings::Attempt;
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
-use crate::transport::Target;
 
+pub use client::{Client, ClientError, Crossing, Watch};
 pub use guarantee::{Broker, guarantee};
-pub use settings::{Reconnect, Settings, Topic};
+pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
 pub use status::{Counters, Link, LinkState, Status};
 
 /// Why the source ended, other than by being asked to.
@@ -60,10 +63,10 @@ pub async fn run(
     let mut targets = settings.urls.iter().cycle();
     while !stop.is_cancelled() {
         let Some(url) = targets.next() else { break };
-        let target = settings.target(url);
+        let attempt = settings.attempt(url);
         status.counters.attempts.fetch_add(1, Relaxed);
         status.enter(LinkState::Connecting);
-        let ended = one_life(&settings, &target, &journal, &mut intake, &status, &mut backoff, &stop).await;
+        let ended = one_life(&settings, attempt, &journal, &mut intake, &status, &mut backoff, &stop).await;
         status.enter(LinkState::Connecting);
         let wait = match &ended {
             Ended::Stopped => break,
@@ -92,18 +95,18 @@ pub async fn run(
 
 async fn one_life(
     settings: &Settings,
-    target: &Target,
+    attempt: Attempt,
     journal: &Journal,
     intake: &mut Intake,
     status: &Arc<Status>,
     backoff: &mut Backoff,
     stop: &CancellationToken,
 ) -> Ended {
-    info!(url = %masked(&target.url), "connecting");
+    info!(url = %masked(&attempt.target.url), "connecting");
     let opened = tokio::select! {
         biased;
         () = stop.cancelled() => return Ended::Stopped,
-        opened = Connection::open(settings, target, journal, intake, status) => opened,
+        opened = Connection::open(settings, attempt, journal, intake, status) => opened,
     };
     let mut connection = match opened {
         Ok(connection) => connection,

@@ -1,6 +1,7 @@
 //! What the source knows of itself, for readiness, metrics and the log: where the link stands, since when, and what
 //! went through it.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -92,6 +93,7 @@ pub struct Status {
     link: Mutex<Link>,
     /// See [`Counters`].
     pub counters: Counters,
+    guarantees: Mutex<BTreeMap<Arc<str>, &'static str>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -103,6 +105,7 @@ impl Default for Status {
         Status {
             link: Mutex::new(link),
             counters: Counters::default(),
+            guarantees: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -121,6 +124,15 @@ impl Status {
         let micros = i64::try_from(self.last_message_us.load(Relaxed)).unwrap_or(0);
         link.last_message = (micros > 0).then(|| Timestamp::from_microsecond(micros).ok()).flatten();
         link
+    }
+
+    /// What is promised for each topic, as of the newest connection; empty before the first.
+    pub fn guarantees(&self) -> BTreeMap<Arc<str>, &'static str> {
+        self.guarantees.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn guaranteed(&self, topic: &Arc<str>, guarantee: &'static str) {
+        self.guarantees.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(topic), guarantee);
     }
 
     /// Turns of the source's loop: it goes up at least every few seconds while the source is well, whatever the

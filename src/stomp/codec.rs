@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::escape::Escaping;
-use super::scan::{Parts, Scan};
+use super::oversize::Oversize;
+use super::scan::{Found, Parts, Scan};
 use super::{Frame, Headers, Limits, Version};
 
 /// Why a stream is no STOMP; the connection cannot go on.
@@ -74,6 +75,8 @@ pub struct Decoder {
     /// The beginning of a frame whose end was in no chunk so far; empty: the next frame begins in the next chunk.
     partial: BytesMut,
     scan: Scan,
+    /// The frame whose body is being read past.
+    oversize: Option<Oversize>,
     failed: Option<DecodeError>,
 }
 
@@ -86,6 +89,7 @@ impl Decoder {
             chunks: VecDeque::new(),
             partial: BytesMut::new(),
             scan: Scan::new(),
+            oversize: None,
             failed: None,
         }
     }
@@ -113,25 +117,34 @@ impl Decoder {
             self.failed = Some(error.clone());
             self.chunks.clear();
             self.partial = BytesMut::new();
+            self.oversize = None;
         }
         outcome
     }
 
     /// Bytes of a frame whose end has not come. Not 0 when the stream ends: it was cut.
     pub fn unfinished_bytes(&self) -> usize {
-        self.partial.len()
+        self.oversize.as_ref().map_or(self.partial.len(), Oversize::bytes)
     }
 
     fn read(&mut self) -> Result<Option<Frame>, DecodeError> {
         while let Some(mut chunk) = self.chunks.pop_front() {
-            if self.partial.is_empty() {
+            if let Some(oversize) = &mut self.oversize {
+                let passed = oversize.pass(&mut chunk, &self.limits)?;
+                self.put_back(chunk);
+                if passed {
+                    return Ok(self.oversize.take().map(Oversize::into_frame));
+                }
+            } else if self.partial.is_empty() {
                 // Heart-beats, the line end that RabbitMQ puts after a frame, and stray NULs.
                 let blank = chunk.iter().take_while(|byte| matches!(byte, b'\n' | b'\r' | 0)).count();
                 chunk.advance(blank);
                 match self.scan.advance(&chunk, self.version, &self.limits)? {
-                    Some(parts) => {
-                        let frame = chunk.split_to(parts.end);
-                        return Ok(Some(self.frame(frame, chunk, parts)));
+                    Some(found) => {
+                        let frame = self.found(chunk, found);
+                        if frame.is_some() {
+                            return Ok(frame);
+                        }
                     }
                     None => self.hold(&chunk),
                 }
@@ -140,9 +153,13 @@ impl Decoder {
                 self.hold(&chunk[..wanted]);
                 chunk.advance(wanted);
                 match self.scan.advance(&self.partial, self.version, &self.limits)? {
-                    Some(parts) => {
-                        let frame = self.partial.split().freeze();
-                        return Ok(Some(self.frame(frame, chunk, parts)));
+                    Some(found) => {
+                        self.put_back(chunk);
+                        let bytes = self.partial.split().freeze();
+                        let frame = self.found(bytes, found);
+                        if frame.is_some() {
+                            return Ok(frame);
+                        }
                     }
                     None => self.put_back(chunk),
                 }
@@ -166,15 +183,29 @@ impl Decoder {
         }
     }
 
-    /// The frame of these bytes; the next one begins in `rest`.
-    fn frame(&mut self, bytes: Bytes, rest: Bytes, parts: Parts) -> Frame {
-        self.put_back(rest);
+    /// The frame at the beginning of these bytes, unless the rest of its body is to be read past; what follows it is
+    /// read next.
+    fn found(&mut self, mut bytes: Bytes, found: Found) -> Option<Frame> {
+        let (Found::Whole(parts) | Found::Oversize(parts, _)) = &found;
+        let frame = self.frame(&bytes.split_to(parts.end), parts);
+        self.put_back(bytes);
         self.scan = Scan::new();
+        match found {
+            Found::Whole(_) => Some(frame),
+            Found::Oversize(_, rest) => {
+                self.oversize = Some(Oversize::new(frame, rest));
+                None
+            }
+        }
+    }
+
+    fn frame(&self, bytes: &Bytes, parts: &Parts) -> Frame {
         let escaping = Escaping::of(parts.command, self.version);
         Frame {
             command: parts.command,
-            headers: Headers::checked(bytes.slice(parts.headers), escaping),
-            body: bytes.slice(parts.body),
+            headers: Headers::checked(bytes.slice(parts.headers.clone()), escaping),
+            body: bytes.slice(parts.body.clone()),
+            missing_bytes: 0,
         }
     }
 }

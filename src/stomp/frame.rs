@@ -89,12 +89,15 @@ pub struct Frame {
     pub headers: Headers,
     /// Without the closing NUL.
     pub body: Bytes,
+    /// Bytes of the body that were read past, since it was longer than the limit; 0: `body` is whole. See
+    /// [`Limits::oversize_bytes_max`](super::Limits::oversize_bytes_max).
+    pub missing_bytes: usize,
 }
 
 impl Frame {
     /// A frame of these headers, without a body.
     pub fn new<'a>(command: Command, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Frame {
-        Frame { command, headers: headers.into_iter().collect(), body: Bytes::new() }
+        Frame { command, headers: headers.into_iter().collect(), body: Bytes::new(), missing_bytes: 0 }
     }
 
     /// The same frame with this body.
@@ -110,7 +113,7 @@ impl fmt::Debug for Frame {
             .field("command", &self.command)
             .field("headers", &self.headers)
             .field("body", &excerpt(&self.body, WORD_CHARS_MAX))
-            .field("body_bytes", &self.body.len())
+            .field("body_bytes", &(self.body.len() + self.missing_bytes))
             .finish()
     }
 }

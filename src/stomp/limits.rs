@@ -14,6 +14,9 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Longest frame, from its command to its closing NUL.
     pub frame_bytes_max: usize,
+    /// Longest body that is read past where it is over `body_bytes_max` (or makes its frame too long): its beginning is
+    /// handed out, and the stream goes on after it. A longer one is an error. 0: every body over its limit is.
+    pub oversize_bytes_max: usize,
 }
 
 impl Default for Limits {
@@ -24,6 +27,7 @@ impl Default for Limits {
             headers_max: 256,
             body_bytes_max: 1 << 20,
             frame_bytes_max: (1 << 20) + (128 << 10),
+            oversize_bytes_max: 0,
         }
     }
 }

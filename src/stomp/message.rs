@@ -72,6 +72,9 @@ pub struct Message {
     pub headers: Headers,
     /// As sent. It shares the memory of the chunk that it arrived in.
     pub body: Bytes,
+    /// Bytes after `body` that were too many to be kept; 0: `body` is whole. See
+    /// [`Limits::oversize_bytes_max`](super::Limits::oversize_bytes_max).
+    pub missing_bytes: usize,
 }
 
 impl Message {
@@ -95,7 +98,7 @@ impl fmt::Debug for Message {
             .field("redelivered", &self.redelivered)
             .field("headers", &self.headers)
             .field("body", &excerpt(&self.body, WORD_CHARS_MAX))
-            .field("body_bytes", &self.body.len())
+            .field("body_bytes", &(self.body.len() + self.missing_bytes))
             .finish()
     }
 }

@@ -17,6 +17,7 @@ mod heartbeat;
 mod limits;
 mod message;
 mod outbox;
+mod oversize;
 mod receipts;
 mod scan;
 mod session;

@@ -16,9 +16,30 @@ pub(super) struct Parts {
     pub(super) command: Command,
     pub(super) headers: Range<usize>,
     pub(super) body: Range<usize>,
-    /// After the closing NUL.
+    /// After the closing NUL, or after what is kept of an oversize body.
     pub(super) end: usize,
 }
+
+/// What the bytes of a frame turn out to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Found {
+    /// All of it.
+    Whole(Parts),
+    /// A frame whose body is over the limit: the parts end with what is kept of it, and this much follows.
+    Oversize(Parts, Rest),
+}
+
+/// What follows the part of an oversize body that is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    /// So many bytes, and a NUL.
+    Counted(usize),
+    /// Whatever comes before the next NUL.
+    Terminated,
+}
+
+/// So much of an oversize body is kept: enough to see what it is.
+const KEPT_BYTES: usize = 64 << 10;
 
 /// The reading of one frame, from its first byte on.
 #[derive(Debug, Clone)]
@@ -36,6 +57,12 @@ enum Stage {
     Counted {
         head: Head,
         nul: usize,
+    },
+    /// The body has a content-length over the limit, and is kept up to there.
+    Oversize {
+        head: Head,
+        kept: usize,
+        rest: usize,
     },
     /// The body ends at the first NUL.
     Terminated {
@@ -68,7 +95,7 @@ impl Scan {
         bytes: &[u8],
         version: Option<Version>,
         limits: &Limits,
-    ) -> Result<Option<Parts>, DecodeError> {
+    ) -> Result<Option<Found>, DecodeError> {
         loop {
             match self.stage {
                 Stage::Command => {
@@ -96,18 +123,26 @@ impl Scan {
                 Stage::Counted { head, nul } => {
                     return match bytes.get(nul) {
                         None => Ok(None),
-                        Some(0) => Ok(Some(head.parts(self.seen, nul))),
+                        Some(0) => Ok(Some(Found::Whole(head.parts(self.seen, nul)))),
                         Some(_) => Err(DecodeError::NoNul { content_length: nul - self.seen }),
                     };
+                }
+                Stage::Oversize { head, kept, rest } => {
+                    let found = Found::Oversize(head.cut_parts(self.seen, kept), Rest::Counted(rest));
+                    return Ok((bytes.len() >= kept).then_some(found));
                 }
                 Stage::Terminated { head, body_bytes_max } => {
                     let body = head.body_start(bytes);
                     let nul = memchr(0, &bytes[self.seen..]).map(|at| self.seen + at);
                     self.seen = nul.unwrap_or(bytes.len());
                     if self.seen - body > body_bytes_max {
-                        return Err(body_too_long(body_bytes_max, limits));
+                        if limits.oversize_bytes_max <= body_bytes_max {
+                            return Err(body_too_long(body_bytes_max, limits));
+                        }
+                        let kept = body + body_bytes_max.min(KEPT_BYTES);
+                        return Ok(Some(Found::Oversize(head.cut_parts(body, kept), Rest::Terminated)));
                     }
-                    return Ok(nul.map(|nul| head.parts(body, nul)));
+                    return Ok(nul.map(|nul| Found::Whole(head.parts(body, nul))));
                 }
             }
         }
@@ -122,6 +157,7 @@ impl Scan {
                 (memchr(b'\n', next), limits.header_line_bytes_max.saturating_sub(have - head.line))
             }
             Stage::Counted { nul, .. } => (None, nul - have),
+            Stage::Oversize { kept, .. } => (None, (kept - have).saturating_sub(1)),
             Stage::Terminated { body_bytes_max, .. } => (memchr(0, next), body_bytes_max),
         };
         through.map_or(next.len(), |at| at + 1).min(room.saturating_add(1))
@@ -131,6 +167,7 @@ impl Scan {
     pub(super) fn end(&self) -> Option<usize> {
         match self.stage {
             Stage::Counted { nul, .. } => Some(nul + 1),
+            Stage::Oversize { kept, .. } => Some(kept),
             _ => None,
         }
     }
@@ -193,7 +230,13 @@ impl Head {
         let body_bytes_max = limits.body_bytes_max.min(room);
         match self.content_length {
             None => Ok(Stage::Terminated { head: self, body_bytes_max }),
-            Some(length) if length > body_bytes_max => Err(body_too_long(body_bytes_max, limits)),
+            Some(length) if length > body_bytes_max.max(limits.oversize_bytes_max) => {
+                Err(body_too_long(body_bytes_max, limits))
+            }
+            Some(length) if length > body_bytes_max => {
+                let kept = body_bytes_max.min(KEPT_BYTES);
+                Ok(Stage::Oversize { head: self, kept: body + kept, rest: length - kept })
+            }
             Some(length) => Ok(Stage::Counted { head: self, nul: body + length }),
         }
     }
@@ -205,6 +248,10 @@ impl Head {
 
     fn parts(&self, body: usize, nul: usize) -> Parts {
         Parts { command: self.command, headers: self.start..self.line, body: body..nul, end: nul + 1 }
+    }
+
+    fn cut_parts(&self, body: usize, kept: usize) -> Parts {
+        Parts { command: self.command, headers: self.start..self.line, body: body..kept, end: kept }
     }
 }
 
@@ -227,7 +274,7 @@ fn content_length(value: &[u8]) -> Result<usize, DecodeError> {
     Ok(value.iter().fold(0, digit))
 }
 
-fn body_too_long(allowed: usize, limits: &Limits) -> DecodeError {
+pub(super) fn body_too_long(allowed: usize, limits: &Limits) -> DecodeError {
     if allowed == limits.body_bytes_max {
         DecodeError::BodyTooLong(limits.body_bytes_max)
     } else {
@@ -236,6 +283,6 @@ fn body_too_long(allowed: usize, limits: &Limits) -> DecodeError {
 }
 
 /// `Ok(None)`, unless `length` is over its limit.
-fn within(length: usize, limit: usize, error: fn(usize) -> DecodeError) -> Result<Option<Parts>, DecodeError> {
+fn within(length: usize, limit: usize, error: fn(usize) -> DecodeError) -> Result<Option<Found>, DecodeError> {
     if length > limit { Err(error(limit)) } else { Ok(None) }
 }

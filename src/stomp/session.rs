@@ -81,6 +81,12 @@ impl Session {
         }
     }
 
+    /// The server is alive by another sign than its bytes, or cannot be heard since nobody reads: its silence counts from
+    /// now.
+    pub fn alive(&mut self, now: Instant) {
+        self.last_received = now;
+    }
+
     /// What has happened next; `None`: nothing more until `receive` or `tick`.
     pub fn poll(&mut self) -> Result<Option<Event>, SessionError> {
         loop {

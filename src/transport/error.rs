@@ -31,6 +31,16 @@ pub enum DialError {
         /// What the system said.
         problem: String,
     },
+    /// There is an HTTP proxy on the way, and it lets us through to nobody.
+    #[error("proxy {proxy} (from {variable}): {problem}")]
+    Proxy {
+        /// `host:port`.
+        proxy: String,
+        /// The environment's variable that names it.
+        variable: &'static str,
+        /// What is wrong, and what to do.
+        problem: String,
+    },
     /// The host is there and nothing listens on the port.
     #[error("connect to {peer}: connection refused; is the server running, and is this its port")]
     Refused {
@@ -108,6 +118,8 @@ pub enum Stage {
     Resolve,
     /// TCP's handshake.
     Connect,
+    /// The HTTP proxy's answer to CONNECT.
+    Proxy,
     /// TLS's handshake.
     Tls,
     /// The HTTP request that becomes a WebSocket, and its answer.
@@ -123,6 +135,7 @@ impl std::fmt::Display for Stage {
         f.write_str(match self {
             Stage::Resolve => "name resolution",
             Stage::Connect => "TCP connection",
+            Stage::Proxy => "proxy tunnel",
             Stage::Tls => "TLS handshake",
             Stage::Upgrade => "WebSocket upgrade",
             Stage::Info => "SockJS info",

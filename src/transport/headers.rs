@@ -47,7 +47,8 @@ pub(super) fn parse(url: &Url, headers: &[(String, SecretString)]) -> Result<Hea
     Ok(parsed)
 }
 
-const USER_AGENT: &str = concat!("stomp-bridge/", env!("CARGO_PKG_VERSION"));
+/// What we call ourselves.
+pub(super) const USER_AGENT: &str = concat!("stomp-bridge/", env!("CARGO_PKG_VERSION"));
 
 #[cfg(test)]
 mod tests {

@@ -1,11 +1,12 @@
 //! Bytes to and from a STOMP server: TCP or TLS, plain or under WebSocket or SockJS. Knows nothing of STOMP but
-//! that a frame to be sent stays whole where the framing needs it. Spawns nothing, retries nothing, and uses no proxy.
+//! that a frame to be sent stays whole where the framing needs it. Spawns nothing, retries nothing.
 
 mod cookies;
 mod error;
 mod headers;
 mod peer;
 mod plain;
+mod proxy;
 mod sockjs;
 mod stream;
 mod upgrade;
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use url::Url;
 
 pub use error::{DialError, Stage, TransportError};
+pub use proxy::Proxies;
 
 use peer::{Deadline, Framing, Peer};
 
@@ -32,6 +34,8 @@ pub struct Target {
     pub headers: Vec<(String, SecretString)>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
+    /// Which servers are behind an HTTP proxy.
+    pub proxies: Proxies,
     /// Largest WebSocket message, and largest SockJS frame, that is accepted.
     pub message_bytes_max: usize,
     /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of SockJS together. So
@@ -54,7 +58,7 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
     let peer = Peer::of(&target.url)?;
     match peer.framing {
         Framing::Plain => {
-            let stream = stream::connect(&peer, &target.tls, deadline).await?;
+            let stream = stream::connect(&peer, target, deadline).await?;
             let (receiver, sender) = plain::split(stream);
             Ok((Receiver(Incoming::Plain(receiver)), Sender(Outgoing::Plain(sender))))
         }
@@ -127,6 +131,15 @@ impl Sender {
             Outgoing::Plain(sender) => sender.send(bytes).await,
             Outgoing::WebSocket(sender) => sender.send(frames(&bytes, ends)).await,
             Outgoing::SockJs(sender) => sender.send(frames(&bytes, ends)).await,
+        }
+    }
+
+    /// Whether the transport has a [`probe`](Self::probe) that the server answers.
+    pub fn can_probe(&self) -> bool {
+        match &self.0 {
+            Outgoing::Plain(_) => false,
+            Outgoing::WebSocket(_) => true,
+            Outgoing::SockJs(sender) => sender.can_probe(),
         }
     }
 

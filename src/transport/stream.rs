@@ -1,4 +1,4 @@
-//! The byte stream below every framing: DNS, TCP and, where the URL says so, TLS.
+//! The byte stream below every framing: DNS, TCP, an HTTP proxy where there is one and, where the URL says so, TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -13,8 +13,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use super::Target;
 use super::error::{DialError, Stage, tls_advice};
 use super::peer::{Deadline, Peer, Security};
+use super::proxy::Proxy;
 use crate::tls;
 
 /// A connected socket, encrypted or not.
@@ -23,13 +25,24 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// Connects to the first address of the peer that answers, and encrypts.
-pub(super) async fn connect(peer: &Peer, settings: &tls::Settings, deadline: Deadline) -> Result<Stream, DialError> {
-    let tcp = connect_tcp(peer, deadline).await?;
+/// Connects to the first address of the peer that answers, or through its proxy, and encrypts.
+pub(super) async fn connect(peer: &Peer, target: &Target, deadline: Deadline) -> Result<Stream, DialError> {
+    let tcp = match target.proxies.before(peer)? {
+        None => connect_tcp(peer, deadline).await?,
+        Some(proxy) => connect_through(&proxy, peer, deadline).await?,
+    };
     match peer.security {
         Security::Clear => Ok(Stream::Clear(tcp)),
-        Security::Tls => deadline.bound(peer, Stage::Tls, encrypt(peer, settings, tcp)).await,
+        Security::Tls => deadline.bound(peer, Stage::Tls, encrypt(peer, &target.tls, tcp)).await,
     }
+}
+
+/// The server's name is the proxy's to resolve.
+async fn connect_through(proxy: &Proxy, peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialError> {
+    let connected = connect_tcp(&proxy.peer, deadline).await;
+    let mut tcp = connected.map_err(|error| proxy.error(error.to_string()))?;
+    deadline.bound(&proxy.peer, Stage::Proxy, proxy.tunnel(&mut tcp, peer)).await?;
+    Ok(tcp)
 }
 
 /// More addresses than this of one name are not tried: each must get a fair share of the time.

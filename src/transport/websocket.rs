@@ -30,7 +30,7 @@ pub(super) struct Sender {
 pub(super) async fn dial(target: &Target, peer: &Peer, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
     let mut headers = headers::parse(&target.url, &target.headers)?;
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, upgrade::STOMP_SUBPROTOCOLS);
-    let stream = stream::connect(peer, &target.tls, deadline).await?;
+    let stream = stream::connect(peer, target, deadline).await?;
     let handshake = upgrade::upgrade(stream, peer, &target.url, &headers);
     let upgraded = deadline.bound(peer, Stage::Upgrade, handshake).await?;
     Ok(open(upgraded, target.message_bytes_max).await)

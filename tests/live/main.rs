@@ -9,4 +9,5 @@ mod crashes;
 mod faults;
 mod lab;
 mod run;
+mod tap;
 mod transports;

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -12,6 +13,7 @@ static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
     for left in fs::read_dir(&all).expect("list the folders of test processes").flatten() {
         let owner = Path::new("/proc").join(left.file_name());
         if !owner.exists() {
+            unmount_below(&left.path());
             // Another starting process may be removing it too.
             let _ = fs::remove_dir_all(left.path());
         }
@@ -20,6 +22,16 @@ static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
     fs::create_dir_all(&own).expect("create this test process's folder");
     own
 });
+
+/// A test that was killed has left what it had mounted.
+fn unmount_below(folder: &Path) {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    for mounted in mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new) {
+        if mounted.starts_with(folder) {
+            let _ = Command::new("umount").arg("-l").arg(mounted).status();
+        }
+    }
+}
 
 static COUNT: AtomicU32 = AtomicU32::new(0);
 

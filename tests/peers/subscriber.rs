@@ -54,12 +54,21 @@ impl Subscriber {
         self.publishes.lock().expect("no test panics while it holds this").clone()
     }
 
-    /// The same as events; panics on a payload that is none.
+    /// The same as events, without the daemon's own status; panics on a payload that is none.
     pub fn delivered(&self) -> Vec<Delivered> {
+        self.delivered_since(0)
+    }
+
+    /// Without the first so many.
+    pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |publish: &Publish| {
             Delivered::from_json(&publish.payload).unwrap_or_else(|| panic!("no event: {publish:?}"))
         };
-        self.publishes().iter().map(event).collect()
+        let publishes = self.publishes.lock().expect("no test panics while it holds this");
+        let events = publishes.iter().filter(|publish| !publish.topic.ends_with("/bridge/status"));
+        let later: Vec<Publish> = events.skip(first).cloned().collect();
+        drop(publishes);
+        later.iter().map(event).collect()
     }
 }
 

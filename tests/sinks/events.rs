@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use stomp_bridge::model::{Coordinates, Event, Origin, Place, Position, Severity};
-use stomp_bridge::sinks::{Batch, Built, Health, Settings, Sink, build};
+use stomp_bridge::sinks::{Batch, Built, Health, Occasion, Settings, Sink, build};
 use uuid::Uuid;
 
 pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
@@ -64,7 +64,7 @@ pub(crate) fn raw(json: &str) -> Box<RawValue> {
 
 /// The batch of these events, through the last of them.
 pub(crate) fn batch(events: &[Event]) -> Batch<'_> {
-    Batch { journal: JOURNAL, events, through: events.last().unwrap().position }
+    Batch { journal: JOURNAL, events, through: events.last().unwrap().position, occasion: Occasion::Turn }
 }
 
 /// A sink that is built and whose driver runs, and what it says of its health.

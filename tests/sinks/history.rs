@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use stomp_bridge::model::{Event, Position};
 use stomp_bridge::sinks::history::{postgres, sqlite};
-use stomp_bridge::sinks::{Batch, Settings, Trouble};
+use stomp_bridge::sinks::{Batch, Occasion, Settings, Trouble};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -127,7 +127,9 @@ async fn batches_of_every_size_are_stored_whole() {
             let piece = events(stored + 1..=stored + size);
             // The cursor may stand beyond the last event: what follows was filtered out.
             let through = Position(stored + size + 3);
-            sink.deliver(Batch { journal: JOURNAL, events: &piece, through }).await.unwrap();
+            sink.deliver(Batch { journal: JOURNAL, events: &piece, through, occasion: Occasion::Turn })
+                .await
+                .unwrap();
             stored += size;
             assert_eq!(sink.open(JOURNAL).await, Ok(Some(through)));
         }
@@ -165,6 +167,8 @@ async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
     let later_journal = Uuid::from_u128(u128::MAX);
     let redelivered = Event { event_id: status(JOURNAL, 1, "d", "a").event_id, ..status(JOURNAL, 4, "d", "a") };
     let before = Event { received_at: event(0).received_at, ..status(later_journal, 9, "d", "e") };
+    let again =
+        Event { event_id: status(later_journal, 11, "d", "i").event_id, ..status(later_journal, 12, "d", "j") };
     let steps = [
         ("the last of a batch", vec![status(JOURNAL, 1, "d", "a"), status(JOURNAL, 2, "d", "b")], "b"),
         ("a replay", vec![status(JOURNAL, 1, "d", "a")], "b"),
@@ -174,6 +178,7 @@ async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
         ("another journal, received later", vec![status(later_journal, 5, "d", "f")], "f"),
         ("nine digits sort after one", vec![status(later_journal, 10, "d", "g")], "g"),
         ("and not as texts", vec![status(later_journal, 7, "d", "h")], "g"),
+        ("twice in one batch", vec![status(later_journal, 11, "d", "i"), again], "i"),
     ];
     for database in Database::both().await {
         let (mut sink, _) = start(database.settings(None));
@@ -182,7 +187,7 @@ async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
             sink.deliver(batch(events)).await.unwrap();
             assert_eq!(database.text("SELECT state FROM device_current").await, *state, "{step}");
         }
-        assert_eq!(database.count("status_event").await, 7);
+        assert_eq!(database.count("status_event").await, 8);
     }
 }
 

@@ -1,5 +1,7 @@
 //! The four sinks against real servers: SQLite files, PostgreSQL, mosquitto and an HTTP receiver.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
 mod events;
 mod history;
 mod mqtt;

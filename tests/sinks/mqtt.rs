@@ -11,6 +11,9 @@ use tokio::net::TcpListener;
 use crate::events::{JOURNAL, batch, event, events, start, template};
 use crate::peers::{Mosquitto, free_port};
 
+/// Publishes in flight at most.
+const WINDOW: usize = 1000;
+
 fn settings(port: u16) -> Settings {
     Settings {
         name: "site".to_owned(),
@@ -22,6 +25,7 @@ fn settings(port: u16) -> Settings {
         body: Some(template("{{ device_id }} {{ state }}")),
         qos: Qos::AtLeastOnce,
         retain: true,
+        status_topic: None,
         tls: Default::default(),
         packet_bytes_max: 256 * 1024,
     }
@@ -132,7 +136,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     let (mut sink, first, failed) = delivering.await.unwrap();
     assert!(matches!(failed.trouble, Trouble::Retry { .. }), "{:?}", failed.trouble);
     let confirmed = first as usize - 1 + failed.confirmed;
-    assert!(failed.confirmed < 1000 && confirmed >= 3000 - 512, "{confirmed}");
+    assert!(failed.confirmed < 1000 && confirmed >= 3000 - WINDOW, "{confirmed}");
     let opened = sink.open(JOURNAL).await;
     assert!(matches!(opened, Err(Trouble::Retry { .. })), "{opened:?}");
     assert!(!health.report().able);
@@ -143,7 +147,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     let messages: Vec<String> = all.iter().map(message).collect();
     let published = broker.retained().await;
     assert!(messages[..confirmed].iter().all(|message| published.contains(message)));
-    assert!(published.len() <= confirmed + 512, "at most a window is published twice: {}", published.len());
+    assert!(published.len() <= confirmed + WINDOW, "at most a window is published twice: {}", published.len());
     while sink.open(JOURNAL).await.is_err() {}
     assert!(health.report().able);
     sink.deliver(batch(&all[confirmed..])).await.unwrap();
@@ -160,6 +164,58 @@ async fn a_wrong_password_is_named_and_never_shown() {
     assert!(error.contains("CONNACK 5") && error.contains("check user name, password"), "{error}");
     assert!(!error.contains("s3cret"), "{error}");
     assert_eq!(health.report().last_error, Some(error));
+}
+
+#[tokio::test]
+async fn a_publish_that_the_broker_does_not_take_is_named() {
+    let broker = Mosquitto::start_with("allow_anonymous true\nmax_packet_size 200");
+    let (mut sink, _) = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap();
+    let mut three = events(1..=3);
+    three[1].state = "x".repeat(300);
+    // The connection may be gone before the confirmation of the first one was read; then they go one by one.
+    let mut confirmed = 0;
+    let mut named = Vec::new();
+    for _ in 0..3 {
+        let failed = sink.deliver(batch(&three[confirmed..])).await.unwrap_err();
+        let Trouble::Retry { error, .. } = failed.trouble else { panic!("{:?}", failed.trouble) };
+        confirmed += failed.confirmed;
+        named.push(error);
+        while sink.open(JOURNAL).await.is_err() {}
+    }
+    assert_eq!(confirmed, 1);
+    let last = named.last().unwrap();
+    assert!(last.contains(r#"topic "devices/1/2/status" and 302 bytes"#) && last.contains("limits"), "{named:?}");
+}
+
+#[tokio::test]
+async fn mqtts_trusts_the_configured_certificates_and_no_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let certificate = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(path("key.pem"))
+        .arg("-out")
+        .arg(path("cert.pem"))
+        .output()
+        .unwrap();
+    assert!(certificate.status.success(), "{certificate:?}");
+    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let lines = format!("allow_anonymous true\ncertfile {}\nkeyfile {}", cert.display(), key.display());
+    let broker = Mosquitto::start_with(&lines);
+    let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
+    let strict = Settings { url, ..settings(broker.port) };
+    let (mut sink, _) = mqtt(strict.clone());
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("trusted") };
+    assert!(error.contains("ca_file"), "{error}");
+
+    let tls = stomp_bridge::tls::Settings { ca_file: Some(cert), ..Default::default() };
+    let (mut sink, _) = mqtt(Settings { tls, ..strict });
+    assert_eq!(sink.open(JOURNAL).await, Ok(None));
+    sink.deliver(batch(&events(1..=100))).await.unwrap();
 }
 
 #[tokio::test]

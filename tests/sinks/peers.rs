@@ -69,8 +69,9 @@ pub(crate) struct Mosquitto {
 }
 
 impl Mosquitto {
+    /// Its log has every packet, which subscribers here are waited for by.
     pub(crate) fn start() -> Mosquitto {
-        Mosquitto::start_with("allow_anonymous true")
+        Mosquitto::start_with("allow_anonymous true\nlog_type all")
     }
 
     /// With further lines of its configuration.
@@ -81,7 +82,7 @@ impl Mosquitto {
         let user = if rustix::process::geteuid().is_root() { "user root" } else { "" };
         let configuration = format!(
             "listener {port} 127.0.0.1\n{lines}\n{user}\npersistence true\npersistence_location {store}/\n\
-             max_queued_messages 0\nlog_type all\n"
+             max_queued_messages 0\n"
         );
         fs::write(folder.path().join("mosquitto.conf"), configuration).unwrap();
         let (child, log) = Mosquitto::run(folder.path());

@@ -83,7 +83,7 @@ fn settings(address: SocketAddr) -> Settings {
         url: format!("http://{address}/hook?access_token=t0ken").parse().unwrap(),
         headers: Vec::new(),
         body: None,
-        secret: None,
+        secrets: Vec::new(),
         timeout: Duration::from_secs(20),
         schedule: vec![Duration::ZERO, Duration::from_secs(5), Duration::from_secs(300)],
     }
@@ -126,13 +126,13 @@ async fn events_are_posted_in_order_over_one_connection() {
 async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() {
     let receiver = Receiver::default();
     let key = b"0123456789abcdef0123456789abcdef";
-    let secret = Some(SecretString::from(format!("whsec_{}", STANDARD.encode(key))));
+    let secrets = vec![SecretString::from(format!("whsec_{}", STANDARD.encode(key)))];
     let headers = vec![
         ("Authorization".to_owned(), SecretString::from("Bearer x")),
         ("content-type".to_owned(), SecretString::from("text/plain")),
     ];
     let body = Some(template("{{ device_id }} is {{ state }}"));
-    let (mut sink, _) = webhook(Settings { secret, headers, body, ..receiver.start().await }).await;
+    let (mut sink, _) = webhook(Settings { secrets, headers, body, ..receiver.start().await }).await;
     receiver.answers(500, &[], "later");
     let one = [event(7)];
     trouble(sink.deliver(batch(&one)).await);

@@ -15,7 +15,11 @@ const TIGHT: Limits = Limits {
     headers_max: 3,
     body_bytes_max: 16,
     frame_bytes_max: 64,
+    oversize_bytes_max: 0,
 };
+
+/// The same, but bodies of up to 40 bytes are read past.
+const LENIENT: Limits = Limits { oversize_bytes_max: 40, ..TIGHT };
 
 /// All frames of a stream that arrives in these chunks, and the error that ends it.
 fn decode<'a>(
@@ -137,6 +141,54 @@ fn limits_are_inclusive() {
 }
 
 #[test]
+fn a_body_over_the_limit_is_read_past_and_the_stream_goes_on() {
+    let check = |stream: &[u8], kept: &[u8], missing_bytes: usize| {
+        let stream = [stream, b"\nSEND\n\nnext\0"].concat();
+        for size in 1..=stream.len() {
+            let (frames, error) = decode(cut(&stream, &[size]), Some(Version::V1_2), LENIENT);
+            let seen: Vec<_> = frames.iter().map(|frame| (&*frame.body, frame.missing_bytes)).collect();
+            assert_eq!(seen, [(kept, missing_bytes), (b"next", 0)], "{} by {size}", stream.escape_ascii());
+            assert_eq!(error, None);
+        }
+    };
+    check(b"SEND\n\n1234567890123456\0", b"1234567890123456", 0);
+    check(b"SEND\n\n12345678901234567\0", b"1234567890123456", 1);
+    check(b"SEND\ncontent-length:17\n\n12345678901234567\0", b"1234567890123456", 1);
+    check(b"SEND\n\n1234567890123456789012345678901234567890\0", b"1234567890123456", 24);
+    check(b"SEND\ncontent-length:40\n\n1234567890123456\x00234567890123456789\0\n\0\0\0\0", b"1234567890123456", 24);
+    // There, it is the frame that would be too long.
+    check(b"SEND\na:3456789012345678901\nb:34567890123456\n\n1234567890123456789012\0", b"1234567890123456", 6);
+}
+
+#[test]
+fn a_body_far_over_the_limit_is_still_an_error() {
+    let check = |stream: &[u8], expected: DecodeError| {
+        for size in 1..=stream.len() {
+            let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), LENIENT);
+            assert_eq!((frames.len(), error), (0, Some(expected.clone())), "{} by {size}", stream.escape_ascii());
+        }
+    };
+    check(b"SEND\ncontent-length:41\n\n", DecodeError::BodyTooLong(16));
+    check(b"SEND\n\n12345678901234567890123456789012345678901", DecodeError::BodyTooLong(16));
+    check(b"SEND\ncontent-length:17\n\n123456789012345678", DecodeError::NoNul { content_length: 17 });
+}
+
+#[test]
+fn a_body_over_the_limit_is_not_held() {
+    let mut decoder = Decoder::new(Limits { oversize_bytes_max: 1 << 30, ..Limits::default() });
+    decoder.feed(Bytes::from_static(b"MESSAGE\ncontent-length:1000000000\n\n"));
+    let chunk = Bytes::from(vec![b'x'; 1_000_000]);
+    for chunks in 0..1000 {
+        assert_eq!(decoder.unfinished_bytes().min(chunks * 1_000_000), chunks * 1_000_000);
+        decoder.feed(chunk.clone());
+        assert_eq!(decoder.next(), Ok(None));
+    }
+    decoder.feed(Bytes::from_static(b"\0"));
+    let frame = decoder.next().unwrap().unwrap();
+    assert_eq!((frame.body.len(), frame.missing_bytes), (64 << 10, 1_000_000_000 - (64 << 10)));
+}
+
+#[test]
 fn lengths_beyond_any_number_are_refused_before_anything_is_allocated() {
     for length in ["18446744073709551615", "18446744073709551616", &"9".repeat(500)] {
         let stream = format!("SEND\ncontent-length:{length}\n\nx");
@@ -243,7 +295,9 @@ proptest! {
         version in prop::option::of(any_version()),
     ) {
         let stream = pieces.concat();
-        let whole = decode([&stream[..]], version, TIGHT);
-        prop_assert_eq!(decode(cut(&stream, &sizes), version, TIGHT), whole);
+        for limits in [TIGHT, LENIENT] {
+            let whole = decode([&stream[..]], version, limits);
+            prop_assert_eq!(decode(cut(&stream, &sizes), version, limits), whole);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod http;
 mod plain;
+mod proxy;
 mod sockjs;
 mod websocket;
 mod xhr;
@@ -15,7 +16,7 @@ use bytes::Bytes;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use stomp_bridge::tls;
-use stomp_bridge::transport::{DialError, Receiver, Sender, Target, TransportError, dial};
+use stomp_bridge::transport::{DialError, Proxies, Receiver, Sender, Target, TransportError, dial};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::net::TcpListener;
 use tokio::time::timeout;
@@ -31,6 +32,7 @@ fn target(url: &str) -> Target {
         url: url.parse().expect("a URL"),
         headers: vec![("Authorization".to_owned(), "Bearer abc".into())],
         tls: tls::Settings { ca_file: Some(fixture("ca.pem")), ..tls::Settings::default() },
+        proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,
         timeout: PATIENCE,
     }

@@ -9,8 +9,11 @@ pub mod sqlite;
 use std::sync::LazyLock;
 
 use sqlx::migrate::MigrateError;
+use tracing::warn;
+use uuid::Uuid;
 
 use crate::model::Event;
+use crate::sinks::Occasion;
 
 /// Both histories keep their migrations apart from those of other programs in the same database.
 const MIGRATIONS_TABLE: &str = "bridge_migration";
@@ -21,19 +24,43 @@ static COLUMNS: LazyLock<String> = LazyLock::new(|| Event::FIELDS.join(", "));
 /// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never rewinds it. Within a
 /// journal its positions decide; between journals only the time of receipt can.
 static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
-    let assignments: Vec<String> = Event::FIELDS
-        .iter()
-        .filter(|column| !["client_id", "device_id"].contains(column))
-        .map(|column| format!("{column} = excluded.{column}"))
-        .collect();
-    format!(
-        "ON CONFLICT (client_id, device_id) DO UPDATE SET {} WHERE \
-         CASE WHEN substr(excluded.origin, 1, 32) = substr(device.origin, 1, 32) \
+    upsert(
+        "CASE WHEN substr(excluded.origin, 1, 32) = substr(device.origin, 1, 32) \
          THEN CAST(substr(excluded.origin, 34) AS bigint) > CAST(substr(device.origin, 34) AS bigint) \
          ELSE excluded.received_at > device.received_at END",
-        assignments.join(", ")
     )
 });
+
+/// The same for what comes once more, and may be late: the statuses of a body that was taken apart afterwards have
+/// positions of their own, newer than those of what was received after it. Of two of one instant the row stays.
+static KEEP_NEWEST_RECEIVED: LazyLock<String> = LazyLock::new(|| upsert("excluded.received_at > device.received_at"));
+
+fn keep_newest(occasion: Occasion) -> &'static str {
+    match occasion {
+        Occasion::Turn => &KEEP_NEWEST,
+        Occasion::Again => &KEEP_NEWEST_RECEIVED,
+    }
+}
+
+fn upsert(newer: &str) -> String {
+    let columns = Event::FIELDS.iter().filter(|column| !["client_id", "device_id"].contains(column));
+    let assignments: Vec<String> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
+    format!("ON CONFLICT (client_id, device_id) DO UPDATE SET {} WHERE {newer}", assignments.join(", "))
+}
+
+/// A journal that the history does not know, although it knows another: it was deleted, moved or restored, or two
+/// daemons write one history under one name.
+fn warn_of_another_journal(sink: &str, journal: Uuid, other: Option<String>) {
+    if let Some(other) = other {
+        warn!(
+            sink,
+            journal = %journal.simple(),
+            other,
+            "the history was written from another journal: this one begins at its oldest entry; what the other still \
+             held for this sink is not there: where that one was moved, stop and bring it back"
+        );
+    }
+}
 
 /// The database's own error where a migration ran into one, so that its code can be read; what is left speaks of
 /// tables that another version made.

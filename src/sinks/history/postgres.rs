@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Retention};
-use super::{COLUMNS, KEEP_NEWEST, MIGRATIONS_TABLE, migration_failure};
+use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
 
@@ -28,8 +29,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The server gives up on a statement after this, so that it does not go on with what we have abandoned.
-const STATEMENT_TIMEOUT: &str = "30s";
+/// The server gives up on a statement, and on a transaction whose client has vanished (a power cut, a cable), so that
+/// neither holds a lock that our next connection needs.
+const SESSION: &str = "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'";
 /// Deleting what is too old, and closing.
 const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
@@ -154,16 +156,19 @@ impl PostgresHistory {
         })
         .await?;
         let cursor = bounded(CONNECT_TIMEOUT, async {
-            sqlx::query("SELECT set_config('statement_timeout', $1, false)")
-                .bind(STATEMENT_TIMEOUT)
-                .execute(&mut connection)
-                .await?;
+            sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
-            sqlx::query_scalar::<_, i64>(query)
+            let cursor = sqlx::query_scalar::<_, i64>(query)
                 .bind(journal.simple().to_string())
                 .bind(&self.name)
                 .fetch_optional(&mut connection)
-                .await
+                .await?;
+            if cursor.is_none() {
+                let query = "SELECT journal FROM bridge_cursor WHERE sink = $1 LIMIT 1";
+                let other = sqlx::query_scalar(query).bind(&self.name).fetch_optional(&mut connection).await?;
+                warn_of_another_journal(&self.name, journal, other);
+            }
+            Ok(cursor)
         })
         .await?;
         Ok((connection, cursor.map(Position)))
@@ -224,7 +229,7 @@ async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>) -> R
                 .await?;
         known_before(batch.events, &stored)
     };
-    insert(&mut transaction, "device", &KEEP_NEWEST, &newest_per_device(batch.events, &known)).await?;
+    insert(&mut transaction, "device", keep_newest(batch.occasion), &newest_per_device(batch.events, &known)).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
@@ -234,7 +239,10 @@ async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>) -> R
     .bind(batch.through.0)
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    faults::reach(Place::InHistory);
+    transaction.commit().await?;
+    faults::reach(Place::AfterHistory);
+    Ok(())
 }
 
 /// Inserts the events in order, column by column; gives the number of rows that were inserted or changed.

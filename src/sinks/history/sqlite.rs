@@ -18,7 +18,8 @@ use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Retention};
-use super::{COLUMNS, KEEP_NEWEST, MIGRATIONS_TABLE, migration_failure};
+use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, Built, Health, Sink, Trouble, Undelivered};
 
@@ -129,12 +130,22 @@ impl SqliteHistory {
         let migrator =
             Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_sqlite") };
         migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)?;
+        // What a killed process has left may be readable and not yet on disk: the journal removes what our cursor is
+        // past, so what is read here must be as durable as what is committed here.
+        sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await?;
         let cursor: Option<i64> =
             sqlx::query_scalar("SELECT position FROM bridge_cursor WHERE journal = ? AND sink = ?")
                 .bind(journal.simple().to_string())
                 .bind(&self.settings.name)
                 .fetch_optional(&mut connection)
                 .await?;
+        if cursor.is_none() {
+            let other = sqlx::query_scalar("SELECT journal FROM bridge_cursor WHERE sink = ? LIMIT 1")
+                .bind(&self.settings.name)
+                .fetch_optional(&mut connection)
+                .await?;
+            warn_of_another_journal(&self.settings.name, journal, other);
+        }
         Ok((connection, cursor.map(Position)))
     }
 
@@ -185,7 +196,7 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
         .await?;
         known_before(batch.events, &stored)
     };
-    insert(&mut transaction, "device", &KEEP_NEWEST, &newest_per_device(batch.events, &known)).await?;
+    insert(&mut transaction, "device", keep_newest(batch.occasion), &newest_per_device(batch.events, &known)).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
@@ -195,7 +206,10 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
     .bind(batch.through.0)
     .execute(&mut *transaction)
     .await?;
-    transaction.commit().await
+    faults::reach(Place::InHistory);
+    transaction.commit().await?;
+    faults::reach(Place::AfterHistory);
+    Ok(())
 }
 
 /// Inserts the events in order, many rows at once; gives the number of rows that were inserted or changed.

@@ -55,10 +55,13 @@ impl Connection {
         state.lost.is_none() && state.window.has_room()
     }
 
-    /// Hands one publish over. Only where there is room, so that rumqttc's queue, which is as large, takes it.
-    pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) -> Result<(), String> {
+    /// Hands one publish over. Only where there is room: so rumqttc's queue, which is larger, takes it, unless the
+    /// driver has let go of it. Then this connection is over, which [`Connection::progress`] will say.
+    pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) {
         self.state().window.accept();
-        self.client.try_publish(topic, qos, retain, body).map_err(|error| error.to_string())
+        if self.client.try_publish(topic, qos, retain, body).is_err() {
+            self.abandon();
+        }
     }
 
     /// Waits until the first `target` are confirmed, or half the window is free again, or all is over.

@@ -9,13 +9,15 @@ use std::time::{Duration, Instant};
 
 use rumqttc::{
     AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet,
+    QoS, StateError, mqttbytes,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::connection::Connection;
-use super::window::Window;
+use super::window::{NotInFlight, Window};
+use super::{OFFLINE, ONLINE};
 use crate::sinks::Health;
 
 /// Dialling, TLS and CONNACK; also the longest that one write may take.
@@ -66,6 +68,8 @@ pub(super) struct Driver {
     pub(super) server: String,
     /// Everything but the client id.
     pub(super) options: MqttOptions,
+    /// For birth and goodbye; the last will is in `options`.
+    pub(super) status_topic: Option<String>,
     pub(super) health: Health,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) link: watch::Sender<Link>,
@@ -88,7 +92,13 @@ impl Driver {
         self.options.set_client_id(client_id);
         loop {
             let started = Instant::now();
-            let End::Lost { error, backoff_min } = self.live().await else { return };
+            // Two more than the window, for the goodbye and DISCONNECT.
+            let (client, event_loop) = AsyncClient::new(self.options.clone(), usize::from(Window::ROOM) + 2);
+            let connection = Arc::new(Connection::new(client));
+            let End::Lost { error, backoff_min } = self.live(&connection, event_loop).await else {
+                connection.lose("closed".into());
+                return;
+            };
             if started.elapsed() >= STABLE_AFTER {
                 backoff = BACKOFF_MIN;
             }
@@ -99,7 +109,9 @@ impl Driver {
             if self.health.in_trouble(&error) || attempt == 1 {
                 warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
             }
-            self.link.send_replace(Link::Down { attempt, error });
+            // In this order, so that a publisher that sees the loss never finds this connection again.
+            self.link.send_replace(Link::Down { attempt, error: error.clone() });
+            connection.lose(error);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = no_longer_wanted(self.wanted.clone()) => return,
@@ -117,36 +129,33 @@ impl Driver {
     }
 
     /// One connection, from dialling to its end.
-    async fn live(&self) -> End {
-        // One more than the window, for DISCONNECT.
-        let (client, mut event_loop) = AsyncClient::new(self.options.clone(), usize::from(Window::ROOM) + 1);
+    async fn live(&self, connection: &Arc<Connection>, mut event_loop: EventLoop) -> End {
         let mut network = NetworkOptions::new();
         network.set_tcp_nodelay(true);
         network.set_connection_timeout(CONNECT_TIMEOUT_S);
         event_loop.set_network_options(network);
-        let connection = Arc::new(Connection::new(client));
-
-        let mut polling = std::pin::pin!(self.poll(&mut event_loop, &connection));
-        let ended = tokio::select! {
+        let mut polling = std::pin::pin!(self.poll(&mut event_loop, connection));
+        tokio::select! {
             biased;
-            error = &mut polling => Err(error),
-            () = connection.abandoned() => Err(lost("no confirmation from the broker; connecting again")),
-            () = no_longer_wanted(self.wanted.clone()) => Ok(()),
-        };
-        match ended {
-            Err(End::Lost { error, backoff_min }) => {
-                connection.lose(format!("{}: {error}", self.server).into());
-                End::Lost { error, backoff_min }
-            }
-            Err(End::Done) => End::Done,
-            Ok(()) => {
-                if *self.wanted.borrow() == Wanted::Goodbye && connection.say_goodbye() {
-                    // Polled on, not again from the start: ends with the DISCONNECT that was written.
-                    let _ = timeout(GOODBYE_TIMEOUT, polling).await;
-                }
-                connection.lose("closed".into());
-                End::Done
-            }
+            end = &mut polling => return end,
+            () = connection.abandoned() => return lost("no confirmation from the broker; connecting again"),
+            () = no_longer_wanted(self.wanted.clone()) => {}
+        }
+        if *self.wanted.borrow() == Wanted::Goodbye && {
+            // After DISCONNECT the broker does not publish the will (section 3.14.4).
+            self.say(connection, OFFLINE);
+            connection.say_goodbye()
+        } {
+            // Polled on, not again from the start: ends with the DISCONNECT that was written.
+            let _ = timeout(GOODBYE_TIMEOUT, polling).await;
+        }
+        End::Done
+    }
+
+    /// Publishes our status, retained. The connection counts it as any other publish.
+    fn say(&self, connection: &Connection, status: &str) {
+        if let Some(topic) = &self.status_topic {
+            connection.publish(topic.clone(), QoS::AtLeastOnce, true, status.into());
         }
     }
 
@@ -159,11 +168,12 @@ impl Driver {
                 Ok(Event::Incoming(Packet::ConnAck(_))) => {
                     self.health.able();
                     info!(sink = self.name, server = self.server, "connected to the MQTT broker");
+                    self.say(connection, ONLINE);
                     self.link.send_replace(Link::Up(connection.clone()));
                     Ok(())
                 }
                 Ok(Event::Outgoing(Outgoing::Disconnect)) => return End::Done,
-                Ok(Event::Outgoing(Outgoing::AwaitAck(packet_id))) => Err(super::window::NotInFlight(packet_id)),
+                Ok(Event::Outgoing(Outgoing::AwaitAck(packet_id))) => Err(NotInFlight(packet_id)),
                 Ok(_) => Ok(()),
                 Err(error) => return explain(error),
             };
@@ -213,6 +223,11 @@ fn explain(error: ConnectionError) -> End {
             lost(&format!("TLS: {error}; check `tls.ca_file` and the broker's certificate"))
         }
         ConnectionError::Io(error) => lost(&error.to_string()),
+        ConnectionError::MqttState(StateError::ConnectionAborted) => lost("the broker closed the connection"),
+        ConnectionError::MqttState(StateError::AwaitPingResp) => lost("the broker no longer answers (no PINGRESP)"),
+        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(error))) => {
+            lost(&error.to_string())
+        }
         error => lost(&error.to_string()),
     }
 }

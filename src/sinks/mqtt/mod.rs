@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rumqttc::{MqttOptions, QoS, TlsConfiguration, Transport};
+use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use self::driver::{Driver, Link, Wanted};
 use self::window::Window;
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
-use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// An idle connection is found dead after twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -36,6 +36,9 @@ const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
+/// Bodies of the status topic.
+const ONLINE: &str = "online";
+const OFFLINE: &str = "offline";
 /// Largest length that a packet can state (MQTT 3.1.1, section 2.2.3).
 const REMAINING_BYTES_MAX: usize = 268_435_455;
 
@@ -71,6 +74,9 @@ pub struct Settings {
     pub qos: Qos,
     /// Whether the broker keeps the newest message of each topic.
     pub retain: bool,
+    /// Where the sink says, retained, whether it is there: `online` once it is connected, `offline` when it leaves, by
+    /// the broker itself (last will) where it could not say so; `None`: nowhere.
+    pub status_topic: Option<String>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
     /// Largest encoded PUBLISH; a larger one is set aside.
@@ -101,6 +107,10 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     options.set_clean_session(true);
     options.set_inflight(Window::ROOM);
     options.set_max_packet_size(INCOMING_BYTES_MAX, settings.packet_bytes_max);
+    if let Some(topic) = &settings.status_topic {
+        topic::check_topic(topic).map_err(|error| problem(&format!("status_topic: {error}")))?;
+        options.set_last_will(LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
+    }
     match (&settings.username, &settings.password) {
         (Some(username), password) => {
             let password = password.as_ref().map_or("", |password| password.expose_secret());
@@ -113,8 +123,9 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
     let (link, link_seen) = watch::channel(Link::Idle);
     let name = settings.name.clone();
-    let driver = Driver { name, server: server.clone(), options, health, wanted: wanted_by_sink, link };
-    let sink = MqttSink { settings, server, wanted, link: link_seen };
+    let status_topic = settings.status_topic.clone();
+    let driver = Driver { name, server: server.clone(), options, status_topic, health, wanted: wanted_by_sink, link };
+    let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window };
     Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
 }
 
@@ -124,6 +135,17 @@ struct MqttSink {
     server: String,
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
+    pace: Pace,
+}
+
+/// How many publishes may be unconfirmed at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pace {
+    /// As many as the window has room for.
+    Window,
+    /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other way to refuse a
+    /// publish than to close the connection, and only so is it known which one that was.
+    OneByOne,
 }
 
 /// A PUBLISH that is ready to go.
@@ -156,7 +178,13 @@ impl Sink for MqttSink {
                     trouble: Trouble::Retry { error: self.why_down(), after: None },
                 });
             };
-            self.publish_all(&connection, batch.events).await
+            let outcome = self.publish_all(&connection, batch).await;
+            match &outcome {
+                Ok(()) => self.pace = Pace::Window,
+                Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { .. } }) => self.pace = Pace::OneByOne,
+                Err(_) => {}
+            }
+            outcome
         }
         .boxed()
     }
@@ -201,7 +229,10 @@ impl MqttSink {
     }
 
     /// Publishes in order, never more than the window past what is confirmed, and waits for the confirmations.
-    async fn publish_all(&self, connection: &Connection, events: &[Event]) -> Result<(), Undelivered> {
+    async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Undelivered> {
+        let events = batch.events;
+        // What is published again may be older than what the broker keeps.
+        let retain = self.settings.retain && batch.occasion == Occasion::Turn;
         let first = connection.accepted();
         let mut sent = 0;
         let mut confirmed_before = first;
@@ -214,29 +245,34 @@ impl MqttSink {
                             Qos::AtMostOnce => QoS::AtMostOnce,
                             Qos::AtLeastOnce => QoS::AtLeastOnce,
                         };
-                        if let Err(error) = connection.publish(topic, qos, self.settings.retain, body) {
-                            let error = format!("{}: {error}", self.server);
-                            connection.abandon();
-                            return Err(retry(connection.confirmed().saturating_sub(first), error));
-                        }
+                        connection.publish(topic, qos, retain, body);
                         sent += 1;
+                        if self.pace == Pace::OneByOne {
+                            break;
+                        }
                     }
                     Err(error) => refused = Some(error),
                 }
             }
             let target = first + sent as u64;
             match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
-                Ok(Standing::Lost { confirmed, error }) => {
-                    return Err(retry(confirmed.saturating_sub(first), error.to_string()));
+                // What was confirmed before the connection was lost is as good as ever.
+                Ok(Standing::Confirmed(confirmed) | Standing::Lost { confirmed, .. })
+                    if confirmed >= target && (refused.is_some() || sent == events.len()) =>
+                {
+                    return match refused {
+                        None => Ok(()),
+                        Some(error) => {
+                            let trouble = Trouble::Refused { index: Some(sent), error };
+                            Err(Undelivered { confirmed: sent, trouble })
+                        }
+                    };
                 }
-                Ok(Standing::Confirmed(confirmed)) if confirmed >= target => match refused {
-                    Some(error) => {
-                        let trouble = Trouble::Refused { index: Some(sent), error };
-                        return Err(Undelivered { confirmed: sent, trouble });
-                    }
-                    None if sent == events.len() => return Ok(()),
-                    None => {}
-                },
+                Ok(Standing::Lost { confirmed, error }) => {
+                    let confirmed = confirmed.saturating_sub(first);
+                    let error = self.blame(&error, events.get(confirmed as usize));
+                    return Err(retry(confirmed, error));
+                }
                 Ok(Standing::Confirmed(_)) => {}
                 // Slow is not silent.
                 Err(_) if connection.confirmed() > confirmed_before => {}
@@ -248,6 +284,18 @@ impl MqttSink {
                 }
             }
             confirmed_before = connection.confirmed();
+        }
+    }
+
+    /// Names the first publish that was not confirmed, for the case that it is always the same.
+    fn blame(&self, error: &str, unconfirmed: Option<&Event>) -> String {
+        match unconfirmed.and_then(|event| self.prepare(event).ok()) {
+            Some(Publish { topic, body }) => format!(
+                "{error}; the next to confirm has topic {topic:?} and {} bytes: if it is always this one, check the \
+                 broker's limits and access list",
+                body.len()
+            ),
+            None => error.to_owned(),
         }
     }
 

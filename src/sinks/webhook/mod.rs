@@ -42,8 +42,9 @@ pub struct Settings {
     pub headers: Vec<(String, SecretString)>,
     /// The body; `None`: the event's JSON.
     pub body: Option<Template>,
-    /// Signs each request (Standard Webhooks, `v1`): base64 of the key, mostly with `whsec_` in front.
-    pub secret: Option<SecretString>,
+    /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front; two during a
+    /// rotation; none: requests are not signed.
+    pub secrets: Vec<SecretString>,
     /// A request that takes longer has failed.
     pub timeout: Duration,
     /// Waits before the first and each later attempt at one event; the last is repeated for ever while it is the
@@ -54,10 +55,8 @@ pub struct Settings {
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
     let problem = |problem: String| BuildError::Settings { name: settings.name.clone(), problem };
-    let signer = match &settings.secret {
-        Some(secret) => Some(Signer::new(secret.expose_secret()).map_err(problem)?),
-        None => None,
-    };
+    let secrets = settings.secrets.iter().map(ExposeSecret::expose_secret);
+    let signer = if settings.secrets.is_empty() { None } else { Some(Signer::new(secrets).map_err(problem)?) };
     let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
     let mut client = Client::builder()
         .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))

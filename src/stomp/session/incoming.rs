@@ -61,7 +61,7 @@ impl Session {
 
     /// A message may come before the receipt of its SUBSCRIBE, and after UNSUBSCRIBE.
     fn message(&mut self, frame: Frame, version: Version) -> Event {
-        let headers = frame.headers;
+        let Frame { headers, body, missing_bytes, .. } = frame;
         let [subscription, ack, message_id, redelivered] =
             headers.pick(["subscription", "ack", "message-id", "redelivered"]);
         let redelivered = redelivered.is_some_and(|value| &*value == b"true");
@@ -74,11 +74,11 @@ impl Session {
         };
         let Some((id, found)) = found else {
             let subscription = subscription.map(|id| excerpt(&id, WORD_CHARS_MAX)).unwrap_or_default().into();
-            return Event::Unknown(Message { subscription, ack: None, redelivered, headers, body: frame.body });
+            return Event::Unknown(Message { subscription, ack: None, redelivered, headers, body, missing_bytes });
         };
         let (id, state) = (Arc::clone(id), found.state);
         let ack = AckId::of(version, found.wanted.ack, &id, &headers, ack, message_id);
-        let message = Message { subscription: id, ack, redelivered, headers, body: frame.body };
+        let message = Message { subscription: id, ack, redelivered, headers, body, missing_bytes };
         match state {
             State::Live(_) => Event::Message(message),
             State::Ended | State::Wanted => Event::Late(Message { ack: None, ..message }),

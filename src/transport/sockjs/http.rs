@@ -1,11 +1,13 @@
-//! SockJS's HTTP requests: the same headers and cookies on each of them, no redirects, no proxy.
+//! SockJS's HTTP requests: the same headers and cookies on each of them, no redirects. A proxy sees
+//! those in clear text as requests to itself (RFC 9112, section 3.2.2), and is asked for a tunnel for the others.
 
 use std::error::Error as _;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::{Client, RequestBuilder, Response};
+use reqwest::{Client, Proxy, RequestBuilder, Response};
+use secrecy::ExposeSecret;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
@@ -34,15 +36,18 @@ impl Http {
             Security::Tls => tls::client_config(&target.tls).map_err(DialError::TlsSettings)?,
             Security::Clear => tls::trusting_nobody().map_err(DialError::TlsSettings)?,
         };
-        let client = Client::builder()
-            .tls_backend_preconfigured((*tls).clone())
-            .no_proxy()
+        let unusable = |error| DialError::Address { url: shown(&target.url), problem: text_of(&error) };
+        let mut client = Client::builder().tls_backend_preconfigured((*tls).clone()).no_proxy();
+        if let Some(proxy) = target.proxies.before(peer)? {
+            client = client.proxy(Proxy::all(proxy.url.expose_secret()).map_err(unusable)?);
+        }
+        let client = client
             .redirect(reqwest::redirect::Policy::none())
             .http1_only()
             .referer(false)
             .tcp_keepalive(KEEPALIVE)
             .build()
-            .map_err(|error| DialError::Address { url: shown(&target.url), problem: text_of(&error) })?;
+            .map_err(unusable)?;
         let headers = headers::parse(&target.url, &target.headers)?;
         Ok(Http { client, headers, jar: Arc::default() })
     }

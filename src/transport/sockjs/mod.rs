@@ -136,7 +136,7 @@ impl Attempt<'_> {
 
     async fn dial_websocket(&self, session: &Url, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
         let url = below(session, "websocket");
-        let stream = stream::connect(self.peer, &self.target.tls, deadline).await?;
+        let stream = stream::connect(self.peer, self.target, deadline).await?;
         let headers = self.http.headers_for(&url);
         let handshake = upgrade::upgrade(stream, self.peer, &url, &headers);
         let upgraded = deadline.bound(self.peer, Stage::Upgrade, handshake).await?;
@@ -208,6 +208,10 @@ impl Sender {
             Sender::WebSocket(sender) => sender.send_text(texts.into_iter().map(|text| frame::encode([text]))).await,
             Sender::Xhr(sender) => sender.send(texts).await,
         }
+    }
+
+    pub(super) fn can_probe(&self) -> bool {
+        matches!(self, Sender::WebSocket(_))
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), TransportError> {

@@ -1,0 +1,81 @@
+//! What the verbs with a connection of their own share: the configuration, the connection, and Ctrl-C.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::{BAD_CONFIGURATION, log, runtime};
+use crate::config::{self, Plan};
+use crate::source::{Client, Settings, Watch};
+
+/// Starts the log and loads the configuration.
+///
+/// # Errors
+/// The exit code; what is wrong has been printed.
+pub(super) fn plan(config: &Path, filter: &str) -> Result<Plan, ExitCode> {
+    // Standard output is for data; the log speaks up only when something is wrong.
+    let filter = if filter == "info" { "warn" } else { filter };
+    if let Err(error) = log::start(filter) {
+        eprintln!("stomp-bridge: {error}");
+        return Err(ExitCode::from(BAD_CONFIGURATION));
+    }
+    config::load(config).map_err(|problems| {
+        eprintln!("{problems}");
+        ExitCode::from(BAD_CONFIGURATION)
+    })
+}
+
+/// Runs a verb to its end.
+pub(super) fn verb(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
+    let outcome = runtime().and_then(|runtime| {
+        let outcome = runtime.block_on(work);
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("stomp-bridge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// SIGINT and SIGTERM, from when it is made: they no longer end the process by themselves.
+pub(super) struct Interrupt {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Interrupt {
+    pub(super) fn listen() -> anyhow::Result<Interrupt> {
+        let listen = |kind| signal(kind).context("listen for signals");
+        Ok(Interrupt { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+    }
+
+    /// Waits for one of them. Cancel-safe.
+    pub(super) async fn asked(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// Connects as the daemon would; `None`: somebody has pressed Ctrl-C meanwhile.
+pub(super) async fn connect(
+    settings: &Settings,
+    watch: impl FnMut() -> Watch,
+    interrupt: &mut Interrupt,
+) -> anyhow::Result<Option<Client>> {
+    tokio::select! {
+        connected = Client::connect(settings, watch) => {
+            let (client, connected) = connected.context("connect to the source")?;
+            tracing::info!(version = ?connected.version, server = connected.server.as_deref(), "connected");
+            Ok(Some(client))
+        }
+        () = interrupt.asked() => Ok(None),
+    }
+}

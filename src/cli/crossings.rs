@@ -1,0 +1,239 @@
+//! `tap --frames`: what crosses the wire, as a browser's STOMP client writes it to its console, without the secrets.
+
+use std::borrow::Cow;
+use std::io::{self, Write};
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::live::printable;
+use crate::source::{Crossing, Watch};
+use crate::stomp::{Command, Decoder, Frame, HEARTBEAT, Limits, Version};
+
+/// How it is printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Form {
+    /// `>>> SUBSCRIBE`, headers, an empty line, the body, an empty line.
+    Console,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Prints frames to `out`. Whoever reads the stream reads it once more than this: what is no STOMP is for them to tell.
+pub(super) fn watch(form: Form, limits: Limits, out: impl Write + Send + 'static) -> Watch {
+    let mut crossings = Crossings { form, sent: Decoder::new(limits), received: Decoder::new(limits), out };
+    Box::new(move |crossing| crossings.show(crossing))
+}
+
+struct Crossings<W> {
+    form: Form,
+    sent: Decoder,
+    received: Decoder,
+    out: W,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Sent,
+    Received,
+}
+
+impl<W: Write> Crossings<W> {
+    fn show(&mut self, crossing: Crossing<'_>) -> io::Result<()> {
+        let (direction, bytes) = match crossing {
+            Crossing::Sent(bytes) => (Direction::Sent, bytes),
+            Crossing::Received(bytes) => (Direction::Received, bytes),
+        };
+        // Alone, it is a heart-beat; else it ends a frame, as RabbitMQ's do.
+        if **bytes == [HEARTBEAT] && self.decoder(direction).unfinished_bytes() == 0 {
+            return self.heartbeat(direction);
+        }
+        self.decoder(direction).feed(Bytes::clone(bytes));
+        while let Ok(Some(frame)) = self.decoder(direction).next() {
+            if frame.command == Command::Connected {
+                let version = frame.headers.get("version").and_then(|version| Version::from_wire(version.trim()));
+                self.sent.set_version(version.unwrap_or(Version::V1_0));
+                self.received.set_version(version.unwrap_or(Version::V1_0));
+            }
+            self.frame(direction, &frame)?;
+        }
+        Ok(())
+    }
+
+    fn decoder(&mut self, direction: Direction) -> &mut Decoder {
+        match direction {
+            Direction::Sent => &mut self.sent,
+            Direction::Received => &mut self.received,
+        }
+    }
+
+    fn heartbeat(&mut self, direction: Direction) -> io::Result<()> {
+        match (self.form, direction) {
+            (Form::Console, Direction::Sent) => writeln!(self.out, ">>> PING\n"),
+            (Form::Console, Direction::Received) => writeln!(self.out, "<<< PONG\n"),
+            (Form::Json, _) => self.json(direction, "HEARTBEAT", Vec::new(), "", 0),
+        }
+    }
+
+    fn frame(&mut self, direction: Direction, frame: &Frame) -> io::Result<()> {
+        let headers = frame.headers.iter();
+        let headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = headers
+            .map(|(name, value)| if is_secret(frame.command, &name) { (name, "…".into()) } else { (name, value) })
+            .collect();
+        let body = String::from_utf8_lossy(&frame.body);
+        if self.form == Form::Json {
+            return self.json(direction, frame.command.as_str(), headers, &body, frame.missing_bytes);
+        }
+        let arrow = match direction {
+            Direction::Sent => ">>>",
+            Direction::Received => "<<<",
+        };
+        writeln!(self.out, "{arrow} {}", frame.command)?;
+        for (name, value) in headers {
+            writeln!(self.out, "{}:{}", printable(&name), printable(&value))?;
+        }
+        if !body.is_empty() {
+            writeln!(self.out)?;
+            for line in body.lines() {
+                writeln!(self.out, "{}", printable(&line.replace('\t', "    ")))?;
+            }
+        }
+        if frame.missing_bytes > 0 {
+            writeln!(self.out, "… and {} bytes more", frame.missing_bytes)?;
+        }
+        writeln!(self.out)
+    }
+
+    fn json(
+        &mut self,
+        direction: Direction,
+        command: &str,
+        headers: Vec<(Cow<'_, str>, Cow<'_, str>)>,
+        body: &str,
+        missing_bytes: usize,
+    ) -> io::Result<()> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            at: jiff::Timestamp,
+            direction: &'static str,
+            command: &'a str,
+            headers: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+            body: &'a str,
+            #[serde(skip_serializing_if = "is_zero")]
+            missing_bytes: usize,
+        }
+        let direction = match direction {
+            Direction::Sent => "sent",
+            Direction::Received => "received",
+        };
+        let line = Line { at: jiff::Timestamp::now(), direction, command, headers, body, missing_bytes };
+        serde_json::to_writer(&mut self.out, &line)?;
+        writeln!(self.out)
+    }
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde wants it so.
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Headers of CONNECT that anybody may see; what else is configured for it is taken for a credential.
+const OPEN: [&str; 5] = ["accept-version", "host", "heart-beat", "login", "client-id"];
+
+/// What a secret's name has in it, whatever the frame.
+const SECRETS: [&str; 7] = ["passcode", "password", "authorization", "cookie", "token", "secret", "api-key"];
+
+fn is_secret(command: Command, name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    match command {
+        Command::Connect | Command::Stomp => !OPEN.contains(&name.as_str()),
+        _ => SECRETS.iter().any(|secret| name.contains(secret)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Paper(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Paper {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn shown(form: Form, crossings: &[(Direction, &str)]) -> String {
+        let paper = Paper::default();
+        let mut watch =
+            watch(form, Limits { oversize_bytes_max: 1 << 20, ..Limits::with_body_bytes_max(32) }, paper.clone());
+        for (direction, text) in crossings {
+            let bytes = Bytes::copy_from_slice(text.as_bytes());
+            match direction {
+                Direction::Sent => watch(Crossing::Sent(&bytes)).unwrap(),
+                Direction::Received => watch(Crossing::Received(&bytes)).unwrap(),
+            }
+        }
+        let text = paper.0.lock().unwrap().clone();
+        String::from_utf8(text).unwrap()
+    }
+
+    use Direction::{Received, Sent};
+
+    #[test]
+    fn frames_look_as_in_the_browsers_console() {
+        let text = shown(
+            Form::Console,
+            &[
+                (Sent, "CONNECT\naccept-version:1.1,1.0\nheart-beat:10000,10000\n\n\0"),
+                (Received, "CONNECTED\nversion:1.1\nheart-beat:0,0\n\n\0"),
+                (Received, "\n"),
+                (Sent, "\n"),
+                (Sent, "SUBSCRIBE\nid:map-1\ndestination:/topic/state/1\n\n\0"),
+                (Received, "MESSAGE\ndestination:/topic/st"),
+                (Received, "ate/1\ncontent-length:8\n\n{\"a\": 1}\0\n"),
+            ],
+        );
+        let expected = ">>> CONNECT\naccept-version:1.1,1.0\nheart-beat:10000,10000\n\n\
+                        <<< CONNECTED\nversion:1.1\nheart-beat:0,0\n\n<<< PONG\n\n>>> PING\n\n\
+                        >>> SUBSCRIBE\nid:map-1\ndestination:/topic/state/1\n\n\
+                        <<< MESSAGE\ndestination:/topic/state/1\ncontent-length:8\n\n{\"a\": 1}\n\n";
+        assert_eq!(text, expected);
+    }
+
+    #[test]
+    fn secrets_are_masked_in_either_form() {
+        let connect = "CONNECT\nhost:/\nlogin:lab\npasscode:s3cret\nAuthorization:Bearer s3cret\nX-Any:s3cret\n\n\0";
+        let message = "MESSAGE\nx-auth-token:s3cret\nCookie:s3cret\nx-kind:plain\n\n\0";
+        for form in [Form::Console, Form::Json] {
+            let text = shown(form, &[(Sent, connect), (Received, message)]);
+            assert!(!text.contains("s3cret"), "{text}");
+            assert!(text.contains("lab") && text.contains("plain") && text.contains("passcode"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_body_cannot_write_to_the_terminal_and_a_long_one_is_cut() {
+        let body = format!("a\n\x1b[2J{}", "x".repeat(60));
+        let text = shown(Form::Console, &[(Received, &format!("ERROR\nmessage:\x07\n\n{body}\0"))]);
+        assert!(text.starts_with("<<< ERROR\nmessage:\\u{7}\n\na\n\\u{1b}[2Jx"), "{text:?}");
+        assert!(text.ends_with("\n… and 34 bytes more\n\n"), "{text:?}");
+    }
+
+    #[test]
+    fn json_is_one_object_a_line() {
+        let text = shown(Form::Json, &[(Sent, "\n"), (Received, "MESSAGE\na:b\na:c\n\n{\n}\0")]);
+        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines[0]["command"], "HEARTBEAT");
+        assert_eq!(lines[1]["direction"], "received");
+        assert_eq!(lines[1]["headers"], serde_json::json!([["a", "b"], ["a", "c"]]));
+        assert_eq!(lines[1]["body"], "{\n}");
+    }
+}

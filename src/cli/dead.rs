@@ -1,0 +1,311 @@
+//! `stomp-bridge dead`: what a sink has refused for good, and what could not be decoded when it came.
+
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail};
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::print::{self, harmless, one_line, table};
+use super::target::Target;
+use crate::journal::{Entry, Reader, Verdict, Which};
+use crate::model::Position;
+use crate::ops::control::Command;
+use crate::pipeline::Decoder;
+
+#[derive(Debug, Args)]
+pub(super) struct DeadArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// List what is set aside, and what was rejected.
+    #[command(after_help = "Example: stomp-bridge dead ls oncall")]
+    Ls {
+        #[command(flatten)]
+        target: Target,
+        /// Only this sink's.
+        sink: Option<String>,
+        /// Only what was rejected when it came: for no sink.
+        #[arg(long, conflicts_with = "sink")]
+        rejected: bool,
+        /// As JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show entries whole: what came, when, and why they are here.
+    #[command(after_help = "Example: stomp-bridge dead show oncall 17")]
+    Show(Chosen),
+    /// Deliver entries once more, with the same event ids. What is refused again stays listed, with the new reason.
+    #[command(
+        after_help = "Examples: stomp-bridge dead redrive oncall --all\n          stomp-bridge dead redrive --rejected 17"
+    )]
+    Redrive(Chosen),
+    /// Give entries up.
+    #[command(after_help = "Example: stomp-bridge dead drop oncall 17 18")]
+    Drop(Chosen),
+}
+
+#[derive(Debug, Args)]
+struct Chosen {
+    #[command(flatten)]
+    target: Target,
+    /// The sink, then positions as `dead ls` gives them; with --rejected positions alone.
+    #[arg(value_name = "SINK|POSITION")]
+    names: Vec<String>,
+    /// What was rejected when it came, in place of a sink's.
+    #[arg(long)]
+    rejected: bool,
+    /// All of them.
+    #[arg(long)]
+    all: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// One line of the list.
+#[derive(Debug, Serialize)]
+struct Listed {
+    /// `None`: rejected at intake.
+    sink: Option<String>,
+    position: Position,
+    at: Timestamp,
+    error: String,
+}
+
+/// One entry, whole.
+#[derive(Debug, Serialize)]
+struct Shown {
+    sink: Option<String>,
+    position: Position,
+    topic: String,
+    received_at: Timestamp,
+    at: Timestamp,
+    error: String,
+    body: String,
+}
+
+pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
+    match &args.verb {
+        Verb::Ls { target, sink, rejected, json } => {
+            let listed = list(&mut target.reader().await?).await?;
+            let wanted = |listed: &Listed| match (sink, rejected) {
+                (Some(_), _) => listed.sink == *sink,
+                (None, true) => listed.sink.is_none(),
+                (None, false) => true,
+            };
+            let listed: Vec<Listed> = listed.into_iter().filter(wanted).collect();
+            if *json {
+                print::json(&listed)?
+            } else {
+                print_list(&listed)
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Show(chosen) => chosen.show().await,
+        Verb::Redrive(chosen) if chosen.rejected => chosen.redrive_rejected().await,
+        Verb::Redrive(chosen) => {
+            let (sink, which) = chosen.sink_and_which()?;
+            let done = format!("to be delivered to {sink} once more");
+            chosen.carry_out(Command::Redrive { sink, which }, &done).await
+        }
+        Verb::Drop(chosen) if chosen.rejected => {
+            chosen.carry_out(Command::DropRejected { which: chosen.which(&chosen.names)? }, "given up").await
+        }
+        Verb::Drop(chosen) => {
+            let (sink, which) = chosen.sink_and_which()?;
+            chosen.carry_out(Command::Drop { sink, which }, "given up").await
+        }
+    }
+}
+
+async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
+    let aside = reader.set_aside().await?.into_iter().map(|aside| Listed {
+        sink: Some(aside.sink),
+        position: aside.position,
+        at: aside.at,
+        error: aside.error,
+    });
+    let rejected = reader.rejected().await?.into_iter().map(|entry| Listed {
+        sink: None,
+        position: entry.position,
+        at: entry.received_at,
+        error: reason(&entry).to_owned(),
+    });
+    Ok(aside.chain(rejected).collect())
+}
+
+fn print_list(listed: &[Listed]) {
+    if listed.is_empty() {
+        println!("nothing is set aside, and nothing was rejected");
+        return;
+    }
+    let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
+    let row = |listed: &Listed| {
+        let sink = listed.sink.clone().unwrap_or_else(|| "(rejected)".to_owned());
+        [sink, listed.position.to_string(), format!("{:.0}", listed.at), one_line(&listed.error)]
+    };
+    for line in table(std::iter::once(head).chain(listed.iter().map(row))) {
+        println!("{line}");
+    }
+}
+
+fn reason(entry: &Entry) -> &str {
+    match &entry.verdict {
+        Verdict::Rejected { reason } => reason,
+        Verdict::Accepted { .. } => "",
+    }
+}
+
+impl Chosen {
+    fn sink_and_which(&self) -> anyhow::Result<(String, Which)> {
+        let Some((sink, positions)) = self.names.split_first() else {
+            bail!("name a sink, or say --rejected; `stomp-bridge dead ls` lists what there is");
+        };
+        Ok((sink.clone(), self.which(positions)?))
+    }
+
+    fn which(&self, positions: &[String]) -> anyhow::Result<Which> {
+        match (self.all, positions.is_empty()) {
+            (true, true) => Ok(Which::All),
+            (true, false) => bail!("--all and positions do not go together"),
+            (false, true) => bail!("name positions, or say --all; `stomp-bridge dead ls` lists what there is"),
+            (false, false) => {
+                let position =
+                    |text: &String| text.parse().map(Position).map_err(|_| anyhow!("{text} is no position"));
+                Ok(Which::Positions(positions.iter().map(position).collect::<Result<_, _>>()?))
+            }
+        }
+    }
+
+    async fn show(&self) -> anyhow::Result<ExitCode> {
+        let (sink, which) = match self.rejected {
+            true => (None, self.which(&self.names)?),
+            false => self.sink_and_which().map(|(sink, which)| (Some(sink), which))?,
+        };
+        let mut reader = self.target.reader().await?;
+        let mut shown = Vec::new();
+        for listed in list(&mut reader).await? {
+            let wanted = match &which {
+                Which::All => true,
+                Which::Positions(positions) => positions.contains(&listed.position),
+            };
+            if listed.sink != sink || !wanted {
+                continue;
+            }
+            let Some(entry) = reader.entry(listed.position).await? else { continue };
+            shown.push(Shown {
+                sink: listed.sink,
+                position: listed.position,
+                topic: entry.topic.to_string(),
+                received_at: entry.received_at,
+                at: listed.at,
+                error: listed.error,
+                body: String::from_utf8_lossy(&entry.body).into_owned(),
+            });
+        }
+        if shown.is_empty() {
+            bail!("there is no such entry; `stomp-bridge dead ls` lists what there is");
+        }
+        if self.json {
+            print::json(&shown)?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for Shown { sink, position, topic, received_at, at, error, body } in shown {
+            let sink = sink.unwrap_or_else(|| "(rejected)".to_owned());
+            println!("{sink} {position}: topic {topic}, received {received_at}, set aside {at}");
+            println!("  why:  {}", harmless(&error));
+            println!("  body: {}\n", harmless(&body));
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    async fn carry_out(&self, command: Command, done: &str) -> anyhow::Result<ExitCode> {
+        let reply = self.target.carry_out(&command).await?;
+        self.say(reply.entries, done)
+    }
+
+    fn say(&self, entries: u64, done: &str) -> anyhow::Result<ExitCode> {
+        if self.json {
+            print::json(&serde_json::json!({ "entries": entries }))?;
+        } else {
+            println!("{entries} entries {done}");
+        }
+        let wanted = if self.all { 1 } else { self.names.len() - usize::from(!self.rejected) };
+        if entries < wanted as u64 && !self.all {
+            eprintln!("the others are not listed, or the sink has not come so far yet");
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// With the configuration as it stands: what cannot be decoded by it stays where it is.
+    async fn redrive_rejected(&self) -> anyhow::Result<ExitCode> {
+        let which = self.which(&self.names)?;
+        let plan = self.target.plan()?;
+        let rejected = self.target.reader().await?.rejected().await?;
+        let wanted = |entry: &Entry| match &which {
+            Which::All => true,
+            Which::Positions(positions) => positions.contains(&entry.position),
+        };
+        let mut entries = 0;
+        let mut failed = false;
+        for entry in rejected.iter().filter(|entry| wanted(entry)) {
+            let position = entry.position;
+            match plan.decoders.get(&entry.topic).map(|decoder| parts(decoder, &entry.body)) {
+                Some(Ok(parts)) => {
+                    self.target.carry_out(&Command::RedriveRejected { position, parts }).await?;
+                    entries += 1;
+                }
+                Some(Err(reason)) => {
+                    eprintln!(
+                        "entry {position} cannot be decoded with this configuration either: {}",
+                        one_line(&reason)
+                    );
+                    failed = true;
+                }
+                None => {
+                    eprintln!("entry {position}: the configuration has no topic {}", entry.topic);
+                    failed = true;
+                }
+            }
+        }
+        let code = self.say(entries, "to be delivered to every sink that wants them")?;
+        Ok(if failed { ExitCode::FAILURE } else { code })
+    }
+}
+
+/// Where the statuses of a body stand in it; all of them must be readable.
+fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, String> {
+    let part = |element: crate::pipeline::Element<'_>| {
+        element.outcome.map_err(|rejection| rejection.to_string())?;
+        let start = element.raw.as_ptr() as usize - body.as_ptr() as usize;
+        Ok(start..start + element.raw.len())
+    };
+    decoder.split(body).into_iter().map(part).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::pipeline::{Mapping, States};
+
+    #[test]
+    fn parts_are_the_statuses_of_a_body() {
+        let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::new(States::default()));
+        let status = |id| format!(r#"{{"deviceId":{id},"newState":"a"}}"#);
+        let body = format!("[{}, {}]", status(1), status(2));
+        let found = parts(&decoder, body.as_bytes()).unwrap();
+        let found: Vec<&str> = found.into_iter().map(|part| &body[part]).collect();
+        assert_eq!(found, [status(1), status(2)]);
+        let [whole] = parts(&decoder, status(1).as_bytes()).unwrap().try_into().unwrap();
+        assert_eq!(whole, 0..status(1).len());
+        assert!(parts(&decoder, format!("[{}, 7]", status(1)).as_bytes()).is_err());
+    }
+}

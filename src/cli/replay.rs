@@ -1,0 +1,162 @@
+//! `stomp-bridge replay`: a slice of the log to one sink once more.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+use uuid::Uuid;
+
+use super::print;
+use super::target::Target;
+use crate::journal::{Replay, Verdict};
+use crate::model::{Origin, Position};
+use crate::ops::control::Command;
+
+/// Entries that are looked at in one go.
+const ENTRIES: usize = 1000;
+const BYTES: usize = 4 * 1024 * 1024;
+
+#[derive(Debug, Args)]
+pub(super) struct ReplayArgs {
+    #[command(flatten)]
+    target: Target,
+    /// The sink that is to get them.
+    sink: String,
+    /// Only what was received at or after it: 2026-11-23T08:00:00Z, \"2026-11-23 08:00\" (UTC), or so long ago: 2h, 3d.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Only what was received before it.
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// Only this device, by its id.
+    #[arg(long, value_name = "ID")]
+    device: Option<String>,
+    /// Only say how many there are.
+    #[arg(long)]
+    dry_run: bool,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    if args.since.zip(args.until).is_some_and(|(since, until)| since >= until) {
+        bail!("--since is not before --until: nothing lies between them");
+    }
+    if args.dry_run {
+        return count(args).await;
+    }
+    let command = Command::Replay {
+        sink: args.sink.clone(),
+        since: args.since,
+        until: args.until,
+        device_id: args.device.clone(),
+    };
+    let reply = args.target.carry_out(&command).await?;
+    if args.json {
+        print::json(&json!({ "sink": args.sink, "looked_at": reply.entries }))?;
+    } else {
+        println!(
+            "the sink {} gets what is asked for of {} entries once more, with the same event ids; `stomp-bridge status` \
+             shows when it is done",
+            args.sink, reply.entries
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What the replay would find now, read from the journal's file.
+async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
+    let plan = args.target.plan()?;
+    let Some((delivery, _)) = plan.sinks.iter().find(|(delivery, _)| *delivery.name == *args.sink) else {
+        bail!("there is no sink {} in the configuration", args.sink);
+    };
+    let mut reader = args.target.reader().await?;
+    let cursor = reader.accounts().await?.into_iter().find(|account| *account.sink == *args.sink);
+    let through =
+        cursor.map(|account| account.cursor).with_context(|| format!("the journal knows no sink {}", args.sink))?;
+    let mut slice = Replay {
+        done: Position::START,
+        through,
+        since: args.since,
+        until: args.until,
+        device_id: args.device.clone(),
+    };
+    let aside = reader.set_aside_after(&args.sink, Position::START).await?;
+    let mut found: Option<(Position, Position, u64)> = None;
+    loop {
+        let mut entries = reader.read_after(slice.done, ENTRIES, BYTES).await?;
+        entries.retain(|entry| entry.position <= through);
+        let Some(last) = entries.last() else { break };
+        slice.done = last.position;
+        for entry in entries {
+            let Verdict::Accepted { previous } = &entry.verdict else { continue };
+            if !slice.wants(entry.received_at)
+                || aside.contains(&entry.position)
+                || delivery.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic))
+            {
+                continue;
+            }
+            let Some(decoder) = plan.decoders.get(&entry.topic) else { continue };
+            // Which journal it is makes no difference to what is counted.
+            let origin = Origin { journal: Uuid::nil(), position: entry.position };
+            let Ok(event) = decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) else {
+                continue;
+            };
+            let wanted = delivery.when.as_ref().is_none_or(|when| when.holds(&event).unwrap_or(false));
+            if wanted && slice.device_id.as_ref().is_none_or(|id| *id == event.device_id) {
+                let (first, _, count) = found.unwrap_or((entry.position, entry.position, 0));
+                found = Some((first, entry.position, count + 1));
+            }
+        }
+    }
+    let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| (Some(first), Some(last), count));
+    if args.json {
+        print::json(&json!({ "sink": args.sink, "events": count, "first": first, "last": last }))?;
+    } else {
+        let span = first.zip(last).map(|(first, last)| format!(", positions {first} to {last}")).unwrap_or_default();
+        println!("{count} events{span}; nothing was sent");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn time(text: &str) -> anyhow::Result<Timestamp> {
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Ok(time);
+    }
+    if let Ok(time) = text.parse::<jiff::civil::DateTime>() {
+        return Ok(time.in_tz("UTC")?.timestamp());
+    }
+    let days = text
+        .strip_suffix('d')
+        .and_then(|days| days.trim().parse::<i64>().ok())
+        .and_then(|days| days.checked_mul(86_400));
+    let ago = match days {
+        Some(seconds) => Some(SignedDuration::from_secs(seconds)),
+        None => text.parse::<SignedDuration>().ok(),
+    };
+    let time = ago.filter(|ago| !ago.is_negative()).and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    time.ok_or_else(|| anyhow!("expected a time such as 2026-11-23T08:00:00Z, \"2026-11-23 08:00\", 2h or 3d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_points_or_so_long_ago() {
+        for text in ["2026-11-23T08:00:00Z", "2026-11-23T16:00:00+08:00", "2026-11-23 08:00", "2026-11-23T08:00:00"] {
+            assert_eq!(time(text).unwrap().as_second(), 1_795_420_800, "{text}");
+        }
+        assert_eq!(time("2026-11-23").unwrap().as_second(), 1_795_392_000);
+        for (text, seconds) in [("2h", 7200), ("3d", 259_200), ("90s", 90), ("1h30m", 5400)] {
+            let ago = Timestamp::now().as_second() - time(text).unwrap().as_second();
+            assert!((seconds..seconds + 2).contains(&ago), "{text}: {ago}");
+        }
+        for text in ["", "yesterday", "-2h", "2", "99999999999999999d"] {
+            assert!(time(text).is_err(), "{text}");
+        }
+    }
+}

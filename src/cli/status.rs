@@ -1,0 +1,84 @@
+//! `stomp-bridge status`: what a running daemon says of itself.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::print::{age, bytes, json, one_line, table};
+use super::target::Target;
+use crate::ops::status::{Report, Sink};
+
+#[derive(Debug, Args)]
+pub(super) struct StatusArgs {
+    #[command(flatten)]
+    target: Target,
+    /// As JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
+    let report: Report = args.target.get("/status").await?;
+    if args.json {
+        json(&report)?;
+    } else {
+        print!("{}", text(&report));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn text(report: &Report) -> String {
+    let Report { at, link, intake, journal, .. } = report;
+    let mut lines = Vec::new();
+    let message = match link.last_message {
+        Some(last) => format!("last message {} ago", age(last, *at)),
+        None => "no message yet".to_owned(),
+    };
+    let ready = if report.ready { "ready" } else { "not ready" };
+    lines.push(format!("link     {} for {}, {message}, {ready}", link.state, age(link.since, *at)));
+    lines.extend(link.last_error.as_ref().map(|error| format!("         last error: {}", one_line(error))));
+    lines.extend(link.guarantee.iter().map(|(topic, guarantee)| format!("         {topic}: {guarantee}")));
+    lines.push(format!(
+        "intake   {} received = {} accepted + {} rejected + {} waiting",
+        intake.received, intake.accepted, intake.rejected, intake.waiting
+    ));
+    let oldest =
+        journal.oldest.map_or("empty".to_owned(), |oldest| format!("positions {oldest} to {}", journal.head));
+    let full = if journal.full { ", FULL: nothing is acknowledged" } else { "" };
+    lines.push(format!("journal  {oldest}, {}{full}", bytes(journal.bytes)));
+    if journal.rejected > 0 {
+        lines.push(format!("         {} rejected: stomp-bridge dead ls --rejected", journal.rejected));
+    }
+    if journal.dropped > 0 {
+        lines.push(format!("         {} dropped because it was full", journal.dropped));
+    }
+    lines.push(String::new());
+    let head = ["SINK", "STATE", "LAG", "DELIVERED", "FILTERED", "ASIDE", "LAST ERROR"].map(str::to_owned);
+    lines.extend(table(std::iter::once(head).chain(report.sinks.iter().map(|sink| row(sink, *at)))));
+    for imbalance in &report.imbalances {
+        lines.push(format!("the accounts do not balance: {imbalance}"));
+    }
+    lines.join("\n") + "\n"
+}
+
+fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
+    let state = match (sink.configured, sink.able) {
+        (false, _) => "left".to_owned(),
+        (true, able) => {
+            let since = sink.since.map(|since| age(since, now)).unwrap_or_default();
+            format!("{} {since}", if able { "able" } else { "waits" })
+        }
+    };
+    let state = if sink.replaying { format!("{state}, replays") } else { state };
+    let passed = sink.account.ledger.passed;
+    [
+        sink.name.clone(),
+        state,
+        sink.account.pending.to_string(),
+        (passed.delivered + sink.account.ledger.redriven).to_string(),
+        (passed.filtered + passed.rejected).to_string(),
+        sink.account.waiting.to_string(),
+        sink.last_error.as_deref().map(one_line).unwrap_or_default(),
+    ]
+}

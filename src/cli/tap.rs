@@ -1,0 +1,277 @@
+//! `stomp-bridge tap`: the messages of the configured topics as they come, from a connection of its own. It writes
+//! nothing to the journal, delivers nothing and acknowledges nothing.
+
+use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde::Serialize;
+
+use super::connection::{Interrupt, connect, plan, verb};
+use super::crossings::{self, Form};
+use super::live::{self, printable};
+use crate::config::Plan;
+use crate::model::{Event as Status, Origin, Position};
+use crate::pipeline::Decoder;
+use crate::source::{Client, ClientError, Topic, Watch};
+use crate::stomp::{AckMode, Event, Message, Subscribe};
+
+#[derive(Debug, Args)]
+pub(super) struct TapArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    config: PathBuf,
+    /// Print the STOMP frames themselves, heart-beats included, as a browser's console does; secrets are masked.
+    #[arg(long)]
+    frames: bool,
+    /// Only this topic of the configuration; may be given several times.
+    #[arg(long = "topic", value_name = "NAME")]
+    topics: Vec<String>,
+    /// End by itself after so many messages.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    count: Option<u64>,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+    /// Read queues too, and take the messages away from the daemon and every other consumer.
+    #[arg(long)]
+    force: bool,
+}
+
+pub(super) fn tap(args: &TapArgs, filter: &str) -> ExitCode {
+    let plan = match plan(&args.config, filter) {
+        Ok(plan) => plan,
+        Err(code) => return code,
+    };
+    verb(show(args, plan))
+}
+
+async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
+    let topics = chosen(&plan.source.topics, &args.topics)?;
+    if !args.force {
+        refuse_queues(&topics)?;
+    }
+    let form = if args.json { Form::Json } else { Form::Console };
+    let limits = plan.source.limits();
+    let watch =
+        || -> Watch { if args.frames { crossings::watch(form, limits, io::stdout()) } else { Box::new(|_| Ok(())) } };
+    let mut interrupt = Interrupt::listen()?;
+    let Some(mut client) = connect(&plan.source, watch, &mut interrupt).await? else { return Ok(()) };
+    for topic in &topics {
+        client.session().subscribe(subscribe(topic), std::time::Instant::now());
+    }
+    let printer = match (args.frames, args.json) {
+        (true, _) => Printer::Frames,
+        (false, true) => Printer::Json,
+        (false, false) => Printer::Lines,
+    };
+    match follow(&mut client, &mut interrupt, &topics, &plan.decoders, printer, args.count).await {
+        // A reader of ours that has enough, such as `head`, is no failure.
+        Err(error) if is_broken_pipe(&error) => return Ok(()),
+        outcome => outcome?,
+    }
+    // What the server answers to our goodbye changes nothing any more.
+    let _ = client.disconnect().await;
+    Ok(())
+}
+
+/// The topics of these names; all of them if none is named.
+fn chosen<'a>(topics: &'a [Topic], names: &[String]) -> anyhow::Result<Vec<&'a Topic>> {
+    if names.is_empty() {
+        return Ok(topics.iter().collect());
+    }
+    let find = |name: &String| {
+        topics.iter().find(|topic| *topic.name == **name).with_context(|| {
+            let known: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
+            format!("there is no topic `{name}` in the configuration; it has {}", known.join(", "))
+        })
+    };
+    names.iter().map(find).collect()
+}
+
+/// A queue gives each message to one consumer: looking at it takes it away from the daemon. There is no header by which
+/// all servers would only let us look.
+fn refuse_queues(topics: &[&Topic]) -> anyhow::Result<()> {
+    match topics.iter().find(|topic| is_queue(topic)) {
+        None => Ok(()),
+        Some(topic) => bail!(
+            "topic `{}` reads the queue {}: tap would take its messages away from the daemon; choose others with \
+             --topic, or take them with --force",
+            topic.name,
+            topic.destination
+        ),
+    }
+}
+
+/// RabbitMQ's and ActiveMQ's prefixes, and Artemis's header for queues.
+fn is_queue(topic: &Topic) -> bool {
+    let prefixes = ["/queue/", "/amq/queue/", "queue://", "jms.queue."];
+    let prefixed = prefixes.iter().any(|prefix| topic.destination.starts_with(prefix));
+    let header = |name: &str, value: &str| topic.headers.iter().any(|(n, v)| n == name && v == value);
+    prefixed || header("subscription-type", "ANYCAST")
+}
+
+/// A subscription that goes with the connection: without the headers that would make it the daemon's durable one
+/// (`durable`, `x-queue-name`, `activemq.subscriptionName`, …), whose messages it would take. A selector is kept.
+fn subscribe(topic: &Topic) -> Subscribe {
+    Subscribe {
+        id: format!("tap-{}", topic.name).into(),
+        destination: topic.destination.clone(),
+        ack: AckMode::Auto,
+        headers: topic.headers.iter().filter(|(name, _)| name == "selector").cloned().collect(),
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Printer {
+    /// The frames are printed where they cross.
+    Frames,
+    Lines,
+    Json,
+}
+
+async fn follow(
+    client: &mut Client,
+    interrupt: &mut Interrupt,
+    topics: &[&Topic],
+    decoders: &HashMap<Arc<str>, Decoder>,
+    printer: Printer,
+    count: Option<u64>,
+) -> anyhow::Result<()> {
+    let mut left = count.unwrap_or(u64::MAX);
+    while left > 0 {
+        let event = tokio::select! {
+            event = client.next() => event?,
+            () = interrupt.asked() => return Ok(()),
+        };
+        match event {
+            Event::Subscribed { id, .. } => tracing::info!(subscription = %id, "subscribed"),
+            Event::Message(message) if printer == Printer::Frames => {
+                drop(message);
+                left -= 1;
+            }
+            Event::Message(message) => {
+                let topic =
+                    topics.iter().find(|topic| message.subscription.strip_prefix("tap-") == Some(&*topic.name));
+                let Some((topic, decoder)) = topic.and_then(|topic| Some((topic, decoders.get(&topic.name)?))) else {
+                    continue;
+                };
+                for status in statuses(&message, decoder).take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                    print(printer, topic, decoder, &status)?;
+                    left -= 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What there is of a message: each status, or why there is none and what stands there.
+enum Found<'a> {
+    Status(Box<Status>),
+    Nothing { error: String, body: &'a [u8] },
+}
+
+fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Item = Found<'a>> {
+    let received_at = jiff::Timestamp::now();
+    // There is no journal: the origin is nobody's.
+    let origin = Origin { journal: uuid::Uuid::nil(), position: Position(0) };
+    decoder.split(&message.body).into_iter().map(move |element| {
+        match decoder.event(element.raw, origin, received_at, None) {
+            Ok(status) => Found::Status(Box::new(status)),
+            Err(rejection) => Found::Nothing { error: rejection.to_string(), body: element.raw },
+        }
+    })
+}
+
+/// Characters of a body that are shown where it cannot be decoded.
+const EXCERPT_CHARS: usize = 80;
+
+fn print(printer: Printer, topic: &Topic, decoder: &Decoder, found: &Found<'_>) -> anyhow::Result<()> {
+    #[derive(Serialize)]
+    struct Undecoded<'a> {
+        topic: &'a str,
+        error: &'a str,
+        body: &'a str,
+    }
+    let mut out = io::stdout();
+    match (printer, found) {
+        (Printer::Json, Found::Status(status)) => {
+            let mut status = serde_json::to_value(status)?;
+            if let Some(fields) = status.as_object_mut() {
+                // Names of journal entries, and there is none.
+                fields.retain(|name, _| !matches!(name.as_str(), "event_id" | "origin" | "missed_transition"));
+            }
+            writeln!(out, "{status}")?;
+        }
+        (Printer::Json, Found::Nothing { error, body }) => {
+            let line = Undecoded { topic: &topic.name, error, body: &String::from_utf8_lossy(body) };
+            writeln!(out, "{}", serde_json::to_string(&line)?)?;
+        }
+        (_, Found::Status(status)) => live::print(status, decoder)?,
+        (_, Found::Nothing { error, body }) => {
+            let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
+            let body: String = String::from_utf8_lossy(body).chars().take(EXCERPT_CHARS).collect();
+            writeln!(out, "{time} {} cannot be decoded: {}: {}", topic.name, printable(error), printable(&body))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let kind = match error.downcast_ref::<ClientError>() {
+        Some(ClientError::Watch(error)) => Some(error.kind()),
+        _ => error.downcast_ref::<io::Error>().map(io::Error::kind),
+    };
+    kind == Some(io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(destination: &str, headers: &[(&str, &str)]) -> Topic {
+        Topic {
+            name: "a".into(),
+            destination: destination.to_owned(),
+            ack: AckMode::ClientIndividual,
+            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+        }
+    }
+
+    #[test]
+    fn a_queue_is_told_from_a_topic() {
+        for (destination, headers, expected) in [
+            ("/topic/state/1", &[][..], false),
+            ("/exchange/amq.topic/a", &[], false),
+            ("/queue/a", &[], true),
+            ("/amq/queue/a", &[], true),
+            ("jms.queue.a", &[], true),
+            ("a", &[("subscription-type", "ANYCAST")], true),
+            ("a", &[("subscription-type", "MULTICAST")], false),
+        ] {
+            assert_eq!(is_queue(&topic(destination, headers)), expected, "{destination} {headers:?}");
+        }
+    }
+
+    #[test]
+    fn a_durable_subscription_of_the_daemon_is_not_touched() {
+        let headers = [("durable", "true"), ("x-queue-name", "q"), ("selector", "a = 1"), ("prefetch-count", "9")];
+        let subscribe = subscribe(&topic("/topic/a", &headers));
+        assert_eq!((&*subscribe.id, subscribe.ack), ("tap-a", AckMode::Auto));
+        assert_eq!(subscribe.headers, [("selector".to_owned(), "a = 1".to_owned())]);
+    }
+
+    #[test]
+    fn a_topic_that_is_not_there_is_told_with_those_that_are() {
+        let topics = [topic("/topic/a", &[])];
+        let error = chosen(&topics, &["b".to_owned()]).unwrap_err().to_string();
+        assert_eq!(error, "there is no topic `b` in the configuration; it has a");
+        assert_eq!(chosen(&topics, &[]).unwrap().len(), 1);
+    }
+}

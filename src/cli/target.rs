@@ -1,0 +1,179 @@
+//! Which daemon, or which journal, a verb is about, and how it gets there: over HTTP where a daemon runs, else on the
+//! journal itself, under its lock.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use clap::Args;
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{self, Plan};
+use crate::journal::{self, Journal, Reader, Start, WhenFull};
+use crate::ops::control::{Access, Command, Reply, execute};
+
+/// A daemon on this machine answers at once, or a redrive of everything takes a moment.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For those that have no configuration at hand: nothing is removed meanwhile, so neither value matters.
+const NO_LIMIT: (u64, Duration) = (u64::MAX / 2, Duration::MAX);
+
+#[derive(Debug, Args)]
+pub(super) struct Target {
+    /// The configuration file of the daemon.
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    config: PathBuf,
+    /// The daemon's journal, in place of the configuration's: under systemd /var/lib/stomp-bridge/journal.db.
+    #[arg(long, value_name = "FILE")]
+    journal: Option<PathBuf>,
+    /// Where the daemon listens, in place of what it says itself beside its journal.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    http: Option<SocketAddr>,
+}
+
+impl Target {
+    /// The configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(super) fn plan(&self) -> anyhow::Result<Plan> {
+        config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
+    }
+
+    /// What the journal holds, while a daemon writes it or none does.
+    ///
+    /// # Errors
+    /// There is no journal, or it may not be read.
+    pub(super) async fn reader(&self) -> anyhow::Result<Reader> {
+        let path = self.settings()?.path;
+        if !path.try_exists().unwrap_or(true) {
+            bail!("there is no journal {}: name another with --journal", path.display());
+        }
+        Reader::open(&path).await.with_context(|| format!("read the journal {}", path.display()))
+    }
+
+    /// A GET of the running daemon.
+    ///
+    /// # Errors
+    /// None runs, or it does not answer as it should.
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
+        let http = match (self.http, self.settings()) {
+            (Some(http), _) => http,
+            (None, settings) => match Access::read(&settings?.path) {
+                Ok(Some(access)) => access.http,
+                Ok(None) | Err(_) => self.plan()?.http.listen,
+            },
+        };
+        if http.port() == 0 {
+            bail!("no stomp-bridge runs on this journal: start it with `stomp-bridge run`");
+        }
+        let url = format!("http://{http}{path}");
+        let answer = client()?.get(&url).send().await;
+        let answer = answer.map_err(|error| anyhow!(
+            "no stomp-bridge answers on {http}: is it running? Start it with `stomp-bridge run`, or name its address \
+             with --http ({})",
+            error.without_url()
+        ))?;
+        let status = answer.status();
+        let body = answer.bytes().await.with_context(|| format!("read {url}"))?;
+        if !status.is_success() {
+            bail!("{url} answered {status}: {}", String::from_utf8_lossy(&body));
+        }
+        serde_json::from_slice(&body).with_context(|| format!("{url} is no stomp-bridge of this version"))
+    }
+
+    /// Has a command carried out: by the daemon where one runs, else on the journal itself. Durable on return.
+    ///
+    /// # Errors
+    /// It was refused, or neither can be reached.
+    pub(super) async fn carry_out(&self, command: &Command) -> anyhow::Result<Reply> {
+        let settings = self.settings()?;
+        let access = match Access::read(&settings.path) {
+            Ok(access) => access,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+                let file = Access::path(&settings.path);
+                bail!("{} may be read by the daemon's user alone: run this as that user, or as root", file.display());
+            }
+            Err(error) => return Err(error).context("read the daemon's token"),
+        };
+        if let Some(access) = access {
+            let http = self.http.unwrap_or(access.http);
+            let request = client()?.post(format!("http://{http}/control")).bearer_auth(&access.token);
+            match request.body(serde_json::to_vec(command)?).send().await {
+                Ok(answer) => return read_reply(answer).await,
+                // Killed: its file is left over.
+                Err(error) if error.is_connect() => {}
+                Err(error) => return Err(error.without_url()).with_context(|| format!("ask the daemon on {http}")),
+            }
+        }
+        self.on_the_journal(settings, command).await
+    }
+
+    async fn on_the_journal(&self, settings: journal::Settings, command: &Command) -> anyhow::Result<Reply> {
+        if !settings.path.try_exists().unwrap_or(true) {
+            bail!("there is no journal {}: name another with --journal", settings.path.display());
+        }
+        let (journal, writer) = match Journal::open(&settings).await {
+            Err(journal::Error::InUse { path }) => bail!(
+                "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
+                path.display()
+            ),
+            opened => opened.with_context(|| format!("open the journal {}", settings.path.display()))?,
+        };
+        let stop = CancellationToken::new();
+        let work = async {
+            if self.journal.is_none() {
+                let sinks: Vec<(Arc<str>, Start)> =
+                    self.plan()?.sinks.iter().map(|(delivery, _)| (delivery.name.clone(), delivery.start)).collect();
+                journal.register_sinks(&sinks).await?;
+            }
+            execute(&journal, command.clone()).await.map_err(anyhow::Error::from)
+        };
+        let work = async {
+            let reply = work.await;
+            stop.cancel();
+            reply
+        };
+        let (written, reply) = tokio::join!(writer.run(stop.clone()), work);
+        written?;
+        reply
+    }
+
+    fn settings(&self) -> anyhow::Result<journal::Settings> {
+        match &self.journal {
+            None => Ok(self.plan()?.journal),
+            Some(path) => {
+                let path = std::path::absolute(path).with_context(|| format!("--journal {}", path.display()))?;
+                let (bytes_max, retain) = NO_LIMIT;
+                Ok(journal::Settings { path, bytes_max, when_full: WhenFull::Pause, retain })
+            }
+        }
+    }
+}
+
+async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        error: String,
+    }
+    let status = answer.status();
+    let body = answer.bytes().await.context("read the daemon's answer")?;
+    if status.is_success() {
+        return serde_json::from_slice(&body).context("read the daemon's answer");
+    }
+    match serde_json::from_slice(&body) {
+        Ok(Problem { error }) => bail!("{error}"),
+        Err(_) => bail!("the daemon answered {status}: {}", String::from_utf8_lossy(&body)),
+    }
+}
+
+fn client() -> anyhow::Result<reqwest::Client> {
+    // It is on this machine: no proxy can reach it.
+    let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
+    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+    Ok(client.tls_backend_preconfigured(rustls::ClientConfig::clone(&tls)).build()?)
+}

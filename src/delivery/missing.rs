@@ -1,0 +1,43 @@
+//! Positions that have no entry any more: what the journal's records say of them. What they do not say stays
+//! unaccounted for, and the audit finds it.
+
+use super::reading::Reading;
+use crate::journal::{self, Entry, Gap, Reader};
+use crate::model::Position;
+
+/// Entries between the cursor and `through` that are not there any more, by runs.
+pub(super) async fn missing(
+    cursor: Position,
+    furthest: Position,
+    entries: &[Entry],
+    through: Position,
+    reader: &mut Reader,
+) -> Result<Vec<(Position, Reading)>, journal::Error> {
+    if usize::try_from(through.0 - cursor.0).is_ok_and(|span| span == entries.len()) {
+        return Ok(Vec::new());
+    }
+    let gaps = reader.gaps().await?;
+    let mut missing = Vec::new();
+    let mut before = cursor;
+    for position in entries.iter().map(|entry| entry.position).chain([Position(through.0 + 1)]) {
+        let (first, last) = (Position(before.0 + 1), Position(position.0 - 1));
+        before = position;
+        if first > last {
+            continue;
+        }
+        let lost = recorded(first, last, &gaps);
+        let passed_before = (last.min(furthest).0 - first.0 + 1).max(0).unsigned_abs();
+        if lost > 0 {
+            missing.push((last, Reading::Lost(lost)));
+        } else if passed_before > 0 {
+            missing.push((last, Reading::Removed(passed_before)));
+        }
+    }
+    Ok(missing)
+}
+
+/// How many entries of a run that is not there the journal has recorded as dropped.
+fn recorded(first: Position, last: Position, gaps: &[Gap]) -> u64 {
+    let overlap = |gap: &Gap| (gap.to.min(last).0 - gap.from.max(first).0 + 1).max(0).unsigned_abs();
+    gaps.iter().map(overlap).sum()
+}

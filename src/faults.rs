@@ -1,0 +1,208 @@
+//! Faults that tests ask for by name: places where the process aborts, and mistakes that it makes on purpose, so that
+//! the tests can show that they would notice them. A build without debug assertions (`--release`) has none of it: there
+//! every question here is a constant `false`, whatever the environment says.
+//!
+//! `STOMP_BRIDGE_TEST_FAULTS`, read once, is a list with commas of
+//! - `abort PLACE COUNT`: abort when PLACE is reached for the COUNT-th time (one such at most),
+//! - `mistake NAME`: make this mistake, always.
+
+/// Where a test may end the process, in the order in which a message passes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A message was read from the socket.
+    MessageRead,
+    /// Entries are written, the journal's transaction is not committed.
+    BeforeCommit,
+    /// The journal has synced entries, nobody has been told.
+    AfterCommit,
+    /// ACKs were handed to the socket.
+    AckWritten,
+    /// A sink is about to be given events.
+    BeforeDeliver,
+    /// A sink has confirmed events, its cursor has not moved.
+    AfterDeliver,
+    /// Inside a SQL history's transaction.
+    InHistory,
+    /// A SQL history's transaction is committed, its delivery has not heard of it.
+    AfterHistory,
+    /// Entries are removed, the journal's transaction is not committed.
+    InRetention,
+}
+
+impl Place {
+    /// All of them.
+    pub const ALL: [Place; 9] = [
+        Place::MessageRead,
+        Place::BeforeCommit,
+        Place::AfterCommit,
+        Place::AckWritten,
+        Place::BeforeDeliver,
+        Place::AfterDeliver,
+        Place::InHistory,
+        Place::AfterHistory,
+        Place::InRetention,
+    ];
+
+    /// As in the variable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Place::MessageRead => "message-read",
+            Place::BeforeCommit => "before-commit",
+            Place::AfterCommit => "after-commit",
+            Place::AckWritten => "ack-written",
+            Place::BeforeDeliver => "before-deliver",
+            Place::AfterDeliver => "after-deliver",
+            Place::InHistory => "in-history",
+            Place::AfterHistory => "after-history",
+            Place::InRetention => "in-retention",
+        }
+    }
+}
+
+/// What somebody could get wrong, each against one of the invariants in ARCHITECTURE.md.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mistake {
+    /// Messages are acknowledged when they are given to the journal (I1).
+    AckBeforeCommit,
+    /// Of the messages that wait for the next commit one is acknowledged with those of the last (I1).
+    AckOfAnother,
+    /// The journal is committed, but not synced (I1).
+    CommitWithoutSync,
+    /// A cursor moves when its sink is given the events (I2).
+    CursorBeforeDelivery,
+    /// After a failed attempt its first event is not tried again (I2).
+    SkipAfterRetry,
+    /// After a failed attempt nothing of its batch is tried again (I2).
+    DropBatchOnReconnect,
+    /// Of a refused batch one half is taken for delivered (I2).
+    LoseBisectHalf,
+    /// A refused event is passed without a record (I2).
+    ForgetSetAside,
+    /// Entries are removed before the sinks are past them (I3).
+    CollectEarly,
+    /// Positions begin again once every entry is gone (I4).
+    ReusePositions,
+}
+
+impl Mistake {
+    /// All of them.
+    pub const ALL: [Mistake; 10] = [
+        Mistake::AckBeforeCommit,
+        Mistake::AckOfAnother,
+        Mistake::CommitWithoutSync,
+        Mistake::CursorBeforeDelivery,
+        Mistake::SkipAfterRetry,
+        Mistake::DropBatchOnReconnect,
+        Mistake::LoseBisectHalf,
+        Mistake::ForgetSetAside,
+        Mistake::CollectEarly,
+        Mistake::ReusePositions,
+    ];
+
+    /// As in the variable.
+    pub fn name(self) -> &'static str {
+        match self {
+            Mistake::AckBeforeCommit => "ack-before-commit",
+            Mistake::AckOfAnother => "ack-of-another",
+            Mistake::CommitWithoutSync => "commit-without-sync",
+            Mistake::CursorBeforeDelivery => "cursor-before-delivery",
+            Mistake::SkipAfterRetry => "skip-after-retry",
+            Mistake::DropBatchOnReconnect => "drop-batch-on-reconnect",
+            Mistake::LoseBisectHalf => "lose-bisect-half",
+            Mistake::ForgetSetAside => "forget-set-aside",
+            Mistake::CollectEarly => "collect-early",
+            Mistake::ReusePositions => "reuse-positions",
+        }
+    }
+}
+
+pub(crate) use armed::{makes, reach};
+
+#[cfg(debug_assertions)]
+mod armed {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use super::{Mistake, Place};
+
+    const VARIABLE: &str = "STOMP_BRIDGE_TEST_FAULTS";
+
+    #[derive(Debug, PartialEq, Eq)]
+    pub(super) enum Fault {
+        Abort { place: Place, count: u64 },
+        Mistake(Mistake),
+    }
+
+    /// What was asked for; a fault that does not exist ends the process, lest a test that misspells one be passed.
+    static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
+        let text = std::env::var(VARIABLE).unwrap_or_default();
+        let named = text.split(',').filter(|fault| !fault.is_empty());
+        named.map(|fault| parse(fault).unwrap_or_else(|| panic!("{VARIABLE}: {fault:?} is no fault"))).collect()
+    });
+
+    static REACHED: AtomicU64 = AtomicU64::new(0);
+
+    pub(super) fn parse(text: &str) -> Option<Fault> {
+        let words: Vec<&str> = text.split(' ').collect();
+        match words[..] {
+            ["abort", name, count] => {
+                let place = Place::ALL.into_iter().find(|place| place.name() == name)?;
+                Some(Fault::Abort { place, count: count.parse().ok()? })
+            }
+            ["mistake", name] => {
+                let mistake = Mistake::ALL.into_iter().find(|mistake| mistake.name() == name)?;
+                Some(Fault::Mistake(mistake))
+            }
+            _ => None,
+        }
+    }
+
+    /// Ends the process here, where a test asks for it.
+    pub(crate) fn reach(here: Place) {
+        for fault in &*FAULTS {
+            if let Fault::Abort { place, count } = fault
+                && *place == here
+                && REACHED.fetch_add(1, Ordering::Relaxed) + 1 == *count
+            {
+                std::process::abort();
+            }
+        }
+    }
+
+    /// Whether a test asks for this mistake.
+    pub(crate) fn makes(mistake: Mistake) -> bool {
+        FAULTS.contains(&Fault::Mistake(mistake))
+    }
+}
+
+#[cfg(not(debug_assertions))]
+mod armed {
+    use super::{Mistake, Place};
+
+    pub(crate) const fn reach(_: Place) {}
+
+    pub(crate) const fn makes(_: Mistake) -> bool {
+        false
+    }
+}
+
+#[cfg(all(test, debug_assertions))]
+mod tests {
+    use super::armed::{Fault, parse};
+    use super::*;
+
+    #[test]
+    fn every_fault_has_a_name_of_its_own() {
+        for place in Place::ALL {
+            let fault = parse(&format!("abort {} 3", place.name()));
+            assert_eq!(fault, Some(Fault::Abort { place, count: 3 }));
+        }
+        for mistake in Mistake::ALL {
+            assert_eq!(parse(&format!("mistake {}", mistake.name())), Some(Fault::Mistake(mistake)));
+        }
+        for text in ["", "abort", "abort somewhere 1", "abort before-commit", "abort before-commit x", "mistake none"]
+        {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! One sink's account of the log: what became of every entry that its cursor has passed. It balances, across restarts
+//! and crashes too, since it is written in one transaction with the cursor.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::Position;
+
+/// What became of entries that a cursor passes, each counted once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Passed {
+    /// Confirmed by the sink.
+    pub delivered: u64,
+    /// Not for this sink: another topic, or `when` says no.
+    pub filtered: u64,
+    /// Rejected at intake: for no sink.
+    pub rejected: u64,
+    /// Refused by the sink for good, or not to be decoded.
+    pub set_aside: u64,
+    /// Removed by `when_full = "drop_oldest"` before the sink had them.
+    pub lost: u64,
+    /// Read again because the sink's own cursor went back, but removed meanwhile as delivered everywhere.
+    pub removed: u64,
+}
+
+impl Passed {
+    fn sum(self) -> u64 {
+        self.delivered + self.filtered + self.rejected + self.set_aside + self.lost + self.removed
+    }
+
+    pub(super) fn add(&mut self, other: Passed) {
+        self.delivered += other.delivered;
+        self.filtered += other.filtered;
+        self.rejected += other.rejected;
+        self.set_aside += other.set_aside;
+        self.lost += other.lost;
+        self.removed += other.removed;
+    }
+}
+
+/// See the module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Ledger {
+    /// The cursor when the sink was first seen.
+    pub started: Position,
+    /// By how much the cursor was put back since, to read entries again (negative: put forward).
+    pub rewound: i64,
+    /// The furthest that the cursor ever was: what is before it was accounted for once.
+    pub furthest: Position,
+    /// Since `started`, entries that were read again included.
+    #[serde(flatten)]
+    pub passed: Passed,
+    /// Set aside, then delivered on an operator's demand.
+    pub redriven: u64,
+    /// Set aside, then given up: by an operator, or by `when_full = "drop_oldest"`.
+    pub discarded: u64,
+}
+
+/// A sink's account, as it is on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Account {
+    /// As in the configuration.
+    pub sink: Arc<str>,
+    /// The cursor.
+    pub cursor: Position,
+    /// Entries of the log that the cursor has not passed.
+    pub pending: u64,
+    /// Entries that are set aside now, and were passed.
+    pub waiting: u64,
+    /// See [`Ledger`].
+    #[serde(flatten)]
+    pub ledger: Ledger,
+}
+
+impl Account {
+    /// Whether every entry is accounted for.
+    ///
+    /// # Errors
+    /// Both sides of what does not balance.
+    pub fn check(&self) -> Result<(), String> {
+        let Ledger { started, rewound, passed, redriven, discarded, .. } = self.ledger;
+        let moved = self.cursor.0 - started.0 + rewound;
+        let sum = i64::try_from(passed.sum()).unwrap_or(i64::MAX);
+        if moved != sum {
+            return Err(format!("the cursor has passed {moved} entries, but {sum} are accounted for: {passed:?}"));
+        }
+        let known = self.waiting + redriven + discarded;
+        if passed.set_aside != known {
+            return Err(format!(
+                "{} entries were set aside, but {known} are known of: {} waiting, {redriven} redriven, {discarded} \
+                 discarded",
+                passed.set_aside, self.waiting
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(change: impl FnOnce(&mut Account), expected: Option<&str>) {
+        let passed = Passed { delivered: 5, filtered: 4, rejected: 2, set_aside: 6, lost: 2, removed: 1 };
+        let ledger = Ledger {
+            started: Position(100),
+            rewound: 10,
+            furthest: Position(110),
+            passed,
+            redriven: 2,
+            discarded: 3,
+        };
+        let mut account = Account { sink: "site".into(), cursor: Position(110), pending: 7, waiting: 1, ledger };
+        change(&mut account);
+        let found = account.check().err();
+        assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
+        assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()));
+    }
+
+    #[test]
+    fn one_entry_more_or_less_is_noticed() {
+        check(|_| {}, None);
+        check(|account| account.pending = 0, None);
+        check(|account| account.cursor.0 += 1, Some("has passed 21 entries, but 20"));
+        check(|account| account.ledger.rewound -= 1, Some("has passed 19 entries, but 20"));
+        check(|account| account.ledger.passed.lost += 1, Some("has passed 20 entries, but 21"));
+        check(|account| account.waiting = 0, Some("6 entries were set aside, but 5"));
+        check(|account| account.ledger.redriven += 1, Some("6 entries were set aside, but 7"));
+    }
+}

@@ -1,0 +1,212 @@
+//! What an operator, or a sink's redelivery, wants changed in the log's books: each order is one transaction's, whole
+//! or not at all. No entry is ever rewritten.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::oneshot;
+
+use super::Error;
+use super::error::failed;
+use crate::model::Position;
+
+/// Entries that are set aside for a sink, or that were rejected.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Which {
+    /// All of them.
+    All,
+    /// These; one that is not among them is passed over.
+    Positions(Vec<Position>),
+}
+
+/// A slice of the log that one sink is to get again. What it keeps holds the entries of the slice in the log until
+/// they were delivered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replay {
+    /// Everything at or before it is done.
+    pub done: Position,
+    /// The last entry of the slice.
+    pub through: Position,
+    /// Only what was received at or after it.
+    pub since: Option<Timestamp>,
+    /// Only what was received before it.
+    pub until: Option<Timestamp>,
+    /// Only this device's.
+    pub device_id: Option<String>,
+}
+
+impl Replay {
+    /// Whether an entry that was received then is in the slice.
+    pub fn wants(&self, received_at: Timestamp) -> bool {
+        self.since.is_none_or(|since| received_at >= since) && self.until.is_none_or(|until| received_at < until)
+    }
+}
+
+/// What became of an entry that was delivered again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settled {
+    /// The sink has it, or does not want it any more: it is not set aside any more.
+    Done,
+    /// It was refused again, and why: it stays set aside until somebody asks again.
+    Refused(String),
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Deliver what is set aside for a sink again.
+    Redrive { sink: Arc<str>, which: Which },
+    /// Give up what is set aside for a sink.
+    Discard { sink: Arc<str>, which: Which },
+    /// A rejected entry can be decoded now: deliver these to these sinks, in its place.
+    RedriveRejected { position: Position, parts: Vec<Position>, sinks: Vec<Arc<str>> },
+    /// List these rejected entries no more.
+    DiscardRejected { which: Which },
+    /// An entry was delivered again.
+    Settle { sink: Arc<str>, position: Position, settled: Settled },
+    /// Begin a replay, in place of one that is not done.
+    Replay { sink: Arc<str>, replay: Replay },
+    /// A replay has come so far; at its end it is forgotten.
+    Replayed { sink: Arc<str>, done: Position },
+    /// A sink is gone for good: its cursor, and what was set aside for it.
+    Forget { sink: Arc<str> },
+}
+
+/// An order on its way, and who waits for the number of entries (or sinks) that it has changed.
+#[derive(Debug)]
+pub(super) struct Ordered {
+    pub(super) order: Order,
+    pub(super) done: oneshot::Sender<u64>,
+}
+
+/// What is set aside for `?1` and is passed by its cursor: what is ahead of it is delivery's, which has not counted
+/// it yet.
+const PASSED: &str = "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
+
+impl Order {
+    /// Writes it; gives how many entries (or sinks) it has changed.
+    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
+        self.execute(connection).await.map_err(failed("write an order"))
+    }
+
+    async fn execute(&self, connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
+        match self {
+            Order::Redrive { sink, which } => {
+                let text = format!("UPDATE set_aside SET again = 1 WHERE {PASSED} AND {}", chosen(which));
+                run(connection, &text, sink, which).await
+            }
+            Order::Discard { sink, which } => {
+                let count = format!(
+                    "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM set_aside WHERE {PASSED} \
+                     AND intake = 0 AND {}) WHERE sink = ?1",
+                    chosen(which)
+                );
+                run(connection, &count, sink, which).await?;
+                run(connection, &format!("DELETE FROM set_aside WHERE {PASSED} AND {}", chosen(which)), sink, which)
+                    .await
+            }
+            Order::RedriveRejected { position, parts, sinks } => {
+                settle_rejected(connection, &[&[*position], parts.as_slice()].concat()).await?;
+                for sink in sinks {
+                    for part in parts {
+                        const ADD: &str = "INSERT INTO set_aside (sink, position, error, at, again, intake) \
+                             VALUES (?, ?, 'rejected at intake; to be delivered since it can be decoded', ?, 1, 1) \
+                             ON CONFLICT DO UPDATE SET again = 1";
+                        let now = Timestamp::now().as_microsecond();
+                        sqlx::query(ADD)
+                            .bind(Arc::clone(sink))
+                            .bind(part.0)
+                            .bind(now)
+                            .execute(&mut *connection)
+                            .await?;
+                    }
+                }
+                Ok(parts.len() as u64)
+            }
+            Order::DiscardRejected { which: Which::Positions(positions) } => {
+                settle_rejected(connection, positions).await
+            }
+            Order::DiscardRejected { which: Which::All } => {
+                let all = "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL";
+                Ok(sqlx::query(all).execute(connection).await?.rows_affected())
+            }
+            Order::Settle { sink, position, settled: Settled::Refused(error) } => {
+                let refuse = "UPDATE set_aside SET again = 0, error = ?, at = ? WHERE sink = ? AND position = ?";
+                let now = Timestamp::now().as_microsecond();
+                let refuse = sqlx::query(refuse).bind(error).bind(now).bind(Arc::clone(sink)).bind(position.0);
+                Ok(refuse.execute(connection).await?.rows_affected())
+            }
+            Order::Settle { sink, position, settled: Settled::Done } => {
+                const COUNT: &str = "UPDATE cursor SET redriven = redriven + (SELECT count(*) FROM set_aside \
+                     WHERE sink = ?1 AND position = ?2 AND intake = 0) WHERE sink = ?1";
+                const REMOVE: &str = "DELETE FROM set_aside WHERE sink = ?1 AND position = ?2";
+                sqlx::query(COUNT).bind(Arc::clone(sink)).bind(position.0).execute(&mut *connection).await?;
+                let remove = sqlx::query(REMOVE).bind(Arc::clone(sink)).bind(position.0);
+                Ok(remove.execute(connection).await?.rows_affected())
+            }
+            Order::Replay { sink, replay } => {
+                const BEGIN: &str = "INSERT INTO replay (sink, position, last_position, since, until, device_id) \
+                     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, \
+                     last_position = excluded.last_position, since = excluded.since, until = excluded.until, \
+                     device_id = excluded.device_id";
+                let begin = sqlx::query(BEGIN)
+                    .bind(Arc::clone(sink))
+                    .bind(replay.done.0)
+                    .bind(replay.through.0)
+                    .bind(replay.since.map(Timestamp::as_microsecond))
+                    .bind(replay.until.map(Timestamp::as_microsecond))
+                    .bind(replay.device_id.clone());
+                Ok(begin.execute(connection).await?.rows_affected())
+            }
+            Order::Replayed { sink, done } => {
+                const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
+                const END: &str = "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
+                sqlx::query(MOVE).bind(Arc::clone(sink)).bind(done.0).execute(&mut *connection).await?;
+                Ok(sqlx::query(END).bind(Arc::clone(sink)).execute(connection).await?.rows_affected())
+            }
+            Order::Forget { sink } => {
+                for forget in ["DELETE FROM set_aside WHERE sink = ?", "DELETE FROM replay WHERE sink = ?"] {
+                    sqlx::query(forget).bind(Arc::clone(sink)).execute(&mut *connection).await?;
+                }
+                let forget = sqlx::query("DELETE FROM cursor WHERE sink = ?").bind(Arc::clone(sink));
+                Ok(forget.execute(connection).await?.rows_affected())
+            }
+        }
+    }
+}
+
+async fn settle_rejected(connection: &mut SqliteConnection, positions: &[Position]) -> Result<u64, sqlx::Error> {
+    const SETTLE: &str = "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL \
+         AND position IN (SELECT value FROM json_each(?))";
+    let settled = sqlx::query(SETTLE).bind(json(positions)).execute(connection).await?;
+    Ok(settled.rows_affected())
+}
+
+/// Runs a statement whose `?1` is the sink and whose `?2` is a JSON array of the positions.
+async fn run(
+    connection: &mut SqliteConnection,
+    text: &str,
+    sink: &Arc<str>,
+    which: &Which,
+) -> Result<u64, sqlx::Error> {
+    let positions = match which {
+        Which::All => "[]".to_owned(),
+        Which::Positions(positions) => json(positions),
+    };
+    let query = sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).bind(Arc::clone(sink)).bind(positions);
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+fn chosen(which: &Which) -> &'static str {
+    match which {
+        Which::All => "?2 = '[]'",
+        Which::Positions(_) => "position IN (SELECT value FROM json_each(?2))",
+    }
+}
+
+fn json(positions: &[Position]) -> String {
+    serde_json::to_string(positions).expect("numbers always serialise")
+}

@@ -1,0 +1,120 @@
+//! The accounts, held against each other: what was received is journaled or waits to be, and what is journaled is
+//! delivered, filtered, set aside or pending for each sink. What does not balance is an error of ours, and said once.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio_util::sync::CancellationToken;
+use tracing::error;
+
+use super::View;
+use crate::journal::{Account, Error, Reader};
+
+/// Between two audits.
+const INTERVAL: Duration = Duration::from_secs(60);
+
+/// What came in since the start of the process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Intake {
+    /// Statuses, and bodies that could not be taken apart.
+    pub received: u64,
+    /// Those in the journal that can be decoded.
+    pub accepted: u64,
+    /// Those in the journal that cannot.
+    pub rejected: u64,
+    /// Received, and on their way to the disk: not acknowledged yet.
+    pub waiting: i64,
+    /// Journaled, then removed by `when_full = "drop_oldest"` before every sink had them.
+    pub dropped: u64,
+}
+
+impl Intake {
+    /// As it is now.
+    pub fn of(view: &View) -> Intake {
+        // The journal first: what is received meanwhile only waits.
+        let journal = view.journal.status();
+        let counters = &view.source.counters;
+        let received = counters.accepted.load(Relaxed) + counters.rejected.load(Relaxed);
+        let rejected = journal.rejected.saturating_sub(journal.parts);
+        let waiting = received as i64 - (journal.accepted + rejected) as i64;
+        Intake { received, accepted: journal.accepted, rejected, waiting, dropped: journal.dropped }
+    }
+
+    /// Whether more was journaled than was received.
+    ///
+    /// # Errors
+    /// Both sides.
+    pub fn check(&self) -> Result<(), String> {
+        match self.waiting {
+            0.. => Ok(()),
+            _ => Err(format!(
+                "{} received, but {} and {} rejected journaled",
+                self.received, self.accepted, self.rejected
+            )),
+        }
+    }
+}
+
+/// What the last audit found.
+#[derive(Debug, Default)]
+pub struct Audit {
+    imbalances: Mutex<BTreeSet<String>>,
+}
+
+impl Audit {
+    /// What did not balance, one line each.
+    pub fn imbalances(&self) -> Vec<String> {
+        self.imbalances.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+
+    fn found(&self, imbalances: BTreeSet<String>) {
+        let mut known = self.imbalances.lock().unwrap_or_else(PoisonError::into_inner);
+        for imbalance in imbalances.difference(&known) {
+            error!(imbalance, "the accounts do not balance: please report this, with the log since the last start");
+        }
+        *known = imbalances;
+    }
+}
+
+/// Audits now and then, until stopped.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
+    let mut interval = tokio::time::interval(INTERVAL);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = interval.tick() => {}
+        }
+        let accounts = view.journal.reader().await?.accounts().await?;
+        view.audit.found(imbalances(&Intake::of(&view), &accounts));
+    }
+}
+
+/// The last audit, once nothing moves any more.
+///
+/// # Errors
+/// The journal cannot be read.
+pub async fn close(view: &View) -> Result<(), Error> {
+    let intake = Intake::of(view);
+    let accounts = Reader::open(view.journal.path()).await?.accounts().await?;
+    let mut imbalances = imbalances(&intake, &accounts);
+    if intake.waiting > 0 {
+        imbalances.insert(format!("intake: {} were received but not journaled, nor acknowledged", intake.waiting));
+    }
+    view.audit.found(imbalances);
+    Ok(())
+}
+
+fn imbalances(intake: &Intake, accounts: &[Account]) -> BTreeSet<String> {
+    let intake = intake.check().err().map(|error| format!("intake: {error}"));
+    let sinks = accounts.iter().filter_map(|account| {
+        let error = account.check().err()?;
+        Some(format!("sink {}: {error}", account.sink))
+    });
+    intake.into_iter().chain(sinks).collect()
+}

@@ -1,0 +1,212 @@
+//! What an operator may change while the daemon runs, or on a journal that no daemon has: redrive, drop, replay, forget.
+//!
+//! Over HTTP it is `POST /control`, for whoever can read a file beside the journal that only its owner can (mode 0600):
+//! it names the address and a token that is made at each start. Requests from other machines are refused.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::journal::{self, Journal, NewEntry, Replay, Verdict, Which};
+use crate::model::Position;
+
+/// What may be asked for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case")]
+pub enum Command {
+    /// Deliver what is set aside for a sink once more.
+    Redrive {
+        /// Its name.
+        sink: String,
+        /// Which entries.
+        which: Which,
+    },
+    /// Give up what is set aside for a sink.
+    Drop {
+        /// Its name.
+        sink: String,
+        /// Which entries.
+        which: Which,
+    },
+    /// Deliver a rejected entry to every sink, since it can be decoded by now.
+    RedriveRejected {
+        /// The entry.
+        position: Position,
+        /// Where its statuses stand in its body, in bytes.
+        parts: Vec<Range<usize>>,
+    },
+    /// List rejected entries no more.
+    DropRejected {
+        /// Which entries.
+        which: Which,
+    },
+    /// Deliver a slice of the log to one sink once more.
+    Replay {
+        /// Its name.
+        sink: String,
+        /// Only what was received at or after it.
+        since: Option<Timestamp>,
+        /// Only what was received before it.
+        until: Option<Timestamp>,
+        /// Only this device's.
+        device_id: Option<String>,
+    },
+    /// Give up a sink that has left the configuration.
+    Forget {
+        /// Its name.
+        sink: String,
+    },
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reply {
+    /// How many entries (of `Forget`: sinks) were changed; of a replay how many entries it looks at.
+    pub entries: u64,
+}
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// It makes no sense as things are.
+    #[error("{0}")]
+    Senseless(String),
+    /// The journal has failed.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+}
+
+/// Carries a command out. Durable on return; what is to be delivered is delivered later, by the sink's own delivery.
+///
+/// # Errors
+/// See [`Refusal`].
+pub async fn execute(journal: &Journal, command: Command) -> Result<Reply, Refusal> {
+    let entries = match command {
+        Command::Redrive { sink, which } => journal.redrive(known(journal, &sink)?, which).await?,
+        Command::Drop { sink, which } => journal.discard(known(journal, &sink)?, which).await?,
+        Command::RedriveRejected { position, parts } => redrive_rejected(journal, position, parts).await?,
+        Command::DropRejected { which } => journal.discard_rejected(which).await?,
+        Command::Replay { sink, since, until, device_id } => {
+            if !journal.is_configured(&sink) {
+                return Err(Refusal::Senseless(format!("there is no sink {sink} in the configuration")));
+            }
+            let status = journal.status();
+            let through = journal.cursor(&sink).await?.unwrap_or(status.head);
+            let done = status.oldest.map_or(through, |oldest| Position(oldest.0 - 1)).min(through);
+            journal.begin_replay(&sink, Replay { done, through, since, until, device_id }).await?;
+            (through.0 - done.0).unsigned_abs()
+        }
+        Command::Forget { sink } if journal.is_configured(&sink) => {
+            let error = format!("the sink {sink} is in the configuration: take it out, restart, then forget it");
+            return Err(Refusal::Senseless(error));
+        }
+        Command::Forget { sink } => {
+            known(journal, &sink)?;
+            journal.forget(&sink).await?.into()
+        }
+    };
+    Ok(Reply { entries })
+}
+
+fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
+    let sinks = journal.status().sinks;
+    if sinks.iter().any(|known| *known.name == *sink) {
+        return Ok(sink);
+    }
+    let names: Vec<&str> = sinks.iter().map(|known| &*known.name).collect();
+    Err(Refusal::Senseless(format!("the journal knows no sink {sink}: it knows {}", names.join(", "))))
+}
+
+/// One that is a status as it is stays where it is; of others the statuses are appended, so that each has a position,
+/// and so an id, of its own.
+async fn redrive_rejected(journal: &Journal, position: Position, parts: Vec<Range<usize>>) -> Result<u64, Refusal> {
+    if !journal.status().sinks.iter().any(|sink| sink.configured) {
+        return Err(Refusal::Senseless("there is no sink that it could be delivered to".to_owned()));
+    }
+    let entry = journal.reader().await?.entry(position).await?;
+    let Some(entry) = entry.filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. })) else {
+        return Err(Refusal::Senseless(format!("there is no rejected entry {position}")));
+    };
+    if parts.is_empty() || parts.iter().any(|part| part.start >= part.end || part.end > entry.body.len()) {
+        return Err(Refusal::Senseless(format!("these are no parts of entry {position}")));
+    }
+    let whole = 0..entry.body.len();
+    let positions = if parts == [whole] {
+        vec![position]
+    } else {
+        let part = |part: Range<usize>| NewEntry {
+            topic: entry.topic.clone(),
+            received_at: entry.received_at,
+            body: entry.body.slice(part),
+            verdict: Verdict::Rejected { reason: format!("a status of entry {position}, which was rejected").into() },
+        };
+        journal.append_parts(parts.into_iter().map(part).collect()).await?
+    };
+    Ok(journal.redrive_rejected(position, positions).await?)
+}
+
+/// What is in the file beside the journal.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Access {
+    /// Where the running daemon listens.
+    pub http: SocketAddr,
+    /// What it wants to see.
+    pub token: String,
+}
+
+impl Access {
+    /// The file of a journal.
+    pub fn path(journal: &Path) -> PathBuf {
+        let mut name = journal.as_os_str().to_owned();
+        name.push("-control");
+        PathBuf::from(name)
+    }
+
+    /// Makes a new token, and a file for its owner alone in place of an older one.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn grant(journal: &Path, http: SocketAddr) -> io::Result<Access> {
+        let access = Access { http, token: Uuid::new_v4().simple().to_string() };
+        let path = Access::path(journal);
+        let mut new = path.clone().into_os_string();
+        new.push(".new");
+        let _ = fs::remove_file(&new);
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        file.write_all(&serde_json::to_vec(&access)?)?;
+        fs::rename(new, path)?;
+        Ok(access)
+    }
+
+    /// What a running daemon has written; `None`: none runs, or it ended without a goodbye.
+    ///
+    /// # Errors
+    /// There is a file, but it cannot be read.
+    pub fn read(journal: &Path) -> io::Result<Option<Access>> {
+        match fs::read(Access::path(journal)) {
+            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The end of what was granted.
+    pub fn revoke(journal: &Path) {
+        let _ = fs::remove_file(Access::path(journal));
+    }
+
+    /// Whether a request's `Authorization` is `Bearer` and the token. Takes as long for a near miss as for any other.
+    pub fn allows(&self, authorization: Option<&str>) -> bool {
+        let digest = |text: &str| Sha256::digest(text.as_bytes());
+        let expected = digest(&format!("Bearer {}", self.token));
+        authorization.is_some_and(|given| digest(given) == expected)
+    }
+}

@@ -1,0 +1,144 @@
+//! What `/status` says and `stomp-bridge status` shows: the link, the journal and each sink, at one moment.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+use super::View;
+use super::audit::Intake;
+use crate::journal::{self, Account};
+use crate::model::Position;
+
+/// See the module.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Report {
+    /// Of the daemon.
+    pub version: String,
+    /// When this was true.
+    pub at: Timestamp,
+    /// Connected, subscribed, and every sink able.
+    pub ready: bool,
+    /// The STOMP side.
+    pub link: Link,
+    /// What was received since the start.
+    pub intake: Intake,
+    /// The log.
+    pub journal: Journal,
+    /// In the configuration's order; then those that left it.
+    pub sinks: Vec<Sink>,
+    /// What does not balance, one line each; there should be none.
+    pub imbalances: Vec<String>,
+}
+
+/// The STOMP side.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Link {
+    /// `connecting`, `connected`, `subscribed`, `receiving` or `stopped`.
+    pub state: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// Why the last connection or attempt ended, though it may have passed.
+    pub last_error: Option<String>,
+    /// When the last message came.
+    pub last_message: Option<Timestamp>,
+    /// What is promised for each topic, by its name; empty before the first connection.
+    pub guarantee: BTreeMap<String, String>,
+}
+
+/// The log.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Journal {
+    /// Its id: the first part of each event's origin.
+    pub uuid: String,
+    /// The newest position.
+    pub head: Position,
+    /// The oldest that is kept.
+    pub oldest: Option<Position>,
+    /// What the entries occupy.
+    pub bytes: u64,
+    /// Nothing is acknowledged until the sinks have caught up.
+    pub full: bool,
+    /// Rejected entries that nobody has dealt with.
+    pub rejected: u64,
+    /// Entries that were dropped because it was full, ever.
+    pub dropped: u64,
+}
+
+/// One sink.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Sink {
+    /// Its name.
+    pub name: String,
+    /// Whether it is in the configuration; where not, entries are kept for it until it is forgotten.
+    pub configured: bool,
+    /// Whether its other side answers.
+    pub able: bool,
+    /// Since when.
+    pub since: Option<Timestamp>,
+    /// The last trouble, though it may have passed.
+    pub last_error: Option<String>,
+    /// A replay is under way.
+    pub replaying: bool,
+    /// Its account: where the cursor is, and what became of every entry before it.
+    #[serde(flatten)]
+    pub account: Account,
+}
+
+impl Report {
+    /// As it is now.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn of(view: &View) -> Result<Report, journal::Error> {
+        let mut reader = view.journal.reader().await?;
+        let accounts = reader.accounts().await?;
+        let (link, status) = (view.source.link(), view.journal.status());
+        let guarantee = view.source.guarantees().into_iter();
+        Ok(Report {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            at: Timestamp::now(),
+            ready: view.unready().is_empty(),
+            link: Link {
+                state: link.state.as_str().to_owned(),
+                since: link.since,
+                last_error: link.last_error,
+                last_message: link.last_message,
+                guarantee: guarantee.map(|(topic, says)| (topic.to_string(), says.to_owned())).collect(),
+            },
+            intake: Intake::of(view),
+            journal: Journal {
+                uuid: view.journal.uuid().simple().to_string(),
+                head: status.head,
+                oldest: status.oldest,
+                bytes: status.bytes,
+                full: status.full,
+                rejected: reader.rejected_count().await?,
+                dropped: reader.gaps().await?.iter().map(|gap| gap.entries).sum(),
+            },
+            sinks: sinks(view, accounts),
+            imbalances: view.audit.imbalances(),
+        })
+    }
+}
+
+fn sinks(view: &View, accounts: Vec<Account>) -> Vec<Sink> {
+    let place = |sink: &Sink| view.sinks.iter().position(|known| *known.name == *sink.name).unwrap_or(usize::MAX);
+    let mut sinks: Vec<Sink> = accounts
+        .into_iter()
+        .map(|account| {
+            let known = view.sinks.iter().find(|sink| sink.name == account.sink);
+            let health = known.map(|sink| sink.health.report());
+            Sink {
+                name: account.sink.to_string(),
+                configured: known.is_some(),
+                able: health.as_ref().is_some_and(|health| health.able),
+                since: health.as_ref().map(|health| health.since),
+                last_error: health.and_then(|health| health.last_error),
+                replaying: view.journal.replay(&account.sink).is_some(),
+                account,
+            }
+        })
+        .collect();
+    sinks.sort_by_key(place);
+    sinks
+}

@@ -1,0 +1,161 @@
+//! A connection for whoever looks or sends by hand: the daemon's settings, without its journal. It acknowledges
+//! nothing and does not come back once it has ended.
+
+use std::io;
+use std::time::Instant;
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use tokio::time::sleep_until;
+
+use super::Settings;
+use super::settings::Attempt;
+use super::writer::Writer;
+use crate::stomp::{Connected, Event, Farewell, Session, SessionError};
+use crate::transport::{DialError, Receiver, TransportError, dial};
+
+/// Why there is no connection, or none any more.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// None of the source's URLs could be reached; this is the last one's reason.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The connection has ended, and the server has not said why in STOMP.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The session has ended.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The one that watches wants no more.
+    #[error(transparent)]
+    Watch(io::Error),
+}
+
+/// What crosses the wire, above the transport's framing.
+#[derive(Debug)]
+pub enum Crossing<'a> {
+    /// One frame of ours, credentials included, or a heart-beat's LF.
+    Sent(&'a Bytes),
+    /// A piece of the server's stream, cut anywhere.
+    Received(&'a Bytes),
+}
+
+/// Is shown everything that crosses, before it is written or read.
+pub type Watch = Box<dyn FnMut(Crossing<'_>) -> io::Result<()> + Send>;
+
+/// See the module.
+pub struct Client {
+    session: Session,
+    receiver: Receiver,
+    writer: Writer,
+    watch: Watch,
+}
+
+impl Client {
+    /// Connects to the first of the source's URLs that answers CONNECTED; each attempt is watched anew. Subscribes to
+    /// nothing.
+    ///
+    /// # Errors
+    /// The last URL's.
+    pub async fn connect(
+        settings: &Settings,
+        mut watch: impl FnMut() -> Watch,
+    ) -> Result<(Client, Connected), ClientError> {
+        let mut outcome = Err(SessionError::ClosedBeforeConnected.into());
+        for url in &settings.urls {
+            outcome = Client::open(settings.attempt(url), watch()).await;
+            if outcome.is_ok() {
+                break;
+            }
+        }
+        outcome
+    }
+
+    async fn open(attempt: Attempt, watch: Watch) -> Result<(Client, Connected), ClientError> {
+        let (receiver, sender) = dial(&attempt.target).await?;
+        let session = Session::new(attempt.options, Instant::now());
+        let mut client = Client { session, receiver, writer: Writer::new(sender), watch };
+        loop {
+            if let Event::Connected(connected) = client.next().await? {
+                return Ok((client, connected));
+            }
+        }
+    }
+
+    /// To subscribe and to send; what that queues is written by [`Client::next`].
+    pub fn session(&mut self) -> &mut Session {
+        &mut self.session
+    }
+
+    /// Keeps the connection alive until something has happened. Cancel-safe.
+    ///
+    /// # Errors
+    /// Any: the connection is over then.
+    pub async fn next(&mut self) -> Result<Event, ClientError> {
+        loop {
+            if let Some(event) = self.session.poll()? {
+                return Ok(event);
+            }
+            let watch = &mut self.watch;
+            self.writer
+                .start(&mut self.session, |outgoing| {
+                    outgoing.frames().try_for_each(|frame| watch(Crossing::Sent(&frame)))
+                })
+                .map_err(ClientError::Watch)?;
+            let due = self.session.deadline();
+            tokio::select! {
+                biased;
+                written = self.writer.written(&mut self.session) => written?,
+                // Before the socket, which may always have more: a flood must not stop our heart-beats.
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => self.tick()?,
+                received = self.receiver.receive() => self.received(received)?,
+            }
+        }
+    }
+
+    fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), ClientError> {
+        match received {
+            Ok(bytes) => {
+                (self.watch)(Crossing::Received(&bytes)).map_err(ClientError::Watch)?;
+                self.session.receive(bytes, Instant::now());
+                Ok(())
+            }
+            // It answers a DISCONNECT as well as a receipt does. Else the transport may know the server's own words.
+            Err(error @ TransportError::Closed { code: Some(_), .. }) => {
+                self.session.closed().map_err(|_| error.into())
+            }
+            Err(TransportError::Closed { .. }) => Ok(self.session.closed()?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A deadline has come; what has already arrived counts first.
+    fn tick(&mut self) -> Result<(), ClientError> {
+        while let Some(received) = self.receiver.receive().now_or_never() {
+            let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());
+            self.received(received)?;
+            if heard {
+                break;
+            }
+        }
+        Ok(self.session.tick(Instant::now())?)
+    }
+
+    /// Writes what is queued, says goodbye, and waits for the server's, two seconds at most. Messages that still come
+    /// are dropped.
+    ///
+    /// # Errors
+    /// The connection broke before the server had answered: what was sent last may be lost.
+    pub async fn disconnect(mut self) -> Result<Farewell, ClientError> {
+        self.session.disconnect(Instant::now());
+        let farewell = loop {
+            match self.next().await {
+                Ok(Event::Disconnected(farewell)) => break Ok(farewell),
+                Ok(_) => {}
+                Err(error) => break Err(error),
+            }
+        };
+        self.writer.close().await;
+        farewell
+    }
+}

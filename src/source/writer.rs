@@ -1,0 +1,84 @@
+//! The one writer of a connection: one write at a time, under way while its owner goes on reading.
+
+use std::time::Instant;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Fuse};
+
+use crate::stomp::{Outgoing, Session};
+use crate::transport::{Sender, TransportError};
+
+/// See the module.
+pub(super) struct Writer {
+    /// Here while nothing is being written, else inside `writing`.
+    sender: Option<Sender>,
+    writing: Fuse<BoxFuture<'static, Written>>,
+}
+
+/// A write that has ended, and the sender back.
+type Written = (Sender, Wrote, Result<(), TransportError>);
+
+/// What a write was for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wrote {
+    /// STOMP: it counts as a heart-beat of ours.
+    Frames,
+    /// The transport's own question for a sign of life.
+    Probe,
+}
+
+impl Writer {
+    pub(super) fn new(sender: Sender) -> Writer {
+        Writer { sender: Some(sender), writing: Fuse::terminated() }
+    }
+
+    /// Begins to write what the session has queued, unless a write is under way. `watch` is shown it.
+    ///
+    /// # Errors
+    /// Those of `watch`: nothing is written then, nor ever after.
+    pub(super) fn start<E>(
+        &mut self,
+        session: &mut Session,
+        watch: impl FnOnce(&Outgoing) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let Some(mut sender) = self.sender.take() else { return Ok(()) };
+        let Some(outgoing) = session.take_outgoing() else {
+            self.sender = Some(sender);
+            return Ok(());
+        };
+        watch(&outgoing)?;
+        let writing = async move {
+            let outcome = sender.send(outgoing.bytes, &outgoing.ends).await;
+            (sender, Wrote::Frames, outcome)
+        };
+        self.writing = writing.boxed().fuse();
+        Ok(())
+    }
+
+    /// Asks the server for a sign of life, unless a write is under way.
+    pub(super) fn probe(&mut self) {
+        let Some(mut sender) = self.sender.take() else { return };
+        let probing = async move {
+            let outcome = sender.probe().await;
+            (sender, Wrote::Probe, outcome)
+        };
+        self.writing = probing.boxed().fuse();
+    }
+
+    /// Waits for the end of the write that is under way, for ever if there is none. Cancel-safe.
+    pub(super) async fn written(&mut self, session: &mut Session) -> Result<(), TransportError> {
+        let (sender, wrote, outcome) = (&mut self.writing).await;
+        self.sender = Some(sender);
+        if wrote == Wrote::Frames {
+            session.sent(Instant::now());
+        }
+        outcome
+    }
+
+    /// Says goodbye as the transport has it, unless a write is stuck.
+    pub(super) async fn close(&mut self) {
+        if let Some(mut sender) = self.sender.take() {
+            sender.close().await;
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! The books of one rig: what was acknowledged, what the journal holds and what has arrived, held against the
+//! invariants of ARCHITECTURE.md after every life and against the ledger at the end. What is wrong is returned, not
+//! panicked, since the mistakes' tests want to see it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, SqliteConnection};
+
+use crate::peers::configuration::PREFETCH;
+use crate::peers::{Receiver, Subscriber, wait};
+use crate::queue::Queue;
+
+/// Devices that report in turn.
+pub(crate) const DEVICES: usize = 20;
+
+/// The names of the sinks in the configuration.
+pub(crate) const HISTORY: &str = "history";
+pub(crate) const MQTT: &str = "site";
+pub(crate) const WEBHOOK: &str = "oncall";
+
+/// A sink's batch: what is confirmed in the middle of one may come again after a crash, and so may the batch before it,
+/// whose cursor is on disk 200 ms later at most.
+const WINDOW: usize = 2 * 1000 + PREFETCH;
+
+/// mosquitto acknowledges before it has sent to its subscribers.
+const MQTT_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The history refuses these messages by a trigger; the other sinks take them.
+pub(crate) fn is_poison(n: usize) -> bool {
+    n % 97 == 13
+}
+
+/// See [`is_poison`].
+pub(crate) const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON status_event \
+     WHEN json_extract(NEW.payload, '$.n') % 97 = 13 BEGIN SELECT RAISE(ABORT, 'poison'); END";
+
+/// What has arrived at one sink.
+#[derive(Debug, Default)]
+struct Arrivals {
+    /// Of each arrival in order: the message's number and its journal position.
+    all: Vec<(usize, i64)>,
+    numbers: BTreeSet<usize>,
+    positions: BTreeSet<i64>,
+    /// How many had arrived when the life began.
+    before: usize,
+}
+
+/// What a journal's file holds, read while nobody writes it.
+#[derive(Debug, Default)]
+struct Pages {
+    sequence: i64,
+    entries: BTreeMap<i64, usize>,
+    cursors: HashMap<String, i64>,
+    set_aside: BTreeSet<(String, i64)>,
+    /// Sinks whose account does not balance, with it.
+    imbalances: Vec<String>,
+}
+
+/// The two equations of `migrations/journal/0002_ledger.sql`; what is set aside is counted once the cursor has passed it.
+const IMBALANCES: &str = "SELECT format('%s: at %d, started %d, rewound %d, delivered %d, filtered %d, rejected %d, \
+     set aside %d (%d listed), lost %d, removed %d, redriven %d, discarded %d', sink, position, started, rewound, \
+     delivered, filtered, rejected, set_aside, listed, lost, removed, redriven, discarded) \
+     FROM (SELECT *, (SELECT count(*) FROM set_aside WHERE set_aside.sink = cursor.sink AND intake = 0 \
+     AND set_aside.position <= cursor.position) AS listed FROM cursor) \
+     WHERE position - started + rewound <> delivered + filtered + rejected + set_aside + lost + removed \
+     OR set_aside <> listed + redriven + discarded";
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Books {
+    arrivals: HashMap<&'static str, Arrivals>,
+    /// The last row of the history that was read.
+    row: i64,
+    sequence: i64,
+    /// Which message has which position.
+    positions: HashMap<i64, usize>,
+    /// The cursors on disk when the life began.
+    cursors: HashMap<String, i64>,
+    /// Messages that were acknowledged and have arrived everywhere.
+    settled: BTreeSet<usize>,
+    /// The most that came again in one life.
+    again_max: usize,
+}
+
+impl Books {
+    /// How many different messages have arrived everywhere.
+    pub(crate) fn arrived(&self) -> usize {
+        let poison = self.numbers(WEBHOOK).filter(|n| is_poison(**n)).count();
+        [(HISTORY, poison), (MQTT, 0), (WEBHOOK, 0)].map(|(sink, more)| self.numbers(sink).count() + more)[..]
+            .iter()
+            .copied()
+            .min()
+            .unwrap_or(0)
+    }
+
+    fn numbers(&self, sink: &str) -> impl Iterator<Item = &usize> {
+        self.arrivals.get(sink).into_iter().flat_map(|arrivals| &arrivals.numbers)
+    }
+
+    /// The most messages that came again in one life, over all sinks.
+    pub(crate) fn again_max(&self) -> usize {
+        self.again_max
+    }
+
+    /// Looks at everything between two lives.
+    pub(crate) async fn check(
+        &mut self,
+        queue: &Queue,
+        data: &Path,
+        receiver: &Receiver,
+        subscriber: &Subscriber,
+    ) -> Result<(), String> {
+        let acknowledged = queue.acknowledged();
+        let pages = read_journal(&data.join("journal.db")).await;
+        self.read_arrivals(data, receiver, subscriber).await;
+        self.check_positions(&pages)?;
+        if let Some(account) = pages.imbalances.first() {
+            return Err(format!("an account does not balance: {account}"));
+        }
+        self.check_passed(&pages, subscriber).await?;
+        self.check_acknowledged(&acknowledged, &pages, subscriber).await?;
+        self.check_again()?;
+        self.cursors = pages.cursors;
+        Ok(())
+    }
+
+    /// Looks at what has arrived, without the rest.
+    pub(crate) async fn read_arrivals(&mut self, data: &Path, receiver: &Receiver, subscriber: &Subscriber) {
+        self.read_mqtt(subscriber);
+        let webhook = self.arrivals.entry(WEBHOOK).or_default();
+        for event in receiver.delivered_since(webhook.all.len()) {
+            webhook.add(event.n, event.position);
+        }
+        let history = self.arrivals.entry(HISTORY).or_default();
+        for (row, origin, payload) in read_history(&data.join("history.db"), self.row).await {
+            let position = origin.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
+            history.add(number(&payload), position.expect("an origin ends in a position"));
+            self.row = row;
+        }
+    }
+
+    fn read_mqtt(&mut self, subscriber: &Subscriber) {
+        let mqtt = self.arrivals.entry(MQTT).or_default();
+        for event in subscriber.delivered_since(mqtt.all.len()) {
+            mqtt.add(event.n, event.position);
+        }
+    }
+
+    /// I4: a position is never given twice.
+    fn check_positions(&mut self, pages: &Pages) -> Result<(), String> {
+        if pages.sequence < self.sequence {
+            return Err(format!("the journal's sequence went back from {} to {}", self.sequence, pages.sequence));
+        }
+        self.sequence = pages.sequence;
+        let arrived = self.arrivals.values().flat_map(|arrivals| &arrivals.all[arrivals.before..]);
+        let arrived = arrived.map(|(n, position)| (*position, *n));
+        for (position, n) in pages.entries.iter().map(|(position, n)| (*position, *n)).chain(arrived) {
+            let known = *self.positions.entry(position).or_insert(n);
+            if known != n {
+                return Err(format!("position {position} is message {n} and was message {known}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// I2: what a cursor has passed has arrived or is set aside.
+    async fn check_passed(&mut self, pages: &Pages, subscriber: &Subscriber) -> Result<(), String> {
+        for sink in [HISTORY, MQTT, WEBHOOK] {
+            let cursor = pages.cursors.get(sink).copied().unwrap_or(0);
+            for (position, n) in pages.entries.range(..=cursor) {
+                let aside = pages.set_aside.contains(&(sink.to_owned(), *position));
+                if !aside && !self.has(sink, *n, subscriber).await {
+                    return Err(format!(
+                        "the cursor of {sink} is at {cursor}, past {position} (message {n}), which has not arrived"
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// I1 and I3: what was acknowledged is in the journal, or has arrived everywhere.
+    async fn check_acknowledged(
+        &mut self,
+        acknowledged: &BTreeSet<usize>,
+        pages: &Pages,
+        subscriber: &Subscriber,
+    ) -> Result<(), String> {
+        let kept: BTreeSet<usize> = pages.entries.values().copied().collect();
+        let open: Vec<usize> =
+            acknowledged.difference(&self.settled).copied().filter(|n| !kept.contains(n)).collect();
+        for n in open {
+            for sink in [HISTORY, MQTT, WEBHOOK] {
+                if !self.has(sink, n, subscriber).await {
+                    return Err(format!(
+                        "message {n} was acknowledged and is neither in the journal nor with {sink}"
+                    ));
+                }
+            }
+            self.settled.insert(n);
+        }
+        Ok(())
+    }
+
+    /// What comes again after a crash was not past the cursor on disk, and is no more than what may be in flight.
+    fn check_again(&mut self) -> Result<(), String> {
+        for (sink, arrivals) in &mut self.arrivals {
+            let cursor = self.cursors.get(*sink).copied().unwrap_or(0);
+            let (before, new) = arrivals.all.split_at(arrivals.before);
+            let known: BTreeSet<i64> = before.iter().map(|(_, position)| *position).collect();
+            let again: Vec<i64> = new.iter().map(|(_, p)| *p).filter(|p| known.contains(p)).collect();
+            if let Some(position) = again.iter().find(|position| **position <= cursor) {
+                return Err(format!("{sink} was given {position} again, although its cursor was at {cursor}"));
+            }
+            if again.len() > WINDOW {
+                return Err(format!("{sink} was given {} again, more than {WINDOW}", again.len()));
+            }
+            self.again_max = self.again_max.max(again.len());
+            arrivals.before = arrivals.all.len();
+        }
+        Ok(())
+    }
+
+    async fn has(&mut self, sink: &str, n: usize, subscriber: &Subscriber) -> bool {
+        let known = |books: &Books| books.arrivals.get(sink).is_some_and(|arrivals| arrivals.numbers.contains(&n));
+        if sink != MQTT || known(self) {
+            return known(self);
+        }
+        let arrived = wait::within(MQTT_PATIENCE, async || {
+            self.read_mqtt(subscriber);
+            known(self).then_some(())
+        });
+        arrived.await.is_some()
+    }
+
+    /// At the end: every sink holds all that was published, in order, and the history holds each message once.
+    /// `deliveries`: how often the server has sent each, where it can tell.
+    pub(crate) async fn check_ledger(
+        &self,
+        published: usize,
+        deliveries: Option<Vec<u32>>,
+        data: &Path,
+    ) -> Result<(), String> {
+        let pages = read_journal(&data.join("journal.db")).await;
+        let aside = |n: usize| {
+            pages.entries.iter().any(|(p, m)| *m == n && pages.set_aside.contains(&(HISTORY.to_owned(), *p)))
+        };
+        for sink in [HISTORY, MQTT, WEBHOOK] {
+            let Some(arrivals) = self.arrivals.get(sink) else {
+                return Err(format!("nothing has arrived at {sink}"));
+            };
+            let refused = |n: usize| sink == HISTORY && is_poison(n);
+            let missing: Vec<usize> =
+                (0..published).filter(|n| !arrivals.numbers.contains(n) && !refused(*n)).take(20).collect();
+            if !missing.is_empty() {
+                return Err(format!("{sink} misses {missing:?} of {published}"));
+            }
+            if let Some(n) = (0..published).find(|n| refused(*n) && !aside(*n)) {
+                return Err(format!("{sink} has refused message {n}, which is not set aside"));
+            }
+            if arrivals.numbers.iter().any(|n| *n >= published || refused(*n)) {
+                return Err(format!("{sink} has messages that it cannot have"));
+            }
+            if sink == HISTORY && arrivals.all.len() != arrivals.numbers.len() {
+                return Err(format!("{sink} has {} rows of {} messages", arrivals.all.len(), arrivals.numbers.len()));
+            }
+            arrivals.check_order(sink)?;
+        }
+        let mut entries = vec![0; published];
+        self.positions.values().for_each(|n| entries[*n] += 1);
+        let sent = |n: usize| deliveries.as_ref().map_or(u32::MAX, |deliveries| deliveries[n]);
+        match (0..published).find(|n| entries[*n] > sent(*n)) {
+            Some(n) => Err(format!("message {n} has {} entries, but was sent {} times", entries[n], sent(n))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Arrivals {
+    fn add(&mut self, n: usize, position: i64) {
+        self.all.push((n, position));
+        self.numbers.insert(n);
+        self.positions.insert(position);
+    }
+
+    fn check_order(&self, sink: &str) -> Result<(), String> {
+        let mut seen = BTreeSet::new();
+        let mut last = [None; DEVICES];
+        for (n, _) in self.all.iter().filter(|(n, _)| seen.insert(*n)) {
+            if let Some(before) = last[n % DEVICES].replace(*n)
+                && before > *n
+            {
+                return Err(format!("{sink} has message {n} after {before} of the same device"));
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn open(path: &Path) -> Option<SqliteConnection> {
+    SqliteConnectOptions::new().filename(path).read_only(true).connect().await.ok()
+}
+
+/// Empty where there is none yet.
+async fn read_journal(path: &Path) -> Pages {
+    let mut pages = Pages::default();
+    let Some(mut connection) = open(path).await else { return pages };
+    let sequence = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'entry'");
+    // Killed before it had its tables, it has nothing.
+    let Ok(sequence) = sequence.fetch_optional(&mut connection).await else { return pages };
+    pages.sequence = sequence.unwrap_or(0);
+    let entries: Vec<(i64, String)> = sqlx::query_as("SELECT position, CAST(body AS TEXT) FROM entry")
+        .fetch_all(&mut connection)
+        .await
+        .expect("read the journal's entries");
+    pages.entries = entries.into_iter().map(|(position, body)| (position, number(&body))).collect();
+    let cursors: Vec<(String, i64)> =
+        sqlx::query_as("SELECT sink, position FROM cursor").fetch_all(&mut connection).await.expect("read cursors");
+    pages.cursors = cursors.into_iter().collect();
+    let set_aside: Vec<(String, i64)> = sqlx::query_as("SELECT sink, position FROM set_aside")
+        .fetch_all(&mut connection)
+        .await
+        .expect("read what was set aside");
+    pages.set_aside = set_aside.into_iter().collect();
+    pages.imbalances =
+        sqlx::query_scalar(IMBALANCES).fetch_all(&mut connection).await.expect("read the sinks' accounts");
+    pages
+}
+
+async fn read_history(path: &Path, after: i64) -> Vec<(i64, String, String)> {
+    let Some(mut connection) = open(path).await else { return Vec::new() };
+    let rows = sqlx::query_as("SELECT rowid, origin, payload FROM status_event WHERE rowid > ? ORDER BY rowid");
+    rows.bind(after).fetch_all(&mut connection).await.unwrap_or_default()
+}
+
+/// The `n` of a message, without the time that a parser takes for the rest.
+fn number(body: &str) -> usize {
+    let rest = body.split_once("\"n\":").map(|(_, rest)| rest.trim_start());
+    let digits = rest.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
+    digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no number in {body}"))
+}

@@ -1,0 +1,56 @@
+//! The daemon is killed at any moment and aborted at each named place, again and again: nothing that it acknowledged is
+//! lost, nothing is in the history twice, and all is in order once it is left alone.
+
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+
+use crate::plan::{Plan, long, seed};
+use crate::rig::Rig;
+
+/// Lives of one rig, before everything has to arrive: the ledgers stay small enough to be looked at after each.
+const LIVES: usize = 50;
+
+/// Rigs one after another; two such rows run at a time.
+fn rigs() -> usize {
+    if long() { 100 } else { 2 }
+}
+
+async fn crash_loop(row: u64) {
+    let seed = seed() ^ row;
+    let began = Instant::now();
+    let mut rng = Rng::with_seed(seed);
+    let (mut lives, mut messages, mut again) = (0, 0, 0);
+    for number in 0..rigs() {
+        let name = format!("crash-loop-{row}-{number}");
+        let mut rig = Rig::start(&name).await;
+        let mut plans = Vec::new();
+        for _ in 0..LIVES {
+            let plan = Plan::draw(&mut rng);
+            plans.push(plan.clone());
+            if let Err(loss) = rig.live(&plan, &mut rng).await {
+                panic!("{name}, after {plans:#?}: {loss}");
+            }
+            lives += 1;
+        }
+        if let Err(loss) = rig.heal("", Duration::from_secs(60)).await {
+            panic!("{name}, healing: {loss}");
+        }
+        messages += rig.queue.published();
+        again = again.max(rig.books.again_max());
+    }
+    eprintln!(
+        "row {row}: {lives} lives, {messages} messages, none lost, at most {again} again in one life, {:?}",
+        began.elapsed()
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_by_crashes_in_a_first_row() {
+    crash_loop(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_by_crashes_in_a_second_row() {
+    crash_loop(2).await;
+}

@@ -1,0 +1,97 @@
+//! A disk that is full, and later is not: nothing is accepted meanwhile, nothing is damaged, nothing is lost.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use fastrand::Rng;
+
+use crate::peers::{Folder, wait};
+use crate::plan::seed;
+use crate::rig::Rig;
+
+/// A tmpfs, unmounted when dropped.
+struct Tmpfs<'a> {
+    path: &'a Path,
+}
+
+impl Tmpfs<'_> {
+    fn mount(path: &Path, mib: u32) -> Tmpfs<'_> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o"]).arg(format!("size={mib}m")).arg("tmpfs").arg(path);
+        let output = mount.output().expect("start mount");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "mount a tmpfs (root is needed): {said}");
+        Tmpfs { path }
+    }
+
+    /// Somebody else's file takes what there is, or all but so many bytes of it.
+    fn fill(&self, but_bytes: u64) {
+        let free = rustix::fs::statvfs(self.path).expect("ask for the room of a mounted tmpfs");
+        let bytes = (free.f_bavail * free.f_frsize).saturating_sub(but_bytes);
+        match std::fs::write(self.path.join("filler"), vec![0; bytes as usize]) {
+            // The daemon was faster: it is full all the same.
+            Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
+            written => written.expect("fill what is free"),
+        }
+    }
+
+    fn free(&self) {
+        std::fs::remove_file(self.path.join("filler")).expect("remove what was written");
+    }
+}
+
+impl Drop for Tmpfs<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(self.path).status();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn full_disk_is_waited_for_and_nothing_is_lost() {
+    let mut rng = Rng::with_seed(seed());
+    let folder = Folder::new("disk-full");
+    let data = folder.join("data");
+    std::fs::create_dir(&data).expect("create a folder in a new one");
+    let tmpfs = Tmpfs::mount(&data, 96);
+    let mut rig = Rig::in_folder("disk-full", folder, data.clone()).await;
+    for round in 0..4 {
+        let mut process = rig.launch("");
+        rig.publish(rng.usize(50..300)).await;
+        wait::until("the first acknowledgements", async || (!rig.queue.acknowledged().is_empty()).then_some(()))
+            .await;
+        tmpfs.fill(rng.u64(0..64) * 4096);
+        rig.publish(2000).await;
+        process.logged("\"full\"", |line| line.contains("nothing is accepted")).await;
+        // What has room may still be taken in; the rest waits with the server, and the daemon lives on.
+        let before = settled(&rig).await;
+        assert!(before < rig.queue.published(), "round {round}: all was accepted by a full disk");
+        assert!(process.runs(), "round {round}: the daemon ended\n{}", process.log_tail());
+        if round % 2 == 0 {
+            process.kill();
+            tmpfs.free();
+        } else {
+            tmpfs.free();
+            let published = rig.queue.published();
+            wait::until("the daemon to go on", async || (rig.queue.acknowledged().len() == published).then_some(()))
+                .await;
+            process.kill();
+        }
+        rig.check().await.unwrap_or_else(|loss| panic!("round {round}: {loss}"));
+        rig.heal("", Duration::from_secs(60)).await.unwrap_or_else(|loss| panic!("round {round}: {loss}"));
+    }
+    drop(rig);
+}
+
+/// Waits until no more is acknowledged for a while.
+async fn settled(rig: &Rig) -> usize {
+    let mut last = (rig.queue.acknowledged().len(), std::time::Instant::now());
+    wait::until("the end of the acknowledgements", async || {
+        let now = rig.queue.acknowledged().len();
+        if now != last.0 {
+            last = (now, std::time::Instant::now());
+        }
+        (last.1.elapsed() > Duration::from_millis(700)).then_some(now)
+    })
+    .await
+}

@@ -1,0 +1,76 @@
+//! Ten mistakes that the daemon makes on purpose: each must be found by the same look at the books that finds nothing
+//! in a daemon without them.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use stomp_bridge::faults::{Mistake, Place};
+
+use crate::plan::{End, Plan, seed};
+use crate::rig::Rig;
+
+/// A mistake that is not found in so many lives is not found.
+const LIVES_MAX: usize = 60;
+
+/// Draws lives in which the mistake can matter, and tells how many it took to find it.
+async fn check(mistake: Mistake) {
+    let mut rng = Rng::with_seed(seed());
+    let mut rig = Rig::start(mistake.name()).await;
+    for life in 1..=LIVES_MAX {
+        let plan = Plan { mistake: Some(mistake), ..plan(mistake, &mut rng) };
+        if let Err(found) = rig.live(&plan, &mut rng).await {
+            let found = found.lines().next().unwrap_or_default();
+            return eprintln!("{}: found in life {life}: {found}", mistake.name());
+        }
+    }
+    panic!("{} was not found in {LIVES_MAX} lives", mistake.name());
+}
+
+/// A life of the crash loop; where the mistake needs a certain moment, mostly one that ends there.
+fn plan(mistake: Mistake, rng: &mut Rng) -> Plan {
+    let plan = Plan { flow: true, ..Plan::draw(rng) };
+    let abort = |place, count: u64| Plan { end: End::Abort(place, count), ..plan.clone() };
+    match mistake {
+        Mistake::AckBeforeCommit => abort(Place::BeforeCommit, rng.u64(2..12)),
+        Mistake::AckOfAnother => abort(Place::AckWritten, rng.u64(2..12)),
+        Mistake::CursorBeforeDelivery => abort(Place::BeforeDeliver, rng.u64(4..12)),
+        Mistake::SkipAfterRetry | Mistake::DropBatchOnReconnect => {
+            Plan { end: End::Kill(Duration::from_millis(900)), trouble: Duration::from_millis(300), ..plan }
+        }
+        // The log must have time to become empty.
+        Mistake::ReusePositions => {
+            Plan { end: End::Kill(Duration::from_millis(1000)), burst: 10, flow: false, ..plan }
+        }
+        _ => Plan { end: End::Kill(Duration::from_millis(rng.u64(300..900))), ..plan },
+    }
+}
+
+macro_rules! found {
+    ($($test:ident: $mistake:ident,)*) => {
+        $(#[tokio::test(flavor = "multi_thread")]
+        async fn $test() {
+            check(Mistake::$mistake).await;
+        })*
+
+        /// The control of the power cut looks for it: a kill alone loses nothing that was written.
+        const ELSEWHERE: [Mistake; 1] = [Mistake::CommitWithoutSync];
+
+        #[test]
+        fn every_mistake_has_a_test() {
+            let tested = [$(Mistake::$mistake),*];
+            assert!(Mistake::ALL.iter().all(|mistake| tested.contains(mistake) || ELSEWHERE.contains(mistake)));
+        }
+    };
+}
+
+found! {
+    ack_before_the_commit_is_found: AckBeforeCommit,
+    ack_of_another_message_is_found: AckOfAnother,
+    cursor_before_the_delivery_is_found: CursorBeforeDelivery,
+    entry_skipped_after_a_retry_is_found: SkipAfterRetry,
+    batch_dropped_on_reconnect_is_found: DropBatchOnReconnect,
+    lost_half_of_a_bisected_batch_is_found: LoseBisectHalf,
+    forgotten_set_aside_is_found: ForgetSetAside,
+    entries_collected_early_are_found: CollectEarly,
+    reused_positions_are_found: ReusePositions,
+}

@@ -1,0 +1,107 @@
+//! A power cut: the file system under the daemon ends from one moment to the next, and what was not synced is gone.
+//!
+//! An ext4 image on a loop device, shut down by EXT4_IOC_SHUTDOWN without a flush of its log. Needs root.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use fastrand::Rng;
+use stomp_bridge::faults::Mistake;
+
+use crate::peers::Folder;
+use crate::plan::{End, Plan, long, seed};
+use crate::rig::Rig;
+
+/// `_IOR('X', 125, __u32)` with EXT4_GOING_FLAGS_NOLOGFLUSH.
+const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\
+     fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587d, struct.pack('I', 2))";
+
+/// Far more than the journal wants free.
+const IMAGE_BYTES: u64 = 256 << 20;
+
+/// A mounted image.
+struct Image {
+    file: PathBuf,
+    mounted: PathBuf,
+}
+
+impl Image {
+    fn make(folder: &Folder) -> Image {
+        let image = Image { file: folder.join("disk.img"), mounted: folder.join("disk") };
+        std::fs::create_dir(&image.mounted).expect("create a folder in a new one");
+        let file = std::fs::File::create(&image.file).expect("create a file in a new folder");
+        file.set_len(IMAGE_BYTES).expect("a sparse file costs nothing");
+        run("mkfs.ext4", &["-q".as_ref(), &image.file]);
+        image.mount();
+        image
+    }
+
+    fn mount(&self) {
+        run("mount", &["-o".as_ref(), "loop".as_ref(), &self.file, &self.mounted]);
+    }
+
+    /// From now on nothing reaches the disk.
+    fn cut(&self) {
+        run("python3", &["-c".as_ref(), SHUT_DOWN.as_ref(), &self.mounted]);
+    }
+
+    /// The machine starts again.
+    fn restore(&self) {
+        run("umount", &[&self.mounted]);
+        self.mount();
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.mounted).status();
+    }
+}
+
+fn run(program: &str, arguments: &[&Path]) {
+    let output = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("start {program}: {e}"));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{program} {arguments:?} (root is needed): {said}");
+}
+
+/// So many cuts, each in the middle of a flow; the first loss ends it.
+async fn cut_again_and_again(name: &str, cycles: usize, mistake: Option<Mistake>) -> Result<(), String> {
+    let mut rng = Rng::with_seed(seed());
+    let folder = Folder::new(name);
+    let image = Image::make(&folder);
+    let mut rig = Rig::in_folder(name, folder, image.mounted.clone()).await;
+    for cycle in 1..=cycles {
+        let lifetime = Duration::from_millis(rng.u64(200..600));
+        let plan =
+            Plan { end: End::Kill(lifetime), mistake, flow: true, trouble: Duration::ZERO, ..Plan::draw(&mut rng) };
+        drop(rig.run(&plan, &mut rng, || image.cut()).await?);
+        image.restore();
+        rig.check().await.map_err(|loss| format!("cut {cycle}: {loss}"))?;
+        // A process that is killed in a commit, and then the power: nobody was told of what vanished.
+        if rng.bool() {
+            let killed = Plan { end: End::Kill(Duration::from_millis(rng.u64(100..300))), ..plan };
+            rig.live(&killed, &mut rng).await.map_err(|loss| format!("kill after cut {cycle}: {loss}"))?;
+        }
+    }
+    rig.heal("", Duration::from_secs(60)).await?;
+    let messages = rig.queue.published();
+    eprintln!("{cycles} power cuts, {messages} messages, none lost");
+    drop(rig);
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cut_loses_nothing_that_was_acknowledged() {
+    let cycles = if long() { 1000 } else { 20 };
+    if let Err(loss) = cut_again_and_again("power-cut", cycles, None).await {
+        panic!("{loss}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn power_cut_without_sync_loses_something() {
+    let lost = cut_again_and_again("power-cut-control", 10, Some(Mistake::CommitWithoutSync)).await;
+    let loss = lost.expect_err("a journal that is not synced must lose something, or the other test proves nothing");
+    eprintln!("without sync: {}", loss.lines().next().unwrap_or_default());
+}

@@ -1,0 +1,237 @@
+//! One daemon's many lives: the queue that it reads, the sinks that it writes, and the books between them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::time::{Duration, Instant};
+
+use fastrand::Rng;
+use rustix::process::Signal;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::books::{Books, DEVICES, HISTORY, POISON};
+use crate::peers::configuration::EventKey;
+use crate::peers::process::{Process, tethered};
+use crate::peers::{Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait};
+use crate::plan::{End, Plan};
+use crate::queue::Queue;
+
+/// The binary.
+pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
+
+/// A life that its abort does not end is killed after so long.
+const LIFE_MAX: Duration = Duration::from_millis(700);
+
+/// No more comes in while so many are on their way: the webhook takes one at a time.
+const BACKLOG_MAX: usize = 1500;
+
+/// What the daemon reads from.
+pub(crate) enum Server {
+    /// The rig's own queue, which knows of each message how often it was sent and whether it was acknowledged.
+    Own,
+    /// A queue of RabbitMQ's, filled with confirms; the rig's own only counts.
+    RabbitMq(Box<Stomp>),
+}
+
+/// See the module.
+pub(crate) struct Rig {
+    server: Server,
+    pub(crate) queue: Queue,
+    pub(crate) books: Books,
+    pub(crate) data: PathBuf,
+    name: String,
+    config: PathBuf,
+    receiver: Receiver,
+    subscriber: Subscriber,
+    folder: Folder,
+    /// After `subscriber`, which would try to connect again.
+    _mosquitto: Mosquitto,
+}
+
+impl Rig {
+    /// Everything but the daemon, whose files are in a folder of the rig's own.
+    pub(crate) async fn start(name: &str) -> Rig {
+        let folder = Folder::new(name);
+        let data = folder.join("data");
+        std::fs::create_dir(&data).expect("create a folder in a new one");
+        Rig::in_folder(name, folder, data).await
+    }
+
+    /// The same, with its files in `data`, which is below `folder`.
+    pub(crate) async fn in_folder(name: &str, folder: Folder, data: PathBuf) -> Rig {
+        let queue = Queue::start().await;
+        let url = queue.url();
+        Rig::with(name, folder, data, Server::Own, queue, &url).await
+    }
+
+    /// The same, but it reads a queue of its name from RabbitMQ.
+    pub(crate) async fn with_rabbitmq(name: &str, rabbitmq: &RabbitMq) -> Rig {
+        let folder = Folder::new(name);
+        let data = folder.join("data");
+        std::fs::create_dir(&data).expect("create a folder in a new one");
+        let server = Server::RabbitMq(Box::new(Stomp::connect(rabbitmq.stomp_port()).await));
+        Rig::with(name, folder, data, server, Queue::start().await, &rabbitmq.stomp_url()).await
+    }
+
+    async fn with(name: &str, folder: Folder, data: PathBuf, server: Server, queue: Queue, url: &str) -> Rig {
+        let mosquitto = Mosquitto::start().await;
+        let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/+/+/status")).await;
+        let receiver = Receiver::start().await;
+        let file = |name: &str| data.join(name).display().to_string();
+        let config = Configuration::new(url)
+            .queue("status", name, EventKey::EventId)
+            .table("journal", &format!("path = \"{}\"\nretain = \"0s\"\n", file("journal.db")))
+            .table(&format!("sinks.{HISTORY}"), &format!("type = \"sqlite\"\npath = \"{}\"\n", file("history.db")))
+            .mqtt(&mosquitto.url(), name)
+            .webhook(&receiver.url())
+            .write(&folder);
+        let rig = Rig {
+            server,
+            queue,
+            books: Books::default(),
+            data,
+            name: name.to_owned(),
+            config,
+            receiver,
+            subscriber,
+            folder,
+            _mosquitto: mosquitto,
+        };
+        rig.poison().await;
+        rig
+    }
+
+    /// A first life makes the history's tables, for a trigger that refuses some messages.
+    async fn poison(&self) {
+        let mut process = self.launch("");
+        wait::until("the history's tables", async || has_tables(&self.data.join("history.db")).await.then_some(()))
+            .await;
+        process.signal(Signal::TERM);
+        process.ended(wait::LONG).await;
+        let options = SqliteConnectOptions::new().filename(self.data.join("history.db"));
+        let mut history = options.connect().await.expect("open the history");
+        sqlx::raw_sql(POISON).execute(&mut history).await.expect("create a trigger");
+    }
+
+    /// Starts the daemon with these faults.
+    pub(crate) fn launch(&self, faults: &str) -> Process {
+        self.launch_by(tethered(DAEMON), faults)
+    }
+
+    /// Starts the daemon by a command to which its own arguments are still to be added.
+    pub(crate) fn launch_by(&self, mut command: Command, faults: &str) -> Process {
+        command.arg("run").arg("--config").arg(&self.config).current_dir(self.folder.path());
+        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_")) {
+            command.env_remove(name);
+        }
+        command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("STATE_DIRECTORY");
+        command.env("STOMP_BRIDGE_TEST_FAULTS", faults);
+        Process::start("stomp-bridge", command, &self.folder.join("daemon.log"))
+    }
+
+    /// Adds messages to the queue.
+    pub(crate) async fn publish(&mut self, count: usize) {
+        let first = self.queue.published();
+        self.queue.publish(count, |n| platform::message(&self.name, n, DEVICES));
+        if let Server::RabbitMq(publisher) = &mut self.server {
+            let messages = platform::messages(&self.name, first..first + count, DEVICES);
+            publisher.publish(&format!("/queue/{}", self.name), messages).await;
+        }
+    }
+
+    /// Whether the server has nothing left that was not acknowledged, as far as the rig knows.
+    fn is_drained(&self) -> bool {
+        match self.server {
+            Server::Own => self.queue.acknowledged().len() == self.queue.published(),
+            Server::RabbitMq(_) => true,
+        }
+    }
+
+    /// One life, and a look at the books after it. An error is what is wrong with the daemon.
+    pub(crate) async fn live(&mut self, plan: &Plan, rng: &mut Rng) -> Result<(), String> {
+        let process = self.run(plan, rng, || {}).await?;
+        drop(process);
+        self.check().await
+    }
+
+    /// One life; gives the process, which has ended. What comes `just_before` its end is part of it.
+    pub(crate) async fn run(
+        &mut self,
+        plan: &Plan,
+        rng: &mut Rng,
+        just_before: impl FnOnce(),
+    ) -> Result<Process, String> {
+        self.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
+        self.publish(plan.burst).await;
+        let mut process = self.launch(&plan.faults());
+        let began = Instant::now();
+        let limit = match plan.end {
+            End::Kill(after) => after,
+            End::Abort(..) => LIFE_MAX,
+        };
+        while process.runs() && began.elapsed() < limit {
+            if began.elapsed() >= plan.trouble {
+                self.receiver.answer(204);
+            }
+            if plan.flow && self.queue.published() < self.books.arrived() + BACKLOG_MAX {
+                self.publish(rng.usize(1..15)).await;
+            }
+            tokio::time::sleep(Duration::from_millis(rng.u64(1..8))).await;
+        }
+        let ended_early = !process.runs();
+        just_before();
+        process.kill();
+        let status = process.ended(Duration::ZERO).await;
+        match ended_early && ended_by_itself(status) {
+            true => Err(format!("the daemon ended by itself ({status})\n{}", process.log_tail())),
+            false => Ok(process),
+        }
+    }
+
+    /// A look at the books while nothing runs.
+    pub(crate) async fn check(&mut self) -> Result<(), String> {
+        self.books.check(&self.queue, &self.data, &self.receiver, &self.subscriber).await
+    }
+
+    /// A life without faults, until everything has arrived everywhere; then an orderly stop, and the whole ledger.
+    pub(crate) async fn heal(&mut self, faults: &str, patience: Duration) -> Result<(), String> {
+        self.receiver.answer(204);
+        let mut process = self.launch(faults);
+        let published = self.queue.published();
+        let arrived = wait::within(patience, async || {
+            self.books.read_arrivals(&self.data, &self.receiver, &self.subscriber).await;
+            let all = self.books.arrived() == published && self.is_drained();
+            (all || !process.runs()).then_some(())
+        })
+        .await;
+        if !process.runs() {
+            return Err(format!("the daemon ended by itself\n{}", process.log_tail()));
+        }
+        process.logged("\"live\"", |line| line.contains("\"message\":\"live\"")).await;
+        process.signal(Signal::TERM);
+        let status = process.ended(wait::LONG).await;
+        self.check().await?;
+        let deliveries = match self.server {
+            Server::Own => Some(self.queue.deliveries()),
+            Server::RabbitMq(_) => None,
+        };
+        self.books.check_ledger(published, deliveries, &self.data).await?;
+        match (arrived, status.code()) {
+            (Some(()), Some(0)) => Ok(()),
+            (None, _) => Err(format!("not healed within {patience:?}\n{}", process.log_tail())),
+            (_, code) => Err(format!("the orderly stop ended with {code:?}\n{}", process.log_tail())),
+        }
+    }
+}
+
+async fn has_tables(history: &Path) -> bool {
+    let options = SqliteConnectOptions::new().filename(history).read_only(true);
+    let Ok(mut history) = options.connect().await else { return false };
+    // The last table of the migration.
+    sqlx::query("SELECT 1 FROM bridge_cursor").fetch_optional(&mut history).await.is_ok()
+}
+
+/// Neither killed nor aborted.
+fn ended_by_itself(status: ExitStatus) -> bool {
+    status.code().is_some()
+}
