@@ -6,6 +6,7 @@ mod peers;
 
 mod bad_input;
 mod crashes;
+mod faults;
 mod lab;
 mod run;
 mod tap;

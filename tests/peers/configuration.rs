@@ -12,6 +12,7 @@ pub struct Configuration {
     url: String,
     password: String,
     vhost: String,
+    source: String,
     tables: String,
 }
 
@@ -19,7 +20,7 @@ impl Configuration {
     /// Reads from `url` as the lab's user, with short waits between attempts.
     pub fn new(url: &str) -> Configuration {
         let (password, vhost) = (PASSWORD.to_owned(), "/".to_owned());
-        Configuration { url: url.to_owned(), password, vhost, tables: String::new() }
+        Configuration { url: url.to_owned(), password, vhost, source: String::new(), tables: String::new() }
     }
 
     /// Signs in with another password.
@@ -31,6 +32,12 @@ impl Configuration {
     /// Signs in to another vhost.
     pub fn vhost(mut self, vhost: &str) -> Configuration {
         self.vhost = vhost.to_owned();
+        self
+    }
+
+    /// Any other lines of `[source]`.
+    pub fn source(mut self, lines: &str) -> Configuration {
+        writeln!(self.source, "{lines}").expect("writing to a String cannot fail");
         self
     }
 
@@ -87,10 +94,10 @@ impl Configuration {
     /// Writes it and gives its path.
     pub fn write(&self, folder: &Folder) -> PathBuf {
         folder.write("passcode", &self.password);
-        let Configuration { url, vhost, tables, .. } = self;
+        let Configuration { url, vhost, source, tables, .. } = self;
         let text = format!(
             "[source]\nurl = \"{url}\"\nlogin = \"{USER}\"\npasscode_file = \"passcode\"\nhost = \"{vhost}\"\n\
-             [source.reconnect]\ninitial = \"50ms\"\nmax = \"500ms\"\n[http]\nlisten = \"127.0.0.1:0\"\n{STATES}{tables}"
+             {source}[source.reconnect]\ninitial = \"50ms\"\nmax = \"500ms\"\n[http]\nlisten = \"127.0.0.1:0\"\n{STATES}{tables}"
         );
         folder.write("config.toml", &text)
     }

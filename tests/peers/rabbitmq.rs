@@ -49,6 +49,11 @@ impl RabbitMq {
         format!("stomp://127.0.0.1:{}", self.ports.stomp)
     }
 
+    /// Where Web-STOMP listens.
+    pub fn web_stomp_port(&self) -> u16 {
+        self.ports.web_stomp
+    }
+
     /// Web-STOMP, as in a configuration.
     pub fn web_stomp_url(&self) -> String {
         format!("ws://127.0.0.1:{}/ws", self.ports.web_stomp)
