@@ -58,6 +58,7 @@ impl Lab {
         let decoder = Decoder::new(topic.name.clone(), mapping, Arc::new(States::default()));
         let settings = Settings {
             urls: vec![format!("{scheme}://{}", server.local_addr().unwrap()).parse().unwrap()],
+            signin: None,
             login: None,
             passcode: None,
             host: "/".to_owned(),

@@ -8,7 +8,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{BAD_CONFIGURATION, log, runtime};
 use crate::config::{self, Plan};
-use crate::source::{Client, Settings, Watch};
+use crate::source::{Client, Pass, Settings, Watch};
 
 /// Starts the log and loads the configuration.
 ///
@@ -67,7 +67,7 @@ impl Interrupt {
 /// Connects as the daemon would; `None`: somebody has pressed Ctrl-C meanwhile.
 pub(super) async fn connect(
     settings: &Settings,
-    watch: impl FnMut() -> Watch,
+    watch: impl FnMut(&Pass) -> Watch,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Option<Client>> {
     tokio::select! {

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::live::printable;
-use crate::source::{Crossing, Watch};
+use crate::source::{Crossing, Pass, Watch};
 use crate::stomp::{Command, Decoder, Frame, HEARTBEAT, Limits, Version};
 
 /// How it is printed.
@@ -19,9 +19,10 @@ pub(super) enum Form {
     Json,
 }
 
-/// Prints frames to `out`. Whoever reads the stream reads it once more than this: what is no STOMP is for them to tell.
-pub(super) fn watch(form: Form, limits: Limits, out: impl Write + Send + 'static) -> Watch {
-    let mut crossings = Crossings { form, sent: Decoder::new(limits), received: Decoder::new(limits), out };
+/// Prints frames to `out`; what the sign-in has given stands in their headers by name. Whoever reads the stream reads it once more than this: what is no STOMP is for them to tell.
+pub(super) fn watch(form: Form, limits: Limits, pass: &Pass, out: impl Write + Send + 'static) -> Watch {
+    let (sent, received, pass) = (Decoder::new(limits), Decoder::new(limits), pass.clone());
+    let mut crossings = Crossings { form, sent, received, pass, out };
     Box::new(move |crossing| crossings.show(crossing))
 }
 
@@ -29,6 +30,7 @@ struct Crossings<W> {
     form: Form,
     sent: Decoder,
     received: Decoder,
+    pass: Pass,
     out: W,
 }
 
@@ -78,9 +80,16 @@ impl<W: Write> Crossings<W> {
     fn frame(&mut self, direction: Direction, frame: &Frame) -> io::Result<()> {
         let headers = frame.headers.iter();
         let headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = headers
-            .map(|(name, value)| if is_secret(frame.command, &name) { (name, "…".into()) } else { (name, value) })
+            .map(|(name, value)| match is_secret(frame.command, &name) {
+                true => (name, "…".into()),
+                false => (name, self.pass.hush(&value).into()),
+            })
             .collect();
-        let body = String::from_utf8_lossy(&frame.body);
+        let mut body = String::from_utf8_lossy(&frame.body);
+        if frame.command == Command::Error {
+            // It may say again what it does not like.
+            body = self.pass.hush(&body).into();
+        }
         if self.form == Form::Json {
             return self.json(direction, frame.command.as_str(), headers, &body, frame.missing_bytes);
         }
@@ -172,8 +181,12 @@ mod tests {
 
     fn shown(form: Form, crossings: &[(Direction, &str)]) -> String {
         let paper = Paper::default();
-        let mut watch =
-            watch(form, Limits { oversize_bytes_max: 1 << 20, ..Limits::with_body_bytes_max(32) }, paper.clone());
+        let mut watch = watch(
+            form,
+            Limits { oversize_bytes_max: 1 << 20, ..Limits::with_body_bytes_max(32) },
+            &pass(),
+            paper.clone(),
+        );
         for (direction, text) in crossings {
             let bytes = Bytes::copy_from_slice(text.as_bytes());
             match direction {
@@ -183,6 +196,10 @@ mod tests {
         }
         let text = paper.0.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
+    }
+
+    fn pass() -> Pass {
+        Pass::new([("code".into(), "c0de".into())], Default::default())
     }
 
     use Direction::{Received, Sent};
@@ -217,6 +234,21 @@ mod tests {
             assert!(!text.contains("s3cret"), "{text}");
             assert!(text.contains("lab") && text.contains("plain") && text.contains("passcode"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_the_sign_in_has_given_is_shown_by_name_and_bodies_are_left_alone() {
+        let text = shown(
+            Form::Console,
+            &[
+                (Sent, "SUBSCRIBE\nid:a\ndestination:/topic/c0de/x\n\n\0"),
+                (Received, "MESSAGE\ndestination:/topic/c0de/x\n\n{\"c0de\":1}\0"),
+                (Received, "ERROR\nmessage:no c0de\n\nno c0de\0"),
+            ],
+        );
+        assert_eq!(text.matches("/topic/{{ signin.code }}/x").count(), 2, "{text}");
+        assert_eq!(text.matches("c0de").count(), 1, "{text}");
+        assert!(text.contains("{\"c0de\":1}"), "{text}");
     }
 
     #[test]

@@ -54,7 +54,7 @@ pub(super) fn send(args: &SendArgs, filter: &str) -> ExitCode {
 async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
     let body = body(&args.body)?;
     let mut interrupt = Interrupt::listen()?;
-    let Some(mut client) = connect(&plan.source, || Box::new(|_| Ok(())), &mut interrupt).await? else {
+    let Some(mut client) = connect(&plan.source, |_| Box::new(|_| Ok(())), &mut interrupt).await? else {
         bail!("interrupted: nothing was sent");
     };
     let headers: Vec<(&str, &str)> =

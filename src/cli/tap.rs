@@ -17,7 +17,7 @@ use super::live::{self, printable};
 use crate::config::Plan;
 use crate::model::{Event as Status, Origin, Position};
 use crate::pipeline::Decoder;
-use crate::source::{Client, ClientError, Topic, Watch};
+use crate::source::{Client, ClientError, Pass, Topic, Watch};
 use crate::stomp::{AckMode, Event, Message, Subscribe};
 
 #[derive(Debug, Args)]
@@ -52,17 +52,20 @@ pub(super) fn tap(args: &TapArgs, filter: &str) -> ExitCode {
 
 async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     let topics = chosen(&plan.source.topics, &args.topics)?;
-    if !args.force {
-        refuse_queues(&topics)?;
-    }
     let form = if args.json { Form::Json } else { Form::Console };
     let limits = plan.source.limits();
-    let watch =
-        || -> Watch { if args.frames { crossings::watch(form, limits, io::stdout()) } else { Box::new(|_| Ok(())) } };
+    let watch = |pass: &Pass| -> Watch {
+        if args.frames { crossings::watch(form, limits, pass, io::stdout()) } else { Box::new(|_| Ok(())) }
+    };
     let mut interrupt = Interrupt::listen()?;
     let Some(mut client) = connect(&plan.source, watch, &mut interrupt).await? else { return Ok(()) };
-    for topic in &topics {
-        client.session().subscribe(subscribe(topic), std::time::Instant::now());
+    // Only now, since a sign-in may have a say in the destinations.
+    let subscriptions = topics.iter().map(|topic| client.subscription(topic)).collect::<Result<Vec<_>, _>>()?;
+    if !args.force {
+        refuse_queues(&subscriptions)?;
+    }
+    for subscription in subscriptions {
+        client.session().subscribe(transient(subscription), std::time::Instant::now());
     }
     let printer = match (args.frames, args.json) {
         (true, _) => Printer::Frames,
@@ -95,35 +98,30 @@ fn chosen<'a>(topics: &'a [Topic], names: &[String]) -> anyhow::Result<Vec<&'a T
 
 /// A queue gives each message to one consumer: looking at it takes it away from the daemon. There is no header by which
 /// all servers would only let us look.
-fn refuse_queues(topics: &[&Topic]) -> anyhow::Result<()> {
-    match topics.iter().find(|topic| is_queue(topic)) {
+fn refuse_queues(subscriptions: &[Subscribe]) -> anyhow::Result<()> {
+    match subscriptions.iter().find(|subscription| is_queue(subscription)) {
         None => Ok(()),
-        Some(topic) => bail!(
-            "topic `{}` reads the queue {}: tap would take its messages away from the daemon; choose others with \
-             --topic, or take them with --force",
-            topic.name,
-            topic.destination
+        Some(subscription) => bail!(
+            "topic `{}` reads a queue: tap would take its messages away from the daemon; choose others with --topic, or \
+             take them with --force",
+            subscription.id
         ),
     }
 }
 
 /// RabbitMQ's and ActiveMQ's prefixes, and Artemis's header for queues.
-fn is_queue(topic: &Topic) -> bool {
+fn is_queue(subscription: &Subscribe) -> bool {
     let prefixes = ["/queue/", "/amq/queue/", "queue://", "jms.queue."];
-    let prefixed = prefixes.iter().any(|prefix| topic.destination.starts_with(prefix));
-    let header = |name: &str, value: &str| topic.headers.iter().any(|(n, v)| n == name && v == value);
+    let prefixed = prefixes.iter().any(|prefix| subscription.destination.starts_with(prefix));
+    let header = |name: &str, value: &str| subscription.headers.iter().any(|(n, v)| n == name && v == value);
     prefixed || header("subscription-type", "ANYCAST")
 }
 
 /// A subscription that goes with the connection: without the headers that would make it the daemon's durable one
 /// (`durable`, `x-queue-name`, `activemq.subscriptionName`, …), whose messages it would take. A selector is kept.
-fn subscribe(topic: &Topic) -> Subscribe {
-    Subscribe {
-        id: format!("tap-{}", topic.name).into(),
-        destination: topic.destination.clone(),
-        ack: AckMode::Auto,
-        headers: topic.headers.iter().filter(|(name, _)| name == "selector").cloned().collect(),
-    }
+fn transient(mut subscription: Subscribe) -> Subscribe {
+    subscription.headers.retain(|(name, _)| name == "selector");
+    Subscribe { id: format!("tap-{}", subscription.id).into(), ack: AckMode::Auto, ..subscription }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -235,9 +233,9 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
 
-    fn topic(destination: &str, headers: &[(&str, &str)]) -> Topic {
-        Topic {
-            name: "a".into(),
+    fn subscription(destination: &str, headers: &[(&str, &str)]) -> Subscribe {
+        Subscribe {
+            id: "a".into(),
             destination: destination.to_owned(),
             ack: AckMode::ClientIndividual,
             headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
@@ -255,21 +253,22 @@ mod tests {
             ("a", &[("subscription-type", "ANYCAST")], true),
             ("a", &[("subscription-type", "MULTICAST")], false),
         ] {
-            assert_eq!(is_queue(&topic(destination, headers)), expected, "{destination} {headers:?}");
+            assert_eq!(is_queue(&subscription(destination, headers)), expected, "{destination} {headers:?}");
         }
     }
 
     #[test]
     fn a_durable_subscription_of_the_daemon_is_not_touched() {
         let headers = [("durable", "true"), ("x-queue-name", "q"), ("selector", "a = 1"), ("prefetch-count", "9")];
-        let subscribe = subscribe(&topic("/topic/a", &headers));
+        let subscribe = transient(subscription("/topic/a", &headers));
         assert_eq!((&*subscribe.id, subscribe.ack), ("tap-a", AckMode::Auto));
         assert_eq!(subscribe.headers, [("selector".to_owned(), "a = 1".to_owned())]);
     }
 
     #[test]
     fn a_topic_that_is_not_there_is_told_with_those_that_are() {
-        let topics = [topic("/topic/a", &[])];
+        let (name, destination) = ("a".into(), "/topic/a".into());
+        let topics = [Topic { name, destination, ack: AckMode::Auto, headers: Vec::new() }];
         let error = chosen(&topics, &["b".to_owned()]).unwrap_err().to_string();
         assert_eq!(error, "there is no topic `b` in the configuration; it has a");
         assert_eq!(chosen(&topics, &[]).unwrap().len(), 1);

@@ -131,11 +131,12 @@ impl Check<'_> {
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
         let login = source.login.and_then(|login| self.secret(&path.join("login"), &login, Within::Text));
         Some(source::Settings {
-            urls: urls?,
-            login: login.map(|login| login.expose_secret().to_owned()),
-            passcode,
+            urls: urls?.into_iter().map(source::Address::from).collect(),
+            signin: None,
+            login: login.map(source::Wording::from),
+            passcode: passcode.map(source::Wording::from),
             host: source.host,
-            headers,
+            headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
             heartbeat,
             tls,
             reconnect,
@@ -243,7 +244,7 @@ impl Check<'_> {
                 self.report.key_error(&path, format!("the header `{header}` is set by the daemon"), "remove it");
             }
             if let Some(value) = self.secret(&path, &value, Within::Text) {
-                headers.push((header, value.expose_secret().to_owned()));
+                headers.push((header, value.expose_secret().into()));
             }
         }
         let Some(destination) = topic.destination.filter(|destination| !destination.trim().is_empty()) else {
@@ -251,7 +252,7 @@ impl Check<'_> {
             self.report.key_error(&destination_path, format!("topic `{name}` has no destination"), help);
             return None;
         };
-        let destination = self.secret(&destination_path, &destination, Within::Text)?.expose_secret().to_owned();
+        let destination = self.secret(&destination_path, &destination, Within::Text)?.expose_secret().into();
         let ack = match topic.ack {
             Ack::Auto => AckMode::Auto,
             Ack::Client => AckMode::Client,

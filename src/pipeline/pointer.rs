@@ -23,6 +23,14 @@ impl Pointer {
     pub fn as_str(&self) -> &str {
         &self.source
     }
+
+    /// The JSON text that stands there; `None`: nothing does.
+    ///
+    /// # Errors
+    /// The text is not JSON, as far as that shows on the way.
+    pub fn find<'a>(&self, json: &'a str) -> Result<Option<&'a str>, serde_json::Error> {
+        Ok(Finder::new([Some(self)]).find(json)?.pop().flatten())
+    }
 }
 
 impl FromStr for Pointer {

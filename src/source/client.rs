@@ -8,15 +8,17 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::sleep_until;
 
-use super::Settings;
-use super::settings::Attempt;
 use super::writer::Writer;
-use crate::stomp::{Connected, Event, Farewell, Session, SessionError};
+use super::{Address, Pass, Settings, SigninError, Topic};
+use crate::stomp::{Connected, Event, Farewell, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
 /// Why there is no connection, or none any more.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// The sign-in has failed.
+    #[error(transparent)]
+    Signin(#[from] SigninError),
     /// None of the source's URLs could be reached; this is the last one's reason.
     #[error(transparent)]
     Dial(#[from] DialError),
@@ -29,6 +31,17 @@ pub enum ClientError {
     /// The one that watches wants no more.
     #[error(transparent)]
     Watch(io::Error),
+    /// Any of these, where the server has repeated what the sign-in had given: without that.
+    #[error("{0}")]
+    Hushed(String),
+}
+
+impl ClientError {
+    fn hushed(self, pass: &Pass) -> ClientError {
+        let text = self.to_string();
+        let hushed = pass.hush(&text);
+        if hushed == text { self } else { ClientError::Hushed(hushed) }
+    }
 }
 
 /// What crosses the wire, above the transport's framing.
@@ -49,21 +62,22 @@ pub struct Client {
     receiver: Receiver,
     writer: Writer,
     watch: Watch,
+    pass: Pass,
 }
 
 impl Client {
-    /// Connects to the first of the source's URLs that answers CONNECTED; each attempt is watched anew. Subscribes to
-    /// nothing.
+    /// Signs in, where there is a sign-in, and connects to the first of the source's URLs that answers CONNECTED; each
+    /// attempt is watched anew, by who is told what must not be shown. Subscribes to nothing.
     ///
     /// # Errors
     /// The last URL's.
     pub async fn connect(
         settings: &Settings,
-        mut watch: impl FnMut() -> Watch,
+        mut watch: impl FnMut(&Pass) -> Watch,
     ) -> Result<(Client, Connected), ClientError> {
         let mut outcome = Err(SessionError::ClosedBeforeConnected.into());
-        for url in &settings.urls {
-            outcome = Client::open(settings.attempt(url), watch()).await;
+        for address in &settings.urls {
+            outcome = Client::open(settings, address, &mut watch).await;
             if outcome.is_ok() {
                 break;
             }
@@ -71,15 +85,30 @@ impl Client {
         outcome
     }
 
-    async fn open(attempt: Attempt, watch: Watch) -> Result<(Client, Connected), ClientError> {
-        let (receiver, sender) = dial(&attempt.target).await?;
+    async fn open(
+        settings: &Settings,
+        address: &Address,
+        watch: &mut impl FnMut(&Pass) -> Watch,
+    ) -> Result<(Client, Connected), ClientError> {
+        let attempt = settings.attempt(address, settings.sign_in().await?)?;
+        let pass = attempt.pass;
+        let (receiver, sender) =
+            dial(&attempt.target).await.map_err(|error| ClientError::from(error).hushed(&pass))?;
         let session = Session::new(attempt.options, Instant::now());
-        let mut client = Client { session, receiver, writer: Writer::new(sender), watch };
+        let mut client = Client { session, receiver, writer: Writer::new(sender), watch: watch(&pass), pass };
         loop {
             if let Event::Connected(connected) = client.next().await? {
                 return Ok((client, connected));
             }
         }
+    }
+
+    /// What is asked of the server for a topic of the settings, on this connection.
+    ///
+    /// # Errors
+    /// A blank that the sign-in has given nothing for.
+    pub fn subscription(&self, topic: &Topic) -> Result<Subscribe, ClientError> {
+        Ok(topic.subscribe(&self.pass)?)
     }
 
     /// To subscribe and to send; what that queues is written by [`Client::next`].
@@ -92,6 +121,10 @@ impl Client {
     /// # Errors
     /// Any: the connection is over then.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
+        self.advance().await.map_err(|error| error.hushed(&self.pass))
+    }
+
+    async fn advance(&mut self) -> Result<Event, ClientError> {
         loop {
             if let Some(event) = self.session.poll()? {
                 return Ok(event);

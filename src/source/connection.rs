@@ -19,11 +19,11 @@ use super::intake::{Intake, Owed};
 use super::settings::Attempt;
 use super::status::{LinkState, Status, TURN};
 use super::writer::Writer;
-use super::{Settings, Topic};
+use super::{Pass, Settings, SigninError, Topic};
 use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal};
 use crate::model::Position;
-use crate::stomp::{Confirmation, Connected, Event, Options, Session, SessionError, Subscribe};
+use crate::stomp::{Confirmation, Connected, Event, Options, Session, SessionError};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
@@ -53,6 +53,31 @@ impl From<DialError> for Ended {
                 Ended::Refused(error.to_string())
             }
             _ => Ended::Lost(error.to_string()),
+        }
+    }
+}
+
+impl From<SigninError> for Ended {
+    fn from(error: SigninError) -> Ended {
+        let text = error.to_string();
+        match error {
+            SigninError::Refused(_) => Ended::Refused(text),
+            SigninError::Trouble(_) => Ended::Lost(text),
+            SigninError::Dial(error) => match Ended::from(error) {
+                Ended::Refused(_) => Ended::Refused(text),
+                _ => Ended::Lost(text),
+            },
+        }
+    }
+}
+
+impl Ended {
+    /// Without what a server has repeated of the sign-in's values.
+    pub(super) fn hushed(self, pass: &Pass) -> Ended {
+        match self {
+            Ended::Refused(text) => Ended::Refused(pass.hush(&text)),
+            Ended::Lost(text) => Ended::Lost(pass.hush(&text)),
+            other => other,
         }
     }
 }
@@ -139,7 +164,7 @@ impl<'a> Connection<'a> {
         let silence_max = (probing == Probing::Possible).then(|| settings.heartbeat * 5 / 2);
         let mut session = Session::new(Options { silence_max, ..attempt.options }, now);
         for topic in &settings.topics {
-            session.subscribe(subscribe(topic), now);
+            session.subscribe(topic.subscribe(&attempt.pass)?, now);
         }
         Ok(Connection {
             settings,
@@ -377,14 +402,5 @@ fn closed(session: &mut Session, error: &TransportError) -> Ended {
     match session.closed() {
         Err(why) => Ended::Lost(format!("{why} ({error})")),
         Ok(()) => Ended::Lost(error.to_string()),
-    }
-}
-
-fn subscribe(topic: &Topic) -> Subscribe {
-    Subscribe {
-        id: topic.name.clone(),
-        destination: topic.destination.clone(),
-        ack: topic.ack,
-        headers: topic.headers.clone(),
     }
 }

@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn check(server: Option<&str>, destination: &str, ack: AckMode, headers: &[(&str, &str)], expected: &str) {
-        let headers = headers.iter().map(|(key, value)| (key.to_string(), value.to_string())).collect();
+        let headers = headers.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
         let topic = Topic { name: "t".into(), destination: destination.into(), ack, headers };
         let said = guarantee(Broker::from_server(server), &topic);
         assert!(said.starts_with(expected), "{server:?} {destination} {ack:?}: {said}");

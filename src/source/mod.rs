@@ -2,13 +2,18 @@
 //!
 //! A failure never ends it, but for a journal that has ended and a bound on attempts that somebody has set.
 
+mod address;
 mod backoff;
 mod client;
 mod connection;
 mod guarantee;
 mod intake;
+mod outline;
+mod pass;
 mod settings;
+mod signin;
 mod status;
+mod wording;
 mod writer;
 
 use std::collections::HashMap;
@@ -21,14 +26,17 @@ use tracing::{info, warn};
 use self::backoff::Backoff;
 use self::connection::{Connection, Ended};
 use self::intake::Intake;
-use self::settings::Attempt;
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
 
+pub use address::Address;
 pub use client::{Client, ClientError, Crossing, Watch};
 pub use guarantee::{Broker, guarantee};
+pub use pass::Pass;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
+pub use signin::{Extract, Signin, SigninError};
 pub use status::{Counters, Link, LinkState, Status};
+pub use wording::{Part, Wording, percent_encoded};
 
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +70,10 @@ pub async fn run(
     let mut backoff = Backoff::new(settings.reconnect.clone());
     let mut targets = settings.urls.iter().cycle();
     while !stop.is_cancelled() {
-        let Some(url) = targets.next() else { break };
-        let attempt = settings.attempt(url);
+        let Some(address) = targets.next() else { break };
         status.counters.attempts.fetch_add(1, Relaxed);
         status.enter(LinkState::Connecting);
-        let ended = one_life(&settings, attempt, &journal, &mut intake, &status, &mut backoff, &stop).await;
+        let ended = one_life(&settings, address, &journal, &mut intake, &status, &mut backoff, &stop).await;
         status.enter(LinkState::Connecting);
         let wait = match &ended {
             Ended::Stopped => break,
@@ -82,7 +89,7 @@ pub async fn run(
             (Some(wait), _) => wait,
         };
         let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        warn!(url = %masked(url), failures = backoff.failures(), retry_in_ms, error, "not connected");
+        warn!(url = %address, failures = backoff.failures(), retry_in_ms, error, "not connected");
         tokio::select! {
             () = stop.cancelled() => {}
             () = status.turning(tokio::time::sleep(wait)) => {}
@@ -95,36 +102,42 @@ pub async fn run(
 
 async fn one_life(
     settings: &Settings,
-    attempt: Attempt,
+    address: &Address,
     journal: &Journal,
     intake: &mut Intake,
     status: &Arc<Status>,
     backoff: &mut Backoff,
     stop: &CancellationToken,
 ) -> Ended {
-    info!(url = %masked(&attempt.target.url), "connecting");
+    info!(url = %address, "connecting");
+    let signed_in = tokio::select! {
+        biased;
+        () = stop.cancelled() => return Ended::Stopped,
+        signed_in = status.turning(settings.sign_in()) => signed_in,
+    };
+    let pass = match signed_in {
+        Ok(pass) => pass,
+        Err(error) => return error.into(),
+    };
+    let open = async {
+        let attempt = settings.attempt(address, pass.clone())?;
+        Connection::open(settings, attempt, journal, intake, status).await
+    };
     let opened = tokio::select! {
         biased;
         () = stop.cancelled() => return Ended::Stopped,
-        opened = Connection::open(settings, attempt, journal, intake, status) => opened,
+        opened = open => opened,
     };
-    let mut connection = match opened {
-        Ok(connection) => connection,
-        Err(ended) => return ended,
+    let ended = match opened {
+        Ok(mut connection) => {
+            let ended = connection.run(stop).await;
+            if let Some(at) = connection.subscribed_at {
+                backoff.lived(at.elapsed());
+            }
+            ended
+        }
+        Err(ended) => ended,
     };
-    let ended = connection.run(stop).await;
-    if let Some(at) = connection.subscribed_at {
-        backoff.lived(at.elapsed());
-    }
-    ended
-}
-
-/// The URL without what may be secret in it: user, password and query.
-fn masked(url: &url::Url) -> String {
-    let mut url = url.clone();
-    // Fails only for URLs that cannot have them.
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.set_query(None);
-    url.to_string()
+    // From here on it is for the log and the status.
+    ended.hushed(&pass)
 }

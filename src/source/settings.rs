@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
-use url::Url;
+use secrecy::{ExposeSecret, SecretString};
 
-use crate::stomp::{AckMode, Limits, Options};
+use super::{Address, Pass, Signin, SigninError, Wording};
+use crate::stomp::{AckMode, Limits, Options, Subscribe};
 use crate::tls;
 use crate::transport::{Proxies, Target};
 
@@ -21,32 +21,54 @@ pub struct Reconnect {
     pub attempts: Option<u32>,
 }
 
-/// One subscription.
-#[derive(Debug, Clone)]
+/// One subscription, as it is configured.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topic {
     /// The name in the configuration, and the subscription id.
     pub name: Arc<str>,
     /// As the server knows it.
-    pub destination: String,
+    pub destination: Wording,
     /// How messages are acknowledged.
     pub ack: AckMode,
     /// Further headers of SUBSCRIBE.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(String, Wording)>,
+}
+
+impl Topic {
+    /// What is asked of the server on one connection.
+    ///
+    /// # Errors
+    /// A blank that the pass has nothing for.
+    pub(super) fn subscribe(&self, pass: &Pass) -> Result<Subscribe, SigninError> {
+        let headers = self.headers.iter().map(|(name, value)| Ok((name.clone(), plain(value, pass)?)));
+        Ok(Subscribe {
+            id: self.name.clone(),
+            destination: plain(&self.destination, pass)?,
+            ack: self.ack,
+            headers: headers.collect::<Result<_, SigninError>>()?,
+        })
+    }
+}
+
+fn plain(wording: &Wording, pass: &Pass) -> Result<String, SigninError> {
+    Ok(wording.filled(pass)?.expose_secret().to_owned())
 }
 
 /// Validated settings of the source.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// At least one; the next is tried when one fails.
-    pub urls: Vec<Url>,
+    pub urls: Vec<Address>,
+    /// Before every connection; `None`: there is none.
+    pub signin: Option<Signin>,
     /// CONNECT's `login`.
-    pub login: Option<String>,
+    pub login: Option<Wording>,
     /// CONNECT's `passcode`.
-    pub passcode: Option<SecretString>,
+    pub passcode: Option<Wording>,
     /// CONNECT's `host`: RabbitMQ's vhost; the others take any.
     pub host: String,
     /// Sent with CONNECT and with every HTTP request.
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<(String, Wording)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
     /// Extra roots, client certificate.
@@ -60,10 +82,11 @@ pub struct Settings {
     pub body_bytes_max: usize,
 }
 
-/// One attempt: where it goes, and how the session introduces itself.
+/// One attempt: where it goes, how the session introduces itself, and what the sign-in has given for it.
 pub(super) struct Attempt {
     pub(super) target: Target,
     pub(super) options: Options,
+    pub(super) pass: Pass,
 }
 
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
@@ -76,40 +99,46 @@ pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
-    /// What one attempt needs, for that URL: the one place where it is put together, for the daemon and for whoever
+    /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any moment.
+    pub(super) async fn sign_in(&self) -> Result<Pass, SigninError> {
+        match &self.signin {
+            Some(signin) => signin.ask(&self.tls).await,
+            None => Ok(Pass::default()),
+        }
+    }
+
+    /// What one attempt needs, for that address: the one place where it is put together, for the daemon and for whoever
     /// connects by hand.
-    pub(super) fn attempt(&self, url: &Url) -> Attempt {
-        Attempt { target: self.target(url), options: self.session_options() }
-    }
-
-    /// Limits on what the server may send.
-    pub fn limits(&self) -> Limits {
-        Limits { oversize_bytes_max: OVERSIZE_BYTES_MAX, ..Limits::with_body_bytes_max(self.body_bytes_max) }
-    }
-
-    /// Where one attempt goes.
-    fn target(&self, url: &Url) -> Target {
-        Target {
-            url: url.clone(),
-            headers: self.headers.clone(),
+    ///
+    /// # Errors
+    /// A blank that the pass has nothing for.
+    pub(super) fn attempt(&self, address: &Address, pass: Pass) -> Result<Attempt, SigninError> {
+        let headers = self.headers.iter().map(|(name, value)| Ok((name.clone(), value.filled(&pass)?)));
+        let headers: Vec<(String, SecretString)> = headers.collect::<Result<_, SigninError>>()?;
+        let target = Target {
+            url: address.filled(&pass)?,
+            headers: headers.clone(),
+            cookies: pass.cookies().clone(),
             tls: self.tls.clone(),
             proxies: Proxies::of_environment(),
             // SockJS quotes a chunk as JSON, which may double it; headers come on top.
             message_bytes_max: self.body_bytes_max.saturating_mul(2).saturating_add(MESSAGE_OVERHEAD),
             timeout: STEP_TIMEOUT,
-        }
-    }
-
-    /// How the session introduces itself.
-    fn session_options(&self) -> Options {
-        Options {
-            login: self.login.clone(),
-            passcode: self.passcode.clone(),
-            headers: self.headers.clone(),
+        };
+        let options = Options {
+            login: self.login.as_ref().map(|login| plain(login, &pass)).transpose()?,
+            passcode: self.passcode.as_ref().map(|passcode| passcode.filled(&pass)).transpose()?,
+            headers,
             heartbeat: self.heartbeat,
             connected_timeout: STEP_TIMEOUT,
             limits: self.limits(),
             ..Options::new(self.host.clone())
-        }
+        };
+        Ok(Attempt { target, options, pass })
+    }
+
+    /// Limits on what the server may send.
+    pub fn limits(&self) -> Limits {
+        Limits { oversize_bytes_max: OVERSIZE_BYTES_MAX, ..Limits::with_body_bytes_max(self.body_bytes_max) }
     }
 }

@@ -1,30 +1,42 @@
-//! The cookies of one host, for the life of one connection: load balancers stick by them (SockJS, `cookie_needed`).
-//!
-//! What RFC 6265 says of domains is left out: every request of a connection goes to the same host.
+//! Cookies, for the life of one connection: those of a sign-in, and those that load balancers stick by (SockJS,
+//! `cookie_needed`).
 
+use std::net::IpAddr;
 use std::time::SystemTime;
 
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
 /// A jar.
-#[derive(Debug, Default)]
-pub(super) struct Jar {
+#[derive(Debug, Clone, Default)]
+pub struct Jar {
     cookies: Vec<Cookie>,
 }
 
-#[derive(PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 struct Cookie {
     name: String,
     value: String,
+    domain: Domain,
     path: String,
     secure: bool,
+}
+
+/// Whom a cookie is for (RFC 6265, section 5.3). The port makes no difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Domain {
+    /// The host that has set it.
+    Host(String),
+    /// A domain, and every host below it.
+    Below(String),
 }
 
 // Cookies are credentials.
 impl std::fmt::Debug for Cookie {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cookie").field("name", &self.name).field("path", &self.path).finish_non_exhaustive()
+        let Cookie { name, domain, path, .. } = self;
+        let mut shown = f.debug_struct("Cookie");
+        shown.field("name", name).field("domain", domain).field("path", path).finish_non_exhaustive()
     }
 }
 
@@ -39,7 +51,10 @@ impl Jar {
             let Some((cookie, fate)) = parse(url, value) else {
                 continue;
             };
-            self.cookies.retain(|known| (&known.name, &known.path) != (&cookie.name, &cookie.path));
+            let same = |known: &Cookie| {
+                (&known.name, &known.domain, &known.path) == (&cookie.name, &cookie.domain, &cookie.path)
+            };
+            self.cookies.retain(|known| !same(known));
             if fate == Fate::Kept {
                 if self.cookies.len() == COOKIES_MAX {
                     self.cookies.remove(0);
@@ -69,12 +84,41 @@ impl Cookie {
         if self.secure && !matches!(url.scheme(), "https" | "wss") {
             return false;
         }
+        if !self.domain.covers(&host(url)) {
+            return false;
+        }
         // RFC 6265, section 5.1.4.
         match url.path().strip_prefix(self.path.as_str()) {
             Some(rest) => rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/'),
             None => false,
         }
     }
+}
+
+impl Domain {
+    /// What the attribute `Domain` says. A foreign or an all too wide one is left out of account: the cookie then goes
+    /// back where it came from and nowhere else.
+    fn of(host: String, attribute: &str) -> Domain {
+        let domain = attribute.trim_start_matches('.').to_ascii_lowercase();
+        let wide = !domain.contains('.') || host.parse::<IpAddr>().is_ok();
+        let named = Domain::Below(domain);
+        if !wide && named.covers(&host) { named } else { Domain::Host(host) }
+    }
+
+    /// RFC 6265, section 5.1.3.
+    fn covers(&self, host: &str) -> bool {
+        match self {
+            Domain::Host(own) => own == host,
+            Domain::Below(domain) => {
+                host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+            }
+        }
+    }
+}
+
+/// Without the brackets of an IPv6 address; the URL has it in small letters already.
+fn host(url: &Url) -> String {
+    url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -95,13 +139,19 @@ fn parse(url: &Url, value: &HeaderValue) -> Option<(Cookie, Fate)> {
     if name.is_empty() {
         return None;
     }
-    let mut cookie =
-        Cookie { name: name.to_owned(), value: value.to_owned(), path: default_path(url), secure: false };
+    let mut cookie = Cookie {
+        name: name.to_owned(),
+        value: value.to_owned(),
+        domain: Domain::Host(host(url)),
+        path: default_path(url),
+        secure: false,
+    };
     let (mut max_age, mut expires) = (None, None);
     for attribute in parts {
         let (key, value) = attribute.split_once('=').unwrap_or((attribute, ""));
         let value = value.trim();
         match key.trim().to_ascii_lowercase().as_str() {
+            "domain" => cookie.domain = Domain::of(host(url), value),
             "path" if value.starts_with('/') => cookie.path = value.to_owned(),
             "secure" => cookie.secure = true,
             "max-age" => max_age = value.parse::<i64>().ok(),
@@ -154,6 +204,28 @@ mod tests {
         check(&["a=1; Path=/"], "/other", Some("a=1"));
         check(&["a=1; path=/base/; HttpOnly; SameSite=None"], "/base/000", Some("a=1"));
         check(&["a=1; Path=/", "b=2"], "/base/000", Some("b=2; a=1"));
+    }
+
+    #[test]
+    fn cookie_goes_to_its_host_on_any_port_or_to_its_domain() {
+        let check = |domain: &str, from: &str, to: &str, sent: bool| {
+            let mut jar = Jar::default();
+            let mut answer = HeaderMap::new();
+            let value = format!("a=1; Path=/{domain}");
+            answer.append(header::SET_COOKIE, HeaderValue::from_str(&value).expect("a header"));
+            jar.store(&from.parse().expect("a URL"), &answer);
+            assert_eq!(jar.header(&to.parse().expect("a URL")).is_some(), sent, "{domain} {from} {to}");
+        };
+        check("", "https://api.example.com/login", "wss://api.example.com:8443/ws", true);
+        check("", "https://api.example.com/login", "wss://ws.example.com/ws", false);
+        check("; Domain=.Example.com", "https://api.example.com/login", "wss://ws.example.com/ws", true);
+        check("; Domain=example.com", "https://api.example.com/login", "wss://example.com/ws", true);
+        check("; Domain=example.com", "https://api.example.com/login", "wss://anexample.com/ws", false);
+        check("; Domain=com", "https://api.example.com/login", "wss://other.com/ws", false);
+        check("; Domain=other.com", "https://api.example.com/login", "wss://other.com/ws", false);
+        check("; Domain=other.com", "https://api.example.com/login", "wss://api.example.com/ws", true);
+        check("; Domain=0.0.1", "http://127.0.0.1/login", "ws://10.0.0.1/ws", false);
+        check("", "http://[::1]:8080/login", "http://[::1]:9004/ws", true);
     }
 
     #[test]

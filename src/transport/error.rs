@@ -114,6 +114,8 @@ pub enum DialError {
 /// What an attempt was doing, for error texts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stage {
+    /// The HTTP request of a sign-in, and its answer.
+    Signin,
     /// DNS.
     Resolve,
     /// TCP's handshake.
@@ -133,6 +135,7 @@ pub enum Stage {
 impl std::fmt::Display for Stage {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
+            Stage::Signin => "sign-in",
             Stage::Resolve => "name resolution",
             Stage::Connect => "TCP connection",
             Stage::Proxy => "proxy tunnel",

@@ -4,6 +4,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
+use super::cookies::Jar;
 use super::error::DialError;
 use super::peer::shown;
 
@@ -45,6 +46,22 @@ pub(super) fn parse(url: &Url, headers: &[(String, SecretString)]) -> Result<Hea
         }
     }
     Ok(parsed)
+}
+
+/// The headers of one request: the configured ones, and the cookies that are for it.
+pub(super) fn with_cookies(headers: &HeaderMap, jar: &Jar, url: &Url) -> HeaderMap {
+    let mut headers = headers.clone();
+    let Some(cookies) = jar.header(url) else { return headers };
+    // A second Cookie header is not allowed (RFC 6265, section 5.4): the user's own comes first in the one.
+    let merged = match headers.get(header::COOKIE) {
+        Some(own) => HeaderValue::from_bytes(&[own.as_bytes(), b"; ", cookies.as_bytes()].concat()).ok(),
+        None => Some(cookies),
+    };
+    if let Some(mut merged) = merged {
+        merged.set_sensitive(true);
+        headers.insert(header::COOKIE, merged);
+    }
+    headers
 }
 
 /// What we call ourselves.

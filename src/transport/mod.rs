@@ -3,7 +3,9 @@
 
 mod cookies;
 mod error;
+mod exchange;
 mod headers;
+mod http;
 mod peer;
 mod plain;
 mod proxy;
@@ -19,7 +21,9 @@ use bytes::Bytes;
 use secrecy::SecretString;
 use url::Url;
 
+pub use cookies::Jar;
 pub use error::{DialError, Stage, TransportError};
+pub use exchange::{Answer, Body, Content, Method, Request, exchange};
 pub use proxy::Proxies;
 
 use peer::{Deadline, Framing, Peer};
@@ -32,6 +36,8 @@ pub struct Target {
     pub url: Url,
     /// Sent with every HTTP request of `ws`, `wss`, `http` and `https`.
     pub headers: Vec<(String, SecretString)>,
+    /// Sent with those of them that they are for; `stomp` and `stomps` have no use for any.
+    pub cookies: Jar,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
     /// Which servers are behind an HTTP proxy.

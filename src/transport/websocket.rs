@@ -28,7 +28,8 @@ pub(super) struct Sender {
 }
 
 pub(super) async fn dial(target: &Target, peer: &Peer, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
-    let mut headers = headers::parse(&target.url, &target.headers)?;
+    let headers = headers::parse(&target.url, &target.headers)?;
+    let mut headers = headers::with_cookies(&headers, &target.cookies, &target.url);
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, upgrade::STOMP_SUBPROTOCOLS);
     let stream = stream::connect(peer, target, deadline).await?;
     let handshake = upgrade::upgrade(stream, peer, &target.url, &headers);

@@ -161,7 +161,7 @@ async fn every_attempt_of_sockjs_has_a_session_of_its_own() {
     let settings = settings(&url, Duration::ZERO);
     let attempts = async {
         for _ in 0..2 {
-            let failed = stomp_bridge::source::Client::connect(&settings, || Box::new(|_| Ok(()))).await;
+            let failed = stomp_bridge::source::Client::connect(&settings, |_| Box::new(|_| Ok(()))).await;
             assert!(failed.is_err());
         }
     };

@@ -109,7 +109,7 @@ impl Play {
             Over::SockJs => format!("http://{address}/base"),
         };
         let connecting =
-            Box::pin(async move { Client::connect(&settings(&url, heartbeat), || Box::new(|_| Ok(()))).await });
+            Box::pin(async move { Client::connect(&settings(&url, heartbeat), |_| Box::new(|_| Ok(()))).await });
         let mut peer = Peer { life: Life::Connecting(connecting), last: None };
         let wire = tokio::select! {
             wire = accept(listener, over) => wire,
@@ -301,6 +301,7 @@ async fn accept(listener: TcpListener, over: Over) -> Wire {
 pub(crate) fn settings(url: &str, heartbeat: Duration) -> Settings {
     Settings {
         urls: vec![url.parse().unwrap()],
+        signin: None,
         login: None,
         passcode: None,
         host: "/".to_owned(),

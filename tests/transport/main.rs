@@ -31,6 +31,7 @@ fn target(url: &str) -> Target {
     Target {
         url: url.parse().expect("a URL"),
         headers: vec![("Authorization".to_owned(), "Bearer abc".into())],
+        cookies: Default::default(),
         tls: tls::Settings { ca_file: Some(fixture("ca.pem")), ..tls::Settings::default() },
         proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,

@@ -3,8 +3,9 @@
 use serde::Deserialize;
 use url::Url;
 
-use super::http::{self, Http};
+use super::http::{Http, refusal};
 use crate::transport::error::{DialError, Stage};
+use crate::transport::http;
 use crate::transport::peer::{Deadline, Peer, shown};
 
 /// What we need of the answer.
@@ -43,7 +44,7 @@ async fn request(http: &Http, peer: &Peer, base: &Url) -> Result<Info, DialError
     let failed = |error: reqwest::Error| http::dial_error(peer, Stage::Info, &error);
     let mut answer = http.get(&url).await.map_err(failed)?;
     if answer.status() != 200 {
-        return Err(http::refusal(&url, answer).await);
+        return Err(refusal(&url, answer).await);
     }
     let mut body = Vec::new();
     while let Some(bytes) = answer.chunk().await.map_err(failed)? {

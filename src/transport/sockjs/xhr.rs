@@ -10,11 +10,11 @@ use reqwest::Response;
 use url::Url;
 
 use super::frame::{self, Frame};
-use super::http::{self, Http};
+use super::http::{Http, refusal};
 use super::info::below;
-use crate::transport::Target;
 use crate::transport::error::{DialError, Stage, TransportError};
 use crate::transport::peer::Peer;
+use crate::transport::{Target, http};
 
 /// How the server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +76,7 @@ pub(super) async fn dial(
     let answer = http.post(&url, String::new(), None).await;
     let answer = answer.map_err(|error| http::dial_error(peer, Stage::Open, &error))?;
     if answer.status() != 200 {
-        return Err(http::refusal(&url, answer).await);
+        return Err(refusal(&url, answer).await);
     }
     let receiver = Receiver {
         http: http.clone(),

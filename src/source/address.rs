@@ -1,0 +1,98 @@
+//! Where the source dials: a URL, whose query may have blanks for what a sign-in gives.
+
+use std::fmt;
+use std::str::FromStr;
+
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::{Pass, SigninError, Wording};
+
+/// See the module. As a text it is what may be shown: without user and query.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Address {
+    url: Url,
+    query: Option<Wording>,
+}
+
+impl Address {
+    /// A URL with a query in place of its own.
+    pub fn new(url: Url, query: Wording) -> Address {
+        Address { url, query: Some(query) }
+    }
+
+    /// The URL, but for what a sign-in would change in it.
+    pub fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// The URL for one connection.
+    ///
+    /// # Errors
+    /// A blank that the pass has nothing for.
+    pub fn filled(&self, pass: &Pass) -> Result<Url, SigninError> {
+        let mut url = self.url.clone();
+        if let Some(query) = &self.query {
+            url.set_query(Some(query.filled_in_url(pass)?.expose_secret()));
+        }
+        Ok(url)
+    }
+}
+
+impl From<Url> for Address {
+    fn from(url: Url) -> Address {
+        Address { url, query: None }
+    }
+}
+
+impl FromStr for Address {
+    type Err = url::ParseError;
+
+    fn from_str(text: &str) -> Result<Address, url::ParseError> {
+        Ok(text.parse::<Url>()?.into())
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        masked(&self.url).fmt(f)
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// The URL without what may be secret in it: user, password and query.
+pub(super) fn masked(url: &Url) -> String {
+    let mut url = url.clone();
+    // Fails only for URLs that cannot have them.
+    let _ = url.set_password(None);
+    let _ = url.set_username("");
+    url.set_query(None);
+    url.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Part;
+    use super::*;
+
+    #[test]
+    fn a_query_is_filled_for_each_connection_and_never_shown() {
+        let query = Wording::new(vec![Part::Text("v=1&token=".to_owned()), Part::Signin("token".into())]);
+        let address = Address::new("wss://h:8/ws".parse().unwrap(), query);
+        let filled = |token: &str| {
+            let pass = Pass::new([("token".into(), token.into())], Default::default());
+            address.filled(&pass).unwrap().to_string()
+        };
+        assert_eq!(filled("a"), "wss://h:8/ws?v=1&token=a");
+        assert_eq!(filled("a&b=#%"), "wss://h:8/ws?v=1&token=a%26b%3D%23%25");
+        assert_eq!(format!("{address} {address:?}"), "wss://h:8/ws wss://h:8/ws");
+        let plain: Address = "ws://u:p@h/ws?token=x".parse().unwrap();
+        assert_eq!(plain.to_string(), "ws://h/ws");
+        assert_eq!(plain.filled(&Pass::default()).unwrap().query(), Some("token=x"));
+    }
+}

@@ -1,0 +1,141 @@
+//! One HTTP request and its whole answer, for whoever must ask something before it dials. Knows nothing of what is asked.
+
+use std::fmt;
+use std::time::Duration;
+
+use secrecy::{ExposeSecret, SecretString};
+use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
+use url::Url;
+
+use super::cookies::Jar;
+use super::error::{DialError, Stage};
+use super::peer::{Deadline, Peer};
+use super::{Proxies, headers, http};
+
+/// What to ask, and whom.
+#[derive(Clone)]
+pub struct Request {
+    /// `http` or `https`.
+    pub url: Url,
+    /// With what is sent.
+    pub method: Method,
+    /// Sent with it; a `Content-Type` or `Accept` of these replaces ours.
+    pub headers: Vec<(String, SecretString)>,
+    /// Extra roots, client certificate.
+    pub tls: crate::tls::Settings,
+    /// Which servers are behind an HTTP proxy.
+    pub proxies: Proxies,
+    /// The whole exchange may take this long.
+    pub timeout: Duration,
+    /// More of the answer is not read.
+    pub body_bytes_max: usize,
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone)]
+pub enum Method {
+    /// Without a body.
+    Get,
+    /// With one.
+    Post(Content),
+}
+
+/// What is sent.
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// Nothing.
+    Empty,
+    /// `application/json`.
+    Json(SecretString),
+    /// `application/x-www-form-urlencoded`.
+    Form(SecretString),
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: u16,
+    /// Where a redirect leads to, without what may be secret in it.
+    pub location: Option<String>,
+    /// What the body is said to be.
+    pub content_type: Option<String>,
+    /// The body.
+    pub body: Body,
+    /// What it has set.
+    pub cookies: Jar,
+}
+
+/// An answer's body, and whether that is all of it.
+#[derive(Debug)]
+pub enum Body {
+    /// All.
+    Whole(Vec<u8>),
+    /// As much as [`Request::body_bytes_max`] allows; there is more.
+    Cut(Vec<u8>),
+}
+
+/// Asks, and reads the answer, whatever its status. No redirect is followed.
+///
+/// # Errors
+/// There is no answer, or not all of it in time.
+pub async fn exchange(request: &Request) -> Result<Answer, DialError> {
+    let peer = Peer::of(&request.url)?;
+    Deadline::after(request.timeout).bound(&peer, Stage::Signin, ask(request, &peer)).await
+}
+
+async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
+    let Request { url, tls, proxies, body_bytes_max, .. } = request;
+    let client = http::client(url, peer, tls, proxies)?;
+    let asked = match &request.method {
+        Method::Get => client.get(url.clone()),
+        Method::Post(Content::Empty) => client.post(url.clone()).body(""),
+        Method::Post(Content::Json(text) | Content::Form(text)) => {
+            client.post(url.clone()).body(text.expose_secret().to_owned())
+        }
+    };
+    let failed = |error: reqwest::Error| http::dial_error(peer, Stage::Signin, &error);
+    let mut answer = asked.headers(headers_of(request)?).send().await.map_err(failed)?;
+    let mut cookies = Jar::default();
+    cookies.store(url, answer.headers());
+    let text = |name| Some(String::from_utf8_lossy(answer.headers().get(name)?.as_bytes()).into_owned());
+    let (location, content_type) = (text(header::LOCATION), text(header::CONTENT_TYPE));
+    let location = location.map(|location| location.split(['?', '#']).next().unwrap_or_default().to_owned());
+    let status = answer.status().as_u16();
+    let mut read = Vec::new();
+    let body = loop {
+        let Some(bytes) = answer.chunk().await.map_err(failed)? else { break Body::Whole(read) };
+        let room = body_bytes_max - read.len();
+        read.extend_from_slice(&bytes[..bytes.len().min(room)]);
+        if bytes.len() > room {
+            break Body::Cut(read);
+        }
+    };
+    Ok(Answer { status, location, content_type, body, cookies })
+}
+
+fn headers_of(request: &Request) -> Result<HeaderMap, DialError> {
+    let mut headers = headers::parse(&request.url, &request.headers)?;
+    let content_type = match &request.method {
+        Method::Get | Method::Post(Content::Empty) => None,
+        Method::Post(Content::Json(_)) => Some("application/json"),
+        Method::Post(Content::Form(_)) => Some("application/x-www-form-urlencoded"),
+    };
+    if let Some(content_type) = content_type {
+        headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
+    }
+    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+    Ok(headers)
+}
+
+/// Without the URL's query and the values of headers.
+impl fmt::Debug for Request {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Request")
+            .field("url", &super::peer::shown(&self.url))
+            .field("method", &self.method)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
+}

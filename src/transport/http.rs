@@ -1,0 +1,73 @@
+//! HTTP requests, for SockJS and for a sign-in: one client's settings, and what a request fails of in the same words as
+//! everything else that is dialled. Redirects are never followed. A proxy sees requests in clear text as requests to
+//! itself (RFC 9112, section 3.2.2), and is asked for a tunnel for the others.
+
+use std::error::Error as _;
+use std::io;
+use std::time::Duration;
+
+use reqwest::{Client, Proxy};
+use secrecy::ExposeSecret;
+use url::Url;
+
+use super::Proxies;
+use super::error::{DialError, Stage, tls_advice};
+use super::peer::{Peer, Security, shown};
+use crate::tls;
+
+/// A server that vanished in the middle of a long answer is noticed after so much silence of its TCP.
+const KEEPALIVE: Duration = Duration::from_secs(45);
+
+/// A client for the server of `url`.
+pub(super) fn client(url: &Url, peer: &Peer, tls: &tls::Settings, proxies: &Proxies) -> Result<Client, DialError> {
+    let tls = match peer.security {
+        Security::Tls => tls::client_config(tls).map_err(DialError::TlsSettings)?,
+        Security::Clear => tls::trusting_nobody().map_err(DialError::TlsSettings)?,
+    };
+    let unusable = |error| DialError::Address { url: shown(url), problem: text_of(&error) };
+    let mut client = Client::builder().tls_backend_preconfigured((*tls).clone()).no_proxy();
+    if let Some(proxy) = proxies.before(peer)? {
+        client = client.proxy(Proxy::all(proxy.url.expose_secret()).map_err(unusable)?);
+    }
+    let client = client.redirect(reqwest::redirect::Policy::none()).http1_only().referer(false);
+    client.tcp_keepalive(KEEPALIVE).build().map_err(unusable)
+}
+
+/// What a request failed of, in the same words as the other transports.
+pub(super) fn dial_error(peer: &Peer, stage: Stage, error: &reqwest::Error) -> DialError {
+    for cause in causes(error) {
+        if let Some(refusal) = cause.downcast_ref::<rustls::Error>() {
+            let problem = format!("{refusal}; {}", tls_advice(refusal));
+            return DialError::Tls { peer: peer.to_string(), problem };
+        }
+        if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
+            return DialError::Refused { peer: peer.to_string() };
+        }
+        // hyper's resolver has no type of its own to tell.
+        if cause.to_string() == "dns error" {
+            let problem = cause.source().map_or_else(|| "no address".to_owned(), ToString::to_string);
+            return DialError::Resolve { host: peer.host.clone(), problem };
+        }
+    }
+    DialError::Io { peer: peer.to_string(), stage, reason: io::Error::other(text_of(error)) }
+}
+
+/// The innermost cause says most, and holds no URL as the error itself does.
+pub(super) fn text_of(error: &reqwest::Error) -> String {
+    causes(error).last().map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+}
+
+type Cause<'a> = &'a (dyn std::error::Error + 'static);
+
+/// What caused an error, and what caused that.
+fn causes(error: &reqwest::Error) -> impl Iterator<Item = Cause<'_>> {
+    std::iter::successors(error.source(), |cause| cause_of(*cause))
+}
+
+/// An `io::Error` hides what it was made of: its source is that of what it hides.
+fn cause_of(error: Cause<'_>) -> Option<Cause<'_>> {
+    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+        Some(hidden) => Some(hidden),
+        None => error.source(),
+    }
+}
