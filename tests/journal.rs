@@ -14,7 +14,8 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Entry, Error, Journal, LastState, NewBatch, NewEntry, Settings, SinkStatus, Start, Verdict, WhenFull, Which,
+    Entry, Error, Journal, LastState, NewBatch, NewEntry, Reader, Settings, SinkStatus, Start, Verdict, WhenFull,
+    Which,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinHandle;
@@ -49,6 +50,12 @@ impl Running {
     /// Everything after a position.
     async fn read(&self, after: Position) -> Vec<Entry> {
         self.journal.reader().await.unwrap().read_after(after, usize::MAX, usize::MAX).await.unwrap()
+    }
+
+    /// The same as somebody sees it who has only the file.
+    async fn read_file(&self, after: Position) -> Vec<Entry> {
+        let mut reader = Reader::open(self.journal.path()).await.unwrap();
+        reader.read_after(after, usize::MAX, usize::MAX).await.unwrap()
     }
 
     /// Waits until the writer has gone round often enough for something to have happened.
@@ -169,11 +176,13 @@ impl Model {
     }
 
     async fn check(&self, running: &Running) {
-        let found = running.read(Position::START).await;
-        assert_eq!(found.len(), self.entries.len());
-        for (at, (found, written)) in found.iter().zip(&self.entries).enumerate() {
-            let NewEntry { topic, received_at, body, verdict } = written;
-            assert_eq!(as_written(found), (Position(at as i64 + 1), &**topic, *received_at, body, verdict));
+        // From memory as far as that goes, and from the file.
+        for found in [running.read(Position::START).await, running.read_file(Position::START).await] {
+            assert_eq!(found.len(), self.entries.len());
+            for (at, (found, written)) in found.iter().zip(&self.entries).enumerate() {
+                let NewEntry { topic, received_at, body, verdict } = written;
+                assert_eq!(as_written(found), (Position(at as i64 + 1), &**topic, *received_at, body, verdict));
+            }
         }
         let head = Position(self.entries.len() as i64);
         let status = running.journal.status();
@@ -608,7 +617,7 @@ async fn reads_are_bounded_by_entries_and_by_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::open(&settings(folder.path())).await;
     running.journal.append(batch((0..300).map(|_| entry([0; 100])).collect())).await.unwrap();
-    let mut reader = running.journal.reader().await.unwrap();
+    let mut readers = [running.journal.reader().await.unwrap(), Reader::open(running.journal.path()).await.unwrap()];
     for (after, entries_max, bytes_max, expected) in [
         (0, 10, usize::MAX, 10),
         (0, usize::MAX, 1000, 10),
@@ -617,9 +626,11 @@ async fn reads_are_bounded_by_entries_and_by_bytes() {
         (295, 10, usize::MAX, 5),
         (300, 10, usize::MAX, 0),
     ] {
-        let entries = reader.read_after(Position(after), entries_max, bytes_max).await.unwrap();
-        assert_eq!(entries.len(), expected, "after {after}, at most {entries_max} and {bytes_max} bytes");
-        assert!(entries.iter().zip(after + 1..).all(|(entry, position)| entry.position == Position(position)));
+        for reader in &mut readers {
+            let entries = reader.read_after(Position(after), entries_max, bytes_max).await.unwrap();
+            assert_eq!(entries.len(), expected, "after {after}, at most {entries_max} and {bytes_max} bytes");
+            assert!(entries.iter().zip(after + 1..).all(|(entry, position)| entry.position == Position(position)));
+        }
     }
     running.close().await;
 }

@@ -4,6 +4,7 @@
 //! operator wants delivered again goes its own way ([`again`]) and moves no cursor.
 
 mod again;
+mod ahead;
 mod backoff;
 mod counters;
 mod missing;
@@ -23,14 +24,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::faults::{self, Mistake, Place};
-use crate::journal::{self, Entry, Journal, Reader, Start};
+use crate::journal::{self, Journal, Reader, Start};
 use crate::model::Position;
 use crate::pipeline::{Decoder, Expression};
 use crate::sinks::{Batch, Health, Occasion, Sink, Trouble, Undelivered};
 
+use ahead::{Ahead, Log, Portion};
 use backoff::{Backoff, Complaint};
 pub use counters::Counters;
-use missing::missing;
 use pending::Pending;
 use reading::{Read, Reading, reader_of};
 
@@ -90,6 +91,8 @@ struct Delivery {
     /// Set aside before this run, after the cursor.
     aside: BTreeSet<Position>,
     pending: Pending,
+    /// What comes after `pending`.
+    ahead: Ahead,
     turn: Turn,
     /// There may be something to be delivered again.
     again: bool,
@@ -141,6 +144,7 @@ impl Delivery {
             turn: Turn::Log,
             again: true,
             pending: Pending::default(),
+            ahead: Ahead::default(),
             backoff: Backoff::default(),
             trouble: Complaint::default(),
             refusal: Complaint::default(),
@@ -180,7 +184,8 @@ impl Delivery {
                 }
                 Next::Go if !self.pending.is_empty() => {
                     self.turn = Turn::Again;
-                    self.deliver().await?
+                    let newest = *head.borrow();
+                    self.deliver(newest, &mut reader).await?
                 }
                 Next::Go if self.again && *head.borrow() <= self.cursor => {
                     self.turn = Turn::Again;
@@ -198,8 +203,7 @@ impl Delivery {
                     }
                     let newest = *head.borrow();
                     if newest > self.cursor {
-                        let entries = reader.read_after(self.cursor, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
-                        self.take(entries, newest, &mut reader).await?;
+                        self.take(newest, &mut reader).await?;
                     }
                     Next::Go
                 }
@@ -263,6 +267,7 @@ impl Delivery {
             let passed = self.aside.iter().take_while(|position| **position <= self.cursor).count();
             self.journal.rewind(&self.name, start, passed as u64).await?;
             self.pending = Pending::default();
+            self.ahead.discard();
             self.cursor = start;
             self.counters.position.store(start.0, Ordering::Relaxed);
         } else if start > self.cursor {
@@ -294,22 +299,15 @@ impl Delivery {
         Ok(self.cursor)
     }
 
-    /// Reads entries for what they mean to this sink. What cannot be read is set aside before anything moves.
-    async fn take(
-        &mut self,
-        entries: Vec<Entry>,
-        newest: Position,
-        reader: &mut Reader,
-    ) -> Result<(), journal::Error> {
-        // Nothing there although the head is further: dropped because the journal was full.
-        let through = entries.last().map_or(newest, |entry| entry.position);
-        let furthest = self.journal.furthest(&self.name);
-        let mut readings = missing(self.cursor, furthest, &entries, through, reader).await?;
-        readings.extend(entries.iter().map(|entry| match self.aside.contains(&entry.position) {
-            true => (entry.position, Reading::SetAside),
-            false => (entry.position, (self.read)(entry)),
-        }));
-        readings.sort_by_key(|(position, _)| *position);
+    /// Takes on what comes next in the log. What cannot be read is set aside before anything moves.
+    async fn take(&mut self, newest: Position, reader: &mut Reader) -> Result<(), journal::Error> {
+        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read };
+        let Portion { mut readings, through } = self.ahead.take(self.cursor, newest, log).await?;
+        for (position, reading) in &mut readings {
+            if self.aside.contains(position) && !matches!(reading, Reading::Lost(_) | Reading::Removed(_)) {
+                *reading = Reading::SetAside;
+            }
+        }
         let unreadable = readings.iter().filter_map(|(position, reading)| match reading {
             Reading::Unreadable(reason) => Some((*position, reason)),
             _ => None,
@@ -325,7 +323,8 @@ impl Delivery {
         Ok(())
     }
 
-    async fn deliver(&mut self) -> Result<Next, journal::Error> {
+    /// One attempt. While the sink is busy with it, what comes next is read.
+    async fn deliver(&mut self, newest: Position, reader: &mut Reader) -> Result<Next, journal::Error> {
         let (events, through) = self.pending.next();
         let attempted = events.len();
         if faults::makes(Mistake::CursorBeforeDelivery) && through > self.cursor {
@@ -334,7 +333,11 @@ impl Delivery {
         }
         let batch = Batch { journal: self.journal.uuid(), events, through, occasion: Occasion::Turn };
         faults::reach(Place::BeforeDeliver);
-        match self.sink.deliver(batch).await {
+        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read };
+        let (delivered, read) =
+            tokio::join!(self.sink.deliver(batch), self.ahead.fill(self.pending.through(), newest, log));
+        read?;
+        match delivered {
             Ok(()) => {
                 faults::reach(Place::AfterDeliver);
                 self.confirmed = through;

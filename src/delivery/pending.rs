@@ -53,6 +53,11 @@ impl Pending {
         pending
     }
 
+    /// The last entry that was read.
+    pub(super) fn through(&self) -> Position {
+        self.through
+    }
+
     /// No event is left.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting().is_empty()

@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::{Account, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer};
+use crate::journal::{Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer};
 use crate::model::{Event, Place, Severity};
 
 /// What the other side does, and what it has seen.
@@ -472,6 +472,39 @@ async fn filtered_entries_are_not_read_again_after_trouble() {
     house.until_done().await;
     assert_eq!(house.counted(), [2, 5, 0]);
     assert_eq!(house.fake.far().attempts, [vec![1], vec![7], vec![7]]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_read_ahead_is_dropped_where_the_sink_goes_back() {
+    // Long enough for the test to see it.
+    let lost = Trouble::Retry { error: "restored from a backup".to_owned(), after: Some(Duration::from_secs(60)) };
+    let mut house = House::new(Far {
+        own: Some(Some(Position::START)),
+        script: [None, Some((0, lost))].into(),
+        ..Far::default()
+    })
+    .await;
+    house.append(["ok"; 2500]).await;
+    house.start();
+    house.until("it is in trouble", |house| house.fake.far().attempts.len() == 2).await;
+    house.fake.far().own = Some(Some(Position(500)));
+    house.until_done().await;
+    let attempts: Vec<_> = house.fake.far().attempts.iter().map(|batch| (batch[0], batch.len())).collect();
+    assert_eq!(attempts, [(1, 1000), (1001, 1000), (501, 1000), (1501, 1000)]);
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_follow_each_other_whatever_becomes_of_them() {
+    let script = [None, Some((300, retry("down"))), None, Some((0, retry("down"))), Some((1, retry("down")))];
+    let mut house = House::new(Far { script: script.into(), ..far(&[1001, 3999], Refuses::Whole) }).await;
+    house.append(["ok", "ok", "filtered", "ok", "unreadable"].repeat(800)).await;
+    house.start();
+    house.until_done().await;
+    let good = |position: &i64| ![1001, 3999].contains(position) && ![3, 0].contains(&(position % 5));
+    assert_eq!(house.fake.far().confirmed, (1..=4000).filter(good).collect::<Vec<_>>());
+    assert_eq!(house.counted(), [2398, 800, 802]);
+    house.stop().await;
 }
 
 fn positions(positions: &[i64]) -> Which {

@@ -282,7 +282,7 @@ impl Journal {
     /// # Errors
     /// The file cannot be opened.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        Ok(Reader::new(file::open_to_read(&self.path).await?, self.head()))
+        Ok(Reader::new(file::open_to_read(&self.path).await?, Some(Arc::clone(&self.state))))
     }
 
     /// What an operator wants to know; reads memory only.

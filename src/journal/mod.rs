@@ -34,6 +34,7 @@ mod ledger;
 mod lock;
 mod order;
 mod reader;
+mod recent;
 mod retention;
 mod settings;
 mod state;

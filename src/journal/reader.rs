@@ -8,12 +8,11 @@ use bytes::Bytes;
 use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
-use tokio::sync::watch;
 
 use super::disk::timestamp;
 use super::error::failed;
 use super::ledger::Account;
-use super::state::Saved;
+use super::state::{Saved, State};
 use super::{Entry, Error, Gap, SetAside, Verdict, disk, file};
 use crate::model::Position;
 
@@ -24,8 +23,9 @@ const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, r
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,
-    /// The end of what may be read: a commit shows in the file a moment before the writer has made it known.
-    head: watch::Receiver<Position>,
+    /// Of the daemon's own journal: it has the newest entries, and the end of what may be read, since a commit shows in
+    /// the file a moment before the writer has made it known. `None` for a visitor.
+    state: Option<Arc<State>>,
     /// One allocation for a topic's name, not one for each entry; as many as the configuration has.
     topics: HashSet<Arc<str>>,
 }
@@ -36,14 +36,11 @@ impl Reader {
     /// # Errors
     /// There is no such file, or it cannot be read.
     pub async fn open(path: &Path) -> Result<Reader, Error> {
-        let connection = file::open_to_read(path).await?;
-        // Nobody says how far the log goes: what is in the file was committed.
-        let (_, head) = watch::channel(Position(i64::MAX));
-        Ok(Reader::new(connection, head))
+        Ok(Reader::new(file::open_to_read(path).await?, None))
     }
 
-    pub(super) fn new(connection: SqliteConnection, head: watch::Receiver<Position>) -> Reader {
-        Reader { connection, head, topics: HashSet::new() }
+    pub(super) fn new(connection: SqliteConnection, state: Option<Arc<State>>) -> Reader {
+        Reader { connection, state, topics: HashSet::new() }
     }
 
     /// The entries after a position, in order: at most `entries_max`, and no further one once their bodies have
@@ -57,8 +54,14 @@ impl Reader {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, Error> {
+        if let Some(state) = &self.state
+            && let Some(entries) = state.recent().after(after, entries_max, bytes_max)
+        {
+            return Ok(entries);
+        }
         let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
-        let head = self.head.borrow().0;
+        // A visitor is told by nobody how far the log goes: what is in the file was committed.
+        let head = self.state.as_ref().map_or(i64::MAX, |state| state.head().0);
         let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(head).bind(limit).fetch(&mut self.connection);
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0;

@@ -47,6 +47,11 @@ impl Trim {
         let (Trim::Past { from, .. } | Trim::Drop { from, .. }) = self;
         from
     }
+
+    pub(super) fn through(self) -> Position {
+        let (Trim::Past { through, .. } | Trim::Drop { through, .. }) = self;
+        through
+    }
 }
 
 /// See the module.

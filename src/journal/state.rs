@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::ledger::{Ledger, Passed};
 use super::order::Replay;
+use super::recent::Recent;
 use super::{SinkStatus, Start, Status};
 use crate::faults::{self, Mistake};
 use crate::model::Position;
@@ -29,6 +30,7 @@ pub(super) struct State {
     pub(super) dropped: AtomicU64,
     /// Counts the orders: a change wakes the sinks.
     pub(super) orders: watch::Sender<u64>,
+    recent: Mutex<Recent>,
     sinks: Mutex<Sinks>,
 }
 
@@ -100,6 +102,7 @@ impl State {
             parts: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             orders: watch::Sender::new(0),
+            recent: Mutex::default(),
             sinks: Mutex::new(sinks),
         };
         state.booked(books);
@@ -116,6 +119,11 @@ impl State {
 
     pub(super) fn begins(&self, oldest: Option<Position>) {
         self.oldest.store(oldest.unwrap_or(Position::START).0, Ordering::Relaxed);
+    }
+
+    /// The newest entries, for a moment.
+    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These sinks are in the configuration; those that are new begin at their start. Gives the others that the

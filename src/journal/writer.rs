@@ -298,7 +298,7 @@ impl Writer {
     }
 
     /// The group is on disk: everybody may know.
-    fn publish(&mut self, group: Group, last: Option<Position>, orders: Vec<u64>) {
+    fn publish(&mut self, mut group: Group, last: Option<Position>, orders: Vec<u64>) {
         let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
@@ -309,6 +309,7 @@ impl Writer {
         self.unmeasured_bytes += group.entries.iter().map(|entry| entry.body.len() as u64).sum::<u64>() + 1;
         self.retention.wrote(head, &group.entries);
         self.state.begins(self.retention.oldest());
+        self.state.recent().wrote(head, std::mem::take(&mut group.entries));
         self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
         if !orders.is_empty() {
             self.state.orders.send_modify(|count| *count += 1);
@@ -317,6 +318,7 @@ impl Writer {
     }
 
     async fn removed(&mut self, trim: Trim, removed: u64) -> Result<(), Error> {
+        self.state.recent().removed(trim.through());
         if let Trim::Drop { from, through } = trim {
             self.state.dropped.fetch_add(removed, Ordering::Relaxed);
             self.state.booked(disk::books(&mut self.connection).await?);

@@ -1,0 +1,131 @@
+//! The newest entries in memory, so that a sink that keeps up need not ask the file for what was written a moment ago.
+//! Only what was synced stands here.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+
+use super::{Entry, NewEntry, Verdict};
+use crate::model::Position;
+
+/// What it may take, in bytes: some ten thousand of the platform's messages, a tenth of a second at the greatest
+/// speed. A sink that is further behind reads the file.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    /// Without a hole, up to the head.
+    entries: VecDeque<Entry>,
+    bytes: usize,
+}
+
+impl Recent {
+    /// These were written after `before`.
+    pub(super) fn wrote(&mut self, mut before: Position, written: impl IntoIterator<Item = NewEntry>) {
+        for NewEntry { topic, received_at, body, verdict } in written {
+            before.0 += 1;
+            // As it is read back.
+            let received_at = Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
+            // A copy, since a body is a part of all that was read from the socket with it.
+            let body = Bytes::copy_from_slice(&body);
+            let entry = Entry { position: before, topic, received_at, body, verdict };
+            self.bytes += bytes(&entry);
+            self.entries.push_back(entry);
+            while self.bytes > BYTES_MAX {
+                self.forget_first();
+            }
+        }
+    }
+
+    /// Everything up to there may be gone from the file.
+    pub(super) fn removed(&mut self, through: Position) {
+        while self.entries.front().is_some_and(|first| first.position <= through) {
+            self.forget_first();
+        }
+    }
+
+    /// The entries after a position, as [`Reader::read_after`](super::Reader::read_after) gives them; `None`: they are
+    /// not all here.
+    pub(super) fn after(&self, after: Position, entries_max: usize, bytes_max: usize) -> Option<Vec<Entry>> {
+        let first = self.entries.front()?.position;
+        let skipped = usize::try_from(after.0 + 1 - first.0).ok()?;
+        let mut bytes = 0;
+        let wanted = self.entries.iter().skip(skipped).take(entries_max).take_while(|entry| {
+            let wanted = bytes < bytes_max;
+            bytes += entry.body.len();
+            wanted
+        });
+        Some(wanted.cloned().collect())
+    }
+
+    fn forget_first(&mut self) {
+        if let Some(first) = self.entries.pop_front() {
+            self.bytes -= bytes(&first);
+        }
+    }
+}
+
+fn bytes(entry: &Entry) -> usize {
+    let text = match &entry.verdict {
+        Verdict::Accepted { previous } => previous.as_ref().map_or(0, |previous| previous.len()),
+        Verdict::Rejected { reason } => reason.len(),
+    };
+    size_of::<Entry>() + entry.body.len() + text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recent(bodies: usize, body_bytes: usize) -> Recent {
+        let mut recent = Recent::default();
+        let entry = NewEntry {
+            topic: "map-1".into(),
+            received_at: Timestamp::from_nanosecond(1_234_567).unwrap(),
+            body: Bytes::from(vec![b'x'; body_bytes]),
+            verdict: Verdict::Accepted { previous: None },
+        };
+        recent.wrote(Position(10), vec![entry; bodies]);
+        recent
+    }
+
+    fn check(recent: &Recent, after: i64, entries_max: usize, bytes_max: usize, expected: Option<&[i64]>) {
+        let entries = recent.after(Position(after), entries_max, bytes_max);
+        let positions = entries.map(|entries| entries.iter().map(|entry| entry.position.0).collect::<Vec<_>>());
+        assert_eq!(positions.as_deref(), expected, "after {after}, {entries_max} entries, {bytes_max} bytes");
+    }
+
+    #[test]
+    fn what_it_has_is_given_within_the_limits_and_nothing_where_one_is_missing() {
+        let mut recent = recent(3, 100);
+        check(&recent, 9, 10, 1000, None);
+        check(&recent, 10, 10, 1000, Some(&[11, 12, 13]));
+        check(&recent, 11, 10, 1000, Some(&[12, 13]));
+        check(&recent, 10, 2, 1000, Some(&[11, 12]));
+        check(&recent, 10, 10, 101, Some(&[11, 12]));
+        check(&recent, 10, 10, 100, Some(&[11]));
+        check(&recent, 13, 10, 1000, Some(&[]));
+        recent.removed(Position(11));
+        check(&recent, 10, 10, 1000, None);
+        check(&recent, 11, 10, 1000, Some(&[12, 13]));
+        recent.removed(Position(100));
+        check(&recent, 13, 10, 1000, None);
+        assert_eq!(recent.bytes, 0);
+    }
+
+    #[test]
+    fn times_are_in_whole_microseconds_as_on_disk() {
+        let entries = recent(1, 1).after(Position(10), 1, 1).unwrap();
+        assert_eq!(entries[0].received_at, Timestamp::from_microsecond(1234).unwrap());
+    }
+
+    #[test]
+    fn memory_is_bounded() {
+        let recent = recent(1000, 64 * 1024);
+        assert!(recent.bytes <= BYTES_MAX && recent.bytes > BYTES_MAX - 65 * 1024);
+        let entries = recent.after(Position(1000), 1000, usize::MAX).unwrap();
+        assert_eq!(entries.last().unwrap().position, Position(1010), "the newest are kept");
+    }
+}
