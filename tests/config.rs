@@ -13,7 +13,7 @@ use stomp_bridge::pipeline::Field;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
 use stomp_bridge::source::{Pass, Wording};
-use stomp_bridge::stomp::AckMode;
+use stomp_bridge::stomp::{AckMode, Backslashes};
 
 /// A whole configuration without the part that a test is about.
 const SOURCE: &str = "[source]\nurl = \"stomp://broker\"\n";
@@ -109,6 +109,9 @@ fn the_examples_comments_are_keys_too() {
         &[],
     );
     assert_eq!(plan.source.heartbeat, defaults.source.heartbeat);
+    assert_eq!(plan.source.silence, defaults.source.silence);
+    assert_eq!(plan.source.websocket_split, defaults.source.websocket_split);
+    assert_eq!(plan.source.backslashes, Backslashes::Doubled, "none of the defaults");
     assert_eq!(
         (plan.source.reconnect.initial, plan.source.reconnect.max),
         (defaults.source.reconnect.initial, defaults.source.reconnect.max)
@@ -133,6 +136,8 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!(plan.source.heartbeat, seconds(10));
     assert_eq!((plan.source.reconnect.initial, plan.source.reconnect.max), (seconds(1), seconds(60)));
     assert_eq!(plan.source.reconnect.attempts, None);
+    assert_eq!((plan.source.silence, plan.source.websocket_split), (None, None));
+    assert_eq!(plan.source.backslashes, Backslashes::Plain);
     assert_eq!(plan.source.topics[0].ack, AckMode::Auto);
     assert_eq!(plan.journal.path, Path::new("/var/lib/stomp-bridge/journal.db"));
     assert_eq!((plan.journal.bytes_max, plan.journal.when_full), (1 << 30, WhenFull::Pause));
@@ -147,6 +152,22 @@ fn the_defaults_are_the_promised_ones() {
     let schedule = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000].map(seconds);
     assert_eq!(webhook_of(&plan).schedule, schedule);
     assert!(plan.sinks.iter().all(|(delivery, _)| delivery.topics.is_none() && delivery.when.is_none()));
+}
+
+#[test]
+fn whoever_has_a_backslash_in_connect_is_asked_what_it_means() {
+    let check = |keys: &str, expected, warned: &[&str]| {
+        let plan = good(&format!("{SOURCE}{keys}\n{TOPIC}{SINK}"), &[("STOMP_BRIDGE_SECRET_P", "a\\b")]);
+        let paths: Vec<&str> = plan.warnings.iter().map(|warning| warning.path.as_str()).collect();
+        assert_eq!((plan.source.backslashes, &paths[..]), (expected, warned), "{keys}");
+        assert!(plan.warnings.iter().all(|warning| !warning.to_string().contains("a\\b")), "{:?}", plan.warnings);
+    };
+    let passcode = "login = \"l\"\npasscode = \"{{ secret('p') }}\"";
+    check("", Backslashes::Plain, &[]);
+    check(passcode, Backslashes::Plain, &["source.passcode"]);
+    check("host = 'x\\y'", Backslashes::Plain, &["source.host"]);
+    check(&format!("{passcode}\nconnect_backslashes = \"plain\""), Backslashes::Plain, &[]);
+    check(&format!("{passcode}\nconnect_backslashes = \"doubled\""), Backslashes::Doubled, &[]);
 }
 
 #[test]
@@ -220,6 +241,24 @@ fn each_mistake_is_told_with_its_place() {
             "unknown key `urll`, did you mean `url`?",
         ),
         (format!("[surce]\nurl = \"stomp://b\"\n{TOPIC}{SINK}"), "1:2", "surce", "did you mean `source`?"),
+        (
+            format!("{SOURCE}silence = \"5s\"\n{TOPIC}{SINK}"),
+            "3:11",
+            "source.silence",
+            "expected \"0s\" (off) or at least 10s, found 5s",
+        ),
+        (
+            format!("{SOURCE}websocket_split = \"16\"\n{TOPIC}{SINK}"),
+            "3:19",
+            "source.websocket_split",
+            "expected \"0\" (off) or \"1KiB\" to \"16MiB\", found 16 bytes",
+        ),
+        (
+            format!("{SOURCE}connect_backslashes = \"twice\"\n{TOPIC}{SINK}"),
+            "3:23",
+            "source.connect_backslashes",
+            "expected one of plain, doubled",
+        ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[http]\nlisten = \"localhost\"\n"),
             "8:10",

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::print::{age, bytes, json, one_line, table};
+use super::print::{age, bytes, harmless, json, one_line, table};
 use super::target::Target;
 use crate::ops::status::{Report, Sink};
 
@@ -38,7 +38,9 @@ fn text(report: &Report) -> String {
     let ready = if report.ready { "ready" } else { "not ready" };
     lines.push(format!("link     {} for {}, {message}, {ready}", link.state, age(link.since, *at)));
     lines.extend(link.last_error.as_ref().map(|error| format!("         last error: {}", one_line(error))));
+    lines.extend(link.broker.as_ref().map(|broker| format!("         server: {broker}")));
     lines.extend(link.guarantee.iter().map(|(topic, guarantee)| format!("         {topic}: {guarantee}")));
+    lines.extend(link.warnings.iter().map(|warning| format!("         warning: {}", harmless(warning))));
     lines.push(format!(
         "intake   {} received = {} accepted + {} rejected + {} waiting",
         intake.received, intake.accepted, intake.rejected, intake.waiting

@@ -16,11 +16,11 @@ use url::Url;
 use super::document::{Document, Path};
 use super::problem::Problems;
 use super::report::{Report, unknown};
-use super::schema::{self, Ack, Root, STATES_DEFAULT, TIMEZONE_DEFAULT, WhenFull};
+use super::schema::{self, Ack, ConnectBackslashes, Root, STATES_DEFAULT, TIMEZONE_DEFAULT, WhenFull};
 use super::secret::{Secrets, Within};
 use super::{Environment, Plan, sinks};
 use crate::pipeline::{Decoder, Field, Mapping, Pointer, State, States};
-use crate::stomp::AckMode;
+use crate::stomp::{AckMode, Backslashes};
 use crate::{journal, ops, source, tls};
 
 /// The shortest wait between attempts to connect: below it a refusing server is hammered.
@@ -31,6 +31,12 @@ const BODY_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=256 << 20;
 
 /// The shortest heart-beat: below it a scheduler's delay looks like a dead server.
 const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+/// The shortest silence: below it the wait for an answer to SUBSCRIBE looks like one.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+/// Pieces of a WebSocket message, in bytes: smaller ones are mostly header, and larger ones no server asks for.
+const SPLIT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
 
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
@@ -122,6 +128,16 @@ impl Check<'_> {
             let message = format!("expected \"0s\" (off) or at least {HEARTBEAT_MIN:?}, found {heartbeat:?}");
             self.report.error(&path.join("heartbeat"), message);
         }
+        let silence = source.silence.0;
+        if !silence.is_zero() && silence < SILENCE_MIN {
+            let message = format!("expected \"0s\" (off) or at least {SILENCE_MIN:?}, found {silence:?}");
+            self.report.error(&path.join("silence"), message);
+        }
+        let split = source.websocket_split.0;
+        if split != 0 && !SPLIT_BYTES.contains(&split) {
+            let message = format!("expected \"0\" (off) or \"1KiB\" to \"16MiB\", found {split} bytes");
+            self.report.error(&path.join("websocket_split"), message);
+        }
         let bytes = source.max_body.0;
         if !BODY_BYTES.contains(&bytes) {
             let message = format!("expected \"1KiB\" to \"256MiB\", found {bytes} bytes");
@@ -130,6 +146,15 @@ impl Check<'_> {
         let tls = self.tls(&path.join("tls"), source.tls);
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
         let login = source.login.and_then(|login| self.secret(&path.join("login"), &login, Within::Text));
+        let backslashes = self.backslashes(
+            &path,
+            source.connect_backslashes,
+            [
+                ("login", login.as_ref()),
+                ("passcode", passcode.as_ref()),
+                ("host", Some(&SecretString::from(source.host.as_str()))),
+            ],
+        );
         Some(source::Settings {
             urls: urls?.into_iter().map(source::Address::from).collect(),
             signin: None,
@@ -138,6 +163,9 @@ impl Check<'_> {
             host: source.host,
             headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
             heartbeat,
+            silence: (!silence.is_zero()).then_some(silence),
+            backslashes,
+            websocket_split: usize::try_from(split).ok().filter(|split| *split != 0),
             tls,
             reconnect,
             topics,
@@ -181,6 +209,29 @@ impl Check<'_> {
                 Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
             }
             (None, None) => None,
+        }
+    }
+
+    /// Which servers unescape CONNECT cannot be known before it is sent: whoever has a backslash in it is asked.
+    fn backslashes(
+        &mut self,
+        path: &Path,
+        written: Option<ConnectBackslashes>,
+        values: [(&str, Option<&SecretString>); 3],
+    ) -> Backslashes {
+        if written.is_none() {
+            let has_one = |value: &&SecretString| value.expose_secret().contains('\\');
+            for (name, _) in values.iter().filter(|(_, value)| value.as_ref().is_some_and(has_one)) {
+                let message = format!(
+                    "{name} has a backslash, which RabbitMQ alone takes for an escape: write connect_backslashes = \
+                     \"doubled\" for RabbitMQ, \"plain\" for any other server"
+                );
+                self.report.warning(&path.join(*name), message);
+            }
+        }
+        match written {
+            Some(ConnectBackslashes::Doubled) => Backslashes::Doubled,
+            Some(ConnectBackslashes::Plain) | None => Backslashes::Plain,
         }
     }
 

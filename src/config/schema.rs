@@ -35,6 +35,9 @@ pub(super) struct Source {
     pub(super) host: String,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) heartbeat: Span,
+    pub(super) silence: Span,
+    pub(super) connect_backslashes: Option<ConnectBackslashes>,
+    pub(super) websocket_split: Size,
     pub(super) max_body: Size,
     pub(super) tls: Tls,
     pub(super) reconnect: Reconnect,
@@ -53,6 +56,11 @@ impl Default for Source {
             host: "/".to_owned(),
             headers: BTreeMap::new(),
             heartbeat: Span(Duration::from_secs(10)),
+            // Off: only who knows the platform knows how long its topics may be quiet.
+            silence: Span(Duration::ZERO),
+            connect_backslashes: None,
+            // Off: ActiveMQ takes no frame in pieces.
+            websocket_split: Size(0),
             // Room for an array of 30,000 statuses.
             max_body: Size(16 << 20),
             tls: Tls::default(),
@@ -60,6 +68,13 @@ impl Default for Source {
             signin: None,
         }
     }
+}
+
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum ConnectBackslashes {
+    Plain,
+    Doubled,
 }
 
 #[derive(Deserialize, Default)]

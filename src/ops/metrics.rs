@@ -56,11 +56,16 @@ impl Scrape {
         let link = self.0.source.link();
         let states = LinkState::ALL.map(|state| (State { state: state.as_str() }, u64::from(state == link.state)));
         gauges(encoder, "link_state", "1 for the state that the STOMP link is in", states)?;
+        let help = "Since when it is in that state, in seconds since 1970";
+        gauge(encoder, "link_state_since_timestamp_seconds", help, link.since.as_second().unsigned_abs())?;
         if let Some(at) = link.last_message {
             let help = "When the last message came, in seconds since 1970";
             gauge(encoder, "last_message_timestamp_seconds", help, at.as_second().unsigned_abs())?;
         }
+        let warnings = self.0.source.profile().weaknesses.len() as u64;
+        gauge(encoder, "link_warnings", "Weak points of the set-up, which status names", warnings)?;
         let counters = &self.0.source.counters;
+        counter(encoder, "silences", "Times that no message came for as long as source.silence", &counters.silences)?;
         counter(encoder, "connect_attempts", "Attempts to connect", &counters.attempts)?;
         counter(encoder, "connections", "Connections that reached CONNECTED", &counters.connections)?;
         counter(encoder, "messages", "MESSAGE frames received", &counters.messages)?;

@@ -33,7 +33,7 @@ pub struct Report {
 /// The STOMP side.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Link {
-    /// `connecting`, `connected`, `subscribed`, `receiving` or `stopped`.
+    /// `connecting`, `connected`, `subscribed`, `receiving`, `silent` or `stopped`.
     pub state: String,
     /// Since when.
     pub since: Timestamp,
@@ -41,8 +41,13 @@ pub struct Link {
     pub last_error: Option<String>,
     /// When the last message came.
     pub last_message: Option<Timestamp>,
+    /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`; none before the first
+    /// connection.
+    pub broker: Option<String>,
     /// What is promised for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
+    /// What is weak in the set-up, and what to do about it, one line each.
+    pub warnings: Vec<String>,
 }
 
 /// The log.
@@ -93,7 +98,8 @@ impl Report {
         let mut reader = view.journal.reader().await?;
         let accounts = reader.accounts().await?;
         let (link, status) = (view.source.link(), view.journal.status());
-        let guarantee = view.source.guarantees().into_iter();
+        let profile = view.source.profile();
+        let guarantee = profile.guarantees.into_iter();
         Ok(Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: Timestamp::now(),
@@ -103,7 +109,9 @@ impl Report {
                 since: link.since,
                 last_error: link.last_error,
                 last_message: link.last_message,
+                broker: profile.broker.map(|broker| broker.as_str().to_owned()),
                 guarantee: guarantee.map(|(topic, says)| (topic.to_string(), says.to_owned())).collect(),
+                warnings: profile.weaknesses.iter().map(ToString::to_string).collect(),
             },
             intake: Intake::of(view),
             journal: Journal {

@@ -2,12 +2,12 @@
 //! nothing and does not come back once it has ended.
 
 use std::io;
-use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::sleep_until;
 
+use super::clock;
 use super::writer::Writer;
 use super::{Address, Pass, Settings, SigninError, Topic};
 use crate::stomp::{Connected, Event, Farewell, Session, SessionError, Subscribe};
@@ -94,7 +94,7 @@ impl Client {
         let pass = attempt.pass;
         let (receiver, sender) =
             dial(&attempt.target).await.map_err(|error| ClientError::from(error).hushed(&pass))?;
-        let session = Session::new(attempt.options, Instant::now());
+        let session = Session::new(attempt.options, clock::now());
         let mut client = Client { session, receiver, writer: Writer::new(sender), watch: watch(&pass), pass };
         loop {
             if let Event::Connected(connected) = client.next().await? {
@@ -140,7 +140,7 @@ impl Client {
                 biased;
                 written = self.writer.written(&mut self.session) => written?,
                 // Before the socket, which may always have more: a flood must not stop our heart-beats.
-                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => self.tick()?,
+                () = sleep_until(due.unwrap_or_else(clock::now).into()), if due.is_some() => self.tick()?,
                 received = self.receiver.receive() => self.received(received)?,
             }
         }
@@ -150,7 +150,7 @@ impl Client {
         match received {
             Ok(bytes) => {
                 (self.watch)(Crossing::Received(&bytes)).map_err(ClientError::Watch)?;
-                self.session.receive(bytes, Instant::now());
+                self.session.receive(bytes, clock::now());
                 Ok(())
             }
             // It answers a DISCONNECT as well as a receipt does. Else the transport may know the server's own words.
@@ -171,7 +171,7 @@ impl Client {
                 break;
             }
         }
-        Ok(self.session.tick(Instant::now())?)
+        Ok(self.session.tick(clock::now())?)
     }
 
     /// Writes what is queued, says goodbye, and waits for the server's, two seconds at most. Messages that still come
@@ -180,7 +180,7 @@ impl Client {
     /// # Errors
     /// The connection broke before the server had answered: what was sent last may be lost.
     pub async fn disconnect(mut self) -> Result<Farewell, ClientError> {
-        self.session.disconnect(Instant::now());
+        self.session.disconnect(clock::now());
         let farewell = loop {
             match self.next().await {
                 Ok(Event::Disconnected(farewell)) => break Ok(farewell),

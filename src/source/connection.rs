@@ -14,10 +14,12 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::clock;
 use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
 use super::settings::Attempt;
-use super::status::{LinkState, Status, TURN};
+use super::status::{LinkState, Profile, Status, TURN};
+use super::weakness::{Detection, Weakness, weaknesses};
 use super::writer::Writer;
 use super::{Pass, Settings, SigninError, Topic};
 use crate::faults::{self, Mistake, Place};
@@ -41,6 +43,9 @@ pub(super) enum Ended {
     /// Anything that time may mend.
     #[error("{0}")]
     Lost(String),
+    /// Nothing has gone wrong that could be seen.
+    #[error("no byte for {0:?} from a server that sends no heart-beats: connecting anew, to be sure of the link")]
+    Quiet(Duration),
     /// The journal has ended: so does the process.
     #[error(transparent)]
     Journal(#[from] journal::Error),
@@ -121,6 +126,7 @@ pub(super) struct Connection<'a> {
     subscribed: usize,
     stage: Stage,
     probing: Probing,
+    broker: Broker,
     /// When every topic was subscribed.
     pub(super) subscribed_at: Option<Instant>,
 }
@@ -134,6 +140,8 @@ enum Probing {
     Possible,
     /// The next question is due then.
     Due(Instant),
+    /// They are needed, and there are none: whatever comes, on whatever level, is a sign of life.
+    Listening,
 }
 
 /// Where the life stands.
@@ -158,10 +166,12 @@ impl<'a> Connection<'a> {
         status: &'a Arc<Status>,
     ) -> Result<Connection<'a>, Ended> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
-        let now = Instant::now();
-        let probing =
-            if sender.can_probe() && !settings.heartbeat.is_zero() { Probing::Possible } else { Probing::Impossible };
-        let silence_max = (probing == Probing::Possible).then(|| settings.heartbeat * 5 / 2);
+        let now = clock::now();
+        let (probing, silence_max) = if sender.can_probe() && !settings.heartbeat.is_zero() {
+            (Probing::Possible, Some(settings.heartbeat * 5 / 2))
+        } else {
+            (Probing::Impossible, settings.silence)
+        };
         let mut session = Session::new(Options { silence_max, ..attempt.options }, now);
         for topic in &settings.topics {
             session.subscribe(topic.subscribe(&attempt.pass)?, now);
@@ -178,6 +188,7 @@ impl<'a> Connection<'a> {
             subscribed: 0,
             stage: Stage::Living,
             probing,
+            broker: Broker::Unknown,
             subscribed_at: None,
         })
     }
@@ -188,12 +199,13 @@ impl<'a> Connection<'a> {
             Ok(()) => Ended::Stopped,
             Err(ended) => ended,
         };
+        self.intake.silence.pause(clock::now());
         let status = Arc::clone(self.status);
         let settled = status.turning(self.settle()).await;
         self.writer.close().await;
         match (settled, ended) {
             (Err(error), _) => Ended::Journal(error),
-            (Ok(()), Ended::Lost(_) | Ended::Refused(_)) if stop.is_cancelled() => Ended::Stopped,
+            (Ok(()), Ended::Lost(_) | Ended::Refused(_) | Ended::Quiet(_)) if stop.is_cancelled() => Ended::Stopped,
             (Ok(()), ended) => ended,
         }
     }
@@ -205,10 +217,11 @@ impl<'a> Connection<'a> {
             self.start_writing();
             self.start_committing();
             self.leave_when_done();
-            let now = Instant::now();
+            let now = clock::now();
             let turn = now + TURN;
             let probe_at = if let Probing::Due(at) = self.probing { Some(at) } else { None };
-            let due = [self.session.deadline(), give_up_at, probe_at].into_iter().flatten().fold(turn, Instant::min);
+            let dues = [self.session.deadline(), give_up_at, probe_at, self.intake.silence.due()];
+            let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if self.stage == Stage::Living => {
@@ -230,7 +243,7 @@ impl<'a> Connection<'a> {
                 }
                 // Before the socket, which may always have more: a flood must not stop our heart-beats.
                 () = sleep_until(due.into()) => {
-                    if give_up_at.is_some_and(|at| at <= Instant::now()) {
+                    if give_up_at.is_some_and(|at| at <= clock::now()) {
                         return Ok(());
                     }
                     self.tick()?;
@@ -244,11 +257,11 @@ impl<'a> Connection<'a> {
     /// Hands what came to the session, and then all that follows from it to the intake.
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
         match received {
-            // The answer to a probe, mostly.
-            Ok(bytes) if bytes.is_empty() && matches!(self.probing, Probing::Due(_)) => {
-                self.session.alive(Instant::now());
+            // The answer to a probe, or SockJS's `h`.
+            Ok(bytes) if bytes.is_empty() && matches!(self.probing, Probing::Due(_) | Probing::Listening) => {
+                self.session.alive(clock::now());
             }
-            Ok(bytes) => self.session.receive(bytes, Instant::now()),
+            Ok(bytes) => self.session.receive(bytes, clock::now()),
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
             Err(error @ TransportError::Closed { .. }) => {
@@ -273,6 +286,9 @@ impl<'a> Connection<'a> {
                     }
                     self.intake.take(message, now);
                     faults::reach(Place::MessageRead);
+                    if self.intake.silence.broken(clock::now()) {
+                        info!("messages come again");
+                    }
                     self.status.enter_receiving();
                 }
                 Event::Late(message) | Event::Unknown(message) => {
@@ -292,36 +308,75 @@ impl<'a> Connection<'a> {
     fn connected(&mut self, connected: &Connected) {
         self.status.counters.connections.fetch_add(1, Relaxed);
         self.status.enter(LinkState::Connected);
-        let broker = Broker::from_server(connected.server.as_deref());
+        self.broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
         info!(
+            broker = self.broker.as_str(),
             version = ?connected.version,
             server = connected.server.as_deref().unwrap_or("unnamed"),
             heartbeat_out = ?connected.heartbeat.outgoing,
             heartbeat_in = ?connected.heartbeat.incoming,
             "connected"
         );
-        if connected.heartbeat.incoming.is_none() && !self.settings.heartbeat.is_zero() {
-            if self.probing == Probing::Possible {
-                self.probing = Probing::Due(Instant::now() + self.settings.heartbeat);
-                warn!("the server sends no heart-beats: a dead link is noticed by WebSocket pings");
-            } else {
-                warn!("the server sends no heart-beats: a dead link is noticed by TCP keep-alive alone");
-            }
+        if connected.heartbeat.incoming.is_none() {
+            self.probing = match self.probing {
+                Probing::Possible => Probing::Due(clock::now() + self.settings.heartbeat),
+                _ => Probing::Listening,
+            };
         }
+        self.tell_profile();
+    }
+
+    /// Says what the server and the topics amount to; of what is weak only what is news.
+    fn tell_profile(&self) {
+        let mut profile = Profile { broker: Some(self.broker), ..Profile::default() };
         for topic in &self.settings.topics {
-            let guarantee = guarantee(broker, topic);
-            self.status.guaranteed(&topic.name, guarantee);
+            let guarantee = guarantee(self.broker, topic);
+            profile.guarantees.insert(Arc::clone(&topic.name), guarantee);
             info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
         }
+        profile.weaknesses = weaknesses(self.broker, &self.settings.topics);
+        profile.weaknesses.extend(self.weak_detection());
+        for weakness in self.status.profiled(profile) {
+            warn!(%weakness, "a weak point of the set-up");
+        }
+    }
+
+    /// What notices a dead link, unless the server's heart-beats do.
+    fn weak_detection(&self) -> Option<Weakness> {
+        let detection = match self.probing {
+            Probing::Due(_) => Detection::Pings(self.settings.heartbeat),
+            Probing::Listening => self.settings.silence.map_or(Detection::KeepAlive, Detection::Silence),
+            Probing::Impossible | Probing::Possible => return None,
+        };
+        let off = self.settings.heartbeat.is_zero();
+        Some(if off { Weakness::HeartbeatsOff(detection) } else { Weakness::NoHeartbeats(detection) })
     }
 
     fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
         self.subscribed += 1;
         info!(topic = %id, by = ?confirmed, "subscribed");
         if self.subscribed == self.settings.topics.len() {
-            self.subscribed_at = Some(Instant::now());
+            let now = clock::now();
+            self.subscribed_at = Some(now);
+            self.intake.silence.listen(now);
             self.status.enter_subscribed();
             info!(subscriptions = self.subscribed, "live");
+            self.watch_silence(now);
+        }
+    }
+
+    /// A silence that begins is said once; it outlasts connections.
+    fn watch_silence(&mut self, now: Instant) {
+        if self.intake.silence.begins(now) {
+            self.status.counters.silences.fetch_add(1, Relaxed);
+            let silence = self.settings.silence.unwrap_or_default();
+            warn!(
+                ?silence,
+                "no message for so long: look whether the platform still sends, and to these destinations"
+            );
+        }
+        if self.intake.silence.lasts() {
+            self.status.enter_silent();
         }
     }
 
@@ -329,7 +384,8 @@ impl<'a> Connection<'a> {
     fn tick(&mut self) -> Result<(), Ended> {
         loop {
             if !self.intake.has_room() {
-                self.session.alive(Instant::now());
+                self.session.alive(clock::now());
+                self.intake.silence.broken(clock::now());
                 break;
             }
             let Some(received) = self.receiver.receive().now_or_never() else { break };
@@ -339,12 +395,16 @@ impl<'a> Connection<'a> {
                 break;
             }
         }
-        let now = Instant::now();
+        let now = clock::now();
         if matches!(self.probing, Probing::Due(at) if at <= now) {
             self.probing = Probing::Due(now + self.settings.heartbeat);
             self.writer.probe();
         }
-        self.session.tick(now).map_err(|error| ended_by(&error, &self.settings.topics))?;
+        self.watch_silence(now);
+        self.session.tick(now).map_err(|error| match error {
+            SessionError::Silent { silence } if self.probing == Probing::Listening => Ended::Quiet(silence),
+            error => ended_by(&error, &self.settings.topics),
+        })?;
         self.take_events()
     }
 
@@ -377,7 +437,7 @@ impl<'a> Connection<'a> {
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
     fn leave_when_done(&mut self) {
         if self.stage == Stage::Finishing && self.intake.is_empty() && self.committing.is_terminated() {
-            self.session.disconnect(Instant::now());
+            self.session.disconnect(clock::now());
             self.stage = Stage::Leaving;
             self.start_writing();
         }

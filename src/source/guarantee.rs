@@ -6,7 +6,7 @@ use crate::stomp::AckMode;
 /// What kind of server answered CONNECTED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broker {
-    /// Spring's simple broker, which names no server.
+    /// Spring's simple broker, or what says as little: its CONNECTED names neither a server nor a session.
     SpringSimple,
     /// RabbitMQ's STOMP or Web-STOMP plugin.
     RabbitMq,
@@ -19,14 +19,26 @@ pub enum Broker {
 }
 
 impl Broker {
-    /// From CONNECTED's `server` header.
-    pub fn from_server(server: Option<&str>) -> Broker {
-        match server {
-            None => Broker::SpringSimple,
-            Some(name) if name.starts_with("RabbitMQ") => Broker::RabbitMq,
-            Some(name) if name.contains("Artemis") => Broker::Artemis,
-            Some(name) if name.starts_with("ActiveMQ") => Broker::ActiveMq,
-            Some(_) => Broker::Unknown,
+    /// From CONNECTED's `server` and `session` headers. A Spring application that relays to a real broker hands that
+    /// one's CONNECTED on, and is taken for it.
+    pub fn of(server: Option<&str>, session: Option<&str>) -> Broker {
+        match (server, session) {
+            (None, None) => Broker::SpringSimple,
+            (Some(name), _) if name.starts_with("RabbitMQ") => Broker::RabbitMq,
+            (Some(name), _) if name.contains("Artemis") => Broker::Artemis,
+            (Some(name), _) if name.starts_with("ActiveMQ") => Broker::ActiveMq,
+            (Some(_), _) | (None, Some(_)) => Broker::Unknown,
+        }
+    }
+
+    /// The name used in status and log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Broker::SpringSimple => "spring-simple",
+            Broker::RabbitMq => "rabbitmq",
+            Broker::ActiveMq => "activemq",
+            Broker::Artemis => "artemis",
+            Broker::Unknown => "unknown",
         }
     }
 }
@@ -34,7 +46,8 @@ impl Broker {
 /// One sentence on what is lost, and when, of one topic.
 pub fn guarantee(broker: Broker, topic: &Topic) -> &'static str {
     if broker == Broker::SpringSimple {
-        return "at most once before receipt: this server keeps nothing while we are away";
+        return "at most once before receipt: a server without a name is taken for Spring's simple broker, which keeps \
+                nothing while we are away";
     }
     if topic.ack == AckMode::Auto {
         return "at most once before receipt: ack is auto, so what is under way when the connection breaks is gone; \
@@ -47,14 +60,16 @@ pub fn guarantee(broker: Broker, topic: &Topic) -> &'static str {
     }
 }
 
-fn keeps_messages(broker: Broker, topic: &Topic) -> bool {
-    let header = |name: &str| topic.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+/// Whether the server keeps what comes while nobody is subscribed, and what is not acknowledged.
+pub(super) fn keeps_messages(broker: Broker, topic: &Topic) -> bool {
+    let header = |name: &str| topic.header(name);
     let destination = topic.destination.as_str();
     match broker {
         Broker::RabbitMq => {
             let durable = header("durable") == Some("true") && header("auto-delete") == Some("false");
             let queue = destination.starts_with("/queue/") || destination.starts_with("/amq/queue/");
-            queue || durable || header("x-queue-name").is_some()
+            let fleeting = header("durable") == Some("false") || header("auto-delete") == Some("true");
+            (queue && !fleeting) || durable
         }
         Broker::ActiveMq => destination.starts_with("/queue/") || header("activemq.subscriptionName").is_some(),
         Broker::Artemis => destination.starts_with("/queue/") || header("durable-subscription-name").is_some(),
@@ -67,24 +82,50 @@ fn keeps_messages(broker: Broker, topic: &Topic) -> bool {
 mod tests {
     use super::*;
 
-    fn check(server: Option<&str>, destination: &str, ack: AckMode, headers: &[(&str, &str)], expected: &str) {
-        let headers = headers.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
-        let topic = Topic { name: "t".into(), destination: destination.into(), ack, headers };
-        let said = guarantee(Broker::from_server(server), &topic);
-        assert!(said.starts_with(expected), "{server:?} {destination} {ack:?}: {said}");
+    const RABBITMQ: (Option<&str>, Option<&str>) = (Some("RabbitMQ/3.10.8"), Some("session-AqLbz"));
+    const ACTIVEMQ: (Option<&str>, Option<&str>) = (Some("ActiveMQ/5.17.2"), Some("ID:vm-39257-x-3:2"));
+    const ARTEMIS: (Option<&str>, Option<&str>) = (Some("ActiveMQ-Artemis/2.31.2 ActiveMQ"), Some("5a"));
+    const SPRING: (Option<&str>, Option<&str>) = (None, None);
+
+    #[test]
+    fn a_broker_is_what_connected_says_and_no_more() {
+        let check = |(server, session), expected| assert_eq!(Broker::of(server, session), expected, "{server:?}");
+        check(SPRING, Broker::SpringSimple);
+        check(RABBITMQ, Broker::RabbitMq);
+        check(ACTIVEMQ, Broker::ActiveMq);
+        check(ARTEMIS, Broker::Artemis);
+        check((Some("RabbitMQ/3.10.8"), None), Broker::RabbitMq);
+        check((Some("apache-apollo/1.7.1"), Some("x")), Broker::Unknown);
+        // coilmq names a session and no server: whatever it is, it is not Spring's simple broker.
+        check((None, Some("1606300000.1")), Broker::Unknown);
     }
 
     #[test]
     fn the_promise_is_as_strong_as_the_server_and_the_subscription() {
+        type Headers<'a> = &'a [(&'a str, &'a str)];
+        let check = |(server, session), destination: &str, ack, headers: Headers<'_>, expected: &str| {
+            let headers = headers.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
+            let topic = Topic { name: "t".into(), destination: destination.into(), ack, headers };
+            let said = guarantee(Broker::of(server, session), &topic);
+            assert!(said.starts_with(expected), "{server:?} {destination} {ack:?}: {said}");
+        };
         let durable = [("durable", "true"), ("auto-delete", "false")];
-        check(None, "/topic/state/1", AckMode::ClientIndividual, &[], "at most once before receipt: this server");
-        check(Some("RabbitMQ/3.10.8"), "/topic/a", AckMode::ClientIndividual, &[], "at most once while");
-        check(Some("RabbitMQ/3.10.8"), "/topic/a", AckMode::ClientIndividual, &durable, "nothing is lost");
-        check(Some("RabbitMQ/3.10.8"), "/queue/a", AckMode::Client, &[], "nothing is lost");
-        check(Some("RabbitMQ/3.10.8"), "/queue/a", AckMode::Auto, &[], "at most once before receipt: ack is auto");
-        check(Some("ActiveMQ/5.17.2"), "/queue/a", AckMode::Client, &[], "nothing is lost");
-        check(Some("ActiveMQ/5.17.2"), "/topic/a", AckMode::Client, &[], "at most once while");
-        let named = [("durable-subscription-name", "bridge")];
-        check(Some("ActiveMQ-Artemis/2.31.2 ActiveMQ"), "a", AckMode::Client, &named, "nothing is lost");
+        check(
+            SPRING,
+            "/topic/state/1",
+            AckMode::ClientIndividual,
+            &[],
+            "at most once before receipt: a server without",
+        );
+        check(RABBITMQ, "/topic/a", AckMode::ClientIndividual, &[], "at most once while");
+        check(RABBITMQ, "/topic/a", AckMode::ClientIndividual, &durable, "nothing is lost");
+        check(RABBITMQ, "/queue/a", AckMode::Client, &[], "nothing is lost");
+        check(RABBITMQ, "/queue/a", AckMode::Client, &[("auto-delete", "true")], "at most once while");
+        check(RABBITMQ, "/queue/a", AckMode::Auto, &[], "at most once before receipt: ack is auto");
+        // Its queue is named, and goes with the connection all the same.
+        check(RABBITMQ, "/topic/a", AckMode::Client, &[("x-queue-name", "q")], "at most once while");
+        check(ACTIVEMQ, "/queue/a", AckMode::Client, &[], "nothing is lost");
+        check(ACTIVEMQ, "/topic/a", AckMode::Client, &[], "at most once while");
+        check(ARTEMIS, "a", AckMode::Client, &[("durable-subscription-name", "bridge")], "nothing is lost");
     }
 }

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 
+use super::silence::Silence;
 use super::status::Status;
 use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
 use crate::pipeline::{Decoder, Element, Rejection, Sighting};
@@ -63,6 +64,8 @@ pub(super) struct Intake {
     seen: HashMap<(Arc<str>, String, String), String>,
     owed: Owed,
     bytes: usize,
+    /// Whether anything comes.
+    pub(super) silence: Silence,
 }
 
 impl Intake {
@@ -72,6 +75,7 @@ impl Intake {
         decoders: &HashMap<Arc<str>, Decoder>,
         last_states: Vec<LastState>,
         status: Arc<Status>,
+        silence: Silence,
     ) -> Intake {
         let mut topics: HashMap<Arc<str>, Topic> = topics
             .iter()
@@ -86,7 +90,7 @@ impl Intake {
                 topic.last_states.insert((last.client_id, last.device_id), last.new_state);
             }
         }
-        Intake { topics, status, entries: Vec::new(), seen: HashMap::new(), owed: Owed::default(), bytes: 0 }
+        Intake { topics, status, entries: Vec::new(), seen: HashMap::new(), owed: Owed::default(), bytes: 0, silence }
     }
 
     /// Nothing waits.

@@ -5,6 +5,7 @@
 mod address;
 mod backoff;
 mod client;
+mod clock;
 mod connection;
 mod guarantee;
 mod intake;
@@ -12,13 +13,16 @@ mod outline;
 mod pass;
 mod settings;
 mod signin;
+mod silence;
 mod status;
+mod weakness;
 mod wording;
 mod writer;
 
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -26,6 +30,7 @@ use tracing::{info, warn};
 use self::backoff::Backoff;
 use self::connection::{Connection, Ended};
 use self::intake::Intake;
+use self::silence::Silence;
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
 
@@ -35,7 +40,8 @@ pub use guarantee::{Broker, guarantee};
 pub use pass::Pass;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
 pub use signin::{Extract, Signin, SigninError};
-pub use status::{Counters, Link, LinkState, Status};
+pub use status::{Counters, Link, LinkState, Profile, Status};
+pub use weakness::{Detection, Weakness};
 pub use wording::{Part, Wording, percent_encoded};
 
 /// Why the source ended, other than by being asked to.
@@ -66,7 +72,8 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), SourceError> {
     let last_states = journal.last_states().await?;
-    let mut intake = Intake::new(&settings.topics, &decoders, last_states, status.clone());
+    let mut intake =
+        Intake::new(&settings.topics, &decoders, last_states, status.clone(), Silence::new(settings.silence));
     let mut backoff = Backoff::new(settings.reconnect.clone());
     let mut targets = settings.urls.iter().cycle();
     while !stop.is_cancelled() {
@@ -78,6 +85,8 @@ pub async fn run(
         let wait = match &ended {
             Ended::Stopped => break,
             Ended::Journal(_) => None,
+            // No failure: at once, since nothing is heard meanwhile.
+            Ended::Quiet(_) => Some(Duration::ZERO),
             Ended::Refused(_) => backoff.next_refused(fastrand::f64()),
             Ended::Lost(_) => backoff.next(fastrand::f64()),
         };
@@ -132,7 +141,7 @@ async fn one_life(
         Ok(mut connection) => {
             let ended = connection.run(stop).await;
             if let Some(at) = connection.subscribed_at {
-                backoff.lived(at.elapsed());
+                backoff.lived(clock::now().saturating_duration_since(at));
             }
             ended
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{Address, Pass, Signin, SigninError, Wording};
-use crate::stomp::{AckMode, Limits, Options, Subscribe};
+use crate::stomp::{AckMode, Backslashes, Limits, Options, Subscribe};
 use crate::tls;
 use crate::transport::{Proxies, Target};
 
@@ -48,6 +48,11 @@ impl Topic {
             headers: headers.collect::<Result<_, SigninError>>()?,
         })
     }
+
+    /// The value of a further header, as it may be shown; the first, as the server reads it.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
 }
 
 fn plain(wording: &Wording, pass: &Pass) -> Result<String, SigninError> {
@@ -71,6 +76,13 @@ pub struct Settings {
     pub headers: Vec<(String, Wording)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
+    /// No message for so long is a silence, which is not ready; and no byte for so long, where nothing else shows that
+    /// the link lives, ends the connection. `None`: a quiet night is no silence.
+    pub silence: Option<Duration>,
+    /// How CONNECT's values are written.
+    pub backslashes: Backslashes,
+    /// Frames that are longer go in so many bytes a WebSocket message, on the boundaries of characters. `None`: whole.
+    pub websocket_split: Option<usize>,
     /// Extra roots, client certificate.
     pub tls: tls::Settings,
     /// See [`Reconnect`].
@@ -121,6 +133,7 @@ impl Settings {
             cookies: pass.cookies().clone(),
             tls: self.tls.clone(),
             proxies: Proxies::of_environment(),
+            websocket_split: self.websocket_split,
             // SockJS quotes a chunk as JSON, which may double it; headers come on top.
             message_bytes_max: self.body_bytes_max.saturating_mul(2).saturating_add(MESSAGE_OVERHEAD),
             timeout: STEP_TIMEOUT,
@@ -130,6 +143,7 @@ impl Settings {
             passcode: self.passcode.as_ref().map(|passcode| passcode.filled(&pass)).transpose()?,
             headers,
             heartbeat: self.heartbeat,
+            backslashes: self.backslashes,
             connected_timeout: STEP_TIMEOUT,
             limits: self.limits(),
             ..Options::new(self.host.clone())

@@ -8,6 +8,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::guarantee::Broker;
+use super::weakness::Weakness;
+
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
 
@@ -22,17 +25,21 @@ pub enum LinkState {
     Subscribed,
     /// Messages come.
     Receiving,
+    /// Every topic is subscribed, and no message has come for as long as `source.silence` says. Not ready, since somebody
+    /// has said that this is too long.
+    Silent,
     /// Stopped for good.
     Stopped,
 }
 
 impl LinkState {
     /// Every state, for metrics.
-    pub const ALL: [LinkState; 5] = [
+    pub const ALL: [LinkState; 6] = [
         LinkState::Connecting,
         LinkState::Connected,
         LinkState::Subscribed,
         LinkState::Receiving,
+        LinkState::Silent,
         LinkState::Stopped,
     ];
 
@@ -43,11 +50,12 @@ impl LinkState {
             LinkState::Connected => "connected",
             LinkState::Subscribed => "subscribed",
             LinkState::Receiving => "receiving",
+            LinkState::Silent => "silent",
             LinkState::Stopped => "stopped",
         }
     }
 
-    /// Connected and subscribed to everything.
+    /// Connected, subscribed to everything, and not silent.
     pub fn is_ready(self) -> bool {
         matches!(self, LinkState::Subscribed | LinkState::Receiving)
     }
@@ -64,6 +72,19 @@ pub struct Link {
     pub last_error: Option<String>,
     /// When the last message came, on this or an earlier connection.
     pub last_message: Option<Timestamp>,
+    /// Since when it is too long that no message has come; a new connection changes nothing of it.
+    pub silent_since: Option<Timestamp>,
+}
+
+/// What the newest CONNECTED amounts to, with the configuration. Empty before the first.
+#[derive(Debug, Clone, Default)]
+pub struct Profile {
+    /// What kind of server has answered.
+    pub broker: Option<Broker>,
+    /// What is promised for each topic.
+    pub guarantees: BTreeMap<Arc<str>, &'static str>,
+    /// What is weak.
+    pub weaknesses: Vec<Weakness>,
 }
 
 /// Counts since the start of the process.
@@ -85,6 +106,8 @@ pub struct Counters {
     pub acknowledged: AtomicU64,
     /// Statuses whose old state was not the last one seen.
     pub missed_transitions: AtomicU64,
+    /// Times that no message came for as long as `source.silence` says.
+    pub silences: AtomicU64,
 }
 
 /// Shared between the source and whoever looks at it.
@@ -93,19 +116,24 @@ pub struct Status {
     link: Mutex<Link>,
     /// See [`Counters`].
     pub counters: Counters,
-    guarantees: Mutex<BTreeMap<Arc<str>, &'static str>>,
+    profile: Mutex<Profile>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
 
 impl Default for Status {
     fn default() -> Status {
-        let link =
-            Link { state: LinkState::Connecting, since: Timestamp::now(), last_error: None, last_message: None };
+        let link = Link {
+            state: LinkState::Connecting,
+            since: Timestamp::now(),
+            last_error: None,
+            last_message: None,
+            silent_since: None,
+        };
         Status {
             link: Mutex::new(link),
             counters: Counters::default(),
-            guarantees: Mutex::default(),
+            profile: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -126,13 +154,18 @@ impl Status {
         link
     }
 
-    /// What is promised for each topic, as of the newest connection; empty before the first.
-    pub fn guarantees(&self) -> BTreeMap<Arc<str>, &'static str> {
-        self.guarantees.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// A copy of what the newest connection amounts to.
+    pub fn profile(&self) -> Profile {
+        self.profile.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    pub(super) fn guaranteed(&self, topic: &Arc<str>, guarantee: &'static str) {
-        self.guarantees.lock().unwrap_or_else(PoisonError::into_inner).insert(Arc::clone(topic), guarantee);
+    /// Takes the new profile, and gives those of its weak points that the one before did not have: only they are news.
+    pub(super) fn profiled(&self, profile: Profile) -> Vec<Weakness> {
+        let mut known = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = profile.weaknesses.iter().filter(|weakness| !known.weaknesses.contains(weakness));
+        let news = news.cloned().collect();
+        *known = profile;
+        news
     }
 
     /// Turns of the source's loop: it goes up at least every few seconds while the source is well, whatever the
@@ -166,19 +199,31 @@ impl Status {
 
     /// Every topic is subscribed; a message may have come already.
     pub(super) fn enter_subscribed(&self) {
-        self.advance(LinkState::Connected, LinkState::Subscribed);
+        self.advance(&[LinkState::Connected], LinkState::Subscribed);
     }
 
     /// A message has come; it counts only once every topic is subscribed.
     pub(super) fn enter_receiving(&self) {
-        self.advance(LinkState::Subscribed, LinkState::Receiving);
+        self.advance(&[LinkState::Subscribed, LinkState::Silent], LinkState::Receiving);
     }
 
-    fn advance(&self, from: LinkState, to: LinkState) {
+    /// No message has come for too long; it counts only while every topic is subscribed.
+    pub(super) fn enter_silent(&self) {
+        self.advance(&[LinkState::Subscribed, LinkState::Receiving], LinkState::Silent);
+    }
+
+    fn advance(&self, from: &[LinkState], to: LinkState) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
-        if link.state == from {
-            link.state = to;
-            link.since = Timestamp::now();
+        if !from.contains(&link.state) {
+            return;
+        }
+        let now = Timestamp::now();
+        link.state = to;
+        link.since = now;
+        match to {
+            LinkState::Silent => link.since = *link.silent_since.get_or_insert(now),
+            LinkState::Receiving => link.silent_since = None,
+            _ => {}
         }
     }
 
@@ -189,5 +234,46 @@ impl Status {
 
     pub(super) fn message_at(&self, at: Timestamp) {
         self.last_message_us.store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_weak_point_is_news_once_and_again_after_it_was_mended() {
+        let status = Status::new();
+        let profile = |weaknesses: &[Weakness]| Profile { weaknesses: weaknesses.to_vec(), ..Profile::default() };
+        let (auto, prefetch) = (Weakness::AutoAck("a".into()), Weakness::UnlimitedPrefetch("a".into()));
+        let both = profile(&[auto.clone(), prefetch.clone()]);
+        assert_eq!(status.profiled(profile(std::slice::from_ref(&auto))), std::slice::from_ref(&auto));
+        assert_eq!(status.profiled(profile(std::slice::from_ref(&auto))), []);
+        assert_eq!(status.profiled(both.clone()), std::slice::from_ref(&prefetch));
+        assert_eq!(status.profiled(profile(&[prefetch])), []);
+        assert_eq!(status.profiled(both.clone()), [auto]);
+        assert_eq!(status.profile().weaknesses, both.weaknesses);
+    }
+
+    #[test]
+    fn silence_counts_only_once_every_topic_is_subscribed_and_outlasts_the_connection() {
+        let status = Status::new();
+        let state = || status.link().state;
+        for early in [LinkState::Connecting, LinkState::Connected] {
+            status.enter(early);
+            status.enter_silent();
+            assert_eq!(state(), early);
+        }
+        status.enter_subscribed();
+        status.enter_silent();
+        let silent = status.link();
+        assert_eq!((silent.state, silent.silent_since), (LinkState::Silent, Some(silent.since)));
+        status.enter(LinkState::Connecting);
+        status.enter(LinkState::Connected);
+        status.enter_subscribed();
+        status.enter_silent();
+        assert_eq!(status.link().since, silent.since);
+        status.enter_receiving();
+        assert_eq!((state(), status.link().silent_since), (LinkState::Receiving, None));
     }
 }

@@ -1,10 +1,9 @@
 //! The one writer of a connection: one write at a time, under way while its owner goes on reading.
 
-use std::time::Instant;
-
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse};
 
+use super::clock;
 use crate::stomp::{Outgoing, Session};
 use crate::transport::{Sender, TransportError};
 
@@ -70,7 +69,7 @@ impl Writer {
         let (sender, wrote, outcome) = (&mut self.writing).await;
         self.sender = Some(sender);
         if wrote == Wrote::Frames {
-            session.sent(Instant::now());
+            session.sent(clock::now());
         }
         outcome
     }

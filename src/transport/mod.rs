@@ -10,6 +10,7 @@ mod peer;
 mod plain;
 mod proxy;
 mod sockjs;
+mod split;
 mod stream;
 mod upgrade;
 mod websocket;
@@ -44,6 +45,9 @@ pub struct Target {
     pub proxies: Proxies,
     /// Largest WebSocket message, and largest SockJS frame, that is accepted.
     pub message_bytes_max: usize,
+    /// Longest WebSocket message that is sent: a longer frame goes in pieces, on the boundaries of characters. `None`: a
+    /// frame is a message. SockJS's `xhr_send` gets the same pieces.
+    pub websocket_split: Option<usize>,
     /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of SockJS together. So
     /// may each later HTTP request that sends.
     pub timeout: Duration,
@@ -62,21 +66,22 @@ pub struct Target {
 pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
     let deadline = Deadline::after(target.timeout);
     let peer = Peer::of(&target.url)?;
-    match peer.framing {
+    let (incoming, framing) = match peer.framing {
         Framing::Plain => {
             let stream = stream::connect(&peer, target, deadline).await?;
             let (receiver, sender) = plain::split(stream);
-            Ok((Receiver(Incoming::Plain(receiver)), Sender(Outgoing::Plain(sender))))
+            (Incoming::Plain(receiver), Outgoing::Plain(sender))
         }
         Framing::WebSocket => {
             let (receiver, sender) = websocket::dial(target, &peer, deadline).await?;
-            Ok((Receiver(Incoming::WebSocket(receiver)), Sender(Outgoing::WebSocket(sender))))
+            (Incoming::WebSocket(receiver), Outgoing::WebSocket(sender))
         }
         Framing::SockJs => {
             let (receiver, sender) = sockjs::dial(target, &peer, deadline).await?;
-            Ok((Receiver(Incoming::SockJs(receiver)), Sender(Outgoing::SockJs(sender))))
+            (Incoming::SockJs(receiver), Outgoing::SockJs(sender))
         }
-    }
+    };
+    Ok((Receiver(incoming), Sender { framing, split: target.websocket_split }))
 }
 
 /// The incoming half of a connection. Independent of [`Sender`]: a server that does not read does not stop us reading.
@@ -111,7 +116,10 @@ impl fmt::Debug for Receiver {
 }
 
 /// The outgoing half of a connection.
-pub struct Sender(Outgoing);
+pub struct Sender {
+    framing: Outgoing,
+    split: Option<usize>,
+}
 
 enum Outgoing {
     Plain(plain::Sender),
@@ -124,7 +132,8 @@ impl Sender {
     /// `bytes.len()`. A heart-beat's LF is a frame of its own. It returns when the system has taken all of it.
     ///
     /// TCP and TLS write them at once; WebSocket sends one text message a frame (binary, if it is not UTF-8); SockJS
-    /// one `["frame"]` a frame, or one request for all. Many servers take exactly one frame a message.
+    /// one `["frame"]` a frame, or one request for all. Many servers take exactly one frame a message, so that only
+    /// [`Target::websocket_split`] makes several of one.
     ///
     /// Not cancel-safe: a dropped future leaves half a frame on the wire, so that only [`close`](Self::close) may
     /// follow. While it waits, [`Receiver::receive`] goes on in the same task.
@@ -133,16 +142,16 @@ impl Sender {
     /// If `ends` goes down or beyond `bytes`.
     pub async fn send(&mut self, bytes: Bytes, ends: &[usize]) -> Result<(), TransportError> {
         debug_assert_eq!(ends.last().copied().unwrap_or(0), bytes.len(), "the last frame ends with the bytes");
-        match &mut self.0 {
+        match &mut self.framing {
             Outgoing::Plain(sender) => sender.send(bytes).await,
-            Outgoing::WebSocket(sender) => sender.send(frames(&bytes, ends)).await,
-            Outgoing::SockJs(sender) => sender.send(frames(&bytes, ends)).await,
+            Outgoing::WebSocket(sender) => sender.send(messages(&bytes, ends, self.split)).await,
+            Outgoing::SockJs(sender) => sender.send(messages(&bytes, ends, self.split)).await,
         }
     }
 
     /// Whether the transport has a [`probe`](Self::probe) that the server answers.
     pub fn can_probe(&self) -> bool {
-        match &self.0 {
+        match &self.framing {
             Outgoing::Plain(_) => false,
             Outgoing::WebSocket(_) => true,
             Outgoing::SockJs(sender) => sender.can_probe(),
@@ -154,7 +163,7 @@ impl Sender {
     ///
     /// For servers that offer no heart-beat. Not cancel-safe.
     pub async fn probe(&mut self) -> Result<(), TransportError> {
-        match &mut self.0 {
+        match &mut self.framing {
             Outgoing::Plain(_) => Ok(()),
             Outgoing::WebSocket(sender) => sender.ping().await,
             Outgoing::SockJs(sender) => sender.ping().await,
@@ -165,7 +174,7 @@ impl Sender {
     /// written, a second at most. That the server is gone already is fine.
     pub async fn close(&mut self) {
         let goodbye = async {
-            match &mut self.0 {
+            match &mut self.framing {
                 Outgoing::Plain(sender) => sender.close().await,
                 Outgoing::WebSocket(sender) => sender.close().await,
                 Outgoing::SockJs(sender) => sender.close().await,
@@ -185,7 +194,13 @@ impl fmt::Debug for Sender {
     }
 }
 
-fn frames<'a>(bytes: &'a Bytes, ends: &'a [usize]) -> impl Iterator<Item = Bytes> + Send + 'a {
+/// Each frame, in pieces where it is longer than `split`.
+fn messages<'a>(
+    bytes: &'a Bytes,
+    ends: &'a [usize],
+    split: Option<usize>,
+) -> impl Iterator<Item = Bytes> + Send + 'a {
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    starts.zip(ends).map(|(start, end)| bytes.slice(start..*end))
+    let frames = starts.zip(ends).map(|(start, end)| bytes.slice(start..*end));
+    frames.flat_map(move |frame| split::pieces(frame, split.unwrap_or(usize::MAX)))
 }

@@ -148,3 +148,22 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn every_socket_has_keep_alive_and_waits_for_nothing() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = listener.local_addr().expect("an address");
+        let peer = Peer::of(&format!("stomp://{address}").parse().expect("a URL")).expect("a peer");
+        let tcp = connect_tcp(&peer, Deadline::after(Duration::from_secs(20))).await.expect("connected");
+        let socket = SockRef::from(&tcp);
+        assert!(socket.keepalive().expect("an option") && tcp.nodelay().expect("an option"));
+        let options = (socket.tcp_keepalive_time(), socket.tcp_keepalive_interval(), socket.tcp_keepalive_retries());
+        let (time, interval, retries) = (options.0.expect("a time"), options.1.expect("an interval"), options.2);
+        let noticed = time + interval * retries.expect("a number");
+        assert_eq!(noticed, Duration::from_secs(90), "a minute and a half, as the log says");
+    }
+}

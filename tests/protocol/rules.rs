@@ -60,7 +60,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "CONNECT, STOMP and CONNECTED are not escaped; RabbitMQ's backslashes are an option",
-        "src/stomp/escape.rs: rules_follow_command_and_version; src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/stomp_session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request",
+        "src/stomp/escape.rs: rules_follow_command_and_version; src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/stomp_session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request; tests/config.rs: whoever_has_a_backslash_in_connect_is_asked_what_it_means",
     ),
     (
         "an ERROR before CONNECTED is read leniently",
@@ -111,8 +111,8 @@ const RULES: &[(&str, &str)] = &[
         "tests/stomp_session/heartbeats.rs: silence_is_two_and_a_half_intervals_without_a_byte a_late_reader_does_not_take_its_own_delay_for_silence; tests/source.rs: a_server_that_falls_silent_is_left_within_two_intervals_and_a_second a_server_that_is_not_read_is_not_taken_for_silent a_flood_does_not_stop_our_heartbeats",
     ),
     (
-        "without heart-beats a watchdog may notice silence",
-        "tests/stomp_session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings",
+        "without heart-beats TCP keep-alive, pings and a watchdog notice a dead link, and it is said which",
+        "tests/stomp_session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings; src/transport/stream.rs: every_socket_has_keep_alive_and_waits_for_nothing; tests/supervision/silence.rs: without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time any_byte_is_a_sign_of_life_and_no_message; src/source/weakness.rs: without_heartbeats_it_is_said_what_notices_a_dead_link",
     ),
     // STOMP 1.2, ERROR, RECEIPT and DISCONNECT.
     (
@@ -139,6 +139,10 @@ const RULES: &[(&str, &str)] = &[
     (
         "pings are answered and sent",
         "tests/transport/websocket.rs: ping_is_answered_and_shown_as_life probe_brings_a_sign_of_life",
+    ),
+    (
+        "long frames go whole, or in pieces on the boundaries of characters where it is asked for",
+        "src/transport/split.rs: a_frame_is_cut_between_characters_only_where_it_is_too_long pieces_are_texts_that_make_the_frame_again; tests/transport/websocket.rs: a_long_frame_goes_in_pieces_only_where_it_is_asked_for; tests/transport/sockjs.rs: a_long_frame_goes_in_pieces_where_it_is_asked_for",
     ),
     (
         "messages have a size limit",
@@ -174,6 +178,10 @@ const RULES: &[(&str, &str)] = &[
         "tests/transport/sockjs.rs: every_transport_is_tried_in_order_and_each_failure_told websocket_that_is_swallowed_leaves_time_for_the_next_transport",
     ),
     // The servers' habits.
+    (
+        "what a server keeps is told from CONNECTED, and nothing more is claimed",
+        "src/source/guarantee.rs: a_broker_is_what_connected_says_and_no_more the_promise_is_as_strong_as_the_server_and_the_subscription; src/source/weakness.rs: each_weak_point_is_one_line_that_says_what_to_do; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended",
+    ),
     (
         "a SUBSCRIBE that nobody confirms is taken for done",
         "tests/stomp_session/messages.rs: a_subscription_is_confirmed_by_receipt_message_or_silence",

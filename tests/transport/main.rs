@@ -35,6 +35,7 @@ fn target(url: &str) -> Target {
         tls: tls::Settings { ca_file: Some(fixture("ca.pem")), ..tls::Settings::default() },
         proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,
+        websocket_split: None,
         timeout: PATIENCE,
     }
 }

@@ -76,6 +76,23 @@ async fn frames_cross_both_ways() {
 }
 
 #[tokio::test]
+async fn a_long_frame_goes_in_pieces_where_it_is_asked_for() {
+    let mut server = Server::start().await;
+    let target = Target { websocket_split: Some(16), ..target(&format!("http://{}/base", server.address)) };
+    let serve = async {
+        server.next("/base/info").await.answer("200 OK", INFO).await;
+        let mut socket = server.next("/websocket").await.upgrade().await;
+        socket.send(Message::text("o")).await.expect("sent");
+        socket
+    };
+    let (mut socket, (_receiver, mut sender)) = tokio::join!(serve, dialled(&target));
+    sender.send(Bytes::from_static(b"SEND\n\n0123456789x\0\n"), &[18, 19]).await.expect("sent");
+    for expected in [r#"["SEND\n\n0123456789"]"#, r#"["x\u0000"]"#, r#"["\n"]"#] {
+        assert_eq!(socket.next().await.expect("a message").expect("a message"), Message::text(expected));
+    }
+}
+
+#[tokio::test]
 async fn heartbeat_is_life_and_no_bytes() {
     let (mut socket, mut receiver, _sender) = connected().await;
     socket.send(Message::text("h")).await.expect("sent");

@@ -141,6 +141,21 @@ async fn frame_is_one_message_and_only_text_is_text() {
 }
 
 #[tokio::test]
+async fn a_long_frame_goes_in_pieces_only_where_it_is_asked_for() {
+    // Spring's buffer (legacy stompjs cuts at 16 KiB); ActiveMQ takes no pieces, so that it is an option.
+    let (listener, address) = listen().await;
+    let target = Target { websocket_split: Some(16), ..target(&format!("ws://{address}/ws")) };
+    let ((mut server, _), (_receiver, mut sender)) = tokio::join!(upgraded(&listener), dialled(&target));
+    let (send, ack) = ("SEND\n\n0123456789故障故障\0", "ACK\n\n\0");
+    let all = Bytes::from([send, ack, "\n"].concat());
+    sender.send(all.clone(), &[send.len(), send.len() + ack.len(), all.len()]).await.expect("sent");
+    // Each piece is a text: no character is cut.
+    for expected in ["SEND\n\n0123456789", "故障故障\0", ack, "\n"] {
+        assert_eq!(server.next().await.expect("a message").expect("a message"), Message::text(expected));
+    }
+}
+
+#[tokio::test]
 async fn messages_of_any_kind_are_pieces_of_one_stream() {
     let (mut server, mut receiver, _sender) = connected().await;
     let fragment = |text: &'static str, kind, last| Message::Frame(Frame::message(text, OpCode::Data(kind), last));

@@ -1,0 +1,166 @@
+//! What is weak in a set-up, from the server's answer and the configuration, and what to do about it. It is told, never
+//! acted on: whoever set it up may have a reason.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Topic;
+use super::guarantee::{Broker, keeps_messages};
+use crate::stomp::AckMode;
+
+/// One weak point; its text is one line that ends with what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Weakness {
+    /// The server would keep messages until they are acknowledged, and is told not to wait for it.
+    AutoAck(Arc<str>),
+    /// RabbitMQ sends all that waits at once.
+    UnlimitedPrefetch(Arc<str>),
+    /// RabbitMQ counts messages for each connection, not for each subscription.
+    SharedAck(Vec<Arc<str>>),
+    /// The server promises no heart-beats, although we ask for them.
+    NoHeartbeats(Detection),
+    /// We ask for none.
+    HeartbeatsOff(Detection),
+}
+
+/// What notices a dead link where the server sends no heart-beats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detection {
+    /// WebSocket pings, so often.
+    Pings(Duration),
+    /// TCP keep-alive, and a new connection after so long without a byte (`source.silence`).
+    Silence(Duration),
+    /// TCP keep-alive.
+    KeepAlive,
+}
+
+/// Every weak point of these topics on that server.
+pub(super) fn weaknesses(broker: Broker, topics: &[Topic]) -> Vec<Weakness> {
+    let mut found = Vec::new();
+    for topic in topics {
+        let limited = topic.header("prefetch-count").is_some_and(|count| count.trim() != "0");
+        if topic.ack == AckMode::Auto && keeps_messages(broker, topic) {
+            found.push(Weakness::AutoAck(Arc::clone(&topic.name)));
+        }
+        // With `auto` it is not for the client to slow the server down.
+        if broker == Broker::RabbitMq && topic.ack != AckMode::Auto && !limited {
+            found.push(Weakness::UnlimitedPrefetch(Arc::clone(&topic.name)));
+        }
+    }
+    let shared = topics.iter().filter(|topic| topic.ack == AckMode::Client);
+    let shared: Vec<Arc<str>> = shared.map(|topic| Arc::clone(&topic.name)).collect();
+    if broker == Broker::RabbitMq && topics.len() > 1 && !shared.is_empty() {
+        found.push(Weakness::SharedAck(shared));
+    }
+    found
+}
+
+impl fmt::Display for Weakness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Weakness::AutoAck(topic) => write!(
+                f,
+                "topic {topic}: the server would keep messages until they are on our disk, but ack is auto: what is \
+                 under way when the connection breaks is lost; set ack = \"client-individual\""
+            ),
+            Weakness::UnlimitedPrefetch(topic) => write!(
+                f,
+                "topic {topic}: RabbitMQ sends all that waits at once and holds it in memory until it is acknowledged; \
+                 set headers = {{ \"prefetch-count\" = \"1000\" }}"
+            ),
+            Weakness::SharedAck(topics) => write!(
+                f,
+                "topics with ack = \"client\" ({}): RabbitMQ takes an ACK for all older messages of the connection, \
+                 those of other topics included; set ack = \"client-individual\"",
+                topics.join(", ")
+            ),
+            Weakness::NoHeartbeats(detection) => write!(
+                f,
+                "the server sends no heart-beats: {detection}; switch them on in the server (Spring: give \
+                 enableSimpleBroker a task scheduler and heart-beat values){}",
+                detection.advice()
+            ),
+            Weakness::HeartbeatsOff(detection) => {
+                write!(f, "heart-beats are off: {detection}; set source.heartbeat = \"10s\"{}", detection.advice())
+            }
+        }
+    }
+}
+
+impl Detection {
+    fn advice(self) -> &'static str {
+        match self {
+            Detection::KeepAlive => ", or source.silence to the longest pause that is normal",
+            Detection::Pings(_) | Detection::Silence(_) => "",
+        }
+    }
+}
+
+impl fmt::Display for Detection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {every:?}"),
+            Detection::Silence(after) => write!(
+                f,
+                "a dead link is noticed by TCP keep-alive, and after {after:?} without a byte by connecting anew"
+            ),
+            Detection::KeepAlive => f.write_str(
+                "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs or what is \
+                 behind a proxy",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, destination: &str, ack: AckMode, headers: &[(&str, &str)]) -> Topic {
+        let headers = headers.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
+        Topic { name: name.into(), destination: destination.into(), ack, headers }
+    }
+
+    fn check(broker: Broker, topics: &[Topic], expected: &[&str]) {
+        let found: Vec<String> = weaknesses(broker, topics).iter().map(Weakness::to_string).collect();
+        assert_eq!(found.len(), expected.len(), "{broker:?} {topics:?}: {found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            let (begins, advises) = expected.split_once(" … ").unwrap();
+            assert!(found.starts_with(begins) && found.ends_with(advises) && !found.contains('\n'), "{found}");
+        }
+    }
+
+    #[test]
+    fn each_weak_point_is_one_line_that_says_what_to_do() {
+        use AckMode::{Auto, Client, ClientIndividual};
+        let limit = [("prefetch-count", "256")];
+        let auto = "topic a: the server would keep … set ack = \"client-individual\"";
+        let prefetch = "topic a: RabbitMQ sends all … set headers = { \"prefetch-count\" = \"1000\" }";
+        check(Broker::RabbitMq, &[topic("a", "/queue/a", Auto, &[])], &[auto]);
+        check(Broker::ActiveMq, &[topic("a", "/queue/a", Auto, &[])], &[auto]);
+        check(Broker::RabbitMq, &[topic("a", "/topic/a", Auto, &[])], &[]);
+        check(Broker::SpringSimple, &[topic("a", "/queue/a", Auto, &[])], &[]);
+        check(Broker::RabbitMq, &[topic("a", "/queue/a", ClientIndividual, &[])], &[prefetch]);
+        check(Broker::RabbitMq, &[topic("a", "/queue/a", Client, &[("prefetch-count", "0")])], &[prefetch]);
+        check(Broker::RabbitMq, &[topic("a", "/queue/a", ClientIndividual, &limit)], &[]);
+        check(Broker::ActiveMq, &[topic("a", "/queue/a", ClientIndividual, &[])], &[]);
+        let two = [topic("a", "/queue/a", Client, &limit), topic("b", "/queue/b", ClientIndividual, &limit)];
+        check(Broker::RabbitMq, &two, &["topics with ack = \"client\" (a): … set ack = \"client-individual\""]);
+        check(Broker::RabbitMq, &two[..1], &[]);
+        check(Broker::ActiveMq, &two, &[]);
+    }
+
+    #[test]
+    fn without_heartbeats_it_is_said_what_notices_a_dead_link() {
+        let check = |weakness: Weakness, expected: &[&str]| {
+            let said = weakness.to_string();
+            assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+        };
+        let ten = Duration::from_secs(10);
+        check(Weakness::NoHeartbeats(Detection::Pings(ten)), &["by WebSocket pings, every 10s; switch them on"]);
+        check(Weakness::NoHeartbeats(Detection::KeepAlive), &["TCP keep-alive alone", "or source.silence"]);
+        check(Weakness::NoHeartbeats(Detection::Silence(ten)), &["after 10s without a byte by connecting anew"]);
+        check(Weakness::HeartbeatsOff(Detection::KeepAlive), &["heart-beats are off", "source.heartbeat = \"10s\""]);
+    }
+}
