@@ -343,6 +343,30 @@ async fn a_refused_login_is_not_tried_again_at_once() {
 }
 
 #[tokio::test]
+async fn a_client_id_that_activemq_holds_still_is_tried_again_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    let said = "Broker: lab - Client: bridge already connected from tcp://127.0.0.1:32914";
+    server
+        .send(&format!("ERROR\nmessage:{said}\n\njavax.jms.InvalidClientIDException: {said}\n\tat a.b\n\0\n"))
+        .await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_message_without_an_ack_header_is_taken_and_not_acknowledged() {
+    let lab = Lab::new(AckMode::Client).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.send(&format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m0\n\n{BODY}\0")).await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    assert_eq!(lab.entries().await.len(), 2);
+}
+
+#[tokio::test]
 async fn a_refused_subscription_is_not_tried_again_at_once() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept().await;

@@ -93,10 +93,15 @@ impl From<TransportError> for Ended {
     }
 }
 
+/// ActiveMQ refuses a `client-id` while it has not noticed the end of the connection before: that mends itself, with our
+/// heart-beats within seconds.
+const CLIENT_ID_IN_USE: &str = "already connected from";
+
 /// What the end of a session means. Many servers do not say what an ERROR is about; one that comes before every topic
 /// stands is taken for the refusal of one of those.
 fn ended_by(error: &SessionError, topics: &[Topic]) -> Ended {
     match error {
+        SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => Ended::Lost(error.to_string()),
         SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
         SessionError::Server(said) if !said.unconfirmed.is_empty() => {
             let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);

@@ -30,6 +30,20 @@ struct Topic {
     ack: AckMode,
     decoder: Decoder,
     last_states: HashMap<(String, String), String>,
+    told_of_no_ack: bool,
+}
+
+impl Topic {
+    /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one for ever.
+    fn tell_of_no_ack(&mut self) {
+        if !std::mem::replace(&mut self.told_of_no_ack, true) {
+            tracing::warn!(
+                topic = %self.name,
+                ack = self.ack.as_str(),
+                "the server's messages carry no ack header and cannot be acknowledged: use ack = \"auto\""
+            );
+        }
+    }
 }
 
 /// What is owed to the server once a batch is durable, in order.
@@ -81,8 +95,8 @@ impl Intake {
             .iter()
             .filter_map(|topic| {
                 let decoder = decoders.get(&topic.name)?.clone();
-                let last_states = HashMap::new();
-                Some((topic.name.clone(), Topic { name: topic.name.clone(), ack: topic.ack, decoder, last_states }))
+                let (name, ack, last_states) = (topic.name.clone(), topic.ack, HashMap::new());
+                Some((name.clone(), Topic { name, ack, decoder, last_states, told_of_no_ack: false }))
             })
             .collect();
         for last in last_states {
@@ -137,10 +151,10 @@ impl Intake {
             self.entries.push(NewEntry { topic: topic.name.clone(), received_at: now, body, verdict });
         }
         self.bytes += body.len();
-        if topic.ack != AckMode::Auto
-            && let Some(ack) = message.ack
-        {
-            self.owed.acks.push((topic.name.clone(), topic.ack, ack));
+        match (topic.ack, message.ack) {
+            (AckMode::Auto, _) => {}
+            (_, Some(ack)) => self.owed.acks.push((topic.name.clone(), topic.ack, ack)),
+            (_, None) => topic.tell_of_no_ack(),
         }
         counters.messages.fetch_add(1, Relaxed);
         counters.body_bytes.fetch_add(body.len() as u64, Relaxed);

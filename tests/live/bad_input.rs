@@ -1,29 +1,10 @@
 //! What others get wrong: each gets one clear line in the log, the daemon lives on, and nothing after it is lost.
 
-use serde_json::Value;
-
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;
 use crate::peers::scripted::{Life, Scripted, Then, message};
-use crate::peers::{Configuration, Daemon, Mosquitto, Receiver, Stomp, Subscriber, platform, port, wait};
-use crate::run::{Run, assert_drained, count_sqlite};
-
-/// Waits for a warning or an error that has all of these words, whatever their case.
-async fn complains(daemon: &mut Daemon, words: &[&str]) {
-    let what = format!("complaint with {words:?}");
-    daemon.logged(&what, |line| complaint(line).is_some_and(|text| has_all(&text, words))).await;
-}
-
-fn has_all(text: &str, words: &[&str]) -> bool {
-    let text = text.to_lowercase();
-    words.iter().all(|word| text.contains(&word.to_lowercase()))
-}
-
-/// The line of a warning or an error.
-fn complaint(line: &str) -> Option<String> {
-    let value: Value = serde_json::from_str(line).ok()?;
-    matches!(value["level"].as_str(), Some("WARN" | "ERROR")).then(|| line.to_owned())
-}
+use crate::peers::{Configuration, Daemon, Mosquitto, Receiver, Stomp, Subscriber, history, platform, port, wait};
+use crate::run::{Run, assert_drained};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_sign_in_is_named_and_tried_again() {
@@ -34,7 +15,7 @@ async fn refused_sign_in_is_named_and_tried_again() {
         (base.clone().vhost("no-such-vhost"), ["refused", "host"]),
     ] {
         let mut daemon = Daemon::start(&configuration).await;
-        complains(&mut daemon, &words).await;
+        daemon.complains(&words).await;
         assert_eq!(daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
         assert_eq!(daemon.get("/healthz").await.map(|(status, _)| status), Some(200));
         assert!(daemon.runs());
@@ -47,7 +28,7 @@ async fn refused_destination_is_named() {
     let url = lab().await.rabbitmq.stomp_url();
     let configuration = Configuration::new(&url).queue("status", "refused-queue", EventKey::None).sqlite();
     let mut daemon = Daemon::start(&configuration).await;
-    complains(&mut daemon, &["refused", "/queue/refused-queue"]).await;
+    daemon.complains(&["refused", "/queue/refused-queue"]).await;
     assert!(daemon.runs());
     assert_eq!(daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
 }
@@ -64,7 +45,7 @@ async fn bad_bodies_are_set_aside_and_the_rest_arrives() {
         run.publish(n * 50..(n + 1) * 50).await;
     }
     run.complete(bad.len() * 50).await;
-    complains(&mut run.daemon, &["status"]).await;
+    run.daemon.complains(&["status"]).await;
     run.daemon.ready().await;
     run.finish(bad.len() * 50, 0).await;
     assert_drained(rabbitmq, "bad_bodies").await;
@@ -81,7 +62,7 @@ async fn truncated_frame_comes_again_after_reconnect() {
         Scripted::start(vec![Life { bytes: cut, then: Then::Close }, Life { bytes: whole, then: Then::Stay }]).await;
     let (mut daemon, receiver) = scripted_daemon(&server).await;
     arrive(&receiver, 3).await;
-    complains(&mut daemon, &["closed", "frame"]).await;
+    daemon.complains(&["closed", "frame"]).await;
     assert!(daemon.runs());
     assert_eq!(server.lives(), 2);
 }
@@ -99,7 +80,7 @@ async fn error_frame_ends_a_connection_that_the_server_leaves_open() {
     .await;
     let (mut daemon, receiver) = scripted_daemon(&server).await;
     arrive(&receiver, 2).await;
-    complains(&mut daemon, &["the server is tired"]).await;
+    daemon.complains(&["the server is tired"]).await;
     assert!(daemon.runs());
 }
 
@@ -110,7 +91,7 @@ async fn something_else_than_stomp_is_named() {
     let url = receiver.url().replace("http://", "stomp://").replace("/events", "");
     let configuration = Configuration::new(&url).queue("status", "not_stomp", EventKey::None).sqlite();
     let mut daemon = Daemon::start(&configuration).await;
-    complains(&mut daemon, &["STOMP", "HTTP/1.1 400"]).await;
+    daemon.complains(&["STOMP", "HTTP/1.1 400"]).await;
     assert!(daemon.runs());
 }
 
@@ -144,10 +125,11 @@ async fn unreachable_sinks_get_everything_once_they_are_back() {
     let mut daemon = Daemon::start(&configuration).await;
     let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
     publisher.publish(&format!("/queue/{queue}"), platform::messages(queue, 0..500, 50)).await;
-    complains(&mut daemon, &["oncall", "refused"]).await;
-    complains(&mut daemon, &["site", "refused"]).await;
+    daemon.complains(&["oncall", "refused"]).await;
+    daemon.complains(&["site", "refused"]).await;
     // Neither the source nor another sink waits for the two that are down.
-    wait::until("all messages in SQLite", async || (count_sqlite(daemon.folder()).await >= 500).then_some(())).await;
+    wait::until("all messages in SQLite", async || (history::count(daemon.folder()).await >= 500).then_some(()))
+        .await;
 
     let mosquitto = Mosquitto::start_on(closed).await;
     let subscriber = Subscriber::start(mosquitto.port(), queue, &format!("{queue}/#")).await;

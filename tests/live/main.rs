@@ -9,5 +9,7 @@ mod crashes;
 mod faults;
 mod lab;
 mod run;
+mod secure;
+mod sockjs;
 mod tap;
 mod transports;

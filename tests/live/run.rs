@@ -3,15 +3,13 @@
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use serde_json::Value;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions, PgConnection, SqliteConnection};
+use sqlx::PgConnection;
 
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;
 use crate::peers::platform::{self, assert_complete, assert_ordered};
 use crate::peers::{
-    Configuration, Daemon, Delivered, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, wait,
+    Configuration, Daemon, Delivered, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, history, stomp, wait,
 };
 
 /// What a whole scenario publishes.
@@ -79,7 +77,7 @@ impl Run {
 
     /// How many different messages each sink has, at least: asked again and again, so the histories count.
     async fn arrived(&mut self) -> [usize; 4] {
-        let sqlite = count_sqlite(self.daemon.folder()).await;
+        let sqlite = history::count(self.daemon.folder()).await;
         let postgres = sqlx::query_scalar("select count(distinct payload::jsonb->>'n') from status_event");
         let postgres: i64 = postgres.fetch_one(&mut self.postgres).await.expect("count in Postgres");
         let outside = [self.subscriber.delivered(), self.receiver.delivered()];
@@ -131,52 +129,17 @@ impl Run {
 
     /// In the journal's order.
     pub(crate) async fn sqlite(&self) -> Vec<Delivered> {
-        let select = sqlx::query_as("select event_id, device_id, origin, payload from status_event");
-        let mut connection = open_sqlite(self.daemon.folder()).await.expect("open the SQLite history");
-        rows(select.fetch_all(&mut connection).await.expect("select from the SQLite history"))
+        history::rows(self.daemon.folder()).await
     }
 
     /// In the journal's order.
     pub(crate) async fn postgres(&mut self) -> Vec<Delivered> {
         let select = sqlx::query_as("select event_id, device_id, origin, payload::text from status_event");
-        rows(select.fetch_all(&mut self.postgres).await.expect("select from the Postgres history"))
+        history::delivered(select.fetch_all(&mut self.postgres).await.expect("select from the Postgres history"))
     }
-}
-
-/// How many different messages the SQLite history of a daemon in this folder has; 0 before it has its tables.
-pub(crate) async fn count_sqlite(folder: &Folder) -> usize {
-    let Ok(mut connection) = open_sqlite(folder).await else { return 0 };
-    let count = sqlx::query_scalar("select count(distinct json_extract(payload, '$.n')) from status_event");
-    let count: i64 = count.fetch_one(&mut connection).await.unwrap_or(0);
-    count as usize
-}
-
-async fn open_sqlite(folder: &Folder) -> sqlx::Result<SqliteConnection> {
-    let options = SqliteConnectOptions::new().filename(folder.join("history.db")).read_only(true);
-    options.connect().await
-}
-
-type Row = (String, String, String, String);
-
-fn rows(rows: Vec<Row>) -> Vec<Delivered> {
-    let mut delivered: Vec<Delivered> = rows
-        .into_iter()
-        .map(|(event_id, device_id, origin, payload)| {
-            let payload: Value = serde_json::from_str(&payload).unwrap_or_else(|e| panic!("payload {payload}: {e}"));
-            Delivered::from_parts(&event_id, &device_id, &origin, &payload)
-                .unwrap_or_else(|| panic!("no event: {origin} {payload}"))
-        })
-        .collect();
-    delivered.sort_by_key(|d| d.position);
-    delivered
 }
 
 /// Panics unless a queue holds nothing, sent or unsent: what is published to it now is what comes out first.
 pub(crate) async fn assert_drained(rabbitmq: &RabbitMq, queue: &str) {
-    let destination = format!("/queue/{queue}");
-    let mut client = Stomp::connect(rabbitmq.stomp_port()).await;
-    client.publish(&destination, ["the last"]).await;
-    client.subscribe(&destination).await;
-    let first = client.receive().await;
-    assert_eq!(first.body, b"the last", "{queue} still held {}", String::from_utf8_lossy(&first.body));
+    stomp::assert_drained(rabbitmq.stomp_port(), queue).await;
 }

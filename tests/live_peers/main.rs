@@ -10,11 +10,10 @@ use std::path::Path;
 
 use futures_util::FutureExt;
 
+use peers::http::exchange;
 use peers::process::{Process, tethered};
 use peers::{Folder, Mosquitto, Postgres, RabbitMq, Receiver, SockJs, Stomp, Subscriber, platform, wait};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn confirmed_messages_survive_sigkill_of_rabbitmq() {
@@ -41,33 +40,20 @@ async fn confirmed_messages_survive_sigkill_of_rabbitmq() {
 /// Part of the test above for the sake of its RabbitMQ: `/info`, and a session whose first STOMP frame is answered.
 async fn sockjs_endpoint_speaks_for(rabbitmq: &RabbitMq) {
     let sockjs = SockJs::start(rabbitmq.stomp_port()).await;
-    let info = http(sockjs.port(), "GET", "/stomp/info", "").await;
+    let info = exchange(sockjs.port(), "GET", "/stomp/info", "").await;
     assert!(info.contains("200 OK") && info.contains("\"websocket\":true"), "{info}");
 
     let session = "/stomp/000/peers";
-    assert!(http(sockjs.port(), "POST", &format!("{session}/xhr"), "").await.contains("\r\n\r\no\n"));
+    assert!(exchange(sockjs.port(), "POST", &format!("{session}/xhr"), "").await.contains("\r\n\r\no\n"));
     let connect = serde_json::json!([format!(
         "CONNECT\naccept-version:1.2\nhost:/\nlogin:{}\npasscode:{}\n\n\0",
         peers::USER,
         peers::PASSWORD
     )]);
-    let sent = http(sockjs.port(), "POST", &format!("{session}/xhr_send"), &connect.to_string()).await;
+    let sent = exchange(sockjs.port(), "POST", &format!("{session}/xhr_send"), &connect.to_string()).await;
     assert!(sent.contains("204 No Content"), "{sent}");
-    let answer = http(sockjs.port(), "POST", &format!("{session}/xhr"), "").await;
+    let answer = exchange(sockjs.port(), "POST", &format!("{session}/xhr"), "").await;
     assert!(answer.contains(r#"a["CONNECTED\n"#), "{answer}");
-}
-
-/// One HTTP exchange; the whole answer.
-async fn http(port: u16, method: &str, path: &str, body: &str) -> String {
-    let mut stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect to HTTP");
-    let length = body.len();
-    let request = format!(
-        "{method} {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\n\r\n{body}"
-    );
-    stream.write_all(request.as_bytes()).await.expect("write a request");
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).await.expect("read an answer");
-    answer
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -120,9 +106,9 @@ async fn receiver_keeps_what_it_has_accepted() {
     let receiver = Receiver::start().await;
     let port = receiver.url().rsplit(':').next().and_then(|rest| rest.split('/').next()?.parse().ok());
     let port = port.expect("the URL has a port");
-    assert!(http(port, "POST", "/events", "one").await.contains("204"));
+    assert!(exchange(port, "POST", "/events", "one").await.contains("204"));
     receiver.answer(503);
-    assert!(http(port, "POST", "/events", "two").await.contains("503"));
+    assert!(exchange(port, "POST", "/events", "two").await.contains("503"));
     assert_eq!(receiver.bodies(), ["one"]);
 }
 

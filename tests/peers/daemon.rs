@@ -77,6 +77,22 @@ impl Daemon {
         self.process.logged(what, wanted).await
     }
 
+    /// Waits for a warning or an error that has all of these words, whatever their case; gives its line.
+    pub async fn complains(&mut self, words: &[&str]) -> String {
+        let has_all = |line: &str| {
+            let line = line.to_lowercase();
+            words.iter().all(|word| line.contains(&word.to_lowercase()))
+        };
+        self.logged(&format!("complaint with {words:?}"), |line| is_complaint(line) && has_all(line)).await
+    }
+
+    /// What `/status` says.
+    pub async fn status(&self) -> Value {
+        let (status, body) = self.get("/status").await.expect("the daemon's HTTP answers");
+        assert_eq!(status, 200, "{body}");
+        serde_json::from_str(&body).unwrap_or_else(|e| panic!("{body}: {e}"))
+    }
+
     /// What this start has logged so far.
     pub fn log(&self) -> String {
         self.process.log()
@@ -125,6 +141,11 @@ impl Drop for Daemon {
             eprintln!("{}", self.process.log_tail());
         }
     }
+}
+
+fn is_complaint(line: &str) -> bool {
+    let value: Option<Value> = serde_json::from_str(line).ok();
+    value.is_some_and(|value| matches!(value["level"].as_str(), Some("WARN" | "ERROR")))
 }
 
 fn launch(folder: &Folder, config: &PathBuf) -> Process {

@@ -1,4 +1,5 @@
-//! A private RabbitMQ: STOMP over TCP and Web-STOMP, nothing else; what it confirmed survives a restart.
+//! A private RabbitMQ: STOMP over TCP and TLS, Web-STOMP in clear text and over TLS, nothing else; what it confirmed
+//! survives a restart.
 
 use std::time::Duration;
 
@@ -6,7 +7,7 @@ use rustix::process::Signal;
 
 use super::folder::Folder;
 use super::process::{Process, tethered};
-use super::{PASSWORD, USER, port};
+use super::{PASSWORD, USER, certificates, port};
 
 /// A running RabbitMQ and the port mapper that it needs.
 pub struct RabbitMq {
@@ -19,7 +20,9 @@ pub struct RabbitMq {
 
 struct Ports {
     stomp: u16,
+    stomp_tls: u16,
     web_stomp: u16,
+    web_stomp_tls: u16,
     distribution: u16,
     mapper: u16,
 }
@@ -28,8 +31,14 @@ impl RabbitMq {
     /// Starts one; 8 to 20 seconds.
     pub async fn start() -> RabbitMq {
         let folder = Folder::new("rabbitmq");
-        let ports =
-            Ports { stomp: port::free(), web_stomp: port::free(), distribution: port::free(), mapper: port::free() };
+        let ports = Ports {
+            stomp: port::free(),
+            stomp_tls: port::free(),
+            web_stomp: port::free(),
+            web_stomp_tls: port::free(),
+            distribution: port::free(),
+            mapper: port::free(),
+        };
         configure(&folder, &ports);
         // Our own in the foreground: the one that RabbitMQ starts becomes a daemon and outlives the tests.
         let mut epmd = tethered("epmd");
@@ -49,6 +58,11 @@ impl RabbitMq {
         format!("stomp://127.0.0.1:{}", self.ports.stomp)
     }
 
+    /// STOMP over TLS, as in a configuration: whoever comes must show a certificate.
+    pub fn stomps_url(&self) -> String {
+        format!("stomps://localhost:{}", self.ports.stomp_tls)
+    }
+
     /// Where Web-STOMP listens.
     pub fn web_stomp_port(&self) -> u16 {
         self.ports.web_stomp
@@ -57,6 +71,11 @@ impl RabbitMq {
     /// Web-STOMP, as in a configuration.
     pub fn web_stomp_url(&self) -> String {
         format!("ws://127.0.0.1:{}/ws", self.ports.web_stomp)
+    }
+
+    /// Web-STOMP over TLS, as in a configuration: it asks for no certificate.
+    pub fn web_stomps_url(&self) -> String {
+        format!("wss://localhost:{}/ws", self.ports.web_stomp_tls)
     }
 
     /// SIGKILL.
@@ -86,14 +105,25 @@ fn configure(folder: &Folder, ports: &Ports) {
             "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]}}"#
         ),
     );
+    let files = |prefix: &str| {
+        let line = |key: &str, file: &str| format!("{prefix}.{key} = {}\n", certificates::path(file).display());
+        line("cacertfile", "ca.pem") + &line("certfile", "server.pem") + &line("keyfile", "server.key")
+    };
     folder.write(
         "rabbitmq.conf",
         &format!(
-            "listeners.tcp = none\nstomp.listeners.tcp.1 = 127.0.0.1:{}\nweb_stomp.tcp.ip = 127.0.0.1\n\
-             web_stomp.tcp.port = {}\nload_definitions = {}\nlog.console = true\nlog.console.level = info\n\
+            "listeners.tcp = none\nstomp.listeners.tcp.1 = 127.0.0.1:{}\nstomp.listeners.ssl.1 = 127.0.0.1:{}\n\
+             {}ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n\
+             web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = {}\n\
+             web_stomp.ssl.ip = 127.0.0.1\nweb_stomp.ssl.port = {}\n{}\
+             load_definitions = {}\nlog.console = true\nlog.console.level = info\n\
              log.file = false\nvm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 10MB\n",
             ports.stomp,
+            ports.stomp_tls,
+            files("ssl_options"),
             ports.web_stomp,
+            ports.web_stomp_tls,
+            files("web_stomp.ssl"),
             definitions.display(),
         ),
     );

@@ -40,19 +40,41 @@ pub struct Stomp {
     stream: BufReader<TcpStream>,
     unconfirmed: VecDeque<String>,
     sent: u64,
+    lengths: Lengths,
+}
+
+/// Whether a SEND says how long its body is. To ActiveMQ that makes it a message of bytes, otherwise of text, which
+/// comes out without a length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lengths {
+    /// It does.
+    Said,
+    /// It does not.
+    Unsaid,
 }
 
 impl Stomp {
     /// Connects to a server on loopback and signs in.
     pub async fn connect(port: u16) -> Stomp {
-        Stomp::try_connect(port).await.unwrap_or_else(|e| panic!("connect to STOMP on port {port}: {e}"))
+        Stomp::connect_with(port, "host:/\n").await
     }
 
-    async fn try_connect(port: u16) -> io::Result<Stomp> {
+    /// The same with headers of CONNECT, each with its line end, `host` among them.
+    pub async fn connect_with(port: u16, headers: &str) -> Stomp {
+        Stomp::try_connect(port, headers).await.unwrap_or_else(|e| panic!("connect to STOMP on port {port}: {e}"))
+    }
+
+    /// From now on bodies are sent so.
+    pub fn with(mut self, lengths: Lengths) -> Stomp {
+        self.lengths = lengths;
+        self
+    }
+
+    async fn try_connect(port: u16, headers: &str) -> io::Result<Stomp> {
         let stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
-        let mut stomp = Stomp { stream, unconfirmed: VecDeque::new(), sent: 0 };
+        let mut stomp = Stomp { stream, unconfirmed: VecDeque::new(), sent: 0, lengths: Lengths::Said };
         let connect =
-            format!("CONNECT\naccept-version:1.2\nhost:/\nheart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0");
+            format!("CONNECT\naccept-version:1.2\n{headers}heart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0");
         stomp.stream.write_all(connect.as_bytes()).await?;
         let answer = stomp.read().await?;
         assert_eq!(answer.command, "CONNECTED", "{answer:?}");
@@ -75,10 +97,13 @@ impl Stomp {
     async fn send(&mut self, destination: &str, body: &[u8]) {
         self.sent += 1;
         let receipt = format!("s{}", self.sent);
+        let length = match self.lengths {
+            Lengths::Said => format!("content-length:{}\n", body.len()),
+            Lengths::Unsaid => String::new(),
+        };
         let mut frame = format!(
             "SEND\ndestination:{destination}\npersistent:true\ncontent-type:application/json\n\
-             content-length:{}\nreceipt:{receipt}\n\n",
-            body.len()
+             {length}receipt:{receipt}\n\n"
         )
         .into_bytes();
         frame.extend_from_slice(body);
@@ -148,6 +173,17 @@ impl Stomp {
         line.truncate(line.trim_end_matches(['\r', '\n']).len());
         Ok(line)
     }
+}
+
+/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: what is published to it now is what comes
+/// out first.
+pub async fn assert_drained(port: u16, queue: &str) {
+    let destination = format!("/queue/{queue}");
+    let mut client = Stomp::connect(port).await;
+    client.publish(&destination, ["the last"]).await;
+    client.subscribe(&destination).await;
+    let first = client.receive().await;
+    assert_eq!(first.body, b"the last", "{queue} still held {}", String::from_utf8_lossy(&first.body));
 }
 
 fn unescape(text: &str) -> String {

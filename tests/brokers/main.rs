@@ -1,0 +1,12 @@
+//! The real daemon and the other servers that people have: ActiveMQ, coilmq, and Spring's simple broker in a Boot
+//! application. What comes in is the question, so a SQLite history is the only sink; `live` has the others, and RabbitMQ.
+
+#[path = "../peers/mod.rs"]
+mod peers;
+
+mod activemq;
+mod activemq_secure;
+mod coilmq;
+mod run;
+mod spring;
+mod spring_troubles;

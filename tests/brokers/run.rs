@@ -1,0 +1,73 @@
+//! One scenario: a daemon with a history, and what must be in it at the end.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+
+use crate::peers::platform::{self, assert_complete};
+use crate::peers::{Configuration, Daemon, history, wait};
+
+const DEVICES: usize = 20;
+
+/// A scenario under way.
+pub(crate) struct Run {
+    pub(crate) daemon: Daemon,
+    name: String,
+}
+
+impl Run {
+    /// Adds the history to a configuration, starts a daemon with it, and waits until it is ready.
+    pub(crate) async fn start(name: &str, configuration: Configuration) -> Run {
+        let mut daemon = Daemon::start(&configuration.sqlite()).await;
+        daemon.ready().await;
+        Run { daemon, name: name.to_owned() }
+    }
+
+    /// The scenario's messages of these numbers.
+    pub(crate) fn messages(&self, numbers: Range<usize>) -> impl Iterator<Item = String> + use<> {
+        platform::messages(&self.name, numbers, DEVICES)
+    }
+
+    /// Waits until every one of `count` messages is in the history.
+    pub(crate) async fn complete(&mut self, count: usize) {
+        let all = wait::within(wait::LONG, async || {
+            assert!(self.daemon.runs(), "the daemon ended by itself");
+            (history::count(self.daemon.folder()).await >= count).then_some(())
+        })
+        .await;
+        if all.is_none() {
+            // Says which are missing.
+            assert_complete(&self.name, &history::rows(self.daemon.folder()).await, count);
+        }
+    }
+
+    /// Waits until all of `count` messages are there, stops the daemon in order and looks at everything: each message at
+    /// least once, at most `again` of them more than once, no event twice.
+    pub(crate) async fn finish(mut self, count: usize, again: usize) {
+        self.complete(count).await;
+        let status = self.daemon.stop().await;
+        assert_eq!(status.code(), Some(0), "the exit code after SIGTERM");
+        let rows = history::rows(self.daemon.folder()).await;
+        assert_complete(&self.name, &rows, count);
+        let events: BTreeSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
+        assert_eq!(events.len(), rows.len(), "{}: an event_id is there twice", self.name);
+        let most = count + again;
+        assert!(rows.len() <= most, "{}: {} rows of {count} messages", self.name, rows.len());
+    }
+
+    /// What `/status` says of the link.
+    pub(crate) async fn state(&self) -> String {
+        let status = self.daemon.status().await;
+        status["link"]["state"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+    }
+
+    /// What `/status` promises for a topic.
+    pub(crate) async fn guarantee(&self, topic: &str) -> String {
+        let status = self.daemon.status().await;
+        status["link"]["guarantee"][topic].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+    }
+
+    /// How often the daemon has been connected since its start.
+    pub(crate) fn connections(&self) -> usize {
+        self.daemon.log().matches("\"message\":\"connected\"").count()
+    }
+}

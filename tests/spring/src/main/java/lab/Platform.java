@@ -1,0 +1,73 @@
+package lab;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import jakarta.servlet.http.Cookie;
+import jakarta.servlet.http.HttpServletResponse;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+import java.util.UUID;
+import org.springframework.messaging.simp.SimpMessagingTemplate;
+import org.springframework.web.bind.annotation.PostMapping;
+import org.springframework.web.bind.annotation.RequestBody;
+import org.springframework.web.bind.annotation.RequestParam;
+import org.springframework.web.bind.annotation.RestController;
+import org.springframework.web.socket.CloseStatus;
+
+/** The platform's HTTP: sign-in as its pages use it, and what tests tell it to do. */
+@RestController
+public class Platform {
+    /** Makes each user's code another one after each start. */
+    private final UUID start = UUID.randomUUID();
+
+    private final SimpMessagingTemplate template;
+    private final Sessions sessions;
+    private final Tokens tokens;
+    private final ObjectMapper json;
+
+    public Platform(SimpMessagingTemplate template, Sessions sessions, Tokens tokens, ObjectMapper json) {
+        this.template = template;
+        this.sessions = sessions;
+        this.tokens = tokens;
+        this.json = json;
+    }
+
+    public record Credentials(String username, String password) {}
+
+    /** Anybody with the right password; the token comes as a cookie, too. */
+    @PostMapping("/api/login")
+    public Map<String, Object> login(@RequestBody Credentials credentials, HttpServletResponse response) {
+        if (!"lab-password".equals(credentials.password())) {
+            response.setStatus(HttpServletResponse.SC_UNAUTHORIZED);
+            return Map.of("code", 401, "message", "wrong user or password");
+        }
+        var token = tokens.issue();
+        var cookie = new Cookie("token", token);
+        cookie.setPath("/");
+        cookie.setHttpOnly(true);
+        response.addCookie(cookie);
+        var socketCode = UUID.nameUUIDFromBytes((start + credentials.username()).getBytes(StandardCharsets.UTF_8));
+        return Map.of("code", 0, "data", Map.of("token", token, "socketCode", socketCode));
+    }
+
+    /** Ends all tokens. */
+    @PostMapping("/api/expire")
+    public void expire() {
+        tokens.expire();
+    }
+
+    /** One message for each line, which is JSON. */
+    @PostMapping("/publish")
+    public void publish(@RequestParam String destination, @RequestBody String lines) throws JsonProcessingException {
+        for (var line : lines.lines().toList()) {
+            template.convertAndSend(destination, json.readTree(line));
+        }
+    }
+
+    /** Ends all sessions. */
+    @PostMapping("/close")
+    public void close(@RequestParam int code, @RequestParam String reason) throws IOException {
+        sessions.close(new CloseStatus(code, reason));
+    }
+}
