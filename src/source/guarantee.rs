@@ -66,10 +66,12 @@ pub(super) fn keeps_messages(broker: Broker, topic: &Topic) -> bool {
     let destination = topic.destination.as_str();
     match broker {
         Broker::RabbitMq => {
+            // Seen on 3.10.8: a queue that is only named (`x-queue-name`) goes with the connection all the same.
             let durable = header("durable") == Some("true") && header("auto-delete") == Some("false");
             let queue = destination.starts_with("/queue/") || destination.starts_with("/amq/queue/");
-            let fleeting = header("durable") == Some("false") || header("auto-delete") == Some("true");
-            (queue && !fleeting) || durable
+            let fleeting = [("durable", "false"), ("auto-delete", "true"), ("exclusive", "true")];
+            let fleeting = fleeting.iter().any(|(name, value)| header(name) == Some(value));
+            (queue || durable) && !fleeting
         }
         Broker::ActiveMq => destination.starts_with("/queue/") || header("activemq.subscriptionName").is_some(),
         Broker::Artemis => destination.starts_with("/queue/") || header("durable-subscription-name").is_some(),
@@ -122,8 +124,15 @@ mod tests {
         check(RABBITMQ, "/queue/a", AckMode::Client, &[], "nothing is lost");
         check(RABBITMQ, "/queue/a", AckMode::Client, &[("auto-delete", "true")], "at most once while");
         check(RABBITMQ, "/queue/a", AckMode::Auto, &[], "at most once before receipt: ack is auto");
-        // Its queue is named, and goes with the connection all the same.
+        check(RABBITMQ, "/queue/a", AckMode::Client, &[("exclusive", "true")], "at most once while");
         check(RABBITMQ, "/topic/a", AckMode::Client, &[("x-queue-name", "q")], "at most once while");
+        check(
+            RABBITMQ,
+            "/topic/a",
+            AckMode::Client,
+            &[("x-queue-name", "q"), durable[0], durable[1]],
+            "nothing is lost",
+        );
         check(ACTIVEMQ, "/queue/a", AckMode::Client, &[], "nothing is lost");
         check(ACTIVEMQ, "/topic/a", AckMode::Client, &[], "at most once while");
         check(ARTEMIS, "a", AckMode::Client, &[("durable-subscription-name", "bridge")], "nothing is lost");

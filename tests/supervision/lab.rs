@@ -32,6 +32,7 @@ pub(crate) struct Lab {
 pub(crate) fn settings(urls: &[&str]) -> Settings {
     Settings {
         urls: urls.iter().map(|url| url.parse().unwrap()).collect(),
+        signin: None,
         login: None,
         passcode: None,
         host: "/".to_owned(),
