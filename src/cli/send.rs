@@ -122,5 +122,6 @@ mod tests {
         check("x", Err("expected NAME:VALUE"));
         check(":x", Err("expected a name before the colon"));
         check("receipt:1", Err("`receipt` is not for a sender to set"));
+        check("message-id:1", Err("`message-id` is not for a sender to set"));
     }
 }

@@ -340,21 +340,23 @@ impl<'a> Connection<'a> {
             info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
         }
         profile.weaknesses = weaknesses(self.broker, &self.settings.topics);
-        profile.weaknesses.extend(self.weak_detection());
+        profile.weaknesses.extend(self.weak_heartbeats());
         for weakness in self.status.profiled(profile) {
             warn!(%weakness, "a weak point of the set-up");
         }
     }
 
-    /// What notices a dead link, unless the server's heart-beats do.
-    fn weak_detection(&self) -> Option<Weakness> {
-        let detection = match self.probing {
-            Probing::Due(_) => Detection::Pings(self.settings.heartbeat),
-            Probing::Listening => self.settings.silence.map_or(Detection::KeepAlive, Detection::Silence),
-            Probing::Impossible | Probing::Possible => return None,
-        };
+    /// What is missing, and what notices a dead link where the server's heart-beats do not.
+    fn weak_heartbeats(&self) -> impl Iterator<Item = Weakness> {
         let off = self.settings.heartbeat.is_zero();
-        Some(if off { Weakness::HeartbeatsOff(detection) } else { Weakness::NoHeartbeats(detection) })
+        let detection = match self.probing {
+            Probing::Due(_) => Some(Detection::Pings(self.settings.heartbeat)),
+            Probing::Listening => Some(self.settings.silence.map_or(Detection::KeepAlive, Detection::Silence)),
+            Probing::Impossible | Probing::Possible => None,
+        };
+        let dead = if off { Weakness::HeartbeatsOff } else { Weakness::NoHeartbeats };
+        let cut = (off && self.broker == Broker::Artemis).then_some(Weakness::CutWhenQuiet);
+        detection.map(dead).into_iter().chain(cut)
     }
 
     fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {

@@ -22,6 +22,8 @@ pub enum Weakness {
     NoHeartbeats(Detection),
     /// We ask for none.
     HeartbeatsOff(Detection),
+    /// We send none, and the server waits no longer than a minute for anything.
+    CutWhenQuiet,
 }
 
 /// What notices a dead link where the server sends no heart-beats.
@@ -84,6 +86,10 @@ impl fmt::Display for Weakness {
             Weakness::HeartbeatsOff(detection) => {
                 write!(f, "heart-beats are off: {detection}; set source.heartbeat = \"10s\"{}", detection.advice())
             }
+            Weakness::CutWhenQuiet => f.write_str(
+                "we send no heart-beats, and Artemis ends a connection on which we say nothing for a minute; set \
+                 source.heartbeat = \"10s\"",
+            ),
         }
     }
 }
@@ -162,5 +168,6 @@ mod tests {
         check(Weakness::NoHeartbeats(Detection::KeepAlive), &["TCP keep-alive alone", "or source.silence"]);
         check(Weakness::NoHeartbeats(Detection::Silence(ten)), &["after 10s without a byte by connecting anew"]);
         check(Weakness::HeartbeatsOff(Detection::KeepAlive), &["heart-beats are off", "source.heartbeat = \"10s\""]);
+        check(Weakness::CutWhenQuiet, &["Artemis ends", "source.heartbeat = \"10s\""]);
     }
 }

@@ -112,10 +112,15 @@ impl Escaping {
     pub(super) fn encode(self, side: Side, text: &[u8], out: &mut BytesMut) {
         let mut plain_from = 0;
         for (at, &byte) in text.iter().enumerate() {
-            if !matches!(byte, b'\n' | b'\r' | b':' | b'\\') {
+            if !matches!(byte, 0 | b'\n' | b'\r' | b':' | b'\\') {
                 continue;
             }
+            // Before the LF that ends the header it would be a CRLF, which no version reads as a part of the value.
+            let last = side == Side::Value && at + 1 == text.len();
             let written: &[u8] = match (self, byte) {
+                // No version has an escape for what ends a frame.
+                (_, 0) => b" ",
+                (Escaping::Raw | Escaping::Padded | Escaping::V1_1, b'\r') if last => b" ",
                 (Escaping::Raw | Escaping::Padded, b'\n') => b" ",
                 (Escaping::Raw | Escaping::Padded, b':') if side == Side::Name => b" ",
                 (Escaping::Raw | Escaping::Padded, _) | (Escaping::V1_1, b'\r') => continue,
@@ -179,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn no_text_can_end_its_line_or_its_name() {
+    fn no_text_can_end_its_line_its_name_or_its_frame() {
         use Escaping::{Padded, Raw, V1_1, V1_2};
         let check = |escaping, side, text, expected: &str| {
             assert_eq!(encoded(escaping, side, text), expected, "{escaping:?} {text:?}");
@@ -191,6 +196,12 @@ mod tests {
         check(Raw, Side::Value, "a:b\nc\\d", "a:b c\\d");
         check(Raw, Side::Name, "a:b\n", "a b ");
         check(V1_2, Side::Value, "故障", "故障");
+        for escaping in [Raw, Padded, V1_1] {
+            check(escaping, Side::Value, "a\rb\r", "a\rb ");
+        }
+        for escaping in [Raw, Padded, V1_1, V1_2] {
+            check(escaping, Side::Value, "a\0b", "a b");
+        }
     }
 
     #[test]
