@@ -2,12 +2,14 @@
 //!
 //! ```text
 //! cargo bench --bench bridge                    everything, about two minutes
-//! cargo bench --bench bridge -- journal         one of: self-check, journal, history, latency
+//! cargo bench --bench bridge -- journal         one of: self-check, journal, history, latency, heartbeat
 //! ```
 //!
 //! - `journal`: messages a second that are journaled, synced and acknowledged, with one sink that wants none of them.
 //! - `history`: the same with a SQLite history, and how long the history takes to have them all.
 //! - `latency`: from the server's write to an MQTT subscriber behind mosquitto, at 1,000 messages a second.
+//! - `heartbeat`: how late the daemon's heart-beats come while a webhook never answers, the history is locked, and messages
+//!   flood in or the journal is full.
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
 //! Each figure is from one run, bounded in count and time. The files lie under `target/`, not in `/tmp`, which may be
@@ -15,6 +17,7 @@
 
 mod daemon;
 mod flood;
+mod heartbeat;
 mod latency;
 mod machine;
 mod message;
@@ -39,11 +42,12 @@ impl Row {
     }
 }
 
-const BENCHES: [(&str, Bench); 4] = [
+const BENCHES: [(&str, Bench); 5] = [
     ("self-check", self_check::run),
     ("journal", flood::journal),
     ("history", flood::history),
     ("latency", latency::run),
+    ("heartbeat", heartbeat::run),
 ];
 
 fn main() -> ExitCode {

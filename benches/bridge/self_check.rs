@@ -4,9 +4,10 @@
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::Row;
+use crate::heartbeat::lateness;
 use crate::message::{self, DIGITS};
 use crate::source::{PREFETCH, Source};
 use crate::subscriber::Subscriber;
@@ -38,6 +39,7 @@ pub(crate) fn run() -> Vec<Row> {
         println!("  the server itself is slow here: its figures below are limits of this benchmark");
     }
     check_subscriber();
+    check_lateness();
     vec![Row::new("messages a second to a client that only ACKs", format!("{rate:.0}"))]
 }
 
@@ -51,6 +53,16 @@ fn check_subscriber() {
     assert_eq!(came.len(), PACED);
     assert!(came.is_sorted());
     broker.join().expect("our own broker does not panic").expect("our own broker writes everything");
+}
+
+/// A pause that is a tenth too long is found, and one that is just not is none.
+fn check_lateness() {
+    let start = Instant::now();
+    let at = |milliseconds: &[u64]| -> Vec<Instant> {
+        milliseconds.iter().map(|ms| start + Duration::from_millis(*ms)).collect()
+    };
+    let found = lateness(&at(&[0, 600, 1_200, 2_300, 3_401]), Duration::from_secs(1));
+    assert_eq!((found.late(), found.longest()), (1, Duration::from_millis(1_101)));
 }
 
 /// An MQTT broker of one conversation (MQTT 3.1.1, section 3.3).

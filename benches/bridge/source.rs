@@ -13,7 +13,7 @@ use crate::message::{self, DIGITS, Ring};
 /// Messages that may be unacknowledged, as `prefetch-count` asks for.
 pub(crate) const PREFETCH: usize = 1_000;
 /// A client that does not get on within this time has failed.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// One read of ACKs, about a thousand of them.
 const READ_BYTES: usize = 64 * 1024;
 /// Holds an ACK or two.
@@ -63,9 +63,14 @@ impl Source {
         self.listener.local_addr().expect("a bound listener has an address")
     }
 
+    /// Takes the client's connection and nothing more.
+    pub(crate) fn accept_within(&self, patience: Duration) -> io::Result<TcpStream> {
+        accept_within(&self.listener, patience)
+    }
+
     /// Takes the client's connection, CONNECT and SUBSCRIBE. The caller is the writing thread from now on.
     pub(crate) fn accept(&self) -> io::Result<Subscribed> {
-        let mut stream = accept_within(&self.listener, PATIENCE)?;
+        let mut stream = self.accept_within(PATIENCE)?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
@@ -208,7 +213,7 @@ fn accept_within(listener: &TcpListener, patience: Duration) -> io::Result<TcpSt
 }
 
 /// One frame without a body, up to its NUL; nothing follows it before it is answered, so byte for byte is fast enough.
-fn read_frame(stream: &mut TcpStream) -> io::Result<String> {
+pub(crate) fn read_frame(stream: &mut TcpStream) -> io::Result<String> {
     let mut frame = Vec::new();
     let mut byte = [0];
     loop {
@@ -221,13 +226,13 @@ fn read_frame(stream: &mut TcpStream) -> io::Result<String> {
     }
 }
 
-fn expect_command(frame: &str, commands: &[&str]) -> io::Result<()> {
+pub(crate) fn expect_command(frame: &str, commands: &[&str]) -> io::Result<()> {
     match frame.lines().next() {
         Some(command) if commands.contains(&command) => Ok(()),
         other => Err(io::Error::other(format!("expected {}, got {other:?}", commands.join(" or ")))),
     }
 }
 
-fn header(frame: &str, name: &str) -> Option<String> {
+pub(crate) fn header(frame: &str, name: &str) -> Option<String> {
     frame.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.to_owned()))
 }
