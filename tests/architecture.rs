@@ -52,8 +52,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("axum::", &["ops", "demo"]),
     ("sqlx::", &["journal", "sinks/history"]),
     ("clap::", &["cli"]),
-    // `{{ secret(…) }}` in the configuration is a template too.
-    ("minijinja::", &["pipeline", "config"]),
+    ("minijinja::", &["pipeline"]),
     ("prometheus_client::", &["ops"]),
     ("sd_notify::", &["ops"]),
     ("tokio::spawn", &["supervise"]),

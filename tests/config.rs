@@ -14,11 +14,15 @@ use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
 use stomp_bridge::source::{Pass, Wording};
 use stomp_bridge::stomp::{AckMode, Backslashes};
+use stomp_bridge::transport::{Content, Method};
 
 /// A whole configuration without the part that a test is about.
 const SOURCE: &str = "[source]\nurl = \"stomp://broker\"\n";
 const TOPIC: &str = "[topics.t]\ndestination = \"/topic/t\"\n";
 const SINK: &str = "[sinks.h]\ntype = \"sqlite\"\n";
+const SIGNIN: &str = "[source.signin]\nurl = \"http://h\"\nextract = { code = \"/code\" }\n";
+/// To be followed by a `for` with `n`.
+const FOR: &str = "[topics.t]\ndestination = \"/topic/{{ n }}\"\n";
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -88,6 +92,7 @@ fn the_examples_comments_are_keys_too() {
     let text = uncommented_example();
     let secrets = [
         ("STOMP_BRIDGE_SECRET_TOKEN", "t"),
+        ("STOMP_BRIDGE_SECRET_PLATFORM", "p"),
         ("STOMP_BRIDGE_SECRET_DB", "p@ss"),
         ("STOMP_BRIDGE_SECRET_MQTT", "m"),
         ("STOMP_BRIDGE_SECRET_ONCALL", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
@@ -336,13 +341,186 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}[topics.t]\ndestination = \"/{{{{ signin.code }}}}\"\n{SINK}"),
             "4:15",
             "topics.t.destination",
-            "not in this version",
+            "there is no [source.signin]",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"https://h\"\n"),
+            format!("{SOURCE}[topics.t]\ndestination = \"/{{{{ signin.cod }}}}\"\n{SINK}{SIGNIN}"),
+            "4:15",
+            "topics.t.destination",
+            "unknown value `signin.cod`, did you mean `signin.code`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}headers = {{ a = \"{{{{ signin.b }}}}\" }}\n{SINK}{SIGNIN}"),
+            "5:17",
+            "topics.t.headers.a",
+            "source.signin.extract gives signin.code",
+        ),
+        (
+            format!("{SOURCE}headers = {{ A = \"{{{{ signin.token }}}}\" }}\n{TOPIC}{SINK}{SIGNIN}"),
+            "3:17",
+            "source.headers.A",
+            "unknown value `signin.token`",
+        ),
+        (
+            format!("[source]\nurl = \"ws://{{{{ signin.code }}}}/ws\"\n{TOPIC}{SINK}{SIGNIN}"),
+            "2:7",
+            "source.url",
+            "can stand in a URL's query only",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h/{{{{ signin.code }}}}\"\n{SIGNIN}"
+            ),
+            "9:7",
+            "sinks.w.url",
+            "`signin.code` has no value here",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"{{{{ signin.code }}}}\"\n{SIGNIN}"),
+            "9:9",
+            "sinks.m.topic",
+            "`signin` is for the source",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\njson = {{}}\n"),
             "7:9",
-            "source.signin",
-            "sign-in is not in this version",
+            "source.signin.url",
+            "the address to sign in at is missing",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"ws://h\"\n"),
+            "8:7",
+            "source.signin.url",
+            "unknown scheme `ws`",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://u:p@h\"\n"),
+            "8:7",
+            "source.signin.url",
+            "a user and password do not belong here",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"PUT\"\n"),
+            "10:10",
+            "source.signin.method",
+            "expected one of GET, POST",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"GET\"\njson = {{ a = 1 }}\n"),
+            "10:10",
+            "source.signin.method",
+            "a GET has no body, and there is json",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}json = {{ a = 1 }}\nform = {{ a = 1 }}\n"),
+            "11:1",
+            "source.signin.form",
+            "both json and form",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}form = {{ a = [1] }}\n"),
+            "10:14",
+            "source.signin.form.a",
+            "a form has texts, numbers, true and false",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}json = {{ a = [\"{{{{ secret('gone') }}}}\"] }}\n"),
+            "10:15",
+            "source.signin.json.a.0",
+            "secret `gone` not found",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}json = {{ a = \"{{{{ signin.code }}}}\" }}\n"),
+            "10:14",
+            "source.signin.json.a",
+            "`signin.code` has no value here",
+        ),
+        (format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}timeout = \"0s\"\n"), "10:11", "source.signin.timeout", "above 0"),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}headers = {{ \"a b\" = \"c\" }}\n"),
+            "10:13",
+            "source.signin.headers.a b",
+            "cannot name a header",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}tiemout = \"1s\"\n"),
+            "10:1",
+            "source.signin.tiemout",
+            "did you mean `timeout`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://h\"\nextract = {{ a = \"data.a\" }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "\"/data/a\"",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://h\"\nextract = {{ a-b = \"/a\" }}\n"),
+            "9:13",
+            "source.signin.extract.a-b",
+            "cannot name a value",
+        ),
+        (
+            format!("{SOURCE}[topics.t]\ndestination = \"/{{{{ cleint }}}}\"\nfor = {{ client = [1] }}\n{SINK}"),
+            "4:15",
+            "topics.t.destination",
+            "unknown variable `cleint`, did you mean `client`?",
+        ),
+        (
+            format!("{SOURCE}[topics.t]\ndestination = \"/{{{{ client }}}}\"\n{SINK}"),
+            "4:15",
+            "topics.t.destination",
+            "for = { client = [1, 2, 3] } gives it values",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}for = {{ client = [1, 2] }}\n{SINK}"),
+            "5:9",
+            "topics.t.for.client",
+            "`client` is not used",
+        ),
+        (format!("{SOURCE}{TOPIC}for = {{}}\n{SINK}"), "5:7", "topics.t.for", "it names no variable"),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = [] }}\n{SINK}"),
+            "5:13",
+            "topics.t.for.n",
+            "an empty list makes no topic",
+        ),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = 5 }}\n{SINK}"),
+            "5:13",
+            "topics.t.for.n",
+            "expected a list such as [1, 2, 3]",
+        ),
+        (format!("{SOURCE}{FOR}for = {{ n = \"5..1\" }}\n{SINK}"), "5:13", "topics.t.for.n", "has nothing in it"),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = [1, \"a.b\"] }}\n{SINK}"),
+            "5:13",
+            "topics.t.for.n",
+            "`a.b` cannot be part",
+        ),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = [1, 2, \"1\"] }}\n{SINK}"),
+            "5:7",
+            "topics.t.for",
+            "there are two topics `t-1`",
+        ),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = [1, 2] }}\n[topics.t-2]\ndestination = \"x\"\n{SINK}"),
+            "5:7",
+            "topics.t.for",
+            "there are two topics `t-2`",
+        ),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = \"1..10001\" }}\n{SINK}"),
+            "5:7",
+            "topics.t.for",
+            "it makes 10001 topics, and there may be 10000",
+        ),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = [1, 2] }}\n{SINK}topics = [\"t-3\"]\n"),
+            "8:10",
+            "sinks.h.topics",
+            "unknown topic `t-3`, did you mean `t-1`?",
         ),
         (format!("watch = true\n{SOURCE}{TOPIC}{SINK}"), "1:1", "watch", "`watch` is not in this version"),
         (format!("{SOURCE}heartbeat = 10\n{TOPIC}{SINK}"), "3:13", "source.heartbeat", "such as \"500ms\", \"10s\""),
@@ -478,6 +656,184 @@ fn each_mistake_is_told_with_its_place() {
 }
 
 #[test]
+fn a_sign_in_is_what_is_written_with_its_secrets_filled_in() {
+    let text = format!(
+        r#"
+[source]
+url = "wss://h/ws?a={{{{ secret('a') }}}}&token={{{{ signin.token }}}}"
+login = "{{{{ signin.user }}}}"
+passcode = "{{{{ signin.token }}}}"
+headers = {{ Authorization = "Bearer {{{{ signin.token }}}}" }}
+[source.signin]
+url = "https://h/login?key={{{{ secret('a') }}}}"
+json = {{ username = "bridge", password = "{{{{ secret('a') }}}}", remember = true, deep = {{ n = [1, 2.5] }} }}
+extract = {{ token = "/data/token", user = "" }}
+{TOPIC}headers = {{ selector = "u = '{{{{ signin.user }}}}'" }}
+{SINK}"#
+    );
+    let plan = good(&text, &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
+    let signin = plan.source.signin.as_ref().unwrap();
+    assert_eq!(signin.url.as_str(), "https://h/login?key=a%26b");
+    let Method::Post(Content::Json(json)) = &signin.method else { panic!("{signin:?}") };
+    let expected = r#"{"deep":{"n":[1,2.5]},"password":"a&b","remember":true,"username":"bridge"}"#;
+    assert_eq!(json.expose_secret(), expected);
+    assert_eq!(signin.timeout, Duration::from_secs(10));
+    let pass = Pass::new([("token".into(), "t/1".into()), ("user".into(), "me".into())], Default::default());
+    let filled = |wording: &Wording| wording.filled(&pass).unwrap().expose_secret().to_owned();
+    let source = &plan.source;
+    assert_eq!(source.urls[0].filled(&pass).unwrap().as_str(), "wss://h/ws?a=a%26b&token=t%2F1");
+    assert_eq!(filled(source.login.as_ref().unwrap()), "me");
+    assert_eq!(filled(source.passcode.as_ref().unwrap()), "t/1");
+    assert_eq!(filled(&source.headers[0].1), "Bearer t/1");
+    assert_eq!(filled(&source.topics[0].headers[0].1), "u = 'me'");
+    let shown = format!("{plan:?}");
+    assert!(!shown.contains("a&b") && !shown.contains("a%26b") && !shown.contains("Bearer"), "{shown}");
+
+    let form =
+        SIGNIN.replace("extract", "form = { user = \"a b\", password = \"{{ secret('a') }}\", n = 5 }\nextract");
+    let plan = good(&format!("{SOURCE}{TOPIC}{SINK}{form}"), &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
+    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method else { panic!("no form") };
+    assert_eq!(form.expose_secret(), "n=5&password=a%26b&user=a+b");
+    let plan = good(&format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"GET\"\n"), &[]);
+    assert!(matches!(plan.source.signin.as_ref().unwrap().method, Method::Get));
+}
+
+#[test]
+fn for_makes_many_topics_of_one_table() {
+    let text = format!(
+        r#"{SOURCE}{TOPIC}
+[topics.map]
+destination = "/topic/{{{{ region }}}}/state/{{{{ client }}}}"
+for = {{ client = "1..3", region = ["north", "south"] }}
+headers = {{ selector = "c = {{{{ client }}}}" }}
+event_key = "/id"
+[topics.one]
+destination = "/topic/state"
+headers = {{ selector = "c = {{{{ client }}}}" }}
+for = {{ client = [1, "b"] }}
+[sinks.all]
+type = "webhook"
+url = "http://h"
+[sinks.map]
+type = "webhook"
+url = "http://h"
+topics = ["map"]
+[sinks.some]
+type = "webhook"
+url = "http://h"
+topics = ["map-north-2", "t", "one"]
+"#
+    );
+    let plan = good(&text, &[]);
+    assert_eq!(plan.warnings, []);
+    let topics: Vec<(&str, &str, &str)> = plan
+        .source
+        .topics
+        .iter()
+        .map(|topic| {
+            let selector = topic.headers.first().map(|(_, value)| value.as_str()).unwrap_or_default();
+            (&*topic.name, topic.destination.as_str(), selector)
+        })
+        .collect();
+    // The names have the values in the order in which the destination uses them.
+    assert_eq!(topics[0], ("map-north-1", "/topic/north/state/1", "c = 1"));
+    assert_eq!(topics[5], ("map-south-3", "/topic/south/state/3", "c = 3"));
+    assert_eq!(topics[7], ("one-b", "/topic/state", "c = b"));
+    assert_eq!(topics[8], ("t", "/topic/t", ""));
+    assert_eq!((topics.len(), plan.decoders.len()), (9, 9));
+    let sink = |name: &str| {
+        let (delivery, _) = plan.sinks.iter().find(|(delivery, _)| &*delivery.name == name).expect("a sink");
+        let mut topics: Vec<&str> = delivery.topics.iter().flatten().map(|topic| &**topic).collect();
+        topics.sort_unstable();
+        topics
+    };
+    assert_eq!(sink("all"), [""; 0]);
+    assert_eq!(sink("map").len(), 6);
+    assert_eq!(sink("some"), ["map-north-2", "one-1", "one-b", "t"]);
+    let origin =
+        stomp_bridge::model::Origin { journal: uuid::Uuid::nil(), position: stomp_bridge::model::Position(1) };
+    let body = br#"{"id":7,"deviceId":1,"newState":"x"}"#;
+    let event = |topic: &str| plan.decoders[topic].event(body, origin, jiff::Timestamp::UNIX_EPOCH, None).unwrap();
+    assert_eq!(&*event("map-south-3").topic, "map-south-3");
+    assert_ne!(
+        event("map-south-3").event_id,
+        event("t").event_id,
+        "the table's event_key holds for all of its topics"
+    );
+
+    let many = good(&format!("{SOURCE}{FOR}for = {{ n = \"1..10000\" }}\n{SINK}"), &[]);
+    assert_eq!(many.source.topics.len(), 10_000);
+    assert_eq!(many.source.topics[9_999].destination.as_str(), "/topic/10000");
+    let variables = [("STOMP_BRIDGE_TOPICS__T__FOR__N", "1..4")];
+    assert_eq!(good(&format!("{SOURCE}{FOR}for = {{ n = [7] }}\n{SINK}"), &variables).source.topics.len(), 4);
+}
+
+/// As shared with the users in the README and on the project's page.
+#[test]
+fn the_configuration_of_the_promise_is_a_configuration() {
+    let text = r#"
+[source]
+url = "http://platform.example.com:9004/webSocketServer"
+heartbeat = "10s"
+headers = { Authorization = "Bearer {{ signin.token }}" }
+[source.reconnect]
+initial = "1s"
+max = "60s"
+[source.signin]
+url = "https://host/api/login"
+json = { username = "bridge", password = "{{ secret('platform') }}" }
+extract = { token = "/data/token", code = "/data/socketCode" }
+
+[topics.map-1]
+destination = "/topic/state/1"
+[topics.status]
+destination = "/topic/{{ signin.code }}/deviceStatusChannel"
+ack = "auto"
+headers = { "prefetch-count" = "256" }
+
+[states]
+"正常" = { name = "normal", severity = "ok" }
+"故障" = { name = "fault", severity = "critical" }
+"离线" = { name = "offline", severity = "warning" }
+
+[journal]
+path = "journal.db"
+max_bytes = "1GiB"
+when_full = "pause"
+retain = "7d"
+
+[sinks.history]
+type = "sqlite"
+path = "history.db"
+retention = "365d"
+[sinks.warehouse]
+type = "postgres"
+url = "postgres://bridge@db/devices"
+[sinks.site]
+type = "mqtt"
+url = "mqtt://127.0.0.1:1883"
+topic = "devices/{{ client_id }}/{{ device_id }}/status"
+qos = 1
+retain = true
+[sinks.oncall]
+type = "webhook"
+url = "https://hooks.example.com/devices"
+when = "changed and severity == 'critical'"
+secret = "{{ secret('oncall') }}"
+retry = { schedule = ["0s", "5s", "5m", "30m", "2h", "5h", "10h", "10h"] }
+
+[http]
+listen = "127.0.0.1:9610"
+"#;
+    let secrets = [
+        ("STOMP_BRIDGE_SECRET_PLATFORM", "p"),
+        ("STOMP_BRIDGE_SECRET_ONCALL", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+    ];
+    let plan = good(text, &secrets);
+    assert_eq!((plan.warnings.len(), plan.source.topics.len(), plan.sinks.len()), (0, 2, 4));
+}
+
+#[test]
 fn what_is_missing_altogether_is_told_too() {
     for (text, expected) in [
         (format!("{TOPIC}{SINK}"), "the address of the STOMP server is missing"),
@@ -559,6 +915,10 @@ fn no_problem_shows_what_may_be_a_secret() {
         format!("{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\npassword = {{ a = \"{hunter}\" }}\n"),
         format!("{SOURCE}{TOPIC}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"{hunter}\"\n"),
         format!("[source]\nurl = \"stomp://u:{hunter}@h\"\n{TOPIC}{SINK}"),
+        format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}json = \"{hunter}\"\n"),
+        format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}form = {{ a = [\"{hunter}\"] }}\n"),
+        format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}headers = {{ A = \"{hunter}\\u0007\" }}\n"),
+        format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"ws://h?a={hunter}\"\n"),
     ] {
         let told = read(&text, &[]).expect_err(&text).to_string();
         assert!(!told.contains(hunter), "{told}");

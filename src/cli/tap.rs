@@ -1,13 +1,13 @@
 //! `stomp-bridge tap`: the messages of the configured topics as they come, from a connection of its own. It writes
 //! nothing to the journal, delivers nothing and acknowledges nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 use serde::Serialize;
 
@@ -51,7 +51,7 @@ pub(super) fn tap(args: &TapArgs, filter: &str) -> ExitCode {
 }
 
 async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
-    let topics = chosen(&plan.source.topics, &args.topics)?;
+    let topics = chosen(&plan, &args.topics)?;
     let form = if args.json { Form::Json } else { Form::Console };
     let limits = plan.source.limits();
     let watch = |pass: &Pass| -> Watch {
@@ -62,7 +62,7 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     // Only now, since a sign-in may have a say in the destinations.
     let subscriptions = topics.iter().map(|topic| client.subscription(topic)).collect::<Result<Vec<_>, _>>()?;
     if !args.force {
-        refuse_queues(&subscriptions)?;
+        refuse_queues(&topics, &subscriptions)?;
     }
     for subscription in subscriptions {
         client.session().subscribe(transient(subscription), std::time::Instant::now());
@@ -82,29 +82,40 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The topics of these names; all of them if none is named.
-fn chosen<'a>(topics: &'a [Topic], names: &[String]) -> anyhow::Result<Vec<&'a Topic>> {
+/// The topics of these names, which may be those of tables with a `for`; all of them if none is named.
+fn chosen<'a>(plan: &'a Plan, names: &[String]) -> anyhow::Result<Vec<&'a Topic>> {
+    let Plan { source, families, .. } = plan;
     if names.is_empty() {
-        return Ok(topics.iter().collect());
+        return Ok(source.topics.iter().collect());
     }
-    let find = |name: &String| {
-        topics.iter().find(|topic| *topic.name == **name).with_context(|| {
-            let known: Vec<&str> = topics.iter().map(|topic| &*topic.name).collect();
-            format!("there is no topic `{name}` in the configuration; it has {}", known.join(", "))
-        })
-    };
-    names.iter().map(find).collect()
+    let mut wanted = HashSet::new();
+    for name in names {
+        match families.get(name.as_str()) {
+            Some(family) => wanted.extend(family.iter().map(|name| &**name)),
+            None if source.topics.iter().any(|topic| *topic.name == **name) => {
+                wanted.insert(name.as_str());
+            }
+            None => {
+                let made: HashSet<&str> = families.values().flatten().map(|name| &**name).collect();
+                let written = source.topics.iter().map(|topic| &*topic.name).filter(|name| !made.contains(name));
+                let known: Vec<&str> = families.keys().map(|name| &**name).chain(written).collect();
+                bail!("there is no topic `{name}` in the configuration; it has {}", known.join(", "));
+            }
+        }
+    }
+    Ok(source.topics.iter().filter(|topic| wanted.contains(&*topic.name)).collect())
 }
 
 /// A queue gives each message to one consumer: looking at it takes it away from the daemon. There is no header by which
 /// all servers would only let us look.
-fn refuse_queues(subscriptions: &[Subscribe]) -> anyhow::Result<()> {
-    match subscriptions.iter().find(|subscription| is_queue(subscription)) {
+fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Result<()> {
+    match topics.iter().zip(subscriptions).find(|(_, subscription)| is_queue(subscription)) {
         None => Ok(()),
-        Some(subscription) => bail!(
-            "topic `{}` reads a queue: tap would take its messages away from the daemon; choose others with --topic, or \
-             take them with --force",
-            subscription.id
+        Some((topic, _)) => bail!(
+            "topic `{}` reads the queue {}: tap would take its messages away from the daemon; choose others with \
+             --topic, or take them with --force",
+            topic.name,
+            topic.destination
         ),
     }
 }
@@ -232,6 +243,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{self, Environment};
 
     fn subscription(destination: &str, headers: &[(&str, &str)]) -> Subscribe {
         Subscribe {
@@ -267,10 +279,17 @@ mod tests {
 
     #[test]
     fn a_topic_that_is_not_there_is_told_with_those_that_are() {
-        let (name, destination) = ("a".into(), "/topic/a".into());
-        let topics = [Topic { name, destination, ack: AckMode::Auto, headers: Vec::new() }];
-        let error = chosen(&topics, &["b".to_owned()]).unwrap_err().to_string();
-        assert_eq!(error, "there is no topic `b` in the configuration; it has a");
-        assert_eq!(chosen(&topics, &[]).unwrap().len(), 1);
+        let text = "[source]\nurl = \"ws://h\"\n[topics.a]\ndestination = \"/topic/a\"\n\
+                    [topics.map]\ndestination = \"/topic/{{ n }}\"\nfor = { n = \"1..3\" }\n";
+        let plan = config::parse("config.toml".as_ref(), text.to_owned(), &Environment::default()).unwrap();
+        let chosen = |names: &[&str]| {
+            let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+            chosen(&plan, &names).map(|topics| topics.iter().map(|topic| &*topic.name).collect::<Vec<_>>())
+        };
+        let error = chosen(&["b"]).unwrap_err().to_string();
+        assert_eq!(error, "there is no topic `b` in the configuration; it has map, a");
+        assert_eq!(chosen(&[]).unwrap(), ["a", "map-1", "map-2", "map-3"]);
+        assert_eq!(chosen(&["map"]).unwrap(), ["map-1", "map-2", "map-3"]);
+        assert_eq!(chosen(&["map-2", "a", "map-2"]).unwrap(), ["a", "map-2"]);
     }
 }

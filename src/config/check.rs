@@ -1,7 +1,7 @@
 //! From the configuration as it is written to each part's own settings: what the values mean, and whether they fit
 //! together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path as FilePath, PathBuf};
@@ -9,19 +9,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use figment::value::{Dict, Value};
-use jiff::tz::TimeZone;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::document::{Document, Path};
 use super::problem::Problems;
 use super::report::{Report, unknown};
-use super::schema::{self, Ack, ConnectBackslashes, Root, STATES_DEFAULT, TIMEZONE_DEFAULT, WhenFull};
+use super::schema::{self, ConnectBackslashes, Root, STATES_DEFAULT, WhenFull};
 use super::secret::{Secrets, Within};
-use super::{Environment, Plan, sinks};
-use crate::pipeline::{Decoder, Field, Mapping, Pointer, State, States};
-use crate::stomp::{AckMode, Backslashes};
-use crate::{journal, ops, source, tls};
+use super::wording::{Draft, Mistake, Scope, Signin};
+use super::{Environment, Plan, signin, sinks};
+use crate::pipeline::{State, States};
+use crate::source::{self, Address, Wording};
+use crate::stomp::Backslashes;
+use crate::{journal, ops, tls};
 
 /// The shortest wait between attempts to connect: below it a refusing server is hammered.
 const RECONNECT_MIN: Duration = Duration::from_millis(10);
@@ -41,13 +42,14 @@ const SPLIT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
-/// Headers of SUBSCRIBE that are ours to set (STOMP 1.2, section SUBSCRIBE).
-const SUBSCRIBE_HEADERS: [&str; 4] = ["id", "destination", "ack", "receipt"];
-
 /// What all checks share.
 pub(super) struct Check<'a> {
     pub(super) report: Report<'a>,
     pub(super) secrets: Secrets,
+    /// What the sign-in gives.
+    pub(super) signed_in: Signin,
+    /// The names of the tables of topics.
+    pub(super) tables: HashSet<String>,
     folders: Folders,
 }
 
@@ -76,21 +78,25 @@ pub(super) fn check(
     let config = config.unwrap_or_default();
     let folders = Folders { state: environment.state().unwrap_or_else(|| config.clone()), config };
     let files = root.secrets.iter().map(|(name, file)| (name.clone(), folders.config.join(&file.0))).collect();
-    let mut check = Check { report, secrets: Secrets::new(environment.clone(), files), folders };
+    let secrets = Secrets::new(environment.clone(), files);
+    let signed_in = signin::extracts(root.source.signin.as_ref());
+    let tables = root.topics.keys().cloned().collect();
+    let mut check = Check { report, secrets, signed_in, tables, folders };
 
     if root.watch.is_some() {
         check.report.key_error(&Path::from("watch"), "`watch` is not in this version", "restart to take up a change");
     }
     let states = Arc::new(states(root.states));
-    let (topics, decoders) = check.topics(root.topics, &states);
-    let source = check.source(root.source, topics);
+    let mut topics = check.topics(root.topics, &states);
+    let subscriptions = std::mem::take(&mut topics.topics);
+    let source = check.source(root.source, subscriptions);
     let journal = check.journal(root.journal);
-    let topic_names: Vec<Arc<str>> = decoders.keys().cloned().collect();
-    let sinks = sinks::check(&mut check, sinks, &topic_names, &journal.path);
+    let sinks = sinks::check(&mut check, sinks, &topics, &journal.path);
     let http = check.http(root.http);
     let plan = source.zip(http).map(|(source, http)| Plan {
         source,
-        decoders: Arc::new(decoders),
+        decoders: Arc::new(topics.decoders),
+        families: topics.families,
         journal,
         sinks,
         http,
@@ -113,16 +119,13 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
 impl Check<'_> {
     fn source(&mut self, source: schema::Source, topics: Vec<source::Topic>) -> Option<source::Settings> {
         let path = Path::from("source");
-        if source.signin.is_some() {
-            let help = "remove the table; log in by login and passcode_file, or by headers";
-            self.report.key_error(&path.join("signin"), "sign-in is not in this version", help);
-        }
+        let signin = source.signin.map(|signin| self.signin(&path.join("signin"), signin));
         let urls = self.source_urls(&path.join("url"), source.url.0);
         let passcode = self.passcode(&path, source.passcode, source.passcode_file);
         if passcode.is_some() && source.login.is_none() {
             self.report.key_error(&path.join("login"), "a passcode without a login", "add login = \"…\"");
         }
-        let headers = self.headers(&path.join("headers"), source.headers);
+        let headers = self.worded_headers(&path.join("headers"), source.headers);
         let heartbeat = source.heartbeat.0;
         if !heartbeat.is_zero() && heartbeat < HEARTBEAT_MIN {
             let message = format!("expected \"0s\" (off) or at least {HEARTBEAT_MIN:?}, found {heartbeat:?}");
@@ -145,23 +148,26 @@ impl Check<'_> {
         }
         let tls = self.tls(&path.join("tls"), source.tls);
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
-        let login = source.login.and_then(|login| self.secret(&path.join("login"), &login, Within::Text));
+        let login = source.login.and_then(|login| self.wording(&path.join("login"), &login));
         let backslashes = self.backslashes(
             &path,
             source.connect_backslashes,
             [
                 ("login", login.as_ref()),
                 ("passcode", passcode.as_ref()),
-                ("host", Some(&SecretString::from(source.host.as_str()))),
+                ("host", Some(&Wording::from(source.host.as_str()))),
             ],
         );
         Some(source::Settings {
-            urls: urls?.into_iter().map(source::Address::from).collect(),
-            signin: None,
-            login: login.map(source::Wording::from),
-            passcode: passcode.map(source::Wording::from),
+            urls: urls?,
+            signin: match signin {
+                Some(signin) => Some(signin?),
+                None => None,
+            },
+            login: login.map(Wording::hidden),
+            passcode: passcode.map(Wording::hidden),
             host: source.host,
-            headers: headers.into_iter().map(|(name, value)| (name, value.into())).collect(),
+            headers: headers.into_iter().map(|(name, value)| (name, value.hidden())).collect(),
             heartbeat,
             silence: (!silence.is_zero()).then_some(silence),
             backslashes,
@@ -173,7 +179,7 @@ impl Check<'_> {
         })
     }
 
-    fn source_urls(&mut self, path: &Path, written: Vec<String>) -> Option<Vec<Url>> {
+    fn source_urls(&mut self, path: &Path, written: Vec<String>) -> Option<Vec<Address>> {
         if written.is_empty() {
             let help = "such as url = \"http://platform.example.com:9004/webSocketServer\"";
             self.report.key_error(path, "the address of the STOMP server is missing", help);
@@ -184,29 +190,44 @@ impl Check<'_> {
         let mut urls = Vec::new();
         for (index, text) in written.iter().enumerate() {
             let here = if several { path.join(index.to_string()) } else { path.clone() };
-            let Some(url) = self.url(&here, text, &schemes) else { continue };
-            if !url.username().is_empty() || url.password().is_some() {
+            let Some(address) = self.address(&here, text, &schemes) else { continue };
+            if !address.url().username().is_empty() || address.url().password().is_some() {
                 self.report.error(&here, "a user and password do not belong here: write login and passcode_file");
             }
-            urls.push(url);
+            urls.push(address);
         }
         (urls.len() == written.len()).then_some(urls)
     }
 
-    fn passcode(&mut self, path: &Path, text: Option<String>, file: Option<PathBuf>) -> Option<SecretString> {
+    /// A URL whose query may depend on the sign-in.
+    fn address(&mut self, path: &Path, text: &str, schemes: &[&str]) -> Option<Address> {
+        let draft = self.draft(path, text, Within::Url, &self.signin_scope())?;
+        if !draft.has_blanks() {
+            return self.checked_url(path, draft.text("").expose_secret(), schemes).map(Address::from);
+        }
+        let Some((base, query)) = draft.split_before_blanks('?') else {
+            let help = "such as wss://host/ws?token={{ signin.token }}";
+            self.report.error_with(path, "a value of the sign-in can stand in a URL's query only", help);
+            return None;
+        };
+        let url = self.checked_url(path, base.expose_secret(), schemes)?;
+        Some(Address::new(url, query.plain()))
+    }
+
+    fn passcode(&mut self, path: &Path, text: Option<String>, file: Option<PathBuf>) -> Option<Wording> {
         let file_path = path.join("passcode_file");
         match (text, file) {
             (Some(_), Some(_)) => {
                 self.report.key_error(&file_path, "both passcode and passcode_file", "remove one of them");
                 None
             }
-            (Some(text), None) => self.secret(&path.join("passcode"), &text, Within::Text),
+            (Some(text), None) => self.wording(&path.join("passcode"), &text),
             (None, Some(file)) => {
                 let file = self.folders.config.join(file);
                 let text =
                     fs::read_to_string(&file).map_err(|error| format!("cannot read {}: {error}", file.display()));
                 let text = self.report.take(&file_path, text)?;
-                Some(SecretString::from(text.trim_end_matches(['\r', '\n'])))
+                Some(text.trim_end_matches(['\r', '\n']).into())
             }
             (None, None) => None,
         }
@@ -217,10 +238,10 @@ impl Check<'_> {
         &mut self,
         path: &Path,
         written: Option<ConnectBackslashes>,
-        values: [(&str, Option<&SecretString>); 3],
+        values: [(&str, Option<&Wording>); 3],
     ) -> Backslashes {
         if written.is_none() {
-            let has_one = |value: &&SecretString| value.expose_secret().contains('\\');
+            let has_one = |value: &&Wording| value.has('\\');
             for (name, _) in values.iter().filter(|(_, value)| value.as_ref().is_some_and(has_one)) {
                 let message = format!(
                     "{name} has a backslash, which RabbitMQ alone takes for an escape: write connect_backslashes = \
@@ -249,96 +270,6 @@ impl Check<'_> {
             self.report.error(&path.join("attempts"), "expected 1 or more; without the key it goes on for ever");
         }
         source::Reconnect { initial, max, attempts }
-    }
-
-    fn topics(
-        &mut self,
-        written: BTreeMap<String, schema::Topic>,
-        states: &Arc<States>,
-    ) -> (Vec<source::Topic>, HashMap<Arc<str>, Decoder>) {
-        let path = Path::from("topics");
-        if written.is_empty() {
-            let help = "add [topics.NAME] with destination = \"/topic/…\"";
-            self.report.key_error(&path, "there is no topic to subscribe to", help);
-        }
-        let (mut topics, mut decoders) = (Vec::<source::Topic>::new(), HashMap::new());
-        for (name, topic) in written {
-            let path = path.join(&name);
-            let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
-            if name.is_empty() || !name.chars().all(plain) {
-                let help = "it is the STOMP subscription id: letters, digits, `-` and `_`";
-                self.report.key_error(&path, format!("`{name}` cannot name a topic"), help);
-            }
-            let name: Arc<str> = Arc::from(name);
-            let mapping = self.mapping(&path, &topic);
-            decoders.insert(Arc::clone(&name), Decoder::new(Arc::clone(&name), mapping, Arc::clone(states)));
-            if let Some(topic) = self.topic(&path, name, topic) {
-                if let Some(same) = topics.iter().find(|other| other.destination == topic.destination) {
-                    let message = format!(
-                        "{} is also the destination of `{}`: each message comes twice",
-                        topic.destination, same.name
-                    );
-                    self.report.warning(&path, message);
-                }
-                topics.push(topic);
-            }
-        }
-        (topics, decoders)
-    }
-
-    fn topic(&mut self, path: &Path, name: Arc<str>, topic: schema::Topic) -> Option<source::Topic> {
-        let destination_path = path.join("destination");
-        let mut headers = Vec::new();
-        for (header, value) in topic.headers {
-            let path = path.join("headers").join(&header);
-            if SUBSCRIBE_HEADERS.contains(&header.as_str()) {
-                self.report.key_error(&path, format!("the header `{header}` is set by the daemon"), "remove it");
-            }
-            if let Some(value) = self.secret(&path, &value, Within::Text) {
-                headers.push((header, value.expose_secret().into()));
-            }
-        }
-        let Some(destination) = topic.destination.filter(|destination| !destination.trim().is_empty()) else {
-            let help = "such as destination = \"/topic/state/1\"";
-            self.report.key_error(&destination_path, format!("topic `{name}` has no destination"), help);
-            return None;
-        };
-        let destination = self.secret(&destination_path, &destination, Within::Text)?.expose_secret().into();
-        let ack = match topic.ack {
-            Ack::Auto => AckMode::Auto,
-            Ack::Client => AckMode::Client,
-            Ack::ClientIndividual => AckMode::ClientIndividual,
-        };
-        Some(source::Topic { name, destination, ack, headers })
-    }
-
-    fn mapping(&mut self, path: &Path, topic: &schema::Topic) -> Mapping {
-        let mut mapping = Mapping::default();
-        for (name, pointer) in &topic.fields {
-            let path = path.join("fields").join(name);
-            match Field::ALL.into_iter().find(|field| field.name() == name) {
-                Some(field) => {
-                    if let Some(pointer) = self.report.take(&path, pointer.parse()) {
-                        mapping.set(field, Some(pointer));
-                    }
-                }
-                None => self.report.unknown_key(&path, name, Field::ALL.iter().map(|field| field.name())),
-            }
-        }
-        if let Some(items) = &topic.items {
-            mapping.items = self.report.take(&path.join("items"), items.parse());
-        }
-        let key: Vec<Option<Pointer>> =
-            topic.event_key.0.iter().map(|key| self.report.take(&path.join("event_key"), key.parse())).collect();
-        mapping.event_key = key.into_iter().flatten().collect();
-        if topic.timezone != TIMEZONE_DEFAULT {
-            let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
-            match TimeZone::get(&topic.timezone) {
-                Ok(zone) => mapping.zone = zone,
-                Err(error) => self.report.error_with(&path.join("timezone"), error.to_string(), help),
-            }
-        }
-        mapping
     }
 
     fn journal(&mut self, written: schema::Journal) -> journal::Settings {
@@ -371,15 +302,42 @@ impl Check<'_> {
 
     /// A value with its secrets filled in.
     pub(super) fn secret(&mut self, path: &Path, text: &str, within: Within) -> Option<SecretString> {
-        let rendered = self.secrets.render(text, within);
-        self.report.take(path, rendered)
+        Some(self.draft(path, text, within, &Scope::SECRETS)?.text(""))
+    }
+
+    /// A value that may depend on the sign-in.
+    fn wording(&mut self, path: &Path, text: &str) -> Option<Wording> {
+        Some(self.draft(path, text, Within::Text, &self.signin_scope())?.plain())
+    }
+
+    fn signin_scope(&self) -> Scope<'static> {
+        Scope { signin: self.signed_in.clone(), variables: &[] }
+    }
+
+    /// A value that may name what the scope has.
+    pub(super) fn draft(&mut self, path: &Path, text: &str, within: Within, scope: &Scope<'_>) -> Option<Draft> {
+        match Draft::read(text, within, scope, &self.secrets) {
+            Ok(draft) => Some(draft),
+            Err(Mistake { message, help: Some(help) }) => {
+                self.report.error_with(path, message, help);
+                None
+            }
+            Err(Mistake { message, help: None }) => {
+                self.report.error(path, message);
+                None
+            }
+        }
     }
 
     /// A URL with its secrets filled in, of one of these schemes and with a host.
     pub(super) fn url(&mut self, path: &Path, text: &str, schemes: &[&str]) -> Option<Url> {
         let text = self.secret(path, text, Within::Url)?;
+        self.checked_url(path, text.expose_secret(), schemes)
+    }
+
+    fn checked_url(&mut self, path: &Path, text: &str, schemes: &[&str]) -> Option<Url> {
         let expected = || format!("expected a URL that starts with {}://", schemes.join("://, "));
-        let url = match Url::parse(text.expose_secret()) {
+        let url = match Url::parse(text) {
             Ok(url) => url,
             Err(error) => {
                 self.report.error_with(path, format!("not a URL: {error}"), expected());
@@ -399,6 +357,22 @@ impl Check<'_> {
 
     /// Headers of requests, with their secrets filled in.
     pub(super) fn headers(&mut self, path: &Path, written: BTreeMap<String, String>) -> Vec<(String, SecretString)> {
+        let drafts = self.header_drafts(path, written, &Scope::SECRETS);
+        drafts.into_iter().map(|(name, draft)| (name, draft.text(""))).collect()
+    }
+
+    /// Headers that may depend on the sign-in.
+    fn worded_headers(&mut self, path: &Path, written: BTreeMap<String, String>) -> Vec<(String, Wording)> {
+        let drafts = self.header_drafts(path, written, &self.signin_scope());
+        drafts.into_iter().map(|(name, draft)| (name, draft.plain())).collect()
+    }
+
+    fn header_drafts(
+        &mut self,
+        path: &Path,
+        written: BTreeMap<String, String>,
+        scope: &Scope<'_>,
+    ) -> Vec<(String, Draft)> {
         let mut headers = Vec::new();
         for (name, value) in written {
             let path = path.join(&name);
@@ -407,8 +381,8 @@ impl Check<'_> {
             if name.is_empty() || !name.chars().all(token) {
                 self.report.key_error(&path, format!("`{name}` cannot name a header"), "letters, digits and `-`");
             }
-            let Some(value) = self.secret(&path, &value, Within::Text) else { continue };
-            if value.expose_secret().chars().any(char::is_control) {
+            let Some(value) = self.draft(&path, &value, Within::Text, scope) else { continue };
+            if value.text("").expose_secret().chars().any(char::is_control) {
                 self.report.error(&path, "a header's value has no line ends and no other control characters");
             }
             headers.push((name, value));

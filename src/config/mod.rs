@@ -10,10 +10,13 @@ mod problem;
 mod report;
 mod schema;
 mod secret;
+mod signin;
 mod sinks;
+mod topics;
 mod units;
+mod wording;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -31,6 +34,8 @@ pub struct Plan {
     pub source: source::Settings,
     /// How the messages of each topic are decoded, by its name.
     pub decoders: Arc<HashMap<Arc<str>, pipeline::Decoder>>,
+    /// The topics that a table's `for` has made of it, by the table's name.
+    pub families: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     /// The log.
     pub journal: journal::Settings,
     /// Each sink's delivery and destination, by name.

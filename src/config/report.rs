@@ -11,10 +11,10 @@ use super::problem::{Level, Place, Problem, Problems};
 use crate::pipeline::nearest;
 
 /// Keys whose values are never shown, whatever is wrong with them.
-const SECRET_KEYS: [&str; 5] = ["passcode", "password", "secret", "headers", "login"];
+const SECRET_KEYS: [&str; 7] = ["passcode", "password", "secret", "headers", "login", "json", "form"];
 
 /// Keys that are known only to say that they are not in this version.
-const LATER_KEYS: [&str; 2] = ["signin", "watch"];
+const LATER_KEYS: [&str; 1] = ["watch"];
 
 /// See the module.
 pub(super) struct Report<'a> {

@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 
+pub(super) use super::units::Each;
 use super::units::{List, Plain, Retention, Size, Span};
 use crate::model::Severity;
 
@@ -41,8 +43,7 @@ pub(super) struct Source {
     pub(super) max_body: Size,
     pub(super) tls: Tls,
     pub(super) reconnect: Reconnect,
-    /// Not in this version.
-    pub(super) signin: Option<IgnoredAny>,
+    pub(super) signin: Option<Signin>,
 }
 
 impl Default for Source {
@@ -77,6 +78,40 @@ pub(super) enum ConnectBackslashes {
     Doubled,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Signin {
+    pub(super) url: Option<String>,
+    pub(super) method: SigninMethod,
+    pub(super) json: Option<Map<String, Value>>,
+    pub(super) form: Option<Map<String, Value>>,
+    pub(super) headers: BTreeMap<String, String>,
+    pub(super) timeout: Span,
+    pub(super) extract: BTreeMap<String, String>,
+}
+
+impl Default for Signin {
+    fn default() -> Signin {
+        Signin {
+            url: None,
+            method: SigninMethod::default(),
+            json: None,
+            form: None,
+            headers: BTreeMap::new(),
+            timeout: Span(Duration::from_secs(10)),
+            extract: BTreeMap::new(),
+        }
+    }
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum SigninMethod {
+    Get,
+    #[default]
+    Post,
+}
+
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tls {
@@ -103,6 +138,7 @@ impl Default for Reconnect {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Topic {
     pub(super) destination: Option<String>,
+    pub(super) r#for: Option<BTreeMap<String, Each>>,
     pub(super) ack: Ack,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) fields: BTreeMap<String, String>,
@@ -118,6 +154,7 @@ impl Default for Topic {
     fn default() -> Topic {
         Topic {
             destination: None,
+            r#for: None,
             ack: Ack::default(),
             headers: BTreeMap::new(),
             fields: BTreeMap::new(),

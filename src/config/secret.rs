@@ -1,12 +1,10 @@
-//! `{{ secret('x') }}` in the configuration's own values: where secrets are looked for, and how they are filled in.
+//! Where the secrets are looked for that a configuration names.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use minijinja::{Environment as Language, Error, ErrorKind, UndefinedBehavior};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 
 use super::Environment;
 use super::environment::SECRET_PREFIX;
@@ -61,55 +59,12 @@ impl Secrets {
             format!("secret `{name}` not found; looked in {credential}[secrets] and the variable {variable}")
         })
     }
-
-    /// A value of the configuration with its secrets filled in.
-    ///
-    /// # Errors
-    /// A text for the user: what does not parse, which secret is missing, which other name was used.
-    pub fn render(&self, source: &str, within: Within) -> Result<SecretString, String> {
-        if !source.contains("{{") {
-            return Ok(SecretString::from(source));
-        }
-        let mut language = Language::empty();
-        language.set_undefined_behavior(UndefinedBehavior::Strict);
-        let secrets = Arc::new(self.clone());
-        let encoded = within == Within::Url && !source.trim_start().starts_with("{{");
-        language.add_function("secret", move |name: String| {
-            let secret = secrets.lookup(&name).map_err(|error| Error::new(ErrorKind::InvalidOperation, error))?;
-            Ok::<String, Error>(match encoded {
-                true => percent_encoded(secret.expose_secret()),
-                false => secret.expose_secret().to_owned(),
-            })
-        });
-        let template = language.template_from_str(source).map_err(|error| text_of(&error))?;
-        let mut names: Vec<String> = template.undeclared_variables(false).into_iter().collect();
-        names.sort();
-        match names.iter().find(|name| *name != "secret").map(String::as_str) {
-            Some("signin") => Err("`signin` is not in this version: there is no sign-in yet".to_owned()),
-            Some(name) => Err(format!("unknown variable `{name}`: here only secret('name') has a value")),
-            None => template.render(()).map(SecretString::from).map_err(|error| text_of(&error)),
-        }
-    }
-}
-
-fn text_of(error: &Error) -> String {
-    error.detail().map_or_else(|| error.kind().to_string(), str::to_owned)
-}
-
-/// All but the unreserved characters of RFC 3986, section 2.3.
-fn percent_encoded(text: &str) -> String {
-    let mut encoded = String::new();
-    for byte in text.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
-            _ => encoded.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    encoded
 }
 
 #[cfg(test)]
 mod tests {
+    use secrecy::ExposeSecret;
+
     use super::*;
 
     fn secrets() -> (tempfile::TempDir, Secrets) {
@@ -144,33 +99,6 @@ mod tests {
         ] {
             let error = secrets.lookup(name).unwrap_err();
             assert!(error.contains(expected), "{name}: {error}");
-        }
-    }
-
-    #[test]
-    fn a_secret_in_a_url_cannot_change_the_url() {
-        let (_folder, secrets) = secrets();
-        for (source, within, expected) in [
-            ("postgres://u:{{ secret('my-db') }}@h/d", Within::Url, "postgres://u:p%40ss%3Aw%2Frd@h/d"),
-            ("{{ secret('my-db') }}", Within::Url, "p@ss:w/rd"),
-            ("Bearer {{ secret('my-db') }}", Within::Text, "Bearer p@ss:w/rd"),
-            ("{ no template }", Within::Text, "{ no template }"),
-        ] {
-            assert_eq!(secrets.render(source, within).unwrap().expose_secret(), expected, "{source}");
-        }
-    }
-
-    #[test]
-    fn nothing_but_secrets_has_a_value() {
-        let (_folder, secrets) = secrets();
-        for (source, expected) in [
-            ("{{ signin.token }}", "`signin` is not in this version"),
-            ("{{ device_id }}", "unknown variable `device_id`"),
-            ("{{ secret('nowhere') }}", "secret `nowhere` not found"),
-            ("{{ secret('both'", "unexpected end"),
-        ] {
-            let error = secrets.render(source, Within::Text).unwrap_err();
-            assert!(error.contains(expected), "{source}: {error}");
         }
     }
 }

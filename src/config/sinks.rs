@@ -15,6 +15,7 @@ use super::document::Path;
 use super::report::unknown;
 use super::schema::{self, SINK_TYPES};
 use super::secret::Within;
+use super::topics::Topics;
 use super::units::List;
 use crate::delivery;
 use crate::journal::Start;
@@ -35,7 +36,7 @@ const SIGNING_SECRETS_MAX: usize = 2;
 pub(super) fn check(
     check: &mut Check<'_>,
     written: Value,
-    topics: &[Arc<str>],
+    topics: &Topics,
     journal: &std::path::Path,
 ) -> Vec<(delivery::Settings, Settings)> {
     let path = Path::from("sinks");
@@ -63,7 +64,7 @@ pub(super) fn check(
 struct Named<'a> {
     path: Path,
     name: Arc<str>,
-    topics: &'a [Arc<str>],
+    topics: &'a Topics,
 }
 
 fn sink(
@@ -137,12 +138,12 @@ fn delivery(
         check.report.error(&path, "an empty list wants nothing; without the key the sink wants all topics");
     }
     let topics = topics.map(|List(names)| {
-        let known = |name: &String| named.topics.iter().find(|topic| ***topic == **name);
-        for name in names.iter().filter(|name| known(name).is_none()) {
-            let topics = named.topics.iter().map(|topic| &**topic);
-            check.report.error_with(&path, unknown("topic", name, topics), "a topic's name is that of [topics.NAME]");
+        for name in names.iter().filter(|name| named.topics.named(name).is_none()) {
+            let help =
+                "a topic's name is that of [topics.NAME], which with a `for` means all that it makes, or NAME-VALUE";
+            check.report.error_with(&path, unknown("topic", name, named.topics.names().into_iter()), help);
         }
-        names.iter().filter_map(known).cloned().collect()
+        names.iter().filter_map(|name| named.topics.named(name)).flatten().collect()
     });
     let when = when.and_then(|when| {
         let path = named.path.join("when");

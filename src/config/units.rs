@@ -210,6 +210,49 @@ impl<'de> Deserialize<'de> for List {
     }
 }
 
+/// The values of a topic's variable: a list of numbers and texts, or a range such as `"1..500"`, both ends included. What
+/// is wrong with them is kept, so that the variable is known all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Each(pub(super) Result<Vec<String>, String>);
+
+/// A longer range is a slip; what is still too many topics is told later.
+const RANGE_MAX: u64 = 1_000_000;
+
+impl<'de> Deserialize<'de> for Each {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Each, D::Error> {
+        let text = |element: &serde_json::Value| match element {
+            serde_json::Value::String(text) => Ok(text.clone()),
+            serde_json::Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+            other => Err(format!("expected numbers and texts, found {other}")),
+        };
+        Ok(Each(match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::Array(elements) => elements.iter().map(text).collect(),
+            serde_json::Value::String(range) => values(&range),
+            other => Err(format!("expected a list such as [1, 2, 3], or a range such as \"1..500\", found {other}")),
+        }))
+    }
+}
+
+/// Of a range, or of a list as an environment variable has it.
+fn values(source: &str) -> Result<Vec<String>, String> {
+    let Some((first, last)) = source.split_once("..") else {
+        return Ok(source.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect());
+    };
+    let wrong = |problem: &str| format!("expected a range such as \"1..500\", found \"{source}\"{problem}");
+    let end = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong(""));
+    let (from, to) = (end(first)?, end(last)?);
+    if [first, last].iter().any(|text| text.trim().starts_with(['0', '+']) && text.trim() != "0") {
+        return Err(wrong(": leading zeros would be lost, write a list of texts"));
+    }
+    if from > to {
+        return Err(wrong(", which has nothing in it"));
+    }
+    if to - from >= RANGE_MAX {
+        return Err(wrong(&format!(", which has more than {RANGE_MAX} values")));
+    }
+    Ok((from..=to).map(|number| number.to_string()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -249,6 +292,27 @@ mod tests {
             ("99999999TiB", None),
         ] {
             assert_eq!(source.parse::<Size>().ok().map(|Size(bytes)| bytes), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_range_has_both_its_ends() {
+        for (source, expected) in [
+            ("1..3", Ok(vec!["1", "2", "3"])),
+            (" 7 .. 7 ", Ok(vec!["7"])),
+            ("a, b", Ok(vec!["a", "b"])),
+            ("0..1", Ok(vec!["0", "1"])),
+            ("3..1", Err("has nothing in it")),
+            ("1..x", Err("expected a range")),
+            ("1...3", Err("expected a range")),
+            ("01..10", Err("leading zeros")),
+            ("0..18446744073709551615", Err("more than 1000000 values")),
+        ] {
+            match (values(source), expected) {
+                (Ok(values), Ok(expected)) => assert_eq!(values, expected, "{source}"),
+                (Err(error), Err(expected)) => assert!(error.contains(expected), "{source}: {error}"),
+                (found, _) => panic!("{source}: {found:?}"),
+            }
         }
     }
 

@@ -56,21 +56,26 @@ pub struct Element<'a> {
 #[derive(Debug, Clone)]
 pub struct Decoder {
     topic: Arc<str>,
-    mapping: Mapping,
+    mapping: Arc<Mapping>,
     states: Arc<States>,
-    fields: Finder,
-    items: Option<Finder>,
+    fields: Arc<Finder>,
+    items: Option<Arc<Finder>>,
     /// Empty where the topic has no event key.
-    event_key: Finder,
+    event_key: Arc<Finder>,
 }
 
 impl Decoder {
     /// A decoder for the topic of that name.
     pub fn new(topic: Arc<str>, mapping: Mapping, states: Arc<States>) -> Decoder {
-        let fields = Finder::new(Field::ALL.map(|field| mapping.pointer(field)));
-        let items = mapping.items.as_ref().map(|items| Finder::new([Some(items)]));
-        let event_key = Finder::new(mapping.event_key.iter().map(Some));
-        Decoder { topic, mapping, states, fields, items, event_key }
+        let fields = Arc::new(Finder::new(Field::ALL.map(|field| mapping.pointer(field))));
+        let items = mapping.items.as_ref().map(|items| Arc::new(Finder::new([Some(items)])));
+        let event_key = Arc::new(Finder::new(mapping.event_key.iter().map(Some)));
+        Decoder { topic, mapping: Arc::new(mapping), states, fields, items, event_key }
+    }
+
+    /// The same for another topic, of which there may be thousands: they share all else.
+    pub fn for_topic(&self, topic: Arc<str>) -> Decoder {
+        Decoder { topic, ..self.clone() }
     }
 
     /// The vocabulary's name of a state as sent.

@@ -84,7 +84,7 @@ mod tests {
             ("", "unexpected end"),
             ("changed|nonsense", "unknown filter"),
             ("secret('x') == 'y'", "not for templates of events"),
-            ("signin.token == ''", "not in this version"),
+            ("signin.token == ''", "`signin` is for the source"),
             ("topic.startswith('x')", "unknown method"),
         ] {
             let error = Expression::parse(source).expect_err(source);

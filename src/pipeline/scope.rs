@@ -53,7 +53,9 @@ impl Scope {
 
 fn unknown(name: &str) -> String {
     match name {
-        "signin" => "`signin` is not in this version: there is no sign-in yet".to_owned(),
+        "signin" => {
+            "`signin` is for the source (its url and headers, destinations), not for templates of events".to_owned()
+        }
         "secret" => {
             "`secret` is for the configuration's own values (url, headers, passwords), not for templates of events"
                 .to_owned()

@@ -148,7 +148,7 @@ mod tests {
         for (source, expected) in [
             ("{{ devcie_id }}", "did you mean `device_id`?"),
             ("{{ device_id", "unexpected end"),
-            ("{{ signin.code }}", "not in this version"),
+            ("{{ signin.code }}", "`signin` is for the source"),
             ("{{ device_id|nonsense }}", "unknown filter"),
             ("{% include 'x' %}", "unknown statement"),
             ("{% for i in range(9999) %}{% for j in range(9999) %}{{ j }}{% endfor %}{% endfor %}", "steps"),

@@ -29,7 +29,7 @@ const NUMBER_MAX: u64 = 99_999;
 const CHARS_MAX: usize = 120;
 const OUTLINE_CHARS_MAX: usize = 400;
 
-/// The shape of a JSON text. What stands at `secret` is shown by no name.
+/// The shape of a JSON text. What stands at `secret` is not shown, whatever its name and its shape.
 pub(super) fn outline<'a>(json: &str, secret: impl Iterator<Item = &'a Pointer>) -> String {
     let secret: Vec<&str> = secret.map(Pointer::as_str).collect();
     match serde_json::from_str::<Value>(json) {
@@ -64,8 +64,8 @@ impl Outline<'_> {
         let open = !self.secret.contains(&self.path.as_str());
         match value {
             Value::Null => shown.push_str("null"),
-            Value::Object(fields) => self.write_object(fields, shown),
-            Value::Array(elements) => shown.push_str(if elements.is_empty() { "[]" } else { "[…]" }),
+            Value::Object(fields) if open => self.write_object(fields, shown),
+            Value::Array(elements) if open => shown.push_str(if elements.is_empty() { "[]" } else { "[…]" }),
             Value::Bool(truth) if open => shown.push_str(if *truth { "true" } else { "false" }),
             Value::Number(number) if open && NUMBERS.contains(&name) && is_outcome(number) => {
                 shown.push_str(&number.to_string());
@@ -121,6 +121,7 @@ mod tests {
             r#"{"at": …, "code": 20001, "data": {"jwt": …, "list": […]}, "message": "no such user", "ok": false}"#,
         );
         check(r#"{"code":7,"a/b":{"code":8}}"#, "/a~1b/code", r#"{"a/b": {"code": …}, "code": 7}"#);
+        check(r#"{"a":{"key":1}}"#, "/a", r#"{"a": …}"#);
         check(r#"{"code":1234567,"msg":5}"#, "/x", r#"{"code": …, "msg": …}"#);
         check(r#""token""#, "", "…");
         check("[[1],2]", "/x", "[…]");

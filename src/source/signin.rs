@@ -183,6 +183,20 @@ fn value_at(pointer: &Pointer, json: &str) -> Result<SecretString, Unfit> {
     Ok(value.into())
 }
 
+/// Whether two configurations sign in alike, secrets included.
+impl PartialEq for Signin {
+    fn eq(&self, other: &Signin) -> bool {
+        let Signin { url, method, headers: _, timeout, extract, hushed: _ } = self;
+        let headers = |headers: &[(String, SecretString)]| -> Vec<(String, String)> {
+            headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect()
+        };
+        (url, method, timeout, extract) == (&other.url, &other.method, &other.timeout, &other.extract)
+            && headers(&self.headers) == headers(&other.headers)
+    }
+}
+
+impl Eq for Signin {}
+
 /// Without the URL's query, and without the values of headers and body.
 impl fmt::Debug for Signin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -260,7 +274,10 @@ mod tests {
             r#"{"data":{"token":"t0ken","socketCode":null,"expires":123456,"code":"t0ken2"}}"#,
             r#"at "/data/socketCode" (extract.code) there is null; it came as {"data": {"code": …, "expires": …, "socketCode": null, "token": …}}"#,
         );
-        check(r#"{"data":{"token":{"t0ken":1}}}"#, "there is an object");
+        check(
+            r#"{"data":{"token":{"t0ken":1}}}"#,
+            r#"there is an object, not a text or a number; it came as {"data": {"token": …}}"#,
+        );
         check(r#"{"data":{"token":[1]}}"#, "there is an array");
         check(r#"{"data":{"token":" "}}"#, "there is an empty text");
         check(r#"{"data":{"token":"t0ken\r\nhost:b"}}"#, "a line end or another control character");

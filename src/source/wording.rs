@@ -51,6 +51,15 @@ impl Wording {
         &self.shown
     }
 
+    /// Whether the character stands in it, blanks apart.
+    pub fn has(&self, character: char) -> bool {
+        self.parts.iter().any(|part| match part {
+            Part::Text(text) => text.contains(character),
+            Part::Secret(secret) => secret.expose_secret().contains(character),
+            Part::Signin(_) => false,
+        })
+    }
+
     /// The text for one connection.
     ///
     /// # Errors

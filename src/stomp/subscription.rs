@@ -1,5 +1,6 @@
 //! What is subscribed and how its messages are acknowledged.
 
+use std::fmt;
 use std::sync::Arc;
 
 use bytes::BytesMut;
@@ -30,7 +31,7 @@ impl AckMode {
 }
 
 /// What to subscribe to.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Subscribe {
     /// Unique in the session; use `[A-Za-z0-9-]` only, which no server escapes in its own way.
     pub id: Arc<str>,
@@ -40,6 +41,18 @@ pub struct Subscribe {
     pub ack: AckMode,
     /// Further headers, written after ours: of a repeated header the first counts.
     pub headers: Vec<(String, String)>,
+}
+
+/// Without the destination and the values of headers, which may hold what a sign-in has given.
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
+        f.debug_struct("Subscribe")
+            .field("id", &self.id)
+            .field("ack", &self.ack)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
 }
 
 /// One subscription and how far it has come.

@@ -32,7 +32,7 @@ pub struct Request {
 }
 
 /// How a server is asked.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Method {
     /// Without a body.
     Get,
@@ -50,6 +50,21 @@ pub enum Content {
     /// `application/x-www-form-urlencoded`.
     Form(SecretString),
 }
+
+/// Secrets included.
+impl PartialEq for Content {
+    fn eq(&self, other: &Content) -> bool {
+        match (self, other) {
+            (Content::Empty, Content::Empty) => true,
+            (Content::Json(a), Content::Json(b)) | (Content::Form(a), Content::Form(b)) => {
+                a.expose_secret() == b.expose_secret()
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for Content {}
 
 /// What came back.
 #[derive(Debug)]

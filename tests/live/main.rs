@@ -8,6 +8,7 @@ mod bad_input;
 mod crashes;
 mod faults;
 mod lab;
+mod many;
 mod run;
 mod secure;
 mod sockjs;
