@@ -18,3 +18,4 @@ mod power;
 mod queue;
 mod rabbitmq;
 mod rig;
+mod warehouse;

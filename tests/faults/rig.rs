@@ -9,12 +9,13 @@ use rustix::process::Signal;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::books::{Books, DEVICES, HISTORY, POISON};
+use crate::books::{Books, DEVICES, Ends, HISTORY, POISON};
 use crate::peers::configuration::EventKey;
 use crate::peers::process::{Process, tethered};
 use crate::peers::{Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
+use crate::warehouse::Warehouse;
 
 /// The binary.
 pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
@@ -38,13 +39,11 @@ pub(crate) struct Rig {
     server: Server,
     pub(crate) queue: Queue,
     pub(crate) books: Books,
-    pub(crate) data: PathBuf,
+    pub(crate) ends: Ends,
     name: String,
     config: PathBuf,
-    receiver: Receiver,
-    subscriber: Subscriber,
     folder: Folder,
-    /// After `subscriber`, which would try to connect again.
+    /// After the subscriber, which would try to connect again.
     _mosquitto: Mosquitto,
 }
 
@@ -77,11 +76,13 @@ impl Rig {
         let mosquitto = Mosquitto::start().await;
         let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/+/+/status")).await;
         let receiver = Receiver::start().await;
+        let warehouse = Warehouse::create(name).await;
         let file = |name: &str| data.join(name).display().to_string();
         let config = Configuration::new(url)
             .queue("status", name, EventKey::EventId)
             .table("journal", &format!("path = \"{}\"\nretain = \"0s\"\n", file("journal.db")))
             .table(&format!("sinks.{HISTORY}"), &format!("type = \"sqlite\"\npath = \"{}\"\n", file("history.db")))
+            .postgres(warehouse.url())
             .mqtt(&mosquitto.url(), name)
             .webhook(&receiver.url())
             .write(&folder);
@@ -89,11 +90,9 @@ impl Rig {
             server,
             queue,
             books: Books::default(),
-            data,
+            ends: Ends { data, warehouse, receiver, subscriber },
             name: name.to_owned(),
             config,
-            receiver,
-            subscriber,
             folder,
             _mosquitto: mosquitto,
         };
@@ -101,14 +100,18 @@ impl Rig {
         rig
     }
 
-    /// A first life makes the history's tables, for a trigger that refuses some messages.
+    /// A first life makes the histories' tables, for triggers that refuse some messages.
     async fn poison(&self) {
+        let history = self.ends.data.join("history.db");
         let mut process = self.launch("");
-        wait::until("the history's tables", async || has_tables(&self.data.join("history.db")).await.then_some(()))
-            .await;
+        wait::until("the histories' tables", async || {
+            (has_tables(&history).await && self.ends.warehouse.has_tables().await).then_some(())
+        })
+        .await;
         process.signal(Signal::TERM);
         process.ended(wait::LONG).await;
-        let options = SqliteConnectOptions::new().filename(self.data.join("history.db"));
+        self.ends.warehouse.poison().await;
+        let options = SqliteConnectOptions::new().filename(history);
         let mut history = options.connect().await.expect("open the history");
         sqlx::raw_sql(POISON).execute(&mut history).await.expect("create a trigger");
     }
@@ -161,7 +164,7 @@ impl Rig {
         rng: &mut Rng,
         just_before: impl FnOnce(),
     ) -> Result<Process, String> {
-        self.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
+        self.ends.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
         self.publish(plan.burst).await;
         let mut process = self.launch(&plan.faults());
         let began = Instant::now();
@@ -171,7 +174,7 @@ impl Rig {
         };
         while process.runs() && began.elapsed() < limit {
             if began.elapsed() >= plan.trouble {
-                self.receiver.answer(204);
+                self.ends.receiver.answer(204);
             }
             if plan.flow && self.queue.published() < self.books.arrived() + BACKLOG_MAX {
                 self.publish(rng.usize(1..15)).await;
@@ -190,16 +193,16 @@ impl Rig {
 
     /// A look at the books while nothing runs.
     pub(crate) async fn check(&mut self) -> Result<(), String> {
-        self.books.check(&self.queue, &self.data, &self.receiver, &self.subscriber).await
+        self.books.check(&self.queue, &self.ends).await
     }
 
     /// A life without faults, until everything has arrived everywhere; then an orderly stop, and the whole ledger.
     pub(crate) async fn heal(&mut self, faults: &str, patience: Duration) -> Result<(), String> {
-        self.receiver.answer(204);
+        self.ends.receiver.answer(204);
         let mut process = self.launch(faults);
         let published = self.queue.published();
         let arrived = wait::within(patience, async || {
-            self.books.read_arrivals(&self.data, &self.receiver, &self.subscriber).await;
+            self.books.read_arrivals(&self.ends).await;
             let all = self.books.arrived() == published && self.is_drained();
             (all || !process.runs()).then_some(())
         })
@@ -211,11 +214,14 @@ impl Rig {
         process.signal(Signal::TERM);
         let status = process.ended(wait::LONG).await;
         self.check().await?;
+        if process.log().contains("accounts do not balance") {
+            return Err(format!("the daemon's own accounts do not balance\n{}", process.log_tail()));
+        }
         let deliveries = match self.server {
             Server::Own => Some(self.queue.deliveries()),
             Server::RabbitMq(_) => None,
         };
-        self.books.check_ledger(published, deliveries, &self.data).await?;
+        self.books.check_ledger(published, deliveries, &self.ends).await?;
         match (arrived, status.code()) {
             (Some(()), Some(0)) => Ok(()),
             (None, _) => Err(format!("not healed within {patience:?}\n{}", process.log_tail())),
