@@ -22,7 +22,7 @@ pub(crate) const HISTORY: &str = "history";
 pub(crate) const WAREHOUSE: &str = "warehouse";
 pub(crate) const MQTT: &str = "site";
 pub(crate) const WEBHOOK: &str = "oncall";
-const SINKS: [&str; 4] = [HISTORY, WAREHOUSE, MQTT, WEBHOOK];
+pub(crate) const SINKS: [&str; 4] = [HISTORY, WAREHOUSE, MQTT, WEBHOOK];
 
 /// The other side of each sink.
 pub(crate) struct Ends {
@@ -105,12 +105,22 @@ pub(crate) struct Books {
 impl Books {
     /// How many different messages have arrived everywhere.
     pub(crate) fn arrived(&self) -> usize {
-        let refused = |sink: &str| self.numbers(WEBHOOK).filter(|n| refuses(sink, **n)).count();
-        SINKS.iter().map(|sink| self.numbers(sink).count() + refused(sink)).min().unwrap_or(0)
+        self.arrived_at(&SINKS)
+    }
+
+    /// How many have arrived at all of these sinks, MQTT among them.
+    pub(crate) fn arrived_at(&self, sinks: &[&str]) -> usize {
+        let refused = |sink: &str| self.numbers(MQTT).filter(|n| refuses(sink, **n)).count();
+        sinks.iter().map(|sink| self.numbers(sink).count() + refused(sink)).min().unwrap_or(0)
     }
 
     fn numbers(&self, sink: &str) -> impl Iterator<Item = &usize> {
         self.arrivals.get(sink).into_iter().flat_map(|arrivals| &arrivals.numbers)
+    }
+
+    /// How many entries the journal holds that every sink has got.
+    pub(crate) async fn kept(&self, ends: &Ends) -> usize {
+        read_journal(&ends.data.join("journal.db")).await.entries.len()
     }
 
     /// The most messages that came again in one life, over all sinks.
@@ -264,8 +274,9 @@ impl Books {
             (WAREHOUSE, ends.warehouse.counts().await),
         ];
         for (history, (rows, messages)) in histories {
-            if rows != messages {
-                return Err(format!("{history} has {rows} rows of {messages} messages"));
+            let arrived = self.numbers(history).count();
+            if rows != messages || usize::try_from(rows) != Ok(arrived) {
+                return Err(format!("{history} has {rows} rows of {messages} messages; {arrived} had arrived"));
             }
         }
         for sink in SINKS {

@@ -8,6 +8,7 @@
 mod peers;
 
 mod books;
+mod clock;
 mod crash_loop;
 mod disk_fails;
 mod disk_full;

@@ -55,6 +55,16 @@ impl Mosquitto {
         self.process.kill();
     }
 
+    /// It answers nobody any more, and its sockets stay open.
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    /// The end of [`Mosquitto::freeze`].
+    pub fn thaw(&self) {
+        self.process.thaw();
+    }
+
     /// Starts it again after [`Mosquitto::kill`]: same port, same data.
     pub async fn restart(&mut self) {
         self.process = launch(&self.folder).await;
