@@ -4,10 +4,14 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
+mod accounts;
 mod bad_input;
 mod crashes;
 mod faults;
+mod frozen;
+mod histories;
 mod lab;
+mod links;
 mod run;
 mod secure;
 mod sockjs;
