@@ -7,6 +7,14 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
+#[allow(dead_code, reason = "the benchmarks need more of it")]
+#[path = "../../benches/bridge/message.rs"]
+mod message;
+#[allow(dead_code, reason = "the benchmarks need more of it")]
+#[path = "../../benches/bridge/source.rs"]
+mod source;
+
+mod backlog;
 mod books;
 mod clock;
 mod crash_loop;
@@ -19,4 +27,5 @@ mod power;
 mod queue;
 mod rabbitmq;
 mod rig;
+mod tally;
 mod warehouse;

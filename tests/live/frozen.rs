@@ -1,10 +1,9 @@
 //! A peer that stops in its tracks: it answers nothing, and its sockets stay open (SIGSTOP, or a receiver that stalls).
 //! Whoever waits for it gives up in time, nobody else waits, and all of it arrives once the peer goes on.
 
-use crate::accounts;
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;
-use crate::peers::{Configuration, Mosquitto, Postgres, RabbitMq, wait};
+use crate::peers::{Configuration, Mosquitto, Postgres, RabbitMq, accounts, wait};
 use crate::run::{Ends, Run, assert_drained};
 
 /// What is published before, at the beginning of and during the trouble.

@@ -7,10 +7,9 @@ use rustix::process::{Pid, Signal, kill_process};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 
-use crate::accounts;
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;
-use crate::peers::{Configuration, Postgres, Stomp, platform, wait};
+use crate::peers::{Configuration, Postgres, Stomp, accounts, platform, wait};
 use crate::run::{Ends, Run, assert_drained};
 
 /// What is published before, during and after the trouble.

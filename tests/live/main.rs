@@ -4,7 +4,6 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
-mod accounts;
 mod bad_input;
 mod crashes;
 mod faults;

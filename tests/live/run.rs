@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use sqlx::{Connection, PgConnection};
 
-use crate::accounts;
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;
 use crate::peers::platform::{self, assert_complete, assert_ordered};
 use crate::peers::{
-    Configuration, Daemon, Delivered, Mosquitto, Postgres, RabbitMq, Receiver, Stomp, Subscriber, history, stomp,
-    wait,
+    Configuration, Daemon, Delivered, Mosquitto, Postgres, RabbitMq, Receiver, Stomp, Subscriber, accounts, history,
+    stomp, wait,
 };
 
 /// What a whole scenario publishes.

@@ -2,17 +2,17 @@
 
 use serde_json::Value;
 
-use crate::peers::{Daemon, wait};
+use super::{Daemon, wait};
 
 /// What `/status` says; `None` where nothing answers.
-pub(crate) async fn report(daemon: &Daemon) -> Option<Value> {
+pub async fn report(daemon: &Daemon) -> Option<Value> {
     let (_, body) = daemon.get("/status").await?;
     serde_json::from_str(&body).ok()
 }
 
 /// Waits until nothing is pending, and panics unless received = journaled + rejected + dropped and, for each sink,
 /// journaled = delivered + filtered + set aside.
-pub(crate) async fn balance(daemon: &Daemon) {
+pub async fn balance(daemon: &Daemon) {
     let mut last = Value::Null;
     let settled = wait::within(wait::LONG, async || {
         last = report(daemon).await?;
