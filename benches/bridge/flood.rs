@@ -87,7 +87,7 @@ fn flood(folder: &Path, sinks: &str) -> Flooded {
     let source = Source::bind();
     let (daemon, mut client) = subscribed(folder, &source, sinks);
     let before = daemon.usage();
-    let flooded = client.flood(DURATION);
+    let flooded = client.flood(DURATION, usize::MAX);
     let (count, elapsed) = flooded.unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", daemon.log()));
     let after = daemon.usage();
     client.check_acknowledged().unwrap_or_else(|error| panic!("{error}\n{}", daemon.log()));

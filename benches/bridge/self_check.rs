@@ -25,7 +25,7 @@ pub(crate) fn run() -> Vec<Row> {
 
     let mut subscribed = source.accept().expect("our own client subscribes");
     assert_eq!(subscribed.subscription(), ("bench", "/topic/state/1"));
-    let (count, elapsed) = subscribed.flood(DURATION).expect("our own client acknowledges");
+    let (count, elapsed) = subscribed.flood(DURATION, usize::MAX).expect("our own client acknowledges");
     let rate = count as f64 / elapsed.as_secs_f64();
     let written = subscribed.pace(Duration::from_millis(1), PACED).expect("our own client acknowledges");
     assert!(written.is_sorted());

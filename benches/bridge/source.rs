@@ -108,13 +108,14 @@ impl Subscribed {
         (&self.subscription, &self.destination)
     }
 
-    /// Sends as fast as the window allows for `duration` and waits for the last ACK. Gives the number of messages, each
-    /// of them acknowledged, and the time from the first write to the last ACK.
-    pub(crate) fn flood(&mut self, duration: Duration) -> io::Result<(usize, Duration)> {
+    /// Sends as fast as the window allows, for `duration` or until `count_max` messages are sent, and waits for the last
+    /// ACK. Gives the number of messages, each of them acknowledged, and the time from the first write to the last ACK.
+    pub(crate) fn flood(&mut self, duration: Duration, count_max: usize) -> io::Result<(usize, Duration)> {
         let first = self.sent;
         let start = Instant::now();
-        while start.elapsed() < duration {
+        while start.elapsed() < duration && self.sent - first < count_max {
             let room = self.acknowledged.count.load(Ordering::Acquire) + PREFETCH;
+            let room = room.min(first.saturating_add(count_max));
             if self.sent < room { self.send_until(room)? } else { self.wait()? }
         }
         self.settle()?;

@@ -274,6 +274,14 @@ pub(super) async fn begin(connection: &mut SqliteConnection, from: Position) -> 
     Ok(Begin { oldest: oldest.map(Position), removable: position.map(Position).zip(received_at) })
 }
 
+/// When the newest entry that is kept was received.
+pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
+    const NEWEST: &str = "SELECT received_at FROM entry ORDER BY position DESC LIMIT 1";
+    let newest: Option<i64> =
+        sqlx::query_scalar(NEWEST).fetch_optional(connection).await.map_err(failed("find its newest entry"))?;
+    Ok(newest.and_then(|newest| Timestamp::from_microsecond(newest).ok()))
+}
+
 /// Removes entries; gives how many.
 pub(super) async fn trim(connection: &mut SqliteConnection, trim: Trim) -> Result<u64, Error> {
     const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ? \

@@ -57,7 +57,8 @@ impl Journal {
         let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         let queue = Queue { appends: queued_appends, notes: queued_notes, room: Arc::clone(&room) };
-        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, queue, check);
+        let newest = disk::newest(&mut opened.connection).await?;
+        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, newest, queue, check);
         let path = Arc::new(settings.path.clone());
         Ok((Journal { path, state, appends, notes, room }, writer))
     }

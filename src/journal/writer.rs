@@ -23,7 +23,7 @@ use super::retention::{Begin, Retention, Trim};
 use super::state::{Cursors, Saved, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
 use crate::faults::{self, Place};
-use crate::model::Position;
+use crate::model::{Position, TrustedClock};
 
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
@@ -84,6 +84,8 @@ pub struct Writer {
     state: Arc<State>,
     queue: Queue,
     retention: Retention,
+    /// What is past goes by it.
+    clock: TrustedClock,
     /// Bodies written since the file was measured.
     unmeasured_bytes: u64,
     /// When the WAL was last to be emptied.
@@ -125,11 +127,15 @@ impl Writer {
         opened: Opened,
         state: Arc<State>,
         begin: Begin,
+        newest: Option<Timestamp>,
         queue: Queue,
         check: Check,
     ) -> Writer {
+        let mut clock = TrustedClock::for_keeping(settings.retain);
+        clock.witness(std::time::Instant::now(), newest);
         Writer {
             retention: Retention::new(&settings, state.head(), begin),
+            clock,
             settings,
             connection: opened.connection,
             insert_entries: Insert::entries(),
@@ -204,7 +210,8 @@ impl Writer {
     /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
     async fn commit(&mut self, group: Group, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         let Cursors { moved, floor } = self.state.cursors();
-        let trim = self.retention.due(floor, group.entries.len(), Timestamp::now());
+        let now = self.clock.read(std::time::Instant::now(), Timestamp::now()).now;
+        let trim = self.retention.due(floor, group.entries.len(), now);
         if group.is_empty() && moved.is_empty() && trim.is_none() {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! panicked, since the mistakes' tests want to see it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sqlx::sqlite::SqliteConnectOptions;
@@ -12,14 +12,26 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use crate::peers::configuration::PREFETCH;
 use crate::peers::{Receiver, Subscriber, wait};
 use crate::queue::Queue;
+use crate::warehouse::Warehouse;
 
 /// Devices that report in turn.
 pub(crate) const DEVICES: usize = 20;
 
 /// The names of the sinks in the configuration.
 pub(crate) const HISTORY: &str = "history";
+pub(crate) const WAREHOUSE: &str = "warehouse";
 pub(crate) const MQTT: &str = "site";
 pub(crate) const WEBHOOK: &str = "oncall";
+pub(crate) const SINKS: [&str; 4] = [HISTORY, WAREHOUSE, MQTT, WEBHOOK];
+
+/// The other side of each sink.
+pub(crate) struct Ends {
+    /// The folder of the journal and of the SQLite history.
+    pub(crate) data: PathBuf,
+    pub(crate) warehouse: Warehouse,
+    pub(crate) receiver: Receiver,
+    pub(crate) subscriber: Subscriber,
+}
 
 /// A sink's batch: what is confirmed in the middle of one may come again after a crash, and so may the batch before it,
 /// whose cursor is on disk 200 ms later at most.
@@ -28,12 +40,16 @@ const WINDOW: usize = 2 * 1000 + PREFETCH;
 /// mosquitto acknowledges before it has sent to its subscribers.
 const MQTT_PATIENCE: Duration = Duration::from_secs(5);
 
-/// The history refuses these messages by a trigger; the other sinks take them.
-pub(crate) fn is_poison(n: usize) -> bool {
+/// The histories refuse these messages by a trigger; the other sinks take them.
+fn is_poison(n: usize) -> bool {
     n % 97 == 13
 }
 
-/// See [`is_poison`].
+fn refuses(sink: &str, n: usize) -> bool {
+    [HISTORY, WAREHOUSE].contains(&sink) && is_poison(n)
+}
+
+/// See [`is_poison`]; [`Warehouse`] has its own.
 pub(crate) const POISON: &str = "CREATE TRIGGER poison BEFORE INSERT ON status_event \
      WHEN json_extract(NEW.payload, '$.n') % 97 = 13 BEGIN SELECT RAISE(ABORT, 'poison'); END";
 
@@ -72,8 +88,9 @@ const IMBALANCES: &str = "SELECT format('%s: at %d, started %d, rewound %d, deli
 #[derive(Debug, Default)]
 pub(crate) struct Books {
     arrivals: HashMap<&'static str, Arrivals>,
-    /// The last row of the history that was read.
+    /// The last row of each history that was read.
     row: i64,
+    warehouse_row: i64,
     sequence: i64,
     /// Which message has which position.
     positions: HashMap<i64, usize>,
@@ -88,16 +105,22 @@ pub(crate) struct Books {
 impl Books {
     /// How many different messages have arrived everywhere.
     pub(crate) fn arrived(&self) -> usize {
-        let poison = self.numbers(WEBHOOK).filter(|n| is_poison(**n)).count();
-        [(HISTORY, poison), (MQTT, 0), (WEBHOOK, 0)].map(|(sink, more)| self.numbers(sink).count() + more)[..]
-            .iter()
-            .copied()
-            .min()
-            .unwrap_or(0)
+        self.arrived_at(&SINKS)
+    }
+
+    /// How many have arrived at all of these sinks, MQTT among them.
+    pub(crate) fn arrived_at(&self, sinks: &[&str]) -> usize {
+        let refused = |sink: &str| self.numbers(MQTT).filter(|n| refuses(sink, **n)).count();
+        sinks.iter().map(|sink| self.numbers(sink).count() + refused(sink)).min().unwrap_or(0)
     }
 
     fn numbers(&self, sink: &str) -> impl Iterator<Item = &usize> {
         self.arrivals.get(sink).into_iter().flat_map(|arrivals| &arrivals.numbers)
+    }
+
+    /// How many entries the journal holds that every sink has got.
+    pub(crate) async fn kept(&self, ends: &Ends) -> usize {
+        read_journal(&ends.data.join("journal.db")).await.entries.len()
     }
 
     /// The most messages that came again in one life, over all sinks.
@@ -106,39 +129,37 @@ impl Books {
     }
 
     /// Looks at everything between two lives.
-    pub(crate) async fn check(
-        &mut self,
-        queue: &Queue,
-        data: &Path,
-        receiver: &Receiver,
-        subscriber: &Subscriber,
-    ) -> Result<(), String> {
+    pub(crate) async fn check(&mut self, queue: &Queue, ends: &Ends) -> Result<(), String> {
         let acknowledged = queue.acknowledged();
-        let pages = read_journal(&data.join("journal.db")).await;
-        self.read_arrivals(data, receiver, subscriber).await;
+        let pages = read_journal(&ends.data.join("journal.db")).await;
+        self.read_arrivals(ends).await;
         self.check_positions(&pages)?;
         if let Some(account) = pages.imbalances.first() {
             return Err(format!("an account does not balance: {account}"));
         }
-        self.check_passed(&pages, subscriber).await?;
-        self.check_acknowledged(&acknowledged, &pages, subscriber).await?;
+        self.check_passed(&pages, &ends.subscriber).await?;
+        self.check_acknowledged(&acknowledged, &pages, &ends.subscriber).await?;
         self.check_again()?;
         self.cursors = pages.cursors;
         Ok(())
     }
 
     /// Looks at what has arrived, without the rest.
-    pub(crate) async fn read_arrivals(&mut self, data: &Path, receiver: &Receiver, subscriber: &Subscriber) {
-        self.read_mqtt(subscriber);
+    pub(crate) async fn read_arrivals(&mut self, ends: &Ends) {
+        self.read_mqtt(&ends.subscriber);
         let webhook = self.arrivals.entry(WEBHOOK).or_default();
-        for event in receiver.delivered_since(webhook.all.len()) {
+        for event in ends.receiver.delivered_since(webhook.all.len()) {
             webhook.add(event.n, event.position);
         }
         let history = self.arrivals.entry(HISTORY).or_default();
-        for (row, origin, payload) in read_history(&data.join("history.db"), self.row).await {
-            let position = origin.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
-            history.add(number(&payload), position.expect("an origin ends in a position"));
+        for (row, origin, payload) in read_history(&ends.data.join("history.db"), self.row).await {
+            history.add(number(&payload), position(&origin));
             self.row = row;
+        }
+        let warehouse = self.arrivals.entry(WAREHOUSE).or_default();
+        for (row, origin, n) in ends.warehouse.arrivals_after(self.warehouse_row).await {
+            warehouse.add(usize::try_from(n).expect("a message's number"), position(&origin));
+            self.warehouse_row = row;
         }
     }
 
@@ -168,7 +189,7 @@ impl Books {
 
     /// I2: what a cursor has passed has arrived or is set aside.
     async fn check_passed(&mut self, pages: &Pages, subscriber: &Subscriber) -> Result<(), String> {
-        for sink in [HISTORY, MQTT, WEBHOOK] {
+        for sink in SINKS {
             let cursor = pages.cursors.get(sink).copied().unwrap_or(0);
             for (position, n) in pages.entries.range(..=cursor) {
                 let aside = pages.set_aside.contains(&(sink.to_owned(), *position));
@@ -193,7 +214,7 @@ impl Books {
         let open: Vec<usize> =
             acknowledged.difference(&self.settled).copied().filter(|n| !kept.contains(n)).collect();
         for n in open {
-            for sink in [HISTORY, MQTT, WEBHOOK] {
+            for sink in SINKS {
                 if !self.has(sink, n, subscriber).await {
                     return Err(format!(
                         "message {n} was acknowledged and is neither in the journal nor with {sink}"
@@ -236,35 +257,46 @@ impl Books {
         arrived.await.is_some()
     }
 
-    /// At the end: every sink holds all that was published, in order, and the history holds each message once.
+    /// At the end: every sink holds all that was published, in order, and the histories hold each message once.
     /// `deliveries`: how often the server has sent each, where it can tell.
     pub(crate) async fn check_ledger(
         &self,
         published: usize,
         deliveries: Option<Vec<u32>>,
-        data: &Path,
+        ends: &Ends,
     ) -> Result<(), String> {
-        let pages = read_journal(&data.join("journal.db")).await;
-        let aside = |n: usize| {
-            pages.entries.iter().any(|(p, m)| *m == n && pages.set_aside.contains(&(HISTORY.to_owned(), *p)))
+        let pages = read_journal(&ends.data.join("journal.db")).await;
+        let aside = |sink: &str, n: usize| {
+            pages.entries.iter().any(|(p, m)| *m == n && pages.set_aside.contains(&(sink.to_owned(), *p)))
         };
-        for sink in [HISTORY, MQTT, WEBHOOK] {
+        let histories = [
+            (HISTORY, count_history(&ends.data.join("history.db")).await),
+            (WAREHOUSE, ends.warehouse.counts().await),
+        ];
+        for (history, (rows, messages)) in histories {
+            let arrived = self.numbers(history).count();
+            if rows != messages || usize::try_from(rows) != Ok(arrived) {
+                return Err(format!("{history} has {rows} rows of {messages} messages; {arrived} had arrived"));
+            }
+        }
+        for sink in SINKS {
             let Some(arrivals) = self.arrivals.get(sink) else {
                 return Err(format!("nothing has arrived at {sink}"));
             };
-            let refused = |n: usize| sink == HISTORY && is_poison(n);
+            let refused = |n: usize| refuses(sink, n);
             let missing: Vec<usize> =
                 (0..published).filter(|n| !arrivals.numbers.contains(n) && !refused(*n)).take(20).collect();
             if !missing.is_empty() {
                 return Err(format!("{sink} misses {missing:?} of {published}"));
             }
-            if let Some(n) = (0..published).find(|n| refused(*n) && !aside(*n)) {
+            if let Some(n) = (0..published).find(|n| refused(*n) && !aside(sink, *n)) {
                 return Err(format!("{sink} has refused message {n}, which is not set aside"));
             }
             if arrivals.numbers.iter().any(|n| *n >= published || refused(*n)) {
                 return Err(format!("{sink} has messages that it cannot have"));
             }
-            if sink == HISTORY && arrivals.all.len() != arrivals.numbers.len() {
+            let stores_once = [HISTORY, WAREHOUSE].contains(&sink);
+            if stores_once && arrivals.all.len() != arrivals.numbers.len() {
                 return Err(format!("{sink} has {} rows of {} messages", arrivals.all.len(), arrivals.numbers.len()));
             }
             arrivals.check_order(sink)?;
@@ -334,6 +366,18 @@ async fn read_history(path: &Path, after: i64) -> Vec<(i64, String, String)> {
     let Some(mut connection) = open(path).await else { return Vec::new() };
     let rows = sqlx::query_as("SELECT rowid, origin, payload FROM status_event WHERE rowid > ? ORDER BY rowid");
     rows.bind(after).fetch_all(&mut connection).await.unwrap_or_default()
+}
+
+/// How many rows there are, and of how many messages.
+async fn count_history(path: &Path) -> (i64, i64) {
+    let mut connection = open(path).await.expect("the daemon has made its history");
+    let counts = "SELECT count(*), count(DISTINCT json_extract(payload, '$.n')) FROM status_event";
+    sqlx::query_as(counts).fetch_one(&mut connection).await.expect("count in the history")
+}
+
+fn position(origin: &str) -> i64 {
+    let position = origin.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
+    position.expect("an origin ends in a position")
 }
 
 /// The `n` of a message, without the time that a parser takes for the rest.

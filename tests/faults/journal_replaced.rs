@@ -34,7 +34,7 @@ async fn deleted_journal_is_named_and_the_histories_go_on() {
     rig.publish(200).await;
     heal(&mut rig).await;
     let rows = rig.books.arrived();
-    remove(&rig.data);
+    remove(&rig.ends.data);
     let mut process = rig.launch("");
     process.logged("the journal's own", |line| line.contains("not the journal that was here before")).await;
     process.logged("the history's", |line| line.contains("the history was written from another journal")).await;
@@ -47,14 +47,14 @@ async fn journal_from_a_backup_is_refused() {
     let mut rig = Rig::start("journal-restored").await;
     rig.publish(100).await;
     heal(&mut rig).await;
-    let (journal, backup) = (rig.data.join("journal.db"), rig.data.join("backup.db"));
+    let (journal, backup) = (rig.ends.data.join("journal.db"), rig.ends.data.join("backup.db"));
     fs::copy(&journal, &backup).expect("copy a journal");
     rig.publish(100).await;
     heal(&mut rig).await;
     fs::copy(&backup, &journal).expect("restore a journal");
     refused(rig.launch(""), "it is an older copy").await;
     // Even where the mark has gone with the machine, the history knows what it has confirmed.
-    fs::remove_file(rig.data.join("journal.db-lock")).expect("remove the mark");
+    fs::remove_file(rig.ends.data.join("journal.db-lock")).expect("remove the mark");
     let mut process = rig.launch("");
     process.logged("the history's", |line| line.contains("the journal is an older copy")).await;
     process.kill();

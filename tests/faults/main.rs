@@ -7,7 +7,16 @@
 #[path = "../peers/mod.rs"]
 mod peers;
 
+#[allow(dead_code, reason = "the benchmarks need more of it")]
+#[path = "../../benches/bridge/message.rs"]
+mod message;
+#[allow(dead_code, reason = "the benchmarks need more of it")]
+#[path = "../../benches/bridge/source.rs"]
+mod source;
+
+mod backlog;
 mod books;
+mod clock;
 mod crash_loop;
 mod disk_fails;
 mod disk_full;
@@ -18,3 +27,5 @@ mod power;
 mod queue;
 mod rabbitmq;
 mod rig;
+mod tally;
+mod warehouse;

@@ -9,12 +9,13 @@ use rustix::process::Signal;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::books::{Books, DEVICES, HISTORY, POISON};
+use crate::books::{Books, DEVICES, Ends, HISTORY, POISON};
 use crate::peers::configuration::EventKey;
 use crate::peers::process::{Process, tethered};
 use crate::peers::{Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
+use crate::warehouse::Warehouse;
 
 /// The binary.
 pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
@@ -33,18 +34,27 @@ pub(crate) enum Server {
     RabbitMq(Box<Stomp>),
 }
 
+/// What rigs may have configured in their own way.
+pub(crate) struct Keys {
+    /// `journal.retain`.
+    pub(crate) retain: &'static str,
+    /// Lines of `[source]`.
+    pub(crate) source: &'static str,
+}
+
+/// Nothing stays in the journal that need not.
+const KEYS: Keys = Keys { retain: "0s", source: "" };
+
 /// See the module.
 pub(crate) struct Rig {
     server: Server,
     pub(crate) queue: Queue,
     pub(crate) books: Books,
-    pub(crate) data: PathBuf,
+    pub(crate) ends: Ends,
     name: String,
     config: PathBuf,
-    receiver: Receiver,
-    subscriber: Subscriber,
     folder: Folder,
-    /// After `subscriber`, which would try to connect again.
+    /// After the subscriber, which would try to connect again.
     _mosquitto: Mosquitto,
 }
 
@@ -61,27 +71,43 @@ impl Rig {
     pub(crate) async fn in_folder(name: &str, folder: Folder, data: PathBuf) -> Rig {
         let queue = Queue::start().await;
         let url = queue.url();
-        Rig::with(name, folder, data, Server::Own, queue, &url).await
+        Rig::with(name, folder, data, Server::Own, queue, &url, KEYS).await
     }
 
     /// The same, but it reads a queue of its name from RabbitMQ.
     pub(crate) async fn with_rabbitmq(name: &str, rabbitmq: &RabbitMq) -> Rig {
+        Rig::with_rabbitmq_and(name, rabbitmq, KEYS).await
+    }
+
+    /// The same with keys of its own.
+    pub(crate) async fn with_rabbitmq_and(name: &str, rabbitmq: &RabbitMq, keys: Keys) -> Rig {
         let folder = Folder::new(name);
         let data = folder.join("data");
         std::fs::create_dir(&data).expect("create a folder in a new one");
         let server = Server::RabbitMq(Box::new(Stomp::connect(rabbitmq.stomp_port()).await));
-        Rig::with(name, folder, data, server, Queue::start().await, &rabbitmq.stomp_url()).await
+        Rig::with(name, folder, data, server, Queue::start().await, &rabbitmq.stomp_url(), keys).await
     }
 
-    async fn with(name: &str, folder: Folder, data: PathBuf, server: Server, queue: Queue, url: &str) -> Rig {
+    async fn with(
+        name: &str,
+        folder: Folder,
+        data: PathBuf,
+        server: Server,
+        queue: Queue,
+        url: &str,
+        keys: Keys,
+    ) -> Rig {
         let mosquitto = Mosquitto::start().await;
         let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/+/+/status")).await;
         let receiver = Receiver::start().await;
+        let warehouse = Warehouse::create(name).await;
         let file = |name: &str| data.join(name).display().to_string();
         let config = Configuration::new(url)
+            .source(keys.source)
             .queue("status", name, EventKey::EventId)
-            .table("journal", &format!("path = \"{}\"\nretain = \"0s\"\n", file("journal.db")))
+            .table("journal", &format!("path = \"{}\"\nretain = \"{}\"\n", file("journal.db"), keys.retain))
             .table(&format!("sinks.{HISTORY}"), &format!("type = \"sqlite\"\npath = \"{}\"\n", file("history.db")))
+            .postgres(warehouse.url())
             .mqtt(&mosquitto.url(), name)
             .webhook(&receiver.url())
             .write(&folder);
@@ -89,11 +115,9 @@ impl Rig {
             server,
             queue,
             books: Books::default(),
-            data,
+            ends: Ends { data, warehouse, receiver, subscriber },
             name: name.to_owned(),
             config,
-            receiver,
-            subscriber,
             folder,
             _mosquitto: mosquitto,
         };
@@ -101,14 +125,18 @@ impl Rig {
         rig
     }
 
-    /// A first life makes the history's tables, for a trigger that refuses some messages.
+    /// A first life makes the histories' tables, for triggers that refuse some messages.
     async fn poison(&self) {
+        let history = self.ends.data.join("history.db");
         let mut process = self.launch("");
-        wait::until("the history's tables", async || has_tables(&self.data.join("history.db")).await.then_some(()))
-            .await;
+        wait::until("the histories' tables", async || {
+            (has_tables(&history).await && self.ends.warehouse.has_tables().await).then_some(())
+        })
+        .await;
         process.signal(Signal::TERM);
         process.ended(wait::LONG).await;
-        let options = SqliteConnectOptions::new().filename(self.data.join("history.db"));
+        self.ends.warehouse.poison().await;
+        let options = SqliteConnectOptions::new().filename(history);
         let mut history = options.connect().await.expect("open the history");
         sqlx::raw_sql(POISON).execute(&mut history).await.expect("create a trigger");
     }
@@ -161,7 +189,7 @@ impl Rig {
         rng: &mut Rng,
         just_before: impl FnOnce(),
     ) -> Result<Process, String> {
-        self.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
+        self.ends.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
         self.publish(plan.burst).await;
         let mut process = self.launch(&plan.faults());
         let began = Instant::now();
@@ -171,7 +199,7 @@ impl Rig {
         };
         while process.runs() && began.elapsed() < limit {
             if began.elapsed() >= plan.trouble {
-                self.receiver.answer(204);
+                self.ends.receiver.answer(204);
             }
             if plan.flow && self.queue.published() < self.books.arrived() + BACKLOG_MAX {
                 self.publish(rng.usize(1..15)).await;
@@ -188,22 +216,43 @@ impl Rig {
         }
     }
 
-    /// A look at the books while nothing runs.
-    pub(crate) async fn check(&mut self) -> Result<(), String> {
-        self.books.check(&self.queue, &self.data, &self.receiver, &self.subscriber).await
+    /// Waits until everything has arrived at these sinks.
+    pub(crate) async fn arrive(&mut self, process: &mut Process, sinks: &[&str]) {
+        let published = self.queue.published();
+        let arrived = wait::within(wait::LONG, async || {
+            self.books.read_arrivals(&self.ends).await;
+            assert!(process.runs(), "the daemon ended by itself\n{}", process.log_tail());
+            (self.books.arrived_at(sinks) == published).then_some(())
+        });
+        if arrived.await.is_none() {
+            let arrived = self.books.arrived_at(sinks);
+            panic!("{arrived} of {published} have arrived at {sinks:?}\n{}", process.log_tail());
+        }
     }
 
-    /// A life without faults, until everything has arrived everywhere; then an orderly stop, and the whole ledger.
+    /// A look at the books while nothing runs.
+    pub(crate) async fn check(&mut self) -> Result<(), String> {
+        self.books.check(&self.queue, &self.ends).await
+    }
+
+    /// A life without faults, until everything has arrived everywhere, or nothing more for `patience`; then an orderly
+    /// stop, and the whole ledger.
     pub(crate) async fn heal(&mut self, faults: &str, patience: Duration) -> Result<(), String> {
-        self.receiver.answer(204);
+        self.ends.receiver.answer(204);
         let mut process = self.launch(faults);
         let published = self.queue.published();
-        let arrived = wait::within(patience, async || {
-            self.books.read_arrivals(&self.data, &self.receiver, &self.subscriber).await;
-            let all = self.books.arrived() == published && self.is_drained();
-            (all || !process.runs()).then_some(())
-        })
-        .await;
+        let mut arrived = (0, Instant::now());
+        while process.runs() && arrived.1.elapsed() < patience {
+            self.books.read_arrivals(&self.ends).await;
+            let now = self.books.arrived();
+            if now == published && self.is_drained() {
+                break;
+            }
+            if now > arrived.0 {
+                arrived = (now, Instant::now());
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
         if !process.runs() {
             return Err(format!("the daemon ended by itself\n{}", process.log_tail()));
         }
@@ -211,15 +260,17 @@ impl Rig {
         process.signal(Signal::TERM);
         let status = process.ended(wait::LONG).await;
         self.check().await?;
+        if process.log().contains("accounts do not balance") {
+            return Err(format!("the daemon's own accounts do not balance\n{}", process.log_tail()));
+        }
         let deliveries = match self.server {
             Server::Own => Some(self.queue.deliveries()),
             Server::RabbitMq(_) => None,
         };
-        self.books.check_ledger(published, deliveries, &self.data).await?;
-        match (arrived, status.code()) {
-            (Some(()), Some(0)) => Ok(()),
-            (None, _) => Err(format!("not healed within {patience:?}\n{}", process.log_tail())),
-            (_, code) => Err(format!("the orderly stop ended with {code:?}\n{}", process.log_tail())),
+        self.books.check_ledger(published, deliveries, &self.ends).await?;
+        match status.code() {
+            Some(0) => Ok(()),
+            code => Err(format!("the orderly stop ended with {code:?}\n{}", process.log_tail())),
         }
     }
 }

@@ -2,14 +2,16 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::time::Duration;
 
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;
 use crate::peers::platform::{self, assert_complete, assert_ordered};
 use crate::peers::{
-    Configuration, Daemon, Delivered, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, history, stomp, wait,
+    Configuration, Daemon, Delivered, Mosquitto, Postgres, RabbitMq, Receiver, Stomp, Subscriber, accounts, history,
+    stomp, wait,
 };
 
 /// What a whole scenario publishes.
@@ -17,13 +19,49 @@ pub(crate) const MESSAGES: usize = 3000;
 
 const DEVICES: usize = 50;
 
+/// The sinks' names in the configuration.
+pub(crate) const SINKS: [&str; 4] = ["history", "warehouse", "site", "oncall"];
+
+/// Who is at the other end of each sink, and by which port the daemon gets there.
+pub(crate) struct Ends<'a> {
+    pub(crate) mosquitto: &'a Mosquitto,
+    pub(crate) mqtt_port: u16,
+    pub(crate) postgres: &'a Postgres,
+    pub(crate) postgres_port: u16,
+    pub(crate) receiver: Receiver,
+    pub(crate) webhook_port: u16,
+}
+
+impl<'a> Ends<'a> {
+    /// Without a detour.
+    pub(crate) async fn of(mosquitto: &'a Mosquitto, postgres: &'a Postgres) -> Ends<'a> {
+        let receiver = Receiver::start().await;
+        Ends {
+            mosquitto,
+            mqtt_port: mosquitto.port(),
+            postgres,
+            postgres_port: postgres.port(),
+            webhook_port: receiver.port(),
+            receiver,
+        }
+    }
+}
+
+/// A webhook's receiver that says nothing for so long has failed.
+const WEBHOOK_TIMEOUT: &str = "timeout = \"2s\"\n";
+
+/// A database that does not answer within this time has nothing to say for now.
+const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// A scenario under way.
 pub(crate) struct Run {
     pub(crate) daemon: Daemon,
     pub(crate) receiver: Receiver,
     pub(crate) subscriber: Subscriber,
     name: String,
-    postgres: PgConnection,
+    database: String,
+    /// Made again where the server was restarted.
+    postgres: Option<PgConnection>,
 }
 
 impl Run {
@@ -34,15 +72,23 @@ impl Run {
 
     /// Adds all four sinks to a configuration and starts a daemon with it.
     pub(crate) async fn with(name: &str, configuration: Configuration, mosquitto: &Mosquitto) -> Run {
-        let database = lab().await.postgres.create(name).await;
-        let receiver = Receiver::start().await;
+        Run::among(name, configuration, Ends::of(mosquitto, &lab().await.postgres).await).await
+    }
+
+    /// The same with servers of its own.
+    pub(crate) async fn among(name: &str, configuration: Configuration, ends: Ends<'_>) -> Run {
+        let Ends { mosquitto, mqtt_port, postgres, postgres_port, receiver, webhook_port } = ends;
+        let database = postgres.create(name).await;
+        let by = |url: &str, port: u16, detour: u16| url.replace(&format!(":{port}"), &format!(":{detour}"));
         let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/#")).await;
-        let configuration =
-            configuration.sqlite().postgres(&database).mqtt(&mosquitto.url(), name).webhook(&receiver.url());
+        let configuration = configuration
+            .sqlite()
+            .postgres(&by(&database, postgres.port(), postgres_port))
+            .mqtt(&by(&mosquitto.url(), mosquitto.port(), mqtt_port), name)
+            .webhook_with(&by(&receiver.url(), receiver.port(), webhook_port), WEBHOOK_TIMEOUT);
         let mut daemon = Daemon::start(&configuration).await;
         daemon.ready().await;
-        let postgres = lab().await.postgres.connect(name).await;
-        Run { daemon, receiver, subscriber, name: name.to_owned(), postgres }
+        Run { daemon, receiver, subscriber, name: name.to_owned(), database, postgres: None }
     }
 
     /// Publishes the messages of these numbers to the scenario's queue on the lab's RabbitMQ; all are confirmed when it returns.
@@ -75,14 +121,72 @@ impl Run {
         }
     }
 
-    /// How many different messages each sink has, at least: asked again and again, so the histories count.
-    async fn arrived(&mut self) -> [usize; 4] {
+    /// How many different messages each sink of [`SINKS`] has, at least: asked again and again, so the histories count.
+    pub(crate) async fn arrived(&mut self) -> [usize; 4] {
         let sqlite = history::count(self.daemon.folder()).await;
-        let postgres = sqlx::query_scalar("select count(distinct payload::jsonb->>'n') from status_event");
-        let postgres: i64 = postgres.fetch_one(&mut self.postgres).await.expect("count in Postgres");
+        let postgres = self.count_postgres().await.unwrap_or(0);
         let outside = [self.subscriber.delivered(), self.receiver.delivered()];
         let [mqtt, webhook] = outside.map(|delivered| platform::numbers(&delivered).len());
-        [sqlite, postgres as usize, mqtt, webhook]
+        [sqlite, postgres, mqtt, webhook]
+    }
+
+    /// Waits until every sink but this one has `count` messages: none of them waits for it.
+    pub(crate) async fn complete_without(&mut self, sink: &str, count: usize) {
+        let mut have = [0; 4];
+        let others = wait::within(wait::LONG, async || {
+            have = self.arrived().await;
+            let waiting = SINKS.iter().zip(have).filter(|(name, have)| **name != sink && *have < count).count();
+            (waiting == 0).then_some(())
+        });
+        let others = others.await;
+        assert!(others.is_some(), "while {sink} is in trouble, {SINKS:?} have {have:?} of {count}");
+    }
+
+    /// Waits until `/status` says that a sink is in trouble, and gives what it says.
+    pub(crate) async fn trouble(&self, sink: &str) -> String {
+        let error = wait::within(wait::LONG, async || {
+            let report = accounts::report(&self.daemon).await?;
+            let found = report["sinks"].as_array()?.iter().find(|found| found["name"] == sink)?.clone();
+            (found["able"] == false).then(|| found["last_error"].as_str().map(str::to_owned))?
+        });
+        let error = error.await;
+        error.unwrap_or_else(|| panic!("{sink} is in no trouble: {:?}", self.daemon.log().lines().last()))
+    }
+
+    /// How often the daemon has connected to its source: 1 where the heart-beats of both sides went on.
+    pub(crate) async fn connections(&self) -> u64 {
+        let metrics = self.daemon.get("/metrics").await.expect("the daemon answers").1;
+        let line = metrics.lines().find_map(|line| line.strip_prefix("stomp_bridge_connections_total "));
+        line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count of connections in {metrics}"))
+    }
+
+    /// The scenario's database, anew where the last connection is gone.
+    pub(crate) async fn warehouse(&mut self) -> &mut PgConnection {
+        if self.postgres.is_none() {
+            let connected =
+                wait::until("a connection to Postgres", async || PgConnection::connect(&self.database).await.ok());
+            self.postgres = Some(connected.await);
+        }
+        self.postgres.as_mut().expect("it was made just above")
+    }
+
+    /// Its server goes, and the connection with it.
+    pub(crate) fn forget_postgres(&mut self) {
+        self.postgres = None;
+    }
+
+    async fn count_postgres(&mut self) -> Option<usize> {
+        let count = tokio::time::timeout(COUNT_TIMEOUT, async {
+            let mut connection = match self.postgres.take() {
+                Some(connection) => connection,
+                None => PgConnection::connect(&self.database).await?,
+            };
+            let count = sqlx::query_scalar("select count(distinct payload->>'n') from status_event");
+            let count: i64 = count.fetch_one(&mut connection).await?;
+            self.postgres = Some(connection);
+            Ok::<_, sqlx::Error>(count as usize)
+        });
+        count.await.ok()?.ok()
     }
 
     async fn delivered(&mut self) -> [(&'static str, Vec<Delivered>); 4] {
@@ -102,6 +206,18 @@ impl Run {
         }
     }
 
+    /// The same, and at MQTT and the webhook at most `repeats` of them more than once.
+    pub(crate) async fn finish_with_repeats(self, count: usize, repeats: usize) {
+        for (sink, delivered) in self.finish_in_any_order(count, 0).await {
+            assert_ordered(sink, &delivered);
+            let again = delivered.len() - count;
+            assert!(
+                again <= repeats,
+                "{sink} has {again} of {count} messages again; {repeats} may have been in flight"
+            );
+        }
+    }
+
     /// The same where the server itself has sent some of them later than those that follow.
     pub(crate) async fn finish_in_any_order(
         mut self,
@@ -109,8 +225,10 @@ impl Run {
         again: usize,
     ) -> [(&'static str, Vec<Delivered>); 4] {
         self.complete(count).await;
+        accounts::balance(&self.daemon).await;
         let status = self.daemon.stop().await;
         assert_eq!(status.code(), Some(0), "the exit code after SIGTERM");
+        assert!(!self.daemon.log().contains("accounts do not balance"), "{}", self.daemon.log());
         let all = self.delivered().await;
         for (sink, delivered) in &all {
             assert_complete(sink, delivered, count);
@@ -135,7 +253,7 @@ impl Run {
     /// In the journal's order.
     pub(crate) async fn postgres(&mut self) -> Vec<Delivered> {
         let select = sqlx::query_as("select event_id, device_id, origin, payload::text from status_event");
-        history::delivered(select.fetch_all(&mut self.postgres).await.expect("select from the Postgres history"))
+        history::delivered(select.fetch_all(self.warehouse().await).await.expect("select from the Postgres history"))
     }
 }
 

@@ -79,10 +79,13 @@ impl Configuration {
 
     /// Posts to a URL; tried again every 100 ms.
     pub fn webhook(self, url: &str) -> Configuration {
-        self.table(
-            "sinks.oncall",
-            &format!("type = \"webhook\"\nurl = \"{url}\"\nretry = {{ schedule = [\"0s\", \"100ms\"] }}\n"),
-        )
+        self.webhook_with(url, "")
+    }
+
+    /// The same with more lines.
+    pub fn webhook_with(self, url: &str, lines: &str) -> Configuration {
+        let retry = "retry = { schedule = [\"0s\", \"100ms\"] }\n";
+        self.table("sinks.oncall", &format!("type = \"webhook\"\nurl = \"{url}\"\n{retry}{lines}"))
     }
 
     /// Any other table.

@@ -98,6 +98,16 @@ impl Daemon {
         self.process.log()
     }
 
+    /// The most memory that was resident at once, in bytes.
+    pub fn resident_bytes_max(&self) -> u64 {
+        let status = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
+        let status = std::fs::read_to_string(status).expect("the daemon runs");
+        let kib = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
+        kib.map(|kib: u64| kib * 1024).expect("proc(5): VmHWM is in kB")
+    }
+
     /// Its folder: the configuration, the journal, the SQLite history.
     pub fn folder(&self) -> &Folder {
         &self.folder

@@ -28,6 +28,8 @@ pub enum Fault {
     HalfOpen,
     /// After so many more of them from the server, the connection ends for both sides.
     CutAfter(usize, Cut),
+    /// The same after so many more of them from the client.
+    CutAfterSent(usize, Cut),
 }
 
 /// From whom to whom.
@@ -171,7 +173,7 @@ impl Orders {
     /// What does not wait for a next byte.
     async fn cut_at_once(mut self) -> Cut {
         loop {
-            if let Fault::CutAfter(0, cut) = self.fault() {
+            if let Fault::CutAfter(0, cut) | Fault::CutAfterSent(0, cut) = self.fault() {
                 return cut;
             }
             self.changed().await;
@@ -212,14 +214,13 @@ async fn carry(
                 }
             }
             Fault::CutAfter(limit, cut) if direction == Direction::ToClient => {
-                let room = counted.room(limit);
-                if room <= chunk.len() {
-                    chunk = &chunk[..room];
-                    cut_here = Some(cut);
-                }
-                counted.bytes += chunk.len();
+                cut_here = counted.cut(limit, cut, &mut chunk);
             }
-            Fault::CutAfter(..) | Fault::Pause(_) | Fault::HalfOpen | Fault::None => {}
+            Fault::CutAfterSent(limit, cut) if direction == Direction::ToServer => {
+                cut_here = counted.cut(limit, cut, &mut chunk);
+            }
+            Fault::CutAfter(..) | Fault::CutAfterSent(..) => {}
+            Fault::Pause(_) | Fault::HalfOpen | Fault::None => {}
         }
         to.write_all(chunk).await.map_err(|_| Cut::Reset)?;
         if let Some(cut) = cut_here {
@@ -245,6 +246,17 @@ struct Counted {
 }
 
 impl Counted {
+    /// Counts a chunk; where it reaches the limit, it is cut there.
+    fn cut(&mut self, limit: usize, cut: Cut, chunk: &mut &[u8]) -> Option<Cut> {
+        let room = self.room(limit);
+        let reached = room <= chunk.len();
+        if reached {
+            *chunk = &chunk[..room];
+        }
+        self.bytes += chunk.len();
+        reached.then_some(cut)
+    }
+
     /// How many may still go by; a new limit counts from here.
     fn room(&mut self, limit: usize) -> usize {
         if self.limit != Some(limit) {

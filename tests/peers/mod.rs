@@ -6,6 +6,7 @@
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
 
+pub mod accounts;
 pub mod activemq;
 pub mod certificates;
 pub mod coilmq;

@@ -41,6 +41,11 @@ impl Postgres {
         format!("postgres://{USER}:{PASSWORD}@127.0.0.1:{}/{database}", self.port)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Creates an empty database and gives its URL.
     pub async fn create(&self, database: &str) -> String {
         let mut connection = self.connect("postgres").await;
@@ -59,6 +64,16 @@ impl Postgres {
     /// Ends it as a crash does: no checkpoint, no goodbye to its clients.
     pub fn kill(&mut self) {
         self.process.kill();
+    }
+
+    /// It answers nobody any more, and its sockets stay open.
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    /// The end of [`Postgres::freeze`].
+    pub fn thaw(&self) {
+        self.process.thaw();
     }
 
     /// Starts it again after [`Postgres::kill`]: same port, same data.

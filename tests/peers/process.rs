@@ -134,6 +134,25 @@ impl Process {
         kill_process(self.pid(), signal).unwrap_or_else(|e| panic!("send {signal:?} to {}: {e}", self.name));
     }
 
+    /// SIGSTOP to it and to what it has started: it answers nobody, and its sockets stay open.
+    pub fn freeze(&self) {
+        self.signal_all(Signal::STOP);
+    }
+
+    /// The end of [`Process::freeze`].
+    pub fn thaw(&self) {
+        self.signal_all(Signal::CONT);
+    }
+
+    fn signal_all(&self, signal: Signal) {
+        let mut found = vec![self.pid()];
+        while let Some(pid) = found.pop() {
+            found.extend(children(pid));
+            // It may have ended in between.
+            let _ = kill_process(pid, signal);
+        }
+    }
+
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
         let child = &mut self.child;
@@ -148,6 +167,8 @@ impl Process {
 
     /// SIGKILL (see [`Process::ending_with`]) to its whole group, and waits for it.
     pub fn kill(&mut self) {
+        // Who is frozen hears no other signal than SIGKILL, and that would not reach those that are not of its group.
+        self.thaw();
         for signal in [self.end, Signal::KILL] {
             let deadline = Instant::now() + Duration::from_secs(10);
             if self.runs() {
@@ -159,6 +180,13 @@ impl Process {
             }
         }
     }
+}
+
+/// Those of a process's main thread, which is who forks in all of our peers.
+fn children(pid: Pid) -> Vec<Pid> {
+    let pid = pid.as_raw_nonzero();
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
 }
 
 impl Drop for Process {

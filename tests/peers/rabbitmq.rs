@@ -89,6 +89,16 @@ impl RabbitMq {
         self.process.ended(Duration::from_secs(60)).await;
     }
 
+    /// It answers nobody any more, and its sockets stay open.
+    pub fn freeze(&self) {
+        self.process.freeze();
+    }
+
+    /// The end of [`RabbitMq::freeze`].
+    pub fn thaw(&self) {
+        self.process.thaw();
+    }
+
     /// Starts it again after [`RabbitMq::kill`] or [`RabbitMq::stop`]: same ports, same data.
     pub async fn restart(&mut self) {
         self.process = launch(&self.folder, &self.ports).await;

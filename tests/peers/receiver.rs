@@ -1,15 +1,16 @@
 //! An HTTP server that keeps the bodies that are POSTed to it: the far side of a webhook.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU16, Ordering};
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::StatusCode;
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::platform::Delivered;
@@ -25,6 +26,10 @@ struct Kept {
     bodies: Mutex<Vec<Bytes>>,
     /// What is answered; a body is kept only where this is 2xx.
     answer: AtomicU16,
+    /// Requests are read, and neither kept nor answered while it is so.
+    stalled: watch::Sender<bool>,
+    /// The last `webhook-timestamp`.
+    timestamp: AtomicI64,
 }
 
 impl Receiver {
@@ -35,7 +40,9 @@ impl Receiver {
 
     /// The same on a given port.
     pub async fn start_on(port: u16) -> Receiver {
-        let kept = Arc::new(Kept { bodies: Mutex::default(), answer: AtomicU16::new(204) });
+        let stalled = watch::Sender::new(false);
+        let (bodies, answer, timestamp) = (Mutex::default(), AtomicU16::new(204), AtomicI64::new(0));
+        let kept = Arc::new(Kept { bodies, answer, stalled, timestamp });
         let app = Router::new().route("/events", post(keep)).with_state(Arc::clone(&kept));
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("bind a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -48,9 +55,24 @@ impl Receiver {
         format!("http://{}/events", self.address)
     }
 
+    /// Where it listens.
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// While it holds `true`, requests are read, and neither kept nor answered.
+    pub fn stalled(&self) -> watch::Sender<bool> {
+        self.kept.stalled.clone()
+    }
+
     /// From now on this status is answered.
     pub fn answer(&self, status: u16) {
         self.kept.answer.store(status, Ordering::Relaxed);
+    }
+
+    /// When the last request was made, by the clock of who made it: seconds since 1970.
+    pub fn timestamp(&self) -> i64 {
+        self.kept.timestamp.load(Ordering::Relaxed)
     }
 
     /// How many requests were answered with 2xx.
@@ -84,7 +106,11 @@ impl Drop for Receiver {
     }
 }
 
-async fn keep(State(kept): State<Arc<Kept>>, body: Bytes) -> StatusCode {
+async fn keep(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    let timestamp = headers.get("webhook-timestamp").and_then(|value| value.to_str().ok()?.parse().ok());
+    kept.timestamp.store(timestamp.unwrap_or(0), Ordering::Relaxed);
+    let mut stalled = kept.stalled.subscribe();
+    stalled.wait_for(|stalled| !stalled).await.expect("its sender is kept");
     let answer = StatusCode::from_u16(kept.answer.load(Ordering::Relaxed)).expect("tests answer real statuses");
     if answer.is_success() {
         kept.bodies.lock().expect("no test panics while it holds this").push(body);

@@ -30,8 +30,9 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The server gives up on a statement, and on a transaction whose client has vanished (a power cut, a cable), so that
-/// neither holds a lock that our next connection needs.
-const SESSION: &str = "SET statement_timeout = '30s'; SET idle_in_transaction_session_timeout = '60s'";
+/// neither holds a lock that our next connection needs. A lock that somebody else holds is said by its name, sooner.
+const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
+     SET idle_in_transaction_session_timeout = '60s'";
 /// Deleting what is too old, and closing.
 const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
@@ -64,7 +65,7 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         options.get_port(),
         options.get_database().unwrap_or(options.get_username())
     );
-    let retention = Retention::new(settings.retention);
+    let retention = Retention::new(&settings.name, settings.retention);
     let sink = PostgresHistory { name: settings.name, options, server, health, connection: None, retention };
     Ok(Built { sink: Box::new(sink), driver: None })
 }
@@ -147,7 +148,7 @@ impl Sink for PostgresHistory {
 }
 
 impl PostgresHistory {
-    async fn connect(&self, journal: Uuid) -> Result<(PgConnection, Option<Position>), Failure> {
+    async fn connect(&mut self, journal: Uuid) -> Result<(PgConnection, Option<Position>), Failure> {
         let mut connection = bounded(CONNECT_TIMEOUT, self.options.connect()).await?;
         bounded(MIGRATE_TIMEOUT, async {
             let migrator =
@@ -155,7 +156,7 @@ impl PostgresHistory {
             migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)
         })
         .await?;
-        let cursor = bounded(CONNECT_TIMEOUT, async {
+        let (cursor, newest) = bounded(CONNECT_TIMEOUT, async {
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
             let cursor = sqlx::query_scalar::<_, i64>(query)
@@ -168,9 +169,12 @@ impl PostgresHistory {
                 let other = sqlx::query_scalar(query).bind(&self.name).fetch_optional(&mut connection).await?;
                 warn_of_another_journal(&self.name, journal, other);
             }
-            Ok(cursor)
+            let query = "SELECT (extract(epoch FROM max(received_at)) * 1000000)::bigint FROM device";
+            let newest: Option<i64> = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
+            Ok((cursor, newest))
         })
         .await?;
+        self.retention.witness(Instant::now(), newest.and_then(|newest| Timestamp::from_microsecond(newest).ok()));
         Ok((connection, cursor.map(Position)))
     }
 
@@ -328,6 +332,9 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         (_, "42501") => Some("grant the user CREATE on the schema and its tables"),
         (_, "53100") => Some("the server's disk is full: free some space"),
         (_, "53300") => Some("the server has no free connection: raise max_connections or close some"),
+        (_, "55P03") => Some("another session holds a lock on the tables: see pg_locks, and end it"),
+        (_, "40P01") => Some("another session writes our tables in another order: it should not"),
+        (_, "57014") => Some("the server is overloaded, or its statement_timeout too short"),
         (_, "25006") => Some("this server is read-only: name the primary in `url`"),
         ("42" | "0A", _) => {
             Some("the tables are not as stomp-bridge made them: restore them or use another database")

@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tracing::warn;
+
+use crate::model::TrustedClock;
 
 /// Rows of one DELETE: more than a batch brings, so that deleting always catches up, and few enough to take
 /// milliseconds.
@@ -14,22 +17,44 @@ const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 /// The deletion of rows older than `keep`: a round a minute, each in pieces between two deliveries.
 #[derive(Debug)]
 pub(super) struct Retention {
+    sink: String,
     keep: Option<Duration>,
+    clock: TrustedClock,
+    doubted: bool,
     next_round: Option<Instant>,
 }
 
 impl Retention {
     /// `None` keeps rows for ever.
-    pub(super) fn new(keep: Option<Duration>) -> Retention {
-        Retention { keep, next_round: None }
+    pub(super) fn new(sink: &str, keep: Option<Duration>) -> Retention {
+        let clock = TrustedClock::for_keeping(keep.unwrap_or(Duration::MAX));
+        Retention { sink: sink.to_owned(), keep, clock, doubted: false, next_round: None }
+    }
+
+    /// What to believe the clock by: the newest row's time of receipt.
+    pub(super) fn witness(&mut self, now: Instant, newest: Option<Timestamp>) {
+        self.clock.witness(now, newest);
     }
 
     /// Rows received before this may go now; `None`: nothing is due.
-    pub(super) fn cutoff(&self, now: Instant, clock: Timestamp) -> Option<Timestamp> {
+    pub(super) fn cutoff(&mut self, now: Instant, clock: Timestamp) -> Option<Timestamp> {
+        let keep = self.keep?;
         if self.next_round.is_some_and(|at| now < at) {
             return None;
         }
-        clock.checked_sub(self.keep?).ok()
+        let reading = self.clock.read(now, clock);
+        let doubts = reading.ahead.is_some();
+        if let Some(ahead) = reading.ahead
+            && !std::mem::replace(&mut self.doubted, doubts)
+        {
+            warn!(
+                sink = self.sink, clock = %clock, ahead_s = ahead.as_secs(),
+                "the clock is far ahead of the newest row and of the time that has passed: no row is deleted by it; correct the \
+                 clock, or restart where it is right"
+            );
+        }
+        self.doubted = doubts;
+        reading.now.checked_sub(keep).ok()
     }
 
     /// A piece was deleted, or failed with 0 rows. A full piece leaves the round open.
@@ -44,11 +69,15 @@ impl Retention {
 mod tests {
     use super::*;
 
+    fn retention(keep: Option<Duration>) -> Retention {
+        Retention::new("history", keep)
+    }
+
     #[test]
     fn a_round_ends_with_a_piece_that_is_not_full_and_the_next_begins_a_minute_later() {
         let clock: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
         let now = Instant::now();
-        let mut retention = Retention::new(Some(Duration::from_secs(86_400)));
+        let mut retention = retention(Some(Duration::from_secs(86_400)));
         assert_eq!(retention.cutoff(now, clock), Some("2026-01-01T00:00:00Z".parse().unwrap()));
         retention.deleted(now, u64::from(PIECE_ROWS));
         assert!(retention.cutoff(now, clock).is_some());
@@ -59,8 +88,17 @@ mod tests {
 
     #[test]
     fn without_a_retention_nothing_is_ever_due() {
-        assert_eq!(Retention::new(None).cutoff(Instant::now(), Timestamp::now()), None);
-        let beyond_time = Retention::new(Some(Duration::MAX));
+        assert_eq!(retention(None).cutoff(Instant::now(), Timestamp::now()), None);
+        let mut beyond_time = retention(Some(Duration::MAX));
         assert_eq!(beyond_time.cutoff(Instant::now(), Timestamp::now()), None);
+    }
+
+    #[test]
+    fn clock_that_is_years_ahead_deletes_nothing_that_it_would_not_have_deleted() {
+        let now = Instant::now();
+        let mut retention = retention(Some(Duration::from_secs(86_400)));
+        retention.witness(now, Some("2026-01-02T00:00:00Z".parse().unwrap()));
+        let cutoff = retention.cutoff(now, "2036-01-02T00:00:00Z".parse().unwrap());
+        assert_eq!(cutoff, Some("2026-01-01T00:00:00Z".parse().unwrap()));
     }
 }

@@ -44,7 +44,7 @@ pub struct Settings {
 
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
-    let retention = Retention::new(settings.retention);
+    let retention = Retention::new(&settings.name, settings.retention);
     Built { sink: Box::new(SqliteHistory { settings, health, connection: None, retention }), driver: None }
 }
 
@@ -117,7 +117,7 @@ impl Sink for SqliteHistory {
 }
 
 impl SqliteHistory {
-    async fn connect(&self, journal: Uuid) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
+    async fn connect(&mut self, journal: Uuid) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.settings.path)
             .create_if_missing(true)
@@ -146,6 +146,9 @@ impl SqliteHistory {
                 .await?;
             warn_of_another_journal(&self.settings.name, journal, other);
         }
+        let newest: Option<String> =
+            sqlx::query_scalar("SELECT max(received_at) FROM device").fetch_one(&mut connection).await?;
+        self.retention.witness(Instant::now(), newest.and_then(|newest| newest.parse().ok()));
         Ok((connection, cursor.map(Position)))
     }
 

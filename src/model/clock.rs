@@ -1,0 +1,109 @@
+//! The wall clock as far as it may be believed where something is deleted by age. A clock that jumps ahead (a flat
+//! battery, a wrong time server) makes everything old at once. It is asked for nothing: who asks it gives both clocks.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// Two clocks are never quite of one mind, and a correction of seconds is no jump.
+const SLACK_MIN: Duration = Duration::from_secs(60);
+
+/// See the module.
+#[derive(Debug, Clone)]
+pub struct TrustedClock {
+    /// How far ahead of what it should be the clock is still believed.
+    slack: Duration,
+    /// What was believed last, and when by the monotonic clock. `None`: nothing is known yet.
+    believed: Option<(Instant, Timestamp)>,
+}
+
+/// What the clock says, where it is believed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reading {
+    /// Not after the wall clock's own time.
+    pub now: Timestamp,
+    /// How far ahead the wall clock is, where it is not believed.
+    pub ahead: Option<Duration>,
+}
+
+impl TrustedClock {
+    /// What is `keep` old is deleted by it: a tenth of that is believed without asking, since it does little harm.
+    pub fn for_keeping(keep: Duration) -> TrustedClock {
+        TrustedClock { slack: (keep / 10).max(SLACK_MIN), believed: None }
+    }
+
+    /// The time of something that is known to have happened before, such as the newest of what is to be deleted. Counts
+    /// before the first [`TrustedClock::read`] only.
+    pub fn witness(&mut self, now: Instant, time: Option<Timestamp>) {
+        self.believed = self.believed.or(time.map(|time| (now, time)));
+    }
+
+    /// What is believed of the wall clock's time `clock`. Ahead of what has passed since the last time it is not, until
+    /// it is back. Behind it is: then less is deleted, and it may come back to where it was.
+    pub fn read(&mut self, now: Instant, clock: Timestamp) -> Reading {
+        let (since, time) = *self.believed.get_or_insert((now, clock));
+        let expected = time.checked_add(now.saturating_duration_since(since)).unwrap_or(Timestamp::MAX);
+        let ahead = Duration::try_from(clock.duration_since(expected)).unwrap_or_default();
+        if ahead > self.slack {
+            return Reading { now: expected, ahead: Some(ahead) };
+        }
+        if clock > expected {
+            self.believed = Some((now, clock));
+        }
+        Reading { now: clock, ahead: None }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DAY: u64 = 24 * 3600;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + seconds).unwrap()
+    }
+
+    /// Readings after so many seconds, with the wall clock at so many; what is believed, and whether it was doubted.
+    fn check(witness: Option<i64>, readings: &[(u64, i64, i64, bool)]) {
+        let begin = Instant::now();
+        let mut clock = TrustedClock::for_keeping(Duration::from_secs(10 * DAY));
+        clock.witness(begin, witness.map(at));
+        for (passed, wall, believed, doubted) in readings {
+            let reading = clock.read(begin + Duration::from_secs(*passed), at(*wall));
+            assert_eq!((reading.now, reading.ahead.is_some()), (at(*believed), *doubted), "{passed} s, {wall} s");
+        }
+    }
+
+    #[test]
+    fn clock_that_goes_on_is_believed() {
+        check(None, &[(0, 0, 0, false), (60, 60, 60, false), (120, 119, 119, false), (180, 3600, 3600, false)]);
+    }
+
+    #[test]
+    fn jump_ahead_is_not_believed_until_the_clock_is_back() {
+        let years = 3650 * DAY as i64;
+        check(
+            None,
+            &[(0, 0, 0, false), (60, years, 60, true), (3600, years + 3600, 3600, true), (3700, 3700, 3700, false)],
+        );
+    }
+
+    #[test]
+    fn jump_back_deletes_less_and_may_be_undone() {
+        let years = 3650 * DAY as i64;
+        check(
+            None,
+            &[(0, 0, 0, false), (60, -years, -years, false), (120, 120, 120, false), (180, years, 180, true)],
+        );
+    }
+
+    #[test]
+    fn clock_is_held_against_what_was_there_at_the_start() {
+        let years = 3650 * DAY as i64;
+        check(Some(-60), &[(0, 0, 0, false)]);
+        check(Some(-600), &[(0, years, -600, true), (10, years + 10, -590, true), (20, 20, 20, false)]);
+        // What is there came from a clock that was ahead.
+        check(Some(years), &[(0, 0, 0, false), (10, 10, 10, false)]);
+    }
+}

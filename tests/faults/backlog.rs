@@ -1,0 +1,180 @@
+//! Every sink is down for a day: the journal takes all that comes, the memory stays as it is, and once the sinks are back
+//! they get it far faster than it came.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+
+use crate::message;
+use crate::peers::{Configuration, Daemon, Mosquitto, Postgres, Receiver, accounts, port};
+use crate::plan::long;
+use crate::source::Source;
+use crate::tally::Tally;
+
+/// A day of 100 messages a second.
+const DAY_MESSAGES: usize = 8_640_000;
+const DAY_RATE: f64 = 100.0;
+
+/// The quick form: some minutes of them would show a leak as well.
+const QUICK_MESSAGES: usize = 60_000;
+
+const RESIDENT_BYTES_MAX: u64 = 128 << 20;
+
+/// Between a quarter of the day and its end.
+const GROWTH_BYTES_MAX: u64 = 16 << 20;
+
+/// A sink must get what has waited so much faster than it came.
+const DRAIN_RATIO_MIN: f64 = 3.0;
+
+/// One request for each event would take the test's time: the webhook wants a fiftieth of the devices.
+const WANTED: &str = "device_id in ['1000', '1050', '1100', '1150', '1200', '1250', '1300', '1350', '1400', '1450', \
+     '1500', '1550', '1600', '1650', '1700', '1750', '1800', '1850', '1900', '1950']";
+const WANTED_SHARE: usize = 50;
+
+/// One that gets nothing for so long is stuck.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Between two looks at `/status`.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// When a sink has moved for the first time, and when it had everything.
+#[derive(Debug, Default, Clone, Copy)]
+struct Drain {
+    cursor: i64,
+    /// And where it was then.
+    moved: Option<(Instant, i64)>,
+    done: Option<Instant>,
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
+    let count = if long() { DAY_MESSAGES } else { QUICK_MESSAGES };
+    // On a real disk: the long form's gigabytes have no place in a tmpfs.
+    let files = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
+    let (mqtt, webhook) = (port::free(), port::free());
+    let mut postgres = Postgres::start().await;
+    let database = postgres.create("backlog").await;
+    postgres.kill();
+    let source = Source::bind();
+    let file = |name: &str| files.path().join(name).display().to_string();
+    let configuration = Configuration::new(&format!("stomp://{}", source.address()))
+        .table(
+            "topics.bench",
+            "destination = \"/topic/state/1\"\nack = \"client-individual\"\nheaders = { \"prefetch-count\" = \"1000\" }\n",
+        )
+        .table("journal", &format!("path = \"{}\"\nmax_bytes = \"64GiB\"\n", file("journal.db")))
+        .table("sinks.history", &format!("type = \"sqlite\"\npath = \"{}\"\n", file("missing/history.db")))
+        .postgres(&database)
+        .mqtt(&format!("mqtt://127.0.0.1:{mqtt}"), "backlog")
+        .webhook_with(&format!("http://127.0.0.1:{webhook}/events"), &format!("when = \"{WANTED}\"\n"));
+    let daemon = Daemon::start(&configuration).await;
+
+    // A day passes.
+    let accepting = tokio::task::spawn_blocking(move || {
+        let mut client = source.accept().expect("the daemon subscribes");
+        client.flood(Duration::MAX, count / 4).expect("a first quarter is acknowledged");
+        client
+    });
+    let mut client = accepting.await.expect("no panic");
+    let quarter = daemon.resident_bytes_max();
+    let rest = tokio::task::spawn_blocking(move || {
+        let (_, elapsed) = client.flood(Duration::MAX, count - count / 4).expect("the rest is acknowledged");
+        client.check_acknowledged().expect("the last one too");
+        (client, elapsed)
+    });
+    let (_client, elapsed) = rest.await.expect("no panic");
+    let intake = (count - count / 4) as f64 / elapsed.as_secs_f64();
+    let whole = daemon.resident_bytes_max();
+    eprintln!(
+        "{count} messages taken in at {intake:.0} a second; resident {:.1} MiB after a quarter, {:.1} MiB after all",
+        mebibytes(quarter),
+        mebibytes(whole)
+    );
+    assert!(whole < RESIDENT_BYTES_MAX && whole < quarter + GROWTH_BYTES_MAX, "{whole} bytes after {quarter}");
+    let report = accounts::report(&daemon).await.expect("the daemon answers");
+    for sink in report["sinks"].as_array().expect("there are sinks") {
+        assert!(sink["able"] == false && sink["pending"] == count, "{sink:#}");
+    }
+
+    // The sinks are back.
+    std::fs::create_dir(files.path().join("missing")).expect("create a folder in a new one");
+    let _mosquitto = Mosquitto::start_forgetful_on(mqtt).await;
+    let tally = Tally::start(mqtt);
+    let receiver = Receiver::start_on(webhook).await;
+    postgres.restart().await;
+    for (sink, Drain { moved, done, .. }) in drained(&daemon, count).await {
+        let (done, (moved, at)) = (done.expect("it is drained"), moved.expect("it has moved"));
+        let took = done.duration_since(moved).as_secs_f64();
+        // Where all of it came between two looks, the time is not known, but that it was short.
+        let rate = (count as i64 - at).max(1) as f64 / took.max(LOOK.as_secs_f64());
+        eprintln!(
+            "{sink}: {took:.1} s, {rate:.0} a second: {:.0} times a day's rate, {:.1} times the rate of the flood",
+            rate / DAY_RATE,
+            rate / intake
+        );
+        assert!(rate >= DRAIN_RATIO_MIN * DAY_RATE, "{sink} is drained at {rate} a second");
+    }
+    let most = daemon.resident_bytes_max();
+    eprintln!("resident {:.1} MiB after the drain", mebibytes(most));
+    assert!(most < RESIDENT_BYTES_MAX, "{most} bytes");
+
+    accounts::balance(&daemon).await;
+    check_rows(&files.path().join("missing/history.db"), &mut postgres, count).await;
+    let bodies = receiver.bodies();
+    let numbers = bodies.iter().map(|body| message::read_number(body).expect("a message of the source's"));
+    let numbers: std::collections::BTreeSet<usize> = numbers.collect();
+    assert_eq!(numbers, (0..count).step_by(WANTED_SHARE).collect());
+    assert_eq!(bodies.len(), numbers.len(), "the webhook has some of them again");
+    // mosquitto acknowledges before its subscribers have everything.
+    let begin = Instant::now();
+    while tally.counts().0 < count && begin.elapsed() < PATIENCE {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(tally.counts(), (count, count), "different messages at MQTT, and all");
+}
+
+/// Waits until every sink has everything.
+async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
+    let mut drains: HashMap<String, Drain> = HashMap::new();
+    let mut news = Instant::now();
+    loop {
+        let report = accounts::report(daemon).await.unwrap_or(Value::Null);
+        for sink in report["sinks"].as_array().into_iter().flatten() {
+            let drain = drains.entry(sink["name"].as_str().unwrap_or_default().to_owned()).or_default();
+            let cursor = sink["cursor"].as_i64().unwrap_or(0);
+            if cursor > drain.cursor {
+                news = Instant::now();
+                drain.cursor = cursor;
+                drain.moved.get_or_insert((news, cursor));
+            }
+            if sink["pending"] == 0 {
+                drain.done.get_or_insert_with(Instant::now);
+            }
+        }
+        if drains.len() == 4 && drains.values().all(|drain| drain.done.is_some()) {
+            return drains;
+        }
+        assert!(news.elapsed() < PATIENCE, "of {count}, {drains:?}\n{report:#}");
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// Each message once, in both histories: its number stands in the address.
+async fn check_rows(history: &Path, postgres: &mut Postgres, count: usize) {
+    const COUNTS: &str = "SELECT count(*), count(DISTINCT detail) FROM status_event";
+    let options = SqliteConnectOptions::new().filename(history).read_only(true);
+    let mut connection = options.connect().await.expect("open the history");
+    let sqlite: (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut connection).await.expect("count in SQLite");
+    let mut connection = postgres.connect("backlog").await;
+    let warehouse: (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut connection).await.expect("count in Postgres");
+    let count = count as i64;
+    assert_eq!((sqlite, warehouse), ((count, count), (count, count)), "rows, and different messages");
+}
+
+fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,35 @@
+//! The daemon's accounts as `/status` has them, added up once more.
+
+use serde_json::Value;
+
+use super::{Daemon, wait};
+
+/// What `/status` says; `None` where nothing answers.
+pub async fn report(daemon: &Daemon) -> Option<Value> {
+    let (_, body) = daemon.get("/status").await?;
+    serde_json::from_str(&body).ok()
+}
+
+/// Waits until nothing is pending, and panics unless received = journaled + rejected + dropped and, for each sink,
+/// journaled = delivered + filtered + set aside.
+pub async fn balance(daemon: &Daemon) {
+    let mut last = Value::Null;
+    let settled = wait::within(wait::LONG, async || {
+        last = report(daemon).await?;
+        let sinks = last["sinks"].as_array()?;
+        (last["intake"]["waiting"] == 0 && sinks.iter().all(|sink| sink["pending"] == 0)).then_some(())
+    });
+    let settled = settled.await;
+    assert!(settled.is_some(), "something is pending still: {last:#}");
+    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("{value} is no number in {last:#}"));
+    let intake = |name: &str| number(&last["intake"][name]);
+    assert_eq!(intake("received"), intake("accepted") + intake("rejected"), "{last:#}");
+    let head = number(&last["journal"]["head"]);
+    for sink in last["sinks"].as_array().expect("there are sinks") {
+        let count = |name: &str| number(&sink[name]);
+        let outcomes = ["delivered", "filtered", "rejected", "set_aside", "lost", "removed"].map(count);
+        assert_eq!(head - count("started") + count("rewound"), outcomes.iter().sum::<i64>(), "{last:#}");
+        assert_eq!(count("set_aside"), count("waiting") + count("redriven") + count("discarded"), "{last:#}");
+    }
+    assert_eq!(last["imbalances"].as_array().map(Vec::len), Some(0), "{last:#}");
+}
