@@ -630,6 +630,12 @@ fn each_mistake_is_told_with_its_place() {
             "sinks.w.retry.schedule",
             "a last wait above 0",
         ),
+        (
+            format!("{SOURCE}{TOPIC}headers = {{ \"activemq.subscriptionName\" = \"bridge\" }}\n{SINK}"),
+            "5:13",
+            "topics.t.headers.activemq.subscriptionName",
+            "add client-id",
+        ),
         (format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"), "8:6", "secrets.db", "expected the path of a file"),
         (
             format!("{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ severity = \"bad\" }}\n"),

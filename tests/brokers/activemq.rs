@@ -27,7 +27,7 @@ async fn queue_outlives_the_brokers_crash() {
     let mut publisher = Stomp::connect(broker.stomp_port()).await.with(Lengths::Unsaid);
     publisher.publish("/queue/crash", run.messages(0..1000)).await;
     run.complete(1000).await;
-    assert_eq!(run.state().await, "receiving");
+    assert_eq!((run.state().await.as_str(), run.broker().await.as_str()), ("receiving", "activemq"));
 
     // It dies with a window at the daemon that it has not read.
     run.daemon.freeze();
@@ -99,6 +99,19 @@ async fn wrong_password_is_named() {
     let said = daemon.complains(&["refused", "password is invalid", "check login"]).await;
     assert!(!said.contains("wrong\""), "{said}");
     assert_eq!(daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_subscription_is_named_and_the_connection_left() {
+    let proxy = FaultProxy::start(shared().await.stomp_port()).await;
+    let topic = "destination = \"/queue/selected\"\nheaders = { selector = \"no selector\" }\n";
+    let url = format!("stomp://127.0.0.1:{}", proxy.port());
+    let configuration = Configuration::new(&url).table("topics.status", topic).sqlite();
+    let mut daemon = Daemon::start(&configuration).await;
+    // ActiveMQ leaves the socket open after its ERROR.
+    daemon.complains(&["not connected", "subscribe to /queue/selected refused", "no selector"]).await;
+    assert_eq!(daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
+    assert_eq!(proxy.connections(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

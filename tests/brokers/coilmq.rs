@@ -25,6 +25,7 @@ async fn topic_and_queue_arrive_and_the_broker_may_die() {
             run.daemon.ready().await;
         }
     }
+    assert_eq!(run.broker().await, "unknown");
     assert!(run.guarantee("map-1").await.starts_with("at most once"));
     run.finish(800, 0).await;
 }
@@ -41,6 +42,7 @@ async fn older_versions_are_spoken() {
         let topic = format!("destination = \"/queue/{name}\"\nack = \"{mode}\"\n");
         let run = Run::start(&name, Configuration::new(&proxy.url()).table("topics.status", &topic)).await;
         publish(&broker, &format!("/queue/{name}"), run.messages(0..100)).await;
+        assert_eq!(run.broker().await, "unknown");
         run.finish(100, 0).await;
     }
 }

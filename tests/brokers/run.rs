@@ -60,6 +60,12 @@ impl Run {
         status["link"]["state"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
     }
 
+    /// What `/status` says that the server is.
+    pub(crate) async fn broker(&self) -> String {
+        let status = self.daemon.status().await;
+        status["link"]["broker"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+    }
+
     /// What `/status` promises for a topic.
     pub(crate) async fn guarantee(&self, topic: &str) -> String {
         let status = self.daemon.status().await;

@@ -54,7 +54,8 @@ async fn arrive(client: usize, endpoint: Endpoint, logs: &str) {
         run.complete(start + PART).await;
     }
     assert_eq!(run.state().await, "receiving");
-    assert!(run.guarantee("status").await.contains("this server keeps nothing while we are away"));
+    assert!(run.guarantee("status").await.contains("keeps nothing while we are away"));
+    assert_eq!(run.broker().await, "spring-simple");
     assert_eq!(run.connections(), 1, "{}", run.daemon.log());
     let log = run.daemon.log();
     assert!(log.contains(logs), "{log}");

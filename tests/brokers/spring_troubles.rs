@@ -84,3 +84,22 @@ async fn token_is_wanted_by_every_request_and_by_connect() {
         run.finish(50, 0).await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn slow_reader_is_thrown_out_and_comes_back() {
+    let Some(spring) = Spring::start(&[]).await else { return };
+    let topic = "destination = \"/topic/state/1\"\n";
+    let configuration = Configuration::new(&spring.url(Endpoint::Raw)).table("topics.map-1", topic);
+    let mut run = Run::start("slow", configuration).await;
+    run.daemon.freeze();
+    // More than both sockets and Spring's own buffer hold; it waits 10 s for somebody to read.
+    for _ in 0..10 {
+        spring.publish("/topic/state/1", vec![format!("\"{}\"", "x".repeat(60_000)); 30]).await;
+    }
+    run.daemon.thaw();
+    // With code 4500, where it can still be said.
+    run.daemon.complains(&["not connected"]).await;
+    run.daemon.ready().await;
+    spring.publish("/topic/state/1", run.messages(0..50)).await;
+    run.finish(50, 0).await;
+}
