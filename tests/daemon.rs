@@ -8,7 +8,8 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output};
 use std::time::Duration;
 
-use peers::{Configuration, Daemon, Folder, wait};
+use peers::scripted::{Life, Then};
+use peers::{Configuration, Daemon, Folder, Scripted, wait};
 use stomp_bridge::demo::{Broker, Message, Publisher};
 use tokio_util::sync::CancellationToken;
 
@@ -87,6 +88,37 @@ async fn ready_means_that_messages_arrive_and_not_ready_says_why() {
     .await;
     assert!(daemon.stop().await.success());
     served.end().await;
+}
+
+#[tokio::test]
+async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
+    let quiet = Life { bytes: Vec::new(), then: Then::Stay };
+    let server = Scripted::start(vec![quiet]).await;
+    let queue = "destination = \"/queue/a\"\nack = \"auto\"\n";
+    let configuration =
+        Configuration::new(&server.url()).source("silence = \"10s\"").table("topics.a", queue).sqlite();
+    let mut daemon = Daemon::start(&configuration).await;
+    let silent = async || {
+        let link = daemon.status().await["link"].clone();
+        (link["state"] == "silent").then_some(link)
+    };
+    let link = wait::until("silent", silent).await;
+    let warnings: Vec<&str> =
+        link["warnings"].as_array().unwrap().iter().map(|line| line.as_str().unwrap()).collect();
+    let expected = ["topic a: the server would keep", "the server sends no heart-beats: a dead link"];
+    assert_eq!(warnings.len(), expected.len(), "{warnings:?}");
+    assert!(warnings.iter().zip(expected).all(|(line, begins)| line.starts_with(begins)), "{warnings:?}");
+    assert_eq!(link["broker"], "unknown");
+    let (status, reasons) = daemon.get("/readyz").await.unwrap();
+    assert!(status == 503 && reasons.contains("source silent since"), "{reasons}");
+    assert_eq!(metric(&daemon, "stomp_bridge_silences_total").await, Some(1.0));
+    assert_eq!(metric(&daemon, "stomp_bridge_link_warnings").await, Some(2.0));
+    // It connects anew again and again, and tells the same only once.
+    wait::until("connected anew", async || (server.lives() > 2).then_some(())).await;
+    assert!(daemon.stop().await.success());
+    let log = daemon.log();
+    assert_eq!(log.matches("a weak point of the set-up").count(), 2, "{log}");
+    assert_eq!(log.matches("no message for so long").count(), 1, "{log}");
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
     match config::load(config) {
         Ok(plan) => {
             for warning in &plan.warnings {
-                eprintln!("warning: {warning}");
+                eprintln!("{warning}\n");
             }
             let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
             println!("{}: ok, {topics} topics, {sinks} sinks", config.display());

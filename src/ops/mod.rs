@@ -53,7 +53,10 @@ impl View {
     pub fn unready(&self) -> Vec<String> {
         let link = self.source.link();
         let mut reasons = Vec::new();
-        if !link.state.is_ready() {
+        if link.state == source::LinkState::Silent {
+            reasons
+                .push(format!("source silent since {}: no message for as long as source.silence says", link.since));
+        } else if !link.state.is_ready() {
             let error = link.last_error.map(|error| format!(": {error}")).unwrap_or_default();
             reasons.push(format!("source {} since {}{error}", link.state.as_str(), link.since));
         }

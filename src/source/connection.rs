@@ -409,7 +409,10 @@ impl<'a> Connection<'a> {
         }
         self.watch_silence(now);
         self.session.tick(now).map_err(|error| match error {
-            SessionError::Silent { silence } if self.probing == Probing::Listening => Ended::Quiet(silence),
+            SessionError::Silent { silence } if self.probing == Probing::Listening => {
+                // As it is configured, and not to the microsecond.
+                Ended::Quiet(self.settings.silence.unwrap_or(silence))
+            }
             error => ended_by(&error, &self.settings.topics),
         })?;
         self.take_events()
