@@ -116,7 +116,7 @@ impl Mistake {
     }
 }
 
-pub(crate) use armed::{makes, reach};
+pub(crate) use armed::{awaits, makes, reach};
 
 #[cfg(debug_assertions)]
 mod armed {
@@ -169,6 +169,11 @@ mod armed {
         }
     }
 
+    /// Whether a test asks for the end of the process here: a shorter way may not pass it by.
+    pub(crate) fn awaits(here: Place) -> bool {
+        FAULTS.iter().any(|fault| matches!(fault, Fault::Abort { place, .. } if *place == here))
+    }
+
     /// Whether a test asks for this mistake.
     pub(crate) fn makes(mistake: Mistake) -> bool {
         FAULTS.contains(&Fault::Mistake(mistake))
@@ -180,6 +185,10 @@ mod armed {
     use super::{Mistake, Place};
 
     pub(crate) const fn reach(_: Place) {}
+
+    pub(crate) const fn awaits(_: Place) -> bool {
+        false
+    }
 
     pub(crate) const fn makes(_: Mistake) -> bool {
         false

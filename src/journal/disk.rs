@@ -60,6 +60,11 @@ impl Insert {
         Insert { texts: ROWS.map(|rows| (rows, text(rows).into())), columns }
     }
 
+    /// Whether so many rows take one statement, which is a transaction by itself.
+    pub(super) fn is_one(&self, rows: usize) -> bool {
+        self.texts.iter().any(|(size, _)| *size == rows)
+    }
+
     /// Inserts all rows in order; gives the last one's rowid, where there was one.
     async fn run<T>(
         &self,
