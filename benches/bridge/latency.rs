@@ -5,27 +5,51 @@ use std::time::Duration;
 
 use crate::Row;
 use crate::flood;
-use crate::mosquitto::Mosquitto;
+use crate::mosquitto::{Mosquitto, Nagle};
 use crate::source::Source;
 use crate::subscriber::Subscriber;
 
 const RATE_PER_SECOND: u32 = 1_000;
-const SECONDS: u32 = 20;
+const SECONDS: u32 = 10;
 /// Not counted: the first connections, the first pages of the journal.
 const WARM_UP_SECONDS: u32 = 1;
+/// The median of so many: a busy machine spoils one now and then.
+const RUNS: usize = 5;
 
 /// Through the daemon and a private mosquitto.
 pub(crate) fn run() -> Vec<Row> {
+    let runs: Vec<Run> = (0..RUNS).map(|_| once()).collect();
+    let median = |of: fn(&Run) -> Duration| {
+        let mut values: Vec<Duration> = runs.iter().map(of).collect();
+        values.sort_unstable();
+        values[RUNS / 2]
+    };
+    let ms = |latency: Duration| format!("{:.2} ms", latency.as_secs_f64() * 1_000.0);
+    vec![
+        Row::new("median of runs at 1,000 messages a second", format!("{RUNS} of {SECONDS} s")),
+        Row::new("p50", ms(median(|run| run.p50))),
+        Row::new("p99", ms(median(|run| run.p99))),
+        Row::new("max", ms(median(|run| run.max))),
+        Row::new("CPU seconds per million", format!("{:.0} s", median(|run| run.cpu_per_million).as_secs_f64())),
+    ]
+}
+
+struct Run {
+    p50: Duration,
+    p99: Duration,
+    max: Duration,
+    cpu_per_million: Duration,
+}
+
+fn once() -> Run {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
-    let mosquitto = Mosquitto::start(folder.path());
+    // With Nagle's algorithm mosquitto holds a small message back until the subscriber's kernel has acknowledged the one
+    // before, up to 40 ms: that would be measured, and not the daemon.
+    let mosquitto = Mosquitto::start(folder.path(), Nagle::Off);
     let mut subscriber = Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");
-    let sink = format!(
-        "\n[sinks.site]\ntype = \"mqtt\"\nurl = \"mqtt://{}\"\n\
-         topic = \"devices/{{{{ client_id }}}}/{{{{ device_id }}}}/status\"\nqos = 1\nretain = true\nstatus_topic = \"\"\n",
-        mosquitto.address()
-    );
     let source = Source::bind();
-    let (daemon, mut client) = flood::subscribed(folder.path(), &source, &sink);
+    let (daemon, mut client) =
+        flood::subscribed(folder.path(), &source, &format!("\n[sinks.site]\n{}", mosquitto.sink()));
 
     let count = (RATE_PER_SECOND * (WARM_UP_SECONDS + SECONDS)) as usize;
     let receiving = thread::spawn(move || subscriber.receive(count));
@@ -39,22 +63,10 @@ pub(crate) fn run() -> Vec<Row> {
 
     let warm = (RATE_PER_SECOND * WARM_UP_SECONDS) as usize;
     let pairs = written.iter().zip(&received).skip(warm);
-    let latencies = pairs.map(|(written, received)| received.saturating_duration_since(*written)).collect();
-    let mut rows = percentiles(latencies);
-    let share = (after.cpu - before.cpu).as_secs_f64() / f64::from(WARM_UP_SECONDS + SECONDS);
-    rows.push(Row::new("CPU, of one core", format!("{:.0} %", share * 100.0)));
-    rows
-}
-
-/// The table of a set of latencies.
-pub(crate) fn percentiles(mut latencies: Vec<Duration>) -> Vec<Row> {
+    let mut latencies: Vec<Duration> =
+        pairs.map(|(written, received)| received.saturating_duration_since(*written)).collect();
     latencies.sort_unstable();
     let at = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
-    let ms = |latency: Duration| format!("{:.2} ms", latency.as_secs_f64() * 1_000.0);
-    vec![
-        Row::new("messages, at 1,000 a second", latencies.len().to_string()),
-        Row::new("p50", ms(at(50))),
-        Row::new("p99", ms(at(99))),
-        Row::new("max", ms(at(100))),
-    ]
+    let cpu_per_million = (after.cpu - before.cpu).mul_f64(1e6 / count as f64);
+    Run { p50: at(50), p99: at(99), max: at(100), cpu_per_million }
 }

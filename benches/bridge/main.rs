@@ -1,19 +1,21 @@
 //! The daemon's speed, measured on the real binary as a process of its own, against a STOMP server in here.
 //!
 //! ```text
-//! cargo bench --bench bridge                    everything, about two minutes
-//! cargo bench --bench bridge -- journal         one of: self-check, journal, history, latency, heartbeat
+//! cargo bench --bench bridge                    everything, about five minutes
+//! cargo bench --bench bridge -- journal         one or some of them
 //! ```
 //!
 //! - `journal`: messages a second that are journaled, synced and acknowledged, with one sink that wants none of them.
-//! - `history`: the same with a SQLite history, and how long the history takes to have them all.
+//! - `sqlite`, `postgres`, `mqtt`, `mqtt-default`: half a million messages through the daemon into one sink, until it has
+//!   confirmed the last; the last of them with a mosquitto that does not say `set_tcp_nodelay true`.
 //! - `latency`: from the server's write to an MQTT subscriber behind mosquitto, at 1,000 messages a second.
+//! - `rabbitmq`: a real source. The daemon with all four sinks against a reader that does nothing but acknowledge.
 //! - `heartbeat`: how late the daemon's heart-beats come while a webhook never answers, the history is locked, and messages
 //!   flood in or the journal is full.
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
-//! Each figure is from one run, bounded in count and time. The files lie under `target/`, not in `/tmp`, which may be
-//! memory and make syncing free.
+//! Each figure is from one run, but for the latency, which is the median of five. The daemon's files lie under
+//! `target/`, not in `/tmp`, which may be memory and make syncing free; those of PostgreSQL and RabbitMQ do lie there.
 
 mod daemon;
 mod flood;
@@ -22,9 +24,13 @@ mod latency;
 mod machine;
 mod message;
 mod mosquitto;
+#[path = "../../tests/peers/mod.rs"]
+mod peers;
+mod rabbitmq;
 mod self_check;
 mod source;
 mod subscriber;
+mod sustained;
 
 use std::process::ExitCode;
 
@@ -42,13 +48,22 @@ impl Row {
     }
 }
 
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 9] = [
     ("self-check", self_check::run),
     ("journal", flood::journal),
-    ("history", flood::history),
+    ("sqlite", sustained::sqlite),
+    ("postgres", sustained::postgres),
+    ("mqtt", sustained::mqtt),
+    ("mqtt-default", sustained::mqtt_default),
     ("latency", latency::run),
+    ("rabbitmq", rabbitmq::run),
     ("heartbeat", heartbeat::run),
 ];
+
+/// For peers and queries; what is measured runs elsewhere.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();

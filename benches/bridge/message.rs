@@ -72,7 +72,7 @@ fn frame(subscription: &str, destination: &str, slot: usize) -> Vec<u8> {
 }
 
 /// The platform's message; the detail of the address holds the sequence number and what is missing to 400 bytes.
-fn body(slot: usize) -> String {
+pub(crate) fn body(slot: usize) -> String {
     const STATES: [&str; 3] = ["正常", "故障", "离线"];
     let device = slot % DEVICES;
     let whole = |detail: &str| {

@@ -17,16 +17,24 @@ pub(crate) struct Mosquitto {
     address: SocketAddr,
 }
 
+/// Whether the broker holds a small packet back until the one before was acknowledged by TCP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Nagle {
+    /// mosquitto's default.
+    On,
+    /// `set_tcp_nodelay true`.
+    Off,
+}
+
 impl Mosquitto {
     /// With its files in `folder`. Debian keeps it in /usr/sbin, which is not in everybody's PATH.
-    pub(crate) fn start(folder: &Path) -> Mosquitto {
+    pub(crate) fn start(folder: &Path, nagle: Nagle) -> Mosquitto {
         let address = free_port();
         let config = folder.join("mosquitto.conf");
-        // Without `set_tcp_nodelay` mosquitto holds a small message back until the subscriber's kernel has acknowledged
-        // the one before, up to 40 ms: that would be measured, and not the daemon.
         let text = format!(
-            "listener {} 127.0.0.1\nsocket_domain ipv4\nallow_anonymous true\nset_tcp_nodelay true\n",
-            address.port()
+            "listener {} 127.0.0.1\nsocket_domain ipv4\nallow_anonymous true\nset_tcp_nodelay {}\n",
+            address.port(),
+            nagle == Nagle::Off
         );
         fs::write(&config, text).expect("a writable folder");
         let log = fs::File::create(folder.join("mosquitto.log")).expect("a writable folder");
@@ -47,6 +55,15 @@ impl Mosquitto {
     /// Where it listens.
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The settings of a sink that publishes to it.
+    pub(crate) fn sink(&self) -> String {
+        format!(
+            "type = \"mqtt\"\nurl = \"mqtt://{}\"\ntopic = \"devices/{{{{ client_id }}}}/{{{{ device_id }}}}/status\"\n\
+             qos = 1\nretain = true\nstatus_topic = \"\"\n",
+            self.address
+        )
     }
 
     /// The port was free, so that it is mosquitto that answers, unless it has ended.

@@ -122,6 +122,16 @@ impl Subscribed {
         Ok((self.sent - first, start.elapsed()))
     }
 
+    /// Sends so many messages as fast as the window allows and waits for the last ACK.
+    pub(crate) fn send(&mut self, count: usize) -> io::Result<()> {
+        let end = self.sent + count;
+        while self.sent < end {
+            let room = (self.acknowledged.count.load(Ordering::Acquire) + PREFETCH).min(end);
+            if self.sent < room { self.send_until(room)? } else { self.wait()? }
+        }
+        self.settle()
+    }
+
     /// Sends one message at each multiple of `interval`, `count` of them. Gives when each was written, by its sequence
     /// number from the start of the connection.
     pub(crate) fn pace(&mut self, interval: Duration, count: usize) -> io::Result<Vec<Instant>> {

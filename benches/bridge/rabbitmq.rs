@@ -1,0 +1,238 @@
+//! A real RabbitMQ as the source: how fast it pushes a full queue to a reader that does nothing but acknowledge, and how
+//! fast to the daemon with all four sinks on. A ratio of 1 says that the daemon holds nothing back.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::Row;
+use crate::daemon::Daemon;
+use crate::flood::{mebibytes, per_million};
+use crate::message;
+use crate::mosquitto::{Mosquitto, Nagle};
+use crate::peers::{PASSWORD, Postgres, RabbitMq, Receiver, USER};
+use crate::source::PREFETCH;
+use crate::sustained::Cursor;
+
+const COUNT: usize = 150_000;
+const PATIENCE: Duration = Duration::from_secs(120);
+const POLL: Duration = Duration::from_millis(20);
+/// SENDs between two receipts: RabbitMQ would take them all into its memory.
+const SEND_WINDOW: usize = 5_000;
+
+/// Both acknowledgement modes.
+pub(crate) fn run() -> Vec<Row> {
+    // The receiver of the webhook lives in it.
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let rabbitmq = runtime.block_on(RabbitMq::start());
+    let (postgres, receiver) = runtime.block_on(async { (Postgres::start().await, Receiver::start().await) });
+    let mut rows = Vec::new();
+    for (ack, reader, daemon, ratio) in [
+        ("auto", "auto: to a bare reader, a second", "auto: to the daemon, a second", "auto: ratio"),
+        (
+            "client-individual",
+            "client-individual: to a bare reader, a second",
+            "client-individual: to the daemon, a second",
+            "client-individual: ratio",
+        ),
+    ] {
+        let name = ack.replace('-', "_");
+        let port = rabbitmq.stomp_port();
+        let queues = [format!("/queue/reader-{ack}"), format!("/queue/daemon-{ack}")];
+        let bare = fill(port, &queues[0]).and_then(|()| read(port, &queues[0], ack)).expect("RabbitMQ serves us");
+        fill(port, &queues[1]).expect("RabbitMQ serves us");
+        let url = runtime.block_on(postgres.create(&name));
+        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
+        let mosquitto = Mosquitto::start(folder.path(), Nagle::Off);
+        let config = config(&rabbitmq.stomp_url(), &queues[1], ack, &url, &mosquitto.sink(), &receiver.url());
+        let bridged = bridge(folder.path(), &config);
+        rows.extend([
+            Row::new(reader, format!("{bare:.0}")),
+            Row::new(daemon, format!("{:.0}", bridged.rate)),
+            Row::new(ratio, format!("{:.2}", bridged.rate / bare)),
+            Row::new("CPU seconds per million, until all is read", bridged.cpu_per_million),
+            Row::new("peak resident memory", bridged.resident),
+        ]);
+    }
+    rows
+}
+
+/// What the daemon did with a full queue.
+struct Bridged {
+    rate: f64,
+    cpu_per_million: String,
+    resident: String,
+}
+
+/// A daemon that empties the queue, until all of it is journaled.
+fn bridge(folder: &Path, config: &str) -> Bridged {
+    let daemon = Daemon::start(folder, config);
+    let patience = Instant::now() + PATIENCE;
+    while !folder.join("journal.db").exists() || !daemon.log().contains("subscribed") {
+        assert!(Instant::now() < patience, "no subscription\n{}", daemon.log());
+        thread::sleep(POLL);
+    }
+    let mut cursor = Cursor::of(folder);
+    let before = daemon.usage();
+    let start = Instant::now();
+    while cursor.head() < COUNT {
+        assert!(Instant::now() < patience, "{} of {COUNT}\n{}", cursor.head(), daemon.log());
+        thread::sleep(POLL);
+    }
+    let elapsed = start.elapsed();
+    let after = daemon.usage();
+    daemon.stop();
+    Bridged {
+        rate: COUNT as f64 / elapsed.as_secs_f64(),
+        cpu_per_million: per_million(after.cpu - before.cpu, COUNT),
+        resident: mebibytes(after.resident_bytes_max),
+    }
+}
+
+/// All four kinds of sinks; the webhook gets one message of a thousand.
+fn config(source: &str, queue: &str, ack: &str, postgres: &str, mqtt: &str, webhook: &str) -> String {
+    format!(
+        r#"[source]
+url = "{source}"
+login = "{USER}"
+passcode = "{PASSWORD}"
+host = "/"
+
+[topics.bench]
+destination = "{queue}"
+ack = "{ack}"
+headers = {{ "prefetch-count" = "{PREFETCH}" }}
+
+[journal]
+path = "journal.db"
+
+[http]
+listen = "127.0.0.1:0"
+
+[sinks.history]
+type = "sqlite"
+path = "history.db"
+
+[sinks.warehouse]
+type = "postgres"
+url = "{postgres}"
+
+[sinks.site]
+{mqtt}
+[sinks.oncall]
+type = "webhook"
+url = "{webhook}"
+when = "device_id == '1000'"
+"#
+    )
+}
+
+/// Puts the messages into a queue, and returns once RabbitMQ has confirmed them.
+fn fill(port: u16, queue: &str) -> io::Result<()> {
+    let mut connection = Connection::open(port)?;
+    for sent in (0..COUNT).step_by(SEND_WINDOW) {
+        let mut frames = Vec::new();
+        for n in sent..(sent + SEND_WINDOW).min(COUNT) {
+            let body = message::body(n);
+            let receipt = if (n + 1) % SEND_WINDOW == 0 || n + 1 == COUNT { "receipt:all\n" } else { "" };
+            write!(
+                frames,
+                "SEND\ndestination:{queue}\npersistent:true\ncontent-type:application/json\n{receipt}content-length:{}\n\n{body}\0",
+                body.len()
+            )?;
+        }
+        connection.stream.write_all(&frames)?;
+        connection.frame(|frame| expect(frame, b"RECEIPT"))?;
+    }
+    Ok(())
+}
+
+/// Takes all of a queue, acknowledging where that is asked for, and doing nothing else. Gives messages a second.
+fn read(port: u16, queue: &str, ack: &str) -> io::Result<f64> {
+    let mut connection = Connection::open(port)?;
+    let start = Instant::now();
+    write!(connection.stream, "SUBSCRIBE\nid:0\ndestination:{queue}\nack:{ack}\nprefetch-count:{PREFETCH}\n\n\0")?;
+    let (mut count, mut acks) = (0, Vec::new());
+    while count < COUNT {
+        connection.frames(|frame| {
+            expect(frame, b"MESSAGE")?;
+            count += 1;
+            if ack != "auto" {
+                let id = header(frame, b"\nack:").ok_or_else(|| io::Error::other("a message without ack"))?;
+                acks.extend_from_slice(b"ACK\nid:");
+                acks.extend_from_slice(id);
+                acks.extend_from_slice(b"\n\n\0");
+            }
+            Ok(())
+        })?;
+        connection.stream.write_all(&acks)?;
+        acks.clear();
+    }
+    Ok(count as f64 / start.elapsed().as_secs_f64())
+}
+
+/// STOMP 1.2 as far as this needs it: no body here holds a NUL.
+struct Connection {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    chunk: Vec<u8>,
+}
+
+impl Connection {
+    fn open(port: u16) -> io::Result<Connection> {
+        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        let mut connection = Connection { stream, buffer: Vec::new(), chunk: vec![0; 256 * 1024] };
+        write!(
+            connection.stream,
+            "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0"
+        )?;
+        connection.frame(|frame| expect(frame, b"CONNECTED"))?;
+        Ok(connection)
+    }
+
+    /// One read, and the frames that have come whole by then.
+    fn frames(&mut self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let length = self.stream.read(&mut self.chunk)?;
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.buffer.extend_from_slice(&self.chunk[..length]);
+        let mut start = 0;
+        while let Some(length) = memchr::memchr(0, &self.buffer[start..]) {
+            take(self.buffer[start..start + length].trim_ascii_start())?;
+            start += length + 1;
+        }
+        self.buffer.drain(..start);
+        Ok(())
+    }
+
+    /// The next frame, which is the last for now.
+    fn frame(&mut self, take: impl Fn(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        let mut seen = false;
+        while !seen {
+            self.frames(|frame| {
+                seen = true;
+                take(frame)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+fn expect(frame: &[u8], command: &[u8]) -> io::Result<()> {
+    match frame.starts_with(command) {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(frame).into_owned())),
+    }
+}
+
+fn header<'a>(frame: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let start = memchr::memmem::find(frame, name)? + name.len();
+    let length = memchr::memchr(b'\n', &frame[start..])?;
+    Some(&frame[start..start + length])
+}
