@@ -1,9 +1,9 @@
 //! What comes next in the log, read and decoded while the sink is busy with what came before. It moves nothing: a
 //! portion that is not wanted any more is dropped, and read again where it belongs.
 
+use super::BATCH_BYTES_MAX;
 use super::missing::missing;
 use super::reading::{Read, Reading};
-use super::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX};
 use crate::journal::{self, Journal, Reader};
 use crate::model::Position;
 
@@ -64,20 +64,24 @@ pub(super) struct Log<'a> {
     pub(super) journal: &'a Journal,
     pub(super) reader: &'a mut Reader,
     pub(super) read: &'a Read,
+    /// Of one portion.
+    pub(super) entries_max: usize,
 }
 
 impl Log<'_> {
     async fn portion(self, after: Position, newest: Position) -> Result<Portion, journal::Error> {
-        let entries = self.reader.read_after(after, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
+        let entries = self.reader.read_after(after, self.entries_max, BATCH_BYTES_MAX).await?;
         // Nothing there although the head is further: dropped because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
         let furthest = self.journal.furthest(self.sink);
         let mut readings = missing(after, furthest, &entries, through, self.reader).await?;
         let in_order = readings.is_empty();
         readings.reserve(entries.len());
-        for entries in entries.chunks(DECODED_AT_ONCE) {
+        for (index, entries) in entries.chunks(DECODED_AT_ONCE).enumerate() {
+            if index > 0 {
+                tokio::task::yield_now().await;
+            }
             readings.extend(entries.iter().map(|entry| (entry.position, (self.read)(entry))));
-            tokio::task::yield_now().await;
         }
         if !in_order {
             readings.sort_by_key(|(position, _)| *position);

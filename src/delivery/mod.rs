@@ -35,11 +35,11 @@ pub use counters::Counters;
 use pending::Pending;
 use reading::{Read, Reading, reader_of};
 
-/// Events in one delivery: a transaction of this size costs a history little more than one row.
+/// Entries that are looked through at once where the sink is given none of them, or few.
 const BATCH_ENTRIES_MAX: usize = 1000;
 
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
-const BATCH_BYTES_MAX: usize = 1024 * 1024;
+const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Validated settings of one sink's delivery, whatever its destination.
 #[derive(Debug, Clone)]
@@ -301,7 +301,8 @@ impl Delivery {
 
     /// Takes on what comes next in the log. What cannot be read is set aside before anything moves.
     async fn take(&mut self, newest: Position, reader: &mut Reader) -> Result<(), journal::Error> {
-        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read };
+        let entries_max = self.sink.batch_events_max();
+        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
         let Portion { mut readings, through } = self.ahead.take(self.cursor, newest, log).await?;
         for (position, reading) in &mut readings {
             if self.aside.contains(position) && !matches!(reading, Reading::Lost(_) | Reading::Removed(_)) {
@@ -333,7 +334,8 @@ impl Delivery {
         }
         let batch = Batch { journal: self.journal.uuid(), events, through, occasion: Occasion::Turn };
         faults::reach(Place::BeforeDeliver);
-        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read };
+        let entries_max = self.sink.batch_events_max();
+        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
         let (delivered, read) =
             tokio::join!(self.sink.deliver(batch), self.ahead.fill(self.pending.through(), newest, log));
         read?;

@@ -85,6 +85,12 @@ pub trait Sink: Send {
     /// Says goodbye within a second or two; nothing is delivered afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 
+    /// How many events it is given at once, where so many wait. What is not confirmed when the process is killed comes
+    /// again: where that shows, as few as cost little more than many.
+    fn batch_events_max(&self) -> usize {
+        1000
+    }
+
     /// Whether the destination keeps a cursor of its own.
     fn keeps_cursor(&self) -> bool {
         false

@@ -15,6 +15,10 @@ use uuid::Uuid;
 use crate::model::Event;
 use crate::sinks::Occasion;
 
+/// A transaction while it catches up: each brings a device's row up to date once, however many statuses the device has
+/// in it, and syncs once. Nothing of it is stored twice after a crash.
+const BATCH_EVENTS_MAX: usize = 4000;
+
 /// Both histories keep their migrations apart from those of other programs in the same database.
 const MIGRATIONS_TABLE: &str = "bridge_migration";
 

@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Retention};
-use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
@@ -140,6 +140,10 @@ impl Sink for PostgresHistory {
             }
         }
         .boxed()
+    }
+
+    fn batch_events_max(&self) -> usize {
+        BATCH_EVENTS_MAX
     }
 
     fn keeps_cursor(&self) -> bool {

@@ -4,28 +4,35 @@
 //! it, so a batch that we have confirmed must survive a power cut here, too. It costs one fsync per batch.
 
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join};
 use jiff::Timestamp;
+use sqlx::error::BoxDynError;
 use sqlx::migrate::Migrator;
 use sqlx::query::Query;
 use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
+use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Retention};
-use super::{COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, Built, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Built, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a hundred rows at once
 /// cost hardly more than a thousand do.
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
+/// Pages in the WAL from which a commit also checkpoints, 32 MiB: the pages of the indexes that most batches change are
+/// then written to the database once for many batches.
+const CHECKPOINT_PAGES: u32 = 8192;
+/// Holds those pages for some thousand devices.
+const CACHE_KIB: u32 = 16 * 1024;
 /// How long another program may hold the file before the batch is tried again later.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Closing checkpoints the WAL; a slow disk may leave that to the next start.
@@ -111,6 +118,10 @@ impl Sink for SqliteHistory {
         .boxed()
     }
 
+    fn batch_events_max(&self) -> usize {
+        BATCH_EVENTS_MAX
+    }
+
     fn keeps_cursor(&self) -> bool {
         true
     }
@@ -124,6 +135,8 @@ impl SqliteHistory {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
             .disable_statement_logging()
             .connect()
             .await?;
@@ -185,7 +198,7 @@ impl SqliteHistory {
 async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let all: Vec<&Event> = batch.events.iter().collect();
-    let inserted = insert(&mut transaction, "status_event", "ON CONFLICT (event_id) DO NOTHING", &all).await?;
+    let inserted = INSERT_EVENTS.run(&mut transaction, &all).await?;
     let known = if inserted == batch.events.len() as u64 {
         Default::default()
     } else {
@@ -199,7 +212,11 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
         .await?;
         known_before(batch.events, &stored)
     };
-    insert(&mut transaction, "device", keep_newest(batch.occasion), &newest_per_device(batch.events, &known)).await?;
+    let devices = match batch.occasion {
+        Occasion::Turn => &INSERT_DEVICES,
+        Occasion::Again => &INSERT_DEVICES_AGAIN,
+    };
+    devices.run(&mut transaction, &newest_per_device(batch.events, &known)).await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
@@ -215,62 +232,78 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
     Ok(())
 }
 
-/// Inserts the events in order, many rows at once; gives the number of rows that were inserted or changed.
-async fn insert(
-    connection: &mut SqliteConnection,
-    table: &str,
-    on_conflict: &str,
-    events: &[&Event],
-) -> Result<u64, sqlx::Error> {
-    let mut changed = 0;
-    let mut rest = events;
-    for rows in INSERT_ROWS {
-        if rest.len() < rows {
-            continue;
-        }
-        let row = format!("({})", vec!["?"; Event::FIELDS.len()].join(", "));
-        let values = vec![row; rows].join(", ");
-        let columns = COLUMNS.as_str();
-        let sql = format!("INSERT INTO {table} ({columns}) VALUES {values} {on_conflict}");
-        while rest.len() >= rows {
-            let (piece, later) = rest.split_at(rows);
-            let query =
-                piece.iter().fold(sqlx::query(AssertSqlSafe(sql.as_str())), |query, event| bind(query, event));
-            changed += connection.execute(query).await?.rows_affected();
-            rest = later;
-        }
+/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`].
+struct Insert {
+    texts: [(usize, Arc<str>); INSERT_ROWS.len()],
+}
+
+static INSERT_EVENTS: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("status_event", "ON CONFLICT (event_id) DO NOTHING"));
+static INSERT_DEVICES: LazyLock<Insert> = LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Turn)));
+static INSERT_DEVICES_AGAIN: LazyLock<Insert> = LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Again)));
+
+impl Insert {
+    fn new(table: &str, on_conflict: &str) -> Insert {
+        let row = format!("({})", vec!["?"; Event::FIELDS.len()].join(","));
+        let text = |rows: usize| {
+            let values = vec![row.as_str(); rows].join(",");
+            format!("INSERT INTO {table} ({}) VALUES {values} {on_conflict}", COLUMNS.as_str())
+        };
+        Insert { texts: INSERT_ROWS.map(|rows| (rows, text(rows).into())) }
     }
-    Ok(changed)
+
+    /// Inserts the events in order; gives the number of rows that were inserted or changed. While SQLite's thread works
+    /// on some rows, the next are made ready.
+    async fn run(&self, connection: &mut SqliteConnection, events: &[&Event]) -> Result<u64, sqlx::Error> {
+        let mut rest = events;
+        let mut changed = 0;
+        let mut ready = self.next(&mut rest)?;
+        while let Some(query) = ready {
+            let (done, next) = join(connection.execute(query), async { self.next(&mut rest) }).await;
+            changed += done?.rows_affected();
+            ready = next?;
+        }
+        Ok(changed)
+    }
+
+    fn next(&self, rest: &mut &[&Event]) -> Result<Option<Query<'static, Sqlite, SqliteArguments>>, sqlx::Error> {
+        for (rows, text) in &self.texts {
+            if let Some((piece, later)) = rest.split_at_checked(*rows) {
+                let mut arguments = SqliteArguments::default();
+                arguments.reserve(rows * Event::FIELDS.len(), 0);
+                piece.iter().try_for_each(|event| bind(&mut arguments, event)).map_err(sqlx::Error::Encode)?;
+                *rest = later;
+                return Ok(Some(sqlx::query_with(AssertSqlSafe(Arc::clone(text)), arguments)));
+            }
+        }
+        Ok(None)
+    }
 }
 
 /// The values of one row, in the order of [`Event::FIELDS`].
-fn bind<'q>(query: Query<'q, Sqlite, SqliteArguments>, event: &'q Event) -> Query<'q, Sqlite, SqliteArguments> {
+fn bind(arguments: &mut SqliteArguments, event: &Event) -> Result<(), BoxDynError> {
     let place = &event.place;
-    query
-        .bind(&event.event_id)
-        .bind(&*event.topic)
-        .bind(&event.client_id)
-        .bind(&event.device_id)
-        .bind(&event.serial)
-        .bind(&event.old_state)
-        .bind(&event.new_state)
-        .bind(&event.state)
-        .bind(event.severity.as_str())
-        .bind(event.changed)
-        .bind(event.missed_transition)
-        .bind(&place.province)
-        .bind(&place.city)
-        .bind(&place.district)
-        .bind(&place.detail)
-        .bind(&place.coordinate_system)
-        .bind(place.raw.map(|c| c.longitude))
-        .bind(place.raw.map(|c| c.latitude))
-        .bind(place.wgs84.map(|c| c.longitude))
-        .bind(place.wgs84.map(|c| c.latitude))
-        .bind(event.occurred_at.map(text_time))
-        .bind(text_time(event.received_at))
-        .bind(&event.origin)
-        .bind(event.payload.get())
+    arguments.add(event.event_id.as_str())?;
+    arguments.add(Arc::clone(&event.topic))?;
+    arguments.add(event.client_id.as_str())?;
+    arguments.add(event.device_id.as_str())?;
+    arguments.add(event.serial.as_deref())?;
+    arguments.add(event.old_state.as_deref())?;
+    arguments.add(event.new_state.as_str())?;
+    arguments.add(event.state.as_str())?;
+    arguments.add(event.severity.as_str())?;
+    arguments.add(event.changed)?;
+    arguments.add(event.missed_transition)?;
+    let words = [&place.province, &place.city, &place.district, &place.detail, &place.coordinate_system];
+    words.into_iter().try_for_each(|word| arguments.add(word.as_deref()))?;
+    for point in [place.raw, place.wgs84] {
+        arguments.add(point.map(|point| point.longitude))?;
+        arguments.add(point.map(|point| point.latitude))?;
+    }
+    arguments.add(event.occurred_at.map(text_time))?;
+    arguments.add(text_time(event.received_at))?;
+    arguments.add(event.origin.as_str())?;
+    arguments.add(event.payload.get())
 }
 
 /// Always six digits, so that the texts sort as the times do.
