@@ -24,9 +24,9 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. As large as a batch, since
-    /// a window that fills up costs 40 ms where the broker's socket has Nagle's algorithm on (mosquitto's default,
-    /// unless `set_tcp_nodelay true`): its confirmations wait for our delayed TCP acknowledgement.
+    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. Wide enough that a broker
+    /// whose confirmations wait for our TCP acknowledgement (Nagle's algorithm, mosquitto's default) gets that with our
+    /// next publishes.
     pub(super) const ROOM: u16 = 1000;
 
     pub(super) fn new() -> Window {
