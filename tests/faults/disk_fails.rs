@@ -2,7 +2,7 @@
 //! needed yet, and acknowledges nothing that is not on disk. `tests/journal_crash.rs` does the same to the journal
 //! alone, call by call.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
@@ -10,6 +10,12 @@ use crate::peers::process::tethered;
 use crate::peers::wait;
 use crate::plan::{long, seed};
 use crate::rig::{DAEMON, Rig};
+
+/// How often something is published in one round, so many milliseconds apart.
+const PUBLISHES: usize = 60;
+
+/// A daemon that has acknowledged little is waited for so long.
+const ROUND_MAX: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn failing_disk_loses_nothing_that_was_acknowledged() {
@@ -26,8 +32,15 @@ async fn failing_disk_loses_nothing_that_was_acknowledged() {
         let mut strace = tethered("strace");
         strace.args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", &injection, DAEMON]);
         let mut process = rig.launch_by(strace, "");
-        for _ in 0..60 {
-            rig.publish(rng.usize(1..20)).await;
+        let (began, before) = (Instant::now(), rig.queue.acknowledged().len());
+        let mut publishes = 0;
+        // On a busy machine strace takes its time before there is anything to fail.
+        let done = |rig: &Rig| rig.queue.acknowledged().len() > before + PUBLISHES;
+        while publishes < PUBLISHES || (!done(&rig) && began.elapsed() < ROUND_MAX) {
+            publishes += 1;
+            if publishes <= PUBLISHES {
+                rig.publish(rng.usize(1..20)).await;
+            }
             // The daemon's own end is one of the outcomes; where it lives on, it is killed.
             if wait::within(Duration::from_millis(10), async || (!process.runs()).then_some(())).await.is_some() {
                 ended += 1;

@@ -32,4 +32,6 @@ pub async fn balance(daemon: &Daemon) {
         assert_eq!(count("set_aside"), count("waiting") + count("redriven") + count("discarded"), "{last:#}");
     }
     assert_eq!(last["imbalances"].as_array().map(Vec::len), Some(0), "{last:#}");
+    let metrics = daemon.get("/metrics").await.expect("the daemon answers").1;
+    assert!(metrics.contains("\nstomp_bridge_imbalances 0\n"), "{metrics}");
 }
