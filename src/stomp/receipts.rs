@@ -36,17 +36,21 @@ struct Pending {
     due: Instant,
 }
 
-/// The receipts of a session. All wait equally long, so that the oldest is always due first.
+/// The receipts of a session. All wait equally long, so that the oldest is always due first: from when it was asked for,
+/// or from when another one came, since a server that answers one after the other is not silent about the last of them
+/// (RabbitMQ takes seconds for hundreds of subscriptions).
 #[derive(Debug)]
 pub(super) struct Receipts {
     timeout: Duration,
     last: u64,
     pending: BTreeMap<ReceiptId, Pending>,
+    /// When the last one came.
+    settled_at: Option<Instant>,
 }
 
 impl Receipts {
     pub(super) fn new(timeout: Duration) -> Receipts {
-        Receipts { timeout, last: 0, pending: BTreeMap::new() }
+        Receipts { timeout, last: 0, pending: BTreeMap::new(), settled_at: None }
     }
 
     /// A fresh name that nothing waits for.
@@ -63,22 +67,22 @@ impl Receipts {
     }
 
     /// The receipt of that name has come. `None`: nobody waits for it (any more).
-    pub(super) fn settle(&mut self, id: ReceiptId) -> Option<Purpose> {
-        self.pending.remove(&id).map(|pending| pending.purpose)
+    pub(super) fn settle(&mut self, id: ReceiptId, now: Instant) -> Option<Purpose> {
+        let pending = self.pending.remove(&id)?;
+        self.settled_at = Some(now);
+        Some(pending.purpose)
     }
 
     /// When the next one is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.pending.first_key_value().map(|(_, pending)| pending.due)
+        let (_, oldest) = self.pending.first_key_value()?;
+        Some(self.settled_at.map_or(oldest.due, |settled_at| oldest.due.max(settled_at + self.timeout)))
     }
 
     /// One that is overdue.
     pub(super) fn overdue(&mut self, now: Instant) -> Option<(ReceiptId, Purpose)> {
-        let oldest = self.pending.first_entry()?;
-        if now < oldest.get().due {
-            return None;
-        }
-        let (id, pending) = oldest.remove_entry();
+        self.deadline().filter(|due| now >= *due)?;
+        let (id, pending) = self.pending.pop_first()?;
         Some((id, pending.purpose))
     }
 }
@@ -101,9 +105,26 @@ mod tests {
         let other = receipts.expect(Purpose::Caller, start + second);
         assert_eq!(receipts.deadline(), Some(start + 3 * second));
         assert_eq!(receipts.overdue(start + 2 * second), None);
-        assert_eq!(receipts.settle(other), Some(Purpose::Caller));
-        assert_eq!(receipts.settle(other), None);
+        assert_eq!(receipts.settle(other, start), Some(Purpose::Caller));
+        assert_eq!(receipts.settle(other, start), None);
         assert_eq!(receipts.overdue(start + 3 * second), Some((first, Purpose::Subscribe("a".into()))));
+        assert_eq!(receipts.deadline(), None);
+    }
+
+    #[test]
+    fn a_server_that_answers_one_after_the_other_is_waited_for() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let mut receipts = Receipts::new(3 * second);
+        let asked: Vec<ReceiptId> = (0..4).map(|_| receipts.expect(Purpose::Caller, start)).collect();
+        for (number, id) in (1..).zip(&asked[..2]) {
+            assert_eq!(receipts.overdue(start + 2 * number * second), None);
+            assert_eq!(receipts.settle(*id, start + 2 * number * second), Some(Purpose::Caller));
+        }
+        // From here on it says nothing more, and that is what counts for all that are left.
+        assert_eq!(receipts.deadline(), Some(start + 7 * second));
+        assert_eq!(receipts.overdue(start + 6 * second), None);
+        assert!(receipts.overdue(start + 7 * second).is_some() && receipts.overdue(start + 7 * second).is_some());
         assert_eq!(receipts.deadline(), None);
     }
 

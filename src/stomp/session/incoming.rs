@@ -97,7 +97,7 @@ impl Session {
             self.phase = Phase::Over;
             return Some(Event::Disconnected(Farewell::Receipt));
         }
-        let purpose = self.receipts.settle(id)?;
+        let purpose = self.receipts.settle(id, self.last_received)?;
         self.settled(id, purpose, Confirmation::Receipt)
     }
 
