@@ -1,5 +1,6 @@
 //! `stomp-bridge status`: what a running daemon says of itself.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use super::print::{age, bytes, harmless, json, one_line, table};
 use super::target::Target;
 use crate::ops::status::{Report, Sink};
+use crate::source::in_short;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -39,7 +41,11 @@ fn text(report: &Report) -> String {
     lines.push(format!("link     {} for {}, {message}, {ready}", link.state, age(link.since, *at)));
     lines.extend(link.last_error.as_ref().map(|error| format!("         last error: {}", one_line(error))));
     lines.extend(link.broker.as_ref().map(|broker| format!("         server: {broker}")));
-    lines.extend(link.guarantee.iter().map(|(topic, guarantee)| format!("         {topic}: {guarantee}")));
+    let mut guarantees: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (topic, guarantee) in &link.guarantee {
+        guarantees.entry(guarantee).or_default().push(topic);
+    }
+    lines.extend(guarantees.iter().map(|(said, topics)| format!("         {}: {said}", in_short(topics))));
     lines.extend(link.warnings.iter().map(|warning| format!("         warning: {}", harmless(warning))));
     lines.push(format!(
         "intake   {} received = {} accepted + {} rejected + {} waiting",

@@ -12,11 +12,12 @@ use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use jiff::Timestamp;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::clock;
 use super::guarantee::{Broker, guarantee};
 use super::intake::{Intake, Owed};
+use super::names::in_short;
 use super::settings::Attempt;
 use super::status::{LinkState, Profile, Status, TURN};
 use super::weakness::{Detection, Weakness, weaknesses};
@@ -30,6 +31,9 @@ use crate::transport::{DialError, Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
+
+/// More topics are told of as a whole; each by itself at the level `debug`.
+const LOGGED_MAX: usize = 20;
 
 /// Why a connected life ended, by what `Source` does about it.
 #[derive(Debug, thiserror::Error)]
@@ -337,13 +341,26 @@ impl<'a> Connection<'a> {
         for topic in &self.settings.topics {
             let guarantee = guarantee(self.broker, topic);
             profile.guarantees.insert(Arc::clone(&topic.name), guarantee);
-            info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+            if self.names_each() {
+                info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+            } else {
+                debug!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+            }
+        }
+        if !self.names_each() {
+            let topics: Vec<&Arc<str>> = self.settings.topics.iter().map(|topic| &topic.name).collect();
+            info!(topics = in_short(&topics), "subscribing");
         }
         profile.weaknesses = weaknesses(self.broker, &self.settings.topics);
         profile.weaknesses.extend(self.weak_heartbeats());
         for weakness in self.status.profiled(profile) {
             warn!(%weakness, "a weak point of the set-up");
         }
+    }
+
+    /// Whether each topic has lines of its own in the log: hundreds would drown all else, with every connection.
+    fn names_each(&self) -> bool {
+        self.settings.topics.len() <= LOGGED_MAX
     }
 
     /// What is missing, and what notices a dead link where the server's heart-beats do not.
@@ -361,7 +378,11 @@ impl<'a> Connection<'a> {
 
     fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
         self.subscribed += 1;
-        info!(topic = %id, by = ?confirmed, "subscribed");
+        if self.names_each() {
+            info!(topic = %id, by = ?confirmed, "subscribed");
+        } else {
+            debug!(topic = %id, by = ?confirmed, "subscribed");
+        }
         if self.subscribed == self.settings.topics.len() {
             let now = clock::now();
             self.subscribed_at = Some(now);

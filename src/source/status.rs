@@ -245,7 +245,7 @@ mod tests {
     fn a_weak_point_is_news_once_and_again_after_it_was_mended() {
         let status = Status::new();
         let profile = |weaknesses: &[Weakness]| Profile { weaknesses: weaknesses.to_vec(), ..Profile::default() };
-        let (auto, prefetch) = (Weakness::AutoAck("a".into()), Weakness::UnlimitedPrefetch("a".into()));
+        let (auto, prefetch) = (Weakness::AutoAck(vec!["a".into()]), Weakness::UnlimitedPrefetch(vec!["a".into()]));
         let both = profile(&[auto.clone(), prefetch.clone()]);
         assert_eq!(status.profiled(profile(std::slice::from_ref(&auto))), std::slice::from_ref(&auto));
         assert_eq!(status.profiled(profile(std::slice::from_ref(&auto))), []);

@@ -7,17 +7,21 @@ use std::time::Duration;
 
 use super::Topic;
 use super::guarantee::{Broker, keeps_messages};
+use super::names::in_short;
 use crate::stomp::AckMode;
+
+/// The topics that share a weak point.
+type Names = Vec<Arc<str>>;
 
 /// One weak point; its text is one line that ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weakness {
     /// The server would keep messages until they are acknowledged, and is told not to wait for it.
-    AutoAck(Arc<str>),
+    AutoAck(Names),
     /// RabbitMQ sends all that waits at once.
-    UnlimitedPrefetch(Arc<str>),
+    UnlimitedPrefetch(Names),
     /// RabbitMQ counts messages for each connection, not for each subscription.
-    SharedAck(Vec<Arc<str>>),
+    SharedAck(Names),
     /// The server promises no heart-beats, although we ask for them.
     NoHeartbeats(Detection),
     /// We ask for none.
@@ -39,43 +43,41 @@ pub enum Detection {
 
 /// Every weak point of these topics on that server.
 pub(super) fn weaknesses(broker: Broker, topics: &[Topic]) -> Vec<Weakness> {
-    let mut found = Vec::new();
-    for topic in topics {
-        let limited = topic.header("prefetch-count").is_some_and(|count| count.trim() != "0");
-        if topic.ack == AckMode::Auto && keeps_messages(broker, topic) {
-            found.push(Weakness::AutoAck(Arc::clone(&topic.name)));
-        }
+    let those = |weak: &dyn Fn(&Topic) -> bool| -> Names {
+        topics.iter().filter(|topic| weak(topic)).map(|topic| Arc::clone(&topic.name)).collect()
+    };
+    let limited = |topic: &Topic| topic.header("prefetch-count").is_some_and(|count| count.trim() != "0");
+    let rabbitmq = broker == Broker::RabbitMq;
+    let several = topics.len() > 1;
+    let possible: [(fn(Names) -> Weakness, Names); 3] = [
+        (Weakness::AutoAck, those(&|topic| topic.ack == AckMode::Auto && keeps_messages(broker, topic))),
         // With `auto` it is not for the client to slow the server down.
-        if broker == Broker::RabbitMq && topic.ack != AckMode::Auto && !limited {
-            found.push(Weakness::UnlimitedPrefetch(Arc::clone(&topic.name)));
-        }
-    }
-    let shared = topics.iter().filter(|topic| topic.ack == AckMode::Client);
-    let shared: Vec<Arc<str>> = shared.map(|topic| Arc::clone(&topic.name)).collect();
-    if broker == Broker::RabbitMq && topics.len() > 1 && !shared.is_empty() {
-        found.push(Weakness::SharedAck(shared));
-    }
-    found
+        (Weakness::UnlimitedPrefetch, those(&|topic| rabbitmq && topic.ack != AckMode::Auto && !limited(topic))),
+        (Weakness::SharedAck, those(&|topic| rabbitmq && several && topic.ack == AckMode::Client)),
+    ];
+    possible.into_iter().filter(|(_, topics)| !topics.is_empty()).map(|(weakness, topics)| weakness(topics)).collect()
 }
 
 impl fmt::Display for Weakness {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Weakness::AutoAck(topic) => write!(
+            Weakness::AutoAck(topics) => write!(
                 f,
-                "topic {topic}: the server would keep messages until they are on our disk, but ack is auto: what is \
-                 under way when the connection breaks is lost; set ack = \"client-individual\""
+                "{}: the server would keep messages until they are on our disk, but ack is auto: what is \
+                 under way when the connection breaks is lost; set ack = \"client-individual\"",
+                subject(topics)
             ),
-            Weakness::UnlimitedPrefetch(topic) => write!(
+            Weakness::UnlimitedPrefetch(topics) => write!(
                 f,
-                "topic {topic}: RabbitMQ sends all that waits at once and holds it in memory until it is acknowledged; \
-                 set headers = {{ \"prefetch-count\" = \"1000\" }}"
+                "{}: RabbitMQ sends all that waits at once and holds it in memory until it is acknowledged; \
+                 set headers = {{ \"prefetch-count\" = \"1000\" }}",
+                subject(topics)
             ),
             Weakness::SharedAck(topics) => write!(
                 f,
                 "topics with ack = \"client\" ({}): RabbitMQ takes an ACK for all older messages of the connection, \
                  those of other topics included; set ack = \"client-individual\"",
-                topics.join(", ")
+                in_short(topics)
             ),
             Weakness::NoHeartbeats(detection) => write!(
                 f,
@@ -92,6 +94,11 @@ impl fmt::Display for Weakness {
             ),
         }
     }
+}
+
+/// `topic a`, or `topics a, b`.
+fn subject(topics: &[Arc<str>]) -> String {
+    format!("{} {}", if topics.len() == 1 { "topic" } else { "topics" }, in_short(topics))
 }
 
 impl Detection {
@@ -145,6 +152,9 @@ mod tests {
         let prefetch = "topic a: RabbitMQ sends all … set headers = { \"prefetch-count\" = \"1000\" }";
         check(Broker::RabbitMq, &[topic("a", "/queue/a", Auto, &[])], &[auto]);
         check(Broker::ActiveMq, &[topic("a", "/queue/a", Auto, &[])], &[auto]);
+        let many: Vec<Topic> = (0..500).map(|n| topic(&format!("a-{n}"), "/queue/a", Auto, &[])).collect();
+        let said = "topics a-0, a-1, a-2, a-3, a-4 and 495 more: the server … set ack = \"client-individual\"";
+        check(Broker::ActiveMq, &many, &[said]);
         check(Broker::RabbitMq, &[topic("a", "/topic/a", Auto, &[])], &[]);
         check(Broker::SpringSimple, &[topic("a", "/queue/a", Auto, &[])], &[]);
         check(Broker::RabbitMq, &[topic("a", "/queue/a", ClientIndividual, &[])], &[prefetch]);
