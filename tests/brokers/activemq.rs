@@ -8,8 +8,7 @@ use tokio::sync::OnceCell;
 use crate::peers::configuration::EventKey;
 use crate::peers::fault::Fault;
 use crate::peers::stomp::{Lengths, assert_drained};
-use crate::peers::{ActiveMq, Configuration, Daemon, FaultProxy, RewritingProxy, Stomp, wait};
-use crate::run::Run;
+use crate::peers::{ActiveMq, Configuration, Daemon, FaultProxy, RewritingProxy, Scenario, Stomp, wait};
 
 static SHARED: OnceCell<ActiveMq> = OnceCell::const_new();
 
@@ -22,7 +21,8 @@ pub(crate) async fn shared() -> &'static ActiveMq {
 async fn queue_outlives_the_brokers_crash() {
     let mut broker = ActiveMq::start().await;
     let url = broker.stomp_url();
-    let mut run = Run::start("crash", Configuration::new(&url).queue("status", "crash", EventKey::EventId)).await;
+    let mut run =
+        Scenario::start("crash", Configuration::new(&url).queue("status", "crash", EventKey::EventId)).await;
     assert!(run.guarantee("status").await.starts_with("nothing is lost"));
     let mut publisher = Stomp::connect(broker.stomp_port()).await.with(Lengths::Unsaid);
     publisher.publish("/queue/crash", run.messages(0..1000)).await;
@@ -56,7 +56,7 @@ async fn durable_subscription_keeps_what_comes_while_we_are_away() {
             "destination = \"/topic/durable\"\nack = \"client-individual\"\nevent_key = \"/eventId\"\n\
              headers = { \"activemq.subscriptionName\" = \"bridge\" }\n",
         );
-    let mut run = Run::start("durable", configuration).await;
+    let mut run = Scenario::start("durable", configuration).await;
     assert!(run.guarantee("plain").await.starts_with("at most once"));
     assert!(run.guarantee("durable").await.starts_with("nothing is lost"));
     let mut publisher = Stomp::connect(broker.stomp_port()).await;
@@ -122,7 +122,7 @@ async fn older_versions_are_spoken() {
         let proxy = RewritingProxy::start(broker.stomp_port(), "accept-version:1.2,1.1,1.0\n", &offered).await;
         let name = format!("version-{version}");
         let topic = format!("destination = \"/queue/{name}\"\nack = \"{mode}\"\nevent_key = \"/eventId\"\n");
-        let mut run = Run::start(&name, Configuration::new(&proxy.url()).table("topics.status", &topic)).await;
+        let mut run = Scenario::start(&name, Configuration::new(&proxy.url()).table("topics.status", &topic)).await;
         run.daemon.logged("the version", |line| line.contains(&format!("\"version\":\"{named}\""))).await;
         let mut publisher = Stomp::connect(broker.stomp_port()).await;
         publisher.publish(&format!("/queue/{name}"), run.messages(0..300)).await;
@@ -137,7 +137,7 @@ async fn heartbeats_keep_an_idle_connection_and_end_a_dead_one() {
     let proxy = FaultProxy::start(broker.stomp_port()).await;
     let url = format!("stomp://127.0.0.1:{}", proxy.port());
     let configuration = Configuration::new(&url).source("heartbeat = \"1s\"");
-    let mut run = Run::start("beats", configuration.queue("status", "beats", EventKey::EventId)).await;
+    let mut run = Scenario::start("beats", configuration.queue("status", "beats", EventKey::EventId)).await;
     // ActiveMQ forgives one interval, so it would have cut an idle client that does not keep to it.
     let cut = wait::within(Duration::from_secs(4), async || lost(&run)).await;
     assert_eq!(cut, None, "an idle connection ends");
@@ -156,7 +156,7 @@ async fn heartbeats_keep_an_idle_connection_and_end_a_dead_one() {
     run.finish(400, 0).await;
 }
 
-fn lost(run: &Run) -> Option<()> {
+fn lost(run: &Scenario) -> Option<()> {
     run.daemon.log().contains("\"not connected\"").then_some(())
 }
 
@@ -164,7 +164,7 @@ fn lost(run: &Run) -> Option<()> {
 async fn frozen_broker_is_noticed() {
     let broker = ActiveMq::start().await;
     let configuration = Configuration::new(&broker.stomp_url()).source("heartbeat = \"1s\"");
-    let mut run = Run::start("frozen", configuration.queue("status", "frozen", EventKey::EventId)).await;
+    let mut run = Scenario::start("frozen", configuration.queue("status", "frozen", EventKey::EventId)).await;
     broker.freeze();
     run.daemon.complains(&["not connected", "silent"]).await;
     broker.thaw();

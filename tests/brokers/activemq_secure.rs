@@ -4,8 +4,7 @@ use crate::activemq::shared;
 use crate::peers::certificates::{self, Shows};
 use crate::peers::configuration::EventKey;
 use crate::peers::stomp::assert_drained;
-use crate::peers::{Configuration, Daemon, Stomp};
-use crate::run::Run;
+use crate::peers::{Configuration, Daemon, Scenario, Stomp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_over_tls() {
@@ -20,7 +19,7 @@ async fn every_message_arrives_with_a_client_certificate() {
 async fn arrives(name: &str, url: &str, shows: Shows) {
     let port = shared().await.stomp_port();
     let configuration = Configuration::new(url).source(&certificates::tls(shows));
-    let run = Run::start(name, configuration.queue("status", name, EventKey::EventId)).await;
+    let run = Scenario::start(name, configuration.queue("status", name, EventKey::EventId)).await;
     Stomp::connect(port).await.publish(&format!("/queue/{name}"), run.messages(0..500)).await;
     run.finish(500, 0).await;
     assert_drained(port, name).await;

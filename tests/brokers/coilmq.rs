@@ -1,8 +1,7 @@
 //! coilmq, whose STOMP is not quite the specification's: nothing of it breaks the daemon, and what cannot work is said.
 
 use crate::peers::configuration::EventKey;
-use crate::peers::{CoilMq, Configuration, Daemon, RewritingProxy, Stomp};
-use crate::run::Run;
+use crate::peers::{CoilMq, Configuration, Daemon, RewritingProxy, Scenario, Stomp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topic_and_queue_arrive_and_the_broker_may_die() {
@@ -12,7 +11,7 @@ async fn topic_and_queue_arrive_and_the_broker_may_die() {
         .source("heartbeat = \"1s\"")
         .table("topics.map-1", "destination = \"/topic/state/1\"\n")
         .table("topics.status", "destination = \"/queue/status\"\n");
-    let mut run = Run::start("coilmq", configuration).await;
+    let mut run = Scenario::start("coilmq", configuration).await;
     for (start, dies) in [(0, true), (400, false)] {
         publish(&broker, "/topic/state/1", run.messages(start..start + 200)).await;
         publish(&broker, "/queue/status", run.messages(start + 200..start + 400)).await;
@@ -40,7 +39,7 @@ async fn older_versions_are_spoken() {
         let proxy = RewritingProxy::start(broker.port(), "accept-version:1.2,1.1,1.0\n", &offered).await;
         let name = format!("version-{version}");
         let topic = format!("destination = \"/queue/{name}\"\nack = \"{mode}\"\n");
-        let run = Run::start(&name, Configuration::new(&proxy.url()).table("topics.status", &topic)).await;
+        let run = Scenario::start(&name, Configuration::new(&proxy.url()).table("topics.status", &topic)).await;
         publish(&broker, &format!("/queue/{name}"), run.messages(0..100)).await;
         assert_eq!(run.broker().await, "unknown");
         run.finish(100, 0).await;
@@ -52,7 +51,7 @@ async fn message_that_cannot_be_acknowledged_is_named() {
     let broker = CoilMq::start().await;
     let configuration = Configuration::new(&broker.url()).vhost(broker.host());
     let topic = "destination = \"/queue/status\"\nack = \"client\"\n";
-    let mut run = Run::start("unacknowledged", configuration.table("topics.status", topic)).await;
+    let mut run = Scenario::start("unacknowledged", configuration.table("topics.status", topic)).await;
     publish(&broker, "/queue/status", run.messages(0..1)).await;
     run.daemon.complains(&["cannot be acknowledged", "status"]).await;
     run.finish(1, 0).await;

@@ -7,6 +7,6 @@ mod peers;
 mod activemq;
 mod activemq_secure;
 mod coilmq;
-mod run;
 mod spring;
+mod spring_signin;
 mod spring_troubles;

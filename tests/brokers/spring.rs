@@ -4,13 +4,12 @@
 use tokio::sync::OnceCell;
 
 use crate::peers::spring::Endpoint;
-use crate::peers::{Configuration, Spring};
-use crate::run::Run;
+use crate::peers::{Configuration, Scenario, Spring};
 
 static SHARED: OnceCell<Option<Spring>> = OnceCell::const_new();
 
 /// The application that scenarios share; `None` where it is not built.
-async fn shared() -> Option<&'static Spring> {
+pub(crate) async fn shared() -> Option<&'static Spring> {
     SHARED.get_or_init(|| Spring::start(&[])).await.as_ref()
 }
 
@@ -47,7 +46,7 @@ async fn arrive(client: usize, endpoint: Endpoint, logs: &str) {
     let configuration = Configuration::new(&spring.url(endpoint))
         .table(&format!("topics.map-{client}"), &format!("destination = \"{state}\"\n"))
         .table("topics.status", &format!("destination = \"{channel}\"\n"));
-    let mut run = Run::start(&user, configuration).await;
+    let mut run = Scenario::start(&user, configuration).await;
     for (part, start) in (0..MESSAGES).step_by(PART).enumerate() {
         let destination = if part % 2 == 0 { &state } else { &channel };
         spring.publish(destination, run.messages(start..start + PART)).await;

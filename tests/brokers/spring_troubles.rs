@@ -1,8 +1,7 @@
 //! Spring's simple broker with heart-beats and a sign-in: it wants a token, closes sessions, falls silent, dies.
 
 use crate::peers::spring::Endpoint;
-use crate::peers::{Configuration, Daemon, Spring};
-use crate::run::Run;
+use crate::peers::{Configuration, Daemon, Scenario, Spring};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn closed_silent_and_killed_server_is_come_back_to() {
@@ -14,7 +13,10 @@ async fn closed_silent_and_killed_server_is_come_back_to() {
         let name = format!("back-{number}");
         let configuration = Configuration::new(&spring.url(*endpoint)).source("heartbeat = \"1s\"");
         let topic = format!("destination = \"/topic/{name}\"\n");
-        runs.push((format!("/topic/{name}"), Run::start(&name, configuration.table("topics.map-1", &topic)).await));
+        runs.push((
+            format!("/topic/{name}"),
+            Scenario::start(&name, configuration.table("topics.map-1", &topic)).await,
+        ));
     }
     let mut sent = 0;
     for trouble in [&["code 4321", "because"][..], &["silent"], &["not connected"], &[]] {
@@ -77,7 +79,7 @@ async fn token_is_wanted_by_every_request_and_by_connect() {
     let bearer = format!("Authorization = \"Bearer {token}\"");
     let mut runs = Vec::new();
     for endpoint in [Endpoint::SockJs, Endpoint::Raw, Endpoint::Streaming, Endpoint::Polling] {
-        runs.push(Run::start("signed-in", configured(endpoint, &bearer)).await);
+        runs.push(Scenario::start("signed-in", configured(endpoint, &bearer)).await);
     }
     spring.publish("/topic/state/1", runs[0].messages(0..50)).await;
     for run in runs {
@@ -90,7 +92,7 @@ async fn slow_reader_is_thrown_out_and_comes_back() {
     let Some(spring) = Spring::start(&[]).await else { return };
     let topic = "destination = \"/topic/state/1\"\n";
     let configuration = Configuration::new(&spring.url(Endpoint::Raw)).table("topics.map-1", topic);
-    let mut run = Run::start("slow", configuration).await;
+    let mut run = Scenario::start("slow", configuration).await;
     run.daemon.freeze();
     // More than both sockets and Spring's own buffer hold; it waits 10 s for somebody to read.
     for _ in 0..10 {

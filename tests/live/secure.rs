@@ -4,8 +4,8 @@
 use crate::lab::lab;
 use crate::peers::certificates::{self, Shows};
 use crate::peers::configuration::EventKey;
-use crate::peers::{Configuration, Daemon};
-use crate::run::{MESSAGES, Run, assert_drained};
+use crate::peers::{Configuration, Daemon, Scenario, Stomp};
+use crate::run::assert_drained;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_over_tls_with_a_client_certificate() {
@@ -18,13 +18,13 @@ async fn every_message_arrives_over_web_stomp_and_tls() {
 }
 
 async fn arrives(name: &str, url: &str, shows: Shows) {
-    let lab = lab().await;
-    let configuration =
-        Configuration::new(url).source(&certificates::tls(shows)).queue("status", name, EventKey::EventId);
-    let run = Run::with(name, configuration, &lab.mosquitto).await;
-    run.publish(0..MESSAGES).await;
-    run.finish(MESSAGES, 0).await;
-    assert_drained(&lab.rabbitmq, name).await;
+    let rabbitmq = &lab().await.rabbitmq;
+    let configuration = Configuration::new(url).source(&certificates::tls(shows));
+    let run = Scenario::start(name, configuration.queue("status", name, EventKey::EventId)).await;
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
+    publisher.publish(&format!("/queue/{name}"), run.messages(0..2000)).await;
+    run.finish(2000, 0).await;
+    assert_drained(rabbitmq, name).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,8 +5,10 @@ use crate::lab::lab;
 use crate::peers::certificates::{self, Shows};
 use crate::peers::configuration::EventKey;
 use crate::peers::sockjs::{Offers, Security};
-use crate::peers::{Configuration, SockJs};
-use crate::run::{MESSAGES, Run, assert_drained};
+use crate::peers::{Configuration, Scenario, SockJs, Stomp};
+use crate::run::assert_drained;
+
+const MESSAGES: usize = 2000;
 
 /// sockjs-node ends an answer of xhr-streaming once it is so long.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
@@ -34,21 +36,20 @@ async fn xhr_polling_begins_anew_after_a_close_code() {
 
 /// Every message arrives by a transport, although the server closes the session in the middle.
 async fn begins_anew(name: &str, transport: &'static str, security: Security) -> SockJs {
-    let lab = lab().await;
-    let sockjs = SockJs::offering(Offers::Only(transport), security, lab.rabbitmq.stomp_port()).await;
+    let rabbitmq = &lab().await.rabbitmq;
+    let sockjs = SockJs::offering(Offers::Only(transport), security, rabbitmq.stomp_port()).await;
     let configuration = Configuration::new(&sockjs.url()).source(&certificates::tls(Shows::Nothing));
-    let configuration = configuration.queue("status", name, EventKey::EventId);
-    let mut run = Run::with(name, configuration, &lab.mosquitto).await;
-    run.publish(0..MESSAGES / 2).await;
+    let mut run = Scenario::start(name, configuration.queue("status", name, EventKey::EventId)).await;
+    let (mut publisher, queue) = (Stomp::connect(rabbitmq.stomp_port()).await, format!("/queue/{name}"));
+    publisher.publish(&queue, run.messages(0..MESSAGES / 2)).await;
     run.complete(MESSAGES / 4).await;
     sockjs.close_all();
     let said = run.daemon.complains(&["code 3456", "this house moves"]).await;
     assert!(said.contains("not connected"), "{said}");
-    run.publish(MESSAGES / 2..MESSAGES).await;
-    // What was under way at the close comes again, perhaps behind what follows it.
+    publisher.publish(&queue, run.messages(MESSAGES / 2..MESSAGES)).await;
     run.complete(MESSAGES).await;
     run.daemon.ready().await;
-    run.finish_in_any_order(MESSAGES, 0).await;
-    assert_drained(&lab.rabbitmq, name).await;
+    run.finish(MESSAGES, 0).await;
+    assert_drained(rabbitmq, name).await;
     sockjs
 }

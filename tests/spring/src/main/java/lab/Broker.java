@@ -39,7 +39,8 @@ public class Broker implements WebSocketMessageBrokerConfigurer {
     @Override
     public void registerStompEndpoints(StompEndpointRegistry registry) {
         registry.addEndpoint("/webSocketServer").withSockJS();
-        registry.addEndpoint("/wxServer");
+        // A mini-program's CONNECT has no headers.
+        registry.addEndpoint("/wxServer").addInterceptors(tokens);
         // The same for clients that a proxy leaves nothing better.
         registry.addEndpoint("/streaming").withSockJS().setWebSocketEnabled(false);
         registry.addEndpoint("/polling").withSockJS().setWebSocketEnabled(false)

@@ -1,34 +1,37 @@
-//! One scenario: a daemon with a history, and what must be in it at the end.
+//! One scenario of what comes in: a daemon whose only sink is a SQLite history, and what must be in it at the end.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
 
-use crate::peers::platform::{self, assert_complete};
-use crate::peers::{Configuration, Daemon, history, wait};
+use super::configuration::Configuration;
+use super::daemon::Daemon;
+use super::platform::{self, assert_complete};
+use super::{history, wait};
 
 const DEVICES: usize = 20;
 
 /// A scenario under way.
-pub(crate) struct Run {
-    pub(crate) daemon: Daemon,
+pub struct Scenario {
+    /// The daemon.
+    pub daemon: Daemon,
     name: String,
 }
 
-impl Run {
+impl Scenario {
     /// Adds the history to a configuration, starts a daemon with it, and waits until it is ready.
-    pub(crate) async fn start(name: &str, configuration: Configuration) -> Run {
+    pub async fn start(name: &str, configuration: Configuration) -> Scenario {
         let mut daemon = Daemon::start(&configuration.sqlite()).await;
         daemon.ready().await;
-        Run { daemon, name: name.to_owned() }
+        Scenario { daemon, name: name.to_owned() }
     }
 
     /// The scenario's messages of these numbers.
-    pub(crate) fn messages(&self, numbers: Range<usize>) -> impl Iterator<Item = String> + use<> {
+    pub fn messages(&self, numbers: Range<usize>) -> impl Iterator<Item = String> + use<> {
         platform::messages(&self.name, numbers, DEVICES)
     }
 
     /// Waits until every one of `count` messages is in the history.
-    pub(crate) async fn complete(&mut self, count: usize) {
+    pub async fn complete(&mut self, count: usize) {
         let all = wait::within(wait::LONG, async || {
             assert!(self.daemon.runs(), "the daemon ended by itself");
             (history::count(self.daemon.folder()).await >= count).then_some(())
@@ -42,7 +45,7 @@ impl Run {
 
     /// Waits until all of `count` messages are there, stops the daemon in order and looks at everything: each message at
     /// least once, at most `again` of them more than once, no event twice.
-    pub(crate) async fn finish(mut self, count: usize, again: usize) {
+    pub async fn finish(mut self, count: usize, again: usize) {
         self.complete(count).await;
         let status = self.daemon.stop().await;
         assert_eq!(status.code(), Some(0), "the exit code after SIGTERM");
@@ -55,25 +58,25 @@ impl Run {
     }
 
     /// What `/status` says of the link.
-    pub(crate) async fn state(&self) -> String {
+    pub async fn state(&self) -> String {
         let status = self.daemon.status().await;
         status["link"]["state"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
     }
 
     /// What `/status` says that the server is.
-    pub(crate) async fn broker(&self) -> String {
+    pub async fn broker(&self) -> String {
         let status = self.daemon.status().await;
         status["link"]["broker"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
     }
 
     /// What `/status` promises for a topic.
-    pub(crate) async fn guarantee(&self, topic: &str) -> String {
+    pub async fn guarantee(&self, topic: &str) -> String {
         let status = self.daemon.status().await;
         status["link"]["guarantee"][topic].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
     }
 
     /// How often the daemon has been connected since its start.
-    pub(crate) fn connections(&self) -> usize {
+    pub fn connections(&self) -> usize {
         self.daemon.log().matches("\"message\":\"connected\"").count()
     }
 }
