@@ -8,6 +8,7 @@ mod bad_input;
 mod crashes;
 mod faults;
 mod frozen;
+mod guarantees;
 mod histories;
 mod lab;
 mod links;

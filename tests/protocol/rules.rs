@@ -183,7 +183,7 @@ const RULES: &[(&str, &str)] = &[
     // The servers' habits.
     (
         "what a server keeps is told from CONNECTED, and nothing more is claimed",
-        "src/source/guarantee.rs: a_broker_is_what_connected_says_and_no_more the_promise_is_as_strong_as_the_server_and_the_subscription; src/source/weakness.rs: each_weak_point_is_one_line_that_says_what_to_do; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended",
+        "src/source/guarantee.rs: a_broker_is_what_connected_says_and_no_more the_promise_is_as_strong_as_the_server_and_the_subscription; src/source/weakness.rs: each_weak_point_is_one_line_that_says_what_to_do; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended; tests/live/guarantees.rs: what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_that_is_promised",
     ),
     (
         "a SUBSCRIBE that nobody confirms is taken for done",
