@@ -10,18 +10,15 @@ use super::guarantee::{Broker, keeps_messages};
 use super::names::in_short;
 use crate::stomp::AckMode;
 
-/// The topics that share a weak point.
-type Names = Vec<Arc<str>>;
-
 /// One weak point; its text is one line that ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Weakness {
     /// The server would keep messages until they are acknowledged, and is told not to wait for it.
-    AutoAck(Names),
+    AutoAck(Vec<Arc<str>>),
     /// RabbitMQ sends all that waits at once.
-    UnlimitedPrefetch(Names),
+    UnlimitedPrefetch(Vec<Arc<str>>),
     /// RabbitMQ counts messages for each connection, not for each subscription.
-    SharedAck(Names),
+    SharedAck(Vec<Arc<str>>),
     /// The server promises no heart-beats, although we ask for them.
     NoHeartbeats(Detection),
     /// We ask for none.
@@ -43,19 +40,27 @@ pub enum Detection {
 
 /// Every weak point of these topics on that server.
 pub(super) fn weaknesses(broker: Broker, topics: &[Topic]) -> Vec<Weakness> {
-    let those = |weak: &dyn Fn(&Topic) -> bool| -> Names {
+    let those = |weak: &dyn Fn(&Topic) -> bool| -> Vec<Arc<str>> {
         topics.iter().filter(|topic| weak(topic)).map(|topic| Arc::clone(&topic.name)).collect()
     };
     let limited = |topic: &Topic| topic.header("prefetch-count").is_some_and(|count| count.trim() != "0");
     let rabbitmq = broker == Broker::RabbitMq;
     let several = topics.len() > 1;
-    let possible: [(fn(Names) -> Weakness, Names); 3] = [
-        (Weakness::AutoAck, those(&|topic| topic.ack == AckMode::Auto && keeps_messages(broker, topic))),
-        // With `auto` it is not for the client to slow the server down.
-        (Weakness::UnlimitedPrefetch, those(&|topic| rabbitmq && topic.ack != AckMode::Auto && !limited(topic))),
-        (Weakness::SharedAck, those(&|topic| rabbitmq && several && topic.ack == AckMode::Client)),
-    ];
-    possible.into_iter().filter(|(_, topics)| !topics.is_empty()).map(|(weakness, topics)| weakness(topics)).collect()
+    let auto = those(&|topic| topic.ack == AckMode::Auto && keeps_messages(broker, topic));
+    // With `auto` it is not for the client to slow the server down.
+    let unlimited = those(&|topic| rabbitmq && topic.ack != AckMode::Auto && !limited(topic));
+    let shared = those(&|topic| rabbitmq && several && topic.ack == AckMode::Client);
+    let mut found = Vec::new();
+    if !auto.is_empty() {
+        found.push(Weakness::AutoAck(auto));
+    }
+    if !unlimited.is_empty() {
+        found.push(Weakness::UnlimitedPrefetch(unlimited));
+    }
+    if !shared.is_empty() {
+        found.push(Weakness::SharedAck(shared));
+    }
+    found
 }
 
 impl fmt::Display for Weakness {
