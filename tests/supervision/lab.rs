@@ -18,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 /// Memory and file descriptors are the process's: its tests take turns.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
+/// Of real time: generous, since no test waits for it to pass.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// A running source. With it the time goes on again.
 pub(crate) struct Lab {
     pub(crate) status: Arc<Status>,
@@ -85,9 +88,11 @@ impl Lab {
         self.status.link().state
     }
 
-    /// Waits in real time, which the test's harness bounds.
+    /// Waits for what takes no time that a test lets pass: the sockets, the journal.
     pub(crate) async fn until(&self, wanted: impl Fn(&Status) -> bool) {
+        let began = std::time::Instant::now();
         while !wanted(&self.status) {
+            assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {:?}", self.status.link());
             tokio::task::yield_now().await;
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use stomp_bridge::source::{Detection, LinkState, Settings, Weakness};
 
-use super::lab::{Lab, pass, pass_until, settings};
+use super::lab::{Lab, pass, pass_in_steps, pass_until, settings};
 use super::server::{CONNECTED, Peer, Server};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -85,7 +85,7 @@ async fn without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time() 
     let server = Server::bind().await;
     let lab = start(&server).await;
     // More of them than would be left of an hour's patience, if each were a failure.
-    for life in 1..=20 {
+    for life in 1..=10 {
         let peer = session(&server, CONNECTED).await;
         let took = pass_until(SILENCE + SECOND, || lab.attempts() > life).await;
         assert!(took >= SILENCE - SECOND, "no more than once each time: {took:?}");
@@ -118,7 +118,7 @@ async fn without_source_silence_a_quiet_link_is_left_alone() {
     let server = Server::bind().await;
     let lab = Lab::start(settings(&[&server.url("stomp")])).await;
     let _peer = session(&server, CONNECTED).await;
-    pass(3_600 * SECOND).await;
+    pass_in_steps(SECOND, 3_600 * SECOND, || false).await;
     assert_eq!((lab.attempts(), lab.state()), (1, LinkState::Subscribed));
     assert_eq!(lab.status.profile().weaknesses, [Weakness::NoHeartbeats(Detection::KeepAlive)]);
 }
