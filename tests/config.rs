@@ -636,6 +636,15 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.headers.activemq.subscriptionName",
             "add client-id",
         ),
+        (
+            format!(
+                "{SOURCE}[topics.t]\ndestination = \"/topic/{{{{ n }}}}\"\nfor = {{ n = \"1..500\" }}\n\
+                 headers = {{ \"activemq.subscriptionName\" = \"bridge\" }}\n{SINK}"
+            ),
+            "6:13",
+            "topics.t.headers.activemq.subscriptionName",
+            "add client-id",
+        ),
         (format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"), "8:6", "secrets.db", "expected the path of a file"),
         (
             format!("{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ severity = \"bad\" }}\n"),

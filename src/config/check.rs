@@ -42,15 +42,14 @@ const SPLIT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
-/// Headers of SUBSCRIBE that name a durable subscription to ActiveMQ and to Artemis.
-const DURABLE_NAMES: [&str; 2] = ["activemq.subscriptionName", "durable-subscription-name"];
-
 /// What all checks share.
 pub(super) struct Check<'a> {
     pub(super) report: Report<'a>,
     pub(super) secrets: Secrets,
     /// What the sign-in gives.
     pub(super) signed_in: Signin,
+    /// Whether CONNECT has a `client-id`.
+    pub(super) has_client_id: bool,
     /// The names of the tables of topics.
     pub(super) tables: HashSet<String>,
     folders: Folders,
@@ -84,7 +83,8 @@ pub(super) fn check(
     let secrets = Secrets::new(environment.clone(), files);
     let signed_in = signin::extracts(root.source.signin.as_ref());
     let tables = root.topics.keys().cloned().collect();
-    let mut check = Check { report, secrets, signed_in, tables, folders };
+    let has_client_id = root.source.headers.contains_key("client-id");
+    let mut check = Check { report, secrets, signed_in, has_client_id, tables, folders };
 
     if root.watch.is_some() {
         check.report.key_error(&Path::from("watch"), "`watch` is not in this version", "restart to take up a change");
@@ -129,9 +129,6 @@ impl Check<'_> {
             self.report.key_error(&path.join("login"), "a passcode without a login", "add login = \"…\"");
         }
         let headers = self.worded_headers(&path.join("headers"), source.headers);
-        if headers.iter().all(|(name, _)| name != "client-id") {
-            self.durable_without_client_id(&topics);
-        }
         let heartbeat = source.heartbeat.0;
         if !heartbeat.is_zero() && heartbeat < HEARTBEAT_MIN {
             let message = format!("expected \"0s\" (off) or at least {HEARTBEAT_MIN:?}, found {heartbeat:?}");
@@ -183,18 +180,6 @@ impl Check<'_> {
             topics,
             body_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
         })
-    }
-
-    /// The servers know a durable subscription by its name and the `client-id` of CONNECT together. Without the second,
-    /// ActiveMQ makes up one for each connection: what came in between is lost, and nobody ends the subscription.
-    fn durable_without_client_id(&mut self, topics: &[source::Topic]) {
-        for topic in topics {
-            for (header, _) in topic.headers.iter().filter(|(header, _)| DURABLE_NAMES.contains(&header.as_str())) {
-                let path = Path::from("topics").join(&*topic.name).join("headers").join(header);
-                let help = "add client-id = \"…\" to source.headers; one that no other client has";
-                self.report.key_error(&path, "a durable subscription without a client-id", help);
-            }
-        }
     }
 
     fn source_urls(&mut self, path: &Path, written: Vec<String>) -> Option<Vec<Address>> {

@@ -21,6 +21,11 @@ const TOPICS_MAX: usize = 10_000;
 /// Headers of SUBSCRIBE that are ours to set (STOMP 1.2, section SUBSCRIBE).
 const SUBSCRIBE_HEADERS: [&str; 4] = ["id", "destination", "ack", "receipt"];
 
+/// Headers of SUBSCRIBE that name a durable subscription, to ActiveMQ and to Artemis. Both know it by this name and the
+/// `client-id` of CONNECT together. Without the second, ActiveMQ makes up one for each connection: what came in between is
+/// lost, and nobody ends the subscription.
+const DURABLE_NAMES: [&str; 2] = ["activemq.subscriptionName", "durable-subscription-name"];
+
 /// See the module.
 #[derive(Default)]
 pub(super) struct Topics {
@@ -226,6 +231,10 @@ impl Check<'_> {
             let path = path.join(&header);
             if SUBSCRIBE_HEADERS.contains(&header.as_str()) {
                 self.report.key_error(&path, format!("the header `{header}` is set by the daemon"), "remove it");
+            }
+            if DURABLE_NAMES.contains(&header.as_str()) && !self.has_client_id {
+                let help = "add client-id = \"…\" to source.headers, one that no other client has";
+                self.report.key_error(&path, "a durable subscription without a client-id", help);
             }
             if let Some(value) = self.draft(&path, &value, Within::Text, scope) {
                 headers.push((header, value));
