@@ -3,6 +3,7 @@
 //! `synchronous=FULL` although the journal is the guarantee: the journal may remove an entry once our cursor is past
 //! it, so a batch that we have confirmed must survive a power cut here, too. It costs one fsync per batch.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -256,22 +257,27 @@ impl Insert {
     /// on some rows, the next are made ready.
     async fn run(&self, connection: &mut SqliteConnection, events: &[&Event]) -> Result<u64, sqlx::Error> {
         let mut rest = events;
+        let mut words = Words::default();
         let mut changed = 0;
-        let mut ready = self.next(&mut rest)?;
+        let mut ready = self.next(&mut rest, &mut words)?;
         while let Some(query) = ready {
-            let (done, next) = join(connection.execute(query), async { self.next(&mut rest) }).await;
+            let (done, next) = join(connection.execute(query), async { self.next(&mut rest, &mut words) }).await;
             changed += done?.rows_affected();
             ready = next?;
         }
         Ok(changed)
     }
 
-    fn next(&self, rest: &mut &[&Event]) -> Result<Option<Query<'static, Sqlite, SqliteArguments>>, sqlx::Error> {
+    fn next(
+        &self,
+        rest: &mut &[&Event],
+        words: &mut Words,
+    ) -> Result<Option<Query<'static, Sqlite, SqliteArguments>>, sqlx::Error> {
         for (rows, text) in &self.texts {
             if let Some((piece, later)) = rest.split_at_checked(*rows) {
                 let mut arguments = SqliteArguments::default();
                 arguments.reserve(rows * Event::FIELDS.len(), 0);
-                piece.iter().try_for_each(|event| bind(&mut arguments, event)).map_err(sqlx::Error::Encode)?;
+                piece.iter().try_for_each(|event| bind(&mut arguments, event, words)).map_err(sqlx::Error::Encode)?;
                 *rest = later;
                 return Ok(Some(sqlx::query_with(AssertSqlSafe(Arc::clone(text)), arguments)));
             }
@@ -280,30 +286,52 @@ impl Insert {
     }
 }
 
+/// What stands in many rows of a batch is allocated once: the values go to another thread one by one, and allocating and
+/// freeing them would cost more than SQLite's own work.
+#[derive(Default)]
+struct Words(HashSet<Arc<str>>);
+
+impl Words {
+    fn shared(&mut self, word: &str) -> Arc<str> {
+        if let Some(known) = self.0.get(word) {
+            return Arc::clone(known);
+        }
+        let new: Arc<str> = word.into();
+        self.0.insert(Arc::clone(&new));
+        new
+    }
+}
+
 /// The values of one row, in the order of [`Event::FIELDS`].
-fn bind(arguments: &mut SqliteArguments, event: &Event) -> Result<(), BoxDynError> {
+fn bind(arguments: &mut SqliteArguments, event: &Event, words: &mut Words) -> Result<(), BoxDynError> {
     let place = &event.place;
-    arguments.add(event.event_id.as_str())?;
+    let origin: Arc<str> = event.origin.as_str().into();
+    let event_id = if event.event_id == event.origin { Arc::clone(&origin) } else { event.event_id.as_str().into() };
+    let mut shared = |word: &str| words.shared(word);
+    arguments.add(event_id)?;
     arguments.add(Arc::clone(&event.topic))?;
-    arguments.add(event.client_id.as_str())?;
-    arguments.add(event.device_id.as_str())?;
-    arguments.add(event.serial.as_deref())?;
-    arguments.add(event.old_state.as_deref())?;
-    arguments.add(event.new_state.as_str())?;
-    arguments.add(event.state.as_str())?;
-    arguments.add(event.severity.as_str())?;
+    arguments.add(shared(&event.client_id))?;
+    arguments.add(shared(&event.device_id))?;
+    arguments.add(event.serial.as_deref().map(&mut shared))?;
+    arguments.add(event.old_state.as_deref().map(&mut shared))?;
+    arguments.add(shared(&event.new_state))?;
+    arguments.add(shared(&event.state))?;
+    arguments.add(shared(event.severity.as_str()))?;
     arguments.add(event.changed)?;
     arguments.add(event.missed_transition)?;
-    let words = [&place.province, &place.city, &place.district, &place.detail, &place.coordinate_system];
-    words.into_iter().try_for_each(|word| arguments.add(word.as_deref()))?;
+    arguments.add(place.province.as_deref().map(&mut shared))?;
+    arguments.add(place.city.as_deref().map(&mut shared))?;
+    arguments.add(place.district.as_deref().map(&mut shared))?;
+    arguments.add(place.detail.as_deref().map(Arc::<str>::from))?;
+    arguments.add(place.coordinate_system.as_deref().map(&mut shared))?;
     for point in [place.raw, place.wgs84] {
         arguments.add(point.map(|point| point.longitude))?;
         arguments.add(point.map(|point| point.latitude))?;
     }
     arguments.add(event.occurred_at.map(text_time))?;
     arguments.add(text_time(event.received_at))?;
-    arguments.add(event.origin.as_str())?;
-    arguments.add(event.payload.get())
+    arguments.add(origin)?;
+    arguments.add(Arc::<str>::from(event.payload.get()))
 }
 
 /// Always six digits, so that the texts sort as the times do.
