@@ -55,6 +55,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
     ("minijinja::", &["pipeline"]),
     ("prometheus_client::", &["ops"]),
     ("sd_notify::", &["ops"]),
+    ("notify::", &["app/watch"]),
     ("tokio::spawn", &["supervise"]),
     ("thread::spawn", &["supervise"]),
 ];

@@ -522,7 +522,12 @@ fn each_mistake_is_told_with_its_place() {
             "sinks.h.topics",
             "unknown topic `t-3`, did you mean `t-1`?",
         ),
-        (format!("watch = true\n{SOURCE}{TOPIC}{SINK}"), "1:1", "watch", "`watch` is not in this version"),
+        (
+            format!("watch = \"often\"\n{SOURCE}{TOPIC}{SINK}"),
+            "1:9",
+            "watch",
+            "expected true or false, found `often`",
+        ),
         (format!("{SOURCE}heartbeat = 10\n{TOPIC}{SINK}"), "3:13", "source.heartbeat", "such as \"500ms\", \"10s\""),
         (
             format!("{SOURCE}heartbeat = \"1ms\"\n{TOPIC}{SINK}"),

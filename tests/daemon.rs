@@ -3,6 +3,8 @@
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 
 mod peers;
+#[path = "daemon/reload.rs"]
+mod reload;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{Command, Output};
@@ -33,8 +35,13 @@ async fn serve(port: u16) -> Served {
 
 impl Served {
     fn publish(&self, device: usize) {
+        assert_eq!(self.publish_to(TOPIC, device), 1, "nobody is subscribed");
+    }
+
+    /// Gives the number of subscribers.
+    fn publish_to(&self, topic: &str, device: usize) -> usize {
         let body = format!(r#"{{"clientId":1,"deviceId":{device},"sn":"s","oldState":"正常","newState":"故障"}}"#);
-        assert_eq!(self.publisher.publish(Message::json(TOPIC, body)), 1, "nobody is subscribed");
+        self.publisher.publish(Message::json(topic, body))
     }
 
     async fn end(self) {
@@ -119,17 +126,6 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
     let log = daemon.log();
     assert_eq!(log.matches("a weak point of the set-up").count(), 2, "{log}");
     assert_eq!(log.matches("no message for so long").count(), 1, "{log}");
-}
-
-#[tokio::test]
-async fn sighup_does_not_end_the_daemon() {
-    let served = serve(0).await;
-    let mut daemon = Daemon::start(&configuration(&served.url)).await;
-    daemon.ready().await;
-    daemon.hang_up();
-    daemon.logged("SIGHUP", |line| line.contains("SIGHUP changes nothing")).await;
-    served.publish(1);
-    assert!(daemon.stop().await.success());
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
 use stomp_bridge::model::{Event, Position, Severity};
-use stomp_bridge::pipeline::{Decoder, Expression, Mapping, State, States};
+use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::sinks::{Batch, Health, Sink, Trouble, Undelivered};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -36,11 +36,11 @@ impl Sink for Collector {
     }
 }
 
-fn decoders() -> Arc<HashMap<Arc<str>, Decoder>> {
+fn decoders() -> Decoders {
     let fault = State { name: "fault".to_owned(), severity: Severity::Critical };
     let states = Arc::new(States { words: HashMap::from([("故障".to_owned(), fault)]) });
     let decoder = |topic: &str| (topic.into(), Decoder::new(topic.into(), Mapping::default(), Arc::clone(&states)));
-    Arc::new(["map-1", "status"].map(decoder).into())
+    Decoders::new(Arc::new(["map-1", "status"].map(decoder).into()))
 }
 
 fn entry(topic: &str, body: impl Into<String>) -> NewEntry {

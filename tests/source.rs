@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 
+#[path = "source/reload.rs"]
+mod reload;
+
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +14,7 @@ use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
-use stomp_bridge::source::{self, LinkState, Reconnect, Settings, SourceError, Status, Topic};
+use stomp_bridge::source::{Handle, LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
 use stomp_bridge::stomp::AckMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,6 +28,8 @@ const BODY: &str = r#"{"clientId":1,"deviceId":7,"sn":"s7","oldState":"正常","
 struct Lab {
     server: TcpListener,
     journal: Journal,
+    settings: Settings,
+    handle: Handle,
     writer: JoinHandle<Result<(), journal::Error>>,
     status: Arc<Status>,
     stop: CancellationToken,
@@ -54,8 +59,6 @@ impl Lab {
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
         journal.register_sinks(&[("stuck".into(), Start::Oldest)]).await.unwrap();
         let topic = Topic { name: "map-1".into(), destination: "/queue/a".into(), ack, headers: Vec::new() };
-        let mapping = Mapping::default();
-        let decoder = Decoder::new(topic.name.clone(), mapping, Arc::new(States::default()));
         let settings = Settings {
             urls: vec![format!("{scheme}://{}", server.local_addr().unwrap()).parse().unwrap()],
             signin: None,
@@ -69,13 +72,15 @@ impl Lab {
             websocket_split: None,
             tls: Default::default(),
             reconnect: Reconnect { initial: Duration::ZERO, max: Duration::ZERO, attempts },
-            topics: vec![topic.clone()],
+            topics: vec![topic],
             body_bytes_max: 1 << 20,
         };
-        let decoders = Arc::new(HashMap::from([(topic.name, decoder)]));
+        let decoders = decoders(&settings.topics);
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let source = tokio::spawn(source::run(settings, decoders, journal.clone(), status.clone(), stop.clone()));
-        Lab { server, journal, writer, status, stop, source, _folder: folder }
+        let (source, handle) =
+            Source::new(settings.clone(), decoders, journal.clone(), status.clone()).await.unwrap();
+        let source = tokio::spawn(source.run(stop.clone()));
+        Lab { server, journal, settings, handle, writer, status, stop, source, _folder: folder }
     }
 
     /// A journal of a few pages, which is full, and whose one sink does not move until the test says so.
@@ -129,6 +134,14 @@ impl Lab {
     }
 }
 
+fn decoders(topics: &[Topic]) -> Arc<HashMap<Arc<str>, Decoder>> {
+    let decoder = |topic: &Topic| {
+        let decoder = Decoder::new(topic.name.clone(), Mapping::default(), Arc::new(States::default()));
+        (topic.name.clone(), decoder)
+    };
+    Arc::new(topics.iter().map(decoder).collect())
+}
+
 fn journal_settings(folder: &Path, bytes_max: u64) -> journal::Settings {
     journal::Settings {
         path: folder.join("journal.db"),
@@ -150,7 +163,11 @@ impl Server {
     }
 
     async fn message(&mut self, id: usize, body: &str) {
-        let head = format!("MESSAGE\nsubscription:map-1\ndestination:/queue/a\nmessage-id:m{id}\nack:a{id}\n");
+        self.message_of("map-1", id, body).await;
+    }
+
+    async fn message_of(&mut self, topic: &str, id: usize, body: &str) {
+        let head = format!("MESSAGE\nsubscription:{topic}\ndestination:/queue/a\nmessage-id:m{id}\nack:a{id}\n");
         self.send(&format!("{head}content-length:{}\n\n{body}\0\n", body.len())).await;
     }
 

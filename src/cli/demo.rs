@@ -60,7 +60,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     println!("devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n");
 
     let stop = CancellationToken::new();
-    let mut app = start(plan).await?;
+    let mut app = start(plan, &config).await?;
     let (publisher, url) = (broker.publisher(), broker.url_sockjs());
     let token = stop.clone();
     app.accompany("demo broker", async move {
@@ -91,8 +91,8 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn start(plan: Plan) -> anyhow::Result<App> {
-    App::start(plan).await.context("start the daemon")
+async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
+    App::start(plan, config).await.context("start the daemon")
 }
 
 fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {

@@ -22,15 +22,15 @@ pub(super) fn run(config: &Path, filter: &str) -> ExitCode {
     for warning in &plan.warnings {
         tracing::warn!(config = %config.display(), "{warning}");
     }
-    match daemon(plan) {
+    match daemon(plan, config) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
 }
 
-fn daemon(plan: Plan) -> anyhow::Result<()> {
+fn daemon(plan: Plan, config: &Path) -> anyhow::Result<()> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(async { App::start(plan).await?.run().await });
+    let outcome = runtime.block_on(async { App::start(plan, config).await?.run().await });
     // What has not ended by now must not keep the process.
     runtime.shutdown_background();
     outcome

@@ -86,9 +86,6 @@ pub(super) fn check(
     let has_client_id = root.source.headers.contains_key("client-id");
     let mut check = Check { report, secrets, signed_in, has_client_id, tables, folders };
 
-    if root.watch.is_some() {
-        check.report.key_error(&Path::from("watch"), "`watch` is not in this version", "restart to take up a change");
-    }
     let states = Arc::new(states(root.states));
     let mut topics = check.topics(root.topics, &states);
     let subscriptions = std::mem::take(&mut topics.topics);
@@ -103,6 +100,7 @@ pub(super) fn check(
         journal,
         sinks,
         http,
+        watch: root.watch.is_some_and(|watch| watch.0),
         warnings: Vec::new(),
     });
     check.report.finish(plan).map(|(plan, warnings)| Plan { warnings, ..plan })

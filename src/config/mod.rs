@@ -42,6 +42,8 @@ pub struct Plan {
     pub sinks: Vec<(delivery::Settings, crate::sinks::Settings)>,
     /// The HTTP listener.
     pub http: ops::Settings,
+    /// A changed file is taken up by itself.
+    pub watch: bool,
     /// What deserves a look, though it works.
     pub warnings: Vec<Problem>,
 }

@@ -34,6 +34,17 @@ pub enum Place {
     Whole(PathBuf),
 }
 
+/// For one line of a log.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::File { file, line, column, .. } => write!(f, "{}:{line}:{column}", file.display()),
+            Place::Variable(name) => write!(f, "environment variable {name}"),
+            Place::Whole(file) => write!(f, "{}", file.display()),
+        }
+    }
+}
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
@@ -72,24 +83,20 @@ impl fmt::Display for Problem {
         let path = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
         write!(f, "{level}: {}", self.message)?;
         let margin = match &self.place {
-            Place::File { file, line, column, source, width } => {
+            Place::File { line, column, source, width, .. } => {
                 let number = line.to_string();
                 let margin = " ".repeat(number.len());
                 // What is left out of the line is marked at its end.
                 let first = (column - 1).min(source.chars().count().saturating_sub(1));
                 let before: usize = source.chars().take(first).map(columns).sum();
                 let meant: usize = source.chars().skip(first).take(*width).map(columns).sum();
-                write!(f, "\n{margin}--> {}:{line}:{column}{path}", file.display())?;
+                write!(f, "\n{margin}--> {}{path}", self.place)?;
                 write!(f, "\n{margin} |\n{number} | {source}")?;
                 write!(f, "\n{margin} | {}{}", " ".repeat(before), "^".repeat(meant.max(1)))?;
                 margin
             }
-            Place::Variable(name) => {
-                write!(f, "\n --> environment variable {name}{path}")?;
-                " ".to_owned()
-            }
-            Place::Whole(file) => {
-                write!(f, "\n --> {}{path}", file.display())?;
+            place @ (Place::Variable(_) | Place::Whole(_)) => {
+                write!(f, "\n --> {place}{path}")?;
                 " ".to_owned()
             }
         };

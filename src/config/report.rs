@@ -13,9 +13,6 @@ use crate::pipeline::nearest;
 /// Keys whose values are never shown, whatever is wrong with them.
 const SECRET_KEYS: [&str; 7] = ["passcode", "password", "secret", "headers", "login", "json", "form"];
 
-/// Keys that are known only to say that they are not in this version.
-const LATER_KEYS: [&str; 1] = ["watch"];
-
 /// See the module.
 pub(super) struct Report<'a> {
     document: &'a Document,
@@ -117,7 +114,6 @@ impl<'a> Report<'a> {
 
     /// A key that nothing reads.
     pub(super) fn unknown_key<'k>(&mut self, path: &Path, name: &str, known: impl Iterator<Item = &'k str> + Clone) {
-        let known = known.filter(|known| !LATER_KEYS.contains(known));
         let mut listed: Vec<&str> = known.clone().collect();
         listed.sort_unstable();
         self.key_error(path, unknown("key", name, known.clone()), format!("expected one of {}", listed.join(", ")));

@@ -23,8 +23,7 @@ pub(super) struct Root {
     pub(super) secrets: BTreeMap<String, SecretFile>,
     pub(super) journal: Journal,
     pub(super) http: Http,
-    /// Not in this version.
-    pub(super) watch: Option<IgnoredAny>,
+    pub(super) watch: Option<Plain<bool>>,
 }
 
 #[derive(Deserialize)]

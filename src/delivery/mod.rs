@@ -13,7 +13,7 @@ mod reading;
 #[cfg(test)]
 mod tests;
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -26,7 +26,7 @@ use tracing::{error, info, warn};
 use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal, Reader, Start};
 use crate::model::Position;
-use crate::pipeline::{Decoder, Expression};
+use crate::pipeline::{Decoders, Expression};
 use crate::sinks::{Batch, Health, Occasion, Sink, Trouble, Undelivered};
 
 use ahead::{Ahead, Log, Portion};
@@ -42,7 +42,7 @@ const BATCH_ENTRIES_MAX: usize = 1000;
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Validated settings of one sink's delivery, whatever its destination.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The sink's name in the configuration: its cursor's key in the journal.
     pub name: Arc<str>,
@@ -65,7 +65,7 @@ pub async fn run(
     health: Health,
     counters: Arc<Counters>,
     journal: Journal,
-    decoders: Arc<HashMap<Arc<str>, Decoder>>,
+    decoders: Decoders,
     stop: CancellationToken,
 ) -> Result<(), journal::Error> {
     let (name, start) = (Arc::clone(&settings.name), settings.start);
@@ -426,7 +426,7 @@ impl Delivery {
         self.health.in_trouble(error);
         error!(
             sink = %self.name, error, position = %self.cursor,
-            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then restart"
+            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload"
         );
         Next::Hold
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Settings;
 use crate::journal::{Entry, Verdict};
 use crate::model::{Event, Origin};
-use crate::pipeline::Decoder;
+use crate::pipeline::{Decoder, Decoders};
 
 /// See the module.
 #[derive(Debug)]
@@ -32,9 +32,9 @@ pub(super) enum Reading {
 /// Reads entries for one sink.
 pub(super) type Read = Box<dyn Fn(&Entry) -> Reading + Send + Sync>;
 
-/// By a sink's settings and the decoders of the topics.
-pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Arc<HashMap<Arc<str>, Decoder>>) -> Read {
-    Box::new(move |entry| read(&settings, journal, &decoders, entry))
+/// By a sink's settings and the decoders of the topics, as they are when an entry is read.
+pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Decoders) -> Read {
+    Box::new(move |entry| read(&settings, journal, &decoders.current(), entry))
 }
 
 fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder>, entry: &Entry) -> Reading {
@@ -78,7 +78,8 @@ mod tests {
             when: None,
             start: Start::Oldest,
         };
-        let read = reader_of(settings, Uuid::nil(), Arc::new(HashMap::from([("map-1".into(), decoder)])));
+        let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
+        let read = reader_of(settings, Uuid::nil(), decoders);
         let entry = Entry {
             position: Position(1),
             topic: topic.into(),

@@ -14,7 +14,7 @@ pub enum WhenFull {
 }
 
 /// Validated settings of the journal.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The SQLite file; an absolute path.
     pub path: PathBuf,

@@ -105,7 +105,7 @@ pub async fn execute(journal: &Journal, command: Command) -> Result<Reply, Refus
             (through.0 - done.0).unsigned_abs()
         }
         Command::Forget { sink } if journal.is_configured(&sink) => {
-            let error = format!("the sink {sink} is in the configuration: take it out, restart, then forget it");
+            let error = format!("the sink {sink} is in the configuration: take it out, reload, then forget it");
             return Err(Refusal::Senseless(error));
         }
         Command::Forget { sink } => {

@@ -91,8 +91,9 @@ impl Scrape {
 
     fn sinks(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let head = self.0.journal.status().head;
+        let running = self.0.sinks.all();
         let each = |value: fn(&super::SinkView) -> u64| {
-            self.0.sinks.iter().map(move |sink| (Sink { sink: sink.name.to_string() }, value(sink)))
+            running.iter().map(move |sink| (Sink { sink: sink.name.to_string() }, value(sink)))
         };
         gauges(
             encoder,
@@ -100,7 +101,7 @@ impl Scrape {
             "1 while the sink's other side answers",
             each(|s| s.health.report().able.into()),
         )?;
-        let lag = self.0.sinks.iter().map(|sink| {
+        let lag = running.iter().map(|sink| {
             let behind = head.0.saturating_sub(sink.counters.position.load(Relaxed));
             (Sink { sink: sink.name.to_string() }, behind.unsigned_abs())
         });

@@ -9,7 +9,7 @@ pub mod status;
 pub mod systemd;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crate::journal::Journal;
 use crate::sinks::Health;
@@ -18,7 +18,7 @@ use crate::{delivery, source};
 pub use http::{ListenError, Listener};
 
 /// Validated settings of the HTTP listener.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// Where to listen; port 0 takes a free one, which the log names.
     pub listen: SocketAddr,
@@ -35,6 +35,22 @@ pub struct SinkView {
     pub counters: Arc<delivery::Counters>,
 }
 
+/// The sinks that run; a reload changes which these are. Clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct Sinks(Arc<RwLock<Arc<[SinkView]>>>);
+
+impl Sinks {
+    /// As they are now, in the configuration's order.
+    pub fn all(&self) -> Arc<[SinkView]> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these run.
+    pub fn replace(&self, sinks: impl IntoIterator<Item = SinkView>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = sinks.into_iter().collect();
+    }
+}
+
 /// Everything that an operator may look at.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -42,8 +58,8 @@ pub struct View {
     pub source: Arc<source::Status>,
     /// The log and its cursors.
     pub journal: Journal,
-    /// In the configuration's order.
-    pub sinks: Vec<SinkView>,
+    /// Those of the configuration.
+    pub sinks: Sinks,
     /// Whether everything is accounted for.
     pub audit: Arc<audit::Audit>,
 }
@@ -60,7 +76,7 @@ impl View {
             let error = link.last_error.map(|error| format!(": {error}")).unwrap_or_default();
             reasons.push(format!("source {} since {}{error}", link.state.as_str(), link.since));
         }
-        for sink in &self.sinks {
+        for sink in &*self.sinks.all() {
             let report = sink.health.report();
             if !report.able {
                 let error = report.last_error.map(|error| format!(": {error}")).unwrap_or_default();

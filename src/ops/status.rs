@@ -130,11 +130,12 @@ impl Report {
 }
 
 fn sinks(view: &View, accounts: Vec<Account>) -> Vec<Sink> {
-    let place = |sink: &Sink| view.sinks.iter().position(|known| *known.name == *sink.name).unwrap_or(usize::MAX);
+    let running = view.sinks.all();
+    let place = |sink: &Sink| running.iter().position(|known| *known.name == *sink.name).unwrap_or(usize::MAX);
     let mut sinks: Vec<Sink> = accounts
         .into_iter()
         .map(|account| {
-            let known = view.sinks.iter().find(|sink| sink.name == account.sink);
+            let known = running.iter().find(|sink| sink.name == account.sink);
             let health = known.map(|sink| sink.health.report());
             Sink {
                 name: account.sink.to_string(),

@@ -1,4 +1,4 @@
-//! systemd's notifications: READY, STOPPING, STATUS, and a watchdog that is fed only while the source makes
+//! systemd's notifications: READY, RELOADING, STOPPING, STATUS, and a watchdog that is fed only while the source makes
 //! progress. Without `$NOTIFY_SOCKET` all of it does nothing.
 
 use std::sync::Arc;
@@ -12,6 +12,14 @@ use crate::source;
 /// The daemon runs and accepts work; whether its peers answer is readiness, not this.
 pub fn ready(status: &str) {
     notify(&[NotifyState::Ready, NotifyState::Status(status)]);
+}
+
+/// The configuration is being read again. Until [`ready`] is said, `systemctl reload` waits.
+pub fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => notify(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "the monotonic clock cannot be read"),
+    }
 }
 
 /// The daemon has begun to stop.

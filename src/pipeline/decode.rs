@@ -64,6 +64,14 @@ pub struct Decoder {
     event_key: Arc<Finder>,
 }
 
+/// What a message says is the same by both.
+impl PartialEq for Decoder {
+    fn eq(&self, other: &Decoder) -> bool {
+        // The rest is made from these.
+        (&self.topic, &self.mapping, &self.states) == (&other.topic, &other.mapping, &other.states)
+    }
+}
+
 impl Decoder {
     /// A decoder for the topic of that name.
     pub fn new(topic: Arc<str>, mapping: Mapping, states: Arc<States>) -> Decoder {

@@ -19,6 +19,13 @@ pub struct Expression {
 /// The language of all expressions; nothing is ever added to it.
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(language);
 
+/// By what is written.
+impl PartialEq for Expression {
+    fn eq(&self, other: &Expression) -> bool {
+        self.source == other.source
+    }
+}
+
 impl Expression {
     /// Compiles an expression such as `changed and severity == 'critical'`.
     ///

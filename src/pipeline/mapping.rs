@@ -95,7 +95,7 @@ impl Field {
 }
 
 /// Where the fields of an event stand in a message. The default reads the platform's own message.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
     fields: [Option<Pointer>; Field::ALL.len()],
     /// To the array of statuses, or the only one; `None`: the body is one status or an array of them.

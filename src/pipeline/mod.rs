@@ -3,6 +3,7 @@
 
 pub mod coordinates;
 pub mod decode;
+mod decoders;
 pub mod expression;
 mod mapping;
 mod nearest;
@@ -13,6 +14,7 @@ pub mod states;
 pub mod template;
 
 pub use decode::{Decoder, Element, Rejection, Sighting};
+pub use decoders::Decoders;
 pub use expression::Expression;
 pub use mapping::{Field, Mapping};
 pub(crate) use nearest::nearest;

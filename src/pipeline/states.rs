@@ -14,7 +14,7 @@ pub struct State {
 }
 
 /// The words of a platform. An unknown word keeps its own name and has [`Severity::Unknown`]; it is never an error.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct States {
     /// By the word as sent.
     pub words: HashMap<String, State>,

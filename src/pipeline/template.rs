@@ -30,6 +30,13 @@ impl fmt::Debug for Template {
     }
 }
 
+/// By what is written.
+impl PartialEq for Template {
+    fn eq(&self, other: &Template) -> bool {
+        self.source == other.source
+    }
+}
+
 impl Template {
     /// Compiles a template.
     ///

@@ -107,7 +107,7 @@ pub struct Built {
 }
 
 /// Validated settings of one sink's destination.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Settings {
     /// History tables in SQLite.
     Sqlite(history::sqlite::Settings),

@@ -1,6 +1,9 @@
 //! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit and a write may be
 //! under way while it goes on reading, so neither a slow disk nor a slow peer stops the heart-beats.
 
+mod topics;
+
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,28 +15,29 @@ use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use jiff::Timestamp;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::clock;
-use super::guarantee::{Broker, guarantee};
+use super::guarantee::Broker;
 use super::intake::{Intake, Owed};
-use super::names::in_short;
+use super::orders::{Inbox, Orders};
+use super::roster::Roster;
 use super::settings::Attempt;
-use super::status::{LinkState, Profile, Status, TURN};
-use super::weakness::{Detection, Weakness, weaknesses};
+use super::status::{LinkState, Status, TURN};
+use super::weakness::{Detection, Weakness};
 use super::writer::Writer;
-use super::{Pass, Settings, SigninError, Topic};
+use super::{Pass, SigninError, Topic};
 use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal};
 use crate::model::Position;
-use crate::stomp::{Confirmation, Connected, Event, Options, Session, SessionError};
+use crate::stomp::{Connected, Event, Options, Session, SessionError};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// More topics are told of as a whole; each by itself at the level `debug`.
-const LOGGED_MAX: usize = 20;
+/// Reading pauses so long at most for a commit that is under way: where the journal is full, it may take hours.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// Why a connected life ended, by what `Source` does about it.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +45,9 @@ pub(super) enum Ended {
     /// We said goodbye.
     #[error("stopped")]
     Stopped,
+    /// We said goodbye, or had not said anything yet, since there are other orders now.
+    #[error("the configuration has changed")]
+    Reloaded,
     /// The server does not want us as we are configured: retried slowly.
     #[error("{0}")]
     Refused(String),
@@ -124,7 +131,7 @@ type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owe
 
 /// A living connection.
 pub(super) struct Connection<'a> {
-    settings: &'a Settings,
+    orders: &'a mut Orders,
     journal: &'a Journal,
     intake: &'a mut Intake,
     status: &'a Arc<Status>,
@@ -132,10 +139,21 @@ pub(super) struct Connection<'a> {
     receiver: Receiver,
     writer: Writer,
     committing: Committing,
-    subscribed: usize,
+    /// Batches that were taken from the intake, and when the last was.
+    batches: u64,
+    committing_since: Instant,
+    roster: Roster,
+    /// How many topics stand, if all do.
+    complete: Option<usize>,
+    /// Topics whose messages the server withholds, as far as they were named in the log.
+    withheld: BTreeSet<Arc<str>>,
     stage: Stage,
     probing: Probing,
+    /// Unknown before CONNECTED.
     broker: Broker,
+    connected: bool,
+    /// What the sign-in has given for this connection.
+    pass: Pass,
     /// When every topic was subscribed.
     pub(super) subscribed_at: Option<Instant>,
 }
@@ -157,7 +175,7 @@ enum Probing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Living,
-    /// Asked to stop: what was taken in is being committed and acknowledged.
+    /// To end in order: what was taken in is being committed and acknowledged.
     Finishing,
     /// DISCONNECT is queued or sent.
     Leaving,
@@ -168,7 +186,7 @@ enum Stage {
 impl<'a> Connection<'a> {
     /// Dials and sends CONNECT.
     pub(super) async fn open(
-        settings: &'a Settings,
+        orders: &'a mut Orders,
         attempt: Attempt,
         journal: &'a Journal,
         intake: &'a mut Intake,
@@ -176,6 +194,7 @@ impl<'a> Connection<'a> {
     ) -> Result<Connection<'a>, Ended> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
+        let settings = &orders.settings;
         let (probing, silence_max) = if sender.can_probe() && !settings.heartbeat.is_zero() {
             (Probing::Possible, Some(settings.heartbeat * 5 / 2))
         } else {
@@ -185,8 +204,14 @@ impl<'a> Connection<'a> {
         for topic in &settings.topics {
             session.subscribe(topic.subscribe(&attempt.pass)?, now);
         }
+        let roster = Roster::new(&settings.topics);
+        intake.silence.last(settings.silence);
+        intake.keep(&settings.topics);
+        for topic in &settings.topics {
+            intake.change(topic, &orders.decoders);
+        }
         Ok(Connection {
-            settings,
+            orders,
             journal,
             intake,
             status,
@@ -194,18 +219,25 @@ impl<'a> Connection<'a> {
             receiver,
             writer: Writer::new(sender),
             committing: Fuse::terminated(),
-            subscribed: 0,
+            batches: 0,
+            committing_since: now,
+            roster,
+            complete: None,
+            withheld: BTreeSet::new(),
             stage: Stage::Living,
             probing,
             broker: Broker::Unknown,
+            connected: false,
+            pass: attempt.pass,
             subscribed_at: None,
         })
     }
 
-    /// Lives until the connection ends or `stop` asks for it.
-    pub(super) async fn run(&mut self, stop: &CancellationToken) -> Ended {
-        let ended = match self.live(stop).await {
-            Ok(()) => Ended::Stopped,
+    /// Lives until the connection ends, `stop` asks for it, or there are orders that it cannot carry out.
+    pub(super) async fn run(&mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
+        let ended = match self.live(inbox, stop).await {
+            Ok(()) if stop.is_cancelled() => Ended::Stopped,
+            Ok(()) => Ended::Reloaded,
             Err(ended) => ended,
         };
         self.intake.silence.pause(clock::now());
@@ -219,24 +251,27 @@ impl<'a> Connection<'a> {
         }
     }
 
-    async fn live(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn live(&mut self, inbox: &Inbox, stop: &CancellationToken) -> Result<(), Ended> {
         let mut give_up_at = None;
         while self.stage != Stage::Left {
             self.status.turn();
+            self.leave_topics()?;
             self.start_writing();
             self.start_committing();
             self.leave_when_done();
             let now = clock::now();
+            if self.stage == Stage::Finishing && give_up_at.is_none() {
+                give_up_at = Some(now + GOODBYE);
+            }
             let turn = now + TURN;
             let probe_at = if let Probing::Due(at) = self.probing { Some(at) } else { None };
-            let dues = [self.session.deadline(), give_up_at, probe_at, self.intake.silence.due()];
+            let dues =
+                [self.session.deadline(), give_up_at, probe_at, self.intake.silence.due(), self.roster.due(now)];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if self.stage == Stage::Living => {
-                    self.stage = Stage::Finishing;
-                    give_up_at = Some(now + GOODBYE);
-                }
+                () = stop.cancelled(), if self.stage == Stage::Living => self.stage = Stage::Finishing,
+                orders = inbox.next(), if self.stage == Stage::Living => self.reload(orders)?,
                 (outcome, mut owed) = &mut self.committing, if !self.committing.is_terminated() => {
                     outcome?;
                     if faults::makes(Mistake::AckOfAnother) {
@@ -257,7 +292,7 @@ impl<'a> Connection<'a> {
                     }
                     self.tick()?;
                 }
-                received = self.receiver.receive(), if self.intake.has_room() => self.received(received)?,
+                received = self.receiver.receive(), if self.may_read() => self.received(received)?,
             }
         }
         Ok(())
@@ -293,6 +328,7 @@ impl<'a> Connection<'a> {
                         // Unacknowledged, so it comes again.
                         continue;
                     }
+                    self.roster.heard(&message.subscription, self.batches, clock::now());
                     self.intake.take(message, now);
                     faults::reach(Place::MessageRead);
                     if self.intake.silence.broken(clock::now()) {
@@ -300,18 +336,25 @@ impl<'a> Connection<'a> {
                     }
                     self.status.enter_receiving();
                 }
-                Event::Late(message) | Event::Unknown(message) => {
+                Event::Late(message) => {
+                    // It was under way, and the server may not have it any more.
+                    self.roster.late(&message.subscription);
+                    self.intake.take(message, now);
+                }
+                Event::Withheld { id } => self.topic_withheld(id)?,
+                Event::Unknown(message) => {
                     warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
                 }
                 Event::Disconnected(_) => self.stage = Stage::Left,
-                Event::Unsubscribed { .. } | Event::Receipt { .. } => {}
+                Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
+                Event::Receipt { .. } => {}
             }
         }
         Ok(())
     }
 
     fn poll(&mut self) -> Result<Option<Event>, Ended> {
-        self.session.poll().map_err(|error| ended_by(&error, &self.settings.topics))
+        self.session.poll().map_err(|error| ended_by(&error, &self.orders.settings.topics))
     }
 
     fn connected(&mut self, connected: &Connected) {
@@ -326,49 +369,23 @@ impl<'a> Connection<'a> {
             heartbeat_in = ?connected.heartbeat.incoming,
             "connected"
         );
+        self.connected = true;
         if connected.heartbeat.incoming.is_none() {
             self.probing = match self.probing {
-                Probing::Possible => Probing::Due(clock::now() + self.settings.heartbeat),
+                Probing::Possible => Probing::Due(clock::now() + self.orders.settings.heartbeat),
                 _ => Probing::Listening,
             };
         }
+        self.announce_all();
         self.tell_profile();
-    }
-
-    /// Says what the server and the topics amount to; of what is weak only what is news.
-    fn tell_profile(&self) {
-        let mut profile = Profile { broker: Some(self.broker), ..Profile::default() };
-        for topic in &self.settings.topics {
-            let guarantee = guarantee(self.broker, topic);
-            profile.guarantees.insert(Arc::clone(&topic.name), guarantee);
-            if self.names_each() {
-                info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
-            } else {
-                debug!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
-            }
-        }
-        if !self.names_each() {
-            let topics: Vec<&Arc<str>> = self.settings.topics.iter().map(|topic| &topic.name).collect();
-            info!(topics = in_short(&topics), "subscribing");
-        }
-        profile.weaknesses = weaknesses(self.broker, &self.settings.topics);
-        profile.weaknesses.extend(self.weak_heartbeats());
-        for weakness in self.status.profiled(profile) {
-            warn!(%weakness, "a weak point of the set-up");
-        }
-    }
-
-    /// Whether each topic has lines of its own in the log: hundreds would drown all else, with every connection.
-    fn names_each(&self) -> bool {
-        self.settings.topics.len() <= LOGGED_MAX
     }
 
     /// What is missing, and what notices a dead link where the server's heart-beats do not.
     fn weak_heartbeats(&self) -> impl Iterator<Item = Weakness> {
-        let off = self.settings.heartbeat.is_zero();
+        let off = self.orders.settings.heartbeat.is_zero();
         let detection = match self.probing {
-            Probing::Due(_) => Some(Detection::Pings(self.settings.heartbeat)),
-            Probing::Listening => Some(self.settings.silence.map_or(Detection::KeepAlive, Detection::Silence)),
+            Probing::Due(_) => Some(Detection::Pings(self.orders.settings.heartbeat)),
+            Probing::Listening => Some(self.orders.settings.silence.map_or(Detection::KeepAlive, Detection::Silence)),
             Probing::Impossible | Probing::Possible => None,
         };
         let dead = if off { Weakness::HeartbeatsOff } else { Weakness::NoHeartbeats };
@@ -376,28 +393,11 @@ impl<'a> Connection<'a> {
         detection.map(dead).into_iter().chain(cut)
     }
 
-    fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
-        self.subscribed += 1;
-        if self.names_each() {
-            info!(topic = %id, by = ?confirmed, "subscribed");
-        } else {
-            debug!(topic = %id, by = ?confirmed, "subscribed");
-        }
-        if self.subscribed == self.settings.topics.len() {
-            let now = clock::now();
-            self.subscribed_at = Some(now);
-            self.intake.silence.listen(now);
-            self.status.enter_subscribed();
-            info!(subscriptions = self.subscribed, "live");
-            self.watch_silence(now);
-        }
-    }
-
     /// A silence that begins is said once; it outlasts connections.
     fn watch_silence(&mut self, now: Instant) {
         if self.intake.silence.begins(now) {
             self.status.counters.silences.fetch_add(1, Relaxed);
-            let silence = self.settings.silence.unwrap_or_default();
+            let silence = self.orders.settings.silence.unwrap_or_default();
             warn!(
                 ?silence,
                 "no message for so long: look whether the platform still sends, and to these destinations"
@@ -408,10 +408,19 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Whether the socket is to be read.
+    fn may_read(&self) -> bool {
+        let now = clock::now();
+        let pauses = self.roster.wants_a_pause(now)
+            && !self.committing.is_terminated()
+            && now.duration_since(self.committing_since) < PAUSE_MAX;
+        self.intake.has_room() && !pauses
+    }
+
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
     fn tick(&mut self) -> Result<(), Ended> {
         loop {
-            if !self.intake.has_room() {
+            if !self.may_read() {
                 self.session.alive(clock::now());
                 self.intake.silence.broken(clock::now());
                 break;
@@ -425,16 +434,16 @@ impl<'a> Connection<'a> {
         }
         let now = clock::now();
         if matches!(self.probing, Probing::Due(at) if at <= now) {
-            self.probing = Probing::Due(now + self.settings.heartbeat);
+            self.probing = Probing::Due(now + self.orders.settings.heartbeat);
             self.writer.probe();
         }
         self.watch_silence(now);
         self.session.tick(now).map_err(|error| match error {
             SessionError::Silent { silence } if self.probing == Probing::Listening => {
                 // As it is configured, and not to the microsecond.
-                Ended::Quiet(self.settings.silence.unwrap_or(silence))
+                Ended::Quiet(self.orders.settings.silence.unwrap_or(silence))
             }
-            error => ended_by(&error, &self.settings.topics),
+            error => ended_by(&error, &self.orders.settings.topics),
         })?;
         self.take_events()
     }
@@ -448,6 +457,8 @@ impl<'a> Connection<'a> {
             return;
         }
         let (batch, mut owed) = self.intake.drain();
+        self.batches += 1;
+        self.committing_since = clock::now();
         if faults::makes(Mistake::AckBeforeCommit) {
             self.acknowledge(&std::mem::take(&mut owed));
             self.start_writing();
@@ -459,8 +470,10 @@ impl<'a> Connection<'a> {
     fn acknowledge(&mut self, owed: &Owed) {
         let mut acknowledged = 0;
         for ack in owed.acks() {
-            self.session.ack(ack);
-            acknowledged += 1;
+            if !self.roster.hold(ack) {
+                self.session.ack(ack);
+                acknowledged += 1;
+            }
         }
         self.status.counters.acknowledged.fetch_add(acknowledged, Relaxed);
     }
@@ -468,6 +481,9 @@ impl<'a> Connection<'a> {
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
     fn leave_when_done(&mut self) {
         if self.stage == Stage::Finishing && self.intake.is_empty() && self.committing.is_terminated() {
+            for ack in self.roster.release() {
+                self.session.ack(&ack);
+            }
             self.session.disconnect(clock::now());
             self.stage = Stage::Leaving;
             self.start_writing();

@@ -1,7 +1,7 @@
 //! From messages to journal batches: decodes, remembers the last state of each device, and keeps what is to be
 //! acknowledged once the batch is on disk. Does no IO.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -83,28 +83,51 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// `last_states` is what the journal remembers.
-    pub(super) fn new(
+    /// One that knows no topic yet.
+    pub(super) fn new(status: Arc<Status>, silence: Silence) -> Intake {
+        let (topics, seen) = (HashMap::new(), HashMap::new());
+        Intake { topics, status, entries: Vec::new(), seen, owed: Owed::default(), bytes: 0, silence }
+    }
+
+    /// Gets to know the topics that it does not know; `last_states` is what the journal remembers. Those that it knows
+    /// stay as they are, since messages of theirs may be under way: see [`Intake::change`].
+    pub(super) fn meet(
+        &mut self,
         topics: &[super::Topic],
         decoders: &HashMap<Arc<str>, Decoder>,
         last_states: Vec<LastState>,
-        status: Arc<Status>,
-        silence: Silence,
-    ) -> Intake {
-        let mut topics: HashMap<Arc<str>, Topic> = topics
-            .iter()
-            .filter_map(|topic| {
-                let decoder = decoders.get(&topic.name)?.clone();
-                let (name, ack, last_states) = (topic.name.clone(), topic.ack, HashMap::new());
-                Some((name.clone(), Topic { name, ack, decoder, last_states, told_of_no_ack: false }))
-            })
-            .collect();
-        for last in last_states {
-            if let Some(topic) = topics.get_mut(&last.topic) {
+    ) {
+        let strangers: Vec<&super::Topic> =
+            topics.iter().filter(|topic| !self.topics.contains_key(&topic.name)).collect();
+        for topic in &strangers {
+            self.change(topic, decoders);
+        }
+        let strangers: HashSet<&str> = strangers.iter().map(|topic| &*topic.name).collect();
+        for last in last_states.into_iter().filter(|last| strangers.contains(&*last.topic)) {
+            if let Some(topic) = self.topics.get_mut(&last.topic) {
                 topic.last_states.insert((last.client_id, last.device_id), last.new_state);
             }
         }
-        Intake { topics, status, entries: Vec::new(), seen: HashMap::new(), owed: Owed::default(), bytes: 0, silence }
+    }
+
+    /// From now on the topic's messages are taken in so.
+    pub(super) fn change(&mut self, topic: &super::Topic, decoders: &HashMap<Arc<str>, Decoder>) {
+        let Some(decoder) = decoders.get(&topic.name).cloned() else { return };
+        let (name, ack) = (topic.name.clone(), topic.ack);
+        match self.topics.get_mut(&name) {
+            Some(known) => (known.ack, known.decoder) = (ack, decoder),
+            None => {
+                let topic =
+                    Topic { name: name.clone(), ack, decoder, last_states: HashMap::new(), told_of_no_ack: false };
+                self.topics.insert(name, topic);
+            }
+        }
+    }
+
+    /// Forgets all topics but these: of no other anything can come.
+    pub(super) fn keep(&mut self, topics: &[super::Topic]) {
+        let names: HashSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
+        self.topics.retain(|name, _| names.contains(&**name));
     }
 
     /// Nothing waits.
@@ -121,7 +144,8 @@ impl Intake {
     /// other: the server would only send it again.
     ///
     /// # Panics
-    /// No topic has that name: the session knows no other subscriptions than those of the topics.
+    /// No topic has that name: the session knows no other subscriptions than those of the topics, and a topic is
+    /// forgotten only with the session.
     pub(super) fn take(&mut self, message: Message, now: Timestamp) {
         let topic = self.topics.get_mut(&message.subscription).expect("every subscription is a topic's");
         let counters = &self.status.counters;

@@ -9,9 +9,12 @@ mod clock;
 mod connection;
 mod guarantee;
 mod intake;
+mod leftover;
 mod names;
+mod orders;
 mod outline;
 mod pass;
+mod roster;
 mod settings;
 mod signin;
 mod silence;
@@ -31,6 +34,7 @@ use tracing::{info, warn};
 use self::backoff::Backoff;
 use self::connection::{Connection, Ended};
 use self::intake::Intake;
+use self::orders::{Inbox, Orders};
 use self::silence::Silence;
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
@@ -39,6 +43,7 @@ pub use address::Address;
 pub use client::{Client, ClientError, Crossing, Watch};
 pub use guarantee::{Broker, guarantee};
 pub use names::in_short;
+pub use orders::Handle;
 pub use pass::Pass;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
 pub use signin::{Extract, Signin, SigninError};
@@ -62,93 +67,130 @@ pub enum SourceError {
     Journal(#[from] journal::Error),
 }
 
-/// Keeps one connection, as long as it is not stopped.
-///
-/// # Errors
-/// See [`SourceError`].
-pub async fn run(
-    settings: Settings,
-    decoders: Arc<HashMap<Arc<str>, Decoder>>,
+/// The STOMP side, to be run.
+pub struct Source {
+    orders: Orders,
+    inbox: Inbox,
     journal: Journal,
     status: Arc<Status>,
-    stop: CancellationToken,
-) -> Result<(), SourceError> {
-    let last_states = journal.last_states().await?;
-    let mut intake =
-        Intake::new(&settings.topics, &decoders, last_states, status.clone(), Silence::new(settings.silence));
-    let mut backoff = Backoff::new(settings.reconnect.clone());
-    let mut targets = settings.urls.iter().cycle();
-    while !stop.is_cancelled() {
-        let Some(address) = targets.next() else { break };
-        status.counters.attempts.fetch_add(1, Relaxed);
-        status.enter(LinkState::Connecting);
-        let ended = one_life(&settings, address, &journal, &mut intake, &status, &mut backoff, &stop).await;
-        status.enter(LinkState::Connecting);
-        let wait = match &ended {
-            Ended::Stopped => break,
-            Ended::Journal(_) => None,
-            // No failure: at once, since nothing is heard meanwhile.
-            Ended::Quiet(_) => Some(Duration::ZERO),
-            Ended::Refused(_) => backoff.next_refused(fastrand::f64()),
-            Ended::Lost(_) => backoff.next(fastrand::f64()),
-        };
-        let error = ended.to_string();
-        status.failed(&error);
-        let wait = match (wait, ended) {
-            (_, Ended::Journal(error)) => return Err(error.into()),
-            (None, _) => return Err(SourceError::GaveUp { attempts: backoff.failures(), error }),
-            (Some(wait), _) => wait,
-        };
-        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-        warn!(url = %address, failures = backoff.failures(), retry_in_ms, error, "not connected");
-        tokio::select! {
-            () = stop.cancelled() => {}
-            () = status.turning(tokio::time::sleep(wait)) => {}
-        }
-    }
-    status.enter(LinkState::Stopped);
-    info!("source stopped");
-    Ok(())
+    intake: Intake,
+    backoff: Backoff,
 }
 
-async fn one_life(
-    settings: &Settings,
-    address: &Address,
-    journal: &Journal,
-    intake: &mut Intake,
-    status: &Arc<Status>,
-    backoff: &mut Backoff,
-    stop: &CancellationToken,
-) -> Ended {
-    info!(url = %address, "connecting");
-    let signed_in = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ended::Stopped,
-        signed_in = status.turning(settings.sign_in()) => signed_in,
-    };
-    let pass = match signed_in {
-        Ok(pass) => pass,
-        Err(error) => return error.into(),
-    };
-    let open = async {
-        let attempt = settings.attempt(address, pass.clone())?;
-        Connection::open(settings, attempt, journal, intake, status).await
-    };
-    let opened = tokio::select! {
-        biased;
-        () = stop.cancelled() => return Ended::Stopped,
-        opened = open => opened,
-    };
-    let ended = match opened {
-        Ok(mut connection) => {
-            let ended = connection.run(stop).await;
-            if let Some(at) = connection.subscribed_at {
-                backoff.lived(clock::now().saturating_duration_since(at));
+impl Source {
+    /// A source that is not connected yet, and what tells it of reloads.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn new(
+        settings: Settings,
+        decoders: Arc<HashMap<Arc<str>, Decoder>>,
+        journal: Journal,
+        status: Arc<Status>,
+    ) -> Result<(Source, Handle), journal::Error> {
+        let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
+        intake.meet(&settings.topics, &decoders, journal.last_states().await?);
+        let (inbox, handle) = Inbox::new(journal.clone());
+        let backoff = Backoff::new(settings.reconnect.clone());
+        let orders = Orders { settings, decoders, last_states: Vec::new() };
+        Ok((Source { orders, inbox, journal, status, intake, backoff }, handle))
+    }
+
+    /// Keeps one connection, as long as it is not stopped.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), SourceError> {
+        let status = self.status.clone();
+        let mut turn = 0;
+        while !stop.is_cancelled() {
+            let urls = &self.orders.settings.urls;
+            let address = urls[turn % urls.len()].clone();
+            turn += 1;
+            status.counters.attempts.fetch_add(1, Relaxed);
+            status.enter(LinkState::Connecting);
+            let ended = self.one_life(&address, &stop).await;
+            status.enter(LinkState::Connecting);
+            let wait = match &ended {
+                Ended::Stopped => break,
+                Ended::Reloaded => {
+                    turn = 0;
+                    self.backoff = Backoff::new(self.orders.settings.reconnect.clone());
+                    continue;
+                }
+                Ended::Journal(_) => None,
+                // No failure: at once, since nothing is heard meanwhile.
+                Ended::Quiet(_) => Some(Duration::ZERO),
+                Ended::Refused(_) => self.backoff.next_refused(fastrand::f64()),
+                Ended::Lost(_) => self.backoff.next(fastrand::f64()),
+            };
+            let error = ended.to_string();
+            status.failed(&error);
+            let wait = match (wait, ended) {
+                (_, Ended::Journal(error)) => return Err(error.into()),
+                (None, _) => return Err(SourceError::GaveUp { attempts: self.backoff.failures(), error }),
+                (Some(wait), _) => wait,
+            };
+            let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            warn!(url = %address, failures = self.backoff.failures(), retry_in_ms, error, "not connected");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                // What has been corrected is tried at once.
+                orders = self.inbox.next() => {
+                    turn = 0;
+                    self.reload(orders);
+                }
+                () = status.turning(tokio::time::sleep(wait)) => {}
             }
-            ended
         }
-        Err(ended) => ended,
-    };
-    // From here on it is for the log and the status.
-    ended.hushed(&pass)
+        status.enter(LinkState::Stopped);
+        info!("source stopped");
+        Ok(())
+    }
+
+    async fn one_life(&mut self, address: &Address, stop: &CancellationToken) -> Ended {
+        info!(url = %address, "connecting");
+        let signed_in = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ended::Stopped,
+            orders = self.inbox.next() => return self.reload(orders),
+            signed_in = self.status.turning(self.orders.settings.sign_in()) => signed_in,
+        };
+        let pass = match signed_in {
+            Ok(pass) => pass,
+            Err(error) => return error.into(),
+        };
+        let open = async {
+            let attempt = self.orders.settings.attempt(address, pass.clone())?;
+            Connection::open(&mut self.orders, attempt, &self.journal, &mut self.intake, &self.status).await
+        };
+        let opened = tokio::select! {
+            biased;
+            () = stop.cancelled() => return Ended::Stopped,
+            orders = self.inbox.next() => Err(orders),
+            opened = open => Ok(opened),
+        };
+        let ended = match opened {
+            Ok(Ok(mut connection)) => {
+                let ended = connection.run(&self.inbox, stop).await;
+                if let Some(at) = connection.subscribed_at {
+                    self.backoff.lived(clock::now().saturating_duration_since(at));
+                }
+                ended
+            }
+            Ok(Err(ended)) => ended,
+            Err(orders) => self.reload(orders),
+        };
+        // From here on it is for the log and the status.
+        ended.hushed(&pass)
+    }
+
+    /// While nothing is connected there is no difference to be carried out.
+    fn reload(&mut self, mut orders: Orders) -> Ended {
+        let last_states = std::mem::take(&mut orders.last_states);
+        self.intake.meet(&orders.settings.topics, &orders.decoders, last_states);
+        self.backoff = Backoff::new(orders.settings.reconnect.clone());
+        self.orders = orders;
+        Ended::Reloaded
+    }
 }

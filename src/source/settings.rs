@@ -60,7 +60,7 @@ fn plain(wording: &Wording, pass: &Pass) -> Result<String, SigninError> {
 }
 
 /// Validated settings of the source.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// At least one; the next is tried when one fails.
     pub urls: Vec<Address>,
@@ -111,6 +111,11 @@ pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
+    /// Whether a connection that was made by one serves the other: all is the same but the topics.
+    pub fn connects_as(&self, other: &Settings) -> bool {
+        Settings { topics: other.topics.clone(), ..self.clone() } == *other
+    }
+
     /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any moment.
     pub(super) async fn sign_in(&self) -> Result<Pass, SigninError> {
         match &self.signin {

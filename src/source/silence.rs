@@ -21,6 +21,12 @@ impl Silence {
         Silence { after, before: Duration::ZERO, since: None, noticed: false }
     }
 
+    /// From now on it takes so long.
+    pub(super) fn last(&mut self, after: Option<Duration>) {
+        self.noticed &= after == self.after;
+        self.after = after;
+    }
+
     /// Every topic is subscribed.
     pub(super) fn listen(&mut self, now: Instant) {
         self.since = Some(now);

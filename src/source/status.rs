@@ -212,6 +212,11 @@ impl Status {
         self.advance(&[LinkState::Subscribed, LinkState::Receiving], LinkState::Silent);
     }
 
+    /// Topics were added, and not all of them are subscribed yet.
+    pub(super) fn enter_incomplete(&self) {
+        self.advance(&[LinkState::Subscribed, LinkState::Receiving, LinkState::Silent], LinkState::Connected);
+    }
+
     fn advance(&self, from: &[LinkState], to: LinkState) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         if !from.contains(&link.state) {

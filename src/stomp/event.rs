@@ -30,6 +30,12 @@ pub enum Event {
     Message(Message),
     /// A message of a subscription that we have ended: it was under way. It cannot be acknowledged any more.
     Late(Message),
+    /// The server had a message of a subscription that we have ended on its way to us and has not sent it, as RabbitMQ
+    /// says. Where messages are acknowledged it keeps it until the session is over.
+    Withheld {
+        /// The subscription.
+        id: Arc<str>,
+    },
     /// A message of a subscription that we never made; its `subscription` is what the server says, or empty.
     Unknown(Message),
     /// The outcome of a receipt that the caller asked for.

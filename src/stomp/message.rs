@@ -38,12 +38,16 @@ impl AckId {
     }
 
     /// Appends the ACK or NACK frame (section ACK of each version).
-    pub(super) fn write(&self, command: Command, version: Version, out: &mut BytesMut) {
+    pub(super) fn write(&self, command: Command, version: Version, transaction: Option<&str>, out: &mut BytesMut) {
         let frame = FrameWriter::new(out, command, version);
-        match version {
-            Version::V1_0 => frame.header("message-id", &self.id).end(),
-            Version::V1_1 => frame.header("subscription", &*self.subscription).header("message-id", &self.id).end(),
-            Version::V1_2 => frame.header("id", &self.id).end(),
+        let frame = match version {
+            Version::V1_0 => frame.header("message-id", &self.id),
+            Version::V1_1 => frame.header("subscription", &*self.subscription).header("message-id", &self.id),
+            Version::V1_2 => frame.header("id", &self.id),
+        };
+        match transaction {
+            Some(transaction) => frame.header("transaction", transaction).end(),
+            None => frame.end(),
         }
     }
 

@@ -8,7 +8,7 @@
 mod commands;
 mod incoming;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -33,6 +33,8 @@ pub struct Session {
     events: VecDeque<Event>,
     /// Ended ones stay, for the messages that are still under way.
     subscriptions: BTreeMap<Arc<str>, Subscription>,
+    /// Ids that were unsubscribed, whatever was subscribed under them since.
+    left: BTreeSet<Arc<str>>,
     receipts: Receipts,
     last_received: Instant,
 }
@@ -67,6 +69,7 @@ impl Session {
             outbox,
             events: VecDeque::new(),
             subscriptions: BTreeMap::new(),
+            left: BTreeSet::new(),
             receipts: Receipts::new(options.receipt_timeout),
             last_received: now,
             options,

@@ -13,6 +13,7 @@ mod histories;
 mod lab;
 mod links;
 mod many;
+mod reload;
 mod run;
 mod secure;
 mod sockjs;

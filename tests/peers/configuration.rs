@@ -12,6 +12,7 @@ pub struct Configuration {
     url: String,
     password: String,
     vhost: String,
+    watch: bool,
     source: String,
     tables: String,
 }
@@ -20,7 +21,14 @@ impl Configuration {
     /// Reads from `url` as the lab's user, with short waits between attempts.
     pub fn new(url: &str) -> Configuration {
         let (password, vhost) = (PASSWORD.to_owned(), "/".to_owned());
-        Configuration { url: url.to_owned(), password, vhost, source: String::new(), tables: String::new() }
+        Configuration {
+            url: url.to_owned(),
+            password,
+            vhost,
+            watch: false,
+            source: String::new(),
+            tables: String::new(),
+        }
     }
 
     /// Signs in with another password.
@@ -32,6 +40,12 @@ impl Configuration {
     /// Signs in to another vhost.
     pub fn vhost(mut self, vhost: &str) -> Configuration {
         self.vhost = vhost.to_owned();
+        self
+    }
+
+    /// Takes up its changes by itself.
+    pub fn watched(mut self) -> Configuration {
+        self.watch = true;
         self
     }
 
@@ -97,12 +111,16 @@ impl Configuration {
     /// Writes it and gives its path.
     pub fn write(&self, folder: &Folder) -> PathBuf {
         folder.write("passcode", &self.password);
-        let Configuration { url, vhost, source, tables, .. } = self;
-        let text = format!(
-            "[source]\nurl = \"{url}\"\nlogin = \"{USER}\"\npasscode_file = \"passcode\"\nhost = \"{vhost}\"\n\
+        folder.write("config.toml", &self.text())
+    }
+
+    /// The file; its passcode stands beside it.
+    pub fn text(&self) -> String {
+        let Configuration { url, vhost, watch, source, tables, .. } = self;
+        format!(
+            "watch = {watch}\n[source]\nurl = \"{url}\"\nlogin = \"{USER}\"\npasscode_file = \"passcode\"\nhost = \"{vhost}\"\n\
              {source}[source.reconnect]\ninitial = \"50ms\"\nmax = \"500ms\"\n[http]\nlisten = \"127.0.0.1:0\"\n{STATES}{tables}"
-        );
-        folder.write("config.toml", &text)
+        )
     }
 }
 

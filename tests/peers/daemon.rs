@@ -1,6 +1,6 @@
 //! The daemon under test: the real binary, in a folder of its own.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
@@ -19,16 +19,24 @@ pub struct Daemon {
     process: Process,
     folder: Folder,
     config: PathBuf,
+    environment: Vec<(String, PathBuf)>,
     http: String,
 }
 
 impl Daemon {
     /// Starts one and waits until its HTTP listens.
     pub async fn start(configuration: &Configuration) -> Daemon {
+        Daemon::start_with(configuration, &[]).await
+    }
+
+    /// The same with variables of its environment.
+    pub async fn start_with(configuration: &Configuration, environment: &[(&str, &Path)]) -> Daemon {
         let folder = Folder::new("daemon");
         let config = configuration.write(&folder);
-        let process = launch(&folder, &config);
-        let mut daemon = Daemon { process, folder, config, http: String::new() };
+        let environment: Vec<(String, PathBuf)> =
+            environment.iter().map(|(name, value)| (name.to_string(), value.to_path_buf())).collect();
+        let process = launch(&folder, &config, &environment);
+        let mut daemon = Daemon { process, folder, config, environment, http: String::new() };
         daemon.listening().await;
         daemon
     }
@@ -36,7 +44,7 @@ impl Daemon {
     /// Starts it again after it has ended, with the same files.
     pub async fn restart(&mut self) {
         assert!(!self.process.runs(), "the daemon is restarted while it runs");
-        self.process = launch(&self.folder, &self.config);
+        self.process = launch(&self.folder, &self.config, &self.environment);
         self.listening().await;
     }
 
@@ -158,7 +166,7 @@ fn is_complaint(line: &str) -> bool {
     value.is_some_and(|value| matches!(value["level"].as_str(), Some("WARN" | "ERROR")))
 }
 
-fn launch(folder: &Folder, config: &PathBuf) -> Process {
+fn launch(folder: &Folder, config: &Path, environment: &[(String, PathBuf)]) -> Process {
     let mut command = tethered(env!("CARGO_BIN_EXE_stomp-bridge"));
     command.arg("run").arg("--config").arg(config).current_dir(folder.path());
     // What the tester's own shell has set is not part of the test.
@@ -166,5 +174,6 @@ fn launch(folder: &Folder, config: &PathBuf) -> Process {
         command.env_remove(name);
     }
     command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("STATE_DIRECTORY");
+    command.envs(environment.iter().map(|(name, value)| (name, value)));
     Process::start("stomp-bridge", command, &folder.join("daemon.log"))
 }

@@ -111,6 +111,7 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::Unsubscribed { id, confirmed } => format!("unsubscribed {id} by {confirmed:?}"),
         Event::Message(it) => format!("message {}", message(it)),
         Event::Late(it) => format!("late {}", message(it)),
+        Event::Withheld { id } => format!("withheld {id}"),
         Event::Unknown(it) => format!("unknown {}", message(it)),
         Event::Receipt { id, confirmed } => format!("receipt {id} by {confirmed:?}"),
         Event::Disconnected(farewell) => match farewell {

@@ -113,6 +113,39 @@ fn after_unsubscribe_messages_are_late_and_cannot_be_acknowledged() {
     assert_eq!(client.hears(message).unwrap(), ["subscribed i by Message", "message i x acks"]);
 }
 
+/// RabbitMQ's habit, as it was seen on the wire: one ERROR for each message, after the receipt, and the session goes on.
+#[test]
+fn a_message_that_meets_our_unsubscribe_does_not_end_the_session() {
+    let withheld = |id: &str| {
+        format!(
+            "ERROR\nmessage:Subscription not found\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n\n\
+             There is no current subscription with tag 'T_{id}'.\0\n"
+        )
+    };
+    let mut client = Client::subscribed("1.2");
+    client.session.unsubscribe("i", client.now);
+    let heard = client.hears(&format!("RECEIPT\nreceipt-id:r-4\n\n\0{}{}", withheld("i"), withheld("i"))).unwrap();
+    assert_eq!(heard, ["unsubscribed i by Receipt", "withheld i", "withheld i"]);
+    client.subscribe("i", AckMode::ClientIndividual);
+    assert_eq!(client.hears(&withheld("i")).unwrap(), ["withheld i"], "it is no answer to the new SUBSCRIBE");
+    client.hears(&withheld("a")).expect_err("a subscription that stands is there for the server, too");
+}
+
+#[test]
+fn acknowledgements_in_a_transaction_follow_its_beginning() {
+    let mut client = Client::subscribed("1.2");
+    client.hears("MESSAGE\nsubscription:i\nmessage-id:1\nack:1\n\nx\0").unwrap();
+    client.session.begin("t").unwrap();
+    client.session.ack_in("t", &client.acks[0]);
+    client.session.unsubscribe("i", client.now);
+    client.session.ack_in("t", &client.acks[0]);
+    client.session.commit("t", client.now).unwrap();
+    let sent = client.sent();
+    let expected = ["BEGIN\ntransaction:t\n\n", "ACK\nid:1\ntransaction:t\n\n", "UNSUBSCRIBE\nid:i\nreceipt:r-4\n\n"];
+    assert_eq!(sent[..3], expected, "{sent:?}");
+    assert_eq!(sent[3..], ["COMMIT\ntransaction:t\nreceipt:r-5\n\n"], "nothing of it after UNSUBSCRIBE");
+}
+
 #[test]
 fn an_unsubscribe_that_is_not_answered_counts_as_done() {
     let mut client = Client::subscribed("1.2");

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use stomp_bridge::journal::{self, Journal, WhenFull};
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
-use stomp_bridge::source::{self, LinkState, Reconnect, Settings, SourceError, Status, Topic};
+use stomp_bridge::source::{LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
 use stomp_bridge::stomp::AckMode;
 use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::JoinHandle;
@@ -67,7 +67,8 @@ impl Lab {
         let decoders: HashMap<_, _> =
             settings.topics.iter().map(|topic| (topic.name.clone(), decoder(topic))).collect();
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let source = tokio::spawn(source::run(settings, decoders.into(), journal, status.clone(), stop.clone()));
+        let (source, _) = Source::new(settings, decoders.into(), journal, status.clone()).await.unwrap();
+        let source = tokio::spawn(source.run(stop.clone()));
         // A runtime without work would run to its next timer by itself, whatever the sockets have still to bring.
         let busy = tokio::spawn(async {
             loop {

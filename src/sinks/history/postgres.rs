@@ -49,6 +49,14 @@ pub struct Settings {
     pub retention: Option<Duration>,
 }
 
+/// Secrets included.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Settings) -> bool {
+        let Settings { name, url, retention } = self;
+        (name, url.expose_secret(), retention) == (&other.name, other.url.expose_secret(), &other.retention)
+    }
+}
+
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
     let url = settings.url.expose_secret();

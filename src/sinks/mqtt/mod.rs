@@ -87,6 +87,39 @@ pub struct Settings {
     pub packet_bytes_max: usize,
 }
 
+/// Secrets included.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Settings) -> bool {
+        let Settings {
+            name,
+            url,
+            username,
+            password,
+            client_id,
+            topic,
+            body,
+            qos,
+            retain,
+            status_topic,
+            tls,
+            packet_bytes_max,
+        } = self;
+        let exposed = |password: &Option<SecretString>| password.as_ref().map(|text| text.expose_secret().to_owned());
+        (name, url, username, exposed(password), client_id)
+            == (&other.name, &other.url, &other.username, exposed(&other.password), &other.client_id)
+            && (topic, body, qos, retain, status_topic, tls, packet_bytes_max)
+                == (
+                    &other.topic,
+                    &other.body,
+                    &other.qos,
+                    &other.retain,
+                    &other.status_topic,
+                    &other.tls,
+                    &other.packet_bytes_max,
+                )
+    }
+}
+
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
     let problem = |problem: &str| BuildError::Settings { name: settings.name.clone(), problem: problem.to_owned() };

@@ -52,6 +52,21 @@ pub struct Settings {
     pub schedule: Vec<Duration>,
 }
 
+/// Secrets included.
+impl PartialEq for Settings {
+    fn eq(&self, other: &Settings) -> bool {
+        let Settings { name, url, headers, body, secrets, timeout, schedule } = self;
+        let exposed = |secrets: &[SecretString]| {
+            secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
+        };
+        let named = |headers: &[(String, SecretString)]| {
+            headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect::<Vec<_>>()
+        };
+        (name, url, named(headers), body) == (&other.name, &other.url, named(&other.headers), &other.body)
+            && (exposed(secrets), timeout, schedule) == (exposed(&other.secrets), &other.timeout, &other.schedule)
+    }
+}
+
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
     let problem = |problem: String| BuildError::Settings { name: settings.name.clone(), problem };

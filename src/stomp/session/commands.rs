@@ -58,6 +58,7 @@ impl Session {
                     frame.header("id", &*id).header("receipt", receipt).end();
                 });
                 self.set_state(&id, State::Ended);
+                self.left.insert(id);
             }
             (State::Sent(_) | State::Live(_) | State::Ended, _) => {}
         }
@@ -68,7 +69,14 @@ impl Session {
     /// and sends the message again by itself.
     pub fn ack(&mut self, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
-            self.outbox.frame(|out| id.write(Command::Ack, version, out));
+            self.outbox.frame(|out| id.write(Command::Ack, version, None, out));
+        }
+    }
+
+    /// As [`Session::ack`], within a transaction: it counts once that is committed.
+    pub fn ack_in(&mut self, transaction: &str, id: &AckId) {
+        if let Some(version) = self.acknowledges(id) {
+            self.outbox.frame(|out| id.write(Command::Ack, version, Some(transaction), out));
         }
     }
 
@@ -79,7 +87,7 @@ impl Session {
             return Err(NackError::NoNack);
         }
         if let Some(version) = self.acknowledges(id) {
-            self.outbox.frame(|out| id.write(Command::Nack, version, out));
+            self.outbox.frame(|out| id.write(Command::Nack, version, None, out));
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ impl Session {
                 Ok(Some(self.message(frame, version)))
             }
             (_, Command::Receipt) => Ok(self.receipt(&frame)),
+            (_, Command::Error) if let Some(id) = self.withheld(&frame) => Ok(Some(Event::Withheld { id })),
             (Phase::Disconnecting { .. }, Command::Error) => {
                 self.phase = Phase::Over;
                 Ok(Some(Event::Disconnected(Farewell::Error(ServerError::of(&frame)))))
@@ -118,6 +119,20 @@ impl Session {
                 ended.then_some(Event::Unsubscribed { id, confirmed })
             }
         }
+    }
+
+    /// The subscription that we have ended and that RabbitMQ had a message of when it took our UNSUBSCRIBE. It says so by
+    /// an ERROR for each, and goes on as if there were none.
+    fn withheld(&self, frame: &Frame) -> Option<Arc<str>> {
+        let message = frame.headers.get("message")?;
+        if message.trim() != "Subscription not found" {
+            return None;
+        }
+        let detail = std::str::from_utf8(&frame.body).ok()?;
+        // "There is no current subscription with tag 'T_map-1'."
+        let (_, tag) = detail.split_once("subscription with tag 'T_")?;
+        let (id, _) = tag.split_once('\'')?;
+        self.left.get(id).cloned()
     }
 
     fn error(&self, frame: &Frame) -> SessionError {

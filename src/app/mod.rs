@@ -1,6 +1,7 @@
-//! Builds the parts, owns the task tree and the stop order.
+//! Builds the parts, owns the task tree, the stop order and reload.
 //!
 //! ```text
+//! SIGHUP, a changed file   -> what is another is taken up, see [`reload`]
 //! first SIGTERM or SIGINT  -> source: commit, ACK, DISCONNECT         (5 s at most)
 //!                          -> deliveries finish what is in flight     (15 s at most)
 //!                          -> journal: cursors, checkpoint            (3 s at most)
@@ -8,44 +9,64 @@
 //! second signal            -> the process ends at once; the journal holds the rest
 //! ```
 
+mod change;
+mod expected;
+mod fleet;
+mod reload;
+mod watch;
+
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::expected::Expected;
+use self::fleet::{DELIVERY_STOP, Fleet, Recruit};
+use self::reload::Occasion;
 use crate::config::Plan;
-use crate::journal::{Journal, Start};
+use crate::journal::Journal;
 use crate::ops::control::Access;
-use crate::ops::{Listener, SinkView, View, audit, systemd};
-use crate::sinks::{self, Health};
-use crate::source;
-use crate::source::Status;
+use crate::ops::{self, Listener, View, audit, systemd};
+use crate::pipeline::Decoders;
+use crate::source::{self, Source, Status};
 use crate::supervise::{Ended, Tasks};
 
 /// The source commits, acknowledges and says goodbye within so long.
 const SOURCE_STOP: Duration = Duration::from_secs(5);
-
-/// Deliveries in flight may take so long; what is not confirmed by then is delivered again after the next start.
-const DELIVERY_STOP: Duration = Duration::from_secs(15);
 
 /// The journal writes its cursors and its checkpoint within so long.
 const JOURNAL_STOP: Duration = Duration::from_secs(3);
 
 /// A daemon that has been built, with its tasks running.
 pub struct App {
+    /// The file that `plan` was read from.
+    config: PathBuf,
+    /// What is in force.
+    plan: Plan,
+    /// The file as it was read last, whether it could be used or not.
+    read: Option<String>,
     tasks: Tasks,
+    expected: Expected,
     view: View,
     http: SocketAddr,
+    source: source::Handle,
+    decoders: Decoders,
+    fleet: Fleet,
+    /// Something has happened in the configuration's folder.
+    happenings: mpsc::Receiver<()>,
+    /// Kept for whoever watches the folder.
+    happened: mpsc::Sender<()>,
+    stop_watch: CancellationToken,
     stop_source: CancellationToken,
     stop_delivery: CancellationToken,
     stop_journal: CancellationToken,
     stop_ops: CancellationToken,
-    deliveries: Vec<String>,
-    companions: Vec<String>,
 }
 
 /// The stages' task names.
@@ -54,36 +75,54 @@ const JOURNAL: &str = "journal";
 const HTTP: &str = "http";
 const AUDIT: &str = "audit";
 const WATCHDOG: &str = "watchdog";
+const WATCH: &str = "watch";
 
 impl App {
-    /// Opens the journal and the HTTP port, and starts every task.
+    /// Opens the journal and the HTTP port, and starts every task. `config` is the file that the plan was read from.
     ///
     /// # Errors
     /// What cannot be opened, and what to do about it. Peers that do not answer are no error: they are retried.
-    pub async fn start(plan: Plan) -> anyhow::Result<App> {
+    pub async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
+        let read = std::fs::read_to_string(config).ok();
         let (journal, writer) = Journal::open(&plan.journal)
             .await
             .with_context(|| format!("open the journal {}", plan.journal.path.display()))?;
         let listener = Listener::bind(&plan.http).await?;
         let http = listener.address();
+        let mut tasks = Tasks::default();
+        let stop_journal = CancellationToken::new();
+        let stop = stop_journal.clone();
+        tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
+        let (decoders, stop_delivery) = (Decoders::new(plan.decoders.clone()), CancellationToken::new());
+        let (status, sinks) = (Status::new(), ops::Sinks::default());
+        let fleet = Fleet::new(journal.clone(), decoders.clone(), sinks.clone(), stop_delivery.clone());
+        let (source, handle) =
+            Source::new(plan.source.clone(), plan.decoders.clone(), journal.clone(), status.clone()).await?;
+        let (happened, happenings) = mpsc::channel(1);
         let mut app = App {
-            tasks: Tasks::default(),
-            view: View { source: Status::new(), journal: journal.clone(), sinks: Vec::new(), audit: Arc::default() },
+            config: config.to_owned(),
+            plan,
+            read,
+            tasks,
+            expected: Expected::default(),
+            view: View { source: status, journal, sinks, audit: Arc::default() },
             http,
+            source: handle,
+            decoders,
+            fleet,
+            happenings,
+            happened,
+            stop_watch: CancellationToken::new(),
             stop_source: CancellationToken::new(),
-            stop_delivery: CancellationToken::new(),
-            stop_journal: CancellationToken::new(),
+            stop_delivery,
+            stop_journal,
             stop_ops: CancellationToken::new(),
-            deliveries: Vec::new(),
-            companions: Vec::new(),
         };
-        let stop = app.stop_journal.clone();
-        app.tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
-        app.start_sinks(&plan, &journal).await?;
+        app.start_sinks().await?;
         app.start_ops(listener)?;
-        let (status, stop) = (app.view.source.clone(), app.stop_source.clone());
-        app.tasks
-            .spawn(SOURCE, async move { Ok(source::run(plan.source, plan.decoders, journal, status, stop).await?) });
+        app.watch(app.plan.watch);
+        let stop = app.stop_source.clone();
+        app.tasks.spawn(SOURCE, async move { Ok(source.run(stop).await?) });
         Ok(app)
     }
 
@@ -99,7 +138,7 @@ impl App {
 
     /// Adds a task that lives beside the daemon (the demo's broker); it may end when it likes.
     pub fn accompany(&mut self, name: &str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
-        self.companions.push(name.to_owned());
+        self.expected.add(name);
         self.tasks.spawn(name, task);
     }
 
@@ -117,17 +156,23 @@ impl App {
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
         let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
         systemd::ready("connecting");
+        let stop_source = self.stop_source.clone();
         let outcome = loop {
-            break tokio::select! {
-                _ = terminate.recv() => Ok("SIGTERM"),
-                _ = interrupt.recv() => Ok("SIGINT"),
-                () = self.stop_source.cancelled() => Ok("a request"),
-                ended = next_failure(&mut self.tasks, &self.companions) => Err(ended),
-                _ = hangup.recv() => {
-                    warn!("SIGHUP changes nothing: the configuration is read at the start; restart to apply it");
-                    continue;
-                }
+            let occasion = tokio::select! {
+                _ = terminate.recv() => break Ok("SIGTERM"),
+                _ = interrupt.recv() => break Ok("SIGINT"),
+                () = stop_source.cancelled() => break Ok("a request"),
+                failure = self.expected.next_failure(&mut self.tasks) => break Err(failure),
+                _ = hangup.recv() => Occasion::Signal,
+                Some(()) = self.happenings.recv() => Occasion::Folder,
             };
+            // A reload waits for sinks that end; nobody who wants to stop waits for a reload.
+            tokio::select! {
+                _ = terminate.recv() => break Ok("SIGTERM"),
+                _ = interrupt.recv() => break Ok("SIGINT"),
+                () = stop_source.cancelled() => break Ok("a request"),
+                reloaded = self.reload(occasion) => if let Err(failure) = reloaded { break Err(failure) },
+            }
         };
         systemd::stopping();
         let outcome = match outcome {
@@ -145,48 +190,28 @@ impl App {
         outcome.and(stopped)
     }
 
-    async fn start_sinks(&mut self, plan: &Plan, journal: &Journal) -> anyhow::Result<()> {
-        let mut built = Vec::new();
-        for (delivery, settings) in &plan.sinks {
-            let health = Health::default();
-            let sink =
-                sinks::build(settings.clone(), health.clone()).with_context(|| format!("sink {}", delivery.name))?;
-            built.push((delivery, health, sink));
-        }
-        let starts: Vec<(Arc<str>, Start)> =
-            built.iter().map(|(delivery, ..)| (delivery.name.clone(), delivery.start)).collect();
-        for left in journal.register_sinks(&starts).await? {
-            warn!(
-                sink = %left,
-                "not in the configuration any more, but the journal keeps entries for it: bring it back, or run \
-                 `stomp-bridge sinks forget {left}`"
-            );
-        }
-        for (delivery, health, built) in built {
-            let name = delivery.name.clone();
-            if let Some(driver) = built.driver {
-                // Ends with its sink, or with the process.
-                self.tasks.spawn(format!("{name}'s connection"), async move {
-                    driver.await;
-                    Ok(())
-                });
-            }
-            let counters = Arc::new(crate::delivery::Counters::default());
-            self.view.sinks.push(SinkView { name: name.clone(), health: health.clone(), counters: counters.clone() });
-            let run = crate::delivery::run(
-                delivery.clone(),
-                built.sink,
-                health,
-                counters,
-                journal.clone(),
-                plan.decoders.clone(),
-                self.stop_delivery.clone(),
-            );
-            let task = format!("sink {name}");
-            self.deliveries.push(task.clone());
-            self.tasks.spawn(task, async move { Ok(run.await?) });
-        }
+    async fn start_sinks(&mut self) -> anyhow::Result<()> {
+        let sinks = &self.plan.sinks;
+        let recruits: anyhow::Result<Vec<Recruit>> =
+            sinks.iter().map(|(delivery, settings)| Recruit::new(delivery, settings)).collect();
+        let recruits = recruits?;
+        self.fleet.register(sinks, None).await?;
+        self.fleet.start(recruits, sinks, &mut self.tasks, &mut self.expected);
         Ok(())
+    }
+
+    /// Watches the configuration's folder from now on, or does not.
+    fn watch(&mut self, wanted: bool) {
+        self.stop_watch.cancel();
+        self.expected.add(WATCH);
+        if wanted {
+            self.stop_watch = self.stop_ops.child_token();
+            let watch = watch::watch(self.config.clone(), self.happened.clone(), self.stop_watch.clone());
+            self.tasks.spawn(WATCH, async move {
+                watch.await;
+                Ok(())
+            });
+        }
     }
 
     fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
@@ -209,7 +234,7 @@ impl App {
         self.stop_source.cancel();
         let source = self.wait_for(&[SOURCE.to_owned()], SOURCE_STOP).await;
         self.stop_delivery.cancel();
-        let deliveries = std::mem::take(&mut self.deliveries);
+        let deliveries = self.fleet.tasks();
         let delivered = self.wait_for(&deliveries, DELIVERY_STOP).await;
         self.stop_journal.cancel();
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
@@ -243,17 +268,5 @@ impl App {
             }
         }
         outcome
-    }
-}
-
-/// Waits for a task to end that should not have.
-async fn next_failure(tasks: &mut Tasks, companions: &[String]) -> anyhow::Error {
-    loop {
-        return match tasks.next().await {
-            Some(Ended { task, outcome: Err(error) }) => error.context(format!("{task} failed")),
-            Some(Ended { task, .. }) if companions.contains(&task) => continue,
-            Some(Ended { task, outcome: Ok(()) }) => anyhow::anyhow!("{task} ended unasked"),
-            None => anyhow::anyhow!("every task has ended"),
-        };
     }
 }

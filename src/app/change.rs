@@ -1,0 +1,183 @@
+//! What is another in one configuration than in the one before.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::config::Plan;
+use crate::{journal, ops};
+
+/// See the module.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Change {
+    /// What the connection is made with.
+    pub(super) source: bool,
+    pub(super) topics: Names,
+    /// How messages are decoded, or what their states mean, topics that come and go aside.
+    pub(super) decoding: bool,
+    pub(super) sinks: Names,
+    /// Whether the file is watched.
+    pub(super) watch: bool,
+    /// Keys that only a restart takes up.
+    pub(super) restart: Vec<&'static str>,
+}
+
+/// Which of several named things are another.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Names {
+    pub(super) added: Vec<Arc<str>>,
+    pub(super) removed: Vec<Arc<str>>,
+    pub(super) changed: Vec<Arc<str>>,
+}
+
+impl Names {
+    /// What is to end: it is gone, or begins anew.
+    pub(super) fn ending(&self) -> Vec<Arc<str>> {
+        self.removed.iter().chain(&self.changed).cloned().collect()
+    }
+
+    /// What is to begin.
+    pub(super) fn beginning(&self) -> Vec<Arc<str>> {
+        self.added.iter().chain(&self.changed).cloned().collect()
+    }
+}
+
+/// For the log: `+new -gone ~changed`.
+impl fmt::Display for Names {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let signed = [('+', &self.added), ('-', &self.removed), ('~', &self.changed)];
+        let words =
+            signed.into_iter().flat_map(|(sign, names)| names.iter().map(move |name| format!("{sign}{name}")));
+        f.write_str(&words.collect::<Vec<_>>().join(" "))
+    }
+}
+
+impl Change {
+    /// From one plan to the next.
+    pub(super) fn between(old: &Plan, new: &Plan) -> Change {
+        let topic = |topic: &crate::source::Topic| (topic.name.clone(), topic.clone());
+        let sink = |sink: &(crate::delivery::Settings, crate::sinks::Settings)| (sink.0.name.clone(), sink.clone());
+        let topics = Names::between(old.source.topics.iter().map(topic), new.source.topics.iter().map(topic));
+        let sinks = Names::between(old.sinks.iter().map(sink), new.sinks.iter().map(sink));
+        let stays = |(name, decoder)| old.decoders.get(name).is_some_and(|before| before != decoder);
+        Change {
+            source: !new.source.connects_as(&old.source),
+            topics,
+            decoding: new.decoders.iter().any(stays),
+            sinks,
+            watch: old.watch != new.watch,
+            restart: restart(old, new),
+        }
+    }
+
+    /// Nothing is to be done but by a restart.
+    pub(super) fn is_empty(&self) -> bool {
+        let Change { source, topics, decoding, sinks, watch, restart: _ } = self;
+        !source && !decoding && !watch && *topics == Names::default() && *sinks == Names::default()
+    }
+
+    /// The source has something to do.
+    pub(super) fn concerns_source(&self) -> bool {
+        self.source || self.decoding || self.topics != Names::default()
+    }
+}
+
+/// The keys whose change would need another file, or another port.
+fn restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
+    let journal::Settings { path, bytes_max, when_full, retain } = &new.journal;
+    let ops::Settings { listen } = &new.http;
+    let keys = [
+        ("journal.path", *path != old.journal.path),
+        ("journal.max_bytes", *bytes_max != old.journal.bytes_max),
+        ("journal.when_full", *when_full != old.journal.when_full),
+        ("journal.retain", *retain != old.journal.retain),
+        ("http.listen", *listen != old.http.listen),
+    ];
+    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+}
+
+impl Names {
+    fn between<T: PartialEq>(
+        old: impl Iterator<Item = (Arc<str>, T)>,
+        new: impl Iterator<Item = (Arc<str>, T)>,
+    ) -> Names {
+        let mut old: BTreeMap<Arc<str>, T> = old.collect();
+        let mut names = Names::default();
+        for (name, new) in new {
+            match old.remove(&name) {
+                None => names.added.push(name),
+                Some(old) if old != new => names.changed.push(name),
+                Some(_) => {}
+            }
+        }
+        names.removed = old.into_keys().collect();
+        names
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{self, Environment};
+
+    const TEXT: &str = "\
+watch = true
+[source]
+url = \"stomp://h\"
+passcode = \"{{ secret('p') }}\"
+login = \"l\"
+[topics.a]
+destination = \"/topic/a\"
+[topics.b]
+destination = \"/topic/b\"
+[states]
+\"x\" = { name = \"fault\" }
+[sinks.h]
+type = \"sqlite\"
+[sinks.w]
+type = \"webhook\"
+url = \"http://h/\"
+when = \"changed\"
+";
+
+    fn plan(text: &str, secret: &str) -> Plan {
+        let variables = [("STOMP_BRIDGE_SECRET_P".to_owned(), secret.to_owned())].into();
+        config::parse("/etc/config.toml".as_ref(), text.to_owned(), &Environment { variables }).unwrap()
+    }
+
+    /// `old` in the text becomes `new`.
+    fn check(old: &str, new: &str, expected: &str) {
+        assert!(TEXT.contains(old), "{old}");
+        let change = Change::between(&plan(TEXT, "s"), &plan(&TEXT.replace(old, new), "s"));
+        let Change { source, topics, decoding, sinks, watch, restart } = &change;
+        let said = format!("{topics}|{sinks}|{}", restart.join(" "));
+        let flags = [(source, " source"), (decoding, " decoding"), (watch, " watch")];
+        let flags: String = flags.into_iter().filter(|(set, _)| **set).map(|(_, name)| name).collect();
+        assert_eq!(said + &flags, expected, "{old} -> {new}");
+        assert_eq!(change.is_empty(), !restart.is_empty() || expected == "||", "{old} -> {new}");
+    }
+
+    #[test]
+    fn each_key_is_taken_up_where_it_belongs() {
+        check("watch", "watch", "||");
+        check("watch = true", "watch = false", "|| watch");
+        check("stomp://h", "stomp://other", "|| source");
+        check("/topic/b", "/topic/c", "~b||");
+        check("[topics.b]", "[topics.c]", "+c -b||");
+        check("/topic/b\"", "/topic/b\"\nack = \"client\"", "~b||");
+        check("/topic/b\"", "/topic/b\"\ntimezone = \"UTC\"", "|| decoding");
+        check("fault", "broken", "|| decoding");
+        check("http://h/", "http://h/x", "|~w|");
+        check("\"changed\"", "\"not changed\"", "|~w|");
+        check("[sinks.h]", "[sinks.g]", "|+g -h|");
+        check("[topics.a]", "[journal]\nretain = \"1d\"\npath = \"j\"\n[topics.a]", "||journal.path journal.retain");
+        check("[topics.a]", "[http]\nlisten = \"127.0.0.1:1\"\n[topics.a]", "||http.listen");
+    }
+
+    #[test]
+    fn another_secret_is_a_change() {
+        let change = Change::between(&plan(TEXT, "s"), &plan(TEXT, "t"));
+        assert!(change.source && change.sinks == Names::default(), "{change:?}");
+        assert!(Change::between(&plan(TEXT, "s"), &plan(TEXT, "s")).is_empty());
+    }
+}

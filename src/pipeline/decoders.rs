@@ -1,0 +1,61 @@
+//! The decoders of all topics, which a reload replaces at one stroke.
+
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::Decoder;
+
+/// See the module. Clones share what they hold.
+#[derive(Debug, Clone)]
+pub struct Decoders(Arc<RwLock<Arc<HashMap<Arc<str>, Decoder>>>>);
+
+impl Decoders {
+    /// Decoders by the names of their topics.
+    pub fn new(by_topic: Arc<HashMap<Arc<str>, Decoder>>) -> Decoders {
+        Decoders(Arc::new(RwLock::new(by_topic)))
+    }
+
+    /// Those that hold now.
+    pub fn current(&self) -> Arc<HashMap<Arc<str>, Decoder>> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// From now on these hold. A topic that is not among them any more keeps its decoder, as long as the process lives:
+    /// what was received of it is still to be delivered.
+    pub fn replace(&self, by_topic: Arc<HashMap<Arc<str>, Decoder>>) {
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = by_topic;
+        for (topic, decoder) in current.iter() {
+            if !next.contains_key(topic) {
+                Arc::make_mut(&mut next).insert(Arc::clone(topic), decoder.clone());
+            }
+        }
+        *current = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Mapping, State, States};
+
+    fn of(topics: &[&str], fault: &str) -> Arc<HashMap<Arc<str>, Decoder>> {
+        let state = State { name: fault.to_owned(), severity: crate::model::Severity::Critical };
+        let states = Arc::new(States { words: HashMap::from([("故障".to_owned(), state)]) });
+        let decoder = |topic: &&str| {
+            let name: Arc<str> = Arc::from(*topic);
+            (Arc::clone(&name), Decoder::new(name, Mapping::default(), Arc::clone(&states)))
+        };
+        Arc::new(topics.iter().map(decoder).collect())
+    }
+
+    #[test]
+    fn what_was_received_of_a_topic_that_is_gone_can_still_be_read() {
+        let decoders = Decoders::new(of(&["stays", "goes"], "fault"));
+        let seen = decoders.clone();
+        decoders.replace(of(&["stays", "comes"], "broken"));
+        let current = seen.current();
+        let name = |topic: &str| current[topic].state_name("故障").to_owned();
+        assert_eq!([name("stays"), name("comes"), name("goes")], ["broken", "broken", "fault"]);
+    }
+}

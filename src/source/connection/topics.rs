@@ -1,0 +1,213 @@
+//! The topics of a living connection, as they come and go: what the roster decides is done to the session here, and said
+//! in the log and the status.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use futures_util::future::FusedFuture;
+use tracing::{debug, info, warn};
+
+use super::{Connection, Ended, Stage};
+use crate::source::guarantee::{Broker, guarantee};
+use crate::source::leftover::leftover;
+use crate::source::names::in_short;
+use crate::source::orders::Orders;
+use crate::source::roster::{Gone, Leave};
+use crate::source::status::Profile;
+use crate::source::weakness::weaknesses;
+use crate::source::{Topic, clock};
+use crate::stomp::{AckMode, Confirmation};
+
+/// More topics are told of as a whole; each by itself at the level `debug`.
+const LOGGED_MAX: usize = 20;
+
+impl Connection<'_> {
+    /// What is to be subscribed on a new connection.
+    pub(super) fn announce_all(&self) {
+        let topics = &self.orders.settings.topics;
+        topics.iter().for_each(|topic| self.announce(topic));
+        if !self.names_each() {
+            let names: Vec<&Arc<str>> = topics.iter().map(|topic| &topic.name).collect();
+            info!(topics = in_short(&names), "subscribing");
+        }
+    }
+
+    fn announce(&self, topic: &Topic) {
+        let guarantee = guarantee(self.broker, topic);
+        if self.names_each() {
+            info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+        } else {
+            debug!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+        }
+    }
+
+    /// Whether each topic has lines of its own in the log: hundreds would drown all else, with every connection.
+    fn names_each(&self) -> bool {
+        self.orders.settings.topics.len() <= LOGGED_MAX
+    }
+
+    /// Says what the server and the topics amount to; of what is weak only what is news.
+    pub(super) fn tell_profile(&self) {
+        let mut profile = Profile { broker: Some(self.broker), ..Profile::default() };
+        for topic in &self.orders.settings.topics {
+            profile.guarantees.insert(Arc::clone(&topic.name), guarantee(self.broker, topic));
+        }
+        profile.weaknesses = weaknesses(self.broker, &self.orders.settings.topics);
+        profile.weaknesses.extend(self.weak_heartbeats());
+        for weakness in self.status.profiled(profile) {
+            warn!(%weakness, "a weak point of the set-up");
+        }
+    }
+
+    pub(super) fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
+        if self.roster.confirm(id) {
+            if self.names_each() {
+                info!(topic = %id, by = ?confirmed, "subscribed");
+            } else {
+                debug!(topic = %id, by = ?confirmed, "subscribed");
+            }
+            self.count_topics();
+        }
+    }
+
+    /// Whether every topic that is wanted stands, where that is news.
+    fn count_topics(&mut self) {
+        let complete = self.roster.complete();
+        if std::mem::replace(&mut self.complete, complete) == complete {
+            return;
+        }
+        let now = clock::now();
+        self.intake.silence.pause(now);
+        match complete {
+            None => self.status.enter_incomplete(),
+            Some(subscriptions) => {
+                self.subscribed_at.get_or_insert(now);
+                self.intake.silence.listen(now);
+                self.status.enter_subscribed();
+                info!(subscriptions, "live");
+                self.watch_silence(now);
+            }
+        }
+    }
+
+    /// Carries out what is another than before, where this connection can; else it is to end.
+    pub(super) fn reload(&mut self, mut orders: Orders) -> Result<(), Ended> {
+        let last_states = std::mem::take(&mut orders.last_states);
+        self.intake.meet(&orders.settings.topics, &orders.decoders, last_states);
+        let before = std::mem::replace(self.orders, orders);
+        if !self.orders.settings.connects_as(&before.settings) {
+            info!("what the connection was made with has changed: it is made anew, once");
+            self.stage = Stage::Finishing;
+            return Ok(());
+        }
+        let change = self.roster.assign(&self.orders.settings.topics, self.batches, clock::now());
+        for ack in &change.release {
+            self.session.ack(ack);
+        }
+        for topic in self.orders.settings.topics.iter().filter(|topic| self.roster.stands(topic)) {
+            self.intake.change(topic, &self.orders.decoders);
+        }
+        for topic in &change.subscribe {
+            if self.withheld.contains(&topic.name) && !self.roster.can_do_without(&topic.name) {
+                let topic = &topic.name;
+                info!(%topic, "the server withholds messages of this topic: the connection is made anew, once");
+                self.stage = Stage::Finishing;
+                return Ok(());
+            }
+            self.subscribe(topic)?;
+        }
+        self.leave_topics()?;
+        if self.connected {
+            self.tell_profile();
+            self.count_topics();
+        }
+        Ok(())
+    }
+
+    fn subscribe(&mut self, topic: &Topic) -> Result<(), Ended> {
+        self.intake.change(topic, &self.orders.decoders);
+        if self.connected {
+            self.announce(topic);
+        }
+        self.session.subscribe(topic.subscribe(&self.pass)?, clock::now());
+        Ok(())
+    }
+
+    /// Unsubscribes the topics of which nothing is on its way any more, behind their last ACKs.
+    pub(super) fn leave_topics(&mut self) -> Result<(), Ended> {
+        if self.stage != Stage::Living {
+            return Ok(());
+        }
+        let idle = self.intake.is_empty() && self.committing.is_terminated();
+        let committed = self.batches - u64::from(!self.committing.is_terminated());
+        let now = clock::now();
+        for Leave { topic, acks } in self.roster.leave(|batch| idle || batch < committed, now) {
+            let id = &topic.name;
+            // RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it has sent then stays
+            // unacknowledged until the connection ends.
+            let transaction = (self.broker == Broker::RabbitMq && !acks.is_empty()).then(|| format!("leave-{id}"));
+            self.status.counters.acknowledged.fetch_add(acks.len() as u64, Relaxed);
+            match &transaction {
+                Some(transaction) => {
+                    // Only a session that is not connected refuses, and then nothing was received.
+                    let _ = self.session.begin(transaction);
+                    acks.iter().for_each(|ack| self.session.ack_in(transaction, ack));
+                }
+                None => acks.iter().for_each(|ack| self.session.ack(ack)),
+            }
+            self.session.unsubscribe(id, now);
+            if let Some(transaction) = &transaction {
+                let _ = self.session.commit(transaction, now);
+            }
+            if !self.connected {
+                // There was nothing to be unsubscribed yet.
+                self.topic_gone(id)?;
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn topic_unsubscribed(&mut self, id: &Arc<str>, confirmed: Confirmation) -> Result<(), Ended> {
+        let Some(gone) = self.topic_gone(id)? else { return Ok(()) };
+        info!(topic = %id, by = ?confirmed, late = gone.late, "unsubscribed");
+        if gone.late > 0 && gone.topic.ack != AckMode::Auto {
+            info!(
+                topic = %id, messages = gone.late,
+                "messages that were under way are in the journal; not acknowledged, they may be sent again"
+            );
+        }
+        if gone.next.is_none()
+            && let Some(leftover) = leftover(self.broker, &gone.topic)
+        {
+            warn!(
+                topic = %id, leftover,
+                "the server keeps it, and goes on filling it: delete it there unless others read it"
+            );
+        }
+        Ok(())
+    }
+
+    fn topic_gone(&mut self, id: &Arc<str>) -> Result<Option<Gone>, Ended> {
+        let gone = self.roster.gone(id);
+        if let Some(next) = gone.as_ref().and_then(|gone| gone.next.as_ref()) {
+            self.subscribe(next)?;
+        }
+        Ok(gone)
+    }
+
+    /// The server did not send a message of a topic that we have left.
+    pub(super) fn topic_withheld(&mut self, id: Arc<str>) -> Result<(), Ended> {
+        if !self.roster.can_do_without(&id) {
+            return Err(Ended::Lost(format!(
+                "topic {id} was left while the server was sending: it sends the rest again"
+            )));
+        }
+        if self.withheld.insert(Arc::clone(&id)) {
+            warn!(
+                topic = %id,
+                "messages that met our UNSUBSCRIBE were not sent: with acks the server keeps them until this connection ends"
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,445 @@
+//! The topics of a living connection: which are subscribed, and how far a change of them has come. Knows no socket and
+//! no clock.
+//!
+//! A topic whose messages are acknowledged is left so that nothing of it stays behind: first nothing more of it is
+//! acknowledged, until the server has filled its window (`prefetch-count`) or has nothing more to send. Once all that
+//! came is on disk it is acknowledged and unsubscribed in one write; an ACK after UNSUBSCRIBE would be an error.
+//!
+//! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or has not in time, as
+//! Spring's simple broker never does: so no message is taken for one of the other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::Topic;
+use crate::stomp::{AckId, AckMode};
+
+/// A topic that has sent nothing for so long while nothing of it was acknowledged has nothing more under way.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// The same where its window is known and not full: a busy RabbitMQ takes more than a second to fill it.
+const QUIET_WITH_WINDOW: Duration = Duration::from_secs(3);
+
+/// A topic without a window may send for ever, and its ACKs hold what came with them in memory. After so long it is left
+/// all the same.
+const DRAIN_MAX: Duration = Duration::from_secs(2);
+
+/// The same where its window is known: messages that trickle fill it some day.
+const DRAIN_MAX_WITH_WINDOW: Duration = Duration::from_secs(15);
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Roster {
+    seats: BTreeMap<Arc<str>, Seat>,
+    /// How many of them are being drained; most of the time none, and messages have nothing to do with this room.
+    draining: usize,
+    /// How the topics were acknowledged that were left on this connection, by their names.
+    left: BTreeMap<Arc<str>, AckMode>,
+}
+
+/// What holds one name, which is a subscription id.
+#[derive(Debug)]
+struct Seat {
+    topic: Topic,
+    /// The server has confirmed the SUBSCRIBE, or has not in time.
+    confirmed: bool,
+    stage: Stage,
+    /// To be subscribed under the same name once `topic` is gone.
+    next: Option<Topic>,
+}
+
+#[derive(Debug)]
+enum Stage {
+    /// SUBSCRIBE is queued, or it stands.
+    Taken,
+    /// It is to go: see [`Drain`].
+    Draining(Drain),
+    /// UNSUBSCRIBE is queued or sent.
+    Gone {
+        /// Messages that have come since.
+        late: u64,
+    },
+}
+
+/// A topic that is being left and is not unsubscribed yet.
+#[derive(Debug)]
+struct Drain {
+    /// Of messages that are on disk.
+    held: Vec<AckId>,
+    /// The batch that its newest message may be in.
+    batch: u64,
+    quiet: Duration,
+    quiet_at: Instant,
+    give_up_at: Instant,
+    /// So many messages and no more are sent without an ACK.
+    window: Option<usize>,
+}
+
+/// What a reload asks of the session at once.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// To be subscribed.
+    pub(super) subscribe: Vec<Topic>,
+    /// To be acknowledged: topics that stay after all.
+    pub(super) release: Vec<AckId>,
+}
+
+/// A topic to be unsubscribed now.
+#[derive(Debug)]
+pub(super) struct Leave {
+    pub(super) topic: Topic,
+    /// To be acknowledged before, so that the server does not fill the window again in between.
+    pub(super) acks: Vec<AckId>,
+}
+
+/// A topic that the server sends no more.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) topic: Topic,
+    /// Messages that came after UNSUBSCRIBE was queued.
+    pub(super) late: u64,
+    /// To be subscribed now, under the same name.
+    pub(super) next: Option<Topic>,
+}
+
+impl Roster {
+    /// Topics that are being subscribed.
+    pub(super) fn new(topics: &[Topic]) -> Roster {
+        let seats = topics.iter().map(|topic| (Arc::clone(&topic.name), Seat::new(topic.clone()))).collect();
+        Roster { seats, draining: 0, left: BTreeMap::new() }
+    }
+
+    /// From now on these topics are wanted, and no others. `batch` is the one that is being filled.
+    pub(super) fn assign(&mut self, wanted: &[Topic], batch: u64, now: Instant) -> Change {
+        let mut change = Change::default();
+        let by_name: BTreeMap<&str, &Topic> = wanted.iter().map(|topic| (&*topic.name, topic)).collect();
+        for (name, seat) in &mut self.seats {
+            match by_name.get(&**name) {
+                Some(same) if **same == seat.topic => change.release.extend(seat.stay()),
+                other => seat.leave(other.copied().cloned(), batch, now),
+            }
+        }
+        for topic in wanted {
+            if !self.seats.contains_key(&topic.name) {
+                self.seats.insert(Arc::clone(&topic.name), Seat::new(topic.clone()));
+                change.subscribe.push(topic.clone());
+            }
+        }
+        self.count();
+        change
+    }
+
+    /// A message of a topic was taken into that batch.
+    pub(super) fn heard(&mut self, name: &str, batch: u64, now: Instant) {
+        if self.draining > 0
+            && let Some(Seat { stage: Stage::Draining(drain), .. }) = self.seats.get_mut(name)
+        {
+            (drain.batch, drain.quiet_at) = (batch, now + drain.quiet);
+        }
+    }
+
+    /// Takes an ACK that is to wait.
+    pub(super) fn hold(&mut self, ack: &AckId) -> bool {
+        if self.draining > 0
+            && let Some(Seat { stage: Stage::Draining(drain), .. }) = self.seats.get_mut(ack.subscription())
+        {
+            drain.held.push(ack.clone());
+            return true;
+        }
+        false
+    }
+
+    /// All ACKs that wait.
+    pub(super) fn release(&mut self) -> Vec<AckId> {
+        let held = self.seats.values_mut().filter_map(|seat| match &mut seat.stage {
+            Stage::Draining(drain) => Some(std::mem::take(&mut drain.held)),
+            Stage::Taken | Stage::Gone { .. } => None,
+        });
+        held.flatten().collect()
+    }
+
+    /// The topics that can be unsubscribed now; `committed`: a batch is on disk, with all before it.
+    pub(super) fn leave(&mut self, committed: impl Fn(u64) -> bool, now: Instant) -> Vec<Leave> {
+        if self.draining == 0 {
+            return Vec::new();
+        }
+        let mut leaving = Vec::new();
+        for (name, seat) in &mut self.seats {
+            let Stage::Draining(drain) = &mut seat.stage else { continue };
+            if seat.topic.ack == AckMode::Auto || committed(drain.batch) && drain.is_done(&seat.topic, now) {
+                leaving.push(Leave { topic: seat.topic.clone(), acks: std::mem::take(&mut drain.held) });
+                self.left.insert(Arc::clone(name), seat.topic.ack);
+                seat.stage = Stage::Gone { late: 0 };
+            }
+        }
+        self.count();
+        leaving
+    }
+
+    /// When `leave` is to be asked again, whatever happens.
+    pub(super) fn due(&self, now: Instant) -> Option<Instant> {
+        let drains = self.drains();
+        drains.filter_map(|drain| [drain.quiet_at, drain.give_up_at].into_iter().find(|at| *at > now)).min()
+    }
+
+    /// Some topic's messages never end: nothing is to be read until what was read is on disk.
+    pub(super) fn wants_a_pause(&self, now: Instant) -> bool {
+        self.draining > 0 && self.drains().any(|drain| drain.give_up_at <= now)
+    }
+
+    /// A message of a topic has come after UNSUBSCRIBE.
+    pub(super) fn late(&mut self, name: &str) {
+        if let Some(Seat { stage: Stage::Gone { late }, .. }) = self.seats.get_mut(name) {
+            *late += 1;
+        }
+    }
+
+    /// The UNSUBSCRIBE of that name is done.
+    pub(super) fn gone(&mut self, name: &str) -> Option<Gone> {
+        let seat = self.seats.get_mut(name)?;
+        let Stage::Gone { late } = seat.stage else { return None };
+        let next = seat.next.take();
+        let seat = match next.clone() {
+            Some(next) => std::mem::replace(seat, Seat::new(next)),
+            None => self.seats.remove(name)?,
+        };
+        Some(Gone { topic: seat.topic, late, next })
+    }
+
+    /// A SUBSCRIBE is done. True where that is news.
+    pub(super) fn confirm(&mut self, name: &str) -> bool {
+        let seat = self.seats.get_mut(name).filter(|seat| !seat.confirmed);
+        seat.map(|seat| seat.confirmed = true).is_some()
+    }
+
+    /// How many topics stand, where all do that are wanted.
+    pub(super) fn complete(&self) -> Option<usize> {
+        let mut stand = 0;
+        for seat in self.seats.values() {
+            match seat.stage {
+                Stage::Taken if seat.confirmed => stand += 1,
+                Stage::Draining(_) | Stage::Gone { .. } if seat.next.is_none() => {}
+                _ => return None,
+            }
+        }
+        Some(stand)
+    }
+
+    /// Whether a topic is subscribed, or being subscribed, as it is.
+    pub(super) fn stands(&self, topic: &Topic) -> bool {
+        self.seats.get(&topic.name).is_some_and(|seat| matches!(seat.stage, Stage::Taken) && seat.topic == *topic)
+    }
+
+    /// Whether a message that the server has withheld of a topic that was left can still come on this connection, or
+    /// need not: it was not to be acknowledged. Otherwise the server sends it once the connection is over; here another
+    /// topic's ACK may be taken for its own, since RabbitMQ's `client` ACK stands for everything before it.
+    pub(super) fn can_do_without(&self, name: &str) -> bool {
+        let acknowledged = self.left.get(name).is_some_and(|ack| *ack != AckMode::Auto);
+        let wanted =
+            self.seats.get(name).is_some_and(|seat| seat.next.is_some() || matches!(seat.stage, Stage::Taken));
+        !acknowledged || !wanted && self.seats.values().all(|seat| seat.topic.ack != AckMode::Client)
+    }
+
+    fn drains(&self) -> impl Iterator<Item = &Drain> {
+        let seats = if self.draining > 0 { Some(self.seats.values()) } else { None };
+        seats.into_iter().flatten().filter_map(|seat| match &seat.stage {
+            Stage::Draining(drain) if seat.topic.ack != AckMode::Auto => Some(drain),
+            _ => None,
+        })
+    }
+
+    fn count(&mut self) {
+        self.draining = self.seats.values().filter(|seat| matches!(seat.stage, Stage::Draining(_))).count();
+    }
+}
+
+impl Seat {
+    fn new(topic: Topic) -> Seat {
+        Seat { topic, confirmed: false, stage: Stage::Taken, next: None }
+    }
+
+    /// What is subscribed is wanted as it is; gives the ACKs that have waited.
+    fn stay(&mut self) -> Vec<AckId> {
+        match std::mem::replace(&mut self.stage, Stage::Taken) {
+            Stage::Taken => Vec::new(),
+            Stage::Draining(drain) => {
+                self.next = None;
+                drain.held
+            }
+            gone @ Stage::Gone { .. } => {
+                self.next = Some(self.topic.clone());
+                self.stage = gone;
+                Vec::new()
+            }
+        }
+    }
+
+    fn leave(&mut self, next: Option<Topic>, batch: u64, now: Instant) {
+        self.next = next;
+        if matches!(self.stage, Stage::Taken) {
+            self.stage = Stage::Draining(Drain::new(&self.topic, batch, now));
+        }
+    }
+}
+
+impl Drain {
+    fn new(topic: &Topic, batch: u64, now: Instant) -> Drain {
+        let window = topic.header("prefetch-count").and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+        let (quiet, max) = match window {
+            Some(_) => (QUIET_WITH_WINDOW, DRAIN_MAX_WITH_WINDOW),
+            None => (QUIET, DRAIN_MAX),
+        };
+        Drain { held: Vec::new(), batch, quiet, quiet_at: now + quiet, give_up_at: now + max, window }
+    }
+
+    /// Nothing more is under way, as far as can be told.
+    fn is_done(&self, topic: &Topic, now: Instant) -> bool {
+        // One ACK may stand for several messages with `client`.
+        let full =
+            topic.ack == AckMode::ClientIndividual && self.window.is_some_and(|window| self.held.len() >= window);
+        full || now >= self.quiet_at || now >= self.give_up_at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stomp::{Event, Options, Session, Subscribe};
+
+    fn ack(name: &str) -> AckId {
+        let now = Instant::now();
+        let mut session = Session::new(Options::new("/"), now);
+        let (id, ack) = (name.into(), AckMode::ClientIndividual);
+        session.subscribe(Subscribe { id, destination: "/a".to_owned(), ack, headers: Vec::new() }, now);
+        let message = format!("MESSAGE\nsubscription:{name}\nmessage-id:1\nack:1\n\n\0");
+        session.receive(format!("CONNECTED\nversion:1.2\n\n\0{message}").into(), now);
+        loop {
+            if let Event::Message(message) = session.poll().unwrap().unwrap() {
+                return message.ack.unwrap();
+            }
+        }
+    }
+
+    fn topic(name: &str, destination: &str, ack: AckMode, prefetch: Option<&str>) -> Topic {
+        let headers = prefetch.map(|count| ("prefetch-count".to_owned(), count.into())).into_iter().collect();
+        Topic { name: name.into(), destination: destination.into(), ack, headers }
+    }
+
+    fn standing(topics: &[Topic]) -> Roster {
+        let mut roster = Roster::new(topics);
+        for topic in topics {
+            assert!(roster.confirm(&topic.name) && !roster.confirm(&topic.name));
+        }
+        assert_eq!(roster.complete(), Some(topics.len()));
+        roster
+    }
+
+    fn left(leaving: &[Leave]) -> Vec<(&str, usize)> {
+        leaving.iter().map(|leave| (&*leave.topic.name, leave.acks.len())).collect()
+    }
+
+    #[test]
+    fn a_topic_is_left_once_nothing_comes_and_all_is_on_disk() {
+        let start = Instant::now();
+        let individual = topic("i", "/queue/i", AckMode::ClientIndividual, None);
+        let auto = topic("a", "/topic/a", AckMode::Auto, None);
+        let mut roster = standing(&[individual, auto.clone()]);
+        assert!(!roster.hold(&ack("i")) && roster.leave(|_| true, start).is_empty());
+        roster.assign(&[], 0, start);
+        assert_eq!(roster.complete(), Some(0), "what goes is not waited for");
+        assert_eq!(left(&roster.leave(|_| true, start)), [("a", 0)], "nothing of it is acknowledged");
+        assert_eq!(roster.due(start), Some(start + QUIET));
+
+        let later = start + QUIET / 2;
+        roster.heard("i", 7, later);
+        assert!(roster.hold(&ack("i")));
+        assert_eq!(roster.due(later), Some(later + QUIET));
+        let quiet = later + QUIET;
+        assert!(roster.leave(|batch| batch < 7, quiet).is_empty(), "the last one is not on disk yet");
+        assert_eq!(left(&roster.leave(|batch| batch <= 7, quiet)), [("i", 1)]);
+        assert!(!roster.hold(&ack("i")), "there is no ACK after it");
+        assert_eq!((roster.due(quiet), roster.wants_a_pause(quiet)), (None, false));
+
+        roster.late("i");
+        let gone = roster.gone("i").unwrap();
+        assert_eq!((gone.late, gone.next), (1, None));
+        assert!(roster.gone("i").is_none() && roster.gone("nobody").is_none());
+    }
+
+    #[test]
+    fn a_full_window_has_nothing_more_under_way() {
+        let start = Instant::now();
+        let mut roster = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
+        roster.assign(&[], 0, start);
+        roster.hold(&ack("i"));
+        assert!(roster.leave(|_| true, start + QUIET).is_empty(), "it is worth waiting for");
+        roster.hold(&ack("i"));
+        assert_eq!(left(&roster.leave(|_| true, start)), [("i", 2)]);
+    }
+
+    #[test]
+    fn a_topic_that_never_falls_quiet_is_left_after_a_pause() {
+        let start = Instant::now();
+        let mut roster = standing(&[topic("c", "/queue/c", AckMode::Client, None)]);
+        roster.assign(&[], 0, start);
+        let end = start + DRAIN_MAX;
+        for step in 0..=DRAIN_MAX.as_millis() as u64 / 50 {
+            let now = start + Duration::from_millis(50 * step);
+            assert_eq!(roster.wants_a_pause(now), now >= end);
+            roster.heard("c", step, now);
+        }
+        assert_eq!(left(&roster.leave(|_| true, end)), [("c", 0)]);
+    }
+
+    #[test]
+    fn another_topic_of_the_name_waits_until_the_first_is_gone() {
+        let start = Instant::now();
+        let (old, new) = (topic("t", "/a", AckMode::Auto, None), topic("t", "/b", AckMode::Client, None));
+        let mut roster = standing(std::slice::from_ref(&old));
+        assert!(roster.assign(std::slice::from_ref(&new), 0, start).subscribe.is_empty());
+        assert!(!roster.stands(&old) && !roster.stands(&new) && roster.complete().is_none());
+        assert_eq!(left(&roster.leave(|_| true, start)), [("t", 0)]);
+        assert_eq!(roster.gone("t").unwrap().next, Some(new.clone()));
+        assert!(roster.stands(&new) && roster.complete().is_none());
+        assert!(roster.confirm("t") && roster.complete() == Some(1));
+    }
+
+    #[test]
+    fn a_topic_that_is_wanted_again_stays_or_comes_back() {
+        let start = Instant::now();
+        let (a, b) = (topic("a", "/a", AckMode::Client, None), topic("b", "/b", AckMode::Auto, None));
+        let mut roster = standing(&[a.clone(), b.clone()]);
+        roster.assign(&[], 0, start);
+        roster.hold(&ack("a"));
+        roster.leave(|_| false, start);
+        let change = roster.assign(&[a.clone(), b.clone()], 0, start);
+        assert_eq!((change.release.len(), change.subscribe), (1, vec![]), "the one was not unsubscribed yet");
+        assert!(roster.stands(&a) && !roster.stands(&b) && roster.complete().is_none());
+        assert_eq!(roster.gone("b").unwrap().next, Some(b));
+    }
+
+    #[test]
+    fn what_is_withheld_can_be_done_without_unless_it_is_wanted_or_might_be_acknowledged() {
+        let start = Instant::now();
+        let check = |ack, stays: Option<AckMode>, again: bool, expected| {
+            let goes = topic("goes", "/a", ack, None);
+            let stays = stays.map(|ack| topic("stays", "/b", ack, None));
+            let all: Vec<Topic> = stays.iter().cloned().chain([goes.clone()]).collect();
+            let mut roster = standing(&all);
+            let rest: Vec<Topic> = stays.into_iter().collect();
+            roster.assign(&rest, 0, start);
+            roster.leave(|_| true, start + DRAIN_MAX);
+            roster.gone("goes");
+            if again {
+                roster.assign(&all, 0, start);
+            }
+            assert_eq!(roster.can_do_without("goes"), expected, "{ack:?} {rest:?} {again}");
+        };
+        check(AckMode::Auto, None, true, true);
+        check(AckMode::ClientIndividual, None, false, true);
+        check(AckMode::ClientIndividual, Some(AckMode::ClientIndividual), false, true);
+        check(AckMode::ClientIndividual, Some(AckMode::Client), false, false);
+        check(AckMode::ClientIndividual, None, true, false);
+    }
+}
