@@ -51,6 +51,8 @@ pub(crate) struct Rig {
     pub(crate) queue: Queue,
     pub(crate) books: Books,
     pub(crate) ends: Ends,
+    /// How many times as long a life may last as it is planned: on a busy machine.
+    pub(crate) slowness: u32,
     name: String,
     config: PathBuf,
     folder: Folder,
@@ -116,6 +118,7 @@ impl Rig {
             queue,
             books: Books::default(),
             ends: Ends { data, warehouse, receiver, subscriber },
+            slowness: 1,
             name: name.to_owned(),
             config,
             folder,
@@ -196,7 +199,7 @@ impl Rig {
         let limit = match plan.end {
             End::Kill(after) => after,
             End::Abort(..) => LIFE_MAX,
-        };
+        } * self.slowness;
         while process.runs() && began.elapsed() < limit {
             if began.elapsed() >= plan.trouble {
                 self.ends.receiver.answer(204);
