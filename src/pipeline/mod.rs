@@ -4,6 +4,7 @@
 pub mod coordinates;
 pub mod decode;
 pub mod expression;
+mod list;
 mod mapping;
 mod nearest;
 mod pointer;
@@ -14,6 +15,7 @@ pub mod template;
 
 pub use decode::{Decoder, Element, Rejection, Sighting};
 pub use expression::Expression;
+pub use list::ListTemplate;
 pub use mapping::{Field, Mapping};
 pub(crate) use nearest::nearest;
 pub use pointer::Pointer;

@@ -99,7 +99,7 @@ async fn an_oversize_packet_is_refused_alone() {
     four[2].state = "x".repeat(100);
     let failed = sink.deliver(batch(&four)).await.unwrap_err();
     assert_eq!(failed.confirmed, 2);
-    let Trouble::Refused { index: Some(2), error } = failed.trouble else { panic!("{:?}", failed.trouble) };
+    let Trouble::Refused { index: Some(2), error, .. } = failed.trouble else { panic!("{:?}", failed.trouble) };
     assert!(error.contains("packet_bytes_max = 100"), "{error}");
     assert!(health.report().able);
     sink.deliver(batch(&four[3..])).await.unwrap();

@@ -21,7 +21,7 @@ use super::retention::{PIECE_ROWS, Retention};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, By, Health, Sink, Trouble, Undelivered};
 
 /// Dialling, TLS and signing in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -124,7 +124,7 @@ impl Sink for PostgresHistory {
                 Err(failure) if is_refusal(&failure) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {failure}", self.server);
-                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, error } })
+                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, by: By::Them, error } })
                 }
                 Err(failure) => Err(Undelivered { confirmed: 0, trouble: self.pause(&failure) }),
             }

@@ -24,7 +24,7 @@ use super::retention::{PIECE_ROWS, Retention};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, Built, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a hundred rows at once
 /// cost hardly more than a thousand do.
@@ -97,7 +97,7 @@ impl Sink for SqliteHistory {
                 Err(error) if is_refusal(&error) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {error}", self.settings.path.display());
-                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, error } })
+                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, by: By::Them, error } })
                 }
                 Err(error) => Err(Undelivered { confirmed: 0, trouble: self.pause(&error) }),
             }

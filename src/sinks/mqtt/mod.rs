@@ -24,7 +24,7 @@ use self::driver::{Driver, Link, Wanted};
 use self::window::Window;
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
-use crate::sinks::{Batch, BuildError, Built, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// An idle connection is found dead after twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -271,7 +271,7 @@ impl MqttSink {
                     return match refused {
                         None => Ok(()),
                         Some(error) => {
-                            let trouble = Trouble::Refused { index: Some(sent), error };
+                            let trouble = Trouble::Refused { index: Some(sent), by: By::Us, error };
                             Err(Undelivered { confirmed: sent, trouble })
                         }
                     };
