@@ -17,7 +17,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
-use super::retention::{PIECE_ROWS, Retention};
+use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
@@ -149,6 +149,23 @@ impl Sink for PostgresHistory {
     fn keeps_cursor(&self) -> bool {
         true
     }
+
+    fn tend(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(mut connection) = self.connection.take() else { return };
+            let began = Instant::now();
+            while began.elapsed() < TEND_MAX {
+                match self.prune(&mut connection).await {
+                    Pruned::More => {}
+                    Pruned::Done => break,
+                    // It may be silent: the next delivery makes another.
+                    Pruned::Failed => return,
+                }
+            }
+            self.connection = Some(connection);
+        }
+        .boxed()
+    }
 }
 
 impl PostgresHistory {
@@ -193,9 +210,9 @@ impl PostgresHistory {
 
     /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
     /// for the next round.
-    async fn prune(&mut self, connection: &mut PgConnection) {
+    async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return };
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return Pruned::Done };
         let deleted = bounded(ASIDE_TIMEOUT, async {
             sqlx::query(
                 "DELETE FROM status_event WHERE event_id IN \
@@ -210,7 +227,7 @@ impl PostgresHistory {
         if let Err(error) = &deleted {
             warn!(sink = self.name, %error, "rows past the retention were not deleted");
         }
-        self.retention.deleted(now, deleted.map_or(0, |done| done.rows_affected()));
+        self.retention.deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
 }
 
