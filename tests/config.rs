@@ -102,7 +102,7 @@ fn the_examples_comments_are_keys_too() {
         assert!(text.contains(&format!("\n{} = \"{pointer}\"", field.name())), "{}", field.name());
     }
     let plan = good(&text, &secrets);
-    assert_eq!(plan.sinks.len(), 4);
+    assert_eq!(plan.sinks.len(), 5);
     let Some((_, Settings::Postgres(warehouse))) =
         plan.sinks.iter().find(|(delivery, _)| &*delivery.name == "warehouse")
     else {
@@ -130,6 +130,12 @@ fn the_examples_comments_are_keys_too() {
     assert_eq!((mqtt_of(&plan).qos, mqtt_of(&plan).retain), (mqtt_of(&defaults).qos, mqtt_of(&defaults).retain));
     assert_eq!(webhook_of(&plan).timeout, webhook_of(&defaults).timeout);
     assert_eq!(webhook_of(&plan).schedule, webhook_of(&defaults).schedule);
+    assert_eq!(webhook_of(&plan).concurrency, webhook_of(&defaults).concurrency);
+    let batched = plan.sinks.iter().filter_map(|(_, sink)| match sink {
+        Settings::Webhook(webhook) => Some(webhook.posting.size()),
+        _ => None,
+    });
+    assert_eq!(batched.collect::<Vec<_>>(), [(100, Duration::from_secs(1)), (1, Duration::ZERO)]);
 }
 
 #[test]
@@ -156,6 +162,7 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!((mqtt_of(&plan).qos, mqtt_of(&plan).retain), (Qos::AtLeastOnce, true));
     let schedule = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000].map(seconds);
     assert_eq!(webhook_of(&plan).schedule, schedule);
+    assert_eq!((webhook_of(&plan).concurrency, webhook_of(&plan).posting.size()), (8, (1, Duration::ZERO)));
     assert!(plan.sinks.iter().all(|(delivery, _)| delivery.topics.is_none() && delivery.when.is_none()));
 }
 
@@ -614,6 +621,36 @@ fn each_mistake_is_told_with_its_place() {
             "9:7",
             "sinks.p.url",
             "names no database",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nconcurrency = 0\n"),
+            "10:15",
+            "sinks.w.concurrency",
+            "expected 1 to 256 requests at once, found 0",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nbatch = {{ max = 0 }}\n"
+            ),
+            "10:17",
+            "sinks.w.batch.max",
+            "expected 1 to 1000 events",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nbatch = {{ wait = \"2h\" }}\n"
+            ),
+            "10:18",
+            "sinks.w.batch.wait",
+            "expected an hour at most",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nbatch = {{}}\nbody = \"{{{{ state }}}}\"\n"
+            ),
+            "11:8",
+            "sinks.w.body",
+            "a batch's template has `events`",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\n"),

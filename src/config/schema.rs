@@ -365,6 +365,8 @@ pub(super) struct Webhook {
     pub(super) url: Option<String>,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: Option<String>,
+    pub(super) concurrency: Plain<u32>,
+    pub(super) batch: Option<Together>,
     pub(super) secret: List,
     pub(super) timeout: Span,
     pub(super) retry: Retry,
@@ -380,10 +382,26 @@ impl Default for Webhook {
             url: None,
             headers: BTreeMap::new(),
             body: None,
+            concurrency: Plain(8),
+            batch: None,
             secret: List::default(),
             timeout: Span(Duration::from_secs(15)),
             retry: Retry::default(),
         }
+    }
+}
+
+/// Events in one request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Together {
+    pub(super) max: Plain<u32>,
+    pub(super) wait: Span,
+}
+
+impl Default for Together {
+    fn default() -> Together {
+        Together { max: Plain(100), wait: Span(Duration::from_secs(1)) }
     }
 }
 

@@ -19,15 +19,22 @@ use super::topics::Topics;
 use super::units::List;
 use crate::delivery;
 use crate::journal::Start;
-use crate::pipeline::{Expression, Template};
+use crate::pipeline::{Expression, ListTemplate, Template};
 use crate::sinks::history::{postgres, sqlite};
 use crate::sinks::mqtt::Qos;
+use crate::sinks::webhook::Posting;
 use crate::sinks::{Settings, mqtt, webhook};
 
 /// The largest packet that MQTT can say the length of (MQTT 3.1.1, section 2.2.3).
 const MQTT_PACKET_BYTES_MAX: u64 = 268_435_455;
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
+
+/// Requests of one webhook at once: more connections than a receiver is likely to grant.
+const CONCURRENCY_MAX: u32 = 256;
+/// Events in one request, and how long they may wait for each other: beyond it a status is old news.
+const BATCH_EVENTS_MAX: u32 = 1000;
+const BATCH_WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// Keys of a webhook: the old one and the new one.
 const SIGNING_SECRETS_MAX: usize = 2;
@@ -303,7 +310,12 @@ fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -
         check.report.error_with(&path.join("retry").join("schedule"), "expected a last wait above 0", help);
     }
     let headers = check.headers(&path.join("headers"), written.headers);
-    let body = written.body.map(|body| template(check, &path.join("body"), &body));
+    let concurrency = written.concurrency.0;
+    if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
+        let message = format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
+        check.report.error(&path.join("concurrency"), message);
+    }
+    let posting = posting(check, path, written.body, written.batch);
     if written.secret.0.len() > SIGNING_SECRETS_MAX {
         let message = format!("expected one secret, or two during a rotation, found {}", written.secret.0.len());
         check.report.error(&path.join("secret"), message);
@@ -321,14 +333,38 @@ fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -
         name: named.name.to_string(),
         url,
         headers,
-        body: match body {
-            Some(body) => Some(body?),
-            None => None,
-        },
+        posting: posting?,
+        concurrency: concurrency as usize,
         secrets,
         timeout: written.timeout.0,
         schedule,
     }))
+}
+
+/// What is in a request of a webhook.
+fn posting(
+    check: &mut Check<'_>,
+    path: &Path,
+    body: Option<String>,
+    batch: Option<schema::Together>,
+) -> Option<Posting> {
+    let body_path = path.join("body");
+    let Some(batch) = batch else {
+        let body = body.map(|body| template(check, &body_path, &body));
+        return Some(Posting::Single { body: body.map_or(Some(None), |body| body.map(Some))? });
+    };
+    let (max, wait) = (batch.max.0, batch.wait.0);
+    let path = path.join("batch");
+    if !(1..=BATCH_EVENTS_MAX).contains(&max) {
+        let message = format!("expected 1 to {BATCH_EVENTS_MAX} events in a request, found {max}");
+        check.report.error(&path.join("max"), message);
+    }
+    if wait > BATCH_WAIT_MAX {
+        check.report.error(&path.join("wait"), "expected an hour at most");
+    }
+    let body = body.map(|body| check.report.take(&body_path, ListTemplate::parse(&body)));
+    let body = body.map_or(Some(None), |body| body.map(Some))?;
+    Some(Posting::Batch { body, max: max as usize, wait })
 }
 
 /// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.

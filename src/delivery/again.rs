@@ -128,14 +128,15 @@ impl Delivery {
         self.counters.again.fetch_add(confirmed as u64, Ordering::Relaxed);
         let attempt = match outcome {
             Ok(()) => {
-                if self.health.able() {
-                    info!(sink = %self.name, "sink delivers again");
-                }
+                self.able("sink delivers again");
                 Attempt::Done
             }
             Err(Undelivered { trouble: Trouble::Refused { error, .. }, .. }) => Attempt::Refused(error),
             Err(Undelivered { trouble: Trouble::Retry { error, after }, .. }) => {
                 Attempt::Trouble(self.retry(&error, after))
+            }
+            Err(Undelivered { trouble: Trouble::Unclear { error }, .. }) => {
+                Attempt::Trouble(self.retry(&error, None))
             }
             Err(Undelivered { trouble: Trouble::Disabled { error }, .. }) => Attempt::Trouble(self.disabled(&error)),
         };

@@ -19,6 +19,8 @@ pub struct Counters {
     pub again: AtomicU64,
     /// Attempts, to connect or to deliver, that failed by the sink's trouble.
     pub retries: AtomicU64,
+    /// Events, or batches of them, that wait for another attempt while other devices' go on, now.
+    pub lanes_waiting: AtomicU64,
     /// The cursor.
     pub position: AtomicI64,
 }

@@ -2,16 +2,26 @@
 //!
 //! The cursor never passes an event that the sink has not confirmed and that was not set aside (invariant I2). What an
 //! operator wants delivered again goes its own way ([`again`]) and moves no cursor.
+//!
+//! Where a batch is the sink's unit (a transaction, a window of publishes), batches follow each other here; a sink that
+//! takes several devices' events at once has a loop of its own ([`traffic`]).
 
 mod again;
 mod ahead;
 mod backoff;
 mod counters;
+mod lanes;
 mod missing;
+mod outcomes;
+mod parcel;
 mod pending;
 mod reading;
+mod refusals;
+mod start;
 #[cfg(test)]
 mod tests;
+mod traffic;
+mod trouble;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -19,27 +29,30 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::future::try_join_all;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info, warn};
 
 use crate::faults::{self, Mistake, Place};
-use crate::journal::{self, Journal, Reader, Start};
+use crate::journal::{self, Journal, Passed, Reader, Start};
 use crate::model::Position;
 use crate::pipeline::{Decoders, Expression};
-use crate::sinks::{Batch, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, By, Health, Occasion, Sink, Trouble, Undelivered};
 
 use ahead::{Ahead, Log, Portion};
 use backoff::{Backoff, Complaint};
 pub use counters::Counters;
 use pending::Pending;
 use reading::{Read, Reading, reader_of};
+use refusals::{Judgement, Refusals};
 
 /// Entries that are looked through at once where the sink is given none of them, or few.
 const BATCH_ENTRIES_MAX: usize = 1000;
 
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
+
+/// Between two times that an idle sink may look after itself: deleting by the minute is exact enough for days of
+/// retention.
+const TEND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Validated settings of one sink's delivery, whatever its destination.
 #[derive(Debug, Clone, PartialEq)]
@@ -97,8 +110,13 @@ struct Delivery {
     /// There may be something to be delivered again.
     again: bool,
     backoff: Backoff,
+    refusals: Refusals,
+    /// It has been said that the sink is able to deliver, and nothing since.
+    able: bool,
     trouble: Complaint,
     refusal: Complaint,
+    lane_trouble: Complaint,
+    held: Complaint,
 }
 
 /// Whose turn it is, where both have work: they take turns, so that neither starves the other.
@@ -146,13 +164,20 @@ impl Delivery {
             pending: Pending::default(),
             ahead: Ahead::default(),
             backoff: Backoff::default(),
+            refusals: Refusals::default(),
+            able: false,
             trouble: Complaint::default(),
             refusal: Complaint::default(),
+            lane_trouble: Complaint::default(),
+            held: Complaint::default(),
         }
     }
 
     async fn run(mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
-        let result = self.work(stop).await;
+        let result = match self.sink.lanes() {
+            Some(lanes) => self.work_in_lanes(lanes, stop).await,
+            None => self.work(stop).await,
+        };
         self.sink.close().await;
         result
     }
@@ -192,14 +217,19 @@ impl Delivery {
                     Next::Go
                 }
                 Next::Go => {
-                    tokio::select! {
+                    let idle = tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         // Both senders live as long as `self.journal`.
                         _ = orders.changed() => {
                             self.again = true;
                             self.turn = Turn::Again;
+                            false
                         }
-                        _ = head.wait_for(|head| *head > self.cursor) => {}
+                        _ = head.wait_for(|head| *head > self.cursor) => false,
+                        () = tokio::time::sleep(TEND_INTERVAL) => true,
+                    };
+                    if idle {
+                        self.sink.tend().await;
                     }
                     let newest = *head.borrow();
                     if newest > self.cursor {
@@ -211,99 +241,26 @@ impl Delivery {
         }
     }
 
-    /// Where the journal knows the sink to be.
-    async fn resume(&mut self, reader: &mut Reader) -> Result<(), journal::Error> {
-        self.cursor = match self.journal.cursor(&self.name).await? {
-            Some(cursor) => cursor,
-            None => {
-                let head = self.journal.status().head;
-                self.journal.place(&self.name, head).await?;
-                head
-            }
-        };
-        self.counters.position.store(self.cursor.0, Ordering::Relaxed);
-        self.aside = reader.set_aside_after(&self.name, self.cursor).await?;
-        Ok(())
-    }
-
-    /// Connects, and finds where to go on: the destination's own cursor is the truth, since it moved in one
-    /// transaction with what it stands for.
-    async fn reopen(&mut self, wait: Duration, reader: &mut Reader) -> Result<Next, journal::Error> {
-        tokio::time::sleep(wait).await;
-        self.turn = Turn::Log;
-        let own = match self.sink.open(self.journal.uuid()).await {
-            Ok(own) => own,
-            Err(Trouble::Disabled { error }) => return Ok(self.disabled(&error)),
-            Err(Trouble::Retry { error, after }) => return Ok(self.retry(&error, after)),
-            Err(Trouble::Refused { error, .. }) => return Ok(self.retry(&error, None)),
-        };
-        let status = self.journal.status();
-        let before_oldest = status.oldest.map_or(status.head, |oldest| Position(oldest.0 - 1));
-        let start = match own {
-            Some(own) if own > status.head => return Ok(self.ahead(own, status.head)),
-            // What lies between was filtered or set aside in this run: the sink was never given it.
-            Some(own) if own >= self.confirmed && self.confirmed > Position::START => own.max(self.cursor),
-            Some(own) => own,
-            None if self.sink.keeps_cursor() && self.start == Start::Oldest => before_oldest,
-            None => self.cursor,
-        };
-        let confirmed = start;
-        let start = if start < self.cursor { self.first_missing(start, reader).await? } else { start };
-        self.go_to(start, reader).await?;
-        self.confirmed = confirmed;
-        if self.health.able() {
-            info!(sink = %self.name, position = %start, "sink is able to deliver");
-        }
-        Ok(Next::Go)
-    }
-
-    /// Goes on at another place than before: forward where the sink has confirmed more than we heard of, back where
-    /// it has lost something.
-    async fn go_to(&mut self, start: Position, reader: &mut Reader) -> Result<(), journal::Error> {
-        if start < self.cursor {
-            info!(sink = %self.name, from = %self.cursor, to = %start, "cursor follows the sink's own");
-            // What is set aside stays so; it will be passed, and counted, once more.
-            self.aside = reader.set_aside_after(&self.name, start).await?;
-            let passed = self.aside.iter().take_while(|position| **position <= self.cursor).count();
-            self.journal.rewind(&self.name, start, passed as u64).await?;
-            self.pending = Pending::default();
-            self.ahead.discard();
-            self.cursor = start;
-            self.counters.position.store(start.0, Ordering::Relaxed);
-        } else if start > self.cursor {
-            // What lies between is read all the same: it is to be accounted for.
-            self.already = start;
-            self.pending.confirm_through(start);
-            self.advance();
-        }
-        Ok(())
-    }
-
-    /// Where to go on after `own`: before the first event that the sink would have been given since. What was filtered
-    /// or set aside since moves no cursor of its own.
-    async fn first_missing(&mut self, own: Position, reader: &mut Reader) -> Result<Position, journal::Error> {
-        let aside = reader.set_aside_after(&self.name, own).await?;
-        let mut at = own;
-        while at < self.cursor {
-            let entries = reader.read_after(at, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
-            let Some(last) = entries.last() else { break };
-            let missing = entries
-                .iter()
-                .take_while(|entry| entry.position <= self.cursor)
-                .find(|entry| !aside.contains(&entry.position) && matches!((self.read)(entry), Reading::Event(_)));
-            if let Some(missing) = missing {
-                return Ok(Position(missing.position.0 - 1));
-            }
-            at = last.position;
-        }
-        Ok(self.cursor)
-    }
-
-    /// Takes on what comes next in the log. What cannot be read is set aside before anything moves.
+    /// Takes on what comes next in the log.
     async fn take(&mut self, newest: Position, reader: &mut Reader) -> Result<(), journal::Error> {
+        let Portion { readings, through } = self.portion(self.cursor, newest, reader).await?;
+        self.pending = Pending::new(readings, through);
+        self.pending.confirm_through(self.already);
+        self.advance();
+        Ok(())
+    }
+
+    /// What comes after a position, of which `newest` is after it. What cannot be read is set aside before anything
+    /// moves.
+    async fn portion(
+        &mut self,
+        after: Position,
+        newest: Position,
+        reader: &mut Reader,
+    ) -> Result<Portion, journal::Error> {
         let entries_max = self.sink.batch_events_max();
         let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
-        let Portion { mut readings, through } = self.ahead.take(self.cursor, newest, log).await?;
+        let Portion { mut readings, through } = self.ahead.take(after, newest, log).await?;
         for (position, reading) in &mut readings {
             if self.aside.contains(position) && !matches!(reading, Reading::Lost(_) | Reading::Removed(_)) {
                 *reading = Reading::SetAside;
@@ -318,10 +275,7 @@ impl Delivery {
         }
         try_join_all(unreadable.map(|(position, reason)| self.journal.set_aside(&self.name, position, reason)))
             .await?;
-        self.pending = Pending::new(readings, through);
-        self.pending.confirm_through(self.already);
-        self.advance();
-        Ok(())
+        Ok(Portion { readings, through })
     }
 
     /// One attempt. While the sink is busy with it, what comes next is read.
@@ -350,11 +304,11 @@ impl Delivery {
                 let confirmed = confirmed.min(attempted);
                 self.confirm(confirmed);
                 match trouble {
-                    Trouble::Refused { index, error } => {
+                    Trouble::Refused { index, by, error } => {
                         let index = index.and_then(|index| index.checked_sub(confirmed));
-                        self.refused(attempted - confirmed, index, &error).await?;
-                        Ok(Next::Go)
+                        self.refused(attempted - confirmed, index, by, &error).await
                     }
+                    Trouble::Unclear { error } => Ok(self.retry(&error, None)),
                     Trouble::Retry { error, after } => {
                         let left = attempted - confirmed;
                         match () {
@@ -376,25 +330,41 @@ impl Delivery {
         if count > 0 {
             self.backoff.reset();
             self.trouble.over();
-            if self.health.able() {
-                info!(sink = %self.name, "sink delivers again");
-            }
+            self.refusals.accepted(count);
+            self.able("sink delivers again");
         }
     }
 
-    /// Finds the one event that is refused, by halves where the sink does not know it, and sets it aside.
-    async fn refused(&mut self, attempted: usize, index: Option<usize>, error: &str) -> Result<(), journal::Error> {
-        if let Some((index, position)) = self.pending.refused(attempted, index) {
+    /// Finds the one event that is refused, by halves where the sink does not know it, and sets it aside; unless the
+    /// sink refuses too much.
+    async fn refused(
+        &mut self,
+        attempted: usize,
+        index: Option<usize>,
+        by: By,
+        error: &str,
+    ) -> Result<Next, journal::Error> {
+        let Some((index, position)) = self.pending.refused(attempted, index) else {
+            if faults::makes(Mistake::LoseBisectHalf) {
+                self.confirm(attempted / 2);
+            }
+            return Ok(Next::Go);
+        };
+        let judgement = match by {
+            By::Us => Judgement::OF_THE_EVENT,
+            By::Them => self.refusals.refused(position),
+        };
+        if judgement.set_aside {
             self.complain(position, error);
             if !faults::makes(Mistake::ForgetSetAside) {
                 self.journal.set_aside(&self.name, position, error).await?;
             }
             self.pending.set_aside(index);
             self.advance();
-        } else if faults::makes(Mistake::LoseBisectHalf) {
-            self.confirm(attempted / 2);
         }
-        Ok(())
+        let Some(wait) = judgement.wait else { return Ok(Next::Go) };
+        self.distrusts(&format!("{} events were refused: {error}", self.refusals.ratio()), wait);
+        Ok(Next::Reopen(wait))
     }
 
     /// Moves the cursor over what is done without a hole.
@@ -402,49 +372,14 @@ impl Delivery {
         let to = self.pending.done_through();
         if to > self.cursor {
             let passed = self.pending.pass(to);
-            self.counters.add(passed);
-            self.journal.pass(&self.name, to, passed);
-            self.cursor = to;
-            self.counters.position.store(to.0, Ordering::Relaxed);
+            self.pass_to(to, passed);
         }
     }
 
-    fn retry(&mut self, error: &str, after: Option<Duration>) -> Next {
-        self.counters.retries.fetch_add(1, Ordering::Relaxed);
-        self.health.in_trouble(error);
-        let wait = self.backoff.next(after);
-        if self.trouble.worth_a_line(error, Instant::now()) {
-            warn!(
-                sink = %self.name, error, again_in_ms = wait.as_millis() as u64, position = %self.cursor,
-                "delivery waits for the sink; the journal keeps its entries: check that it is up and lets us in"
-            );
-        }
-        Next::Reopen(wait)
-    }
-
-    fn disabled(&mut self, error: &str) -> Next {
-        self.health.in_trouble(error);
-        error!(
-            sink = %self.name, error, position = %self.cursor,
-            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload"
-        );
-        Next::Hold
-    }
-
-    /// The journal has been replaced by an older copy of itself: its next positions were used before (I4).
-    fn ahead(&mut self, own: Position, head: Position) -> Next {
-        let error = format!("it has confirmed position {own}, but the journal ends at {head}");
-        self.health.in_trouble(&error);
-        error!(
-            sink = %self.name, error,
-            "the journal is an older copy of the one that the sink knows: bring back the newer, or move it away for a new one"
-        );
-        Next::Hold
-    }
-
-    fn complain(&mut self, position: Position, error: &str) {
-        if self.refusal.worth_a_line(error, Instant::now()) {
-            warn!(sink = %self.name, %position, error, "event set aside for this sink alone; the others get it");
-        }
+    fn pass_to(&mut self, to: Position, passed: Passed) {
+        self.counters.add(passed);
+        self.journal.pass(&self.name, to, passed);
+        self.cursor = to;
+        self.counters.position.store(to.0, Ordering::Relaxed);
     }
 }

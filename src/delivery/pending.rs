@@ -1,7 +1,6 @@
 //! What was read and is not done yet: which events go next, and how far the cursor may go. No IO.
 
-use std::collections::VecDeque;
-
+use super::outcomes::{Outcome, Outcomes};
 use super::reading::Reading;
 use crate::journal::Passed;
 use crate::model::{Event, Position};
@@ -9,8 +8,7 @@ use crate::model::{Event, Position};
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Pending {
-    /// All entries that the cursor has not passed, in order.
-    outcomes: VecDeque<(Position, Outcome)>,
+    outcomes: Outcomes,
     /// In order; those before `first` are confirmed.
     events: Vec<Event>,
     first: usize,
@@ -20,35 +18,15 @@ pub(super) struct Pending {
     suspects: usize,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Event,
-    Filtered,
-    Rejected,
-    SetAside,
-    /// So many entries up to here were dropped before they were read.
-    Lost(u64),
-    /// So many entries up to here were removed since they were first read.
-    Removed(u64),
-}
-
 impl Pending {
     /// Entries in order, up to `through`.
     pub(super) fn new(readings: Vec<(Position, Reading)>, through: Position) -> Pending {
         let mut pending = Pending { through, ..Pending::default() };
         for (position, reading) in readings {
-            let outcome = match reading {
-                Reading::Event(event) => {
-                    pending.events.push(*event);
-                    Outcome::Event
-                }
-                Reading::Filtered => Outcome::Filtered,
-                Reading::Rejected => Outcome::Rejected,
-                Reading::Unreadable(_) | Reading::SetAside => Outcome::SetAside,
-                Reading::Lost(count) => Outcome::Lost(count),
-                Reading::Removed(count) => Outcome::Removed(count),
-            };
-            pending.outcomes.push_back((position, outcome));
+            pending.outcomes.push(position, Outcome::of(&reading));
+            if let Reading::Event(event) = reading {
+                pending.events.push(*event);
+            }
         }
         pending
     }
@@ -105,9 +83,7 @@ impl Pending {
     pub(super) fn set_aside(&mut self, index: usize) {
         let event = self.events.remove(self.first + index);
         self.suspects = 0;
-        if let Ok(at) = self.outcomes.binary_search_by_key(&event.position, |(position, _)| *position) {
-            self.outcomes[at].1 = Outcome::SetAside;
-        }
+        self.outcomes.set(event.position, Outcome::SetAside);
     }
 
     /// Everything at or before it is confirmed, filtered or set aside.
@@ -117,17 +93,7 @@ impl Pending {
 
     /// The cursor goes here: what became of the entries that it passes. Events among them count as delivered.
     pub(super) fn pass(&mut self, to: Position) -> Passed {
-        let mut passed = Passed::default();
-        while let Some((_, outcome)) = self.outcomes.pop_front_if(|(position, _)| *position <= to) {
-            match outcome {
-                Outcome::Event => passed.delivered += 1,
-                Outcome::Filtered => passed.filtered += 1,
-                Outcome::Rejected => passed.rejected += 1,
-                Outcome::SetAside => passed.set_aside += 1,
-                Outcome::Lost(count) => passed.lost += count,
-                Outcome::Removed(count) => passed.removed += count,
-            }
-        }
+        let passed = self.outcomes.pass(to);
         self.confirm_through(to);
         passed
     }

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
@@ -16,8 +17,8 @@ use crate::journal::{Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict,
 use crate::model::{Event, Place, Severity};
 
 /// What the other side does, and what it has seen.
-#[derive(Debug, Default)]
-struct Far {
+#[derive(Debug)]
+pub(super) struct Far {
     /// Refused for ever.
     bad: BTreeSet<i64>,
     refuses: Refuses,
@@ -34,6 +35,27 @@ struct Far {
     again: Vec<i64>,
     opened: usize,
     closed: usize,
+    tended: usize,
+    by: By,
+}
+
+impl Default for Far {
+    fn default() -> Far {
+        Far {
+            bad: BTreeSet::new(),
+            refuses: Refuses::default(),
+            script: VecDeque::new(),
+            openings: VecDeque::new(),
+            own: None,
+            attempts: Vec::new(),
+            confirmed: Vec::new(),
+            again: Vec::new(),
+            opened: 0,
+            closed: 0,
+            tended: 0,
+            by: By::Them,
+        }
+    }
 }
 
 #[derive(Debug, Default, Clone, Copy)]
@@ -48,7 +70,7 @@ enum Refuses {
 }
 
 #[derive(Clone)]
-struct Fake {
+pub(super) struct Fake {
     far: Arc<Mutex<Far>>,
     journal: Journal,
 }
@@ -63,9 +85,9 @@ impl Fake {
         let index = batch.events.iter().position(|event| far.bad.contains(&event.position.0))?;
         let error = format!("refused {}", batch.events[index].position);
         Some(match far.refuses {
-            Refuses::ByIndex => (index, Trouble::Refused { index: Some(index), error }),
-            Refuses::ByIndexWhole => (0, Trouble::Refused { index: Some(index), error }),
-            Refuses::Whole => (0, Trouble::Refused { index: None, error }),
+            Refuses::ByIndex => (index, Trouble::Refused { index: Some(index), by: far.by, error }),
+            Refuses::ByIndexWhole => (0, Trouble::Refused { index: Some(index), by: far.by, error }),
+            Refuses::Whole => (0, Trouble::Refused { index: None, by: far.by, error }),
         })
     }
 }
@@ -124,21 +146,26 @@ impl Sink for Fake {
     fn keeps_cursor(&self) -> bool {
         self.far().own.is_some()
     }
+
+    fn tend(&mut self) -> BoxFuture<'_, ()> {
+        self.far().tended += 1;
+        Box::pin(async {})
+    }
 }
 
 /// A journal, a sink that follows a script, and perhaps a delivery between them.
-struct House {
+pub(super) struct House {
     _folder: tempfile::TempDir,
-    journal: Journal,
+    pub(super) journal: Journal,
     _writer: JoinHandle<Result<(), journal::Error>>,
     fake: Fake,
-    health: Health,
-    counters: Arc<Counters>,
+    pub(super) health: Health,
+    pub(super) counters: Arc<Counters>,
     running: Option<(CancellationToken, JoinHandle<Result<(), journal::Error>>)>,
 }
 
 impl House {
-    async fn new(far: Far) -> House {
+    pub(super) async fn new(far: Far) -> House {
         House::with(far, 1 << 30, WhenFull::Pause).await
     }
 
@@ -165,7 +192,7 @@ impl House {
     }
 
     /// Entries of these bodies; see [`fake_reading`].
-    async fn append(&self, bodies: impl IntoIterator<Item = &'static str>) {
+    pub(super) async fn append(&self, bodies: impl IntoIterator<Item = &'static str>) {
         let entries = bodies.into_iter().map(|body| NewEntry {
             topic: "map-1".into(),
             received_at: Timestamp::now(),
@@ -177,10 +204,14 @@ impl House {
     }
 
     fn start(&mut self) {
+        self.start_with(Box::new(self.fake.clone()));
+    }
+
+    pub(super) fn start_with(&mut self, sink: Box<dyn Sink>) {
         let delivery = Delivery::new(
             "site".into(),
             Start::Oldest,
-            Box::new(self.fake.clone()),
+            sink,
             self.health.clone(),
             Arc::clone(&self.counters),
             self.journal.clone(),
@@ -191,7 +222,7 @@ impl House {
         self.running = Some((stop, tokio::spawn(async move { delivery.run(&stopped).await })));
     }
 
-    async fn stop(&mut self) {
+    pub(super) async fn stop(&mut self) {
         let (stop, running) = self.running.take().unwrap();
         stop.cancel();
         running.await.unwrap().unwrap();
@@ -199,14 +230,14 @@ impl House {
     }
 
     /// What the disk says of the sink; it balances at every moment.
-    async fn account(&self) -> Account {
+    pub(super) async fn account(&self) -> Account {
         self.journal.append(NewBatch::default()).await.unwrap();
         let account = self.journal.reader().await.unwrap().accounts().await.unwrap().remove(0);
         assert_eq!(account.check(), Ok(()), "{account:?}");
         account
     }
 
-    async fn until_settled(&self) {
+    pub(super) async fn until_settled(&self) {
         for _ in 0..10_000 {
             let mut reader = self.journal.reader().await.unwrap();
             if reader.again("site", 1).await.unwrap().is_empty() && self.journal.replay("site").is_none() {
@@ -218,7 +249,7 @@ impl House {
     }
 
     /// Paused time passes while nothing else can go on.
-    async fn until(&self, what: &str, holds: impl Fn(&House) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&House) -> bool) {
         for _ in 0..200_000 {
             if holds(self) {
                 return;
@@ -228,32 +259,33 @@ impl House {
         panic!("it never came to pass that {what}: {:?} {:?}", self.counters, self.fake.far());
     }
 
-    async fn until_done(&self) {
+    pub(super) async fn until_done(&self) {
         let head = self.journal.status().head;
         self.until("the cursor is at the head", |house| house.journal.status().sinks[0].cursor == head).await;
     }
 
-    async fn set_aside(&self) -> BTreeMap<i64, String> {
+    pub(super) async fn set_aside(&self) -> BTreeMap<i64, String> {
         let aside = self.journal.reader().await.unwrap().set_aside().await.unwrap();
         aside.into_iter().map(|aside| (aside.position.0, aside.error)).collect()
     }
 
     /// Delivered, filtered and set aside.
-    fn counted(&self) -> [u64; 3] {
+    pub(super) fn counted(&self) -> [u64; 3] {
         let Counters { delivered, filtered, set_aside, .. } = &*self.counters;
         [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed))
     }
 }
 
+/// A body such as `d7` is a status of device 7; others of device 1.
 fn fake_reading(entry: &Entry) -> Reading {
     match &*entry.body {
         b"filtered" => Reading::Filtered,
         b"unreadable" => Reading::Unreadable("no such field".to_owned()),
-        _ => Reading::Event(Box::new(Event {
+        body => Reading::Event(Box::new(Event {
             event_id: entry.position.to_string(),
             topic: Arc::clone(&entry.topic),
             client_id: String::new(),
-            device_id: "1".to_owned(),
+            device_id: String::from_utf8(body.strip_prefix(b"d").unwrap_or(b"1").to_vec()).unwrap(),
             serial: None,
             old_state: None,
             new_state: "normal".to_owned(),
@@ -631,6 +663,53 @@ async fn what_was_dropped_before_it_was_read_is_accounted_for_as_lost() {
     assert!(passed.lost > 0 && passed.delivered > 0, "{passed:?}");
     assert_eq!(passed.lost + passed.delivered, 1400);
     assert_eq!(passed.delivered, house.fake.far().confirmed.len() as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_its_events() {
+    for refuses in [Refuses::ByIndex, Refuses::ByIndexWhole, Refuses::Whole] {
+        let all: Vec<i64> = (1..=300).collect();
+        let mut house = House::new(far(&all, refuses)).await;
+        house.append(["ok"; 300]).await;
+        house.start();
+        house.until("it is distrusted", |house| house.counters.retries.load(Ordering::Relaxed) > 0).await;
+        // Time runs on while the disk is asked.
+        let aside = house.set_aside().await.len();
+        assert!((19..30).contains(&aside), "{refuses:?}: {aside}");
+        let report = house.health.report();
+        assert!(!report.able);
+        assert!(report.last_error.unwrap().contains("events were refused: refused 2"), "{refuses:?}");
+        // Refused a second time it is the event's fault, as far as that can be known.
+        house.until("one more is set aside", |house| house.counted()[2] >= 20).await;
+        assert!(house.counters.retries.load(Ordering::Relaxed) >= 2);
+        // Somebody has mended it.
+        house.fake.far().bad.clear();
+        house.until_done().await;
+        let aside = house.set_aside().await.len() as u64;
+        assert_eq!(house.counted(), [300 - aside, 0, aside]);
+        assert!(house.health.report().able);
+        house.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_we_refuse_ourselves_says_nothing_of_the_sink() {
+    let mut house = House::new(Far { by: By::Us, ..far(&(1..=60).collect::<Vec<_>>(), Refuses::ByIndex) }).await;
+    house.append(["ok"; 60]).await;
+    house.start();
+    house.until_done().await;
+    assert_eq!((house.counted(), house.counters.retries.load(Ordering::Relaxed)), ([0, 0, 60], 0));
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_sink_may_look_after_itself() {
+    let mut house = House::new(Far::default()).await;
+    house.start();
+    house.until("it has, twice", |house| house.fake.far().tended == 2).await;
+    house.append(["ok"]).await;
+    house.until_done().await;
+    house.stop().await;
 }
 
 fn scripts() -> impl Strategy<Value = VecDeque<Option<(usize, Trouble)>>> {

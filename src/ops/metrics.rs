@@ -114,6 +114,9 @@ impl Scrape {
         counters(encoder, "sink_set_aside", "Events that the sink refuses for good", set_aside)?;
         let retries = each(|sink| sink.counters.retries.load(Relaxed));
         counters(encoder, "sink_retries", "Deliveries that are tried again", retries)?;
+        let waiting = each(|sink| sink.counters.lanes_waiting.load(Relaxed));
+        let help = "Events of single devices that wait for another attempt while others go on";
+        gauges(encoder, "sink_lanes_waiting", help, waiting)?;
         let again = each(|sink| sink.counters.again.load(Relaxed));
         counters(encoder, "sink_again", "Events delivered once more by a redrive or a replay", again)?;
         self.accounts(encoder)

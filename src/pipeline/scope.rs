@@ -51,7 +51,7 @@ impl Scope {
     }
 }
 
-fn unknown(name: &str) -> String {
+pub(super) fn unknown(name: &str) -> String {
     match name {
         "signin" => {
             "`signin` is for the source (its url and headers, destinations), not for templates of events".to_owned()
@@ -139,7 +139,7 @@ impl Object for Context {
 }
 
 /// A field as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its parsed JSON.
-fn value(event: &Event, name: &str) -> Result<Value, String> {
+pub(super) fn value(event: &Event, name: &str) -> Result<Value, String> {
     let place = &event.place;
     let words = |words: &Option<String>| words.as_deref().map_or(Value::from(()), Value::from);
     let degrees = |degrees: Option<f64>| degrees.map_or(Value::from(()), Value::from);

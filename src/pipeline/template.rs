@@ -43,10 +43,7 @@ impl Template {
     /// # Errors
     /// A text for the user: where it does not parse, or the unknown variable with the nearest known name.
     pub fn parse(source: &str) -> Result<Template, String> {
-        let mut environment = language();
-        environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
-        environment.set_formatter(print);
-        environment.add_template_owned(NAME, source.to_owned()).map_err(|error| one_line(&error))?;
+        let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
         let scope = Scope::of(undeclared, &environment)?;
         for sample in samples() {
@@ -83,7 +80,17 @@ impl Template {
     }
 }
 
-fn compiled<'e>(environment: &'e Environment<'static>) -> Result<minijinja::Template<'e, 'e>, String> {
+/// An environment with one template.
+pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
+    let mut environment = language();
+    environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    environment.set_formatter(print);
+    environment.add_template_owned(NAME, source.to_owned()).map_err(|error| one_line(&error))?;
+    Ok(environment)
+}
+
+/// The template of such an environment.
+pub(super) fn compiled<'e>(environment: &'e Environment<'static>) -> Result<minijinja::Template<'e, 'e>, String> {
     environment.get_template(NAME).map_err(|error| one_line(&error))
 }
 

@@ -1,11 +1,12 @@
-//! Where events go. A sink delivers a batch in order and says how far it came; reading the journal, moving cursors,
-//! setting aside and backing off are `delivery`'s.
+//! Where events go. A sink delivers a batch in order and says how far it came, or several devices' events at once
+//! ([`Lanes`]); reading the journal, moving cursors, setting aside and backing off are `delivery`'s.
 
 mod health;
 pub mod history;
 pub mod mqtt;
 pub mod webhook;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -48,11 +49,19 @@ pub enum Trouble {
         /// How long the other side asked us to wait.
         after: Option<Duration>,
     },
+    /// The attempt failed, and nobody can tell whether by the sink or by what it was given (a timeout, HTTP 500): where
+    /// the sink has lanes only this one waits, while the others get on. Elsewhere it is the sink's trouble.
+    Unclear {
+        /// What failed and where, for one log line.
+        error: String,
+    },
     /// Something in the batch will never be taken. With an `index` it is `events[index]`; without, the batch is
     /// bisected until one event is left, which is set aside.
     Refused {
         /// Which event of the batch, where the sink knows.
         index: Option<usize>,
+        /// See [`By`].
+        by: By,
         /// What was refused and why.
         error: String,
     },
@@ -61,6 +70,15 @@ pub enum Trouble {
         /// What it said.
         error: String,
     },
+}
+
+/// Who refuses an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// Our own rules: the other side was not asked, so it says nothing of the other side.
+    Us,
+    /// The other side. Where it refuses too much, that is its trouble and not the events'.
+    Them,
 }
 
 /// A batch that was not delivered whole.
@@ -95,6 +113,40 @@ pub trait Sink: Send {
     fn keeps_cursor(&self) -> bool {
         false
     }
+
+    /// How it delivers several devices' events at once; `None`: a batch is its unit.
+    fn lanes(&self) -> Option<Lanes> {
+        None
+    }
+
+    /// There is nothing to deliver: time for what does not depend on deliveries, such as deleting what is too old. Called
+    /// now and then while the sink is able; takes a second or two at most.
+    fn tend(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::ready(()))
+    }
+}
+
+/// A sink that takes several devices' events at once: each device is a lane of its own, in order, and one that fails
+/// does not hold the others. [`Sink::deliver`] is not called for it.
+#[derive(Clone)]
+pub struct Lanes {
+    /// Makes the attempts.
+    pub courier: Arc<dyn Courier>,
+    /// Attempts that may be under way at once; at least 1.
+    pub concurrency: usize,
+    /// Events of one attempt at most; at least 1.
+    pub batch_max: usize,
+    /// How long events may wait for others to go with them.
+    pub batch_wait: Duration,
+    /// Waits before the first and each further attempt at the same events, their number that of the attempts before
+    /// they are set aside, if the sink takes others meanwhile. The last is repeated. At least one.
+    pub schedule: Vec<Duration>,
+}
+
+/// Makes attempts that do not wait for each other.
+pub trait Courier: Send + Sync {
+    /// One attempt at these events, of one or several devices, each device's in order: all are confirmed, or none.
+    fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>>;
 }
 
 /// A sink, and where it needs one, the task that drives its connection (spawned and supervised by `app`; it ends
@@ -144,6 +196,6 @@ pub fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
         Settings::Sqlite(settings) => Ok(history::sqlite::build(settings, health)),
         Settings::Postgres(settings) => history::postgres::build(settings, health),
         Settings::Mqtt(settings) => mqtt::build(settings, health),
-        Settings::Webhook(settings) => webhook::build(settings, health),
+        Settings::Webhook(settings) => webhook::build(settings),
     }
 }

@@ -33,12 +33,9 @@ pub(crate) struct Ends {
     pub(crate) subscriber: Subscriber,
 }
 
-/// What may come again after a crash: a sink's batch, what is confirmed in the middle of one included, and the batch
-/// before it, whose cursor is on disk 200 ms later at most.
-fn window(sink: &str) -> usize {
-    let batch = if sink == MQTT { 4000 } else { 1000 };
-    2 * batch + PREFETCH
-}
+/// A sink's batch: what is confirmed in the middle of one may come again after a crash, and so may the batch before it,
+/// whose cursor is on disk 200 ms later at most.
+const WINDOW: usize = 2 * 1000 + PREFETCH;
 
 /// mosquitto acknowledges before it has sent to its subscribers.
 const MQTT_PATIENCE: Duration = Duration::from_secs(5);
@@ -239,8 +236,8 @@ impl Books {
             if let Some(position) = again.iter().find(|position| **position <= cursor) {
                 return Err(format!("{sink} was given {position} again, although its cursor was at {cursor}"));
             }
-            if again.len() > window(sink) {
-                return Err(format!("{sink} was given {} again, more than {}", again.len(), window(sink)));
+            if again.len() > WINDOW {
+                return Err(format!("{sink} was given {} again, more than {WINDOW}", again.len()));
             }
             self.again_max = self.again_max.max(again.len());
             arrivals.before = arrivals.all.len();

@@ -23,7 +23,7 @@ pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
 /// A life that its abort does not end is killed after so long.
 const LIFE_MAX: Duration = Duration::from_millis(700);
 
-/// No more comes in while so many are on their way: the webhook takes one at a time.
+/// No more comes in while so many are on their way: the webhook takes a few at a time.
 const BACKLOG_MAX: usize = 1500;
 
 /// What the daemon reads from.

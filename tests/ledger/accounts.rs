@@ -72,12 +72,46 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     stop(&mut daemon).await;
 }
 
+/// One device's requests are never answered: the others' are, and the accounts say so before and after a stop in the
+/// middle of it.
+#[tokio::test]
+async fn accounts_balance_with_lanes_under_way_at_a_stop() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let oncall = format!("type = \"webhook\"\nurl = \"{}\"\ntimeout = \"60s\"\n", receiver.url());
+    let mut daemon = Daemon::start(&source.configuration().table("sinks.oncall", &oncall)).await;
+    daemon.ready().await;
+    receiver.silent_for(Some("2"));
+    source.messages(0..MESSAGES);
+    wait::until("the others are served", async || (receiver.count() == MESSAGES - MESSAGES / DEVICES).then_some(()))
+        .await;
+    // The second is of device 2.
+    let report = wait::until("the cursor is before it", async || {
+        let report = asked(&daemon, &["status"]).await;
+        (report["sinks"][0]["cursor"] == 1).then_some(report)
+    })
+    .await;
+    let sink = &report["sinks"][0];
+    assert!(report["imbalances"].as_array().unwrap().is_empty() && sink["able"] == true, "{report}");
+    assert_eq!(sink["delivered"], 1);
+    stop(&mut daemon).await;
+    receiver.silent_for(None);
+    daemon.restart().await;
+    daemon.ready().await;
+    let account = passed(&daemon, "oncall", MESSAGES as i64, 0).await;
+    assert_eq!(account["delivered"], MESSAGES);
+    stop(&mut daemon).await;
+    assert_complete("webhook", &receiver.delivered(), MESSAGES);
+    let twice = receiver.count() - MESSAGES;
+    assert!(twice < MESSAGES - MESSAGES / DEVICES, "{twice}: what was beyond the cursor, and no more");
+}
+
 /// What a mistake of ours would look like: an entry too many, one too few, and one that is set aside nowhere.
 #[tokio::test]
 async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics() {
     let source = Source::start().await;
     let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
     daemon.ready().await;
+    daemon.logged("it delivers", |line| line.contains("sink is able to deliver") && line.contains("history")).await;
     source.messages(0..5);
     passed(&daemon, "history", 5, 0).await;
     stop(&mut daemon).await;

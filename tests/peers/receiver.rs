@@ -30,6 +30,8 @@ struct Kept {
     stalled: watch::Sender<bool>,
     /// The last `webhook-timestamp`.
     timestamp: AtomicI64,
+    /// A device whose requests are not answered at all.
+    silent_for: Mutex<Option<String>>,
 }
 
 impl Receiver {
@@ -42,7 +44,7 @@ impl Receiver {
     pub async fn start_on(port: u16) -> Receiver {
         let stalled = watch::Sender::new(false);
         let (bodies, answer, timestamp) = (Mutex::default(), AtomicU16::new(204), AtomicI64::new(0));
-        let kept = Arc::new(Kept { bodies, answer, stalled, timestamp });
+        let kept = Arc::new(Kept { bodies, answer, stalled, timestamp, silent_for: Mutex::default() });
         let app = Router::new().route("/events", post(keep)).with_state(Arc::clone(&kept));
         let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("bind a free port");
         let address = listener.local_addr().expect("a bound listener has an address");
@@ -73,6 +75,11 @@ impl Receiver {
     /// When the last request was made, by the clock of who made it: seconds since 1970.
     pub fn timestamp(&self) -> i64 {
         self.kept.timestamp.load(Ordering::Relaxed)
+    }
+
+    /// From now on requests of this device are not answered, and those of the one before are, the next time.
+    pub fn silent_for(&self, device_id: Option<&str>) {
+        *self.kept.silent_for.lock().expect("no test panics while it holds this") = device_id.map(str::to_owned);
     }
 
     /// How many requests were answered with 2xx.
@@ -111,6 +118,13 @@ async fn keep(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) ->
     kept.timestamp.store(timestamp.unwrap_or(0), Ordering::Relaxed);
     let mut stalled = kept.stalled.subscribe();
     stalled.wait_for(|stalled| !stalled).await.expect("its sender is kept");
+    let silent_for = kept.silent_for.lock().expect("no test panics while it holds this").clone();
+    if silent_for
+        .is_some_and(|device| String::from_utf8_lossy(&body).contains(&format!("\"device_id\":\"{device}\"")))
+    {
+        // Until whoever asks gives up.
+        std::future::pending::<()>().await;
+    }
     let answer = StatusCode::from_u16(kept.answer.load(Ordering::Relaxed)).expect("tests answer real statuses");
     if answer.is_success() {
         kept.bodies.lock().expect("no test panics while it holds this").push(body);

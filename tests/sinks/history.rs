@@ -274,3 +274,27 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
         assert_eq!(database.count("device").await, 2501);
     }
 }
+
+#[tokio::test]
+async fn an_idle_history_deletes_what_is_past_the_retention() {
+    for database in Database::both().await {
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let young = |position| Event { received_at: jiff::Timestamp::now(), ..event(position) };
+        sink.deliver(batch(&events(1..=5000))).await.unwrap();
+        // By this one the clock is believed.
+        sink.deliver(batch(&[young(5001)])).await.unwrap();
+        sink.close().await;
+        let (mut sink, _) = start(database.settings(Some(Duration::from_secs(3600))));
+        sink.open(JOURNAL).await.unwrap();
+        // More than one piece, and no delivery.
+        for _ in 0..100 {
+            sink.tend().await;
+        }
+        assert_eq!(database.count("status_event").await, 1);
+        assert_eq!(database.count("device").await, 5001);
+        // The connection is as good as before.
+        sink.deliver(batch(&[young(5002)])).await.unwrap();
+        assert_eq!(database.count("status_event").await, 2);
+    }
+}

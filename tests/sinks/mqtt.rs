@@ -1,11 +1,13 @@
 //! MQTT against mosquitto.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 use stomp_bridge::model::Event;
 use stomp_bridge::sinks::mqtt::{Qos, Settings};
-use stomp_bridge::sinks::{Sink, Trouble};
+use stomp_bridge::sinks::{Batch, By, Occasion, Sink, Trouble};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::events::{JOURNAL, batch, event, events, start, template};
@@ -99,7 +101,9 @@ async fn an_oversize_packet_is_refused_alone() {
     four[2].state = "x".repeat(100);
     let failed = sink.deliver(batch(&four)).await.unwrap_err();
     assert_eq!(failed.confirmed, 2);
-    let Trouble::Refused { index: Some(2), error } = failed.trouble else { panic!("{:?}", failed.trouble) };
+    let Trouble::Refused { index: Some(2), by: By::Us, error } = failed.trouble else {
+        panic!("{:?}", failed.trouble)
+    };
     assert!(error.contains("packet_bytes_max = 100"), "{error}");
     assert!(health.report().able);
     sink.deliver(batch(&four[3..])).await.unwrap();
@@ -167,8 +171,8 @@ async fn a_wrong_password_is_named_and_never_shown() {
 }
 
 #[tokio::test]
-async fn a_publish_that_the_broker_does_not_take_is_named() {
-    let broker = Mosquitto::start_with("allow_anonymous true\nmax_packet_size 200");
+async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused() {
+    let broker = Mosquitto::start_with("allow_anonymous true\nlog_type all\nmax_packet_size 200");
     let (mut sink, _) = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
     let mut three = events(1..=3);
@@ -176,34 +180,90 @@ async fn a_publish_that_the_broker_does_not_take_is_named() {
     // The connection may be gone before the confirmation of the first one was read; then they go one by one.
     let mut confirmed = 0;
     let mut named = Vec::new();
-    for _ in 0..3 {
+    let refused = loop {
         let failed = sink.deliver(batch(&three[confirmed..])).await.unwrap_err();
-        let Trouble::Retry { error, .. } = failed.trouble else { panic!("{:?}", failed.trouble) };
         confirmed += failed.confirmed;
-        named.push(error);
+        match failed.trouble {
+            Trouble::Retry { error, .. } => named.push(error),
+            Trouble::Refused { index, by: By::Them, error } => break (index, error),
+            other => panic!("{other:?}"),
+        }
+        assert!(named.len() < 12, "{named:?}");
         while sink.open(JOURNAL).await.is_err() {}
-    }
-    assert_eq!(confirmed, 1);
+    };
+    assert_eq!((confirmed, refused.0), (1, Some(0)));
+    assert!(named.len() >= 5, "not before it is certain: {named:?}");
     let last = named.last().unwrap();
     assert!(last.contains(r#"topic "devices/1/2/status" and 302 bytes"#) && last.contains("limits"), "{named:?}");
+    assert!(refused.1.contains("has closed the connection 5 times at this publish"), "{}", refused.1);
+    while sink.open(JOURNAL).await.is_err() {}
+    sink.deliver(batch(&three[2..])).await.unwrap();
+    assert_eq!(broker.retained().await, [&three[0], &three[2]].map(message).into_iter().collect());
+}
+
+#[tokio::test]
+async fn a_connection_that_is_lost_whatever_is_published_accuses_no_event() {
+    // Accepts, says CONNACK, and closes at the first packet or after a moment: as when another client has our id.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        loop {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            tokio::spawn(async move {
+                let mut packet = [0; 256];
+                if stream.read(&mut packet).await.is_ok_and(|read| read > 0) {
+                    let _ = stream.write_all(&[0x20, 2, 0, 0]).await;
+                    let _ = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut packet)).await;
+                }
+            });
+        }
+    });
+    let (mut sink, _) = mqtt(settings(port));
+    while sink.open(JOURNAL).await.is_err() {}
+    for _ in 0..8 {
+        let failed = sink.deliver(batch(&events(1..=3))).await.unwrap_err();
+        assert!(matches!(failed.trouble, Trouble::Retry { .. }), "{:?}", failed.trouble);
+        while sink.open(JOURNAL).await.is_err() {}
+    }
+}
+
+#[tokio::test]
+async fn what_is_delivered_again_replaces_no_retained_message() {
+    let broker = Mosquitto::start();
+    let (mut sink, _) = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap();
+    let newest = Event { state: "new".to_owned(), ..event(1) };
+    sink.deliver(batch(std::slice::from_ref(&newest))).await.unwrap();
+    let live = broker.subscriber(2);
+    let older = Event { state: "old".to_owned(), ..event(1) };
+    let again = Batch { occasion: Occasion::Again, ..batch(std::slice::from_ref(&older)) };
+    sink.deliver(again).await.unwrap();
+    let expected = ["devices/1/1/status 1 new", "devices/1/1/status 1 old"];
+    assert_eq!(live.messages().await, expected, "a subscriber sees it");
+    assert_eq!(broker.retained().await, [expected[0].to_owned()].into_iter().collect());
+}
+
+/// A certificate for this machine that vouches for itself, and its key.
+fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
+    let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+    let made = std::process::Command::new("openssl")
+        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
+        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&cert)
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+    (cert, key)
 }
 
 #[tokio::test]
 async fn mqtts_trusts_the_configured_certificates_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name);
-    let certificate = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
-        .args(["-addext", "basicConstraints=critical,CA:FALSE"])
-        .arg("-keyout")
-        .arg(path("key.pem"))
-        .arg("-out")
-        .arg(path("cert.pem"))
-        .output()
-        .unwrap();
-    assert!(certificate.status.success(), "{certificate:?}");
-    let (cert, key) = (path("cert.pem"), path("key.pem"));
+    let (cert, key) = certificate(folder.path());
     let lines = format!("allow_anonymous true\ncertfile {}\nkeyfile {}", cert.display(), key.display());
     let broker = Mosquitto::start_with(&lines);
     let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
@@ -214,6 +274,28 @@ async fn mqtts_trusts_the_configured_certificates_and_no_others() {
 
     let tls = stomp_bridge::tls::Settings { ca_file: Some(cert), ..Default::default() };
     let (mut sink, _) = mqtt(Settings { tls, ..strict });
+    assert_eq!(sink.open(JOURNAL).await, Ok(None));
+    sink.deliver(batch(&events(1..=100))).await.unwrap();
+}
+
+#[tokio::test]
+async fn mqtts_shows_its_own_certificate_where_the_broker_wants_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let (cert, key) = certificate(folder.path());
+    let lines = format!(
+        "allow_anonymous true\ncertfile {0}\nkeyfile {1}\ncafile {0}\nrequire_certificate true",
+        cert.display(),
+        key.display()
+    );
+    let broker = Mosquitto::start_with(&lines);
+    let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
+    let tls = stomp_bridge::tls::Settings { ca_file: Some(cert.clone()), ..Default::default() };
+    let without = Settings { url, tls: tls.clone(), ..settings(broker.port) };
+    let (mut sink, _) = mqtt(without.clone());
+    assert!(matches!(sink.open(JOURNAL).await, Err(Trouble::Retry { .. })));
+
+    let tls = stomp_bridge::tls::Settings { cert_file: Some(cert), key_file: Some(key), ..tls };
+    let (mut sink, _) = mqtt(Settings { tls, ..without });
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink.deliver(batch(&events(1..=100))).await.unwrap();
 }

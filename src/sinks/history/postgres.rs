@@ -17,11 +17,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
-use super::retention::{PIECE_ROWS, Retention};
+use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, By, Health, Sink, Trouble, Undelivered};
 
 /// Dialling, TLS and signing in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -132,7 +132,7 @@ impl Sink for PostgresHistory {
                 Err(failure) if is_refusal(&failure) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {failure}", self.server);
-                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, error } })
+                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, by: By::Them, error } })
                 }
                 Err(failure) => Err(Undelivered { confirmed: 0, trouble: self.pause(&failure) }),
             }
@@ -156,6 +156,23 @@ impl Sink for PostgresHistory {
 
     fn keeps_cursor(&self) -> bool {
         true
+    }
+
+    fn tend(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(mut connection) = self.connection.take() else { return };
+            let began = Instant::now();
+            while began.elapsed() < TEND_MAX {
+                match self.prune(&mut connection).await {
+                    Pruned::More => {}
+                    Pruned::Done => break,
+                    // It may be silent: the next delivery makes another.
+                    Pruned::Failed => return,
+                }
+            }
+            self.connection = Some(connection);
+        }
+        .boxed()
     }
 }
 
@@ -201,9 +218,9 @@ impl PostgresHistory {
 
     /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
     /// for the next round.
-    async fn prune(&mut self, connection: &mut PgConnection) {
+    async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return };
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return Pruned::Done };
         let deleted = bounded(ASIDE_TIMEOUT, async {
             sqlx::query(
                 "DELETE FROM status_event WHERE event_id IN \
@@ -218,7 +235,7 @@ impl PostgresHistory {
         if let Err(error) = &deleted {
             warn!(sink = self.name, %error, "rows past the retention were not deleted");
         }
-        self.retention.deleted(now, deleted.map_or(0, |done| done.rows_affected()));
+        self.retention.deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
 }
 

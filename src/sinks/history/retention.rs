@@ -14,7 +14,22 @@ pub(super) const PIECE_ROWS: u32 = 2_000;
 /// Between two rounds: deleting by the minute is exact enough for days of retention.
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The deletion of rows older than `keep`: a round a minute, each in pieces between two deliveries.
+/// How long an idle history may delete at a stretch: so long may a delivery have to wait for it.
+pub(super) const TEND_MAX: Duration = Duration::from_secs(1);
+
+/// What has come of a piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pruned {
+    /// The round goes on.
+    More,
+    /// Nothing is due.
+    Done,
+    /// The connection may be of no more use.
+    Failed,
+}
+
+/// The deletion of rows older than `keep`: a round a minute, each in pieces between two deliveries or
+/// while there are none.
 #[derive(Debug)]
 pub(super) struct Retention {
     sink: String,
@@ -57,11 +72,13 @@ impl Retention {
         reading.now.checked_sub(keep).ok()
     }
 
-    /// A piece was deleted, or failed with 0 rows. A full piece leaves the round open.
-    pub(super) fn deleted(&mut self, now: Instant, rows: u64) {
-        if rows < u64::from(PIECE_ROWS) {
-            self.next_round = Some(now + ROUND_INTERVAL);
+    /// So many rows of a piece were deleted; `None`: it failed. A full piece leaves the round open.
+    pub(super) fn deleted(&mut self, now: Instant, rows: Option<u64>) -> Pruned {
+        if rows >= Some(u64::from(PIECE_ROWS)) {
+            return Pruned::More;
         }
+        self.next_round = Some(now + ROUND_INTERVAL);
+        if rows.is_some() { Pruned::Done } else { Pruned::Failed }
     }
 }
 
@@ -79,11 +96,13 @@ mod tests {
         let now = Instant::now();
         let mut retention = retention(Some(Duration::from_secs(86_400)));
         assert_eq!(retention.cutoff(now, clock), Some("2026-01-01T00:00:00Z".parse().unwrap()));
-        retention.deleted(now, u64::from(PIECE_ROWS));
+        assert_eq!(retention.deleted(now, Some(u64::from(PIECE_ROWS))), Pruned::More);
         assert!(retention.cutoff(now, clock).is_some());
-        retention.deleted(now, 3);
+        assert_eq!(retention.deleted(now, Some(3)), Pruned::Done);
         assert_eq!(retention.cutoff(now + Duration::from_secs(59), clock), None);
         assert!(retention.cutoff(now + Duration::from_secs(60), clock).is_some());
+        assert_eq!(retention.deleted(now, None), Pruned::Failed);
+        assert_eq!(retention.cutoff(now, clock), None);
     }
 
     #[test]

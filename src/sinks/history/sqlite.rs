@@ -20,11 +20,11 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
-use super::retention::{PIECE_ROWS, Retention};
+use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, Built, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a hundred rows at once
 /// cost hardly more than a thousand do.
@@ -97,7 +97,7 @@ impl Sink for SqliteHistory {
                 Err(error) if is_refusal(&error) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {error}", self.settings.path.display());
-                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, error } })
+                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, by: By::Them, error } })
                 }
                 Err(error) => Err(Undelivered { confirmed: 0, trouble: self.pause(&error) }),
             }
@@ -125,6 +125,16 @@ impl Sink for SqliteHistory {
 
     fn keeps_cursor(&self) -> bool {
         true
+    }
+
+    fn tend(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            let Some(mut connection) = self.connection.take() else { return };
+            let began = Instant::now();
+            while began.elapsed() < TEND_MAX && self.prune(&mut connection).await == Pruned::More {}
+            self.connection = Some(connection);
+        }
+        .boxed()
     }
 }
 
@@ -178,9 +188,9 @@ impl SqliteHistory {
 
     /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
     /// for the next round.
-    async fn prune(&mut self, connection: &mut SqliteConnection) {
+    async fn prune(&mut self, connection: &mut SqliteConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return };
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return Pruned::Done };
         let deleted = sqlx::query(
             "DELETE FROM status_event WHERE rowid IN (SELECT rowid FROM status_event WHERE received_at < ? LIMIT ?)",
         )
@@ -191,7 +201,7 @@ impl SqliteHistory {
         if let Err(error) = &deleted {
             warn!(sink = self.settings.name, %error, "rows past the retention were not deleted");
         }
-        self.retention.deleted(now, deleted.map_or(0, |done| done.rows_affected()));
+        self.retention.deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
 }
 

@@ -24,7 +24,7 @@ use self::driver::{Driver, Link, Wanted};
 use self::window::Window;
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
-use crate::sinks::{Batch, BuildError, Built, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// An idle connection is found dead after twice this.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -32,12 +32,15 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broker that confirms nothing for so long while publishes are in flight is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
+/// A broker that has closed so many connections at one and the same publish, with nothing else in flight, does not take
+/// that one: MQTT 3.1.1 has no other way to say so.
+const CLOSES_MAX: u32 = 5;
+/// After this many the connection is watched for [`QUIET`] before the publish: one that is lost all the same (another
+/// client takes our id over, the network) was not closed because of it, and the count begins anew.
+const CLOSES_UNWATCHED: u32 = 2;
+const QUIET: Duration = Duration::from_secs(2);
 /// For DISCONNECT and the end of the driver.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// What is published before the last confirmation is waited for. Where the broker's socket has Nagle's algorithm on
-/// (mosquitto's default), that one comes 40 ms late: few batches are then faster than many. How many publishes may
-/// come twice is the window's matter.
-const BATCH_EVENTS_MAX: usize = 4000;
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
 /// Bodies of the status topic.
@@ -162,7 +165,7 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     let name = settings.name.clone();
     let status_topic = settings.status_topic.clone();
     let driver = Driver { name, server: server.clone(), options, status_topic, health, wanted: wanted_by_sink, link };
-    let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window };
+    let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window, suspect: None };
     Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
 }
 
@@ -173,6 +176,14 @@ struct MqttSink {
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
     pace: Pace,
+    suspect: Option<Suspect>,
+}
+
+/// A publish at which the broker has closed the connection, nothing else being in flight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Suspect {
+    position: Position,
+    closes: u32,
 }
 
 /// How many publishes may be unconfirmed at once.
@@ -183,6 +194,13 @@ enum Pace {
     /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other way to refuse a
     /// publish than to close the connection, and only so is it known which one that was.
     OneByOne,
+}
+
+/// Why not all of a batch was confirmed.
+struct Failed {
+    undelivered: Undelivered,
+    /// The first publish in flight when the connection was lost.
+    closed_at: Option<Position>,
 }
 
 /// A PUBLISH that is ready to go.
@@ -215,19 +233,27 @@ impl Sink for MqttSink {
                     trouble: Trouble::Retry { error: self.why_down(), after: None },
                 });
             };
-            let outcome = self.publish_all(&connection, batch).await;
-            match &outcome {
-                Ok(()) => self.pace = Pace::Window,
-                Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { .. } }) => self.pace = Pace::OneByOne,
-                Err(_) => {}
+            if let Err(error) = self.watch(&connection, batch.events).await {
+                self.suspect = None;
+                return Err(retry(0, error));
             }
-            outcome
+            let alone = self.pace == Pace::OneByOne;
+            let outcome = self.publish_all(&connection, batch).await;
+            match outcome {
+                Ok(()) => {
+                    self.pace = Pace::Window;
+                    self.suspect = None;
+                    Ok(())
+                }
+                Err(Failed { undelivered, closed_at }) => {
+                    if undelivered.confirmed == 0 && matches!(undelivered.trouble, Trouble::Retry { .. }) {
+                        self.pace = Pace::OneByOne;
+                    }
+                    Err(self.accuse(undelivered, closed_at.filter(|_| alone)))
+                }
+            }
         }
         .boxed()
-    }
-
-    fn batch_events_max(&self) -> usize {
-        BATCH_EVENTS_MAX
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
@@ -246,6 +272,42 @@ impl MqttSink {
             Link::Up(connection) => Some(connection.clone()),
             Link::Idle | Link::Down { .. } => None,
         }
+    }
+
+    /// Sees whether the connection holds while nothing of ours is in flight, where a publish is under suspicion.
+    async fn watch(&self, connection: &Connection, events: &[Event]) -> Result<(), String> {
+        let suspected = self.suspect.is_some_and(|suspect| {
+            suspect.closes >= CLOSES_UNWATCHED
+                && events.first().is_some_and(|event| event.position == suspect.position)
+        });
+        if !suspected {
+            return Ok(());
+        }
+        match timeout(QUIET, connection.progress(u64::MAX)).await {
+            Ok(Standing::Lost { error, .. }) => Err(error.to_string()),
+            Ok(Standing::Confirmed(_)) | Err(_) => Ok(()),
+        }
+    }
+
+    /// Counts how often the broker has closed the connection at one publish; in the end that is a refusal.
+    fn accuse(&mut self, undelivered: Undelivered, closed_at: Option<Position>) -> Undelivered {
+        let Some(position) = closed_at else {
+            self.suspect = None;
+            return undelivered;
+        };
+        let before = self.suspect.filter(|suspect| suspect.position == position).map_or(0, |suspect| suspect.closes);
+        let closes = before + 1;
+        self.suspect = Some(Suspect { position, closes });
+        let Undelivered { confirmed, trouble: Trouble::Retry { error, .. } } = undelivered else {
+            return undelivered;
+        };
+        if closes < CLOSES_MAX {
+            return retry(confirmed as u64, error);
+        }
+        self.suspect = None;
+        let error = format!("the broker has closed the connection {closes} times at this publish: {error}");
+        let trouble = Trouble::Refused { index: Some(confirmed), by: By::Them, error };
+        Undelivered { confirmed, trouble }
     }
 
     fn why_down(&self) -> String {
@@ -270,7 +332,7 @@ impl MqttSink {
     }
 
     /// Publishes in order, never more than the window past what is confirmed, and waits for the confirmations.
-    async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Undelivered> {
+    async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Failed> {
         let events = batch.events;
         // What is published again may be older than what the broker keeps.
         let retain = self.settings.retain && batch.occasion == Occasion::Turn;
@@ -304,15 +366,18 @@ impl MqttSink {
                     return match refused {
                         None => Ok(()),
                         Some(error) => {
-                            let trouble = Trouble::Refused { index: Some(sent), error };
-                            Err(Undelivered { confirmed: sent, trouble })
+                            let trouble = Trouble::Refused { index: Some(sent), by: By::Us, error };
+                            Err(Failed { undelivered: Undelivered { confirmed: sent, trouble }, closed_at: None })
                         }
                     };
                 }
                 Ok(Standing::Lost { confirmed, error }) => {
                     let confirmed = confirmed.saturating_sub(first);
-                    let error = self.blame(&error, events.get(confirmed as usize));
-                    return Err(retry(confirmed, error));
+                    let next = events.get(confirmed as usize);
+                    let error = self.blame(&error, next);
+                    let in_flight = sent as u64 > confirmed;
+                    let closed_at = next.filter(|_| in_flight).map(|event| event.position);
+                    return Err(Failed { undelivered: retry(confirmed, error), closed_at });
                 }
                 Ok(Standing::Confirmed(_)) => {}
                 // Slow is not silent.
@@ -321,7 +386,8 @@ impl MqttSink {
                     connection.abandon();
                     let seconds = CONFIRM_TIMEOUT.as_secs();
                     let error = format!("{}: no confirmation within {seconds} s", self.server);
-                    return Err(retry(connection.confirmed().saturating_sub(first), error));
+                    let undelivered = retry(connection.confirmed().saturating_sub(first), error);
+                    return Err(Failed { undelivered, closed_at: None });
                 }
             }
             confirmed_before = connection.confirmed();

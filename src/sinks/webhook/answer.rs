@@ -16,8 +16,10 @@ pub(super) enum Verdict {
     Refused,
     /// Nothing will be taken any more.
     Disabled,
-    /// Try again, not before the named time where there is one.
+    /// Nothing can be taken just now, whatever it is; not before the named time where there is one.
     Retry(Option<Duration>),
+    /// It was not taken, and the answer does not say whose fault that is.
+    Unclear,
 }
 
 /// Judges by the status (RFC 9110, section 15) and the text of `Retry-After` (section 10.2.3).
@@ -27,7 +29,9 @@ pub(super) fn judge(status: u16, retry_after: Option<&str>, now: SystemTime) -> 
         400 | 413 | 422 => Verdict::Refused,
         410 => Verdict::Disabled,
         429 | 503 => Verdict::Retry(retry_after.and_then(|text| wait(text, now))),
-        _ => Verdict::Retry(None),
+        // Where we are sent, who we are and what we ask for is the same for every event.
+        300..=399 | 401..=407 => Verdict::Retry(None),
+        _ => Verdict::Unclear,
     }
 }
 
@@ -64,14 +68,18 @@ mod tests {
             (200..=299, Verdict::Confirmed),
             (300..=399, Verdict::Retry(None)),
             (400..=400, Verdict::Refused),
-            (401..=409, Verdict::Retry(None)),
+            (401..=407, Verdict::Retry(None)),
+            (408..=409, Verdict::Unclear),
             (410..=410, Verdict::Disabled),
-            (411..=412, Verdict::Retry(None)),
+            (411..=412, Verdict::Unclear),
             (413..=413, Verdict::Refused),
-            (414..=421, Verdict::Retry(None)),
+            (414..=421, Verdict::Unclear),
             (422..=422, Verdict::Refused),
-            (423..=599, Verdict::Retry(None)),
-            (600..=999, Verdict::Retry(None)),
+            (423..=428, Verdict::Unclear),
+            (429..=429, Verdict::Retry(None)),
+            (430..=502, Verdict::Unclear),
+            (503..=503, Verdict::Retry(None)),
+            (504..=999, Verdict::Unclear),
         ];
         for (statuses, verdict) in cases {
             for status in statuses {
@@ -103,7 +111,7 @@ mod tests {
             let verdict = Verdict::Retry(seconds.map(Duration::from_secs));
             assert_eq!(judge(503, Some(text), now), verdict, "503 {text:?}");
             assert_eq!(judge(429, Some(text), now), verdict, "429 {text:?}");
-            assert_eq!(judge(500, Some(text), now), Verdict::Retry(None), "500 {text:?}");
+            assert_eq!(judge(500, Some(text), now), Verdict::Unclear, "500 {text:?}");
         }
     }
 }

@@ -1,10 +1,16 @@
-//! HTTP POST of events, signed by Standard Webhooks; the cursor moves on 2xx. One event per request, in order, over
-//! one connection that is kept alive.
+//! HTTP POST of events, signed by Standard Webhooks; 2xx confirms. Several devices' events are on their way at once,
+//! each device's in order, over connections that are kept alive; when and what next is decided by `delivery`.
+//!
+//! `webhook-id` is the event's id: the same on every attempt, after a crash and on a replay. Where events are posted in
+//! batches it is made from the ids of those that the batch holds, in their order: the same events have the same id again.
+//! A batch that is refused, or that fails while others arrive, is posted in halves, and those have ids of their own;
+//! after a crash other events may come together. A receiver that is to tell repetitions looks at each `event_id` then.
 
 mod answer;
-mod attempts;
+mod body;
 mod signature;
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use futures_util::FutureExt;
@@ -18,11 +24,11 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use self::answer::{Verdict, advice, judge};
-use self::attempts::Attempts;
 use self::signature::Signer;
 use crate::model::{Event, Position};
-use crate::pipeline::Template;
-use crate::sinks::{Batch, BuildError, Built, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, By, Courier, Lanes, Sink, Trouble, Undelivered};
+
+pub use body::{Body, Posting};
 
 /// A connection that takes longer has failed, however patient `timeout` is.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
@@ -40,35 +46,37 @@ pub struct Settings {
     pub url: Url,
     /// Sent with every request.
     pub headers: Vec<(String, SecretString)>,
-    /// The body; `None`: the event's JSON.
-    pub body: Option<Template>,
+    /// What is in a request.
+    pub posting: Posting,
+    /// Requests that may be under way at once; at least 1.
+    pub concurrency: usize,
     /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front; two during a
     /// rotation; none: requests are not signed.
     pub secrets: Vec<SecretString>,
     /// A request that takes longer has failed.
     pub timeout: Duration,
-    /// Waits before the first and each later attempt at one event; the last is repeated for ever while it is the
-    /// sink's trouble.
+    /// Waits before the first and each further attempt: see [`Lanes::schedule`].
     pub schedule: Vec<Duration>,
 }
 
 /// Secrets included.
 impl PartialEq for Settings {
     fn eq(&self, other: &Settings) -> bool {
-        let Settings { name, url, headers, body, secrets, timeout, schedule } = self;
+        let Settings { name, url, headers, posting, concurrency, secrets, timeout, schedule } = self;
         let exposed = |secrets: &[SecretString]| {
             secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
         };
         let named = |headers: &[(String, SecretString)]| {
             headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect::<Vec<_>>()
         };
-        (name, url, named(headers), body) == (&other.name, &other.url, named(&other.headers), &other.body)
+        (name, url, named(headers), posting) == (&other.name, &other.url, named(&other.headers), &other.posting)
             && (exposed(secrets), timeout, schedule) == (exposed(&other.secrets), &other.timeout, &other.schedule)
+            && *concurrency == other.concurrency
     }
 }
 
 /// See [`crate::sinks::build`].
-pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     let problem = |problem: String| BuildError::Settings { name: settings.name.clone(), problem };
     let secrets = settings.secrets.iter().map(ExposeSecret::expose_secret);
     let signer = if settings.secrets.is_empty() { None } else { Some(Signer::new(secrets).map_err(problem)?) };
@@ -78,7 +86,7 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         .redirect(Policy::none())
         .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT_MAX))
         .timeout(settings.timeout)
-        .pool_max_idle_per_host(1)
+        .pool_max_idle_per_host(settings.concurrency)
         .default_headers(headers(&settings).map_err(problem)?)
         .user_agent(concat!("stomp-bridge/", env!("CARGO_PKG_VERSION")));
     if is_loopback(&settings.url) {
@@ -86,50 +94,51 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         client = client.no_proxy();
     }
     let client = client.build().map_err(|error| problem(format!("http client: {}", chain(&error))))?;
-    let attempts = Attempts::new(settings.schedule);
-    let target = Target { server: server(&settings.url), url: settings.url, body: settings.body, signer, client };
-    Ok(Built { sink: Box::new(Webhook { target, health, attempts }), driver: None })
+    let (batch_max, batch_wait) = settings.posting.size();
+    let lanes = Lanes {
+        courier: Arc::new(Post(Arc::new(Target {
+            server: server(&settings.url),
+            url: settings.url,
+            posting: settings.posting,
+            signer,
+            client,
+        }))),
+        concurrency: settings.concurrency,
+        batch_max,
+        batch_wait,
+        schedule: settings.schedule,
+    };
+    Ok(Built { sink: Box::new(Webhook { lanes }), driver: None })
 }
 
 struct Webhook {
-    target: Target,
-    health: Health,
-    attempts: Attempts,
+    lanes: Lanes,
 }
+
+struct Post(Arc<Target>);
 
 /// Where to, and how.
 struct Target {
     /// For log lines: path and query may be secrets (chat groups give them out as such).
     server: String,
     url: Url,
-    body: Option<Template>,
+    posting: Posting,
     signer: Option<Signer>,
     client: Client,
-}
-
-/// What became of one request.
-struct Outcome {
-    verdict: Verdict,
-    /// Empty where it is confirmed.
-    error: String,
 }
 
 impl Sink for Webhook {
     /// There is nothing to open: whether the receiver answers is seen at the first event.
     fn open(&mut self, _journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
-        async move {
-            if self.health.report().last_error.is_none() {
-                self.health.able();
-            }
-            Ok(None)
-        }
-        .boxed()
+        async { Ok(None) }.boxed()
     }
 
+    /// One request after the other: for who has no lanes to drive.
     fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
-            for (index, event) in batch.events.iter().enumerate() {
-                self.deliver_one(index, event).await.map_err(|trouble| Undelivered { confirmed: index, trouble })?;
+            for (confirmed, event) in batch.events.iter().enumerate() {
+                let outcome = self.lanes.courier.attempt(vec![Arc::new(event.clone())]).await;
+                outcome.map_err(|trouble| Undelivered { confirmed, trouble })?;
             }
             Ok(())
         }
@@ -139,65 +148,43 @@ impl Sink for Webhook {
     fn close(&mut self) -> BoxFuture<'_, ()> {
         async {}.boxed()
     }
+
+    fn lanes(&self) -> Option<Lanes> {
+        Some(self.lanes.clone())
+    }
 }
 
-impl Webhook {
-    async fn deliver_one(&mut self, index: usize, event: &Event) -> Result<(), Trouble> {
-        let wait = self.attempts.begin(&event.event_id);
-        if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
-        }
-        let Outcome { verdict, error } = self.target.post(event).await;
-        match verdict {
-            Verdict::Confirmed => {
-                self.health.able();
-                Ok(())
-            }
-            // The receiver is well: only this event is not to its liking.
-            Verdict::Refused => {
-                self.health.able();
-                Err(Trouble::Refused { index: Some(index), error })
-            }
-            Verdict::Disabled => {
-                self.health.in_trouble(&error);
-                Err(Trouble::Disabled { error })
-            }
-            Verdict::Retry(asked) => {
-                self.health.in_trouble(&error);
-                let scheduled = self.attempts.failed(fastrand::f64());
-                Err(Trouble::Retry { error, after: Some(asked.unwrap_or(scheduled)) })
-            }
-        }
+impl Courier for Post {
+    fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>> {
+        let target = Arc::clone(&self.0);
+        async move { target.post(&events).await }.boxed()
     }
 }
 
 impl Target {
-    async fn post(&self, event: &Event) -> Outcome {
-        let refused = |error| Outcome { verdict: Verdict::Refused, error };
-        let body = match self.body.as_ref().map(|template| template.render(event)) {
-            None => event.to_json(),
-            Some(Ok(body)) => body.into_bytes(),
-            Some(Err(error)) => return refused(error),
-        };
-        let Ok(id) = HeaderValue::from_str(&event.event_id) else {
-            return refused(format!("event id {:?} cannot stand in a header", event.event_id));
-        };
+    async fn post(&self, events: &[Arc<Event>]) -> Result<(), Trouble> {
+        let ours = |error| Trouble::Refused { index: None, by: By::Us, error };
+        let Body { id, bytes } = self.posting.body(events).map_err(ours)?;
+        let header =
+            HeaderValue::from_str(&id).map_err(|_| ours(format!("event id {id:?} cannot stand in a header")))?;
         let timestamp = Timestamp::now().as_second();
         let mut request =
-            self.client.post(self.url.clone()).header("webhook-id", id).header("webhook-timestamp", timestamp);
+            self.client.post(self.url.clone()).header("webhook-id", header).header("webhook-timestamp", timestamp);
         if let Some(signer) = &self.signer {
-            request = request.header("webhook-signature", signer.sign(&event.event_id, timestamp, &body));
+            request = request.header("webhook-signature", signer.sign(&id, timestamp, &bytes));
         }
-        match request.body(body).send().await {
+        match request.body(bytes).send().await {
             Ok(response) => self.read(response).await,
             Err(error) => {
+                // Without a connection the event never left us.
+                let at_the_door = error.is_connect();
                 let error = format!("{}: {}", self.server, chain(&error.without_url()));
-                Outcome { verdict: Verdict::Retry(None), error }
+                Err(if at_the_door { Trouble::Retry { error, after: None } } else { Trouble::Unclear { error } })
             }
         }
     }
 
-    async fn read(&self, mut response: Response) -> Outcome {
+    async fn read(&self, mut response: Response) -> Result<(), Trouble> {
         let status = response.status().as_u16();
         let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
         let verdict = judge(status, retry_after, SystemTime::now());
@@ -209,18 +196,21 @@ impl Target {
                 break;
             }
         }
-        let mut error = String::new();
-        if verdict != Verdict::Confirmed {
-            error = format!("{} answered {status}", self.server);
-            let excerpt = excerpt(&answer);
-            if !excerpt.is_empty() {
-                error = format!("{error}: {excerpt}");
-            }
-            if let Some(advice) = advice(status) {
-                error = format!("{error}; {advice}");
-            }
+        let mut error = format!("{} answered {status}", self.server);
+        let excerpt = excerpt(&answer);
+        if !excerpt.is_empty() {
+            error = format!("{error}: {excerpt}");
         }
-        Outcome { verdict, error }
+        if let Some(advice) = advice(status) {
+            error = format!("{error}; {advice}");
+        }
+        match verdict {
+            Verdict::Confirmed => Ok(()),
+            Verdict::Refused => Err(Trouble::Refused { index: None, by: By::Them, error }),
+            Verdict::Disabled => Err(Trouble::Disabled { error }),
+            Verdict::Unclear => Err(Trouble::Unclear { error }),
+            Verdict::Retry(after) => Err(Trouble::Retry { error, after }),
+        }
     }
 }
 

@@ -1,0 +1,388 @@
+//! Lanes with a journal on disk, and a far side that follows a script: the cursor and the accounts. How long anything
+//! takes is the business of [`super::super::lanes`]'s tests: paused time runs ahead whenever the disk is waited for.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard};
+
+use proptest::prelude::*;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use super::*;
+use crate::delivery::tests::{Far, House};
+use crate::journal::Which;
+use crate::sinks::{Batch, By, Sink, Undelivered};
+
+/// Waits before attempts, in seconds.
+const SCHEDULE: [u64; 8] = [0, 1, 1, 1, 1, 1, 1, 1];
+
+#[derive(Debug, Clone)]
+enum Answer {
+    Taken,
+    /// None comes until it is released.
+    Held,
+    Trouble(Trouble),
+}
+
+/// The far side, and what it has seen.
+struct World {
+    /// By device, what happens next; then `always`.
+    script: HashMap<String, VecDeque<Answer>>,
+    always: HashMap<String, Answer>,
+    /// Whatever it is.
+    all: Option<Answer>,
+    attempts: usize,
+    /// What was taken, by device, in order.
+    taken: BTreeMap<String, Vec<i64>>,
+    held: usize,
+    release: Arc<Notify>,
+}
+
+#[derive(Clone)]
+struct Road {
+    world: Arc<Mutex<World>>,
+    terms: (usize, usize, Duration),
+}
+
+impl Road {
+    fn new() -> Road {
+        Road::with(8, 1, Duration::ZERO)
+    }
+
+    fn with(concurrency: usize, batch_max: usize, batch_wait: Duration) -> Road {
+        let world = World {
+            script: HashMap::new(),
+            always: HashMap::new(),
+            all: None,
+            attempts: 0,
+            taken: BTreeMap::new(),
+            held: 0,
+            release: Arc::default(),
+        };
+        Road { world: Arc::new(Mutex::new(world)), terms: (concurrency, batch_max, batch_wait) }
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap()
+    }
+
+    /// From now on one device's events meet this; `None`: they are taken.
+    fn always(&self, device: &str, answer: Option<Answer>) {
+        match answer {
+            Some(answer) => self.world().always.insert(device.to_owned(), answer),
+            None => self.world().always.remove(device),
+        };
+    }
+
+    fn taken(&self, device: &str) -> Vec<i64> {
+        self.world().taken.get(device).cloned().unwrap_or_default()
+    }
+
+    fn taken_in_all(&self) -> usize {
+        self.world().taken.values().map(Vec::len).sum()
+    }
+
+    /// What was held is taken, and so is what comes.
+    fn release(&self, device: &str) {
+        self.always(device, None);
+        self.world().release.notify_waiters();
+    }
+
+    fn sink(&self) -> Box<dyn Sink> {
+        Box::new(self.clone())
+    }
+}
+
+impl Sink for Road {
+    fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn deliver<'a>(&'a mut self, _: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        unreachable!("it has lanes")
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+
+    fn lanes(&self) -> Option<sinks::Lanes> {
+        let (concurrency, batch_max, batch_wait) = self.terms;
+        let schedule = SCHEDULE.map(Duration::from_secs).to_vec();
+        Some(sinks::Lanes { courier: Arc::new(self.clone()), concurrency, batch_max, batch_wait, schedule })
+    }
+}
+
+impl Courier for Road {
+    fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>> {
+        let mut world = self.world();
+        world.attempts += 1;
+        let answers = events.iter().map(|event| {
+            let scripted = world.script.get_mut(&event.device_id).and_then(VecDeque::pop_front);
+            scripted.or_else(|| world.always.get(&event.device_id).cloned()).unwrap_or(Answer::Taken)
+        });
+        let answers: Vec<Answer> = answers.collect();
+        let bad = answers.into_iter().find(|answer| !matches!(answer, Answer::Taken));
+        let answer = world.all.clone().or(bad).unwrap_or(Answer::Taken);
+        if matches!(answer, Answer::Held) {
+            world.held += 1;
+        }
+        let (shared, release) = (Arc::clone(&self.world), Arc::clone(&world.release));
+        let released = release.notified_owned();
+        Box::pin(async move {
+            match answer {
+                Answer::Taken => {}
+                Answer::Held => released.await,
+                Answer::Trouble(trouble) => return Err(trouble),
+            }
+            let mut world = shared.lock().unwrap();
+            for event in events {
+                world.taken.entry(event.device_id.clone()).or_default().push(event.position.0);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn fails() -> Option<Answer> {
+    Some(Answer::Trouble(Trouble::Unclear { error: "500".to_owned() }))
+}
+
+fn refuses() -> Option<Answer> {
+    Some(Answer::Trouble(Trouble::Refused { index: None, by: By::Them, error: "422".to_owned() }))
+}
+
+fn busy() -> Option<Answer> {
+    Some(Answer::Trouble(Trouble::Retry { error: "503".to_owned(), after: None }))
+}
+
+/// Statuses of these devices.
+const DEVICES: [&str; 10] = ["d0", "d1", "d2", "d3", "d4", "d5", "d6", "d7", "d8", "d9"];
+
+fn in_turn(count: usize) -> impl Iterator<Item = &'static str> {
+    DEVICES.into_iter().cycle().take(count)
+}
+
+async fn cursor(house: &House) -> i64 {
+    house.journal.cursor("site").await.unwrap().unwrap().0
+}
+
+#[tokio::test(start_paused = true)]
+async fn cursor_waits_for_the_lane_that_is_stuck_and_the_others_do_not() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.always("3", Some(Answer::Held));
+    house.append(in_turn(200)).await;
+    house.start_with(road.sink());
+    house.until("the others are served", |_| road.taken_in_all() == 180).await;
+    assert_eq!(cursor(&house).await, 3, "the first event of device 3 is at 4");
+    assert!(house.health.report().able);
+    house.append(in_turn(200)).await;
+    house.until("the others are served", |_| road.taken_in_all() == 360).await;
+    assert_eq!((cursor(&house).await, road.world().held), (3, 1));
+    road.release("3");
+    house.until_done().await;
+    assert_eq!(road.taken("3"), (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>());
+    house.stop().await;
+    assert_eq!(house.account().await.ledger.passed.delivered, 400);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.always("1", Some(Answer::Held));
+    house.append(in_turn(100)).await;
+    house.start_with(road.sink());
+    house.until("the others are served", |_| road.taken_in_all() == 90).await;
+    // It does not wait for an answer that never comes.
+    house.stop().await;
+    assert_eq!((cursor(&house).await, house.counted()), (1, [1, 0, 0]));
+    road.always("1", None);
+    house.start_with(road.sink());
+    house.until_done().await;
+    let again = (0..9).map(|n| 11 + n * 10).cycle().take(18);
+    assert_eq!(road.taken("0"), [1].into_iter().chain(again).collect::<Vec<_>>());
+    assert_eq!(road.taken("1"), (0..10).map(|n| 2 + n * 10).collect::<Vec<_>>());
+    house.stop().await;
+    assert_eq!(house.account().await.ledger.passed.delivered, 100);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_under_way_at_a_stop_is_waited_for() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.always("1", Some(Answer::Held));
+    house.append(["d1", "d1", "d2"]).await;
+    house.start_with(road.sink());
+    house.until("one is under way", |_| road.world().held == 1 && road.taken("2") == [3]).await;
+    let world = Arc::clone(&road.world);
+    let released = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.lock().unwrap().release.notify_waiters();
+    });
+    house.stop().await;
+    released.await.unwrap();
+    // And nothing is begun any more.
+    assert_eq!((cursor(&house).await, road.taken("1")), (1, vec![1]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn disabled_sink_is_left_alone() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::with(1, 1, Duration::ZERO));
+    let gone = Answer::Trouble(Trouble::Disabled { error: "410".to_owned() });
+    road.world().script.insert("2".to_owned(), [gone].into());
+    house.append(["d1", "d2"]).await;
+    house.start_with(road.sink());
+    house.until("it is disabled", |house| house.health.report().last_error.as_deref() == Some("410")).await;
+    house.append(["d1", "d3"]).await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(cursor(&house).await, 1);
+    assert_eq!(road.world().attempts, 2);
+    assert!(!house.health.report().able);
+    house.stop().await;
+    house.start_with(road.sink());
+    house.until_done().await;
+    assert_eq!((road.taken("1"), road.taken("2"), road.taken("3")), (vec![1, 3], vec![2], vec![4]));
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_that_refuses_too_much_is_not_able_until_it_takes_something() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.world().all = refuses();
+    house.append(in_turn(100)).await;
+    house.start_with(road.sink());
+    house.until("it is distrusted", |house| house.health.report().last_error.is_some()).await;
+    let report = house.health.report();
+    assert!(!report.able && report.last_error.unwrap().starts_with("20 of the last 20 events were refused"));
+    assert!(house.set_aside().await.len() >= 19);
+    road.world().all = None;
+    house.until_done().await;
+    assert!(house.health.report().able);
+    let aside = house.set_aside().await.len();
+    assert_eq!((road.taken_in_all() + aside, house.counted()[2]), (100, aside as u64));
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.always("2", refuses());
+    house.append(["d1", "d2", "d3", "d1", "d3"]).await;
+    house.start_with(road.sink());
+    house.until_done().await;
+    road.always("2", None);
+    road.always("3", Some(Answer::Held));
+    house.append(["d3", "d1"]).await;
+    house.journal.redrive("site", Which::Positions(vec![Position(2)])).await.unwrap();
+    let replay = Replay { done: Position(0), through: Position(5), since: None, until: None, device_id: None };
+    house.journal.begin_replay("site", replay).await.unwrap();
+    house
+        .until("what can be delivered is", |_| road.taken("1").len() == 5 && road.taken("2").starts_with(&[2]))
+        .await;
+    assert_eq!(cursor(&house).await, 5);
+    road.release("3");
+    house.until_settled().await;
+    house.until_done().await;
+    assert_eq!(road.taken("1"), [1, 4, 7, 1, 4]);
+    let mut third = road.taken("3");
+    third.sort_unstable();
+    assert_eq!(third, [3, 3, 5, 5, 6]);
+    assert!(house.set_aside().await.is_empty());
+    house.stop().await;
+    let account = house.account().await;
+    assert_eq!(
+        (account.ledger.redriven, account.ledger.passed.set_aside, account.ledger.passed.delivered),
+        (1, 1, 6)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn redriven_event_that_is_refused_again_is_listed_again() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.always("2", refuses());
+    house.append(["d2", "d1", "unreadable"]).await;
+    house.start_with(road.sink());
+    house.until_done().await;
+    let gone = || Some(Answer::Trouble(Trouble::Refused { index: None, by: By::Them, error: "413".to_owned() }));
+    road.always("2", gone());
+    assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 2);
+    house.until_settled().await;
+    let aside: Vec<(i64, String)> = house.set_aside().await.into_iter().collect();
+    assert_eq!(aside, [(1, "413".to_owned()), (3, "no such field".to_owned())]);
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn window_ahead_of_the_cursor_is_bounded() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::with(64, 100, Duration::ZERO));
+    house.append(["d1"]).await;
+    road.always("1", Some(Answer::Held));
+    house.start_with(road.sink());
+    house.until("it is on its way", |_| road.world().held == 1).await;
+    for _ in 0..12 {
+        house.append(["filtered", "d2"].into_iter().cycle().take(2000)).await;
+    }
+    // Every other run of the window is one event.
+    let most = AHEAD_ENTRIES_MAX / 2;
+    house.until("as many as may are served", |_| road.taken("2").len() >= most).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(road.taken("2").len() <= most + 1000, "{}", road.taken("2").len());
+    assert_eq!(cursor(&house).await, 0);
+    road.release("1");
+    house.until_done().await;
+    assert_eq!(house.counted(), [12_001, 12_000, 0]);
+    house.stop().await;
+}
+
+/// What the far side answers to one event after the other.
+fn answers() -> impl Strategy<Value = Vec<(u8, Option<Answer>)>> {
+    let answer = prop_oneof![
+        6 => Just(None),
+        2 => Just(fails()),
+        1 => Just(refuses()),
+        1 => Just(busy()),
+    ];
+    prop::collection::vec((0..10_u8, answer), 0..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 20, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_is_skipped_and_each_device_is_in_order(
+        count in 1..400_usize,
+        answers in answers(),
+        terms in prop_oneof![Just((1, 1)), Just((8, 1)), Just((3, 7)), Just((8, 100))],
+        stops in prop::collection::vec(0..5_000_u64, 0..3),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let (mut house, road) = (House::new(Far::default()).await, Road::with(terms.0, terms.1, Duration::from_millis(5)));
+            for (device, answer) in answers {
+                let script = &mut road.world().script;
+                script.entry(device.to_string()).or_default().push_back(answer.unwrap_or(Answer::Taken));
+            }
+            house.append(in_turn(count)).await;
+            house.start_with(road.sink());
+            for ms in stops {
+                tokio::time::sleep(Duration::from_millis(ms)).await;
+                house.stop().await;
+                house.start_with(road.sink());
+            }
+            house.until_done().await;
+            house.stop().await;
+            let aside = house.set_aside().await;
+            let (mut arrived, world) = (aside.len(), road.world());
+            for taken in world.taken.values() {
+                let mut first: Vec<i64> = Vec::new();
+                for position in taken {
+                    if !first.contains(position) {
+                        assert!(first.last().is_none_or(|last| last < position), "in order: {taken:?}");
+                        first.push(*position);
+                    }
+                }
+                arrived += first.iter().filter(|position| !aside.contains_key(position)).count();
+            }
+            assert_eq!(arrived, count, "set aside: {aside:?}");
+        });
+    }
+}

@@ -1,0 +1,78 @@
+//! What a delivery says and counts when its sink is in trouble, and when that is over.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::{Delivery, Next};
+use crate::model::Position;
+
+impl Delivery {
+    /// The sink's other side answers, whoever has heard of it first.
+    pub(super) fn able(&mut self, news: &str) {
+        self.health.able();
+        if !std::mem::replace(&mut self.able, true) {
+            info!(sink = %self.name, position = %self.cursor, "{news}");
+        }
+    }
+
+    pub(super) fn retry(&mut self, error: &str, after: Option<Duration>) -> Next {
+        let wait = self.backoff.next(after);
+        self.waits(error, wait);
+        Next::Reopen(wait)
+    }
+
+    pub(super) fn waits(&mut self, error: &str, wait: Duration) {
+        self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        self.health.in_trouble(error);
+        self.able = false;
+        if self.trouble.worth_a_line(error, Instant::now()) {
+            warn!(
+                sink = %self.name, error, again_in_ms = wait.as_millis() as u64, position = %self.cursor,
+                "delivery waits for the sink; the journal keeps its entries: check that it is up and lets us in"
+            );
+        }
+    }
+
+    /// The sink refuses too much for that to be the events' fault.
+    pub(super) fn distrusts(&mut self, error: &str, wait: Duration) {
+        self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        self.health.in_trouble(error);
+        self.able = false;
+        if self.trouble.worth_a_line("refused", Instant::now()) {
+            error!(
+                sink = %self.name, error, again_in_ms = wait.as_millis() as u64, position = %self.cursor,
+                "the sink refuses more than a fifth: taken for its own trouble, so no more is set aside than one event at                  a time; the journal keeps the rest: mend what it does not take, then `dead redrive`"
+            );
+        }
+    }
+
+    pub(super) fn disabled(&mut self, error: &str) -> Next {
+        self.health.in_trouble(error);
+        self.able = false;
+        error!(
+            sink = %self.name, error, position = %self.cursor,
+            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload"
+        );
+        Next::Hold
+    }
+
+    /// The journal has been replaced by an older copy of itself: its next positions were used before (I4).
+    pub(super) fn ahead(&mut self, own: Position, head: Position) -> Next {
+        let error = format!("it has confirmed position {own}, but the journal ends at {head}");
+        self.health.in_trouble(&error);
+        error!(
+            sink = %self.name, error,
+            "the journal is an older copy of the one that the sink knows: bring back the newer, or move it away for a new one"
+        );
+        Next::Hold
+    }
+
+    pub(super) fn complain(&mut self, position: Position, error: &str) {
+        if self.refusal.worth_a_line(error, Instant::now()) {
+            warn!(sink = %self.name, %position, error, "event set aside for this sink alone; the others get it");
+        }
+    }
+}
