@@ -7,6 +7,9 @@ use std::sync::Arc;
 use crate::config::Plan;
 use crate::{journal, ops};
 
+/// More names of a kind are counted in the log.
+const NAMES_MAX: usize = 10;
+
 /// See the module.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Change {
@@ -42,13 +45,17 @@ impl Names {
     }
 }
 
-/// For the log: `+new -gone ~changed`.
+/// For the log: `+new -gone ~changed`; of hundreds the first few.
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let signed = [('+', &self.added), ('-', &self.removed), ('~', &self.changed)];
-        let words =
-            signed.into_iter().flat_map(|(sign, names)| names.iter().map(move |name| format!("{sign}{name}")));
-        f.write_str(&words.collect::<Vec<_>>().join(" "))
+        let mut words = Vec::new();
+        for (sign, names) in [('+', &self.added), ('-', &self.removed), ('~', &self.changed)] {
+            words.extend(names.iter().take(NAMES_MAX).map(|name| format!("{sign}{name}")));
+            if let Some(more @ 1..) = names.len().checked_sub(NAMES_MAX) {
+                words.push(format!("{sign}({more} more)"));
+            }
+        }
+        f.write_str(&words.join(" "))
     }
 }
 

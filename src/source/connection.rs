@@ -376,7 +376,7 @@ impl<'a> Connection<'a> {
                 _ => Probing::Listening,
             };
         }
-        self.announce_all();
+        self.announce(&self.orders.settings.topics);
         self.tell_profile();
     }
 

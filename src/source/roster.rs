@@ -167,7 +167,9 @@ impl Roster {
         let mut leaving = Vec::new();
         for (name, seat) in &mut self.seats {
             let Stage::Draining(drain) = &mut seat.stage else { continue };
-            if seat.topic.ack == AckMode::Auto || committed(drain.batch) && drain.is_done(&seat.topic, now) {
+            // A server that has not come to the SUBSCRIBE yet has everything still to send.
+            let done = seat.confirmed && committed(drain.batch) && drain.is_done(&seat.topic, now);
+            if seat.topic.ack == AckMode::Auto || done {
                 leaving.push(Leave { topic: seat.topic.clone(), acks: std::mem::take(&mut drain.held) });
                 self.left.insert(Arc::clone(name), seat.topic.ack);
                 seat.stage = Stage::Gone { late: 0 };
@@ -208,9 +210,13 @@ impl Roster {
     }
 
     /// A SUBSCRIBE is done. True where that is news.
-    pub(super) fn confirm(&mut self, name: &str) -> bool {
-        let seat = self.seats.get_mut(name).filter(|seat| !seat.confirmed);
-        seat.map(|seat| seat.confirmed = true).is_some()
+    pub(super) fn confirm(&mut self, name: &str, now: Instant) -> bool {
+        let Some(seat) = self.seats.get_mut(name).filter(|seat| !seat.confirmed) else { return false };
+        seat.confirmed = true;
+        if let Stage::Draining(drain) = &mut seat.stage {
+            drain.quiet_at = now + drain.quiet;
+        }
+        true
     }
 
     /// How many topics stand, where all do that are wanted.
@@ -327,9 +333,9 @@ mod tests {
     }
 
     fn standing(topics: &[Topic]) -> Roster {
-        let mut roster = Roster::new(topics);
+        let (mut roster, now) = (Roster::new(topics), Instant::now());
         for topic in topics {
-            assert!(roster.confirm(&topic.name) && !roster.confirm(&topic.name));
+            assert!(roster.confirm(&topic.name, now) && !roster.confirm(&topic.name, now));
         }
         assert_eq!(roster.complete(), Some(topics.len()));
         roster
@@ -368,6 +374,18 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_that_is_not_subscribed_yet_is_not_quiet() {
+        let start = Instant::now();
+        let mut roster = Roster::new(&[topic("i", "/queue/i", AckMode::ClientIndividual, None)]);
+        roster.assign(&[], 0, start);
+        let late = start + DRAIN_MAX;
+        assert!(roster.leave(|_| true, late).is_empty());
+        roster.confirm("i", start + QUIET);
+        assert!(roster.leave(|_| true, start + QUIET).is_empty());
+        assert_eq!(left(&roster.leave(|_| true, late)), [("i", 0)]);
+    }
+
+    #[test]
     fn a_full_window_has_nothing_more_under_way() {
         let start = Instant::now();
         let mut roster = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
@@ -402,7 +420,7 @@ mod tests {
         assert_eq!(left(&roster.leave(|_| true, start)), [("t", 0)]);
         assert_eq!(roster.gone("t").unwrap().next, Some(new.clone()));
         assert!(roster.stands(&new) && roster.complete().is_none());
-        assert!(roster.confirm("t") && roster.complete() == Some(1));
+        assert!(roster.confirm("t", start) && roster.complete() == Some(1));
     }
 
     #[test]

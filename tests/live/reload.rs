@@ -110,7 +110,8 @@ async fn fifty_reloads_under_load_lose_nothing_and_never_reconnect() {
     let (_, metrics) = daemon.get("/metrics").await.unwrap();
     assert!(metrics.contains("\nstomp_bridge_connections_total 1\n"), "more than one connection:\n{metrics}");
     let left = daemon.log().matches("\"unsubscribed\"").count();
-    assert!(left >= RELOADS / 2, "topics were left {left} times");
+    // One that comes back before it is left stays.
+    assert!(left >= RELOADS / 5, "topics were left {left} times");
     eprintln!("{sent} messages, {RELOADS} reloads, topics left {left} times");
     assert!(daemon.stop().await.success());
     for queue in STAY.into_iter().chain(COME_AND_GO) {

@@ -22,22 +22,19 @@ use crate::stomp::{AckMode, Confirmation};
 const LOGGED_MAX: usize = 20;
 
 impl Connection<'_> {
-    /// What is to be subscribed on a new connection.
-    pub(super) fn announce_all(&self) {
-        let topics = &self.orders.settings.topics;
-        topics.iter().for_each(|topic| self.announce(topic));
-        if !self.names_each() {
-            let names: Vec<&Arc<str>> = topics.iter().map(|topic| &topic.name).collect();
-            info!(topics = in_short(&names), "subscribing");
+    /// Says what is being subscribed, and what is promised of it.
+    pub(super) fn announce(&self, topics: &[Topic]) {
+        for topic in topics {
+            let guarantee = guarantee(self.broker, topic);
+            if self.names_each() {
+                info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+            } else {
+                debug!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+            }
         }
-    }
-
-    fn announce(&self, topic: &Topic) {
-        let guarantee = guarantee(self.broker, topic);
-        if self.names_each() {
-            info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
-        } else {
-            debug!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
+        if !self.names_each() && !topics.is_empty() {
+            let topics: Vec<&Arc<str>> = topics.iter().map(|topic| &topic.name).collect();
+            info!(topics = in_short(&topics), "subscribing");
         }
     }
 
@@ -60,7 +57,7 @@ impl Connection<'_> {
     }
 
     pub(super) fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
-        if self.roster.confirm(id) {
+        if self.roster.confirm(id, clock::now()) {
             if self.names_each() {
                 info!(topic = %id, by = ?confirmed, "subscribed");
             } else {
@@ -116,6 +113,9 @@ impl Connection<'_> {
             }
             self.subscribe(topic)?;
         }
+        if self.connected {
+            self.announce(&change.subscribe);
+        }
         self.leave_topics()?;
         if self.connected {
             self.tell_profile();
@@ -126,9 +126,6 @@ impl Connection<'_> {
 
     fn subscribe(&mut self, topic: &Topic) -> Result<(), Ended> {
         self.intake.change(topic, &self.orders.decoders);
-        if self.connected {
-            self.announce(topic);
-        }
         self.session.subscribe(topic.subscribe(&self.pass)?, clock::now());
         Ok(())
     }
@@ -191,6 +188,9 @@ impl Connection<'_> {
         let gone = self.roster.gone(id);
         if let Some(next) = gone.as_ref().and_then(|gone| gone.next.as_ref()) {
             self.subscribe(next)?;
+            if self.connected {
+                self.announce(std::slice::from_ref(next));
+            }
         }
         Ok(gone)
     }
