@@ -49,18 +49,7 @@ impl Daemon {
 
     /// What it has used until now.
     pub(crate) fn usage(&self) -> Usage {
-        let proc = PathBuf::from(format!("/proc/{}", self.child.id()));
-        let stat = fs::read_to_string(proc.join("stat")).expect("the daemon is running");
-        // The second field is the name in parentheses, which may hold blanks; utime and stime are the 14th and 15th.
-        let (_, fields) = stat.rsplit_once(')').expect("proc(5): the name is in parentheses");
-        let ticks: u64 =
-            fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
-        let status = fs::read_to_string(proc.join("status")).expect("the daemon is running");
-        let kib: u64 = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
-            .expect("proc(5): VmHWM is in kB");
-        Usage { cpu: Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND), resident_bytes_max: kib * 1024 }
+        usage_of(self.child.id())
     }
 
     /// What it has logged, for the message of a failure.
@@ -92,4 +81,20 @@ impl Drop for Daemon {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// What a process of ours has used until now.
+pub(crate) fn usage_of(pid: u32) -> Usage {
+    let proc = PathBuf::from(format!("/proc/{pid}"));
+    let stat = fs::read_to_string(proc.join("stat")).expect("the process runs");
+    // The second field is the name in parentheses, which may hold blanks; utime and stime are the 14th and 15th.
+    let (_, fields) = stat.rsplit_once(')').expect("proc(5): the name is in parentheses");
+    let ticks: u64 =
+        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
+    let status = fs::read_to_string(proc.join("status")).expect("the process runs");
+    let kib: u64 = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+        .expect("proc(5): VmHWM is in kB");
+    Usage { cpu: Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND), resident_bytes_max: kib * 1024 }
 }

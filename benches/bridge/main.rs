@@ -12,6 +12,8 @@
 //! - `rabbitmq`: a real source. The daemon with all four sinks against a reader that does nothing but acknowledge.
 //! - `heartbeat`: how late the daemon's heart-beats come while a webhook never answers, the history is locked, and messages
 //!   flood in or the journal is full.
+//! - `scripts`: the same work by scripts in JavaScript and Python, as ratios; run `benches/scripts/prepare` first. Only when
+//!   it is asked for by name.
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
 //! Each figure is from one run, but for the latency, which is the median of five. The daemon's files lie under
@@ -27,6 +29,7 @@ mod mosquitto;
 #[path = "../../tests/peers/mod.rs"]
 mod peers;
 mod rabbitmq;
+mod scripts;
 mod self_check;
 mod source;
 mod subscriber;
@@ -36,19 +39,22 @@ use std::process::ExitCode;
 
 type Bench = fn() -> Vec<Row>;
 
+/// Needs what nobody else does, so it runs only when it is asked for.
+const SCRIPTS: &str = "scripts";
+
 /// One line of the table.
 struct Row {
-    what: &'static str,
+    what: String,
     value: String,
 }
 
 impl Row {
-    fn new(what: &'static str, value: impl Into<String>) -> Row {
-        Row { what, value: value.into() }
+    fn new(what: impl Into<String>, value: impl Into<String>) -> Row {
+        Row { what: what.into(), value: value.into() }
     }
 }
 
-const BENCHES: [(&str, Bench); 9] = [
+const BENCHES: [(&str, Bench); 10] = [
     ("self-check", self_check::run),
     ("journal", flood::journal),
     ("sqlite", sustained::sqlite),
@@ -58,6 +64,7 @@ const BENCHES: [(&str, Bench); 9] = [
     ("latency", latency::run),
     ("rabbitmq", rabbitmq::run),
     ("heartbeat", heartbeat::run),
+    (SCRIPTS, scripts::run),
 ];
 
 /// For peers and queries; what is measured runs elsewhere.
@@ -72,7 +79,8 @@ fn main() -> ExitCode {
     let mut chosen: Vec<&str> =
         arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
     if chosen.is_empty() {
-        chosen = if measured { BENCHES.map(|(name, _)| name).to_vec() } else { vec!["self-check"] };
+        let all = BENCHES.map(|(name, _)| name).into_iter().filter(|name| *name != SCRIPTS);
+        chosen = if measured { all.collect() } else { vec!["self-check"] };
     }
     if let Some(unknown) = chosen.iter().find(|name| BENCHES.iter().all(|(known, _)| known != *name)) {
         eprintln!("no benchmark is called {unknown}: choose from {}", BENCHES.map(|(name, _)| name).join(", "));

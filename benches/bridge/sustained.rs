@@ -9,6 +9,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use tokio::runtime::Runtime;
 
+use crate::daemon::Usage;
 use crate::flood::{mebibytes, per_million, per_second, subscribed};
 use crate::mosquitto::{Mosquitto, Nagle};
 use crate::peers::Postgres;
@@ -51,13 +52,43 @@ fn through_mosquitto(nagle: Nagle) -> Vec<Row> {
 }
 
 fn sustained(sink: &str) -> Vec<Row> {
+    let through = through(sink);
+    vec![
+        Row::new("messages", through.count.to_string()),
+        Row::new("a second, journaled, acknowledged, delivered", per_second(through.count, through.elapsed)),
+        Row::new("CPU seconds per million", per_million(through.usage.cpu, through.count)),
+        Row::new("peak resident memory", mebibytes(through.usage.resident_bytes_max)),
+    ]
+}
+
+/// Messages that have arrived, and what that took.
+pub(crate) struct Sustained {
+    pub(crate) count: usize,
+    /// From the first write to the last confirmation.
+    pub(crate) elapsed: Duration,
+    pub(crate) usage: Usage,
+}
+
+impl Sustained {
+    /// Messages a second.
+    pub(crate) fn rate(&self) -> f64 {
+        self.count as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// In seconds.
+    pub(crate) fn cpu_per_million(&self) -> f64 {
+        self.usage.cpu.as_secs_f64() * 1e6 / self.count as f64
+    }
+}
+
+/// Through the daemon with this sink alone.
+pub(crate) fn through(sink: &str) -> Sustained {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     let source = crate::source::Source::bind();
     let (daemon, mut client) = subscribed(folder.path(), &source, &format!("\n[sinks.bench]\n{sink}\n"));
     let before = daemon.usage();
     let start = Instant::now();
     client.send(COUNT).unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", daemon.log()));
-    let acknowledged = start.elapsed();
     let mut cursor = Cursor::of(folder.path());
     while cursor.position() < COUNT {
         assert!(start.elapsed() < PATIENCE, "{} of {COUNT} are there\n{}", cursor.position(), daemon.log());
@@ -66,13 +97,7 @@ fn sustained(sink: &str) -> Vec<Row> {
     let elapsed = start.elapsed();
     let after = daemon.usage();
     daemon.stop();
-    vec![
-        Row::new("messages", COUNT.to_string()),
-        Row::new("a second, journaled, acknowledged, delivered", per_second(COUNT, elapsed)),
-        Row::new("last ACK to last confirmation", format!("{:.1} s", (elapsed - acknowledged).as_secs_f64())),
-        Row::new("CPU seconds per million", per_million(after.cpu - before.cpu, COUNT)),
-        Row::new("peak resident memory", mebibytes(after.resident_bytes_max)),
-    ]
+    Sustained { count: COUNT, elapsed, usage: Usage { cpu: after.cpu - before.cpu, ..after } }
 }
 
 /// Where the daemon's only sink stands, by its journal.
