@@ -91,8 +91,9 @@ fn measure(folder: &Path, interpreter: &str, script: &str, destination: &Destina
     let script = Script::start(folder, interpreter, script, &source, destination);
     let mut client = source.accept().unwrap_or_else(|error| panic!("no subscription: {error}\n{}", script.said()));
     let before = script.usage();
-    let (count, elapsed) =
-        client.flood(DURATION).unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", script.said()));
+    let (count, elapsed) = client
+        .flood(DURATION, usize::MAX)
+        .unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", script.said()));
     client.check_acknowledged().unwrap_or_else(|error| panic!("{error}\n{}", script.said()));
     let after = script.usage();
     Sustained { count, elapsed, usage: Usage { cpu: after.cpu - before.cpu, ..after } }

@@ -7,7 +7,10 @@ use super::Decoder;
 
 /// See the module. Clones share what they hold.
 #[derive(Debug, Clone)]
-pub struct Decoders(Arc<RwLock<Arc<HashMap<Arc<str>, Decoder>>>>);
+pub struct Decoders(Arc<RwLock<ByTopic>>);
+
+/// Of one moment.
+type ByTopic = Arc<HashMap<Arc<str>, Decoder>>;
 
 impl Decoders {
     /// Decoders by the names of their topics.
