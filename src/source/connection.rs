@@ -17,7 +17,9 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::Pass;
 use super::clock;
+use super::ended::{self, Ended};
 use super::guarantee::Broker;
 use super::intake::{Intake, Owed};
 use super::orders::{Inbox, Orders};
@@ -26,106 +28,17 @@ use super::settings::Attempt;
 use super::status::{LinkState, Status, TURN};
 use super::weakness::{Detection, Weakness};
 use super::writer::Writer;
-use super::{Pass, SigninError, Topic};
 use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal};
 use crate::model::Position;
 use crate::stomp::{Connected, Event, Options, Session, SessionError};
-use crate::transport::{DialError, Receiver, TransportError, dial};
+use crate::transport::{Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
 const GOODBYE: Duration = Duration::from_secs(2);
 
 /// Reading pauses so long at most for a commit that is under way: where the journal is full, it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
-
-/// Why a connected life ended, by what `Source` does about it.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Ended {
-    /// We said goodbye.
-    #[error("stopped")]
-    Stopped,
-    /// We said goodbye, or had not said anything yet, since there are other orders now.
-    #[error("the configuration has changed")]
-    Reloaded,
-    /// The server does not want us as we are configured: retried slowly.
-    #[error("{0}")]
-    Refused(String),
-    /// Anything that time may mend.
-    #[error("{0}")]
-    Lost(String),
-    /// Nothing has gone wrong that could be seen.
-    #[error("no byte for {0:?} from a server that sends no heart-beats: connecting anew, to be sure of the link")]
-    Quiet(Duration),
-    /// The journal has ended: so does the process.
-    #[error(transparent)]
-    Journal(#[from] journal::Error),
-}
-
-impl From<DialError> for Ended {
-    fn from(error: DialError) -> Ended {
-        match error {
-            DialError::Http { status: 401 | 403, .. } | DialError::Address { .. } | DialError::TlsSettings(_) => {
-                Ended::Refused(error.to_string())
-            }
-            _ => Ended::Lost(error.to_string()),
-        }
-    }
-}
-
-impl From<SigninError> for Ended {
-    fn from(error: SigninError) -> Ended {
-        let text = error.to_string();
-        match error {
-            SigninError::Refused(_) => Ended::Refused(text),
-            SigninError::Trouble(_) => Ended::Lost(text),
-            SigninError::Dial(error) => match Ended::from(error) {
-                Ended::Refused(_) => Ended::Refused(text),
-                _ => Ended::Lost(text),
-            },
-        }
-    }
-}
-
-impl Ended {
-    /// Without what a server has repeated of the sign-in's values.
-    pub(super) fn hushed(self, pass: &Pass) -> Ended {
-        match self {
-            Ended::Refused(text) => Ended::Refused(pass.hush(&text)),
-            Ended::Lost(text) => Ended::Lost(pass.hush(&text)),
-            other => other,
-        }
-    }
-}
-
-impl From<TransportError> for Ended {
-    fn from(error: TransportError) -> Ended {
-        Ended::Lost(error.to_string())
-    }
-}
-
-/// ActiveMQ refuses a `client-id` while it has not noticed the end of the connection before: that mends itself, with our
-/// heart-beats within seconds.
-const CLIENT_ID_IN_USE: &str = "already connected from";
-
-/// What the end of a session means. Many servers do not say what an ERROR is about; one that comes before every topic
-/// stands is taken for the refusal of one of those.
-fn ended_by(error: &SessionError, topics: &[Topic]) -> Ended {
-    match error {
-        SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => Ended::Lost(error.to_string()),
-        SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
-        SessionError::Server(said) if !said.unconfirmed.is_empty() => {
-            let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);
-            let destinations: Vec<&str> =
-                topics.iter().filter(named).map(|topic| topic.destination.as_str()).collect();
-            let destinations = destinations.join(" or ");
-            Ended::Refused(format!(
-                "subscribe to {destinations} refused: {said}; check that it exists and that this login may read it"
-            ))
-        }
-        _ => Ended::Lost(error.to_string()),
-    }
-}
 
 type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owed)>>;
 
@@ -310,7 +223,7 @@ impl<'a> Connection<'a> {
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
             Err(error @ TransportError::Closed { .. }) => {
                 self.take_events()?;
-                return Err(closed(&mut self.session, &error));
+                return Err(ended::by_close(&mut self.session, &error));
             }
             Err(error) => return Err(error.into()),
         }
@@ -354,7 +267,7 @@ impl<'a> Connection<'a> {
     }
 
     fn poll(&mut self) -> Result<Option<Event>, Ended> {
-        self.session.poll().map_err(|error| ended_by(&error, &self.orders.settings.topics))
+        self.session.poll().map_err(|error| ended::by_session(&error, &self.orders.settings.topics))
     }
 
     fn connected(&mut self, connected: &Connected) {
@@ -443,7 +356,7 @@ impl<'a> Connection<'a> {
                 // As it is configured, and not to the microsecond.
                 Ended::Quiet(self.orders.settings.silence.unwrap_or(silence))
             }
-            error => ended_by(&error, &self.orders.settings.topics),
+            error => ended::by_session(&error, &self.orders.settings.topics),
         })?;
         self.take_events()
     }
@@ -501,13 +414,5 @@ impl<'a> Connection<'a> {
             self.journal.append(batch).await?;
         }
         Ok(())
-    }
-}
-
-/// What the end of the socket means is the session's to say; the transport may know the server's own words.
-fn closed(session: &mut Session, error: &TransportError) -> Ended {
-    match session.closed() {
-        Err(why) => Ended::Lost(format!("{why} ({error})")),
-        Ok(()) => Ended::Lost(error.to_string()),
     }
 }

@@ -7,6 +7,7 @@ mod backoff;
 mod client;
 mod clock;
 mod connection;
+mod ended;
 mod guarantee;
 mod intake;
 mod leftover;
@@ -32,7 +33,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::backoff::Backoff;
-use self::connection::{Connection, Ended};
+use self::connection::Connection;
+use self::ended::Ended;
 use self::intake::Intake;
 use self::orders::{Inbox, Orders};
 use self::silence::Silence;

@@ -7,7 +7,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use futures_util::future::FusedFuture;
 use tracing::{debug, info, warn};
 
-use super::{Connection, Ended, Stage};
+use super::{Connection, Stage};
+use crate::source::ended::Ended;
 use crate::source::guarantee::{Broker, guarantee};
 use crate::source::leftover::leftover;
 use crate::source::names::in_short;
