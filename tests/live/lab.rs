@@ -2,7 +2,7 @@
 
 use tokio::sync::OnceCell;
 
-use crate::peers::{Mosquitto, Postgres, RabbitMq, SockJs};
+use crate::peers::{Mosquitto, Postgres, RabbitMq, SockJs, port};
 
 /// One of each. They end with the test process.
 pub(crate) struct Lab {
@@ -17,7 +17,9 @@ static LAB: OnceCell<Lab> = OnceCell::const_new();
 /// Starts them with the first scenario.
 pub(crate) async fn lab() -> &'static Lab {
     LAB.get_or_init(async || {
-        let (rabbitmq, mosquitto, postgres) = tokio::join!(RabbitMq::start(), Mosquitto::start(), Postgres::start());
+        // Nobody kills this mosquitto. One that is to survive that saves all it has at each change, which is more and more.
+        let mosquitto = Mosquitto::start_forgetful_on(port::free());
+        let (rabbitmq, mosquitto, postgres) = tokio::join!(RabbitMq::start(), mosquitto, Postgres::start());
         let sockjs = SockJs::start(rabbitmq.stomp_port()).await;
         Lab { rabbitmq, sockjs, mosquitto, postgres }
     })
