@@ -41,12 +41,11 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Between two looks at `/status`.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// When a sink has moved for the first time, and when it had everything.
+/// When a sink was last seen without anything, where it was, and when it had everything.
 #[derive(Debug, Default, Clone, Copy)]
 struct Drain {
     cursor: i64,
-    /// And where it was then.
-    moved: Option<(Instant, i64)>,
+    still: Option<Instant>,
     done: Option<Instant>,
 }
 
@@ -101,16 +100,15 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     }
 
     // The sinks are back.
+    let back = Instant::now();
     std::fs::create_dir(files.path().join("missing")).expect("create a folder in a new one");
     let _mosquitto = Mosquitto::start_forgetful_on(mqtt).await;
     let tally = Tally::start(mqtt);
     let receiver = Receiver::start_on(webhook).await;
     postgres.restart().await;
-    for (sink, Drain { moved, done, .. }) in drained(&daemon, count).await {
-        let (done, (moved, at)) = (done.expect("it is drained"), moved.expect("it has moved"));
-        let took = done.duration_since(moved).as_secs_f64();
-        // Where all of it came between two looks, the time is not known, but that it was short.
-        let rate = (count as i64 - at).max(1) as f64 / took.max(LOOK.as_secs_f64());
+    for (sink, Drain { still, done, .. }) in drained(&daemon, count).await {
+        let took = done.expect("it is drained").duration_since(still.unwrap_or(back)).as_secs_f64();
+        let rate = count as f64 / took;
         eprintln!(
             "{sink}: {took:.1} s, {rate:.0} a second: {:.0} times a day's rate, {:.1} times the rate of the flood",
             rate / DAY_RATE,
@@ -142,6 +140,7 @@ async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
     let mut drains: HashMap<String, Drain> = HashMap::new();
     let mut news = Instant::now();
     loop {
+        let asked = Instant::now();
         let report = accounts::report(daemon).await.unwrap_or(Value::Null);
         for sink in report["sinks"].as_array().into_iter().flatten() {
             let drain = drains.entry(sink["name"].as_str().unwrap_or_default().to_owned()).or_default();
@@ -149,7 +148,9 @@ async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
             if cursor > drain.cursor {
                 news = Instant::now();
                 drain.cursor = cursor;
-                drain.moved.get_or_insert((news, cursor));
+            }
+            if cursor == 0 {
+                drain.still = Some(asked);
             }
             if sink["pending"] == 0 {
                 drain.done.get_or_insert_with(Instant::now);
