@@ -276,12 +276,13 @@ async fn play(steps: Vec<Step>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_time: 60_000, ..ProptestConfig::default() })]
 
     #[test]
     fn journal_is_what_the_model_says(steps in steps()) {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
-        runtime.block_on(play(steps));
+        let played = async { tokio::time::timeout(Duration::from_secs(120), play(steps)).await };
+        runtime.block_on(played).expect("nothing hangs");
     }
 }
 

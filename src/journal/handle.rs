@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
 use tracing::warn;
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ pub struct Journal {
     appends: mpsc::Sender<Append>,
     notes: mpsc::Sender<Note>,
     room: Arc<Semaphore>,
+    /// The writer is gone.
+    ended: CancellationToken,
 }
 
 impl Journal {
@@ -56,11 +59,17 @@ impl Journal {
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
         let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
-        let queue = Queue { appends: queued_appends, notes: queued_notes, room: Arc::clone(&room) };
+        let ended = CancellationToken::new();
+        let queue = Queue {
+            appends: queued_appends,
+            notes: queued_notes,
+            room: Arc::clone(&room),
+            _ended: ended.clone().drop_guard(),
+        };
         let newest = disk::newest(&mut opened.connection).await?;
         let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, newest, queue, check);
         let path = Arc::new(settings.path.clone());
-        Ok((Journal { path, state, appends, notes, room }, writer))
+        Ok((Journal { path, state, appends, notes, room, ended }, writer))
     }
 
     /// The journal's own id, made when its file was.
@@ -86,7 +95,7 @@ impl Journal {
         let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| Error::Closed)?;
         let (done, written) = oneshot::channel();
         self.appends.send(Append { batch, room, done }).await.map_err(|_| Error::Closed)?;
-        written.await.map_err(|_| Error::Closed)
+        self.answer(written).await
     }
 
     /// The newest durable position; changes wake the sinks.
@@ -294,17 +303,27 @@ impl Journal {
     async fn order(&self, order: Order) -> Result<u64, Error> {
         let (done, written) = oneshot::channel();
         self.notes.send(Note::Order(Ordered { order, done })).await.map_err(|_| Error::Closed)?;
-        written.await.map_err(|_| Error::Closed)
+        self.answer(written).await
     }
 
     async fn flush(&self) -> Result<(), Error> {
         self.note(|done| Note::Flush { done }).await
     }
 
+    /// What is sent in the moment in which the writer goes may stay in a queue that nobody empties any more, so its end
+    /// is waited for as well.
+    async fn answer<T>(&self, mut written: oneshot::Receiver<T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            answer = &mut written => answer.map_err(|_| Error::Closed),
+            () = self.ended.cancelled() => written.try_recv().map_err(|_| Error::Closed),
+        }
+    }
+
     async fn note(&self, note: impl FnOnce(oneshot::Sender<()>) -> Note) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
         self.notes.send(note(done)).await.map_err(|_| Error::Closed)?;
-        written.await.map_err(|_| Error::Closed)
+        self.answer(written).await
     }
 }
 
@@ -323,4 +342,26 @@ fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Resul
         return Err(Error::OlderCopy { path: path.to_owned(), head, known: mark.head });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::journal::WhenFull;
+
+    #[tokio::test]
+    async fn caller_whose_batch_came_after_the_writers_end_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("journal.db");
+        let settings = Settings { path, bytes_max: 1 << 30, when_full: WhenFull::Pause, retain: Duration::ZERO };
+        let (journal, writer) = Journal::open(&settings).await.unwrap();
+        let place = journal.appends.reserve().await.unwrap();
+        drop(writer);
+        let room = Arc::clone(&journal.room).acquire_owned().await.unwrap();
+        let (done, written) = oneshot::channel();
+        place.send(Append { batch: NewBatch::default(), room, done });
+        assert!(matches!(journal.answer(written).await, Err(Error::Closed)));
+    }
 }

@@ -10,7 +10,7 @@ use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use super::check::Check;
@@ -76,6 +76,8 @@ pub(super) struct Queue {
     pub(super) appends: mpsc::Receiver<Append>,
     pub(super) notes: mpsc::Receiver<Note>,
     pub(super) room: Arc<Semaphore>,
+    /// Tells the handles, once the queue itself is gone.
+    pub(super) _ended: DropGuard,
 }
 
 /// See the module.
