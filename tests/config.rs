@@ -687,6 +687,15 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.headers.activemq.subscriptionName",
             "add client-id",
         ),
+        (
+            format!(
+                "{SOURCE}headers = {{ client-id = \"b\" }}\n[topics.t]\ndestination = \"/topic/{{{{ n }}}}\"\n\
+                 for = {{ n = \"1..500\" }}\nheaders = {{ \"activemq.subscriptionName\" = \"bridge\" }}\n{SINK}"
+            ),
+            "7:43",
+            "topics.t.headers.activemq.subscriptionName",
+            "`t-1` and `t-2` have one durable subscription, bridge",
+        ),
         (format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"), "8:6", "secrets.db", "expected the path of a file"),
         (
             format!("{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ severity = \"bad\" }}\n"),

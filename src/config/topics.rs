@@ -64,6 +64,8 @@ impl Check<'_> {
         let mut room = TOPICS_MAX;
         // By destination: a topic that has it, and the table that this one is of.
         let mut destinations: HashMap<String, (Topic, String)> = HashMap::new();
+        // By durable subscription: the topic that has it.
+        let mut durable: HashMap<String, Arc<str>> = HashMap::new();
         for (table, topic) in written {
             let path = path.join(&table);
             if !is_id(&table) {
@@ -71,6 +73,7 @@ impl Check<'_> {
                 self.report.key_error(&path, format!("`{table}` cannot name a topic"), help);
             }
             let decoder = Decoder::new(table.as_str().into(), self.mapping(&path, &topic), Arc::clone(states));
+            let mut told = false;
             for topic in self.expanded(&path, &table, topic, &mut room, &mut all, &decoder) {
                 match destinations.get(topic.destination.as_str()) {
                     // Headers that differ, such as selectors, are what such a `for` is for.
@@ -85,6 +88,17 @@ impl Check<'_> {
                     None => {
                         let destination = topic.destination.to_string();
                         destinations.insert(destination, (topic.clone(), table.clone()));
+                    }
+                }
+                for (header, value) in &topic.headers {
+                    if DURABLE_NAMES.contains(&header.as_str())
+                        && let Some(other) = durable.insert(value.to_string(), Arc::clone(&topic.name))
+                        && !std::mem::replace(&mut told, true)
+                    {
+                        let message =
+                            format!("`{other}` and `{}` have one durable subscription, {value}", topic.name);
+                        let help = "the server gives it to one of them; with `for`, write a variable into its name";
+                        self.report.error_with(&path.join("headers").join(header), message, help);
                     }
                 }
                 all.topics.push(topic);
