@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::Settings;
 use crate::journal::{Entry, Verdict};
 use crate::model::{Event, Origin};
-use crate::pipeline::{Decoder, Decoders};
+use crate::pipeline::{Decoder, Decoders, Expression};
 
 /// See the module.
 #[derive(Debug)]
@@ -39,7 +39,8 @@ pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Decoders) -
 
 fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder>, entry: &Entry) -> Reading {
     let Verdict::Accepted { previous } = &entry.verdict else { return Reading::Rejected };
-    if settings.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic)) {
+    let foreign = settings.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic));
+    if foreign || settings.when.as_ref().and_then(Expression::constant) == Some(false) {
         return Reading::Filtered;
     }
     let Some(decoder) = decoders.get(&entry.topic) else {

@@ -14,6 +14,8 @@ pub struct Expression {
     source: Arc<str>,
     compiled: Arc<minijinja::Expression<'static, 'static>>,
     scope: Scope,
+    /// It uses nothing of the event.
+    constant: Option<bool>,
 }
 
 /// The language of all expressions; nothing is ever added to it.
@@ -38,7 +40,18 @@ impl Expression {
             let mistake = compiled.eval(scope.context(&sample, None)?).err().and_then(|error| mistake(&error));
             mistake.map_or(Ok(()), Err)?;
         }
-        Ok(Expression { source: Arc::from(source), compiled: Arc::new(compiled), scope })
+        let compiled = Arc::new(compiled);
+        let mut expression = Expression { source: Arc::from(source), compiled, scope, constant: None };
+        if expression.scope.is_empty() {
+            let [sample, _] = samples();
+            expression.constant = expression.holds(&sample).ok();
+        }
+        Ok(expression)
+    }
+
+    /// What it says of every event, where it uses nothing of one: then none needs to be decoded for it.
+    pub fn constant(&self) -> Option<bool> {
+        self.constant
     }
 
     /// Whether the event is wanted.
@@ -78,6 +91,19 @@ mod tests {
         ] {
             let expression = Expression::parse(source).unwrap_or_else(|error| panic!("{source}: {error}"));
             assert_eq!([&fault, &normal].map(|event| expression.holds(event).unwrap()), expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn what_uses_no_event_is_known_beforehand() {
+        for (source, expected) in [
+            ("false", Some(false)),
+            ("1 > 0", Some(true)),
+            ("changed", None),
+            ("changed and false", None),
+            ("'a' + 1 == 2", None),
+        ] {
+            assert_eq!(Expression::parse(source).unwrap().constant(), expected, "{source}");
         }
     }
 

@@ -40,6 +40,11 @@ impl Scope {
         Ok(Scope { names })
     }
 
+    /// Nothing of the event is used.
+    pub(super) fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
     /// The values for one event, with further ones that no text can name.
     pub(super) fn context(&self, event: &Event, hidden: Option<(&'static str, Value)>) -> Result<Value, String> {
         let mut values = Vec::with_capacity(self.names.len() + 1);
