@@ -226,18 +226,12 @@ fn ended_with_an_error(said: &Said, status: ExitStatus, what: &str) {
 #[tokio::test]
 async fn each_failed_sync_ends_the_process_or_was_not_needed_yet() {
     let test = "each_failed_sync_ends_the_process_or_was_not_needed_yet";
-    fail_each(test, "fsync:error=EIO", |said, status, what| match status.success() {
+    fail_each(test, "fdatasync:error=EIO", |said, status, what| match status.success() {
         // A checkpoint: what it copies is in the synced WAL, and is copied again.
         true => assert_eq!(said.acknowledgements, BATCHES, "{what}"),
         false => ended_with_an_error(said, status, what),
     })
     .await;
-}
-
-#[tokio::test]
-async fn each_failed_sync_of_its_mark_ends_the_process() {
-    let test = "each_failed_sync_of_its_mark_ends_the_process";
-    fail_each(test, "fdatasync:error=EIO", ended_with_an_error).await;
 }
 
 #[tokio::test]

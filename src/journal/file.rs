@@ -98,6 +98,7 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
         .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
         .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
+        .pragma("temp_store", "MEMORY")
         .thread_name(|_| "journal-writer".to_owned());
     options.connect().await.map_err(failed("open its file"))
 }

@@ -24,7 +24,7 @@ async fn failing_disk_loses_nothing_that_was_acknowledged() {
     let rounds = if long() { 300 } else { 8 };
     let mut ended = 0;
     for round in 0..rounds {
-        let call = if round % 2 == 0 { "fsync" } else { "pwrite64" };
+        let call = if round % 2 == 0 { "fdatasync" } else { "pwrite64" };
         let first = rng.u32(if round % 2 == 0 { 1..30 } else { 20..400 });
         // From then on, or once.
         let mode = if rng.bool() { "+" } else { "" };

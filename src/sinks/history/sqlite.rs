@@ -148,6 +148,7 @@ impl SqliteHistory {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+            .pragma("temp_store", "MEMORY")
             .disable_statement_logging()
             .connect()
             .await?;
@@ -243,7 +244,8 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
     Ok(())
 }
 
-/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`].
+/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure takes the whole transaction back in
+/// any case: for the default, ABORT, SQLite copies each page before it changes, to take back one statement.
 struct Insert {
     texts: [(usize, Arc<str>); INSERT_ROWS.len()],
 }
@@ -258,7 +260,7 @@ impl Insert {
         let row = format!("({})", vec!["?"; Event::FIELDS.len()].join(","));
         let text = |rows: usize| {
             let values = vec![row.as_str(); rows].join(",");
-            format!("INSERT INTO {table} ({}) VALUES {values} {on_conflict}", COLUMNS.as_str())
+            format!("INSERT OR FAIL INTO {table} ({}) VALUES {values} {on_conflict}", COLUMNS.as_str())
         };
         Insert { texts: INSERT_ROWS.map(|rows| (rows, text(rows).into())) }
     }
