@@ -3,6 +3,7 @@
 
 use std::future::Future;
 
+use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
 
 /// How one task ended.
@@ -28,9 +29,19 @@ impl Tasks {
         name: impl Into<String>,
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) -> AbortHandle {
+        self.spawn_on(&Handle::current(), name, task)
+    }
+
+    /// Starts a task on another runtime.
+    pub fn spawn_on(
+        &mut self,
+        runtime: &Handle,
+        name: impl Into<String>,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> AbortHandle {
         let name = name.into();
         let label = name.clone();
-        let handle = self.set.spawn(async move { (label, task.await) });
+        let handle = self.set.spawn_on(async move { (label, task.await) }, runtime);
         self.names.push((handle.id(), name));
         handle
     }

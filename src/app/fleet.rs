@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::background::Background;
 use super::expected::Expected;
 use crate::delivery;
 use crate::journal::{Journal, Start};
@@ -31,6 +32,7 @@ pub(super) struct Fleet {
     journal: Journal,
     decoders: Decoders,
     view: ops::Sinks,
+    background: Background,
     stop: CancellationToken,
 }
 
@@ -63,8 +65,16 @@ impl Recruit {
 
 impl Fleet {
     /// One without members, which all end with `stop`.
-    pub(super) fn new(journal: Journal, decoders: Decoders, view: ops::Sinks, stop: CancellationToken) -> Fleet {
-        Fleet { members: Vec::new(), journal, decoders, view, stop }
+    ///
+    /// # Errors
+    /// The system has no threads for them.
+    pub(super) fn new(
+        journal: Journal,
+        decoders: Decoders,
+        view: ops::Sinks,
+        stop: CancellationToken,
+    ) -> anyhow::Result<Fleet> {
+        Ok(Fleet { members: Vec::new(), journal, decoders, view, background: Background::new()?, stop })
     }
 
     /// Tells the journal which sinks there are from now on, and names those that it keeps entries for although nobody
@@ -120,7 +130,7 @@ impl Fleet {
                 driver.await;
                 Ok(())
             };
-            running.push((task.clone(), tasks.spawn(task, driver)));
+            running.push((task.clone(), self.background.spawn(tasks, task, driver)));
         }
         let counters = Arc::new(delivery::Counters::default());
         let view = SinkView { name: name.clone(), health: health.clone(), counters: counters.clone() };
@@ -135,7 +145,7 @@ impl Fleet {
             stop.clone(),
         );
         let task = format!("sink {name}");
-        running.push((task.clone(), tasks.spawn(task, async move { Ok(run.await?) })));
+        running.push((task.clone(), self.background.spawn(tasks, task, async move { Ok(run.await?) })));
         Member { view, stop, tasks: running }
     }
 

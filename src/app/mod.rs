@@ -9,6 +9,7 @@
 //! second signal            -> the process ends at once; the journal holds the rest
 //! ```
 
+mod background;
 mod change;
 mod expected;
 mod fleet;
@@ -95,7 +96,7 @@ impl App {
         tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
         let (decoders, stop_delivery) = (Decoders::new(plan.decoders.clone()), CancellationToken::new());
         let (status, sinks) = (Status::new(), ops::Sinks::default());
-        let fleet = Fleet::new(journal.clone(), decoders.clone(), sinks.clone(), stop_delivery.clone());
+        let fleet = Fleet::new(journal.clone(), decoders.clone(), sinks.clone(), stop_delivery.clone())?;
         let (source, handle) =
             Source::new(plan.source.clone(), plan.decoders.clone(), journal.clone(), status.clone()).await?;
         let (happened, happenings) = mpsc::channel(1);

@@ -1,0 +1,57 @@
+//! The threads that deliver. They are nicer than those of the source and the journal: where all of them want the processor,
+//! what comes in is journaled and acknowledged first, and the sinks get what is left, a tenth at least. The journal holds
+//! what waits meanwhile.
+
+use std::future::Future;
+
+use anyhow::Context;
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::AbortHandle;
+use tracing::debug;
+
+use crate::supervise::Tasks;
+
+/// Of `nice`: about a tenth of what a thread at 0 gets. SQLite's threads have it from the threads that start them.
+const NICENESS: i32 = 10;
+
+/// See the module.
+pub(super) struct Background {
+    /// There until it is dropped, which must not wait in a task.
+    runtime: Option<Runtime>,
+}
+
+impl Background {
+    /// Starts the threads.
+    ///
+    /// # Errors
+    /// The system gives us none.
+    pub(super) fn new() -> anyhow::Result<Background> {
+        let mut builder = Builder::new_multi_thread();
+        builder.enable_all().thread_name("delivery").on_thread_start(|| {
+            // Linux keeps it for each thread.
+            if let Err(error) = rustix::process::nice(NICENESS) {
+                debug!(%error, "deliveries have the same priority as everything else");
+            }
+        });
+        Ok(Background { runtime: Some(builder.build().context("start the threads that deliver")?) })
+    }
+
+    /// Starts a task there.
+    pub(super) fn spawn(
+        &self,
+        tasks: &mut Tasks,
+        name: impl Into<String>,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> AbortHandle {
+        let runtime = self.runtime.as_ref().expect("it is there until it is dropped");
+        tasks.spawn_on(runtime.handle(), name, task)
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
