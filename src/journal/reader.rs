@@ -54,15 +54,16 @@ impl Reader {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, Error> {
+        // A visitor is told by nobody how far the log goes: what is in the file was committed.
+        let head = self.state.as_ref().map_or(Position(i64::MAX), |state| state.head());
+        // The newest entries are in memory a moment before the head is moved, as they are in the file.
         if let Some(state) = &self.state
-            && let Some(entries) = state.recent().after(after, entries_max, bytes_max)
+            && let Some(entries) = state.recent().between(after, head, entries_max, bytes_max)
         {
             return Ok(entries);
         }
         let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
-        // A visitor is told by nobody how far the log goes: what is in the file was committed.
-        let head = self.state.as_ref().map_or(i64::MAX, |state| state.head().0);
-        let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(head).bind(limit).fetch(&mut self.connection);
+        let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(head.0).bind(limit).fetch(&mut self.connection);
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         while bytes < bytes_max

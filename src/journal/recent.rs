@@ -46,14 +46,20 @@ impl Recent {
         }
     }
 
-    /// The entries after a position, as [`Reader::read_after`](super::Reader::read_after) gives them; `None`: they are
-    /// not all here.
-    pub(super) fn after(&self, after: Position, entries_max: usize, bytes_max: usize) -> Option<Vec<Entry>> {
+    /// The entries after a position and up to `through`, as [`Reader::read_after`](super::Reader::read_after) gives them;
+    /// `None`: they are not all here.
+    pub(super) fn between(
+        &self,
+        after: Position,
+        through: Position,
+        entries_max: usize,
+        bytes_max: usize,
+    ) -> Option<Vec<Entry>> {
         let first = self.entries.front()?.position;
         let skipped = usize::try_from(after.0 + 1 - first.0).ok()?;
         let mut bytes = 0;
         let wanted = self.entries.iter().skip(skipped).take(entries_max).take_while(|entry| {
-            let wanted = bytes < bytes_max;
+            let wanted = bytes < bytes_max && entry.position <= through;
             bytes += entry.body.len();
             wanted
         });
@@ -91,15 +97,16 @@ mod tests {
         recent
     }
 
+    /// Up to position 13.
     fn check(recent: &Recent, after: i64, entries_max: usize, bytes_max: usize, expected: Option<&[i64]>) {
-        let entries = recent.after(Position(after), entries_max, bytes_max);
+        let entries = recent.between(Position(after), Position(13), entries_max, bytes_max);
         let positions = entries.map(|entries| entries.iter().map(|entry| entry.position.0).collect::<Vec<_>>());
         assert_eq!(positions.as_deref(), expected, "after {after}, {entries_max} entries, {bytes_max} bytes");
     }
 
     #[test]
     fn what_it_has_is_given_within_the_limits_and_nothing_where_one_is_missing() {
-        let mut recent = recent(3, 100);
+        let mut recent = recent(5, 100);
         check(&recent, 9, 10, 1000, None);
         check(&recent, 10, 10, 1000, Some(&[11, 12, 13]));
         check(&recent, 11, 10, 1000, Some(&[12, 13]));
@@ -117,7 +124,7 @@ mod tests {
 
     #[test]
     fn times_are_in_whole_microseconds_as_on_disk() {
-        let entries = recent(1, 1).after(Position(10), 1, 1).unwrap();
+        let entries = recent(1, 1).between(Position(10), Position(11), 1, 1).unwrap();
         assert_eq!(entries[0].received_at, Timestamp::from_microsecond(1234).unwrap());
     }
 
@@ -125,7 +132,7 @@ mod tests {
     fn memory_is_bounded() {
         let recent = recent(1000, 64 * 1024);
         assert!(recent.bytes <= BYTES_MAX && recent.bytes > BYTES_MAX - 65 * 1024);
-        let entries = recent.after(Position(1000), 1000, usize::MAX).unwrap();
+        let entries = recent.between(Position(1000), Position(1010), 1000, usize::MAX).unwrap();
         assert_eq!(entries.last().unwrap().position, Position(1010), "the newest are kept");
     }
 }
