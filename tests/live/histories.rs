@@ -66,8 +66,7 @@ async fn locked_sqlite_history_is_named_and_waited_for() {
         }
         run.publish(round * PART..(round + 1) * PART).await;
         run.complete_without("history", (round + 1) * PART).await;
-        let error = run.trouble("history").await;
-        assert!(error.contains("another program holds the file"), "{error}");
+        run.trouble("history", "another program holds the file").await;
         sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("end a transaction");
         run.complete((round + 1) * PART).await;
         run.daemon.ready().await;
@@ -99,8 +98,7 @@ async fn crashed_and_restarted_postgres_misses_nothing() {
     run.forget_postgres();
     run.publish(3 * PART..4 * PART).await;
     run.complete_without("warehouse", 4 * PART).await;
-    let error = run.trouble("warehouse").await;
-    assert!(error.contains("refused"), "{error}");
+    run.trouble("warehouse", "refused").await;
     postgres.restart().await;
     run.publish(4 * PART..5 * PART).await;
     run.complete(5 * PART).await;
@@ -119,10 +117,7 @@ async fn read_only_postgres_is_named_and_waited_for() {
     assert_eq!(terminate(database, "").await, 1);
     run.publish(PART..2 * PART).await;
     run.complete_without("warehouse", 2 * PART).await;
-    let error = wait::until("the server to be called read-only", async || {
-        Some(run.trouble("warehouse").await).filter(|error| error.contains("read-only"))
-    })
-    .await;
+    let error = run.trouble("warehouse", "read-only").await;
     assert!(error.contains("name the primary"), "{error}");
     execute(run.warehouse().await, format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
     run.complete(2 * PART).await;
@@ -172,8 +167,7 @@ async fn lock_on_a_table_is_named_and_waited_for() {
     execute(&mut other, "BEGIN; LOCK TABLE device IN ACCESS EXCLUSIVE MODE".to_owned()).await;
     run.publish(PART..2 * PART).await;
     run.complete_without("warehouse", 2 * PART).await;
-    let error = run.trouble("warehouse").await;
-    assert!(error.contains("another session holds a lock"), "{error}");
+    run.trouble("warehouse", "another session holds a lock").await;
     execute(&mut other, "ROLLBACK".to_owned()).await;
     run.complete(2 * PART).await;
     run.daemon.ready().await;
@@ -243,8 +237,7 @@ async fn session_that_stops_answering_is_given_up() {
     kill_process(frozen.0, Signal::STOP).expect("stop a session");
     run.publish(PART..2 * PART).await;
     run.complete_without("warehouse", 2 * PART).await;
-    let error = run.trouble("warehouse").await;
-    assert!(error.contains("no answer within"), "{error}");
+    run.trouble("warehouse", "no answer within").await;
     // A session of its own does not need the other.
     run.complete(2 * PART).await;
     run.daemon.ready().await;

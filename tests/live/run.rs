@@ -113,6 +113,10 @@ impl Run {
         })
         .await;
         if all.is_none() {
+            eprintln!(
+                "{have:?} of {count} have arrived; {:#}",
+                accounts::report(&self.daemon).await.unwrap_or_default()
+            );
             for (sink, delivered) in self.delivered().await {
                 // Says which are missing.
                 assert_complete(sink, &delivered, count);
@@ -142,15 +146,22 @@ impl Run {
         assert!(others.is_some(), "while {sink} is in trouble, {SINKS:?} have {have:?} of {count}");
     }
 
-    /// Waits until `/status` says that a sink is in trouble, and gives what it says.
-    pub(crate) async fn trouble(&self, sink: &str) -> String {
+    /// Waits until `/status` says that a sink is in trouble, and in these words: the first attempt may fail in another way,
+    /// such as by a session that was cut before its server refuses the next one. Gives all that it says.
+    pub(crate) async fn trouble(&self, sink: &str, words: &str) -> String {
+        let said = std::sync::Mutex::new(None);
         let error = wait::within(wait::LONG, async || {
             let report = accounts::report(&self.daemon).await?;
             let found = report["sinks"].as_array()?.iter().find(|found| found["name"] == sink)?.clone();
-            (found["able"] == false).then(|| found["last_error"].as_str().map(str::to_owned))?
+            let error = (found["able"] == false).then(|| found["last_error"].as_str().map(str::to_owned))??;
+            let told = error.contains(words);
+            *said.lock().expect("no panic") = Some(error.clone());
+            told.then_some(error)
         });
         let error = error.await;
-        error.unwrap_or_else(|| panic!("{sink} is in no trouble: {:?}", self.daemon.log().lines().last()))
+        error.unwrap_or_else(|| {
+            panic!("{sink} does not say {words:?}: {said:?}\n{:?}", self.daemon.log().lines().last())
+        })
     }
 
     /// How often the daemon has connected to its source: 1 where the heart-beats of both sides went on.
