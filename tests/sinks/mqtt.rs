@@ -317,6 +317,35 @@ async fn a_broker_that_never_answers_is_given_up() {
     assert!(error.contains("no answer within 8 s"), "{error}");
 }
 
+/// Keep-alive, MQTT 3.1.1, section 3.12.
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_no_longer_answers_is_given_up() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (mut sink, health) = mqtt(settings(listener.local_addr().unwrap().port()));
+    let broker = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut packet = [0; 256];
+        assert!(stream.read(&mut packet).await.unwrap() > 2 && packet[0] == 0x10, "CONNECT");
+        stream.write_all(&[0x20, 2, 0, 0]).await.unwrap();
+        // The first PINGREQ is answered, the second is not.
+        while stream.read(&mut packet).await.unwrap() > 0 && packet[..2] != [0xC0, 0] {}
+        stream.write_all(&[0xD0, 0]).await.unwrap();
+        while stream.read(&mut packet).await.is_ok_and(|read| read > 0) {}
+        // The next connection is not refused, which would be the last error then.
+        listener
+    });
+    sink.open(JOURNAL).await.unwrap();
+    let opened = tokio::time::Instant::now();
+    while health.report().able {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    let lived = opened.elapsed().as_secs();
+    assert!((89..=92).contains(&lived), "asked after 30 s and 60 s, given up at 90 s, not at {lived} s");
+    let error = health.report().last_error.unwrap();
+    assert!(error.contains("PINGRESP"), "{error}");
+    let _listener = broker.await.unwrap();
+}
+
 #[tokio::test]
 async fn the_driver_ends_with_its_sink() {
     let settings = stomp_bridge::sinks::Settings::Mqtt(settings(free_port()));

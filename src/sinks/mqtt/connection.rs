@@ -1,28 +1,38 @@
-//! One connection to the broker, shared by the sink that publishes into it and the driver that owns its event loop.
+//! One connection to the broker, shared by the sink that publishes into it and the driver that owns its socket.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rumqttc::{AsyncClient, QoS};
+use bytes::BytesMut;
+use rumqttc::{Disconnect, PingReq, Publish, QoS};
 use tokio::sync::Notify;
 
 use super::window::{NotInFlight, Window};
 
-/// Lives from CONNACK to the first error. A connection is never used again after that, and neither is anything
-/// that rumqttc kept of it: what was not confirmed comes again from the journal.
-#[derive(Debug)]
+/// So much is written while more is made ready.
+const OUTBOX_BYTES: usize = 32 * 1024;
+
+/// Lives from CONNACK to the first error. A connection is never used again after that: what was not confirmed comes
+/// again from the journal.
+#[derive(Debug, Default)]
 pub(super) struct Connection {
-    client: AsyncClient,
     state: Mutex<State>,
     progress: Notify,
+    work: Notify,
     abandoned: Notify,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct State {
     window: Window,
+    /// Packets that are not written yet, at most those of a window.
+    outbox: BytesMut,
+    /// Nothing comes after what is in the outbox.
+    said_goodbye: bool,
+    /// The last PINGREQ was not answered yet.
+    asked: bool,
     lost: Option<Arc<str>>,
     /// The publisher is woken once so many are confirmed: waking it for each PUBACK would cost more than the PUBACK.
-    wake_at: u64,
+    wake_at: Option<u64>,
 }
 
 /// Where a publisher stands.
@@ -39,12 +49,17 @@ pub(super) enum Standing {
     },
 }
 
-impl Connection {
-    pub(super) fn new(client: AsyncClient) -> Connection {
-        let state = State { window: Window::new(), lost: None, wake_at: u64::MAX };
-        Connection { client, state: Mutex::new(state), progress: Notify::new(), abandoned: Notify::new() }
-    }
+/// What is to be written next.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    pub(super) bytes: BytesMut,
+    /// The first so many publishes of the connection are written then.
+    pub(super) through: u64,
+    /// DISCONNECT is the end of it.
+    pub(super) last: bool,
+}
 
+impl Connection {
     /// Publishes handed over so far: the number of the next one.
     pub(super) fn accepted(&self) -> u64 {
         self.state().window.accepted()
@@ -55,13 +70,19 @@ impl Connection {
         state.lost.is_none() && state.window.has_room()
     }
 
-    /// Hands one publish over. Only where there is room: so rumqttc's queue, which is larger, takes it, unless the
-    /// driver has let go of it. Then this connection is over, which [`Connection::progress`] will say.
-    pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) {
-        self.state().window.accept();
-        if self.client.try_publish(topic, qos, retain, body).is_err() {
-            self.abandon();
-        }
+    /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last one, and where this
+    /// gives true.
+    pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) -> bool {
+        let mut state = self.state();
+        let pkid = state.window.accept(qos);
+        let publish = Publish { retain, pkid, ..Publish::new(topic, qos, body) };
+        publish.write(&mut state.outbox).expect("a packet of a size that can be stated, with its id");
+        state.outbox.len() >= OUTBOX_BYTES
+    }
+
+    /// What was handed over is to be written now; the driver gets to it when the caller waits or yields.
+    pub(super) fn send(&self) {
+        self.work.notify_one();
     }
 
     /// Waits until the first `target` are confirmed, or half the window is free again, or all is over.
@@ -73,9 +94,9 @@ impl Connection {
                 if let Some(error) = &state.lost {
                     return Standing::Lost { confirmed, error: error.clone() };
                 }
-                let half_free = state.window.accepted().saturating_sub(u64::from(Window::ROOM) / 2);
+                let half_free = state.window.accepted().saturating_sub(Window::ROOM / 2);
                 let wake_at = if state.window.has_room() { target } else { target.min(half_free) };
-                state.wake_at = wake_at;
+                state.wake_at = Some(wake_at);
                 (confirmed >= wake_at).then_some(confirmed)
             };
             if let Some(confirmed) = confirmed {
@@ -101,14 +122,47 @@ impl Connection {
         self.abandoned.notified().await;
     }
 
-    /// The driver: the next publish was written.
-    pub(super) fn wrote(&self, packet_id: u16) -> Result<(), NotInFlight> {
-        self.record(|window| window.wrote(packet_id))
+    /// The driver: waits for what is to be written, and takes all of it.
+    pub(super) async fn outbox(&self) -> Outbox {
+        loop {
+            self.work.notified().await;
+            let mut state = self.state();
+            if !state.outbox.is_empty() {
+                let through = state.window.accepted();
+                return Outbox { bytes: state.outbox.split(), through, last: state.said_goodbye };
+            }
+        }
+    }
+
+    /// The driver: the first `through` publishes are written.
+    pub(super) fn wrote(&self, through: u64) {
+        let mut state = self.state();
+        state.window.wrote(through);
+        self.tell(state);
     }
 
     /// The driver: a PUBACK came.
     pub(super) fn acknowledged(&self, packet_id: u16) -> Result<(), NotInFlight> {
-        self.record(|window| window.acknowledged(packet_id))
+        let mut state = self.state();
+        state.window.acknowledged(packet_id)?;
+        self.tell(state);
+        Ok(())
+    }
+
+    /// The driver: asks for a sign of life. False where the last one was not given.
+    pub(super) fn ping(&self) -> bool {
+        let mut state = self.state();
+        if std::mem::replace(&mut state.asked, true) {
+            return false;
+        }
+        PingReq.write(&mut state.outbox).expect("two bytes");
+        self.work.notify_one();
+        true
+    }
+
+    /// The driver: PINGRESP came.
+    pub(super) fn answered(&self) {
+        self.state().asked = false;
     }
 
     /// The driver: it is over.
@@ -118,18 +172,19 @@ impl Connection {
     }
 
     /// Sends DISCONNECT, so that the broker does not take our leaving for an accident.
-    pub(super) fn say_goodbye(&self) -> bool {
-        self.client.try_disconnect().is_ok()
+    pub(super) fn say_goodbye(&self) {
+        let mut state = self.state();
+        Disconnect.write(&mut state.outbox).expect("two bytes");
+        state.said_goodbye = true;
+        self.work.notify_one();
     }
 
-    fn record(&self, change: impl FnOnce(&mut Window) -> Result<(), NotInFlight>) -> Result<(), NotInFlight> {
-        let mut state = self.state();
-        change(&mut state.window)?;
-        if state.window.confirmed() >= state.wake_at {
-            state.wake_at = u64::MAX;
+    /// Wakes the publisher where it waits for what is confirmed now.
+    fn tell(&self, mut state: MutexGuard<'_, State>) {
+        if state.wake_at.is_some_and(|wake_at| state.window.confirmed() >= wake_at) {
+            state.wake_at = None;
             self.progress.notify_one();
         }
-        Ok(())
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

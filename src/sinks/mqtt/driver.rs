@@ -1,36 +1,35 @@
-//! Keeps a connection to the broker: the one task that polls rumqttc's event loop.
+//! Keeps a connection to the broker: the one task that dials, writes what the sink hands over, and reads what the broker
+//! confirms.
 //!
-//! rumqttc 0.25.1 loses publishes that it has accepted when it reconnects by itself. So a client and an event loop
-//! live for one connection only; on any error both are dropped and new ones are made. `poll` is never cancelled
-//! while its connection is still of use: it stands pinned in the `select!`, and every other arm ends the connection.
+//! rumqttc's own event loop is not used: it sends each publish by a call of its own, which costs more than all else
+//! together, and loses publishes that it has accepted when it reconnects by itself. Its packets are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rumqttc::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, MqttOptions, NetworkOptions, Outgoing, Packet,
-    QoS, StateError, mqttbytes,
-};
+use bytes::Buf;
+use futures_util::StreamExt;
+use rumqttc::{Codec, Packet, QoS};
+use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{interval_at, timeout};
+use tokio_util::codec::FramedRead;
 use tracing::{info, warn};
 
-use super::connection::Connection;
-use super::window::{NotInFlight, Window};
+use super::broker::{BACKOFF_MIN, Broker, CLOSED, KEEP_ALIVE, Loss, Stream, Wire};
+use super::connection::{Connection, Outbox};
 use super::{OFFLINE, ONLINE};
 use crate::sinks::Health;
 
-/// Dialling, TLS and CONNACK; also the longest that one write may take.
-const CONNECT_TIMEOUT_S: u64 = 8;
-/// The wait after the first failure; doubled after each further one.
-const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// Dialling, TLS and CONNACK.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
+/// The longest that the broker may take nothing of what we write.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 /// Short, since a broker in trouble is usually one that restarts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// After a refusal of who we are: a person has to act, and brokers lock out those who insist.
-const BACKOFF_REFUSED: Duration = Duration::from_secs(30);
 /// A connection that lived so long ends the backoff; one that another client with our id keeps taking over does not.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
-/// For DISCONNECT to be written.
+/// For DISCONNECT to be written, and for the broker to hang up.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What the sink wants of its driver. The sink's end of the channel dropped means: end at once.
@@ -66,21 +65,10 @@ pub(super) struct Driver {
     pub(super) name: String,
     /// The broker without user and password, for log lines.
     pub(super) server: String,
-    /// Everything but the client id.
-    pub(super) options: MqttOptions,
-    /// For birth and goodbye; the last will is in `options`.
-    pub(super) status_topic: Option<String>,
+    pub(super) broker: Broker,
     pub(super) health: Health,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) link: watch::Sender<Link>,
-}
-
-/// Why there is no connection any more.
-enum End {
-    /// Nobody needs one.
-    Done,
-    /// Another one is to be made.
-    Lost { error: String, backoff_min: Duration },
 }
 
 impl Driver {
@@ -89,13 +77,10 @@ impl Driver {
         let mut backoff = BACKOFF_MIN;
         let mut attempt = 0;
         let Some(client_id) = self.asked().await else { return };
-        self.options.set_client_id(client_id);
         loop {
             let started = Instant::now();
-            // Two more than the window, for the goodbye and DISCONNECT.
-            let (client, event_loop) = AsyncClient::new(self.options.clone(), usize::from(Window::ROOM) + 2);
-            let connection = Arc::new(Connection::new(client));
-            let End::Lost { error, backoff_min } = self.live(&connection, event_loop).await else {
+            let connection = Arc::new(Connection::default());
+            let Err(Loss { error, backoff_min }) = self.live(&client_id, &connection).await else {
                 connection.lose("closed".into());
                 return;
             };
@@ -128,58 +113,100 @@ impl Driver {
         }
     }
 
-    /// One connection, from dialling to its end.
-    async fn live(&self, connection: &Arc<Connection>, mut event_loop: EventLoop) -> End {
-        let mut network = NetworkOptions::new();
-        network.set_tcp_nodelay(true);
-        network.set_connection_timeout(CONNECT_TIMEOUT_S);
-        event_loop.set_network_options(network);
-        let mut polling = std::pin::pin!(self.poll(&mut event_loop, connection));
+    /// One connection, from dialling to its end. `Ok`: nobody needs one any more.
+    async fn live(&self, client_id: &str, connection: &Arc<Connection>) -> Result<(), Loss> {
+        let Wire { reader, writer } = tokio::select! {
+            wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => wire.map_err(|_| {
+                let seconds = CONNECT_TIMEOUT.as_secs();
+                Loss::new(format!("no answer within {seconds} s; check host, port and mqtt:// or mqtts://"))
+            })??,
+            () = no_longer_wanted(self.wanted.clone()) => return Ok(()),
+        };
+        self.health.able();
+        info!(sink = self.name, server = self.server, "connected to the MQTT broker");
+        self.say(connection, ONLINE);
+        self.link.send_replace(Link::Up(connection.clone()));
+
+        let mut reading = std::pin::pin!(read(reader, connection));
+        let mut writing = std::pin::pin!(write(writer, connection));
         tokio::select! {
             biased;
-            end = &mut polling => return end,
-            () = connection.abandoned() => return lost("no confirmation from the broker; connecting again"),
+            loss = &mut reading => return Err(loss),
+            written = &mut writing => return written,
+            loss = ping(connection) => return Err(loss),
+            () = connection.abandoned() => return Err(Loss::new("no confirmation from the broker; connecting again")),
             () = no_longer_wanted(self.wanted.clone()) => {}
         }
-        if *self.wanted.borrow() == Wanted::Goodbye && {
+        if *self.wanted.borrow() == Wanted::Goodbye {
             // After DISCONNECT the broker does not publish the will (section 3.14.4).
             self.say(connection, OFFLINE);
-            connection.say_goodbye()
-        } {
-            // Polled on, not again from the start: ends with the DISCONNECT that was written.
-            let _ = timeout(GOODBYE_TIMEOUT, polling).await;
+            connection.say_goodbye();
+            // Our side is closed then, and the broker closes its own once it has read all: where we closed both before
+            // we have read its last confirmations, it might never see what we said.
+            let _ = timeout(GOODBYE_TIMEOUT, async { (writing.await, reading.await) }).await;
         }
-        End::Done
+        Ok(())
     }
 
     /// Publishes our status, retained. The connection counts it as any other publish.
     fn say(&self, connection: &Connection, status: &str) {
-        if let Some(topic) = &self.status_topic {
+        if let Some(topic) = &self.broker.status_topic {
             connection.publish(topic.clone(), QoS::AtLeastOnce, true, status.into());
+            connection.send();
         }
     }
+}
 
-    /// Polls until the connection fails, or until our DISCONNECT was written.
-    async fn poll(&self, event_loop: &mut EventLoop, connection: &Arc<Connection>) -> End {
-        loop {
-            let outcome = match event_loop.poll().await {
-                Ok(Event::Outgoing(Outgoing::Publish(packet_id))) => connection.wrote(packet_id),
-                Ok(Event::Incoming(Packet::PubAck(ack))) => connection.acknowledged(ack.pkid),
-                Ok(Event::Incoming(Packet::ConnAck(_))) => {
-                    self.health.able();
-                    info!(sink = self.name, server = self.server, "connected to the MQTT broker");
-                    self.say(connection, ONLINE);
-                    self.link.send_replace(Link::Up(connection.clone()));
-                    Ok(())
+/// Counts what the broker confirms, until the connection ends.
+async fn read(mut reader: FramedRead<ReadHalf<Stream>, Codec>, connection: &Connection) -> Loss {
+    while let Some(packet) = reader.next().await {
+        match packet {
+            Ok(Packet::PubAck(ack)) => {
+                if let Err(error) = connection.acknowledged(ack.pkid) {
+                    return Loss::new(error.to_string());
                 }
-                Ok(Event::Outgoing(Outgoing::Disconnect)) => return End::Done,
-                Ok(Event::Outgoing(Outgoing::AwaitAck(packet_id))) => Err(NotInFlight(packet_id)),
-                Ok(_) => Ok(()),
-                Err(error) => return explain(error),
-            };
-            if let Err(error) = outcome {
-                return lost(&error.to_string());
             }
+            Ok(Packet::PingResp) => connection.answered(),
+            // We subscribe to nothing, so nothing else is for us.
+            Ok(_) => {}
+            Err(error) => return error.into(),
+        }
+    }
+    Loss::new(CLOSED)
+}
+
+/// Writes what is handed over, as much at once as there is, until our DISCONNECT was written.
+async fn write(mut writer: WriteHalf<Stream>, connection: &Connection) -> Result<(), Loss> {
+    loop {
+        let Outbox { mut bytes, through, last } = connection.outbox().await;
+        while bytes.has_remaining() {
+            match taken(writer.write(&bytes)).await? {
+                0 => return Err(Loss::new(CLOSED)),
+                written => bytes.advance(written),
+            }
+        }
+        taken(writer.flush()).await?;
+        connection.wrote(through);
+        if last {
+            return taken(writer.shutdown()).await;
+        }
+    }
+}
+
+async fn taken<T>(writing: impl Future<Output = std::io::Result<T>>) -> Result<T, Loss> {
+    match timeout(WRITE_TIMEOUT, writing).await {
+        Ok(written) => Ok(written?),
+        Err(_) => Err(Loss::new("the broker no longer reads what we send")),
+    }
+}
+
+/// Asks the broker for a sign of life now and then, until it gives none.
+async fn ping(connection: &Connection) -> Loss {
+    let mut ticks = interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    loop {
+        ticks.tick().await;
+        if !connection.ping() {
+            return Loss::new("the broker no longer answers (no PINGRESP)");
         }
     }
 }
@@ -188,46 +215,4 @@ impl Driver {
 async fn no_longer_wanted(mut wanted: watch::Receiver<Wanted>) {
     // An error means that the sink is gone, which is an answer, too.
     let _ = wanted.wait_for(|wanted| *wanted == Wanted::Goodbye).await;
-}
-
-fn lost(error: &str) -> End {
-    End::Lost { error: error.to_owned(), backoff_min: BACKOFF_MIN }
-}
-
-/// What to do about it, by the CONNACK return code (MQTT 3.1.1, section 3.2.2.3).
-fn explain(error: ConnectionError) -> End {
-    let refused = |text: &str| End::Lost { error: text.to_owned(), backoff_min: BACKOFF_REFUSED };
-    match error {
-        ConnectionError::ConnectionRefused(code) => match code {
-            ConnectReturnCode::RefusedProtocolVersion => {
-                refused("connection refused (CONNACK 1): the broker does not speak MQTT 3.1.1")
-            }
-            ConnectReturnCode::BadClientId => {
-                refused("connection refused (CONNACK 2): client id not allowed; set `client_id` to one that is")
-            }
-            ConnectReturnCode::BadUserNamePassword => {
-                refused("connection refused (CONNACK 4): bad user name or password; check both")
-            }
-            ConnectReturnCode::NotAuthorized => refused(
-                "connection refused (CONNACK 5): not authorized; check user name, password and the broker's access list",
-            ),
-            ConnectReturnCode::ServiceUnavailable | ConnectReturnCode::Success => {
-                lost("connection refused (CONNACK 3): the broker is unavailable")
-            }
-        },
-        ConnectionError::NetworkTimeout => {
-            lost(&format!("no answer within {CONNECT_TIMEOUT_S} s; check host, port and mqtt:// or mqtts://"))
-        }
-        ConnectionError::FlushTimeout => lost("the broker no longer reads what we send"),
-        ConnectionError::Tls(error) => {
-            lost(&format!("TLS: {error}; check `tls.ca_file` and the broker's certificate"))
-        }
-        ConnectionError::Io(error) => lost(&error.to_string()),
-        ConnectionError::MqttState(StateError::ConnectionAborted) => lost("the broker closed the connection"),
-        ConnectionError::MqttState(StateError::AwaitPingResp) => lost("the broker no longer answers (no PINGRESP)"),
-        ConnectionError::MqttState(StateError::Deserialization(mqttbytes::Error::Io(error))) => {
-            lost(&error.to_string())
-        }
-        error => lost(&error.to_string()),
-    }
 }

@@ -1,6 +1,7 @@
 //! MQTT republishing: QoS 1, the cursor moves on PUBACK. The journal is the session: the connection's own is always
 //! clean, and what was not confirmed is published again on the next one.
 
+mod broker;
 mod connection;
 mod driver;
 pub mod topic;
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rumqttc::{LastWill, MqttOptions, QoS, TlsConfiguration, Transport};
+use rumqttc::QoS;
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
@@ -19,15 +20,13 @@ use tokio::time::timeout;
 use url::Url;
 use uuid::Uuid;
 
+use self::broker::Broker;
 use self::connection::{Connection, Standing};
 use self::driver::{Driver, Link, Wanted};
-use self::window::Window;
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
 use crate::sinks::{Batch, BuildError, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
 
-/// An idle connection is found dead after twice this.
-const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// How long `open` waits for a connection before it reports the trouble.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broker that confirms nothing for so long while publishes are in flight is given up.
@@ -41,8 +40,6 @@ const CLOSES_UNWATCHED: u32 = 2;
 const QUIET: Duration = Duration::from_secs(2);
 /// For DISCONNECT and the end of the driver.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// We subscribe to nothing: whatever a broker sends us is short.
-const INCOMING_BYTES_MAX: usize = 64 * 1024;
 /// Bodies of the status topic.
 const ONLINE: &str = "online";
 const OFFLINE: &str = "offline";
@@ -126,12 +123,12 @@ impl PartialEq for Settings {
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
     let problem = |problem: &str| BuildError::Settings { name: settings.name.clone(), problem: problem.to_owned() };
-    let (transport, default_port) = match settings.url.scheme() {
-        "mqtt" => (Transport::tcp(), 1883),
-        // rumqttc's own default configuration panics on a bad system certificate.
+    let (tls, default_port) = match settings.url.scheme() {
+        "mqtt" => (None, 1883),
         "mqtts" => {
-            let config = crate::tls::client_config(&settings.tls)?;
-            (Transport::tls_with_config(TlsConfiguration::Rustls(config)), 8883)
+            // What is wrong with the files is said at once, not with each connection.
+            crate::tls::client_config(&settings.tls)?;
+            (Some(settings.tls.clone()), 8883)
         }
         _ => return Err(problem("url: expected mqtt://host or mqtts://host")),
     };
@@ -141,30 +138,21 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     // An IPv6 address: as a name for TLS and for the resolver it has no brackets.
     let host = host.trim_start_matches('[').trim_end_matches(']');
 
-    let mut options = MqttOptions::new("", host, port);
-    options.set_transport(transport);
-    options.set_keep_alive(KEEP_ALIVE);
-    options.set_clean_session(true);
-    options.set_inflight(Window::ROOM);
-    options.set_max_packet_size(INCOMING_BYTES_MAX, settings.packet_bytes_max);
     if let Some(topic) = &settings.status_topic {
         topic::check_topic(topic).map_err(|error| problem(&format!("status_topic: {error}")))?;
-        options.set_last_will(LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
     }
-    match (&settings.username, &settings.password) {
-        (Some(username), password) => {
-            let password = password.as_ref().map_or("", |password| password.expose_secret());
-            options.set_credentials(username, password);
-        }
+    let login = match (&settings.username, &settings.password) {
+        (Some(username), password) => Some((username.clone(), password.clone().unwrap_or_default())),
         (None, Some(_)) => return Err(problem("password without username: MQTT 3.1.1 knows no such thing")),
-        (None, None) => {}
-    }
+        (None, None) => None,
+    };
+    let status_topic = settings.status_topic.clone();
+    let broker = Broker { host: host.to_owned(), port, tls, login, status_topic };
 
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
     let (link, link_seen) = watch::channel(Link::Idle);
     let name = settings.name.clone();
-    let status_topic = settings.status_topic.clone();
-    let driver = Driver { name, server: server.clone(), options, status_topic, health, wanted: wanted_by_sink, link };
+    let driver = Driver { name, server: server.clone(), broker, health, wanted: wanted_by_sink, link };
     let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window, suspect: None };
     Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
 }
@@ -348,15 +336,20 @@ impl MqttSink {
                             Qos::AtMostOnce => QoS::AtMostOnce,
                             Qos::AtLeastOnce => QoS::AtLeastOnce,
                         };
-                        connection.publish(topic, qos, retain, body);
+                        let enough = connection.publish(topic, qos, retain, body);
                         sent += 1;
                         if self.pace == Pace::OneByOne {
                             break;
+                        }
+                        if enough {
+                            connection.send();
+                            tokio::task::yield_now().await;
                         }
                     }
                     Err(error) => refused = Some(error),
                 }
             }
+            connection.send();
             let target = first + sent as u64;
             match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
                 // What was confirmed before the connection was lost is as good as ever.

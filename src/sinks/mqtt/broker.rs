@@ -1,0 +1,161 @@
+//! The broker: where it is, who we are to it, and how a connection to it begins. The packets are rumqttc's.
+
+use std::io;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use futures_util::StreamExt;
+use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Login, Packet, QoS, mqttbytes};
+use rustls::pki_types::ServerName;
+use secrecy::{ExposeSecret, SecretString};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_util::codec::FramedRead;
+
+use super::OFFLINE;
+use crate::tls;
+
+/// We say something at least so often; a broker hangs up after one and a half times this (MQTT 3.1.1, section 3.1.2.10).
+pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
+/// We subscribe to nothing: whatever a broker sends us is short.
+const INCOMING_BYTES_MAX: usize = 64 * 1024;
+/// What a packet may have at most for rumqttc: ours were measured before.
+pub(super) const OUTGOING_BYTES_MAX: usize = usize::MAX;
+/// The wait after a failure, at least.
+pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(200);
+/// After a refusal of who we are: a person has to act, and brokers lock out those who insist.
+const BACKOFF_REFUSED: Duration = Duration::from_secs(30);
+
+/// What there is to say where it does not say why.
+pub(super) const CLOSED: &str = "the broker closed the connection";
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Broker {
+    /// An IPv6 address has no brackets here.
+    pub(super) host: String,
+    pub(super) port: u16,
+    /// `None`: clear text. The files are read for each connection, so that a renewed certificate is used at the next one.
+    pub(super) tls: Option<tls::Settings>,
+    /// User and password.
+    pub(super) login: Option<(String, SecretString)>,
+    /// Where we say that we are there, and it that we are not, if we vanish.
+    pub(super) status_topic: Option<String>,
+}
+
+/// A connection that was accepted.
+pub(super) struct Wire {
+    pub(super) reader: FramedRead<ReadHalf<Stream>, Codec>,
+    pub(super) writer: WriteHalf<Stream>,
+}
+
+/// TCP, or TLS over it.
+pub(super) type Stream = Box<dyn ByteStream>;
+
+/// Bytes in both directions.
+pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
+
+/// Why there is no connection any more.
+#[derive(Debug)]
+pub(super) struct Loss {
+    pub(super) error: String,
+    pub(super) backoff_min: Duration,
+}
+
+impl Loss {
+    pub(super) fn new(error: impl Into<String>) -> Loss {
+        Loss { error: error.into(), backoff_min: BACKOFF_MIN }
+    }
+}
+
+impl From<io::Error> for Loss {
+    fn from(error: io::Error) -> Loss {
+        // TLS 1.3 tells of a refused client certificate after the handshake, with the first read.
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(refusal) => tls_problem(&refusal.to_string()),
+            None if error.kind() == io::ErrorKind::UnexpectedEof => Loss::new(CLOSED),
+            None => Loss::new(error.to_string()),
+        }
+    }
+}
+
+impl From<mqttbytes::Error> for Loss {
+    fn from(error: mqttbytes::Error) -> Loss {
+        match error {
+            mqttbytes::Error::Io(error) => error.into(),
+            error => Loss::new(format!("the broker does not speak MQTT 3.1.1: {error}")),
+        }
+    }
+}
+
+impl Broker {
+    /// TCP, TLS where it is asked for, CONNECT and CONNACK.
+    pub(super) async fn connect(&self, client_id: &str) -> Result<Wire, Loss> {
+        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
+        // What is to go together is written together: nothing is gained by waiting for more.
+        tcp.set_nodelay(true)?;
+        let stream: Stream = match &self.tls {
+            None => Box::new(tcp),
+            Some(settings) => Box::new(self.encrypt(settings, tcp).await?),
+        };
+        let (reader, mut writer) = split(stream);
+        let codec = Codec { max_incoming_size: INCOMING_BYTES_MAX, max_outgoing_size: OUTGOING_BYTES_MAX };
+        let mut reader = FramedRead::new(reader, codec);
+        let mut packet = BytesMut::new();
+        self.introduction(client_id).write(&mut packet)?;
+        writer.write_all(&packet).await?;
+        writer.flush().await?;
+        match reader.next().await {
+            Some(Ok(Packet::ConnAck(answer))) => accepted(answer.code)?,
+            Some(Ok(other)) => return Err(Loss::new(format!("expected CONNACK from the broker, got {other:?}"))),
+            Some(Err(error)) => return Err(error.into()),
+            None => return Err(Loss::new(CLOSED)),
+        }
+        Ok(Wire { reader, writer })
+    }
+
+    async fn encrypt(
+        &self,
+        settings: &tls::Settings,
+        tcp: TcpStream,
+    ) -> Result<tokio_rustls::client::TlsStream<TcpStream>, Loss> {
+        let config = tls::client_config(settings).map_err(|error| Loss::new(error.to_string()))?;
+        let name = ServerName::try_from(self.host.clone()).map_err(|error| tls_problem(&error.to_string()))?;
+        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_problem(&error.to_string()))
+    }
+
+    fn introduction(&self, client_id: &str) -> Connect {
+        let login = self.login.as_ref().map(|(username, password)| Login {
+            username: username.clone(),
+            password: password.expose_secret().to_owned(),
+        });
+        let last_will = self.status_topic.as_ref().map(|topic| LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
+        let keep_alive = KEEP_ALIVE.as_secs() as u16;
+        Connect { keep_alive, clean_session: true, last_will, login, ..Connect::new(client_id) }
+    }
+}
+
+fn tls_problem(error: &str) -> Loss {
+    Loss::new(format!("TLS: {error}; check `tls.ca_file` and the broker's certificate, and ours where it wants one"))
+}
+
+/// What to do about it, by the CONNACK return code (section 3.2.2.3).
+fn accepted(code: ConnectReturnCode) -> Result<(), Loss> {
+    let refused =
+        |text: &str| Err(Loss { error: format!("connection refused (CONNACK {text}"), backoff_min: BACKOFF_REFUSED });
+    match code {
+        ConnectReturnCode::Success => Ok(()),
+        ConnectReturnCode::RefusedProtocolVersion => refused("1): the broker does not speak MQTT 3.1.1"),
+        ConnectReturnCode::BadClientId => refused("2): client id not allowed; set `client_id` to one that is"),
+        ConnectReturnCode::ServiceUnavailable => {
+            Err(Loss::new("connection refused (CONNACK 3): the broker is unavailable"))
+        }
+        ConnectReturnCode::BadUserNamePassword => refused("4): bad user name or password; check both"),
+        ConnectReturnCode::NotAuthorized => {
+            refused("5): not authorized; check user name, password and the broker's access list")
+        }
+    }
+}
