@@ -1,7 +1,7 @@
 //! What is read and written of the journal's tables, statement by statement. It decides nothing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,16 +18,25 @@ use super::{Error, LastState, NewEntry, Verdict, file};
 use crate::faults::{self, Mistake};
 use crate::model::Position;
 
-/// Rows of one INSERT, largest first: any batch is cut into few statements, since each costs a round trip to the
-/// connection's thread, and each is prepared once. The largest binds 512 x 5 values, far below SQLite's limit of
-/// 32,766.
-const ROWS: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
+/// A batch of up to [`ROWS_MAX`] rows is cut into two statements at most, a multiple of this and what is left: each costs
+/// a round trip to the connection's thread, each size is prepared once, and the memory of all of them is bounded.
+const STEP: usize = 32;
 
-/// One INSERT of many rows, in the sizes of [`ROWS`].
+/// Rows of the largest INSERT: it binds 512 x 5 values, far below SQLite's limit of 32,766.
+const ROWS_MAX: usize = 512;
+
+/// How many sizes there are: each below [`STEP`], and its multiples.
+const SIZES: usize = STEP - 1 + ROWS_MAX / STEP;
+
+/// One INSERT of many rows.
 #[derive(Debug)]
 pub(super) struct Insert {
-    texts: [(usize, Arc<str>); ROWS.len()],
+    head: &'static str,
+    /// `(?,?,…)`
+    row: String,
+    tail: &'static str,
     columns: usize,
+    texts: [OnceLock<Arc<str>>; SIZES],
 }
 
 impl Insert {
@@ -54,15 +63,26 @@ impl Insert {
         Insert::new(head, 4, " ON CONFLICT DO UPDATE SET new_state = excluded.new_state")
     }
 
-    fn new(head: &str, columns: usize, tail: &str) -> Insert {
+    fn new(head: &'static str, columns: usize, tail: &'static str) -> Insert {
         let row = format!("({})", vec!["?"; columns].join(","));
-        let text = |rows: usize| format!("{head}{}{tail}", vec![row.as_str(); rows].join(","));
-        Insert { texts: ROWS.map(|rows| (rows, text(rows).into())), columns }
+        Insert { head, row, tail, columns, texts: [const { OnceLock::new() }; SIZES] }
     }
 
     /// Whether so many rows take one statement, which is a transaction by itself.
     pub(super) fn is_one(&self, rows: usize) -> bool {
-        self.texts.iter().any(|(size, _)| *size == rows)
+        rows > 0 && Insert::piece(rows) == rows
+    }
+
+    /// How many of so many rows go into the next statement.
+    fn piece(rows: usize) -> usize {
+        if rows < STEP { rows } else { (rows / STEP * STEP).min(ROWS_MAX) }
+    }
+
+    /// The statement for a piece of so many rows.
+    fn text(&self, piece: usize) -> &Arc<str> {
+        let index = if piece < STEP { piece - 1 } else { STEP - 2 + piece / STEP };
+        let text = || format!("{}{}{}", self.head, vec![self.row.as_str(); piece].join(","), self.tail).into();
+        self.texts[index].get_or_init(text)
     }
 
     /// Inserts all rows in order; gives the last one's rowid, where there was one.
@@ -73,15 +93,14 @@ impl Insert {
         bind: impl Fn(&T, &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError>,
     ) -> Result<Option<i64>, sqlx::Error> {
         let mut last = None;
-        for (size, text) in &self.texts {
-            while let Some((chunk, rest)) = rows.split_at_checked(*size) {
-                let mut arguments = SqliteArguments::default();
-                arguments.reserve(size * self.columns, 0);
-                chunk.iter().try_for_each(|row| bind(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
-                let query = sqlx::query_with(AssertSqlSafe(Arc::clone(text)), arguments);
-                last = Some(query.execute(&mut *connection).await?.last_insert_rowid());
-                rows = rest;
-            }
+        while !rows.is_empty() {
+            let (piece, rest) = rows.split_at(Insert::piece(rows.len()));
+            let mut arguments = SqliteArguments::default();
+            arguments.reserve(piece.len() * self.columns, 0);
+            piece.iter().try_for_each(|row| bind(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
+            let query = sqlx::query_with(AssertSqlSafe(Arc::clone(self.text(piece.len()))), arguments);
+            last = Some(query.execute(&mut *connection).await?.last_insert_rowid());
+            rows = rest;
         }
         Ok(last)
     }
