@@ -14,6 +14,12 @@ use crate::supervise::Tasks;
 /// Of `nice`: about a tenth of what a thread at 0 gets. SQLite's threads have it from the threads that start them.
 const NICENESS: i32 = 10;
 
+/// Threads for so many processors: a message that comes alone wakes fewer of them, and the databases' own threads have the
+/// others.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
+}
+
 /// See the module.
 pub(super) struct Background {
     /// There until it is dropped, which must not wait in a task.
@@ -27,7 +33,7 @@ impl Background {
     /// The system gives us none.
     pub(super) fn new() -> anyhow::Result<Background> {
         let mut builder = Builder::new_multi_thread();
-        builder.enable_all().thread_name("delivery").on_thread_start(|| {
+        builder.worker_threads(threads()).enable_all().thread_name("delivery").on_thread_start(|| {
             // Linux keeps it for each thread.
             if let Err(error) = rustix::process::nice(NICENESS) {
                 debug!(%error, "deliveries have the same priority as everything else");
