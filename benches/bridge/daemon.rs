@@ -1,6 +1,8 @@
 //! The daemon as a process: started, looked at through /proc, stopped.
 
 use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -8,8 +10,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::peers::port;
+
 /// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
+const JOURNAL_HEAD: &str = "stomp_bridge_journal_head ";
+const SINK_LAG: &str = "stomp_bridge_sink_lag{";
 /// The daemon promises to stop within 25 s.
 const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -17,6 +23,8 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Daemon {
     child: Child,
     log: PathBuf,
+    /// For its metrics.
+    port: u16,
 }
 
 /// What it has used so far.
@@ -29,11 +37,13 @@ pub(crate) struct Usage {
 }
 
 impl Daemon {
-    /// `stomp-bridge run` with this configuration, in this folder.
+    /// `stomp-bridge run` with this configuration, which says nothing of `[http]`, in this folder.
     pub(crate) fn start(folder: &Path, config: &str) -> Daemon {
         let path = folder.join("config.toml");
         let log = folder.join("daemon.log");
-        fs::write(&path, config).expect("a writable folder");
+        let port = port::free();
+        let http = format!("{config}\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
+        fs::write(&path, http).expect("a writable folder");
         let output = fs::File::create(&log).expect("a writable folder");
         let child = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"))
             .args(["run", "--config"])
@@ -44,12 +54,33 @@ impl Daemon {
             .stderr(output)
             .spawn()
             .expect("the daemon's binary was built with this benchmark");
-        Daemon { child, log }
+        Daemon { child, log, port }
     }
 
     /// What it has used until now.
     pub(crate) fn usage(&self) -> Usage {
         usage_of(self.child.id())
+    }
+
+    /// The last message in its journal.
+    pub(crate) fn head(&self) -> usize {
+        largest(&self.metrics(), JOURNAL_HEAD)
+    }
+
+    /// The last message that every sink has confirmed.
+    pub(crate) fn confirmed(&self) -> usize {
+        let metrics = self.metrics();
+        largest(&metrics, JOURNAL_HEAD) - largest(&metrics, SINK_LAG)
+    }
+
+    fn metrics(&self) -> String {
+        let asked = || {
+            let mut http = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
+            http.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
+            let mut answer = String::new();
+            http.read_to_string(&mut answer).map(|_| answer)
+        };
+        asked().unwrap_or_else(|error: io::Error| panic!("no metrics: {error}\n{}", self.log()))
     }
 
     /// What it has logged, for the message of a failure.
@@ -81,6 +112,12 @@ impl Drop for Daemon {
         self.child.kill().ok();
         self.child.wait().ok();
     }
+}
+
+/// The largest value of a metric whose lines begin so.
+fn largest(metrics: &str, metric: &str) -> usize {
+    let values = metrics.lines().filter(|line| line.starts_with(metric)).filter_map(|line| line.rsplit(' ').next());
+    values.map(|value| value.parse().expect("a whole number")).max().expect("the daemon has a journal and a sink")
 }
 
 /// What a process of ours has used until now.

@@ -36,9 +36,6 @@ headers = {{ "prefetch-count" = "{PREFETCH}" }}
 
 [journal]
 path = "journal.db"
-
-[http]
-listen = "127.0.0.1:0"
 {sinks}"#,
         source.address()
     )

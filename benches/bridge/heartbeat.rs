@@ -165,9 +165,6 @@ path = "history.db"
 type = "webhook"
 url = "{webhook}"
 start = "oldest"
-
-[http]
-listen = "127.0.0.1:0"
 "#,
         source.address(),
         INTERVAL.as_millis(),

@@ -14,7 +14,6 @@ use crate::message;
 use crate::mosquitto::{Mosquitto, Nagle};
 use crate::peers::{PASSWORD, Postgres, RabbitMq, Receiver, USER};
 use crate::source::PREFETCH;
-use crate::sustained::Cursor;
 
 const COUNT: usize = 150_000;
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -75,11 +74,10 @@ fn bridge(folder: &Path, config: &str) -> Bridged {
         assert!(Instant::now() < patience, "no subscription\n{}", daemon.log());
         thread::sleep(POLL);
     }
-    let mut cursor = Cursor::of(folder);
     let before = daemon.usage();
     let start = Instant::now();
-    while cursor.head() < COUNT {
-        assert!(Instant::now() < patience, "{} of {COUNT}\n{}", cursor.head(), daemon.log());
+    while daemon.head() < COUNT {
+        assert!(Instant::now() < patience, "{} of {COUNT}\n{}", daemon.head(), daemon.log());
         thread::sleep(POLL);
     }
     let elapsed = start.elapsed();
@@ -108,9 +106,6 @@ headers = {{ "prefetch-count" = "{PREFETCH}" }}
 
 [journal]
 path = "journal.db"
-
-[http]
-listen = "127.0.0.1:0"
 
 [sinks.history]
 type = "sqlite"

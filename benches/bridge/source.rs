@@ -14,6 +14,8 @@ use crate::message::{self, DIGITS, Ring};
 pub(crate) const PREFETCH: usize = 1_000;
 /// A client that does not get on within this time has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Between two questions whether more may be sent.
+const PAUSE: Duration = Duration::from_millis(10);
 /// One read of ACKs, about a thousand of them.
 const READ_BYTES: usize = 64 * 1024;
 /// Holds an ACK or two.
@@ -122,12 +124,21 @@ impl Subscribed {
         Ok((self.sent - first, start.elapsed()))
     }
 
-    /// Sends so many messages as fast as the window allows and waits for the last ACK.
-    pub(crate) fn send(&mut self, count: usize) -> io::Result<()> {
+    /// Sends so many messages as fast as the window allows, but never more than `may` gives of all that were ever sent,
+    /// and waits for the last ACK.
+    pub(crate) fn send(&mut self, count: usize, mut may: impl FnMut() -> usize) -> io::Result<()> {
         let end = self.sent + count;
+        let mut allowed = 0;
         while self.sent < end {
-            let room = (self.acknowledged.count.load(Ordering::Acquire) + PREFETCH).min(end);
-            if self.sent < room { self.send_until(room)? } else { self.wait()? }
+            if self.sent == allowed {
+                allowed = may().min(end);
+            }
+            let room = (self.acknowledged.count.load(Ordering::Acquire) + PREFETCH).min(allowed);
+            match self.sent < room {
+                true => self.send_until(room)?,
+                false if self.sent < allowed => self.wait()?,
+                false => thread::sleep(PAUSE),
+            }
         }
         self.settle()
     }
