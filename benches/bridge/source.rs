@@ -130,7 +130,7 @@ impl Subscribed {
         let end = self.sent + count;
         let mut allowed = 0;
         while self.sent < end {
-            if self.sent == allowed {
+            if self.sent >= allowed {
                 allowed = may().min(end);
             }
             let room = (self.acknowledged.count.load(Ordering::Acquire) + PREFETCH).min(allowed);
