@@ -82,7 +82,7 @@ impl Database {
         self.text(&format!("SELECT CAST(count(*) AS text) FROM {table}")).await.parse().unwrap()
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(crate) async fn execute(&self, sql: &str) {
         match self {
             Database::Sqlite { .. } => {
                 let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();

@@ -3,13 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use secrecy::SecretString;
+use sqlx::{Connection, PgConnection};
 use stomp_bridge::model::{Event, Position};
 use stomp_bridge::sinks::{BuildError, Health, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::events::{JOURNAL, batch, event, events, start};
+use crate::events::{JOURNAL, batch, event, events, raw, start};
 use crate::history::Database;
 use crate::peers::{PASSWORD, Postgres, free_port};
 
@@ -32,7 +34,11 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
     let (mut sink, health) = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let too_long = (0..4000).map(|_| fastrand::alphanumeric()).collect::<String>();
-    let refused = [Event { new_state: "a\0b".to_owned(), ..event(2) }, Event { device_id: too_long, ..event(2) }];
+    let refused = [
+        Event { new_state: "a\0b".to_owned(), ..event(2) },
+        Event { device_id: too_long, ..event(2) },
+        Event { occurred_at: Some(Timestamp::MIN), ..event(2) },
+    ];
     for refused in refused {
         let failed = sink.deliver(batch(&[event(1), refused])).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
@@ -42,6 +48,78 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
     }
     sink.deliver(batch(&[event(1)])).await.unwrap();
     assert_eq!(database.count("status_event").await, 1);
+}
+
+#[tokio::test]
+async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored() {
+    let database = Database::postgres().await;
+    let (mut sink, _) = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    let full = Event { occurred_at: Some("1969-07-20T20:17:40.000001Z".parse().unwrap()), ..event(1) };
+    let bare = Event { serial: None, old_state: None, place: Default::default(), changed: false, ..event(2) };
+    let named = |event: &Event, name: &str| Event { event_id: name.to_owned(), ..event.clone() };
+    let steps = [
+        (vec![full.clone(), bare.clone()], 2),
+        (vec![full.clone(), named(&full, "a"), named(&bare, "b")], 4),
+        (vec![named(&full, "c"), named(&bare, "d")], 6),
+        (vec![named(&full, "e"), named(&bare, "f"), named(&full, "e")], 8),
+    ];
+    for (events, rows) in steps {
+        sink.deliver(batch(&events)).await.unwrap();
+        assert_eq!(database.count("status_event").await, rows);
+    }
+    let columns = Event::FIELDS.map(|column| if column == "payload" { "payload::text" } else { column });
+    assert_eq!(
+        database.count(&format!("(SELECT DISTINCT {} FROM status_event) AS alike", columns[1..].join(", "))).await,
+        2
+    );
+}
+
+#[tokio::test]
+async fn an_event_that_another_session_stores_at_this_moment_is_passed_over() {
+    let database = Database::postgres().await;
+    let (mut sink, _) = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    sink.deliver(batch(&[event(1)])).await.unwrap();
+    let mut other = PgConnection::connect(&database.url()).await.unwrap();
+    let copies = "BEGIN; CREATE TEMPORARY TABLE two AS SELECT * FROM status_event; \
+                  UPDATE two SET event_id = left(event_id, -1) || '2'; INSERT INTO status_event SELECT * FROM two";
+    sqlx::raw_sql(copies).execute(&mut other).await.unwrap();
+    let delivery = tokio::spawn(async move { sink.deliver(batch(&events(2..=5))).await });
+    let waiting = "SELECT count(*)::text FROM pg_stat_activity \
+                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while database.text(waiting).await == "0" {}
+    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    assert_eq!(delivery.await.unwrap(), Ok(()));
+    assert_eq!(database.count("status_event").await, 5);
+}
+
+#[tokio::test]
+async fn a_view_in_place_of_the_table_takes_events() {
+    let database = Database::postgres().await;
+    let (mut sink, _) = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    let view = "ALTER TABLE status_event RENAME TO event; CREATE VIEW status_event AS SELECT * FROM event";
+    database.execute(view).await;
+    sink.deliver(batch(&events(1..=2))).await.unwrap();
+    sink.deliver(batch(&events(2..=3))).await.unwrap();
+    assert_eq!(database.count("event").await, 3);
+}
+
+#[tokio::test]
+async fn what_a_trigger_says_holds_nothing_up() {
+    let database = Database::postgres().await;
+    let (mut sink, _) = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    let says = "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
+                RAISE WARNING '%', new.payload; RETURN new; END $$; \
+                CREATE TRIGGER say BEFORE INSERT ON status_event FOR EACH ROW EXECUTE FUNCTION say()";
+    database.execute(says).await;
+    // More than the buffers of a connection hold, in both directions.
+    let long = format!("\"{}\"", "x".repeat(40_000));
+    let events: Vec<Event> = (1..=1000).map(|position| Event { payload: raw(&long), ..event(position) }).collect();
+    sink.deliver(batch(&events)).await.unwrap();
+    assert_eq!(database.count("status_event").await, 1000);
 }
 
 /// Passes everything on, until it sees COMMIT while `cut` is set: that goes to the server, whose answer is lost

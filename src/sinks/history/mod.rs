@@ -1,6 +1,7 @@
 //! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. The columns of
 //! `status_event` and `device` have the names of [`Event::FIELDS`], in that order, in both databases.
 
+mod copy;
 mod newest;
 pub mod postgres;
 mod retention;
