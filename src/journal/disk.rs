@@ -370,3 +370,25 @@ pub(super) async fn reset_wal(connection: &mut SqliteConnection, patience: Durat
     sqlx::raw_sql(wait(file::BUSY_TIMEOUT)).execute(connection).await.map_err(resetting())?;
     reset.map(drop).map_err(resetting())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_number_of_rows_takes_few_statements() {
+        let insert = Insert::last_states();
+        for rows in 1..=3 * ROWS_MAX {
+            let (mut rest, mut statements) = (rows, 0);
+            while rest > 0 {
+                let piece = Insert::piece(rest);
+                assert_eq!(insert.text(piece).matches("(?,?,?,?)").count(), piece, "of {rows}");
+                rest -= piece;
+                statements += 1;
+            }
+            assert!(statements <= rows / ROWS_MAX + 2, "{statements} for {rows}");
+            assert_eq!(insert.is_one(rows), statements == 1, "{rows}");
+        }
+        assert!(insert.texts.iter().all(|text| text.get().is_some()), "every size is of use");
+    }
+}
