@@ -70,7 +70,8 @@ impl Daemon {
     /// The last message that every sink has confirmed.
     pub(crate) fn confirmed(&self) -> usize {
         let metrics = self.metrics();
-        largest(&metrics, JOURNAL_HEAD) - largest(&metrics, SINK_LAG)
+        // The lag may be one of a moment later.
+        largest(&metrics, JOURNAL_HEAD).saturating_sub(largest(&metrics, SINK_LAG))
     }
 
     fn metrics(&self) -> String {
