@@ -1,8 +1,6 @@
 //! The daemon as a process: started, looked at through /proc, stopped.
 
 use std::fs;
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -10,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::peers::port;
+use crate::peers::{http, port};
+use crate::runtime;
 
 /// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
@@ -42,8 +41,8 @@ impl Daemon {
         let path = folder.join("config.toml");
         let log = folder.join("daemon.log");
         let port = port::free();
-        let http = format!("{config}\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
-        fs::write(&path, http).expect("a writable folder");
+        let config = format!("{config}\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
+        fs::write(&path, config).expect("a writable folder");
         let output = fs::File::create(&log).expect("a writable folder");
         let child = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"))
             .args(["run", "--config"])
@@ -75,13 +74,7 @@ impl Daemon {
     }
 
     fn metrics(&self) -> String {
-        let asked = || {
-            let mut http = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port))?;
-            http.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
-            let mut answer = String::new();
-            http.read_to_string(&mut answer).map(|_| answer)
-        };
-        asked().unwrap_or_else(|error: io::Error| panic!("no metrics: {error}\n{}", self.log()))
+        runtime().block_on(http::exchange(self.port, "GET", "/metrics", ""))
     }
 
     /// What it has logged, for the message of a failure.

@@ -10,7 +10,6 @@ use futures_util::StreamExt;
 use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Login, Packet, QoS, mqttbytes};
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
-use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -24,8 +23,6 @@ use crate::tls;
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
-/// What a packet may have at most for rumqttc: ours were measured before.
-pub(super) const OUTGOING_BYTES_MAX: usize = usize::MAX;
 /// The wait after a failure, at least.
 pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(200);
 /// After a refusal of who we are: a person has to act, and brokers lock out those who insist.
@@ -71,7 +68,7 @@ impl AsyncRead for Prompt {
         ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
         // For what has arrived, not for good. Without it all is as right, and slower.
         #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&self.0).set_tcp_quickack(true);
+        let _ = socket2::SockRef::from(&self.0).set_tcp_quickack(true);
         Poll::Ready(Ok(()))
     }
 }
@@ -134,7 +131,8 @@ impl Broker {
             Some(settings) => Box::new(self.encrypt(settings, Prompt(tcp)).await?),
         };
         let (reader, mut writer) = split(stream);
-        let codec = Codec { max_incoming_size: INCOMING_BYTES_MAX, max_outgoing_size: OUTGOING_BYTES_MAX };
+        // It only reads: what is written was measured before.
+        let codec = Codec { max_incoming_size: INCOMING_BYTES_MAX, max_outgoing_size: usize::MAX };
         let mut reader = FramedRead::new(reader, codec);
         let mut packet = BytesMut::new();
         self.introduction(client_id).write(&mut packet)?;

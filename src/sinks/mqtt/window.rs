@@ -35,9 +35,8 @@ enum Publish {
 }
 
 impl Window {
-    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. Wide enough that a broker
-    /// whose confirmations wait for our TCP acknowledgement (Nagle's algorithm, mosquitto's default) gets that with our
-    /// next publishes.
+    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. Wide enough that the broker
+    /// has work while the next ones are made ready.
     pub(super) const ROOM: u64 = 1000;
 
     /// Publishes that were accepted so far: the number of the next one.
