@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -13,11 +14,15 @@ use crate::app::App;
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
 use crate::journal::{Journal, Verdict};
-use crate::model::Origin;
+use crate::model::{Origin, Position};
 
 /// Entries that the live lines read at once, and their bytes.
 const ENTRIES_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
+
+/// The history has what was printed within so long, or something is wrong with it; and how often it is looked at.
+const HISTORY_MAX: Duration = Duration::from_secs(30);
+const HISTORY_LOOK: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Args)]
 pub(super) struct DemoArgs {
@@ -75,7 +80,10 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let journal = app.view().journal.clone();
     let (token, messages) = (app.stopper(), args.messages);
     app.accompany("live lines", async move {
-        let lines = print_live(journal, decoders, messages);
+        let lines = async {
+            let last = print_live(&journal, decoders, messages).await?;
+            stored(&journal, last).await
+        };
         tokio::select! {
             () = token.cancelled() => Ok(()),
             printed = lines => {
@@ -134,12 +142,13 @@ listen = "127.0.0.1:0"
     )
 }
 
-/// Prints a line for each status that has reached the journal, from where it stands now, until `count` are printed.
+/// Prints a line for each status that has reached the journal, from where it stands now, until `count` are printed;
+/// gives the last one's position.
 async fn print_live(
-    journal: Journal,
+    journal: &Journal,
     decoders: Arc<std::collections::HashMap<Arc<str>, crate::pipeline::Decoder>>,
     count: Option<u64>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Position> {
     let mut head = journal.head();
     let mut reader = journal.reader().await?;
     let mut position = *head.borrow();
@@ -154,7 +163,7 @@ async fn print_live(
                 live::print(&event, decoder)?;
                 left -= 1;
                 if left == 0 {
-                    return Ok(());
+                    return Ok(position);
                 }
             }
         }
@@ -162,6 +171,18 @@ async fn print_live(
             head.changed().await?;
         }
     }
+}
+
+/// Waits until the history has everything up to `last`: what was shown is there to be queried.
+async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
+    let reached = async {
+        while journal.status().sinks.iter().any(|sink| sink.cursor < last) {
+            tokio::time::sleep(HISTORY_LOOK).await;
+        }
+    };
+    tokio::time::timeout(HISTORY_MAX, reached).await.with_context(|| {
+        format!("the history has not taken all messages within {HISTORY_MAX:?}; the log above says why")
+    })
 }
 
 fn farewell(dir: &Path, url: &str) {
