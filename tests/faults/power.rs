@@ -65,43 +65,57 @@ fn run(program: &str, arguments: &[&Path]) {
     assert!(output.status.success(), "{program} {arguments:?} (root is needed): {said}");
 }
 
-/// So many cuts, each in the middle of a flow; the first loss ends it.
-async fn cut_again_and_again(name: &str, cycles: usize, mistake: Option<Mistake>) -> Result<(), String> {
-    let mut rng = Rng::with_seed(seed());
+/// Cuts of one rig, before everything has to arrive: the history of more would not fit on the image.
+const CUTS: usize = 20;
+
+/// So many cuts, each in the middle of a flow; then everything has to arrive. The first loss ends it. Gives the number
+/// of messages.
+async fn cut_again_and_again(
+    name: &str,
+    cuts: usize,
+    mistake: Option<Mistake>,
+    rng: &mut Rng,
+) -> Result<usize, String> {
     let folder = Folder::new(name);
     let image = Image::make(&folder);
     let mut rig = Rig::in_folder(name, folder, image.mounted.clone()).await;
-    for cycle in 1..=cycles {
+    for cut in 1..=cuts {
         let lifetime = Duration::from_millis(rng.u64(200..600));
-        let plan =
-            Plan { end: End::Kill(lifetime), mistake, flow: true, trouble: Duration::ZERO, ..Plan::draw(&mut rng) };
-        drop(rig.run(&plan, &mut rng, || image.cut()).await?);
+        let plan = Plan { end: End::Kill(lifetime), mistake, flow: true, trouble: Duration::ZERO, ..Plan::draw(rng) };
+        drop(rig.run(&plan, rng, || image.cut()).await?);
         image.restore();
-        rig.check().await.map_err(|loss| format!("cut {cycle}: {loss}"))?;
+        rig.check().await.map_err(|loss| format!("{name}, cut {cut}: {loss}"))?;
         // A process that is killed in a commit, and then the power: nobody was told of what vanished.
         if rng.bool() {
             let killed = Plan { end: End::Kill(Duration::from_millis(rng.u64(100..300))), ..plan };
-            rig.live(&killed, &mut rng).await.map_err(|loss| format!("kill after cut {cycle}: {loss}"))?;
+            rig.live(&killed, rng).await.map_err(|loss| format!("{name}, kill after cut {cut}: {loss}"))?;
         }
     }
-    rig.heal("", Duration::from_secs(60)).await?;
+    rig.heal("", Duration::from_secs(60)).await.map_err(|loss| format!("{name}, healing: {loss}"))?;
     let messages = rig.queue.published();
-    eprintln!("{cycles} power cuts, {messages} messages, none lost");
+    // Before its image.
     drop(rig);
-    Ok(())
+    Ok(messages)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn power_cut_loses_nothing_that_was_acknowledged() {
-    let cycles = if long() { 1000 } else { 20 };
-    if let Err(loss) = cut_again_and_again("power-cut", cycles, None).await {
-        panic!("{loss}");
+    let mut rng = Rng::with_seed(seed());
+    let rigs = if long() { 50 } else { 1 };
+    let mut messages = 0;
+    for number in 0..rigs {
+        match cut_again_and_again(&format!("power-cut-{number}"), CUTS, None, &mut rng).await {
+            Ok(published) => messages += published,
+            Err(loss) => panic!("{loss}"),
+        }
     }
+    eprintln!("{} power cuts, {messages} messages, none lost", rigs * CUTS);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn power_cut_without_sync_loses_something() {
-    let lost = cut_again_and_again("power-cut-control", 10, Some(Mistake::CommitWithoutSync)).await;
+    let mut rng = Rng::with_seed(seed());
+    let lost = cut_again_and_again("power-cut-control", 10, Some(Mistake::CommitWithoutSync), &mut rng).await;
     let loss = lost.expect_err("a journal that is not synced must lose something, or the other test proves nothing");
     eprintln!("without sync: {}", loss.lines().next().unwrap_or_default());
 }
