@@ -209,8 +209,7 @@ impl Delivery {
                 }
                 Next::Go if !self.pending.is_empty() => {
                     self.turn = Turn::Again;
-                    let newest = *head.borrow();
-                    self.deliver(newest, &mut reader).await?
+                    self.deliver(&mut reader).await?
                 }
                 Next::Go if self.again && *head.borrow() <= self.cursor => {
                     self.turn = Turn::Again;
@@ -243,7 +242,7 @@ impl Delivery {
 
     /// Takes on what comes next in the log.
     async fn take(&mut self, newest: Position, reader: &mut Reader) -> Result<(), journal::Error> {
-        let Portion { readings, through } = self.portion(self.cursor, newest, reader).await?;
+        let Portion { readings, through, .. } = self.portion(self.cursor, newest, reader).await?;
         self.pending = Pending::new(readings, through);
         self.pending.confirm_through(self.already);
         self.advance();
@@ -260,13 +259,13 @@ impl Delivery {
     ) -> Result<Portion, journal::Error> {
         let entries_max = self.sink.batch_events_max();
         let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
-        let Portion { mut readings, through } = self.ahead.take(after, newest, log).await?;
-        for (position, reading) in &mut readings {
+        let mut portion = self.ahead.take(after, newest, log).await?;
+        for (position, reading) in &mut portion.readings {
             if self.aside.contains(position) && !matches!(reading, Reading::Lost(_) | Reading::Removed(_)) {
                 *reading = Reading::SetAside;
             }
         }
-        let unreadable = readings.iter().filter_map(|(position, reading)| match reading {
+        let unreadable = portion.readings.iter().filter_map(|(position, reading)| match reading {
             Reading::Unreadable(reason) => Some((*position, reason)),
             _ => None,
         });
@@ -275,11 +274,11 @@ impl Delivery {
         }
         try_join_all(unreadable.map(|(position, reason)| self.journal.set_aside(&self.name, position, reason)))
             .await?;
-        Ok(Portion { readings, through })
+        Ok(portion)
     }
 
     /// One attempt. While the sink is busy with it, what comes next is read.
-    async fn deliver(&mut self, newest: Position, reader: &mut Reader) -> Result<Next, journal::Error> {
+    async fn deliver(&mut self, reader: &mut Reader) -> Result<Next, journal::Error> {
         let (events, through) = self.pending.next();
         let attempted = events.len();
         if faults::makes(Mistake::CursorBeforeDelivery) && through > self.cursor {
@@ -290,8 +289,13 @@ impl Delivery {
         faults::reach(Place::BeforeDeliver);
         let entries_max = self.sink.batch_events_max();
         let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
-        let (delivered, read) =
-            tokio::join!(self.sink.deliver(batch), self.ahead.fill(self.pending.through(), newest, log));
+        let done = CancellationToken::new();
+        let delivering = async {
+            let delivered = self.sink.deliver(batch).await;
+            done.cancel();
+            delivered
+        };
+        let (delivered, read) = tokio::join!(delivering, self.ahead.fill(self.pending.through(), &done, log));
         read?;
         match delivered {
             Ok(()) => {

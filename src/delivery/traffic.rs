@@ -187,7 +187,7 @@ impl Delivery {
         newest: Position,
         reader: &mut Reader,
     ) -> Result<(), journal::Error> {
-        let Portion { readings, through } = self.portion(traffic.through, newest, reader).await?;
+        let Portion { readings, through, .. } = self.portion(traffic.through, newest, reader).await?;
         for (position, reading) in readings {
             traffic.outcomes.push(position, Outcome::of(&reading));
             if let Reading::Event(event) = reading {
