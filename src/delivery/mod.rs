@@ -50,6 +50,10 @@ const BATCH_ENTRIES_MAX: usize = 1000;
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
+/// Events of the next attempt once one was refused; each attempt that goes well allows twice as many. Where one in a
+/// hundred is refused, a sink that does not name it would else be given thousands again and again to find each.
+const CAREFUL_EVENTS: usize = 64;
+
 /// Between two times that an idle sink may look after itself: deleting by the minute is exact enough for days of
 /// retention.
 const TEND_INTERVAL: Duration = Duration::from_secs(60);
@@ -104,6 +108,8 @@ struct Delivery {
     /// Set aside before this run, after the cursor.
     aside: BTreeSet<Position>,
     pending: Pending,
+    /// Events of one attempt; see [`CAREFUL_EVENTS`].
+    attempt_max: usize,
     /// What comes after `pending`.
     ahead: Ahead,
     turn: Turn,
@@ -162,6 +168,7 @@ impl Delivery {
             turn: Turn::Log,
             again: true,
             pending: Pending::default(),
+            attempt_max: usize::MAX,
             ahead: Ahead::default(),
             backoff: Backoff::default(),
             refusals: Refusals::default(),
@@ -279,7 +286,7 @@ impl Delivery {
 
     /// One attempt. While the sink is busy with it, what comes next is read.
     async fn deliver(&mut self, reader: &mut Reader) -> Result<Next, journal::Error> {
-        let (events, through) = self.pending.next();
+        let (events, through) = self.pending.next(self.attempt_max);
         let attempted = events.len();
         if faults::makes(Mistake::CursorBeforeDelivery) && through > self.cursor {
             self.journal.advance(&self.name, through);
@@ -302,6 +309,7 @@ impl Delivery {
                 faults::reach(Place::AfterDeliver);
                 self.confirmed = through;
                 self.confirm(attempted);
+                self.attempt_max = self.attempt_max.saturating_mul(2);
                 Ok(Next::Go)
             }
             Err(Undelivered { confirmed, trouble }) => {
@@ -358,6 +366,7 @@ impl Delivery {
             By::Us => Judgement::OF_THE_EVENT,
             By::Them => self.refusals.refused(position),
         };
+        self.attempt_max = if judgement.wait.is_some() { 1 } else { CAREFUL_EVENTS };
         if judgement.set_aside {
             self.complain(position, error);
             if !faults::makes(Mistake::ForgetSetAside) {

@@ -41,12 +41,12 @@ impl Pending {
         self.waiting().is_empty()
     }
 
-    /// The events of the next attempt, and where the cursor stands once they are confirmed. While one is suspected,
-    /// half of the suspects.
-    pub(super) fn next(&self) -> (&[Event], Position) {
+    /// The events of the next attempt, at most so many, and where the cursor stands once they are confirmed. While one
+    /// is suspected, half of the suspects.
+    pub(super) fn next(&self, events_max: usize) -> (&[Event], Position) {
         let waiting = self.waiting();
         let count = match self.suspects {
-            0 => waiting.len(),
+            0 => waiting.len().min(events_max),
             suspects => suspects.div_ceil(2),
         };
         let through = waiting.get(count).map_or(self.through, just_before);

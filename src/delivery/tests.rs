@@ -693,6 +693,25 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_bad_event_in_a_hundred_costs_the_others_little() {
+    let bad: Vec<i64> = (0..4000).filter(|position| position % 97 == 13).collect();
+    for refuses in [Refuses::ByIndexWhole, Refuses::Whole] {
+        let mut house = House::new(far(&bad, refuses)).await;
+        house.append(["ok"; 4000]).await;
+        house.start();
+        house.until_done().await;
+        assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), bad);
+        let given: usize = house.fake.far().attempts.iter().map(Vec::len).sum();
+        assert!(given < 6 * 4000, "{refuses:?}: 4000 events were given as {given}");
+        // What is good again goes in whole portions again.
+        house.append(["ok"; 4000]).await;
+        house.until_done().await;
+        assert_eq!(house.fake.far().attempts.last().map(Vec::len), Some(1000));
+        house.stop().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_we_refuse_ourselves_says_nothing_of_the_sink() {
     let mut house = House::new(Far { by: By::Us, ..far(&(1..=60).collect::<Vec<_>>(), Refuses::ByIndex) }).await;
     house.append(["ok"; 60]).await;
