@@ -40,6 +40,7 @@ pub struct Stomp {
     stream: BufReader<TcpStream>,
     unconfirmed: VecDeque<String>,
     sent: u64,
+    received: u64,
     lengths: Lengths,
 }
 
@@ -72,7 +73,7 @@ impl Stomp {
 
     async fn try_connect(port: u16, headers: &str) -> io::Result<Stomp> {
         let stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
-        let mut stomp = Stomp { stream, unconfirmed: VecDeque::new(), sent: 0, lengths: Lengths::Said };
+        let mut stomp = Stomp { stream, unconfirmed: VecDeque::new(), sent: 0, received: 0, lengths: Lengths::Said };
         let connect =
             format!("CONNECT\naccept-version:1.2\n{headers}heart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0");
         stomp.stream.write_all(connect.as_bytes()).await?;
@@ -129,7 +130,9 @@ impl Stomp {
 
     /// The next frame.
     pub async fn receive(&mut self) -> Frame {
-        self.read().await.expect("read a frame")
+        let frame = self.read().await;
+        self.received += 1;
+        frame.unwrap_or_else(|error| panic!("frame {} on this connection: {error}", self.received))
     }
 
     async fn read(&mut self) -> io::Result<Frame> {
