@@ -48,21 +48,18 @@ impl Portion {
         // Nothing there although the head is further: dropped because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
         let furthest = log.journal.furthest(log.sink);
-        let mut readings = missing(self.through, furthest, &entries, through, log.reader).await?;
-        let in_order = readings.is_empty();
-        readings.reserve(entries.len());
+        let missing = missing(self.through, furthest, &entries, through, log.reader).await?;
+        let (first, in_order) = (self.readings.len(), missing.is_empty());
+        self.readings.reserve(missing.len() + entries.len());
+        self.readings.extend(missing);
         for (index, entries) in entries.chunks(DECODED_AT_ONCE).enumerate() {
             if index > 0 {
                 tokio::task::yield_now().await;
             }
-            readings.extend(entries.iter().map(|entry| (entry.position, (log.read)(entry))));
+            self.readings.extend(entries.iter().map(|entry| (entry.position, (log.read)(entry))));
         }
         if !in_order {
-            readings.sort_by_key(|(position, _)| *position);
-        }
-        match self.readings.is_empty() {
-            true => self.readings = readings,
-            false => self.readings.append(&mut readings),
+            self.readings[first..].sort_by_key(|(position, _)| *position);
         }
         self.through = through;
         self.bytes += entries.iter().map(|entry| entry.body.len()).sum::<usize>();

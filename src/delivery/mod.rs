@@ -50,8 +50,9 @@ const BATCH_ENTRIES_MAX: usize = 1000;
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Events of the next attempt once one was refused; each attempt that goes well allows twice as many. Where one in a
-/// hundred is refused, a sink that does not name it would else be given thousands again and again to find each.
+/// Events of the next attempt once the other side has refused one; each attempt that goes well allows twice as many.
+/// Where one in a hundred is refused, a sink that does not name it would else be given thousands again and again to find
+/// each.
 const CAREFUL_EVENTS: usize = 64;
 
 /// Between two times that an idle sink may look after itself: deleting by the minute is exact enough for days of
@@ -364,9 +365,12 @@ impl Delivery {
         };
         let judgement = match by {
             By::Us => Judgement::OF_THE_EVENT,
-            By::Them => self.refusals.refused(position),
+            By::Them => {
+                let judgement = self.refusals.refused(position);
+                self.attempt_max = if judgement.wait.is_some() { 1 } else { CAREFUL_EVENTS };
+                judgement
+            }
         };
-        self.attempt_max = if judgement.wait.is_some() { 1 } else { CAREFUL_EVENTS };
         if judgement.set_aside {
             self.complain(position, error);
             if !faults::makes(Mistake::ForgetSetAside) {

@@ -92,10 +92,7 @@ async fn cut_again_and_again(
         }
     }
     rig.heal("", Duration::from_secs(60)).await.map_err(|loss| format!("{name}, healing: {loss}"))?;
-    let messages = rig.queue.published();
-    // Before its image.
-    drop(rig);
-    Ok(messages)
+    Ok(rig.queue.published())
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -104,10 +101,9 @@ async fn power_cut_loses_nothing_that_was_acknowledged() {
     let rigs = if long() { 50 } else { 1 };
     let mut messages = 0;
     for number in 0..rigs {
-        match cut_again_and_again(&format!("power-cut-{number}"), CUTS, None, &mut rng).await {
-            Ok(published) => messages += published,
-            Err(loss) => panic!("{loss}"),
-        }
+        let name = format!("power-cut-{number}");
+        let published = cut_again_and_again(&name, CUTS, None, &mut rng).await;
+        messages += published.unwrap_or_else(|loss| panic!("{loss}"));
     }
     eprintln!("{} power cuts, {messages} messages, none lost", rigs * CUTS);
 }
