@@ -84,6 +84,49 @@ pub fn trusting_nobody() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()))
 }
 
+/// What TLS itself has refused, where that is what failed.
+pub fn refusal(error: &io::Error) -> Option<&rustls::Error> {
+    error.get_ref()?.downcast_ref()
+}
+
+/// The error, and what to do about it.
+pub fn explained(error: &rustls::Error) -> String {
+    format!("{error}; {}", advice(error))
+}
+
+/// What has failed in a handshake, and what to do about it; `None`: the network below it.
+pub fn handshake_problem(error: &io::Error) -> Option<String> {
+    match (refusal(error), error.kind()) {
+        (Some(refusal), _) => Some(explained(refusal)),
+        (None, io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => Some(
+            "the server hung up during the handshake; is this its TLS port, and does it want a client certificate \
+             (cert_file, key_file)"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn advice(error: &rustls::Error) -> &'static str {
+    use rustls::CertificateError as Bad;
+    match error {
+        rustls::Error::InvalidCertificate(bad) => match bad {
+            Bad::UnknownIssuer => "set ca_file to the certificate of the authority that signed the server's",
+            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
+                "the certificate is for another name: use the name that it has in the URL"
+            }
+            Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired: renew it on the server",
+            Bad::NotValidYet | Bad::NotValidYetContext { .. } => "check this machine's clock",
+            _ => "the server's certificate must be replaced",
+        },
+        rustls::Error::InvalidMessage(_) => "this does not look like TLS: is this the server's TLS port",
+        rustls::Error::AlertReceived(_) => {
+            "the server refused: it may want a client certificate (cert_file, key_file) that it knows"
+        }
+        _ => "check the server's TLS settings: TLS 1.2 or 1.3 is needed",
+    }
+}
+
 /// The provider is given: none is installed for the process, and a second one in the tree would make rustls panic.
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

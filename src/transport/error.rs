@@ -231,31 +231,7 @@ fn close_meaning(code: u16) -> Option<&'static str> {
 
 /// TLS 1.3 tells of a refused client certificate after the handshake, with the first read.
 fn shown_io(error: &io::Error) -> String {
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(refusal) => format!("{refusal}; {}", tls_advice(refusal)),
-        None => error.to_string(),
-    }
-}
-
-/// What to do about a TLS error.
-pub(super) fn tls_advice(error: &rustls::Error) -> &'static str {
-    use rustls::CertificateError as Bad;
-    match error {
-        rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer => "set ca_file to the certificate of the authority that signed the server's",
-            Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
-                "the certificate is for another name: use the name that it has in the URL"
-            }
-            Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired: renew it on the server",
-            Bad::NotValidYet | Bad::NotValidYetContext { .. } => "check this machine's clock",
-            _ => "the server's certificate must be replaced",
-        },
-        rustls::Error::InvalidMessage(_) => "this does not look like TLS: is this the server's TLS port",
-        rustls::Error::AlertReceived(_) => {
-            "the server refused: it may want a client certificate (cert_file, key_file) that it knows"
-        }
-        _ => "check the server's TLS settings: TLS 1.2 or 1.3 is needed",
-    }
+    tls::refusal(error).map_or_else(|| error.to_string(), tls::explained)
 }
 
 fn shown_body(body: &str) -> String {

@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use url::Url;
 
 use super::Proxies;
-use super::error::{DialError, Stage, tls_advice};
+use super::error::{DialError, Stage};
 use super::peer::{Peer, Security, shown};
 use crate::tls;
 
@@ -37,8 +37,7 @@ pub(super) fn client(url: &Url, peer: &Peer, tls: &tls::Settings, proxies: &Prox
 pub(super) fn dial_error(peer: &Peer, stage: Stage, error: &reqwest::Error) -> DialError {
     for cause in causes(error) {
         if let Some(refusal) = cause.downcast_ref::<rustls::Error>() {
-            let problem = format!("{refusal}; {}", tls_advice(refusal));
-            return DialError::Tls { peer: peer.to_string(), problem };
+            return DialError::Tls { peer: peer.to_string(), problem: tls::explained(refusal) };
         }
         if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
             return DialError::Refused { peer: peer.to_string() };

@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::Target;
-use super::error::{DialError, Stage, tls_advice};
+use super::error::{DialError, Stage};
 use super::peer::{Deadline, Peer, Security};
 use super::proxy::Proxy;
 use crate::tls;
@@ -105,14 +105,8 @@ async fn encrypt(peer: &Peer, settings: &tls::Settings, tcp: TcpStream) -> Resul
 /// What failed in a TLS handshake, told apart from the network below it.
 fn tls_error(peer: &Peer, error: io::Error) -> DialError {
     let peer = peer.to_string();
-    match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-        Some(refusal) => DialError::Tls { peer, problem: format!("{refusal}; {}", tls_advice(refusal)) },
-        None if error.kind() == io::ErrorKind::UnexpectedEof => DialError::Tls {
-            peer,
-            problem: "the server hung up during the handshake; is this its TLS port, and does it want a client \
-                      certificate (cert_file, key_file)"
-                .to_owned(),
-        },
+    match tls::handshake_problem(&error) {
+        Some(problem) => DialError::Tls { peer, problem },
         None => DialError::Io { peer, stage: Stage::Tls, reason: error },
     }
 }

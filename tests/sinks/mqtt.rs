@@ -248,7 +248,7 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let made = std::process::Command::new("openssl")
         .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args(["-subj", "/CN=broker of the tests", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
@@ -270,12 +270,21 @@ async fn mqtts_trusts_the_configured_certificates_and_no_others() {
     let strict = Settings { url, ..settings(broker.port) };
     let (mut sink, _) = mqtt(strict.clone());
     let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("trusted") };
-    assert!(error.contains("ca_file"), "{error}");
+    assert!(error.contains("set ca_file"), "{error}");
 
     let tls = stomp_bridge::tls::Settings { ca_file: Some(cert), ..Default::default() };
     let (mut sink, _) = mqtt(Settings { tls, ..strict });
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink.deliver(batch(&events(1..=100))).await.unwrap();
+}
+
+#[tokio::test]
+async fn mqtts_at_a_port_of_clear_text_is_named() {
+    let broker = Mosquitto::start_with("allow_anonymous true");
+    let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
+    let (mut sink, _) = mqtt(Settings { url, ..settings(broker.port) });
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("no TLS there") };
+    assert!(error.contains("TLS port"), "{error}");
 }
 
 #[tokio::test]
@@ -292,7 +301,8 @@ async fn mqtts_shows_its_own_certificate_where_the_broker_wants_one() {
     let tls = stomp_bridge::tls::Settings { ca_file: Some(cert.clone()), ..Default::default() };
     let without = Settings { url, tls: tls.clone(), ..settings(broker.port) };
     let (mut sink, _) = mqtt(without.clone());
-    assert!(matches!(sink.open(JOURNAL).await, Err(Trouble::Retry { .. })));
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("taken without a certificate") };
+    assert!(error.contains("client certificate (cert_file, key_file)"), "{error}");
 
     let tls = stomp_bridge::tls::Settings { cert_file: Some(cert), key_file: Some(key), ..tls };
     let (mut sink, _) = mqtt(Settings { tls, ..without });

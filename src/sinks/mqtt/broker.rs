@@ -103,8 +103,8 @@ impl Loss {
 impl From<io::Error> for Loss {
     fn from(error: io::Error) -> Loss {
         // TLS 1.3 tells of a refused client certificate after the handshake, with the first read.
-        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(refusal) => tls_problem(&refusal.to_string()),
+        match tls::refusal(&error) {
+            Some(refusal) => tls_problem(&tls::explained(refusal)),
             None if error.kind() == io::ErrorKind::UnexpectedEof => Loss::new(CLOSED),
             None => Loss::new(error.to_string()),
         }
@@ -150,7 +150,10 @@ impl Broker {
     async fn encrypt(&self, settings: &tls::Settings, tcp: Prompt) -> Result<TlsStream<Prompt>, Loss> {
         let config = tls::client_config(settings).map_err(|error| Loss::new(error.to_string()))?;
         let name = ServerName::try_from(self.host.clone()).map_err(|error| tls_problem(&error.to_string()))?;
-        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| tls_problem(&error.to_string()))
+        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| match tls::handshake_problem(&error) {
+            Some(problem) => tls_problem(&problem),
+            None => error.into(),
+        })
     }
 
     fn introduction(&self, client_id: &str) -> Connect {
@@ -164,8 +167,8 @@ impl Broker {
     }
 }
 
-fn tls_problem(error: &str) -> Loss {
-    Loss::new(format!("TLS: {error}; check `tls.ca_file` and the broker's certificate, and ours where it wants one"))
+fn tls_problem(problem: &str) -> Loss {
+    Loss::new(format!("TLS: {problem}"))
 }
 
 /// What to do about it, by the CONNACK return code (section 3.2.2.3).
