@@ -111,10 +111,6 @@ async fn mosquitto_killed_in_the_middle_misses_nothing() {
     run.finish(MESSAGES, 0).await;
 }
 
-/// RabbitMQ 3.10 writes that a durable queue was declared a moment later than it says so: one that is killed before has
-/// forgotten the queue, with every message in it ("Recovering 1 queues" of two stood in its log).
-const DECLARED: std::time::Duration = std::time::Duration::from_secs(3);
-
 #[tokio::test(flavor = "multi_thread")]
 async fn restarted_rabbitmq_delivers_the_rest() {
     let mut rabbitmq = RabbitMq::start().await;
@@ -131,8 +127,7 @@ async fn restarted_rabbitmq_delivers_the_rest() {
         run.daemon.freeze();
         run.publish_to(&rabbitmq, part / 2..part).await;
     }
-    tokio::time::sleep(DECLARED).await;
-    rabbitmq.kill();
+    rabbitmq.kill().await;
     for run in &mut runs {
         run.daemon.thaw();
     }

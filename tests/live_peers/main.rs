@@ -22,7 +22,7 @@ async fn confirmed_messages_survive_sigkill_of_rabbitmq() {
     let sent: Vec<String> = platform::messages("peers", 0..1000, 50).collect();
     publisher.publish("/queue/peers", &sent).await;
 
-    rabbitmq.kill();
+    rabbitmq.kill().await;
     rabbitmq.restart().await;
 
     let mut subscriber = Stomp::connect(rabbitmq.stomp_port()).await;
