@@ -123,7 +123,7 @@ async fn batches_of_every_size_are_stored_whole() {
         let (mut sink, _) = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         let mut stored = 0;
-        for size in [1, 9, 10, 11, 99, 100, 101, 219] {
+        for size in [1, 9, 10, 11, 99, 100, 101, 219, 499, 500, 700] {
             let piece = events(stored + 1..=stored + size);
             // The cursor may stand beyond the last event: what follows was filtered out.
             let through = Position(stored + size + 3);

@@ -28,6 +28,9 @@ async fn trouble_of_opening(url: String) -> String {
     error
 }
 
+/// A few events are stored by INSERT, many by COPY: so many more, to have either.
+const FEW_AND_MANY: [i64; 2] = [0, 600];
+
 #[tokio::test]
 async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
     let database = Database::postgres().await;
@@ -39,8 +42,10 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
         Event { device_id: too_long, ..event(2) },
         Event { occurred_at: Some(Timestamp::MIN), ..event(2) },
     ];
-    for refused in refused {
-        let failed = sink.deliver(batch(&[event(1), refused])).await.unwrap_err();
+    for (refused, more) in refused.iter().flat_map(|refused| FEW_AND_MANY.map(|more| (refused, more))) {
+        let given: Vec<Event> =
+            std::iter::once(event(1)).chain(events(3..=2 + more)).chain([refused.clone()]).collect();
+        let failed = sink.deliver(batch(&given)).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
         assert!(matches!(failed.trouble, Trouble::Refused { index: None, .. }), "{:?}", failed.trouble);
         assert!(health.report().able);
@@ -52,46 +57,49 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
 
 #[tokio::test]
 async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored() {
-    let database = Database::postgres().await;
-    let (mut sink, _) = start(database.settings(None));
-    sink.open(JOURNAL).await.unwrap();
-    let full = Event { occurred_at: Some("1969-07-20T20:17:40.000001Z".parse().unwrap()), ..event(1) };
-    let bare = Event { serial: None, old_state: None, place: Default::default(), changed: false, ..event(2) };
-    let named = |event: &Event, name: &str| Event { event_id: name.to_owned(), ..event.clone() };
-    let steps = [
-        (vec![full.clone(), bare.clone()], 2),
-        (vec![full.clone(), named(&full, "a"), named(&bare, "b")], 4),
-        (vec![named(&full, "c"), named(&bare, "d")], 6),
-        (vec![named(&full, "e"), named(&bare, "f"), named(&full, "e")], 8),
-    ];
-    for (events, rows) in steps {
-        sink.deliver(batch(&events)).await.unwrap();
-        assert_eq!(database.count("status_event").await, rows);
+    for more in FEW_AND_MANY {
+        let database = Database::postgres().await;
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let full = Event { occurred_at: Some("1969-07-20T20:17:40.000001Z".parse().unwrap()), ..event(1) };
+        let bare = Event { serial: None, old_state: None, place: Default::default(), changed: false, ..event(2) };
+        let named = |event: &Event, name: &str| Event { event_id: name.to_owned(), ..event.clone() };
+        let steps = [
+            (vec![full.clone(), bare.clone()], 2),
+            (vec![full.clone(), named(&full, "a"), named(&bare, "b")], 4),
+            (vec![named(&full, "c"), named(&bare, "d")], 6),
+            (vec![named(&full, "e"), named(&bare, "f"), named(&full, "e")], 8),
+        ];
+        for (step, (mut events, rows)) in (1..).zip(steps) {
+            events.extend((0..more).map(|number| named(&full, &format!("{step}-{number}"))));
+            sink.deliver(batch(&events)).await.unwrap();
+            assert_eq!(database.count("status_event").await, rows + step * more as usize);
+        }
+        let columns = Event::FIELDS.map(|column| if column == "payload" { "payload::text" } else { column });
+        let alike = format!("(SELECT DISTINCT {} FROM status_event) AS alike", columns[1..].join(", "));
+        assert_eq!(database.count(&alike).await, 2);
     }
-    let columns = Event::FIELDS.map(|column| if column == "payload" { "payload::text" } else { column });
-    assert_eq!(
-        database.count(&format!("(SELECT DISTINCT {} FROM status_event) AS alike", columns[1..].join(", "))).await,
-        2
-    );
 }
 
 #[tokio::test]
 async fn an_event_that_another_session_stores_at_this_moment_is_passed_over() {
-    let database = Database::postgres().await;
-    let (mut sink, _) = start(database.settings(None));
-    sink.open(JOURNAL).await.unwrap();
-    sink.deliver(batch(&[event(1)])).await.unwrap();
-    let mut other = PgConnection::connect(&database.url()).await.unwrap();
-    let copies = "BEGIN; CREATE TEMPORARY TABLE two AS SELECT * FROM status_event; \
-                  UPDATE two SET event_id = left(event_id, -1) || '2'; INSERT INTO status_event SELECT * FROM two";
-    sqlx::raw_sql(copies).execute(&mut other).await.unwrap();
-    let delivery = tokio::spawn(async move { sink.deliver(batch(&events(2..=5))).await });
-    let waiting = "SELECT count(*)::text FROM pg_stat_activity \
-                   WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while database.text(waiting).await == "0" {}
-    sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
-    assert_eq!(delivery.await.unwrap(), Ok(()));
-    assert_eq!(database.count("status_event").await, 5);
+    for more in FEW_AND_MANY {
+        let database = Database::postgres().await;
+        let (mut sink, _) = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.deliver(batch(&[event(1)])).await.unwrap();
+        let mut other = PgConnection::connect(&database.url()).await.unwrap();
+        let copies = "BEGIN; CREATE TEMPORARY TABLE two AS SELECT * FROM status_event; \
+                      UPDATE two SET event_id = left(event_id, -1) || '2'; INSERT INTO status_event SELECT * FROM two";
+        sqlx::raw_sql(copies).execute(&mut other).await.unwrap();
+        let delivery = tokio::spawn(async move { sink.deliver(batch(&events(2..=5 + more))).await });
+        let waiting = "SELECT count(*)::text FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        while database.text(waiting).await == "0" {}
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+        assert_eq!(delivery.await.unwrap(), Ok(()));
+        assert_eq!(database.count("status_event").await, 5 + more as usize);
+    }
 }
 
 #[tokio::test]
@@ -102,8 +110,8 @@ async fn a_view_in_place_of_the_table_takes_events() {
     let view = "ALTER TABLE status_event RENAME TO event; CREATE VIEW status_event AS SELECT * FROM event";
     database.execute(view).await;
     sink.deliver(batch(&events(1..=2))).await.unwrap();
-    sink.deliver(batch(&events(2..=3))).await.unwrap();
-    assert_eq!(database.count("event").await, 3);
+    sink.deliver(batch(&events(2..=700))).await.unwrap();
+    assert_eq!(database.count("event").await, 700);
 }
 
 #[tokio::test]

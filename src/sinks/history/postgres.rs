@@ -35,6 +35,9 @@ const STORE_TIMEOUT: Duration = Duration::from_secs(45);
 /// What a trigger says besides errors stays there: nobody reads it while a COPY is sent, and the server would wait.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = error";
+/// Fewer events go by INSERT, one message to the server: COPY takes several, and as sqlx 0.9.0 does not set TCP_NODELAY, the
+/// kernel holds the last, short one back until the server's has acknowledged the one before, up to 40 ms later.
+const COPY_EVENTS_MIN: usize = 500;
 /// Deleting what is too old, and closing.
 const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
@@ -97,8 +100,8 @@ struct PostgresHistory {
 /// How the events of a batch come into `status_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// COPY, for which the server needs half as much processor time: it parses no times, takes no arrays apart, fills
-    /// a page at once and looks for no event before it stores it.
+    /// COPY where there are many, for which the server needs half as much processor time: it parses no times, takes no
+    /// arrays apart, fills a page at once and looks for no event before it stores it.
     Copy,
     /// INSERT, which passes over the events that are there already. Where there was one, more of them may follow, as
     /// when a broker delivers again what it saw no ACK for.
@@ -265,6 +268,7 @@ async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, sqlx::
 
 /// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next batch.
 async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>, way: Way) -> Result<Way, sqlx::Error> {
+    let way = if batch.events.len() < COPY_EVENTS_MIN { Way::Insert } else { way };
     match transact(connection, sink, batch, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
             transact(connection, sink, batch, Way::Insert).await
