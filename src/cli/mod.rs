@@ -5,6 +5,7 @@ mod connection;
 mod crossings;
 mod dead;
 mod demo;
+mod journal;
 mod live;
 mod log;
 mod print;
@@ -57,6 +58,9 @@ enum Verb {
     /// Let go of sinks that have left the configuration.
     #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
     Sinks(sinks::SinksArgs),
+    /// Go on with an older copy of a journal.
+    #[command(after_help = "Example: stomp-bridge journal renew --config /etc/stomp-bridge/config.toml")]
+    Journal(journal::JournalArgs),
     /// Show the topics' messages as they come, from a connection of its own; the daemon need not run.
     ///
     /// Each topic is subscribed to anew, with ack auto and without the headers of a durable subscription, so that the
@@ -91,6 +95,7 @@ pub fn run() -> ExitCode {
         Verb::Dead(args) => ask(dead::dead(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
+        Verb::Journal(args) => ask(journal::journal(&args)),
         Verb::Tap(args) => tap::tap(&args, &cli.log),
         Verb::Send(args) => send::send(&args, &cli.log),
     }

@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Plan};
-use crate::journal::{self, Journal, Reader, Start, WhenFull};
+use crate::journal::{self, Journal, Reader, Renewed, Start, WhenFull};
 use crate::ops::control::{Access, Command, Reply, execute};
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
@@ -49,10 +49,7 @@ impl Target {
     /// # Errors
     /// There is no journal, or it may not be read.
     pub(super) async fn reader(&self) -> anyhow::Result<Reader> {
-        let path = self.settings()?.path;
-        if !path.try_exists().unwrap_or(true) {
-            bail!("there is no journal {}: name another with --journal", path.display());
-        }
+        let path = self.existing()?.path;
         Reader::open(&path).await.with_context(|| format!("read the journal {}", path.display()))
     }
 
@@ -91,7 +88,7 @@ impl Target {
     /// # Errors
     /// It was refused, or neither can be reached.
     pub(super) async fn carry_out(&self, command: &Command) -> anyhow::Result<Reply> {
-        let settings = self.settings()?;
+        let settings = self.existing()?;
         let access = match Access::read(&settings.path) {
             Ok(access) => access,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -114,9 +111,6 @@ impl Target {
     }
 
     async fn on_the_journal(&self, settings: journal::Settings, command: &Command) -> anyhow::Result<Reply> {
-        if !settings.path.try_exists().unwrap_or(true) {
-            bail!("there is no journal {}: name another with --journal", settings.path.display());
-        }
         let (journal, writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
                 "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
@@ -141,6 +135,25 @@ impl Target {
         let (written, reply) = tokio::join!(writer.run(stop.clone()), work);
         written?;
         reply
+    }
+
+    /// Gives the journal a new id; see [`journal::renew`].
+    ///
+    /// # Errors
+    /// There is none, or a daemon has it.
+    pub(super) async fn renew(&self) -> anyhow::Result<(PathBuf, Renewed)> {
+        let settings = self.existing()?;
+        let renewed = journal::renew(&settings).await?;
+        Ok((settings.path, renewed))
+    }
+
+    /// The settings of a journal that is there.
+    fn existing(&self) -> anyhow::Result<journal::Settings> {
+        let settings = self.settings()?;
+        if !settings.path.try_exists().unwrap_or(true) {
+            bail!("there is no journal {}: name another with --journal", settings.path.display());
+        }
+        Ok(settings)
     }
 
     fn settings(&self) -> anyhow::Result<journal::Settings> {

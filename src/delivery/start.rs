@@ -4,14 +4,18 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tracing::info;
 
 use super::pending::Pending;
 use super::reading::Reading;
 use super::{BATCH_BYTES_MAX, BATCH_ENTRIES_MAX, Delivery, Next, Turn};
-use crate::journal::{self, Reader, Start};
-use crate::model::Position;
-use crate::sinks::Trouble;
+use crate::journal::{self, Entry, Reader, Start};
+use crate::model::{Origin, Position};
+use crate::sinks::{Newest, Trouble};
+
+/// Some servers give a time of theirs only nearly to the microsecond.
+const SAME_INSTANT: SignedDuration = SignedDuration::from_millis(1);
 
 impl Delivery {
     /// Where the journal knows the sink to be.
@@ -41,9 +45,11 @@ impl Delivery {
             Err(Trouble::Refused { error, .. } | Trouble::Unclear { error }) => return Ok(self.retry(&error, None)),
         };
         let status = self.journal.status();
+        if let Some(position) = self.of_another_copy(own, status.head, reader).await? {
+            return Err(self.disown(position).await);
+        }
         let before_oldest = status.oldest.map_or(status.head, |oldest| Position(oldest.0 - 1));
         let start = match own {
-            Some(own) if own > status.head => return Ok(self.ahead(own, status.head)),
             // What lies between was filtered or set aside in this run: the sink was never given it.
             Some(own) if own >= self.confirmed && self.confirmed > Position::START => own.max(self.cursor),
             Some(own) => own,
@@ -58,6 +64,26 @@ impl Delivery {
             self.able("sink is able to deliver");
         }
         Ok(Next::Go)
+    }
+
+    /// A position of this journal that the sink has from another copy of it: one that this copy has not given yet, or has
+    /// given to another entry since.
+    async fn of_another_copy(
+        &mut self,
+        own: Option<Position>,
+        head: Position,
+        reader: &mut Reader,
+    ) -> Result<Option<Position>, journal::Error> {
+        let newest = self.sink.newest().filter(|newest| newest.origin.journal == self.journal.uuid());
+        let known = own.max(newest.map(|newest| newest.origin.position));
+        if known.is_some_and(|known| known > head) {
+            return Ok(known);
+        }
+        let Some(Newest { origin: Origin { position, .. }, received_at }) = newest else { return Ok(None) };
+        let entries = reader.read_after(Position(position.0 - 1), 1, 1).await?;
+        let differs = |entry: &Entry| entry.received_at.duration_since(received_at).abs() > SAME_INSTANT;
+        let other = entries.first().is_some_and(|entry| entry.position == position && differs(entry));
+        Ok(other.then_some(position))
     }
 
     /// Goes on at another place than before: forward where the sink has confirmed more than we heard of, back where

@@ -5,7 +5,7 @@ use std::sync::{Mutex, MutexGuard};
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
@@ -14,7 +14,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::journal::{Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer};
-use crate::model::{Event, Place, Severity};
+use crate::model::{Event, Origin, Place, Severity};
+use crate::sinks::Newest;
 
 /// What the other side does, and what it has seen.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Far {
     openings: VecDeque<Trouble>,
     /// The destination's own cursor, where it keeps one.
     own: Option<Option<Position>>,
+    /// The newest status that it has, where it says.
+    newest: Option<Newest>,
     /// The events of each attempt.
     attempts: Vec<Vec<i64>>,
     confirmed: Vec<i64>,
@@ -47,6 +50,7 @@ impl Default for Far {
             script: VecDeque::new(),
             openings: VecDeque::new(),
             own: None,
+            newest: None,
             attempts: Vec::new(),
             confirmed: Vec::new(),
             again: Vec::new(),
@@ -145,6 +149,10 @@ impl Sink for Fake {
 
     fn keeps_cursor(&self) -> bool {
         self.far().own.is_some()
+    }
+
+    fn newest(&self) -> Option<Newest> {
+        self.far().newest
     }
 
     fn tend(&mut self) -> BoxFuture<'_, ()> {
@@ -436,33 +444,61 @@ async fn stop_ends_a_long_wait_at_once() {
 }
 
 /// The sink's own cursor, the journal's, the first attempt.
-async fn check_start(own: Option<Option<i64>>, known: i64, expected: Option<i64>) {
+async fn check_start(own: Option<Option<i64>>, known: i64, expected: i64) {
     let own = own.map(|own| own.map(Position));
     let mut house = House::new(Far { own, ..Far::default() }).await;
     house.append(["ok"; 10]).await;
     house.journal.place("site", Position(known)).await.unwrap();
     house.start();
-    match expected {
-        Some(first) => {
-            house.until_done().await;
-            assert_eq!(house.fake.far().attempts[0][0], first, "{own:?} {known}");
-        }
-        None => {
-            house.until("it says what is wrong", |house| house.health.report().last_error.is_some()).await;
-            assert!(house.fake.far().attempts.is_empty(), "{own:?} {known}");
-        }
-    }
+    house.until_done().await;
+    assert_eq!(house.fake.far().attempts[0][0], expected, "{own:?} {known}");
     house.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn sinks_own_cursor_comes_before_the_journals() {
-    check_start(None, 4, Some(5)).await;
-    check_start(Some(None), 4, Some(1)).await;
-    check_start(Some(Some(7)), 4, Some(8)).await;
-    check_start(Some(Some(2)), 4, Some(3)).await;
-    // A journal that is older than what the sink has seen would use positions again.
-    check_start(Some(Some(11)), 4, None).await;
+    check_start(None, 4, 5).await;
+    check_start(Some(None), 4, 1).await;
+    check_start(Some(Some(7)), 4, 8).await;
+    check_start(Some(Some(2)), 4, 3).await;
+}
+
+/// The sink's own cursor, the position of its newest status and how much later the journal's entry there was received,
+/// and what of it is of another copy of the journal.
+async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: Option<i64>) {
+    let mut house = House::new(Far { own: Some(Some(Position(own))), ..Far::default() }).await;
+    house.append(["ok"; 10]).await;
+    house.journal.place("site", Position(4)).await.unwrap();
+    let entries = house.journal.reader().await.unwrap().read_after(Position::START, 10, 1 << 20).await.unwrap();
+    house.fake.far().newest = newest.map(|(position, later)| Newest {
+        origin: Origin { journal: house.journal.uuid(), position: Position(position) },
+        received_at: entries.get(position as usize - 1).map_or(Timestamp::now(), |entry| entry.received_at) - later,
+    });
+    house.start();
+    let Some(expected) = expected else {
+        house.until_done().await;
+        return house.stop().await;
+    };
+    let (_, running) = house.running.take().unwrap();
+    let error = running.await.unwrap().unwrap_err();
+    assert!(matches!(&error, journal::Error::OtherCopy { position: Position(p), .. } if *p == expected), "{error:?}");
+    assert_eq!(house.health.report().last_error, Some(error.to_string()));
+    assert!(house.fake.far().attempts.is_empty(), "{own} {newest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_copy_of_the_journal_is_told_by_what_the_sink_has() {
+    let (same, almost, later) =
+        (SignedDuration::ZERO, SignedDuration::from_micros(900), SignedDuration::from_secs(60));
+    check_copy(7, None, None).await;
+    check_copy(7, Some((7, same)), None).await;
+    check_copy(7, Some((6, almost)), None).await;
+    // Its next positions were given before.
+    check_copy(11, None, Some(11)).await;
+    check_copy(7, Some((11, same)), Some(11)).await;
+    // Some of them have been given again since.
+    check_copy(7, Some((7, later)), Some(7)).await;
+    check_copy(7, Some((6, -later)), Some(6)).await;
 }
 
 #[tokio::test(start_paused = true)]

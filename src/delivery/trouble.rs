@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::{Delivery, Next};
+use crate::journal;
 use crate::model::Position;
 
 impl Delivery {
@@ -59,15 +60,12 @@ impl Delivery {
         Next::Hold
     }
 
-    /// The journal has been replaced by an older copy of itself: its next positions were used before (I4).
-    pub(super) fn ahead(&mut self, own: Position, head: Position) -> Next {
-        let error = format!("it has confirmed position {own}, but the journal ends at {head}");
-        self.health.in_trouble(&error);
-        error!(
-            sink = %self.name, error,
-            "the journal is an older copy of the one that the sink knows: bring back the newer, or move it away for a new one"
-        );
-        Next::Hold
+    /// The journal has been replaced by an older copy of itself: positions are given that were given before (I4), so
+    /// nothing more may be taken in.
+    pub(super) async fn disown(&mut self, position: Position) -> journal::Error {
+        let error = self.journal.disown(&self.name, position).await;
+        self.health.in_trouble(&error.to_string());
+        error
     }
 
     pub(super) fn complain(&mut self, position: Position, error: &str) {

@@ -31,7 +31,7 @@ pub enum Error {
     /// The file is the same journal as before, but ends earlier: its next positions were given before (invariant I4).
     #[error(
         "the journal {path} ends at {head}, but it was at {known} before: it is an older copy; bring back the newer \
-         one, or move it away together with {path}-lock to begin a new journal"
+         one, or go on with this one under a new id by `stomp-bridge journal renew`"
     )]
     OlderCopy {
         /// The journal's file.
@@ -40,6 +40,29 @@ pub enum Error {
         head: Position,
         /// A position that it had.
         known: Position,
+    },
+    /// A sink has an entry of this journal that is not in it: the same, noticed by the other side.
+    #[error(
+        "the sink {sink} has position {position} from another copy of the journal {path}: this one is an older copy, whose \
+         next positions were given before; bring back the newer one with its -lock, or go on with this one under a new \
+         id by `stomp-bridge journal renew`"
+    )]
+    OtherCopy {
+        /// The journal's file.
+        path: PathBuf,
+        /// The sink.
+        sink: Box<str>,
+        /// What it has.
+        position: Position,
+    },
+    /// What [`Error::OtherCopy`] has said at an earlier start.
+    #[error(
+        "the journal {path} is an older copy, as a sink has noticed before; bring back the newer one with its -lock, or \
+         go on with this one under a new id by `stomp-bridge journal renew`"
+    )]
+    Disowned {
+        /// The journal's file.
+        path: PathBuf,
     },
     /// The file does not hold together: a disk or a program other than us has damaged it.
     #[error(

@@ -52,7 +52,7 @@ impl Journal {
         compare(&settings.path, opened.mark, opened.uuid, state.head())?;
         opened.lock.mark(Mark { journal: opened.uuid, head: state.head(), left: Left::Open })?;
         let check = match opened.mark {
-            Some(Mark { left: Left::Open, .. }) => Check::begin(settings.path.clone()).await?,
+            Some(Mark { left: Left::Open | Left::Disowned, .. }) => Check::begin(settings.path.clone()).await?,
             _ => Check::default(),
         };
         let state = Arc::new(state);
@@ -204,6 +204,15 @@ impl Journal {
         self.note(|done| Note::SetAside { sink, position, error, done }).await
     }
 
+    /// A sink has an entry from another copy of this journal: the next process is told, and is refused this one unless it
+    /// is renewed. Gives the error that says so.
+    pub async fn disown(&self, sink: &str, position: Position) -> Error {
+        match self.note(|done| Note::Disown { done }).await {
+            Ok(()) => Error::OtherCopy { path: self.path.to_path_buf(), sink: sink.into(), position },
+            Err(error) => error,
+        }
+    }
+
     /// Has what is set aside for a sink delivered again, or gives it up; what its cursor has not passed yet stays.
     /// Gives the number of entries. Durable on return.
     ///
@@ -340,6 +349,8 @@ fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Resul
         );
     } else if head < mark.head {
         return Err(Error::OlderCopy { path: path.to_owned(), head, known: mark.head });
+    } else if head == mark.head && mark.left == Left::Disowned {
+        return Err(Error::Disowned { path: path.to_owned() });
     }
     Ok(())
 }

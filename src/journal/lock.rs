@@ -35,6 +35,8 @@ pub(super) enum Left {
     Closed,
     /// A process writes it, or has ended in the middle.
     Open,
+    /// It is an older copy, and a sink has noticed.
+    Disowned,
 }
 
 impl Lock {
@@ -78,6 +80,7 @@ impl Mark {
         let left = match self.left {
             Left::Closed => "closed",
             Left::Open => "open  ",
+            Left::Disowned => "copy  ",
         };
         format!("{} {:020} {left}\n", self.journal.simple(), self.head.0)
     }
@@ -88,6 +91,7 @@ impl Mark {
         let left = match left {
             "closed" => Left::Closed,
             "open" => Left::Open,
+            "copy" => Left::Disowned,
             _ => return None,
         };
         Some(Mark { journal: Uuid::parse_str(journal).ok()?, head: Position(head.parse().ok()?), left })
@@ -100,7 +104,7 @@ mod tests {
 
     #[test]
     fn mark_is_read_back_whole_or_not_at_all() {
-        for left in [Left::Closed, Left::Open] {
+        for left in [Left::Closed, Left::Open, Left::Disowned] {
             for head in [0, 17, i64::MAX] {
                 let mark = Mark { journal: Uuid::new_v4(), head: Position(head), left };
                 let text = mark.text();

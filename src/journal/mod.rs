@@ -3,7 +3,7 @@
 //! # On disk
 //! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id` `StBj`; beside it SQLite's
 //! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs: one line with the uuid, a position that was on
-//! disk, and `open` or `closed`. Times are microseconds since 1970 in UTC.
+//! disk, and `open`, `closed` or, where a sink has told us that this is an older copy, `copy`. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -35,6 +35,7 @@ mod lock;
 mod order;
 mod reader;
 mod recent;
+mod renewal;
 mod retention;
 mod settings;
 mod state;
@@ -47,6 +48,7 @@ pub use handle::Journal;
 pub use ledger::{Account, Ledger, Passed};
 pub use order::{Replay, Settled, Which};
 pub use reader::Reader;
+pub use renewal::{Renewed, renew};
 pub use settings::{Settings, Start, WhenFull};
 pub use status::{SinkStatus, Status};
 pub use writer::Writer;

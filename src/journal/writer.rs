@@ -66,6 +66,8 @@ pub(super) enum Note {
     Flush { done: oneshot::Sender<()> },
     /// An entry that a sink will not get.
     SetAside { sink: Arc<str>, position: Position, error: Box<str>, done: oneshot::Sender<()> },
+    /// This is an older copy.
+    Disown { done: oneshot::Sender<()> },
     /// A change of the books.
     Order(Ordered),
 }
@@ -104,6 +106,8 @@ pub struct Writer {
     /// The disk had no room for the last commit.
     out_of_space: bool,
     check: Check,
+    /// It is an older copy.
+    disowned: bool,
     /// Last, so that it is let go of after the connection.
     lock: Lock,
 }
@@ -158,6 +162,7 @@ impl Writer {
             drop_said: None,
             out_of_space: false,
             check,
+            disowned: false,
             lock: opened.lock,
         }
     }
@@ -212,11 +217,18 @@ impl Writer {
         self.commit(group, flush, stop).await?;
         // The cursors, where they have waited.
         self.commit(Group::default(), flush, stop).await?;
+        let mark = self.mark(Left::Closed);
         file::close(self.connection).await?;
         match self.check.is_done() {
-            true => self.lock.mark(Mark { journal: self.state.uuid, head: self.state.head(), left: Left::Closed }),
+            true => self.lock.mark(mark),
             false => Ok(()),
         }
+    }
+
+    /// What the next process will hold this journal against.
+    fn mark(&self, left: Left) -> Mark {
+        let left = if self.disowned { Left::Disowned } else { left };
+        Mark { journal: self.state.uuid, head: self.state.head(), left }
     }
 
     /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
@@ -252,9 +264,15 @@ impl Writer {
             self.state.saved(&moved);
         }
         written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
+        let disowned = group.notes.iter().any(|note| matches!(note, Note::Disown { .. }));
         let ordered = !written.orders.is_empty();
         if ordered {
             self.state.booked(disk::books(&mut self.connection).await?);
+        }
+        if disowned {
+            self.disowned = true;
+            let head = written.last.unwrap_or(self.state.head());
+            self.lock.mark(Mark { head, ..self.mark(Left::Open) })?;
         }
         self.publish(group, written.last, written.orders);
         if let Some(trim) = trim {
@@ -461,7 +479,7 @@ impl Group {
         let mut orders = orders.into_iter();
         for note in self.notes {
             match note {
-                Note::Flush { done } | Note::SetAside { done, .. } => drop(done.send(())),
+                Note::Flush { done } | Note::SetAside { done, .. } | Note::Disown { done } => drop(done.send(())),
                 Note::Order(Ordered { done, .. }) => drop(done.send(orders.next().unwrap_or_default())),
             }
         }

@@ -29,6 +29,14 @@ pub struct Origin {
     pub position: Position,
 }
 
+impl Origin {
+    /// Reads what its `Display` writes; `None`: the text is none.
+    pub fn parse(text: &str) -> Option<Origin> {
+        let (journal, position) = text.split_once('-')?;
+        Some(Origin { journal: Uuid::try_parse(journal).ok()?, position: Position(position.parse().ok()?) })
+    }
+}
+
 impl fmt::Display for Origin {
     /// `<uuid, 32 hex digits>-<position>`: safe in URLs, MQTT levels and HTTP headers.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use jiff::Timestamp;
 use uuid::Uuid;
 
-use crate::model::{Event, Position};
+use crate::model::{Event, Origin, Position};
 
 pub use health::{Health, HealthReport};
 
@@ -90,6 +91,16 @@ pub struct Undelivered {
     pub trouble: Trouble,
 }
 
+/// The newest status that a destination has. A journal with another entry in its place is not the one that has brought it,
+/// but an older copy that has gone on by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Newest {
+    /// The entry that it came from.
+    pub origin: Origin,
+    /// When that was received, to the microsecond or nearly so.
+    pub received_at: Timestamp,
+}
+
 /// One destination.
 pub trait Sink: Send {
     /// Connects, again after trouble. Gives the cursor that the destination keeps itself (SQL histories: in the same
@@ -112,6 +123,11 @@ pub trait Sink: Send {
     /// Whether the destination keeps a cursor of its own.
     fn keeps_cursor(&self) -> bool {
         false
+    }
+
+    /// The newest status that the destination has, as [`Sink::open`] has found it; `None`: it does not say.
+    fn newest(&self) -> Option<Newest> {
+        None
     }
 
     /// How it delivers several devices' events at once; `None`: a batch is its unit.

@@ -160,6 +160,14 @@ impl Rig {
         Process::start("stomp-bridge", command, &self.folder.join("daemon.log"))
     }
 
+    /// What the program says with these arguments, while no daemon runs.
+    pub(crate) fn command(&self, arguments: &[&str]) -> String {
+        let output = Command::new(DAEMON).args(arguments).arg("--config").arg(&self.config).output();
+        let output = output.expect("start the program");
+        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
     /// Adds messages to the queue.
     pub(crate) async fn publish(&mut self, count: usize) {
         let first = self.queue.published();

@@ -9,12 +9,13 @@ pub mod sqlite;
 
 use std::sync::LazyLock;
 
+use jiff::Timestamp;
 use sqlx::migrate::MigrateError;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::Event;
-use crate::sinks::Occasion;
+use crate::model::{Event, Origin};
+use crate::sinks::{Newest, Occasion};
 
 /// A transaction while it catches up: each brings a device's row up to date once, however many statuses the device has
 /// in it, and syncs once. Nothing of it is stored twice after a crash.
@@ -25,6 +26,11 @@ const MIGRATIONS_TABLE: &str = "bridge_migration";
 
 /// The names of all columns, separated by commas.
 static COLUMNS: LazyLock<String> = LazyLock::new(|| Event::FIELDS.join(", "));
+
+/// What `device` says of its newest row: its origin, and when it was received.
+fn newest((origin, received_at): (String, Timestamp)) -> Option<Newest> {
+    Some(Newest { origin: Origin::parse(&origin)?, received_at })
+}
 
 /// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never rewinds it. Within a
 /// journal its positions decide; between journals only the time of receipt can.

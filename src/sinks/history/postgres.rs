@@ -22,7 +22,7 @@ use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, BuildError, Built, By, Health, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, Undelivered};
 
 /// Dialling, TLS and signing in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -79,8 +79,16 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         options.get_database().unwrap_or(options.get_username())
     );
     let retention = Retention::new(&settings.name, settings.retention);
-    let sink =
-        PostgresHistory { name: settings.name, options, server, health, connection: None, way: Way::Copy, retention };
+    let sink = PostgresHistory {
+        name: settings.name,
+        options,
+        server,
+        health,
+        connection: None,
+        newest: None,
+        way: Way::Copy,
+        retention,
+    };
     Ok(Built { sink: Box::new(sink), driver: None })
 }
 
@@ -92,6 +100,7 @@ struct PostgresHistory {
     health: Health,
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is never used again.
     connection: Option<PgConnection>,
+    newest: Option<Newest>,
     /// For the next batch.
     way: Way,
     retention: Retention,
@@ -178,6 +187,10 @@ impl Sink for PostgresHistory {
         true
     }
 
+    fn newest(&self) -> Option<Newest> {
+        self.newest
+    }
+
     fn tend(&mut self) -> BoxFuture<'_, ()> {
         async move {
             let Some(mut connection) = self.connection.take() else { return };
@@ -218,12 +231,15 @@ impl PostgresHistory {
                 let other = sqlx::query_scalar(query).bind(&self.name).fetch_optional(&mut connection).await?;
                 warn_of_another_journal(&self.name, journal, other);
             }
-            let query = "SELECT (extract(epoch FROM max(received_at)) * 1000000)::bigint FROM device";
-            let newest: Option<i64> = sqlx::query_scalar(query).fetch_one(&mut connection).await?;
+            let query = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint FROM device \
+                         ORDER BY received_at DESC LIMIT 1";
+            let newest: Option<(String, i64)> = sqlx::query_as(query).fetch_optional(&mut connection).await?;
             Ok((cursor, newest))
         })
         .await?;
-        self.retention.witness(Instant::now(), newest.and_then(|newest| Timestamp::from_microsecond(newest).ok()));
+        let newest = newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
+        self.retention.witness(Instant::now(), newest.as_ref().map(|(_, received_at)| *received_at));
+        self.newest = newest.and_then(super::newest);
         Ok((connection, cursor.map(Position)))
     }
 

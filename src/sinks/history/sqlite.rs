@@ -24,7 +24,7 @@ use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
-use crate::sinks::{Batch, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Built, By, Health, Newest, Occasion, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a hundred rows at once
 /// cost hardly more than a thousand do.
@@ -53,7 +53,10 @@ pub struct Settings {
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
     let retention = Retention::new(&settings.name, settings.retention);
-    Built { sink: Box::new(SqliteHistory { settings, health, connection: None, retention }), driver: None }
+    Built {
+        sink: Box::new(SqliteHistory { settings, health, connection: None, newest: None, retention }),
+        driver: None,
+    }
 }
 
 struct SqliteHistory {
@@ -61,6 +64,7 @@ struct SqliteHistory {
     health: Health,
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is never used again.
     connection: Option<SqliteConnection>,
+    newest: Option<Newest>,
     retention: Retention,
 }
 
@@ -127,6 +131,10 @@ impl Sink for SqliteHistory {
         true
     }
 
+    fn newest(&self) -> Option<Newest> {
+        self.newest
+    }
+
     fn tend(&mut self) -> BoxFuture<'_, ()> {
         async move {
             let Some(mut connection) = self.connection.take() else { return };
@@ -171,9 +179,13 @@ impl SqliteHistory {
                 .await?;
             warn_of_another_journal(&self.settings.name, journal, other);
         }
-        let newest: Option<String> =
-            sqlx::query_scalar("SELECT max(received_at) FROM device").fetch_one(&mut connection).await?;
-        self.retention.witness(Instant::now(), newest.and_then(|newest| newest.parse().ok()));
+        let newest: Option<(String, String)> =
+            sqlx::query_as("SELECT origin, received_at FROM device ORDER BY received_at DESC LIMIT 1")
+                .fetch_optional(&mut connection)
+                .await?;
+        let newest = newest.and_then(|(origin, received_at)| Some((origin, received_at.parse().ok()?)));
+        self.retention.witness(Instant::now(), newest.as_ref().map(|(_, received_at)| *received_at));
+        self.newest = newest.and_then(super::newest);
         Ok((connection, cursor.map(Position)))
     }
 

@@ -1,0 +1,33 @@
+//! A new id for an older copy of a journal, so that it may go on: the positions that it gives from now on were given
+//! before, and with the id they are others.
+
+use uuid::Uuid;
+
+use super::error::failed;
+use super::lock::{Left, Mark};
+use super::{Error, Settings, file};
+use crate::model::Position;
+
+/// The ids of a journal that was renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Renewed {
+    /// The one that it had.
+    pub before: Uuid,
+    /// The one that it has.
+    pub now: Uuid,
+}
+
+/// Gives the journal a new id, and keeps all that is in it: entries, cursors, and what is set aside. Durable on return.
+///
+/// # Errors
+/// [`Error::InUse`] where a process writes it; the others as they say.
+pub async fn renew(settings: &Settings) -> Result<Renewed, Error> {
+    let mut opened = file::open(settings).await?;
+    let now = Uuid::new_v4();
+    let renewed = sqlx::query("UPDATE journal SET uuid = ?").bind(now.simple().to_string());
+    renewed.execute(&mut opened.connection).await.map_err(failed("write its id"))?;
+    file::close(opened.connection).await?;
+    // Open: what was copied is worth a check.
+    opened.lock.mark(Mark { journal: now, head: Position::START, left: Left::Open })?;
+    Ok(Renewed { before: opened.uuid, now })
+}
