@@ -120,6 +120,8 @@ struct Delivery {
     refusals: Refusals,
     /// It has been said that the sink is able to deliver, and nothing since.
     able: bool,
+    /// An attempt has failed since the last that went well: that it lets us in again proves nothing.
+    unproven: bool,
     trouble: Complaint,
     refusal: Complaint,
     lane_trouble: Complaint,
@@ -174,6 +176,7 @@ impl Delivery {
             backoff: Backoff::default(),
             refusals: Refusals::default(),
             able: false,
+            unproven: false,
             trouble: Complaint::default(),
             refusal: Complaint::default(),
             lane_trouble: Complaint::default(),
@@ -316,6 +319,7 @@ impl Delivery {
             Err(Undelivered { confirmed, trouble }) => {
                 let confirmed = confirmed.min(attempted);
                 self.confirm(confirmed);
+                self.unproven = matches!(trouble, Trouble::Retry { .. } | Trouble::Unclear { .. });
                 match trouble {
                     Trouble::Refused { index, by, error } => {
                         let index = index.and_then(|index| index.checked_sub(confirmed));
@@ -342,6 +346,7 @@ impl Delivery {
         self.advance();
         if count > 0 {
             self.backoff.reset();
+            self.unproven = false;
             self.trouble.over();
             self.refusals.accepted(count);
             self.able("sink delivers again");

@@ -60,7 +60,7 @@ impl Delivery {
         let start = if start < self.cursor { self.first_missing(start, reader).await? } else { start };
         self.go_to(start, reader).await?;
         self.confirmed = confirmed;
-        if !self.refusals.distrusts() {
+        if !self.refusals.distrusts() && !self.unproven {
             self.able("sink is able to deliver");
         }
         Ok(Next::Go)

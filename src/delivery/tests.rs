@@ -33,6 +33,8 @@ pub(super) struct Far {
     newest: Option<Newest>,
     /// The events of each attempt.
     attempts: Vec<Vec<i64>>,
+    /// Whether the sink was held for able at each attempt.
+    able: Vec<bool>,
     confirmed: Vec<i64>,
     /// The events of each attempt that is not in its turn.
     again: Vec<i64>,
@@ -52,6 +54,7 @@ impl Default for Far {
             own: None,
             newest: None,
             attempts: Vec::new(),
+            able: Vec::new(),
             confirmed: Vec::new(),
             again: Vec::new(),
             opened: 0,
@@ -77,6 +80,7 @@ enum Refuses {
 pub(super) struct Fake {
     far: Arc<Mutex<Far>>,
     journal: Journal,
+    health: Health,
 }
 
 impl Fake {
@@ -128,6 +132,7 @@ impl Sink for Fake {
             let good = positions.iter().take_while(|position| !far.bad.contains(position)).count();
             let outcome = scripted.map(|(confirmed, trouble)| (confirmed.min(good), trouble)).or(refused);
             far.attempts.push(positions.clone());
+            far.able.push(self.health.report().able);
             let count = outcome.as_ref().map_or(positions.len(), |(confirmed, _)| *confirmed);
             far.confirmed.extend(&positions[..count]);
             if let Some(own) = &mut far.own
@@ -188,12 +193,13 @@ impl House {
         let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
         journal.register_sinks(&[("site".into(), Start::Newest)]).await.unwrap();
+        let health = Health::default();
         House {
             _folder: folder,
-            fake: Fake { far: Arc::new(Mutex::new(far)), journal: journal.clone() },
+            fake: Fake { far: Arc::new(Mutex::new(far)), journal: journal.clone(), health: health.clone() },
             journal,
             _writer: writer,
-            health: Health::default(),
+            health,
             counters: Arc::default(),
             running: None,
         }
@@ -484,6 +490,22 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
     assert!(matches!(&error, journal::Error::OtherCopy { position: Position(p), .. } if *p == expected), "{error:?}");
     assert_eq!(house.health.report().last_error, Some(error.to_string()));
     assert!(house.fake.far().attempts.is_empty(), "{own} {newest:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
+    let locked = || Some((0, retry("locked")));
+    let mut house = House::new(Far { script: [None, locked(), locked(), None].into(), ..Far::default() }).await;
+    house.append(["ok"]).await;
+    house.start();
+    house.until_done().await;
+    house.append(["ok"]).await;
+    house.until_done().await;
+    house.append(["ok"]).await;
+    house.until_done().await;
+    assert_eq!(house.fake.far().able, [true, true, false, false, true]);
+    assert_eq!(house.fake.far().opened, 3);
+    house.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -48,7 +48,7 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
         let failed = sink.deliver(batch(&given)).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
         assert!(matches!(failed.trouble, Trouble::Refused { index: None, .. }), "{:?}", failed.trouble);
-        assert!(health.report().able);
+        assert_eq!(health.report().last_error, None, "the server is well");
         assert_eq!(database.count("status_event").await, 0);
     }
     sink.deliver(batch(&[event(1)])).await.unwrap();

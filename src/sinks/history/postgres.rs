@@ -133,7 +133,6 @@ impl Sink for PostgresHistory {
             match self.connect(journal).await {
                 Ok((connection, cursor)) => {
                     self.connection = Some(connection);
-                    self.health.able();
                     Ok(cursor)
                 }
                 Err(failure) => Err(self.pause(&failure)),

@@ -75,7 +75,6 @@ impl Sink for SqliteHistory {
             match self.connect(journal).await {
                 Ok((connection, cursor)) => {
                     self.connection = Some(connection);
-                    self.health.able();
                     Ok(cursor)
                 }
                 Err(error) => Err(self.pause(&error)),
