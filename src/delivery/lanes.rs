@@ -4,8 +4,8 @@
 //! Whose trouble it is: where the other side says so itself (it refuses the connection, answers 401, 404, 429, 503),
 //! all lanes pause. A failure that says nothing (a timeout, HTTP 500) is its lane's, unless [`SUSPECT_LANES`] of them
 //! fail with nothing delivered between. In a pause one parcel at a time is tried, others first than the last time: when
-//! the schedule says so, and once a [`PROBE_INTERVAL`] one that was not tried yet, unless the other side has named a
-//! time. Attempts in such times do not count against the events.
+//! the schedule says so but every [`PAUSE_MAX`] at least, and once a [`PROBE_INTERVAL`] one that was not tried yet, unless
+//! the other side has named a time. Attempts in such times do not count against the events.
 //!
 //! A parcel that has used up the schedule while the sink took others is set aside. One of several events that fails a
 //! second time is tried by halves, so that what is good in it does not wait for what is not. See [`super::refusals`] for what is refused at once.
@@ -29,6 +29,10 @@ const SUSPECT_LANES: usize = 3;
 
 /// While the sink pauses an event that was not tried yet is, no more often than this.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// A sink that pauses is tried this often at least, by the schedule's next event, where the other side has named no time: that
+/// costs it one request, and whoever has mended it need not wait for hours.
+const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Failed attempts at an event that an operator wants delivered again, before it is listed again: nobody waits a day
 /// for that.
@@ -343,7 +347,7 @@ impl Lanes {
                 (Some(asked), _) => asked,
                 // One that was tried between is no turn of the schedule.
                 (None, Some(pause)) if pause.until > end.now => pause.until - end.now,
-                (None, _) => self.wait(failures, end.jitter),
+                (None, _) => self.wait(failures, end.jitter).min(PAUSE_MAX),
             };
             self.pause(wait, after.is_none(), end);
             finished.news = Some(News::SinkWaits { error, wait });
