@@ -190,3 +190,13 @@ fn bridge(args: &[&str]) -> Output {
     assert!(started.elapsed() < Duration::from_secs(60), "{args:?} took {:?}", started.elapsed());
     output
 }
+
+#[test]
+fn reader_that_has_had_enough_ends_a_verb_quietly() {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let mut check = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
+    let checked = check.args(["check", "--config", "config.toml"]).stdout(writer).output().unwrap();
+    assert!(checked.stderr.is_empty(), "{}", String::from_utf8_lossy(&checked.stderr));
+    assert!(checked.status.success());
+}

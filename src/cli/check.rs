@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::BAD_CONFIGURATION;
+use super::print::say;
 use crate::config;
 
 pub(super) fn check(config: &Path) -> ExitCode {
@@ -13,7 +14,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
                 eprintln!("{warning}\n");
             }
             let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
-            println!("{}: ok, {topics} topics, {sinks} sinks", config.display());
+            say!("{}: ok, {topics} topics, {sinks} sinks", config.display());
             ExitCode::SUCCESS
         }
         Err(problems) => {

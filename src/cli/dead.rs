@@ -7,7 +7,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::print::{self, harmless, one_line, table};
+use super::print::{self, harmless, one_line, say, table};
 use super::target::Target;
 use crate::journal::{Entry, Reader, Verdict, Which};
 use crate::model::Position;
@@ -92,7 +92,11 @@ struct Shown {
 pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
         Verb::Ls { target, sink, rejected, json } => {
-            let listed = list(&mut target.reader().await?).await?;
+            let mut reader = target.reader().await?;
+            let listed = list(&mut reader).await?;
+            if let Some(sink) = sink {
+                known(&mut reader, sink).await?;
+            }
             let wanted = |listed: &Listed| match (sink, rejected) {
                 (Some(_), _) => listed.sink == *sink,
                 (None, true) => listed.sink.is_none(),
@@ -139,9 +143,19 @@ async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
     Ok(aside.chain(rejected).collect())
 }
 
+/// Nothing is set aside for a sink that nobody knows, and somebody has mistyped its name.
+async fn known(reader: &mut Reader, sink: &str) -> anyhow::Result<()> {
+    let accounts = reader.accounts().await?;
+    if accounts.iter().any(|account| *account.sink == *sink) {
+        return Ok(());
+    }
+    let names: Vec<&str> = accounts.iter().map(|account| &*account.sink).collect();
+    bail!("the journal knows no sink {sink}: it knows {}", names.join(", "))
+}
+
 fn print_list(listed: &[Listed]) {
     if listed.is_empty() {
-        println!("nothing is set aside, and nothing was rejected");
+        say!("nothing is set aside, and nothing was rejected");
         return;
     }
     let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
@@ -150,7 +164,7 @@ fn print_list(listed: &[Listed]) {
         [sink, listed.position.to_string(), format!("{:.0}", listed.at), one_line(&listed.error)]
     };
     for line in table(std::iter::once(head).chain(listed.iter().map(row))) {
-        println!("{line}");
+        say!("{line}");
     }
 }
 
@@ -188,6 +202,9 @@ impl Chosen {
             false => self.sink_and_which().map(|(sink, which)| (Some(sink), which))?,
         };
         let mut reader = self.target.reader().await?;
+        if let Some(sink) = &sink {
+            known(&mut reader, sink).await?;
+        }
         let mut shown = Vec::new();
         for listed in list(&mut reader).await? {
             let wanted = match &which {
@@ -217,9 +234,9 @@ impl Chosen {
         }
         for Shown { sink, position, topic, received_at, at, error, body } in shown {
             let sink = sink.unwrap_or_else(|| "(rejected)".to_owned());
-            println!("{sink} {position}: topic {topic}, received {received_at}, set aside {at}");
-            println!("  why:  {}", harmless(&error));
-            println!("  body: {}\n", harmless(&body));
+            say!("{sink} {position}: topic {topic}, received {received_at}, set aside {at}");
+            say!("  why:  {}", harmless(&error));
+            say!("  body: {}\n", harmless(&body));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -233,7 +250,7 @@ impl Chosen {
         if self.json {
             print::json(&serde_json::json!({ "entries": entries }))?;
         } else {
-            println!("{entries} entries {done}");
+            say!("{entries} entries {done}");
         }
         let wanted = if self.all { 1 } else { self.names.len() - usize::from(!self.rejected) };
         if entries < wanted as u64 && !self.all {

@@ -9,6 +9,7 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::print::say;
 use super::{fail, live, log, runtime};
 use crate::app::App;
 use crate::config::{self, Plan};
@@ -60,9 +61,9 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
         .with_context(|| format!("write {}", config.display()))?;
     let plan = config::load(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let decoders = plan.decoders.clone();
-    println!("broker   {}   (SockJS; also {} and {})", broker.url_sockjs(), broker.url_ws(), broker.url_stomp());
-    println!("config   {}", config.display());
-    println!("devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n");
+    say!("broker   {}   (SockJS; also {} and {})", broker.url_sockjs(), broker.url_ws(), broker.url_stomp());
+    say!("config   {}", config.display());
+    say!("devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n");
 
     let stop = CancellationToken::new();
     let mut app = start(plan, &config).await?;
@@ -187,14 +188,14 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
 
 fn farewell(dir: &Path, url: &str) {
     let history = dir.join("history.db");
-    println!("\nThe history stays in {}. Try:\n", history.display());
+    say!("\nThe history stays in {}. Try:\n", history.display());
     let queries = [
         "select client_id, device_id, state, severity, city from device_current",
         "select state, count(*) from status_event group by state",
         "select received_at, device_id, old_state, new_state from status_event where changed order by 1 desc limit 5",
     ];
     for query in queries {
-        println!("  sqlite3 {} \"{query}\"", history.display());
+        say!("  sqlite3 {} \"{query}\"", history.display());
     }
-    println!("\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run.");
+    say!("\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run.");
 }

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::print::say;
 use super::target::Target;
 
 #[derive(Debug, Args)]
@@ -28,7 +29,7 @@ enum Verb {
 pub(super) async fn journal(args: &JournalArgs) -> anyhow::Result<ExitCode> {
     let Verb::Renew { target } = &args.verb;
     let (path, renewed) = target.renew().await?;
-    println!(
+    say!(
         "the journal {} has a new id, {} (before: {}); start the daemon again",
         path.display(),
         renewed.now.simple(),

@@ -1,15 +1,32 @@
 //! What verbs print: tables, ages, sizes, JSON. What came over the network is never printed as it is: a terminal would
 //! obey it.
 
+use std::fmt;
+use std::io::{self, Write};
+
 use jiff::Timestamp;
 use serde::Serialize;
 
 /// A line's worth of an error.
 const LINE_CHARS: usize = 160;
 
+/// A line on standard output.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::cli::print::line(format_args!($($text)*)) };
+}
+pub(super) use say;
+
+/// See [`say`]. Whoever read it has had enough where it is gone (`head`): that ends us.
+pub(super) fn line(text: fmt::Arguments<'_>) {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.expect("standard output can be written to"),
+    }
+}
+
 /// One JSON document on standard output.
 pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
-    println!("{}", serde_json::to_string_pretty(value)?);
+    say!("{}", serde_json::to_string_pretty(value)?);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::print;
+use super::print::{self, say};
 use super::target::Target;
 use crate::journal::{Replay, Verdict};
 use crate::model::{Origin, Position};
@@ -24,7 +24,7 @@ pub(super) struct ReplayArgs {
     target: Target,
     /// The sink that is to get them.
     sink: String,
-    /// Only what was received at or after it: 2026-11-23T08:00:00Z, \"2026-11-23 08:00\" (UTC), or so long ago: 2h, 3d.
+    /// Only what was received at or after it: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC), or so long ago: 2h, 3d.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Only what was received before it.
@@ -58,10 +58,11 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         print::json(&json!({ "sink": args.sink, "looked_at": reply.entries }))?;
     } else {
-        println!(
-            "the sink {} gets what is asked for of {} entries once more, with the same event ids; `stomp-bridge status` \
-             shows when it is done",
-            args.sink, reply.entries
+        say!(
+            "the sink {} gets once more what is asked for, with the same event ids: {} entries are looked through; \
+             `stomp-bridge status` says `replays` until it is done",
+            args.sink,
+            reply.entries
         );
     }
     Ok(ExitCode::SUCCESS)
@@ -117,7 +118,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         print::json(&json!({ "sink": args.sink, "events": count, "first": first, "last": last }))?;
     } else {
         let span = first.zip(last).map(|(first, last)| format!(", positions {first} to {last}")).unwrap_or_default();
-        println!("{count} events{span}; nothing was sent");
+        say!("{count} events{span}; nothing was sent");
     }
     Ok(ExitCode::SUCCESS)
 }

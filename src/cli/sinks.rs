@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::print::say;
 use super::target::Target;
 use crate::ops::control::Command;
 
@@ -28,6 +29,6 @@ enum Verb {
 pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
     let Verb::Forget { target, sink } = &args.verb;
     target.carry_out(&Command::Forget { sink: sink.clone() }).await?;
-    println!("the sink {sink} is forgotten: what the journal kept for it alone goes");
+    say!("the sink {sink} is forgotten: what the journal kept for it alone goes");
     Ok(ExitCode::SUCCESS)
 }

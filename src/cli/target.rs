@@ -41,7 +41,12 @@ impl Target {
     /// # Errors
     /// Everything that is wrong with it.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
-        config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
+        config::load(&self.config).map_err(|problems| match self.journal {
+            Some(_) => anyhow!("{problems}"),
+            None => {
+                anyhow!("{problems}\nthe daemon's journal may be named by --journal in place of the configuration")
+            }
+        })
     }
 
     /// What the journal holds, while a daemon writes it or none does.

@@ -152,7 +152,7 @@ impl Document {
         let message = match (error.message(), error.span()) {
             // The parser does not name it: it is what two topics of one name are.
             ("duplicate key", Some(span)) => format!("`{}` is here for the second time", &self.text[span]),
-            (message, _) => format!("not TOML: {}", message.replace('\n', ", ")),
+            (message, _) => message.replace('\n', ", "),
         };
         SyntaxError { place: self.without_value(place), message }
     }

@@ -25,6 +25,10 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     passed(&daemon, "oncall", 4, 4).await;
     assert_eq!(positions(&asked(&daemon, &["dead", "ls", "oncall"]).await), [1, 2, 3, 4]);
     assert!(asked(&daemon, &["dead", "ls", "history"]).await.as_array().unwrap().is_empty());
+    for asked in [&["dead", "ls", "oncal"][..], &["dead", "show", "oncal", "2"]] {
+        let mistyped = text(&cli(&daemon, asked).await.stderr);
+        assert!(mistyped.contains("no sink oncal: it knows history, oncall"), "{mistyped}");
+    }
     let shown = asked(&daemon, &["dead", "show", "oncall", "2"]).await;
     assert!(shown[0]["error"].as_str().unwrap().contains("answered 422"), "{shown}");
     assert!(shown[0]["body"].as_str().unwrap().contains("\"eventId\":\"run-1\""), "{shown}");
