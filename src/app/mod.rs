@@ -88,6 +88,14 @@ impl App {
         let (journal, writer) = Journal::open(&plan.journal)
             .await
             .with_context(|| format!("open the journal {}", plan.journal.path.display()))?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            config = %config.display(),
+            journal = %plan.journal.path.display(),
+            journal_id = %journal.uuid().simple(),
+            head = %journal.status().head,
+            "starting"
+        );
         let listener = Listener::bind(&plan.http).await?;
         let http = listener.address();
         let mut tasks = Tasks::default();
@@ -160,6 +168,8 @@ impl App {
         let stop_source = self.stop_source.clone();
         let outcome = loop {
             let occasion = tokio::select! {
+                // The source ends because it was asked to: that comes first.
+                biased;
                 _ = terminate.recv() => break Ok("SIGTERM"),
                 _ = interrupt.recv() => break Ok("SIGINT"),
                 () = stop_source.cancelled() => break Ok("a request"),

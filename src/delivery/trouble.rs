@@ -45,7 +45,8 @@ impl Delivery {
         if self.trouble.worth_a_line("refused", Instant::now()) {
             error!(
                 sink = %self.name, error, again_in_ms = wait.as_millis() as u64, position = %self.cursor,
-                "the sink refuses more than a fifth: taken for its own trouble, so no more is set aside than one event at                  a time; the journal keeps the rest: mend what it does not take, then `dead redrive`"
+                "the sink refuses more than a fifth: taken for its own trouble, so no more is set aside than one event at a \
+                 time; the journal keeps the rest: mend what it does not take, then `dead redrive`"
             );
         }
     }
@@ -55,7 +56,8 @@ impl Delivery {
         self.able = false;
         error!(
             sink = %self.name, error, position = %self.cursor,
-            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload"
+            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload; where only its \
+             receiver was mended, restart"
         );
         Next::Hold
     }

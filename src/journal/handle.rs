@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering;
 
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
-use tracing::warn;
+use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::check::Check;
@@ -338,7 +338,12 @@ impl Journal {
 
 /// Holds the journal that was found against the one that was left.
 fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Result<(), Error> {
-    let Some(mark) = mark else { return Ok(()) };
+    let Some(mark) = mark else {
+        if head == Position::START {
+            info!(path = %path.display(), "no journal was here: a new one begins");
+        }
+        return Ok(());
+    };
     if mark.journal != uuid {
         warn!(
             journal = %uuid.simple(),

@@ -403,7 +403,13 @@ impl Writer {
         let usage = disk::usage(&mut self.connection, &self.settings.path).await?;
         self.retention.measured(usage);
         let full = self.retention.full();
-        if full && !was_full {
+        if full && !was_full && usage.used_bytes < self.settings.bytes_max {
+            warn!(
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "the journal's disk is nearly full: nothing is accepted until it has more than 64 MiB free; free some space"
+            );
+        } else if full && !was_full {
             warn!(
                 bytes = usage.used_bytes,
                 free_bytes = usage.free_bytes,

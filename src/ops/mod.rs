@@ -84,7 +84,10 @@ impl View {
             }
         }
         if self.journal.status().full {
-            reasons.push("journal full: nothing is acknowledged until the sinks have caught up".to_owned());
+            reasons.push(
+                "journal full: nothing is acknowledged until the sinks have caught up, or its disk has more room"
+                    .to_owned(),
+            );
         }
         reasons
     }

@@ -212,6 +212,8 @@ impl PostgresHistory {
     async fn connect(&mut self, journal: Uuid) -> Result<(PgConnection, Option<Position>), Failure> {
         let mut connection = bounded(CONNECT_TIMEOUT, self.options.connect()).await?;
         bounded(MIGRATE_TIMEOUT, async {
+            // Else the log has a line for each table that is there already.
+            sqlx::raw_sql("SET client_min_messages = error").execute(&mut connection).await?;
             let migrator =
                 Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_postgres") };
             migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)
