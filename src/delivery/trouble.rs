@@ -56,8 +56,8 @@ impl Delivery {
         self.able = false;
         error!(
             sink = %self.name, error, position = %self.cursor,
-            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload; where only its \
-             receiver was mended, restart"
+            "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then reload; \
+             where only its receiver was mended, restart"
         );
         Next::Hold
     }

@@ -3,7 +3,8 @@
 //! # On disk
 //! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id` `StBj`; beside it SQLite's
 //! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs: one line with the uuid, a position that was on
-//! disk, and `open`, `closed` or, where a sink has told us that this is an older copy, `copy`. Times are microseconds since 1970 in UTC.
+//! disk, and `open`, `closed` or, where a sink has told us that this is an older copy, `copy`. Times are microseconds
+//! since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|

@@ -103,8 +103,9 @@ pub struct Newest {
 
 /// One destination.
 pub trait Sink: Send {
-    /// Connects, again after trouble; whether that makes it able is the delivery's to say. Gives the cursor that the destination keeps itself (SQL histories: in the same
-    /// transaction as their rows); `None` where it keeps none, or none for this journal.
+    /// Connects, again after trouble; whether that makes it able is the delivery's to say. Gives the cursor that the
+    /// destination keeps itself (SQL histories: in the same transaction as their rows); `None` where it keeps none, or
+    /// none for this journal.
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
 
     /// Delivers the events in order and returns once the other side has confirmed all of them. Must be safe to
