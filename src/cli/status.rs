@@ -87,6 +87,28 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
         (passed.delivered + sink.account.ledger.redriven).to_string(),
         (passed.filtered + passed.rejected).to_string(),
         sink.account.waiting.to_string(),
-        sink.last_error.as_deref().map(one_line).unwrap_or_default(),
+        last_error(sink.last_error.as_deref(), sink.able, sink.since, now),
     ]
+}
+
+/// What has passed must not look as if it lasted.
+fn last_error(error: Option<&str>, able: bool, since: Option<Timestamp>, now: Timestamp) -> String {
+    let Some(error) = error.map(one_line) else { return String::new() };
+    match since {
+        Some(since) if able => format!("until {} ago: {error}", age(since, now)),
+        _ => error,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn error_that_has_passed_says_since_when() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        assert_eq!(last_error(Some("refused"), false, Some(at(0)), at(300)), "refused");
+        assert_eq!(last_error(Some("refused"), true, Some(at(0)), at(300)), "until 5 min ago: refused");
+        assert_eq!(last_error(None, true, Some(at(0)), at(300)), "");
+    }
 }

@@ -130,7 +130,11 @@ impl Target {
                     self.plan()?.sinks.iter().map(|(delivery, _)| (delivery.name.clone(), delivery.start)).collect();
                 journal.register_sinks(&sinks).await?;
             }
-            execute(&journal, command.clone()).await.map_err(anyhow::Error::from)
+            let reply = execute(&journal, command.clone()).await?;
+            if matches!(command, Command::Redrive { .. } | Command::RedriveRejected { .. } | Command::Replay { .. }) {
+                eprintln!("no stomp-bridge runs on this journal: it is delivered after the next start");
+            }
+            anyhow::Ok(reply)
         };
         let work = async {
             let reply = work.await;

@@ -47,7 +47,8 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     stop(&mut daemon).await;
 
     // The daemon is stopped: the order waits in the journal.
-    done(&daemon, &["dead", "redrive", "oncall", "--all"]).await;
+    let ordered = cli(&daemon, &["dead", "redrive", "oncall", "--all"]).await;
+    assert!(ordered.status.success() && text(&ordered.stderr).contains("after the next start"), "{ordered:?}");
     daemon.restart().await;
     daemon.ready().await;
     let account = passed(&daemon, "oncall", 4, 0).await;
