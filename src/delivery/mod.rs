@@ -50,7 +50,8 @@ const BATCH_ENTRIES_MAX: usize = 1000;
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Events of the next attempt once the other side has refused one; each attempt that goes well allows twice as many.
+/// Events of the next attempt once the other side has refused one, and of the smallest after attempts that failed, each of
+/// which halves the next; each attempt that goes well allows twice as many.
 /// Where one in a hundred is refused, a sink that does not name it would else be given thousands again and again to find
 /// each.
 const CAREFUL_EVENTS: usize = 64;
@@ -328,6 +329,8 @@ impl Delivery {
                     Trouble::Unclear { error } => Ok(self.retry(&error, None)),
                     Trouble::Retry { error, after } => {
                         let left = attempted - confirmed;
+                        // A slow sink may not take so many in the time that it has.
+                        self.attempt_max = (left / 2).max(CAREFUL_EVENTS);
                         match () {
                             () if faults::makes(Mistake::SkipAfterRetry) => self.confirm(left.min(1)),
                             () if faults::makes(Mistake::DropBatchOnReconnect) => self.confirm(left),

@@ -509,6 +509,19 @@ async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sink_that_is_too_slow_for_a_batch_is_given_less() {
+    let slow = || Some((0, retry("no answer within 45 s")));
+    let script = [slow(), slow(), slow(), slow(), None, None].into();
+    let mut house = House::new(Far { script, ..Far::default() }).await;
+    house.append(["ok"; 400]).await;
+    house.start();
+    house.until_done().await;
+    let sizes: Vec<usize> = house.fake.far().attempts.iter().map(Vec::len).collect();
+    assert_eq!(sizes, [400, 200, 100, 64, 64, 128, 208]);
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn older_copy_of_the_journal_is_told_by_what_the_sink_has() {
     let (same, almost, later) =
         (SignedDuration::ZERO, SignedDuration::from_micros(900), SignedDuration::from_secs(60));
@@ -580,7 +593,8 @@ async fn what_was_read_ahead_is_dropped_where_the_sink_goes_back() {
     house.fake.far().own = Some(Some(Position(500)));
     house.until_done().await;
     let attempts: Vec<_> = house.fake.far().attempts.iter().map(|batch| (batch[0], batch.len())).collect();
-    assert_eq!(attempts, [(1, 1000), (1001, 1000), (501, 1000), (1501, 1000)]);
+    // After the failure half as many at first.
+    assert_eq!(attempts, [(1, 1000), (1001, 1000), (501, 500), (1001, 500), (1501, 1000)]);
     house.stop().await;
 }
 
