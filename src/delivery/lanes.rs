@@ -31,8 +31,8 @@ const SUSPECT_LANES: usize = 3;
 /// While the sink pauses an event that was not tried yet is, no more often than this.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A sink that pauses is tried this often at least, by the schedule's next event, where the other side has named no
-/// time: that costs it one request, and whoever has mended it need not wait for hours.
+/// A sink in trouble that pauses is tried this often at least, by the schedule's next event, where the other side has named
+/// no time: that costs it one request, and whoever has mended it need not wait for hours.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
 /// Failed attempts at an event that an operator wants delivered again, before it is listed again: nobody waits a day

@@ -50,10 +50,9 @@ const BATCH_ENTRIES_MAX: usize = 1000;
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Events of the next attempt once the other side has refused one, and of the smallest after attempts that failed, each of
-/// which halves the next; each attempt that goes well allows twice as many.
-/// Where one in a hundred is refused, a sink that does not name it would else be given thousands again and again to find
-/// each.
+/// Events of the next attempt once the other side has refused one: where one in a hundred is refused, a sink that does not
+/// name it would else be given thousands again and again to find each. An attempt that fails otherwise halves the next,
+/// down to this; each that goes well allows twice as many.
 const CAREFUL_EVENTS: usize = 64;
 
 /// Between two times that an idle sink may look after itself: deleting by the minute is exact enough for days of
@@ -320,7 +319,7 @@ impl Delivery {
             Err(Undelivered { confirmed, trouble }) => {
                 let confirmed = confirmed.min(attempted);
                 self.confirm(confirmed);
-                self.unproven = matches!(trouble, Trouble::Retry { .. } | Trouble::Unclear { .. });
+                self.unproven |= matches!(trouble, Trouble::Retry { .. } | Trouble::Unclear { .. });
                 match trouble {
                     Trouble::Refused { index, by, error } => {
                         let index = index.and_then(|index| index.checked_sub(confirmed));
@@ -330,7 +329,7 @@ impl Delivery {
                     Trouble::Retry { error, after } => {
                         let left = attempted - confirmed;
                         // A slow sink may not take so many in the time that it has.
-                        self.attempt_max = (left / 2).max(CAREFUL_EVENTS);
+                        self.attempt_max = self.attempt_max.min((left / 2).max(CAREFUL_EVENTS));
                         match () {
                             () if faults::makes(Mistake::SkipAfterRetry) => self.confirm(left.min(1)),
                             () if faults::makes(Mistake::DropBatchOnReconnect) => self.confirm(left),
@@ -387,7 +386,14 @@ impl Delivery {
             self.pending.set_aside(index);
             self.advance();
         }
-        let Some(wait) = judgement.wait else { return Ok(Next::Go) };
+        let Some(wait) = judgement.wait else {
+            // It answers: what it refuses is the event's fault.
+            if self.unproven && by == By::Them {
+                self.unproven = false;
+                self.able("sink answers again");
+            }
+            return Ok(Next::Go);
+        };
         self.distrusts(&format!("{} events were refused: {error}", self.refusals.ratio()), wait);
         Ok(Next::Reopen(wait))
     }

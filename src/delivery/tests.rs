@@ -509,6 +509,18 @@ async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn sink_that_refuses_after_trouble_is_able() {
+    let script = [Some((0, retry("connection lost")))].into();
+    let mut house = House::new(Far { script, ..far(&[1], Refuses::Whole) }).await;
+    house.append(["ok"]).await;
+    house.start();
+    house.until_done().await;
+    assert_eq!(house.set_aside().await.len(), 1);
+    house.until("it is able", |house| house.health.report().able).await;
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn sink_that_is_too_slow_for_a_batch_is_given_less() {
     let slow = || Some((0, retry("no answer within 45 s")));
     let script = [slow(), slow(), slow(), slow(), None, None].into();

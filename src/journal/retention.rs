@@ -14,6 +14,9 @@ const PIECE_ENTRIES_MIN: usize = 1000;
 /// What the file system must keep free, so that the last thing it has room for is not half a commit.
 const FREE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 
+/// What it must have again, once it had less.
+pub(super) const FREE_BYTES_AGAIN: u64 = 2 * FREE_BYTES_MIN;
+
 /// What the journal occupies, and what the file system still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
@@ -115,7 +118,7 @@ impl Retention {
     pub(super) fn measured(&mut self, usage: Usage) {
         self.usage = usage;
         let limit = if self.out_of_room { self.bytes_max - self.bytes_max / 20 } else { self.bytes_max };
-        let free_bytes_min = if self.out_of_room { 2 * FREE_BYTES_MIN } else { FREE_BYTES_MIN };
+        let free_bytes_min = if self.out_of_room { FREE_BYTES_AGAIN } else { FREE_BYTES_MIN };
         self.out_of_room = usage.used_bytes >= limit || usage.free_bytes < free_bytes_min;
     }
 

@@ -19,7 +19,7 @@ use super::error::failed;
 use super::file::{self, Opened};
 use super::lock::{Left, Lock, Mark};
 use super::order::Ordered;
-use super::retention::{Begin, Retention, Trim};
+use super::retention::{Begin, FREE_BYTES_AGAIN, Retention, Trim};
 use super::state::{Cursors, Saved, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
 use crate::faults::{self, Place};
@@ -217,18 +217,14 @@ impl Writer {
         self.commit(group, flush, stop).await?;
         // The cursors, where they have waited.
         self.commit(Group::default(), flush, stop).await?;
-        let mark = self.mark(Left::Closed);
         file::close(self.connection).await?;
-        match self.check.is_done() {
-            true => self.lock.mark(mark),
-            false => Ok(()),
-        }
-    }
-
-    /// What the next process will hold this journal against.
-    fn mark(&self, left: Left) -> Mark {
-        let left = if self.disowned { Left::Disowned } else { left };
-        Mark { journal: self.state.uuid, head: self.state.head(), left }
+        let left = match self.disowned {
+            true => Left::Disowned,
+            false if self.check.is_done() => Left::Closed,
+            // As it was found: the next start checks it.
+            false => return Ok(()),
+        };
+        self.lock.mark(Mark { journal: self.state.uuid, head: self.state.head(), left })
     }
 
     /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
@@ -272,7 +268,7 @@ impl Writer {
         if disowned {
             self.disowned = true;
             let head = written.last.unwrap_or(self.state.head());
-            self.lock.mark(Mark { head, ..self.mark(Left::Open) })?;
+            self.lock.mark(Mark { journal: self.state.uuid, head, left: Left::Disowned })?;
         }
         self.publish(group, written.last, written.orders);
         if let Some(trim) = trim {
@@ -407,7 +403,8 @@ impl Writer {
             warn!(
                 bytes = usage.used_bytes,
                 free_bytes = usage.free_bytes,
-                "the journal's disk is nearly full: nothing is accepted until it has more than 64 MiB free; free some space"
+                "the journal's disk is nearly full: nothing is accepted until it has more than {} MiB free; free some space",
+                FREE_BYTES_AGAIN >> 20
             );
         } else if full && !was_full {
             warn!(
