@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::print::{self, harmless, one_line, say, table};
-use super::target::Target;
+use super::target::{Target, account};
 use crate::journal::{Entry, Reader, Verdict, Which};
 use crate::model::Position;
 use crate::ops::control::Command;
@@ -95,7 +95,7 @@ pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
             let mut reader = target.reader().await?;
             let listed = list(&mut reader).await?;
             if let Some(sink) = sink {
-                known(&mut reader, sink).await?;
+                account(&mut reader, sink).await?;
             }
             let wanted = |listed: &Listed| match (sink, rejected) {
                 (Some(_), _) => listed.sink == *sink,
@@ -141,16 +141,6 @@ async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
         error: reason(&entry).to_owned(),
     });
     Ok(aside.chain(rejected).collect())
-}
-
-/// Nothing is set aside for a sink that nobody knows, and somebody has mistyped its name.
-async fn known(reader: &mut Reader, sink: &str) -> anyhow::Result<()> {
-    let accounts = reader.accounts().await?;
-    if accounts.iter().any(|account| *account.sink == *sink) {
-        return Ok(());
-    }
-    let names: Vec<&str> = accounts.iter().map(|account| &*account.sink).collect();
-    bail!("the journal knows no sink {sink}: it knows {}", names.join(", "))
 }
 
 fn print_list(listed: &[Listed]) {
@@ -203,7 +193,7 @@ impl Chosen {
         };
         let mut reader = self.target.reader().await?;
         if let Some(sink) = &sink {
-            known(&mut reader, sink).await?;
+            account(&mut reader, sink).await?;
         }
         let mut shown = Vec::new();
         for listed in list(&mut reader).await? {

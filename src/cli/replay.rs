@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow, bail};
+use anyhow::{anyhow, bail};
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 use uuid::Uuid;
 
 use super::print::{self, say};
-use super::target::Target;
+use super::target::{Target, account};
 use crate::journal::{Replay, Verdict};
 use crate::model::{Origin, Position};
 use crate::ops::control::Command;
@@ -75,9 +75,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         bail!("there is no sink {} in the configuration", args.sink);
     };
     let mut reader = args.target.reader().await?;
-    let cursor = reader.accounts().await?.into_iter().find(|account| *account.sink == *args.sink);
-    let through =
-        cursor.map(|account| account.cursor).with_context(|| format!("the journal knows no sink {}", args.sink))?;
+    let through = account(&mut reader, &args.sink).await?.cursor;
     let mut slice = Replay {
         done: Position::START,
         through,

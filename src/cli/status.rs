@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::print::{age, bytes, harmless, json, one_line, table};
+use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
 use crate::ops::status::{Report, Sink};
 use crate::source::in_short;
@@ -25,7 +25,7 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     if args.json {
         json(&report)?;
     } else {
-        print!("{}", text(&report));
+        say!("{}", text(&report).trim_end());
     }
     Ok(ExitCode::SUCCESS)
 }

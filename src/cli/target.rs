@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Plan};
-use crate::journal::{self, Journal, Reader, Renewed, Start, WhenFull};
-use crate::ops::control::{Access, Command, Reply, execute};
+use crate::journal::{self, Account, Journal, Reader, Renewed, Start, WhenFull};
+use crate::ops::control::{Access, Command, Reply, execute, unknown};
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,12 +41,7 @@ impl Target {
     /// # Errors
     /// Everything that is wrong with it.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
-        config::load(&self.config).map_err(|problems| match self.journal {
-            Some(_) => anyhow!("{problems}"),
-            None => {
-                anyhow!("{problems}\nthe daemon's journal may be named by --journal in place of the configuration")
-            }
-        })
+        config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
     }
 
     /// What the journal holds, while a daemon writes it or none does.
@@ -167,13 +162,27 @@ impl Target {
 
     fn settings(&self) -> anyhow::Result<journal::Settings> {
         match &self.journal {
-            None => Ok(self.plan()?.journal),
+            None => self.plan().map(|plan| plan.journal).map_err(|problems| {
+                anyhow!("{problems}\nthe daemon's journal may be named by --journal in place of the configuration")
+            }),
             Some(path) => {
                 let path = std::path::absolute(path).with_context(|| format!("--journal {}", path.display()))?;
                 let (bytes_max, retain) = NO_LIMIT;
                 Ok(journal::Settings { path, bytes_max, when_full: WhenFull::Pause, retain })
             }
         }
+    }
+}
+
+/// What the journal knows of a sink.
+///
+/// # Errors
+/// It knows none of that name.
+pub(super) async fn account(reader: &mut Reader, sink: &str) -> anyhow::Result<Account> {
+    let mut accounts = reader.accounts().await?;
+    match accounts.iter().position(|account| *account.sink == *sink) {
+        Some(index) => Ok(accounts.swap_remove(index)),
+        None => bail!(unknown(sink, accounts.iter().map(|account| &*account.sink))),
     }
 }
 

@@ -121,8 +121,12 @@ fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
     if sinks.iter().any(|known| *known.name == *sink) {
         return Ok(sink);
     }
-    let names: Vec<&str> = sinks.iter().map(|known| &*known.name).collect();
-    Err(Refusal::Senseless(format!("the journal knows no sink {sink}: it knows {}", names.join(", "))))
+    Err(Refusal::Senseless(unknown(sink, sinks.iter().map(|known| &*known.name))))
+}
+
+/// What there is to say of a sink that is none of these.
+pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
+    format!("the journal knows no sink {sink}: it knows {}", known.collect::<Vec<_>>().join(", "))
 }
 
 /// One that is a status as it is stays where it is; of others the statuses are appended, so that each has a position,

@@ -32,9 +32,11 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
 /// The server gives up on a statement, and on a transaction whose client has vanished (a power cut, a cable), so that
 /// neither holds a lock that our next connection needs. A lock that somebody else holds is said by its name, sooner.
-/// What a trigger says besides errors stays there: nobody reads it while a COPY is sent, and the server would wait.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
-     SET idle_in_transaction_session_timeout = '60s'; SET client_min_messages = error";
+     SET idle_in_transaction_session_timeout = '60s'";
+/// What is said besides errors stays there: by a trigger, which nobody reads while a COPY is sent, so that the server would
+/// wait; and by the migrations, for each table that is there already.
+const QUIET: &str = "SET client_min_messages = error";
 /// Fewer events go by INSERT, one message to the server: COPY takes several, and as sqlx 0.9.0 does not set TCP_NODELAY, the
 /// kernel holds the last, short one back until the server's has acknowledged the one before, up to 40 ms later.
 const COPY_EVENTS_MIN: usize = 500;
@@ -212,8 +214,7 @@ impl PostgresHistory {
     async fn connect(&mut self, journal: Uuid) -> Result<(PgConnection, Option<Position>), Failure> {
         let mut connection = bounded(CONNECT_TIMEOUT, self.options.connect()).await?;
         bounded(MIGRATE_TIMEOUT, async {
-            // Else the log has a line for each table that is there already.
-            sqlx::raw_sql("SET client_min_messages = error").execute(&mut connection).await?;
+            sqlx::raw_sql(QUIET).execute(&mut connection).await?;
             let migrator =
                 Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_postgres") };
             migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)
