@@ -48,25 +48,30 @@ fn message(number: usize) -> BytesMut {
 /// The stream of messages, cut into chunks without regard to frames.
 fn chunks() -> Vec<Bytes> {
     let stream: Vec<u8> = (0..FRAMES).flat_map(message).collect();
-    stream.chunks(CHUNK_BYTES).map(Bytes::copy_from_slice).collect()
+    stream
+        .chunks(CHUNK_BYTES)
+        .map(Bytes::copy_from_slice)
+        .collect()
 }
 
 #[divan::bench]
 fn decode_messages(bencher: Bencher<'_, '_>) {
     let chunks = chunks();
-    bencher.counter(BytesCount::new(FRAMES * FRAME_BYTES)).bench(|| {
-        let mut decoder = Decoder::new(Limits::default());
-        decoder.set_version(Version::V1_2);
-        let mut frames = 0;
-        for chunk in &chunks {
-            decoder.feed(chunk.clone());
-            while let Some(frame) = decoder.next().expect("the stream is STOMP") {
-                black_box(&frame);
-                frames += 1;
+    bencher
+        .counter(BytesCount::new(FRAMES * FRAME_BYTES))
+        .bench(|| {
+            let mut decoder = Decoder::new(Limits::default());
+            decoder.set_version(Version::V1_2);
+            let mut frames = 0;
+            for chunk in &chunks {
+                decoder.feed(chunk.clone());
+                while let Some(frame) = decoder.next().expect("the stream is STOMP") {
+                    black_box(&frame);
+                    frames += 1;
+                }
             }
-        }
-        assert_eq!(frames, FRAMES);
-    });
+            assert_eq!(frames, FRAMES);
+        });
 }
 
 #[divan::bench]
@@ -76,7 +81,9 @@ fn encode_acks(bencher: Bencher<'_, '_>) {
     bencher.counter(ItemsCount::new(FRAMES)).bench_local(|| {
         out.clear();
         for _ in 0..FRAMES {
-            FrameWriter::new(&mut out, Command::Ack, Version::V1_2).header("id", black_box(id)).end();
+            FrameWriter::new(&mut out, Command::Ack, Version::V1_2)
+                .header("id", black_box(id))
+                .end();
         }
         black_box(&out);
     });
@@ -88,7 +95,13 @@ fn receive_and_acknowledge(bencher: Bencher<'_, '_>) {
     let chunks = chunks();
     let now = Instant::now();
     let connected = || {
-        let mut session = Session::new(Options { heartbeat: Duration::ZERO, ..Options::new("/") }, now);
+        let mut session = Session::new(
+            Options {
+                heartbeat: Duration::ZERO,
+                ..Options::new("/")
+            },
+            now,
+        );
         let wanted = Subscribe {
             id: "map-1".into(),
             destination: "/topic/state/1".to_owned(),
@@ -96,22 +109,35 @@ fn receive_and_acknowledge(bencher: Bencher<'_, '_>) {
             headers: Vec::new(),
         };
         session.subscribe(wanted, now);
-        session.receive(Bytes::from_static(b"CONNECTED\nversion:1.2\n\n\0RECEIPT\nreceipt-id:r-1\n\n\0"), now);
+        session.receive(
+            Bytes::from_static(b"CONNECTED\nversion:1.2\n\n\0RECEIPT\nreceipt-id:r-1\n\n\0"),
+            now,
+        );
         while session.poll().expect("the session lives").is_some() {}
         session
     };
-    bencher.counter(ItemsCount::new(FRAMES)).with_inputs(connected).bench_local_values(|mut session| {
-        let mut acknowledged = 0;
-        for chunk in &chunks {
-            session.receive(chunk.clone(), now);
-            while let Some(event) = session.poll().expect("the session lives") {
-                let Event::Message(message) = event else { panic!("expected a message, got {event:?}") };
-                session.ack(message.ack.as_ref().expect("client-individual messages have an ack id"));
-                black_box(&message);
-                acknowledged += 1;
+    bencher
+        .counter(ItemsCount::new(FRAMES))
+        .with_inputs(connected)
+        .bench_local_values(|mut session| {
+            let mut acknowledged = 0;
+            for chunk in &chunks {
+                session.receive(chunk.clone(), now);
+                while let Some(event) = session.poll().expect("the session lives") {
+                    let Event::Message(message) = event else {
+                        panic!("expected a message, got {event:?}")
+                    };
+                    session.ack(
+                        message
+                            .ack
+                            .as_ref()
+                            .expect("client-individual messages have an ack id"),
+                    );
+                    black_box(&message);
+                    acknowledged += 1;
+                }
+                black_box(session.take_outgoing());
             }
-            black_box(session.take_outgoing());
-        }
-        assert_eq!(acknowledged, FRAMES);
-    });
+            assert_eq!(acknowledged, FRAMES);
+        });
 }

@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use stomp_bridge::journal::{Journal, NewBatch, NewEntry, Reader, Settings, Start, Verdict, WhenFull};
+use stomp_bridge::journal::{
+    Journal, NewBatch, NewEntry, Reader, Settings, Start, Verdict, WhenFull,
+};
 use stomp_bridge::model::Position;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -30,9 +32,20 @@ fn main() {
     println!(
         "|------:|--------:|----------:|--------:|----------:|-------:|-------:|-------------:|------:|--------:|"
     );
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-    for (batch, callers) in [(1, 1), (1, 100), (100, 1), (100, 4), (1000, 1), (1000, 2), (1000, 4)] {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    for (batch, callers) in [
+        (1, 1),
+        (1, 100),
+        (100, 1),
+        (100, 4),
+        (1000, 1),
+        (1000, 2),
+        (1000, 4),
+    ] {
         runtime.block_on(row(batch, callers));
     }
 }
@@ -48,8 +61,15 @@ async fn row(batch: usize, callers: usize) {
     let (journal, writer) = Journal::open(&settings).await.expect("a journal");
     let stop = CancellationToken::new();
     let writer = tokio::spawn(writer.run(stop.clone()));
-    journal.register_sinks(&[("bench".into(), Start::Oldest)]).await.expect("a sink");
-    let reader = tokio::spawn(follow(journal.reader().await.expect("a reader"), journal.clone(), stop.clone()));
+    journal
+        .register_sinks(&[("bench".into(), Start::Oldest)])
+        .await
+        .expect("a sink");
+    let reader = tokio::spawn(follow(
+        journal.reader().await.expect("a reader"),
+        journal.clone(),
+        stop.clone(),
+    ));
 
     let (began, cpu) = (Instant::now(), cpu());
     let mut tasks = JoinSet::new();
@@ -60,7 +80,10 @@ async fn row(batch: usize, callers: usize) {
     let (elapsed, cpu) = (began.elapsed(), self::cpu() - cpu);
     stop.cancel();
     let read = reader.await.expect("the reader");
-    writer.await.expect("the writer").expect("no failure of the disk");
+    writer
+        .await
+        .expect("the writer")
+        .expect("no failure of the disk");
 
     times.sort_unstable();
     let entries = times.len() * batch;
@@ -93,7 +116,13 @@ async fn append(journal: Journal, batch: usize, until: Instant) -> Vec<Duration>
         };
         let entries = std::iter::repeat_with(entry).take(batch).collect();
         let began = Instant::now();
-        journal.append(NewBatch { entries, last_states: Vec::new() }).await.expect("an append");
+        journal
+            .append(NewBatch {
+                entries,
+                last_states: Vec::new(),
+            })
+            .await
+            .expect("an append");
         times.push(began.elapsed());
     }
     times
@@ -118,13 +147,28 @@ async fn follow(mut reader: Reader, journal: Journal, stop: CancellationToken) -
 fn cpu() -> Duration {
     const TICKS_PER_SECOND: u64 = 100;
     let stat = std::fs::read_to_string("/proc/self/stat").expect("Linux");
-    let fields: Vec<&str> = stat.rsplit(')').next().expect("a name in brackets").split_whitespace().collect();
-    let ticks: u64 = fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum();
+    let fields: Vec<&str> = stat
+        .rsplit(')')
+        .next()
+        .expect("a name in brackets")
+        .split_whitespace()
+        .collect();
+    let ticks: u64 = fields[11..13]
+        .iter()
+        .map(|ticks| ticks.parse::<u64>().expect("a number"))
+        .sum();
     Duration::from_millis(ticks * 1000 / TICKS_PER_SECOND)
 }
 
 fn rss_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("a resident size");
-    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1024.0
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .expect("a resident size");
+    line.split_whitespace()
+        .nth(1)
+        .and_then(|kib| kib.parse::<f64>().ok())
+        .expect("a number")
+        / 1024.0
 }

@@ -27,22 +27,44 @@ const LATENCIES: i64 = 1000;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() {
-    let only = std::env::args().nth(1).filter(|argument| !argument.starts_with('-'));
+    let only = std::env::args()
+        .nth(1)
+        .filter(|argument| !argument.starts_with('-'));
     let wanted = |name: &str| only.as_deref().is_none_or(|only| only == name);
     let folder = tempfile::tempdir().unwrap();
     let name = || "bench".to_owned();
     if wanted("sqlite") {
         let path = folder.path().join("history.db");
-        run("sqlite", 100, Settings::Sqlite(history::sqlite::Settings { name: name(), path, retention: None })).await;
+        run(
+            "sqlite",
+            100,
+            Settings::Sqlite(history::sqlite::Settings {
+                name: name(),
+                path,
+                retention: None,
+            }),
+        )
+        .await;
     }
     if wanted("postgres") {
         let server = peers::Postgres::shared().await;
         let url = SecretString::from(server.url("postgres"));
-        run("postgres", 100, Settings::Postgres(history::postgres::Settings { name: name(), url, retention: None }))
-            .await;
+        run(
+            "postgres",
+            100,
+            Settings::Postgres(history::postgres::Settings {
+                name: name(),
+                url,
+                retention: None,
+            }),
+        )
+        .await;
     }
     // With Nagle's algorithm in the broker, its default, each batch waits for a delayed TCP acknowledgement.
-    for (label, line) in [("mqtt", "set_tcp_nodelay true"), ("mqtt-nagle", "set_tcp_nodelay false")] {
+    for (label, line) in [
+        ("mqtt", "set_tcp_nodelay true"),
+        ("mqtt-nagle", "set_tcp_nodelay false"),
+    ] {
         if !wanted(label) {
             continue;
         }
@@ -92,8 +114,13 @@ async fn run(name: &str, batches: i64, settings: Settings) {
         latencies.push(deliver(&mut *sink, &[numbered(batches * BATCH + number)]).await);
     }
     latencies.sort_unstable();
-    let (middle, p99) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
-    println!("{name:10} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99");
+    let (middle, p99) = (
+        latencies[latencies.len() / 2],
+        latencies[latencies.len() * 99 / 100],
+    );
+    println!(
+        "{name:10} {rate:9.0} messages/s   one message: {middle:.0?} in the middle, {p99:.0?} p99"
+    );
     sink.close().await;
 }
 
@@ -104,7 +131,10 @@ async fn deliver(sink: &mut dyn Sink, events: &[Event]) -> Duration {
 }
 
 fn numbered(position: i64) -> Event {
-    Event { device_id: (position % DEVICES).to_string(), ..event(position) }
+    Event {
+        device_id: (position % DEVICES).to_string(),
+        ..event(position)
+    }
 }
 
 /// Answers 204 to every request, so that the sink is what is measured.
@@ -120,7 +150,11 @@ async fn receiver() -> String {
                 while let Ok(1..) = stream.read_buf(&mut received).await {
                     if let Some(bytes) = request_bytes(&received) {
                         received.drain(..bytes);
-                        if stream.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.is_err() {
+                        if stream
+                            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
+                            .await
+                            .is_err()
+                        {
                             return;
                         }
                     }
@@ -133,8 +167,19 @@ async fn receiver() -> String {
 
 /// The length of the request at the beginning, where it is whole.
 fn request_bytes(received: &[u8]) -> Option<usize> {
-    let head = received.windows(4).position(|window| window == b"\r\n\r\n")? + 4;
-    let text = std::str::from_utf8(&received[..head]).unwrap().to_ascii_lowercase();
-    let length: usize = text.split("content-length: ").nth(1)?.split("\r\n").next()?.parse().unwrap();
+    let head = received
+        .windows(4)
+        .position(|window| window == b"\r\n\r\n")?
+        + 4;
+    let text = std::str::from_utf8(&received[..head])
+        .unwrap()
+        .to_ascii_lowercase();
+    let length: usize = text
+        .split("content-length: ")
+        .nth(1)?
+        .split("\r\n")
+        .next()?
+        .parse()
+        .unwrap();
     (received.len() >= head + length).then_some(head + length)
 }

@@ -137,7 +137,11 @@ mod armed {
     static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         let text = std::env::var(VARIABLE).unwrap_or_default();
         let named = text.split(',').filter(|fault| !fault.is_empty());
-        named.map(|fault| parse(fault).unwrap_or_else(|| panic!("{VARIABLE}: {fault:?} is no fault"))).collect()
+        named
+            .map(|fault| {
+                parse(fault).unwrap_or_else(|| panic!("{VARIABLE}: {fault:?} is no fault"))
+            })
+            .collect()
     });
 
     static REACHED: AtomicU64 = AtomicU64::new(0);
@@ -147,10 +151,15 @@ mod armed {
         match words[..] {
             ["abort", name, count] => {
                 let place = Place::ALL.into_iter().find(|place| place.name() == name)?;
-                Some(Fault::Abort { place, count: count.parse().ok()? })
+                Some(Fault::Abort {
+                    place,
+                    count: count.parse().ok()?,
+                })
             }
             ["mistake", name] => {
-                let mistake = Mistake::ALL.into_iter().find(|mistake| mistake.name() == name)?;
+                let mistake = Mistake::ALL
+                    .into_iter()
+                    .find(|mistake| mistake.name() == name)?;
                 Some(Fault::Mistake(mistake))
             }
             _ => None,
@@ -171,7 +180,9 @@ mod armed {
 
     /// Whether a test asks for the end of the process here: a shorter way may not pass it by.
     pub(crate) fn awaits(here: Place) -> bool {
-        FAULTS.iter().any(|fault| matches!(fault, Fault::Abort { place, .. } if *place == here))
+        FAULTS
+            .iter()
+            .any(|fault| matches!(fault, Fault::Abort { place, .. } if *place == here))
     }
 
     /// Whether a test asks for this mistake.
@@ -207,10 +218,19 @@ mod tests {
             assert_eq!(fault, Some(Fault::Abort { place, count: 3 }));
         }
         for mistake in Mistake::ALL {
-            assert_eq!(parse(&format!("mistake {}", mistake.name())), Some(Fault::Mistake(mistake)));
+            assert_eq!(
+                parse(&format!("mistake {}", mistake.name())),
+                Some(Fault::Mistake(mistake))
+            );
         }
-        for text in ["", "abort", "abort somewhere 1", "abort before-commit", "abort before-commit x", "mistake none"]
-        {
+        for text in [
+            "",
+            "abort",
+            "abort somewhere 1",
+            "abort before-commit",
+            "abort before-commit x",
+            "mistake none",
+        ] {
             assert_eq!(parse(text), None, "{text}");
         }
     }

@@ -41,7 +41,9 @@ impl Tasks {
     ) -> AbortHandle {
         let name = name.into();
         let label = name.clone();
-        let handle = self.set.spawn_on(async move { (label, task.await) }, runtime);
+        let handle = self
+            .set
+            .spawn_on(async move { (label, task.await) }, runtime);
         self.names.push((handle.id(), name));
         handle
     }
@@ -58,7 +60,13 @@ impl Tasks {
                 Err(error) => {
                     let id = error.id();
                     let task = self.name(id);
-                    (id, Ended { outcome: Err(anyhow::anyhow!("task {task} panicked: {error}")), task })
+                    (
+                        id,
+                        Ended {
+                            outcome: Err(anyhow::anyhow!("task {task} panicked: {error}")),
+                            task,
+                        },
+                    )
                 }
             };
             self.forget(id);
@@ -72,7 +80,11 @@ impl Tasks {
     }
 
     fn name(&self, id: tokio::task::Id) -> String {
-        self.names.iter().find(|(known, _)| *known == id).map(|(_, name)| name.clone()).unwrap_or_default()
+        self.names
+            .iter()
+            .find(|(known, _)| *known == id)
+            .map(|(_, name)| name.clone())
+            .unwrap_or_default()
     }
 
     fn forget(&mut self, id: tokio::task::Id) {
@@ -91,7 +103,13 @@ mod tests {
         tasks.spawn("shaky", async { panic!("lost its footing") });
         let ended = tasks.next().await.unwrap();
         assert_eq!(ended.task, "shaky");
-        assert!(ended.outcome.unwrap_err().to_string().contains("shaky panicked"));
+        assert!(
+            ended
+                .outcome
+                .unwrap_err()
+                .to_string()
+                .contains("shaky panicked")
+        );
         assert_eq!(tasks.running(), ["steady"]);
     }
 

@@ -52,7 +52,9 @@ pub enum Error {
         absent: &'static str,
     },
     /// The system offers no root certificate, and none is configured.
-    #[error("no root certificates: the system has none ({problem}); install ca-certificates or set ca_file")]
+    #[error(
+        "no root certificates: the system has none ({problem}); install ca-certificates or set ca_file"
+    )]
     NoRoots {
         /// What the system said.
         problem: String,
@@ -71,17 +73,34 @@ pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
     let config = match (&settings.cert_file, &settings.key_file) {
         (None, None) => builder.with_no_client_auth(),
         (Some(cert_file), Some(key_file)) => builder
-            .with_client_auth_cert(certificates("cert_file", cert_file)?, private_key(key_file)?)
+            .with_client_auth_cert(
+                certificates("cert_file", cert_file)?,
+                private_key(key_file)?,
+            )
             .map_err(|error| client_certificate_problem(cert_file, key_file, &error))?,
-        (Some(_), None) => return Err(Error::Unpaired { present: "cert_file", absent: "key_file" }),
-        (None, Some(_)) => return Err(Error::Unpaired { present: "key_file", absent: "cert_file" }),
+        (Some(_), None) => {
+            return Err(Error::Unpaired {
+                present: "cert_file",
+                absent: "key_file",
+            });
+        }
+        (None, Some(_)) => {
+            return Err(Error::Unpaired {
+                present: "key_file",
+                absent: "cert_file",
+            });
+        }
     };
     Ok(Arc::new(config))
 }
 
 /// For HTTP clients that want a configuration though they speak clear text only: every handshake with it fails.
 pub fn trusting_nobody() -> Result<Arc<ClientConfig>, Error> {
-    Ok(Arc::new(builder()?.with_root_certificates(RootCertStore::empty()).with_no_client_auth()))
+    Ok(Arc::new(
+        builder()?
+            .with_root_certificates(RootCertStore::empty())
+            .with_no_client_auth(),
+    ))
 }
 
 /// What TLS itself has refused, where that is what failed.
@@ -111,15 +130,21 @@ fn advice(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError as Bad;
     match error {
         rustls::Error::InvalidCertificate(bad) => match bad {
-            Bad::UnknownIssuer => "set ca_file to the certificate of the authority that signed the server's",
+            Bad::UnknownIssuer => {
+                "set ca_file to the certificate of the authority that signed the server's"
+            }
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
                 "the certificate is for another name: use the name that it has in the URL"
             }
-            Bad::Expired | Bad::ExpiredContext { .. } => "the certificate has expired: renew it on the server",
+            Bad::Expired | Bad::ExpiredContext { .. } => {
+                "the certificate has expired: renew it on the server"
+            }
             Bad::NotValidYet | Bad::NotValidYetContext { .. } => "check this machine's clock",
             _ => "the server's certificate must be replaced",
         },
-        rustls::Error::InvalidMessage(_) => "this does not look like TLS: is this the server's TLS port",
+        rustls::Error::InvalidMessage(_) => {
+            "this does not look like TLS: is this the server's TLS port"
+        }
         rustls::Error::AlertReceived(_) => {
             "the server refused: it may want a client certificate (cert_file, key_file) that it knows"
         }
@@ -144,12 +169,18 @@ fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
             roots.add(certificate).map_err(|error| Error::Content {
                 key: "ca_file",
                 path: path.clone(),
-                problem: format!("certificate {} of the file cannot be a root: {error}", index + 1),
+                problem: format!(
+                    "certificate {} of the file cannot be a root: {error}",
+                    index + 1
+                ),
             })?;
         }
     }
     if roots.is_empty() {
-        let problem = system.errors.first().map_or_else(|| "its store is empty".to_owned(), ToString::to_string);
+        let problem = system
+            .errors
+            .first()
+            .map_or_else(|| "its store is empty".to_owned(), ToString::to_string);
         return Err(Error::NoRoots { problem });
     }
     Ok(roots)
@@ -159,10 +190,19 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
     let text = read(key, path)?;
     let certificates = CertificateDer::pem_slice_iter(&text)
         .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| Error::Content { key, path: path.to_owned(), problem: pem_problem(&error) })?;
+        .map_err(|error| Error::Content {
+            key,
+            path: path.to_owned(),
+            problem: pem_problem(&error),
+        })?;
     if certificates.is_empty() {
-        let problem = "holds no certificate: expected PEM, \"-----BEGIN CERTIFICATE-----\"".to_owned();
-        return Err(Error::Content { key, path: path.to_owned(), problem });
+        let problem =
+            "holds no certificate: expected PEM, \"-----BEGIN CERTIFICATE-----\"".to_owned();
+        return Err(Error::Content {
+            key,
+            path: path.to_owned(),
+            problem,
+        });
     }
     Ok(certificates)
 }
@@ -188,7 +228,11 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
 const ENCRYPTED: &[u8] = b"ENCRYPTED";
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
-    fs::read(path).map_err(|reason| Error::Read { key, path: path.to_owned(), reason })
+    fs::read(path).map_err(|reason| Error::Read {
+        key,
+        path: path.to_owned(),
+        reason,
+    })
 }
 
 fn pem_problem(error: &pem::Error) -> String {
@@ -200,12 +244,18 @@ fn client_certificate_problem(cert_file: &Path, key_file: &Path, error: &rustls:
         rustls::Error::InconsistentKeys(_) => Error::Content {
             key: "key_file",
             path: key_file.to_owned(),
-            problem: format!("is not the key of the first certificate in cert_file {}", cert_file.display()),
+            problem: format!(
+                "is not the key of the first certificate in cert_file {}",
+                cert_file.display()
+            ),
         },
         error => Error::Content {
             key: "cert_file",
             path: cert_file.to_owned(),
-            problem: format!("cannot be used with key_file {}: {error}", key_file.display()),
+            problem: format!(
+                "cannot be used with key_file {}: {error}",
+                key_file.display()
+            ),
         },
     }
 }
@@ -215,19 +265,35 @@ mod tests {
     use super::*;
 
     fn fixture(name: &str) -> PathBuf {
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/fixtures/tls")
+            .join(name)
     }
 
     fn settings(ca: Option<&str>, cert: Option<&str>, key: Option<&str>) -> Settings {
-        Settings { ca_file: ca.map(fixture), cert_file: cert.map(fixture), key_file: key.map(fixture) }
+        Settings {
+            ca_file: ca.map(fixture),
+            cert_file: cert.map(fixture),
+            key_file: key.map(fixture),
+        }
     }
 
     #[test]
     fn authority_and_client_certificate_are_taken() {
         let with_client = settings(Some("ca.pem"), Some("client.pem"), Some("client.key"));
-        assert!(client_config(&with_client).expect("a configuration").client_auth_cert_resolver.has_certs());
+        assert!(
+            client_config(&with_client)
+                .expect("a configuration")
+                .client_auth_cert_resolver
+                .has_certs()
+        );
         let without = settings(Some("ca.pem"), None, None);
-        assert!(!client_config(&without).expect("a configuration").client_auth_cert_resolver.has_certs());
+        assert!(
+            !client_config(&without)
+                .expect("a configuration")
+                .client_auth_cert_resolver
+                .has_certs()
+        );
     }
 
     #[test]
@@ -236,16 +302,37 @@ mod tests {
             let error = client_config(&settings).expect_err(expected[0]).to_string();
             assert!(expected.iter().all(|part| error.contains(part)), "{error}");
         };
-        check(settings(Some("absent.pem"), None, None), ["ca_file", "absent.pem: No such file"]);
-        check(settings(Some("README.md"), None, None), ["ca_file", "README.md: holds no certificate"]);
+        check(
+            settings(Some("absent.pem"), None, None),
+            ["ca_file", "absent.pem: No such file"],
+        );
+        check(
+            settings(Some("README.md"), None, None),
+            ["ca_file", "README.md: holds no certificate"],
+        );
         let ca = Some("ca.pem");
-        check(settings(ca, Some("client.pem"), None), ["cert_file is set", "key_file is not"]);
-        check(settings(ca, None, Some("client.key")), ["key_file is set", "cert_file is not"]);
-        check(settings(ca, Some("client.key"), Some("client.key")), ["cert_file", "holds no certificate"]);
-        check(settings(ca, Some("client.pem"), Some("client.pem")), ["key_file", "holds no private key"]);
+        check(
+            settings(ca, Some("client.pem"), None),
+            ["cert_file is set", "key_file is not"],
+        );
+        check(
+            settings(ca, None, Some("client.key")),
+            ["key_file is set", "cert_file is not"],
+        );
+        check(
+            settings(ca, Some("client.key"), Some("client.key")),
+            ["cert_file", "holds no certificate"],
+        );
+        check(
+            settings(ca, Some("client.pem"), Some("client.pem")),
+            ["key_file", "holds no private key"],
+        );
         check(
             settings(ca, Some("client.pem"), Some("server.key")),
-            ["server.key: is not the key of the first certificate", "client.pem"],
+            [
+                "server.key: is not the key of the first certificate",
+                "client.pem",
+            ],
         );
     }
 

@@ -7,7 +7,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Imports within one group of `lib.rs`, where all others are strangers to each other.
-const WITHIN_A_GROUP: &[(&str, &str)] = &[("cli", "app"), ("app", "supervise"), ("cli", "supervise")];
+const WITHIN_A_GROUP: &[(&str, &str)] =
+    &[("cli", "app"), ("app", "supervise"), ("cli", "supervise")];
 
 /// `room` must not know `path`, although the order would allow it.
 const ABSENCES: &[(&str, &str)] = &[
@@ -70,7 +71,11 @@ fn rooms_know_only_what_stands_below_them() {
     let violations: Vec<String> = files
         .iter()
         .flat_map(|file| {
-            let name = file.strip_prefix(&src).expect("files of src/ are in src/").to_string_lossy().into_owned();
+            let name = file
+                .strip_prefix(&src)
+                .expect("files of src/ are in src/")
+                .to_string_lossy()
+                .into_owned();
             let text = fs::read_to_string(file).expect("read a source file");
             violations(&name, &text, &ranks)
         })
@@ -80,27 +85,56 @@ fn rooms_know_only_what_stands_below_them() {
 
 #[test]
 fn forbidden_imports_are_found() {
-    let ranks = ranks("pub mod model;\n\npub mod stomp;\n\npub mod journal;\npub mod sinks;\n\npub mod config;\n");
+    let ranks = ranks(
+        "pub mod model;\n\npub mod stomp;\n\npub mod journal;\npub mod sinks;\n\npub mod config;\n",
+    );
     for (name, text, found) in [
         ("stomp/frame.rs", "use crate::model::Event;", 1),
         ("journal/log.rs", "use crate::config::Schema;", 1),
         ("journal/log.rs", "use crate::sinks::Sink;", 1),
         ("sinks/mod.rs", "use crate::{journal, model};", 1),
         ("sinks/webhook.rs", "let x = sqlx::query(\"\");", 1),
-        ("config/load.rs", "use {\n    crate::sinks,\n    figment::Figment,\n};", 0),
-        ("sinks/history/sqlite.rs", "use sqlx::Row;\nuse crate::model::Event;", 0),
-        ("sinks/mqtt.rs", "// as crate::config has it\nuse rumqttc::Event;", 0),
-        ("stomp/frame.rs", "fn f() {}\n#[cfg(test)]\nmod tests { use crate::config; }", 0),
+        (
+            "config/load.rs",
+            "use {\n    crate::sinks,\n    figment::Figment,\n};",
+            0,
+        ),
+        (
+            "sinks/history/sqlite.rs",
+            "use sqlx::Row;\nuse crate::model::Event;",
+            0,
+        ),
+        (
+            "sinks/mqtt.rs",
+            "// as crate::config has it\nuse rumqttc::Event;",
+            0,
+        ),
+        (
+            "stomp/frame.rs",
+            "fn f() {}\n#[cfg(test)]\nmod tests { use crate::config; }",
+            0,
+        ),
     ] {
-        assert_eq!(violations(name, text, &ranks).len(), found, "{name}: {text}");
+        assert_eq!(
+            violations(name, text, &ranks).len(),
+            found,
+            "{name}: {text}"
+        );
     }
 }
 
 /// Each module's group in `lib.rs`, 0 for the first: groups are set apart by blank lines.
 fn ranks(lib: &str) -> BTreeMap<String, usize> {
     let mut ranks = BTreeMap::new();
-    for (rank, group) in lib.split("\n\n").filter(|group| group.contains("pub mod ")).enumerate() {
-        for module in group.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')) {
+    for (rank, group) in lib
+        .split("\n\n")
+        .filter(|group| group.contains("pub mod "))
+        .enumerate()
+    {
+        for module in group
+            .lines()
+            .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        {
             ranks.insert(module.to_owned(), rank);
         }
     }
@@ -128,19 +162,31 @@ fn violations(name: &str, text: &str, ranks: &BTreeMap<String, usize>) -> Vec<St
     }
     let mut found = Vec::new();
     let mut check = |line: usize, path: &str| {
-        for (_, forbidden) in ABSENCES.iter().filter(|(r, f)| *r == room && path.contains(f)) {
-            found.push(format!("src/{name}:{line}: {room} must not know {forbidden}"));
+        for (_, forbidden) in ABSENCES
+            .iter()
+            .filter(|(r, f)| *r == room && path.contains(f))
+        {
+            found.push(format!(
+                "src/{name}:{line}: {room} must not know {forbidden}"
+            ));
         }
         for (wrapped, rooms) in WRAPPED.iter().filter(|(w, _)| is_path(path, w)) {
             if !rooms.iter().any(|r| name.starts_with(r)) {
-                found.push(format!("src/{name}:{line}: {wrapped} belongs in {}", rooms.join(", ")));
+                found.push(format!(
+                    "src/{name}:{line}: {wrapped} belongs in {}",
+                    rooms.join(", ")
+                ));
             }
         }
         for other in rooms_named(path) {
-            let (Some(own), Some(theirs)) = (ranks.get(room), ranks.get(other)) else { continue };
+            let (Some(own), Some(theirs)) = (ranks.get(room), ranks.get(other)) else {
+                continue;
+            };
             let neighbours = WITHIN_A_GROUP.contains(&(room, other));
             if other != room && theirs >= own && !neighbours {
-                found.push(format!("src/{name}:{line}: {room} must not know crate::{other}"));
+                found.push(format!(
+                    "src/{name}:{line}: {room} must not know crate::{other}"
+                ));
             }
         }
     };
@@ -181,7 +227,10 @@ fn is_path(text: &str, wanted: &str) -> bool {
 
 /// The modules behind each `crate::` of a line, those of a list in braces included.
 fn rooms_named(text: &str) -> Vec<&str> {
-    let name = |path: &'_ str| path.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(path.len());
+    let name = |path: &'_ str| {
+        path.find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(path.len())
+    };
     let mut rooms = Vec::new();
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];

@@ -26,11 +26,17 @@ const FOR: &str = "[topics.t]\ndestination = \"/topic/{{ n }}\"\n";
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-    Environment { variables: variables.iter().map(owned).collect::<BTreeMap<_, _>>() }
+    Environment {
+        variables: variables.iter().map(owned).collect::<BTreeMap<_, _>>(),
+    }
 }
 
 fn read(text: &str, variables: &[(&str, &str)]) -> Result<Plan, Problems> {
-    parse(Path::new("/etc/stomp-bridge/config.toml"), text.to_owned(), &environment(variables))
+    parse(
+        Path::new("/etc/stomp-bridge/config.toml"),
+        text.to_owned(),
+        &environment(variables),
+    )
 }
 
 fn good(text: &str, variables: &[(&str, &str)]) -> Plan {
@@ -38,20 +44,34 @@ fn good(text: &str, variables: &[(&str, &str)]) -> Plan {
 }
 
 fn mqtt_of(plan: &Plan) -> &mqtt::Settings {
-    let found =
-        plan.sinks.iter().find_map(|(_, sink)| if let Settings::Mqtt(sink) = sink { Some(sink) } else { None });
+    let found = plan.sinks.iter().find_map(|(_, sink)| {
+        if let Settings::Mqtt(sink) = sink {
+            Some(sink)
+        } else {
+            None
+        }
+    });
     found.expect("an MQTT sink")
 }
 
 fn webhook_of(plan: &Plan) -> &webhook::Settings {
-    let found =
-        plan.sinks.iter().find_map(|(_, sink)| if let Settings::Webhook(sink) = sink { Some(sink) } else { None });
+    let found = plan.sinks.iter().find_map(|(_, sink)| {
+        if let Settings::Webhook(sink) = sink {
+            Some(sink)
+        } else {
+            None
+        }
+    });
     found.expect("a webhook")
 }
 
 /// As it is without a sign-in.
 fn filled(wording: &Wording) -> String {
-    wording.filled(&Pass::default()).expect("no blanks").expose_secret().to_owned()
+    wording
+        .filled(&Pass::default())
+        .expect("no blanks")
+        .expose_secret()
+        .to_owned()
 }
 
 /// The example with its commented keys, but for those that name files which are not there.
@@ -60,12 +80,24 @@ fn uncommented_example() -> String {
     let example = fs::read_to_string(example).expect("read config.toml");
     let mut text = String::new();
     for line in example.lines() {
-        let key =
-            |code: &&str| code.starts_with('[') || code.split('#').next().is_some_and(|code| code.contains(" = "));
+        let key = |code: &&str| {
+            code.starts_with('[')
+                || code
+                    .split('#')
+                    .next()
+                    .is_some_and(|code| code.contains(" = "))
+        };
         let line = line.strip_prefix("# ").filter(key).unwrap_or(line);
-        if !["passcode_file", "ca_file", "cert_file", "key_file", "tls", "token"]
-            .iter()
-            .any(|key| line.starts_with(key))
+        if ![
+            "passcode_file",
+            "ca_file",
+            "cert_file",
+            "key_file",
+            "tls",
+            "token",
+        ]
+        .iter()
+        .any(|key| line.starts_with(key))
         {
             text.push_str(line);
             text.push('\n');
@@ -77,7 +109,8 @@ fn uncommented_example() -> String {
 #[test]
 fn the_example_loads_and_shows_the_defaults() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("config.toml");
-    let plan = load_in(&file, &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    let plan =
+        load_in(&file, &Environment::default()).unwrap_or_else(|problems| panic!("{problems}"));
     assert_eq!(plan.warnings, []);
     assert_eq!(plan.journal.path, file.with_file_name("journal.db"));
     assert!(
@@ -95,91 +128,183 @@ fn the_examples_comments_are_keys_too() {
         ("STOMP_BRIDGE_SECRET_PLATFORM", "p"),
         ("STOMP_BRIDGE_SECRET_DB", "p@ss"),
         ("STOMP_BRIDGE_SECRET_MQTT", "m"),
-        ("STOMP_BRIDGE_SECRET_ONCALL", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        (
+            "STOMP_BRIDGE_SECRET_ONCALL",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ),
     ];
     for field in Field::ALL {
         let pointer = field.default_pointer().unwrap_or("/time");
-        assert!(text.contains(&format!("\n{} = \"{pointer}\"", field.name())), "{}", field.name());
+        assert!(
+            text.contains(&format!("\n{} = \"{pointer}\"", field.name())),
+            "{}",
+            field.name()
+        );
     }
     let plan = good(&text, &secrets);
     assert_eq!(plan.sinks.len(), 5);
-    let Some((_, Settings::Postgres(warehouse))) =
-        plan.sinks.iter().find(|(delivery, _)| &*delivery.name == "warehouse")
+    let Some((_, Settings::Postgres(warehouse))) = plan
+        .sinks
+        .iter()
+        .find(|(delivery, _)| &*delivery.name == "warehouse")
     else {
         panic!("no warehouse")
     };
-    assert_eq!(warehouse.url.expose_secret(), "postgres://bridge:p%40ss@127.0.0.1/devices");
+    assert_eq!(
+        warehouse.url.expose_secret(),
+        "postgres://bridge:p%40ss@127.0.0.1/devices"
+    );
     let defaults = good(
-        &format!("{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\n[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\""),
+        &format!(
+            "{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\n[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\""
+        ),
         &[],
     );
     assert_eq!(plan.source.heartbeat, defaults.source.heartbeat);
     assert_eq!(plan.source.silence, defaults.source.silence);
     assert_eq!(plan.source.websocket_split, defaults.source.websocket_split);
-    assert_eq!(plan.source.backslashes, Backslashes::Doubled, "none of the defaults");
+    assert_eq!(
+        plan.source.backslashes,
+        Backslashes::Doubled,
+        "none of the defaults"
+    );
     assert_eq!(
         (plan.source.reconnect.initial, plan.source.reconnect.max),
-        (defaults.source.reconnect.initial, defaults.source.reconnect.max)
+        (
+            defaults.source.reconnect.initial,
+            defaults.source.reconnect.max
+        )
     );
     assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
     assert_eq!(plan.journal.retain, defaults.journal.retain);
     assert_eq!(plan.http.listen, defaults.http.listen);
     assert_eq!(mqtt_of(&plan).url, mqtt_of(&defaults).url);
-    assert_eq!(mqtt_of(&plan).topic.source(), mqtt_of(&defaults).topic.source());
-    assert_eq!(mqtt_of(&plan).packet_bytes_max, mqtt_of(&defaults).packet_bytes_max);
-    assert_eq!((mqtt_of(&plan).qos, mqtt_of(&plan).retain), (mqtt_of(&defaults).qos, mqtt_of(&defaults).retain));
+    assert_eq!(
+        mqtt_of(&plan).topic.source(),
+        mqtt_of(&defaults).topic.source()
+    );
+    assert_eq!(
+        mqtt_of(&plan).packet_bytes_max,
+        mqtt_of(&defaults).packet_bytes_max
+    );
+    assert_eq!(
+        (mqtt_of(&plan).qos, mqtt_of(&plan).retain),
+        (mqtt_of(&defaults).qos, mqtt_of(&defaults).retain)
+    );
     assert_eq!(webhook_of(&plan).timeout, webhook_of(&defaults).timeout);
     assert_eq!(webhook_of(&plan).schedule, webhook_of(&defaults).schedule);
-    assert_eq!(webhook_of(&plan).concurrency, webhook_of(&defaults).concurrency);
+    assert_eq!(
+        webhook_of(&plan).concurrency,
+        webhook_of(&defaults).concurrency
+    );
     let batched = plan.sinks.iter().filter_map(|(_, sink)| match sink {
         Settings::Webhook(webhook) => Some(webhook.posting.size()),
         _ => None,
     });
-    assert_eq!(batched.collect::<Vec<_>>(), [(100, Duration::from_secs(1)), (1, Duration::ZERO)]);
+    assert_eq!(
+        batched.collect::<Vec<_>>(),
+        [(100, Duration::from_secs(1)), (1, Duration::ZERO)]
+    );
 }
 
 #[test]
 fn the_defaults_are_the_promised_ones() {
     let seconds = Duration::from_secs;
-    let text =
-        format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\n[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"");
+    let text = format!(
+        "{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\n[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\""
+    );
     let plan = good(&text, &[("STATE_DIRECTORY", "/var/lib/stomp-bridge")]);
     assert_eq!(plan.source.heartbeat, seconds(10));
-    assert_eq!((plan.source.reconnect.initial, plan.source.reconnect.max), (seconds(1), seconds(60)));
+    assert_eq!(
+        (plan.source.reconnect.initial, plan.source.reconnect.max),
+        (seconds(1), seconds(60))
+    );
     assert_eq!(plan.source.reconnect.attempts, None);
-    assert_eq!((plan.source.silence, plan.source.websocket_split), (None, None));
+    assert_eq!(
+        (plan.source.silence, plan.source.websocket_split),
+        (None, None)
+    );
     assert_eq!(plan.source.backslashes, Backslashes::Plain);
     assert_eq!(plan.source.topics[0].ack, AckMode::Auto);
-    assert_eq!(plan.journal.path, Path::new("/var/lib/stomp-bridge/journal.db"));
-    assert_eq!((plan.journal.bytes_max, plan.journal.when_full), (1 << 30, WhenFull::Pause));
+    assert_eq!(
+        plan.journal.path,
+        Path::new("/var/lib/stomp-bridge/journal.db")
+    );
+    assert_eq!(
+        (plan.journal.bytes_max, plan.journal.when_full),
+        (1 << 30, WhenFull::Pause)
+    );
     assert_eq!(plan.journal.retain, seconds(7 * 86_400));
     assert_eq!(plan.http.listen.to_string(), "127.0.0.1:9610");
-    let sqlite =
-        plan.sinks.iter().find_map(|(_, sink)| if let Settings::Sqlite(sink) = sink { Some(sink) } else { None });
+    let sqlite = plan.sinks.iter().find_map(|(_, sink)| {
+        if let Settings::Sqlite(sink) = sink {
+            Some(sink)
+        } else {
+            None
+        }
+    });
     let sqlite = sqlite.expect("the SQLite sink");
     assert_eq!(sqlite.path, Path::new("/var/lib/stomp-bridge/history.db"));
     assert_eq!(sqlite.retention, Some(seconds(365 * 86_400)));
-    assert_eq!((mqtt_of(&plan).qos, mqtt_of(&plan).retain), (Qos::AtLeastOnce, true));
+    assert_eq!(
+        (mqtt_of(&plan).qos, mqtt_of(&plan).retain),
+        (Qos::AtLeastOnce, true)
+    );
     let schedule = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000].map(seconds);
     assert_eq!(webhook_of(&plan).schedule, schedule);
-    assert_eq!((webhook_of(&plan).concurrency, webhook_of(&plan).posting.size()), (8, (1, Duration::ZERO)));
-    assert!(plan.sinks.iter().all(|(delivery, _)| delivery.topics.is_none() && delivery.when.is_none()));
+    assert_eq!(
+        (
+            webhook_of(&plan).concurrency,
+            webhook_of(&plan).posting.size()
+        ),
+        (8, (1, Duration::ZERO))
+    );
+    assert!(
+        plan.sinks
+            .iter()
+            .all(|(delivery, _)| delivery.topics.is_none() && delivery.when.is_none())
+    );
 }
 
 #[test]
 fn whoever_has_a_backslash_in_connect_is_asked_what_it_means() {
     let check = |keys: &str, expected, warned: &[&str]| {
-        let plan = good(&format!("{SOURCE}{keys}\n{TOPIC}{SINK}"), &[("STOMP_BRIDGE_SECRET_P", "a\\b")]);
-        let paths: Vec<&str> = plan.warnings.iter().map(|warning| warning.path.as_str()).collect();
-        assert_eq!((plan.source.backslashes, &paths[..]), (expected, warned), "{keys}");
-        assert!(plan.warnings.iter().all(|warning| !warning.to_string().contains("a\\b")), "{:?}", plan.warnings);
+        let plan = good(
+            &format!("{SOURCE}{keys}\n{TOPIC}{SINK}"),
+            &[("STOMP_BRIDGE_SECRET_P", "a\\b")],
+        );
+        let paths: Vec<&str> = plan
+            .warnings
+            .iter()
+            .map(|warning| warning.path.as_str())
+            .collect();
+        assert_eq!(
+            (plan.source.backslashes, &paths[..]),
+            (expected, warned),
+            "{keys}"
+        );
+        assert!(
+            plan.warnings
+                .iter()
+                .all(|warning| !warning.to_string().contains("a\\b")),
+            "{:?}",
+            plan.warnings
+        );
     };
     let passcode = "login = \"l\"\npasscode = \"{{ secret('p') }}\"";
     check("", Backslashes::Plain, &[]);
     check(passcode, Backslashes::Plain, &["source.passcode"]);
     check("host = 'x\\y'", Backslashes::Plain, &["source.host"]);
-    check(&format!("{passcode}\nconnect_backslashes = \"plain\""), Backslashes::Plain, &[]);
-    check(&format!("{passcode}\nconnect_backslashes = \"doubled\""), Backslashes::Doubled, &[]);
+    check(
+        &format!("{passcode}\nconnect_backslashes = \"plain\""),
+        Backslashes::Plain,
+        &[],
+    );
+    check(
+        &format!("{passcode}\nconnect_backslashes = \"doubled\""),
+        Backslashes::Doubled,
+        &[],
+    );
 }
 
 #[test]
@@ -188,13 +313,19 @@ fn the_platforms_states_are_known_and_may_be_overridden() {
         "{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ name = \"broken\", severity = \"info\" }}\n\"维修\" = {{}}\n"
     );
     let plan = good(&text, &[]);
-    let origin =
-        stomp_bridge::model::Origin { journal: uuid::Uuid::nil(), position: stomp_bridge::model::Position(1) };
-    for (word, state, severity) in
-        [("正常", "normal", Severity::Ok), ("故障", "broken", Severity::Info), ("维修", "维修", Severity::Unknown)]
-    {
+    let origin = stomp_bridge::model::Origin {
+        journal: uuid::Uuid::nil(),
+        position: stomp_bridge::model::Position(1),
+    };
+    for (word, state, severity) in [
+        ("正常", "normal", Severity::Ok),
+        ("故障", "broken", Severity::Info),
+        ("维修", "维修", Severity::Unknown),
+    ] {
         let body = format!(r#"{{"deviceId":1,"newState":"{word}"}}"#);
-        let event = plan.decoders["t"].event(body.as_bytes(), origin, jiff::Timestamp::UNIX_EPOCH, None).unwrap();
+        let event = plan.decoders["t"]
+            .event(body.as_bytes(), origin, jiff::Timestamp::UNIX_EPOCH, None)
+            .unwrap();
         assert_eq!((event.state.as_str(), event.severity), (state, severity));
     }
 }
@@ -219,7 +350,12 @@ fn the_environment_overrides_the_file() {
             ("STOMP_BRIDGE_CONFIG", "/not/a/key"),
         ],
     );
-    let urls: Vec<&str> = plan.source.urls.iter().map(|address| address.url().as_str()).collect();
+    let urls: Vec<&str> = plan
+        .source
+        .urls
+        .iter()
+        .map(|address| address.url().as_str())
+        .collect();
     assert_eq!(urls, ["ws://a/ws", "ws://b/ws"]);
     assert_eq!(filled(plan.source.passcode.as_ref().unwrap()), "0123");
     assert_eq!(plan.source.reconnect.attempts, Some(5));
@@ -227,11 +363,22 @@ fn the_environment_overrides_the_file() {
     assert_eq!(filled(&plan.source.headers[0].1), "b");
     assert_eq!(plan.source.topics[0].destination.as_str(), "/topic/2");
     assert!(!mqtt_of(&plan).retain);
-    assert_eq!(mqtt_of(&plan).password.as_ref().unwrap().expose_secret(), "007");
-    assert!(!format!("{plan:?}").contains("007"), "secrets are not printed");
+    assert_eq!(
+        mqtt_of(&plan).password.as_ref().unwrap().expose_secret(),
+        "007"
+    );
+    assert!(
+        !format!("{plan:?}").contains("007"),
+        "secrets are not printed"
+    );
 
-    let problems =
-        read(&text, &[("STOMP_BRIDGE_SOURCE__HEARTBEET", "5s"), ("STOMP_BRIDGE_JOURNAL__MAX_BYTES", "much")]);
+    let problems = read(
+        &text,
+        &[
+            ("STOMP_BRIDGE_SOURCE__HEARTBEET", "5s"),
+            ("STOMP_BRIDGE_JOURNAL__MAX_BYTES", "much"),
+        ],
+    );
     let told = problems.unwrap_err().to_string();
     for expected in [
         "unknown key `heartbeet`, did you mean `heartbeat`?\n --> environment variable STOMP_BRIDGE_SOURCE__HEARTBEET",
@@ -252,7 +399,12 @@ fn each_mistake_is_told_with_its_place() {
             "source.urll",
             "unknown key `urll`, did you mean `url`?",
         ),
-        (format!("[surce]\nurl = \"stomp://b\"\n{TOPIC}{SINK}"), "1:2", "surce", "did you mean `source`?"),
+        (
+            format!("[surce]\nurl = \"stomp://b\"\n{TOPIC}{SINK}"),
+            "1:2",
+            "surce",
+            "did you mean `source`?",
+        ),
         (
             format!("{SOURCE}silence = \"5s\"\n{TOPIC}{SINK}"),
             "3:11",
@@ -277,8 +429,18 @@ fn each_mistake_is_told_with_its_place() {
             "http.listen",
             "expected an address and port",
         ),
-        (format!("{SOURCE}{TOPIC}{SINK}path = 5\n"), "7:8", "sinks.h.path", "expected a path, found "),
-        (format!("{SOURCE}{TOPIC}{SINK}retention = \"a while\"\n"), "7:13", "sinks.h.retention", "or \"forever\""),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}path = 5\n"),
+            "7:8",
+            "sinks.h.path",
+            "expected a path, found ",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}retention = \"a while\"\n"),
+            "7:13",
+            "sinks.h.retention",
+            "or \"forever\"",
+        ),
         (
             format!("{SOURCE}{TOPIC}{SINK}topics = [\"tt\"]\n"),
             "7:10",
@@ -297,8 +459,18 @@ fn each_mistake_is_told_with_its_place() {
             "sinks.h.when",
             "did you mean `severity`?",
         ),
-        (format!("{SOURCE}{TOPIC}[sinks.h]\ntype = \"sqllite\"\n"), "6:8", "sinks.h.type", "did you mean `sqlite`?"),
-        (format!("{SOURCE}{TOPIC}[sinks.h]\npath = \"x\"\n"), "5:8", "sinks.h.type", "sink `h` has no type"),
+        (
+            format!("{SOURCE}{TOPIC}[sinks.h]\ntype = \"sqllite\"\n"),
+            "6:8",
+            "sinks.h.type",
+            "did you mean `sqlite`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}[sinks.h]\npath = \"x\"\n"),
+            "5:8",
+            "sinks.h.type",
+            "sink `h` has no type",
+        ),
         (
             format!("{SOURCE}{TOPIC}{SINK}path = \"journal.db\"\n"),
             "7:1",
@@ -317,8 +489,18 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.destination",
             "topic `t` has no destination",
         ),
-        (format!("{SOURCE}{TOPIC}ack = \"individual\"\n{SINK}"), "5:7", "topics.t.ack", "unknown value `individual`"),
-        (format!("{SOURCE}{TOPIC}[topics.t]\nack = \"auto\"\n{SINK}"), "5:9", "", "`t` is here for the second time"),
+        (
+            format!("{SOURCE}{TOPIC}ack = \"individual\"\n{SINK}"),
+            "5:7",
+            "topics.t.ack",
+            "unknown value `individual`",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}[topics.t]\nack = \"auto\"\n{SINK}"),
+            "5:9",
+            "",
+            "`t` is here for the second time",
+        ),
         (
             format!("{SOURCE}[topics.\"a b\"]\ndestination = \"x\"\n{SINK}"),
             "3:9",
@@ -337,7 +519,12 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.fields.device",
             "\"/x/y\"",
         ),
-        (format!("{SOURCE}{TOPIC}timezone = \"Asia/Shanghi\"\n{SINK}"), "5:12", "topics.t.timezone", "Asia/Shanghi"),
+        (
+            format!("{SOURCE}{TOPIC}timezone = \"Asia/Shanghi\"\n{SINK}"),
+            "5:12",
+            "topics.t.timezone",
+            "Asia/Shanghi",
+        ),
         (
             format!("{SOURCE}{TOPIC}headers = {{ id = \"5\" }}\n{SINK}"),
             "5:13",
@@ -363,7 +550,9 @@ fn each_mistake_is_told_with_its_place() {
             "source.signin.extract gives signin.code",
         ),
         (
-            format!("{SOURCE}headers = {{ A = \"{{{{ signin.token }}}}\" }}\n{TOPIC}{SINK}{SIGNIN}"),
+            format!(
+                "{SOURCE}headers = {{ A = \"{{{{ signin.token }}}}\" }}\n{TOPIC}{SINK}{SIGNIN}"
+            ),
             "3:17",
             "source.headers.A",
             "unknown value `signin.token`",
@@ -383,7 +572,9 @@ fn each_mistake_is_told_with_its_place() {
             "`signin.code` has no value here",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"{{{{ signin.code }}}}\"\n{SIGNIN}"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"{{{{ signin.code }}}}\"\n{SIGNIN}"
+            ),
             "9:9",
             "sinks.m.topic",
             "`signin` is for the source",
@@ -431,7 +622,9 @@ fn each_mistake_is_told_with_its_place() {
             "a form has texts, numbers, true and false",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}json = {{ a = [\"{{{{ secret('gone') }}}}\"] }}\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}{SIGNIN}json = {{ a = [\"{{{{ secret('gone') }}}}\"] }}\n"
+            ),
             "10:15",
             "source.signin.json.a.0",
             "secret `gone` not found",
@@ -442,7 +635,12 @@ fn each_mistake_is_told_with_its_place() {
             "source.signin.json.a",
             "`signin.code` has no value here",
         ),
-        (format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}timeout = \"0s\"\n"), "10:11", "source.signin.timeout", "above 0"),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}timeout = \"0s\"\n"),
+            "10:11",
+            "source.signin.timeout",
+            "above 0",
+        ),
         (
             format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}headers = {{ \"a b\" = \"c\" }}\n"),
             "10:13",
@@ -456,19 +654,25 @@ fn each_mistake_is_told_with_its_place() {
             "did you mean `timeout`?",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://h\"\nextract = {{ a = \"data.a\" }}\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://h\"\nextract = {{ a = \"data.a\" }}\n"
+            ),
             "9:17",
             "source.signin.extract.a",
             "\"/data/a\"",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://h\"\nextract = {{ a-b = \"/a\" }}\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[source.signin]\nurl = \"http://h\"\nextract = {{ a-b = \"/a\" }}\n"
+            ),
             "9:13",
             "source.signin.extract.a-b",
             "cannot name a value",
         ),
         (
-            format!("{SOURCE}[topics.t]\ndestination = \"/{{{{ cleint }}}}\"\nfor = {{ client = [1] }}\n{SINK}"),
+            format!(
+                "{SOURCE}[topics.t]\ndestination = \"/{{{{ cleint }}}}\"\nfor = {{ client = [1] }}\n{SINK}"
+            ),
             "4:15",
             "topics.t.destination",
             "unknown variable `cleint`, did you mean `client`?",
@@ -485,7 +689,12 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.for.client",
             "`client` is not used",
         ),
-        (format!("{SOURCE}{TOPIC}for = {{}}\n{SINK}"), "5:7", "topics.t.for", "it names no variable"),
+        (
+            format!("{SOURCE}{TOPIC}for = {{}}\n{SINK}"),
+            "5:7",
+            "topics.t.for",
+            "it names no variable",
+        ),
         (
             format!("{SOURCE}{FOR}for = {{ n = [] }}\n{SINK}"),
             "5:13",
@@ -498,7 +707,12 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.for.n",
             "expected a list such as [1, 2, 3]",
         ),
-        (format!("{SOURCE}{FOR}for = {{ n = \"5..1\" }}\n{SINK}"), "5:13", "topics.t.for.n", "has nothing in it"),
+        (
+            format!("{SOURCE}{FOR}for = {{ n = \"5..1\" }}\n{SINK}"),
+            "5:13",
+            "topics.t.for.n",
+            "has nothing in it",
+        ),
         (
             format!("{SOURCE}{FOR}for = {{ n = [1, \"a.b\"] }}\n{SINK}"),
             "5:13",
@@ -512,7 +726,9 @@ fn each_mistake_is_told_with_its_place() {
             "there are two topics `t-1`",
         ),
         (
-            format!("{SOURCE}{FOR}for = {{ n = [1, 2] }}\n[topics.t-2]\ndestination = \"x\"\n{SINK}"),
+            format!(
+                "{SOURCE}{FOR}for = {{ n = [1, 2] }}\n[topics.t-2]\ndestination = \"x\"\n{SINK}"
+            ),
             "5:7",
             "topics.t.for",
             "there are two topics `t-2`",
@@ -535,15 +751,30 @@ fn each_mistake_is_told_with_its_place() {
             "watch",
             "expected true or false, found `often`",
         ),
-        (format!("{SOURCE}heartbeat = 10\n{TOPIC}{SINK}"), "3:13", "source.heartbeat", "such as \"500ms\", \"10s\""),
+        (
+            format!("{SOURCE}heartbeat = 10\n{TOPIC}{SINK}"),
+            "3:13",
+            "source.heartbeat",
+            "such as \"500ms\", \"10s\"",
+        ),
         (
             format!("{SOURCE}heartbeat = \"1ms\"\n{TOPIC}{SINK}"),
             "3:13",
             "source.heartbeat",
             "\"0s\" (off) or at least 100ms",
         ),
-        (format!("[source]\nurl = \"tcp://broker\"\n{TOPIC}{SINK}"), "2:7", "source.url", "unknown scheme `tcp`"),
-        (format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"), "2:18", "source.url.1", "not a URL"),
+        (
+            format!("[source]\nurl = \"tcp://broker\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "unknown scheme `tcp`",
+        ),
+        (
+            format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"),
+            "2:18",
+            "source.url.1",
+            "not a URL",
+        ),
         (
             format!("[source]\nurl = \"stomp://u:p@h\"\n{TOPIC}{SINK}"),
             "2:7",
@@ -593,7 +824,9 @@ fn each_mistake_is_told_with_its_place() {
             "qos 2 is not offered",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"d/{{{{ devic_id }}}}\"\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"d/{{{{ devic_id }}}}\"\n"
+            ),
             "9:9",
             "sinks.m.topic",
             "did you mean `device_id`?",
@@ -617,13 +850,17 @@ fn each_mistake_is_told_with_its_place() {
             "unknown scheme `http`",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://h\"\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://h\"\n"
+            ),
             "9:7",
             "sinks.p.url",
             "names no database",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nconcurrency = 0\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nconcurrency = 0\n"
+            ),
             "10:15",
             "sinks.w.concurrency",
             "expected 1 to 256 requests at once, found 0",
@@ -659,7 +896,9 @@ fn each_mistake_is_told_with_its_place() {
             "webhook `w` has no url",
         ),
         (
-            format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"abc\"\n"),
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"abc\"\n"
+            ),
             "10:10",
             "sinks.w.secret",
             "not a signing secret",
@@ -673,7 +912,9 @@ fn each_mistake_is_told_with_its_place() {
             "a last wait above 0",
         ),
         (
-            format!("{SOURCE}{TOPIC}headers = {{ \"activemq.subscriptionName\" = \"bridge\" }}\n{SINK}"),
+            format!(
+                "{SOURCE}{TOPIC}headers = {{ \"activemq.subscriptionName\" = \"bridge\" }}\n{SINK}"
+            ),
             "5:13",
             "topics.t.headers.activemq.subscriptionName",
             "add client-id",
@@ -696,26 +937,42 @@ fn each_mistake_is_told_with_its_place() {
             "topics.t.headers.activemq.subscriptionName",
             "`t-1` and `t-2` have one durable subscription, bridge",
         ),
-        (format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"), "8:6", "secrets.db", "expected the path of a file"),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"),
+            "8:6",
+            "secrets.db",
+            "expected the path of a file",
+        ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[states]\n\"故障\" = {{ severity = \"bad\" }}\n"),
             "8:21",
             "states.故障.severity",
             "unknown value `bad`",
         ),
-        (format!("sinks = 5\n{SOURCE}{TOPIC}"), "1:9", "sinks", "expected tables such as [sinks.history]"),
+        (
+            format!("sinks = 5\n{SOURCE}{TOPIC}"),
+            "1:9",
+            "sinks",
+            "expected tables such as [sinks.history]",
+        ),
         ("url = 5 5\n".to_owned(), "1:7", "", "not TOML"),
     ] {
         let problems = read(&text, &[]).expect_err(&text);
         let told = problems.to_string();
-        let named = if path.is_empty() { String::new() } else { format!(" ({path})") };
+        let named = if path.is_empty() {
+            String::new()
+        } else {
+            format!(" ({path})")
+        };
         let place = format!("--> /etc/stomp-bridge/config.toml:{place}{named}\n");
         let found = problems.0.iter().any(|problem| {
             let problem = format!("{problem}\n");
             problem.contains(&place) && problem.contains(said)
         });
         if !found || problems.0.len() != 1 {
-            wrong.push(format!("expected {said:?} at {place}in\n{text}\n---\n{told}"));
+            wrong.push(format!(
+                "expected {said:?} at {place}in\n{text}\n---\n{told}"
+            ));
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n=====\n"));
@@ -740,28 +997,52 @@ extract = {{ token = "/data/token", user = "" }}
     let plan = good(&text, &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
     let signin = plan.source.signin.as_ref().unwrap();
     assert_eq!(signin.url.as_str(), "https://h/login?key=a%26b");
-    let Method::Post(Content::Json(json)) = &signin.method else { panic!("{signin:?}") };
+    let Method::Post(Content::Json(json)) = &signin.method else {
+        panic!("{signin:?}")
+    };
     let expected = r#"{"deep":{"n":[1,2.5]},"password":"a&b","remember":true,"username":"bridge"}"#;
     assert_eq!(json.expose_secret(), expected);
     assert_eq!(signin.timeout, Duration::from_secs(10));
-    let pass = Pass::new([("token".into(), "t/1".into()), ("user".into(), "me".into())], Default::default());
+    let pass = Pass::new(
+        [("token".into(), "t/1".into()), ("user".into(), "me".into())],
+        Default::default(),
+    );
     let filled = |wording: &Wording| wording.filled(&pass).unwrap().expose_secret().to_owned();
     let source = &plan.source;
-    assert_eq!(source.urls[0].filled(&pass).unwrap().as_str(), "wss://h/ws?a=a%26b&token=t%2F1");
+    assert_eq!(
+        source.urls[0].filled(&pass).unwrap().as_str(),
+        "wss://h/ws?a=a%26b&token=t%2F1"
+    );
     assert_eq!(filled(source.login.as_ref().unwrap()), "me");
     assert_eq!(filled(source.passcode.as_ref().unwrap()), "t/1");
     assert_eq!(filled(&source.headers[0].1), "Bearer t/1");
     assert_eq!(filled(&source.topics[0].headers[0].1), "u = 'me'");
     let shown = format!("{plan:?}");
-    assert!(!shown.contains("a&b") && !shown.contains("a%26b") && !shown.contains("Bearer"), "{shown}");
+    assert!(
+        !shown.contains("a&b") && !shown.contains("a%26b") && !shown.contains("Bearer"),
+        "{shown}"
+    );
 
-    let form =
-        SIGNIN.replace("extract", "form = { user = \"a b\", password = \"{{ secret('a') }}\", n = 5 }\nextract");
-    let plan = good(&format!("{SOURCE}{TOPIC}{SINK}{form}"), &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
-    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method else { panic!("no form") };
+    let form = SIGNIN.replace(
+        "extract",
+        "form = { user = \"a b\", password = \"{{ secret('a') }}\", n = 5 }\nextract",
+    );
+    let plan = good(
+        &format!("{SOURCE}{TOPIC}{SINK}{form}"),
+        &[("STOMP_BRIDGE_SECRET_A", "a&b")],
+    );
+    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method else {
+        panic!("no form")
+    };
     assert_eq!(form.expose_secret(), "n=5&password=a%26b&user=a+b");
-    let plan = good(&format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"GET\"\n"), &[]);
-    assert!(matches!(plan.source.signin.as_ref().unwrap().method, Method::Get));
+    let plan = good(
+        &format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"GET\"\n"),
+        &[],
+    );
+    assert!(matches!(
+        plan.source.signin.as_ref().unwrap().method,
+        Method::Get
+    ));
 }
 
 #[test]
@@ -797,7 +1078,11 @@ topics = ["map-north-2", "t", "one"]
         .topics
         .iter()
         .map(|topic| {
-            let selector = topic.headers.first().map(|(_, value)| value.as_str()).unwrap_or_default();
+            let selector = topic
+                .headers
+                .first()
+                .map(|(_, value)| value.as_str())
+                .unwrap_or_default();
             (&*topic.name, topic.destination.as_str(), selector)
         })
         .collect();
@@ -808,18 +1093,33 @@ topics = ["map-north-2", "t", "one"]
     assert_eq!(topics[8], ("t", "/topic/t", ""));
     assert_eq!((topics.len(), plan.decoders.len()), (9, 9));
     let sink = |name: &str| {
-        let (delivery, _) = plan.sinks.iter().find(|(delivery, _)| &*delivery.name == name).expect("a sink");
-        let mut topics: Vec<&str> = delivery.topics.iter().flatten().map(|topic| &**topic).collect();
+        let (delivery, _) = plan
+            .sinks
+            .iter()
+            .find(|(delivery, _)| &*delivery.name == name)
+            .expect("a sink");
+        let mut topics: Vec<&str> = delivery
+            .topics
+            .iter()
+            .flatten()
+            .map(|topic| &**topic)
+            .collect();
         topics.sort_unstable();
         topics
     };
     assert_eq!(sink("all"), [""; 0]);
     assert_eq!(sink("map").len(), 6);
     assert_eq!(sink("some"), ["map-north-2", "one-1", "one-b", "t"]);
-    let origin =
-        stomp_bridge::model::Origin { journal: uuid::Uuid::nil(), position: stomp_bridge::model::Position(1) };
+    let origin = stomp_bridge::model::Origin {
+        journal: uuid::Uuid::nil(),
+        position: stomp_bridge::model::Position(1),
+    };
     let body = br#"{"id":7,"deviceId":1,"newState":"x"}"#;
-    let event = |topic: &str| plan.decoders[topic].event(body, origin, jiff::Timestamp::UNIX_EPOCH, None).unwrap();
+    let event = |topic: &str| {
+        plan.decoders[topic]
+            .event(body, origin, jiff::Timestamp::UNIX_EPOCH, None)
+            .unwrap()
+    };
     assert_eq!(&*event("map-south-3").topic, "map-south-3");
     assert_ne!(
         event("map-south-3").event_id,
@@ -827,11 +1127,26 @@ topics = ["map-north-2", "t", "one"]
         "the table's event_key holds for all of its topics"
     );
 
-    let many = good(&format!("{SOURCE}{FOR}for = {{ n = \"1..10000\" }}\n{SINK}"), &[]);
+    let many = good(
+        &format!("{SOURCE}{FOR}for = {{ n = \"1..10000\" }}\n{SINK}"),
+        &[],
+    );
     assert_eq!(many.source.topics.len(), 10_000);
-    assert_eq!(many.source.topics[9_999].destination.as_str(), "/topic/10000");
+    assert_eq!(
+        many.source.topics[9_999].destination.as_str(),
+        "/topic/10000"
+    );
     let variables = [("STOMP_BRIDGE_TOPICS__T__FOR__N", "1..4")];
-    assert_eq!(good(&format!("{SOURCE}{FOR}for = {{ n = [7] }}\n{SINK}"), &variables).source.topics.len(), 4);
+    assert_eq!(
+        good(
+            &format!("{SOURCE}{FOR}for = {{ n = [7] }}\n{SINK}"),
+            &variables
+        )
+        .source
+        .topics
+        .len(),
+        4
+    );
 }
 
 /// As shared with the users in the README and on the project's page.
@@ -893,17 +1208,33 @@ listen = "127.0.0.1:9610"
 "#;
     let secrets = [
         ("STOMP_BRIDGE_SECRET_PLATFORM", "p"),
-        ("STOMP_BRIDGE_SECRET_ONCALL", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"),
+        (
+            "STOMP_BRIDGE_SECRET_ONCALL",
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ),
     ];
     let plan = good(text, &secrets);
-    assert_eq!((plan.warnings.len(), plan.source.topics.len(), plan.sinks.len()), (0, 2, 4));
+    assert_eq!(
+        (
+            plan.warnings.len(),
+            plan.source.topics.len(),
+            plan.sinks.len()
+        ),
+        (0, 2, 4)
+    );
 }
 
 #[test]
 fn what_is_missing_altogether_is_told_too() {
     for (text, expected) in [
-        (format!("{TOPIC}{SINK}"), "the address of the STOMP server is missing"),
-        (format!("{SOURCE}{SINK}"), "there is no topic to subscribe to"),
+        (
+            format!("{TOPIC}{SINK}"),
+            "the address of the STOMP server is missing",
+        ),
+        (
+            format!("{SOURCE}{SINK}"),
+            "there is no topic to subscribe to",
+        ),
         (String::new(), "there is no topic to subscribe to"),
     ] {
         let told = read(&text, &[]).unwrap_err().to_string();
@@ -913,12 +1244,30 @@ fn what_is_missing_altogether_is_told_too() {
     assert_eq!(plan.warnings.len(), 1);
     assert_eq!(plan.warnings[0].level, Level::Warning);
     assert!(plan.warnings[0].to_string().contains("there are no sinks"));
-    let plan =
-        good(&format!("{SOURCE}{TOPIC}{SINK}"), &[("STOMP_BRIDGE_SOURCE_URL", "ws://b"), ("STOMP_BRIDGE_LOG", "x")]);
+    let plan = good(
+        &format!("{SOURCE}{TOPIC}{SINK}"),
+        &[
+            ("STOMP_BRIDGE_SOURCE_URL", "ws://b"),
+            ("STOMP_BRIDGE_LOG", "x"),
+        ],
+    );
     assert_eq!(plan.warnings.len(), 1);
-    assert!(plan.warnings[0].to_string().contains("did you mean STOMP_BRIDGE_SOURCE__URL?"));
-    let error = load_in(Path::new("/nonexistent/config.toml"), &Environment::default()).unwrap_err().to_string();
-    assert!(error.contains("cannot read the configuration") && error.contains("/nonexistent/config.toml"), "{error}");
+    assert!(
+        plan.warnings[0]
+            .to_string()
+            .contains("did you mean STOMP_BRIDGE_SOURCE__URL?")
+    );
+    let error = load_in(
+        Path::new("/nonexistent/config.toml"),
+        &Environment::default(),
+    )
+    .unwrap_err()
+    .to_string();
+    assert!(
+        error.contains("cannot read the configuration")
+            && error.contains("/nonexistent/config.toml"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -950,7 +1299,11 @@ secret = "{{ secret('oncall') }}"
 topics = ["c"]
 "#;
     let problems = read(text, &[]).unwrap_err();
-    let paths: Vec<&str> = problems.0.iter().map(|problem| problem.path.as_str()).collect();
+    let paths: Vec<&str> = problems
+        .0
+        .iter()
+        .map(|problem| problem.path.as_str())
+        .collect();
     let expected = [
         "source.urls",
         "source.heartbeat",
@@ -977,9 +1330,13 @@ fn no_problem_shows_what_may_be_a_secret() {
         format!("{SOURCE}login = \"a\"\npascode = \"{hunter}\"\n{TOPIC}{SINK}"),
         format!("{SOURCE}login = \"a\"\npasscode = \"{hunter}\n{TOPIC}{SINK}"),
         format!("{SOURCE}headers = {{ A = \"{hunter}\\u0007\" }}\n{TOPIC}{SINK}"),
-        format!("{SOURCE}{TOPIC}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://u:{hunter}@/d\"\n"),
+        format!(
+            "{SOURCE}{TOPIC}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://u:{hunter}@/d\"\n"
+        ),
         format!("{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\npassword = {{ a = \"{hunter}\" }}\n"),
-        format!("{SOURCE}{TOPIC}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"{hunter}\"\n"),
+        format!(
+            "{SOURCE}{TOPIC}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"{hunter}\"\n"
+        ),
         format!("[source]\nurl = \"stomp://u:{hunter}@h\"\n{TOPIC}{SINK}"),
         format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}json = \"{hunter}\"\n"),
         format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}form = {{ a = [\"{hunter}\"] }}\n"),
@@ -1002,12 +1359,18 @@ fn no_text_makes_the_configuration_panic() {
             let at = random.usize(0..text.len());
             match random.u8(0..3) {
                 0 => drop(text.drain(at..(at + random.usize(1..30)).min(text.len()))),
-                1 => text[at] = *random.choice(&['"', '[', ']', '{', '}', '=', '\n', '.', '5', '故', '\\']).unwrap(),
+                1 => {
+                    text[at] = *random
+                        .choice(&['"', '[', ']', '{', '}', '=', '\n', '.', '5', '故', '\\'])
+                        .unwrap()
+                }
                 _ => text.insert(at, random.char(..)),
             }
         }
         let text: String = text.iter().collect();
-        let told = read(&text, &[]).expect_err("its secrets are missing").to_string();
+        let told = read(&text, &[])
+            .expect_err("its secrets are missing")
+            .to_string();
         toml += usize::from(told.contains("secret `db` not found"));
         assert!(!told.starts_with("0 problems"), "{told}");
     }

@@ -19,10 +19,18 @@ fn golden_bodies_decode_to_what_stands_beside_them() {
     let mut bodies = 0;
     for file in fs::read_dir(&folder).unwrap() {
         let name = file.unwrap().file_name().into_string().unwrap();
-        let Some(case) = name.strip_suffix(".json").filter(|case| !case.contains('.')) else { continue };
+        let Some(case) = name
+            .strip_suffix(".json")
+            .filter(|case| !case.contains('.'))
+        else {
+            continue;
+        };
         bodies += 1;
         let body = fs::read(folder.join(&name)).unwrap();
-        let decoded = format!("{:#}\n", Value::Array(decode(&decoder(&folder, case), &body)));
+        let decoded = format!(
+            "{:#}\n",
+            Value::Array(decode(&decoder(&folder, case), &body))
+        );
         let expected = folder.join(format!("{case}.expected.json"));
         if std::env::var_os("GOLDEN").is_some_and(|what| what == "write") {
             fs::write(&expected, &decoded).unwrap();
@@ -46,36 +54,62 @@ fn a_status_is_a_change_and_may_follow_a_missed_one() {
         (None, "故障", None, false, false),
     ] {
         let body = json!({"deviceId": 1, "oldState": old, "newState": new}).to_string();
-        let event = decoder.event(body.as_bytes(), origin(1), received_at(), previous).unwrap();
+        let event = decoder
+            .event(body.as_bytes(), origin(1), received_at(), previous)
+            .unwrap();
         let case = format!("{old:?} {new} after {previous:?}");
-        assert_eq!((event.changed, event.missed_transition), (changed, missed), "{case}");
+        assert_eq!(
+            (event.changed, event.missed_transition),
+            (changed, missed),
+            "{case}"
+        );
     }
 }
 
 #[test]
 fn event_ids_are_equal_where_all_key_values_are_and_only_there() {
     let mut mapping = Mapping::default();
-    mapping.event_key = ["/a", "/b"].map(|pointer| pointer.parse().unwrap()).to_vec();
+    mapping.event_key = ["/a", "/b"]
+        .map(|pointer| pointer.parse().unwrap())
+        .to_vec();
     let decoder = Decoder::new(Arc::from("t"), mapping, Arc::default());
     let id = |position, a: &str, b: &str| {
         let body = format!(r#"{{"deviceId":1,"newState":"x","a":{a},"b":{b}}}"#);
-        decoder.event(body.as_bytes(), origin(position), received_at(), None).unwrap().event_id
+        decoder
+            .event(body.as_bytes(), origin(position), received_at(), None)
+            .unwrap()
+            .event_id
     };
-    assert_eq!(id(1, "1", r#""x/y""#), id(2, "1", r#""x\/y""#), "another position, another escape");
+    assert_eq!(
+        id(1, "1", r#""x/y""#),
+        id(2, "1", r#""x\/y""#),
+        "another position, another escape"
+    );
     assert_eq!(id(1, "1", "2").len(), "t-".len() + 32);
-    let different =
-        [("1", "23"), ("12", "3"), (r#""1""#, "23"), (r#""""#, r#""123""#), (r#""123""#, r#""""#), ("true", "23")];
+    let different = [
+        ("1", "23"),
+        ("12", "3"),
+        (r#""1""#, "23"),
+        (r#""""#, r#""123""#),
+        (r#""123""#, r#""""#),
+        ("true", "23"),
+    ];
     for (i, (a, b)) in different.iter().enumerate() {
         for (c, d) in &different[i + 1..] {
             assert_ne!(id(1, a, b), id(1, c, d), "{a},{b} {c},{d}");
         }
     }
-    assert_eq!(id(7, "1", "null"), origin(7).to_string(), "a missing value: the origin");
+    assert_eq!(
+        id(7, "1", "null"),
+        origin(7).to_string(),
+        "a missing value: the origin"
+    );
 }
 
 #[test]
 fn no_body_makes_the_decoder_panic_and_each_raw_is_part_of_it() {
-    let sample = fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/array.json")).unwrap();
+    let sample =
+        fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/array.json")).unwrap();
     let decoder = platform();
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..20_000 {
@@ -126,12 +160,25 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
 }
 
 fn decoder(folder: &Path, case: &str) -> Decoder {
-    let Ok(text) = fs::read_to_string(folder.join(format!("{case}.mapping.json"))) else { return platform() };
+    let Ok(text) = fs::read_to_string(folder.join(format!("{case}.mapping.json"))) else {
+        return platform();
+    };
     let written: Value = serde_json::from_str(&text).expect("a mapping is JSON");
-    let pointer = |value: &Value| -> Pointer { value.as_str().unwrap_or("none").parse().expect("a JSON pointer") };
+    let pointer = |value: &Value| -> Pointer {
+        value
+            .as_str()
+            .unwrap_or("none")
+            .parse()
+            .expect("a JSON pointer")
+    };
     let mut mapping = Mapping::default();
     mapping.items = written.get("items").map(pointer);
-    mapping.event_key = written["event_key"].as_array().into_iter().flatten().map(pointer).collect();
+    mapping.event_key = written["event_key"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(pointer)
+        .collect();
     for field in Field::ALL {
         if let Some(value) = written["fields"].get(field.name()) {
             mapping.set(field, Some(pointer(value)));
@@ -145,7 +192,15 @@ fn platform() -> Decoder {
 }
 
 fn states() -> Arc<States> {
-    let state = |word: &str, name: &str, severity| (word.to_owned(), State { name: name.to_owned(), severity });
+    let state = |word: &str, name: &str, severity| {
+        (
+            word.to_owned(),
+            State {
+                name: name.to_owned(),
+                severity,
+            },
+        )
+    };
     let words = HashMap::from([
         state("正常", "normal", Severity::Ok),
         state("故障", "fault", Severity::Critical),
@@ -155,7 +210,10 @@ fn states() -> Arc<States> {
 }
 
 fn origin(position: i64) -> Origin {
-    Origin { journal: Uuid::from_u128(1), position: Position(position) }
+    Origin {
+        journal: Uuid::from_u128(1),
+        position: Position(position),
+    }
 }
 
 fn received_at() -> jiff::Timestamp {

@@ -1,6 +1,9 @@
 //! Delivery as the daemon starts it: the platform's own messages, from the journal through the decoders to a sink.
 
-#![allow(clippy::unwrap_used, reason = "a test says no more of a failure than where it was")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says no more of a failure than where it was"
+)]
 
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
@@ -37,9 +40,19 @@ impl Sink for Collector {
 }
 
 fn decoders() -> Decoders {
-    let fault = State { name: "fault".to_owned(), severity: Severity::Critical };
-    let states = Arc::new(States { words: HashMap::from([("故障".to_owned(), fault)]) });
-    let decoder = |topic: &str| (topic.into(), Decoder::new(topic.into(), Mapping::default(), Arc::clone(&states)));
+    let fault = State {
+        name: "fault".to_owned(),
+        severity: Severity::Critical,
+    };
+    let states = Arc::new(States {
+        words: HashMap::from([("故障".to_owned(), fault)]),
+    });
+    let decoder = |topic: &str| {
+        (
+            topic.into(),
+            Decoder::new(topic.into(), Mapping::default(), Arc::clone(&states)),
+        )
+    };
     Decoders::new(Arc::new(["map-1", "status"].map(decoder).into()))
 }
 
@@ -53,7 +66,9 @@ fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
 }
 
 fn status(device: &str, new_state: &str) -> String {
-    format!(r#"{{"clientId":1,"deviceId":"{device}","sn":"52","oldState":"正常","newState":"{new_state}"}}"#)
+    format!(
+        r#"{{"clientId":1,"deviceId":"{device}","sn":"52","oldState":"正常","newState":"{new_state}"}}"#
+    )
 }
 
 #[tokio::test(start_paused = true)]
@@ -68,20 +83,39 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let (journal, writer) = Journal::open(&settings).await.unwrap();
     let stop_writer = CancellationToken::new();
     let writer = tokio::spawn(writer.run(stop_writer.clone()));
-    journal.register_sinks(&[("oncall".into(), Start::Newest)]).await.unwrap();
-    let previous = Verdict::Accepted { previous: Some("离线".into()) };
-    let rejected = Verdict::Rejected { reason: "not JSON".into() };
+    journal
+        .register_sinks(&[("oncall".into(), Start::Newest)])
+        .await
+        .unwrap();
+    let previous = Verdict::Accepted {
+        previous: Some("离线".into()),
+    };
+    let rejected = Verdict::Rejected {
+        reason: "not JSON".into(),
+    };
     let entries = vec![
         entry("map-1", status("1", "故障")),
         entry("map-1", status("2", "正常")),
         entry("status", status("3", "故障")),
-        NewEntry { verdict: rejected, ..entry("map-1", "{") },
+        NewEntry {
+            verdict: rejected,
+            ..entry("map-1", "{")
+        },
         entry("map-1", "no longer JSON"),
         entry("gone", status("5", "故障")),
         entry("map-1", status("six", "故障")),
-        NewEntry { verdict: previous, ..entry("map-1", status("7", "故障")) },
+        NewEntry {
+            verdict: previous,
+            ..entry("map-1", status("7", "故障"))
+        },
     ];
-    let head = journal.append(NewBatch { entries, last_states: Vec::new() }).await.unwrap();
+    let head = journal
+        .append(NewBatch {
+            entries,
+            last_states: Vec::new(),
+        })
+        .await
+        .unwrap();
 
     let collector = Collector::default();
     let counters = Arc::new(Counters::default());
@@ -112,20 +146,47 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let events = collector.0.lock().unwrap().clone();
     let seen: Vec<_> = events
         .iter()
-        .map(|event| (event.position.0, event.origin.as_str(), event.state.as_str(), event.missed_transition))
+        .map(|event| {
+            (
+                event.position.0,
+                event.origin.as_str(),
+                event.state.as_str(),
+                event.missed_transition,
+            )
+        })
         .collect();
-    assert_eq!(seen, [(1, &*origin(1), "fault", false), (8, &*origin(8), "fault", true)]);
+    assert_eq!(
+        seen,
+        [
+            (1, &*origin(1), "fault", false),
+            (8, &*origin(8), "fault", true)
+        ]
+    );
     let aside = journal.reader().await.unwrap().set_aside().await.unwrap();
-    let aside: Vec<_> = aside.iter().map(|aside| (aside.position.0, aside.error.as_str())).collect();
+    let aside: Vec<_> = aside
+        .iter()
+        .map(|aside| (aside.position.0, aside.error.as_str()))
+        .collect();
     for ((position, error), (expected, text)) in aside.iter().zip([
         (5, "cannot be decoded any more"),
         (6, "topic gone is not in the configuration any more"),
         (7, "`when` cannot be evaluated"),
     ]) {
-        assert!(*position == expected && error.contains(text), "{position}: {error}, not {expected}: {text}");
+        assert!(
+            *position == expected && error.contains(text),
+            "{position}: {error}, not {expected}: {text}"
+        );
     }
-    let Counters { delivered, filtered, set_aside, .. } = &*counters;
-    assert_eq!([delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed)), [2, 3, 3]);
+    let Counters {
+        delivered,
+        filtered,
+        set_aside,
+        ..
+    } = &*counters;
+    assert_eq!(
+        [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed)),
+        [2, 3, 3]
+    );
     assert_eq!(aside.len(), 3);
     stop_writer.cancel();
     writer.await.unwrap().unwrap();

@@ -38,13 +38,24 @@ struct Served {
 }
 
 async fn serve() -> Served {
-    let broker = Broker::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap().with_heartbeat(BEAT);
+    let broker = Broker::bind((Ipv4Addr::LOCALHOST, 0).into())
+        .await
+        .unwrap()
+        .with_heartbeat(BEAT);
     let address = broker.url_stomp().socket_addrs(|| None).unwrap()[0];
     assert_eq!(broker.url_ws().as_str(), format!("ws://{address}/wxServer"));
-    assert_eq!(broker.url_sockjs().as_str(), format!("http://{address}/webSocketServer"));
+    assert_eq!(
+        broker.url_sockjs().as_str(),
+        format!("http://{address}/webSocketServer")
+    );
     let (publisher, stop) = (broker.publisher(), CancellationToken::new());
     let running = tokio::spawn(broker.run(stop.clone()));
-    Served { address, publisher, stop, running }
+    Served {
+        address,
+        publisher,
+        stop,
+        running,
+    }
 }
 
 enum Socket {
@@ -67,29 +78,53 @@ impl Client {
         let stream = TcpStream::connect(address).await.unwrap();
         let path = match over {
             Over::Tcp => {
-                return Client { socket: Socket::Tcp(stream), over, text: String::new(), marks: Vec::new() };
+                return Client {
+                    socket: Socket::Tcp(stream),
+                    over,
+                    text: String::new(),
+                    marks: Vec::new(),
+                };
             }
             Over::WebSocket => "/wxServer",
             Over::SockJsRaw => "/webSocketServer/websocket",
             Over::SockJs => "/webSocketServer/042/s3ss10n/websocket",
         };
-        let mut request = format!("ws://{address}{path}").into_client_request().unwrap();
+        let mut request = format!("ws://{address}{path}")
+            .into_client_request()
+            .unwrap();
         if over != Over::SockJs {
             let protocols = "v10.stomp, v11.stomp, v12.stomp";
-            request.headers_mut().insert("sec-websocket-protocol", protocols.parse().unwrap());
+            request
+                .headers_mut()
+                .insert("sec-websocket-protocol", protocols.parse().unwrap());
         }
         let (socket, response) = client_async(request, stream).await.unwrap();
-        let protocol = response.headers().get("sec-websocket-protocol").map(|value| value.to_str().unwrap());
+        let protocol = response
+            .headers()
+            .get("sec-websocket-protocol")
+            .map(|value| value.to_str().unwrap());
         assert_eq!(protocol, (over != Over::SockJs).then_some("v12.stomp"));
-        Client { socket: Socket::WebSocket(Box::new(socket)), over, text: String::new(), marks: Vec::new() }
+        Client {
+            socket: Socket::WebSocket(Box::new(socket)),
+            over,
+            text: String::new(),
+            marks: Vec::new(),
+        }
     }
 
     /// Open, and CONNECTED with 1.2.
     async fn connected(address: SocketAddr, over: Over, heart_beat: &str) -> Client {
         let mut client = Client::open(address, over).await;
-        client.send(&format!("CONNECT\naccept-version:1.2,1.1,1.0\nhost:/\nheart-beat:{heart_beat}\n\n\0")).await;
+        client
+            .send(&format!(
+                "CONNECT\naccept-version:1.2,1.1,1.0\nhost:/\nheart-beat:{heart_beat}\n\n\0"
+            ))
+            .await;
         let connected = client.frame().await;
-        assert!(connected.starts_with("CONNECTED\nversion:1.2\nheart-beat:200,200\n"), "{over:?} {connected}");
+        assert!(
+            connected.starts_with("CONNECTED\nversion:1.2\nheart-beat:200,200\n"),
+            "{over:?} {connected}"
+        );
         client
     }
 
@@ -111,15 +146,21 @@ impl Client {
         match &mut self.socket {
             Socket::Tcp(stream) => {
                 let mut chunk = vec![0; 64 * 1024];
-                let length = timeout(PATIENCE, stream.read(&mut chunk)).await.unwrap().unwrap();
-                self.text.push_str(std::str::from_utf8(&chunk[..length]).unwrap());
+                let length = timeout(PATIENCE, stream.read(&mut chunk))
+                    .await
+                    .unwrap()
+                    .unwrap();
+                self.text
+                    .push_str(std::str::from_utf8(&chunk[..length]).unwrap());
                 length > 0
             }
             Socket::WebSocket(socket) => match timeout(PATIENCE, socket.next()).await.unwrap() {
                 Some(Ok(tungstenite::Message::Text(text))) => {
                     match (self.over, text.strip_prefix('a')) {
                         (Over::SockJs, Some(array)) => {
-                            self.text.push_str(&serde_json::from_str::<Vec<String>>(array).unwrap().concat());
+                            self.text.push_str(
+                                &serde_json::from_str::<Vec<String>>(array).unwrap().concat(),
+                            );
                         }
                         (Over::SockJs, None) => self.marks.push(text.to_string()),
                         _ => self.text.push_str(&text),
@@ -145,7 +186,11 @@ impl Client {
                 self.text = rest.to_owned();
                 return frame;
             }
-            assert!(self.read().await, "the stream ended; it held {:?}", self.text);
+            assert!(
+                self.read().await,
+                "the stream ended; it held {:?}",
+                self.text
+            );
         }
     }
 
@@ -175,21 +220,37 @@ async fn every_transport_carries_a_whole_conversation() {
     let served = serve().await;
     for over in EVERY {
         let mut client = Client::connected(served.address, over, "0,0").await;
-        client.send("SUBSCRIBE\nid:map-1\ndestination:/topic/a\nreceipt:r1\n\n\0").await;
-        assert_eq!(client.frame().await, "RECEIPT\nreceipt-id:r1\n\n", "{over:?}");
+        client
+            .send("SUBSCRIBE\nid:map-1\ndestination:/topic/a\nreceipt:r1\n\n\0")
+            .await;
+        assert_eq!(
+            client.frame().await,
+            "RECEIPT\nreceipt-id:r1\n\n",
+            "{over:?}"
+        );
 
         assert_eq!(served.publisher.publish(hello("/topic/a")), 1);
         let message = client.frame().await;
-        assert!(message.starts_with("MESSAGE\ndestination:/topic/a\nsubscription:map-1\nmessage-id:"), "{message}");
         assert!(
-            message.ends_with("content-type:application/json\ncontent-length:18\n\n{\"state\":\"故障\"}"),
+            message.starts_with("MESSAGE\ndestination:/topic/a\nsubscription:map-1\nmessage-id:"),
+            "{message}"
+        );
+        assert!(
+            message.ends_with(
+                "content-type:application/json\ncontent-length:18\n\n{\"state\":\"故障\"}"
+            ),
             "{over:?} {message}"
         );
         assert!(!message.contains("\nack:"), "{message}");
 
-        client.send("SEND\ndestination:/topic/a\nx:a\\cb\nreceipt:r2\n\nown\0").await;
+        client
+            .send("SEND\ndestination:/topic/a\nx:a\\cb\nreceipt:r2\n\nown\0")
+            .await;
         let message = client.frame().await;
-        assert!(message.ends_with("\nx:a\\cb\ncontent-length:3\n\nown"), "{over:?} {message}");
+        assert!(
+            message.ends_with("\nx:a\\cb\ncontent-length:3\n\nown"),
+            "{over:?} {message}"
+        );
         assert_eq!(client.frame().await, "RECEIPT\nreceipt-id:r2\n\n");
 
         client.send("UNSUBSCRIBE\nid:map-1\nreceipt:r3\n\n\0").await;
@@ -218,13 +279,26 @@ async fn messages_to_be_acknowledged_say_how_in_the_clients_version() {
         ("1.0", "ACK\nmessage-id:{}\nreceipt:a\n\n\0"),
     ] {
         let mut client = Client::open(served.address, Over::Tcp).await;
-        client.send(&format!("CONNECT\naccept-version:{version}\n\n\0")).await;
-        assert!(client.frame().await.contains(&format!("\nversion:{version}\n")));
-        client.send("SUBSCRIBE\nid:s\ndestination:/topic/a\nack:client-individual\nreceipt:r\n\n\0").await;
+        client
+            .send(&format!("CONNECT\naccept-version:{version}\n\n\0"))
+            .await;
+        assert!(
+            client
+                .frame()
+                .await
+                .contains(&format!("\nversion:{version}\n"))
+        );
+        client
+            .send("SUBSCRIBE\nid:s\ndestination:/topic/a\nack:client-individual\nreceipt:r\n\n\0")
+            .await;
         client.frame().await;
         served.publisher.publish(hello("/topic/a"));
         let message = client.frame().await;
-        let header = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let header = |name: &str| {
+            message
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+        };
         let id = header("message-id").unwrap();
         assert_eq!(header("ack"), (version == "1.2").then_some(id), "{message}");
         client.send(&ack.replace("{}", id)).await;
@@ -245,7 +319,10 @@ async fn heart_beats_come_over_every_transport() {
         }
         // Not all at once, and none too late: a client takes a connection for dead after two intervals.
         let elapsed = start.elapsed();
-        assert!((BEAT..BEAT * 10).contains(&elapsed), "{over:?}: five heart-beats in {elapsed:?}");
+        assert!(
+            (BEAT..BEAT * 10).contains(&elapsed),
+            "{over:?}: five heart-beats in {elapsed:?}"
+        );
     }
 }
 
@@ -263,12 +340,23 @@ async fn a_client_that_breaks_its_promise_to_beat_is_cut_and_one_that_keeps_it_s
                 faithful.send("\n").await;
             }
             faithful.send("DISCONNECT\nreceipt:still-here\n\n\0").await;
-            assert_eq!(faithful.frame().await, "RECEIPT\nreceipt-id:still-here\n\n", "{over:?}");
+            assert_eq!(
+                faithful.frame().await,
+                "RECEIPT\nreceipt-id:still-here\n\n",
+                "{over:?}"
+            );
         };
         let cut = async {
             let error = silent.frame().await;
-            assert!(start.elapsed() >= BEAT, "{over:?}: cut after {:?}", start.elapsed());
-            assert!(error.starts_with("ERROR\nmessage:nothing was heard for 400ms\n"), "{error}");
+            assert!(
+                start.elapsed() >= BEAT,
+                "{over:?}: cut after {:?}",
+                start.elapsed()
+            );
+            assert!(
+                error.starts_with("ERROR\nmessage:nothing was heard for 400ms\n"),
+                "{error}"
+            );
             silent.ended().await;
         };
         tokio::join!(beating, cut);
@@ -287,7 +375,10 @@ async fn what_is_wrong_is_answered_with_an_error_and_the_end() {
             }
             client.send(wrong).await;
             let error = client.frame().await;
-            assert!(error.starts_with("ERROR\n") && error.contains(expected), "{over:?} {wrong:?}: {error}");
+            assert!(
+                error.starts_with("ERROR\n") && error.contains(expected),
+                "{over:?} {wrong:?}: {error}"
+            );
             let marks = client.ended().await;
             let expected: &[&str] = match over {
                 Over::Tcp => &[],
@@ -298,15 +389,55 @@ async fn what_is_wrong_is_answered_with_an_error_and_the_end() {
         }
     };
     let connect = "CONNECT\naccept-version:1.2\n\n\0";
-    check("", "CONNECT\naccept-version:9.9\n\n\0", "message:supported protocol versions are 1.0 1.1 1.2").await;
-    check("", "CONNECT\naccept-version:1.2\nheart-beat:soon\n\n\0", "message:heart-beat must be").await;
-    check("", "SUBSCRIBE\nid:a\n\n\0", "message:the first frame must be CONNECT").await;
+    check(
+        "",
+        "CONNECT\naccept-version:9.9\n\n\0",
+        "message:supported protocol versions are 1.0 1.1 1.2",
+    )
+    .await;
+    check(
+        "",
+        "CONNECT\naccept-version:1.2\nheart-beat:soon\n\n\0",
+        "message:heart-beat must be",
+    )
+    .await;
+    check(
+        "",
+        "SUBSCRIBE\nid:a\n\n\0",
+        "message:the first frame must be CONNECT",
+    )
+    .await;
     check("", "CONVERSE\n\n\0", "message:expected a STOMP command").await;
-    check(connect, "SUBSCRIBE\nid:a\ndestination:/topic/a\nreceipt\n\n\0", "message:expected a header").await;
-    check(connect, "SUBSCRIBE\nid:a\ndestination:/nowhere\nreceipt:r\n\n\0", "\nreceipt-id:r\n").await;
-    check(connect, "SEND\ndestination:/topic/a\ncontent-length:-1\n\n\0", "content-length").await;
-    check(connect, "SEND\ndestination:/topic/a\ncontent-length:1\n\ntwo\0", "content-length 1").await;
-    check(connect, "SEND\ndestination:/topic/a\ncontent-length:999999999\n\n", "limit").await;
+    check(
+        connect,
+        "SUBSCRIBE\nid:a\ndestination:/topic/a\nreceipt\n\n\0",
+        "message:expected a header",
+    )
+    .await;
+    check(
+        connect,
+        "SUBSCRIBE\nid:a\ndestination:/nowhere\nreceipt:r\n\n\0",
+        "\nreceipt-id:r\n",
+    )
+    .await;
+    check(
+        connect,
+        "SEND\ndestination:/topic/a\ncontent-length:-1\n\n\0",
+        "content-length",
+    )
+    .await;
+    check(
+        connect,
+        "SEND\ndestination:/topic/a\ncontent-length:1\n\ntwo\0",
+        "content-length 1",
+    )
+    .await;
+    check(
+        connect,
+        "SEND\ndestination:/topic/a\ncontent-length:999999999\n\n",
+        "limit",
+    )
+    .await;
     check(connect, "SEND\ndestination:/topic/a\nx:\\q\n\n\0", "escape").await;
     check(connect, "MESSAGE\n\n\0", "a frame that only servers send").await;
 }
@@ -315,9 +446,19 @@ async fn what_is_wrong_is_answered_with_an_error_and_the_end() {
 async fn broken_sockjs_framing_is_an_error_too() {
     let served = serve().await;
     let mut client = Client::connected(served.address, Over::SockJs, "0,0").await;
-    let Socket::WebSocket(socket) = &mut client.socket else { panic!("SockJS is over WebSocket") };
-    socket.send(tungstenite::Message::text("[\"unfinished")).await.unwrap();
-    assert!(client.frame().await.starts_with("ERROR\nmessage:broken SockJS framing\n"));
+    let Socket::WebSocket(socket) = &mut client.socket else {
+        panic!("SockJS is over WebSocket")
+    };
+    socket
+        .send(tungstenite::Message::text("[\"unfinished"))
+        .await
+        .unwrap();
+    assert!(
+        client
+            .frame()
+            .await
+            .starts_with("ERROR\nmessage:broken SockJS framing\n")
+    );
     client.ended().await;
 }
 
@@ -331,7 +472,9 @@ async fn frames_may_be_cut_anywhere_and_come_together() {
             client.send(byte.encode_utf8(&mut [0; 4])).await;
         }
         assert_eq!(client.frame().await, "RECEIPT\nreceipt-id:r1\n\n");
-        client.send("UNSUBSCRIBE\nid:a\nreceipt:r2\n\n\0\n\nDISCONNECT\nreceipt:r3\n\n\0").await;
+        client
+            .send("UNSUBSCRIBE\nid:a\nreceipt:r2\n\n\0\n\nDISCONNECT\nreceipt:r3\n\n\0")
+            .await;
         assert_eq!(client.frame().await, "RECEIPT\nreceipt-id:r2\n\n");
         assert_eq!(client.frame().await, "RECEIPT\nreceipt-id:r3\n\n");
     }
@@ -341,14 +484,19 @@ async fn frames_may_be_cut_anywhere_and_come_together() {
 async fn a_slow_client_is_told_and_cut_and_the_others_miss_nothing() {
     let served = serve().await;
     let mut slow = Client::connected(served.address, Over::Tcp, "0,0").await;
-    slow.send("SUBSCRIBE\nid:a\ndestination:/topic/slow\nreceipt:r\n\n\0").await;
+    slow.send("SUBSCRIBE\nid:a\ndestination:/topic/slow\nreceipt:r\n\n\0")
+        .await;
     slow.frame().await;
     let mut other = Client::connected(served.address, Over::Tcp, "0,0").await;
-    other.send("SUBSCRIBE\nid:a\ndestination:/topic/quick\nreceipt:r\n\n\0").await;
+    other
+        .send("SUBSCRIBE\nid:a\ndestination:/topic/quick\nreceipt:r\n\n\0")
+        .await;
     other.frame().await;
 
     // Nothing is awaited in between, so the broker cannot write any of it before the queue is full.
-    let published = (0..2_000).map(|_| served.publisher.publish(hello("/topic/slow"))).sum::<usize>();
+    let published = (0..2_000)
+        .map(|_| served.publisher.publish(hello("/topic/slow")))
+        .sum::<usize>();
     assert_eq!(published, 2_000);
     served.publisher.publish(hello("/topic/quick"));
 
@@ -360,14 +508,21 @@ async fn a_slow_client_is_told_and_cut_and_the_others_miss_nothing() {
     };
     assert!(error.contains("message:too slow"), "{error}");
     slow.ended().await;
-    assert!(other.frame().await.starts_with("MESSAGE\ndestination:/topic/quick\n"));
+    assert!(
+        other
+            .frame()
+            .await
+            .starts_with("MESSAGE\ndestination:/topic/quick\n")
+    );
 }
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_at_all_is_cut_within_the_grace() {
     let served = serve().await;
     let mut stuck = Client::connected(served.address, Over::Tcp, "0,0").await;
-    stuck.send("SUBSCRIBE\nid:a\ndestination:/topic/a\nreceipt:r\n\n\0").await;
+    stuck
+        .send("SUBSCRIBE\nid:a\ndestination:/topic/a\nreceipt:r\n\n\0")
+        .await;
     stuck.frame().await;
     // More than any socket's buffers hold.
     let large = Message::json("/topic/a", vec![b'x'; 64 * 1024]);
@@ -376,7 +531,9 @@ async fn a_client_that_reads_nothing_at_all_is_cut_within_the_grace() {
             tokio::task::yield_now().await;
         }
     };
-    timeout(PATIENCE, gone).await.expect("the client is given up");
+    timeout(PATIENCE, gone)
+        .await
+        .expect("the client is given up");
 }
 
 #[tokio::test]
@@ -384,7 +541,9 @@ async fn a_closed_connection_takes_its_subscriptions_along() {
     let served = serve().await;
     for over in EVERY {
         let mut client = Client::connected(served.address, over, "0,0").await;
-        client.send("SUBSCRIBE\nid:a\ndestination:/topic/a\nreceipt:r\n\n\0").await;
+        client
+            .send("SUBSCRIBE\nid:a\ndestination:/topic/a\nreceipt:r\n\n\0")
+            .await;
         client.frame().await;
         assert_eq!(served.publisher.subscriptions("/topic/a"), 1);
         drop(client);
@@ -393,7 +552,9 @@ async fn a_closed_connection_takes_its_subscriptions_along() {
                 tokio::task::yield_now().await;
             }
         };
-        timeout(PATIENCE, left).await.expect("the subscription ends");
+        timeout(PATIENCE, left)
+            .await
+            .expect("the subscription ends");
     }
 }
 
@@ -405,13 +566,19 @@ async fn http_requests_are_answered_as_sockjs_clients_expect() {
         let head = format!("{request} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut answer = String::new();
-        timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+        timeout(PATIENCE, stream.read_to_string(&mut answer))
+            .await
+            .unwrap()
+            .unwrap();
         let (head, body) = answer.split_once("\r\n\r\n").unwrap();
         (head.to_ascii_lowercase(), body.to_owned())
     };
     let (head, body) = get("GET /webSocketServer/info?t=1").await;
     assert!(head.starts_with("http/1.1 200"), "{head}");
-    assert!(head.contains("access-control-allow-origin: *") && head.contains("cache-control: no-store"), "{head}");
+    assert!(
+        head.contains("access-control-allow-origin: *") && head.contains("cache-control: no-store"),
+        "{head}"
+    );
     let info: serde_json::Value = serde_json::from_str(&body).unwrap();
     assert_eq!(info["websocket"], true);
     assert_eq!(info["cookie_needed"], false);
@@ -429,7 +596,10 @@ async fn http_requests_are_answered_as_sockjs_clients_expect() {
         ("GET /nowhere", "404"),
     ] {
         let (head, body) = get(request).await;
-        assert!(head.starts_with(&format!("http/1.1 {status}")), "{request}: {head}\n{body}");
+        assert!(
+            head.starts_with(&format!("http/1.1 {status}")),
+            "{request}: {head}\n{body}"
+        );
     }
 }
 
@@ -441,7 +611,10 @@ async fn stopping_ends_the_broker_and_every_connection() {
         clients.push(Client::connected(served.address, over, "0,0").await);
     }
     served.stop.cancel();
-    timeout(PATIENCE, served.running).await.expect("the broker ends").unwrap();
+    timeout(PATIENCE, served.running)
+        .await
+        .expect("the broker ends")
+        .unwrap();
     for client in clients {
         match client.socket {
             Socket::Tcp(mut stream) => assert_eq!(stream.read(&mut [0]).await.unwrap(), 0),
@@ -458,7 +631,11 @@ async fn simulated_devices_are_heard_on_their_clients_topics() {
     let served = serve().await;
     let mut client = Client::connected(served.address, Over::SockJs, "0,0").await;
     for id in Devices::CLIENTS {
-        client.send(&format!("SUBSCRIBE\nid:{id}\ndestination:/topic/state/{id}\nreceipt:r{id}\n\n\0")).await;
+        client
+            .send(&format!(
+                "SUBSCRIBE\nid:{id}\ndestination:/topic/state/{id}\nreceipt:r{id}\n\n\0"
+            ))
+            .await;
         client.frame().await;
     }
     let devices = tokio::spawn(Devices::new(1).run(served.publisher.clone(), served.stop.clone()));
@@ -468,9 +645,15 @@ async fn simulated_devices_are_heard_on_their_clients_topics() {
         let (head, body) = message.split_once("\n\n").unwrap();
         let body: serde_json::Value = serde_json::from_str(body).unwrap();
         let id = body["clientId"].to_string();
-        assert!(head.contains(&format!("\nsubscription:{id}\n")), "{message}");
+        assert!(
+            head.contains(&format!("\nsubscription:{id}\n")),
+            "{message}"
+        );
         missing.retain(|other| *other != id);
     }
     served.stop.cancel();
-    timeout(PATIENCE, devices).await.expect("the devices stop").unwrap();
+    timeout(PATIENCE, devices)
+        .await
+        .expect("the devices stop")
+        .unwrap();
 }

@@ -20,7 +20,9 @@ async fn javascript_clients_converse_with_the_demo_broker() {
         folder.join("node_modules/stompjs").is_dir(),
         "the clients are not installed: tests/run does it, or `npm ci` in tests/stompjs"
     );
-    let broker = Broker::bind((Ipv4Addr::LOCALHOST, 0).into()).await.expect("a free port on loopback");
+    let broker = Broker::bind((Ipv4Addr::LOCALHOST, 0).into())
+        .await
+        .expect("a free port on loopback");
     let (sockjs, websocket) = (broker.url_sockjs(), broker.url_ws());
     let stop = CancellationToken::new();
     tokio::spawn(Devices::new(1).run(broker.publisher(), stop.clone()));
@@ -31,8 +33,21 @@ async fn javascript_clients_converse_with_the_demo_broker() {
         .args(["clients.mjs", sockjs.as_str(), websocket.as_str()])
         .kill_on_drop(true)
         .output();
-    let output = timeout(PATIENCE, clients).await.expect("the clients end").expect("node runs");
-    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    let output = timeout(PATIENCE, clients)
+        .await
+        .expect("the clients end")
+        .expect("node runs");
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
     assert!(output.status.success(), "{stdout}\n{stderr}");
-    assert_eq!(stdout.lines().filter(|line| line.starts_with("ok ")).count(), 6, "{stdout}\n{stderr}");
+    assert_eq!(
+        stdout
+            .lines()
+            .filter(|line| line.starts_with("ok "))
+            .count(),
+        6,
+        "{stdout}\n{stderr}"
+    );
 }

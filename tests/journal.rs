@@ -1,6 +1,9 @@
 //! The journal by its promises: against a model in memory, across restarts, when it is full, and when it is taken.
 
-#![allow(clippy::unwrap_used, reason = "a test says no more of a failure than where it was")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says no more of a failure than where it was"
+)]
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::PermissionsExt;
@@ -14,8 +17,8 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Entry, Error, Journal, LastState, NewBatch, NewEntry, Reader, Settings, SinkStatus, Start, Verdict, WhenFull,
-    Which,
+    Entry, Error, Journal, LastState, NewBatch, NewEntry, Reader, Settings, SinkStatus, Start,
+    Verdict, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinHandle;
@@ -33,7 +36,11 @@ impl Running {
         let (journal, writer) = Journal::open(settings).await.unwrap();
         let stop = CancellationToken::new();
         let writer = tokio::spawn(writer.run(stop.clone()));
-        Running { journal, stop, writer }
+        Running {
+            journal,
+            stop,
+            writer,
+        }
     }
 
     async fn close(self) {
@@ -49,13 +56,22 @@ impl Running {
 
     /// Everything after a position.
     async fn read(&self, after: Position) -> Vec<Entry> {
-        self.journal.reader().await.unwrap().read_after(after, usize::MAX, usize::MAX).await.unwrap()
+        self.journal
+            .reader()
+            .await
+            .unwrap()
+            .read_after(after, usize::MAX, usize::MAX)
+            .await
+            .unwrap()
     }
 
     /// The same as somebody sees it who has only the file.
     async fn read_file(&self, after: Position) -> Vec<Entry> {
         let mut reader = Reader::open(self.journal.path()).await.unwrap();
-        reader.read_after(after, usize::MAX, usize::MAX).await.unwrap()
+        reader
+            .read_after(after, usize::MAX, usize::MAX)
+            .await
+            .unwrap()
     }
 
     /// Waits until the writer has gone round often enough for something to have happened.
@@ -69,7 +85,10 @@ impl Running {
             let cursor = self.journal.cursor(sink).await.unwrap().unwrap();
             self.journal.place(sink, cursor).await.unwrap();
         }
-        panic!("it never came to pass that {what}: {:?}", self.journal.status());
+        panic!(
+            "it never came to pass that {what}: {:?}",
+            self.journal.status()
+        );
     }
 }
 
@@ -92,15 +111,27 @@ fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
 }
 
 fn batch(entries: Vec<NewEntry>) -> NewBatch {
-    NewBatch { entries, last_states: Vec::new() }
+    NewBatch {
+        entries,
+        last_states: Vec::new(),
+    }
 }
 
 fn sinks(names: &[&str]) -> Vec<(Arc<str>, Start)> {
-    names.iter().map(|name| (Arc::from(*name), Start::Oldest)).collect()
+    names
+        .iter()
+        .map(|name| (Arc::from(*name), Start::Oldest))
+        .collect()
 }
 
 fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &Verdict) {
-    (entry.position, &entry.topic, entry.received_at, &entry.body, &entry.verdict)
+    (
+        entry.position,
+        &entry.topic,
+        entry.received_at,
+        &entry.body,
+        &entry.verdict,
+    )
 }
 
 #[derive(Debug, Clone)]
@@ -149,8 +180,12 @@ impl Model {
             let mut entry = entry(format!("{n}\0\u{1f6f0}").into_bytes().repeat(n % 7 + 1));
             entry.topic = ["map-1", "状态"][n % 2].into();
             entry.verdict = match n % 5 {
-                0 => Verdict::Rejected { reason: format!("no {n}\0").into() },
-                1 => Verdict::Accepted { previous: Some(format!("故障 {n}").into()) },
+                0 => Verdict::Rejected {
+                    reason: format!("no {n}\0").into(),
+                },
+                1 => Verdict::Accepted {
+                    previous: Some(format!("故障 {n}").into()),
+                },
                 _ => Verdict::Accepted { previous: None },
             };
             made.entries.push(entry);
@@ -167,7 +202,8 @@ impl Model {
     fn wrote(&mut self, batch: &NewBatch) {
         self.entries.extend_from_slice(&batch.entries);
         for state in &batch.last_states {
-            self.last_states.insert(state.device_id.clone(), state.new_state.clone());
+            self.last_states
+                .insert(state.device_id.clone(), state.new_state.clone());
         }
     }
 
@@ -177,29 +213,69 @@ impl Model {
 
     async fn check(&self, running: &Running) {
         // From memory as far as that goes, and from the file.
-        for found in [running.read(Position::START).await, running.read_file(Position::START).await] {
+        for found in [
+            running.read(Position::START).await,
+            running.read_file(Position::START).await,
+        ] {
             assert_eq!(found.len(), self.entries.len());
             for (at, (found, written)) in found.iter().zip(&self.entries).enumerate() {
-                let NewEntry { topic, received_at, body, verdict } = written;
-                assert_eq!(as_written(found), (Position(at as i64 + 1), &**topic, *received_at, body, verdict));
+                let NewEntry {
+                    topic,
+                    received_at,
+                    body,
+                    verdict,
+                } = written;
+                assert_eq!(
+                    as_written(found),
+                    (
+                        Position(at as i64 + 1),
+                        &**topic,
+                        *received_at,
+                        body,
+                        verdict
+                    )
+                );
             }
         }
         let head = Position(self.entries.len() as i64);
         let status = running.journal.status();
-        assert_eq!((status.head, *running.journal.head().borrow()), (head, head));
+        assert_eq!(
+            (status.head, *running.journal.head().borrow()),
+            (head, head)
+        );
         let expected = self.cursors.iter().map(|(sink, cursor)| SinkStatus {
             name: (*sink).into(),
             cursor: Position(*cursor),
-            set_aside: self.set_aside.keys().filter(|(name, _)| name == sink).count() as u64,
+            set_aside: self
+                .set_aside
+                .keys()
+                .filter(|(name, _)| name == sink)
+                .count() as u64,
             configured: true,
         });
         assert_eq!(status.sinks, expected.collect::<Vec<_>>());
-        let aside = running.journal.reader().await.unwrap().set_aside().await.unwrap();
-        let aside = aside.into_iter().map(|aside| (aside.sink, aside.position.0, aside.error)).collect::<Vec<_>>();
-        let expected = self.set_aside.iter().map(|((sink, at), error)| (sink.to_string(), *at, error.clone()));
+        let aside = running
+            .journal
+            .reader()
+            .await
+            .unwrap()
+            .set_aside()
+            .await
+            .unwrap();
+        let aside = aside
+            .into_iter()
+            .map(|aside| (aside.sink, aside.position.0, aside.error))
+            .collect::<Vec<_>>();
+        let expected = self
+            .set_aside
+            .iter()
+            .map(|((sink, at), error)| (sink.to_string(), *at, error.clone()));
         assert_eq!(aside, expected.collect::<Vec<_>>());
         let states = running.journal.last_states().await.unwrap();
-        let states = states.into_iter().map(|state| (state.device_id, state.new_state)).collect::<BTreeMap<_, _>>();
+        let states = states
+            .into_iter()
+            .map(|state| (state.device_id, state.new_state))
+            .collect::<BTreeMap<_, _>>();
         assert_eq!(states, self.last_states);
     }
 }
@@ -208,18 +284,31 @@ async fn play(steps: Vec<Step>) {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     let mut running = Running::open(&settings).await;
-    running.journal.register_sinks(&sinks(&SINKS)).await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&SINKS))
+        .await
+        .unwrap();
     let cursors = SINKS.iter().map(|sink| (*sink, 0)).collect();
-    let mut model = Model { cursors, ..Model::default() };
+    let mut model = Model {
+        cursors,
+        ..Model::default()
+    };
     for step in steps {
         match step {
             Step::Append(sizes) => {
                 let batches: Vec<_> = sizes.iter().map(|size| model.batch(*size)).collect();
-                let appends = batches.iter().map(|batch| running.journal.append(batch.clone()));
+                let appends = batches
+                    .iter()
+                    .map(|batch| running.journal.append(batch.clone()));
                 let positions = futures_util::future::try_join_all(appends).await.unwrap();
                 for (batch, position) in batches.iter().zip(positions) {
                     model.wrote(batch);
-                    assert_eq!(position, Position(model.entries.len() as i64), "in the order of the calls");
+                    assert_eq!(
+                        position,
+                        Position(model.entries.len() as i64),
+                        "in the order of the calls"
+                    );
                 }
             }
             Step::Advance(sink, share) => {
@@ -230,23 +319,41 @@ async fn play(steps: Vec<Step>) {
             }
             Step::SetAside(sink, share) => {
                 let (sink, at) = (SINKS[sink], model.share(0, share));
-                running.journal.set_aside(sink, Position(at), &format!("first {at}")).await.unwrap();
-                running.journal.set_aside(sink, Position(at), "again").await.unwrap();
-                model.set_aside.entry((sink, at)).or_insert(format!("first {at}"));
+                running
+                    .journal
+                    .set_aside(sink, Position(at), &format!("first {at}"))
+                    .await
+                    .unwrap();
+                running
+                    .journal
+                    .set_aside(sink, Position(at), "again")
+                    .await
+                    .unwrap();
+                model
+                    .set_aside
+                    .entry((sink, at))
+                    .or_insert(format!("first {at}"));
             }
             Step::Reopen => {
                 let uuid = running.journal.uuid();
                 running.close().await;
                 running = Running::open(&settings).await;
                 assert_eq!(running.journal.uuid(), uuid);
-                running.journal.register_sinks(&sinks(&SINKS)).await.unwrap();
+                running
+                    .journal
+                    .register_sinks(&sinks(&SINKS))
+                    .await
+                    .unwrap();
             }
             Step::Crash(sizes) => {
                 let batches: Vec<_> = sizes.iter().map(|size| model.batch(*size)).collect();
                 // One task, so that the calls are made in their order.
                 let (journal, calls) = (running.journal.clone(), batches.clone());
                 let appends = tokio::spawn(async move {
-                    futures_util::future::join_all(calls.into_iter().map(|batch| journal.append(batch))).await
+                    futures_util::future::join_all(
+                        calls.into_iter().map(|batch| journal.append(batch)),
+                    )
+                    .await
                 });
                 tokio::task::yield_now().await;
                 running.crash().await;
@@ -254,7 +361,10 @@ async fn play(steps: Vec<Step>) {
                 // Unacknowledged batches may be there, whole and in order; acknowledged ones must.
                 for append in appends.await.unwrap() {
                     let acknowledged = append.unwrap_or(Position::START);
-                    assert!(acknowledged <= running.journal.status().head, "{acknowledged} is lost");
+                    assert!(
+                        acknowledged <= running.journal.status().head,
+                        "{acknowledged} is lost"
+                    );
                 }
                 for batch in &batches {
                     if running.journal.status().head.0 > model.entries.len() as i64 {
@@ -267,7 +377,11 @@ async fn play(steps: Vec<Step>) {
                     assert!(found <= *cursor, "{found} > {cursor}");
                     *cursor = found;
                 }
-                running.journal.register_sinks(&sinks(&SINKS)).await.unwrap();
+                running
+                    .journal
+                    .register_sinks(&sinks(&SINKS))
+                    .await
+                    .unwrap();
             }
         }
         model.check(&running).await;
@@ -289,19 +403,44 @@ proptest! {
 #[tokio::test]
 async fn positions_go_on_after_every_entry_was_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { retain: Duration::ZERO, ..settings(folder.path()) };
+    let settings = Settings {
+        retain: Duration::ZERO,
+        ..settings(folder.path())
+    };
     let running = Running::open(&settings).await;
-    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
-    let last = running.journal.append(batch(vec![entry("a"), entry("b"), entry("c")])).await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    let last = running
+        .journal
+        .append(batch(vec![entry("a"), entry("b"), entry("c")]))
+        .await
+        .unwrap();
     running.journal.advance("site", last);
-    running.until("site", "everything is removed", |journal| journal.status().oldest.is_none()).await;
+    running
+        .until("site", "everything is removed", |journal| {
+            journal.status().oldest.is_none()
+        })
+        .await;
     assert!(running.read(Position::START).await.is_empty());
     running.close().await;
 
     let running = Running::open(&settings).await;
     assert_eq!(running.journal.status().head, Position(3));
-    assert_eq!(running.journal.cursor("site").await.unwrap(), Some(Position(3)));
-    assert_eq!(running.journal.append(batch(vec![entry("d")])).await.unwrap(), Position(4));
+    assert_eq!(
+        running.journal.cursor("site").await.unwrap(),
+        Some(Position(3))
+    );
+    assert_eq!(
+        running
+            .journal
+            .append(batch(vec![entry("d")]))
+            .await
+            .unwrap(),
+        Position(4)
+    );
     running.close().await;
 }
 
@@ -312,7 +451,12 @@ async fn second_instance_is_refused_at_once() {
     let running = Running::open(&settings).await;
     let refused = Journal::open(&settings).await.map(drop).unwrap_err();
     assert!(matches!(refused, Error::InUse { .. }), "{refused}");
-    assert!(refused.to_string().contains(settings.path.to_str().unwrap()), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains(settings.path.to_str().unwrap()),
+        "{refused}"
+    );
     running.close().await;
     Running::open(&settings).await.close().await;
 }
@@ -322,15 +466,26 @@ async fn database_of_something_else_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     std::fs::create_dir_all(settings.path.parent().unwrap()).unwrap();
-    let options = SqliteConnectOptions::new().filename(&settings.path).create_if_missing(true);
+    let options = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .create_if_missing(true);
     let mut other = options.connect().await.unwrap();
-    sqlx::raw_sql("CREATE TABLE device (id)").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("CREATE TABLE device (id)")
+        .execute(&mut other)
+        .await
+        .unwrap();
     other.close().await.unwrap();
     let refused = Journal::open(&settings).await.map(drop).unwrap_err();
     assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
-    let mut other = SqliteConnectOptions::new().filename(&settings.path).connect().await.unwrap();
-    let tables: Vec<(String,)> =
-        sqlx::query_as("SELECT name FROM sqlite_schema").fetch_all(&mut other).await.unwrap();
+    let mut other = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .connect()
+        .await
+        .unwrap();
+    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema")
+        .fetch_all(&mut other)
+        .await
+        .unwrap();
     assert_eq!(tables, [("device".to_owned(),)]);
 }
 
@@ -348,11 +503,19 @@ async fn older_copy_of_the_journal_is_refused() {
     let backup = folder.path().join("backup.db");
     for leave in ["cleanly", "in the middle"] {
         let running = Running::open(&settings).await;
-        let before = running.journal.append(batch(vec![entry("a")])).await.unwrap();
+        let before = running
+            .journal
+            .append(batch(vec![entry("a")]))
+            .await
+            .unwrap();
         running.close().await;
         std::fs::copy(&settings.path, &backup).unwrap();
         let running = Running::open(&settings).await;
-        let known = running.journal.append(batch(vec![entry("b"), entry("c")])).await.unwrap();
+        let known = running
+            .journal
+            .append(batch(vec![entry("b"), entry("c")]))
+            .await
+            .unwrap();
         running.close().await;
         match leave {
             "cleanly" => {}
@@ -362,7 +525,11 @@ async fn older_copy_of_the_journal_is_refused() {
         std::fs::copy(&settings.path, &newer).unwrap();
         std::fs::copy(&backup, &settings.path).unwrap();
         match Journal::open(&settings).await {
-            Err(Error::OlderCopy { head, known: marked, .. }) => {
+            Err(Error::OlderCopy {
+                head,
+                known: marked,
+                ..
+            }) => {
                 assert_eq!((head, marked), (before, known), "{leave}")
             }
             other => panic!("left {leave}: {other:?}"),
@@ -378,7 +545,11 @@ async fn damaged_journal_is_refused_after_an_unclean_stop() {
     let settings = settings(folder.path());
     let running = Running::open(&settings).await;
     for _ in 0..50 {
-        running.journal.append(batch(vec![entry("x".repeat(8000))])).await.unwrap();
+        running
+            .journal
+            .append(batch(vec![entry("x".repeat(8000))]))
+            .await
+            .unwrap();
     }
     running.close().await;
     leave_open(&settings);
@@ -396,19 +567,31 @@ async fn journal_that_took_the_place_of_another_is_named() {
     let settings = settings(folder.path());
     let log = folder.path().join("log");
     let writer = Arc::new(std::fs::File::create(&log).unwrap());
-    let subscriber = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).finish();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(writer)
+        .with_ansi(false)
+        .finish();
     let _here = tracing::subscriber::set_default(subscriber);
     let running = Running::open(&settings).await;
     let before = running.journal.uuid();
     running.close().await;
-    assert!(!std::fs::read_to_string(&log).unwrap().contains("not the journal"));
+    assert!(
+        !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("not the journal")
+    );
     std::fs::remove_file(&settings.path).unwrap();
     let running = Running::open(&settings).await;
     assert_ne!(running.journal.uuid(), before);
     running.close().await;
     let said = std::fs::read_to_string(&log).unwrap();
-    let line = said.lines().find(|line| line.contains("this is not the journal that was here before"));
-    assert!(line.is_some_and(|line| line.contains(&before.simple().to_string())), "{said}");
+    let line = said
+        .lines()
+        .find(|line| line.contains("this is not the journal that was here before"));
+    assert!(
+        line.is_some_and(|line| line.contains(&before.simple().to_string())),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -416,11 +599,18 @@ async fn journal_is_readable_by_its_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     let running = Running::open(&settings).await;
-    running.journal.append(batch(vec![entry("a")])).await.unwrap();
+    running
+        .journal
+        .append(batch(vec![entry("a")]))
+        .await
+        .unwrap();
     let folder = settings.path.parent().unwrap();
     let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(folder), 0o700);
-    let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    let files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
     assert_eq!(files.len(), 4, "database, wal, shm and lock: {files:?}");
     for file in files {
         assert_eq!(mode(&file), 0o600, "{file:?}");
@@ -431,36 +621,84 @@ async fn journal_is_readable_by_its_owner_alone() {
 #[tokio::test]
 async fn entries_stay_until_every_registered_sink_is_past_them() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { retain: Duration::ZERO, ..settings(folder.path()) };
+    let settings = Settings {
+        retain: Duration::ZERO,
+        ..settings(folder.path())
+    };
     let running = Running::open(&settings).await;
-    let written = running.journal.append(batch((0..10).map(|n| entry(format!("{n}"))).collect())).await.unwrap();
+    let written = running
+        .journal
+        .append(batch((0..10).map(|n| entry(format!("{n}"))).collect()))
+        .await
+        .unwrap();
     // Not known yet who needs them.
     running.journal.append(NewBatch::default()).await.unwrap();
     assert_eq!(running.read(Position::START).await.len(), 10);
 
-    running.journal.register_sinks(&sinks(&["fast", "slow"])).await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&["fast", "slow"]))
+        .await
+        .unwrap();
     running.journal.advance("fast", written);
     running.journal.advance("slow", Position(4));
-    running.until("slow", "what both are past is gone", |journal| journal.status().oldest == Some(Position(5))).await;
+    running
+        .until("slow", "what both are past is gone", |journal| {
+            journal.status().oldest == Some(Position(5))
+        })
+        .await;
     assert_eq!(running.read(Position::START).await.len(), 6);
 
-    running.journal.set_aside("slow", Position(7), "refused").await.unwrap();
+    running
+        .journal
+        .set_aside("slow", Position(7), "refused")
+        .await
+        .unwrap();
     // Not in the configuration any more: entries are kept for it until it is forgotten.
-    assert_eq!(running.journal.register_sinks(&sinks(&["fast"])).await.unwrap(), ["slow".into()]);
-    running.journal.set_aside("fast", Position(8), "refused").await.unwrap();
-    running.journal.append(batch(vec![entry("x")])).await.unwrap();
+    assert_eq!(
+        running
+            .journal
+            .register_sinks(&sinks(&["fast"]))
+            .await
+            .unwrap(),
+        ["slow".into()]
+    );
+    running
+        .journal
+        .set_aside("fast", Position(8), "refused")
+        .await
+        .unwrap();
+    running
+        .journal
+        .append(batch(vec![entry("x")]))
+        .await
+        .unwrap();
     assert_eq!(running.journal.status().oldest, Some(Position(5)));
     assert!(running.journal.forget("slow").await.unwrap());
-    assert!(!running.journal.forget("slow").await.unwrap(), "it is forgotten already");
+    assert!(
+        !running.journal.forget("slow").await.unwrap(),
+        "it is forgotten already"
+    );
     running
-        .until("fast", "only what is set aside is left", |journal| journal.status().oldest == Some(Position(8)))
+        .until("fast", "only what is set aside is left", |journal| {
+            journal.status().oldest == Some(Position(8))
+        })
         .await;
-    let left: Vec<_> = running.read(Position::START).await.iter().map(|entry| entry.position).collect();
+    let left: Vec<_> = running
+        .read(Position::START)
+        .await
+        .iter()
+        .map(|entry| entry.position)
+        .collect();
     assert_eq!(left, [Position(8), Position(11)]);
     running.journal.advance("fast", Position(11));
     assert_eq!(running.journal.cursor("slow").await.unwrap(), None);
     running.journal.discard("fast", Which::All).await.unwrap();
-    running.until("fast", "nothing is left", |journal| journal.status().oldest.is_none()).await;
+    running
+        .until("fast", "nothing is left", |journal| {
+            journal.status().oldest.is_none()
+        })
+        .await;
     running.close().await;
 }
 
@@ -468,13 +706,32 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
 async fn delivered_entries_stay_for_replay_while_they_are_young() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::open(&settings(folder.path())).await;
-    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
     let day = jiff::SignedDuration::from_hours(24);
-    let old = NewEntry { received_at: Timestamp::now() - day, ..entry("old") };
-    let last = running.journal.append(batch(vec![old, entry("young")])).await.unwrap();
+    let old = NewEntry {
+        received_at: Timestamp::now() - day,
+        ..entry("old")
+    };
+    let last = running
+        .journal
+        .append(batch(vec![old, entry("young")]))
+        .await
+        .unwrap();
     running.journal.advance("site", last);
-    running.until("site", "the old one is gone", |journal| journal.status().oldest == Some(Position(2))).await;
-    running.journal.place("site", Position::START).await.unwrap();
+    running
+        .until("site", "the old one is gone", |journal| {
+            journal.status().oldest == Some(Position(2))
+        })
+        .await;
+    running
+        .journal
+        .place("site", Position::START)
+        .await
+        .unwrap();
     assert_eq!(running.read(Position::START).await.len(), 1);
     running.close().await;
 }
@@ -483,11 +740,24 @@ async fn delivered_entries_stay_for_replay_while_they_are_young() {
 async fn new_sink_starts_where_it_is_told() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::open(&settings(folder.path())).await;
-    running.journal.append(batch(vec![entry("a"), entry("b")])).await.unwrap();
-    let starts = [("history".into(), Start::Oldest), ("site".into(), Start::Newest)];
+    running
+        .journal
+        .append(batch(vec![entry("a"), entry("b")]))
+        .await
+        .unwrap();
+    let starts = [
+        ("history".into(), Start::Oldest),
+        ("site".into(), Start::Newest),
+    ];
     running.journal.register_sinks(&starts).await.unwrap();
-    assert_eq!(running.journal.cursor("history").await.unwrap(), Some(Position::START));
-    assert_eq!(running.journal.cursor("site").await.unwrap(), Some(Position(2)));
+    assert_eq!(
+        running.journal.cursor("history").await.unwrap(),
+        Some(Position::START)
+    );
+    assert_eq!(
+        running.journal.cursor("site").await.unwrap(),
+        Some(Position(2))
+    );
     assert_eq!(running.journal.cursor("nobody").await.unwrap(), None);
     running.close().await;
 }
@@ -500,13 +770,23 @@ const ENTRIES: usize = 1400;
 #[tokio::test]
 async fn full_journal_pauses_until_the_sinks_have_caught_up() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { bytes_max: SMALL, ..settings(folder.path()) };
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
     let running = Running::open(&settings).await;
-    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
     let journal = running.journal.clone();
     let source = tokio::spawn(async move {
         for n in 0..ENTRIES {
-            let position = journal.append(batch(vec![entry(vec![n as u8; BODY_BYTES])])).await.unwrap();
+            let position = journal
+                .append(batch(vec![entry(vec![n as u8; BODY_BYTES])]))
+                .await
+                .unwrap();
             assert_eq!(position, Position(n as i64 + 1));
         }
     });
@@ -525,11 +805,18 @@ async fn full_journal_pauses_until_the_sinks_have_caught_up() {
         assert!(all || (full.full && !source.is_finished()), "{full:?}");
         read.extend(running.read(Position(read.len() as i64)).await);
         running.journal.advance("site", Position(read.len() as i64));
-        running.until("site", "there is room again", |journal| !journal.status().full).await;
+        running
+            .until("site", "there is room again", |journal| {
+                !journal.status().full
+            })
+            .await;
     }
     source.await.unwrap();
     for (n, entry) in read.iter().enumerate() {
-        assert_eq!((entry.position, entry.body[0]), (Position(n as i64 + 1), n as u8));
+        assert_eq!(
+            (entry.position, entry.body[0]),
+            (Position(n as i64 + 1), n as u8)
+        );
     }
     assert_eq!(running.journal.status().dropped, 0);
     running.close().await;
@@ -538,40 +825,89 @@ async fn full_journal_pauses_until_the_sinks_have_caught_up() {
 #[tokio::test]
 async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { bytes_max: SMALL, when_full: WhenFull::DropOldest, ..settings(folder.path()) };
+    let settings = Settings {
+        bytes_max: SMALL,
+        when_full: WhenFull::DropOldest,
+        ..settings(folder.path())
+    };
     let running = Running::open(&settings).await;
-    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
-    running.journal.append(batch(vec![entry("first")])).await.unwrap();
-    running.journal.set_aside("site", Position(1), "refused").await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    running
+        .journal
+        .append(batch(vec![entry("first")]))
+        .await
+        .unwrap();
+    running
+        .journal
+        .set_aside("site", Position(1), "refused")
+        .await
+        .unwrap();
     for _ in 1..ENTRIES {
-        running.journal.append(batch(vec![entry(vec![7; BODY_BYTES])])).await.unwrap();
+        running
+            .journal
+            .append(batch(vec![entry(vec![7; BODY_BYTES])]))
+            .await
+            .unwrap();
         assert!(running.journal.status().bytes < 2 * SMALL);
     }
     let status = running.journal.status();
-    let gaps = running.journal.reader().await.unwrap().gaps().await.unwrap();
-    let [gap] = gaps.as_slice() else { panic!("one run of losses is one gap: {gaps:?}") };
+    let gaps = running
+        .journal
+        .reader()
+        .await
+        .unwrap()
+        .gaps()
+        .await
+        .unwrap();
+    let [gap] = gaps.as_slice() else {
+        panic!("one run of losses is one gap: {gaps:?}")
+    };
     let left = running.read(Position::START).await;
     assert!(status.dropped > 0 && !status.full);
     assert_eq!(gap.from, Position(1));
-    assert_eq!((gap.entries, gap.to.0 as u64), (status.dropped, status.dropped));
+    assert_eq!(
+        (gap.entries, gap.to.0 as u64),
+        (status.dropped, status.dropped)
+    );
     assert_eq!(left.first().unwrap().position.0, gap.to.0 + 1);
     assert_eq!(left.len() as u64 + status.dropped, ENTRIES as u64);
-    assert_eq!(status.sinks[0].set_aside, 0, "what is gone is not set aside any more");
+    assert_eq!(
+        status.sinks[0].set_aside, 0,
+        "what is gone is not set aside any more"
+    );
     running.close().await;
 }
 
 #[tokio::test]
 async fn what_is_past_makes_room_before_it_is_old() {
     let folder = tempfile::tempdir().unwrap();
-    let settings = Settings { bytes_max: SMALL, ..settings(folder.path()) };
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
     let running = Running::open(&settings).await;
-    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
     for _ in 0..ENTRIES {
-        let position = running.journal.append(batch(vec![entry(vec![7; BODY_BYTES])])).await.unwrap();
+        let position = running
+            .journal
+            .append(batch(vec![entry(vec![7; BODY_BYTES])]))
+            .await
+            .unwrap();
         running.journal.advance("site", position);
     }
     assert!(running.journal.status().bytes < SMALL);
-    assert!(running.read(Position::START).await.len() > 10, "what there is room for stays for replay");
+    assert!(
+        running.read(Position::START).await.len() > 10,
+        "what there is room for stays for replay"
+    );
     running.close().await;
 }
 
@@ -581,17 +917,55 @@ async fn visitor_who_holds_the_wal_stops_nothing_and_it_shrinks_again() {
     let folder = tempfile::tempdir().unwrap();
     let settings = settings(folder.path());
     let running = Running::open(&settings).await;
-    running.journal.register_sinks(&sinks(&["site"])).await.unwrap();
-    let mut visitor = SqliteConnectOptions::new().filename(&settings.path).read_only(true).connect().await.unwrap();
-    sqlx::raw_sql("BEGIN; SELECT count(*) FROM entry").execute(&mut visitor).await.unwrap();
-    let wal_bytes = || std::fs::metadata(settings.path.with_extension("db-wal")).unwrap().len();
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    let mut visitor = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .read_only(true)
+        .connect()
+        .await
+        .unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM entry")
+        .execute(&mut visitor)
+        .await
+        .unwrap();
+    let wal_bytes = || {
+        std::fs::metadata(settings.path.with_extension("db-wal"))
+            .unwrap()
+            .len()
+    };
     for _ in 0..80 {
-        running.journal.append(batch(vec![entry(vec![7; MIB])])).await.unwrap();
+        running
+            .journal
+            .append(batch(vec![entry(vec![7; MIB])]))
+            .await
+            .unwrap();
     }
-    assert!(wal_bytes() > 70 * MIB as u64, "the visitor still sees the journal as it was");
+    assert!(
+        wal_bytes() > 70 * MIB as u64,
+        "the visitor still sees the journal as it was"
+    );
     visitor.close().await.unwrap();
-    running.until("site", "the WAL is small again", |_| wal_bytes() < 20 * MIB as u64).await;
-    assert_eq!(running.journal.reader().await.unwrap().read_after(Position(79), 9, 1).await.unwrap().len(), 1);
+    running
+        .until("site", "the WAL is small again", |_| {
+            wal_bytes() < 20 * MIB as u64
+        })
+        .await;
+    assert_eq!(
+        running
+            .journal
+            .reader()
+            .await
+            .unwrap()
+            .read_after(Position(79), 9, 1)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     running.close().await;
 }
 
@@ -608,8 +982,17 @@ async fn batch_that_was_queued_is_written_although_its_caller_went_away() {
     let stop = CancellationToken::new();
     stop.cancel();
     writer.run(stop).await.unwrap();
-    assert!(matches!(journal.append(batch(vec![entry("b")])).await, Err(Error::Closed)));
-    let entries = journal.reader().await.unwrap().read_after(Position::START, 10, usize::MAX).await.unwrap();
+    assert!(matches!(
+        journal.append(batch(vec![entry("b")])).await,
+        Err(Error::Closed)
+    ));
+    let entries = journal
+        .reader()
+        .await
+        .unwrap()
+        .read_after(Position::START, 10, usize::MAX)
+        .await
+        .unwrap();
     assert_eq!(entries.len(), 1);
 }
 
@@ -617,8 +1000,15 @@ async fn batch_that_was_queued_is_written_although_its_caller_went_away() {
 async fn reads_are_bounded_by_entries_and_by_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::open(&settings(folder.path())).await;
-    running.journal.append(batch((0..300).map(|_| entry([0; 100])).collect())).await.unwrap();
-    let mut readers = [running.journal.reader().await.unwrap(), Reader::open(running.journal.path()).await.unwrap()];
+    running
+        .journal
+        .append(batch((0..300).map(|_| entry([0; 100])).collect()))
+        .await
+        .unwrap();
+    let mut readers = [
+        running.journal.reader().await.unwrap(),
+        Reader::open(running.journal.path()).await.unwrap(),
+    ];
     for (after, entries_max, bytes_max, expected) in [
         (0, 10, usize::MAX, 10),
         (0, usize::MAX, 1000, 10),
@@ -628,9 +1018,21 @@ async fn reads_are_bounded_by_entries_and_by_bytes() {
         (300, 10, usize::MAX, 0),
     ] {
         for reader in &mut readers {
-            let entries = reader.read_after(Position(after), entries_max, bytes_max).await.unwrap();
-            assert_eq!(entries.len(), expected, "after {after}, at most {entries_max} and {bytes_max} bytes");
-            assert!(entries.iter().zip(after + 1..).all(|(entry, position)| entry.position == Position(position)));
+            let entries = reader
+                .read_after(Position(after), entries_max, bytes_max)
+                .await
+                .unwrap();
+            assert_eq!(
+                entries.len(),
+                expected,
+                "after {after}, at most {entries_max} and {bytes_max} bytes"
+            );
+            assert!(
+                entries
+                    .iter()
+                    .zip(after + 1..)
+                    .all(|(entry, position)| entry.position == Position(position))
+            );
         }
     }
     running.close().await;
@@ -641,7 +1043,11 @@ async fn reads_are_bounded_by_entries_and_by_bytes() {
 async fn cursor_that_would_go_back_is_a_bug() {
     let folder = tempfile::tempdir().unwrap();
     let running = Running::open(&settings(folder.path())).await;
-    running.journal.append(batch(vec![entry("a"), entry("b")])).await.unwrap();
+    running
+        .journal
+        .append(batch(vec![entry("a"), entry("b")]))
+        .await
+        .unwrap();
     running.journal.advance("site", Position(2));
     running.journal.advance("site", Position(1));
 }

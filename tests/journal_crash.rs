@@ -3,7 +3,10 @@
 //! Each test starts its own binary again for itself alone; there it finds the journal's path in the environment, and is
 //! the process that is killed or whose disk fails.
 
-#![allow(clippy::unwrap_used, reason = "a test says no more of a failure than where it was")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test says no more of a failure than where it was"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -12,7 +15,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use stomp_bridge::journal::{Error, Journal, NewBatch, NewEntry, Settings, Start, Verdict, WhenFull};
+use stomp_bridge::journal::{
+    Error, Journal, NewBatch, NewEntry, Settings, Start, Verdict, WhenFull,
+};
 use stomp_bridge::model::Position;
 use tokio_util::sync::CancellationToken;
 
@@ -20,14 +25,21 @@ use tokio_util::sync::CancellationToken;
 const JOURNAL: &str = "JOURNAL_CRASH_PATH";
 
 fn settings(path: PathBuf) -> Settings {
-    Settings { path, bytes_max: 1 << 30, when_full: WhenFull::Pause, retain: Duration::from_secs(3600) }
+    Settings {
+        path,
+        bytes_max: 1 << 30,
+        when_full: WhenFull::Pause,
+        retain: Duration::from_secs(3600),
+    }
 }
 
 /// The rest of a test where it is its own child: a process that appends `batches` of entries, whose body is their
 /// position, and says `acknowledged POSITION` after each; a sink reads them and says `confirmed POSITION` before its
 /// cursor moves. Does nothing in the test itself.
 async fn be_the_child(batches: usize) {
-    let Some(path) = std::env::var_os(JOURNAL) else { return };
+    let Some(path) = std::env::var_os(JOURNAL) else {
+        return;
+    };
     // The test runner may have begun a line.
     println!();
     let code = match child(path.into(), batches).await {
@@ -56,7 +68,9 @@ async fn child(path: PathBuf, batches: usize) -> Result<(), Error> {
 }
 
 async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
-    journal.register_sinks(&[("sink".into(), Start::Oldest)]).await?;
+    journal
+        .register_sinks(&[("sink".into(), Start::Oldest)])
+        .await?;
     let sink = journal.clone();
     tokio::spawn(async move {
         let mut reader = sink.reader().await.unwrap();
@@ -79,7 +93,12 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
             body: Bytes::from(position.to_string()),
             verdict: Verdict::Accepted { previous: None },
         });
-        last = journal.append(NewBatch { entries: entries.collect(), last_states: Vec::new() }).await?;
+        last = journal
+            .append(NewBatch {
+                entries: entries.collect(),
+                last_states: Vec::new(),
+            })
+            .await?;
         say("acknowledged", last);
     }
     Ok(())
@@ -87,16 +106,29 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
 
 fn say(what: &str, position: Position) {
     let mut stdout = std::io::stdout().lock();
-    writeln!(stdout, "{what} {position}").and_then(|()| stdout.flush()).unwrap();
+    writeln!(stdout, "{what} {position}")
+        .and_then(|()| stdout.flush())
+        .unwrap();
 }
 
 /// Starts the child of a test, behind other words of a command line.
 fn start(test: &str, journal: &Path, before: &[&str]) -> Child {
     let own = std::env::current_exe().unwrap();
-    let words = before.iter().map(std::ffi::OsStr::new).chain([own.as_os_str()]).collect::<Vec<_>>();
+    let words = before
+        .iter()
+        .map(std::ffi::OsStr::new)
+        .chain([own.as_os_str()])
+        .collect::<Vec<_>>();
     let mut command = Command::new(words[0]);
-    command.args(&words[1..]).args(["--exact", test, "--nocapture", "--test-threads=1"]);
-    command.env(JOURNAL, journal).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap()
+    command
+        .args(&words[1..])
+        .args(["--exact", test, "--nocapture", "--test-threads=1"]);
+    command
+        .env(JOURNAL, journal)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
 }
 
 /// What a child has said by its end.
@@ -110,7 +142,10 @@ struct Said {
 
 impl Said {
     fn hear(&mut self, line: String) {
-        match line.split_once(' ').map(|(what, position)| (what, position.parse())) {
+        match line
+            .split_once(' ')
+            .map(|(what, position)| (what, position.parse()))
+        {
             Some(("acknowledged", Ok(position))) => {
                 self.acknowledged = position;
                 self.acknowledgements += 1;
@@ -123,7 +158,9 @@ impl Said {
     /// Hears a child to its end.
     fn hear_all(mut child: Child) -> (Said, ExitStatus) {
         let mut said = Said::default();
-        let output = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let output = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
         output.for_each(|line| said.hear(line));
         (said, child.wait().unwrap())
     }
@@ -139,14 +176,28 @@ async fn check(path: &Path, said: &Said) -> Position {
         }
     };
     let head = *journal.head().borrow();
-    assert!(head.0 >= said.acknowledged, "{} was acknowledged, but the journal ends at {head}", said.acknowledged);
+    assert!(
+        head.0 >= said.acknowledged,
+        "{} was acknowledged, but the journal ends at {head}",
+        said.acknowledged
+    );
     let cursor = journal.cursor("sink").await.unwrap().unwrap_or_default();
-    assert!(cursor.0 <= said.confirmed, "the cursor {cursor} is past {}, the last confirmed", said.confirmed);
+    assert!(
+        cursor.0 <= said.confirmed,
+        "the cursor {cursor} is past {}, the last confirmed",
+        said.confirmed
+    );
     let mut reader = journal.reader().await.unwrap();
-    let entries = reader.read_after(Position::START, usize::MAX, usize::MAX).await.unwrap();
+    let entries = reader
+        .read_after(Position::START, usize::MAX, usize::MAX)
+        .await
+        .unwrap();
     assert_eq!(entries.len() as i64, head.0);
     for (position, entry) in (1..).zip(&entries) {
-        assert_eq!((entry.position, &*entry.body), (Position(position), position.to_string().as_bytes()));
+        assert_eq!(
+            (entry.position, &*entry.body),
+            (Position(position), position.to_string().as_bytes())
+        );
     }
     drop(writer);
     head
@@ -160,8 +211,14 @@ async fn killed_process_loses_nothing_that_it_acknowledged() {
     let mut before = Position::START;
     let mut said = Said::default();
     for lines in [1, 2, 3, 50, 51, 117, 300] {
-        let mut child = start("killed_process_loses_nothing_that_it_acknowledged", &path, &["env"]);
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut child = start(
+            "killed_process_loses_nothing_that_it_acknowledged",
+            &path,
+            &["env"],
+        );
+        let mut output = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok);
         said.acknowledgements = 0;
         while said.acknowledgements < lines {
             said.hear(output.next().unwrap());
@@ -200,17 +257,34 @@ async fn fail_each(test: &str, inject: &str, judge: impl Fn(&Said, ExitStatus, &
         }
         let log = folder.path().join("strace");
         let injection = format!("inject={inject}:when={n}");
-        let trace =
-            ["timeout", "60", "strace", "-f", "-qq", "--seccomp-bpf", "-o", log.to_str().unwrap(), "-e", &injection];
+        let trace = [
+            "timeout",
+            "60",
+            "strace",
+            "-f",
+            "-qq",
+            "--seccomp-bpf",
+            "-o",
+            log.to_str().unwrap(),
+            "-e",
+            &injection,
+        ];
         let (mut said, status) = Said::hear_all(start(test, &path, &trace));
         said.acknowledged = said.acknowledged.max(before.acknowledged);
         said.confirmed = said.confirmed.max(before.confirmed);
-        if !std::fs::read_to_string(&log).unwrap().contains("(INJECTED)") {
+        if !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("(INJECTED)")
+        {
             assert!(status.success(), "without a failure: {:?}", said.rest);
             break;
         }
         hit += 1;
-        judge(&said, status, &format!("{inject}, the {n}-th: {:?}", said.rest));
+        judge(
+            &said,
+            status,
+            &format!("{inject}, the {n}-th: {:?}", said.rest),
+        );
         check(&path, &said).await;
         check(&path, &said).await;
     }
@@ -226,33 +300,47 @@ fn ended_with_an_error(said: &Said, status: ExitStatus, what: &str) {
 #[tokio::test]
 async fn each_failed_sync_ends_the_process_or_was_not_needed_yet() {
     let test = "each_failed_sync_ends_the_process_or_was_not_needed_yet";
-    fail_each(test, "fdatasync:error=EIO", |said, status, what| match status.success() {
-        // A checkpoint: what it copies is in the synced WAL, and is copied again.
-        true => assert_eq!(said.acknowledgements, BATCHES, "{what}"),
-        false => ended_with_an_error(said, status, what),
-    })
+    fail_each(
+        test,
+        "fdatasync:error=EIO",
+        |said, status, what| match status.success() {
+            // A checkpoint: what it copies is in the synced WAL, and is copied again.
+            true => assert_eq!(said.acknowledgements, BATCHES, "{what}"),
+            false => ended_with_an_error(said, status, what),
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn each_failed_write_ends_the_process_or_was_not_needed_yet() {
     let test = "each_failed_write_ends_the_process_or_was_not_needed_yet";
-    fail_each(test, "pwrite64:error=EIO", |said, status, what| match status.success() {
-        true => assert_eq!(said.acknowledgements, BATCHES, "{what}"),
-        false => ended_with_an_error(said, status, what),
-    })
+    fail_each(
+        test,
+        "pwrite64:error=EIO",
+        |said, status, what| match status.success() {
+            true => assert_eq!(said.acknowledgements, BATCHES, "{what}"),
+            false => ended_with_an_error(said, status, what),
+        },
+    )
     .await;
 }
 
 #[tokio::test]
 async fn each_write_without_room_is_tried_again() {
-    fail_each("each_write_without_room_is_tried_again", "pwrite64:error=ENOSPC", |said, status, what| {
-        match said.acknowledgements {
-            // While it opens, there is nothing to wait with.
-            0 => ended_with_an_error(said, status, what),
-            acknowledgements => assert_eq!(acknowledgements, BATCHES, "it did not go on after {what}"),
-        }
-    })
+    fail_each(
+        "each_write_without_room_is_tried_again",
+        "pwrite64:error=ENOSPC",
+        |said, status, what| {
+            match said.acknowledgements {
+                // While it opens, there is nothing to wait with.
+                0 => ended_with_an_error(said, status, what),
+                acknowledgements => {
+                    assert_eq!(acknowledgements, BATCHES, "it did not go on after {what}")
+                }
+            }
+        },
+    )
     .await;
 }
 
@@ -262,12 +350,23 @@ async fn disk_that_fails_for_good_acknowledges_nothing_more() {
     be_the_child(usize::MAX).await;
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.db");
-    let trace = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "inject=fsync,fdatasync:error=EIO:when=30+"];
+    let trace = [
+        "strace",
+        "-f",
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        "inject=fsync,fdatasync:error=EIO:when=30+",
+    ];
     let (said, status) = Said::hear_all(start(test, &path, &trace));
     let rest = said.rest.join("\n");
     assert!(!status.success(), "{rest}");
     assert!(rest.contains("refused: the journal is closed"), "{rest}");
-    assert!(rest.contains("ended: Sqlite") && rest.contains("disk I/O error"), "{rest}");
+    assert!(
+        rest.contains("ended: Sqlite") && rest.contains("disk I/O error"),
+        "{rest}"
+    );
     assert!(said.acknowledged > 0, "some were acknowledged before");
     check(&path, &said).await;
 }

@@ -14,7 +14,9 @@ use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
-use stomp_bridge::source::{Handle, LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
+use stomp_bridge::source::{
+    Handle, LinkState, Reconnect, Settings, Source, SourceError, Status, Topic,
+};
 use stomp_bridge::stomp::AckMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,7 +44,12 @@ impl Lab {
         Lab::with(ack, Duration::ZERO, 1 << 30, None).await
     }
 
-    async fn with(ack: AckMode, heartbeat: Duration, journal_bytes_max: u64, attempts: Option<u32>) -> Lab {
+    async fn with(
+        ack: AckMode,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
         Lab::over("stomp", ack, heartbeat, journal_bytes_max, attempts).await
     }
 
@@ -55,12 +62,26 @@ impl Lab {
     ) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max)).await.unwrap();
+        let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max))
+            .await
+            .unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
-        journal.register_sinks(&[("stuck".into(), Start::Oldest)]).await.unwrap();
-        let topic = Topic { name: "map-1".into(), destination: "/queue/a".into(), ack, headers: Vec::new() };
+        journal
+            .register_sinks(&[("stuck".into(), Start::Oldest)])
+            .await
+            .unwrap();
+        let topic = Topic {
+            name: "map-1".into(),
+            destination: "/queue/a".into(),
+            ack,
+            headers: Vec::new(),
+        };
         let settings = Settings {
-            urls: vec![format!("{scheme}://{}", server.local_addr().unwrap()).parse().unwrap()],
+            urls: vec![
+                format!("{scheme}://{}", server.local_addr().unwrap())
+                    .parse()
+                    .unwrap(),
+            ],
             signin: None,
             login: None,
             passcode: None,
@@ -71,21 +92,43 @@ impl Lab {
             backslashes: Default::default(),
             websocket_split: None,
             tls: Default::default(),
-            reconnect: Reconnect { initial: Duration::ZERO, max: Duration::ZERO, attempts },
+            reconnect: Reconnect {
+                initial: Duration::ZERO,
+                max: Duration::ZERO,
+                attempts,
+            },
             topics: vec![topic],
             body_bytes_max: 1 << 20,
         };
         let decoders = decoders(&settings.topics);
         let (status, stop) = (Status::new(), CancellationToken::new());
         let (source, handle) =
-            Source::new(settings.clone(), decoders, journal.clone(), status.clone()).await.unwrap();
+            Source::new(settings.clone(), decoders, journal.clone(), status.clone())
+                .await
+                .unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
-        Lab { server, journal, settings, handle, writer, status, stop, source, _folder: folder }
+        Lab {
+            server,
+            journal,
+            settings,
+            handle,
+            writer,
+            status,
+            stop,
+            source,
+            _folder: folder,
+        }
     }
 
     /// A journal of a few pages, which is full, and whose one sink does not move until the test says so.
     async fn with_full_journal() -> Lab {
-        let lab = Lab::with(AckMode::ClientIndividual, Duration::from_millis(200), 256 << 10, None).await;
+        let lab = Lab::with(
+            AckMode::ClientIndividual,
+            Duration::from_millis(200),
+            256 << 10,
+            None,
+        )
+        .await;
         let mut filled = 0;
         while !lab.journal.status().full {
             let entry = NewEntry {
@@ -94,8 +137,15 @@ impl Lab {
                 body: vec![b'x'; 16 << 10].into(),
                 verdict: Verdict::Accepted { previous: None },
             };
-            let append = lab.journal.append(NewBatch { entries: vec![entry], last_states: Vec::new() });
-            filled += usize::from(tokio::time::timeout(Duration::from_secs(5), append).await.is_ok());
+            let append = lab.journal.append(NewBatch {
+                entries: vec![entry],
+                last_states: Vec::new(),
+            });
+            filled += usize::from(
+                tokio::time::timeout(Duration::from_secs(5), append)
+                    .await
+                    .is_ok(),
+            );
             assert!(filled < 1000, "it never gets full");
         }
         lab
@@ -103,25 +153,41 @@ impl Lab {
 
     async fn accept(&self) -> Server {
         let (stream, _) = within(self.server.accept()).await.unwrap();
-        Server { stream, received: Vec::new() }
+        Server {
+            stream,
+            received: Vec::new(),
+        }
     }
 
     /// Accepts, answers CONNECT, and reads SUBSCRIBE.
     async fn accept_session(&self, heartbeat: &str) -> Server {
         let mut server = self.accept().await;
         assert!(server.frame().await.starts_with("CONNECT\n"));
-        server.send(&format!("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\nheart-beat:{heartbeat}\n\n\0\n")).await;
+        server
+            .send(&format!(
+                "CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\nheart-beat:{heartbeat}\n\n\0\n"
+            ))
+            .await;
         let subscribe = server.frame().await;
-        assert!(subscribe.starts_with("SUBSCRIBE\nid:map-1\ndestination:/queue/a\n"), "{subscribe}");
+        assert!(
+            subscribe.starts_with("SUBSCRIBE\nid:map-1\ndestination:/queue/a\n"),
+            "{subscribe}"
+        );
         server.receipt(&subscribe).await;
         server
     }
 
     async fn entries(&self) -> Vec<(Position, String, Verdict)> {
         let mut reader = self.journal.reader().await.unwrap();
-        let entries = reader.read_after(Position::START, 1000, 1 << 20).await.unwrap();
+        let entries = reader
+            .read_after(Position::START, 1000, 1 << 20)
+            .await
+            .unwrap();
         let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
-        entries.into_iter().map(|entry| (entry.position, text(&entry.body), entry.verdict)).collect()
+        entries
+            .into_iter()
+            .map(|entry| (entry.position, text(&entry.body), entry.verdict))
+            .collect()
     }
 
     async fn until(&self, wanted: impl Fn(&Status) -> bool) {
@@ -136,7 +202,11 @@ impl Lab {
 
 fn decoders(topics: &[Topic]) -> Arc<HashMap<Arc<str>, Decoder>> {
     let decoder = |topic: &Topic| {
-        let decoder = Decoder::new(topic.name.clone(), Mapping::default(), Arc::new(States::default()));
+        let decoder = Decoder::new(
+            topic.name.clone(),
+            Mapping::default(),
+            Arc::new(States::default()),
+        );
         (topic.name.clone(), decoder)
     };
     Arc::new(topics.iter().map(decoder).collect())
@@ -167,14 +237,24 @@ impl Server {
     }
 
     async fn message_of(&mut self, topic: &str, id: usize, body: &str) {
-        let head = format!("MESSAGE\nsubscription:{topic}\ndestination:/queue/a\nmessage-id:m{id}\nack:a{id}\n");
-        self.send(&format!("{head}content-length:{}\n\n{body}\0\n", body.len())).await;
+        let head = format!(
+            "MESSAGE\nsubscription:{topic}\ndestination:/queue/a\nmessage-id:m{id}\nack:a{id}\n"
+        );
+        self.send(&format!(
+            "{head}content-length:{}\n\n{body}\0\n",
+            body.len()
+        ))
+        .await;
     }
 
     /// Answers a frame's receipt header.
     async fn receipt(&mut self, frame: &str) {
-        let receipt = frame.lines().find_map(|line| line.strip_prefix("receipt:")).expect("a receipt is wanted");
-        self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n")).await;
+        let receipt = frame
+            .lines()
+            .find_map(|line| line.strip_prefix("receipt:"))
+            .expect("a receipt is wanted");
+        self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n"))
+            .await;
     }
 
     /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead otherwise.
@@ -194,7 +274,11 @@ impl Server {
     async fn frame(&mut self) -> String {
         within(async {
             loop {
-                let start = self.received.iter().take_while(|byte| **byte == b'\n').count();
+                let start = self
+                    .received
+                    .iter()
+                    .take_while(|byte| **byte == b'\n')
+                    .count();
                 self.received.drain(..start);
                 if let Some(end) = self.received.iter().position(|byte| *byte == 0) {
                     let frame: Vec<u8> = self.received.drain(..=end).collect();
@@ -212,13 +296,17 @@ impl Server {
 
     /// Reads until the other side closes, and gives what came before.
     async fn rest(&mut self) -> String {
-        within(self.stream.read_to_end(&mut self.received)).await.unwrap();
+        within(self.stream.read_to_end(&mut self.received))
+            .await
+            .unwrap();
         String::from_utf8_lossy(&self.received).into_owned()
     }
 }
 
 async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(30), future).await.expect("it takes no 30 s")
+    tokio::time::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("it takes no 30 s")
 }
 
 #[tokio::test]
@@ -232,7 +320,11 @@ async fn an_ack_follows_the_commit_and_names_the_message() {
         let ack = server.frame().await;
         assert_eq!(ack, format!("ACK\nid:a{id}\n\n"));
         let entries = lab.entries().await;
-        assert!(entries.len() > id, "acknowledged {id}, and the journal has {}", entries.len());
+        assert!(
+            entries.len() > id,
+            "acknowledged {id}, and the journal has {}",
+            entries.len()
+        );
         assert_eq!(entries[id].1, BODY);
     }
 }
@@ -249,7 +341,10 @@ async fn client_mode_acknowledges_the_last_of_a_batch_only() {
     while server.frame().await != "ACK\nid:a49\n\n" {
         acks += 1;
     }
-    assert!(acks < 49, "one ACK for each message is not what `client` is for");
+    assert!(
+        acks < 49,
+        "one ACK for each message is not what `client` is for"
+    );
     assert_eq!(lab.entries().await.len(), 50);
 }
 
@@ -261,7 +356,10 @@ async fn what_cannot_be_decoded_is_kept_raw_and_acknowledged() {
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
     let entries = lab.entries().await;
     assert_eq!(entries[0].1, "not json");
-    assert!(matches!(entries[0].2, Verdict::Rejected { .. }), "{entries:?}");
+    assert!(
+        matches!(entries[0].2, Verdict::Rejected { .. }),
+        "{entries:?}"
+    );
 }
 
 #[tokio::test]
@@ -274,8 +372,13 @@ async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
     assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
     let entries = lab.entries().await;
     assert_eq!((entries.len(), entries[0].1.len()), (2, 64 << 10));
-    let Verdict::Rejected { reason } = &entries[0].2 else { panic!("{:?}", entries[0].2) };
-    assert!(reason.contains("1048577 bytes exceeds source.max_body"), "{reason}");
+    let Verdict::Rejected { reason } = &entries[0].2 else {
+        panic!("{:?}", entries[0].2)
+    };
+    assert!(
+        reason.contains("1048577 bytes exceeds source.max_body"),
+        "{reason}"
+    );
 }
 
 #[tokio::test]
@@ -286,7 +389,12 @@ async fn an_array_becomes_an_entry_for_each_status_and_one_ack() {
     server.message(1, BODY).await;
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
     assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
-    let bodies: Vec<String> = lab.entries().await.into_iter().map(|(_, body, _)| body).collect();
+    let bodies: Vec<String> = lab
+        .entries()
+        .await
+        .into_iter()
+        .map(|(_, body, _)| body)
+        .collect();
     assert_eq!(bodies, [BODY, "7", BODY, BODY]);
 }
 
@@ -304,8 +412,17 @@ async fn a_missed_transition_is_seen_across_a_reconnect() {
         Verdict::Accepted { previous } => previous.as_deref().map(str::to_owned),
         Verdict::Rejected { reason } => panic!("{reason}"),
     };
-    let seen: Vec<Option<String>> = lab.entries().await.iter().map(|(_, _, verdict)| previous(verdict)).collect();
-    assert_eq!(seen, [None, Some("故障".to_owned())], "the second one says 正常, and 故障 was the last seen");
+    let seen: Vec<Option<String>> = lab
+        .entries()
+        .await
+        .iter()
+        .map(|(_, _, verdict)| previous(verdict))
+        .collect();
+    assert_eq!(
+        seen,
+        [None, Some("故障".to_owned())],
+        "the second one says 正常, and 故障 was the last seen"
+    );
 }
 
 #[tokio::test]
@@ -323,7 +440,11 @@ async fn a_lost_connection_is_made_anew_with_one_subscription() {
 async fn a_truncated_frame_is_no_message_and_ends_the_connection() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
-    server.send("MESSAGE\nsubscription:map-1\nmessage-id:1\nack:1\ncontent-length:400\n\n{\"clientId\"").await;
+    server
+        .send(
+            "MESSAGE\nsubscription:map-1\nmessage-id:1\nack:1\ncontent-length:400\n\n{\"clientId\"",
+        )
+        .await;
     drop(server);
     let mut server = lab.accept_session("0,0").await;
     server.message(2, BODY).await;
@@ -337,7 +458,9 @@ async fn a_truncated_frame_is_no_message_and_ends_the_connection() {
 async fn an_error_ends_the_connection_although_the_server_leaves_it_open() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
-    server.send("ERROR\nmessage:kaputt\ncontent-length:4\n\nno!\n\0\n").await;
+    server
+        .send("ERROR\nmessage:kaputt\ncontent-length:4\n\nno!\n\0\n")
+        .await;
     server.rest().await;
     lab.accept_session("0,0").await;
     let error = lab.status.link().last_error.unwrap();
@@ -349,11 +472,18 @@ async fn a_refused_login_is_not_tried_again_at_once() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept().await;
     server.frame().await;
-    server.send("ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0\n").await;
+    server
+        .send(
+            "ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0\n",
+        )
+        .await;
     server.rest().await;
     lab.until(|status| status.link().last_error.is_some()).await;
     let error = lab.status.link().last_error.unwrap();
-    assert!(error.contains("Access refused for user 'lab'") && error.contains("check login"), "{error}");
+    assert!(
+        error.contains("Access refused for user 'lab'") && error.contains("check login"),
+        "{error}"
+    );
     // The backoff of this lab is zero: another failure would be tried again within the millisecond.
     let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
     assert!(again.is_err(), "tried again at once");
@@ -366,7 +496,9 @@ async fn a_client_id_that_activemq_holds_still_is_tried_again_at_once() {
     server.frame().await;
     let said = "Broker: lab - Client: bridge already connected from tcp://127.0.0.1:32914";
     server
-        .send(&format!("ERROR\nmessage:{said}\n\njavax.jms.InvalidClientIDException: {said}\n\tat a.b\n\0\n"))
+        .send(&format!(
+            "ERROR\nmessage:{said}\n\njavax.jms.InvalidClientIDException: {said}\n\tat a.b\n\0\n"
+        ))
         .await;
     let mut server = lab.accept_session("0,0").await;
     server.message(0, BODY).await;
@@ -377,7 +509,11 @@ async fn a_client_id_that_activemq_holds_still_is_tried_again_at_once() {
 async fn a_message_without_an_ack_header_is_taken_and_not_acknowledged() {
     let lab = Lab::new(AckMode::Client).await;
     let mut server = lab.accept_session("0,0").await;
-    server.send(&format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m0\n\n{BODY}\0")).await;
+    server
+        .send(&format!(
+            "MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m0\n\n{BODY}\0"
+        ))
+        .await;
     server.message(1, BODY).await;
     assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
     assert_eq!(lab.entries().await.len(), 2);
@@ -388,13 +524,20 @@ async fn a_refused_subscription_is_not_tried_again_at_once() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept().await;
     server.frame().await;
-    server.send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0\n").await;
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0\n")
+        .await;
     server.frame().await;
-    server.send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n").await;
+    server
+        .send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n")
+        .await;
     server.rest().await;
     lab.until(|status| status.link().last_error.is_some()).await;
     let error = lab.status.link().last_error.unwrap();
-    assert!(error.contains("subscribe to /queue/a refused") && error.contains("access_refused"), "{error}");
+    assert!(
+        error.contains("subscribe to /queue/a refused") && error.contains("access_refused"),
+        "{error}"
+    );
     let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
     assert!(again.is_err(), "tried again at once");
 }
@@ -406,7 +549,10 @@ async fn attempts_bound_the_reconnects() {
         drop(lab.accept().await);
     }
     let error = within(lab.source).await.unwrap().unwrap_err();
-    assert!(matches!(error, SourceError::GaveUp { attempts: 3, .. }), "{error}");
+    assert!(
+        matches!(error, SourceError::GaveUp { attempts: 3, .. }),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -414,15 +560,21 @@ async fn readiness_comes_with_the_subscription_not_with_the_connection() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept().await;
     server.frame().await;
-    lab.until(|status| status.link().state == LinkState::Connecting).await;
-    server.send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0").await;
+    lab.until(|status| status.link().state == LinkState::Connecting)
+        .await;
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0")
+        .await;
     let subscribe = server.frame().await;
-    lab.until(|status| status.link().state == LinkState::Connected).await;
+    lab.until(|status| status.link().state == LinkState::Connected)
+        .await;
     assert!(!lab.status.link().state.is_ready());
     server.receipt(&subscribe).await;
-    lab.until(|status| status.link().state == LinkState::Subscribed).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
     server.message(0, BODY).await;
-    lab.until(|status| status.link().state == LinkState::Receiving).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
     drop(server);
     lab.until(|status| !status.link().state.is_ready()).await;
 }
@@ -432,7 +584,8 @@ async fn stopping_commits_acknowledges_and_says_goodbye() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
     server.message(0, BODY).await;
-    lab.until(|status| status.link().state == LinkState::Receiving).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
     lab.stop.cancel();
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
     let disconnect = server.frame().await;
@@ -470,7 +623,8 @@ async fn a_server_that_is_not_read_is_not_taken_for_silent() {
 async fn a_flood_does_not_stop_our_heartbeats() {
     let lab = Lab::with(AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
     let mut server = lab.accept_session("200,200").await;
-    let message = format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m\n\n{BODY}\0").repeat(100);
+    let message =
+        format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m\n\n{BODY}\0").repeat(100);
     let (mut read, mut write) = server.stream.split();
     let flood = async {
         loop {
@@ -490,11 +644,21 @@ async fn a_flood_does_not_stop_our_heartbeats() {
 
 #[tokio::test]
 async fn a_server_that_falls_silent_is_left_within_two_intervals_and_a_second() {
-    let lab = Lab::with(AckMode::ClientIndividual, Duration::from_millis(200), 1 << 30, None).await;
+    let lab = Lab::with(
+        AckMode::ClientIndividual,
+        Duration::from_millis(200),
+        1 << 30,
+        None,
+    )
+    .await;
     let mut server = lab.accept_session("200,200").await;
     let started = std::time::Instant::now();
     server.rest().await;
-    assert!(started.elapsed() >= Duration::from_millis(400), "left after {:?}", started.elapsed());
+    assert!(
+        started.elapsed() >= Duration::from_millis(400),
+        "left after {:?}",
+        started.elapsed()
+    );
     lab.accept_session("200,200").await;
     let error = lab.status.link().last_error.unwrap();
     assert!(error.contains("silent"), "{error}");
@@ -502,19 +666,48 @@ async fn a_server_that_falls_silent_is_left_within_two_intervals_and_a_second() 
 
 #[tokio::test]
 async fn without_heartbeats_a_dead_websocket_is_noticed_by_pings() {
-    let lab = Lab::over("ws", AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
+    let lab = Lab::over(
+        "ws",
+        AckMode::Auto,
+        Duration::from_millis(200),
+        1 << 30,
+        None,
+    )
+    .await;
     let connect = async || {
         let (stream, _) = within(lab.server.accept()).await.unwrap();
         let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-        assert!(within(socket.next()).await.unwrap().unwrap().to_text().unwrap().starts_with("CONNECT\n"));
-        socket.send(Frame::text("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0")).await.unwrap();
-        assert!(within(socket.next()).await.unwrap().unwrap().to_text().unwrap().starts_with("SUBSCRIBE\n"));
+        assert!(
+            within(socket.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .to_text()
+                .unwrap()
+                .starts_with("CONNECT\n")
+        );
+        socket
+            .send(Frame::text("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0"))
+            .await
+            .unwrap();
+        assert!(
+            within(socket.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .to_text()
+                .unwrap()
+                .starts_with("SUBSCRIBE\n")
+        );
         socket
     };
     let mut socket = connect().await;
     // Reading answers them: it lives, though no byte of STOMP comes.
     for _ in 0..10 {
-        assert!(matches!(within(socket.next()).await.unwrap().unwrap(), Frame::Ping(_)));
+        assert!(matches!(
+            within(socket.next()).await.unwrap().unwrap(),
+            Frame::Ping(_)
+        ));
     }
     socket.flush().await.unwrap();
     // From here on nobody does.
@@ -532,5 +725,8 @@ async fn the_source_ends_when_the_journal_has_ended() {
     server.message(0, BODY).await;
     let error = within(lab.source).await.unwrap().unwrap_err();
     assert!(matches!(error, SourceError::Journal(_)), "{error}");
-    assert!(!server.rest().await.contains("ACK"), "nothing is acknowledged that is not on disk");
+    assert!(
+        !server.rest().await.contains("ACK"),
+        "nothing is acknowledged that is not on disk"
+    );
 }

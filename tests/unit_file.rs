@@ -9,7 +9,9 @@ const UNIT: &str = include_str!("../systemd/stomp-bridge.service");
 #[test]
 fn unit_file_pleases_systemd() {
     if !Path::new("/usr/bin/systemd-analyze").exists() {
-        eprintln!("systemd/stomp-bridge.service was not verified: this machine has no systemd-analyze");
+        eprintln!(
+            "systemd/stomp-bridge.service was not verified: this machine has no systemd-analyze"
+        );
         return;
     }
     // The unit names the installed binary; the one that was just built stands in for it.
@@ -18,7 +20,10 @@ fn unit_file_pleases_systemd() {
     let folder = tempfile::tempdir().expect("make a folder");
     let unit = folder.path().join("stomp-bridge.service");
     fs::write(&unit, built).expect("write the unit");
-    let verify = Command::new("systemd-analyze").args(["verify", "--man=no"]).arg(&unit).output();
+    let verify = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(&unit)
+        .output();
     let output = verify.expect("run systemd-analyze");
     // Unknown keys are warnings to it, with exit code 0.
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");

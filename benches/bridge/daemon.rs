@@ -91,12 +91,19 @@ impl Daemon {
         let deadline = Instant::now() + STOP_TIMEOUT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().expect("the daemon is our child") {
-                assert!(status.success(), "the daemon ended with {status}:\n{}", self.log());
+                assert!(
+                    status.success(),
+                    "the daemon ended with {status}:\n{}",
+                    self.log()
+                );
                 return;
             }
             thread::sleep(Duration::from_millis(20));
         }
-        panic!("the daemon did not stop within {STOP_TIMEOUT:?}:\n{}", self.log());
+        panic!(
+            "the daemon did not stop within {STOP_TIMEOUT:?}:\n{}",
+            self.log()
+        );
     }
 }
 
@@ -110,8 +117,14 @@ impl Drop for Daemon {
 
 /// The largest value of a metric whose lines begin so.
 fn largest(metrics: &str, metric: &str) -> usize {
-    let values = metrics.lines().filter(|line| line.starts_with(metric)).filter_map(|line| line.rsplit(' ').next());
-    values.map(|value| value.parse().expect("a whole number")).max().expect("the daemon has a journal and a sink")
+    let values = metrics
+        .lines()
+        .filter(|line| line.starts_with(metric))
+        .filter_map(|line| line.rsplit(' ').next());
+    values
+        .map(|value| value.parse().expect("a whole number"))
+        .max()
+        .expect("the daemon has a journal and a sink")
 }
 
 /// What a process of ours has used until now.
@@ -119,13 +132,29 @@ pub(crate) fn usage_of(pid: u32) -> Usage {
     let proc = PathBuf::from(format!("/proc/{pid}"));
     let stat = fs::read_to_string(proc.join("stat")).expect("the process runs");
     // The second field is the name in parentheses, which may hold blanks; utime and stime are the 14th and 15th.
-    let (_, fields) = stat.rsplit_once(')').expect("proc(5): the name is in parentheses");
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse::<u64>().expect("a number")).sum();
+    let (_, fields) = stat
+        .rsplit_once(')')
+        .expect("proc(5): the name is in parentheses");
+    let ticks: u64 = fields
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .map(|field| field.parse::<u64>().expect("a number"))
+        .sum();
     let status = fs::read_to_string(proc.join("status")).expect("the process runs");
     let kib: u64 = status
         .lines()
-        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok())
+        .find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse()
+                .ok()
+        })
         .expect("proc(5): VmHWM is in kB");
-    Usage { cpu: Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND), resident_bytes_max: kib * 1024 }
+    Usage {
+        cpu: Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND),
+        resident_bytes_max: kib * 1024,
+    }
 }

@@ -44,7 +44,9 @@ path = "journal.db"
 /// The daemon, once it has subscribed.
 pub(crate) fn subscribed(folder: &Path, source: &Source, sinks: &str) -> (Daemon, Subscribed) {
     let daemon = Daemon::start(folder, &config(source, sinks));
-    let subscribed = source.accept().unwrap_or_else(|error| panic!("no subscription: {error}\n{}", daemon.log()));
+    let subscribed = source
+        .accept()
+        .unwrap_or_else(|error| panic!("no subscription: {error}\n{}", daemon.log()));
     (daemon, subscribed)
 }
 
@@ -53,14 +55,20 @@ fn flood(folder: &Path, sinks: &str) -> Vec<Row> {
     let (daemon, mut client) = subscribed(folder, &source, sinks);
     let before = daemon.usage();
     let flooded = client.flood(DURATION, usize::MAX);
-    let (count, elapsed) = flooded.unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", daemon.log()));
+    let (count, elapsed) =
+        flooded.unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", daemon.log()));
     let after = daemon.usage();
-    client.check_acknowledged().unwrap_or_else(|error| panic!("{error}\n{}", daemon.log()));
+    client
+        .check_acknowledged()
+        .unwrap_or_else(|error| panic!("{error}\n{}", daemon.log()));
     daemon.stop();
     vec![
         Row::new("messages journaled and acknowledged", count.to_string()),
         Row::new("a second", per_second(count, elapsed)),
-        Row::new("CPU seconds per million", per_million(after.cpu - before.cpu, count)),
+        Row::new(
+            "CPU seconds per million",
+            per_million(after.cpu - before.cpu, count),
+        ),
         Row::new("peak resident memory", mebibytes(after.resident_bytes_max)),
     ]
 }

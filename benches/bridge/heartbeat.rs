@@ -25,7 +25,11 @@ const TIGHT: &str = "4MiB";
 /// Each with both sinks stuck.
 pub(crate) fn run() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (what, journal) in [("a flood", Some(ROOMY)), ("a full journal", Some(TIGHT)), ("no message", None)] {
+    for (what, journal) in [
+        ("a flood", Some(ROOMY)),
+        ("a full journal", Some(TIGHT)),
+        ("no message", None),
+    ] {
         rows.push(Row::new(what, ""));
         rows.extend(measure(journal));
     }
@@ -41,7 +45,10 @@ fn measure(flood_into: Option<&str>) -> Vec<Row> {
     let daemon = Daemon::start(folder.path(), &config);
     let outcome = session(&source, folder.path(), flood_into.is_some());
     let (sent, arrivals) = outcome.unwrap_or_else(|error| panic!("{error}\n{}", daemon.log()));
-    assert!(flood_into.is_none() || webhook.asked.load(Ordering::Relaxed) > 0, "the webhook was never asked");
+    assert!(
+        flood_into.is_none() || webhook.asked.load(Ordering::Relaxed) > 0,
+        "the webhook was never asked"
+    );
     let mut rows = vec![Row::new("  messages sent", sent.to_string())];
     rows.extend(lateness(&arrivals, INTERVAL).rows());
     rows
@@ -53,10 +60,16 @@ fn session(source: &Source, folder: &Path, flood: bool) -> io::Result<(usize, Ve
     stream.set_nodelay(true)?;
     expect_command(&read_frame(&mut stream)?, &["CONNECT"])?;
     let interval_ms = INTERVAL.as_millis();
-    write!(stream, "CONNECTED\nversion:1.2\nheart-beat:{interval_ms},{interval_ms}\nserver:bench\n\n\0\n")?;
+    write!(
+        stream,
+        "CONNECTED\nversion:1.2\nheart-beat:{interval_ms},{interval_ms}\nserver:bench\n\n\0\n"
+    )?;
     let subscribe = read_frame(&mut stream)?;
     expect_command(&subscribe, &["SUBSCRIBE"])?;
-    let value = |name| header(&subscribe, name).ok_or_else(|| io::Error::other(format!("SUBSCRIBE without {name}")));
+    let value = |name| {
+        header(&subscribe, name)
+            .ok_or_else(|| io::Error::other(format!("SUBSCRIBE without {name}")))
+    };
     write!(stream, "RECEIPT\nreceipt-id:{}\n\n\0\n", value("receipt")?)?;
     let _lock = lock(&folder.join("history.db"));
 
@@ -85,7 +98,9 @@ fn session(source: &Source, folder: &Path, flood: bool) -> io::Result<(usize, Ve
     let arrivals = arrivals(&mut stream, DURATION);
     over.store(true, Ordering::Relaxed);
     stream.shutdown(Shutdown::Both).ok();
-    let sent = writer.join().map_err(|_| io::Error::other("the writer panicked"))?;
+    let sent = writer
+        .join()
+        .map_err(|_| io::Error::other("the writer panicked"))?;
     Ok((sent, arrivals?))
 }
 
@@ -103,7 +118,11 @@ fn arrivals(stream: &mut TcpStream, duration: Duration) -> io::Result<Vec<Instan
         match stream.read(&mut [0; 4096]) {
             Ok(0) => return Err(io::Error::other("the daemon has left")),
             Ok(_) => arrivals.push(Instant::now()),
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) => {}
             Err(error) => return Err(error),
         }
     }
@@ -134,9 +153,16 @@ impl Lateness {
 
     fn rows(&self) -> Vec<Row> {
         let ms = |gap: Duration| format!("{:.0} ms", gap.as_secs_f64() * 1_000.0);
-        let median = self.gaps.get(self.gaps.len() / 2).copied().unwrap_or_default();
+        let median = self
+            .gaps
+            .get(self.gaps.len() / 2)
+            .copied()
+            .unwrap_or_default();
         vec![
-            Row::new("  heart-beats, of 1 s", self.gaps.len().saturating_sub(1).to_string()),
+            Row::new(
+                "  heart-beats, of 1 s",
+                self.gaps.len().saturating_sub(1).to_string(),
+            ),
             Row::new("  pause between them, median", ms(median)),
             Row::new("  pause between them, longest", ms(self.longest())),
             Row::new("  late by more than 10%", self.late.to_string()),
@@ -179,7 +205,12 @@ struct DeafWebhook {
 
 fn deaf_webhook() -> DeafWebhook {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    let url = format!("http://{}/", listener.local_addr().expect("a bound listener has an address"));
+    let url = format!(
+        "http://{}/",
+        listener
+            .local_addr()
+            .expect("a bound listener has an address")
+    );
     let asked = Arc::new(AtomicUsize::new(0));
     let counted = asked.clone();
     thread::spawn(move || {
@@ -195,8 +226,13 @@ fn deaf_webhook() -> DeafWebhook {
 
 /// Takes the history's write lock, as a backup or somebody's open transaction does; it is held until it is dropped.
 fn lock(path: &Path) -> (tokio::runtime::Runtime, sqlx::SqliteConnection) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path).busy_timeout(PATIENCE);
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let options = sqlx::sqlite::SqliteConnectOptions::new()
+        .filename(path)
+        .busy_timeout(PATIENCE);
     let connection = runtime.block_on(async {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -211,9 +247,13 @@ fn lock(path: &Path) -> (tokio::runtime::Runtime, sqlx::SqliteConnection) {
 }
 
 /// Fails while the daemon has not made its history yet.
-async fn take_lock(options: &sqlx::sqlite::SqliteConnectOptions) -> sqlx::Result<sqlx::SqliteConnection> {
+async fn take_lock(
+    options: &sqlx::sqlite::SqliteConnectOptions,
+) -> sqlx::Result<sqlx::SqliteConnection> {
     let mut history = sqlx::ConnectOptions::connect(options).await?;
-    sqlx::query("select max(rowid) from status_event").execute(&mut history).await?;
+    sqlx::query("select max(rowid) from status_event")
+        .execute(&mut history)
+        .await?;
     sqlx::query("begin immediate").execute(&mut history).await?;
     Ok(history)
 }

@@ -26,11 +26,17 @@ pub(crate) fn run() -> Vec<Row> {
     };
     let ms = |latency: Duration| format!("{:.2} ms", latency.as_secs_f64() * 1_000.0);
     vec![
-        Row::new("median of runs at 1,000 messages a second", format!("{RUNS} of {SECONDS} s")),
+        Row::new(
+            "median of runs at 1,000 messages a second",
+            format!("{RUNS} of {SECONDS} s"),
+        ),
         Row::new("p50", ms(median(|run| run.p50))),
         Row::new("p99", ms(median(|run| run.p99))),
         Row::new("max", ms(median(|run| run.max))),
-        Row::new("CPU seconds per million", format!("{:.0} s", median(|run| run.cpu_per_million).as_secs_f64())),
+        Row::new(
+            "CPU seconds per million",
+            format!("{:.0} s", median(|run| run.cpu_per_million).as_secs_f64()),
+        ),
     ]
 }
 
@@ -46,27 +52,39 @@ fn once() -> Run {
     // With Nagle's algorithm mosquitto holds a small message back until the subscriber's kernel has acknowledged the one
     // before, up to 40 ms: that would be measured, and not the daemon.
     let mosquitto = Mosquitto::start(folder.path(), Nagle::Off);
-    let mut subscriber = Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");
+    let mut subscriber =
+        Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");
     let source = Source::bind();
-    let (daemon, mut client) =
-        flood::subscribed(folder.path(), &source, &format!("\n[sinks.site]\n{}", mosquitto.sink()));
+    let (daemon, mut client) = flood::subscribed(
+        folder.path(),
+        &source,
+        &format!("\n[sinks.site]\n{}", mosquitto.sink()),
+    );
 
     let count = (RATE_PER_SECOND * (WARM_UP_SECONDS + SECONDS)) as usize;
     let receiving = thread::spawn(move || subscriber.receive(count));
     let before = daemon.usage();
     let written = client.pace(Duration::from_secs(1) / RATE_PER_SECOND, count);
-    let written = written.unwrap_or_else(|error| panic!("pacing failed: {error}\n{}", daemon.log()));
+    let written =
+        written.unwrap_or_else(|error| panic!("pacing failed: {error}\n{}", daemon.log()));
     let received = receiving.join().expect("the subscriber does not panic");
-    let received = received.unwrap_or_else(|error| panic!("receiving failed: {error}\n{}", daemon.log()));
+    let received =
+        received.unwrap_or_else(|error| panic!("receiving failed: {error}\n{}", daemon.log()));
     let after = daemon.usage();
     daemon.stop();
 
     let warm = (RATE_PER_SECOND * WARM_UP_SECONDS) as usize;
     let pairs = written.iter().zip(&received).skip(warm);
-    let mut latencies: Vec<Duration> =
-        pairs.map(|(written, received)| received.saturating_duration_since(*written)).collect();
+    let mut latencies: Vec<Duration> = pairs
+        .map(|(written, received)| received.saturating_duration_since(*written))
+        .collect();
     latencies.sort_unstable();
     let at = |percent: usize| latencies[(latencies.len() * percent / 100).min(latencies.len() - 1)];
     let cpu_per_million = (after.cpu - before.cpu).mul_f64(1e6 / count as f64);
-    Run { p50: at(50), p99: at(99), max: at(100), cpu_per_million }
+    Run {
+        p50: at(50),
+        p99: at(99),
+        max: at(100),
+        cpu_per_million,
+    }
 }

@@ -11,7 +11,10 @@ pub(crate) fn describe() -> String {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")).unwrap_or("unknown processor");
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .unwrap_or("unknown processor");
     format!(
         "{}, {cores} cores, Linux {}, 4 KiB written and synced in {:.2} ms",
         model.trim_start_matches([' ', '\t', ':']),
@@ -22,7 +25,8 @@ pub(crate) fn describe() -> String {
 
 /// The mean of [`SYNCS`] in milliseconds.
 fn sync_ms() -> f64 {
-    let mut file = tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file under target/");
+    let mut file =
+        tempfile::tempfile_in(env!("CARGO_TARGET_TMPDIR")).expect("a file under target/");
     let start = Instant::now();
     for _ in 0..SYNCS {
         file.write_all(&[0; 4096]).expect("room for a few pages");

@@ -50,7 +50,10 @@ struct Row {
 
 impl Row {
     fn new(what: impl Into<String>, value: impl Into<String>) -> Row {
-        Row { what: what.into(), value: value.into() }
+        Row {
+            what: what.into(),
+            value: value.into(),
+        }
     }
 }
 
@@ -69,25 +72,47 @@ const BENCHES: [(&str, Bench); 10] = [
 
 /// For peers and queries; what is measured runs elsewhere.
 fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime")
 }
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     // `cargo bench` says --bench; `cargo test --all-targets` does not, and wants to know only that nothing is broken.
     let measured = arguments.iter().any(|argument| argument == "--bench");
-    let mut chosen: Vec<&str> =
-        arguments.iter().map(String::as_str).filter(|argument| !argument.starts_with('-')).collect();
+    let mut chosen: Vec<&str> = arguments
+        .iter()
+        .map(String::as_str)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
     if chosen.is_empty() {
-        let all = BENCHES.map(|(name, _)| name).into_iter().filter(|name| *name != SCRIPTS);
-        chosen = if measured { all.collect() } else { vec!["self-check"] };
+        let all = BENCHES
+            .map(|(name, _)| name)
+            .into_iter()
+            .filter(|name| *name != SCRIPTS);
+        chosen = if measured {
+            all.collect()
+        } else {
+            vec!["self-check"]
+        };
     }
-    if let Some(unknown) = chosen.iter().find(|name| BENCHES.iter().all(|(known, _)| known != *name)) {
-        eprintln!("no benchmark is called {unknown}: choose from {}", BENCHES.map(|(name, _)| name).join(", "));
+    if let Some(unknown) = chosen
+        .iter()
+        .find(|name| BENCHES.iter().all(|(known, _)| known != *name))
+    {
+        eprintln!(
+            "no benchmark is called {unknown}: choose from {}",
+            BENCHES.map(|(name, _)| name).join(", ")
+        );
         return ExitCode::FAILURE;
     }
     println!("{}", machine::describe());
-    for (name, run) in BENCHES.into_iter().filter(|(name, _)| chosen.contains(name)) {
+    for (name, run) in BENCHES
+        .into_iter()
+        .filter(|(name, _)| chosen.contains(name))
+    {
         println!("\n{name}");
         for Row { what, value } in run() {
             println!("  {what:<44}{value:>16}");

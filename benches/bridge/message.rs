@@ -22,13 +22,24 @@ pub(crate) struct Ring {
 impl Ring {
     /// `slots` frames for one subscription.
     pub(crate) fn new(subscription: &str, destination: &str, slots: usize) -> Ring {
-        let bytes: Vec<u8> = (0..slots).flat_map(|slot| frame(subscription, destination, slot)).collect();
+        let bytes: Vec<u8> = (0..slots)
+            .flat_map(|slot| frame(subscription, destination, slot))
+            .collect();
         let frame_bytes = bytes.len() / slots;
         let number = [b'0'; DIGITS];
         let first = &bytes[..frame_bytes];
         let at: Vec<usize> = memchr::memmem::find_iter(first, &number).collect();
-        assert_eq!(at.len(), 3, "message-id, ack and body hold the number, and nothing else looks like it");
-        Ring { bytes, frame_bytes, at, slots }
+        assert_eq!(
+            at.len(),
+            3,
+            "message-id, ack and body hold the number, and nothing else looks like it"
+        );
+        Ring {
+            bytes,
+            frame_bytes,
+            at,
+            slots,
+        }
     }
 
     /// The longest contiguous run of the frames `from..to`, numbered by their sequence; and how many they are.
@@ -41,7 +52,10 @@ impl Ring {
                 write_number(&mut self.bytes[frame + at..frame + at + DIGITS], sequence);
             }
         }
-        (&self.bytes[first * self.frame_bytes..(first + count) * self.frame_bytes], count)
+        (
+            &self.bytes[first * self.frame_bytes..(first + count) * self.frame_bytes],
+            count,
+        )
     }
 }
 
@@ -56,7 +70,10 @@ pub(crate) fn write_number(digits: &mut [u8], mut number: usize) {
 /// The number that follows [`MARK`] in a body.
 pub(crate) fn read_number(body: &[u8]) -> Option<usize> {
     let start = memchr::memmem::find(body, MARK)? + MARK.len();
-    std::str::from_utf8(body.get(start..start + DIGITS)?).ok()?.parse().ok()
+    std::str::from_utf8(body.get(start..start + DIGITS)?)
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn frame(subscription: &str, destination: &str, slot: usize) -> Vec<u8> {

@@ -71,7 +71,10 @@ impl Mosquitto {
         let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(self.address).is_err() {
             let ended = self.child.try_wait().expect("mosquitto is our child");
-            assert!(ended.is_none() && Instant::now() < deadline, "mosquitto did not start: {ended:?}");
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "mosquitto did not start: {ended:?}"
+            );
             thread::sleep(Duration::from_millis(10));
         }
     }
@@ -86,5 +89,7 @@ impl Drop for Mosquitto {
 
 fn free_port() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    listener.local_addr().expect("a bound listener has an address")
+    listener
+        .local_addr()
+        .expect("a bound listener has an address")
 }

@@ -24,13 +24,22 @@ const SEND_WINDOW: usize = 5_000;
 /// Both acknowledgement modes.
 pub(crate) fn run() -> Vec<Row> {
     // The receiver of the webhook lives in it.
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let rabbitmq = runtime.block_on(RabbitMq::start());
-    let (postgres, receiver) = runtime.block_on(async { (Postgres::start().await, Receiver::start().await) });
+    let (postgres, receiver) =
+        runtime.block_on(async { (Postgres::start().await, Receiver::start().await) });
     let mut rows = Vec::new();
     for (ack, reader, daemon, ratio) in [
-        ("auto", "auto: to a bare reader, a second", "auto: to the daemon, a second", "auto: ratio"),
+        (
+            "auto",
+            "auto: to a bare reader, a second",
+            "auto: to the daemon, a second",
+            "auto: ratio",
+        ),
         (
             "client-individual",
             "client-individual: to a bare reader, a second",
@@ -40,19 +49,35 @@ pub(crate) fn run() -> Vec<Row> {
     ] {
         let name = ack.replace('-', "_");
         let port = rabbitmq.stomp_port();
-        let queues = [format!("/queue/reader-{ack}"), format!("/queue/daemon-{ack}")];
-        let bare = fill(port, &queues[0]).and_then(|()| read(port, &queues[0], ack)).expect("RabbitMQ serves us");
+        let queues = [
+            format!("/queue/reader-{ack}"),
+            format!("/queue/daemon-{ack}"),
+        ];
+        let bare = fill(port, &queues[0])
+            .and_then(|()| read(port, &queues[0], ack))
+            .expect("RabbitMQ serves us");
         fill(port, &queues[1]).expect("RabbitMQ serves us");
         let url = runtime.block_on(postgres.create(&name));
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
+        let folder =
+            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
         let mosquitto = Mosquitto::start(folder.path(), Nagle::Off);
-        let config = config(&rabbitmq.stomp_url(), &queues[1], ack, &url, &mosquitto.sink(), &receiver.url());
+        let config = config(
+            &rabbitmq.stomp_url(),
+            &queues[1],
+            ack,
+            &url,
+            &mosquitto.sink(),
+            &receiver.url(),
+        );
         let bridged = bridge(folder.path(), &config);
         rows.extend([
             Row::new(reader, format!("{bare:.0}")),
             Row::new(daemon, format!("{:.0}", bridged.rate)),
             Row::new(ratio, format!("{:.2}", bridged.rate / bare)),
-            Row::new("CPU seconds per million, until all is read", bridged.cpu_per_million),
+            Row::new(
+                "CPU seconds per million, until all is read",
+                bridged.cpu_per_million,
+            ),
             Row::new("peak resident memory", bridged.resident),
         ]);
     }
@@ -71,13 +96,22 @@ fn bridge(folder: &Path, config: &str) -> Bridged {
     let daemon = Daemon::start(folder, config);
     let patience = Instant::now() + PATIENCE;
     while !folder.join("journal.db").exists() || !daemon.log().contains("subscribed") {
-        assert!(Instant::now() < patience, "no subscription\n{}", daemon.log());
+        assert!(
+            Instant::now() < patience,
+            "no subscription\n{}",
+            daemon.log()
+        );
         thread::sleep(POLL);
     }
     let before = daemon.usage();
     let start = Instant::now();
     while daemon.head() < COUNT {
-        assert!(Instant::now() < patience, "{} of {COUNT}\n{}", daemon.head(), daemon.log());
+        assert!(
+            Instant::now() < patience,
+            "{} of {COUNT}\n{}",
+            daemon.head(),
+            daemon.log()
+        );
         thread::sleep(POLL);
     }
     let elapsed = start.elapsed();
@@ -91,7 +125,14 @@ fn bridge(folder: &Path, config: &str) -> Bridged {
 }
 
 /// All four kinds of sinks; the webhook gets one message of a thousand.
-fn config(source: &str, queue: &str, ack: &str, postgres: &str, mqtt: &str, webhook: &str) -> String {
+fn config(
+    source: &str,
+    queue: &str,
+    ack: &str,
+    postgres: &str,
+    mqtt: &str,
+    webhook: &str,
+) -> String {
     format!(
         r#"[source]
 url = "{source}"
@@ -132,7 +173,11 @@ fn fill(port: u16, queue: &str) -> io::Result<()> {
         let mut frames = Vec::new();
         for n in sent..(sent + SEND_WINDOW).min(COUNT) {
             let body = message::body(n);
-            let receipt = if (n + 1) % SEND_WINDOW == 0 || n + 1 == COUNT { "receipt:all\n" } else { "" };
+            let receipt = if (n + 1) % SEND_WINDOW == 0 || n + 1 == COUNT {
+                "receipt:all\n"
+            } else {
+                ""
+            };
             write!(
                 frames,
                 "SEND\ndestination:{queue}\npersistent:true\ncontent-type:application/json\n{receipt}content-length:{}\n\n{body}\0",
@@ -149,14 +194,18 @@ fn fill(port: u16, queue: &str) -> io::Result<()> {
 fn read(port: u16, queue: &str, ack: &str) -> io::Result<f64> {
     let mut connection = Connection::open(port)?;
     let start = Instant::now();
-    write!(connection.stream, "SUBSCRIBE\nid:0\ndestination:{queue}\nack:{ack}\nprefetch-count:{PREFETCH}\n\n\0")?;
+    write!(
+        connection.stream,
+        "SUBSCRIBE\nid:0\ndestination:{queue}\nack:{ack}\nprefetch-count:{PREFETCH}\n\n\0"
+    )?;
     let (mut count, mut acks) = (0, Vec::new());
     while count < COUNT {
         connection.frames(|frame| {
             expect(frame, b"MESSAGE")?;
             count += 1;
             if ack != "auto" {
-                let id = header(frame, b"\nack:").ok_or_else(|| io::Error::other("a message without ack"))?;
+                let id = header(frame, b"\nack:")
+                    .ok_or_else(|| io::Error::other("a message without ack"))?;
                 acks.extend_from_slice(b"ACK\nid:");
                 acks.extend_from_slice(id);
                 acks.extend_from_slice(b"\n\n\0");
@@ -181,7 +230,11 @@ impl Connection {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut connection = Connection { stream, buffer: Vec::new(), chunk: vec![0; 256 * 1024] };
+        let mut connection = Connection {
+            stream,
+            buffer: Vec::new(),
+            chunk: vec![0; 256 * 1024],
+        };
         write!(
             connection.stream,
             "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0"
@@ -222,7 +275,9 @@ impl Connection {
 fn expect(frame: &[u8], command: &[u8]) -> io::Result<()> {
     match frame.starts_with(command) {
         true => Ok(()),
-        false => Err(io::Error::other(String::from_utf8_lossy(frame).into_owned())),
+        false => Err(io::Error::other(
+            String::from_utf8_lossy(frame).into_owned(),
+        )),
     }
 }
 

@@ -18,7 +18,10 @@ use crate::sustained::{self, Sustained};
 /// Then no more is sent, and the last ACK is waited for.
 const DURATION: Duration = Duration::from_secs(8);
 
-const LANGUAGES: [(&str, &str, &str); 2] = [("JavaScript", "node", "bridge.mjs"), ("Python", "python3", "bridge.py")];
+const LANGUAGES: [(&str, &str, &str); 2] = [
+    ("JavaScript", "node", "bridge.mjs"),
+    ("Python", "python3", "bridge.py"),
+];
 
 /// A destination for one run, and how each side is told of it.
 struct Destination {
@@ -37,18 +40,35 @@ enum Server {
 /// Each destination three times, each time a fresh one: the daemon, and the scripts with their ratios to it.
 pub(crate) fn run() -> Vec<Row> {
     let mut rows = Vec::new();
-    for (name, destination) in
-        [("MQTT", mqtt as fn(&Path) -> Destination), ("SQLite", sqlite), ("Postgres", postgres)]
-    {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
+    for (name, destination) in [
+        ("MQTT", mqtt as fn(&Path) -> Destination),
+        ("SQLite", sqlite),
+        ("Postgres", postgres),
+    ] {
+        let folder =
+            tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
         let daemon = sustained::through(&destination(folder.path()).sink);
-        rows.push(Row::new(format!("{name}: stomp-bridge"), described(&daemon)));
+        rows.push(Row::new(
+            format!("{name}: stomp-bridge"),
+            described(&daemon),
+        ));
         for (language, interpreter, script) in LANGUAGES {
-            let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
-            let measured = measure(folder.path(), interpreter, script, &destination(folder.path()));
-            let (rate, cpu) =
-                (daemon.rate() / measured.rate(), measured.cpu_per_million() / daemon.cpu_per_million());
-            rows.push(Row::new(format!("{name}: {language}"), described(&measured)));
+            let folder =
+                tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
+            let measured = measure(
+                folder.path(),
+                interpreter,
+                script,
+                &destination(folder.path()),
+            );
+            let (rate, cpu) = (
+                daemon.rate() / measured.rate(),
+                measured.cpu_per_million() / daemon.cpu_per_million(),
+            );
+            rows.push(Row::new(
+                format!("{name}: {language}"),
+                described(&measured),
+            ));
             rows.push(Row::new(
                 format!("{name}: stomp-bridge to {language}"),
                 format!("{rate:.1} times the speed, 1/{cpu:.0} of the CPU"),
@@ -70,12 +90,22 @@ fn described(measured: &Sustained) -> String {
 fn mqtt(folder: &Path) -> Destination {
     let mosquitto = Mosquitto::start(folder, Nagle::Off);
     let place = format!("mqtt://{}", mosquitto.address());
-    Destination { sink: mosquitto.sink(), kind: "mqtt", place, _server: Some(Server::Mosquitto(mosquitto)) }
+    Destination {
+        sink: mosquitto.sink(),
+        kind: "mqtt",
+        place,
+        _server: Some(Server::Mosquitto(mosquitto)),
+    }
 }
 
 fn sqlite(folder: &Path) -> Destination {
     let place = folder.join("script.db").display().to_string();
-    Destination { sink: "type = \"sqlite\"\npath = \"history.db\"".to_owned(), kind: "sqlite", place, _server: None }
+    Destination {
+        sink: "type = \"sqlite\"\npath = \"history.db\"".to_owned(),
+        kind: "sqlite",
+        place,
+        _server: None,
+    }
 }
 
 fn postgres(_folder: &Path) -> Destination {
@@ -83,20 +113,36 @@ fn postgres(_folder: &Path) -> Destination {
     let server = runtime.block_on(Postgres::start());
     let place = runtime.block_on(server.create("bench"));
     let sink = format!("type = \"postgres\"\nurl = \"{place}\"");
-    Destination { sink, kind: "postgres", place, _server: Some(Server::Postgres(server)) }
+    Destination {
+        sink,
+        kind: "postgres",
+        place,
+        _server: Some(Server::Postgres(server)),
+    }
 }
 
 fn measure(folder: &Path, interpreter: &str, script: &str, destination: &Destination) -> Sustained {
     let source = Source::bind();
     let script = Script::start(folder, interpreter, script, &source, destination);
-    let mut client = source.accept().unwrap_or_else(|error| panic!("no subscription: {error}\n{}", script.said()));
+    let mut client = source
+        .accept()
+        .unwrap_or_else(|error| panic!("no subscription: {error}\n{}", script.said()));
     let before = script.usage();
     let (count, elapsed) = client
         .flood(DURATION, usize::MAX)
         .unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", script.said()));
-    client.check_acknowledged().unwrap_or_else(|error| panic!("{error}\n{}", script.said()));
+    client
+        .check_acknowledged()
+        .unwrap_or_else(|error| panic!("{error}\n{}", script.said()));
     let after = script.usage();
-    Sustained { count, elapsed, usage: Usage { cpu: after.cpu - before.cpu, ..after } }
+    Sustained {
+        count,
+        elapsed,
+        usage: Usage {
+            cpu: after.cpu - before.cpu,
+            ..after
+        },
+    }
 }
 
 /// A running script; dropping it kills it.
@@ -106,7 +152,13 @@ struct Script {
 }
 
 impl Script {
-    fn start(folder: &Path, interpreter: &str, script: &str, source: &Source, to: &Destination) -> Script {
+    fn start(
+        folder: &Path,
+        interpreter: &str,
+        script: &str,
+        source: &Source,
+        to: &Destination,
+    ) -> Script {
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/scripts");
         let installed = scripts.join("node_modules").exists() && scripts.join("lib").exists();
         assert!(installed, "run benches/scripts/prepare first");

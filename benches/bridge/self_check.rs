@@ -25,44 +25,69 @@ pub(crate) fn run() -> Vec<Row> {
 
     let mut subscribed = source.accept().expect("our own client subscribes");
     assert_eq!(subscribed.subscription(), ("bench", "/topic/state/1"));
-    let (count, elapsed) = subscribed.flood(DURATION, usize::MAX).expect("our own client acknowledges");
+    let (count, elapsed) = subscribed
+        .flood(DURATION, usize::MAX)
+        .expect("our own client acknowledges");
     let rate = count as f64 / elapsed.as_secs_f64();
-    let written = subscribed.pace(Duration::from_millis(1), PACED).expect("our own client acknowledges");
+    let written = subscribed
+        .pace(Duration::from_millis(1), PACED)
+        .expect("our own client acknowledges");
     assert!(written.is_sorted());
-    subscribed.check_acknowledged().expect("the last ACK is for the last message");
+    subscribed
+        .check_acknowledged()
+        .expect("the last ACK is for the last message");
     drop(subscribed);
-    let seen = client.join().expect("our own client does not panic").expect("our own client understands the frames");
+    let seen = client
+        .join()
+        .expect("our own client does not panic")
+        .expect("our own client understands the frames");
     assert_eq!(seen, count + PACED);
 
     // Unoptimised, or on a busy machine, the rate says nothing.
     if !cfg!(debug_assertions) && rate < RATE_MIN {
-        println!("  the server itself is slow here: its figures below are limits of this benchmark");
+        println!(
+            "  the server itself is slow here: its figures below are limits of this benchmark"
+        );
     }
     check_subscriber();
     check_lateness();
-    vec![Row::new("messages a second to a client that only ACKs", format!("{rate:.0}"))]
+    vec![Row::new(
+        "messages a second to a client that only ACKs",
+        format!("{rate:.0}"),
+    )]
 }
 
 /// Each message is noted once, though it comes twice and in pieces of any length.
 fn check_subscriber() {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    let address = listener.local_addr().expect("a bound listener has an address");
+    let address = listener
+        .local_addr()
+        .expect("a bound listener has an address");
     let broker = thread::spawn(move || publish(&listener));
     let mut subscriber = Subscriber::connect(address).expect("our own broker takes a subscriber");
     let came = subscriber.receive(PACED).expect("every message comes");
     assert_eq!(came.len(), PACED);
     assert!(came.is_sorted());
-    broker.join().expect("our own broker does not panic").expect("our own broker writes everything");
+    broker
+        .join()
+        .expect("our own broker does not panic")
+        .expect("our own broker writes everything");
 }
 
 /// A pause that is a tenth too long is found, and one that is just not is none.
 fn check_lateness() {
     let start = Instant::now();
     let at = |milliseconds: &[u64]| -> Vec<Instant> {
-        milliseconds.iter().map(|ms| start + Duration::from_millis(*ms)).collect()
+        milliseconds
+            .iter()
+            .map(|ms| start + Duration::from_millis(*ms))
+            .collect()
     };
     let found = lateness(&at(&[0, 600, 1_200, 2_300, 3_401]), Duration::from_secs(1));
-    assert_eq!((found.late(), found.longest()), (1, Duration::from_millis(1_101)));
+    assert_eq!(
+        (found.late(), found.longest()),
+        (1, Duration::from_millis(1_101))
+    );
 }
 
 /// An MQTT broker of one conversation (MQTT 3.1.1, section 3.3).
@@ -76,7 +101,10 @@ fn publish(listener: &TcpListener) -> io::Result<()> {
     for sequence in 0..PACED {
         for _ in 0..2 {
             // A remaining length of two bytes now and then, as real payloads have.
-            let body = format!("\0\x09devices/1seq={sequence:0DIGITS$}{}", "-".repeat(sequence));
+            let body = format!(
+                "\0\x09devices/1seq={sequence:0DIGITS$}{}",
+                "-".repeat(sequence)
+            );
             packets.push(0x30);
             match body.len() {
                 length @ ..128 => packets.push(length as u8),
@@ -109,7 +137,9 @@ fn acknowledge_everything(address: SocketAddr) -> io::Result<usize> {
     }
     assert!(pending.starts_with(b"CONNECTED\nversion:1.2\n"));
     pending.clear();
-    stream.write_all(b"SUBSCRIBE\nid:bench\ndestination:/topic/state/1\nack:client-individual\n\n\0")?;
+    stream.write_all(
+        b"SUBSCRIBE\nid:bench\ndestination:/topic/state/1\nack:client-individual\n\n\0",
+    )?;
 
     let mut seen = 0;
     let mut acks = Vec::new();
@@ -145,14 +175,25 @@ fn check(frame: &[u8], sequence: usize) {
     if !sequence.is_multiple_of(PREFETCH - 1) {
         return;
     }
-    let frame = std::str::from_utf8(frame).expect("frames are UTF-8").trim_start();
+    let frame = std::str::from_utf8(frame)
+        .expect("frames are UTF-8")
+        .trim_start();
     let (head, body) = frame.split_once("\n\n").expect("a blank line");
     let number = format!("{sequence:0DIGITS$}");
     assert!(head.starts_with("MESSAGE\nsubscription:bench\n"), "{head}");
-    assert!(head.contains(&format!("\nack:T_bench@@session-1@@{number}\n")), "{head}");
-    assert!(head.ends_with(&format!("\ncontent-length:{}", body.len())), "{head}");
+    assert!(
+        head.contains(&format!("\nack:T_bench@@session-1@@{number}\n")),
+        "{head}"
+    );
+    assert!(
+        head.ends_with(&format!("\ncontent-length:{}", body.len())),
+        "{head}"
+    );
     assert_eq!(body.len(), 400);
     assert_eq!(message::read_number(body.as_bytes()), Some(sequence));
     let body: serde_json::Value = serde_json::from_str(body).expect("a body is JSON");
-    assert!(body["deviceId"].is_number() && body["newState"].is_string(), "{body}");
+    assert!(
+        body["deviceId"].is_number() && body["newState"].is_string(),
+        "{body}"
+    );
 }

@@ -57,12 +57,16 @@ impl Acknowledged {
 impl Source {
     /// On a free port of loopback.
     pub(crate) fn bind() -> Source {
-        Source { listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback") }
+        Source {
+            listener: TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback"),
+        }
     }
 
     /// Where.
     pub(crate) fn address(&self) -> SocketAddr {
-        self.listener.local_addr().expect("a bound listener has an address")
+        self.listener
+            .local_addr()
+            .expect("a bound listener has an address")
     }
 
     /// Takes the client's connection and nothing more.
@@ -88,7 +92,9 @@ impl Source {
         let subscription = header(&subscribe, "id").ok_or_else(missing)?;
         let destination = header(&subscribe, "destination").ok_or_else(missing)?;
         if header(&subscribe, "ack").as_deref() != Some("client-individual") {
-            return Err(io::Error::other("the subscription must be client-individual, or nothing is counted"));
+            return Err(io::Error::other(
+                "the subscription must be client-individual, or nothing is counted",
+            ));
         }
 
         let acknowledged = Arc::new(Acknowledged {
@@ -100,7 +106,14 @@ impl Source {
         let (reading, counted) = (stream.try_clone()?, acknowledged.clone());
         thread::spawn(move || count(reading, &counted));
         let ring = Ring::new(&subscription, &destination, PREFETCH);
-        Ok(Subscribed { stream, subscription, destination, acknowledged, sent: 0, ring })
+        Ok(Subscribed {
+            stream,
+            subscription,
+            destination,
+            acknowledged,
+            sent: 0,
+            ring,
+        })
     }
 }
 
@@ -112,13 +125,21 @@ impl Subscribed {
 
     /// Sends as fast as the window allows, for `duration` or until `count_max` messages are sent, and waits for the last
     /// ACK. Gives the number of messages, each of them acknowledged, and the time from the first write to the last ACK.
-    pub(crate) fn flood(&mut self, duration: Duration, count_max: usize) -> io::Result<(usize, Duration)> {
+    pub(crate) fn flood(
+        &mut self,
+        duration: Duration,
+        count_max: usize,
+    ) -> io::Result<(usize, Duration)> {
         let first = self.sent;
         let start = Instant::now();
         while start.elapsed() < duration && self.sent - first < count_max {
             let room = self.acknowledged.count.load(Ordering::Acquire) + PREFETCH;
             let room = room.min(first.saturating_add(count_max));
-            if self.sent < room { self.send_until(room)? } else { self.wait()? }
+            if self.sent < room {
+                self.send_until(room)?
+            } else {
+                self.wait()?
+            }
         }
         self.settle()?;
         Ok((self.sent - first, start.elapsed()))
@@ -162,7 +183,11 @@ impl Subscribed {
     pub(crate) fn check_acknowledged(&self) -> io::Result<()> {
         let mut last = [0; DIGITS];
         message::write_number(&mut last, self.sent - 1);
-        let tail = self.acknowledged.tail.lock().unwrap_or_else(PoisonError::into_inner);
+        let tail = self
+            .acknowledged
+            .tail
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         match memchr::memmem::rfind(&tail, &last) {
             Some(_) => Ok(()),
             None => Err(io::Error::other("the last ACK is not for the last message")),
@@ -189,7 +214,9 @@ impl Subscribed {
     /// Until the reading thread has news.
     fn wait(&self) -> io::Result<()> {
         if self.acknowledged.gone.load(Ordering::Acquire) {
-            return Err(io::Error::other("the client went away before it had acknowledged everything"));
+            return Err(io::Error::other(
+                "the client went away before it had acknowledged everything",
+            ));
         }
         thread::park_timeout(PATIENCE);
         Ok(())
@@ -210,7 +237,9 @@ fn count(mut stream: TcpStream, acknowledged: &Acknowledged) {
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
         let bytes = &buffer[..length];
         acknowledged.keep_tail(bytes);
-        acknowledged.count.fetch_add(memchr::memchr_iter(0, bytes).count(), Ordering::Release);
+        acknowledged
+            .count
+            .fetch_add(memchr::memchr_iter(0, bytes).count(), Ordering::Release);
         acknowledged.writer.unpark();
     }
     acknowledged.gone.store(true, Ordering::Release);
@@ -226,7 +255,9 @@ fn accept_within(listener: &TcpListener, patience: Duration) -> io::Result<TcpSt
                 stream.set_nonblocking(false)?;
                 return Ok(stream);
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline => {
+            Err(error)
+                if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < deadline =>
+            {
                 thread::sleep(Duration::from_millis(5));
             }
             Err(error) => return Err(error),
@@ -251,10 +282,15 @@ pub(crate) fn read_frame(stream: &mut TcpStream) -> io::Result<String> {
 pub(crate) fn expect_command(frame: &str, commands: &[&str]) -> io::Result<()> {
     match frame.lines().next() {
         Some(command) if commands.contains(&command) => Ok(()),
-        other => Err(io::Error::other(format!("expected {}, got {other:?}", commands.join(" or ")))),
+        other => Err(io::Error::other(format!(
+            "expected {}, got {other:?}",
+            commands.join(" or ")
+        ))),
     }
 }
 
 pub(crate) fn header(frame: &str, name: &str) -> Option<String> {
-    frame.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.to_owned()))
+    frame
+        .lines()
+        .find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.to_owned()))
 }

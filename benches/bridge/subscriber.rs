@@ -32,7 +32,11 @@ impl Subscriber {
         if answers != *b"\x20\x02\x00\x00\x90\x03\x00\x01\x00" {
             return Err(io::Error::other(format!("the broker answered {answers:?}")));
         }
-        Ok(Subscriber { stream, buffer: vec![0; 256 * 1024], filled: 0 })
+        Ok(Subscriber {
+            stream,
+            buffer: vec![0; 256 * 1024],
+            filled: 0,
+        })
     }
 
     /// When each of the messages `0..count` came first.
@@ -41,8 +45,9 @@ impl Subscriber {
         let mut missing = count;
         while missing > 0 {
             let length = self.stream.read(&mut self.buffer[self.filled..]);
-            let length =
-                length.map_err(|error| io::Error::other(format!("{missing} messages did not come: {error}")))?;
+            let length = length.map_err(|error| {
+                io::Error::other(format!("{missing} messages did not come: {error}"))
+            })?;
             let now = Instant::now();
             if length == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -62,7 +67,10 @@ impl Subscriber {
             self.buffer.copy_within(start..self.filled, 0);
             self.filled -= start;
         }
-        Ok(came.into_iter().map(|came| came.expect("none is missing")).collect())
+        Ok(came
+            .into_iter()
+            .map(|came| came.expect("none is missing"))
+            .collect())
     }
 }
 

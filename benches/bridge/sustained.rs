@@ -53,9 +53,18 @@ fn sustained(sink: &str) -> Vec<Row> {
     let through = through(sink);
     vec![
         Row::new("messages", through.count.to_string()),
-        Row::new("a second, journaled, acknowledged, delivered", per_second(through.count, through.elapsed)),
-        Row::new("CPU seconds per million", per_million(through.usage.cpu, through.count)),
-        Row::new("peak resident memory", mebibytes(through.usage.resident_bytes_max)),
+        Row::new(
+            "a second, journaled, acknowledged, delivered",
+            per_second(through.count, through.elapsed),
+        ),
+        Row::new(
+            "CPU seconds per million",
+            per_million(through.usage.cpu, through.count),
+        ),
+        Row::new(
+            "peak resident memory",
+            mebibytes(through.usage.resident_bytes_max),
+        ),
     ]
 }
 
@@ -83,21 +92,41 @@ impl Sustained {
 pub(crate) fn through(sink: &str) -> Sustained {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     let source = crate::source::Source::bind();
-    let (daemon, mut client) = subscribed(folder.path(), &source, &format!("\n[sinks.bench]\n{sink}\n"));
+    let (daemon, mut client) = subscribed(
+        folder.path(),
+        &source,
+        &format!("\n[sinks.bench]\n{sink}\n"),
+    );
     let before = daemon.usage();
     let start = Instant::now();
     let sent = client.send(COUNT, || {
         let confirmed = daemon.confirmed();
-        assert!(start.elapsed() < PATIENCE, "{confirmed} of {COUNT} are there\n{}", daemon.log());
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{confirmed} of {COUNT} are there\n{}",
+            daemon.log()
+        );
         confirmed + AHEAD
     });
     sent.unwrap_or_else(|error| panic!("the flood failed: {error}\n{}", daemon.log()));
     while daemon.confirmed() < COUNT {
-        assert!(start.elapsed() < PATIENCE, "{} of {COUNT} are there\n{}", daemon.confirmed(), daemon.log());
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{} of {COUNT} are there\n{}",
+            daemon.confirmed(),
+            daemon.log()
+        );
         thread::sleep(POLL);
     }
     let elapsed = start.elapsed();
     let after = daemon.usage();
     daemon.stop();
-    Sustained { count: COUNT, elapsed, usage: Usage { cpu: after.cpu - before.cpu, ..after } }
+    Sustained {
+        count: COUNT,
+        elapsed,
+        usage: Usage {
+            cpu: after.cpu - before.cpu,
+            ..after
+        },
+    }
 }

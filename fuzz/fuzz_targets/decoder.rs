@@ -22,7 +22,10 @@ const LIMITS: Limits = Limits {
     oversize_bytes_max: 400,
 };
 
-fn decode<'a>(chunks: impl Iterator<Item = &'a [u8]>, version: Option<Version>) -> (Vec<Frame>, Option<DecodeError>) {
+fn decode<'a>(
+    chunks: impl Iterator<Item = &'a [u8]>,
+    version: Option<Version>,
+) -> (Vec<Frame>, Option<DecodeError>) {
     let mut decoder = Decoder::new(LIMITS);
     if let Some(version) = version {
         decoder.set_version(version);
@@ -42,10 +45,20 @@ fn decode<'a>(chunks: impl Iterator<Item = &'a [u8]>, version: Option<Version>) 
 }
 
 fuzz_target!(|input: &[u8]| {
-    let [version, size, stream @ ..] = input else { return };
-    let version = [None, Some(Version::V1_0), Some(Version::V1_1), Some(Version::V1_2)][usize::from(version % 4)];
+    let [version, size, stream @ ..] = input else {
+        return;
+    };
+    let version = [
+        None,
+        Some(Version::V1_0),
+        Some(Version::V1_1),
+        Some(Version::V1_2),
+    ][usize::from(version % 4)];
     let whole = decode(std::iter::once(stream), version);
-    assert_eq!(decode(stream.chunks(usize::from(*size).max(1)), version), whole);
+    assert_eq!(
+        decode(stream.chunks(usize::from(*size).max(1)), version),
+        whole
+    );
     for frame in &whole.0 {
         let _ = format!("{frame:?}");
         assert!(frame.body.len() <= LIMITS.body_bytes_max);

@@ -21,12 +21,17 @@ fn decode(bytes: &[u8]) -> Option<Frame> {
 
 /// All but `content-length`, which the encoder writes anew.
 fn texts(frame: &Frame) -> Vec<(String, String)> {
-    let owned = frame.headers.iter().map(|(name, value)| (name.into_owned(), value.into_owned()));
+    let owned = frame
+        .headers
+        .iter()
+        .map(|(name, value)| (name.into_owned(), value.into_owned()));
     owned.filter(|(name, _)| name != "content-length").collect()
 }
 
 fuzz_target!(|lines: &[u8]| {
-    let Some(frame) = decode(&[b"MESSAGE\n", lines, b"\n\n\0"].concat()) else { return };
+    let Some(frame) = decode(&[b"MESSAGE\n", lines, b"\n\n\0"].concat()) else {
+        return;
+    };
     let mut encoded = BytesMut::new();
     encode(&frame, Version::V1_2, &mut encoded);
     let again = decode(&encoded).expect("what we encode is STOMP");

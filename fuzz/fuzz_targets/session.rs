@@ -9,7 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use stomp::{AckMode, Command, Confirm, Decoder, Event, Limits, NewMessage, Options, Session, Subscribe};
+use stomp::{
+    AckMode, Command, Confirm, Decoder, Event, Limits, NewMessage, Options, Session, Subscribe,
+};
 
 #[allow(dead_code, unused_imports)] // The target uses a part of it.
 #[path = "../../src/stomp/mod.rs"]
@@ -24,13 +26,19 @@ struct Sent {
 
 impl Sent {
     fn check(&mut self, session: &mut Session) {
-        let Some(outgoing) = session.take_outgoing() else { return };
+        let Some(outgoing) = session.take_outgoing() else {
+            return;
+        };
         assert_eq!(outgoing.ends.last(), Some(&outgoing.bytes.len()));
         assert!(!self.disconnected, "something follows DISCONNECT");
         self.decoder.feed(outgoing.bytes);
         while let Some(frame) = self.decoder.next().expect("what we send is STOMP") {
             assert!(!self.disconnected, "{frame:?} follows DISCONNECT");
-            assert_eq!(frame.command == Command::Connect, !self.connected, "{frame:?}");
+            assert_eq!(
+                frame.command == Command::Connect,
+                !self.connected,
+                "{frame:?}"
+            );
             self.connected = true;
             self.disconnected = frame.command == Command::Disconnect;
         }
@@ -40,13 +48,28 @@ impl Sent {
 
 fuzz_target!(|input: &[u8]| {
     let mut now = Instant::now();
-    let limits = Limits { oversize_bytes_max: 4096, ..Limits::with_body_bytes_max(256) };
-    let mut session = Session::new(Options { limits, ..Options::new("/") }, now);
-    let mut sent = Sent { decoder: Decoder::new(Limits::default()), connected: false, disconnected: false };
+    let limits = Limits {
+        oversize_bytes_max: 4096,
+        ..Limits::with_body_bytes_max(256)
+    };
+    let mut session = Session::new(
+        Options {
+            limits,
+            ..Options::new("/")
+        },
+        now,
+    );
+    let mut sent = Sent {
+        decoder: Decoder::new(Limits::default()),
+        connected: false,
+        disconnected: false,
+    };
     let mut acks = Vec::new();
     sent.check(&mut session);
     for line in input.split(|&byte| byte == b'\n') {
-        let Some((&order, rest)) = line.split_first() else { continue };
+        let Some((&order, rest)) = line.split_first() else {
+            continue;
+        };
         let id = if rest.is_empty() { "a" } else { "b" };
         match order {
             b'<' => {
@@ -66,7 +89,12 @@ fuzz_target!(|input: &[u8]| {
                     b'c' => AckMode::Client,
                     _ => AckMode::ClientIndividual,
                 };
-                let wanted = Subscribe { id: id.into(), destination: "/t".to_owned(), ack, headers: Vec::new() };
+                let wanted = Subscribe {
+                    id: id.into(),
+                    destination: "/t".to_owned(),
+                    ack,
+                    headers: Vec::new(),
+                };
                 session.subscribe(wanted, now);
             }
             b'u' => session.unsubscribe(id, now),
@@ -77,11 +105,22 @@ fuzz_target!(|input: &[u8]| {
                 }
             }
             b'm' => {
-                let confirm = if rest.is_empty() { Confirm::No } else { Confirm::Receipt };
-                let message = NewMessage { destination: "/q", body: rest, confirm, ..NewMessage::default() };
+                let confirm = if rest.is_empty() {
+                    Confirm::No
+                } else {
+                    Confirm::Receipt
+                };
+                let message = NewMessage {
+                    destination: "/q",
+                    body: rest,
+                    confirm,
+                    ..NewMessage::default()
+                };
                 let _ = session.send(&message, now);
             }
-            b't' => now += Duration::from_millis(rest.iter().map(|byte| u64::from(*byte) * 100).sum()),
+            b't' => {
+                now += Duration::from_millis(rest.iter().map(|byte| u64::from(*byte) * 100).sum())
+            }
             b'd' => session.disconnect(now),
             b'e' => {
                 let _ = session.closed();
@@ -97,6 +136,9 @@ fuzz_target!(|input: &[u8]| {
         let _ = session.tick(now);
         sent.check(&mut session);
         // Asked at its deadline, a session must move on, or its caller would spin.
-        assert!(session.deadline().is_none_or(|due| due > now), "a deadline that has passed");
+        assert!(
+            session.deadline().is_none_or(|due| due > now),
+            "a deadline that has passed"
+        );
     }
 });

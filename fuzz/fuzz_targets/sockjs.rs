@@ -20,13 +20,18 @@ fn check_size(input: &[u8]) {
 fn check_return(text: &str) {
     let pieces: Vec<&str> = text.split('|').collect();
     let sent = format!("a{}", encode(pieces.iter().copied()));
-    assert_eq!(decode(sent.as_bytes()), Ok(Frame::Payload(pieces.concat().into())));
+    assert_eq!(
+        decode(sent.as_bytes()),
+        Ok(Frame::Payload(pieces.concat().into()))
+    );
 }
 
 /// Our own JSON against serde_json's, wherever that takes the text: it refuses lone surrogates and raw control
 /// characters.
 fn check_reference(input: &[u8]) {
-    let Some((b'a', json)) = input.split_first() else { return };
+    let Some((b'a', json)) = input.split_first() else {
+        return;
+    };
     if let Ok(expected) = serde_json::from_slice::<Vec<String>>(json) {
         assert_eq!(decode(input), Ok(Frame::Payload(expected.concat().into())));
     }

@@ -33,13 +33,19 @@ impl Background {
     /// The system gives us none.
     pub(super) fn new() -> anyhow::Result<Background> {
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(threads()).enable_all().thread_name("delivery").on_thread_start(|| {
-            // Linux keeps it for each thread.
-            if let Err(error) = rustix::process::nice(NICENESS) {
-                debug!(%error, "deliveries have the same priority as everything else");
-            }
-        });
-        Ok(Background { runtime: Some(builder.build().context("start the threads that deliver")?) })
+        builder
+            .worker_threads(threads())
+            .enable_all()
+            .thread_name("delivery")
+            .on_thread_start(|| {
+                // Linux keeps it for each thread.
+                if let Err(error) = rustix::process::nice(NICENESS) {
+                    debug!(%error, "deliveries have the same priority as everything else");
+                }
+            });
+        Ok(Background {
+            runtime: Some(builder.build().context("start the threads that deliver")?),
+        })
     }
 
     /// Starts a task there.
@@ -49,7 +55,10 @@ impl Background {
         name: impl Into<String>,
         task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
     ) -> AbortHandle {
-        let runtime = self.runtime.as_ref().expect("it is there until it is dropped");
+        let runtime = self
+            .runtime
+            .as_ref()
+            .expect("it is there until it is dropped");
         tasks.spawn_on(runtime.handle(), name, task)
     }
 }

@@ -49,8 +49,17 @@ impl Names {
 impl fmt::Display for Names {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut words = Vec::new();
-        for (sign, names) in [('+', &self.added), ('-', &self.removed), ('~', &self.changed)] {
-            words.extend(names.iter().take(NAMES_MAX).map(|name| format!("{sign}{name}")));
+        for (sign, names) in [
+            ('+', &self.added),
+            ('-', &self.removed),
+            ('~', &self.changed),
+        ] {
+            words.extend(
+                names
+                    .iter()
+                    .take(NAMES_MAX)
+                    .map(|name| format!("{sign}{name}")),
+            );
             if let Some(more @ 1..) = names.len().checked_sub(NAMES_MAX) {
                 words.push(format!("{sign}({more} more)"));
             }
@@ -63,10 +72,19 @@ impl Change {
     /// From one plan to the next.
     pub(super) fn between(old: &Plan, new: &Plan) -> Change {
         let topic = |topic: &crate::source::Topic| (topic.name.clone(), topic.clone());
-        let sink = |sink: &(crate::delivery::Settings, crate::sinks::Settings)| (sink.0.name.clone(), sink.clone());
-        let topics = Names::between(old.source.topics.iter().map(topic), new.source.topics.iter().map(topic));
+        let sink = |sink: &(crate::delivery::Settings, crate::sinks::Settings)| {
+            (sink.0.name.clone(), sink.clone())
+        };
+        let topics = Names::between(
+            old.source.topics.iter().map(topic),
+            new.source.topics.iter().map(topic),
+        );
         let sinks = Names::between(old.sinks.iter().map(sink), new.sinks.iter().map(sink));
-        let stays = |(name, decoder)| old.decoders.get(name).is_some_and(|before| before != decoder);
+        let stays = |(name, decoder)| {
+            old.decoders
+                .get(name)
+                .is_some_and(|before| before != decoder)
+        };
         Change {
             source: !new.source.connects_as(&old.source),
             topics,
@@ -79,7 +97,14 @@ impl Change {
 
     /// Nothing is to be done but by a restart.
     pub(super) fn is_empty(&self) -> bool {
-        let Change { source, topics, decoding, sinks, watch, restart: _ } = self;
+        let Change {
+            source,
+            topics,
+            decoding,
+            sinks,
+            watch,
+            restart: _,
+        } = self;
         !source && !decoding && !watch && *topics == Names::default() && *sinks == Names::default()
     }
 
@@ -91,7 +116,12 @@ impl Change {
 
 /// The keys whose change would need another file, or another port.
 fn restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
-    let journal::Settings { path, bytes_max, when_full, retain } = &new.journal;
+    let journal::Settings {
+        path,
+        bytes_max,
+        when_full,
+        retain,
+    } = &new.journal;
     let ops::Settings { listen } = &new.http;
     let keys = [
         ("journal.path", *path != old.journal.path),
@@ -100,7 +130,10 @@ fn restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
         ("journal.retain", *retain != old.journal.retain),
         ("http.listen", *listen != old.http.listen),
     ];
-    keys.into_iter().filter(|(_, changed)| *changed).map(|(key, _)| key).collect()
+    keys.into_iter()
+        .filter(|(_, changed)| *changed)
+        .map(|(key, _)| key)
+        .collect()
 }
 
 impl Names {
@@ -149,19 +182,43 @@ when = \"changed\"
 
     fn plan(text: &str, secret: &str) -> Plan {
         let variables = [("STOMP_BRIDGE_SECRET_P".to_owned(), secret.to_owned())].into();
-        config::parse("/etc/config.toml".as_ref(), text.to_owned(), &Environment { variables }).unwrap()
+        config::parse(
+            "/etc/config.toml".as_ref(),
+            text.to_owned(),
+            &Environment { variables },
+        )
+        .unwrap()
     }
 
     /// `old` in the text becomes `new`.
     fn check(old: &str, new: &str, expected: &str) {
         assert!(TEXT.contains(old), "{old}");
         let change = Change::between(&plan(TEXT, "s"), &plan(&TEXT.replace(old, new), "s"));
-        let Change { source, topics, decoding, sinks, watch, restart } = &change;
+        let Change {
+            source,
+            topics,
+            decoding,
+            sinks,
+            watch,
+            restart,
+        } = &change;
         let said = format!("{topics}|{sinks}|{}", restart.join(" "));
-        let flags = [(source, " source"), (decoding, " decoding"), (watch, " watch")];
-        let flags: String = flags.into_iter().filter(|(set, _)| **set).map(|(_, name)| name).collect();
+        let flags = [
+            (source, " source"),
+            (decoding, " decoding"),
+            (watch, " watch"),
+        ];
+        let flags: String = flags
+            .into_iter()
+            .filter(|(set, _)| **set)
+            .map(|(_, name)| name)
+            .collect();
         assert_eq!(said + &flags, expected, "{old} -> {new}");
-        assert_eq!(change.is_empty(), !restart.is_empty() || expected == "||", "{old} -> {new}");
+        assert_eq!(
+            change.is_empty(),
+            !restart.is_empty() || expected == "||",
+            "{old} -> {new}"
+        );
     }
 
     #[test]
@@ -172,19 +229,34 @@ when = \"changed\"
         check("/topic/b", "/topic/c", "~b||");
         check("[topics.b]", "[topics.c]", "+c -b||");
         check("/topic/b\"", "/topic/b\"\nack = \"client\"", "~b||");
-        check("/topic/b\"", "/topic/b\"\ntimezone = \"UTC\"", "|| decoding");
+        check(
+            "/topic/b\"",
+            "/topic/b\"\ntimezone = \"UTC\"",
+            "|| decoding",
+        );
         check("fault", "broken", "|| decoding");
         check("http://h/", "http://h/x", "|~w|");
         check("\"changed\"", "\"not changed\"", "|~w|");
         check("[sinks.h]", "[sinks.g]", "|+g -h|");
-        check("[topics.a]", "[journal]\nretain = \"1d\"\npath = \"j\"\n[topics.a]", "||journal.path journal.retain");
-        check("[topics.a]", "[http]\nlisten = \"127.0.0.1:1\"\n[topics.a]", "||http.listen");
+        check(
+            "[topics.a]",
+            "[journal]\nretain = \"1d\"\npath = \"j\"\n[topics.a]",
+            "||journal.path journal.retain",
+        );
+        check(
+            "[topics.a]",
+            "[http]\nlisten = \"127.0.0.1:1\"\n[topics.a]",
+            "||http.listen",
+        );
     }
 
     #[test]
     fn another_secret_is_a_change() {
         let change = Change::between(&plan(TEXT, "s"), &plan(TEXT, "t"));
-        assert!(change.source && change.sinks == Names::default(), "{change:?}");
+        assert!(
+            change.source && change.sinks == Names::default(),
+            "{change:?}"
+        );
         assert!(Change::between(&plan(TEXT, "s"), &plan(TEXT, "s")).is_empty());
     }
 }

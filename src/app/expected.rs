@@ -25,9 +25,18 @@ impl Expected {
     /// It does not: the task failed, or nobody had asked it to end.
     pub(super) fn judge(&self, ended: Option<Ended>) -> anyhow::Result<()> {
         match ended {
-            Some(Ended { task, outcome: Err(error) }) => Err(error.context(format!("{task} failed"))),
-            Some(Ended { task, outcome: Ok(()) }) if self.0.contains(&task) => Ok(()),
-            Some(Ended { task, outcome: Ok(()) }) => Err(anyhow::anyhow!("{task} ended unasked")),
+            Some(Ended {
+                task,
+                outcome: Err(error),
+            }) => Err(error.context(format!("{task} failed"))),
+            Some(Ended {
+                task,
+                outcome: Ok(()),
+            }) if self.0.contains(&task) => Ok(()),
+            Some(Ended {
+                task,
+                outcome: Ok(()),
+            }) => Err(anyhow::anyhow!("{task} ended unasked")),
             None => Err(anyhow::anyhow!("every task has ended")),
         }
     }

@@ -55,11 +55,18 @@ impl Recruit {
     ///
     /// # Errors
     /// Its settings cannot be used.
-    pub(super) fn new(delivery: &delivery::Settings, settings: &sinks::Settings) -> anyhow::Result<Recruit> {
+    pub(super) fn new(
+        delivery: &delivery::Settings,
+        settings: &sinks::Settings,
+    ) -> anyhow::Result<Recruit> {
         let health = Health::default();
-        let built =
-            sinks::build(settings.clone(), health.clone()).with_context(|| format!("sink {}", delivery.name))?;
-        Ok(Recruit { delivery: delivery.clone(), health, built })
+        let built = sinks::build(settings.clone(), health.clone())
+            .with_context(|| format!("sink {}", delivery.name))?;
+        Ok(Recruit {
+            delivery: delivery.clone(),
+            health,
+            built,
+        })
     }
 }
 
@@ -74,7 +81,14 @@ impl Fleet {
         view: ops::Sinks,
         stop: CancellationToken,
     ) -> anyhow::Result<Fleet> {
-        Ok(Fleet { members: Vec::new(), journal, decoders, view, background: Background::new()?, stop })
+        Ok(Fleet {
+            members: Vec::new(),
+            journal,
+            decoders,
+            view,
+            background: Background::new()?,
+            stop,
+        })
     }
 
     /// Tells the journal which sinks there are from now on, and names those that it keeps entries for although nobody
@@ -87,10 +101,15 @@ impl Fleet {
         sinks: &[(delivery::Settings, sinks::Settings)],
         news: Option<&[Arc<str>]>,
     ) -> anyhow::Result<()> {
-        let starts: Vec<(Arc<str>, Start)> =
-            sinks.iter().map(|(delivery, _)| (delivery.name.clone(), delivery.start)).collect();
+        let starts: Vec<(Arc<str>, Start)> = sinks
+            .iter()
+            .map(|(delivery, _)| (delivery.name.clone(), delivery.start))
+            .collect();
         let left = self.journal.register_sinks(&starts).await?;
-        for left in left.iter().filter(|left| news.is_none_or(|news| news.contains(left))) {
+        for left in left
+            .iter()
+            .filter(|left| news.is_none_or(|news| news.contains(left)))
+        {
             warn!(
                 sink = %left,
                 "not in the configuration any more, but the journal keeps entries for it: bring it back, or run \
@@ -111,16 +130,27 @@ impl Fleet {
         for recruit in recruits {
             let member = self.enlist(recruit, tasks);
             // They were to end once, under the same names.
-            member.tasks.iter().for_each(|(task, _)| expected.forget(task));
+            member
+                .tasks
+                .iter()
+                .for_each(|(task, _)| expected.forget(task));
             self.members.push(member);
         }
-        let place = |member: &Member| order.iter().position(|(delivery, _)| delivery.name == member.view.name);
+        let place = |member: &Member| {
+            order
+                .iter()
+                .position(|(delivery, _)| delivery.name == member.view.name)
+        };
         self.members.sort_by_key(place);
         self.show();
     }
 
     fn enlist(&self, recruit: Recruit, tasks: &mut Tasks) -> Member {
-        let Recruit { delivery, health, built } = recruit;
+        let Recruit {
+            delivery,
+            health,
+            built,
+        } = recruit;
         let name = delivery.name.clone();
         let mut running = Vec::new();
         if let Some(driver) = built.driver {
@@ -133,7 +163,11 @@ impl Fleet {
             running.push((task.clone(), self.background.spawn(tasks, task, driver)));
         }
         let counters = Arc::new(delivery::Counters::default());
-        let view = SinkView { name: name.clone(), health: health.clone(), counters: counters.clone() };
+        let view = SinkView {
+            name: name.clone(),
+            health: health.clone(),
+            counters: counters.clone(),
+        };
         let stop = self.stop.child_token();
         let run = delivery::run(
             delivery,
@@ -145,8 +179,16 @@ impl Fleet {
             stop.clone(),
         );
         let task = format!("sink {name}");
-        running.push((task.clone(), self.background.spawn(tasks, task, async move { Ok(run.await?) })));
-        Member { view, stop, tasks: running }
+        running.push((
+            task.clone(),
+            self.background
+                .spawn(tasks, task, async move { Ok(run.await?) }),
+        ));
+        Member {
+            view,
+            stop,
+            tasks: running,
+        }
     }
 
     /// Ends the sinks of these names, once what they have in flight is finished, in [`DELIVERY_STOP`] at most. Where
@@ -168,7 +210,11 @@ impl Fleet {
         }
         waited_for.iter().for_each(|task| expected.add(task));
         let deadline = Instant::now() + DELIVERY_STOP;
-        while tasks.running().iter().any(|running| waited_for.iter().any(|task| task == running)) {
+        while tasks
+            .running()
+            .iter()
+            .any(|running| waited_for.iter().any(|task| task == running))
+        {
             match timeout_at(deadline, tasks.next()).await {
                 Ok(ended) => expected.judge(ended)?,
                 Err(_) => {
@@ -186,7 +232,12 @@ impl Fleet {
     }
 
     async fn abort(&self, leaving: &impl Fn(&Member) -> bool) {
-        let handles = || self.members.iter().filter(|member| leaving(member)).flat_map(|member| &member.tasks);
+        let handles = || {
+            self.members
+                .iter()
+                .filter(|member| leaving(member))
+                .flat_map(|member| &member.tasks)
+        };
         handles().for_each(|(_, handle)| handle.abort());
         let deadline = Instant::now() + ABORT_MAX;
         while handles().any(|(_, handle)| !handle.is_finished()) && Instant::now() < deadline {
@@ -201,6 +252,7 @@ impl Fleet {
     }
 
     fn show(&self) {
-        self.view.replace(self.members.iter().map(|member| member.view.clone()));
+        self.view
+            .replace(self.members.iter().map(|member| member.view.clone()));
     }
 }

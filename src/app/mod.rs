@@ -102,11 +102,24 @@ impl App {
         let stop_journal = CancellationToken::new();
         let stop = stop_journal.clone();
         tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
-        let (decoders, stop_delivery) = (Decoders::new(plan.decoders.clone()), CancellationToken::new());
+        let (decoders, stop_delivery) = (
+            Decoders::new(plan.decoders.clone()),
+            CancellationToken::new(),
+        );
         let (status, sinks) = (Status::new(), ops::Sinks::default());
-        let fleet = Fleet::new(journal.clone(), decoders.clone(), sinks.clone(), stop_delivery.clone())?;
-        let (source, handle) =
-            Source::new(plan.source.clone(), plan.decoders.clone(), journal.clone(), status.clone()).await?;
+        let fleet = Fleet::new(
+            journal.clone(),
+            decoders.clone(),
+            sinks.clone(),
+            stop_delivery.clone(),
+        )?;
+        let (source, handle) = Source::new(
+            plan.source.clone(),
+            plan.decoders.clone(),
+            journal.clone(),
+            status.clone(),
+        )
+        .await?;
         let (happened, happenings) = mpsc::channel(1);
         let mut app = App {
             config: config.to_owned(),
@@ -114,7 +127,12 @@ impl App {
             read,
             tasks,
             expected: Expected::default(),
-            view: View { source: status, journal, sinks, audit: Arc::default() },
+            view: View {
+                source: status,
+                journal,
+                sinks,
+                audit: Arc::default(),
+            },
             http,
             source: handle,
             decoders,
@@ -131,7 +149,8 @@ impl App {
         app.start_ops(listener)?;
         app.watch(app.plan.watch);
         let stop = app.stop_source.clone();
-        app.tasks.spawn(SOURCE, async move { Ok(source.run(stop).await?) });
+        app.tasks
+            .spawn(SOURCE, async move { Ok(source.run(stop).await?) });
         Ok(app)
     }
 
@@ -146,7 +165,11 @@ impl App {
     }
 
     /// Adds a task that lives beside the daemon (the demo's broker); it may end when it likes.
-    pub fn accompany(&mut self, name: &str, task: impl Future<Output = anyhow::Result<()>> + Send + 'static) {
+    pub fn accompany(
+        &mut self,
+        name: &str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
         self.expected.add(name);
         self.tasks.spawn(name, task);
     }
@@ -188,7 +211,10 @@ impl App {
         systemd::stopping();
         let outcome = match outcome {
             Ok(asked_by) => {
-                info!(asked_by, "stopping; a second signal ends the process at once");
+                info!(
+                    asked_by,
+                    "stopping; a second signal ends the process at once"
+                );
                 Ok(())
             }
             Err(error) => Err(error),
@@ -203,11 +229,14 @@ impl App {
 
     async fn start_sinks(&mut self) -> anyhow::Result<()> {
         let sinks = &self.plan.sinks;
-        let recruits: anyhow::Result<Vec<Recruit>> =
-            sinks.iter().map(|(delivery, settings)| Recruit::new(delivery, settings)).collect();
+        let recruits: anyhow::Result<Vec<Recruit>> = sinks
+            .iter()
+            .map(|(delivery, settings)| Recruit::new(delivery, settings))
+            .collect();
         let recruits = recruits?;
         self.fleet.register(sinks, None).await?;
-        self.fleet.start(recruits, sinks, &mut self.tasks, &mut self.expected);
+        self.fleet
+            .start(recruits, sinks, &mut self.tasks, &mut self.expected);
         Ok(())
     }
 
@@ -217,7 +246,11 @@ impl App {
         self.expected.add(WATCH);
         if wanted {
             self.stop_watch = self.stop_ops.child_token();
-            let watch = watch::watch(self.config.clone(), self.happened.clone(), self.stop_watch.clone());
+            let watch = watch::watch(
+                self.config.clone(),
+                self.happened.clone(),
+                self.stop_watch.clone(),
+            );
             self.tasks.spawn(WATCH, async move {
                 watch.await;
                 Ok(())
@@ -226,13 +259,17 @@ impl App {
     }
 
     fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
-        let access = Access::grant(self.view.journal.path(), self.http)
-            .with_context(|| format!("write {}", Access::path(self.view.journal.path()).display()))?;
+        let access = Access::grant(self.view.journal.path(), self.http).with_context(|| {
+            format!("write {}", Access::path(self.view.journal.path()).display())
+        })?;
         info!(listen = %self.http, "http is listening");
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
-        self.tasks.spawn(HTTP, async move { Ok(listener.serve(view, access, stop).await?) });
+        self.tasks.spawn(HTTP, async move {
+            Ok(listener.serve(view, access, stop).await?)
+        });
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
-        self.tasks.spawn(AUDIT, async move { Ok(audit::watch(view, stop).await?) });
+        self.tasks
+            .spawn(AUDIT, async move { Ok(audit::watch(view, stop).await?) });
         let (source, stop) = (self.view.source.clone(), self.stop_ops.clone());
         self.tasks.spawn(WATCHDOG, async move {
             systemd::feed_watchdog(source, stop).await;
@@ -265,9 +302,17 @@ impl App {
     async fn wait_for(&mut self, names: &[String], limit: Duration) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + limit;
         let mut outcome = Ok(());
-        while self.tasks.running().iter().any(|running| names.iter().any(|name| name == running)) {
+        while self
+            .tasks
+            .running()
+            .iter()
+            .any(|running| names.iter().any(|name| name == running))
+        {
             match tokio::time::timeout_at(deadline, self.tasks.next()).await {
-                Ok(Some(Ended { task, outcome: Err(error) })) => {
+                Ok(Some(Ended {
+                    task,
+                    outcome: Err(error),
+                })) => {
                     error!(task, error = format!("{error:#}"), "failed while stopping");
                     outcome = Err(error);
                 }

@@ -55,7 +55,10 @@ impl App {
         }
         let change = Change::between(&self.plan, &plan);
         for key in &change.restart {
-            warn!(key, "only a restart takes this up; the rest is taken up now");
+            warn!(
+                key,
+                "only a restart takes this up; the rest is taken up now"
+            );
         }
         if change.is_empty() {
             info!("nothing to be taken up: the configuration is as it was");
@@ -65,19 +68,29 @@ impl App {
         let recruits = match self.recruits(&plan, &change) {
             Ok(recruits) => recruits,
             Err(error) => {
-                error!(error = format!("{error:#}"), "nothing is changed: the new configuration cannot be used");
+                error!(
+                    error = format!("{error:#}"),
+                    "nothing is changed: the new configuration cannot be used"
+                );
                 return Ok(());
             }
         };
         // Sinks before topics: one that is new is to have all that a new topic brings.
         if !change.sinks.ending().is_empty() {
-            self.fleet.dismiss(&change.sinks.ending(), &mut self.tasks, &mut self.expected).await?;
+            self.fleet
+                .dismiss(&change.sinks.ending(), &mut self.tasks, &mut self.expected)
+                .await?;
         }
         self.decoders.replace(plan.decoders.clone());
-        self.fleet.register(&plan.sinks, Some(&change.sinks.removed)).await?;
-        self.fleet.start(recruits, &plan.sinks, &mut self.tasks, &mut self.expected);
+        self.fleet
+            .register(&plan.sinks, Some(&change.sinks.removed))
+            .await?;
+        self.fleet
+            .start(recruits, &plan.sinks, &mut self.tasks, &mut self.expected);
         if change.concerns_source() {
-            self.source.reload(plan.source.clone(), plan.decoders.clone()).await?;
+            self.source
+                .reload(plan.source.clone(), plan.decoders.clone())
+                .await?;
         }
         if change.watch {
             self.watch(plan.watch);
@@ -88,7 +101,11 @@ impl App {
         );
         // What only a restart takes up stays as it is.
         let (journal, http) = (self.plan.journal.clone(), self.plan.http.clone());
-        self.plan = Plan { journal, http, ..plan };
+        self.plan = Plan {
+            journal,
+            http,
+            ..plan
+        };
         Ok(())
     }
 
@@ -98,19 +115,34 @@ impl App {
             crate::tls::client_config(&plan.source.tls).context("source.tls")?;
         }
         let beginning = change.sinks.beginning();
-        let beginning = plan.sinks.iter().filter(|(delivery, _)| beginning.contains(&delivery.name));
-        beginning.map(|(delivery, settings)| Recruit::new(delivery, settings)).collect()
+        let beginning = plan
+            .sinks
+            .iter()
+            .filter(|(delivery, _)| beginning.contains(&delivery.name));
+        beginning
+            .map(|(delivery, settings)| Recruit::new(delivery, settings))
+            .collect()
     }
 }
 
 /// Says everything that is wrong, as `check` does.
 fn refuse(problems: &Problems) {
-    for Problem { level, place, path, message, help } in &problems.0 {
+    for Problem {
+        level,
+        place,
+        path,
+        message,
+        help,
+    } in &problems.0
+    {
         let (at, help) = (place.to_string(), help.as_deref().unwrap_or_default());
         match level {
             Level::Error => error!(at, key = path, help, "{message}"),
             Level::Warning => warn!(at, key = path, help, "{message}"),
         }
     }
-    error!(problems = problems.0.len(), "nothing is changed: the configuration has mistakes");
+    error!(
+        problems = problems.0.len(),
+        "nothing is changed: the configuration has mistakes"
+    );
 }

@@ -22,7 +22,10 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
     let (happened, mut happenings) = mpsc::channel(1);
     let file = config.file_name().map(PathBuf::from);
     let seen = move |event: notify::Result<Event>| {
-        if event.as_ref().is_ok_and(|event| !matters(event, file.as_deref())) {
+        if event
+            .as_ref()
+            .is_ok_and(|event| !matters(event, file.as_deref()))
+        {
             return;
         }
         // Where one waits to be seen, it stands for this one too.
@@ -42,7 +45,9 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
         for folder in folders.iter().filter(|folder| !watched.contains(folder)) {
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => debug!(folder = %folder.display(), "watching"),
-                Err(error) => warn!(folder = %folder.display(), %error, "not watched: SIGHUP reloads"),
+                Err(error) => {
+                    warn!(folder = %folder.display(), %error, "not watched: SIGHUP reloads")
+                }
             }
         }
         for folder in watched.iter().filter(|folder| !folders.contains(folder)) {
@@ -70,16 +75,26 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
 
 /// The journal may lie in the same folder, and is written to all the time.
 fn matters(event: &Event, file: Option<&Path>) -> bool {
-    let writes = matches!(event.kind, EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_));
-    !writes || event.paths.iter().any(|path| path.file_name() == file.map(Path::as_os_str))
+    let writes = matches!(
+        event.kind,
+        EventKind::Modify(ModifyKind::Data(_)) | EventKind::Access(_)
+    );
+    !writes
+        || event
+            .paths
+            .iter()
+            .any(|path| path.file_name() == file.map(Path::as_os_str))
 }
 
 /// Where the file is named, and where it lies.
 fn folders(config: &Path) -> Vec<PathBuf> {
     let named = std::path::absolute(config).ok();
     let real = config.canonicalize().ok();
-    let mut folders: Vec<PathBuf> =
-        [named, real].into_iter().flatten().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+    let mut folders: Vec<PathBuf> = [named, real]
+        .into_iter()
+        .flatten()
+        .filter_map(|file| file.parent().map(Path::to_owned))
+        .collect();
     folders.dedup();
     folders
 }

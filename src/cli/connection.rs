@@ -52,7 +52,10 @@ pub(super) struct Interrupt {
 impl Interrupt {
     pub(super) fn listen() -> anyhow::Result<Interrupt> {
         let listen = |kind| signal(kind).context("listen for signals");
-        Ok(Interrupt { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
+        Ok(Interrupt {
+            interrupt: listen(SignalKind::interrupt())?,
+            terminate: listen(SignalKind::terminate())?,
+        })
     }
 
     /// Waits for one of them. Cancel-safe.

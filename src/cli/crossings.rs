@@ -20,9 +20,20 @@ pub(super) enum Form {
 }
 
 /// Prints frames to `out`; what the sign-in has given stands in their headers by name. Whoever reads the stream reads it once more than this: what is no STOMP is for them to tell.
-pub(super) fn watch(form: Form, limits: Limits, pass: &Pass, out: impl Write + Send + 'static) -> Watch {
+pub(super) fn watch(
+    form: Form,
+    limits: Limits,
+    pass: &Pass,
+    out: impl Write + Send + 'static,
+) -> Watch {
     let (sent, received, pass) = (Decoder::new(limits), Decoder::new(limits), pass.clone());
-    let mut crossings = Crossings { form, sent, received, pass, out };
+    let mut crossings = Crossings {
+        form,
+        sent,
+        received,
+        pass,
+        out,
+    };
     Box::new(move |crossing| crossings.show(crossing))
 }
 
@@ -53,7 +64,10 @@ impl<W: Write> Crossings<W> {
         self.decoder(direction).feed(Bytes::clone(bytes));
         while let Ok(Some(frame)) = self.decoder(direction).next() {
             if frame.command == Command::Connected {
-                let version = frame.headers.get("version").and_then(|version| Version::from_wire(version.trim()));
+                let version = frame
+                    .headers
+                    .get("version")
+                    .and_then(|version| Version::from_wire(version.trim()));
                 self.sent.set_version(version.unwrap_or(Version::V1_0));
                 self.received.set_version(version.unwrap_or(Version::V1_0));
             }
@@ -91,7 +105,13 @@ impl<W: Write> Crossings<W> {
             body = self.pass.hush(&body).into();
         }
         if self.form == Form::Json {
-            return self.json(direction, frame.command.as_str(), headers, &body, frame.missing_bytes);
+            return self.json(
+                direction,
+                frame.command.as_str(),
+                headers,
+                &body,
+                frame.missing_bytes,
+            );
         }
         let arrow = match direction {
             Direction::Sent => ">>>",
@@ -135,7 +155,14 @@ impl<W: Write> Crossings<W> {
             Direction::Sent => "sent",
             Direction::Received => "received",
         };
-        let line = Line { at: jiff::Timestamp::now(), direction, command, headers, body, missing_bytes };
+        let line = Line {
+            at: jiff::Timestamp::now(),
+            direction,
+            command,
+            headers,
+            body,
+            missing_bytes,
+        };
         serde_json::to_writer(&mut self.out, &line)?;
         writeln!(self.out)
     }
@@ -150,7 +177,15 @@ fn is_zero(number: &usize) -> bool {
 const OPEN: [&str; 5] = ["accept-version", "host", "heart-beat", "login", "client-id"];
 
 /// What a secret's name has in it, whatever the frame.
-const SECRETS: [&str; 7] = ["passcode", "password", "authorization", "cookie", "token", "secret", "api-key"];
+const SECRETS: [&str; 7] = [
+    "passcode",
+    "password",
+    "authorization",
+    "cookie",
+    "token",
+    "secret",
+    "api-key",
+];
 
 fn is_secret(command: Command, name: &str) -> bool {
     let name = name.to_ascii_lowercase();
@@ -183,7 +218,10 @@ mod tests {
         let paper = Paper::default();
         let mut watch = watch(
             form,
-            Limits { oversize_bytes_max: 1 << 20, ..Limits::with_body_bytes_max(32) },
+            Limits {
+                oversize_bytes_max: 1 << 20,
+                ..Limits::with_body_bytes_max(32)
+            },
             &pass(),
             paper.clone(),
         );
@@ -209,11 +247,17 @@ mod tests {
         let text = shown(
             Form::Console,
             &[
-                (Sent, "CONNECT\naccept-version:1.1,1.0\nheart-beat:10000,10000\n\n\0"),
+                (
+                    Sent,
+                    "CONNECT\naccept-version:1.1,1.0\nheart-beat:10000,10000\n\n\0",
+                ),
                 (Received, "CONNECTED\nversion:1.1\nheart-beat:0,0\n\n\0"),
                 (Received, "\n"),
                 (Sent, "\n"),
-                (Sent, "SUBSCRIBE\nid:map-1\ndestination:/topic/state/1\n\n\0"),
+                (
+                    Sent,
+                    "SUBSCRIBE\nid:map-1\ndestination:/topic/state/1\n\n\0",
+                ),
                 (Received, "MESSAGE\ndestination:/topic/st"),
                 (Received, "ate/1\ncontent-length:8\n\n{\"a\": 1}\0\n"),
             ],
@@ -232,7 +276,10 @@ mod tests {
         for form in [Form::Console, Form::Json] {
             let text = shown(form, &[(Sent, connect), (Received, message)]);
             assert!(!text.contains("s3cret"), "{text}");
-            assert!(text.contains("lab") && text.contains("plain") && text.contains("passcode"), "{text}");
+            assert!(
+                text.contains("lab") && text.contains("plain") && text.contains("passcode"),
+                "{text}"
+            );
         }
     }
 
@@ -242,11 +289,18 @@ mod tests {
             Form::Console,
             &[
                 (Sent, "SUBSCRIBE\nid:a\ndestination:/topic/c0de/x\n\n\0"),
-                (Received, "MESSAGE\ndestination:/topic/c0de/x\n\n{\"c0de\":1}\0"),
+                (
+                    Received,
+                    "MESSAGE\ndestination:/topic/c0de/x\n\n{\"c0de\":1}\0",
+                ),
                 (Received, "ERROR\nmessage:no c0de\n\nno c0de\0"),
             ],
         );
-        assert_eq!(text.matches("/topic/{{ signin.code }}/x").count(), 2, "{text}");
+        assert_eq!(
+            text.matches("/topic/{{ signin.code }}/x").count(),
+            2,
+            "{text}"
+        );
         assert_eq!(text.matches("c0de").count(), 1, "{text}");
         assert!(text.contains("{\"c0de\":1}"), "{text}");
     }
@@ -254,18 +308,33 @@ mod tests {
     #[test]
     fn a_body_cannot_write_to_the_terminal_and_a_long_one_is_cut() {
         let body = format!("a\n\x1b[2J{}", "x".repeat(60));
-        let text = shown(Form::Console, &[(Received, &format!("ERROR\nmessage:\x07\n\n{body}\0"))]);
-        assert!(text.starts_with("<<< ERROR\nmessage:\\u{7}\n\na\n\\u{1b}[2Jx"), "{text:?}");
+        let text = shown(
+            Form::Console,
+            &[(Received, &format!("ERROR\nmessage:\x07\n\n{body}\0"))],
+        );
+        assert!(
+            text.starts_with("<<< ERROR\nmessage:\\u{7}\n\na\n\\u{1b}[2Jx"),
+            "{text:?}"
+        );
         assert!(text.ends_with("\n… and 34 bytes more\n\n"), "{text:?}");
     }
 
     #[test]
     fn json_is_one_object_a_line() {
-        let text = shown(Form::Json, &[(Sent, "\n"), (Received, "MESSAGE\na:b\na:c\n\n{\n}\0")]);
-        let lines: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let text = shown(
+            Form::Json,
+            &[(Sent, "\n"), (Received, "MESSAGE\na:b\na:c\n\n{\n}\0")],
+        );
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines[0]["command"], "HEARTBEAT");
         assert_eq!(lines[1]["direction"], "received");
-        assert_eq!(lines[1]["headers"], serde_json::json!([["a", "b"], ["a", "c"]]));
+        assert_eq!(
+            lines[1]["headers"],
+            serde_json::json!([["a", "b"], ["a", "c"]])
+        );
         assert_eq!(lines[1]["body"], "{\n}");
     }
 }

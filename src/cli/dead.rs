@@ -91,7 +91,12 @@ struct Shown {
 
 pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
-        Verb::Ls { target, sink, rejected, json } => {
+        Verb::Ls {
+            target,
+            sink,
+            rejected,
+            json,
+        } => {
             let mut reader = target.reader().await?;
             let listed = list(&mut reader).await?;
             if let Some(sink) = sink {
@@ -115,14 +120,25 @@ pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
         Verb::Redrive(chosen) => {
             let (sink, which) = chosen.sink_and_which()?;
             let done = format!("to be delivered to {sink} once more");
-            chosen.carry_out(Command::Redrive { sink, which }, &done).await
+            chosen
+                .carry_out(Command::Redrive { sink, which }, &done)
+                .await
         }
         Verb::Drop(chosen) if chosen.rejected => {
-            chosen.carry_out(Command::DropRejected { which: chosen.which(&chosen.names)? }, "given up").await
+            chosen
+                .carry_out(
+                    Command::DropRejected {
+                        which: chosen.which(&chosen.names)?,
+                    },
+                    "given up",
+                )
+                .await
         }
         Verb::Drop(chosen) => {
             let (sink, which) = chosen.sink_and_which()?;
-            chosen.carry_out(Command::Drop { sink, which }, "given up").await
+            chosen
+                .carry_out(Command::Drop { sink, which }, "given up")
+                .await
         }
     }
 }
@@ -150,8 +166,16 @@ fn print_list(listed: &[Listed]) {
     }
     let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
     let row = |listed: &Listed| {
-        let sink = listed.sink.clone().unwrap_or_else(|| "(rejected)".to_owned());
-        [sink, listed.position.to_string(), format!("{:.0}", listed.at), one_line(&listed.error)]
+        let sink = listed
+            .sink
+            .clone()
+            .unwrap_or_else(|| "(rejected)".to_owned());
+        [
+            sink,
+            listed.position.to_string(),
+            format!("{:.0}", listed.at),
+            one_line(&listed.error),
+        ]
     };
     for line in table(std::iter::once(head).chain(listed.iter().map(row))) {
         say!("{line}");
@@ -177,11 +201,18 @@ impl Chosen {
         match (self.all, positions.is_empty()) {
             (true, true) => Ok(Which::All),
             (true, false) => bail!("--all and positions do not go together"),
-            (false, true) => bail!("name positions, or say --all; `stomp-bridge dead ls` lists what there is"),
+            (false, true) => {
+                bail!("name positions, or say --all; `stomp-bridge dead ls` lists what there is")
+            }
             (false, false) => {
-                let position =
-                    |text: &String| text.parse().map(Position).map_err(|_| anyhow!("{text} is no position"));
-                Ok(Which::Positions(positions.iter().map(position).collect::<Result<_, _>>()?))
+                let position = |text: &String| {
+                    text.parse()
+                        .map(Position)
+                        .map_err(|_| anyhow!("{text} is no position"))
+                };
+                Ok(Which::Positions(
+                    positions.iter().map(position).collect::<Result<_, _>>()?,
+                ))
             }
         }
     }
@@ -189,7 +220,9 @@ impl Chosen {
     async fn show(&self) -> anyhow::Result<ExitCode> {
         let (sink, which) = match self.rejected {
             true => (None, self.which(&self.names)?),
-            false => self.sink_and_which().map(|(sink, which)| (Some(sink), which))?,
+            false => self
+                .sink_and_which()
+                .map(|(sink, which)| (Some(sink), which))?,
         };
         let mut reader = self.target.reader().await?;
         if let Some(sink) = &sink {
@@ -204,7 +237,9 @@ impl Chosen {
             if listed.sink != sink || !wanted {
                 continue;
             }
-            let Some(entry) = reader.entry(listed.position).await? else { continue };
+            let Some(entry) = reader.entry(listed.position).await? else {
+                continue;
+            };
             shown.push(Shown {
                 sink: listed.sink,
                 position: listed.position,
@@ -222,7 +257,16 @@ impl Chosen {
             print::json(&shown)?;
             return Ok(ExitCode::SUCCESS);
         }
-        for Shown { sink, position, topic, received_at, at, error, body } in shown {
+        for Shown {
+            sink,
+            position,
+            topic,
+            received_at,
+            at,
+            error,
+            body,
+        } in shown
+        {
             let sink = sink.unwrap_or_else(|| "(rejected)".to_owned());
             say!("{sink} {position}: topic {topic}, received {received_at}, set aside {at}");
             say!("  why:  {}", harmless(&error));
@@ -242,7 +286,11 @@ impl Chosen {
         } else {
             say!("{entries} entries {done}");
         }
-        let wanted = if self.all { 1 } else { self.names.len() - usize::from(!self.rejected) };
+        let wanted = if self.all {
+            1
+        } else {
+            self.names.len() - usize::from(!self.rejected)
+        };
         if entries < wanted as u64 && !self.all {
             eprintln!("the others are not listed, or the sink has not come so far yet");
             return Ok(ExitCode::FAILURE);
@@ -263,9 +311,15 @@ impl Chosen {
         let mut failed = false;
         for entry in rejected.iter().filter(|entry| wanted(entry)) {
             let position = entry.position;
-            match plan.decoders.get(&entry.topic).map(|decoder| parts(decoder, &entry.body)) {
+            match plan
+                .decoders
+                .get(&entry.topic)
+                .map(|decoder| parts(decoder, &entry.body))
+            {
                 Some(Ok(parts)) => {
-                    self.target.carry_out(&Command::RedriveRejected { position, parts }).await?;
+                    self.target
+                        .carry_out(&Command::RedriveRejected { position, parts })
+                        .await?;
                     entries += 1;
                 }
                 Some(Err(reason)) => {
@@ -276,7 +330,10 @@ impl Chosen {
                     failed = true;
                 }
                 None => {
-                    eprintln!("entry {position}: the configuration has no topic {}", entry.topic);
+                    eprintln!(
+                        "entry {position}: the configuration has no topic {}",
+                        entry.topic
+                    );
                     failed = true;
                 }
             }
@@ -305,13 +362,20 @@ mod tests {
 
     #[test]
     fn parts_are_the_statuses_of_a_body() {
-        let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::new(States::default()));
+        let decoder = Decoder::new(
+            "map-1".into(),
+            Mapping::default(),
+            Arc::new(States::default()),
+        );
         let status = |id| format!(r#"{{"deviceId":{id},"newState":"a"}}"#);
         let body = format!("[{}, {}]", status(1), status(2));
         let found = parts(&decoder, body.as_bytes()).unwrap();
         let found: Vec<&str> = found.into_iter().map(|part| &body[part]).collect();
         assert_eq!(found, [status(1), status(2)]);
-        let [whole] = parts(&decoder, status(1).as_bytes()).unwrap().try_into().unwrap();
+        let [whole] = parts(&decoder, status(1).as_bytes())
+            .unwrap()
+            .try_into()
+            .unwrap();
         assert_eq!(whole, 0..status(1).len());
         assert!(parts(&decoder, format!("[{}, 7]", status(1)).as_bytes()).is_err());
     }

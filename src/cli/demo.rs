@@ -55,15 +55,24 @@ pub(super) fn demo(args: &DemoArgs, filter: &str) -> ExitCode {
 
 async fn show(args: &DemoArgs) -> anyhow::Result<()> {
     let dir = folder(args.dir.as_deref())?;
-    let broker = Broker::bind(([127, 0, 0, 1], 0).into()).await.context("open a port on 127.0.0.1")?;
+    let broker = Broker::bind(([127, 0, 0, 1], 0).into())
+        .await
+        .context("open a port on 127.0.0.1")?;
     let config = dir.join("config.toml");
     std::fs::write(&config, configuration(broker.url_sockjs().as_str()))
         .with_context(|| format!("write {}", config.display()))?;
     let plan = config::load(&config).map_err(|problems| anyhow::anyhow!("{problems}"))?;
     let decoders = plan.decoders.clone();
-    say!("broker   {}   (SockJS; also {} and {})", broker.url_sockjs(), broker.url_ws(), broker.url_stomp());
+    say!(
+        "broker   {}   (SockJS; also {} and {})",
+        broker.url_sockjs(),
+        broker.url_ws(),
+        broker.url_stomp()
+    );
     say!("config   {}", config.display());
-    say!("devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n");
+    say!(
+        "devices  12, drifting between 正常 (normal), 故障 (fault) and 离线 (offline); Ctrl-C ends it\n"
+    );
 
     let stop = CancellationToken::new();
     let mut app = start(plan, &config).await?;
@@ -157,10 +166,19 @@ async fn print_live(
     loop {
         for entry in reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await? {
             position = entry.position;
-            let Verdict::Accepted { previous } = &entry.verdict else { continue };
-            let Some(decoder) = decoders.get(&entry.topic) else { continue };
-            let origin = Origin { journal: journal.uuid(), position };
-            if let Ok(event) = decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
+            let Verdict::Accepted { previous } = &entry.verdict else {
+                continue;
+            };
+            let Some(decoder) = decoders.get(&entry.topic) else {
+                continue;
+            };
+            let origin = Origin {
+                journal: journal.uuid(),
+                position,
+            };
+            if let Ok(event) =
+                decoder.event(&entry.body, origin, entry.received_at, previous.as_deref())
+            {
                 live::print(&event, decoder)?;
                 left -= 1;
                 if left == 0 {
@@ -197,5 +215,7 @@ fn farewell(dir: &Path, url: &str) {
     for query in queries {
         say!("  sqlite3 {} \"{query}\"", history.display());
     }
-    say!("\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run.");
+    say!(
+        "\nYour own platform: put its URL in place of {url} in config.toml, then stomp-bridge run."
+    );
 }

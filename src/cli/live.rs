@@ -19,12 +19,27 @@ pub(super) fn print(event: &Event, decoder: &Decoder) -> std::io::Result<()> {
 
 /// Both states in the vocabulary's words, where it has them.
 fn line(event: &Event, decoder: &Decoder) -> String {
-    let time = event.received_at.to_zoned(jiff::tz::TimeZone::system()).strftime("%H:%M:%S");
-    let serial: String = event.serial.as_deref().unwrap_or("-").chars().take(4).collect();
-    let old = event.old_state.as_deref().map_or("-", |old| decoder.state_name(old));
+    let time = event
+        .received_at
+        .to_zoned(jiff::tz::TimeZone::system())
+        .strftime("%H:%M:%S");
+    let serial: String = event
+        .serial
+        .as_deref()
+        .unwrap_or("-")
+        .chars()
+        .take(4)
+        .collect();
+    let old = event
+        .old_state
+        .as_deref()
+        .map_or("-", |old| decoder.state_name(old));
     let mark = if event.changed { "->" } else { " =" };
     let (topic, client, device) = (&event.topic, &event.client_id, &event.device_id);
-    printable(&format!("{time} {topic} device {client}/{device} {serial}…  {old} {mark} {}", event.state))
+    printable(&format!(
+        "{time} {topic} device {client}/{device} {serial}…  {old} {mark} {}",
+        event.state
+    ))
 }
 
 /// What a peer wrote must not move the cursor or paint the terminal.
@@ -59,11 +74,21 @@ mod tests {
     use crate::pipeline::{Mapping, State, States};
 
     fn check(body: &str, expected: &str) {
-        let fault = State { name: "fault".to_owned(), severity: Severity::Critical };
-        let states = Arc::new(States { words: HashMap::from([("故障".to_owned(), fault)]) });
+        let fault = State {
+            name: "fault".to_owned(),
+            severity: Severity::Critical,
+        };
+        let states = Arc::new(States {
+            words: HashMap::from([("故障".to_owned(), fault)]),
+        });
         let decoder = Decoder::new("map-1".into(), Mapping::default(), states);
-        let origin = Origin { journal: uuid::Uuid::nil(), position: Position(1) };
-        let event = decoder.event(body.as_bytes(), origin, jiff::Timestamp::UNIX_EPOCH, None).unwrap();
+        let origin = Origin {
+            journal: uuid::Uuid::nil(),
+            position: Position(1),
+        };
+        let event = decoder
+            .event(body.as_bytes(), origin, jiff::Timestamp::UNIX_EPOCH, None)
+            .unwrap();
         let line = line(&event, &decoder);
         let (time, rest) = line.split_once(' ').unwrap();
         assert_eq!((time.len(), rest), (8, expected));
@@ -72,11 +97,25 @@ mod tests {
     #[test]
     fn states_are_named_by_the_vocabulary_where_it_has_them() {
         let body = |old: &str, new: &str| {
-            format!(r#"{{"clientId":1,"deviceId":2,"sn":"522398","oldState":"{old}","newState":"{new}"}}"#)
+            format!(
+                r#"{{"clientId":1,"deviceId":2,"sn":"522398","oldState":"{old}","newState":"{new}"}}"#
+            )
         };
-        check(&body("故障", "故障"), "map-1 device 1/2 5223…  fault  = fault");
-        check(&body("着火", "故障"), "map-1 device 1/2 5223…  着火 -> fault");
-        check(&body("故障", "\\u001b[2J"), "map-1 device 1/2 5223…  fault -> \\u{1b}[2J");
-        check(r#"{"clientId":1,"deviceId":2,"newState":"故障"}"#, "map-1 device 1/2 -…  -  = fault");
+        check(
+            &body("故障", "故障"),
+            "map-1 device 1/2 5223…  fault  = fault",
+        );
+        check(
+            &body("着火", "故障"),
+            "map-1 device 1/2 5223…  着火 -> fault",
+        );
+        check(
+            &body("故障", "\\u001b[2J"),
+            "map-1 device 1/2 5223…  fault -> \\u{1b}[2J",
+        );
+        check(
+            r#"{"clientId":1,"deviceId":2,"newState":"故障"}"#,
+            "map-1 device 1/2 -…  -  = fault",
+        );
     }
 }

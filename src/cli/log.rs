@@ -12,7 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt;
 /// # Errors
 /// The filter does not parse.
 pub(super) fn start(filter: &str) -> Result<(), String> {
-    let filter = EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
+    let filter =
+        EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
     let registry = tracing_subscriber::registry().with(filter);
     if stderr_is_journald()
         && let Ok(journald) = tracing_journald::layer()
@@ -21,10 +22,15 @@ pub(super) fn start(filter: &str) -> Result<(), String> {
         return Ok(());
     }
     if std::io::stderr().is_terminal() {
-        let text = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_target(false);
+        let text = tracing_subscriber::fmt::layer()
+            .with_writer(std::io::stderr)
+            .with_target(false);
         registry.with(text).init();
     } else {
-        let json = tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(std::io::stderr);
+        let json = tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_writer(std::io::stderr);
         registry.with(json).init();
     }
     Ok(())
@@ -32,6 +38,9 @@ pub(super) fn start(filter: &str) -> Result<(), String> {
 
 /// systemd names the journal's socket as `device:inode`; a process further down may have redirected it.
 fn stderr_is_journald() -> bool {
-    let Ok(named) = std::env::var("JOURNAL_STREAM") else { return false };
-    std::fs::metadata("/dev/stderr").is_ok_and(|stderr| named == format!("{}:{}", stderr.dev(), stderr.ino()))
+    let Ok(named) = std::env::var("JOURNAL_STREAM") else {
+        return false;
+    };
+    std::fs::metadata("/dev/stderr")
+        .is_ok_and(|stderr| named == format!("{}:{}", stderr.dev(), stderr.ino()))
 }

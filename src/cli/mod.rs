@@ -32,7 +32,13 @@ struct Cli {
     #[command(subcommand)]
     verb: Verb,
     /// What to log: error, warn, info, debug, trace, or by part, such as `info,stomp_bridge::sinks=debug`.
-    #[arg(long, global = true, env = "RUST_LOG", default_value = "info", value_name = "LEVEL")]
+    #[arg(
+        long,
+        global = true,
+        env = "RUST_LOG",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
     log: String,
 }
 
@@ -59,15 +65,19 @@ enum Verb {
     #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
     Sinks(sinks::SinksArgs),
     /// Go on with an older copy of a journal.
-    #[command(after_help = "Example: stomp-bridge journal renew --config /etc/stomp-bridge/config.toml")]
+    #[command(
+        after_help = "Example: stomp-bridge journal renew --config /etc/stomp-bridge/config.toml"
+    )]
     Journal(journal::JournalArgs),
     /// Show the topics' messages as they come, from a connection of its own; the daemon need not run.
     ///
     /// Each topic is subscribed to anew, with ack auto and without the headers of a durable subscription, so that the
     /// daemon misses nothing. Queues are refused unless --force is given: they give each message to one consumer only.
     /// It does not reconnect; Ctrl-C ends it.
-    #[command(after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
-                            stomp-bridge tap --json | jq .state")]
+    #[command(
+        after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+                            stomp-bridge tap --json | jq .state"
+    )]
     Tap(tap::TapArgs),
     /// Send one message to the source's server; the daemon need not run.
     #[command(
@@ -119,5 +129,7 @@ fn fail(error: &anyhow::Error) -> ExitCode {
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?)
 }

@@ -33,10 +33,19 @@ pub(super) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 /// Columns as wide as they need to be; the last one as it is.
 pub(super) fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>) -> Vec<String> {
     let rows: Vec<[String; N]> = rows.into_iter().collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default();
+    let width = |column: usize| {
+        rows.iter()
+            .map(|row| row[column].chars().count())
+            .max()
+            .unwrap_or_default()
+    };
     let widths: Vec<usize> = (0..N).map(width).collect();
     let line = |row: &[String; N]| {
-        let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        let cells: Vec<String> = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
         cells.join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
@@ -56,7 +65,9 @@ pub(super) fn age(then: Timestamp, now: Timestamp) -> String {
 /// A size as people read it.
 pub(super) fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let power = (0..units.len() - 1).find(|power| count >> (10 * (power + 1)) == 0).unwrap_or(units.len() - 1);
+    let power = (0..units.len() - 1)
+        .find(|power| count >> (10 * (power + 1)) == 0)
+        .unwrap_or(units.len() - 1);
     format!("{} {}", count >> (10 * power), units[power])
 }
 
@@ -71,8 +82,10 @@ pub(super) fn one_line(text: &str) -> String {
 
 /// Control characters other than the end of a line as `\u{…}`.
 pub(super) fn harmless(text: &str) -> String {
-    let escape =
-        |c: char| c.is_control() && c != '\n' || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let escape = |c: char| {
+        c.is_control() && c != '\n'
+            || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
     let mut clean = String::with_capacity(text.len());
     for c in text.chars() {
         if escape(c) {
@@ -91,19 +104,32 @@ mod tests {
     #[test]
     fn ages_and_sizes_have_one_unit() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        for (seconds, expected) in [(-5, "0 s"), (119, "119 s"), (120, "2 min"), (7200, "2 h"), (172_800, "2 d")] {
+        for (seconds, expected) in [
+            (-5, "0 s"),
+            (119, "119 s"),
+            (120, "2 min"),
+            (7200, "2 h"),
+            (172_800, "2 d"),
+        ] {
             assert_eq!(age(at(0), at(seconds)), expected);
         }
-        for (count, expected) in
-            [(0, "0 B"), (1023, "1023 B"), (1024, "1 KiB"), (5 << 30, "5 GiB"), (1 << 60, "1048576 TiB")]
-        {
+        for (count, expected) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1 KiB"),
+            (5 << 30, "5 GiB"),
+            (1 << 60, "1048576 TiB"),
+        ] {
             assert_eq!(bytes(count), expected);
         }
     }
 
     #[test]
     fn what_came_from_afar_cannot_drive_the_terminal() {
-        assert_eq!(harmless("a\u{1b}[2Jb\n\u{202e}c 射"), "a\\u{1b}[2Jb\n\\u{202e}c 射");
+        assert_eq!(
+            harmless("a\u{1b}[2Jb\n\u{202e}c 射"),
+            "a\\u{1b}[2Jb\n\\u{202e}c 射"
+        );
         assert_eq!(one_line("a\nb"), "a b");
         assert_eq!(one_line(&"x".repeat(500)).chars().count(), LINE_CHARS + 1);
     }

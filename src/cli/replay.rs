@@ -42,7 +42,11 @@ pub(super) struct ReplayArgs {
 }
 
 pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    if args.since.zip(args.until).is_some_and(|(since, until)| since >= until) {
+    if args
+        .since
+        .zip(args.until)
+        .is_some_and(|(since, until)| since >= until)
+    {
         bail!("--since is not before --until: nothing lies between them");
     }
     if args.dry_run {
@@ -71,7 +75,11 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
 /// What the replay would find now, read from the journal's file.
 async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let plan = args.target.plan()?;
-    let Some((delivery, _)) = plan.sinks.iter().find(|(delivery, _)| *delivery.name == *args.sink) else {
+    let Some((delivery, _)) = plan
+        .sinks
+        .iter()
+        .find(|(delivery, _)| *delivery.name == *args.sink)
+    else {
         bail!("there is no sink {} in the configuration", args.sink);
     };
     let mut reader = args.target.reader().await?;
@@ -91,31 +99,56 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         let Some(last) = entries.last() else { break };
         slice.done = last.position;
         for entry in entries {
-            let Verdict::Accepted { previous } = &entry.verdict else { continue };
+            let Verdict::Accepted { previous } = &entry.verdict else {
+                continue;
+            };
             if !slice.wants(entry.received_at)
                 || aside.contains(&entry.position)
-                || delivery.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic))
+                || delivery
+                    .topics
+                    .as_ref()
+                    .is_some_and(|topics| !topics.contains(&entry.topic))
             {
                 continue;
             }
-            let Some(decoder) = plan.decoders.get(&entry.topic) else { continue };
-            // Which journal it is makes no difference to what is counted.
-            let origin = Origin { journal: Uuid::nil(), position: entry.position };
-            let Ok(event) = decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) else {
+            let Some(decoder) = plan.decoders.get(&entry.topic) else {
                 continue;
             };
-            let wanted = delivery.when.as_ref().is_none_or(|when| when.holds(&event).unwrap_or(false));
-            if wanted && slice.device_id.as_ref().is_none_or(|id| *id == event.device_id) {
+            // Which journal it is makes no difference to what is counted.
+            let origin = Origin {
+                journal: Uuid::nil(),
+                position: entry.position,
+            };
+            let Ok(event) =
+                decoder.event(&entry.body, origin, entry.received_at, previous.as_deref())
+            else {
+                continue;
+            };
+            let wanted = delivery
+                .when
+                .as_ref()
+                .is_none_or(|when| when.holds(&event).unwrap_or(false));
+            if wanted
+                && slice
+                    .device_id
+                    .as_ref()
+                    .is_none_or(|id| *id == event.device_id)
+            {
                 let (first, _, count) = found.unwrap_or((entry.position, entry.position, 0));
                 found = Some((first, entry.position, count + 1));
             }
         }
     }
-    let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| (Some(first), Some(last), count));
+    let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| {
+        (Some(first), Some(last), count)
+    });
     if args.json {
         print::json(&json!({ "sink": args.sink, "events": count, "first": first, "last": last }))?;
     } else {
-        let span = first.zip(last).map(|(first, last)| format!(", positions {first} to {last}")).unwrap_or_default();
+        let span = first
+            .zip(last)
+            .map(|(first, last)| format!(", positions {first} to {last}"))
+            .unwrap_or_default();
         say!("{count} events{span}; nothing was sent");
     }
     Ok(ExitCode::SUCCESS)
@@ -136,8 +169,12 @@ fn time(text: &str) -> anyhow::Result<Timestamp> {
         Some(seconds) => Some(SignedDuration::from_secs(seconds)),
         None => text.parse::<SignedDuration>().ok(),
     };
-    let time = ago.filter(|ago| !ago.is_negative()).and_then(|ago| Timestamp::now().checked_sub(ago).ok());
-    time.ok_or_else(|| anyhow!("expected a time such as 2026-11-23T08:00:00Z, \"2026-11-23 08:00\", 2h or 3d"))
+    let time = ago
+        .filter(|ago| !ago.is_negative())
+        .and_then(|ago| Timestamp::now().checked_sub(ago).ok());
+    time.ok_or_else(|| {
+        anyhow!("expected a time such as 2026-11-23T08:00:00Z, \"2026-11-23 08:00\", 2h or 3d")
+    })
 }
 
 #[cfg(test)]
@@ -146,7 +183,12 @@ mod tests {
 
     #[test]
     fn times_are_points_or_so_long_ago() {
-        for text in ["2026-11-23T08:00:00Z", "2026-11-23T16:00:00+08:00", "2026-11-23 08:00", "2026-11-23T08:00:00"] {
+        for text in [
+            "2026-11-23T08:00:00Z",
+            "2026-11-23T16:00:00+08:00",
+            "2026-11-23 08:00",
+            "2026-11-23T08:00:00",
+        ] {
             assert_eq!(time(text).unwrap().as_second(), 1_795_420_800, "{text}");
         }
         assert_eq!(time("2026-11-23").unwrap().as_second(), 1_795_392_000);

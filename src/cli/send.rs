@@ -32,7 +32,13 @@ pub(super) struct SendArgs {
 }
 
 /// Headers of SEND that are ours to write, and the one that RabbitMQ answers with an ERROR.
-const OURS: [&str; 5] = ["destination", "content-length", "receipt", "transaction", "message-id"];
+const OURS: [&str; 5] = [
+    "destination",
+    "content-length",
+    "receipt",
+    "transaction",
+    "message-id",
+];
 
 fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected NAME:VALUE")?;
@@ -54,18 +60,30 @@ pub(super) fn send(args: &SendArgs, filter: &str) -> ExitCode {
 async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
     let body = body(&args.body)?;
     let mut interrupt = Interrupt::listen()?;
-    let Some(mut client) = connect(&plan.source, |_| Box::new(|_| Ok(())), &mut interrupt).await? else {
+    let Some(mut client) = connect(&plan.source, |_| Box::new(|_| Ok(())), &mut interrupt).await?
+    else {
         bail!("interrupted: nothing was sent");
     };
-    let headers: Vec<(&str, &str)> =
-        args.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let headers: Vec<(&str, &str)> = args
+        .headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()))
+        .collect();
     let message = NewMessage {
         destination: &args.destination,
         headers: &headers,
         body: &body,
         // ActiveMQ makes a bytes message of what has a content-length, which its other consumers may not expect.
-        kind: if std::str::from_utf8(&body).is_ok() { BodyKind::Text } else { BodyKind::Bytes },
-        confirm: if args.receipt { Confirm::Receipt } else { Confirm::No },
+        kind: if std::str::from_utf8(&body).is_ok() {
+            BodyKind::Text
+        } else {
+            BodyKind::Bytes
+        },
+        confirm: if args.receipt {
+            Confirm::Receipt
+        } else {
+            Confirm::No
+        },
         ..NewMessage::default()
     };
     let receipt = client.session().send(&message, Instant::now())?;
@@ -75,7 +93,10 @@ async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
             () = interrupt.asked() => bail!("interrupted: whether the message has arrived is not known"),
         };
         match event {
-            Event::Receipt { confirmed: Confirmation::Silence, .. } => bail!(
+            Event::Receipt {
+                confirmed: Confirmation::Silence,
+                ..
+            } => bail!(
                 "the server has not confirmed the message: it may have arrived all the same; Spring's simple broker \
                  confirms none, leave --receipt out"
             ),
@@ -90,10 +111,12 @@ async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
         Ok(Farewell::Receipt) => "confirmed",
         Ok(_) => "not confirmed",
         Err(error) => {
-            return Err(error).context("the connection broke, and whether the message has arrived is not known");
+            return Err(error)
+                .context("the connection broke, and whether the message has arrived is not known");
         }
     };
-    writeln!(std::io::stdout(), "sent to {}, {how}", args.destination).context("write to standard output")
+    writeln!(std::io::stdout(), "sent to {}, {how}", args.destination)
+        .context("write to standard output")
 }
 
 fn body(argument: &str) -> anyhow::Result<Vec<u8>> {
@@ -101,7 +124,9 @@ fn body(argument: &str) -> anyhow::Result<Vec<u8>> {
         return Ok(argument.as_bytes().to_vec());
     }
     let mut body = Vec::new();
-    std::io::stdin().read_to_end(&mut body).context("read the body from standard input")?;
+    std::io::stdin()
+        .read_to_end(&mut body)
+        .context("read the body from standard input")?;
     Ok(body)
 }
 
@@ -113,15 +138,24 @@ mod tests {
     fn a_header_is_split_at_its_first_colon() {
         let check = |text: &str, expected: Result<(&str, &str), &str>| {
             let found = header(text);
-            let found = found.as_ref().map(|(name, value)| (name.as_str(), value.as_str())).map_err(String::as_str);
+            let found = found
+                .as_ref()
+                .map(|(name, value)| (name.as_str(), value.as_str()))
+                .map_err(String::as_str);
             assert_eq!(found, expected, "{text}");
         };
-        check("content-type:application/json", Ok(("content-type", "application/json")));
+        check(
+            "content-type:application/json",
+            Ok(("content-type", "application/json")),
+        );
         check("x-time:12:30:00", Ok(("x-time", "12:30:00")));
         check("x:", Ok(("x", "")));
         check("x", Err("expected NAME:VALUE"));
         check(":x", Err("expected a name before the colon"));
         check("receipt:1", Err("`receipt` is not for a sender to set"));
-        check("message-id:1", Err("`message-id` is not for a sender to set"));
+        check(
+            "message-id:1",
+            Err("`message-id` is not for a sender to set"),
+        );
     }
 }

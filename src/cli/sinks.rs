@@ -28,7 +28,9 @@ enum Verb {
 
 pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
     let Verb::Forget { target, sink } = &args.verb;
-    target.carry_out(&Command::Forget { sink: sink.clone() }).await?;
+    target
+        .carry_out(&Command::Forget { sink: sink.clone() })
+        .await?;
     say!("the sink {sink} is forgotten: what the journal kept for it alone goes");
     Ok(ExitCode::SUCCESS)
 }

@@ -31,39 +31,87 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn text(report: &Report) -> String {
-    let Report { at, link, intake, journal, .. } = report;
+    let Report {
+        at,
+        link,
+        intake,
+        journal,
+        ..
+    } = report;
     let mut lines = Vec::new();
     let message = match link.last_message {
         Some(last) => format!("last message {} ago", age(last, *at)),
         None => "no message yet".to_owned(),
     };
     let ready = if report.ready { "ready" } else { "not ready" };
-    lines.push(format!("link     {} for {}, {message}, {ready}", link.state, age(link.since, *at)));
-    lines.extend(link.last_error.as_ref().map(|error| format!("         last error: {}", one_line(error))));
-    lines.extend(link.broker.as_ref().map(|broker| format!("         server: {broker}")));
+    lines.push(format!(
+        "link     {} for {}, {message}, {ready}",
+        link.state,
+        age(link.since, *at)
+    ));
+    lines.extend(
+        link.last_error
+            .as_ref()
+            .map(|error| format!("         last error: {}", one_line(error))),
+    );
+    lines.extend(
+        link.broker
+            .as_ref()
+            .map(|broker| format!("         server: {broker}")),
+    );
     let mut guarantees: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (topic, guarantee) in &link.guarantee {
         guarantees.entry(guarantee).or_default().push(topic);
     }
-    lines.extend(guarantees.iter().map(|(said, topics)| format!("         {}: {said}", in_short(topics))));
-    lines.extend(link.warnings.iter().map(|warning| format!("         warning: {}", harmless(warning))));
+    lines.extend(
+        guarantees
+            .iter()
+            .map(|(said, topics)| format!("         {}: {said}", in_short(topics))),
+    );
+    lines.extend(
+        link.warnings
+            .iter()
+            .map(|warning| format!("         warning: {}", harmless(warning))),
+    );
     lines.push(format!(
         "intake   {} received = {} accepted + {} rejected + {} waiting",
         intake.received, intake.accepted, intake.rejected, intake.waiting
     ));
-    let oldest =
-        journal.oldest.map_or("empty".to_owned(), |oldest| format!("positions {oldest} to {}", journal.head));
-    let full = if journal.full { ", FULL: nothing is acknowledged" } else { "" };
+    let oldest = journal.oldest.map_or("empty".to_owned(), |oldest| {
+        format!("positions {oldest} to {}", journal.head)
+    });
+    let full = if journal.full {
+        ", FULL: nothing is acknowledged"
+    } else {
+        ""
+    };
     lines.push(format!("journal  {oldest}, {}{full}", bytes(journal.bytes)));
     if journal.rejected > 0 {
-        lines.push(format!("         {} rejected: stomp-bridge dead ls --rejected", journal.rejected));
+        lines.push(format!(
+            "         {} rejected: stomp-bridge dead ls --rejected",
+            journal.rejected
+        ));
     }
     if journal.dropped > 0 {
-        lines.push(format!("         {} dropped because it was full", journal.dropped));
+        lines.push(format!(
+            "         {} dropped because it was full",
+            journal.dropped
+        ));
     }
     lines.push(String::new());
-    let head = ["SINK", "STATE", "LAG", "DELIVERED", "FILTERED", "ASIDE", "LAST ERROR"].map(str::to_owned);
-    lines.extend(table(std::iter::once(head).chain(report.sinks.iter().map(|sink| row(sink, *at)))));
+    let head = [
+        "SINK",
+        "STATE",
+        "LAG",
+        "DELIVERED",
+        "FILTERED",
+        "ASIDE",
+        "LAST ERROR",
+    ]
+    .map(str::to_owned);
+    lines.extend(table(
+        std::iter::once(head).chain(report.sinks.iter().map(|sink| row(sink, *at))),
+    ));
     for imbalance in &report.imbalances {
         lines.push(format!("the accounts do not balance: {imbalance}"));
     }
@@ -78,7 +126,11 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
             format!("{} {since}", if able { "able" } else { "waits" })
         }
     };
-    let state = if sink.replaying { format!("{state}, replays") } else { state };
+    let state = if sink.replaying {
+        format!("{state}, replays")
+    } else {
+        state
+    };
     let passed = sink.account.ledger.passed;
     [
         sink.name.clone(),
@@ -93,7 +145,9 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
 
 /// What has passed must not look as if it lasted.
 fn last_error(error: Option<&str>, able: bool, since: Option<Timestamp>, now: Timestamp) -> String {
-    let Some(error) = error.map(one_line) else { return String::new() };
+    let Some(error) = error.map(one_line) else {
+        return String::new();
+    };
     match since {
         Some(since) if able => format!("until {} ago: {error}", age(since, now)),
         _ => error,
@@ -107,8 +161,14 @@ mod tests {
     #[test]
     fn error_that_has_passed_says_since_when() {
         let at = |second| Timestamp::from_second(second).unwrap();
-        assert_eq!(last_error(Some("refused"), false, Some(at(0)), at(300)), "refused");
-        assert_eq!(last_error(Some("refused"), true, Some(at(0)), at(300)), "until 5 min ago: refused");
+        assert_eq!(
+            last_error(Some("refused"), false, Some(at(0)), at(300)),
+            "refused"
+        );
+        assert_eq!(
+            last_error(Some("refused"), true, Some(at(0)), at(300)),
+            "until 5 min ago: refused"
+        );
         assert_eq!(last_error(None, true, Some(at(0)), at(300)), "");
     }
 }

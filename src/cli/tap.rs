@@ -55,24 +55,44 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     let form = if args.json { Form::Json } else { Form::Console };
     let limits = plan.source.limits();
     let watch = |pass: &Pass| -> Watch {
-        if args.frames { crossings::watch(form, limits, pass, io::stdout()) } else { Box::new(|_| Ok(())) }
+        if args.frames {
+            crossings::watch(form, limits, pass, io::stdout())
+        } else {
+            Box::new(|_| Ok(()))
+        }
     };
     let mut interrupt = Interrupt::listen()?;
-    let Some(mut client) = connect(&plan.source, watch, &mut interrupt).await? else { return Ok(()) };
+    let Some(mut client) = connect(&plan.source, watch, &mut interrupt).await? else {
+        return Ok(());
+    };
     // Only now, since a sign-in may have a say in the destinations.
-    let subscriptions = topics.iter().map(|topic| client.subscription(topic)).collect::<Result<Vec<_>, _>>()?;
+    let subscriptions = topics
+        .iter()
+        .map(|topic| client.subscription(topic))
+        .collect::<Result<Vec<_>, _>>()?;
     if !args.force {
         refuse_queues(&topics, &subscriptions)?;
     }
     for subscription in subscriptions {
-        client.session().subscribe(transient(subscription), std::time::Instant::now());
+        client
+            .session()
+            .subscribe(transient(subscription), std::time::Instant::now());
     }
     let printer = match (args.frames, args.json) {
         (true, _) => Printer::Frames,
         (false, true) => Printer::Json,
         (false, false) => Printer::Lines,
     };
-    match follow(&mut client, &mut interrupt, &topics, &plan.decoders, printer, args.count).await {
+    match follow(
+        &mut client,
+        &mut interrupt,
+        &topics,
+        &plan.decoders,
+        printer,
+        args.count,
+    )
+    .await
+    {
         // A reader of ours that has enough, such as `head`, is no failure.
         Err(error) if is_broken_pipe(&error) => return Ok(()),
         outcome => outcome?,
@@ -84,7 +104,9 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
 
 /// The topics of these names, which may be those of tables with a `for`; all of them if none is named.
 fn chosen<'a>(plan: &'a Plan, names: &[String]) -> anyhow::Result<Vec<&'a Topic>> {
-    let Plan { source, families, .. } = plan;
+    let Plan {
+        source, families, ..
+    } = plan;
     if names.is_empty() {
         return Ok(source.topics.iter().collect());
     }
@@ -97,19 +119,34 @@ fn chosen<'a>(plan: &'a Plan, names: &[String]) -> anyhow::Result<Vec<&'a Topic>
             }
             None => {
                 let made: HashSet<&str> = families.values().flatten().map(|name| &**name).collect();
-                let written = source.topics.iter().map(|topic| &*topic.name).filter(|name| !made.contains(name));
+                let written = source
+                    .topics
+                    .iter()
+                    .map(|topic| &*topic.name)
+                    .filter(|name| !made.contains(name));
                 let known: Vec<&str> = families.keys().map(|name| &**name).chain(written).collect();
-                bail!("there is no topic `{name}` in the configuration; it has {}", known.join(", "));
+                bail!(
+                    "there is no topic `{name}` in the configuration; it has {}",
+                    known.join(", ")
+                );
             }
         }
     }
-    Ok(source.topics.iter().filter(|topic| wanted.contains(&*topic.name)).collect())
+    Ok(source
+        .topics
+        .iter()
+        .filter(|topic| wanted.contains(&*topic.name))
+        .collect())
 }
 
 /// A queue gives each message to one consumer: looking at it takes it away from the daemon. There is no header by which
 /// all servers would only let us look.
 fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Result<()> {
-    match topics.iter().zip(subscriptions).find(|(_, subscription)| is_queue(subscription)) {
+    match topics
+        .iter()
+        .zip(subscriptions)
+        .find(|(_, subscription)| is_queue(subscription))
+    {
         None => Ok(()),
         Some((topic, _)) => bail!(
             "topic `{}` reads the queue {}: tap would take its messages away from the daemon; choose others with \
@@ -123,8 +160,15 @@ fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Resu
 /// RabbitMQ's and ActiveMQ's prefixes, and Artemis's header for queues.
 fn is_queue(subscription: &Subscribe) -> bool {
     let prefixes = ["/queue/", "/amq/queue/", "queue://", "jms.queue."];
-    let prefixed = prefixes.iter().any(|prefix| subscription.destination.starts_with(prefix));
-    let header = |name: &str, value: &str| subscription.headers.iter().any(|(n, v)| n == name && v == value);
+    let prefixed = prefixes
+        .iter()
+        .any(|prefix| subscription.destination.starts_with(prefix));
+    let header = |name: &str, value: &str| {
+        subscription
+            .headers
+            .iter()
+            .any(|(n, v)| n == name && v == value)
+    };
     prefixed || header("subscription-type", "ANYCAST")
 }
 
@@ -132,7 +176,11 @@ fn is_queue(subscription: &Subscribe) -> bool {
 /// (`durable`, `x-queue-name`, `activemq.subscriptionName`, …), whose messages it would take. A selector is kept.
 fn transient(mut subscription: Subscribe) -> Subscribe {
     subscription.headers.retain(|(name, _)| name == "selector");
-    Subscribe { id: format!("tap-{}", subscription.id).into(), ack: AckMode::Auto, ..subscription }
+    Subscribe {
+        id: format!("tap-{}", subscription.id).into(),
+        ack: AckMode::Auto,
+        ..subscription
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,12 +212,17 @@ async fn follow(
                 left -= 1;
             }
             Event::Message(message) => {
-                let topic =
-                    topics.iter().find(|topic| message.subscription.strip_prefix("tap-") == Some(&*topic.name));
-                let Some((topic, decoder)) = topic.and_then(|topic| Some((topic, decoders.get(&topic.name)?))) else {
+                let topic = topics
+                    .iter()
+                    .find(|topic| message.subscription.strip_prefix("tap-") == Some(&*topic.name));
+                let Some((topic, decoder)) =
+                    topic.and_then(|topic| Some((topic, decoders.get(&topic.name)?)))
+                else {
                     continue;
                 };
-                for status in statuses(&message, decoder).take(usize::try_from(left).unwrap_or(usize::MAX)) {
+                for status in
+                    statuses(&message, decoder).take(usize::try_from(left).unwrap_or(usize::MAX))
+                {
                     print(printer, topic, decoder, &status)?;
                     left -= 1;
                 }
@@ -189,19 +242,33 @@ enum Found<'a> {
 fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Item = Found<'a>> {
     let received_at = jiff::Timestamp::now();
     // There is no journal: the origin is nobody's.
-    let origin = Origin { journal: uuid::Uuid::nil(), position: Position(0) };
-    decoder.split(&message.body).into_iter().map(move |element| {
-        match decoder.event(element.raw, origin, received_at, None) {
-            Ok(status) => Found::Status(Box::new(status)),
-            Err(rejection) => Found::Nothing { error: rejection.to_string(), body: element.raw },
-        }
-    })
+    let origin = Origin {
+        journal: uuid::Uuid::nil(),
+        position: Position(0),
+    };
+    decoder
+        .split(&message.body)
+        .into_iter()
+        .map(
+            move |element| match decoder.event(element.raw, origin, received_at, None) {
+                Ok(status) => Found::Status(Box::new(status)),
+                Err(rejection) => Found::Nothing {
+                    error: rejection.to_string(),
+                    body: element.raw,
+                },
+            },
+        )
 }
 
 /// Characters of a body that are shown where it cannot be decoded.
 const EXCERPT_CHARS: usize = 80;
 
-fn print(printer: Printer, topic: &Topic, decoder: &Decoder, found: &Found<'_>) -> anyhow::Result<()> {
+fn print(
+    printer: Printer,
+    topic: &Topic,
+    decoder: &Decoder,
+    found: &Found<'_>,
+) -> anyhow::Result<()> {
     #[derive(Serialize)]
     struct Undecoded<'a> {
         topic: &'a str,
@@ -214,19 +281,34 @@ fn print(printer: Printer, topic: &Topic, decoder: &Decoder, found: &Found<'_>) 
             let mut status = serde_json::to_value(status)?;
             if let Some(fields) = status.as_object_mut() {
                 // Names of journal entries, and there is none.
-                fields.retain(|name, _| !matches!(name.as_str(), "event_id" | "origin" | "missed_transition"));
+                fields.retain(|name, _| {
+                    !matches!(name.as_str(), "event_id" | "origin" | "missed_transition")
+                });
             }
             writeln!(out, "{status}")?;
         }
         (Printer::Json, Found::Nothing { error, body }) => {
-            let line = Undecoded { topic: &topic.name, error, body: &String::from_utf8_lossy(body) };
+            let line = Undecoded {
+                topic: &topic.name,
+                error,
+                body: &String::from_utf8_lossy(body),
+            };
             writeln!(out, "{}", serde_json::to_string(&line)?)?;
         }
         (_, Found::Status(status)) => live::print(status, decoder)?,
         (_, Found::Nothing { error, body }) => {
             let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
-            let body: String = String::from_utf8_lossy(body).chars().take(EXCERPT_CHARS).collect();
-            writeln!(out, "{time} {} cannot be decoded: {}: {}", topic.name, printable(error), printable(&body))?;
+            let body: String = String::from_utf8_lossy(body)
+                .chars()
+                .take(EXCERPT_CHARS)
+                .collect();
+            writeln!(
+                out,
+                "{time} {} cannot be decoded: {}: {}",
+                topic.name,
+                printable(error),
+                printable(&body)
+            )?;
         }
     }
     Ok(())
@@ -250,7 +332,10 @@ mod tests {
             id: "a".into(),
             destination: destination.to_owned(),
             ack: AckMode::ClientIndividual,
-            headers: headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                .collect(),
         }
     }
 
@@ -265,29 +350,50 @@ mod tests {
             ("a", &[("subscription-type", "ANYCAST")], true),
             ("a", &[("subscription-type", "MULTICAST")], false),
         ] {
-            assert_eq!(is_queue(&subscription(destination, headers)), expected, "{destination} {headers:?}");
+            assert_eq!(
+                is_queue(&subscription(destination, headers)),
+                expected,
+                "{destination} {headers:?}"
+            );
         }
     }
 
     #[test]
     fn a_durable_subscription_of_the_daemon_is_not_touched() {
-        let headers = [("durable", "true"), ("x-queue-name", "q"), ("selector", "a = 1"), ("prefetch-count", "9")];
+        let headers = [
+            ("durable", "true"),
+            ("x-queue-name", "q"),
+            ("selector", "a = 1"),
+            ("prefetch-count", "9"),
+        ];
         let subscribe = transient(subscription("/topic/a", &headers));
         assert_eq!((&*subscribe.id, subscribe.ack), ("tap-a", AckMode::Auto));
-        assert_eq!(subscribe.headers, [("selector".to_owned(), "a = 1".to_owned())]);
+        assert_eq!(
+            subscribe.headers,
+            [("selector".to_owned(), "a = 1".to_owned())]
+        );
     }
 
     #[test]
     fn a_topic_that_is_not_there_is_told_with_those_that_are() {
         let text = "[source]\nurl = \"ws://h\"\n[topics.a]\ndestination = \"/topic/a\"\n\
                     [topics.map]\ndestination = \"/topic/{{ n }}\"\nfor = { n = \"1..3\" }\n";
-        let plan = config::parse("config.toml".as_ref(), text.to_owned(), &Environment::default()).unwrap();
+        let plan = config::parse(
+            "config.toml".as_ref(),
+            text.to_owned(),
+            &Environment::default(),
+        )
+        .unwrap();
         let chosen = |names: &[&str]| {
             let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-            chosen(&plan, &names).map(|topics| topics.iter().map(|topic| &*topic.name).collect::<Vec<_>>())
+            chosen(&plan, &names)
+                .map(|topics| topics.iter().map(|topic| &*topic.name).collect::<Vec<_>>())
         };
         let error = chosen(&["b"]).unwrap_err().to_string();
-        assert_eq!(error, "there is no topic `b` in the configuration; it has map, a");
+        assert_eq!(
+            error,
+            "there is no topic `b` in the configuration; it has map, a"
+        );
         assert_eq!(chosen(&[]).unwrap(), ["a", "map-1", "map-2", "map-3"]);
         assert_eq!(chosen(&["map"]).unwrap(), ["map-1", "map-2", "map-3"]);
         assert_eq!(chosen(&["map-2", "a", "map-2"]).unwrap(), ["a", "map-2"]);

@@ -50,7 +50,9 @@ impl Target {
     /// There is no journal, or it may not be read.
     pub(super) async fn reader(&self) -> anyhow::Result<Reader> {
         let path = self.existing()?.path;
-        Reader::open(&path).await.with_context(|| format!("read the journal {}", path.display()))
+        Reader::open(&path)
+            .await
+            .with_context(|| format!("read the journal {}", path.display()))
     }
 
     /// A GET of the running daemon.
@@ -76,11 +78,18 @@ impl Target {
             error.without_url()
         ))?;
         let status = answer.status();
-        let body = answer.bytes().await.with_context(|| format!("read {url}"))?;
+        let body = answer
+            .bytes()
+            .await
+            .with_context(|| format!("read {url}"))?;
         if !status.is_success() {
-            bail!("{url} answered {status}: {}", String::from_utf8_lossy(&body));
+            bail!(
+                "{url} answered {status}: {}",
+                String::from_utf8_lossy(&body)
+            );
         }
-        serde_json::from_slice(&body).with_context(|| format!("{url} is no stomp-bridge of this version"))
+        serde_json::from_slice(&body)
+            .with_context(|| format!("{url} is no stomp-bridge of this version"))
     }
 
     /// Has a command carried out: by the daemon where one runs, else on the journal itself. Durable on return.
@@ -93,41 +102,64 @@ impl Target {
             Ok(access) => access,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let file = Access::path(&settings.path);
-                bail!("{} may be read by the daemon's user alone: run this as that user, or as root", file.display());
+                bail!(
+                    "{} may be read by the daemon's user alone: run this as that user, or as root",
+                    file.display()
+                );
             }
             Err(error) => return Err(error).context("read the daemon's token"),
         };
         if let Some(access) = access {
             let http = self.http.unwrap_or(access.http);
-            let request = client()?.post(format!("http://{http}/control")).bearer_auth(&access.token);
+            let request = client()?
+                .post(format!("http://{http}/control"))
+                .bearer_auth(&access.token);
             match request.body(serde_json::to_vec(command)?).send().await {
                 Ok(answer) => return read_reply(answer).await,
                 // Killed: its file is left over.
                 Err(error) if error.is_connect() => {}
-                Err(error) => return Err(error.without_url()).with_context(|| format!("ask the daemon on {http}")),
+                Err(error) => {
+                    return Err(error.without_url())
+                        .with_context(|| format!("ask the daemon on {http}"));
+                }
             }
         }
         self.on_the_journal(settings, command).await
     }
 
-    async fn on_the_journal(&self, settings: journal::Settings, command: &Command) -> anyhow::Result<Reply> {
+    async fn on_the_journal(
+        &self,
+        settings: journal::Settings,
+        command: &Command,
+    ) -> anyhow::Result<Reply> {
         let (journal, writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
                 "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
                 path.display()
             ),
-            opened => opened.with_context(|| format!("open the journal {}", settings.path.display()))?,
+            opened => {
+                opened.with_context(|| format!("open the journal {}", settings.path.display()))?
+            }
         };
         let stop = CancellationToken::new();
         let work = async {
             if self.journal.is_none() {
-                let sinks: Vec<(Arc<str>, Start)> =
-                    self.plan()?.sinks.iter().map(|(delivery, _)| (delivery.name.clone(), delivery.start)).collect();
+                let sinks: Vec<(Arc<str>, Start)> = self
+                    .plan()?
+                    .sinks
+                    .iter()
+                    .map(|(delivery, _)| (delivery.name.clone(), delivery.start))
+                    .collect();
                 journal.register_sinks(&sinks).await?;
             }
             let reply = execute(&journal, command.clone()).await?;
-            if matches!(command, Command::Redrive { .. } | Command::RedriveRejected { .. } | Command::Replay { .. }) {
-                eprintln!("no stomp-bridge runs on this journal: it is delivered after the next start");
+            if matches!(
+                command,
+                Command::Redrive { .. } | Command::RedriveRejected { .. } | Command::Replay { .. }
+            ) {
+                eprintln!(
+                    "no stomp-bridge runs on this journal: it is delivered after the next start"
+                );
             }
             anyhow::Ok(reply)
         };
@@ -155,7 +187,10 @@ impl Target {
     fn existing(&self) -> anyhow::Result<journal::Settings> {
         let settings = self.settings()?;
         if !settings.path.try_exists().unwrap_or(true) {
-            bail!("there is no journal {}: name another with --journal", settings.path.display());
+            bail!(
+                "there is no journal {}: name another with --journal",
+                settings.path.display()
+            );
         }
         Ok(settings)
     }
@@ -198,7 +233,10 @@ async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
     }
     match serde_json::from_slice(&body) {
         Ok(Problem { error }) => bail!("{error}"),
-        Err(_) => bail!("the daemon answered {status}: {}", String::from_utf8_lossy(&body)),
+        Err(_) => bail!(
+            "the daemon answered {status}: {}",
+            String::from_utf8_lossy(&body)
+        ),
     }
 }
 
@@ -206,5 +244,7 @@ fn client() -> anyhow::Result<reqwest::Client> {
     // It is on this machine: no proxy can reach it.
     let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
     let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
-    Ok(client.tls_backend_preconfigured(rustls::ClientConfig::clone(&tls)).build()?)
+    Ok(client
+        .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+        .build()?)
 }

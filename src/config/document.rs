@@ -89,18 +89,28 @@ impl Document {
         text: String,
         environment: &Environment,
     ) -> (Document, Result<Dict, Vec<SyntaxError>>) {
-        let mut document = Document { file, spans: HashMap::new(), variables: HashMap::new(), text };
+        let mut document = Document {
+            file,
+            spans: HashMap::new(),
+            variables: HashMap::new(),
+            text,
+        };
         let text = document.text.clone();
         let (table, errors) = DeTable::parse_recoverable(&text);
         if !errors.is_empty() {
-            let errors = errors.iter().map(|error| document.syntax_error(error)).collect();
+            let errors = errors
+                .iter()
+                .map(|error| document.syntax_error(error))
+                .collect();
             return (document, Err(errors));
         }
         document.remember(&Path::default(), table.get_ref());
         let written = dict(table.get_ref());
         let overriding = document.overriding(&written, environment);
         let layers = Figment::from(Layer(written)).merge(Layer(overriding));
-        let values = layers.extract().expect("any tree of values is a tree of values");
+        let values = layers
+            .extract()
+            .expect("any tree of values is a tree of values");
         (document, Ok(values))
     }
 
@@ -125,9 +135,23 @@ impl Document {
     /// Removes from a place what the line says after its key.
     pub(super) fn without_value(&self, place: Place) -> Place {
         match place {
-            Place::File { file, line, column, source, width } => {
-                let source = source.split_once('=').map_or(source.clone(), |(key, _)| format!("{key}= …"));
-                Place::File { file, line, column, source, width }
+            Place::File {
+                file,
+                line,
+                column,
+                source,
+                width,
+            } => {
+                let source = source
+                    .split_once('=')
+                    .map_or(source.clone(), |(key, _)| format!("{key}= …"));
+                Place::File {
+                    file,
+                    line,
+                    column,
+                    source,
+                    width,
+                }
             }
             other => other,
         }
@@ -138,23 +162,42 @@ impl Document {
     }
 
     fn at(&self, span: &Range<usize>) -> Place {
-        let start = self.text[..span.start.min(self.text.len())].rfind('\n').map_or(0, |newline| newline + 1);
+        let start = self.text[..span.start.min(self.text.len())]
+            .rfind('\n')
+            .map_or(0, |newline| newline + 1);
         let line = self.text[..start].matches('\n').count() + 1;
-        let source = self.text[start..].lines().next().unwrap_or_default().to_owned();
+        let source = self.text[start..]
+            .lines()
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let column = self.text[start..span.start].chars().count() + 1;
         let end = span.end.min(start + source.len()).max(span.start);
         let width = self.text[span.start..end].chars().count().max(1);
-        Place::File { file: self.file.clone(), line, column, source, width }
+        Place::File {
+            file: self.file.clone(),
+            line,
+            column,
+            source,
+            width,
+        }
     }
 
     fn syntax_error(&self, error: &toml::de::Error) -> SyntaxError {
-        let place = error.span().map_or_else(|| self.whole(), |span| self.at(&span));
+        let place = error
+            .span()
+            .map_or_else(|| self.whole(), |span| self.at(&span));
         let message = match (error.message(), error.span()) {
             // The parser does not name it: it is what two topics of one name are.
-            ("duplicate key", Some(span)) => format!("`{}` is here for the second time", &self.text[span]),
+            ("duplicate key", Some(span)) => {
+                format!("`{}` is here for the second time", &self.text[span])
+            }
             (message, _) => message.replace('\n', ", "),
         };
-        SyntaxError { place: self.without_value(place), message }
+        SyntaxError {
+            place: self.without_value(place),
+            message,
+        }
     }
 
     fn remember(&mut self, path: &Path, table: &DeTable<'_>) {
@@ -185,8 +228,13 @@ impl Document {
             let mut names = Vec::new();
             for name in path {
                 let same = |key: &&String| key.to_lowercase().replace('-', "_") == name;
-                let key = table.and_then(|table| table.keys().find(same)).cloned().unwrap_or(name);
-                table = table.and_then(|table| table.get(&key)).and_then(Value::as_dict);
+                let key = table
+                    .and_then(|table| table.keys().find(same))
+                    .cloned()
+                    .unwrap_or(name);
+                table = table
+                    .and_then(|table| table.get(&key))
+                    .and_then(Value::as_dict);
                 names.push(key);
             }
             insert(&mut overriding, &names, Value::from(text));
@@ -197,7 +245,9 @@ impl Document {
 }
 
 fn insert(table: &mut Dict, path: &[String], value: Value) {
-    let Some((name, below)) = path.split_first() else { return };
+    let Some((name, below)) = path.split_first() else {
+        return;
+    };
     if below.is_empty() {
         table.insert(name.clone(), value);
         return;
@@ -211,7 +261,10 @@ fn insert(table: &mut Dict, path: &[String], value: Value) {
 }
 
 fn dict(table: &DeTable<'_>) -> Dict {
-    table.iter().map(|(key, value)| (key.get_ref().to_string(), figment_value(value.get_ref()))).collect()
+    table
+        .iter()
+        .map(|(key, value)| (key.get_ref().to_string(), figment_value(value.get_ref())))
+        .collect()
 }
 
 fn figment_value(value: &DeValue<'_>) -> Value {
@@ -227,9 +280,12 @@ fn figment_value(value: &DeValue<'_>) -> Value {
             Err(_) => Value::from(number.to_string()),
         },
         DeValue::Datetime(time) => Value::from(time.to_string()),
-        DeValue::Array(array) => {
-            Value::from(array.iter().map(|element| figment_value(element.get_ref())).collect::<Vec<Value>>())
-        }
+        DeValue::Array(array) => Value::from(
+            array
+                .iter()
+                .map(|element| figment_value(element.get_ref()))
+                .collect::<Vec<Value>>(),
+        ),
         DeValue::Table(table) => Value::from(dict(table)),
     }
 }

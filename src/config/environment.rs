@@ -25,7 +25,9 @@ impl Environment {
         let unicode = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
             Some((name.into_string().ok()?, value.into_string().ok()?))
         };
-        Environment { variables: std::env::vars_os().filter_map(unicode).collect() }
+        Environment {
+            variables: std::env::vars_os().filter_map(unicode).collect(),
+        }
     }
 
     /// systemd's `LoadCredential=` folder.
@@ -42,7 +44,9 @@ impl Environment {
     /// name without `__` is not one (`STOMP_BRIDGE_CONFIG`).
     pub(super) fn overrides(&self) -> impl Iterator<Item = (&str, Vec<String>, &str)> {
         self.variables.iter().filter_map(|(name, value)| {
-            let path = name.strip_prefix(PREFIX).filter(|_| !name.starts_with(SECRET_PREFIX))?;
+            let path = name
+                .strip_prefix(PREFIX)
+                .filter(|_| !name.starts_with(SECRET_PREFIX))?;
             let path: Vec<String> = path.split("__").map(str::to_lowercase).collect();
             (path.len() > 1).then_some((name.as_str(), path, value.as_str()))
         })
@@ -51,14 +55,23 @@ impl Environment {
     /// Variables that look like overrides but for a `_` that should be two, and what they should be.
     pub(super) fn misspelt(&self) -> impl Iterator<Item = (&str, String)> {
         self.variables.keys().filter_map(|name| {
-            let path = name.strip_prefix(PREFIX).filter(|path| !path.contains("__"))?;
+            let path = name
+                .strip_prefix(PREFIX)
+                .filter(|path| !path.contains("__"))?;
             let (table, key) = path.split_once('_')?;
-            TABLES.contains(&table).then(|| (name.as_str(), format!("{PREFIX}{table}__{key}")))
+            TABLES
+                .contains(&table)
+                .then(|| (name.as_str(), format!("{PREFIX}{table}__{key}")))
         })
     }
 
     fn folder(&self, name: &str) -> Option<PathBuf> {
-        self.variables.get(name)?.split(':').next().filter(|path| !path.is_empty()).map(PathBuf::from)
+        self.variables
+            .get(name)?
+            .split(':')
+            .next()
+            .filter(|path| !path.is_empty())
+            .map(PathBuf::from)
     }
 }
 

@@ -81,6 +81,11 @@ pub fn parse(path: &Path, text: String, environment: &Environment) -> Result<Pla
     let (document, values) = document::Document::parse(path.to_owned(), text, environment);
     match values {
         Ok(values) => check::check(&document, path, values, environment),
-        Err(errors) => Err(Problems(errors.into_iter().map(document::SyntaxError::into_problem).collect())),
+        Err(errors) => Err(Problems(
+            errors
+                .into_iter()
+                .map(document::SyntaxError::into_problem)
+                .collect(),
+        )),
     }
 }

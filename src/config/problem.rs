@@ -38,7 +38,9 @@ pub enum Place {
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File { file, line, column, .. } => write!(f, "{}:{line}:{column}", file.display()),
+            Place::File {
+                file, line, column, ..
+            } => write!(f, "{}:{line}:{column}", file.display()),
             Place::Variable(name) => write!(f, "environment variable {name}"),
             Place::Whole(file) => write!(f, "{}", file.display()),
         }
@@ -69,8 +71,16 @@ impl fmt::Display for Problems {
         for problem in &self.0 {
             writeln!(f, "{problem}\n")?;
         }
-        let errors = self.0.iter().filter(|problem| problem.level == Level::Error).count();
-        write!(f, "{errors} {}", if errors == 1 { "problem" } else { "problems" })
+        let errors = self
+            .0
+            .iter()
+            .filter(|problem| problem.level == Level::Error)
+            .count();
+        write!(
+            f,
+            "{errors} {}",
+            if errors == 1 { "problem" } else { "problems" }
+        )
     }
 }
 
@@ -80,10 +90,20 @@ impl fmt::Display for Problem {
             Level::Error => "error",
             Level::Warning => "warning",
         };
-        let path = if self.path.is_empty() { String::new() } else { format!(" ({})", self.path) };
+        let path = if self.path.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", self.path)
+        };
         write!(f, "{level}: {}", self.message)?;
         let margin = match &self.place {
-            Place::File { line, column, source, width, .. } => {
+            Place::File {
+                line,
+                column,
+                source,
+                width,
+                ..
+            } => {
                 let number = line.to_string();
                 let margin = " ".repeat(number.len());
                 // What is left out of the line is marked at its end.
@@ -92,7 +112,12 @@ impl fmt::Display for Problem {
                 let meant: usize = source.chars().skip(first).take(*width).map(columns).sum();
                 write!(f, "\n{margin}--> {}{path}", self.place)?;
                 write!(f, "\n{margin} |\n{number} | {source}")?;
-                write!(f, "\n{margin} | {}{}", " ".repeat(before), "^".repeat(meant.max(1)))?;
+                write!(
+                    f,
+                    "\n{margin} | {}{}",
+                    " ".repeat(before),
+                    "^".repeat(meant.max(1))
+                )?;
                 margin
             }
             place @ (Place::Variable(_) | Place::Whole(_)) => {
@@ -110,10 +135,14 @@ impl fmt::Display for Problem {
 /// How wide a terminal draws a character, near enough for a caret.
 fn columns(character: char) -> usize {
     match character {
-        '\u{1100}'..='\u{115f}' | '\u{2e80}'..='\u{a4cf}' | '\u{ac00}'..='\u{d7a3}' | '\u{f900}'..='\u{faff}' => 2,
-        '\u{fe30}'..='\u{fe4f}' | '\u{ff00}'..='\u{ff60}' | '\u{1f300}'..='\u{1faff}' | '\u{20000}'..='\u{3fffd}' => {
-            2
-        }
+        '\u{1100}'..='\u{115f}'
+        | '\u{2e80}'..='\u{a4cf}'
+        | '\u{ac00}'..='\u{d7a3}'
+        | '\u{f900}'..='\u{faff}' => 2,
+        '\u{fe30}'..='\u{fe4f}'
+        | '\u{ff00}'..='\u{ff60}'
+        | '\u{1f300}'..='\u{1faff}'
+        | '\u{20000}'..='\u{3fffd}' => 2,
         _ => 1,
     }
 }

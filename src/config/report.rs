@@ -11,7 +11,9 @@ use super::problem::{Level, Place, Problem, Problems};
 use crate::pipeline::nearest;
 
 /// Keys whose values are never shown, whatever is wrong with them.
-const SECRET_KEYS: [&str; 7] = ["passcode", "password", "secret", "headers", "login", "json", "form"];
+const SECRET_KEYS: [&str; 7] = [
+    "passcode", "password", "secret", "headers", "login", "json", "form",
+];
 
 /// See the module.
 pub(super) struct Report<'a> {
@@ -25,7 +27,12 @@ pub(super) struct Report<'a> {
 
 impl<'a> Report<'a> {
     pub(super) fn new(document: &'a Document) -> Report<'a> {
-        Report { document, problems: Vec::new(), told: HashSet::new(), hushed: HashSet::new() }
+        Report {
+            document,
+            problems: Vec::new(),
+            told: HashSet::new(),
+            hushed: HashSet::new(),
+        }
     }
 
     /// The value at `path` is wrong.
@@ -34,13 +41,35 @@ impl<'a> Report<'a> {
     }
 
     /// The value at `path` is wrong, and this is what to do.
-    pub(super) fn error_with(&mut self, path: &Path, message: impl Into<String>, help: impl Into<String>) {
-        self.add(Level::Error, path, Part::Value, message.into(), Some(help.into()));
+    pub(super) fn error_with(
+        &mut self,
+        path: &Path,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(
+            Level::Error,
+            path,
+            Part::Value,
+            message.into(),
+            Some(help.into()),
+        );
     }
 
     /// The key at `path` is wrong, or missing.
-    pub(super) fn key_error(&mut self, path: &Path, message: impl Into<String>, help: impl Into<String>) {
-        self.add(Level::Error, path, Part::Key, message.into(), Some(help.into()));
+    pub(super) fn key_error(
+        &mut self,
+        path: &Path,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.add(
+            Level::Error,
+            path,
+            Part::Key,
+            message.into(),
+            Some(help.into()),
+        );
     }
 
     /// The key at `path` deserves a look.
@@ -55,7 +84,9 @@ impl<'a> Report<'a> {
             place: Place::Variable(name.to_owned()),
             path: String::new(),
             message: format!("the variable {name} does nothing"),
-            help: Some(format!("did you mean {meant}? tables are separated by two underscores")),
+            help: Some(format!(
+                "did you mean {meant}? tables are separated by two underscores"
+            )),
         });
     }
 
@@ -70,7 +101,10 @@ impl<'a> Report<'a> {
             Place::File { line, column, .. } => (*line, *column),
             Place::Variable(_) | Place::Whole(_) => (usize::MAX, 0),
         });
-        let errors = self.problems.iter().any(|problem| problem.level == Level::Error);
+        let errors = self
+            .problems
+            .iter()
+            .any(|problem| problem.level == Level::Error);
         match plan {
             Some(plan) if !errors => Ok((plan, self.problems)),
             _ => Err(Problems(self.problems)),
@@ -79,7 +113,11 @@ impl<'a> Report<'a> {
 
     /// A `T` of the values at `path`. serde stops at the first mistake: it is told, what is mistaken is taken out, and
     /// what is left is read again, until there is none.
-    pub(super) fn extract<T: DeserializeOwned + Default>(&mut self, path: &Path, mut table: Dict) -> T {
+    pub(super) fn extract<T: DeserializeOwned + Default>(
+        &mut self,
+        path: &Path,
+        mut table: Dict,
+    ) -> T {
         loop {
             match Value::from(table.clone()).deserialize::<T>() {
                 Ok(values) => return values,
@@ -97,14 +135,28 @@ impl<'a> Report<'a> {
 
     fn mistake(&mut self, path: &Path, kind: Kind) {
         match kind {
-            Kind::UnknownField(name, expected) => self.unknown_key(path, &name, expected.iter().copied()),
+            Kind::UnknownField(name, expected) => {
+                self.unknown_key(path, &name, expected.iter().copied())
+            }
             Kind::UnknownVariant(name, expected) => {
                 let message = unknown("value", &name, expected.iter().copied());
-                self.error_with(path, message, format!("expected one of {}", expected.join(", ")));
+                self.error_with(
+                    path,
+                    message,
+                    format!("expected one of {}", expected.join(", ")),
+                );
             }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                let found = if secret(path) { kind_of(&found).to_owned() } else { found.to_string() };
-                let expected = if expected == "path string" { "a path" } else { expected.as_str() };
+                let found = if secret(path) {
+                    kind_of(&found).to_owned()
+                } else {
+                    found.to_string()
+                };
+                let expected = if expected == "path string" {
+                    "a path"
+                } else {
+                    expected.as_str()
+                };
                 self.error(path, format!("expected {expected}, found {found}"));
             }
             Kind::Message(message) => self.error(path, message),
@@ -113,25 +165,52 @@ impl<'a> Report<'a> {
     }
 
     /// A key that nothing reads.
-    pub(super) fn unknown_key<'k>(&mut self, path: &Path, name: &str, known: impl Iterator<Item = &'k str> + Clone) {
+    pub(super) fn unknown_key<'k>(
+        &mut self,
+        path: &Path,
+        name: &str,
+        known: impl Iterator<Item = &'k str> + Clone,
+    ) {
         let mut listed: Vec<&str> = known.clone().collect();
         listed.sort_unstable();
-        self.key_error(path, unknown("key", name, known.clone()), format!("expected one of {}", listed.join(", ")));
+        self.key_error(
+            path,
+            unknown("key", name, known.clone()),
+            format!("expected one of {}", listed.join(", ")),
+        );
         if let (Some(near), Some(parent)) = (nearest(name, known), path.parent()) {
             self.hushed.insert(parent.join(near));
         }
     }
 
-    fn add(&mut self, level: Level, path: &Path, part: Part, message: String, help: Option<String>) {
-        let hushed = (1..=path.0.len()).any(|end| self.hushed.contains(&Path(path.0[..end].to_vec())));
+    fn add(
+        &mut self,
+        level: Level,
+        path: &Path,
+        part: Part,
+        message: String,
+        help: Option<String>,
+    ) {
+        let hushed =
+            (1..=path.0.len()).any(|end| self.hushed.contains(&Path(path.0[..end].to_vec())));
         if hushed || !self.told.insert(path.clone()) {
             return;
         }
         let place = self.document.place(path, part);
         // A key that nothing knows may be a mistyped password.
         let hidden = secret(path) || message.starts_with("unknown key") || signed_url(&place);
-        let place = if hidden { self.document.without_value(place) } else { place };
-        self.problems.push(Problem { level, place, path: path.to_string(), message, help });
+        let place = if hidden {
+            self.document.without_value(place)
+        } else {
+            place
+        };
+        self.problems.push(Problem {
+            level,
+            place,
+            path: path.to_string(),
+            message,
+            help,
+        });
     }
 }
 
@@ -144,8 +223,11 @@ pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'
 }
 
 fn secret(path: &Path) -> bool {
-    path.0.iter().any(|name| SECRET_KEYS.contains(&name.as_str()))
-        || (path.0.first().is_some_and(|first| first == "sinks") && path.0.last().is_some_and(|last| last == "url"))
+    path.0
+        .iter()
+        .any(|name| SECRET_KEYS.contains(&name.as_str()))
+        || (path.0.first().is_some_and(|first| first == "sinks")
+            && path.0.last().is_some_and(|last| last == "url"))
 }
 
 /// A line with a URL that may hold a password or a token.
@@ -165,7 +247,9 @@ fn kind_of(found: &Actual) -> &'static str {
 
 /// Takes out what lies at a path, or the list that it lies in. False where there is nothing.
 fn remove(table: &mut Dict, path: &[String]) -> bool {
-    let Some((name, below)) = path.split_first() else { return false };
+    let Some((name, below)) = path.split_first() else {
+        return false;
+    };
     match table.get_mut(name) {
         None => false,
         Some(Value::Dict(_, inner)) if !below.is_empty() => remove(inner, below),

@@ -129,7 +129,11 @@ pub(super) struct Reconnect {
 
 impl Default for Reconnect {
     fn default() -> Reconnect {
-        Reconnect { initial: Span(Duration::from_secs(1)), max: Span(Duration::from_secs(60)), attempts: None }
+        Reconnect {
+            initial: Span(Duration::from_secs(1)),
+            max: Span(Duration::from_secs(60)),
+            attempts: None,
+        }
     }
 }
 
@@ -182,8 +186,11 @@ pub(super) struct State {
 }
 
 /// The words of the platform, known unless `[states]` says otherwise.
-pub(super) const STATES_DEFAULT: [(&str, &str, Severity); 3] =
-    [("正常", "normal", Severity::Ok), ("故障", "fault", Severity::Critical), ("离线", "offline", Severity::Warning)];
+pub(super) const STATES_DEFAULT: [(&str, &str, Severity); 3] = [
+    ("正常", "normal", Severity::Ok),
+    ("故障", "fault", Severity::Critical),
+    ("离线", "offline", Severity::Warning),
+];
 
 /// `db = "db.secret"` or `db = { file = "db.secret" }`.
 #[derive(Deserialize)]
@@ -191,7 +198,10 @@ pub(super) const STATES_DEFAULT: [(&str, &str, Severity); 3] =
 pub(super) struct SecretFile(pub(super) PathBuf);
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "expected the path of a file, or { file = \"path\" }")]
+#[serde(
+    untagged,
+    expecting = "expected the path of a file, or { file = \"path\" }"
+)]
 enum SecretFileForm {
     Path(PathBuf),
     Table(SecretFileTable),
@@ -206,7 +216,9 @@ struct SecretFileTable {
 impl From<SecretFileForm> for SecretFile {
     fn from(form: SecretFileForm) -> SecretFile {
         match form {
-            SecretFileForm::Path(file) | SecretFileForm::Table(SecretFileTable { file }) => SecretFile(file),
+            SecretFileForm::Path(file) | SecretFileForm::Table(SecretFileTable { file }) => {
+                SecretFile(file)
+            }
         }
     }
 }
@@ -247,7 +259,9 @@ pub(super) struct Http {
 
 impl Default for Http {
     fn default() -> Http {
-        Http { listen: "127.0.0.1:9610".to_owned() }
+        Http {
+            listen: "127.0.0.1:9610".to_owned(),
+        }
     }
 }
 
@@ -401,7 +415,10 @@ pub(super) struct Together {
 
 impl Default for Together {
     fn default() -> Together {
-        Together { max: Plain(100), wait: Span(Duration::from_secs(1)) }
+        Together {
+            max: Plain(100),
+            wait: Span(Duration::from_secs(1)),
+        }
     }
 }
 
@@ -414,7 +431,20 @@ pub(super) struct Retry {
 impl Default for Retry {
     /// The example of Standard Webhooks.
     fn default() -> Retry {
-        let schedule = [0, 5, 5 * 60, 30 * 60, 2 * 3600, 5 * 3600, 10 * 3600, 10 * 3600];
-        Retry { schedule: schedule.map(|seconds| Span(Duration::from_secs(seconds))).to_vec() }
+        let schedule = [
+            0,
+            5,
+            5 * 60,
+            30 * 60,
+            2 * 3600,
+            5 * 3600,
+            10 * 3600,
+            10 * 3600,
+        ];
+        Retry {
+            schedule: schedule
+                .map(|seconds| Span(Duration::from_secs(seconds)))
+                .to_vec(),
+        }
     }
 }

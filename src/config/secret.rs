@@ -40,15 +40,29 @@ impl Secrets {
     pub fn lookup(&self, name: &str) -> Result<SecretString, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
-            return Err(format!("a secret's name is of letters, digits, `-`, `_` and `.`, found `{name}`"));
+            return Err(format!(
+                "a secret's name is of letters, digits, `-`, `_` and `.`, found `{name}`"
+            ));
         }
-        let variable = format!("{SECRET_PREFIX}{}", name.to_uppercase().replace(['-', '.'], "_"));
-        let credential = self.environment.credentials().map(|folder| folder.join(name));
-        let file = credential.as_ref().filter(|file| file.exists()).or_else(|| self.files.get(name));
+        let variable = format!(
+            "{SECRET_PREFIX}{}",
+            name.to_uppercase().replace(['-', '.'], "_")
+        );
+        let credential = self
+            .environment
+            .credentials()
+            .map(|folder| folder.join(name));
+        let file = credential
+            .as_ref()
+            .filter(|file| file.exists())
+            .or_else(|| self.files.get(name));
         if let Some(file) = file {
             return match fs::read_to_string(file) {
                 Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']))),
-                Err(error) => Err(format!("secret `{name}`: cannot read {}: {error}", file.display())),
+                Err(error) => Err(format!(
+                    "secret `{name}`: cannot read {}: {error}",
+                    file.display()
+                )),
             };
         }
         self.environment.variables.get(&variable).map(|value| SecretString::from(value.as_str())).ok_or_else(|| {
@@ -75,21 +89,36 @@ mod tests {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let environment = Environment {
             variables: BTreeMap::from([
-                variable("CREDENTIALS_DIRECTORY", folder.path().join("credentials").to_str().unwrap()),
+                variable(
+                    "CREDENTIALS_DIRECTORY",
+                    folder.path().join("credentials").to_str().unwrap(),
+                ),
                 variable("STOMP_BRIDGE_SECRET_BOTH", "from the environment"),
                 variable("STOMP_BRIDGE_SECRET_MY_DB", "p@ss:w/rd"),
             ]),
         };
         let file = |name: &str, path: &str| (name.to_owned(), folder.path().join(path));
-        let files = BTreeMap::from([file("file", "file"), file("both", "file"), file("gone", "gone")]);
+        let files = BTreeMap::from([
+            file("file", "file"),
+            file("both", "file"),
+            file("gone", "gone"),
+        ]);
         (folder, Secrets::new(environment, files))
     }
 
     #[test]
     fn a_secret_is_found_where_it_stands_first() {
         let (_folder, secrets) = secrets();
-        for (name, expected) in [("both", "from systemd"), ("file", "0123"), ("my-db", "p@ss:w/rd")] {
-            assert_eq!(secrets.lookup(name).unwrap().expose_secret(), expected, "{name}");
+        for (name, expected) in [
+            ("both", "from systemd"),
+            ("file", "0123"),
+            ("my-db", "p@ss:w/rd"),
+        ] {
+            assert_eq!(
+                secrets.lookup(name).unwrap().expose_secret(),
+                expected,
+                "{name}"
+            );
         }
         for (name, expected) in [
             ("nowhere", "the variable STOMP_BRIDGE_SECRET_NOWHERE"),

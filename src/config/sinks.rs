@@ -48,21 +48,37 @@ pub(super) fn check(
 ) -> Vec<(delivery::Settings, Settings)> {
     let path = Path::from("sinks");
     let Some(tables) = written.into_dict() else {
-        check.report.error(&path, "expected tables such as [sinks.history]");
+        check
+            .report
+            .error(&path, "expected tables such as [sinks.history]");
         return Vec::new();
     };
     if tables.is_empty() {
-        check.report.warning(&path, "there are no sinks: messages stay in the journal until it is full");
+        check.report.warning(
+            &path,
+            "there are no sinks: messages stay in the journal until it is full",
+        );
     }
     let mut files = vec![(journal.to_owned(), "the journal".to_owned())];
     let mut sinks = Vec::new();
     for (name, table) in tables {
         let path = path.join(&name);
         let Some(table) = table.into_dict() else {
-            check.report.error(&path, format!("expected a table: [sinks.{name}]"));
+            check
+                .report
+                .error(&path, format!("expected a table: [sinks.{name}]"));
             continue;
         };
-        sinks.extend(sink(check, &Named { path, name: Arc::from(name), topics }, table, &mut files));
+        sinks.extend(sink(
+            check,
+            &Named {
+                path,
+                name: Arc::from(name),
+                topics,
+            },
+            table,
+            &mut files,
+        ));
     }
     sinks
 }
@@ -83,41 +99,75 @@ fn sink(
     let Named { path, name, .. } = named;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if name.is_empty() || !name.chars().all(plain) {
-        check.report.key_error(path, format!("`{name}` cannot name a sink"), "letters, digits, `-` and `_`");
+        check.report.key_error(
+            path,
+            format!("`{name}` cannot name a sink"),
+            "letters, digits, `-` and `_`",
+        );
     }
     let type_path = path.join("type");
     let expected = format!("expected one of {}", SINK_TYPES.join(", "));
     let Some(kind) = table.get("type") else {
-        check.report.key_error(&type_path, format!("sink `{name}` has no type"), expected);
+        check
+            .report
+            .key_error(&type_path, format!("sink `{name}` has no type"), expected);
         return None;
     };
     match kind.as_str().unwrap_or_default() {
         "sqlite" => {
             let mut written: schema::Sqlite = check.report.extract(path, table);
             let start = start(written.start, Start::Oldest);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
+            let delivery = delivery(
+                check,
+                named,
+                written.topics.take(),
+                written.when.take(),
+                start,
+            );
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
             let mut written: schema::Postgres = check.report.extract(path, table);
             let start = start(written.start, Start::Oldest);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
+            let delivery = delivery(
+                check,
+                named,
+                written.topics.take(),
+                written.when.take(),
+                start,
+            );
             Some((delivery, postgres(check, named, &written)?))
         }
         "mqtt" => {
             let mut written: schema::Mqtt = check.report.extract(path, table);
             let start = start(written.start, Start::Newest);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
+            let delivery = delivery(
+                check,
+                named,
+                written.topics.take(),
+                written.when.take(),
+                start,
+            );
             Some((delivery, mqtt(check, named, written)?))
         }
         "webhook" => {
             let mut written: schema::Webhook = check.report.extract(path, table);
             let start = start(written.start, Start::Newest);
-            let delivery = delivery(check, named, written.topics.take(), written.when.take(), start);
+            let delivery = delivery(
+                check,
+                named,
+                written.topics.take(),
+                written.when.take(),
+                start,
+            );
             Some((delivery, webhook(check, named, written)?))
         }
         other => {
-            check.report.error_with(&type_path, unknown("type of sink", other, SINK_TYPES.into_iter()), expected);
+            check.report.error_with(
+                &type_path,
+                unknown("type of sink", other, SINK_TYPES.into_iter()),
+                expected,
+            );
             None
         }
     }
@@ -142,7 +192,10 @@ fn delivery(
 ) -> delivery::Settings {
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
-        check.report.error(&path, "an empty list wants nothing; without the key the sink wants all topics");
+        check.report.error(
+            &path,
+            "an empty list wants nothing; without the key the sink wants all topics",
+        );
     }
     let topics = topics.map(|List(names)| {
         for name in names.iter().filter(|name| named.topics.named(name).is_none()) {
@@ -158,12 +211,19 @@ fn delivery(
             Ok(when) => Some(when),
             Err(error) => {
                 let help = "a condition such as changed and severity == 'critical'";
-                check.report.error_with(&path, format!("`when` does not hold up: {error}"), help);
+                check
+                    .report
+                    .error_with(&path, format!("`when` does not hold up: {error}"), help);
                 None
             }
         }
     });
-    delivery::Settings { name: Arc::clone(&named.name), topics, when, start }
+    delivery::Settings {
+        name: Arc::clone(&named.name),
+        topics,
+        when,
+        start,
+    }
 }
 
 fn sqlite(
@@ -176,10 +236,16 @@ fn sqlite(
     let same = |other: &std::path::Path| same_file(other, &path);
     if let Some((_, owner)) = files.iter().find(|(file, _)| same(file)) {
         let message = format!("{} is the file of {owner} already", path.display());
-        check.report.key_error(&named.path.join("path"), message, "give each its own file");
+        check
+            .report
+            .key_error(&named.path.join("path"), message, "give each its own file");
     }
     files.push((path.clone(), format!("the sink `{}`", named.name)));
-    Settings::Sqlite(sqlite::Settings { name: named.name.to_string(), path, retention: written.retention.0 })
+    Settings::Sqlite(sqlite::Settings {
+        name: named.name.to_string(),
+        path,
+        retention: written.retention.0,
+    })
 }
 
 /// Whether two paths mean one file, as far as that can be known before there is one.
@@ -187,19 +253,34 @@ fn same_file(a: &std::path::Path, b: &std::path::Path) -> bool {
     let real = |path: &std::path::Path| {
         let folder = path.parent().and_then(|folder| folder.canonicalize().ok());
         let name = path.file_name().map(PathBuf::from).unwrap_or_default();
-        path.canonicalize().ok().or_else(|| folder.map(|folder| folder.join(name))).unwrap_or_else(|| path.to_owned())
+        path.canonicalize()
+            .ok()
+            .or_else(|| folder.map(|folder| folder.join(name)))
+            .unwrap_or_else(|| path.to_owned())
     };
     real(a) == real(b)
 }
 
-fn postgres(check: &mut Check<'_>, named: &Named<'_>, written: &schema::Postgres) -> Option<Settings> {
+fn postgres(
+    check: &mut Check<'_>,
+    named: &Named<'_>,
+    written: &schema::Postgres,
+) -> Option<Settings> {
     let path = named.path.join("url");
     let url = check.url(&path, &written.url, &["postgres", "postgresql"])?;
     if url.path().trim_matches('/').is_empty() {
-        check.report.error_with(&path, "the URL names no database", "such as postgres://bridge@db/devices");
+        check.report.error_with(
+            &path,
+            "the URL names no database",
+            "such as postgres://bridge@db/devices",
+        );
     }
     let url = SecretString::from(url.as_str());
-    Some(Settings::Postgres(postgres::Settings { name: named.name.to_string(), url, retention: written.retention.0 }))
+    Some(Settings::Postgres(postgres::Settings {
+        name: named.name.to_string(),
+        url,
+        retention: written.retention.0,
+    }))
 }
 
 fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Option<Settings> {
@@ -208,27 +289,39 @@ fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Opti
         0 => Qos::AtMostOnce,
         1 => Qos::AtLeastOnce,
         2 => {
-            let help = "use qos = 1: a message may come twice after a reconnect, with the same event_id";
-            let message = "qos 2 is not offered: exactly once would end at the broker's own session";
+            let help =
+                "use qos = 1: a message may come twice after a reconnect, with the same event_id";
+            let message =
+                "qos 2 is not offered: exactly once would end at the broker's own session";
             check.report.error_with(&path.join("qos"), message, help);
             Qos::AtLeastOnce
         }
         other => {
-            check.report.error(&path.join("qos"), format!("expected 0 or 1, found {other}"));
+            check
+                .report
+                .error(&path.join("qos"), format!("expected 0 or 1, found {other}"));
             Qos::AtLeastOnce
         }
     };
     let bytes = written.max_packet_bytes.0;
     if !(MQTT_PACKET_BYTES_MIN..=MQTT_PACKET_BYTES_MAX).contains(&bytes) {
-        let message = format!("expected {MQTT_PACKET_BYTES_MIN} to {MQTT_PACKET_BYTES_MAX} bytes, found {bytes}");
+        let message = format!(
+            "expected {MQTT_PACKET_BYTES_MIN} to {MQTT_PACKET_BYTES_MAX} bytes, found {bytes}"
+        );
         check.report.error(&path.join("max_packet_bytes"), message);
     }
     if literal(&written.topic).contains(['+', '#']) {
         let help = "`+` and `#` are for subscriptions (MQTT 3.1.1, section 4.7.1)";
-        check.report.error_with(&path.join("topic"), "a topic to publish to has no wildcards", help);
+        check.report.error_with(
+            &path.join("topic"),
+            "a topic to publish to has no wildcards",
+            help,
+        );
     }
     if written.topic.trim().is_empty() {
-        check.report.error(&path.join("topic"), "the topic is empty");
+        check
+            .report
+            .error(&path.join("topic"), "the topic is empty");
     }
     let status_topic = match written.status_topic {
         None => Some(status_topic(&written.topic)),
@@ -241,17 +334,25 @@ fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Opti
         }
     };
     let topic = template(check, &path.join("topic"), &written.topic);
-    let body = written.body.map(|body| template(check, &path.join("body"), &body));
+    let body = written
+        .body
+        .map(|body| template(check, &path.join("body"), &body));
     let tls = check.tls(&path.join("tls"), written.tls);
-    let mut secret = |name: &str, text: Option<String>| check.secret(&path.join(name), &text?, Within::Text);
-    let (username, password) = (secret("username", written.username), secret("password", written.password));
+    let mut secret =
+        |name: &str, text: Option<String>| check.secret(&path.join(name), &text?, Within::Text);
+    let (username, password) = (
+        secret("username", written.username),
+        secret("password", written.password),
+    );
     let client_id = secret("client_id", written.client_id);
     let mut url = check.url(&path.join("url"), &written.url, &["mqtt", "mqtts"])?;
     let (url_username, url_password) = credentials(&mut url);
     Some(Settings::Mqtt(mqtt::Settings {
         name: named.name.to_string(),
         url,
-        username: username.map(|text| text.expose_secret().to_owned()).or(url_username),
+        username: username
+            .map(|text| text.expose_secret().to_owned())
+            .or(url_username),
         password: password.or(url_password),
         client_id: client_id.map(|text| text.expose_secret().to_owned()),
         topic: topic?,
@@ -270,14 +371,19 @@ fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Opti
 /// `bridge/status` under the levels of a topic template that are the same for every event.
 fn status_topic(template: &str) -> String {
     let same = template.split_once('{').map_or(template, |(same, _)| same);
-    let prefix = same.rsplit_once('/').map(|(prefix, _)| format!("{prefix}/")).unwrap_or_default();
+    let prefix = same
+        .rsplit_once('/')
+        .map(|(prefix, _)| format!("{prefix}/"))
+        .unwrap_or_default();
     format!("{prefix}bridge/status")
 }
 
 /// Takes the user and password out of a URL.
 fn credentials(url: &mut Url) -> (Option<String>, Option<SecretString>) {
     let decoded = |text: &str| percent_decoded(text);
-    let username = Some(url.username()).filter(|name| !name.is_empty()).map(decoded);
+    let username = Some(url.username())
+        .filter(|name| !name.is_empty())
+        .map(decoded);
     let password = url.password().map(decoded).map(SecretString::from);
     // Both fail only for URLs that cannot have them, and those have none.
     let _ = url.set_username("");
@@ -290,7 +396,8 @@ fn percent_decoded(text: &str) -> String {
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {
         let code = (byte == b'%').then(|| rest.clone().take(2).collect::<Vec<u8>>());
-        let code = code.and_then(|code| u8::from_str_radix(std::str::from_utf8(&code).ok()?, 16).ok());
+        let code =
+            code.and_then(|code| u8::from_str_radix(std::str::from_utf8(&code).ok()?, 16).ok());
         if code.is_some() {
             rest.nth(1);
         }
@@ -302,30 +409,48 @@ fn percent_decoded(text: &str) -> String {
 fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -> Option<Settings> {
     let path = &named.path;
     if written.timeout.0.is_zero() {
-        check.report.error(&path.join("timeout"), "expected a duration above 0");
+        check
+            .report
+            .error(&path.join("timeout"), "expected a duration above 0");
     }
     let schedule: Vec<Duration> = written.retry.schedule.iter().map(|wait| wait.0).collect();
     if schedule.last().is_none_or(Duration::is_zero) {
         let help = "the last wait is repeated for as long as the server is in trouble";
-        check.report.error_with(&path.join("retry").join("schedule"), "expected a last wait above 0", help);
+        check.report.error_with(
+            &path.join("retry").join("schedule"),
+            "expected a last wait above 0",
+            help,
+        );
     }
     let headers = check.headers(&path.join("headers"), written.headers);
     let concurrency = written.concurrency.0;
     if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
-        let message = format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
+        let message =
+            format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
         check.report.error(&path.join("concurrency"), message);
     }
     let posting = posting(check, path, written.body, written.batch);
     if written.secret.0.len() > SIGNING_SECRETS_MAX {
-        let message = format!("expected one secret, or two during a rotation, found {}", written.secret.0.len());
+        let message = format!(
+            "expected one secret, or two during a rotation, found {}",
+            written.secret.0.len()
+        );
         check.report.error(&path.join("secret"), message);
     }
-    let secrets =
-        written.secret.0.iter().filter_map(|secret| signing_secret(check, &path.join("secret"), secret)).collect();
+    let secrets = written
+        .secret
+        .0
+        .iter()
+        .filter_map(|secret| signing_secret(check, &path.join("secret"), secret))
+        .collect();
     let url_path = path.join("url");
     let Some(url) = written.url else {
         let help = "such as url = \"https://hooks.example.com/devices\"";
-        check.report.key_error(&url_path, format!("webhook `{}` has no url", named.name), help);
+        check.report.key_error(
+            &url_path,
+            format!("webhook `{}` has no url", named.name),
+            help,
+        );
         return None;
     };
     let url = check.url(&url_path, &url, &["http", "https"])?;
@@ -351,7 +476,9 @@ fn posting(
     let body_path = path.join("body");
     let Some(batch) = batch else {
         let body = body.map(|body| template(check, &body_path, &body));
-        return Some(Posting::Single { body: body.map_or(Some(None), |body| body.map(Some))? });
+        return Some(Posting::Single {
+            body: body.map_or(Some(None), |body| body.map(Some))?,
+        });
     };
     let (max, wait) = (batch.max.0, batch.wait.0);
     let path = path.join("batch");
@@ -360,11 +487,17 @@ fn posting(
         check.report.error(&path.join("max"), message);
     }
     if wait > BATCH_WAIT_MAX {
-        check.report.error(&path.join("wait"), "expected an hour at most");
+        check
+            .report
+            .error(&path.join("wait"), "expected an hour at most");
     }
     let body = body.map(|body| check.report.take(&body_path, ListTemplate::parse(&body)));
     let body = body.map_or(Some(None), |body| body.map(Some))?;
-    Some(Posting::Batch { body, max: max as usize, wait })
+    Some(Posting::Batch {
+        body,
+        max: max as usize,
+        wait,
+    })
 }
 
 /// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
@@ -414,7 +547,10 @@ mod tests {
     #[test]
     fn status_topic_stands_under_what_all_topics_share() {
         for (template, expected) in [
-            ("devices/{{ client_id }}/{{ device_id }}/status", "devices/bridge/status"),
+            (
+                "devices/{{ client_id }}/{{ device_id }}/status",
+                "devices/bridge/status",
+            ),
             ("plant/7/d-{{ device_id }}", "plant/7/bridge/status"),
             ("{{ topic }}/{{ device_id }}", "bridge/status"),
             ("{% if changed %}a/b{% endif %}", "bridge/status"),
@@ -428,7 +564,13 @@ mod tests {
     #[test]
     fn one_file_is_one_file_however_it_is_written() {
         let folder = tempfile::tempdir().unwrap();
-        assert!(same_file(&folder.path().join("a.db"), &folder.path().join("./a.db")));
-        assert!(!same_file(&folder.path().join("a.db"), &folder.path().join("b.db")));
+        assert!(same_file(
+            &folder.path().join("a.db"),
+            &folder.path().join("./a.db")
+        ));
+        assert!(!same_file(
+            &folder.path().join("a.db"),
+            &folder.path().join("b.db")
+        ));
     }
 }

@@ -38,13 +38,21 @@ pub(super) struct Topics {
 impl Topics {
     /// The topics that this name means: one, or all that were made of one table.
     pub(super) fn named(&self, name: &str) -> Option<Vec<Arc<str>>> {
-        let one = self.decoders.get_key_value(name).map(|(name, _)| vec![Arc::clone(name)]);
+        let one = self
+            .decoders
+            .get_key_value(name)
+            .map(|(name, _)| vec![Arc::clone(name)]);
         one.or_else(|| self.families.get(name).cloned())
     }
 
     /// Every name that means some, in the order of the alphabet.
     pub(super) fn names(&self) -> Vec<&str> {
-        let mut names: Vec<&str> = self.families.keys().chain(self.decoders.keys()).map(|name| &**name).collect();
+        let mut names: Vec<&str> = self
+            .families
+            .keys()
+            .chain(self.decoders.keys())
+            .map(|name| &**name)
+            .collect();
         names.sort_unstable();
         names
     }
@@ -54,11 +62,16 @@ impl Topics {
 type Variables = Vec<(String, Vec<String>)>;
 
 impl Check<'_> {
-    pub(super) fn topics(&mut self, written: BTreeMap<String, schema::Topic>, states: &Arc<States>) -> Topics {
+    pub(super) fn topics(
+        &mut self,
+        written: BTreeMap<String, schema::Topic>,
+        states: &Arc<States>,
+    ) -> Topics {
         let path = Path::from("topics");
         if written.is_empty() {
             let help = "add [topics.NAME] with destination = \"/topic/…\"";
-            self.report.key_error(&path, "there is no topic to subscribe to", help);
+            self.report
+                .key_error(&path, "there is no topic to subscribe to", help);
         }
         let mut all = Topics::default();
         let mut room = TOPICS_MAX;
@@ -70,9 +83,14 @@ impl Check<'_> {
             let path = path.join(&table);
             if !is_id(&table) {
                 let help = "it is the STOMP subscription id: letters, digits, `-` and `_`";
-                self.report.key_error(&path, format!("`{table}` cannot name a topic"), help);
+                self.report
+                    .key_error(&path, format!("`{table}` cannot name a topic"), help);
             }
-            let decoder = Decoder::new(table.as_str().into(), self.mapping(&path, &topic), Arc::clone(states));
+            let decoder = Decoder::new(
+                table.as_str().into(),
+                self.mapping(&path, &topic),
+                Arc::clone(states),
+            );
             let mut told = false;
             for topic in self.expanded(&path, &table, topic, &mut room, &mut all, &decoder) {
                 match destinations.get(topic.destination.as_str()) {
@@ -92,21 +110,32 @@ impl Check<'_> {
                 }
                 for (header, value) in &topic.headers {
                     if DURABLE_NAMES.contains(&header.as_str())
-                        && let Some(other) = durable.insert(value.to_string(), Arc::clone(&topic.name))
+                        && let Some(other) =
+                            durable.insert(value.to_string(), Arc::clone(&topic.name))
                         && !std::mem::replace(&mut told, true)
                     {
-                        let message =
-                            format!("`{other}` and `{}` have one durable subscription, {value}", topic.name);
+                        let message = format!(
+                            "`{other}` and `{}` have one durable subscription, {value}",
+                            topic.name
+                        );
                         let help = "the server gives it to one of them; with `for`, write a variable into its name";
-                        self.report.error_with(&path.join("headers").join(header), message, help);
+                        self.report
+                            .error_with(&path.join("headers").join(header), message, help);
                     }
                 }
                 all.topics.push(topic);
             }
         }
         if all.topics.len() > TOPICS_MAX {
-            let message = format!("there are {} topics, and there may be {TOPICS_MAX}", all.topics.len());
-            self.report.key_error(&path, message, "each is a subscription that the server has to keep");
+            let message = format!(
+                "there are {} topics, and there may be {TOPICS_MAX}",
+                all.topics.len()
+            );
+            self.report.key_error(
+                &path,
+                message,
+                "each is a subscription that the server has to keep",
+            );
         }
         all
     }
@@ -121,24 +150,43 @@ impl Check<'_> {
         all: &mut Topics,
         decoder: &Decoder,
     ) -> Vec<Topic> {
-        let each = topic.r#for.as_ref().map(|each| self.each(&path.join("for"), each));
-        let names: Vec<String> = each.iter().flatten().map(|(name, _)| name.clone()).collect();
-        let scope = Scope { signin: self.signed_in.clone(), variables: &names };
+        let each = topic
+            .r#for
+            .as_ref()
+            .map(|each| self.each(&path.join("for"), each));
+        let names: Vec<String> = each
+            .iter()
+            .flatten()
+            .map(|(name, _)| name.clone())
+            .collect();
+        let scope = Scope {
+            signin: self.signed_in.clone(),
+            variables: &names,
+        };
         let ack = match topic.ack {
             Ack::Auto => AckMode::Auto,
             Ack::Client => AckMode::Client,
             Ack::ClientIndividual => AckMode::ClientIndividual,
         };
-        let destination = self.destination(&path.join("destination"), table, topic.destination, &scope);
+        let destination =
+            self.destination(&path.join("destination"), table, topic.destination, &scope);
         let headers = self.subscribe_headers(&path.join("headers"), topic.headers, &scope);
-        let drafts = || destination.iter().chain(headers.iter().map(|(_, draft)| draft));
+        let drafts = || {
+            destination
+                .iter()
+                .chain(headers.iter().map(|(_, draft)| draft))
+        };
         let ordered = match each {
             None => Variables::new(),
             Some(each) => {
-                let used: Vec<String> = drafts().flat_map(Draft::variables).map(str::to_owned).collect();
+                let used: Vec<String> = drafts()
+                    .flat_map(Draft::variables)
+                    .map(str::to_owned)
+                    .collect();
                 // A destination that is wrong may name them all the same.
                 let known = destination.is_some();
-                let Some(ordered) = self.ordered(&path.join("for"), each, &used, known, *room) else {
+                let Some(ordered) = self.ordered(&path.join("for"), each, &used, known, *room)
+                else {
                     all.families.insert(table.into(), Vec::new());
                     return Vec::new();
                 };
@@ -148,23 +196,42 @@ impl Check<'_> {
         let mut topics = Vec::new();
         let mut family = Vec::new();
         for values in combinations(&ordered) {
-            let name: Arc<str> =
-                std::iter::once(table).chain(values.iter().copied()).collect::<Vec<_>>().join("-").into();
+            let name: Arc<str> = std::iter::once(table)
+                .chain(values.iter().copied())
+                .collect::<Vec<_>>()
+                .join("-")
+                .into();
             if all.named(&name).is_some() || (*name != *table && self.tables.contains(&*name)) {
                 let help = "a topic's name is that of its table and the values, joined by `-`";
-                self.report.error_with(&path.join("for"), format!("there are two topics `{name}`"), help);
+                self.report.error_with(
+                    &path.join("for"),
+                    format!("there are two topics `{name}`"),
+                    help,
+                );
                 continue;
             }
             *room = room.saturating_sub(1);
             family.push(Arc::clone(&name));
-            all.decoders.insert(Arc::clone(&name), decoder.for_topic(Arc::clone(&name)));
+            all.decoders
+                .insert(Arc::clone(&name), decoder.for_topic(Arc::clone(&name)));
             let value = |variable: &str| {
                 let place = ordered.iter().position(|(name, _)| name == variable);
-                place.and_then(|place| values.get(place).copied()).unwrap_or_default()
+                place
+                    .and_then(|place| values.get(place).copied())
+                    .unwrap_or_default()
             };
-            let Some(destination) = &destination else { continue };
-            let headers = headers.iter().map(|(name, draft)| (name.clone(), draft.wording(value)));
-            topics.push(Topic { name, destination: destination.wording(value), ack, headers: headers.collect() });
+            let Some(destination) = &destination else {
+                continue;
+            };
+            let headers = headers
+                .iter()
+                .map(|(name, draft)| (name.clone(), draft.wording(value)));
+            topics.push(Topic {
+                name,
+                destination: destination.wording(value),
+                ack,
+                headers: headers.collect(),
+            });
         }
         if !ordered.is_empty() {
             all.families.insert(table.into(), family);
@@ -175,22 +242,32 @@ impl Check<'_> {
     /// The variables of a `for` that can be used.
     fn each(&mut self, path: &Path, written: &BTreeMap<String, schema::Each>) -> Variables {
         if written.is_empty() {
-            self.report.error_with(path, "it names no variable", "such as for = { client = [1, 2, 3] }");
+            self.report.error_with(
+                path,
+                "it names no variable",
+                "such as for = { client = [1, 2, 3] }",
+            );
         }
         let mut variables = Variables::new();
         for (name, schema::Each(values)) in written {
             let path = path.join(name);
             if !is_name(name) || matches!(name.as_str(), "signin" | "secret") {
                 let help = "letters, digits and `_`; not signin, not secret";
-                self.report.key_error(&path, format!("`{name}` cannot name a variable"), help);
+                self.report
+                    .key_error(&path, format!("`{name}` cannot name a variable"), help);
             }
             let values = self.report.take(&path, values.clone());
             if values.as_ref().is_some_and(Vec::is_empty) {
                 self.report.error(&path, "an empty list makes no topic");
             }
             if let Some(value) = values.iter().flatten().find(|value| !is_id(value)) {
-                let help = "it becomes part of the STOMP subscription id: letters, digits, `-` and `_`";
-                self.report.error_with(&path, format!("`{value}` cannot be part of a topic's name"), help);
+                let help =
+                    "it becomes part of the STOMP subscription id: letters, digits, `-` and `_`";
+                self.report.error_with(
+                    &path,
+                    format!("`{value}` cannot be part of a topic's name"),
+                    help,
+                );
             }
             variables.push((name.clone(), values.unwrap_or_default()));
         }
@@ -207,28 +284,46 @@ impl Check<'_> {
         room: usize,
     ) -> Option<Variables> {
         let place = |name: &str| used.iter().position(|used| used == name);
-        for (name, _) in each.iter().filter(|(name, _)| known && place(name).is_none()) {
+        for (name, _) in each
+            .iter()
+            .filter(|(name, _)| known && place(name).is_none())
+        {
             let help = format!("write {{{{ {name} }}}} into the destination or a header");
-            self.report.key_error(&path.join(name), format!("`{name}` is not used"), help);
+            self.report
+                .key_error(&path.join(name), format!("`{name}` is not used"), help);
         }
         each.sort_by_key(|(name, _)| place(name));
-        let count = each.iter().try_fold(1_usize, |count, (_, values)| count.checked_mul(values.len()));
+        let count = each.iter().try_fold(1_usize, |count, (_, values)| {
+            count.checked_mul(values.len())
+        });
         match count {
             Some(0) => None,
             Some(count) if count <= room => Some(each),
             _ => {
                 let count = count.map_or_else(|| "too many".to_owned(), |count| count.to_string());
-                let message = format!("it makes {count} topics, and there may be {TOPICS_MAX} in all");
-                self.report.error_with(path, message, "each is a subscription that the server has to keep");
+                let message =
+                    format!("it makes {count} topics, and there may be {TOPICS_MAX} in all");
+                self.report.error_with(
+                    path,
+                    message,
+                    "each is a subscription that the server has to keep",
+                );
                 None
             }
         }
     }
 
-    fn destination(&mut self, path: &Path, table: &str, written: Option<String>, scope: &Scope<'_>) -> Option<Draft> {
+    fn destination(
+        &mut self,
+        path: &Path,
+        table: &str,
+        written: Option<String>,
+        scope: &Scope<'_>,
+    ) -> Option<Draft> {
         let Some(written) = written.filter(|written| !written.trim().is_empty()) else {
             let help = "such as destination = \"/topic/state/1\"";
-            self.report.key_error(path, format!("topic `{table}` has no destination"), help);
+            self.report
+                .key_error(path, format!("topic `{table}` has no destination"), help);
             return None;
         };
         self.draft(path, &written, Within::Text, scope)
@@ -244,11 +339,16 @@ impl Check<'_> {
         for (header, value) in written {
             let path = path.join(&header);
             if SUBSCRIBE_HEADERS.contains(&header.as_str()) {
-                self.report.key_error(&path, format!("the header `{header}` is set by the daemon"), "remove it");
+                self.report.key_error(
+                    &path,
+                    format!("the header `{header}` is set by the daemon"),
+                    "remove it",
+                );
             }
             if DURABLE_NAMES.contains(&header.as_str()) && !self.has_client_id {
                 let help = "add client-id = \"…\" to source.headers, one that no other client has";
-                self.report.key_error(&path, "a durable subscription without a client-id", help);
+                self.report
+                    .key_error(&path, "a durable subscription without a client-id", help);
             }
             if let Some(value) = self.draft(&path, &value, Within::Text, scope) {
                 headers.push((header, value));
@@ -267,20 +367,31 @@ impl Check<'_> {
                         mapping.set(field, Some(pointer));
                     }
                 }
-                None => self.report.unknown_key(&path, name, Field::ALL.iter().map(|field| field.name())),
+                None => self.report.unknown_key(
+                    &path,
+                    name,
+                    Field::ALL.iter().map(|field| field.name()),
+                ),
             }
         }
         if let Some(items) = &topic.items {
             mapping.items = self.report.take(&path.join("items"), items.parse());
         }
-        let key: Vec<Option<Pointer>> =
-            topic.event_key.0.iter().map(|key| self.report.take(&path.join("event_key"), key.parse())).collect();
+        let key: Vec<Option<Pointer>> = topic
+            .event_key
+            .0
+            .iter()
+            .map(|key| self.report.take(&path.join("event_key"), key.parse()))
+            .collect();
         mapping.event_key = key.into_iter().flatten().collect();
         if topic.timezone != TIMEZONE_DEFAULT {
             let help = "expected a name of the IANA database, such as \"Asia/Shanghai\" or \"UTC\"";
             match TimeZone::get(&topic.timezone) {
                 Ok(zone) => mapping.zone = zone,
-                Err(error) => self.report.error_with(&path.join("timezone"), error.to_string(), help),
+                Err(error) => {
+                    self.report
+                        .error_with(&path.join("timezone"), error.to_string(), help)
+                }
             }
         }
         mapping
@@ -289,17 +400,28 @@ impl Check<'_> {
 
 /// What can be a subscription id, or a part of one: no server escapes it in its own way.
 fn is_id(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
+    !text.is_empty()
+        && text
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
 /// One value of each variable, in every combination; the last variable's changes first. Of no variables there is one.
 fn combinations(variables: &Variables) -> Vec<Vec<&str>> {
-    variables.iter().fold(vec![Vec::new()], |before, (_, values)| {
-        let extended = before.iter().flat_map(|before| {
-            values.iter().map(move |value| before.iter().copied().chain([value.as_str()]).collect::<Vec<_>>())
-        });
-        extended.collect()
-    })
+    variables
+        .iter()
+        .fold(vec![Vec::new()], |before, (_, values)| {
+            let extended = before.iter().flat_map(|before| {
+                values.iter().map(move |value| {
+                    before
+                        .iter()
+                        .copied()
+                        .chain([value.as_str()])
+                        .collect::<Vec<_>>()
+                })
+            });
+            extended.collect()
+        })
 }
 
 #[cfg(test)]
@@ -309,19 +431,33 @@ mod tests {
     #[test]
     fn every_combination_comes_once_and_in_order() {
         let variables = |values: &[&[&str]]| -> Variables {
-            let owned = |values: &&[&str]| (String::new(), values.iter().map(|value| (*value).to_owned()).collect());
+            let owned = |values: &&[&str]| {
+                (
+                    String::new(),
+                    values.iter().map(|value| (*value).to_owned()).collect(),
+                )
+            };
             values.iter().map(owned).collect()
         };
         let none: Vec<Vec<&str>> = vec![vec![]];
         assert_eq!(combinations(&variables(&[])), none);
         assert_eq!(combinations(&variables(&[&["1", "2"]])), [["1"], ["2"]]);
         let two = variables(&[&["a", "b"], &["1", "2"]]);
-        assert_eq!(combinations(&two), [["a", "1"], ["a", "2"], ["b", "1"], ["b", "2"]]);
+        assert_eq!(
+            combinations(&two),
+            [["a", "1"], ["a", "2"], ["b", "1"], ["b", "2"]]
+        );
     }
 
     #[test]
     fn an_id_needs_no_escape() {
-        for (text, expected) in [("map-1_A", true), ("", false), ("a.b", false), ("故", false), ("a:b", false)] {
+        for (text, expected) in [
+            ("map-1_A", true),
+            ("", false),
+            ("a.b", false),
+            ("故", false),
+            ("a:b", false),
+        ] {
             assert_eq!(is_id(text), expected, "{text}");
         }
     }

@@ -17,8 +17,11 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(source: &str) -> Result<Span, String> {
-        let wrong =
-            || format!("expected a duration such as \"500ms\", \"10s\", \"5m\", \"2h\" or \"7d\", found `{source}`");
+        let wrong = || {
+            format!(
+                "expected a duration such as \"500ms\", \"10s\", \"5m\", \"2h\" or \"7d\", found `{source}`"
+            )
+        };
         let mut rest = source.trim();
         let mut total = Duration::ZERO;
         if rest.is_empty() {
@@ -28,7 +31,9 @@ impl FromStr for Span {
             let digits = rest.find(|c: char| !c.is_ascii_digit()).ok_or_else(wrong)?;
             let number: u64 = rest[..digits].parse().map_err(|_| wrong())?;
             let unit_and_rest = rest[digits..].trim_start();
-            let end = unit_and_rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(unit_and_rest.len());
+            let end = unit_and_rest
+                .find(|c: char| !c.is_ascii_alphabetic())
+                .unwrap_or(unit_and_rest.len());
             let milliseconds = match &unit_and_rest[..end] {
                 "ms" => 1,
                 "s" => 1_000,
@@ -38,7 +43,10 @@ impl FromStr for Span {
                 "w" => 604_800_000,
                 _ => return Err(wrong()),
             };
-            let part = number.checked_mul(milliseconds).map(Duration::from_millis).ok_or_else(wrong)?;
+            let part = number
+                .checked_mul(milliseconds)
+                .map(Duration::from_millis)
+                .ok_or_else(wrong)?;
             total = total.checked_add(part).ok_or_else(wrong)?;
             rest = unit_and_rest[end..].trim_start();
         }
@@ -54,9 +62,13 @@ impl FromStr for Size {
     type Err = String;
 
     fn from_str(source: &str) -> Result<Size, String> {
-        let wrong = || format!("expected a size such as \"64KiB\", \"512MiB\" or \"1GiB\", found `{source}`");
+        let wrong = || {
+            format!("expected a size such as \"64KiB\", \"512MiB\" or \"1GiB\", found `{source}`")
+        };
         let text = source.trim();
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let digits = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         let number: u64 = text[..digits].parse().map_err(|_| wrong())?;
         let unit: u64 = match text[digits..].trim_start() {
             "" | "B" => 1,
@@ -85,7 +97,9 @@ impl FromStr for Retention {
         match source.trim() {
             "forever" => Ok(Retention(None)),
             text => match text.parse() {
-                Ok(Span(Duration::ZERO)) => Err("expected a duration above 0, or \"forever\"".to_owned()),
+                Ok(Span(Duration::ZERO)) => {
+                    Err("expected a duration above 0, or \"forever\"".to_owned())
+                }
                 Ok(Span(span)) => Ok(Retention(Some(span))),
                 Err(error) => Err(format!("{error}; or \"forever\"")),
             },
@@ -101,7 +115,11 @@ impl FromStr for Plain<bool> {
     type Err = String;
 
     fn from_str(source: &str) -> Result<Plain<bool>, String> {
-        source.trim().parse().map(Plain).map_err(|_| format!("expected true or false, found `{source}`"))
+        source
+            .trim()
+            .parse()
+            .map(Plain)
+            .map_err(|_| format!("expected true or false, found `{source}`"))
     }
 }
 
@@ -109,7 +127,11 @@ impl FromStr for Plain<u32> {
     type Err = String;
 
     fn from_str(source: &str) -> Result<Plain<u32>, String> {
-        source.trim().parse().map(Plain).map_err(|_| format!("expected a whole number from 0 on, found `{source}`"))
+        source
+            .trim()
+            .parse()
+            .map(Plain)
+            .map_err(|_| format!("expected a whole number from 0 on, found `{source}`"))
     }
 }
 
@@ -195,7 +217,12 @@ impl<'de> Deserialize<'de> for List {
                 f.write_str("a string or a list of strings")
             }
             fn visit_str<E>(self, text: &str) -> Result<List, E> {
-                Ok(List(text.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()))
+                Ok(List(
+                    text.split(',')
+                        .map(|part| part.trim().to_owned())
+                        .filter(|part| !part.is_empty())
+                        .collect(),
+                ))
             }
             fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
                 let mut list = Vec::new();
@@ -228,7 +255,9 @@ impl<'de> Deserialize<'de> for Each {
         Ok(Each(match serde_json::Value::deserialize(deserializer)? {
             serde_json::Value::Array(elements) => elements.iter().map(text).collect(),
             serde_json::Value::String(range) => values(&range),
-            other => Err(format!("expected a list such as [1, 2, 3], or a range such as \"1..500\", found {other}")),
+            other => Err(format!(
+                "expected a list such as [1, 2, 3], or a range such as \"1..500\", found {other}"
+            )),
         }))
     }
 }
@@ -236,13 +265,23 @@ impl<'de> Deserialize<'de> for Each {
 /// Of a range, or of a list as an environment variable has it.
 fn values(source: &str) -> Result<Vec<String>, String> {
     let Some((first, last)) = source.split_once("..") else {
-        return Ok(source.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect());
+        return Ok(source
+            .split(',')
+            .map(|part| part.trim().to_owned())
+            .filter(|part| !part.is_empty())
+            .collect());
     };
-    let wrong = |problem: &str| format!("expected a range such as \"1..500\", found \"{source}\"{problem}");
+    let wrong =
+        |problem: &str| format!("expected a range such as \"1..500\", found \"{source}\"{problem}");
     let end = |text: &str| text.trim().parse::<u64>().map_err(|_| wrong(""));
     let (from, to) = (end(first)?, end(last)?);
-    if [first, last].iter().any(|text| text.trim().starts_with(['0', '+']) && text.trim() != "0") {
-        return Err(wrong(": leading zeros would be lost, write a list of texts"));
+    if [first, last]
+        .iter()
+        .any(|text| text.trim().starts_with(['0', '+']) && text.trim() != "0")
+    {
+        return Err(wrong(
+            ": leading zeros would be lost, write a list of texts",
+        ));
     }
     if from > to {
         return Err(wrong(", which has nothing in it"));
@@ -274,7 +313,10 @@ mod tests {
             ("99999999999999999999s", None),
             ("99999999999999999d", None),
         ] {
-            let span = source.parse::<Span>().ok().map(|Span(span)| span.as_millis());
+            let span = source
+                .parse::<Span>()
+                .ok()
+                .map(|Span(span)| span.as_millis());
             assert_eq!(span, expected, "{source}");
         }
     }
@@ -291,7 +333,11 @@ mod tests {
             ("", None),
             ("99999999TiB", None),
         ] {
-            assert_eq!(source.parse::<Size>().ok().map(|Size(bytes)| bytes), expected, "{source}");
+            assert_eq!(
+                source.parse::<Size>().ok().map(|Size(bytes)| bytes),
+                expected,
+                "{source}"
+            );
         }
     }
 
@@ -310,7 +356,9 @@ mod tests {
         ] {
             match (values(source), expected) {
                 (Ok(values), Ok(expected)) => assert_eq!(values, expected, "{source}"),
-                (Err(error), Err(expected)) => assert!(error.contains(expected), "{source}: {error}"),
+                (Err(error), Err(expected)) => {
+                    assert!(error.contains(expected), "{source}: {error}")
+                }
                 (found, _) => panic!("{source}: {found:?}"),
             }
         }
@@ -319,7 +367,10 @@ mod tests {
     #[test]
     fn forever_is_a_retention_and_nothing_is_not() {
         assert_eq!("forever".parse(), Ok(Retention(None)));
-        assert_eq!("1d".parse(), Ok(Retention(Some(Duration::from_secs(86_400)))));
+        assert_eq!(
+            "1d".parse(),
+            Ok(Retention(Some(Duration::from_secs(86_400))))
+        );
         assert!("0s".parse::<Retention>().is_err());
     }
 }

@@ -30,7 +30,10 @@ pub(super) enum Signin {
 
 impl Scope<'_> {
     /// Nothing but secrets.
-    pub(super) const SECRETS: Scope<'static> = Scope { signin: Signin::Elsewhere, variables: &[] };
+    pub(super) const SECRETS: Scope<'static> = Scope {
+        signin: Signin::Elsewhere,
+        variables: &[],
+    };
 }
 
 /// What is wrong with a value, and what to do about it.
@@ -42,7 +45,10 @@ pub(super) struct Mistake {
 
 impl From<String> for Mistake {
     fn from(message: String) -> Mistake {
-        Mistake { message, help: None }
+        Mistake {
+            message,
+            help: None,
+        }
     }
 }
 
@@ -60,19 +66,29 @@ enum Piece {
 
 impl Draft {
     /// Reads a value, and looks its secrets up.
-    pub(super) fn read(source: &str, within: Within, scope: &Scope<'_>, secrets: &Secrets) -> Result<Draft, Mistake> {
+    pub(super) fn read(
+        source: &str,
+        within: Within,
+        scope: &Scope<'_>,
+        secrets: &Secrets,
+    ) -> Result<Draft, Mistake> {
         let encoded = within == Within::Url && !source.trim_start().starts_with("{{");
         let mut pieces = Vec::new();
         let mut rest = source;
         while let Some((text, after)) = rest.split_once("{{") {
-            let (inner, after) =
-                after.split_once("}}").ok_or_else(|| "unexpected end: `{{` without `}}`".to_owned())?;
+            let (inner, after) = after
+                .split_once("}}")
+                .ok_or_else(|| "unexpected end: `{{` without `}}`".to_owned())?;
             pieces.push(Piece::Text(text.to_owned()));
             pieces.push(match Expression::read(inner.trim())? {
                 Expression::Text(text) => Piece::Text(text.to_owned()),
                 Expression::Secret(name) => {
                     let secret = secrets.lookup(name)?;
-                    Piece::Secret(if encoded { percent_encoded(secret.expose_secret()).into() } else { secret })
+                    Piece::Secret(if encoded {
+                        percent_encoded(secret.expose_secret()).into()
+                    } else {
+                        secret
+                    })
                 }
                 Expression::Signin(name) => Piece::Signin(scope.signin(name)?),
                 Expression::Variable(name) => Piece::Variable(scope.variable(name)?),
@@ -86,12 +102,24 @@ impl Draft {
 
     /// Its variables, as often as they stand there.
     pub(super) fn variables(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().filter_map(|piece| if let Piece::Variable(name) = piece { Some(name.as_str()) } else { None })
+        self.0.iter().filter_map(|piece| {
+            if let Piece::Variable(name) = piece {
+                Some(name.as_str())
+            } else {
+                None
+            }
+        })
     }
 
     /// Its secrets.
     pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
-        self.0.iter().filter_map(|piece| if let Piece::Secret(secret) = piece { Some(secret) } else { None })
+        self.0.iter().filter_map(|piece| {
+            if let Piece::Secret(secret) = piece {
+                Some(secret)
+            } else {
+                None
+            }
+        })
     }
 
     /// As it is used, with these values for the variables.
@@ -128,12 +156,15 @@ impl Draft {
         for (index, piece) in self.0.iter().enumerate() {
             let (text, behind): (&str, fn(String) -> Piece) = match piece {
                 Piece::Text(text) => (text, Piece::Text),
-                Piece::Secret(secret) => (secret.expose_secret(), |text| Piece::Secret(text.into())),
+                Piece::Secret(secret) => {
+                    (secret.expose_secret(), |text| Piece::Secret(text.into()))
+                }
                 Piece::Signin(_) | Piece::Variable(_) => return None,
             };
             if let Some((start, rest)) = text.split_once(separator) {
                 before.push_str(start);
-                let rest = std::iter::once(behind(rest.to_owned())).chain(self.0[index + 1..].iter().cloned());
+                let rest = std::iter::once(behind(rest.to_owned()))
+                    .chain(self.0[index + 1..].iter().cloned());
                 return Some((before.into(), Draft(rest.collect())));
             }
             before.push_str(text);
@@ -157,13 +188,22 @@ enum Expression<'a> {
 
 impl Expression<'_> {
     fn read(inner: &str) -> Result<Expression<'_>, String> {
-        let expected = || "between `{{` and `}}` stands secret('name'), signin.name or a variable".to_owned();
+        let expected =
+            || "between `{{` and `}}` stands secret('name'), signin.name or a variable".to_owned();
         if let Some(text) = quoted(inner) {
             return Ok(Expression::Text(text));
         }
-        if let Some(argument) = inner.strip_prefix("secret").map(str::trim_start).and_then(|a| a.strip_prefix('(')) {
-            let name = argument.strip_suffix(')').and_then(|name| quoted(name.trim()));
-            return name.map(Expression::Secret).ok_or_else(|| "expected secret('name')".to_owned());
+        if let Some(argument) = inner
+            .strip_prefix("secret")
+            .map(str::trim_start)
+            .and_then(|a| a.strip_prefix('('))
+        {
+            let name = argument
+                .strip_suffix(')')
+                .and_then(|name| quoted(name.trim()));
+            return name
+                .map(Expression::Secret)
+                .ok_or_else(|| "expected secret('name')".to_owned());
         }
         match inner.split_once('.') {
             Some(("signin", name)) if is_name(name) => Ok(Expression::Signin(name)),
@@ -202,7 +242,9 @@ impl Scope<'_> {
             Signin::Missing => {
                 return Err(Mistake {
                     message: format!("`signin.{name}` has no value: there is no [source.signin]"),
-                    help: Some(format!("add [source.signin] with url and extract = {{ {name} = \"/…\" }}")),
+                    help: Some(format!(
+                        "add [source.signin] with url and extract = {{ {name} = \"/…\" }}"
+                    )),
                 });
             }
             Signin::Extracts(extracts) => extracts,
@@ -210,13 +252,23 @@ impl Scope<'_> {
         if extracts.iter().any(|known| known == name) {
             return Ok(name.into());
         }
-        let names: Vec<String> = extracts.iter().map(|known| format!("signin.{known}")).collect();
+        let names: Vec<String> = extracts
+            .iter()
+            .map(|known| format!("signin.{known}"))
+            .collect();
         let help = match &names[..] {
             [] => format!("add extract = {{ {name} = \"/…\" }} to [source.signin]"),
             names => format!("source.signin.extract gives {}", names.join(", ")),
         };
-        let message = unknown("value", &format!("signin.{name}"), names.iter().map(String::as_str));
-        Err(Mistake { message, help: Some(help) })
+        let message = unknown(
+            "value",
+            &format!("signin.{name}"),
+            names.iter().map(String::as_str),
+        );
+        Err(Mistake {
+            message,
+            help: Some(help),
+        })
     }
 
     fn variable(&self, name: &str) -> Result<String, Mistake> {
@@ -229,7 +281,10 @@ impl Scope<'_> {
             (variables, _) => format!("the topic's `for` has {}", variables.join(", ")),
         };
         let message = unknown("variable", name, self.variables.iter().map(String::as_str));
-        Err(Mistake { message, help: Some(help) })
+        Err(Mistake {
+            message,
+            help: Some(help),
+        })
     }
 }
 
@@ -243,15 +298,28 @@ mod tests {
     fn read(source: &str, within: Within, scope: &Scope<'_>) -> Result<Draft, Mistake> {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let variables = BTreeMap::from([variable("STOMP_BRIDGE_SECRET_MY_DB", "p@ss:w/rd")]);
-        Draft::read(source, within, scope, &Secrets::new(Environment { variables }, BTreeMap::new()))
+        Draft::read(
+            source,
+            within,
+            scope,
+            &Secrets::new(Environment { variables }, BTreeMap::new()),
+        )
     }
 
     #[test]
     fn a_secret_in_a_url_cannot_change_the_url() {
         for (source, within, expected) in [
-            ("postgres://u:{{ secret('my-db') }}@h/d", Within::Url, "postgres://u:p%40ss%3Aw%2Frd@h/d"),
+            (
+                "postgres://u:{{ secret('my-db') }}@h/d",
+                Within::Url,
+                "postgres://u:p%40ss%3Aw%2Frd@h/d",
+            ),
             ("{{ secret('my-db') }}", Within::Url, "p@ss:w/rd"),
-            ("Bearer {{secret( \"my-db\" )}}", Within::Text, "Bearer p@ss:w/rd"),
+            (
+                "Bearer {{secret( \"my-db\" )}}",
+                Within::Text,
+                "Bearer p@ss:w/rd",
+            ),
             ("{ no template }", Within::Text, "{ no template }"),
             ("a {{ '{{' }} b }}", Within::Text, "a {{ b }}"),
         ] {
@@ -264,10 +332,16 @@ mod tests {
     fn what_is_not_known_is_told_with_what_is() {
         let variables = ["client".to_owned()];
         let scope = |signin, variables| Scope { signin, variables };
-        let topic = &scope(Signin::Extracts(["token".to_owned(), "code".to_owned()].into()), &variables);
+        let topic = &scope(
+            Signin::Extracts(["token".to_owned(), "code".to_owned()].into()),
+            &variables,
+        );
         let source = &scope(topic.signin.clone(), &[]);
-        let (elsewhere, missing, empty) =
-            (&Scope::SECRETS, &scope(Signin::Missing, &[]), &scope(Signin::Extracts([].into()), &[]));
+        let (elsewhere, missing, empty) = (
+            &Scope::SECRETS,
+            &scope(Signin::Missing, &[]),
+            &scope(Signin::Extracts([].into()), &[]),
+        );
         for (source, scope, message, help) in [
             (
                 "{{ signin.token }}",
@@ -275,44 +349,106 @@ mod tests {
                 "`signin.token` has no value here",
                 "a topic's destination and headers",
             ),
-            ("{{ signin.a }}", missing, "there is no [source.signin]", "extract = { a ="),
+            (
+                "{{ signin.a }}",
+                missing,
+                "there is no [source.signin]",
+                "extract = { a =",
+            ),
             (
                 "{{ signin.cod }}",
                 topic,
                 "unknown value `signin.cod`, did you mean `signin.code`?",
                 "gives signin.token, signin.code",
             ),
-            ("{{ signin.x }}", empty, "unknown value", "add extract = { x ="),
-            ("{{ device_id }}", elsewhere, "unknown variable `device_id`", "only secret('name')"),
-            ("{{ cleint }}", topic, "unknown variable `cleint`, did you mean `client`?", "`for` has client"),
-            ("{{ client }}", source, "unknown variable `client`", "for = { client = [1, 2, 3] }"),
-            ("{{ secret('nowhere') }}", topic, "secret `nowhere` not found", ""),
+            (
+                "{{ signin.x }}",
+                empty,
+                "unknown value",
+                "add extract = { x =",
+            ),
+            (
+                "{{ device_id }}",
+                elsewhere,
+                "unknown variable `device_id`",
+                "only secret('name')",
+            ),
+            (
+                "{{ cleint }}",
+                topic,
+                "unknown variable `cleint`, did you mean `client`?",
+                "`for` has client",
+            ),
+            (
+                "{{ client }}",
+                source,
+                "unknown variable `client`",
+                "for = { client = [1, 2, 3] }",
+            ),
+            (
+                "{{ secret('nowhere') }}",
+                topic,
+                "secret `nowhere` not found",
+                "",
+            ),
             ("{{ secret('both'", topic, "unexpected end", ""),
             ("{{ secret(x) }}", topic, "expected secret('name')", ""),
-            ("{{ signin.a.b }}", topic, "between `{{` and `}}` stands", ""),
-            ("{{ client|upper }}", topic, "between `{{` and `}}` stands", ""),
+            (
+                "{{ signin.a.b }}",
+                topic,
+                "between `{{` and `}}` stands",
+                "",
+            ),
+            (
+                "{{ client|upper }}",
+                topic,
+                "between `{{` and `}}` stands",
+                "",
+            ),
             ("{{ }}", topic, "between `{{` and `}}` stands", ""),
         ] {
             let mistake = read(source, Within::Text, scope).unwrap_err();
             assert!(mistake.message.contains(message), "{source}: {mistake:?}");
-            assert!(mistake.help.unwrap_or_default().contains(help), "{source}: {help}");
+            assert!(
+                mistake.help.unwrap_or_default().contains(help),
+                "{source}: {help}"
+            );
         }
     }
 
     #[test]
     fn variables_are_filled_and_values_of_the_sign_in_stay_open() {
-        let scope = Scope { signin: Signin::Extracts(["code".to_owned()].into()), variables: &["client".to_owned()] };
-        let draft = read("/topic/{{ signin.code }}/{{ client }}", Within::Text, &scope).unwrap();
+        let scope = Scope {
+            signin: Signin::Extracts(["code".to_owned()].into()),
+            variables: &["client".to_owned()],
+        };
+        let draft = read(
+            "/topic/{{ signin.code }}/{{ client }}",
+            Within::Text,
+            &scope,
+        )
+        .unwrap();
         assert_eq!(draft.variables().collect::<Vec<_>>(), ["client"]);
-        assert_eq!(draft.wording(|_| "7").as_str(), "/topic/{{ signin.code }}/7");
+        assert_eq!(
+            draft.wording(|_| "7").as_str(),
+            "/topic/{{ signin.code }}/7"
+        );
     }
 
     #[test]
     fn a_url_is_parted_at_its_query_unless_a_blank_stands_before() {
-        let scope = Scope { signin: Signin::Extracts(["t".to_owned()].into()), variables: &[] };
+        let scope = Scope {
+            signin: Signin::Extracts(["t".to_owned()].into()),
+            variables: &[],
+        };
         let parted = |source: &str| {
-            let (before, behind) = read(source, Within::Url, &scope).unwrap().split_before_blanks('?')?;
-            Some((before.expose_secret().to_owned(), behind.plain().to_string()))
+            let (before, behind) = read(source, Within::Url, &scope)
+                .unwrap()
+                .split_before_blanks('?')?;
+            Some((
+                before.expose_secret().to_owned(),
+                behind.plain().to_string(),
+            ))
         };
         let expected = ("ws://h/ws".to_owned(), "a={{ signin.t }}&b=1".to_owned());
         assert_eq!(parted("ws://h/ws?a={{ signin.t }}&b=1"), Some(expected));

@@ -24,7 +24,10 @@ enum Attempt {
 
 impl Delivery {
     /// One turn: a few redriven entries, or where there are none, a piece of the replay.
-    pub(super) async fn deliver_again(&mut self, reader: &mut Reader) -> Result<Next, journal::Error> {
+    pub(super) async fn deliver_again(
+        &mut self,
+        reader: &mut Reader,
+    ) -> Result<Next, journal::Error> {
         // Orders that come from here on are seen in the next turn.
         let entries = reader.again(&self.name, REDRIVES_MAX).await?;
         if !entries.is_empty() {
@@ -66,10 +69,16 @@ impl Delivery {
         Ok(Next::Go)
     }
 
-    async fn replay(&mut self, replay: Replay, reader: &mut Reader) -> Result<Next, journal::Error> {
+    async fn replay(
+        &mut self,
+        replay: Replay,
+        reader: &mut Reader,
+    ) -> Result<Next, journal::Error> {
         // What the cursor has not passed comes in its turn.
         let through = replay.through.min(self.cursor);
-        let mut entries = reader.read_after(replay.done, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX).await?;
+        let mut entries = reader
+            .read_after(replay.done, BATCH_ENTRIES_MAX, BATCH_BYTES_MAX)
+            .await?;
         entries.retain(|entry| entry.position <= through);
         let Some(done) = entries.last().map(|entry| entry.position) else {
             info!(sink = %self.name, through = %replay.through, "replay is done");
@@ -79,7 +88,12 @@ impl Delivery {
         let aside = reader.set_aside_after(&self.name, replay.done).await?;
         entries.retain(|entry| !aside.contains(&entry.position) && replay.wants(entry.received_at));
         let events = entries.iter().filter_map(|entry| match (self.read)(entry) {
-            Reading::Event(event) if replay.device_id.as_ref().is_none_or(|id| *id == event.device_id) => {
+            Reading::Event(event)
+                if replay
+                    .device_id
+                    .as_ref()
+                    .is_none_or(|id| *id == event.device_id) =>
+            {
                 Some(*event)
             }
             _ => None,
@@ -103,7 +117,9 @@ impl Delivery {
                     size = (size - confirmed).div_ceil(2);
                 }
                 (confirmed, Attempt::Trouble(next)) => {
-                    let done = rest.get(confirmed).map_or(done, |event| Position(event.position.0 - 1));
+                    let done = rest
+                        .get(confirmed)
+                        .map_or(done, |event| Position(event.position.0 - 1));
                     self.journal.replayed(&self.name, done).await?;
                     return Ok(next);
                 }
@@ -120,25 +136,43 @@ impl Delivery {
     /// How many are confirmed, and what became of the rest. The cursor that a history keeps stays where it is.
     async fn attempt_some(&mut self, events: &[Event]) -> (usize, Attempt) {
         let (journal, through) = (self.journal.uuid(), self.cursor);
-        let outcome = self.sink.deliver(Batch { journal, events, through, occasion: Occasion::Again }).await;
+        let outcome = self
+            .sink
+            .deliver(Batch {
+                journal,
+                events,
+                through,
+                occasion: Occasion::Again,
+            })
+            .await;
         let confirmed = match &outcome {
             Ok(()) => events.len(),
             Err(undelivered) => undelivered.confirmed.min(events.len()),
         };
-        self.counters.again.fetch_add(confirmed as u64, Ordering::Relaxed);
+        self.counters
+            .again
+            .fetch_add(confirmed as u64, Ordering::Relaxed);
         let attempt = match outcome {
             Ok(()) => {
                 self.able("sink delivers again");
                 Attempt::Done
             }
-            Err(Undelivered { trouble: Trouble::Refused { error, .. }, .. }) => Attempt::Refused(error),
-            Err(Undelivered { trouble: Trouble::Retry { error, after }, .. }) => {
-                Attempt::Trouble(self.retry(&error, after))
-            }
-            Err(Undelivered { trouble: Trouble::Unclear { error }, .. }) => {
-                Attempt::Trouble(self.retry(&error, None))
-            }
-            Err(Undelivered { trouble: Trouble::Disabled { error }, .. }) => Attempt::Trouble(self.disabled(&error)),
+            Err(Undelivered {
+                trouble: Trouble::Refused { error, .. },
+                ..
+            }) => Attempt::Refused(error),
+            Err(Undelivered {
+                trouble: Trouble::Retry { error, after },
+                ..
+            }) => Attempt::Trouble(self.retry(&error, after)),
+            Err(Undelivered {
+                trouble: Trouble::Unclear { error },
+                ..
+            }) => Attempt::Trouble(self.retry(&error, None)),
+            Err(Undelivered {
+                trouble: Trouble::Disabled { error },
+                ..
+            }) => Attempt::Trouble(self.disabled(&error)),
         };
         (confirmed, attempt)
     }

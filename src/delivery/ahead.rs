@@ -31,7 +31,12 @@ pub(super) struct Portion {
 
 impl Portion {
     fn empty(after: Position) -> Portion {
-        Portion { after, readings: Vec::new(), through: after, bytes: 0 }
+        Portion {
+            after,
+            readings: Vec::new(),
+            through: after,
+            bytes: 0,
+        }
     }
 
     fn is_full(&self, entries_max: usize) -> bool {
@@ -43,8 +48,14 @@ impl Portion {
         if newest <= self.through || self.is_full(log.entries_max) {
             return Ok(());
         }
-        let (entries_max, bytes_max) = (log.entries_max - self.readings.len(), BATCH_BYTES_MAX - self.bytes);
-        let entries = log.reader.read_after(self.through, entries_max, bytes_max).await?;
+        let (entries_max, bytes_max) = (
+            log.entries_max - self.readings.len(),
+            BATCH_BYTES_MAX - self.bytes,
+        );
+        let entries = log
+            .reader
+            .read_after(self.through, entries_max, bytes_max)
+            .await?;
         // Nothing there although the head is further: dropped because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
         let furthest = log.journal.furthest(log.sink);
@@ -56,7 +67,11 @@ impl Portion {
             if index > 0 {
                 tokio::task::yield_now().await;
             }
-            self.readings.extend(entries.iter().map(|entry| (entry.position, (log.read)(entry))));
+            self.readings.extend(
+                entries
+                    .iter()
+                    .map(|entry| (entry.position, (log.read)(entry))),
+            );
         }
         if !in_order {
             self.readings[first..].sort_by_key(|(position, _)| *position);
@@ -121,7 +136,10 @@ impl Ahead {
     }
 
     fn behind(&mut self, after: Position) -> Portion {
-        self.next.take().filter(|portion| portion.after == after).unwrap_or_else(|| Portion::empty(after))
+        self.next
+            .take()
+            .filter(|portion| portion.after == after)
+            .unwrap_or_else(|| Portion::empty(after))
     }
 }
 
@@ -143,8 +161,19 @@ mod tests {
     use super::super::tests::{Far, House};
     use super::*;
 
-    fn log<'a>(journal: &'a Journal, reader: &'a mut Reader, read: &'a Read, entries_max: usize) -> Log<'a> {
-        Log { sink: "site", journal, reader, read, entries_max }
+    fn log<'a>(
+        journal: &'a Journal,
+        reader: &'a mut Reader,
+        read: &'a Read,
+        entries_max: usize,
+    ) -> Log<'a> {
+        Log {
+            sink: "site",
+            journal,
+            reader,
+            read,
+            entries_max,
+        }
     }
 
     #[tokio::test]
@@ -169,18 +198,41 @@ mod tests {
             }
             done.cancel();
         };
-        let (filled, ()) =
-            tokio::join!(ahead.fill(Position::START, &done, log(journal, &mut reader, &read, 6)), busy);
+        let (filled, ()) = tokio::join!(
+            ahead.fill(Position::START, &done, log(journal, &mut reader, &read, 6)),
+            busy
+        );
         filled.unwrap();
         // The last ones have come after the sink was done, and there is room for one.
         house.append(["ok"; 3]).await;
-        let portion = ahead.take(Position::START, Position(8), log(journal, &mut reader, &read, 6)).await.unwrap();
-        let positions: Vec<i64> = portion.readings.iter().map(|(position, _)| position.0).collect();
-        assert_eq!((positions, portion.through), (vec![1, 2, 3, 4, 5, 6], Position(6)));
+        let portion = ahead
+            .take(
+                Position::START,
+                Position(8),
+                log(journal, &mut reader, &read, 6),
+            )
+            .await
+            .unwrap();
+        let positions: Vec<i64> = portion
+            .readings
+            .iter()
+            .map(|(position, _)| position.0)
+            .collect();
+        assert_eq!(
+            (positions, portion.through),
+            (vec![1, 2, 3, 4, 5, 6], Position(6))
+        );
         assert_eq!(decoded.load(Ordering::Relaxed), 6, "each was read once");
 
         // A full portion waits for nobody.
-        ahead.fill(Position(6), &CancellationToken::new(), log(journal, &mut reader, &read, 2)).await.unwrap();
+        ahead
+            .fill(
+                Position(6),
+                &CancellationToken::new(),
+                log(journal, &mut reader, &read, 2),
+            )
+            .await
+            .unwrap();
         assert_eq!(decoded.load(Ordering::Relaxed), 8);
     }
 }

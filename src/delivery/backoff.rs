@@ -29,7 +29,9 @@ pub(super) struct Backoff {
 impl Backoff {
     /// The next wait, never shorter than what the other side asked for.
     pub(super) fn next(&mut self, after: Option<Duration>) -> Duration {
-        let bound = FIRST.saturating_mul(1 << self.failures.min(16)).min(LONGEST);
+        let bound = FIRST
+            .saturating_mul(1 << self.failures.min(16))
+            .min(LONGEST);
         self.failures += 1;
         let jittered = bound.mul_f64(fastrand::f64());
         jittered.max(after.unwrap_or_default().min(LONGEST_ASKED))
@@ -63,7 +65,11 @@ impl Complaint {
             Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
             _ => QUIET_FIRST,
         };
-        self.said = Some(Said { error: error.to_owned(), at: now, quiet });
+        self.said = Some(Said {
+            error: error.to_owned(),
+            at: now,
+            quiet,
+        });
         true
     }
 
@@ -98,13 +104,15 @@ mod tests {
     fn same_trouble_is_said_at_growing_intervals_and_another_sooner() {
         let start = Instant::now();
         let mut complaint = Complaint::default();
-        let lines =
-            (0..24 * 60).filter(|minute| complaint.worth_a_line("refused", start + Duration::from_secs(60 * minute)));
+        let lines = (0..24 * 60).filter(|minute| {
+            complaint.worth_a_line("refused", start + Duration::from_secs(60 * minute))
+        });
         let lines = lines.count();
         assert!((10..40).contains(&lines), "{lines} lines a day");
         let flood = start + Duration::from_secs(48 * 3600);
-        let lines =
-            (0..5000).filter(|ms| complaint.worth_a_line(&ms.to_string(), flood + Duration::from_millis(*ms)));
+        let lines = (0..5000).filter(|ms| {
+            complaint.worth_a_line(&ms.to_string(), flood + Duration::from_millis(*ms))
+        });
         assert_eq!(lines.count(), 5, "one line a second at most");
         complaint.over();
         let later = start + Duration::from_secs(24 * 3600);

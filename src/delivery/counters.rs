@@ -27,8 +27,11 @@ pub struct Counters {
 
 impl Counters {
     pub(super) fn add(&self, passed: Passed) {
-        self.delivered.fetch_add(passed.delivered, Ordering::Relaxed);
-        self.filtered.fetch_add(passed.filtered + passed.rejected, Ordering::Relaxed);
-        self.set_aside.fetch_add(passed.set_aside, Ordering::Relaxed);
+        self.delivered
+            .fetch_add(passed.delivered, Ordering::Relaxed);
+        self.filtered
+            .fetch_add(passed.filtered + passed.rejected, Ordering::Relaxed);
+        self.set_aside
+            .fetch_add(passed.set_aside, Ordering::Relaxed);
     }
 }

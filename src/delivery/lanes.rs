@@ -129,7 +129,11 @@ pub(super) enum News {
     /// The sink takes events.
     Able,
     /// One lane waits; the others get on.
-    LaneWaits { device: Device, error: String, wait: Duration },
+    LaneWaits {
+        device: Device,
+        error: String,
+        wait: Duration,
+    },
     /// All lanes wait.
     SinkWaits { error: String, wait: Duration },
     /// The sink refuses too much.
@@ -188,7 +192,8 @@ impl Lanes {
 
     /// As far as is known the sink takes nothing.
     pub(super) fn is_stuck(&self) -> bool {
-        self.pause.is_some() || (!self.failing.is_empty() && self.ready.is_empty() && self.under_way == 0)
+        self.pause.is_some()
+            || (!self.failing.is_empty() && self.ready.is_empty() && self.under_way == 0)
     }
 
     /// The next attempt, where one may begin now.
@@ -210,16 +215,28 @@ impl Lanes {
         }?;
         self.under_way += 1;
         // A sink that refuses too much is tried with single events.
-        let count = if self.refusals.distrusts() { 1 } else { parcel.size() };
-        Some(Attempt { parcel, count, began: now, troubles: self.troubles })
+        let count = if self.refusals.distrusts() {
+            1
+        } else {
+            parcel.size()
+        };
+        Some(Attempt {
+            parcel,
+            count,
+            began: now,
+            troubles: self.troubles,
+        })
     }
 
     /// When an attempt may begin that may not now; `None`: not before something else happens.
     pub(super) fn due(&self) -> Option<Instant> {
-        let fresh = self.ready.front().map(|(since, _)| match self.ready_events >= self.terms.batch_max {
-            true => *since,
-            false => *since + self.terms.batch_wait,
-        });
+        let fresh =
+            self.ready.front().map(
+                |(since, _)| match self.ready_events >= self.terms.batch_max {
+                    true => *since,
+                    false => *since + self.terms.batch_wait,
+                },
+            );
         let waiting = self.waiting.first_key_value().map(|((due, _), _)| *due);
         match &self.pause {
             None if self.under_way >= self.terms.concurrency => None,
@@ -228,7 +245,10 @@ impl Lanes {
             Some(pause) => {
                 let probe = pause.fresh.map_or(pause.until, |at| at.min(pause.until));
                 let fresh = fresh.map(|at| at.max(probe));
-                [fresh, waiting.map(|at| at.max(pause.until))].into_iter().flatten().min()
+                [fresh, waiting.map(|at| at.max(pause.until))]
+                    .into_iter()
+                    .flatten()
+                    .min()
             }
         }
     }
@@ -241,14 +261,28 @@ impl Lanes {
         now: Instant,
         jitter: f64,
     ) -> Finished {
-        let Attempt { mut parcel, count, began, troubles } = attempt;
+        let Attempt {
+            mut parcel,
+            count,
+            began,
+            troubles,
+        } = attempt;
         self.under_way -= 1;
         let known = troubles < self.troubles;
-        let end = End { now, known, turn: if known { began } else { now }, jitter };
+        let end = End {
+            now,
+            known,
+            turn: if known { began } else { now },
+            jitter,
+        };
         let mut finished = Finished::default();
         match outcome {
             Ok(()) => {
-                finished.settled = parcel.take(count).into_iter().map(|item| (item, Fate::Delivered)).collect();
+                finished.settled = parcel
+                    .take(count)
+                    .into_iter()
+                    .map(|item| (item, Fate::Delivered))
+                    .collect();
                 self.refusals.accepted(count);
                 finished.news = self.proved(known);
                 parcel.failures = self.no_failures();
@@ -258,23 +292,35 @@ impl Lanes {
                 parcel.suspect(count);
                 self.go_on(parcel, now, now);
             }
-            Err(Trouble::Refused { by: By::Us, error, .. }) => self.give_up(parcel, error, now, &mut finished),
+            Err(Trouble::Refused {
+                by: By::Us, error, ..
+            }) => self.give_up(parcel, error, now, &mut finished),
             Err(Trouble::Refused { error, .. }) if parcel.first().errand != Errand::Log => {
                 finished.news = self.proved(known);
                 self.give_up(parcel, error, now, &mut finished);
             }
             // It is tried again when the sink is trusted again.
-            Err(Trouble::Refused { .. }) if known && self.refusals.distrusts() => self.go_on(parcel, end.turn, now),
+            Err(Trouble::Refused { .. }) if known && self.refusals.distrusts() => {
+                self.go_on(parcel, end.turn, now)
+            }
             Err(Trouble::Refused { error, .. }) => self.refused(parcel, error, end, &mut finished),
             Err(Trouble::Unclear { .. }) if known => self.go_on(parcel, end.turn, now),
-            Err(Trouble::Unclear { error }) => self.failed(parcel, count, error, end, &mut finished),
-            Err(Trouble::Retry { error, after }) => self.troubled(parcel, error, after, end, &mut finished),
+            Err(Trouble::Unclear { error }) => {
+                self.failed(parcel, count, error, end, &mut finished)
+            }
+            Err(Trouble::Retry { error, after }) => {
+                self.troubled(parcel, error, after, end, &mut finished)
+            }
             Err(Trouble::Disabled { error }) => {
                 self.go_on(parcel, now, now);
                 finished.news = Some(News::Disabled { error });
             }
         }
-        self.bytes -= finished.settled.iter().map(|(item, _)| item.event.payload.get().len()).sum::<usize>();
+        self.bytes -= finished
+            .settled
+            .iter()
+            .map(|(item, _)| item.event.payload.get().len())
+            .sum::<usize>();
         finished
     }
 
@@ -296,14 +342,24 @@ impl Lanes {
     }
 
     /// An attempt failed, and it may be by the event.
-    fn failed(&mut self, mut parcel: Parcel, count: usize, error: String, end: End, finished: &mut Finished) {
+    fn failed(
+        &mut self,
+        mut parcel: Parcel,
+        count: usize,
+        error: String,
+        end: End,
+        finished: &mut Finished,
+    ) {
         let now = end.now;
         let device = Device::of(&parcel.first().event);
         self.failing.insert(device.clone());
         if self.failing.len() >= SUSPECT_LANES {
             return self.troubled(parcel, error, None, end, finished);
         }
-        if let Some(Pause { fresh: Some(fresh), .. }) = &mut self.pause {
+        if let Some(Pause {
+            fresh: Some(fresh), ..
+        }) = &mut self.pause
+        {
             *fresh = now + PROBE_INTERVAL;
         }
         if count > 1 && (parcel.is_suspected() || parcel.failures.total() > 0) {
@@ -326,10 +382,19 @@ impl Lanes {
             if parcel.first().errand == Errand::Log {
                 self.refusals.refused(parcel.first().position());
             }
-            return self.give_up(parcel, format!("after {failures} attempts: {error}"), now, finished);
+            return self.give_up(
+                parcel,
+                format!("after {failures} attempts: {error}"),
+                now,
+                finished,
+            );
         }
         let wait = self.wait(failures, end.jitter);
-        finished.news = Some(News::LaneWaits { device, error, wait });
+        finished.news = Some(News::LaneWaits {
+            device,
+            error,
+            wait,
+        });
         self.go_on(parcel, now + wait, now);
     }
 
@@ -362,9 +427,15 @@ impl Lanes {
             None => 1,
             Some(pause) => pause.failures + usize::from(pause.until <= now),
         };
-        self.waiting.values_mut().for_each(|parcel| parcel.failures.forgive(self.proofs));
+        self.waiting
+            .values_mut()
+            .for_each(|parcel| parcel.failures.forgive(self.proofs));
         let fresh = may_probe.then(|| now + PROBE_INTERVAL);
-        self.pause = Some(Pause { until: now + wait, fresh, failures });
+        self.pause = Some(Pause {
+            until: now + wait,
+            fresh,
+            failures,
+        });
         self.troubles += 1;
         self.failing.clear();
     }
@@ -380,8 +451,16 @@ impl Lanes {
         Some(News::Able)
     }
 
-    fn give_up(&mut self, mut parcel: Parcel, error: String, now: Instant, finished: &mut Finished) {
-        finished.settled.push((parcel.take_first(), Fate::Refused(error)));
+    fn give_up(
+        &mut self,
+        mut parcel: Parcel,
+        error: String,
+        now: Instant,
+        finished: &mut Finished,
+    ) {
+        finished
+            .settled
+            .push((parcel.take_first(), Fate::Refused(error)));
         parcel.failures = self.no_failures();
         self.go_on(parcel, now, now);
     }
@@ -394,7 +473,9 @@ impl Lanes {
             return;
         }
         for device in parcel.devices {
-            let Some(lane) = self.lanes.get_mut(&device) else { continue };
+            let Some(lane) = self.lanes.get_mut(&device) else {
+                continue;
+            };
             lane.held = false;
             if lane.queue.is_empty() {
                 self.lanes.remove(&device);
@@ -406,7 +487,10 @@ impl Lanes {
     }
 
     fn due_parcel(&mut self, now: Instant) -> Option<Parcel> {
-        self.waiting.first_entry().filter(|entry| entry.key().0 <= now).map(|entry| entry.remove())
+        self.waiting
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+            .map(|entry| entry.remove())
     }
 
     /// A new parcel of events that may go, where it is full or they have waited for long enough.
@@ -420,7 +504,10 @@ impl Lanes {
             while items.len() < self.terms.batch_max
                 && let Some((_, device)) = self.ready.pop_front()
             {
-                let lane = self.lanes.get_mut(&device).expect("a ready lane has events");
+                let lane = self
+                    .lanes
+                    .get_mut(&device)
+                    .expect("a ready lane has events");
                 self.ready_events -= lane.queue.len();
                 let count = lane.queue.len().min(self.terms.batch_max - items.len());
                 items.extend(lane.queue.drain(..count));
@@ -443,7 +530,11 @@ impl Lanes {
     /// receiver at once.
     fn wait(&self, failures: usize, jitter: f64) -> Duration {
         let schedule = &self.terms.schedule;
-        let wait = schedule.get(failures).or(schedule.last()).copied().unwrap_or_default();
+        let wait = schedule
+            .get(failures)
+            .or(schedule.last())
+            .copied()
+            .unwrap_or_default();
         wait.saturating_add(wait.mul_f64(jitter.clamp(0.0, 1.0) / 10.0))
     }
 }

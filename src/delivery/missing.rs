@@ -19,7 +19,11 @@ pub(super) async fn missing(
     let gaps = reader.gaps().await?;
     let mut missing = Vec::new();
     let mut before = cursor;
-    for position in entries.iter().map(|entry| entry.position).chain([Position(through.0 + 1)]) {
+    for position in entries
+        .iter()
+        .map(|entry| entry.position)
+        .chain([Position(through.0 + 1)])
+    {
         let (first, last) = (Position(before.0 + 1), Position(position.0 - 1));
         before = position;
         if first > last {
@@ -38,6 +42,10 @@ pub(super) async fn missing(
 
 /// How many entries of a run that is not there the journal has recorded as dropped.
 fn recorded(first: Position, last: Position, gaps: &[Gap]) -> u64 {
-    let overlap = |gap: &Gap| (gap.to.min(last).0 - gap.from.max(first).0 + 1).max(0).unsigned_abs();
+    let overlap = |gap: &Gap| {
+        (gap.to.min(last).0 - gap.from.max(first).0 + 1)
+            .max(0)
+            .unsigned_abs()
+    };
     gaps.iter().map(overlap).sum()
 }

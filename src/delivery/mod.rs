@@ -88,7 +88,9 @@ pub async fn run(
 ) -> Result<(), journal::Error> {
     let (name, start) = (Arc::clone(&settings.name), settings.start);
     let read = reader_of(settings, journal.uuid(), decoders);
-    Delivery::new(name, start, sink, health, counters, journal, read).run(&stop).await
+    Delivery::new(name, start, sink, health, counters, journal, read)
+        .run(&stop)
+        .await
 }
 
 /// One sink's delivery while it runs.
@@ -253,7 +255,9 @@ impl Delivery {
 
     /// Takes on what comes next in the log.
     async fn take(&mut self, newest: Position, reader: &mut Reader) -> Result<(), journal::Error> {
-        let Portion { readings, through, .. } = self.portion(self.cursor, newest, reader).await?;
+        let Portion {
+            readings, through, ..
+        } = self.portion(self.cursor, newest, reader).await?;
         self.pending = Pending::new(readings, through);
         self.pending.confirm_through(self.already);
         self.advance();
@@ -269,22 +273,36 @@ impl Delivery {
         reader: &mut Reader,
     ) -> Result<Portion, journal::Error> {
         let entries_max = self.sink.batch_events_max();
-        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
+        let log = Log {
+            sink: &self.name,
+            journal: &self.journal,
+            reader,
+            read: &self.read,
+            entries_max,
+        };
         let mut portion = self.ahead.take(after, newest, log).await?;
         for (position, reading) in &mut portion.readings {
-            if self.aside.contains(position) && !matches!(reading, Reading::Lost(_) | Reading::Removed(_)) {
+            if self.aside.contains(position)
+                && !matches!(reading, Reading::Lost(_) | Reading::Removed(_))
+            {
                 *reading = Reading::SetAside;
             }
         }
-        let unreadable = portion.readings.iter().filter_map(|(position, reading)| match reading {
-            Reading::Unreadable(reason) => Some((*position, reason)),
-            _ => None,
-        });
+        let unreadable = portion
+            .readings
+            .iter()
+            .filter_map(|(position, reading)| match reading {
+                Reading::Unreadable(reason) => Some((*position, reason)),
+                _ => None,
+            });
         for (position, reason) in unreadable.clone() {
             self.complain(position, reason);
         }
-        try_join_all(unreadable.map(|(position, reason)| self.journal.set_aside(&self.name, position, reason)))
-            .await?;
+        try_join_all(
+            unreadable
+                .map(|(position, reason)| self.journal.set_aside(&self.name, position, reason)),
+        )
+        .await?;
         Ok(portion)
     }
 
@@ -296,17 +314,31 @@ impl Delivery {
             self.journal.advance(&self.name, through);
             self.cursor = through;
         }
-        let batch = Batch { journal: self.journal.uuid(), events, through, occasion: Occasion::Turn };
+        let batch = Batch {
+            journal: self.journal.uuid(),
+            events,
+            through,
+            occasion: Occasion::Turn,
+        };
         faults::reach(Place::BeforeDeliver);
         let entries_max = self.sink.batch_events_max();
-        let log = Log { sink: &self.name, journal: &self.journal, reader, read: &self.read, entries_max };
+        let log = Log {
+            sink: &self.name,
+            journal: &self.journal,
+            reader,
+            read: &self.read,
+            entries_max,
+        };
         let done = CancellationToken::new();
         let delivering = async {
             let delivered = self.sink.deliver(batch).await;
             done.cancel();
             delivered
         };
-        let (delivered, read) = tokio::join!(delivering, self.ahead.fill(self.pending.through(), &done, log));
+        let (delivered, read) = tokio::join!(
+            delivering,
+            self.ahead.fill(self.pending.through(), &done, log)
+        );
         read?;
         match delivered {
             Ok(()) => {
@@ -331,8 +363,12 @@ impl Delivery {
                         // A slow sink may not take so many in the time that it has.
                         self.attempt_max = self.attempt_max.min((left / 2).max(CAREFUL_EVENTS));
                         match () {
-                            () if faults::makes(Mistake::SkipAfterRetry) => self.confirm(left.min(1)),
-                            () if faults::makes(Mistake::DropBatchOnReconnect) => self.confirm(left),
+                            () if faults::makes(Mistake::SkipAfterRetry) => {
+                                self.confirm(left.min(1))
+                            }
+                            () if faults::makes(Mistake::DropBatchOnReconnect) => {
+                                self.confirm(left)
+                            }
                             () => {}
                         }
                         Ok(self.retry(&error, after))
@@ -374,7 +410,11 @@ impl Delivery {
             By::Us => Judgement::OF_THE_EVENT,
             By::Them => {
                 let judgement = self.refusals.refused(position);
-                self.attempt_max = if judgement.wait.is_some() { 1 } else { CAREFUL_EVENTS };
+                self.attempt_max = if judgement.wait.is_some() {
+                    1
+                } else {
+                    CAREFUL_EVENTS
+                };
                 judgement
             }
         };
@@ -394,7 +434,10 @@ impl Delivery {
             }
             return Ok(Next::Go);
         };
-        self.distrusts(&format!("{} events were refused: {error}", self.refusals.ratio()), wait);
+        self.distrusts(
+            &format!("{} events were refused: {error}", self.refusals.ratio()),
+            wait,
+        );
         Ok(Next::Reopen(wait))
     }
 

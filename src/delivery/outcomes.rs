@@ -56,14 +56,20 @@ impl Outcomes {
 
     /// What an open one has become.
     pub(super) fn set(&mut self, position: Position, outcome: Outcome) {
-        if let Ok(at) = self.runs.binary_search_by_key(&position, |(position, _)| *position) {
+        if let Ok(at) = self
+            .runs
+            .binary_search_by_key(&position, |(position, _)| *position)
+        {
             self.runs[at].1 = outcome;
         }
     }
 
     /// The first that is still to be delivered.
     pub(super) fn first_open(&self) -> Option<Position> {
-        self.runs.iter().find(|(_, outcome)| *outcome == Outcome::Open).map(|(position, _)| *position)
+        self.runs
+            .iter()
+            .find(|(_, outcome)| *outcome == Outcome::Open)
+            .map(|(position, _)| *position)
     }
 
     /// The cursor goes here: what became of the entries that it passes. Open ones among them count as delivered.
@@ -103,11 +109,25 @@ mod tests {
             };
             outcomes.push(Position(position), outcome);
         }
-        assert_eq!((outcomes.len(), outcomes.first_open()), (4, Some(Position(500))));
-        assert_eq!(outcomes.pass(Position(499)), Passed { filtered: 499, ..Passed::default() });
+        assert_eq!(
+            (outcomes.len(), outcomes.first_open()),
+            (4, Some(Position(500)))
+        );
+        assert_eq!(
+            outcomes.pass(Position(499)),
+            Passed {
+                filtered: 499,
+                ..Passed::default()
+            }
+        );
         outcomes.set(Position(500), Outcome::SetAside);
         assert_eq!(outcomes.first_open(), None);
-        let expected = Passed { set_aside: 1, rejected: 1, filtered: 499, ..Passed::default() };
+        let expected = Passed {
+            set_aside: 1,
+            rejected: 1,
+            filtered: 499,
+            ..Passed::default()
+        };
         assert_eq!(outcomes.pass(Position(1000)), expected);
         assert_eq!(outcomes.len(), 0);
     }

@@ -16,7 +16,10 @@ pub(super) struct Device {
 
 impl Device {
     pub(super) fn of(event: &Event) -> Device {
-        Device { client_id: event.client_id.clone(), device_id: event.device_id.clone() }
+        Device {
+            client_id: event.client_id.clone(),
+            device_id: event.device_id.clone(),
+        }
     }
 }
 
@@ -75,7 +78,10 @@ pub(super) struct Failures {
 
 impl Failures {
     pub(super) fn new(proofs: u64) -> Failures {
-        Failures { proofs, ..Failures::default() }
+        Failures {
+            proofs,
+            ..Failures::default()
+        }
     }
 
     /// One more. `proofs` counts what the sink has taken. True where it has taken something since the last failure, or
@@ -105,7 +111,12 @@ impl Failures {
 impl Parcel {
     pub(super) fn new(mut items: Vec<Item>, devices: Vec<Device>, failures: Failures) -> Parcel {
         items.sort_by_key(Item::position);
-        Parcel { items: items.into(), devices, suspects: 0, failures }
+        Parcel {
+            items: items.into(),
+            devices,
+            suspects: 0,
+            failures,
+        }
     }
 
     /// How many go with the next attempt.
@@ -118,11 +129,17 @@ impl Parcel {
 
     /// The first so many events.
     pub(super) fn events(&self, count: usize) -> Vec<Arc<Event>> {
-        self.items.iter().take(count).map(|item| Arc::clone(&item.event)).collect()
+        self.items
+            .iter()
+            .take(count)
+            .map(|item| Arc::clone(&item.event))
+            .collect()
     }
 
     pub(super) fn first(&self) -> &Item {
-        self.items.front().expect("a parcel holds events until it is done")
+        self.items
+            .front()
+            .expect("a parcel holds events until it is done")
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -138,7 +155,9 @@ impl Parcel {
     /// The first one is given up.
     pub(super) fn take_first(&mut self) -> Item {
         self.suspects = 0;
-        self.items.pop_front().expect("a parcel holds events until it is done")
+        self.items
+            .pop_front()
+            .expect("a parcel holds events until it is done")
     }
 
     /// Something among the events is suspected.
@@ -154,15 +173,19 @@ impl Parcel {
     /// What is of other devices than the first event, as a parcel of its own: they need not wait for that one.
     pub(super) fn split_others(&mut self, failures: Failures) -> Option<Parcel> {
         let device = Device::of(&self.first().event);
-        let (own, others): (Vec<Item>, Vec<Item>) =
-            std::mem::take(&mut self.items).into_iter().partition(|item| Device::of(&item.event) == device);
+        let (own, others): (Vec<Item>, Vec<Item>) = std::mem::take(&mut self.items)
+            .into_iter()
+            .partition(|item| Device::of(&item.event) == device);
         self.items = own.into();
         self.suspects = self.suspects.min(1);
         if others.is_empty() {
             return None;
         }
         let devices = std::mem::replace(&mut self.devices, vec![device.clone()]);
-        let devices = devices.into_iter().filter(|other| *other != device).collect();
+        let devices = devices
+            .into_iter()
+            .filter(|other| *other != device)
+            .collect();
         Some(Parcel::new(others, devices, failures))
     }
 }

@@ -21,7 +21,10 @@ pub(super) struct Pending {
 impl Pending {
     /// Entries in order, up to `through`.
     pub(super) fn new(readings: Vec<(Position, Reading)>, through: Position) -> Pending {
-        let mut pending = Pending { through, ..Pending::default() };
+        let mut pending = Pending {
+            through,
+            ..Pending::default()
+        };
         for (position, reading) in readings {
             pending.outcomes.push(position, Outcome::of(&reading));
             if let Reading::Event(event) = reading {
@@ -57,7 +60,10 @@ impl Pending {
     pub(super) fn confirm(&mut self, count: usize) {
         self.first += count;
         self.suspects = self.suspects.saturating_sub(count);
-        assert!(self.first <= self.events.len(), "no more is confirmed than there is");
+        assert!(
+            self.first <= self.events.len(),
+            "no more is confirmed than there is"
+        );
     }
 
     /// The sink has everything at or before it.
@@ -66,7 +72,11 @@ impl Pending {
     }
 
     /// One of the next `attempted` events was refused. Gives it where it is known by now; else fewer are tried next.
-    pub(super) fn refused(&mut self, attempted: usize, index: Option<usize>) -> Option<(usize, Position)> {
+    pub(super) fn refused(
+        &mut self,
+        attempted: usize,
+        index: Option<usize>,
+    ) -> Option<(usize, Position)> {
         let index = match (index.filter(|index| *index < attempted), attempted) {
             (Some(index), _) => index,
             (None, 0) => return None,
@@ -76,7 +86,9 @@ impl Pending {
                 return None;
             }
         };
-        self.waiting().get(index).map(|event| (index, event.position))
+        self.waiting()
+            .get(index)
+            .map(|event| (index, event.position))
     }
 
     /// The event is not tried again.

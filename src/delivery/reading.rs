@@ -37,9 +37,19 @@ pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Decoders) -
     Box::new(move |entry| read(&settings, journal, &decoders.current(), entry))
 }
 
-fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder>, entry: &Entry) -> Reading {
-    let Verdict::Accepted { previous } = &entry.verdict else { return Reading::Rejected };
-    let foreign = settings.topics.as_ref().is_some_and(|topics| !topics.contains(&entry.topic));
+fn read(
+    settings: &Settings,
+    journal: Uuid,
+    decoders: &HashMap<Arc<str>, Decoder>,
+    entry: &Entry,
+) -> Reading {
+    let Verdict::Accepted { previous } = &entry.verdict else {
+        return Reading::Rejected;
+    };
+    let foreign = settings
+        .topics
+        .as_ref()
+        .is_some_and(|topics| !topics.contains(&entry.topic));
     if foreign || settings.when.as_ref().and_then(Expression::constant) == Some(false) {
         return Reading::Filtered;
     }
@@ -49,12 +59,21 @@ fn read(settings: &Settings, journal: Uuid, decoders: &HashMap<Arc<str>, Decoder
             "topic {topic} is not in the configuration any more: add it to decode this"
         ));
     };
-    let origin = Origin { journal, position: entry.position };
+    let origin = Origin {
+        journal,
+        position: entry.position,
+    };
     let event = match decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
         Ok(event) => event,
-        Err(rejection) => return Reading::Unreadable(format!("cannot be decoded any more: {rejection}")),
+        Err(rejection) => {
+            return Reading::Unreadable(format!("cannot be decoded any more: {rejection}"));
+        }
     };
-    match settings.when.as_ref().map_or(Ok(true), |when| when.holds(&event)) {
+    match settings
+        .when
+        .as_ref()
+        .map_or(Ok(true), |when| when.holds(&event))
+    {
         Ok(true) => Reading::Event(Box::new(event)),
         Ok(false) => Reading::Filtered,
         Err(error) => Reading::Unreadable(format!("`when` cannot be evaluated: {error}")),
@@ -89,15 +108,28 @@ mod tests {
             verdict,
         };
         let reading = format!("{:?}", read(&entry));
-        assert!(reading.contains(expected), "{topic}: {reading}, not {expected}");
+        assert!(
+            reading.contains(expected),
+            "{topic}: {reading}, not {expected}"
+        );
     }
 
     #[test]
     fn entry_is_read_by_its_verdict_its_topic_and_its_decoder() {
         let accepted = Verdict::Accepted { previous: None };
-        check("map-1", Verdict::Rejected { reason: "not JSON".into() }, "Rejected");
+        check(
+            "map-1",
+            Verdict::Rejected {
+                reason: "not JSON".into(),
+            },
+            "Rejected",
+        );
         check("other", accepted.clone(), "Filtered");
-        check("gone", accepted.clone(), "topic gone is not in the configuration any more");
+        check(
+            "gone",
+            accepted.clone(),
+            "topic gone is not in the configuration any more",
+        );
         check("map-1", accepted, "cannot be decoded any more");
     }
 }

@@ -57,7 +57,10 @@ pub(super) struct Judgement {
 
 impl Judgement {
     /// The event alone is at fault.
-    pub(super) const OF_THE_EVENT: Judgement = Judgement { set_aside: true, wait: None };
+    pub(super) const OF_THE_EVENT: Judgement = Judgement {
+        set_aside: true,
+        wait: None,
+    };
 }
 
 impl Refusals {
@@ -81,17 +84,24 @@ impl Refusals {
     pub(super) fn refused(&mut self, position: Position) -> Judgement {
         self.judge(true);
         let judged = self.judged.len();
-        if self.distrust.is_none() && (judged < JUDGED_MIN || self.refused * REFUSED_ONE_IN <= judged) {
+        if self.distrust.is_none()
+            && (judged < JUDGED_MIN || self.refused * REFUSED_ONE_IN <= judged)
+        {
             return Judgement::OF_THE_EVENT;
         }
         let distrust = self.distrust.get_or_insert_default();
-        let wait = WAIT_FIRST.saturating_mul(1 << distrust.waits.min(16)).min(WAIT_LONGEST);
+        let wait = WAIT_FIRST
+            .saturating_mul(1 << distrust.waits.min(16))
+            .min(WAIT_LONGEST);
         distrust.waits += 1;
         let set_aside = !distrust.suspects.insert(position);
         if set_aside {
             distrust.suspects.remove(&position);
         }
-        Judgement { set_aside, wait: Some(wait) }
+        Judgement {
+            set_aside,
+            wait: Some(wait),
+        }
     }
 
     /// The refusals are taken for the sink's.
@@ -118,7 +128,10 @@ mod tests {
     use super::*;
 
     fn sinks(set_aside: bool, seconds: u64) -> Judgement {
-        Judgement { set_aside, wait: Some(Duration::from_secs(seconds)) }
+        Judgement {
+            set_aside,
+            wait: Some(Duration::from_secs(seconds)),
+        }
     }
 
     #[test]
@@ -126,20 +139,30 @@ mod tests {
         let mut refusals = Refusals::default();
         for position in 1..=1000 {
             if position % 5 == 0 {
-                assert_eq!(refusals.refused(Position(position)), Judgement::OF_THE_EVENT, "{position}");
+                assert_eq!(
+                    refusals.refused(Position(position)),
+                    Judgement::OF_THE_EVENT,
+                    "{position}"
+                );
             } else {
                 refusals.accepted(1);
             }
         }
-        assert_eq!(refusals.refused(Position(1001)), sinks(false, 1), "{}", refusals.ratio());
+        assert_eq!(
+            refusals.refused(Position(1001)),
+            sinks(false, 1),
+            "{}",
+            refusals.ratio()
+        );
         assert_eq!(refusals.ratio(), "21 of the last 100");
     }
 
     #[test]
     fn before_the_ratio_is_known_a_bounded_number_is_set_aside() {
         let mut refusals = Refusals::default();
-        let aside =
-            (1..=1000).take_while(|position| refusals.refused(Position(*position)) == Judgement::OF_THE_EVENT);
+        let aside = (1..=1000).take_while(|position| {
+            refusals.refused(Position(*position)) == Judgement::OF_THE_EVENT
+        });
         assert_eq!(aside.count(), JUDGED_MIN - 1);
     }
 
@@ -151,11 +174,17 @@ mod tests {
         }
         assert_eq!(refusals.refused(Position(2)), sinks(false, 2));
         assert_eq!(refusals.refused(Position(2)), sinks(true, 4));
-        for (position, seconds) in (3..).zip([8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600]) {
+        for (position, seconds) in
+            (3..).zip([8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600, 3600])
+        {
             assert_eq!(refusals.refused(Position(position)), sinks(false, seconds));
         }
         assert!(refusals.accepted(1));
         assert!(!refusals.distrusts() && !refusals.accepted(1));
-        assert_eq!(refusals.refused(Position(2)), Judgement::OF_THE_EVENT, "all is forgotten");
+        assert_eq!(
+            refusals.refused(Position(2)),
+            Judgement::OF_THE_EVENT,
+            "all is forgotten"
+        );
     }
 }

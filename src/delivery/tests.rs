@@ -13,7 +13,9 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::*;
-use crate::journal::{Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer};
+use crate::journal::{
+    Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer,
+};
 use crate::model::{Event, Origin, Place, Severity};
 use crate::sinks::Newest;
 
@@ -90,12 +92,36 @@ impl Fake {
 
     fn refuse(&self, batch: Batch<'_>) -> Option<(usize, Trouble)> {
         let far = self.far();
-        let index = batch.events.iter().position(|event| far.bad.contains(&event.position.0))?;
+        let index = batch
+            .events
+            .iter()
+            .position(|event| far.bad.contains(&event.position.0))?;
         let error = format!("refused {}", batch.events[index].position);
         Some(match far.refuses {
-            Refuses::ByIndex => (index, Trouble::Refused { index: Some(index), by: far.by, error }),
-            Refuses::ByIndexWhole => (0, Trouble::Refused { index: Some(index), by: far.by, error }),
-            Refuses::Whole => (0, Trouble::Refused { index: None, by: far.by, error }),
+            Refuses::ByIndex => (
+                index,
+                Trouble::Refused {
+                    index: Some(index),
+                    by: far.by,
+                    error,
+                },
+            ),
+            Refuses::ByIndexWhole => (
+                0,
+                Trouble::Refused {
+                    index: Some(index),
+                    by: far.by,
+                    error,
+                },
+            ),
+            Refuses::Whole => (
+                0,
+                Trouble::Refused {
+                    index: None,
+                    by: far.by,
+                    error,
+                },
+            ),
         })
     }
 }
@@ -124,16 +150,27 @@ impl Sink for Fake {
                     Some((confirmed, trouble)) => Err(Undelivered { confirmed, trouble }),
                 };
             }
-            assert!(cursor < positions[0], "the cursor {cursor} is past {}, which is not confirmed", positions[0]);
+            assert!(
+                cursor < positions[0],
+                "the cursor {cursor} is past {}, which is not confirmed",
+                positions[0]
+            );
             assert!(batch.through.0 >= positions[positions.len() - 1]);
             let scripted = self.far().script.pop_front().flatten();
             let refused = self.refuse(batch);
             let mut far = self.far();
-            let good = positions.iter().take_while(|position| !far.bad.contains(position)).count();
-            let outcome = scripted.map(|(confirmed, trouble)| (confirmed.min(good), trouble)).or(refused);
+            let good = positions
+                .iter()
+                .take_while(|position| !far.bad.contains(position))
+                .count();
+            let outcome = scripted
+                .map(|(confirmed, trouble)| (confirmed.min(good), trouble))
+                .or(refused);
             far.attempts.push(positions.clone());
             far.able.push(self.health.report().able);
-            let count = outcome.as_ref().map_or(positions.len(), |(confirmed, _)| *confirmed);
+            let count = outcome
+                .as_ref()
+                .map_or(positions.len(), |(confirmed, _)| *confirmed);
             far.confirmed.extend(&positions[..count]);
             if let Some(own) = &mut far.own
                 && outcome.is_none()
@@ -192,11 +229,18 @@ impl House {
         };
         let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
-        journal.register_sinks(&[("site".into(), Start::Newest)]).await.unwrap();
+        journal
+            .register_sinks(&[("site".into(), Start::Newest)])
+            .await
+            .unwrap();
         let health = Health::default();
         House {
             _folder: folder,
-            fake: Fake { far: Arc::new(Mutex::new(far)), journal: journal.clone(), health: health.clone() },
+            fake: Fake {
+                far: Arc::new(Mutex::new(far)),
+                journal: journal.clone(),
+                health: health.clone(),
+            },
             journal,
             _writer: writer,
             health,
@@ -213,7 +257,10 @@ impl House {
             body: Bytes::from_static(body.as_bytes()),
             verdict: Verdict::Accepted { previous: None },
         });
-        let batch = NewBatch { entries: entries.collect(), last_states: Vec::new() };
+        let batch = NewBatch {
+            entries: entries.collect(),
+            last_states: Vec::new(),
+        };
         self.journal.append(batch).await.unwrap();
     }
 
@@ -233,7 +280,10 @@ impl House {
         );
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        self.running = Some((stop, tokio::spawn(async move { delivery.run(&stopped).await })));
+        self.running = Some((
+            stop,
+            tokio::spawn(async move { delivery.run(&stopped).await }),
+        ));
     }
 
     pub(super) async fn stop(&mut self) {
@@ -246,7 +296,15 @@ impl House {
     /// What the disk says of the sink; it balances at every moment.
     pub(super) async fn account(&self) -> Account {
         self.journal.append(NewBatch::default()).await.unwrap();
-        let account = self.journal.reader().await.unwrap().accounts().await.unwrap().remove(0);
+        let account = self
+            .journal
+            .reader()
+            .await
+            .unwrap()
+            .accounts()
+            .await
+            .unwrap()
+            .remove(0);
         assert_eq!(account.check(), Ok(()), "{account:?}");
         account
     }
@@ -254,12 +312,17 @@ impl House {
     pub(super) async fn until_settled(&self) {
         for _ in 0..10_000 {
             let mut reader = self.journal.reader().await.unwrap();
-            if reader.again("site", 1).await.unwrap().is_empty() && self.journal.replay("site").is_none() {
+            if reader.again("site", 1).await.unwrap().is_empty()
+                && self.journal.replay("site").is_none()
+            {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("what is to be delivered again never was: {:?}", self.fake.far());
+        panic!(
+            "what is to be delivered again never was: {:?}",
+            self.fake.far()
+        );
     }
 
     /// Paused time passes while nothing else can go on.
@@ -270,22 +333,44 @@ impl House {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("it never came to pass that {what}: {:?} {:?}", self.counters, self.fake.far());
+        panic!(
+            "it never came to pass that {what}: {:?} {:?}",
+            self.counters,
+            self.fake.far()
+        );
     }
 
     pub(super) async fn until_done(&self) {
         let head = self.journal.status().head;
-        self.until("the cursor is at the head", |house| house.journal.status().sinks[0].cursor == head).await;
+        self.until("the cursor is at the head", |house| {
+            house.journal.status().sinks[0].cursor == head
+        })
+        .await;
     }
 
     pub(super) async fn set_aside(&self) -> BTreeMap<i64, String> {
-        let aside = self.journal.reader().await.unwrap().set_aside().await.unwrap();
-        aside.into_iter().map(|aside| (aside.position.0, aside.error)).collect()
+        let aside = self
+            .journal
+            .reader()
+            .await
+            .unwrap()
+            .set_aside()
+            .await
+            .unwrap();
+        aside
+            .into_iter()
+            .map(|aside| (aside.position.0, aside.error))
+            .collect()
     }
 
     /// Delivered, filtered and set aside.
     pub(super) fn counted(&self) -> [u64; 3] {
-        let Counters { delivered, filtered, set_aside, .. } = &*self.counters;
+        let Counters {
+            delivered,
+            filtered,
+            set_aside,
+            ..
+        } = &*self.counters;
         [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed))
     }
 }
@@ -318,29 +403,55 @@ fn fake_reading(entry: &Entry) -> Reading {
 }
 
 fn retry(error: &str) -> Trouble {
-    Trouble::Retry { error: error.to_owned(), after: None }
+    Trouble::Retry {
+        error: error.to_owned(),
+        after: None,
+    }
 }
 
 fn far(bad: &[i64], refuses: Refuses) -> Far {
-    Far { bad: bad.iter().copied().collect(), refuses, ..Far::default() }
+    Far {
+        bad: bad.iter().copied().collect(),
+        refuses,
+        ..Far::default()
+    }
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_what_is_refused_is_set_aside() {
     for refuses in [Refuses::ByIndex, Refuses::ByIndexWhole, Refuses::Whole] {
-        for bad in [&[][..], &[1], &[100], &[50], &[49, 50, 51], &[1, 2, 99, 100], &[7, 63, 64, 65]] {
+        for bad in [
+            &[][..],
+            &[1],
+            &[100],
+            &[50],
+            &[49, 50, 51],
+            &[1, 2, 99, 100],
+            &[7, 63, 64, 65],
+        ] {
             let mut house = House::new(far(bad, refuses)).await;
             house.append(["ok"; 100]).await;
             house.start();
             house.until_done().await;
-            let expected: Vec<i64> = (1..=100).filter(|position| !bad.contains(position)).collect();
+            let expected: Vec<i64> = (1..=100)
+                .filter(|position| !bad.contains(position))
+                .collect();
             assert_eq!(house.fake.far().confirmed, expected, "{refuses:?} {bad:?}");
             let aside = house.set_aside().await;
-            let named: BTreeMap<i64, String> = bad.iter().map(|bad| (*bad, format!("refused {bad}"))).collect();
+            let named: BTreeMap<i64, String> = bad
+                .iter()
+                .map(|bad| (*bad, format!("refused {bad}")))
+                .collect();
             assert_eq!(aside, named, "{refuses:?}");
-            assert_eq!(house.counted(), [100 - bad.len() as u64, 0, bad.len() as u64]);
+            assert_eq!(
+                house.counted(),
+                [100 - bad.len() as u64, 0, bad.len() as u64]
+            );
             let attempts = house.fake.far().attempts.len();
-            assert!(attempts <= 1 + bad.len() * 9, "{attempts} attempts for {bad:?}: halves, not one by one");
+            assert!(
+                attempts <= 1 + bad.len() * 9,
+                "{attempts} attempts for {bad:?}: halves, not one by one"
+            );
             house.stop().await;
         }
     }
@@ -349,7 +460,16 @@ async fn only_what_is_refused_is_set_aside() {
 #[tokio::test(start_paused = true)]
 async fn unreadable_entries_are_set_aside_and_filtered_ones_passed() {
     let mut house = House::new(Far::default()).await;
-    house.append(["filtered", "ok", "unreadable", "ok", "filtered", "unreadable"]).await;
+    house
+        .append([
+            "filtered",
+            "ok",
+            "unreadable",
+            "ok",
+            "filtered",
+            "unreadable",
+        ])
+        .await;
     house.start();
     house.until_done().await;
     assert_eq!(house.fake.far().attempts, [[2, 4]]);
@@ -360,7 +480,11 @@ async fn unreadable_entries_are_set_aside_and_filtered_ones_passed() {
     assert_eq!(house.counted(), [2, 2, 2]);
     house.append(["filtered"; 10]).await;
     house.until_done().await;
-    assert_eq!(house.fake.far().attempts.len(), 1, "the sink hears nothing of what it does not want");
+    assert_eq!(
+        house.fake.far().attempts.len(),
+        1,
+        "the sink hears nothing of what it does not want"
+    );
     assert_eq!(house.counted(), [2, 12, 2]);
     house.stop().await;
     assert_eq!(house.fake.far().closed, 1);
@@ -368,50 +492,94 @@ async fn unreadable_entries_are_set_aside_and_filtered_ones_passed() {
 
 #[tokio::test(start_paused = true)]
 async fn trouble_is_retried_from_the_first_unconfirmed_event() {
-    let script = [Some((0, retry("down"))), Some((2, retry("half"))), Some((0, retry("down"))), None];
-    let mut house = House::new(Far { script: script.into(), ..Far::default() }).await;
+    let script = [
+        Some((0, retry("down"))),
+        Some((2, retry("half"))),
+        Some((0, retry("down"))),
+        None,
+    ];
+    let mut house = House::new(Far {
+        script: script.into(),
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"; 4]).await;
     house.start();
     house.until_done().await;
     let far = house.fake.far();
-    assert_eq!(far.attempts, [vec![1, 2, 3, 4], vec![1, 2, 3, 4], vec![3, 4], vec![3, 4]]);
-    assert_eq!((&far.confirmed, far.opened), (&vec![1, 2, 3, 4], 4), "it connects again after each trouble");
+    assert_eq!(
+        far.attempts,
+        [vec![1, 2, 3, 4], vec![1, 2, 3, 4], vec![3, 4], vec![3, 4]]
+    );
+    assert_eq!(
+        (&far.confirmed, far.opened),
+        (&vec![1, 2, 3, 4], 4),
+        "it connects again after each trouble"
+    );
     assert_eq!(house.counters.retries.load(Ordering::Relaxed), 3);
     let report = house.health.report();
-    assert_eq!((report.able, report.last_error.as_deref()), (true, Some("down")));
+    assert_eq!(
+        (report.able, report.last_error.as_deref()),
+        (true, Some("down"))
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn sink_is_left_alone_for_as_long_as_it_asked() {
     let after = Duration::from_secs(900);
-    let busy = || Trouble::Retry { error: "429".to_owned(), after: Some(after) };
-    let mut house =
-        House::new(Far { script: [Some((0, busy())), None].into(), openings: [busy()].into(), ..Far::default() })
-            .await;
+    let busy = || Trouble::Retry {
+        error: "429".to_owned(),
+        after: Some(after),
+    };
+    let mut house = House::new(Far {
+        script: [Some((0, busy())), None].into(),
+        openings: [busy()].into(),
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"]).await;
     let began = Instant::now();
     house.start();
     house.until_done().await;
-    assert!(began.elapsed() >= 2 * after && began.elapsed() < 3 * after, "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() >= 2 * after && began.elapsed() < 3 * after,
+        "{:?}",
+        began.elapsed()
+    );
 }
 
 #[tokio::test(start_paused = true)]
 async fn disabled_sink_is_left_alone_and_holds_its_entries() {
-    let gone = || Trouble::Disabled { error: "410".to_owned() };
+    let gone = || Trouble::Disabled {
+        error: "410".to_owned(),
+    };
     for scripted in [
-        Far { script: [Some((1, gone()))].into(), ..Far::default() },
-        Far { openings: [retry("down"), gone()].into(), ..Far::default() },
+        Far {
+            script: [Some((1, gone()))].into(),
+            ..Far::default()
+        },
+        Far {
+            openings: [retry("down"), gone()].into(),
+            ..Far::default()
+        },
     ] {
         let confirmed = scripted.script.len();
         let mut house = House::new(scripted).await;
         house.append(["ok"; 3]).await;
         house.start();
         let error = Some("410".to_owned());
-        house.until("it is disabled", |house| house.health.report().last_error == error).await;
+        house
+            .until("it is disabled", |house| {
+                house.health.report().last_error == error
+            })
+            .await;
         house.append(["ok"]).await;
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
         assert_eq!(house.fake.far().attempts.len(), confirmed);
-        assert_eq!(house.journal.cursor("site").await.unwrap(), Some(Position(confirmed as i64)));
+        assert_eq!(
+            house.journal.cursor("site").await.unwrap(),
+            Some(Position(confirmed as i64))
+        );
         assert!(!house.health.report().able);
         house.stop().await;
         // After a restart it is tried again.
@@ -424,11 +592,20 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
 #[tokio::test(start_paused = true)]
 async fn restart_goes_on_after_what_was_confirmed() {
     // Down for long enough to be seen.
-    let down = Trouble::Retry { error: "down".to_owned(), after: Some(Duration::from_secs(60)) };
-    let mut house = House::new(Far { script: [Some((3, down))].into(), ..Far::default() }).await;
+    let down = Trouble::Retry {
+        error: "down".to_owned(),
+        after: Some(Duration::from_secs(60)),
+    };
+    let mut house = House::new(Far {
+        script: [Some((3, down))].into(),
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"; 5]).await;
     house.start();
-    house.until("some are confirmed", |house| house.counted()[0] == 3).await;
+    house
+        .until("some are confirmed", |house| house.counted()[0] == 3)
+        .await;
     house.stop().await;
     house.append(["ok"; 2]).await;
     house.start();
@@ -439,11 +616,22 @@ async fn restart_goes_on_after_what_was_confirmed() {
 #[tokio::test(start_paused = true)]
 async fn stop_ends_a_long_wait_at_once() {
     let after = Some(Duration::from_secs(3600));
-    let down = Trouble::Retry { error: "down".to_owned(), after };
-    let mut house = House::new(Far { openings: [down].into(), ..Far::default() }).await;
+    let down = Trouble::Retry {
+        error: "down".to_owned(),
+        after,
+    };
+    let mut house = House::new(Far {
+        openings: [down].into(),
+        ..Far::default()
+    })
+    .await;
     let began = Instant::now();
     house.start();
-    house.until("it waits", |house| house.counters.retries.load(Ordering::Relaxed) == 1).await;
+    house
+        .until("it waits", |house| {
+            house.counters.retries.load(Ordering::Relaxed) == 1
+        })
+        .await;
     house.stop().await;
     assert!(began.elapsed() < Duration::from_secs(3600));
     assert_eq!(house.fake.far().closed, 1);
@@ -452,7 +640,11 @@ async fn stop_ends_a_long_wait_at_once() {
 /// The sink's own cursor, the journal's, the first attempt.
 async fn check_start(own: Option<Option<i64>>, known: i64, expected: i64) {
     let own = own.map(|own| own.map(Position));
-    let mut house = House::new(Far { own, ..Far::default() }).await;
+    let mut house = House::new(Far {
+        own,
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"; 10]).await;
     house.journal.place("site", Position(known)).await.unwrap();
     house.start();
@@ -472,13 +664,30 @@ async fn sinks_own_cursor_comes_before_the_journals() {
 /// The sink's own cursor, the position of its newest status and how much later the journal's entry there was received,
 /// and what of it is of another copy of the journal.
 async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: Option<i64>) {
-    let mut house = House::new(Far { own: Some(Some(Position(own))), ..Far::default() }).await;
+    let mut house = House::new(Far {
+        own: Some(Some(Position(own))),
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"; 10]).await;
     house.journal.place("site", Position(4)).await.unwrap();
-    let entries = house.journal.reader().await.unwrap().read_after(Position::START, 10, 1 << 20).await.unwrap();
+    let entries = house
+        .journal
+        .reader()
+        .await
+        .unwrap()
+        .read_after(Position::START, 10, 1 << 20)
+        .await
+        .unwrap();
     house.fake.far().newest = newest.map(|(position, later)| Newest {
-        origin: Origin { journal: house.journal.uuid(), position: Position(position) },
-        received_at: entries.get(position as usize - 1).map_or(Timestamp::now(), |entry| entry.received_at) - later,
+        origin: Origin {
+            journal: house.journal.uuid(),
+            position: Position(position),
+        },
+        received_at: entries
+            .get(position as usize - 1)
+            .map_or(Timestamp::now(), |entry| entry.received_at)
+            - later,
     });
     house.start();
     let Some(expected) = expected else {
@@ -487,7 +696,10 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
     };
     let (_, running) = house.running.take().unwrap();
     let error = running.await.unwrap().unwrap_err();
-    assert!(matches!(&error, journal::Error::OtherCopy { position: Position(p), .. } if *p == expected), "{error:?}");
+    assert!(
+        matches!(&error, journal::Error::OtherCopy { position: Position(p), .. } if *p == expected),
+        "{error:?}"
+    );
     assert_eq!(house.health.report().last_error, Some(error.to_string()));
     assert!(house.fake.far().attempts.is_empty(), "{own} {newest:?}");
 }
@@ -495,7 +707,11 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
 #[tokio::test(start_paused = true)]
 async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
     let locked = || Some((0, retry("locked")));
-    let mut house = House::new(Far { script: [None, locked(), locked(), None].into(), ..Far::default() }).await;
+    let mut house = House::new(Far {
+        script: [None, locked(), locked(), None].into(),
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"]).await;
     house.start();
     house.until_done().await;
@@ -511,12 +727,18 @@ async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
 #[tokio::test(start_paused = true)]
 async fn sink_that_refuses_after_trouble_is_able() {
     let script = [Some((0, retry("connection lost")))].into();
-    let mut house = House::new(Far { script, ..far(&[1], Refuses::Whole) }).await;
+    let mut house = House::new(Far {
+        script,
+        ..far(&[1], Refuses::Whole)
+    })
+    .await;
     house.append(["ok"]).await;
     house.start();
     house.until_done().await;
     assert_eq!(house.set_aside().await.len(), 1);
-    house.until("it is able", |house| house.health.report().able).await;
+    house
+        .until("it is able", |house| house.health.report().able)
+        .await;
     house.stop().await;
 }
 
@@ -524,7 +746,11 @@ async fn sink_that_refuses_after_trouble_is_able() {
 async fn sink_that_is_too_slow_for_a_batch_is_given_less() {
     let slow = || Some((0, retry("no answer within 45 s")));
     let script = [slow(), slow(), slow(), slow(), None, None].into();
-    let mut house = House::new(Far { script, ..Far::default() }).await;
+    let mut house = House::new(Far {
+        script,
+        ..Far::default()
+    })
+    .await;
     house.append(["ok"; 400]).await;
     house.start();
     house.until_done().await;
@@ -535,8 +761,11 @@ async fn sink_that_is_too_slow_for_a_batch_is_given_less() {
 
 #[tokio::test(start_paused = true)]
 async fn older_copy_of_the_journal_is_told_by_what_the_sink_has() {
-    let (same, almost, later) =
-        (SignedDuration::ZERO, SignedDuration::from_micros(900), SignedDuration::from_secs(60));
+    let (same, almost, later) = (
+        SignedDuration::ZERO,
+        SignedDuration::from_micros(900),
+        SignedDuration::from_secs(60),
+    );
     check_copy(7, None, None).await;
     check_copy(7, Some((7, same)), None).await;
     check_copy(7, Some((6, almost)), None).await;
@@ -552,7 +781,10 @@ async fn older_copy_of_the_journal_is_told_by_what_the_sink_has() {
 async fn confirmation_that_was_lost_on_the_way_is_not_delivered_twice() {
     // Long enough for the test to see it.
     let after = Some(Duration::from_secs(1));
-    let lost = Trouble::Retry { error: "connection lost after the commit".to_owned(), after };
+    let lost = Trouble::Retry {
+        error: "connection lost after the commit".to_owned(),
+        after,
+    };
     let mut house = House::new(Far {
         own: Some(Some(Position::START)),
         script: [None, Some((0, lost))].into(),
@@ -563,10 +795,17 @@ async fn confirmation_that_was_lost_on_the_way_is_not_delivered_twice() {
     house.start();
     house.until_done().await;
     house.append(["ok", "filtered", "ok", "ok"]).await;
-    house.until("the answer was lost", |house| house.fake.far().attempts.len() == 2).await;
+    house
+        .until("the answer was lost", |house| {
+            house.fake.far().attempts.len() == 2
+        })
+        .await;
     house.fake.far().own = Some(Some(Position(5)));
     house.until_done().await;
-    assert_eq!(house.fake.far().attempts, [vec![1, 2], vec![3, 5, 6], vec![6]]);
+    assert_eq!(
+        house.fake.far().attempts,
+        [vec![1, 2], vec![3, 5, 6], vec![6]]
+    );
     assert_eq!(house.counted(), [5, 1, 0]);
 }
 
@@ -592,7 +831,10 @@ async fn filtered_entries_are_not_read_again_after_trouble() {
 #[tokio::test(start_paused = true)]
 async fn what_was_read_ahead_is_dropped_where_the_sink_goes_back() {
     // Long enough for the test to see it.
-    let lost = Trouble::Retry { error: "restored from a backup".to_owned(), after: Some(Duration::from_secs(60)) };
+    let lost = Trouble::Retry {
+        error: "restored from a backup".to_owned(),
+        after: Some(Duration::from_secs(60)),
+    };
     let mut house = House::new(Far {
         own: Some(Some(Position::START)),
         script: [None, Some((0, lost))].into(),
@@ -601,24 +843,59 @@ async fn what_was_read_ahead_is_dropped_where_the_sink_goes_back() {
     .await;
     house.append(["ok"; 2500]).await;
     house.start();
-    house.until("it is in trouble", |house| house.fake.far().attempts.len() == 2).await;
+    house
+        .until("it is in trouble", |house| {
+            house.fake.far().attempts.len() == 2
+        })
+        .await;
     house.fake.far().own = Some(Some(Position(500)));
     house.until_done().await;
-    let attempts: Vec<_> = house.fake.far().attempts.iter().map(|batch| (batch[0], batch.len())).collect();
+    let attempts: Vec<_> = house
+        .fake
+        .far()
+        .attempts
+        .iter()
+        .map(|batch| (batch[0], batch.len()))
+        .collect();
     // After the failure half as many at first.
-    assert_eq!(attempts, [(1, 1000), (1001, 1000), (501, 500), (1001, 500), (1501, 1000)]);
+    assert_eq!(
+        attempts,
+        [
+            (1, 1000),
+            (1001, 1000),
+            (501, 500),
+            (1001, 500),
+            (1501, 1000)
+        ]
+    );
     house.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn batches_follow_each_other_whatever_becomes_of_them() {
-    let script = [None, Some((300, retry("down"))), None, Some((0, retry("down"))), Some((1, retry("down")))];
-    let mut house = House::new(Far { script: script.into(), ..far(&[1001, 3999], Refuses::Whole) }).await;
-    house.append(["ok", "ok", "filtered", "ok", "unreadable"].repeat(800)).await;
+    let script = [
+        None,
+        Some((300, retry("down"))),
+        None,
+        Some((0, retry("down"))),
+        Some((1, retry("down"))),
+    ];
+    let mut house = House::new(Far {
+        script: script.into(),
+        ..far(&[1001, 3999], Refuses::Whole)
+    })
+    .await;
+    house
+        .append(["ok", "ok", "filtered", "ok", "unreadable"].repeat(800))
+        .await;
     house.start();
     house.until_done().await;
-    let good = |position: &i64| ![1001, 3999].contains(position) && ![3, 0].contains(&(position % 5));
-    assert_eq!(house.fake.far().confirmed, (1..=4000).filter(good).collect::<Vec<_>>());
+    let good =
+        |position: &i64| ![1001, 3999].contains(position) && ![3, 0].contains(&(position % 5));
+    assert_eq!(
+        house.fake.far().confirmed,
+        (1..=4000).filter(good).collect::<Vec<_>>()
+    );
     assert_eq!(house.counted(), [2398, 800, 802]);
     house.stop().await;
 }
@@ -630,28 +907,54 @@ fn positions(positions: &[i64]) -> Which {
 #[tokio::test(start_paused = true)]
 async fn redriven_entry_is_delivered_and_moves_no_cursor() {
     for own in [None, Some(Some(Position::START))] {
-        let mut house = House::new(Far { own, ..far(&[2, 4, 5], Refuses::Whole) }).await;
-        house.append(["ok", "ok", "ok", "ok", "ok", "unreadable"]).await;
+        let mut house = House::new(Far {
+            own,
+            ..far(&[2, 4, 5], Refuses::Whole)
+        })
+        .await;
+        house
+            .append(["ok", "ok", "ok", "ok", "ok", "unreadable"])
+            .await;
         house.start();
         house.until_done().await;
         assert_eq!(house.account().await.waiting, 4);
         // 2 and 5 are taken by now, 4 is not.
         house.fake.far().bad = [4].into();
-        house.journal.redrive("site", positions(&[2, 4])).await.unwrap();
+        house
+            .journal
+            .redrive("site", positions(&[2, 4]))
+            .await
+            .unwrap();
         house.until_settled().await;
         assert_eq!(house.fake.far().again, [2, 4]);
-        assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), [4, 5, 6]);
+        assert_eq!(
+            house.set_aside().await.into_keys().collect::<Vec<_>>(),
+            [4, 5, 6]
+        );
         house.stop().await;
         // A redrive that was asked for while nothing runs waits for the start.
         assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 3);
         house.start();
         house.until_settled().await;
         assert_eq!(house.fake.far().again, [2, 4, 4, 5]);
-        assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), [4, 6]);
+        assert_eq!(
+            house.set_aside().await.into_keys().collect::<Vec<_>>(),
+            [4, 6]
+        );
         assert_eq!(house.journal.discard("site", Which::All).await.unwrap(), 2);
         let account = house.account().await;
-        assert_eq!((account.ledger.redriven, account.ledger.discarded, account.waiting), (2, 2, 0));
-        assert_eq!((account.cursor, account.ledger.passed.delivered), (Position(6), 2));
+        assert_eq!(
+            (
+                account.ledger.redriven,
+                account.ledger.discarded,
+                account.waiting
+            ),
+            (2, 2, 0)
+        );
+        assert_eq!(
+            (account.cursor, account.ledger.passed.delivered),
+            (Position(6), 2)
+        );
         house.append(["ok"]).await;
         house.until_done().await;
         house.stop().await;
@@ -662,17 +965,53 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
 #[tokio::test(start_paused = true)]
 async fn replay_gives_the_slice_again_and_only_that() {
     let mut house = House::new(far(&[3], Refuses::Whole)).await;
-    house.append(["ok", "filtered", "ok", "ok", "ok", "ok"]).await;
+    house
+        .append(["ok", "filtered", "ok", "ok", "ok", "ok"])
+        .await;
     house.start();
     house.until_done().await;
-    let replay = Replay { done: Position(1), through: Position(5), since: None, until: None, device_id: None };
-    house.journal.begin_replay("site", replay.clone()).await.unwrap();
+    let replay = Replay {
+        done: Position(1),
+        through: Position(5),
+        since: None,
+        until: None,
+        device_id: None,
+    };
+    house
+        .journal
+        .begin_replay("site", replay.clone())
+        .await
+        .unwrap();
     house.until_settled().await;
-    assert_eq!(house.fake.far().again, [4, 5], "3 is set aside, and stays so");
-    house.journal.begin_replay("site", Replay { device_id: Some("2".to_owned()), ..replay.clone() }).await.unwrap();
+    assert_eq!(
+        house.fake.far().again,
+        [4, 5],
+        "3 is set aside, and stays so"
+    );
+    house
+        .journal
+        .begin_replay(
+            "site",
+            Replay {
+                device_id: Some("2".to_owned()),
+                ..replay.clone()
+            },
+        )
+        .await
+        .unwrap();
     house.until_settled().await;
     let since = Some(Timestamp::MAX);
-    house.journal.begin_replay("site", Replay { since, ..replay.clone() }).await.unwrap();
+    house
+        .journal
+        .begin_replay(
+            "site",
+            Replay {
+                since,
+                ..replay.clone()
+            },
+        )
+        .await
+        .unwrap();
     house.until_settled().await;
     assert_eq!(house.fake.far().again, [4, 5]);
     // Refused in a replay: it was delivered once, so it is passed over.
@@ -692,15 +1031,24 @@ async fn redriven_rejected_entry_goes_to_the_sinks_that_exist() {
         topic: "map-1".into(),
         received_at: Timestamp::now(),
         body: Bytes::from_static(b"ok"),
-        verdict: Verdict::Rejected { reason: "no such field".into() },
+        verdict: Verdict::Rejected {
+            reason: "no such field".into(),
+        },
     };
-    let batch = NewBatch { entries: vec![rejected.clone(), rejected], last_states: Vec::new() };
+    let batch = NewBatch {
+        entries: vec![rejected.clone(), rejected],
+        last_states: Vec::new(),
+    };
     house.journal.append(batch).await.unwrap();
     house.start();
     house.until_done().await;
     let mut reader = house.journal.reader().await.unwrap();
     assert_eq!(reader.rejected().await.unwrap().len(), 2);
-    house.journal.redrive_rejected(Position(1), vec![Position(1)]).await.unwrap();
+    house
+        .journal
+        .redrive_rejected(Position(1), vec![Position(1)])
+        .await
+        .unwrap();
     house.until_settled().await;
     assert_eq!(house.fake.far().again, [1]);
     assert_eq!(reader.rejected().await.unwrap().len(), 1);
@@ -712,12 +1060,22 @@ async fn redriven_rejected_entry_goes_to_the_sinks_that_exist() {
 
 #[tokio::test(start_paused = true)]
 async fn account_balances_where_the_sinks_own_cursor_goes_back() {
-    let mut house = House::new(Far { own: Some(Some(Position::START)), ..far(&[3, 5], Refuses::Whole) }).await;
-    house.append(["ok", "ok", "ok", "filtered", "ok", "ok"]).await;
+    let mut house = House::new(Far {
+        own: Some(Some(Position::START)),
+        ..far(&[3, 5], Refuses::Whole)
+    })
+    .await;
+    house
+        .append(["ok", "ok", "ok", "filtered", "ok", "ok"])
+        .await;
     house.start();
     house.until_done().await;
     house.stop().await;
-    house.journal.redrive("site", positions(&[3])).await.unwrap();
+    house
+        .journal
+        .redrive("site", positions(&[3]))
+        .await
+        .unwrap();
     house.fake.far().bad = [5].into();
     house.start();
     house.until_settled().await;
@@ -725,7 +1083,11 @@ async fn account_balances_where_the_sinks_own_cursor_goes_back() {
     for own in [2, 4, 0] {
         house.fake.far().own = Some(Some(Position(own)));
         house.start();
-        house.until("it has read again", |house| house.fake.far().own == Some(Some(Position(6)))).await;
+        house
+            .until("it has read again", |house| {
+                house.fake.far().own == Some(Some(Position(6)))
+            })
+            .await;
         house.until_done().await;
         house.stop().await;
     }
@@ -739,7 +1101,11 @@ async fn what_was_dropped_before_it_was_read_is_accounted_for_as_lost() {
     for _ in 0..14 {
         house.append([long; 100]).await;
     }
-    house.until("some are dropped", |house| house.journal.status().oldest > Some(Position(1))).await;
+    house
+        .until("some are dropped", |house| {
+            house.journal.status().oldest > Some(Position(1))
+        })
+        .await;
     house.start();
     house.until_done().await;
     house.stop().await;
@@ -756,15 +1122,27 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
         let mut house = House::new(far(&all, refuses)).await;
         house.append(["ok"; 300]).await;
         house.start();
-        house.until("it is distrusted", |house| house.counters.retries.load(Ordering::Relaxed) > 0).await;
+        house
+            .until("it is distrusted", |house| {
+                house.counters.retries.load(Ordering::Relaxed) > 0
+            })
+            .await;
         // Time runs on while the disk is asked.
         let aside = house.set_aside().await.len();
         assert!((19..30).contains(&aside), "{refuses:?}: {aside}");
         let report = house.health.report();
         assert!(!report.able);
-        assert!(report.last_error.unwrap().contains("events were refused: refused 2"), "{refuses:?}");
+        assert!(
+            report
+                .last_error
+                .unwrap()
+                .contains("events were refused: refused 2"),
+            "{refuses:?}"
+        );
         // Refused a second time it is the event's fault, as far as that can be known.
-        house.until("one more is set aside", |house| house.counted()[2] >= 20).await;
+        house
+            .until("one more is set aside", |house| house.counted()[2] >= 20)
+            .await;
         assert!(house.counters.retries.load(Ordering::Relaxed) >= 2);
         // Somebody has mended it.
         house.fake.far().bad.clear();
@@ -786,7 +1164,10 @@ async fn one_bad_event_in_a_hundred_costs_the_others_little() {
         house.until_done().await;
         assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), bad);
         let given: usize = house.fake.far().attempts.iter().map(Vec::len).sum();
-        assert!(given < 6 * 4000, "{refuses:?}: 4000 events were given as {given}");
+        assert!(
+            given < 6 * 4000,
+            "{refuses:?}: 4000 events were given as {given}"
+        );
         // What is good again goes in whole portions again.
         house.append(["ok"; 4000]).await;
         house.until_done().await;
@@ -797,11 +1178,21 @@ async fn one_bad_event_in_a_hundred_costs_the_others_little() {
 
 #[tokio::test(start_paused = true)]
 async fn what_we_refuse_ourselves_says_nothing_of_the_sink() {
-    let mut house = House::new(Far { by: By::Us, ..far(&(1..=60).collect::<Vec<_>>(), Refuses::ByIndex) }).await;
+    let mut house = House::new(Far {
+        by: By::Us,
+        ..far(&(1..=60).collect::<Vec<_>>(), Refuses::ByIndex)
+    })
+    .await;
     house.append(["ok"; 60]).await;
     house.start();
     house.until_done().await;
-    assert_eq!((house.counted(), house.counters.retries.load(Ordering::Relaxed)), ([0, 0, 60], 0));
+    assert_eq!(
+        (
+            house.counted(),
+            house.counters.retries.load(Ordering::Relaxed)
+        ),
+        ([0, 0, 60], 0)
+    );
     house.stop().await;
 }
 
@@ -809,7 +1200,9 @@ async fn what_we_refuse_ourselves_says_nothing_of_the_sink() {
 async fn idle_sink_may_look_after_itself() {
     let mut house = House::new(Far::default()).await;
     house.start();
-    house.until("it has, twice", |house| house.fake.far().tended == 2).await;
+    house
+        .until("it has, twice", |house| house.fake.far().tended == 2)
+        .await;
     house.append(["ok"]).await;
     house.until_done().await;
     house.stop().await;

@@ -95,7 +95,13 @@ impl Traffic {
     }
 
     fn push(&mut self, event: Event, errand: Errand) {
-        self.lanes.push(Item { event: Arc::new(event), errand }, Instant::now());
+        self.lanes.push(
+            Item {
+                event: Arc::new(event),
+                errand,
+            },
+            Instant::now(),
+        );
     }
 }
 
@@ -136,7 +142,9 @@ impl Delivery {
         let mut under_way = UnderWay::new();
         while !traffic.disabled {
             traffic.begin(&under_way);
-            self.counters.lanes_waiting.store(traffic.lanes.waiting() as u64, Ordering::Relaxed);
+            self.counters
+                .lanes_waiting
+                .store(traffic.lanes.waiting() as u64, Ordering::Relaxed);
             let newest = *head.borrow();
             let has_room = traffic.has_room();
             let may_read = has_room && !traffic.is_held();
@@ -187,7 +195,9 @@ impl Delivery {
         newest: Position,
         reader: &mut Reader,
     ) -> Result<(), journal::Error> {
-        let Portion { readings, through, .. } = self.portion(traffic.through, newest, reader).await?;
+        let Portion {
+            readings, through, ..
+        } = self.portion(traffic.through, newest, reader).await?;
         for (position, reading) in readings {
             traffic.outcomes.push(position, Outcome::of(&reading));
             if let Reading::Event(event) = reading {
@@ -206,7 +216,11 @@ impl Delivery {
     }
 
     /// Takes on what an operator wants delivered once more. Whether there is more of it.
-    async fn read_again(&mut self, traffic: &mut Traffic, reader: &mut Reader) -> Result<bool, journal::Error> {
+    async fn read_again(
+        &mut self,
+        traffic: &mut Traffic,
+        reader: &mut Reader,
+    ) -> Result<bool, journal::Error> {
         let busy = u32::try_from(traffic.redriving.len()).unwrap_or(u32::MAX);
         if busy < AGAIN_MAX {
             let mut entries = reader.again(&self.name, AGAIN_MAX).await?;
@@ -235,7 +249,9 @@ impl Delivery {
             }
         }
         match self.journal.replay(&self.name) {
-            Some(replay) if traffic.replaying.is_none() => self.read_replay(replay, traffic, reader).await,
+            Some(replay) if traffic.replaying.is_none() => {
+                self.read_replay(replay, traffic, reader).await
+            }
             // Each one that is settled looks again.
             _ => Ok(false),
         }
@@ -249,7 +265,9 @@ impl Delivery {
     ) -> Result<bool, journal::Error> {
         // What the cursor has not passed comes in its turn.
         let through = replay.through.min(self.cursor);
-        let mut entries = reader.read_after(replay.done, AGAIN_MAX as usize, BATCH_BYTES_MAX).await?;
+        let mut entries = reader
+            .read_after(replay.done, AGAIN_MAX as usize, BATCH_BYTES_MAX)
+            .await?;
         entries.retain(|entry| entry.position <= through);
         let Some(done) = entries.last().map(|entry| entry.position) else {
             info!(sink = %self.name, through = %replay.through, "replay is done");
@@ -261,7 +279,12 @@ impl Delivery {
         let mut open = 0;
         for entry in &entries {
             match (self.read)(entry) {
-                Reading::Event(event) if replay.device_id.as_ref().is_none_or(|id| *id == event.device_id) => {
+                Reading::Event(event)
+                    if replay
+                        .device_id
+                        .as_ref()
+                        .is_none_or(|id| *id == event.device_id) =>
+                {
                     open += 1;
                     traffic.push(*event, Errand::Replay);
                 }
@@ -272,7 +295,11 @@ impl Delivery {
             self.journal.replayed(&self.name, done).await?;
             return Ok(true);
         }
-        traffic.replaying = Some(Page { of: replay, open, done });
+        traffic.replaying = Some(Page {
+            of: replay,
+            open,
+            done,
+        });
         Ok(false)
     }
 
@@ -289,13 +316,17 @@ impl Delivery {
                 Ok(())
             }
             Err(Trouble::Retry { .. } | Trouble::Unclear { .. })
-                if faults::makes(Mistake::SkipAfterRetry) || faults::makes(Mistake::DropBatchOnReconnect) =>
+                if faults::makes(Mistake::SkipAfterRetry)
+                    || faults::makes(Mistake::DropBatchOnReconnect) =>
             {
                 Ok(())
             }
             trouble => trouble,
         };
-        let Finished { settled, news } = traffic.lanes.finished(attempt, outcome, Instant::now(), fastrand::f64());
+        let Finished { settled, news } =
+            traffic
+                .lanes
+                .finished(attempt, outcome, Instant::now(), fastrand::f64());
         for (item, fate) in settled {
             self.settle(traffic, item, fate).await?;
         }
@@ -306,7 +337,11 @@ impl Delivery {
                 self.trouble.over();
                 self.able("sink delivers again");
             }
-            Some(News::LaneWaits { device, error, wait }) => {
+            Some(News::LaneWaits {
+                device,
+                error,
+                wait,
+            }) => {
                 self.counters.retries.fetch_add(1, Ordering::Relaxed);
                 if traffic.lanes.is_stuck() {
                     self.health.in_trouble(&error);
@@ -329,7 +364,12 @@ impl Delivery {
         Ok(())
     }
 
-    async fn settle(&mut self, traffic: &mut Traffic, item: Item, fate: Fate) -> Result<(), journal::Error> {
+    async fn settle(
+        &mut self,
+        traffic: &mut Traffic,
+        item: Item,
+        fate: Fate,
+    ) -> Result<(), journal::Error> {
         let position = item.position();
         if let Fate::Refused(error) = &fate {
             self.complain(position, error);
@@ -354,7 +394,9 @@ impl Delivery {
             }
             (Errand::Replay, fate) => {
                 self.count_again(fate == Fate::Delivered);
-                let Some(page) = &mut traffic.replaying else { return Ok(()) };
+                let Some(page) = &mut traffic.replaying else {
+                    return Ok(());
+                };
                 page.open -= 1;
                 if page.open == 0 {
                     if self.journal.replay(&self.name).as_ref() == Some(&page.of) {
@@ -369,12 +411,17 @@ impl Delivery {
     }
 
     fn count_again(&self, delivered: bool) {
-        self.counters.again.fetch_add(u64::from(delivered), Ordering::Relaxed);
+        self.counters
+            .again
+            .fetch_add(u64::from(delivered), Ordering::Relaxed);
     }
 
     /// Moves the cursor over what is done without a hole.
     fn pass(&mut self, traffic: &mut Traffic) {
-        let to = traffic.outcomes.first_open().map_or(traffic.through, |open| Position(open.0 - 1));
+        let to = traffic
+            .outcomes
+            .first_open()
+            .map_or(traffic.through, |open| Position(open.0 - 1));
         if to > self.cursor {
             let passed = traffic.outcomes.pass(to);
             self.pass_to(to, passed);

@@ -46,7 +46,12 @@ impl Broker {
     pub async fn bind(address: SocketAddr) -> io::Result<Broker> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
-        Ok(Broker { listener, address, heartbeat: Duration::from_secs(1), hub: Arc::default() })
+        Ok(Broker {
+            listener,
+            address,
+            heartbeat: Duration::from_secs(1),
+            hub: Arc::default(),
+        })
     }
 
     /// The shortest heart-beat that is offered, both ways (1 s unless told): a client that asks for longer ones
@@ -71,7 +76,8 @@ impl Broker {
     }
 
     fn url(&self, scheme: &str, path: &str) -> Url {
-        Url::parse(&format!("{scheme}://{}{path}", self.address)).expect("a socket's address is a URL's authority")
+        Url::parse(&format!("{scheme}://{}{path}", self.address))
+            .expect("a socket's address is a URL's authority")
     }
 
     /// Publishes without a connection, before and while the broker runs.
@@ -83,8 +89,12 @@ impl Broker {
     pub async fn run(self, stop: CancellationToken) {
         let (upgrades_sender, mut upgrades) = mpsc::channel(UPGRADES_MAX);
         let router = http::router(upgrades_sender);
-        let mut clients =
-            Clients { hub: self.hub, heartbeat: self.heartbeat, next: 1, serving: FuturesUnordered::new() };
+        let mut clients = Clients {
+            hub: self.hub,
+            heartbeat: self.heartbeat,
+            next: 1,
+            serving: FuturesUnordered::new(),
+        };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -148,7 +158,11 @@ impl Clients {
     fn client(&mut self) -> connection::Client {
         let id = self.next;
         self.next += 1;
-        connection::Client { id, heartbeat: self.heartbeat, hub: self.hub.clone() }
+        connection::Client {
+            id,
+            heartbeat: self.heartbeat,
+            hub: self.hub.clone(),
+        }
     }
 }
 

@@ -43,10 +43,16 @@ pub(super) struct Client {
 pub(super) async fn serve(client: Client, receiver: Receiver, sender: Sender) {
     let Client { id, heartbeat, hub } = client;
     let (mailbox, mail, overflow) = Mailbox::new(id);
-    let _left = Leave { client: id, hub: hub.clone() };
+    let _left = Leave {
+        client: id,
+        hub: hub.clone(),
+    };
     let reader = Reader {
         receiver,
-        decoder: Decoder::new(Limits { frame_bytes_max: FRAME_BYTES_MAX, ..Limits::default() }),
+        decoder: Decoder::new(Limits {
+            frame_bytes_max: FRAME_BYTES_MAX,
+            ..Limits::default()
+        }),
         session: Session::new(format!("session-{id}"), heartbeat),
         hub,
         mailbox,
@@ -154,8 +160,13 @@ impl Reader {
     fn follow(&mut self, step: Step) -> Talk {
         match step {
             Step::Answer(answer) => return self.answer(answer),
-            Step::Subscribe { id, destination, acknowledged } => {
-                self.hub.subscribe(destination, id, acknowledged, self.mailbox.clone());
+            Step::Subscribe {
+                id,
+                destination,
+                acknowledged,
+            } => {
+                self.hub
+                    .subscribe(destination, id, acknowledged, self.mailbox.clone());
             }
             Step::Unsubscribe { id } => self.hub.unsubscribe(self.mailbox.client, &id),
             Step::Publish(message) => {
@@ -224,7 +235,9 @@ impl Writer {
         let mut buffer = BytesMut::new();
         let mut written = Instant::now();
         loop {
-            let quiet_max = self.send_every.map_or(SOCKJS_KEEP_ALIVE, |every| every * SEND_AT_PERCENT / 100);
+            let quiet_max = self
+                .send_every
+                .map_or(SOCKJS_KEEP_ALIVE, |every| every * SEND_AT_PERCENT / 100);
             let mail = tokio::select! {
                 biased;
                 () = self.overflow.cancelled() => Some(Mail::Answer(refuse("too slow: the queue is full", None))),
@@ -235,7 +248,9 @@ impl Writer {
                     continue;
                 }
             };
-            let Some(mail) = mail else { return self.sender.close(Farewell::Done).await };
+            let Some(mail) = mail else {
+                return self.sender.close(Farewell::Done).await;
+            };
             let farewell = self.render(mail, &mut buffer);
             if !buffer.is_empty() {
                 self.sender.send(buffer.split().freeze()).await?;
@@ -257,7 +272,11 @@ impl Writer {
     /// The mail as one frame, and whether it is the last.
     fn render(&mut self, mail: Mail, out: &mut BytesMut) -> Option<Farewell> {
         let (frame, farewell) = match mail {
-            Mail::Delivery { subscription, acknowledged, message } => {
+            Mail::Delivery {
+                subscription,
+                acknowledged,
+                message,
+            } => {
                 self.deliver(&subscription, acknowledged, &message, out);
                 return None;
             }
@@ -277,7 +296,13 @@ impl Writer {
     }
 
     /// STOMP 1.2, section MESSAGE: `ack` stands only where an acknowledgement is asked for.
-    fn deliver(&mut self, subscription: &str, acknowledged: bool, message: &Message, out: &mut BytesMut) {
+    fn deliver(
+        &mut self,
+        subscription: &str,
+        acknowledged: bool,
+        message: &Message,
+        out: &mut BytesMut,
+    ) {
         self.delivered += 1;
         let id = format!("{}-{}", self.client, self.delivered);
         let mut frame = FrameWriter::new(out, Command::Message, self.version)

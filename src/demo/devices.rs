@@ -19,7 +19,14 @@ const INTERVAL_MS: std::ops::Range<u64> = 200..600;
 /// Where the simulated devices stand, four for each client. The pairs are Baidu's (BD-09), as the platform sends them;
 /// the first is the example that the format is known by.
 const SITES: [Site; 12] = [
-    Site::new(1, "江苏省", "盐城市", "射阳县", 120.33282601179727, 33.77227409420624),
+    Site::new(
+        1,
+        "江苏省",
+        "盐城市",
+        "射阳县",
+        120.33282601179727,
+        33.77227409420624,
+    ),
     Site::new(1, "江苏省", "南京市", "玄武区", 118.80429145, 32.05471062),
     Site::new(1, "江苏省", "苏州市", "姑苏区", 120.62390172, 31.34277285),
     Site::new(1, "江苏省", "徐州市", "云龙区", 117.25762391, 34.25910634),
@@ -54,7 +61,14 @@ impl Site {
         longitude: f64,
         latitude: f64,
     ) -> Site {
-        Site { client_id, province, city, district, longitude, latitude }
+        Site {
+            client_id,
+            province,
+            city,
+            district,
+            longitude,
+            latitude,
+        }
     }
 }
 
@@ -145,10 +159,19 @@ impl Devices {
     /// A fleet whose every status is determined by `seed`.
     pub fn new(seed: u64) -> Devices {
         let mut random = fastrand::Rng::with_seed(seed);
-        let devices: Vec<Device> =
-            SITES.iter().enumerate().map(|(at, site)| Device::new(at, site, &mut random)).collect();
-        let due = (0..devices.len()).map(|at| Reverse((random.u64(0..INTERVAL_MS.end), at))).collect();
-        Devices { random, devices, due }
+        let devices: Vec<Device> = SITES
+            .iter()
+            .enumerate()
+            .map(|(at, site)| Device::new(at, site, &mut random))
+            .collect();
+        let due = (0..devices.len())
+            .map(|at| Reverse((random.u64(0..INTERVAL_MS.end), at)))
+            .collect();
+        Devices {
+            random,
+            devices,
+            due,
+        }
     }
 
     /// Publishes each status when it is due, until `stop`.
@@ -169,7 +192,8 @@ impl Iterator for Devices {
 
     fn next(&mut self) -> Option<Status> {
         let Reverse((at_ms, index)) = self.due.pop()?;
-        self.due.push(Reverse((at_ms + self.random.u64(INTERVAL_MS), index)));
+        self.due
+            .push(Reverse((at_ms + self.random.u64(INTERVAL_MS), index)));
         let device = &mut self.devices[index];
         let old_state = device.state;
         device.state = old_state.next(&mut self.random);
@@ -183,9 +207,18 @@ impl Iterator for Devices {
 
 impl Device {
     fn new(index: usize, site: &'static Site, random: &mut fastrand::Rng) -> Device {
-        let serial = if index == 0 { FIRST_SERIAL.to_owned() } else { serial(random) };
+        let serial = if index == 0 {
+            FIRST_SERIAL.to_owned()
+        } else {
+            serial(random)
+        };
         let device_id = u32::try_from(index).expect("a dozen sites") + 1;
-        Device { site, device_id, serial, state: State::Normal }
+        Device {
+            site,
+            device_id,
+            serial,
+            state: State::Normal,
+        }
     }
 
     fn tell(&self, old_state: State) -> Vec<u8> {
@@ -230,7 +263,10 @@ mod tests {
     use super::*;
 
     fn bodies(seed: u64, count: usize) -> Vec<Value> {
-        Devices::new(seed).take(count).map(|status| serde_json::from_slice(&status.body).unwrap()).collect()
+        Devices::new(seed)
+            .take(count)
+            .map(|status| serde_json::from_slice(&status.body).unwrap())
+            .collect()
     }
 
     #[test]
@@ -247,9 +283,16 @@ mod tests {
         for body in bodies(1, 5_000) {
             let before = last.insert(body["sn"].clone(), body["newState"].clone());
             assert_eq!(body["oldState"], before.unwrap_or("正常".into()), "{body}");
-            if body["oldState"] == body["newState"] { equal += 1 } else { changed += 1 }
+            if body["oldState"] == body["newState"] {
+                equal += 1
+            } else {
+                changed += 1
+            }
         }
-        assert!(equal > 1_000 && changed > 300, "{equal} equal, {changed} changed");
+        assert!(
+            equal > 1_000 && changed > 300,
+            "{equal} equal, {changed} changed"
+        );
     }
 
     #[test]
@@ -257,8 +300,14 @@ mod tests {
         let mut seen = HashSet::new();
         for status in Devices::new(2).take(5_000) {
             let body: Value = serde_json::from_slice(&status.body).unwrap();
-            assert_eq!(status.destination, format!("/topic/state/{}", body["clientId"]));
-            seen.insert((body["deviceId"].as_u64().unwrap(), body["newState"].as_str().unwrap().to_owned()));
+            assert_eq!(
+                status.destination,
+                format!("/topic/state/{}", body["clientId"])
+            );
+            seen.insert((
+                body["deviceId"].as_u64().unwrap(),
+                body["newState"].as_str().unwrap().to_owned(),
+            ));
         }
         assert_eq!(seen.len(), SITES.len() * 3);
     }
@@ -269,7 +318,10 @@ mod tests {
         assert!(statuses.is_sorted_by_key(|status| status.at));
         let seconds = statuses.last().unwrap().at.as_secs_f64();
         let rate = 1_000.0 / seconds / SITES.len() as f64;
-        assert!((1.7..5.0).contains(&rate), "{rate} statuses a second from one device");
+        assert!(
+            (1.7..5.0).contains(&rate),
+            "{rate} statuses a second from one device"
+        );
     }
 
     #[test]
@@ -277,13 +329,24 @@ mod tests {
         let golden = r#"{"clientId":1,"deviceId":1,"sn":"5223980739804501806b36caddcca2e0","address":{"id":63,"clientId":0,"province":"江苏省","city":"盐城市","district":"射阳县","detail":"人民政府","coordinateSysm":"baidu","latitude":33.77227409420624,"longitude":120.33282601179727,"createTime":"2020-12-09 11:16:16","updateTime":"2020-12-09 11:16:16"},"oldState":"故障","newState":"故障"}"#;
         let mut device = Device::new(0, &SITES[0], &mut fastrand::Rng::with_seed(0));
         device.state = State::Fault;
-        assert_eq!(String::from_utf8(device.tell(State::Fault)).unwrap(), golden);
+        assert_eq!(
+            String::from_utf8(device.tell(State::Fault)).unwrap(),
+            golden
+        );
     }
 
     #[test]
     fn serials_are_32_hexadecimal_digits_and_differ() {
-        let serials: HashSet<String> = Devices::new(4).devices.iter().map(|device| device.serial.clone()).collect();
+        let serials: HashSet<String> = Devices::new(4)
+            .devices
+            .iter()
+            .map(|device| device.serial.clone())
+            .collect();
         assert_eq!(serials.len(), SITES.len());
-        assert!(serials.iter().all(|serial| serial.len() == 32 && serial.bytes().all(|b| b.is_ascii_hexdigit())));
+        assert!(
+            serials
+                .iter()
+                .all(|serial| serial.len() == 32 && serial.bytes().all(|b| b.is_ascii_hexdigit()))
+        );
     }
 }

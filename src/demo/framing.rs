@@ -48,14 +48,18 @@ pub(super) fn plain(stream: TcpStream) -> (Receiver, Sender) {
 }
 
 /// A client whose HTTP request was upgraded. Over SockJS this sends the open frame.
-pub(super) async fn websocket(socket: Upgraded, framing: Framing) -> io::Result<(Receiver, Sender)> {
+pub(super) async fn websocket(
+    socket: Upgraded,
+    framing: Framing,
+) -> io::Result<(Receiver, Sender)> {
     let config = WebSocketConfig::default()
         // Escaping may lengthen a SockJS frame; six bytes for one is the most that it can cost.
         .max_message_size(Some(FRAME_BYTES_MAX * 6))
         .max_frame_size(Some(FRAME_BYTES_MAX * 6))
         .read_buffer_size(CHUNK_BYTES)
         .write_buffer_size(0);
-    let socket = WebSocketStream::from_raw_socket(TokioIo::new(socket), Role::Server, Some(config)).await;
+    let socket =
+        WebSocketStream::from_raw_socket(TokioIo::new(socket), Role::Server, Some(config)).await;
     let (mut writing, reading) = socket.split();
     match framing {
         Framing::Raw => Ok((Receiver::WebSocket(reading), Sender::WebSocket(writing))),
@@ -152,17 +156,32 @@ impl Sender {
     }
 }
 
-async fn send_text(stream: &mut SplitSink<WebSocket, Message>, text: impl Into<Utf8Bytes>) -> io::Result<()> {
-    stream.send(Message::Text(text.into())).await.map_err(io_error)
+async fn send_text(
+    stream: &mut SplitSink<WebSocket, Message>,
+    text: impl Into<Utf8Bytes>,
+) -> io::Result<()> {
+    stream
+        .send(Message::Text(text.into()))
+        .await
+        .map_err(io_error)
 }
 
-async fn send_close(stream: &mut SplitSink<WebSocket, Message>, farewell: Farewell) -> io::Result<()> {
+async fn send_close(
+    stream: &mut SplitSink<WebSocket, Message>,
+    farewell: Farewell,
+) -> io::Result<()> {
     let code = match farewell {
         Farewell::Done => CloseCode::Normal,
         Farewell::Error => CloseCode::Protocol,
     };
-    let close = CloseFrame { code, reason: Utf8Bytes::default() };
-    stream.send(Message::Close(Some(close))).await.map_err(io_error)
+    let close = CloseFrame {
+        code,
+        reason: Utf8Bytes::default(),
+    };
+    stream
+        .send(Message::Close(Some(close)))
+        .await
+        .map_err(io_error)
 }
 
 /// A JSON array of one string. SockJS carries text only: what is none is replaced.
@@ -179,7 +198,9 @@ fn unwrap_sockjs(text: &str) -> io::Result<Bytes> {
     }
     let pieces = serde_json::from_str::<Vec<String>>(text).map(|pieces| pieces.concat());
     let stream = pieces.or_else(|_| serde_json::from_str::<String>(text));
-    stream.map(Bytes::from).map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "broken SockJS framing"))
+    stream
+        .map(Bytes::from)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "broken SockJS framing"))
 }
 
 fn io_error(error: tungstenite::Error) -> io::Error {
@@ -196,7 +217,11 @@ mod tests {
     #[test]
     fn sockjs_messages_are_pieces_of_one_stream() {
         let check = |text: &str, expected: Option<&str>| {
-            assert_eq!(unwrap_sockjs(text).ok(), expected.map(|s| Bytes::copy_from_slice(s.as_bytes())), "{text}");
+            assert_eq!(
+                unwrap_sockjs(text).ok(),
+                expected.map(|s| Bytes::copy_from_slice(s.as_bytes())),
+                "{text}"
+            );
         };
         check("", Some(""));
         check("[]", Some(""));

@@ -4,7 +4,9 @@
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Path, Request, State};
-use axum::http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL};
+use axum::http::header::{
+    ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, SEC_WEBSOCKET_PROTOCOL,
+};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
@@ -65,8 +67,20 @@ struct Info {
 }
 
 async fn info() -> Response {
-    let info = Info { websocket: true, cookie_needed: false, origins: ["*:*"], entropy: fastrand::u32(..) };
-    (cors(), [(CACHE_CONTROL, "no-store, no-cache, no-transform, must-revalidate, max-age=0")], axum::Json(info))
+    let info = Info {
+        websocket: true,
+        cookie_needed: false,
+        origins: ["*:*"],
+        entropy: fastrand::u32(..),
+    };
+    (
+        cors(),
+        [(
+            CACHE_CONTROL,
+            "no-store, no-cache, no-transform, must-revalidate, max-age=0",
+        )],
+        axum::Json(info),
+    )
         .into_response()
 }
 
@@ -79,7 +93,10 @@ fn cors() -> [(axum::http::HeaderName, &'static str); 1] {
     [(ACCESS_CONTROL_ALLOW_ORIGIN, "*")]
 }
 
-async fn raw_websocket(State(upgrades): State<mpsc::Sender<Upgrade>>, request: Request) -> Response {
+async fn raw_websocket(
+    State(upgrades): State<mpsc::Sender<Upgrade>>,
+    request: Request,
+) -> Response {
     upgrade(&upgrades, request, Framing::Raw).await
 }
 
@@ -96,16 +113,26 @@ async fn sockjs_websocket(
 }
 
 /// RFC 6455, section 4.2.2.
-async fn upgrade(upgrades: &mpsc::Sender<Upgrade>, mut request: Request, framing: Framing) -> Response {
+async fn upgrade(
+    upgrades: &mpsc::Sender<Upgrade>,
+    mut request: Request,
+    framing: Framing,
+) -> Response {
     let socket = hyper::upgrade::on(&mut request);
     let mut response = match create_response_with_body(&request, Body::empty) {
         Ok(response) => response,
         Err(error) => {
-            return (StatusCode::BAD_REQUEST, format!("not a WebSocket request: {error}\n")).into_response();
+            return (
+                StatusCode::BAD_REQUEST,
+                format!("not a WebSocket request: {error}\n"),
+            )
+                .into_response();
         }
     };
     if let Some(protocol) = subprotocol(request.headers()) {
-        response.headers_mut().insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
+        response
+            .headers_mut()
+            .insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(protocol));
     }
     match upgrades.send(Upgrade { socket, framing }).await {
         Ok(()) => response,
@@ -131,8 +158,10 @@ mod tests {
     #[test]
     fn the_best_subprotocol_that_was_asked_for_is_taken() {
         let check = |asked: &[&'static str], expected: Option<&str>| {
-            let headers =
-                asked.iter().map(|value| (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value))).collect();
+            let headers = asked
+                .iter()
+                .map(|value| (SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(value)))
+                .collect();
             assert_eq!(subprotocol(&headers), expected, "{asked:?}");
         };
         check(&[], None);

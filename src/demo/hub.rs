@@ -31,7 +31,11 @@ impl Message {
     /// A body of JSON, with its `content-type`.
     pub fn json(destination: impl Into<String>, body: impl Into<Bytes>) -> Message {
         let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Message { destination: destination.into(), headers, body: body.into() }
+        Message {
+            destination: destination.into(),
+            headers,
+            body: body.into(),
+        }
     }
 }
 
@@ -87,7 +91,15 @@ impl Mailbox {
     pub(super) fn new(client: u64) -> (Mailbox, mpsc::Receiver<Mail>, CancellationToken) {
         let (queue, receiver) = mpsc::channel(MAILBOX_FRAMES_MAX);
         let overflow = CancellationToken::new();
-        (Mailbox { client, queue, overflow: overflow.clone() }, receiver, overflow)
+        (
+            Mailbox {
+                client,
+                queue,
+                overflow: overflow.clone(),
+            },
+            receiver,
+            overflow,
+        )
     }
 
     /// Never waits: a client that does not read fast enough is given up.
@@ -114,12 +126,27 @@ pub(super) struct Hub {
 }
 
 impl Hub {
-    pub(super) fn subscribe(&self, destination: String, id: Arc<str>, acknowledged: bool, mailbox: Mailbox) {
-        self.lock().entry(destination).or_default().push(Subscription { id, acknowledged, mailbox });
+    pub(super) fn subscribe(
+        &self,
+        destination: String,
+        id: Arc<str>,
+        acknowledged: bool,
+        mailbox: Mailbox,
+    ) {
+        self.lock()
+            .entry(destination)
+            .or_default()
+            .push(Subscription {
+                id,
+                acknowledged,
+                mailbox,
+            });
     }
 
     pub(super) fn unsubscribe(&self, client: u64, id: &str) {
-        self.retain(|subscription| subscription.mailbox.client != client || &*subscription.id != id);
+        self.retain(|subscription| {
+            subscription.mailbox.client != client || &*subscription.id != id
+        });
     }
 
     /// Ends all subscriptions of a client.
@@ -129,9 +156,16 @@ impl Hub {
 
     pub(super) fn publish(&self, message: Message) -> usize {
         let subscriptions = self.lock();
-        let Some(subscriptions) = subscriptions.get(&message.destination) else { return 0 };
+        let Some(subscriptions) = subscriptions.get(&message.destination) else {
+            return 0;
+        };
         let message = Arc::new(message);
-        for Subscription { id, acknowledged, mailbox } in subscriptions {
+        for Subscription {
+            id,
+            acknowledged,
+            mailbox,
+        } in subscriptions
+        {
             mailbox.post(Mail::Delivery {
                 subscription: id.clone(),
                 acknowledged: *acknowledged,
@@ -149,7 +183,9 @@ impl Hub {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Vec<Subscription>>> {
-        self.subscriptions.lock().unwrap_or_else(PoisonError::into_inner)
+        self.subscriptions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,7 +208,12 @@ mod tests {
 
         assert_eq!(hub.publish(message("/topic/a")), 2);
         for expected in [("x", false), ("y", true)] {
-            let Ok(Mail::Delivery { subscription, acknowledged, .. }) = first_mail.try_recv() else {
+            let Ok(Mail::Delivery {
+                subscription,
+                acknowledged,
+                ..
+            }) = first_mail.try_recv()
+            else {
                 panic!("no mail")
             };
             assert_eq!((&*subscription, acknowledged), expected);

@@ -32,7 +32,9 @@ impl Check {
             Ok(outcome) => outcome.map(|()| Check::default()),
             Err(_) => {
                 info!("the journal is large: its check goes on while it is written");
-                Ok(Check { under_way: Some(check) })
+                Ok(Check {
+                    under_way: Some(check),
+                })
             }
         }
     }
@@ -47,7 +49,9 @@ impl Check {
     /// # Errors
     /// As for [`Check::begin`].
     pub(super) async fn done(&mut self) -> Result<(), Error> {
-        let Some(check) = &mut self.under_way else { return std::future::pending().await };
+        let Some(check) = &mut self.under_way else {
+            return std::future::pending().await;
+        };
         let outcome = check.await;
         self.under_way = None;
         info!("the journal's check has ended");
@@ -57,6 +61,8 @@ impl Check {
 
 impl fmt::Debug for Check {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Check").field("is_done", &self.is_done()).finish()
+        f.debug_struct("Check")
+            .field("is_done", &self.is_done())
+            .finish()
     }
 }

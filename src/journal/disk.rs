@@ -42,7 +42,11 @@ pub(super) struct Insert {
 impl Insert {
     /// For [`insert_entries`].
     pub(super) fn entries() -> Insert {
-        Insert::new("INSERT INTO entry (topic, received_at, body, previous, reason) VALUES ", 5, "")
+        Insert::new(
+            "INSERT INTO entry (topic, received_at, body, previous, reason) VALUES ",
+            5,
+            "",
+        )
     }
 
     /// For [`save_cursors`].
@@ -60,12 +64,22 @@ impl Insert {
     /// For [`upsert_last_states`].
     pub(super) fn last_states() -> Insert {
         let head = "INSERT INTO last_state (topic, client_id, device_id, new_state) VALUES ";
-        Insert::new(head, 4, " ON CONFLICT DO UPDATE SET new_state = excluded.new_state")
+        Insert::new(
+            head,
+            4,
+            " ON CONFLICT DO UPDATE SET new_state = excluded.new_state",
+        )
     }
 
     fn new(head: &'static str, columns: usize, tail: &'static str) -> Insert {
         let row = format!("({})", vec!["?"; columns].join(","));
-        Insert { head, row, tail, columns, texts: [const { OnceLock::new() }; SIZES] }
+        Insert {
+            head,
+            row,
+            tail,
+            columns,
+            texts: [const { OnceLock::new() }; SIZES],
+        }
     }
 
     /// Whether so many rows take one statement, which is a transaction by itself.
@@ -75,13 +89,29 @@ impl Insert {
 
     /// How many of so many rows go into the next statement.
     fn piece(rows: usize) -> usize {
-        if rows < STEP { rows } else { (rows / STEP * STEP).min(ROWS_MAX) }
+        if rows < STEP {
+            rows
+        } else {
+            (rows / STEP * STEP).min(ROWS_MAX)
+        }
     }
 
     /// The statement for a piece of so many rows.
     fn text(&self, piece: usize) -> &Arc<str> {
-        let index = if piece < STEP { piece - 1 } else { STEP - 2 + piece / STEP };
-        let text = || format!("{}{}{}", self.head, vec![self.row.as_str(); piece].join(","), self.tail).into();
+        let index = if piece < STEP {
+            piece - 1
+        } else {
+            STEP - 2 + piece / STEP
+        };
+        let text = || {
+            format!(
+                "{}{}{}",
+                self.head,
+                vec![self.row.as_str(); piece].join(","),
+                self.tail
+            )
+            .into()
+        };
         self.texts[index].get_or_init(text)
     }
 
@@ -97,8 +127,12 @@ impl Insert {
             let (piece, rest) = rows.split_at(Insert::piece(rows.len()));
             let mut arguments = SqliteArguments::default();
             arguments.reserve(piece.len() * self.columns, 0);
-            piece.iter().try_for_each(|row| bind(row, &mut arguments)).map_err(sqlx::Error::Encode)?;
-            let query = sqlx::query_with(AssertSqlSafe(Arc::clone(self.text(piece.len()))), arguments);
+            piece
+                .iter()
+                .try_for_each(|row| bind(row, &mut arguments))
+                .map_err(sqlx::Error::Encode)?;
+            let query =
+                sqlx::query_with(AssertSqlSafe(Arc::clone(self.text(piece.len()))), arguments);
             last = Some(query.execute(&mut *connection).await?.last_insert_rowid());
             rows = rest;
         }
@@ -123,7 +157,10 @@ pub(super) async fn insert_entries(
         arguments.add(previous)?;
         arguments.add(reason)
     };
-    let last = insert.run(connection, entries, bind).await.map_err(failed("write entries"))?;
+    let last = insert
+        .run(connection, entries, bind)
+        .await
+        .map_err(failed("write entries"))?;
     Ok(last.map(Position))
 }
 
@@ -139,21 +176,32 @@ pub(super) async fn upsert_last_states(
         arguments.add(state.device_id.as_str())?;
         arguments.add(state.new_state.as_str())
     };
-    insert.run(connection, states, bind).await.map_err(failed("write last states"))?;
+    insert
+        .run(connection, states, bind)
+        .await
+        .map_err(failed("write last states"))?;
     Ok(())
 }
 
 /// Everything that is kept in memory while the journal is open, and where the log begins.
-pub(super) async fn load(connection: &mut SqliteConnection, uuid: Uuid) -> Result<(State, Begin), Error> {
+pub(super) async fn load(
+    connection: &mut SqliteConnection,
+    uuid: Uuid,
+) -> Result<(State, Begin), Error> {
     if faults::makes(Mistake::ReusePositions) {
-        const REWIND: &str = "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(position), 0) FROM entry)";
-        sqlx::query(REWIND).execute(&mut *connection).await.map_err(failed("rewind"))?;
+        const REWIND: &str =
+            "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(position), 0) FROM entry)";
+        sqlx::query(REWIND)
+            .execute(&mut *connection)
+            .await
+            .map_err(failed("rewind"))?;
     }
     // The sequence outlives the entries: a position is never used twice (invariant I4).
-    let head: Option<(i64,)> = sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
-        .fetch_optional(&mut *connection)
-        .await
-        .map_err(failed("read its newest position"))?;
+    let head: Option<(i64,)> =
+        sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(failed("read its newest position"))?;
     let cursors = cursors(&mut *connection).await?;
     let books = books(&mut *connection).await?;
     let head = head.map_or(Position::START, |(seq,)| Position(seq));
@@ -187,10 +235,27 @@ pub(super) async fn save_cursors(
     insert: &Insert,
     cursors: &[Saved],
 ) -> Result<(), Error> {
-    let bind = |Saved { sink, position, ledger }: &Saved, arguments: &mut SqliteArguments| {
-        let Passed { delivered, filtered, rejected, set_aside, lost, removed } = ledger.passed;
+    let bind = |Saved {
+                    sink,
+                    position,
+                    ledger,
+                }: &Saved,
+                arguments: &mut SqliteArguments| {
+        let Passed {
+            delivered,
+            filtered,
+            rejected,
+            set_aside,
+            lost,
+            removed,
+        } = ledger.passed;
         arguments.add(Arc::clone(sink))?;
-        for position in [position.0, ledger.started.0, ledger.rewound, ledger.furthest.0] {
+        for position in [
+            position.0,
+            ledger.started.0,
+            ledger.rewound,
+            ledger.furthest.0,
+        ] {
             arguments.add(position)?;
         }
         for count in [delivered, filtered, rejected, set_aside, lost, removed] {
@@ -198,7 +263,10 @@ pub(super) async fn save_cursors(
         }
         Ok(())
     };
-    insert.run(connection, cursors, bind).await.map_err(failed("save the cursors"))?;
+    insert
+        .run(connection, cursors, bind)
+        .await
+        .map_err(failed("save the cursors"))?;
     Ok(())
 }
 
@@ -243,9 +311,17 @@ pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Sav
             redriven: count(10)?,
             discarded: count(11)?,
         };
-        Ok(Saved { sink: row.try_get::<&str, _>(0)?.into(), position: Position(row.try_get(1)?), ledger })
+        Ok(Saved {
+            sink: row.try_get::<&str, _>(0)?.into(),
+            position: Position(row.try_get(1)?),
+            ledger,
+        })
     };
-    sqlx::query(CURSORS).try_map(row).fetch_all(connection).await.map_err(failed("read the cursors"))
+    sqlx::query(CURSORS)
+        .try_map(row)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the cursors"))
 }
 
 /// What orders change.
@@ -263,7 +339,9 @@ pub(super) async fn books(connection: &mut SqliteConnection) -> Result<Books, Er
         // One that is out of range bounds nothing either way.
         let time = |index: usize| {
             let time = row.try_get::<Option<i64>, _>(index)?;
-            Ok::<_, sqlx::Error>(time.map(|time| Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)))
+            Ok::<_, sqlx::Error>(
+                time.map(|time| Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)),
+            )
         };
         let replay = Replay {
             done: Position(row.try_get(1)?),
@@ -274,12 +352,17 @@ pub(super) async fn books(connection: &mut SqliteConnection) -> Result<Books, Er
         };
         Ok((row.try_get(0)?, replay))
     };
-    let replays = sqlx::query("SELECT sink, position, last_position, since, until, device_id FROM replay")
-        .try_map(row)
-        .fetch_all(connection)
-        .await
-        .map_err(reading())?;
-    Ok(Books { set_aside, settled, replays })
+    let replays =
+        sqlx::query("SELECT sink, position, last_position, since, until, device_id FROM replay")
+            .try_map(row)
+            .fetch_all(connection)
+            .await
+            .map_err(reading())?;
+    Ok(Books {
+        set_aside,
+        settled,
+        replays,
+    })
 }
 
 /// A time as it is stored.
@@ -288,21 +371,33 @@ pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
 }
 
 /// Where the log begins, looking from a position that is not after it.
-pub(super) async fn begin(connection: &mut SqliteConnection, from: Position) -> Result<Begin, Error> {
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    from: Position,
+) -> Result<Begin, Error> {
     const BEGIN: &str = "SELECT (SELECT min(position) FROM entry), removable.position, removable.received_at \
          FROM (SELECT 1) LEFT JOIN (SELECT position, received_at FROM entry WHERE position >= ? \
          AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position) \
          ORDER BY position LIMIT 1) AS removable";
     let (oldest, position, received_at): (Option<i64>, Option<i64>, Option<i64>) =
-        sqlx::query_as(BEGIN).bind(from.0).fetch_one(connection).await.map_err(failed("find its oldest entry"))?;
-    Ok(Begin { oldest: oldest.map(Position), removable: position.map(Position).zip(received_at) })
+        sqlx::query_as(BEGIN)
+            .bind(from.0)
+            .fetch_one(connection)
+            .await
+            .map_err(failed("find its oldest entry"))?;
+    Ok(Begin {
+        oldest: oldest.map(Position),
+        removable: position.map(Position).zip(received_at),
+    })
 }
 
 /// When the newest entry that is kept was received.
 pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Option<Timestamp>, Error> {
     const NEWEST: &str = "SELECT received_at FROM entry ORDER BY position DESC LIMIT 1";
-    let newest: Option<i64> =
-        sqlx::query_scalar(NEWEST).fetch_optional(connection).await.map_err(failed("find its newest entry"))?;
+    let newest: Option<i64> = sqlx::query_scalar(NEWEST)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("find its newest entry"))?;
     Ok(newest.and_then(|newest| Timestamp::from_microsecond(newest).ok()))
 }
 
@@ -311,16 +406,31 @@ pub(super) async fn trim(connection: &mut SqliteConnection, trim: Trim) -> Resul
     const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ? \
          AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position)";
     match trim {
-        Trim::Past { from, through, received_before } => {
-            let past = sqlx::query(PAST).bind(from.0).bind(through.0).bind(received_before);
-            Ok(past.execute(connection).await.map_err(failed("remove what is past"))?.rows_affected())
+        Trim::Past {
+            from,
+            through,
+            received_before,
+        } => {
+            let past = sqlx::query(PAST)
+                .bind(from.0)
+                .bind(through.0)
+                .bind(received_before);
+            Ok(past
+                .execute(connection)
+                .await
+                .map_err(failed("remove what is past"))?
+                .rows_affected())
         }
         Trim::Drop { from, through } => drop_oldest(connection, from, through).await,
     }
 }
 
 /// Removes entries that some sink may still need, and records it: a run of removals is one gap.
-async fn drop_oldest(connection: &mut SqliteConnection, from: Position, through: Position) -> Result<u64, Error> {
+async fn drop_oldest(
+    connection: &mut SqliteConnection,
+    from: Position,
+    through: Position,
+) -> Result<u64, Error> {
     const RECORD: &str = "INSERT INTO gap (from_position, to_position, entries, since, until, reason) \
          SELECT coalesce((SELECT from_position FROM gap WHERE to_position = ?1 - 1), ?1), ?2, ?3, ?4, ?4, ?5 \
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
@@ -333,10 +443,17 @@ async fn drop_oldest(connection: &mut SqliteConnection, from: Position, through:
         "DELETE FROM set_aside WHERE position BETWEEN ? AND ?",
         "DELETE FROM entry WHERE position BETWEEN ? AND ?",
     ] {
-        sqlx::query(statement).bind(from.0).bind(through.0).execute(&mut *connection).await.map_err(dropping())?;
+        sqlx::query(statement)
+            .bind(from.0)
+            .bind(through.0)
+            .execute(&mut *connection)
+            .await
+            .map_err(dropping())?;
     }
-    let (removed,): (i64,) =
-        sqlx::query_as("SELECT changes()").fetch_one(&mut *connection).await.map_err(dropping())?;
+    let (removed,): (i64,) = sqlx::query_as("SELECT changes()")
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(dropping())?;
     sqlx::query(RECORD)
         .bind(from.0)
         .bind(through.0)
@@ -354,20 +471,39 @@ pub(super) async fn usage(connection: &mut SqliteConnection, path: &Path) -> Res
     const PAGES: &str = "SELECT page_count, freelist_count, page_size \
          FROM pragma_page_count, pragma_freelist_count, pragma_page_size";
     let measuring = "measure its file";
-    let (pages, freed, page_bytes): (i64, i64, i64) =
-        sqlx::query_as(PAGES).fetch_one(connection).await.map_err(failed(measuring))?;
-    let file_system = rustix::fs::statvfs(path).map_err(|errno| failed(measuring)(sqlx::Error::Io(errno.into())))?;
-    let free_bytes = file_system.f_bavail * file_system.f_frsize + (freed * page_bytes).unsigned_abs();
-    Ok(Usage { used_bytes: ((pages - freed) * page_bytes).unsigned_abs(), free_bytes })
+    let (pages, freed, page_bytes): (i64, i64, i64) = sqlx::query_as(PAGES)
+        .fetch_one(connection)
+        .await
+        .map_err(failed(measuring))?;
+    let file_system = rustix::fs::statvfs(path)
+        .map_err(|errno| failed(measuring)(sqlx::Error::Io(errno.into())))?;
+    let free_bytes =
+        file_system.f_bavail * file_system.f_frsize + (freed * page_bytes).unsigned_abs();
+    Ok(Usage {
+        used_bytes: ((pages - freed) * page_bytes).unsigned_abs(),
+        free_bytes,
+    })
 }
 
 /// Empties the WAL as soon as no reader needs it; gives up after a while, to be tried again.
-pub(super) async fn reset_wal(connection: &mut SqliteConnection, patience: Duration) -> Result<(), Error> {
+pub(super) async fn reset_wal(
+    connection: &mut SqliteConnection,
+    patience: Duration,
+) -> Result<(), Error> {
     let resetting = || failed("checkpoint");
-    let wait = |timeout: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
-    sqlx::raw_sql(wait(patience)).execute(&mut *connection).await.map_err(resetting())?;
-    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut *connection).await;
-    sqlx::raw_sql(wait(file::BUSY_TIMEOUT)).execute(connection).await.map_err(resetting())?;
+    let wait =
+        |timeout: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
+    sqlx::raw_sql(wait(patience))
+        .execute(&mut *connection)
+        .await
+        .map_err(resetting())?;
+    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut *connection)
+        .await;
+    sqlx::raw_sql(wait(file::BUSY_TIMEOUT))
+        .execute(connection)
+        .await
+        .map_err(resetting())?;
     reset.map(drop).map_err(resetting())
 }
 
@@ -382,13 +518,20 @@ mod tests {
             let (mut rest, mut statements) = (rows, 0);
             while rest > 0 {
                 let piece = Insert::piece(rest);
-                assert_eq!(insert.text(piece).matches("(?,?,?,?)").count(), piece, "of {rows}");
+                assert_eq!(
+                    insert.text(piece).matches("(?,?,?,?)").count(),
+                    piece,
+                    "of {rows}"
+                );
                 rest -= piece;
                 statements += 1;
             }
             assert!(statements <= rows / ROWS_MAX + 2, "{statements} for {rows}");
             assert_eq!(insert.is_one(rows), statements == 1, "{rows}");
         }
-        assert!(insert.texts.iter().all(|text| text.get().is_some()), "every size is of use");
+        assert!(
+            insert.texts.iter().all(|text| text.get().is_some()),
+            "every size is of use"
+        );
     }
 }

@@ -107,6 +107,9 @@ impl NewBatch {
     /// What the batch occupies in memory while it waits, in bytes, within a few.
     pub(super) fn bytes(&self) -> usize {
         const ENTRY_OVERHEAD_BYTES: usize = size_of::<NewEntry>() + size_of::<LastState>();
-        self.entries.iter().map(|entry| ENTRY_OVERHEAD_BYTES + entry.body.len()).sum()
+        self.entries
+            .iter()
+            .map(|entry| ENTRY_OVERHEAD_BYTES + entry.body.len())
+            .sum()
     }
 }

@@ -9,13 +9,17 @@ use crate::model::Position;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// Another process (or another part of this one) writes this journal.
-    #[error("the journal {path} is in use: stop the other stomp-bridge, or give this one a journal.path of its own")]
+    #[error(
+        "the journal {path} is in use: stop the other stomp-bridge, or give this one a journal.path of its own"
+    )]
     InUse {
         /// The journal's file.
         path: PathBuf,
     },
     /// The folder, the file or its lock cannot be made or opened.
-    #[error("the journal {path} cannot be opened: check journal.path, and that its folder may be written to")]
+    #[error(
+        "the journal {path} cannot be opened: check journal.path, and that its folder may be written to"
+    )]
     Open {
         /// The journal's file.
         path: PathBuf,
@@ -23,7 +27,9 @@ pub enum Error {
         source: io::Error,
     },
     /// There is a SQLite file, but it is somebody else's.
-    #[error("{path} is a database, but not a journal of stomp-bridge: give journal.path a file of its own")]
+    #[error(
+        "{path} is a database, but not a journal of stomp-bridge: give journal.path a file of its own"
+    )]
     Foreign {
         /// The file.
         path: PathBuf,
@@ -76,7 +82,9 @@ pub enum Error {
         found: String,
     },
     /// The tables could not be brought to this version.
-    #[error("the journal {path} cannot be brought to this version: was it written by a newer stomp-bridge?")]
+    #[error(
+        "the journal {path} cannot be brought to this version: was it written by a newer stomp-bridge?"
+    )]
     Migrate {
         /// The journal's file.
         path: PathBuf,
@@ -109,7 +117,13 @@ impl Error {
     pub(super) fn is_out_of_space(&self) -> bool {
         // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the WAL's index cannot grow. An ENOSPC from a sync is not among them:
         // SQLite reports that as any other I/O error.
-        let Error::Sqlite { source: sqlx::Error::Database(error), .. } = self else { return false };
+        let Error::Sqlite {
+            source: sqlx::Error::Database(error),
+            ..
+        } = self
+        else {
+            return false;
+        };
         matches!(error.code().as_deref(), Some("13" | "4874"))
     }
 }

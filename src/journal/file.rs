@@ -71,7 +71,10 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
 /// Makes what is missing, takes the lock, opens the one write connection and brings the tables to this version.
 pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path;
-    let source = |source| Error::Open { path: path.clone(), source };
+    let source = |source| Error::Open {
+        path: path.clone(),
+        source,
+    };
     create(path).map_err(source)?;
     let (lock, mark) = Lock::take(path)?;
     let mut connection = open_to_write(path).await?;
@@ -80,10 +83,18 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     sqlx::migrate!("migrations/journal")
         .run(&mut connection)
         .await
-        .map_err(|source| Error::Migrate { path: path.clone(), source })?;
+        .map_err(|source| Error::Migrate {
+            path: path.clone(),
+            source,
+        })?;
     let uuid = identify(&mut connection).await?;
     settle(&mut connection).await?;
-    Ok(Opened { connection, lock, mark, uuid })
+    Ok(Opened {
+        connection,
+        lock,
+        mark,
+        uuid,
+    })
 }
 
 /// The one write connection.
@@ -110,14 +121,20 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
 /// A process that was killed between the writing and the sync of a commit has left entries that can be read and may
 /// still vanish in a power cut: nobody may be told of them before they are on disk. A checkpoint syncs the WAL first.
 async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
-    let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(connection).await;
-    settled.map(drop).map_err(failed("sync what the last process has written"))
+    let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        .execute(connection)
+        .await;
+    settled
+        .map(drop)
+        .map_err(failed("sync what the last process has written"))
 }
 
 /// Looks for damage: SQLite reads every page, which takes about a second for each GiB.
 pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
     let mut connection = open_to_read(&path).await?;
-    let checked = sqlx::query_scalar("PRAGMA quick_check(1)").fetch_one(&mut connection).await;
+    let checked = sqlx::query_scalar("PRAGMA quick_check(1)")
+        .fetch_one(&mut connection)
+        .await;
     let found: String = checked.map_err(failed("check its file"))?;
     match found.as_str() {
         "ok" => Ok(()),
@@ -142,8 +159,16 @@ pub(super) async fn open_to_read(path: &Path) -> Result<SqliteConnection, Error>
 /// the same mode.
 fn create(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
-    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder)?;
+    match OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+    {
         // A file whose name is not on disk yet could vanish with all that was acknowledged.
         Ok(_) => File::open(folder)?.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -152,32 +177,47 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 async fn assert_version(connection: &mut SqliteConnection) -> Result<(), Error> {
-    let row = sqlx::query("SELECT sqlite_version()").fetch_one(connection).await;
-    let found: String = row.and_then(|row| row.try_get(0)).map_err(failed("ask for SQLite's version"))?;
+    let row = sqlx::query("SELECT sqlite_version()")
+        .fetch_one(connection)
+        .await;
+    let found: String = row
+        .and_then(|row| row.try_get(0))
+        .map_err(failed("ask for SQLite's version"))?;
     if parts(&found) < parts(SQLITE_VERSION_MIN) {
-        return Err(Error::SqliteTooOld { found, wanted: SQLITE_VERSION_MIN });
+        return Err(Error::SqliteTooOld {
+            found,
+            wanted: SQLITE_VERSION_MIN,
+        });
     }
     Ok(())
 }
 
 fn parts(version: &str) -> Vec<u32> {
-    version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    version
+        .split('.')
+        .map(|part| part.parse().unwrap_or(0))
+        .collect()
 }
 
 /// Marks an empty file as a journal, and refuses one that is something else.
 async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    const READ: &str =
-        "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
-    let (id, tables): (i64, i64) =
-        sqlx::query_as(READ).fetch_one(&mut *connection).await.map_err(failed("read its file"))?;
+    const READ: &str = "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
+    let (id, tables): (i64, i64) = sqlx::query_as(READ)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(failed("read its file"))?;
     match (id, tables) {
         (APPLICATION_ID, _) => Ok(()),
         (0, 0) => {
             let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
-            let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark)).execute(connection).await;
+            let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
+                .execute(connection)
+                .await;
             marked.map(drop).map_err(failed("mark its file"))
         }
-        _ => Err(Error::Foreign { path: path.to_owned() }),
+        _ => Err(Error::Foreign {
+            path: path.to_owned(),
+        }),
     }
 }
 
@@ -190,17 +230,23 @@ async fn identify(connection: &mut SqliteConnection) -> Result<Uuid, Error> {
         .execute(&mut *connection)
         .await
         .map_err(failed("write its id"))?;
-    let (text,): (String,) =
-        sqlx::query_as("SELECT uuid FROM journal").fetch_one(connection).await.map_err(failed("read its id"))?;
+    let (text,): (String,) = sqlx::query_as("SELECT uuid FROM journal")
+        .fetch_one(connection)
+        .await
+        .map_err(failed("read its id"))?;
     Uuid::parse_str(&text).map_err(|error| failed("read its id")(sqlx::Error::Decode(error.into())))
 }
 
 /// Closes the connection after everything in the WAL has gone to the database itself.
 pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error> {
-    let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").fetch_all(&mut connection).await;
+    let done = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .fetch_all(&mut connection)
+        .await;
     match done.map(drop).map_err(failed("checkpoint before closing")) {
         // What was committed is in the WAL as safely as in the database.
-        Err(error) if error.is_out_of_space() => warn!("the journal is closed with its WAL: the disk is full"),
+        Err(error) if error.is_out_of_space() => {
+            warn!("the journal is closed with its WAL: the disk is full")
+        }
         done => done?,
     }
     connection.close().await.map_err(failed("close its file"))

@@ -50,9 +50,16 @@ impl Journal {
         let mut opened = file::open(settings).await?;
         let (state, begin) = disk::load(&mut opened.connection, opened.uuid).await?;
         compare(&settings.path, opened.mark, opened.uuid, state.head())?;
-        opened.lock.mark(Mark { journal: opened.uuid, head: state.head(), left: Left::Open })?;
+        opened.lock.mark(Mark {
+            journal: opened.uuid,
+            head: state.head(),
+            left: Left::Open,
+        })?;
         let check = match opened.mark {
-            Some(Mark { left: Left::Open | Left::Disowned, .. }) => Check::begin(settings.path.clone()).await?,
+            Some(Mark {
+                left: Left::Open | Left::Disowned,
+                ..
+            }) => Check::begin(settings.path.clone()).await?,
             _ => Check::default(),
         };
         let state = Arc::new(state);
@@ -67,9 +74,27 @@ impl Journal {
             _ended: ended.clone().drop_guard(),
         };
         let newest = disk::newest(&mut opened.connection).await?;
-        let writer = Writer::new(settings.clone(), opened, Arc::clone(&state), begin, newest, queue, check);
+        let writer = Writer::new(
+            settings.clone(),
+            opened,
+            Arc::clone(&state),
+            begin,
+            newest,
+            queue,
+            check,
+        );
         let path = Arc::new(settings.path.clone());
-        Ok((Journal { path, state, appends, notes, room, ended }, writer))
+        Ok((
+            Journal {
+                path,
+                state,
+                appends,
+                notes,
+                room,
+                ended,
+            },
+            writer,
+        ))
     }
 
     /// The journal's own id, made when its file was.
@@ -92,9 +117,15 @@ impl Journal {
         let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
         // Both waits are first come, first served, so the order of the calls is kept.
-        let room = Arc::clone(&self.room).acquire_many_owned(wanted).await.map_err(|_| Error::Closed)?;
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(wanted)
+            .await
+            .map_err(|_| Error::Closed)?;
         let (done, written) = oneshot::channel();
-        self.appends.send(Append { batch, room, done }).await.map_err(|_| Error::Closed)?;
+        self.appends
+            .send(Append { batch, room, done })
+            .await
+            .map_err(|_| Error::Closed)?;
         self.answer(written).await
     }
 
@@ -117,7 +148,10 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn register_sinks(&self, sinks: &[(Arc<str>, Start)]) -> Result<Vec<Arc<str>>, Error> {
+    pub async fn register_sinks(
+        &self,
+        sinks: &[(Arc<str>, Start)],
+    ) -> Result<Vec<Arc<str>>, Error> {
         let left = self.state.register(sinks);
         self.flush().await?;
         Ok(left)
@@ -199,16 +233,31 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn set_aside(&self, sink: &str, position: Position, error: &str) -> Result<(), Error> {
+    pub async fn set_aside(
+        &self,
+        sink: &str,
+        position: Position,
+        error: &str,
+    ) -> Result<(), Error> {
         let (sink, error) = (sink.into(), error.into());
-        self.note(|done| Note::SetAside { sink, position, error, done }).await
+        self.note(|done| Note::SetAside {
+            sink,
+            position,
+            error,
+            done,
+        })
+        .await
     }
 
     /// A sink has an entry from another copy of this journal: the next process is told, and is refused this one unless it
     /// is renewed. Gives the error that says so.
     pub async fn disown(&self, sink: &str, position: Position) -> Error {
         match self.note(|done| Note::Disown { done }).await {
-            Ok(()) => Error::OtherCopy { path: self.path.to_path_buf(), sink: sink.into(), position },
+            Ok(()) => Error::OtherCopy {
+                path: self.path.to_path_buf(),
+                sink: sink.into(),
+                position,
+            },
             Err(error) => error,
         }
     }
@@ -219,7 +268,11 @@ impl Journal {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn redrive(&self, sink: &str, which: Which) -> Result<u64, Error> {
-        self.order(Order::Redrive { sink: sink.into(), which }).await
+        self.order(Order::Redrive {
+            sink: sink.into(),
+            which,
+        })
+        .await
     }
 
     /// Gives up what is set aside for a sink, as [`Journal::redrive`].
@@ -227,7 +280,11 @@ impl Journal {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn discard(&self, sink: &str, which: Which) -> Result<u64, Error> {
-        self.order(Order::Discard { sink: sink.into(), which }).await
+        self.order(Order::Discard {
+            sink: sink.into(),
+            which,
+        })
+        .await
     }
 
     /// Has a rejected entry that can be decoded now delivered to every sink of the configuration, each of its parts
@@ -236,9 +293,18 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn redrive_rejected(&self, position: Position, parts: Vec<Position>) -> Result<u64, Error> {
+    pub async fn redrive_rejected(
+        &self,
+        position: Position,
+        parts: Vec<Position>,
+    ) -> Result<u64, Error> {
         let sinks = self.state.configured();
-        self.order(Order::RedriveRejected { position, parts, sinks }).await
+        self.order(Order::RedriveRejected {
+            position,
+            parts,
+            sinks,
+        })
+        .await
     }
 
     /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their positions.
@@ -247,7 +313,10 @@ impl Journal {
     /// [`Error::Closed`].
     pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
         let count = parts.len();
-        let batch = NewBatch { entries: parts, last_states: Vec::new() };
+        let batch = NewBatch {
+            entries: parts,
+            last_states: Vec::new(),
+        };
         let last = self.append(batch).await?;
         self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
         let count = i64::try_from(count).expect("a batch fits in memory");
@@ -266,8 +335,19 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn settle(&self, sink: &str, position: Position, settled: Settled) -> Result<(), Error> {
-        self.order(Order::Settle { sink: sink.into(), position, settled }).await.map(drop)
+    pub async fn settle(
+        &self,
+        sink: &str,
+        position: Position,
+        settled: Settled,
+    ) -> Result<(), Error> {
+        self.order(Order::Settle {
+            sink: sink.into(),
+            position,
+            settled,
+        })
+        .await
+        .map(drop)
     }
 
     /// Begins a replay for a sink, in place of one that is not done. Durable on return.
@@ -275,7 +355,12 @@ impl Journal {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
-        self.order(Order::Replay { sink: sink.into(), replay }).await.map(drop)
+        self.order(Order::Replay {
+            sink: sink.into(),
+            replay,
+        })
+        .await
+        .map(drop)
     }
 
     /// A sink's replay has come so far; at its end it is over. Durable on return.
@@ -283,7 +368,12 @@ impl Journal {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn replayed(&self, sink: &str, done: Position) -> Result<(), Error> {
-        self.order(Order::Replayed { sink: sink.into(), done }).await.map(drop)
+        self.order(Order::Replayed {
+            sink: sink.into(),
+            done,
+        })
+        .await
+        .map(drop)
     }
 
     /// The replay that a sink has still to do.
@@ -301,7 +391,10 @@ impl Journal {
     /// # Errors
     /// The file cannot be opened.
     pub async fn reader(&self) -> Result<Reader, Error> {
-        Ok(Reader::new(file::open_to_read(&self.path).await?, Some(Arc::clone(&self.state))))
+        Ok(Reader::new(
+            file::open_to_read(&self.path).await?,
+            Some(Arc::clone(&self.state)),
+        ))
     }
 
     /// What an operator wants to know; reads memory only.
@@ -311,7 +404,10 @@ impl Journal {
 
     async fn order(&self, order: Order) -> Result<u64, Error> {
         let (done, written) = oneshot::channel();
-        self.notes.send(Note::Order(Ordered { order, done })).await.map_err(|_| Error::Closed)?;
+        self.notes
+            .send(Note::Order(Ordered { order, done }))
+            .await
+            .map_err(|_| Error::Closed)?;
         self.answer(written).await
     }
 
@@ -331,7 +427,10 @@ impl Journal {
 
     async fn note(&self, note: impl FnOnce(oneshot::Sender<()>) -> Note) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
-        self.notes.send(note(done)).await.map_err(|_| Error::Closed)?;
+        self.notes
+            .send(note(done))
+            .await
+            .map_err(|_| Error::Closed)?;
         self.answer(written).await
     }
 }
@@ -353,9 +452,15 @@ fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Resul
              lost; where it was moved, stop and bring it back"
         );
     } else if head < mark.head {
-        return Err(Error::OlderCopy { path: path.to_owned(), head, known: mark.head });
+        return Err(Error::OlderCopy {
+            path: path.to_owned(),
+            head,
+            known: mark.head,
+        });
     } else if head == mark.head && mark.left == Left::Disowned {
-        return Err(Error::Disowned { path: path.to_owned() });
+        return Err(Error::Disowned {
+            path: path.to_owned(),
+        });
     }
     Ok(())
 }
@@ -371,13 +476,22 @@ mod tests {
     async fn caller_whose_batch_came_after_the_writers_end_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
-        let settings = Settings { path, bytes_max: 1 << 30, when_full: WhenFull::Pause, retain: Duration::ZERO };
+        let settings = Settings {
+            path,
+            bytes_max: 1 << 30,
+            when_full: WhenFull::Pause,
+            retain: Duration::ZERO,
+        };
         let (journal, writer) = Journal::open(&settings).await.unwrap();
         let place = journal.appends.reserve().await.unwrap();
         drop(writer);
         let room = Arc::clone(&journal.room).acquire_owned().await.unwrap();
         let (done, written) = oneshot::channel();
-        place.send(Append { batch: NewBatch::default(), room, done });
+        place.send(Append {
+            batch: NewBatch::default(),
+            room,
+            done,
+        });
         assert!(matches!(journal.answer(written).await, Err(Error::Closed)));
     }
 }

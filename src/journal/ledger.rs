@@ -79,11 +79,20 @@ impl Account {
     /// # Errors
     /// Both sides of what does not balance.
     pub fn check(&self) -> Result<(), String> {
-        let Ledger { started, rewound, passed, redriven, discarded, .. } = self.ledger;
+        let Ledger {
+            started,
+            rewound,
+            passed,
+            redriven,
+            discarded,
+            ..
+        } = self.ledger;
         let moved = self.cursor.0 - started.0 + rewound;
         let sum = i64::try_from(passed.sum()).unwrap_or(i64::MAX);
         if moved != sum {
-            return Err(format!("the cursor has passed {moved} entries, but {sum} are accounted for: {passed:?}"));
+            return Err(format!(
+                "the cursor has passed {moved} entries, but {sum} are accounted for: {passed:?}"
+            ));
         }
         let known = self.waiting + redriven + discarded;
         if passed.set_aside != known {
@@ -102,7 +111,14 @@ mod tests {
     use super::*;
 
     fn check(change: impl FnOnce(&mut Account), expected: Option<&str>) {
-        let passed = Passed { delivered: 5, filtered: 4, rejected: 2, set_aside: 6, lost: 2, removed: 1 };
+        let passed = Passed {
+            delivered: 5,
+            filtered: 4,
+            rejected: 2,
+            set_aside: 6,
+            lost: 2,
+            removed: 1,
+        };
         let ledger = Ledger {
             started: Position(100),
             rewound: 10,
@@ -111,21 +127,46 @@ mod tests {
             redriven: 2,
             discarded: 3,
         };
-        let mut account = Account { sink: "site".into(), cursor: Position(110), pending: 7, waiting: 1, ledger };
+        let mut account = Account {
+            sink: "site".into(),
+            cursor: Position(110),
+            pending: 7,
+            waiting: 1,
+            ledger,
+        };
         change(&mut account);
         let found = account.check().err();
         assert_eq!(found.is_some(), expected.is_some(), "{found:?}");
-        assert!(found.unwrap_or_default().contains(expected.unwrap_or_default()));
+        assert!(
+            found
+                .unwrap_or_default()
+                .contains(expected.unwrap_or_default())
+        );
     }
 
     #[test]
     fn one_entry_more_or_less_is_noticed() {
         check(|_| {}, None);
         check(|account| account.pending = 0, None);
-        check(|account| account.cursor.0 += 1, Some("has passed 21 entries, but 20"));
-        check(|account| account.ledger.rewound -= 1, Some("has passed 19 entries, but 20"));
-        check(|account| account.ledger.passed.lost += 1, Some("has passed 20 entries, but 21"));
-        check(|account| account.waiting = 0, Some("6 entries were set aside, but 5"));
-        check(|account| account.ledger.redriven += 1, Some("6 entries were set aside, but 7"));
+        check(
+            |account| account.cursor.0 += 1,
+            Some("has passed 21 entries, but 20"),
+        );
+        check(
+            |account| account.ledger.rewound -= 1,
+            Some("has passed 19 entries, but 20"),
+        );
+        check(
+            |account| account.ledger.passed.lost += 1,
+            Some("has passed 20 entries, but 21"),
+        );
+        check(
+            |account| account.waiting = 0,
+            Some("6 entries were set aside, but 5"),
+        );
+        check(
+            |account| account.ledger.redriven += 1,
+            Some("6 entries were set aside, but 7"),
+        );
     }
 }

@@ -43,7 +43,10 @@ impl Lock {
     /// Takes the lock beside the journal's file at once, or says who cannot have it, and gives the last mark. It is a
     /// file of its own: a second handle on the database itself would drop SQLite's locks when it is closed.
     pub(super) fn take(path: &Path) -> Result<(Lock, Option<Mark>), Error> {
-        let open = |source| Error::Open { path: path.to_owned(), source };
+        let open = |source| Error::Open {
+            path: path.to_owned(),
+            source,
+        };
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -54,12 +57,25 @@ impl Lock {
             .map_err(open)?;
         match file.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(Error::InUse { path: path.to_owned() }),
+            Err(TryLockError::WouldBlock) => {
+                return Err(Error::InUse {
+                    path: path.to_owned(),
+                });
+            }
             Err(TryLockError::Error(source)) => return Err(open(source)),
         }
         let mut text = String::new();
-        let mark = file.read_to_string(&mut text).ok().and_then(|_| Mark::parse(&text));
-        Ok((Lock { file, path: path.to_owned() }, mark))
+        let mark = file
+            .read_to_string(&mut text)
+            .ok()
+            .and_then(|_| Mark::parse(&text));
+        Ok((
+            Lock {
+                file,
+                path: path.to_owned(),
+            },
+            mark,
+        ))
     }
 
     /// Leaves a mark, on disk when it returns. It lies within one sector and always has the same length, so no crash
@@ -71,7 +87,10 @@ impl Lock {
             file.write_all(mark.text().as_bytes())?;
             file.sync_data()
         };
-        write().map_err(|source| Error::Open { path: beside(&self.path, "-lock"), source })
+        write().map_err(|source| Error::Open {
+            path: beside(&self.path, "-lock"),
+            source,
+        })
     }
 }
 
@@ -87,14 +106,20 @@ impl Mark {
 
     fn parse(text: &str) -> Option<Mark> {
         let words: Vec<&str> = text.split_whitespace().collect();
-        let [journal, head, left] = words[..] else { return None };
+        let [journal, head, left] = words[..] else {
+            return None;
+        };
         let left = match left {
             "closed" => Left::Closed,
             "open" => Left::Open,
             "copy" => Left::Disowned,
             _ => return None,
         };
-        Some(Mark { journal: Uuid::parse_str(journal).ok()?, head: Position(head.parse().ok()?), left })
+        Some(Mark {
+            journal: Uuid::parse_str(journal).ok()?,
+            head: Position(head.parse().ok()?),
+            left,
+        })
     }
 }
 
@@ -106,7 +131,11 @@ mod tests {
     fn mark_is_read_back_whole_or_not_at_all() {
         for left in [Left::Closed, Left::Open, Left::Disowned] {
             for head in [0, 17, i64::MAX] {
-                let mark = Mark { journal: Uuid::new_v4(), head: Position(head), left };
+                let mark = Mark {
+                    journal: Uuid::new_v4(),
+                    head: Position(head),
+                    left,
+                };
                 let text = mark.text();
                 assert_eq!(text.len(), 61, "{text}");
                 assert_eq!(Mark::parse(&text), Some(mark));

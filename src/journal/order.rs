@@ -41,7 +41,8 @@ pub struct Replay {
 impl Replay {
     /// Whether an entry that was received then is in the slice.
     pub fn wants(&self, received_at: Timestamp) -> bool {
-        self.since.is_none_or(|since| received_at >= since) && self.until.is_none_or(|until| received_at < until)
+        self.since.is_none_or(|since| received_at >= since)
+            && self.until.is_none_or(|until| received_at < until)
     }
 }
 
@@ -62,11 +63,19 @@ pub(super) enum Order {
     /// Give up what is set aside for a sink.
     Discard { sink: Arc<str>, which: Which },
     /// A rejected entry can be decoded now: deliver these to these sinks, in its place.
-    RedriveRejected { position: Position, parts: Vec<Position>, sinks: Vec<Arc<str>> },
+    RedriveRejected {
+        position: Position,
+        parts: Vec<Position>,
+        sinks: Vec<Arc<str>>,
+    },
     /// List these rejected entries no more.
     DiscardRejected { which: Which },
     /// An entry was delivered again.
-    Settle { sink: Arc<str>, position: Position, settled: Settled },
+    Settle {
+        sink: Arc<str>,
+        position: Position,
+        settled: Settled,
+    },
     /// Begin a replay, in place of one that is not done.
     Replay { sink: Arc<str>, replay: Replay },
     /// A replay has come so far; at its end it is forgotten.
@@ -84,18 +93,24 @@ pub(super) struct Ordered {
 
 /// What is set aside for `?1` and is passed by its cursor: what is ahead of it is delivery's, which has not counted
 /// it yet.
-const PASSED: &str = "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
+const PASSED: &str =
+    "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
 
 impl Order {
     /// Writes it; gives how many entries (or sinks) it has changed.
     pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
-        self.execute(connection).await.map_err(failed("write an order"))
+        self.execute(connection)
+            .await
+            .map_err(failed("write an order"))
     }
 
     async fn execute(&self, connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
         match self {
             Order::Redrive { sink, which } => {
-                let text = format!("UPDATE set_aside SET again = 1 WHERE {PASSED} AND {}", chosen(which));
+                let text = format!(
+                    "UPDATE set_aside SET again = 1 WHERE {PASSED} AND {}",
+                    chosen(which)
+                );
                 run(connection, &text, sink, which).await
             }
             Order::Discard { sink, which } => {
@@ -105,10 +120,19 @@ impl Order {
                     chosen(which)
                 );
                 run(connection, &count, sink, which).await?;
-                run(connection, &format!("DELETE FROM set_aside WHERE {PASSED} AND {}", chosen(which)), sink, which)
-                    .await
+                run(
+                    connection,
+                    &format!("DELETE FROM set_aside WHERE {PASSED} AND {}", chosen(which)),
+                    sink,
+                    which,
+                )
+                .await
             }
-            Order::RedriveRejected { position, parts, sinks } => {
+            Order::RedriveRejected {
+                position,
+                parts,
+                sinks,
+            } => {
                 settle_rejected(connection, &[&[*position], parts.as_slice()].concat()).await?;
                 for sink in sinks {
                     for part in parts {
@@ -126,24 +150,41 @@ impl Order {
                 }
                 Ok(parts.len() as u64)
             }
-            Order::DiscardRejected { which: Which::Positions(positions) } => {
-                settle_rejected(connection, positions).await
-            }
+            Order::DiscardRejected {
+                which: Which::Positions(positions),
+            } => settle_rejected(connection, positions).await,
             Order::DiscardRejected { which: Which::All } => {
-                let all = "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL";
+                let all =
+                    "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL";
                 Ok(sqlx::query(all).execute(connection).await?.rows_affected())
             }
-            Order::Settle { sink, position, settled: Settled::Refused(error) } => {
+            Order::Settle {
+                sink,
+                position,
+                settled: Settled::Refused(error),
+            } => {
                 let refuse = "UPDATE set_aside SET again = 0, error = ?, at = ? WHERE sink = ? AND position = ?";
                 let now = Timestamp::now().as_microsecond();
-                let refuse = sqlx::query(refuse).bind(error).bind(now).bind(Arc::clone(sink)).bind(position.0);
+                let refuse = sqlx::query(refuse)
+                    .bind(error)
+                    .bind(now)
+                    .bind(Arc::clone(sink))
+                    .bind(position.0);
                 Ok(refuse.execute(connection).await?.rows_affected())
             }
-            Order::Settle { sink, position, settled: Settled::Done } => {
+            Order::Settle {
+                sink,
+                position,
+                settled: Settled::Done,
+            } => {
                 const COUNT: &str = "UPDATE cursor SET redriven = redriven + (SELECT count(*) FROM set_aside \
                      WHERE sink = ?1 AND position = ?2 AND intake = 0) WHERE sink = ?1";
                 const REMOVE: &str = "DELETE FROM set_aside WHERE sink = ?1 AND position = ?2";
-                sqlx::query(COUNT).bind(Arc::clone(sink)).bind(position.0).execute(&mut *connection).await?;
+                sqlx::query(COUNT)
+                    .bind(Arc::clone(sink))
+                    .bind(position.0)
+                    .execute(&mut *connection)
+                    .await?;
                 let remove = sqlx::query(REMOVE).bind(Arc::clone(sink)).bind(position.0);
                 Ok(remove.execute(connection).await?.rows_affected())
             }
@@ -163,25 +204,47 @@ impl Order {
             }
             Order::Replayed { sink, done } => {
                 const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
-                const END: &str = "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
-                sqlx::query(MOVE).bind(Arc::clone(sink)).bind(done.0).execute(&mut *connection).await?;
-                Ok(sqlx::query(END).bind(Arc::clone(sink)).execute(connection).await?.rows_affected())
+                const END: &str =
+                    "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
+                sqlx::query(MOVE)
+                    .bind(Arc::clone(sink))
+                    .bind(done.0)
+                    .execute(&mut *connection)
+                    .await?;
+                Ok(sqlx::query(END)
+                    .bind(Arc::clone(sink))
+                    .execute(connection)
+                    .await?
+                    .rows_affected())
             }
             Order::Forget { sink } => {
-                for forget in ["DELETE FROM set_aside WHERE sink = ?", "DELETE FROM replay WHERE sink = ?"] {
-                    sqlx::query(forget).bind(Arc::clone(sink)).execute(&mut *connection).await?;
+                for forget in [
+                    "DELETE FROM set_aside WHERE sink = ?",
+                    "DELETE FROM replay WHERE sink = ?",
+                ] {
+                    sqlx::query(forget)
+                        .bind(Arc::clone(sink))
+                        .execute(&mut *connection)
+                        .await?;
                 }
-                let forget = sqlx::query("DELETE FROM cursor WHERE sink = ?").bind(Arc::clone(sink));
+                let forget =
+                    sqlx::query("DELETE FROM cursor WHERE sink = ?").bind(Arc::clone(sink));
                 Ok(forget.execute(connection).await?.rows_affected())
             }
         }
     }
 }
 
-async fn settle_rejected(connection: &mut SqliteConnection, positions: &[Position]) -> Result<u64, sqlx::Error> {
+async fn settle_rejected(
+    connection: &mut SqliteConnection,
+    positions: &[Position],
+) -> Result<u64, sqlx::Error> {
     const SETTLE: &str = "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL \
          AND position IN (SELECT value FROM json_each(?))";
-    let settled = sqlx::query(SETTLE).bind(json(positions)).execute(connection).await?;
+    let settled = sqlx::query(SETTLE)
+        .bind(json(positions))
+        .execute(connection)
+        .await?;
     Ok(settled.rows_affected())
 }
 
@@ -196,7 +259,9 @@ async fn run(
         Which::All => "[]".to_owned(),
         Which::Positions(positions) => json(positions),
     };
-    let query = sqlx::query(sqlx::AssertSqlSafe(text.to_owned())).bind(Arc::clone(sink)).bind(positions);
+    let query = sqlx::query(sqlx::AssertSqlSafe(text.to_owned()))
+        .bind(Arc::clone(sink))
+        .bind(positions);
     Ok(query.execute(connection).await?.rows_affected())
 }
 

@@ -40,7 +40,11 @@ impl Reader {
     }
 
     pub(super) fn new(connection: SqliteConnection, state: Option<Arc<State>>) -> Reader {
-        Reader { connection, state, topics: HashSet::new() }
+        Reader {
+            connection,
+            state,
+            topics: HashSet::new(),
+        }
     }
 
     /// The entries after a position, in order: at most `entries_max`, and no further one once their bodies have
@@ -55,7 +59,10 @@ impl Reader {
         bytes_max: usize,
     ) -> Result<Vec<Entry>, Error> {
         // A visitor is told by nobody how far the log goes: what is in the file was committed.
-        let head = self.state.as_ref().map_or(Position(i64::MAX), |state| state.head());
+        let head = self
+            .state
+            .as_ref()
+            .map_or(Position(i64::MAX), |state| state.head());
         // The newest entries are in memory a moment before the head is moved, as they are in the file.
         if let Some(state) = &self.state
             && let Some(entries) = state.recent().between(after, head, entries_max, bytes_max)
@@ -63,7 +70,11 @@ impl Reader {
             return Ok(entries);
         }
         let limit = i64::try_from(entries_max).unwrap_or(i64::MAX);
-        let mut rows = sqlx::query(READ_AFTER).bind(after.0).bind(head.0).bind(limit).fetch(&mut self.connection);
+        let mut rows = sqlx::query(READ_AFTER)
+            .bind(after.0)
+            .bind(head.0)
+            .bind(limit)
+            .fetch(&mut self.connection);
         let mut entries: Vec<Entry> = Vec::new();
         let mut bytes = 0;
         while bytes < bytes_max
@@ -82,8 +93,14 @@ impl Reader {
     /// The file cannot be read.
     pub async fn set_aside(&mut self) -> Result<Vec<SetAside>, Error> {
         let row = |row: SqliteRow| {
-            let (sink, position, error) = (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
-            Ok(SetAside { sink, position, error, at: timestamp(row.try_get(3)?)? })
+            let (sink, position, error) =
+                (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
+            Ok(SetAside {
+                sink,
+                position,
+                error,
+                at: timestamp(row.try_get(3)?)?,
+            })
         };
         sqlx::query("SELECT sink, position, error, at FROM set_aside ORDER BY sink, position")
             .try_map(row)
@@ -96,15 +113,23 @@ impl Reader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn set_aside_after(&mut self, sink: &str, after: Position) -> Result<BTreeSet<Position>, Error> {
-        let rows: Vec<(i64,)> =
-            sqlx::query_as("SELECT position FROM set_aside WHERE sink = ? AND position > ? AND intake = 0")
-                .bind(Arc::<str>::from(sink))
-                .bind(after.0)
-                .fetch_all(&mut self.connection)
-                .await
-                .map_err(failed("read what was set aside"))?;
-        Ok(rows.into_iter().map(|(position,)| Position(position)).collect())
+    pub async fn set_aside_after(
+        &mut self,
+        sink: &str,
+        after: Position,
+    ) -> Result<BTreeSet<Position>, Error> {
+        let rows: Vec<(i64,)> = sqlx::query_as(
+            "SELECT position FROM set_aside WHERE sink = ? AND position > ? AND intake = 0",
+        )
+        .bind(Arc::<str>::from(sink))
+        .bind(after.0)
+        .fetch_all(&mut self.connection)
+        .await
+        .map_err(failed("read what was set aside"))?;
+        Ok(rows
+            .into_iter()
+            .map(|(position,)| Position(position))
+            .collect())
     }
 
     /// What one sink is to be given again, in order; at most so many.
@@ -121,7 +146,9 @@ impl Reader {
             .fetch_all(&mut self.connection)
             .await
             .map_err(failed("read what is to be delivered again"))?;
-        rows.iter().map(|row| entry(row, &mut self.topics).map_err(failed("read an entry"))).collect()
+        rows.iter()
+            .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
+            .collect()
     }
 
     /// Rejected entries that nobody has dealt with yet, in order.
@@ -131,9 +158,13 @@ impl Reader {
     pub async fn rejected(&mut self) -> Result<Vec<Entry>, Error> {
         const REJECTED: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
              WHERE reason IS NOT NULL AND settled IS NULL ORDER BY position";
-        let rows =
-            sqlx::query(REJECTED).fetch_all(&mut self.connection).await.map_err(failed("read rejected entries"))?;
-        rows.iter().map(|row| entry(row, &mut self.topics).map_err(failed("read an entry"))).collect()
+        let rows = sqlx::query(REJECTED)
+            .fetch_all(&mut self.connection)
+            .await
+            .map_err(failed("read rejected entries"))?;
+        rows.iter()
+            .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
+            .collect()
     }
 
     /// How many there are of them.
@@ -141,11 +172,12 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn rejected_count(&mut self) -> Result<u64, Error> {
-        let (count,): (i64,) =
-            sqlx::query_as("SELECT count(*) FROM entry WHERE reason IS NOT NULL AND settled IS NULL")
-                .fetch_one(&mut self.connection)
-                .await
-                .map_err(failed("count rejected entries"))?;
+        let (count,): (i64,) = sqlx::query_as(
+            "SELECT count(*) FROM entry WHERE reason IS NOT NULL AND settled IS NULL",
+        )
+        .fetch_one(&mut self.connection)
+        .await
+        .map_err(failed("count rejected entries"))?;
         Ok(count.unsigned_abs())
     }
 
@@ -155,7 +187,11 @@ impl Reader {
     /// The file cannot be read.
     pub async fn entry(&mut self, position: Position) -> Result<Option<Entry>, Error> {
         let before = Position(position.0.saturating_sub(1));
-        Ok(self.read_after(before, 1, 1).await?.pop().filter(|entry| entry.position == position))
+        Ok(self
+            .read_after(before, 1, 1)
+            .await?
+            .pop()
+            .filter(|entry| entry.position == position))
     }
 
     /// Every sink's account, all of one moment.
@@ -163,17 +199,35 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn accounts(&mut self) -> Result<Vec<Account>, Error> {
-        const HEAD: &str = "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)";
-        const WAITING: &str = "SELECT count(*) FROM set_aside WHERE sink = ? AND position <= ? AND intake = 0";
+        const HEAD: &str =
+            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)";
+        const WAITING: &str =
+            "SELECT count(*) FROM set_aside WHERE sink = ? AND position <= ? AND intake = 0";
         let reading = || failed("read the accounts");
         let mut moment = self.connection.begin().await.map_err(reading())?;
-        let (head,): (i64,) = sqlx::query_as(HEAD).fetch_one(&mut *moment).await.map_err(reading())?;
+        let (head,): (i64,) = sqlx::query_as(HEAD)
+            .fetch_one(&mut *moment)
+            .await
+            .map_err(reading())?;
         let mut accounts = Vec::new();
-        for Saved { sink, position, ledger } in disk::cursors(&mut moment).await? {
-            let waiting = sqlx::query_as(WAITING).bind(Arc::clone(&sink)).bind(position.0);
+        for Saved {
+            sink,
+            position,
+            ledger,
+        } in disk::cursors(&mut moment).await?
+        {
+            let waiting = sqlx::query_as(WAITING)
+                .bind(Arc::clone(&sink))
+                .bind(position.0);
             let (waiting,): (i64,) = waiting.fetch_one(&mut *moment).await.map_err(reading())?;
             let pending = (head - position.0).max(0).unsigned_abs();
-            accounts.push(Account { sink, cursor: position, pending, waiting: waiting.unsigned_abs(), ledger });
+            accounts.push(Account {
+                sink,
+                cursor: position,
+                pending,
+                waiting: waiting.unsigned_abs(),
+                ledger,
+            });
         }
         moment.commit().await.map_err(reading())?;
         Ok(accounts)
@@ -208,8 +262,12 @@ fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx:
     let reason: Option<String> = row.try_get(5)?;
     let previous: Option<String> = row.try_get(4)?;
     let verdict = match reason {
-        Some(reason) => Verdict::Rejected { reason: reason.into() },
-        None => Verdict::Accepted { previous: previous.map(Into::into) },
+        Some(reason) => Verdict::Rejected {
+            reason: reason.into(),
+        },
+        None => Verdict::Accepted {
+            previous: previous.map(Into::into),
+        },
     };
     Ok(Entry {
         position: Position(row.try_get(0)?),

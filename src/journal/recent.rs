@@ -23,14 +23,31 @@ pub(super) struct Recent {
 
 impl Recent {
     /// These were written after `before`.
-    pub(super) fn wrote(&mut self, mut before: Position, written: impl IntoIterator<Item = NewEntry>) {
-        for NewEntry { topic, received_at, body, verdict } in written {
+    pub(super) fn wrote(
+        &mut self,
+        mut before: Position,
+        written: impl IntoIterator<Item = NewEntry>,
+    ) {
+        for NewEntry {
+            topic,
+            received_at,
+            body,
+            verdict,
+        } in written
+        {
             before.0 += 1;
             // As it is read back.
-            let received_at = Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
+            let received_at =
+                Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
             // A copy, since a body is a part of all that was read from the socket with it.
             let body = Bytes::copy_from_slice(&body);
-            let entry = Entry { position: before, topic, received_at, body, verdict };
+            let entry = Entry {
+                position: before,
+                topic,
+                received_at,
+                body,
+                verdict,
+            };
             self.bytes += bytes(&entry);
             self.entries.push_back(entry);
             while self.bytes > BYTES_MAX {
@@ -41,7 +58,11 @@ impl Recent {
 
     /// Everything up to there may be gone from the file.
     pub(super) fn removed(&mut self, through: Position) {
-        while self.entries.front().is_some_and(|first| first.position <= through) {
+        while self
+            .entries
+            .front()
+            .is_some_and(|first| first.position <= through)
+        {
             self.forget_first();
         }
     }
@@ -58,11 +79,16 @@ impl Recent {
         let first = self.entries.front()?.position;
         let skipped = usize::try_from(after.0 + 1 - first.0).ok()?;
         let mut bytes = 0;
-        let wanted = self.entries.iter().skip(skipped).take(entries_max).take_while(|entry| {
-            let wanted = bytes < bytes_max && entry.position <= through;
-            bytes += entry.body.len();
-            wanted
-        });
+        let wanted = self
+            .entries
+            .iter()
+            .skip(skipped)
+            .take(entries_max)
+            .take_while(|entry| {
+                let wanted = bytes < bytes_max && entry.position <= through;
+                bytes += entry.body.len();
+                wanted
+            });
         Some(wanted.cloned().collect())
     }
 
@@ -98,10 +124,25 @@ mod tests {
     }
 
     /// Up to position 13.
-    fn check(recent: &Recent, after: i64, entries_max: usize, bytes_max: usize, expected: Option<&[i64]>) {
+    fn check(
+        recent: &Recent,
+        after: i64,
+        entries_max: usize,
+        bytes_max: usize,
+        expected: Option<&[i64]>,
+    ) {
         let entries = recent.between(Position(after), Position(13), entries_max, bytes_max);
-        let positions = entries.map(|entries| entries.iter().map(|entry| entry.position.0).collect::<Vec<_>>());
-        assert_eq!(positions.as_deref(), expected, "after {after}, {entries_max} entries, {bytes_max} bytes");
+        let positions = entries.map(|entries| {
+            entries
+                .iter()
+                .map(|entry| entry.position.0)
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(
+            positions.as_deref(),
+            expected,
+            "after {after}, {entries_max} entries, {bytes_max} bytes"
+        );
     }
 
     #[test]
@@ -124,15 +165,26 @@ mod tests {
 
     #[test]
     fn times_are_in_whole_microseconds_as_on_disk() {
-        let entries = recent(1, 1).between(Position(10), Position(11), 1, 1).unwrap();
-        assert_eq!(entries[0].received_at, Timestamp::from_microsecond(1234).unwrap());
+        let entries = recent(1, 1)
+            .between(Position(10), Position(11), 1, 1)
+            .unwrap();
+        assert_eq!(
+            entries[0].received_at,
+            Timestamp::from_microsecond(1234).unwrap()
+        );
     }
 
     #[test]
     fn memory_is_bounded() {
         let recent = recent(1000, 64 * 1024);
         assert!(recent.bytes <= BYTES_MAX && recent.bytes > BYTES_MAX - 65 * 1024);
-        let entries = recent.between(Position(1000), Position(1010), 1000, usize::MAX).unwrap();
-        assert_eq!(entries.last().unwrap().position, Position(1010), "the newest are kept");
+        let entries = recent
+            .between(Position(1000), Position(1010), 1000, usize::MAX)
+            .unwrap();
+        assert_eq!(
+            entries.last().unwrap().position,
+            Position(1010),
+            "the newest are kept"
+        );
     }
 }

@@ -25,9 +25,19 @@ pub async fn renew(settings: &Settings) -> Result<Renewed, Error> {
     let mut opened = file::open(settings).await?;
     let now = Uuid::new_v4();
     let renewed = sqlx::query("UPDATE journal SET uuid = ?").bind(now.simple().to_string());
-    renewed.execute(&mut opened.connection).await.map_err(failed("write its id"))?;
+    renewed
+        .execute(&mut opened.connection)
+        .await
+        .map_err(failed("write its id"))?;
     file::close(opened.connection).await?;
     // Open: what was copied is worth a check.
-    opened.lock.mark(Mark { journal: now, head: Position::START, left: Left::Open })?;
-    Ok(Renewed { before: opened.uuid, now })
+    opened.lock.mark(Mark {
+        journal: now,
+        head: Position::START,
+        left: Left::Open,
+    })?;
+    Ok(Renewed {
+        before: opened.uuid,
+        now,
+    })
 }

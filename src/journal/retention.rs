@@ -40,7 +40,11 @@ pub(super) struct Begin {
 pub(super) enum Trim {
     /// Every sink is past them; those set aside stay, and those received at or after `received_before`
     /// (microseconds).
-    Past { from: Position, through: Position, received_before: i64 },
+    Past {
+        from: Position,
+        through: Position,
+        received_before: i64,
+    },
     /// There is no more room: all of them go, and the loss is recorded.
     Drop { from: Position, through: Position },
 }
@@ -85,7 +89,10 @@ impl Retention {
             retain: settings.retain,
             begin,
             head,
-            usage: Usage { used_bytes: 0, free_bytes: u64::MAX },
+            usage: Usage {
+                used_bytes: 0,
+                free_bytes: u64::MAX,
+            },
             out_of_room: false,
             watermark: 0,
         }
@@ -109,7 +116,9 @@ impl Retention {
         let Some(first) = entries.first() else { return };
         let position = Position(before.0 + 1);
         self.begin.oldest.get_or_insert(position);
-        self.begin.removable.get_or_insert((position, first.received_at.as_microsecond()));
+        self.begin
+            .removable
+            .get_or_insert((position, first.received_at.as_microsecond()));
         self.head = Position(before.0 + i64::try_from(entries.len()).unwrap_or(i64::MAX));
     }
 
@@ -117,8 +126,16 @@ impl Retention {
     /// start and stop with every entry.
     pub(super) fn measured(&mut self, usage: Usage) {
         self.usage = usage;
-        let limit = if self.out_of_room { self.bytes_max - self.bytes_max / 20 } else { self.bytes_max };
-        let free_bytes_min = if self.out_of_room { FREE_BYTES_AGAIN } else { FREE_BYTES_MIN };
+        let limit = if self.out_of_room {
+            self.bytes_max - self.bytes_max / 20
+        } else {
+            self.bytes_max
+        };
+        let free_bytes_min = if self.out_of_room {
+            FREE_BYTES_AGAIN
+        } else {
+            FREE_BYTES_MIN
+        };
         self.out_of_room = usage.used_bytes >= limit || usage.free_bytes < free_bytes_min;
     }
 
@@ -127,12 +144,21 @@ impl Retention {
     pub(super) fn watermark(&mut self, floor: Option<Position>) -> Option<u8> {
         let oldest = self.begin.oldest?;
         let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
-        let waiting = (self.head.0 - floor?.0.max(oldest.0 - 1)).max(0).unsigned_abs();
-        let limit = self.usage.used_bytes.saturating_add(self.usage.free_bytes.saturating_sub(FREE_BYTES_MIN));
+        let waiting = (self.head.0 - floor?.0.max(oldest.0 - 1))
+            .max(0)
+            .unsigned_abs();
+        let limit = self
+            .usage
+            .used_bytes
+            .saturating_add(self.usage.free_bytes.saturating_sub(FREE_BYTES_MIN));
         let limit = u128::from(limit.min(self.bytes_max).max(1));
-        let waiting_bytes = u128::from(self.usage.used_bytes) * u128::from(waiting) / u128::from(entries);
+        let waiting_bytes =
+            u128::from(self.usage.used_bytes) * u128::from(waiting) / u128::from(entries);
         let percent = u8::try_from((waiting_bytes * 100 / limit).min(100)).unwrap_or(100);
-        let reached = WATERMARKS.into_iter().rfind(|mark| *mark <= percent).unwrap_or(0);
+        let reached = WATERMARKS
+            .into_iter()
+            .rfind(|mark| *mark <= percent)
+            .unwrap_or(0);
         if reached > self.watermark {
             self.watermark = reached;
             return Some(reached);
@@ -145,23 +171,40 @@ impl Retention {
 
     /// The next piece to remove. `floor`: every sink is past it (`None`: not known yet). `incoming`: how many entries
     /// are being written in the same transaction; while there are, less than a whole piece is not worth the time.
-    pub(super) fn due(&self, floor: Option<Position>, incoming: usize, now: Timestamp) -> Option<Trim> {
+    pub(super) fn due(
+        &self,
+        floor: Option<Position>,
+        incoming: usize,
+        now: Timestamp,
+    ) -> Option<Trim> {
         let floor = floor?;
         let piece = i64::try_from(PIECE_ENTRIES_MIN.max(2 * incoming)).unwrap_or(i64::MAX);
-        let short = self.out_of_room || self.usage.used_bytes >= self.bytes_max - self.bytes_max / 10;
+        let short =
+            self.out_of_room || self.usage.used_bytes >= self.bytes_max - self.bytes_max / 10;
         let retain_us = i64::try_from(self.retain.as_micros()).unwrap_or(i64::MAX);
-        let received_before = if short { i64::MAX } else { now.as_microsecond().saturating_sub(retain_us) };
+        let received_before = if short {
+            i64::MAX
+        } else {
+            now.as_microsecond().saturating_sub(retain_us)
+        };
         if let Some((from, received_at)) = self.begin.removable
             && from <= floor
             && received_at < received_before
             && (incoming == 0 || short || floor.0 - from.0 >= piece)
         {
             let through = Position(from.0 + piece - 1).min(floor);
-            return Some(Trim::Past { from, through, received_before });
+            return Some(Trim::Past {
+                from,
+                through,
+                received_before,
+            });
         }
         let from = self.begin.oldest?;
         let drop = self.out_of_room && self.when_full == WhenFull::DropOldest;
-        drop.then(|| Trim::Drop { from, through: Position(from.0 + piece - 1).min(self.head) })
+        drop.then(|| Trim::Drop {
+            from,
+            through: Position(from.0 + piece - 1).min(self.head),
+        })
     }
 }
 
@@ -173,22 +216,43 @@ mod tests {
 
     /// A journal of at most 100 MiB with entries 11 to 5000, the oldest of them received at second 1000.
     fn retention(when_full: WhenFull) -> Retention {
-        let settings =
-            Settings { path: "/nowhere".into(), bytes_max: 100 * MIB, when_full, retain: Duration::from_secs(60) };
-        let begin = Begin { oldest: Some(Position(11)), removable: Some((Position(11), 1_000_000_000)) };
+        let settings = Settings {
+            path: "/nowhere".into(),
+            bytes_max: 100 * MIB,
+            when_full,
+            retain: Duration::from_secs(60),
+        };
+        let begin = Begin {
+            oldest: Some(Position(11)),
+            removable: Some((Position(11), 1_000_000_000)),
+        };
         Retention::new(&settings, Position(5000), begin)
     }
 
     /// The piece that is due at a second, with so much used, and every sink past `floor`.
-    fn check(when_full: WhenFull, used_mib: u64, floor: Option<i64>, second: i64, expected: Option<(&str, i64)>) {
+    fn check(
+        when_full: WhenFull,
+        used_mib: u64,
+        floor: Option<i64>,
+        second: i64,
+        expected: Option<(&str, i64)>,
+    ) {
         let mut retention = retention(when_full);
-        retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: u64::MAX });
-        let now = Timestamp::from_second(second).unwrap();
-        let due = retention.due(floor.map(Position), 0, now).map(|trim| match trim {
-            Trim::Past { through, .. } => ("past", through.0),
-            Trim::Drop { through, .. } => ("drop", through.0),
+        retention.measured(Usage {
+            used_bytes: used_mib * MIB,
+            free_bytes: u64::MAX,
         });
-        assert_eq!(due, expected, "{when_full:?}, {used_mib} MiB, floor {floor:?}, at {second} s");
+        let now = Timestamp::from_second(second).unwrap();
+        let due = retention
+            .due(floor.map(Position), 0, now)
+            .map(|trim| match trim {
+                Trim::Past { through, .. } => ("past", through.0),
+                Trim::Drop { through, .. } => ("drop", through.0),
+            });
+        assert_eq!(
+            due, expected,
+            "{when_full:?}, {used_mib} MiB, floor {floor:?}, at {second} s"
+        );
     }
 
     #[test]
@@ -214,7 +278,10 @@ mod tests {
     #[test]
     fn removing_keeps_up_with_what_comes_in() {
         let mut retention = retention(WhenFull::Pause);
-        retention.measured(Usage { used_bytes: 95 * MIB, free_bytes: u64::MAX });
+        retention.measured(Usage {
+            used_bytes: 95 * MIB,
+            free_bytes: u64::MAX,
+        });
         for (incoming, through) in [(0, 1010), (500, 1010), (1500, 3010), (100_000, 4000)] {
             let Some(Trim::Past { through: found, .. }) =
                 retention.due(Some(Position(4000)), incoming, Timestamp::UNIX_EPOCH)
@@ -238,8 +305,15 @@ mod tests {
             (50, 63, true),
             (50, 64, false),
         ] {
-            retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: free_mib * MIB });
-            assert_eq!(retention.full(), full, "{used_mib} MiB used, {free_mib} MiB free");
+            retention.measured(Usage {
+                used_bytes: used_mib * MIB,
+                free_bytes: free_mib * MIB,
+            });
+            assert_eq!(
+                retention.full(),
+                full,
+                "{used_mib} MiB used, {free_mib} MiB free"
+            );
         }
     }
 
@@ -263,7 +337,10 @@ mod tests {
             // The disk is smaller than the journal may be: 9 of 10 MiB that it can have.
             (9, 33, Some(10), Some(90)),
         ] {
-            retention.measured(Usage { used_bytes: used_mib * MIB, free_bytes: free_mib * MIB });
+            retention.measured(Usage {
+                used_bytes: used_mib * MIB,
+                free_bytes: free_mib * MIB,
+            });
             assert_eq!(
                 retention.watermark(floor.map(Position)),
                 expected,
@@ -285,7 +362,9 @@ mod tests {
         };
         retention.wrote(Position(5000), &[entry.clone(), entry]);
         assert_eq!(retention.oldest(), Some(Position(5001)));
-        let Some(Trim::Past { from, through, .. }) = retention.due(Some(Position(5002)), 0, Timestamp::MAX) else {
+        let Some(Trim::Past { from, through, .. }) =
+            retention.due(Some(Position(5002)), 0, Timestamp::MAX)
+        else {
             panic!("nothing is due")
         };
         assert_eq!((from, through), (Position(5001), Position(5002)));

@@ -87,8 +87,18 @@ impl State {
     /// What the disk had when the journal was opened.
     pub(super) fn new(uuid: Uuid, head: Position, cursors: Vec<Saved>, books: Books) -> State {
         let mut sinks = Sinks::default();
-        for Saved { sink, position, ledger } in cursors {
-            let cursor = Cursor { position, ledger, durable: Some((position, ledger)), ..Cursor::default() };
+        for Saved {
+            sink,
+            position,
+            ledger,
+        } in cursors
+        {
+            let cursor = Cursor {
+                position,
+                ledger,
+                durable: Some((position, ledger)),
+                ..Cursor::default()
+            };
             sinks.by_name.insert(sink, cursor);
         }
         let state = State {
@@ -114,11 +124,13 @@ impl State {
     }
 
     pub(super) fn oldest(&self) -> Option<Position> {
-        Some(Position(self.oldest.load(Ordering::Relaxed))).filter(|oldest| *oldest != Position::START)
+        Some(Position(self.oldest.load(Ordering::Relaxed)))
+            .filter(|oldest| *oldest != Position::START)
     }
 
     pub(super) fn begins(&self, oldest: Option<Position>) {
-        self.oldest.store(oldest.unwrap_or(Position::START).0, Ordering::Relaxed);
+        self.oldest
+            .store(oldest.unwrap_or(Position::START).0, Ordering::Relaxed);
     }
 
     /// The newest entries, for a moment.
@@ -130,10 +142,15 @@ impl State {
     /// journal knows, for which it keeps entries all the same.
     pub(super) fn register(&self, sinks: &[(Arc<str>, Start)]) -> Vec<Arc<str>> {
         let newest = self.head();
-        let oldest = self.oldest().map_or(newest, |oldest| Position(oldest.0 - 1));
+        let oldest = self
+            .oldest()
+            .map_or(newest, |oldest| Position(oldest.0 - 1));
         let mut known = self.lock();
         known.registered = true;
-        known.by_name.values_mut().for_each(|cursor| cursor.configured = false);
+        known
+            .by_name
+            .values_mut()
+            .for_each(|cursor| cursor.configured = false);
         for (sink, start) in sinks {
             let cursor = known.by_name.entry(Arc::clone(sink)).or_default();
             cursor.configured = true;
@@ -146,27 +163,46 @@ impl State {
                 cursor.ledger.started = cursor.position;
             }
         }
-        let left = known.by_name.iter().filter(|(_, cursor)| !cursor.configured);
+        let left = known
+            .by_name
+            .iter()
+            .filter(|(_, cursor)| !cursor.configured);
         left.map(|(sink, _)| Arc::clone(sink)).collect()
     }
 
     /// The sink is in the configuration.
     pub(super) fn is_configured(&self, sink: &str) -> bool {
-        self.lock().by_name.get(sink).is_some_and(|cursor| cursor.configured)
+        self.lock()
+            .by_name
+            .get(sink)
+            .is_some_and(|cursor| cursor.configured)
     }
 
     /// Every sink that is in the configuration.
     pub(super) fn configured(&self) -> Vec<Arc<str>> {
         let known = self.lock();
-        known.by_name.iter().filter(|(_, cursor)| cursor.configured).map(|(sink, _)| Arc::clone(sink)).collect()
+        known
+            .by_name
+            .iter()
+            .filter(|(_, cursor)| cursor.configured)
+            .map(|(sink, _)| Arc::clone(sink))
+            .collect()
     }
 
     pub(super) fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
-        self.lock().by_name.iter().map(|(sink, cursor)| (Arc::clone(sink), cursor.ledger)).collect()
+        self.lock()
+            .by_name
+            .iter()
+            .map(|(sink, cursor)| (Arc::clone(sink), cursor.ledger))
+            .collect()
     }
 
     pub(super) fn furthest(&self, sink: &str) -> Position {
-        self.lock().by_name.get(sink).map(|cursor| cursor.ledger.furthest).unwrap_or_default()
+        self.lock()
+            .by_name
+            .get(sink)
+            .map(|cursor| cursor.ledger.furthest)
+            .unwrap_or_default()
     }
 
     pub(super) fn replay(&self, sink: &str) -> Option<Replay> {
@@ -181,13 +217,22 @@ impl State {
     /// the entries; `None`: the sink has them all.
     pub(super) fn advance(&self, sink: &str, to: Position, passed: Option<Passed>) {
         let head = self.head();
-        assert!(to <= head, "the cursor of {sink} may not pass the journal's head: {to} > {head}");
+        assert!(
+            to <= head,
+            "the cursor of {sink} may not pass the journal's head: {to} > {head}"
+        );
         let mut known = self.lock();
         let cursor = known.of(sink);
         let at = cursor.position;
-        assert!(at <= to, "the cursor of {sink} may not go back: {at} > {to}");
+        assert!(
+            at <= to,
+            "the cursor of {sink} may not go back: {at} > {to}"
+        );
         cursor.position = to;
-        let all = Passed { delivered: (to.0 - at.0).unsigned_abs(), ..Passed::default() };
+        let all = Passed {
+            delivered: (to.0 - at.0).unsigned_abs(),
+            ..Passed::default()
+        };
         cursor.ledger.passed.add(passed.unwrap_or(all));
     }
 
@@ -208,47 +253,80 @@ impl State {
     /// Orders were written, or entries that were set aside dropped: what the disk says now.
     pub(super) fn booked(&self, books: Books) {
         let mut known = self.lock();
-        known.by_name.values_mut().for_each(|cursor| cursor.set_aside = 0);
+        known
+            .by_name
+            .values_mut()
+            .for_each(|cursor| cursor.set_aside = 0);
         for (sink, count) in books.set_aside {
             known.of(&sink).set_aside = count.unsigned_abs();
         }
-        let kept: BTreeSet<String> = books.settled.iter().map(|(sink, ..)| sink.clone()).collect();
+        let kept: BTreeSet<String> = books
+            .settled
+            .iter()
+            .map(|(sink, ..)| sink.clone())
+            .collect();
         for (sink, redriven, discarded) in books.settled {
             let cursor = known.of(&sink);
-            let ledgers =
-                std::iter::once(&mut cursor.ledger).chain(cursor.durable.as_mut().map(|(_, ledger)| ledger));
+            let ledgers = std::iter::once(&mut cursor.ledger)
+                .chain(cursor.durable.as_mut().map(|(_, ledger)| ledger));
             for ledger in ledgers {
                 ledger.redriven = redriven.unsigned_abs();
                 ledger.discarded = discarded.unsigned_abs();
             }
         }
         // Forgotten: it was on disk and is no more.
-        known.by_name.retain(|sink, cursor| cursor.durable.is_none() || kept.contains(&**sink));
-        known.replays = books.replays.into_iter().map(|(sink, replay)| (sink.into(), replay)).collect();
+        known
+            .by_name
+            .retain(|sink, cursor| cursor.durable.is_none() || kept.contains(&**sink));
+        known.replays = books
+            .replays
+            .into_iter()
+            .map(|(sink, replay)| (sink.into(), replay))
+            .collect();
     }
 
     pub(super) fn cursors(&self) -> Cursors {
         let known = self.lock();
-        let moved =
-            known.by_name.iter().filter(|(_, cursor)| cursor.durable != Some((cursor.position, cursor.ledger)));
+        let moved = known
+            .by_name
+            .iter()
+            .filter(|(_, cursor)| cursor.durable != Some((cursor.position, cursor.ledger)));
         let moved = moved.map(|(sink, cursor)| Saved {
             sink: Arc::clone(sink),
             position: cursor.position,
             ledger: cursor.ledger,
         });
         if faults::makes(Mistake::CollectEarly) {
-            return Cursors { moved: moved.collect(), floor: Some(self.head()) };
+            return Cursors {
+                moved: moved.collect(),
+                floor: Some(self.head()),
+            };
         }
         let replays = known.replays.values().map(|replay| replay.done);
-        let held = known.by_name.values().map(|cursor| cursor.position).chain(replays).min();
-        let floor = known.registered.then(|| held.unwrap_or_else(|| self.head()));
-        Cursors { moved: moved.collect(), floor }
+        let held = known
+            .by_name
+            .values()
+            .map(|cursor| cursor.position)
+            .chain(replays)
+            .min();
+        let floor = known
+            .registered
+            .then(|| held.unwrap_or_else(|| self.head()));
+        Cursors {
+            moved: moved.collect(),
+            floor,
+        }
     }
 
     /// Takes note of what the disk has now.
     pub(super) fn saved(&self, cursors: &[Saved]) {
         let mut known = self.lock();
-        for Saved { sink, position, ledger } in cursors {
+        for Saved {
+            sink,
+            position,
+            ledger,
+        } in cursors
+        {
             known.of(sink).durable = Some((*position, *ledger));
         }
     }
@@ -284,6 +362,8 @@ impl Sinks {
         if !self.by_name.contains_key(sink) {
             self.by_name.insert(sink.into(), Cursor::default());
         }
-        self.by_name.get_mut(sink).expect("it was inserted just above")
+        self.by_name
+            .get_mut(sink)
+            .expect("it was inserted just above")
     }
 }

@@ -65,7 +65,12 @@ pub(super) enum Note {
     /// Cursors as they stand.
     Flush { done: oneshot::Sender<()> },
     /// An entry that a sink will not get.
-    SetAside { sink: Arc<str>, position: Position, error: Box<str>, done: oneshot::Sender<()> },
+    SetAside {
+        sink: Arc<str>,
+        position: Position,
+        error: Box<str>,
+        done: oneshot::Sender<()>,
+    },
     /// This is an older copy.
     Disown { done: oneshot::Sender<()> },
     /// A change of the books.
@@ -224,16 +229,30 @@ impl Writer {
             // As it was found: the next start checks it.
             false => return Ok(()),
         };
-        self.lock.mark(Mark { journal: self.state.uuid, head: self.state.head(), left })
+        self.lock.mark(Mark {
+            journal: self.state.uuid,
+            head: self.state.head(),
+            left,
+        })
     }
 
     /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
-    async fn commit(&mut self, group: Group, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
+    async fn commit(
+        &mut self,
+        group: Group,
+        flush: &mut Interval,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         let Cursors { mut moved, floor } = self.state.cursors();
-        let now = self.clock.read(std::time::Instant::now(), Timestamp::now()).now;
+        let now = self
+            .clock
+            .read(std::time::Instant::now(), Timestamp::now())
+            .now;
         let trim = self.retention.due(floor, group.entries.len(), now);
         let small = (1..SMALL_ENTRIES).contains(&group.entries.len());
-        let wait = self.cursors_saved.is_some_and(|saved| saved.elapsed() < CURSORS_INTERVAL);
+        let wait = self
+            .cursors_saved
+            .is_some_and(|saved| saved.elapsed() < CURSORS_INTERVAL);
         if small && wait && group.notes.is_empty() && trim.is_none() {
             moved.clear();
         }
@@ -241,7 +260,10 @@ impl Writer {
             return Ok(());
         }
         if let (Some(Trim::Past { through, .. }), Some(floor)) = (&trim, floor) {
-            assert!(*through <= floor, "only what every sink is past is removed (I3): {through} > {floor}");
+            assert!(
+                *through <= floor,
+                "only what every sink is past is removed (I3): {through} > {floor}"
+            );
         }
         let written = loop {
             match self.write(&group, &moved, trim).await {
@@ -259,8 +281,14 @@ impl Writer {
             self.cursors_saved = Some(Instant::now());
             self.state.saved(&moved);
         }
-        written.newly_set_aside.iter().for_each(|sink| self.state.count_set_aside(sink));
-        let disowned = group.notes.iter().any(|note| matches!(note, Note::Disown { .. }));
+        written
+            .newly_set_aside
+            .iter()
+            .for_each(|sink| self.state.count_set_aside(sink));
+        let disowned = group
+            .notes
+            .iter()
+            .any(|note| matches!(note, Note::Disown { .. }));
         let ordered = !written.orders.is_empty();
         if ordered {
             self.state.booked(disk::books(&mut self.connection).await?);
@@ -268,7 +296,11 @@ impl Writer {
         if disowned {
             self.disowned = true;
             let head = written.last.unwrap_or(self.state.head());
-            self.lock.mark(Mark { journal: self.state.uuid, head, left: Left::Disowned })?;
+            self.lock.mark(Mark {
+                journal: self.state.uuid,
+                head,
+                left: Left::Disowned,
+            })?;
         }
         self.publish(group, written.last, written.orders);
         if let Some(trim) = trim {
@@ -277,7 +309,8 @@ impl Writer {
         }
         if ordered {
             // What was held back may be removed now, however old it is.
-            self.retention.begins(disk::begin(&mut self.connection, Position::START).await?);
+            self.retention
+                .begins(disk::begin(&mut self.connection, Position::START).await?);
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
@@ -287,7 +320,11 @@ impl Writer {
 
     /// SQLite has undone the transaction, and nobody was told of it: it may be tried again, by a new connection that
     /// knows nothing of the failure. Until then nothing is accepted.
-    async fn wait_for_space(&mut self, error: &Error, stop: &CancellationToken) -> Result<(), Error> {
+    async fn wait_for_space(
+        &mut self,
+        error: &Error,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
         if !std::mem::replace(&mut self.out_of_space, true) {
             warn!(%error, "the journal's disk is full: nothing is accepted until there is room; free some space");
             self.state.full.store(true, Ordering::Relaxed);
@@ -299,7 +336,9 @@ impl Writer {
         match file::open_to_write(&self.settings.path).await {
             Ok(connection) => {
                 // Closing one that failed may fail too: it holds nothing that anybody was told of.
-                let _ = std::mem::replace(&mut self.connection, connection).close().await;
+                let _ = std::mem::replace(&mut self.connection, connection)
+                    .close()
+                    .await;
                 Ok(())
             }
             Err(error) if error.is_out_of_space() => Ok(()),
@@ -307,7 +346,12 @@ impl Writer {
         }
     }
 
-    async fn write(&mut self, group: &Group, moved: &[Saved], trim: Option<Trim>) -> Result<Written, Error> {
+    async fn write(
+        &mut self,
+        group: &Group,
+        moved: &[Saved],
+        trim: Option<Trim>,
+    ) -> Result<Written, Error> {
         // What comes one by one is mostly this: a third of the way to the connection's thread and back.
         if moved.is_empty()
             && trim.is_none()
@@ -316,14 +360,30 @@ impl Writer {
             && self.insert_entries.is_one(group.entries.len())
             && !faults::awaits(Place::BeforeCommit)
         {
-            let last = disk::insert_entries(&mut self.connection, &self.insert_entries, &group.entries).await?;
+            let last =
+                disk::insert_entries(&mut self.connection, &self.insert_entries, &group.entries)
+                    .await?;
             faults::reach(Place::AfterCommit);
-            return Ok(Written { last, newly_set_aside: Vec::new(), orders: Vec::new(), removed: 0 });
+            return Ok(Written {
+                last,
+                newly_set_aside: Vec::new(),
+                orders: Vec::new(),
+                removed: 0,
+            });
         }
-        let mut transaction =
-            self.connection.begin_with("BEGIN IMMEDIATE").await.map_err(failed("begin a transaction"))?;
-        let last = disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
-        disk::upsert_last_states(&mut transaction, &self.insert_last_states, &group.last_states).await?;
+        let mut transaction = self
+            .connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed("begin a transaction"))?;
+        let last =
+            disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
+        disk::upsert_last_states(
+            &mut transaction,
+            &self.insert_last_states,
+            &group.last_states,
+        )
+        .await?;
         let newly_set_aside = set_aside(&mut transaction, &group.notes).await?;
         disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
         let mut orders = Vec::new();
@@ -347,7 +407,12 @@ impl Writer {
         if last.is_some() {
             faults::reach(Place::AfterCommit);
         }
-        Ok(Written { last, newly_set_aside, orders, removed })
+        Ok(Written {
+            last,
+            newly_set_aside,
+            orders,
+            removed,
+        })
     }
 
     /// The group is on disk: everybody may know.
@@ -355,15 +420,36 @@ impl Writer {
         let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
-        assert_eq!(new_head.0, head.0 + count, "positions follow each other without a hole (I4)");
-        let rejected = group.entries.iter().filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. })).count();
-        self.state.rejected.fetch_add(rejected as u64, Ordering::Relaxed);
-        self.state.accepted.fetch_add((group.entries.len() - rejected) as u64, Ordering::Relaxed);
-        self.unmeasured_bytes += group.entries.iter().map(|entry| entry.body.len() as u64).sum::<u64>() + 1;
+        assert_eq!(
+            new_head.0,
+            head.0 + count,
+            "positions follow each other without a hole (I4)"
+        );
+        let rejected = group
+            .entries
+            .iter()
+            .filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. }))
+            .count();
+        self.state
+            .rejected
+            .fetch_add(rejected as u64, Ordering::Relaxed);
+        self.state
+            .accepted
+            .fetch_add((group.entries.len() - rejected) as u64, Ordering::Relaxed);
+        self.unmeasured_bytes += group
+            .entries
+            .iter()
+            .map(|entry| entry.body.len() as u64)
+            .sum::<u64>()
+            + 1;
         self.retention.wrote(head, &group.entries);
         self.state.begins(self.retention.oldest());
-        self.state.recent().wrote(head, std::mem::take(&mut group.entries));
-        self.state.head.send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
+        self.state
+            .recent()
+            .wrote(head, std::mem::take(&mut group.entries));
+        self.state
+            .head
+            .send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
         if !orders.is_empty() {
             self.state.orders.send_modify(|count| *count += 1);
         }
@@ -375,12 +461,16 @@ impl Writer {
         if let Trim::Drop { from, through } = trim {
             self.state.dropped.fetch_add(removed, Ordering::Relaxed);
             self.state.booked(disk::books(&mut self.connection).await?);
-            if self.drop_said.is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL) {
+            if self
+                .drop_said
+                .is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL)
+            {
                 self.drop_said = Some(Instant::now());
                 warn!(%from, %through, "journal full: its oldest entries are dropped; raise journal.max_bytes, or see which sink is behind");
             }
         }
-        self.retention.begins(disk::begin(&mut self.connection, trim.from()).await?);
+        self.retention
+            .begins(disk::begin(&mut self.connection, trim.from()).await?);
         self.state.begins(self.retention.oldest());
         self.measure().await
     }
@@ -432,7 +522,10 @@ impl Writer {
 
     /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment has to be made.
     async fn bound_wal(&mut self) -> Result<(), Error> {
-        if self.wal_reset.is_some_and(|reset| reset.elapsed() < WAL_RESET_INTERVAL) {
+        if self
+            .wal_reset
+            .is_some_and(|reset| reset.elapsed() < WAL_RESET_INTERVAL)
+        {
             return Ok(());
         }
         let wal = std::fs::metadata(file::beside(&self.settings.path, "-wal"));
@@ -449,10 +542,18 @@ impl Writer {
 }
 
 /// The sinks whose notes were new.
-async fn set_aside(connection: &mut SqliteConnection, notes: &[Note]) -> Result<Vec<Arc<str>>, Error> {
+async fn set_aside(
+    connection: &mut SqliteConnection,
+    notes: &[Note],
+) -> Result<Vec<Arc<str>>, Error> {
     let mut new = Vec::new();
     for note in notes {
-        if let Note::SetAside { sink, position, error, .. } = note
+        if let Note::SetAside {
+            sink,
+            position,
+            error,
+            ..
+        } = note
             && disk::set_aside(connection, sink, *position, error).await?
         {
             new.push(Arc::clone(sink));
@@ -482,8 +583,12 @@ impl Group {
         let mut orders = orders.into_iter();
         for note in self.notes {
             match note {
-                Note::Flush { done } | Note::SetAside { done, .. } | Note::Disown { done } => drop(done.send(())),
-                Note::Order(Ordered { done, .. }) => drop(done.send(orders.next().unwrap_or_default())),
+                Note::Flush { done } | Note::SetAside { done, .. } | Note::Disown { done } => {
+                    drop(done.send(()))
+                }
+                Note::Order(Ordered { done, .. }) => {
+                    drop(done.send(orders.next().unwrap_or_default()))
+                }
             }
         }
     }

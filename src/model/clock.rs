@@ -29,7 +29,10 @@ pub struct Reading {
 impl TrustedClock {
     /// What is `keep` old is deleted by it: a tenth of that is believed without asking, since it does little harm.
     pub fn for_keeping(keep: Duration) -> TrustedClock {
-        TrustedClock { slack: (keep / 10).max(SLACK_MIN), believed: None }
+        TrustedClock {
+            slack: (keep / 10).max(SLACK_MIN),
+            believed: None,
+        }
     }
 
     /// The time of something that is known to have happened before, such as the newest of what is to be deleted. Counts
@@ -42,15 +45,23 @@ impl TrustedClock {
     /// it is back. Behind it is: then less is deleted, and it may come back to where it was.
     pub fn read(&mut self, now: Instant, clock: Timestamp) -> Reading {
         let (since, time) = *self.believed.get_or_insert((now, clock));
-        let expected = time.checked_add(now.saturating_duration_since(since)).unwrap_or(Timestamp::MAX);
+        let expected = time
+            .checked_add(now.saturating_duration_since(since))
+            .unwrap_or(Timestamp::MAX);
         let ahead = Duration::try_from(clock.duration_since(expected)).unwrap_or_default();
         if ahead > self.slack {
-            return Reading { now: expected, ahead: Some(ahead) };
+            return Reading {
+                now: expected,
+                ahead: Some(ahead),
+            };
         }
         if clock > expected {
             self.believed = Some((now, clock));
         }
-        Reading { now: clock, ahead: None }
+        Reading {
+            now: clock,
+            ahead: None,
+        }
     }
 }
 
@@ -71,13 +82,25 @@ mod tests {
         clock.witness(begin, witness.map(at));
         for (passed, wall, believed, doubted) in readings {
             let reading = clock.read(begin + Duration::from_secs(*passed), at(*wall));
-            assert_eq!((reading.now, reading.ahead.is_some()), (at(*believed), *doubted), "{passed} s, {wall} s");
+            assert_eq!(
+                (reading.now, reading.ahead.is_some()),
+                (at(*believed), *doubted),
+                "{passed} s, {wall} s"
+            );
         }
     }
 
     #[test]
     fn clock_that_goes_on_is_believed() {
-        check(None, &[(0, 0, 0, false), (60, 60, 60, false), (120, 119, 119, false), (180, 3600, 3600, false)]);
+        check(
+            None,
+            &[
+                (0, 0, 0, false),
+                (60, 60, 60, false),
+                (120, 119, 119, false),
+                (180, 3600, 3600, false),
+            ],
+        );
     }
 
     #[test]
@@ -85,7 +108,12 @@ mod tests {
         let years = 3650 * DAY as i64;
         check(
             None,
-            &[(0, 0, 0, false), (60, years, 60, true), (3600, years + 3600, 3600, true), (3700, 3700, 3700, false)],
+            &[
+                (0, 0, 0, false),
+                (60, years, 60, true),
+                (3600, years + 3600, 3600, true),
+                (3700, 3700, 3700, false),
+            ],
         );
     }
 
@@ -94,7 +122,12 @@ mod tests {
         let years = 3650 * DAY as i64;
         check(
             None,
-            &[(0, 0, 0, false), (60, -years, -years, false), (120, 120, 120, false), (180, years, 180, true)],
+            &[
+                (0, 0, 0, false),
+                (60, -years, -years, false),
+                (120, 120, 120, false),
+                (180, years, 180, true),
+            ],
         );
     }
 
@@ -102,7 +135,14 @@ mod tests {
     fn clock_is_held_against_what_was_there_at_the_start() {
         let years = 3650 * DAY as i64;
         check(Some(-60), &[(0, 0, 0, false)]);
-        check(Some(-600), &[(0, years, -600, true), (10, years + 10, -590, true), (20, 20, 20, false)]);
+        check(
+            Some(-600),
+            &[
+                (0, years, -600, true),
+                (10, years + 10, -590, true),
+                (20, 20, 20, false),
+            ],
+        );
         // What is there came from a clock that was ahead.
         check(Some(years), &[(0, 0, 0, false), (10, 10, 10, false)]);
     }

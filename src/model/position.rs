@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A place in one journal: 1 for the first entry, never used twice (invariant I4). 0 lies before every entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
 pub struct Position(pub i64);
 
 impl Position {
@@ -33,7 +35,10 @@ impl Origin {
     /// Reads what its `Display` writes; `None`: the text is none.
     pub fn parse(text: &str) -> Option<Origin> {
         let (journal, position) = text.split_once('-')?;
-        Some(Origin { journal: Uuid::try_parse(journal).ok()?, position: Position(position.parse().ok()?) })
+        Some(Origin {
+            journal: Uuid::try_parse(journal).ok()?,
+            position: Position(position.parse().ok()?),
+        })
     }
 }
 

@@ -40,7 +40,13 @@ impl Intake {
         let received = counters.accepted.load(Relaxed) + counters.rejected.load(Relaxed);
         let rejected = journal.rejected.saturating_sub(journal.parts);
         let waiting = received as i64 - (journal.accepted + rejected) as i64;
-        Intake { received, accepted: journal.accepted, rejected, waiting, dropped: journal.dropped }
+        Intake {
+            received,
+            accepted: journal.accepted,
+            rejected,
+            waiting,
+            dropped: journal.dropped,
+        }
     }
 
     /// Whether more was journaled than was received.
@@ -67,13 +73,24 @@ pub struct Audit {
 impl Audit {
     /// What did not balance, one line each.
     pub fn imbalances(&self) -> Vec<String> {
-        self.imbalances.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+        self.imbalances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .cloned()
+            .collect()
     }
 
     fn found(&self, imbalances: BTreeSet<String>) {
-        let mut known = self.imbalances.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self
+            .imbalances
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         for imbalance in imbalances.difference(&known) {
-            error!(imbalance, "the accounts do not balance: please report this, with the log since the last start");
+            error!(
+                imbalance,
+                "the accounts do not balance: please report this, with the log since the last start"
+            );
         }
         *known = imbalances;
     }
@@ -104,7 +121,10 @@ pub async fn close(view: &View) -> Result<(), Error> {
     let accounts = Reader::open(view.journal.path()).await?.accounts().await?;
     let mut imbalances = imbalances(&intake, &accounts);
     if intake.waiting > 0 {
-        imbalances.insert(format!("intake: {} were received but not journaled, nor acknowledged", intake.waiting));
+        imbalances.insert(format!(
+            "intake: {} were received but not journaled, nor acknowledged",
+            intake.waiting
+        ));
     }
     view.audit.found(imbalances);
     Ok(())

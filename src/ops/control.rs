@@ -92,20 +92,45 @@ pub async fn execute(journal: &Journal, command: Command) -> Result<Reply, Refus
     let entries = match command {
         Command::Redrive { sink, which } => journal.redrive(known(journal, &sink)?, which).await?,
         Command::Drop { sink, which } => journal.discard(known(journal, &sink)?, which).await?,
-        Command::RedriveRejected { position, parts } => redrive_rejected(journal, position, parts).await?,
+        Command::RedriveRejected { position, parts } => {
+            redrive_rejected(journal, position, parts).await?
+        }
         Command::DropRejected { which } => journal.discard_rejected(which).await?,
-        Command::Replay { sink, since, until, device_id } => {
+        Command::Replay {
+            sink,
+            since,
+            until,
+            device_id,
+        } => {
             if !journal.is_configured(&sink) {
-                return Err(Refusal::Senseless(format!("there is no sink {sink} in the configuration")));
+                return Err(Refusal::Senseless(format!(
+                    "there is no sink {sink} in the configuration"
+                )));
             }
             let status = journal.status();
             let through = journal.cursor(&sink).await?.unwrap_or(status.head);
-            let done = status.oldest.map_or(through, |oldest| Position(oldest.0 - 1)).min(through);
-            journal.begin_replay(&sink, Replay { done, through, since, until, device_id }).await?;
+            let done = status
+                .oldest
+                .map_or(through, |oldest| Position(oldest.0 - 1))
+                .min(through);
+            journal
+                .begin_replay(
+                    &sink,
+                    Replay {
+                        done,
+                        through,
+                        since,
+                        until,
+                        device_id,
+                    },
+                )
+                .await?;
             (through.0 - done.0).unsigned_abs()
         }
         Command::Forget { sink } if journal.is_configured(&sink) => {
-            let error = format!("the sink {sink} is in the configuration: take it out, reload, then forget it");
+            let error = format!(
+                "the sink {sink} is in the configuration: take it out, reload, then forget it"
+            );
             return Err(Refusal::Senseless(error));
         }
         Command::Forget { sink } => {
@@ -121,26 +146,47 @@ fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
     if sinks.iter().any(|known| *known.name == *sink) {
         return Ok(sink);
     }
-    Err(Refusal::Senseless(unknown(sink, sinks.iter().map(|known| &*known.name))))
+    Err(Refusal::Senseless(unknown(
+        sink,
+        sinks.iter().map(|known| &*known.name),
+    )))
 }
 
 /// What there is to say of a sink that is none of these.
 pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
-    format!("the journal knows no sink {sink}: it knows {}", known.collect::<Vec<_>>().join(", "))
+    format!(
+        "the journal knows no sink {sink}: it knows {}",
+        known.collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// One that is a status as it is stays where it is; of others the statuses are appended, so that each has a position,
 /// and so an id, of its own.
-async fn redrive_rejected(journal: &Journal, position: Position, parts: Vec<Range<usize>>) -> Result<u64, Refusal> {
+async fn redrive_rejected(
+    journal: &Journal,
+    position: Position,
+    parts: Vec<Range<usize>>,
+) -> Result<u64, Refusal> {
     if !journal.status().sinks.iter().any(|sink| sink.configured) {
-        return Err(Refusal::Senseless("there is no sink that it could be delivered to".to_owned()));
+        return Err(Refusal::Senseless(
+            "there is no sink that it could be delivered to".to_owned(),
+        ));
     }
     let entry = journal.reader().await?.entry(position).await?;
-    let Some(entry) = entry.filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. })) else {
-        return Err(Refusal::Senseless(format!("there is no rejected entry {position}")));
+    let Some(entry) = entry.filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. }))
+    else {
+        return Err(Refusal::Senseless(format!(
+            "there is no rejected entry {position}"
+        )));
     };
-    if parts.is_empty() || parts.iter().any(|part| part.start >= part.end || part.end > entry.body.len()) {
-        return Err(Refusal::Senseless(format!("these are no parts of entry {position}")));
+    if parts.is_empty()
+        || parts
+            .iter()
+            .any(|part| part.start >= part.end || part.end > entry.body.len())
+    {
+        return Err(Refusal::Senseless(format!(
+            "these are no parts of entry {position}"
+        )));
     }
     let whole = 0..entry.body.len();
     let positions = if parts == [whole] {
@@ -150,9 +196,13 @@ async fn redrive_rejected(journal: &Journal, position: Position, parts: Vec<Rang
             topic: entry.topic.clone(),
             received_at: entry.received_at,
             body: entry.body.slice(part),
-            verdict: Verdict::Rejected { reason: format!("a status of entry {position}, which was rejected").into() },
+            verdict: Verdict::Rejected {
+                reason: format!("a status of entry {position}, which was rejected").into(),
+            },
         };
-        journal.append_parts(parts.into_iter().map(part).collect()).await?
+        journal
+            .append_parts(parts.into_iter().map(part).collect())
+            .await?
     };
     Ok(journal.redrive_rejected(position, positions).await?)
 }
@@ -179,12 +229,19 @@ impl Access {
     /// # Errors
     /// The file cannot be written.
     pub fn grant(journal: &Path, http: SocketAddr) -> io::Result<Access> {
-        let access = Access { http, token: Uuid::new_v4().simple().to_string() };
+        let access = Access {
+            http,
+            token: Uuid::new_v4().simple().to_string(),
+        };
         let path = Access::path(journal);
         let mut new = path.clone().into_os_string();
         new.push(".new");
         let _ = fs::remove_file(&new);
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&new)?;
         file.write_all(&serde_json::to_vec(&access)?)?;
         fs::rename(new, path)?;
         Ok(access)

@@ -58,7 +58,12 @@ impl Listener {
     ///
     /// # Errors
     /// The listener broke.
-    pub async fn serve(self, view: View, access: Access, stop: CancellationToken) -> std::io::Result<()> {
+    pub async fn serve(
+        self,
+        view: View,
+        access: Access,
+        stop: CancellationToken,
+    ) -> std::io::Result<()> {
         let controlled = (view.clone(), Arc::new(access));
         let control = Router::new()
             .route("/control", post(control))
@@ -72,7 +77,9 @@ impl Listener {
             .with_state(view)
             .merge(control)
             .into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(self.listener, router).with_graceful_shutdown(stop.cancelled_owned()).await
+        axum::serve(self.listener, router)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await
     }
 }
 
@@ -83,12 +90,22 @@ async fn healthz() -> &'static str {
 
 async fn readyz(State(view): State<View>) -> impl IntoResponse {
     let unready = view.unready();
-    let status = if unready.is_empty() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(json!({ "ready": unready.is_empty(), "reasons": unready })))
+    let status = if unready.is_empty() {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (
+        status,
+        Json(json!({ "ready": unready.is_empty(), "reasons": unready })),
+    )
 }
 
 async fn scrape(State(view): State<View>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], metrics::encode(view))
+    (
+        [(header::CONTENT_TYPE, metrics::CONTENT_TYPE)],
+        metrics::encode(view),
+    )
 }
 
 async fn status(State(view): State<View>) -> Response {
@@ -104,9 +121,14 @@ async fn control(
     headers: HeaderMap,
     body: axum::body::Bytes,
 ) -> Response {
-    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let authorization = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok());
     if !peer.ip().to_canonical().is_loopback() || !access.allows(authorization) {
-        return problem(StatusCode::FORBIDDEN, "only for who can read the token beside the journal, on this machine");
+        return problem(
+            StatusCode::FORBIDDEN,
+            "only for who can read the token beside the journal, on this machine",
+        );
     }
     let command: Command = match serde_json::from_slice(&body) {
         Ok(command) => command,
@@ -116,7 +138,9 @@ async fn control(
     match execute(&view.journal, command).await {
         Ok(reply) => Json(reply).into_response(),
         Err(refusal @ Refusal::Senseless(_)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
-        Err(refusal @ Refusal::Journal(_)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &refusal.to_string()),
+        Err(refusal @ Refusal::Journal(_)) => {
+            problem(StatusCode::INTERNAL_SERVER_ERROR, &refusal.to_string())
+        }
     }
 }
 

@@ -54,46 +54,145 @@ impl Collector for Scrape {
 impl Scrape {
     fn source(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let link = self.0.source.link();
-        let states = LinkState::ALL.map(|state| (State { state: state.as_str() }, u64::from(state == link.state)));
-        gauges(encoder, "link_state", "1 for the state that the STOMP link is in", states)?;
+        let states = LinkState::ALL.map(|state| {
+            (
+                State {
+                    state: state.as_str(),
+                },
+                u64::from(state == link.state),
+            )
+        });
+        gauges(
+            encoder,
+            "link_state",
+            "1 for the state that the STOMP link is in",
+            states,
+        )?;
         let help = "Since when it is in that state, in seconds since 1970";
-        gauge(encoder, "link_state_since_timestamp_seconds", help, link.since.as_second().unsigned_abs())?;
+        gauge(
+            encoder,
+            "link_state_since_timestamp_seconds",
+            help,
+            link.since.as_second().unsigned_abs(),
+        )?;
         if let Some(at) = link.last_message {
             let help = "When the last message came, in seconds since 1970";
-            gauge(encoder, "last_message_timestamp_seconds", help, at.as_second().unsigned_abs())?;
+            gauge(
+                encoder,
+                "last_message_timestamp_seconds",
+                help,
+                at.as_second().unsigned_abs(),
+            )?;
         }
         let warnings = self.0.source.profile().weaknesses.len() as u64;
-        gauge(encoder, "link_warnings", "Weak points of the set-up, which status names", warnings)?;
+        gauge(
+            encoder,
+            "link_warnings",
+            "Weak points of the set-up, which status names",
+            warnings,
+        )?;
         let counters = &self.0.source.counters;
-        counter(encoder, "silences", "Times that no message came for as long as source.silence", &counters.silences)?;
-        counter(encoder, "connect_attempts", "Attempts to connect", &counters.attempts)?;
-        counter(encoder, "connections", "Connections that reached CONNECTED", &counters.connections)?;
-        counter(encoder, "messages", "MESSAGE frames received", &counters.messages)?;
-        counter(encoder, "message_body_bytes", "Bytes of their bodies", &counters.body_bytes)?;
-        counter(encoder, "statuses_accepted", "Statuses decoded", &counters.accepted)?;
-        counter(encoder, "statuses_rejected", "Statuses kept raw: they cannot be decoded", &counters.rejected)?;
-        counter(encoder, "acknowledged", "ACK frames sent", &counters.acknowledged)?;
+        counter(
+            encoder,
+            "silences",
+            "Times that no message came for as long as source.silence",
+            &counters.silences,
+        )?;
+        counter(
+            encoder,
+            "connect_attempts",
+            "Attempts to connect",
+            &counters.attempts,
+        )?;
+        counter(
+            encoder,
+            "connections",
+            "Connections that reached CONNECTED",
+            &counters.connections,
+        )?;
+        counter(
+            encoder,
+            "messages",
+            "MESSAGE frames received",
+            &counters.messages,
+        )?;
+        counter(
+            encoder,
+            "message_body_bytes",
+            "Bytes of their bodies",
+            &counters.body_bytes,
+        )?;
+        counter(
+            encoder,
+            "statuses_accepted",
+            "Statuses decoded",
+            &counters.accepted,
+        )?;
+        counter(
+            encoder,
+            "statuses_rejected",
+            "Statuses kept raw: they cannot be decoded",
+            &counters.rejected,
+        )?;
+        counter(
+            encoder,
+            "acknowledged",
+            "ACK frames sent",
+            &counters.acknowledged,
+        )?;
         let help = "Statuses whose old state was not the last one seen";
-        counter(encoder, "missed_transitions", help, &counters.missed_transitions)
+        counter(
+            encoder,
+            "missed_transitions",
+            help,
+            &counters.missed_transitions,
+        )
     }
 
     fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let status = self.0.journal.status();
-        gauge(encoder, "journal_head", "The newest durable position", position(status.head))?;
+        gauge(
+            encoder,
+            "journal_head",
+            "The newest durable position",
+            position(status.head),
+        )?;
         if let Some(oldest) = status.oldest {
-            gauge(encoder, "journal_oldest", "The oldest position kept", position(oldest))?;
+            gauge(
+                encoder,
+                "journal_oldest",
+                "The oldest position kept",
+                position(oldest),
+            )?;
         }
         let help = "Entries removed by when_full = \"drop_oldest\" before every sink was past them";
         count(encoder, "journal_dropped", help, status.dropped)?;
-        gauge(encoder, "journal_bytes", "Bytes of entries and their indexes", status.bytes)?;
-        gauge(encoder, "journal_full", "1 while the journal takes nothing", u64::from(status.full))
+        gauge(
+            encoder,
+            "journal_bytes",
+            "Bytes of entries and their indexes",
+            status.bytes,
+        )?;
+        gauge(
+            encoder,
+            "journal_full",
+            "1 while the journal takes nothing",
+            u64::from(status.full),
+        )
     }
 
     fn sinks(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let head = self.0.journal.status().head;
         let running = self.0.sinks.all();
         let each = |value: fn(&super::SinkView) -> u64| {
-            running.iter().map(move |sink| (Sink { sink: sink.name.to_string() }, value(sink)))
+            running.iter().map(move |sink| {
+                (
+                    Sink {
+                        sink: sink.name.to_string(),
+                    },
+                    value(sink),
+                )
+            })
         };
         gauges(
             encoder,
@@ -103,22 +202,57 @@ impl Scrape {
         )?;
         let lag = running.iter().map(|sink| {
             let behind = head.0.saturating_sub(sink.counters.position.load(Relaxed));
-            (Sink { sink: sink.name.to_string() }, behind.unsigned_abs())
+            (
+                Sink {
+                    sink: sink.name.to_string(),
+                },
+                behind.unsigned_abs(),
+            )
         });
-        gauges(encoder, "sink_lag", "Entries that the sink has still to read", lag)?;
+        gauges(
+            encoder,
+            "sink_lag",
+            "Entries that the sink has still to read",
+            lag,
+        )?;
         let delivered = each(|sink| sink.counters.delivered.load(Relaxed));
-        counters(encoder, "sink_delivered", "Events that the sink has confirmed", delivered)?;
+        counters(
+            encoder,
+            "sink_delivered",
+            "Events that the sink has confirmed",
+            delivered,
+        )?;
         let filtered = each(|sink| sink.counters.filtered.load(Relaxed));
-        counters(encoder, "sink_filtered", "Entries that the sink does not want", filtered)?;
+        counters(
+            encoder,
+            "sink_filtered",
+            "Entries that the sink does not want",
+            filtered,
+        )?;
         let set_aside = each(|sink| sink.counters.set_aside.load(Relaxed));
-        counters(encoder, "sink_set_aside", "Events that the sink refuses for good", set_aside)?;
+        counters(
+            encoder,
+            "sink_set_aside",
+            "Events that the sink refuses for good",
+            set_aside,
+        )?;
         let retries = each(|sink| sink.counters.retries.load(Relaxed));
-        counters(encoder, "sink_retries", "Deliveries that are tried again", retries)?;
+        counters(
+            encoder,
+            "sink_retries",
+            "Deliveries that are tried again",
+            retries,
+        )?;
         let waiting = each(|sink| sink.counters.lanes_waiting.load(Relaxed));
         let help = "Events of single devices that wait for another attempt while others go on";
         gauges(encoder, "sink_lanes_waiting", help, waiting)?;
         let again = each(|sink| sink.counters.again.load(Relaxed));
-        counters(encoder, "sink_again", "Events delivered once more by a redrive or a replay", again)?;
+        counters(
+            encoder,
+            "sink_again",
+            "Events delivered once more by a redrive or a replay",
+            again,
+        )?;
         self.accounts(encoder)
     }
 
@@ -136,11 +270,29 @@ impl Scrape {
                 ("redriven", ledger.redriven),
                 ("discarded", ledger.discarded),
             ];
-            outcomes.map(|(outcome, count)| (Outcome { sink: sink.to_string(), outcome }, count))
+            outcomes.map(|(outcome, count)| {
+                (
+                    Outcome {
+                        sink: sink.to_string(),
+                        outcome,
+                    },
+                    count,
+                )
+            })
         });
-        gauges(encoder, "account", "What became of the sink's entries, ever (across restarts)", outcomes)?;
+        gauges(
+            encoder,
+            "account",
+            "What became of the sink's entries, ever (across restarts)",
+            outcomes,
+        )?;
         let imbalances = self.0.audit.imbalances().len() as u64;
-        gauge(encoder, "imbalances", "Accounts that do not balance: there should be none", imbalances)
+        gauge(
+            encoder,
+            "imbalances",
+            "Accounts that do not balance: there should be none",
+            imbalances,
+        )
     }
 }
 
@@ -148,7 +300,12 @@ fn position(position: crate::model::Position) -> u64 {
     position.0.unsigned_abs()
 }
 
-fn counter(encoder: &mut DescriptorEncoder, name: &str, help: &str, value: &AtomicU64) -> Result<(), Error> {
+fn counter(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    value: &AtomicU64,
+) -> Result<(), Error> {
     count(encoder, name, help, value.load(Relaxed))
 }
 
@@ -168,7 +325,14 @@ fn counters<L: EncodeLabelSet>(
     help: &str,
     values: impl IntoIterator<Item = (L, u64)>,
 ) -> Result<(), Error> {
-    family(encoder, name, help, values.into_iter().map(|(labels, value)| (labels, ConstCounter::new(value))))
+    family(
+        encoder,
+        name,
+        help,
+        values
+            .into_iter()
+            .map(|(labels, value)| (labels, ConstCounter::new(value))),
+    )
 }
 
 fn gauges<L: EncodeLabelSet>(
@@ -177,7 +341,14 @@ fn gauges<L: EncodeLabelSet>(
     help: &str,
     values: impl IntoIterator<Item = (L, u64)>,
 ) -> Result<(), Error> {
-    family(encoder, name, help, values.into_iter().map(|(labels, value)| (labels, ConstGauge::new(value))))
+    family(
+        encoder,
+        name,
+        help,
+        values
+            .into_iter()
+            .map(|(labels, value)| (labels, ConstGauge::new(value))),
+    )
 }
 
 fn family<L: EncodeLabelSet, M: EncodeMetric>(
@@ -187,7 +358,9 @@ fn family<L: EncodeLabelSet, M: EncodeMetric>(
     members: impl IntoIterator<Item = (L, M)>,
 ) -> Result<(), Error> {
     let mut members = members.into_iter().peekable();
-    let Some((_, first)) = members.peek() else { return Ok(()) };
+    let Some((_, first)) = members.peek() else {
+        return Ok(());
+    };
     let mut family = encoder.encode_descriptor(name, help, None, first.metric_type())?;
     for (labels, metric) in members {
         metric.encode(family.encode_family(&labels)?)?;

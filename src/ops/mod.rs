@@ -70,17 +70,32 @@ impl View {
         let link = self.source.link();
         let mut reasons = Vec::new();
         if link.state == source::LinkState::Silent {
-            reasons
-                .push(format!("source silent since {}: no message for as long as source.silence says", link.since));
+            reasons.push(format!(
+                "source silent since {}: no message for as long as source.silence says",
+                link.since
+            ));
         } else if !link.state.is_ready() {
-            let error = link.last_error.map(|error| format!(": {error}")).unwrap_or_default();
-            reasons.push(format!("source {} since {}{error}", link.state.as_str(), link.since));
+            let error = link
+                .last_error
+                .map(|error| format!(": {error}"))
+                .unwrap_or_default();
+            reasons.push(format!(
+                "source {} since {}{error}",
+                link.state.as_str(),
+                link.since
+            ));
         }
         for sink in &*self.sinks.all() {
             let report = sink.health.report();
             if !report.able {
-                let error = report.last_error.map(|error| format!(": {error}")).unwrap_or_default();
-                reasons.push(format!("sink {} not able since {}{error}", sink.name, report.since));
+                let error = report
+                    .last_error
+                    .map(|error| format!(": {error}"))
+                    .unwrap_or_default();
+                reasons.push(format!(
+                    "sink {} not able since {}{error}",
+                    sink.name, report.since
+                ));
             }
         }
         if self.journal.status().full {

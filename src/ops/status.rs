@@ -110,7 +110,9 @@ impl Report {
                 last_error: link.last_error,
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
-                guarantee: guarantee.map(|(topic, says)| (topic.to_string(), says.to_owned())).collect(),
+                guarantee: guarantee
+                    .map(|(topic, says)| (topic.to_string(), says.to_owned()))
+                    .collect(),
                 warnings: profile.weaknesses.iter().map(ToString::to_string).collect(),
             },
             intake: Intake::of(view),
@@ -131,7 +133,12 @@ impl Report {
 
 fn sinks(view: &View, accounts: Vec<Account>) -> Vec<Sink> {
     let running = view.sinks.all();
-    let place = |sink: &Sink| running.iter().position(|known| *known.name == *sink.name).unwrap_or(usize::MAX);
+    let place = |sink: &Sink| {
+        running
+            .iter()
+            .position(|known| *known.name == *sink.name)
+            .unwrap_or(usize::MAX)
+    };
     let mut sinks: Vec<Sink> = accounts
         .into_iter()
         .map(|account| {

@@ -30,7 +30,9 @@ pub fn stopping() {
 /// Feeds the watchdog at a third of its interval, as long as the source's loop has turned since the last time.
 /// Returns when stopped; never while systemd wants feeding and the source hangs, since systemd then restarts us.
 pub async fn feed_watchdog(source: Arc<source::Status>, stop: CancellationToken) {
-    let Some(interval) = sd_notify::watchdog_enabled() else { return stop.cancelled().await };
+    let Some(interval) = sd_notify::watchdog_enabled() else {
+        return stop.cancelled().await;
+    };
     let mut every = tokio::time::interval((interval / 3).max(Duration::from_millis(100)));
     let mut turns_before = None;
     let mut link_before = None;

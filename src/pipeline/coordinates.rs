@@ -33,10 +33,16 @@ pub enum System {
 impl System {
     /// The system of that name; `None` for an unknown one.
     pub fn named(name: &str) -> Option<System> {
-        let name: String = name.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect();
+        let name: String = name
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .map(|c| c.to_ascii_lowercase())
+            .collect();
         match name.as_str() {
             "wgs84" | "gps" | "epsg4326" => Some(System::Wgs84),
-            "gcj02" | "gcj" | "amap" | "gaode" | "autonavi" | "tencent" | "mars" => Some(System::Gcj02),
+            "gcj02" | "gcj" | "amap" | "gaode" | "autonavi" | "tencent" | "mars" => {
+                Some(System::Gcj02)
+            }
             "bd09" | "bd09ll" | "baidu" => Some(System::Bd09),
             _ => None,
         }
@@ -56,7 +62,10 @@ pub fn to_wgs84(point: Coordinates, system: System) -> Option<Coordinates> {
 /// To 8 places, about 1 mm: the same on every machine, whatever the last digit of its sine.
 fn rounded(point: Coordinates) -> Coordinates {
     let round = |degrees: f64| (degrees * 1e8).round() / 1e8;
-    Coordinates { longitude: round(point.longitude), latitude: round(point.latitude) }
+    Coordinates {
+        longitude: round(point.longitude),
+        latitude: round(point.latitude),
+    }
 }
 
 /// The point that `forward` moves to `target`. The shift changes slowly, so the difference between what was reached
@@ -65,8 +74,14 @@ fn inverse(target: Coordinates, forward: fn(Coordinates) -> Coordinates) -> Coor
     let mut point = target;
     for _ in 0..STEPS_MAX {
         let reached = forward(point);
-        let (longitude, latitude) = (target.longitude - reached.longitude, target.latitude - reached.latitude);
-        point = Coordinates { longitude: point.longitude + longitude, latitude: point.latitude + latitude };
+        let (longitude, latitude) = (
+            target.longitude - reached.longitude,
+            target.latitude - reached.latitude,
+        );
+        point = Coordinates {
+            longitude: point.longitude + longitude,
+            latitude: point.latitude + latitude,
+        };
         if longitude.abs() < ERROR_DEGREES_MAX && latitude.abs() < ERROR_DEGREES_MAX {
             break;
         }
@@ -107,7 +122,8 @@ fn wgs84_to_gcj02(point: Coordinates) -> Coordinates {
         + (150.0 * (x / 12.0 * PI).sin() + 300.0 * (x / 30.0 * PI).sin()) * 2.0 / 3.0;
     let (sine, cosine) = point.latitude.to_radians().sin_cos();
     let flattening = 1.0 - ECCENTRICITY_SQUARED * sine * sine;
-    let metres_per_radian_north = AXIS_METRES * (1.0 - ECCENTRICITY_SQUARED) / (flattening * flattening.sqrt());
+    let metres_per_radian_north =
+        AXIS_METRES * (1.0 - ECCENTRICITY_SQUARED) / (flattening * flattening.sqrt());
     let metres_per_radian_east = AXIS_METRES / flattening.sqrt() * cosine;
     Coordinates {
         longitude: point.longitude + (east / metres_per_radian_east).to_degrees(),
@@ -124,7 +140,10 @@ fn gcj02_to_bd09(point: Coordinates) -> Coordinates {
     let (x, y) = (point.longitude, point.latitude);
     let radius = x.hypot(y) + 0.000_02 * (y * BD_PI).sin();
     let angle = y.atan2(x) + 0.000_003 * (x * BD_PI).cos();
-    Coordinates { longitude: radius * angle.cos() + 0.0065, latitude: radius * angle.sin() + 0.006 }
+    Coordinates {
+        longitude: radius * angle.cos() + 0.0065,
+        latitude: radius * angle.sin() + 0.006,
+    }
 }
 
 #[cfg(test)]
@@ -132,7 +151,10 @@ mod tests {
     use super::*;
 
     fn at(longitude: f64, latitude: f64) -> Coordinates {
-        Coordinates { longitude, latitude }
+        Coordinates {
+            longitude,
+            latitude,
+        }
     }
 
     /// On a sphere: enough for a comparison of near points.
@@ -148,9 +170,17 @@ mod tests {
             for latitude in (350..5350).step_by(41) {
                 let sent = at(f64::from(longitude) / 100.0, f64::from(latitude) / 100.0);
                 let gcj = wgs84_to_gcj02(to_wgs84(sent, System::Gcj02).unwrap());
-                assert!(metres(sent, gcj) < 0.01, "GCJ-02 {sent:?}: {} m", metres(sent, gcj));
+                assert!(
+                    metres(sent, gcj) < 0.01,
+                    "GCJ-02 {sent:?}: {} m",
+                    metres(sent, gcj)
+                );
                 let bd = gcj02_to_bd09(wgs84_to_gcj02(to_wgs84(sent, System::Bd09).unwrap()));
-                assert!(metres(sent, bd) < 0.01, "BD-09 {sent:?}: {} m", metres(sent, bd));
+                assert!(
+                    metres(sent, bd) < 0.01,
+                    "BD-09 {sent:?}: {} m",
+                    metres(sent, bd)
+                );
                 points += 1;
             }
         }
@@ -161,15 +191,33 @@ mod tests {
     fn known_points_are_met_within_a_metre() {
         // From the tests of eviltransform (the first three) and of coordtransform.
         for (wgs84, gcj02) in [
-            (at(121.5272106, 31.1774276), at(121.531541859215, 31.17530398364597)),
-            (at(113.912316, 22.543847), at(113.9171764808363, 22.540796131694766)),
-            (at(116.377817, 39.911954), at(116.38404722455657, 39.91334545536069)),
-            (at(116.404, 39.915), at(116.41024449916938, 39.91640428150164)),
+            (
+                at(121.5272106, 31.1774276),
+                at(121.531541859215, 31.17530398364597),
+            ),
+            (
+                at(113.912316, 22.543847),
+                at(113.9171764808363, 22.540796131694766),
+            ),
+            (
+                at(116.377817, 39.911954),
+                at(116.38404722455657, 39.91334545536069),
+            ),
+            (
+                at(116.404, 39.915),
+                at(116.41024449916938, 39.91640428150164),
+            ),
         ] {
             assert!(metres(wgs84_to_gcj02(wgs84), gcj02) < 0.05, "{wgs84:?}");
-            assert!(metres(to_wgs84(gcj02, System::Gcj02).unwrap(), wgs84) < 0.05, "{gcj02:?}");
+            assert!(
+                metres(to_wgs84(gcj02, System::Gcj02).unwrap(), wgs84) < 0.05,
+                "{gcj02:?}"
+            );
         }
-        let (gcj02, bd09) = (at(116.404, 39.915), at(116.41036949371029, 39.92133699351021));
+        let (gcj02, bd09) = (
+            at(116.404, 39.915),
+            at(116.41036949371029, 39.92133699351021),
+        );
         assert!(metres(gcj02_to_bd09(gcj02), bd09) < 0.001);
         assert!(metres(inverse(bd09, gcj02_to_bd09), gcj02) < 0.001);
     }
@@ -183,7 +231,12 @@ mod tests {
 
     #[test]
     fn what_is_no_point_on_the_earth_has_no_wgs84() {
-        for point in [at(181.0, 0.0), at(0.0, -90.1), at(f64::NAN, 0.0), at(0.0, f64::INFINITY)] {
+        for point in [
+            at(181.0, 0.0),
+            at(0.0, -90.1),
+            at(f64::NAN, 0.0),
+            at(0.0, f64::INFINITY),
+        ] {
             for system in [System::Wgs84, System::Gcj02, System::Bd09] {
                 assert_eq!(to_wgs84(point, system), None, "{point:?}");
             }

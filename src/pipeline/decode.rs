@@ -76,14 +76,27 @@ impl Decoder {
     /// A decoder for the topic of that name.
     pub fn new(topic: Arc<str>, mapping: Mapping, states: Arc<States>) -> Decoder {
         let fields = Arc::new(Finder::new(Field::ALL.map(|field| mapping.pointer(field))));
-        let items = mapping.items.as_ref().map(|items| Arc::new(Finder::new([Some(items)])));
+        let items = mapping
+            .items
+            .as_ref()
+            .map(|items| Arc::new(Finder::new([Some(items)])));
         let event_key = Arc::new(Finder::new(mapping.event_key.iter().map(Some)));
-        Decoder { topic, mapping: Arc::new(mapping), states, fields, items, event_key }
+        Decoder {
+            topic,
+            mapping: Arc::new(mapping),
+            states,
+            fields,
+            items,
+            event_key,
+        }
     }
 
     /// The same for another topic, of which there may be thousands: they share all else.
     pub fn for_topic(&self, topic: Arc<str>) -> Decoder {
-        Decoder { topic, ..self.clone() }
+        Decoder {
+            topic,
+            ..self.clone()
+        }
     }
 
     /// The vocabulary's name of a state as sent.
@@ -94,17 +107,24 @@ impl Decoder {
     /// The statuses of a body, in order: one for an object, one for each element of an array. A body that is not
     /// JSON is one rejected element of the whole body; so is an empty array.
     pub fn split<'a>(&self, body: &'a [u8]) -> Vec<Element<'a>> {
-        let statuses =
-            utf8(body).and_then(|body| self.items(body)).and_then(|items| match items.as_bytes().first() {
+        let statuses = utf8(body)
+            .and_then(|body| self.items(body))
+            .and_then(|items| match items.as_bytes().first() {
                 Some(b'[') => elements(items),
                 _ => Ok(vec![items]),
             });
         match statuses {
             Ok(statuses) => statuses
                 .into_iter()
-                .map(|raw| Element { raw: raw.as_bytes(), outcome: self.read(raw).and_then(|said| said.sighting()) })
+                .map(|raw| Element {
+                    raw: raw.as_bytes(),
+                    outcome: self.read(raw).and_then(|said| said.sighting()),
+                })
                 .collect(),
-            Err(rejection) => vec![Element { raw: body, outcome: Err(rejection) }],
+            Err(rejection) => vec![Element {
+                raw: body,
+                outcome: Err(rejection),
+            }],
         }
     }
 
@@ -124,9 +144,15 @@ impl Decoder {
         previous: Option<&str>,
     ) -> Result<Event, Rejection> {
         let json = utf8(raw)?;
-        let payload: &RawValue = serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
+        let payload: &RawValue =
+            serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
         let said = self.read(json)?;
-        let Sighting { client_id, device_id, old_state, new_state } = said.sighting()?;
+        let Sighting {
+            client_id,
+            device_id,
+            old_state,
+            new_state,
+        } = said.sighting()?;
         let (state, severity) = self.states.lookup(&new_state);
         let before = old_state.as_deref().or(previous);
         let origin_text = origin.to_string();
@@ -153,11 +179,21 @@ impl Decoder {
 
     /// The status or the array of statuses within a body.
     fn items<'a>(&self, body: &'a str) -> Result<&'a str, Rejection> {
-        let Some(finder) = &self.items else { return Ok(body) };
+        let Some(finder) = &self.items else {
+            return Ok(body);
+        };
         let found = finder.find(body).map_err(|error| not_json(&error, body))?;
         found[0].ok_or_else(|| {
-            let pointer = self.mapping.items.as_ref().map(|items| items.as_str()).unwrap_or_default();
-            Rejection(format!("expected statuses at {pointer}, found nothing there in {}", excerpt(body)))
+            let pointer = self
+                .mapping
+                .items
+                .as_ref()
+                .map(|items| items.as_str())
+                .unwrap_or_default();
+            Rejection(format!(
+                "expected statuses at {pointer}, found nothing there in {}",
+                excerpt(body)
+            ))
         })
     }
 
@@ -166,12 +202,23 @@ impl Decoder {
             // Also where it is not JSON at all: that says more.
             let error = serde_json::from_str::<&RawValue>(json).err();
             return Err(error.map_or_else(
-                || Rejection(format!("expected a status (a JSON object), found {}", excerpt(json))),
+                || {
+                    Rejection(format!(
+                        "expected a status (a JSON object), found {}",
+                        excerpt(json)
+                    ))
+                },
                 |error| not_json(&error, json),
             ));
         }
-        let found = self.fields.find(json).map_err(|error| not_json(&error, json))?;
-        Ok(Said { mapping: &self.mapping, found })
+        let found = self
+            .fields
+            .find(json)
+            .map_err(|error| not_json(&error, json))?;
+        Ok(Said {
+            mapping: &self.mapping,
+            found,
+        })
     }
 
     /// `<topic>-<hash of the key's values>`; `None` where there is no key or a value is missing.
@@ -185,7 +232,10 @@ impl Decoder {
             // Kind, length and text, so that no two lists of values run together to the same bytes; a text is hashed
             // without its escapes, of which one character may have several.
             let kind = value.as_bytes().first().copied()?;
-            let value = text(Some(value)).ok().flatten().unwrap_or(Cow::Borrowed(value));
+            let value = text(Some(value))
+                .ok()
+                .flatten()
+                .unwrap_or(Cow::Borrowed(value));
             hash.update([kind]);
             hash.update((value.len() as u64).to_be_bytes());
             hash.update(value.as_bytes());
@@ -195,7 +245,10 @@ impl Decoder {
         id.push_str(&self.topic);
         id.push('-');
         for byte in &hash[..KEY_HASH_BYTES] {
-            id.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+            id.extend(
+                [byte >> 4, byte & 15]
+                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+            );
         }
         Some(id)
     }
@@ -215,7 +268,10 @@ impl<'a> Said<'a> {
     /// A text, number or boolean; anything else is a reason to reject.
     fn word(&self, field: Field) -> Result<Option<String>, Rejection> {
         let word = text(self.json(field)).map_err(|found| {
-            Rejection(format!("expected a text or a number as {}, found {found}", self.place_of(field)))
+            Rejection(format!(
+                "expected a text or a number as {}, found {found}",
+                self.place_of(field)
+            ))
         })?;
         Ok(word.map(Cow::into_owned))
     }
@@ -228,20 +284,30 @@ impl<'a> Said<'a> {
     fn sighting(&self) -> Result<Sighting, Rejection> {
         let device_id = match self.word(Field::Device)? {
             Some(device) => device,
-            None => self.word(Field::Serial)?.ok_or_else(|| self.missing(&[Field::Device, Field::Serial]))?,
+            None => self
+                .word(Field::Serial)?
+                .ok_or_else(|| self.missing(&[Field::Device, Field::Serial]))?,
         };
         Ok(Sighting {
             client_id: self.word(Field::Client)?.unwrap_or_default(),
             device_id,
             old_state: self.word(Field::OldState)?,
-            new_state: self.word(Field::NewState)?.ok_or_else(|| self.missing(&[Field::NewState]))?,
+            new_state: self
+                .word(Field::NewState)?
+                .ok_or_else(|| self.missing(&[Field::NewState]))?,
         })
     }
 
     fn place(&self) -> Place {
         let coordinate_system = self.words(Field::CoordinateSystem);
-        let raw = match (number(self.json(Field::Longitude)), number(self.json(Field::Latitude))) {
-            (Some(longitude), Some(latitude)) => Some(Coordinates { longitude, latitude }),
+        let raw = match (
+            number(self.json(Field::Longitude)),
+            number(self.json(Field::Latitude)),
+        ) {
+            (Some(longitude), Some(latitude)) => Some(Coordinates {
+                longitude,
+                latitude,
+            }),
             _ => None,
         };
         let system = coordinate_system.as_deref().and_then(System::named);
@@ -252,14 +318,23 @@ impl<'a> Said<'a> {
             detail: self.words(Field::Detail),
             coordinate_system,
             raw,
-            wgs84: raw.zip(system).and_then(|(raw, system)| to_wgs84(raw, system)),
+            wgs84: raw
+                .zip(system)
+                .and_then(|(raw, system)| to_wgs84(raw, system)),
         }
     }
 
     fn missing(&self, fields: &[Field]) -> Rejection {
         let places: Vec<String> = fields.iter().map(|field| self.place_of(*field)).collect();
-        let found: Vec<&str> = fields.iter().map(|field| self.json(*field).unwrap_or("nothing")).collect();
-        Rejection(format!("expected {}, found {}", places.join(" or "), found.join(" and ")))
+        let found: Vec<&str> = fields
+            .iter()
+            .map(|field| self.json(*field).unwrap_or("nothing"))
+            .collect();
+        Rejection(format!(
+            "expected {}, found {}",
+            places.join(" or "),
+            found.join(" and ")
+        ))
     }
 
     /// `device at /deviceId`.
@@ -275,11 +350,21 @@ impl<'a> Said<'a> {
 fn utf8(body: &[u8]) -> Result<&str, Rejection> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
-        let rest = String::from_utf8_lossy(&body[at.saturating_sub(20)..body.len().min(at + 20)]).into_owned();
-        Rejection(format!("expected UTF-8, found an invalid byte at {at}, in {}", excerpt(&rest)))
+        let rest = String::from_utf8_lossy(&body[at.saturating_sub(20)..body.len().min(at + 20)])
+            .into_owned();
+        Rejection(format!(
+            "expected UTF-8, found an invalid byte at {at}, in {}",
+            excerpt(&rest)
+        ))
     })?;
-    let text = text.trim_start_matches('\u{feff}').trim_matches([' ', '\t', '\r', '\n']);
-    if text.is_empty() { Err(Rejection("expected JSON, found an empty body".to_owned())) } else { Ok(text) }
+    let text = text
+        .trim_start_matches('\u{feff}')
+        .trim_matches([' ', '\t', '\r', '\n']);
+    if text.is_empty() {
+        Err(Rejection("expected JSON, found an empty body".to_owned()))
+    } else {
+        Ok(text)
+    }
 }
 
 fn not_json(error: &serde_json::Error, json: &str) -> Rejection {
@@ -289,9 +374,13 @@ fn not_json(error: &serde_json::Error, json: &str) -> Rejection {
 /// The elements of an array, each as its own text.
 fn elements(array: &str) -> Result<Vec<&str>, Rejection> {
     let mut deserializer = serde_json::Deserializer::from_str(array);
-    let elements = deserializer.deserialize_seq(Elements).and_then(|elements| deserializer.end().map(|()| elements));
+    let elements = deserializer
+        .deserialize_seq(Elements)
+        .and_then(|elements| deserializer.end().map(|()| elements));
     match elements {
-        Ok(elements) if elements.is_empty() => Err(Rejection("expected at least one status, found `[]`".to_owned())),
+        Ok(elements) if elements.is_empty() => Err(Rejection(
+            "expected at least one status, found `[]`".to_owned(),
+        )),
         Ok(elements) => Ok(elements),
         Err(error) => Err(not_json(&error, array)),
     }
@@ -310,7 +399,9 @@ impl<'de> Visitor<'de> for Elements {
         let mut elements = Vec::new();
         while let Some(element) = seq.next_element::<&'de RawValue>()? {
             if elements.len() == ELEMENTS_MAX {
-                return Err(serde::de::Error::custom(format_args!("more than {ELEMENTS_MAX} statuses in one body")));
+                return Err(serde::de::Error::custom(format_args!(
+                    "more than {ELEMENTS_MAX} statuses in one body"
+                )));
             }
             elements.push(element.get());
         }

@@ -43,11 +43,19 @@ mod tests {
     use crate::pipeline::{Mapping, State, States};
 
     fn of(topics: &[&str], fault: &str) -> Arc<HashMap<Arc<str>, Decoder>> {
-        let state = State { name: fault.to_owned(), severity: crate::model::Severity::Critical };
-        let states = Arc::new(States { words: HashMap::from([("故障".to_owned(), state)]) });
+        let state = State {
+            name: fault.to_owned(),
+            severity: crate::model::Severity::Critical,
+        };
+        let states = Arc::new(States {
+            words: HashMap::from([("故障".to_owned(), state)]),
+        });
         let decoder = |topic: &&str| {
             let name: Arc<str> = Arc::from(*topic);
-            (Arc::clone(&name), Decoder::new(name, Mapping::default(), Arc::clone(&states)))
+            (
+                Arc::clone(&name),
+                Decoder::new(name, Mapping::default(), Arc::clone(&states)),
+            )
         };
         Arc::new(topics.iter().map(decoder).collect())
     }
@@ -59,6 +67,9 @@ mod tests {
         decoders.replace(of(&["stays", "comes"], "broken"));
         let current = seen.current();
         let name = |topic: &str| current[topic].state_name("故障").to_owned();
-        assert_eq!([name("stays"), name("comes"), name("goes")], ["broken", "broken", "fault"]);
+        assert_eq!(
+            [name("stays"), name("comes"), name("goes")],
+            ["broken", "broken", "fault"]
+        );
     }
 }

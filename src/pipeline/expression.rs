@@ -34,14 +34,24 @@ impl Expression {
     /// # Errors
     /// A text for the user: where it does not parse, or the unknown variable with the nearest known name.
     pub fn parse(source: &str) -> Result<Expression, String> {
-        let compiled = LANGUAGE.compile_expression_owned(source.to_owned()).map_err(|error| one_line(&error))?;
+        let compiled = LANGUAGE
+            .compile_expression_owned(source.to_owned())
+            .map_err(|error| one_line(&error))?;
         let scope = Scope::of(compiled.undeclared_variables(false), &LANGUAGE)?;
         for sample in samples() {
-            let mistake = compiled.eval(scope.context(&sample, None)?).err().and_then(|error| mistake(&error));
+            let mistake = compiled
+                .eval(scope.context(&sample, None)?)
+                .err()
+                .and_then(|error| mistake(&error));
             mistake.map_or(Ok(()), Err)?;
         }
         let compiled = Arc::new(compiled);
-        let mut expression = Expression { source: Arc::from(source), compiled, scope, constant: None };
+        let mut expression = Expression {
+            source: Arc::from(source),
+            compiled,
+            scope,
+            constant: None,
+        };
         if expression.scope.is_empty() {
             let [sample, _] = samples();
             expression.constant = expression.holds(&sample).ok();
@@ -59,7 +69,10 @@ impl Expression {
     /// # Errors
     /// What failed in evaluating it, such as adding a number to a text.
     pub fn holds(&self, event: &Event) -> Result<bool, String> {
-        let value = self.compiled.eval(self.scope.context(event, None)?).map_err(|error| one_line(&error))?;
+        let value = self
+            .compiled
+            .eval(self.scope.context(event, None)?)
+            .map_err(|error| one_line(&error))?;
         Ok(value.is_true())
     }
 }
@@ -89,8 +102,13 @@ mod tests {
             ("payload.a.b.c == 1", [false, false]),
             ("longitude > 100", [false, false]),
         ] {
-            let expression = Expression::parse(source).unwrap_or_else(|error| panic!("{source}: {error}"));
-            assert_eq!([&fault, &normal].map(|event| expression.holds(event).unwrap()), expected, "{source}");
+            let expression =
+                Expression::parse(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+            assert_eq!(
+                [&fault, &normal].map(|event| expression.holds(event).unwrap()),
+                expected,
+                "{source}"
+            );
         }
     }
 
@@ -103,7 +121,11 @@ mod tests {
             ("changed and false", None),
             ("'a' + 1 == 2", None),
         ] {
-            assert_eq!(Expression::parse(source).unwrap().constant(), expected, "{source}");
+            assert_eq!(
+                Expression::parse(source).unwrap().constant(),
+                expected,
+                "{source}"
+            );
         }
     }
 
@@ -111,7 +133,10 @@ mod tests {
     fn a_mistake_is_found_when_it_is_compiled() {
         for (source, expected) in [
             ("severty == 'critical'", "did you mean `severity`?"),
-            ("temperature > 5", "unknown variable `temperature`, expected one of event_id"),
+            (
+                "temperature > 5",
+                "unknown variable `temperature`, expected one of event_id",
+            ),
             ("changed and", "unexpected end"),
             ("changed = true", "at character 9"),
             ("", "unexpected end"),
@@ -127,7 +152,10 @@ mod tests {
 
     #[test]
     fn an_endless_expression_runs_out_of_fuel() {
-        let long = format!("range(99999){} is iterable", "|map('string')|list".repeat(20));
+        let long = format!(
+            "range(99999){} is iterable",
+            "|map('string')|list".repeat(20)
+        );
         let error = Expression::parse(&long).unwrap_err();
         assert!(error.contains("steps"), "{error}");
     }

@@ -43,21 +43,34 @@ impl ListTemplate {
         let environment = compile(source)?;
         let template = compiled(&environment)?;
         let globals: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
-        let mut undeclared: Vec<String> = template.undeclared_variables(false).into_iter().collect();
+        let mut undeclared: Vec<String> =
+            template.undeclared_variables(false).into_iter().collect();
         undeclared.sort();
-        if let Some(name) = undeclared.iter().find(|name| *name != EVENTS && !globals.contains(&name.as_str())) {
+        if let Some(name) = undeclared
+            .iter()
+            .find(|name| *name != EVENTS && !globals.contains(&name.as_str()))
+        {
             return Err(format!(
                 "unknown variable `{name}`: a batch's template has `{EVENTS}`, as in {{% for event in {EVENTS} %}}"
             ));
         }
         let asked = Arc::new(Mutex::new(None));
-        let items = samples().map(|event| Item { event: Arc::new(event), unknown: Some(Arc::clone(&asked)) });
+        let items = samples().map(|event| Item {
+            event: Arc::new(event),
+            unknown: Some(Arc::clone(&asked)),
+        });
         let rendered = template.render(context(items));
-        rendered.err().and_then(|error| mistake(&error)).map_or(Ok(()), Err)?;
+        rendered
+            .err()
+            .and_then(|error| mistake(&error))
+            .map_or(Ok(()), Err)?;
         if let Some(name) = asked.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(unknown(&name));
         }
-        Ok(ListTemplate { source: Arc::from(source), environment: Arc::new(environment) })
+        Ok(ListTemplate {
+            source: Arc::from(source),
+            environment: Arc::new(environment),
+        })
     }
 
     /// The text for these events.
@@ -65,8 +78,13 @@ impl ListTemplate {
     /// # Errors
     /// What failed in rendering it.
     pub fn render(&self, events: &[Arc<Event>]) -> Result<String, String> {
-        let items = events.iter().map(|event| Item { event: Arc::clone(event), unknown: None });
-        compiled(&self.environment)?.render(context(items)).map_err(|error| one_line(&error))
+        let items = events.iter().map(|event| Item {
+            event: Arc::clone(event),
+            unknown: None,
+        });
+        compiled(&self.environment)?
+            .render(context(items))
+            .map_err(|error| one_line(&error))
     }
 }
 
@@ -92,7 +110,10 @@ impl Object for Item {
         let name = key.as_str()?;
         if !Event::FIELDS.contains(&name) {
             if let Some(unknown) = &self.unknown {
-                unknown.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(|| name.to_owned());
+                unknown
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert_with(|| name.to_owned());
             }
             return None;
         }
@@ -111,7 +132,12 @@ mod tests {
 
     fn check(source: &str, expected: Result<&str, &str>) {
         let rendered = ListTemplate::parse(source).and_then(|template| {
-            template.render(&samples().map(|event| Arc::new(Event { payload: raw(), ..event })))
+            template.render(&samples().map(|event| {
+                Arc::new(Event {
+                    payload: raw(),
+                    ..event
+                })
+            }))
         });
         match (rendered, expected) {
             (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{source}"),
@@ -126,18 +152,39 @@ mod tests {
 
     #[test]
     fn events_are_a_list_of_what_a_template_knows() {
-        check("{% for e in events %}{{ e.device_id }} {{ e.severity }};{% endfor %}", Ok("1 critical;1 ok;"));
-        check("{{ events|length }} {{ events[0].payload.x[0] }}", Ok("2 7"));
-        check("{{ events|map(attribute='state')|join(',') }}", Ok("fault,fault"));
-        check("{{ (events|first).payload.missing }}{{ events[9].state }}", Ok(""));
-        check(r#"{"all":{{ events|map(attribute='client_id')|list|tojson }}}"#, Ok(r#"{"all":["1", "1"]}"#));
+        check(
+            "{% for e in events %}{{ e.device_id }} {{ e.severity }};{% endfor %}",
+            Ok("1 critical;1 ok;"),
+        );
+        check(
+            "{{ events|length }} {{ events[0].payload.x[0] }}",
+            Ok("2 7"),
+        );
+        check(
+            "{{ events|map(attribute='state')|join(',') }}",
+            Ok("fault,fault"),
+        );
+        check(
+            "{{ (events|first).payload.missing }}{{ events[9].state }}",
+            Ok(""),
+        );
+        check(
+            r#"{"all":{{ events|map(attribute='client_id')|list|tojson }}}"#,
+            Ok(r#"{"all":["1", "1"]}"#),
+        );
     }
 
     #[test]
     fn a_mistake_is_found_when_it_is_compiled() {
         check("{{ device_id }}", Err("a batch's template has `events`"));
-        check("{% for e in events %}{{ e.devcie_id }}{% endfor %}", Err("did you mean `device_id`?"));
-        check("{% for e in events %}{{ e.state|nonsense }}{% endfor %}", Err("unknown filter"));
+        check(
+            "{% for e in events %}{{ e.devcie_id }}{% endfor %}",
+            Err("did you mean `device_id`?"),
+        );
+        check(
+            "{% for e in events %}{{ e.state|nonsense }}{% endfor %}",
+            Err("unknown filter"),
+        );
         check("{% for e in events %}", Err("unexpected end"));
     }
 }

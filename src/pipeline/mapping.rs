@@ -109,9 +109,17 @@ pub struct Mapping {
 impl Default for Mapping {
     fn default() -> Mapping {
         let default = |field: Field| {
-            field.default_pointer().map(|text| text.parse().expect("the default pointers are valid, as a test shows"))
+            field.default_pointer().map(|text| {
+                text.parse()
+                    .expect("the default pointers are valid, as a test shows")
+            })
         };
-        Mapping { fields: Field::ALL.map(default), items: None, event_key: Vec::new(), zone: default_zone() }
+        Mapping {
+            fields: Field::ALL.map(default),
+            items: None,
+            event_key: Vec::new(),
+            zone: default_zone(),
+        }
     }
 }
 
@@ -140,7 +148,12 @@ mod tests {
     fn every_field_has_its_own_place_and_the_platforms_pointer() {
         let mapping = Mapping::default();
         for field in Field::ALL {
-            assert_eq!(mapping.pointer(field).map(Pointer::as_str), field.default_pointer(), "{}", field.name());
+            assert_eq!(
+                mapping.pointer(field).map(Pointer::as_str),
+                field.default_pointer(),
+                "{}",
+                field.name()
+            );
         }
     }
 }

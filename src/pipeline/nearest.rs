@@ -1,11 +1,18 @@
 //! The known name that a mistyped one was meant to be.
 
 /// The candidate that a name was likely meant to be.
-pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(
+    name: &str,
+    candidates: impl IntoIterator<Item = &'a str>,
+) -> Option<&'a str> {
     let distance_max = (name.chars().count() / 3).clamp(1, 3);
     let name = name.to_lowercase();
-    let near = candidates.into_iter().map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate));
-    near.filter(|(distance, _)| *distance <= distance_max).min_by_key(|(distance, _)| *distance).map(|(_, near)| near)
+    let near = candidates
+        .into_iter()
+        .map(|candidate| (distance(&name, &candidate.to_lowercase()), candidate));
+    near.filter(|(distance, _)| *distance <= distance_max)
+        .min_by_key(|(distance, _)| *distance)
+        .map(|(_, near)| near)
 }
 
 /// Insertions, deletions, replacements and swaps of neighbours that make `b` of `a` (optimal string alignment).

@@ -40,13 +40,25 @@ impl FromStr for Pointer {
     /// A text for the user: what a pointer looks like, and this one with the `/` that it lacks.
     fn from_str(source: &str) -> Result<Pointer, String> {
         if source.is_empty() {
-            return Ok(Pointer { source: String::new(), tokens: Vec::new() });
+            return Ok(Pointer {
+                source: String::new(),
+                tokens: Vec::new(),
+            });
         }
         let Some(path) = source.strip_prefix('/') else {
-            return Err(format!("a JSON pointer starts with `/`, such as \"/{}\"", source.replace('.', "/")));
+            return Err(format!(
+                "a JSON pointer starts with `/`, such as \"/{}\"",
+                source.replace('.', "/")
+            ));
         };
-        let tokens = path.split('/').map(unescape).collect::<Result<_, String>>()?;
-        Ok(Pointer { source: source.to_owned(), tokens })
+        let tokens = path
+            .split('/')
+            .map(unescape)
+            .collect::<Result<_, String>>()?;
+        Ok(Pointer {
+            source: source.to_owned(),
+            tokens,
+        })
     }
 }
 
@@ -64,7 +76,11 @@ fn unescape(token: &str) -> Result<String, String> {
         match part.as_bytes().first() {
             Some(b'0') => text.push('~'),
             Some(b'1') => text.push('/'),
-            _ => return Err("in a JSON pointer `~` is written `~0`, and `/` inside a name `~1`".to_owned()),
+            _ => {
+                return Err(
+                    "in a JSON pointer `~` is written `~0`, and `/` inside a name `~1`".to_owned(),
+                );
+            }
         }
         text.push_str(&part[1..]);
     }
@@ -99,7 +115,10 @@ impl Finder {
         let mut finder = Finder::default();
         for pointer in pointers {
             if let Some(pointer) = pointer {
-                let node = pointer.tokens.iter().fold(&mut finder.root, |node, token| node.child(token));
+                let node = pointer
+                    .tokens
+                    .iter()
+                    .fold(&mut finder.root, |node, token| node.child(token));
                 node.slots.push(finder.slots);
             }
             finder.slots += 1;
@@ -111,7 +130,10 @@ impl Finder {
     ///
     /// # Errors
     /// The text is not JSON, as far as that shows on the way.
-    pub(super) fn find<'de>(&self, json: &'de str) -> Result<Vec<Option<&'de str>>, serde_json::Error> {
+    pub(super) fn find<'de>(
+        &self,
+        json: &'de str,
+    ) -> Result<Vec<Option<&'de str>>, serde_json::Error> {
         let mut found = vec![None; self.slots];
         search(&self.root, json, &mut found)?;
         Ok(found)
@@ -120,17 +142,32 @@ impl Finder {
 
 impl Node {
     fn child(&mut self, name: &str) -> &mut Node {
-        let place = self.children.iter().position(|child| child.name == name).unwrap_or_else(|| {
-            let plain = name == "0" || !name.starts_with('0');
-            let index = name.parse().ok().filter(|_| plain && !name.starts_with('+'));
-            self.children.push(Child { name: name.to_owned(), index, node: Node::default() });
-            self.children.len() - 1
-        });
+        let place = self
+            .children
+            .iter()
+            .position(|child| child.name == name)
+            .unwrap_or_else(|| {
+                let plain = name == "0" || !name.starts_with('0');
+                let index = name
+                    .parse()
+                    .ok()
+                    .filter(|_| plain && !name.starts_with('+'));
+                self.children.push(Child {
+                    name: name.to_owned(),
+                    index,
+                    node: Node::default(),
+                });
+                self.children.len() - 1
+            });
         &mut self.children[place].node
     }
 }
 
-fn search<'de>(node: &Node, json: &'de str, found: &mut [Option<&'de str>]) -> Result<(), serde_json::Error> {
+fn search<'de>(
+    node: &Node,
+    json: &'de str,
+    found: &mut [Option<&'de str>],
+) -> Result<(), serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
     Search { node, found }.deserialize(&mut deserializer)?;
     deserializer.end()
@@ -156,7 +193,9 @@ impl<'de> DeserializeSeed<'de> for Search<'_, '_, 'de> {
         if self.node.children.is_empty() {
             return Ok(());
         }
-        serde_json::Deserializer::from_str(raw).deserialize_any(self).map_err(de::Error::custom)
+        serde_json::Deserializer::from_str(raw)
+            .deserialize_any(self)
+            .map_err(de::Error::custom)
     }
 }
 
@@ -170,7 +209,10 @@ impl<'de> Visitor<'de> for Search<'_, '_, 'de> {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
         while let Some(child) = map.next_key_seed(Named(&self.node.children))? {
             match child {
-                Some(child) => map.next_value_seed(Search { node: &child.node, found: &mut *self.found })?,
+                Some(child) => map.next_value_seed(Search {
+                    node: &child.node,
+                    found: &mut *self.found,
+                })?,
                 None => map.next_value_seed(Skip)?,
             }
         }
@@ -179,9 +221,16 @@ impl<'de> Visitor<'de> for Search<'_, '_, 'de> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         for index in 0.. {
-            let child = self.node.children.iter().find(|child| child.index == Some(index));
+            let child = self
+                .node
+                .children
+                .iter()
+                .find(|child| child.index == Some(index));
             let element = match child {
-                Some(child) => seq.next_element_seed(Search { node: &child.node, found: &mut *self.found })?,
+                Some(child) => seq.next_element_seed(Search {
+                    node: &child.node,
+                    found: &mut *self.found,
+                })?,
                 None => seq.next_element_seed(Skip)?,
             };
             if element.is_none() {
@@ -250,7 +299,9 @@ impl<'n> Visitor<'_> for Named<'n> {
 fn shallow<'de, D: Deserializer<'de>>(deserializer: D) -> Result<&'de str, D::Error> {
     let raw = <&'de RawValue>::deserialize(deserializer)?.get();
     if depth(raw) > DEPTH_MAX {
-        return Err(de::Error::custom(format_args!("nested deeper than {DEPTH_MAX} arrays and objects")));
+        return Err(de::Error::custom(format_args!(
+            "nested deeper than {DEPTH_MAX} arrays and objects"
+        )));
     }
     Ok(raw)
 }
@@ -294,8 +345,8 @@ mod tests {
         let json = r#"{"a":{"b":[1,{"c":"x"},[2,3]],"":null},"a/b":7,"m~n":8,"0":{"1":true},"n":1e5,"s":"p"}"#;
         let value: Value = serde_json::from_str(json).unwrap();
         let pointers = [
-            "", "/a", "/a/b", "/a/b/0", "/a/b/1/c", "/a/b/2/1", "/a/b/9", "/a/b/01", "/a/b/+1", "/a/b/-", "/a/",
-            "/a~1b", "/m~0n", "/0/1", "/n/x", "/s/x", "/zz", "/a/b/1", "/n",
+            "", "/a", "/a/b", "/a/b/0", "/a/b/1/c", "/a/b/2/1", "/a/b/9", "/a/b/01", "/a/b/+1",
+            "/a/b/-", "/a/", "/a~1b", "/m~0n", "/0/1", "/n/x", "/s/x", "/zz", "/a/b/1", "/n",
         ];
         let found = find(&pointers, json);
         for (pointer, found) in pointers.iter().zip(found) {
@@ -315,14 +366,22 @@ mod tests {
         for depth in [DEPTH_MAX, DEPTH_MAX + 1, 1_000_000] {
             for name in ["a", "ignored"] {
                 let json = format!("{{\"{name}\":{}{}}}", "[".repeat(depth), "]".repeat(depth));
-                assert_eq!(finder.find(&json).is_ok(), depth <= DEPTH_MAX, "{name} {depth}");
+                assert_eq!(
+                    finder.find(&json).is_ok(),
+                    depth <= DEPTH_MAX,
+                    "{name} {depth}"
+                );
             }
         }
     }
 
     #[test]
     fn a_pointer_that_is_none_is_refused_with_what_it_should_look_like() {
-        for (source, expected) in [("address.city", "\"/address/city\""), ("/a~2", "`~0`"), ("/a~", "`~0`")] {
+        for (source, expected) in [
+            ("address.city", "\"/address/city\""),
+            ("/a~2", "`~0`"),
+            ("/a~", "`~0`"),
+        ] {
             let error = source.parse::<Pointer>().unwrap_err();
             assert!(error.contains(expected), "{source}: {error}");
         }

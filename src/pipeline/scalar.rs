@@ -41,7 +41,10 @@ pub(super) fn text(json: Option<&str>) -> Result<Option<Cow<'_, str>>, String> {
 /// A finite number, or a text that holds one.
 pub(super) fn number(json: Option<&str>) -> Option<f64> {
     let text = text(json).ok()??;
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| number.is_finite())
 }
 
 /// A time: a text by RFC 3339 or ISO 8601, in `zone` where it names none, or a number of seconds or milliseconds since
@@ -50,7 +53,11 @@ pub(super) fn time(json: Option<&str>, zone: &TimeZone) -> Option<Timestamp> {
     let text = text(json).ok()??;
     let text = text.trim();
     if let Ok(number) = text.parse::<f64>() {
-        let seconds = if number.abs() < FIRST_MILLISECOND_NUMBER { number } else { number / 1000.0 };
+        let seconds = if number.abs() < FIRST_MILLISECOND_NUMBER {
+            number
+        } else {
+            number / 1000.0
+        };
         // Whole microseconds: what a double still holds of today's times.
         return Timestamp::from_microsecond((seconds * 1e6).round() as i64).ok();
     }
@@ -64,14 +71,26 @@ pub(super) fn time(json: Option<&str>, zone: &TimeZone) -> Option<Timestamp> {
 /// The beginning of what was found, for a reason.
 pub(super) fn excerpt(found: &str) -> String {
     let mut chars = found.chars();
-    let start: String = chars.by_ref().take(EXCERPT_CHARS_MAX).flat_map(visible).collect();
-    if chars.next().is_some() { format!("`{start}…`") } else { format!("`{start}`") }
+    let start: String = chars
+        .by_ref()
+        .take(EXCERPT_CHARS_MAX)
+        .flat_map(visible)
+        .collect();
+    if chars.next().is_some() {
+        format!("`{start}…`")
+    } else {
+        format!("`{start}`")
+    }
 }
 
 /// Control characters as escapes: a reason is one line in a log.
 fn visible(character: char) -> impl Iterator<Item = char> {
     let escape = character.is_control().then(|| character.escape_default());
-    let plain = if escape.is_none() { Some(character) } else { None };
+    let plain = if escape.is_none() {
+        Some(character)
+    } else {
+        None
+    };
     escape.into_iter().flatten().chain(plain)
 }
 
@@ -83,7 +102,10 @@ mod tests {
     fn ids_and_words_keep_every_character_that_was_sent() {
         for (json, expected) in [
             ("1", Some("1")),
-            ("123456789012345678901234567890", Some("123456789012345678901234567890")),
+            (
+                "123456789012345678901234567890",
+                Some("123456789012345678901234567890"),
+            ),
             ("1.50", Some("1.50")),
             ("true", Some("true")),
             ("\"0012\"", Some("0012")),
@@ -124,7 +146,10 @@ mod tests {
             ("\"2020/12/09 11:16:16.5\"", Some("2020-12-09T03:16:16.5Z")),
             ("\"2020-12-09T11:16:16\"", Some("2020-12-09T03:16:16Z")),
             ("\"2020-12-09T11:16:16Z\"", Some("2020-12-09T11:16:16Z")),
-            ("\"2020-12-09T11:16:16+02:00\"", Some("2020-12-09T09:16:16Z")),
+            (
+                "\"2020-12-09T11:16:16+02:00\"",
+                Some("2020-12-09T09:16:16Z"),
+            ),
             ("1607483776", Some("2020-12-09T03:16:16Z")),
             ("1607483776123", Some("2020-12-09T03:16:16.123Z")),
             ("\"1607483776123\"", Some("2020-12-09T03:16:16.123Z")),
@@ -140,6 +165,9 @@ mod tests {
     #[test]
     fn an_excerpt_is_short_and_one_line() {
         assert_eq!(excerpt("a\nb"), "`a\\nb`");
-        assert_eq!(excerpt(&"故".repeat(100)), format!("`{}…`", "故".repeat(EXCERPT_CHARS_MAX)));
+        assert_eq!(
+            excerpt(&"故".repeat(100)),
+            format!("`{}…`", "故".repeat(EXCERPT_CHARS_MAX))
+        );
     }
 }

@@ -25,7 +25,10 @@ impl Scope {
     ///
     /// # Errors
     /// A text for the user: the name that no event has, and the nearest that it has.
-    pub(super) fn of(undeclared: HashSet<String>, environment: &Environment<'_>) -> Result<Scope, String> {
+    pub(super) fn of(
+        undeclared: HashSet<String>,
+        environment: &Environment<'_>,
+    ) -> Result<Scope, String> {
         let globals: HashSet<&str> = environment.globals().map(|(name, _)| name).collect();
         let mut names = Vec::new();
         let mut undeclared: Vec<String> = undeclared.into_iter().collect();
@@ -46,7 +49,11 @@ impl Scope {
     }
 
     /// The values for one event, with further ones that no text can name.
-    pub(super) fn context(&self, event: &Event, hidden: Option<(&'static str, Value)>) -> Result<Value, String> {
+    pub(super) fn context(
+        &self,
+        event: &Event,
+        hidden: Option<(&'static str, Value)>,
+    ) -> Result<Value, String> {
         let mut values = Vec::with_capacity(self.names.len() + 1);
         for name in &self.names {
             values.push((*name, value(event, name)?));
@@ -74,7 +81,9 @@ pub(super) fn unknown(name: &str) -> String {
 
 /// What minijinja says, in one line; a mistake with the place where it stands.
 pub(super) fn one_line(error: &Error) -> String {
-    let detail = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
+    let detail = error
+        .detail()
+        .map_or_else(|| error.kind().to_string(), str::to_owned);
     match error.kind() {
         ErrorKind::OutOfFuel => format!("takes more than {FUEL} steps"),
         ErrorKind::SyntaxError => match error.range() {
@@ -98,8 +107,11 @@ pub(super) fn language() -> Environment<'static> {
 /// What is wrong with a text whatever the event; other errors may be the sample's.
 pub(super) fn mistake(error: &Error) -> Option<String> {
     use ErrorKind::{OutOfFuel, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
-    matches!(error.kind(), UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest | OutOfFuel)
-        .then(|| one_line(error))
+    matches!(
+        error.kind(),
+        UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest | OutOfFuel
+    )
+    .then(|| one_line(error))
 }
 
 /// Two events that differ in everything that a condition is likely to ask: an unknown filter, test or function shows
@@ -124,7 +136,12 @@ pub(super) fn samples() -> [Event; 2] {
         position: Position(1),
         payload: serde_json::value::RawValue::NULL.to_owned(),
     };
-    let normal = Event { severity: Severity::Ok, changed: false, missed_transition: false, ..fault.clone() };
+    let normal = Event {
+        severity: Severity::Ok,
+        changed: false,
+        missed_transition: false,
+        ..fault.clone()
+    };
     [fault, normal]
 }
 
@@ -139,7 +156,10 @@ impl Object for Context {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.values.iter().find(|(name, _)| *name == key).map(|(_, value)| value.clone())
+        self.values
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value.clone())
     }
 }
 
@@ -169,12 +189,14 @@ pub(super) fn value(event: &Event, name: &str) -> Result<Value, String> {
         "latitude" => degrees(place.raw.map(|point| point.latitude)),
         "wgs84_longitude" => degrees(place.wgs84.map(|point| point.longitude)),
         "wgs84_latitude" => degrees(place.wgs84.map(|point| point.latitude)),
-        "occurred_at" => event.occurred_at.map_or(Value::from(()), |at| Value::from(at.to_string())),
+        "occurred_at" => event
+            .occurred_at
+            .map_or(Value::from(()), |at| Value::from(at.to_string())),
         "received_at" => Value::from(event.received_at.to_string()),
         "origin" => Value::from(event.origin.as_str()),
         "payload" => {
-            let payload: serde_json::Value =
-                serde_json::from_str(event.payload.get()).map_err(|error| format!("payload: {error}"))?;
+            let payload: serde_json::Value = serde_json::from_str(event.payload.get())
+                .map_err(|error| format!("payload: {error}"))?;
             Value::from(minijinja::value::Serde(payload))
         }
         _ => Value::UNDEFINED,

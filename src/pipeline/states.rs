@@ -36,8 +36,13 @@ mod tests {
 
     #[test]
     fn an_unknown_word_keeps_its_own_name() {
-        let fault = State { name: "fault".to_owned(), severity: Severity::Critical };
-        let states = States { words: HashMap::from([("故障".to_owned(), fault)]) };
+        let fault = State {
+            name: "fault".to_owned(),
+            severity: Severity::Critical,
+        };
+        let states = States {
+            words: HashMap::from([("故障".to_owned(), fault)]),
+        };
         assert_eq!(states.lookup("故障"), ("fault", Severity::Critical));
         assert_eq!(states.lookup("着火"), ("着火", Severity::Unknown));
     }

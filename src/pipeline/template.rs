@@ -48,9 +48,16 @@ impl Template {
         let scope = Scope::of(undeclared, &environment)?;
         for sample in samples() {
             let rendered = compiled(&environment)?.render(scope.context(&sample, None)?);
-            rendered.err().and_then(|error| mistake(&error)).map_or(Ok(()), Err)?;
+            rendered
+                .err()
+                .and_then(|error| mistake(&error))
+                .map_or(Ok(()), Err)?;
         }
-        Ok(Template { source: Arc::from(source), environment: Arc::new(environment), scope })
+        Ok(Template {
+            source: Arc::from(source),
+            environment: Arc::new(environment),
+            scope,
+        })
     }
 
     /// As it was written.
@@ -76,7 +83,9 @@ impl Template {
     }
 
     fn render_in(&self, context: Value) -> Result<String, String> {
-        compiled(&self.environment)?.render(context).map_err(|error| one_line(&error))
+        compiled(&self.environment)?
+            .render(context)
+            .map_err(|error| one_line(&error))
     }
 }
 
@@ -85,13 +94,19 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
     let mut environment = language();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(print);
-    environment.add_template_owned(NAME, source.to_owned()).map_err(|error| one_line(&error))?;
+    environment
+        .add_template_owned(NAME, source.to_owned())
+        .map_err(|error| one_line(&error))?;
     Ok(environment)
 }
 
 /// The template of such an environment.
-pub(super) fn compiled<'e>(environment: &'e Environment<'static>) -> Result<minijinja::Template<'e, 'e>, String> {
-    environment.get_template(NAME).map_err(|error| one_line(&error))
+pub(super) fn compiled<'e>(
+    environment: &'e Environment<'static>,
+) -> Result<minijinja::Template<'e, 'e>, String> {
+    environment
+        .get_template(NAME)
+        .map_err(|error| one_line(&error))
 }
 
 #[derive(Debug)]
@@ -103,12 +118,16 @@ impl Object for Encoding {}
 fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
     let text = match value.kind() {
         ValueKind::Undefined | ValueKind::None => return Ok(()),
-        ValueKind::Map | ValueKind::Seq => serde_json::to_string(value)
-            .map_err(|error| Error::new(ErrorKind::BadSerialization, "no JSON form").with_source(error))?,
+        ValueKind::Map | ValueKind::Seq => serde_json::to_string(value).map_err(|error| {
+            Error::new(ErrorKind::BadSerialization, "no JSON form").with_source(error)
+        })?,
         _ => value.to_string(),
     };
     let encoding = state.lookup(ENCODING);
-    match encoding.as_ref().and_then(|value| value.downcast_object_ref::<Encoding>()) {
+    match encoding
+        .as_ref()
+        .and_then(|value| value.downcast_object_ref::<Encoding>())
+    {
         Some(Encoding(encode)) => out.write_str(&encode(&text))?,
         None => out.write_str(&text)?,
     }
@@ -122,14 +141,23 @@ mod tests {
     fn rendered(source: &str, payload: &str) -> String {
         let [mut event, _] = samples();
         event.payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
-        Template::parse(source).unwrap_or_else(|error| panic!("{source}: {error}")).render(&event).unwrap()
+        Template::parse(source)
+            .unwrap_or_else(|error| panic!("{source}: {error}"))
+            .render(&event)
+            .unwrap()
     }
 
     #[test]
     fn templates_print_the_fields_of_an_event() {
         for (source, expected) in [
-            ("devices/{{ client_id }}/{{ device_id }}/status", "devices/1/1/status"),
-            ("{{ old_state }} -> {{ new_state }} <{{ severity }}>", "正常 -> 故障 <critical>"),
+            (
+                "devices/{{ client_id }}/{{ device_id }}/status",
+                "devices/1/1/status",
+            ),
+            (
+                "{{ old_state }} -> {{ new_state }} <{{ severity }}>",
+                "正常 -> 故障 <critical>",
+            ),
             ("[{{ province }}]", "[]"),
             ("{{ province|tojson }}", "null"),
             ("{{ payload.x.y }} {{ payload.missing }}", "7 "),
@@ -152,8 +180,15 @@ mod tests {
     fn each_printed_value_is_encoded_and_nothing_else() {
         let [mut event, _] = samples();
         event.device_id = "a/b".to_owned();
-        let template = Template::parse("x/{{ device_id }}/{% if changed %}y/{% endif %}{{ client_id }}").unwrap();
-        assert_eq!(template.render_with(&event, |text| text.replace('/', "%")).unwrap(), "x/a%b/y/1");
+        let template =
+            Template::parse("x/{{ device_id }}/{% if changed %}y/{% endif %}{{ client_id }}")
+                .unwrap();
+        assert_eq!(
+            template
+                .render_with(&event, |text| text.replace('/', "%"))
+                .unwrap(),
+            "x/a%b/y/1"
+        );
         assert_eq!(template.render(&event).unwrap(), "x/a/b/y/1");
     }
 
@@ -165,7 +200,10 @@ mod tests {
             ("{{ signin.code }}", "`signin` is for the source"),
             ("{{ device_id|nonsense }}", "unknown filter"),
             ("{% include 'x' %}", "unknown statement"),
-            ("{% for i in range(9999) %}{% for j in range(9999) %}{{ j }}{% endfor %}{% endfor %}", "steps"),
+            (
+                "{% for i in range(9999) %}{% for j in range(9999) %}{{ j }}{% endfor %}{% endfor %}",
+                "steps",
+            ),
         ] {
             let error = Template::parse(source).expect_err(source);
             assert!(error.contains(expected), "{source}: {error}");

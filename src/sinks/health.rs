@@ -23,8 +23,14 @@ pub struct Health {
 
 impl Default for Health {
     fn default() -> Health {
-        let report = HealthReport { able: false, since: Timestamp::now(), last_error: None };
-        Health { report: Arc::new(Mutex::new(report)) }
+        let report = HealthReport {
+            able: false,
+            since: Timestamp::now(),
+            last_error: None,
+        };
+        Health {
+            report: Arc::new(Mutex::new(report)),
+        }
     }
 }
 
@@ -41,7 +47,10 @@ impl Health {
 
     /// A copy of what is known.
     pub fn report(&self) -> HealthReport {
-        self.report.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.report
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     fn set(&self, able: bool, error: Option<String>) -> bool {

@@ -18,7 +18,10 @@ pub struct Address {
 impl Address {
     /// A URL with a query in place of its own.
     pub fn new(url: Url, query: Wording) -> Address {
-        Address { url, query: Some(query) }
+        Address {
+            url,
+            query: Some(query),
+        }
     }
 
     /// The URL, but for what a sign-in would change in it.
@@ -82,7 +85,10 @@ mod tests {
 
     #[test]
     fn a_query_is_filled_for_each_connection_and_never_shown() {
-        let query = Wording::new(vec![Part::Text("v=1&token=".to_owned()), Part::Signin("token".into())]);
+        let query = Wording::new(vec![
+            Part::Text("v=1&token=".to_owned()),
+            Part::Signin("token".into()),
+        ]);
         let address = Address::new("wss://h:8/ws".parse().unwrap(), query);
         let filled = |token: &str| {
             let pass = Pass::new([("token".into(), token.into())], Default::default());
@@ -90,9 +96,15 @@ mod tests {
         };
         assert_eq!(filled("a"), "wss://h:8/ws?v=1&token=a");
         assert_eq!(filled("a&b=#%"), "wss://h:8/ws?v=1&token=a%26b%3D%23%25");
-        assert_eq!(format!("{address} {address:?}"), "wss://h:8/ws wss://h:8/ws");
+        assert_eq!(
+            format!("{address} {address:?}"),
+            "wss://h:8/ws wss://h:8/ws"
+        );
         let plain: Address = "ws://u:p@h/ws?token=x".parse().unwrap();
         assert_eq!(plain.to_string(), "ws://h/ws");
-        assert_eq!(plain.filled(&Pass::default()).unwrap().query(), Some("token=x"));
+        assert_eq!(
+            plain.filled(&Pass::default()).unwrap().query(),
+            Some("token=x")
+        );
     }
 }

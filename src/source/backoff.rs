@@ -25,7 +25,11 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(reconnect: Reconnect) -> Backoff {
-        Backoff { reconnect, failures: 0, rest: None }
+        Backoff {
+            reconnect,
+            failures: 0,
+            rest: None,
+        }
     }
 
     /// Failures in a row.
@@ -79,14 +83,25 @@ mod tests {
 
     fn backoff(attempts: Option<u32>) -> Backoff {
         let (initial, max) = (Duration::from_secs(1), Duration::from_secs(60));
-        Backoff::new(Reconnect { initial, max, attempts })
+        Backoff::new(Reconnect {
+            initial,
+            max,
+            attempts,
+        })
     }
 
     #[test]
     fn the_bound_doubles_up_to_the_maximum() {
         let mut backoff = backoff(None);
-        let waits: Vec<u128> = (0..9).map(|_| backoff.next(0.5).unwrap().as_millis()).collect();
-        assert_eq!(waits, [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000]);
+        let waits: Vec<u128> = (0..9)
+            .map(|_| backoff.next(0.5).unwrap().as_millis())
+            .collect();
+        assert_eq!(
+            waits,
+            [
+                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
+            ]
+        );
         for _ in 0..200 {
             assert!(backoff.next(1.0).unwrap() <= Duration::from_secs(60));
         }
@@ -123,7 +138,10 @@ mod tests {
                 attempts += 1;
                 passed += backoff.next(random.f64()).unwrap();
             }
-            assert!((100..=150).contains(&attempts), "seed {seed}: {attempts} attempts");
+            assert!(
+                (100..=150).contains(&attempts),
+                "seed {seed}: {attempts} attempts"
+            );
         }
     }
 

@@ -40,7 +40,11 @@ impl ClientError {
     fn hushed(self, pass: &Pass) -> ClientError {
         let text = self.to_string();
         let hushed = pass.hush(&text);
-        if hushed == text { self } else { ClientError::Hushed(hushed) }
+        if hushed == text {
+            self
+        } else {
+            ClientError::Hushed(hushed)
+        }
     }
 }
 
@@ -92,10 +96,17 @@ impl Client {
     ) -> Result<(Client, Connected), ClientError> {
         let attempt = settings.attempt(address, settings.sign_in().await?)?;
         let pass = attempt.pass;
-        let (receiver, sender) =
-            dial(&attempt.target).await.map_err(|error| ClientError::from(error).hushed(&pass))?;
+        let (receiver, sender) = dial(&attempt.target)
+            .await
+            .map_err(|error| ClientError::from(error).hushed(&pass))?;
         let session = Session::new(attempt.options, clock::now());
-        let mut client = Client { session, receiver, writer: Writer::new(sender), watch: watch(&pass), pass };
+        let mut client = Client {
+            session,
+            receiver,
+            writer: Writer::new(sender),
+            watch: watch(&pass),
+            pass,
+        };
         loop {
             if let Event::Connected(connected) = client.next().await? {
                 return Ok((client, connected));
@@ -121,7 +132,9 @@ impl Client {
     /// # Errors
     /// Any: the connection is over then.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
-        self.advance().await.map_err(|error| error.hushed(&self.pass))
+        self.advance()
+            .await
+            .map_err(|error| error.hushed(&self.pass))
     }
 
     async fn advance(&mut self) -> Result<Event, ClientError> {
@@ -132,7 +145,9 @@ impl Client {
             let watch = &mut self.watch;
             self.writer
                 .start(&mut self.session, |outgoing| {
-                    outgoing.frames().try_for_each(|frame| watch(Crossing::Sent(&frame)))
+                    outgoing
+                        .frames()
+                        .try_for_each(|frame| watch(Crossing::Sent(&frame)))
                 })
                 .map_err(ClientError::Watch)?;
             let due = self.session.deadline();

@@ -113,7 +113,13 @@ impl<'a> Connection<'a> {
         } else {
             (Probing::Impossible, settings.silence)
         };
-        let mut session = Session::new(Options { silence_max, ..attempt.options }, now);
+        let mut session = Session::new(
+            Options {
+                silence_max,
+                ..attempt.options
+            },
+            now,
+        );
         for topic in &settings.topics {
             session.subscribe(topic.subscribe(&attempt.pass)?, now);
         }
@@ -159,7 +165,11 @@ impl<'a> Connection<'a> {
         self.writer.close().await;
         match (settled, ended) {
             (Err(error), _) => Ended::Journal(error),
-            (Ok(()), Ended::Lost(_) | Ended::Refused(_) | Ended::Quiet(_)) if stop.is_cancelled() => Ended::Stopped,
+            (Ok(()), Ended::Lost(_) | Ended::Refused(_) | Ended::Quiet(_))
+                if stop.is_cancelled() =>
+            {
+                Ended::Stopped
+            }
             (Ok(()), ended) => ended,
         }
     }
@@ -177,9 +187,18 @@ impl<'a> Connection<'a> {
                 give_up_at = Some(now + GOODBYE);
             }
             let turn = now + TURN;
-            let probe_at = if let Probing::Due(at) = self.probing { Some(at) } else { None };
-            let dues =
-                [self.session.deadline(), give_up_at, probe_at, self.intake.silence.due(), self.roster.due(now)];
+            let probe_at = if let Probing::Due(at) = self.probing {
+                Some(at)
+            } else {
+                None
+            };
+            let dues = [
+                self.session.deadline(),
+                give_up_at,
+                probe_at,
+                self.intake.silence.due(),
+                self.roster.due(now),
+            ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
@@ -215,7 +234,10 @@ impl<'a> Connection<'a> {
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
         match received {
             // The answer to a probe, or SockJS's `h`.
-            Ok(bytes) if bytes.is_empty() && matches!(self.probing, Probing::Due(_) | Probing::Listening) => {
+            Ok(bytes)
+                if bytes.is_empty()
+                    && matches!(self.probing, Probing::Due(_) | Probing::Listening) =>
+            {
                 self.session.alive(clock::now());
             }
             Ok(bytes) => self.session.receive(bytes, clock::now()),
@@ -241,7 +263,8 @@ impl<'a> Connection<'a> {
                         // Unacknowledged, so it comes again.
                         continue;
                     }
-                    self.roster.heard(&message.subscription, self.batches, clock::now());
+                    self.roster
+                        .heard(&message.subscription, self.batches, clock::now());
                     self.intake.take(message, now);
                     faults::reach(Place::MessageRead);
                     if self.intake.silence.broken(clock::now()) {
@@ -267,7 +290,9 @@ impl<'a> Connection<'a> {
     }
 
     fn poll(&mut self) -> Result<Option<Event>, Ended> {
-        self.session.poll().map_err(|error| ended::by_session(&error, &self.orders.settings.topics))
+        self.session
+            .poll()
+            .map_err(|error| ended::by_session(&error, &self.orders.settings.topics))
     }
 
     fn connected(&mut self, connected: &Connected) {
@@ -298,10 +323,19 @@ impl<'a> Connection<'a> {
         let off = self.orders.settings.heartbeat.is_zero();
         let detection = match self.probing {
             Probing::Due(_) => Some(Detection::Pings(self.orders.settings.heartbeat)),
-            Probing::Listening => Some(self.orders.settings.silence.map_or(Detection::KeepAlive, Detection::Silence)),
+            Probing::Listening => Some(
+                self.orders
+                    .settings
+                    .silence
+                    .map_or(Detection::KeepAlive, Detection::Silence),
+            ),
             Probing::Impossible | Probing::Possible => None,
         };
-        let dead = if off { Weakness::HeartbeatsOff } else { Weakness::NoHeartbeats };
+        let dead = if off {
+            Weakness::HeartbeatsOff
+        } else {
+            Weakness::NoHeartbeats
+        };
         let cut = (off && self.broker == Broker::Artemis).then_some(Weakness::CutWhenQuiet);
         detection.map(dead).into_iter().chain(cut)
     }
@@ -338,7 +372,9 @@ impl<'a> Connection<'a> {
                 self.intake.silence.broken(clock::now());
                 break;
             }
-            let Some(received) = self.receiver.receive().now_or_never() else { break };
+            let Some(received) = self.receiver.receive().now_or_never() else {
+                break;
+            };
             let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());
             self.received(received)?;
             if heard {
@@ -362,7 +398,9 @@ impl<'a> Connection<'a> {
     }
 
     fn start_writing(&mut self) {
-        let Ok(()) = self.writer.start(&mut self.session, |_| Ok::<(), Infallible>(()));
+        let Ok(()) = self
+            .writer
+            .start(&mut self.session, |_| Ok::<(), Infallible>(()));
     }
 
     fn start_committing(&mut self) {
@@ -377,7 +415,9 @@ impl<'a> Connection<'a> {
             self.start_writing();
         }
         let journal = self.journal.clone();
-        self.committing = async move { (journal.append(batch).await, owed) }.boxed().fuse();
+        self.committing = async move { (journal.append(batch).await, owed) }
+            .boxed()
+            .fuse();
     }
 
     fn acknowledge(&mut self, owed: &Owed) {
@@ -388,12 +428,18 @@ impl<'a> Connection<'a> {
                 acknowledged += 1;
             }
         }
-        self.status.counters.acknowledged.fetch_add(acknowledged, Relaxed);
+        self.status
+            .counters
+            .acknowledged
+            .fetch_add(acknowledged, Relaxed);
     }
 
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
     fn leave_when_done(&mut self) {
-        if self.stage == Stage::Finishing && self.intake.is_empty() && self.committing.is_terminated() {
+        if self.stage == Stage::Finishing
+            && self.intake.is_empty()
+            && self.committing.is_terminated()
+        {
             for ack in self.roster.release() {
                 self.session.ack(&ack);
             }

@@ -23,7 +23,9 @@ pub(super) enum Ended {
     #[error("{0}")]
     Lost(String),
     /// Nothing has gone wrong that could be seen.
-    #[error("no byte for {0:?} from a server that sends no heart-beats: connecting anew, to be sure of the link")]
+    #[error(
+        "no byte for {0:?} from a server that sends no heart-beats: connecting anew, to be sure of the link"
+    )]
     Quiet(Duration),
     /// The journal has ended: so does the process.
     #[error(transparent)]
@@ -33,9 +35,11 @@ pub(super) enum Ended {
 impl From<DialError> for Ended {
     fn from(error: DialError) -> Ended {
         match error {
-            DialError::Http { status: 401 | 403, .. } | DialError::Address { .. } | DialError::TlsSettings(_) => {
-                Ended::Refused(error.to_string())
+            DialError::Http {
+                status: 401 | 403, ..
             }
+            | DialError::Address { .. }
+            | DialError::TlsSettings(_) => Ended::Refused(error.to_string()),
             _ => Ended::Lost(error.to_string()),
         }
     }
@@ -80,12 +84,19 @@ const CLIENT_ID_IN_USE: &str = "already connected from";
 /// stands is taken for the refusal of one of those.
 pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> Ended {
     match error {
-        SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => Ended::Lost(error.to_string()),
-        SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => Ended::Refused(error.to_string()),
+        SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => {
+            Ended::Lost(error.to_string())
+        }
+        SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => {
+            Ended::Refused(error.to_string())
+        }
         SessionError::Server(said) if !said.unconfirmed.is_empty() => {
             let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);
-            let destinations: Vec<&str> =
-                topics.iter().filter(named).map(|topic| topic.destination.as_str()).collect();
+            let destinations: Vec<&str> = topics
+                .iter()
+                .filter(named)
+                .map(|topic| topic.destination.as_str())
+                .collect();
             let destinations = destinations.join(" or ");
             Ended::Refused(format!(
                 "subscribe to {destinations} refused: {said}; check that it exists and that this login may read it"

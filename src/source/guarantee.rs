@@ -67,14 +67,26 @@ pub(super) fn keeps_messages(broker: Broker, topic: &Topic) -> bool {
     match broker {
         Broker::RabbitMq => {
             // Seen on 3.10.8: a queue that is only named (`x-queue-name`) goes with the connection all the same.
-            let durable = header("durable") == Some("true") && header("auto-delete") == Some("false");
-            let queue = destination.starts_with("/queue/") || destination.starts_with("/amq/queue/");
-            let fleeting = [("durable", "false"), ("auto-delete", "true"), ("exclusive", "true")];
-            let fleeting = fleeting.iter().any(|(name, value)| header(name) == Some(value));
+            let durable =
+                header("durable") == Some("true") && header("auto-delete") == Some("false");
+            let queue =
+                destination.starts_with("/queue/") || destination.starts_with("/amq/queue/");
+            let fleeting = [
+                ("durable", "false"),
+                ("auto-delete", "true"),
+                ("exclusive", "true"),
+            ];
+            let fleeting = fleeting
+                .iter()
+                .any(|(name, value)| header(name) == Some(value));
             (queue || durable) && !fleeting
         }
-        Broker::ActiveMq => destination.starts_with("/queue/") || header("activemq.subscriptionName").is_some(),
-        Broker::Artemis => destination.starts_with("/queue/") || header("durable-subscription-name").is_some(),
+        Broker::ActiveMq => {
+            destination.starts_with("/queue/") || header("activemq.subscriptionName").is_some()
+        }
+        Broker::Artemis => {
+            destination.starts_with("/queue/") || header("durable-subscription-name").is_some()
+        }
         Broker::SpringSimple => false,
         Broker::Unknown => destination.starts_with("/queue/"),
     }
@@ -85,13 +97,17 @@ mod tests {
     use super::*;
 
     const RABBITMQ: (Option<&str>, Option<&str>) = (Some("RabbitMQ/3.10.8"), Some("session-AqLbz"));
-    const ACTIVEMQ: (Option<&str>, Option<&str>) = (Some("ActiveMQ/5.17.2"), Some("ID:vm-39257-x-3:2"));
-    const ARTEMIS: (Option<&str>, Option<&str>) = (Some("ActiveMQ-Artemis/2.31.2 ActiveMQ"), Some("5a"));
+    const ACTIVEMQ: (Option<&str>, Option<&str>) =
+        (Some("ActiveMQ/5.17.2"), Some("ID:vm-39257-x-3:2"));
+    const ARTEMIS: (Option<&str>, Option<&str>) =
+        (Some("ActiveMQ-Artemis/2.31.2 ActiveMQ"), Some("5a"));
     const SPRING: (Option<&str>, Option<&str>) = (None, None);
 
     #[test]
     fn a_broker_is_what_connected_says_and_no_more() {
-        let check = |(server, session), expected| assert_eq!(Broker::of(server, session), expected, "{server:?}");
+        let check = |(server, session), expected| {
+            assert_eq!(Broker::of(server, session), expected, "{server:?}")
+        };
         check(SPRING, Broker::SpringSimple);
         check(RABBITMQ, Broker::RabbitMq);
         check(ACTIVEMQ, Broker::ActiveMq);
@@ -105,12 +121,24 @@ mod tests {
     #[test]
     fn the_promise_is_as_strong_as_the_server_and_the_subscription() {
         type Headers<'a> = &'a [(&'a str, &'a str)];
-        let check = |(server, session), destination: &str, ack, headers: Headers<'_>, expected: &str| {
-            let headers = headers.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
-            let topic = Topic { name: "t".into(), destination: destination.into(), ack, headers };
-            let said = guarantee(Broker::of(server, session), &topic);
-            assert!(said.starts_with(expected), "{server:?} {destination} {ack:?}: {said}");
-        };
+        let check =
+            |(server, session), destination: &str, ack, headers: Headers<'_>, expected: &str| {
+                let headers = headers
+                    .iter()
+                    .map(|(key, value)| (key.to_string(), (*value).into()))
+                    .collect();
+                let topic = Topic {
+                    name: "t".into(),
+                    destination: destination.into(),
+                    ack,
+                    headers,
+                };
+                let said = guarantee(Broker::of(server, session), &topic);
+                assert!(
+                    said.starts_with(expected),
+                    "{server:?} {destination} {ack:?}: {said}"
+                );
+            };
         let durable = [("durable", "true"), ("auto-delete", "false")];
         check(
             SPRING,
@@ -119,13 +147,55 @@ mod tests {
             &[],
             "at most once before receipt: a server without",
         );
-        check(RABBITMQ, "/topic/a", AckMode::ClientIndividual, &[], "at most once while");
-        check(RABBITMQ, "/topic/a", AckMode::ClientIndividual, &durable, "nothing is lost");
-        check(RABBITMQ, "/queue/a", AckMode::Client, &[], "nothing is lost");
-        check(RABBITMQ, "/queue/a", AckMode::Client, &[("auto-delete", "true")], "at most once while");
-        check(RABBITMQ, "/queue/a", AckMode::Auto, &[], "at most once before receipt: ack is auto");
-        check(RABBITMQ, "/queue/a", AckMode::Client, &[("exclusive", "true")], "at most once while");
-        check(RABBITMQ, "/topic/a", AckMode::Client, &[("x-queue-name", "q")], "at most once while");
+        check(
+            RABBITMQ,
+            "/topic/a",
+            AckMode::ClientIndividual,
+            &[],
+            "at most once while",
+        );
+        check(
+            RABBITMQ,
+            "/topic/a",
+            AckMode::ClientIndividual,
+            &durable,
+            "nothing is lost",
+        );
+        check(
+            RABBITMQ,
+            "/queue/a",
+            AckMode::Client,
+            &[],
+            "nothing is lost",
+        );
+        check(
+            RABBITMQ,
+            "/queue/a",
+            AckMode::Client,
+            &[("auto-delete", "true")],
+            "at most once while",
+        );
+        check(
+            RABBITMQ,
+            "/queue/a",
+            AckMode::Auto,
+            &[],
+            "at most once before receipt: ack is auto",
+        );
+        check(
+            RABBITMQ,
+            "/queue/a",
+            AckMode::Client,
+            &[("exclusive", "true")],
+            "at most once while",
+        );
+        check(
+            RABBITMQ,
+            "/topic/a",
+            AckMode::Client,
+            &[("x-queue-name", "q")],
+            "at most once while",
+        );
         check(
             RABBITMQ,
             "/topic/a",
@@ -133,8 +203,26 @@ mod tests {
             &[("x-queue-name", "q"), durable[0], durable[1]],
             "nothing is lost",
         );
-        check(ACTIVEMQ, "/queue/a", AckMode::Client, &[], "nothing is lost");
-        check(ACTIVEMQ, "/topic/a", AckMode::Client, &[], "at most once while");
-        check(ARTEMIS, "a", AckMode::Client, &[("durable-subscription-name", "bridge")], "nothing is lost");
+        check(
+            ACTIVEMQ,
+            "/queue/a",
+            AckMode::Client,
+            &[],
+            "nothing is lost",
+        );
+        check(
+            ACTIVEMQ,
+            "/topic/a",
+            AckMode::Client,
+            &[],
+            "at most once while",
+        );
+        check(
+            ARTEMIS,
+            "a",
+            AckMode::Client,
+            &[("durable-subscription-name", "bridge")],
+            "nothing is lost",
+        );
     }
 }

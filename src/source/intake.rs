@@ -62,10 +62,13 @@ impl Owed {
                 last.insert(topic.clone(), index);
             }
         }
-        self.acks.iter().enumerate().filter_map(move |(index, (topic, ack, id))| {
-            let wanted = *ack != AckMode::Client || last.get(topic) == Some(&index);
-            wanted.then_some(id)
-        })
+        self.acks
+            .iter()
+            .enumerate()
+            .filter_map(move |(index, (topic, ack, id))| {
+                let wanted = *ack != AckMode::Client || last.get(topic) == Some(&index);
+                wanted.then_some(id)
+            })
     }
 }
 
@@ -86,7 +89,15 @@ impl Intake {
     /// One that knows no topic yet.
     pub(super) fn new(status: Arc<Status>, silence: Silence) -> Intake {
         let (topics, seen) = (HashMap::new(), HashMap::new());
-        Intake { topics, status, entries: Vec::new(), seen, owed: Owed::default(), bytes: 0, silence }
+        Intake {
+            topics,
+            status,
+            entries: Vec::new(),
+            seen,
+            owed: Owed::default(),
+            bytes: 0,
+            silence,
+        }
     }
 
     /// Gets to know the topics that it does not know; `last_states` is what the journal remembers. Those that it knows
@@ -97,28 +108,42 @@ impl Intake {
         decoders: &HashMap<Arc<str>, Decoder>,
         last_states: Vec<LastState>,
     ) {
-        let strangers: Vec<&super::Topic> =
-            topics.iter().filter(|topic| !self.topics.contains_key(&topic.name)).collect();
+        let strangers: Vec<&super::Topic> = topics
+            .iter()
+            .filter(|topic| !self.topics.contains_key(&topic.name))
+            .collect();
         for topic in &strangers {
             self.change(topic, decoders);
         }
         let strangers: HashSet<&str> = strangers.iter().map(|topic| &*topic.name).collect();
-        for last in last_states.into_iter().filter(|last| strangers.contains(&*last.topic)) {
+        for last in last_states
+            .into_iter()
+            .filter(|last| strangers.contains(&*last.topic))
+        {
             if let Some(topic) = self.topics.get_mut(&last.topic) {
-                topic.last_states.insert((last.client_id, last.device_id), last.new_state);
+                topic
+                    .last_states
+                    .insert((last.client_id, last.device_id), last.new_state);
             }
         }
     }
 
     /// From now on the topic's messages are taken in so.
     pub(super) fn change(&mut self, topic: &super::Topic, decoders: &HashMap<Arc<str>, Decoder>) {
-        let Some(decoder) = decoders.get(&topic.name).cloned() else { return };
+        let Some(decoder) = decoders.get(&topic.name).cloned() else {
+            return;
+        };
         let (name, ack) = (topic.name.clone(), topic.ack);
         match self.topics.get_mut(&name) {
             Some(known) => (known.ack, known.decoder) = (ack, decoder),
             None => {
-                let topic =
-                    Topic { name: name.clone(), ack, decoder, last_states: HashMap::new(), told_of_no_ack: false };
+                let topic = Topic {
+                    name: name.clone(),
+                    ack,
+                    decoder,
+                    last_states: HashMap::new(),
+                    told_of_no_ack: false,
+                };
                 self.topics.insert(name, topic);
             }
         }
@@ -147,12 +172,18 @@ impl Intake {
     /// No topic has that name: the session knows no other subscriptions than those of the topics, and a topic is
     /// forgotten only with the session.
     pub(super) fn take(&mut self, message: Message, now: Timestamp) {
-        let topic = self.topics.get_mut(&message.subscription).expect("every subscription is a topic's");
+        let topic = self
+            .topics
+            .get_mut(&message.subscription)
+            .expect("every subscription is a topic's");
         let counters = &self.status.counters;
         let body = &message.body;
         let elements = match message.missing_bytes {
             0 => topic.decoder.split(body),
-            missing => vec![Element { raw: body, outcome: Err(too_long(body.len() + missing)) }],
+            missing => vec![Element {
+                raw: body,
+                outcome: Err(too_long(body.len() + missing)),
+            }],
         };
         for element in elements {
             let verdict = match element.outcome {
@@ -168,11 +199,18 @@ impl Intake {
                         reason = %rejection,
                         "a status cannot be decoded: it is kept raw in the journal; see the reason, and the topic's `fields`"
                     );
-                    Verdict::Rejected { reason: rejection.0.into() }
+                    Verdict::Rejected {
+                        reason: rejection.0.into(),
+                    }
                 }
             };
             let body = body.slice_ref(element.raw);
-            self.entries.push(NewEntry { topic: topic.name.clone(), received_at: now, body, verdict });
+            self.entries.push(NewEntry {
+                topic: topic.name.clone(),
+                received_at: now,
+                body,
+                verdict,
+            });
         }
         self.bytes += body.len();
         match (topic.ack, message.ack) {
@@ -198,9 +236,20 @@ impl Intake {
         let last_states = self
             .seen
             .drain()
-            .map(|((topic, client_id, device_id), new_state)| LastState { topic, client_id, device_id, new_state })
+            .map(|((topic, client_id, device_id), new_state)| LastState {
+                topic,
+                client_id,
+                device_id,
+                new_state,
+            })
             .collect();
-        (NewBatch { entries, last_states }, std::mem::take(&mut self.owed))
+        (
+            NewBatch {
+                entries,
+                last_states,
+            },
+            std::mem::take(&mut self.owed),
+        )
     }
 }
 
@@ -217,7 +266,12 @@ fn see(
     sighting: Sighting,
     counters: &super::status::Counters,
 ) -> Option<Box<str>> {
-    let Sighting { client_id, device_id, old_state, new_state } = sighting;
+    let Sighting {
+        client_id,
+        device_id,
+        old_state,
+        new_state,
+    } = sighting;
     let device = (client_id, device_id);
     let before = match topic.last_states.get_mut(&device) {
         Some(last) if *last == new_state => Some(last.clone()),
@@ -227,7 +281,10 @@ fn see(
         }
         None => {
             if topic.last_states.len() < DEVICES_MAX {
-                seen.insert((topic.name.clone(), device.0.clone(), device.1.clone()), new_state.clone());
+                seen.insert(
+                    (topic.name.clone(), device.0.clone(), device.1.clone()),
+                    new_state.clone(),
+                );
                 topic.last_states.insert(device, new_state);
             }
             None

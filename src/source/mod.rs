@@ -57,7 +57,9 @@ pub use wording::{Part, Wording, percent_encoded};
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
     /// `source.reconnect.attempts` is used up.
-    #[error("gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}")]
+    #[error(
+        "gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}"
+    )]
     GaveUp {
         /// Failures in a row.
         attempts: u32,
@@ -94,8 +96,22 @@ impl Source {
         intake.meet(&settings.topics, &decoders, journal.last_states().await?);
         let (inbox, handle) = Inbox::new(journal.clone());
         let backoff = Backoff::new(settings.reconnect.clone());
-        let orders = Orders { settings, decoders, last_states: Vec::new() };
-        Ok((Source { orders, inbox, journal, status, intake, backoff }, handle))
+        let orders = Orders {
+            settings,
+            decoders,
+            last_states: Vec::new(),
+        };
+        Ok((
+            Source {
+                orders,
+                inbox,
+                journal,
+                status,
+                intake,
+                backoff,
+            },
+            handle,
+        ))
     }
 
     /// Keeps one connection, as long as it is not stopped.
@@ -130,7 +146,12 @@ impl Source {
             status.failed(&error);
             let wait = match (wait, ended) {
                 (_, Ended::Journal(error)) => return Err(error.into()),
-                (None, _) => return Err(SourceError::GaveUp { attempts: self.backoff.failures(), error }),
+                (None, _) => {
+                    return Err(SourceError::GaveUp {
+                        attempts: self.backoff.failures(),
+                        error,
+                    });
+                }
                 (Some(wait), _) => wait,
             };
             let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -164,7 +185,14 @@ impl Source {
         };
         let open = async {
             let attempt = self.orders.settings.attempt(address, pass.clone())?;
-            Connection::open(&mut self.orders, attempt, &self.journal, &mut self.intake, &self.status).await
+            Connection::open(
+                &mut self.orders,
+                attempt,
+                &self.journal,
+                &mut self.intake,
+                &self.status,
+            )
+            .await
         };
         let opened = tokio::select! {
             biased;
@@ -176,7 +204,8 @@ impl Source {
             Ok(Ok(mut connection)) => {
                 let ended = connection.run(&self.inbox, stop).await;
                 if let Some(at) = connection.subscribed_at {
-                    self.backoff.lived(clock::now().saturating_duration_since(at));
+                    self.backoff
+                        .lived(clock::now().saturating_duration_since(at));
                 }
                 ended
             }
@@ -190,7 +219,8 @@ impl Source {
     /// While nothing is connected there is no difference to be carried out.
     fn reload(&mut self, mut orders: Orders) -> Ended {
         let last_states = std::mem::take(&mut orders.last_states);
-        self.intake.meet(&orders.settings.topics, &orders.decoders, last_states);
+        self.intake
+            .meet(&orders.settings.topics, &orders.decoders, last_states);
         self.backoff = Backoff::new(orders.settings.reconnect.clone());
         self.orders = orders;
         Ended::Reloaded

@@ -21,6 +21,9 @@ mod tests {
         let names: Vec<String> = (1..=500).map(|number| format!("map-{number}")).collect();
         assert_eq!(in_short(&names[..1]), "map-1");
         assert_eq!(in_short(&names[..5]), "map-1, map-2, map-3, map-4, map-5");
-        assert_eq!(in_short(&names), "map-1, map-2, map-3, map-4, map-5 and 495 more");
+        assert_eq!(
+            in_short(&names),
+            "map-1, map-2, map-3, map-4, map-5 and 495 more"
+        );
     }
 }

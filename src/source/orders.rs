@@ -47,7 +47,12 @@ impl Inbox {
     /// Waits for orders. Cancel-safe.
     pub(super) async fn next(&self) -> Orders {
         loop {
-            let orders = self.0.orders.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let orders = self
+                .0
+                .orders
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .take();
             match orders {
                 Some(orders) => return orders,
                 None => self.0.filled.notified().await,
@@ -68,8 +73,16 @@ impl Handle {
         decoders: Arc<HashMap<Arc<str>, Decoder>>,
     ) -> Result<(), journal::Error> {
         let last_states = self.journal.last_states().await?;
-        let orders = Orders { settings, decoders, last_states };
-        *self.slot.orders.lock().unwrap_or_else(PoisonError::into_inner) = Some(orders);
+        let orders = Orders {
+            settings,
+            decoders,
+            last_states,
+        };
+        *self
+            .slot
+            .orders
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(orders);
         self.slot.filled.notify_one();
         Ok(())
     }

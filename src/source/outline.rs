@@ -20,7 +20,15 @@ const WORDS: [&str; 10] = [
 ];
 
 /// Names whose numbers are an outcome.
-const NUMBERS: [&str; 7] = ["code", "status", "errcode", "errno", "error", "ret", "statusCode"];
+const NUMBERS: [&str; 7] = [
+    "code",
+    "status",
+    "errcode",
+    "errno",
+    "error",
+    "ret",
+    "statusCode",
+];
 
 /// A larger number than this is no outcome.
 const NUMBER_MAX: u64 = 99_999;
@@ -35,7 +43,11 @@ pub(super) fn outline<'a>(json: &str, secret: impl Iterator<Item = &'a Pointer>)
     match serde_json::from_str::<Value>(json) {
         Ok(value) => {
             let mut shown = String::new();
-            Outline { secret, path: String::new() }.write(&value, "", &mut shown);
+            Outline {
+                secret,
+                path: String::new(),
+            }
+            .write(&value, "", &mut shown);
             cut(&shown, OUTLINE_CHARS_MAX)
         }
         Err(_) => format!("{} bytes that are no JSON", json.len()),
@@ -48,8 +60,14 @@ pub(super) fn excerpt<'a>(body: &[u8], secret: impl Iterator<Item = &'a Pointer>
     if text.trim_start().starts_with(['{', '[', '"']) {
         return outline(&text, secret);
     }
-    let clean: String = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect();
-    cut(&clean.split_whitespace().collect::<Vec<_>>().join(" "), CHARS_MAX)
+    let clean: String = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect();
+    cut(
+        &clean.split_whitespace().collect::<Vec<_>>().join(" "),
+        CHARS_MAX,
+    )
 }
 
 struct Outline<'a> {
@@ -65,7 +83,9 @@ impl Outline<'_> {
         match value {
             Value::Null => shown.push_str("null"),
             Value::Object(fields) if open => self.write_object(fields, shown),
-            Value::Array(elements) if open => shown.push_str(if elements.is_empty() { "[]" } else { "[…]" }),
+            Value::Array(elements) if open => {
+                shown.push_str(if elements.is_empty() { "[]" } else { "[…]" })
+            }
             Value::Bool(truth) if open => shown.push_str(if *truth { "true" } else { "false" }),
             Value::Number(number) if open && NUMBERS.contains(&name) && is_outcome(number) => {
                 shown.push_str(&number.to_string());
@@ -85,7 +105,8 @@ impl Outline<'_> {
             }
             shown.push_str(&format!("{}: ", Value::from(cut(name, CHARS_MAX))));
             let parent = self.path.len();
-            self.path.push_str(&format!("/{}", name.replace('~', "~0").replace('/', "~1")));
+            self.path
+                .push_str(&format!("/{}", name.replace('~', "~0").replace('/', "~1")));
             self.write(value, name, shown);
             self.path.truncate(parent);
         }
@@ -94,7 +115,9 @@ impl Outline<'_> {
 }
 
 fn is_outcome(number: &serde_json::Number) -> bool {
-    number.as_i64().is_some_and(|number| number.unsigned_abs() <= NUMBER_MAX)
+    number
+        .as_i64()
+        .is_some_and(|number| number.unsigned_abs() <= NUMBER_MAX)
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
@@ -110,7 +133,11 @@ mod tests {
 
     fn check(body: &str, secret: &str, expected: &str) {
         let secret: Pointer = secret.parse().unwrap();
-        assert_eq!(excerpt(body.as_bytes(), [&secret].into_iter()), expected, "{body}");
+        assert_eq!(
+            excerpt(body.as_bytes(), [&secret].into_iter()),
+            expected,
+            "{body}"
+        );
     }
 
     #[test]
@@ -120,19 +147,37 @@ mod tests {
             "/x",
             r#"{"at": …, "code": 20001, "data": {"jwt": …, "list": […]}, "message": "no such user", "ok": false}"#,
         );
-        check(r#"{"code":7,"a/b":{"code":8}}"#, "/a~1b/code", r#"{"a/b": {"code": …}, "code": 7}"#);
+        check(
+            r#"{"code":7,"a/b":{"code":8}}"#,
+            "/a~1b/code",
+            r#"{"a/b": {"code": …}, "code": 7}"#,
+        );
         check(r#"{"a":{"key":1}}"#, "/a", r#"{"a": …}"#);
-        check(r#"{"code":1234567,"msg":5}"#, "/x", r#"{"code": …, "msg": …}"#);
+        check(
+            r#"{"code":1234567,"msg":5}"#,
+            "/x",
+            r#"{"code": …, "msg": …}"#,
+        );
         check(r#""token""#, "", "…");
         check("[[1],2]", "/x", "[…]");
     }
 
     #[test]
     fn a_text_becomes_one_short_line() {
-        check("<html>\r\n  no\x1b[0m </html>\n", "/x", "<html> no [0m </html>");
-        check(&"x".repeat(1000), "/x", &format!("{}…", "x".repeat(CHARS_MAX)));
+        check(
+            "<html>\r\n  no\x1b[0m </html>\n",
+            "/x",
+            "<html> no [0m </html>",
+        );
+        check(
+            &"x".repeat(1000),
+            "/x",
+            &format!("{}…", "x".repeat(CHARS_MAX)),
+        );
         check("{ no json", "/x", "9 bytes that are no JSON");
         let long = format!(r#"{{"{}":1}}"#, "名".repeat(1000));
-        assert!(excerpt(long.as_bytes(), std::iter::empty()).chars().count() <= OUTLINE_CHARS_MAX + 1);
+        assert!(
+            excerpt(long.as_bytes(), std::iter::empty()).chars().count() <= OUTLINE_CHARS_MAX + 1
+        );
     }
 }

@@ -23,7 +23,10 @@ const HUSHED_CHARS_MIN: usize = 4;
 impl Pass {
     /// Of these values and cookies.
     pub fn new(values: impl IntoIterator<Item = (Arc<str>, SecretString)>, cookies: Jar) -> Pass {
-        Pass { values: Arc::new(values.into_iter().collect()), cookies }
+        Pass {
+            values: Arc::new(values.into_iter().collect()),
+            cookies,
+        }
     }
 
     /// A value.
@@ -42,12 +45,19 @@ impl Pass {
 
     /// A text fit for a log: what a server has repeated of our values stands in it by name.
     pub fn hush(&self, text: &str) -> String {
-        let mut values: Vec<(&Arc<str>, &str)> =
-            self.values.iter().map(|(name, value)| (name, value.expose_secret())).collect();
+        let mut values: Vec<(&Arc<str>, &str)> = self
+            .values
+            .iter()
+            .map(|(name, value)| (name, value.expose_secret()))
+            .collect();
         // One value may hold another.
         values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
         values.retain(|(_, value)| value.chars().count() >= HUSHED_CHARS_MIN);
-        values.into_iter().fold(text.to_owned(), |text, (name, value)| text.replace(value, &blank(name)))
+        values
+            .into_iter()
+            .fold(text.to_owned(), |text, (name, value)| {
+                text.replace(value, &blank(name))
+            })
     }
 }
 
@@ -55,7 +65,10 @@ impl Pass {
 impl fmt::Debug for Pass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&Arc<str>> = self.values.keys().collect();
-        f.debug_struct("Pass").field("values", &names).field("cookies", &self.cookies).finish()
+        f.debug_struct("Pass")
+            .field("values", &names)
+            .field("cookies", &self.cookies)
+            .finish()
     }
 }
 
@@ -66,12 +79,19 @@ mod tests {
     #[test]
     fn what_a_server_repeats_is_shown_by_its_name() {
         let value = |name: &str, value: &str| (Arc::from(name), SecretString::from(value));
-        let values = [value("token", "abcdef"), value("long", "abcdefgh"), value("n", "7")];
+        let values = [
+            value("token", "abcdef"),
+            value("long", "abcdefgh"),
+            value("n", "7"),
+        ];
         let pass = Pass::new(values, Jar::default());
         assert_eq!(pass.hush("no abcdef"), "no {{ signin.token }}");
         assert_eq!(pass.hush("abcdefgh of 7"), "{{ signin.long }} of 7");
         assert_eq!(Pass::default().hush("abcdef"), "abcdef");
         let shown = format!("{pass:?}");
-        assert!(shown.contains("token") && !shown.contains("abcdef"), "{shown}");
+        assert!(
+            shown.contains("token") && !shown.contains("abcdef"),
+            "{shown}"
+        );
     }
 }

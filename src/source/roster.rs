@@ -106,14 +106,22 @@ pub(super) struct Gone {
 impl Roster {
     /// Topics that are being subscribed.
     pub(super) fn new(topics: &[Topic]) -> Roster {
-        let seats = topics.iter().map(|topic| (Arc::clone(&topic.name), Seat::new(topic.clone()))).collect();
-        Roster { seats, draining: 0, left: BTreeMap::new() }
+        let seats = topics
+            .iter()
+            .map(|topic| (Arc::clone(&topic.name), Seat::new(topic.clone())))
+            .collect();
+        Roster {
+            seats,
+            draining: 0,
+            left: BTreeMap::new(),
+        }
     }
 
     /// From now on these topics are wanted, and no others. `batch` is the one that is being filled.
     pub(super) fn assign(&mut self, wanted: &[Topic], batch: u64, now: Instant) -> Change {
         let mut change = Change::default();
-        let by_name: BTreeMap<&str, &Topic> = wanted.iter().map(|topic| (&*topic.name, topic)).collect();
+        let by_name: BTreeMap<&str, &Topic> =
+            wanted.iter().map(|topic| (&*topic.name, topic)).collect();
         for (name, seat) in &mut self.seats {
             match by_name.get(&**name) {
                 Some(same) if **same == seat.topic => change.release.extend(seat.stay()),
@@ -122,7 +130,8 @@ impl Roster {
         }
         for topic in wanted {
             if !self.seats.contains_key(&topic.name) {
-                self.seats.insert(Arc::clone(&topic.name), Seat::new(topic.clone()));
+                self.seats
+                    .insert(Arc::clone(&topic.name), Seat::new(topic.clone()));
                 change.subscribe.push(topic.clone());
             }
         }
@@ -133,7 +142,10 @@ impl Roster {
     /// A message of a topic was taken into that batch.
     pub(super) fn heard(&mut self, name: &str, batch: u64, now: Instant) {
         if self.draining > 0
-            && let Some(Seat { stage: Stage::Draining(drain), .. }) = self.seats.get_mut(name)
+            && let Some(Seat {
+                stage: Stage::Draining(drain),
+                ..
+            }) = self.seats.get_mut(name)
         {
             (drain.batch, drain.quiet_at) = (batch, now + drain.quiet);
         }
@@ -142,7 +154,10 @@ impl Roster {
     /// Takes an ACK that is to wait.
     pub(super) fn hold(&mut self, ack: &AckId) -> bool {
         if self.draining > 0
-            && let Some(Seat { stage: Stage::Draining(drain), .. }) = self.seats.get_mut(ack.subscription())
+            && let Some(Seat {
+                stage: Stage::Draining(drain),
+                ..
+            }) = self.seats.get_mut(ack.subscription())
         {
             drain.held.push(ack.clone());
             return true;
@@ -152,10 +167,13 @@ impl Roster {
 
     /// All ACKs that wait.
     pub(super) fn release(&mut self) -> Vec<AckId> {
-        let held = self.seats.values_mut().filter_map(|seat| match &mut seat.stage {
-            Stage::Draining(drain) => Some(std::mem::take(&mut drain.held)),
-            Stage::Taken | Stage::Gone { .. } => None,
-        });
+        let held = self
+            .seats
+            .values_mut()
+            .filter_map(|seat| match &mut seat.stage {
+                Stage::Draining(drain) => Some(std::mem::take(&mut drain.held)),
+                Stage::Taken | Stage::Gone { .. } => None,
+            });
         held.flatten().collect()
     }
 
@@ -166,11 +184,16 @@ impl Roster {
         }
         let mut leaving = Vec::new();
         for (name, seat) in &mut self.seats {
-            let Stage::Draining(drain) = &mut seat.stage else { continue };
+            let Stage::Draining(drain) = &mut seat.stage else {
+                continue;
+            };
             // A server that has not come to the SUBSCRIBE yet has everything still to send.
             let done = seat.confirmed && committed(drain.batch) && drain.is_done(&seat.topic, now);
             if seat.topic.ack == AckMode::Auto || done {
-                leaving.push(Leave { topic: seat.topic.clone(), acks: std::mem::take(&mut drain.held) });
+                leaving.push(Leave {
+                    topic: seat.topic.clone(),
+                    acks: std::mem::take(&mut drain.held),
+                });
                 self.left.insert(Arc::clone(name), seat.topic.ack);
                 seat.stage = Stage::Gone { late: 0 };
             }
@@ -182,7 +205,13 @@ impl Roster {
     /// When `leave` is to be asked again, whatever happens.
     pub(super) fn due(&self, now: Instant) -> Option<Instant> {
         let drains = self.drains();
-        drains.filter_map(|drain| [drain.quiet_at, drain.give_up_at].into_iter().find(|at| *at > now)).min()
+        drains
+            .filter_map(|drain| {
+                [drain.quiet_at, drain.give_up_at]
+                    .into_iter()
+                    .find(|at| *at > now)
+            })
+            .min()
     }
 
     /// Some topic's messages never end: nothing is to be read until what was read is on disk.
@@ -192,7 +221,11 @@ impl Roster {
 
     /// A message of a topic has come after UNSUBSCRIBE.
     pub(super) fn late(&mut self, name: &str) {
-        if let Some(Seat { stage: Stage::Gone { late }, .. }) = self.seats.get_mut(name) {
+        if let Some(Seat {
+            stage: Stage::Gone { late },
+            ..
+        }) = self.seats.get_mut(name)
+        {
             *late += 1;
         }
     }
@@ -200,18 +233,26 @@ impl Roster {
     /// The UNSUBSCRIBE of that name is done.
     pub(super) fn gone(&mut self, name: &str) -> Option<Gone> {
         let seat = self.seats.get_mut(name)?;
-        let Stage::Gone { late } = seat.stage else { return None };
+        let Stage::Gone { late } = seat.stage else {
+            return None;
+        };
         let next = seat.next.take();
         let seat = match next.clone() {
             Some(next) => std::mem::replace(seat, Seat::new(next)),
             None => self.seats.remove(name)?,
         };
-        Some(Gone { topic: seat.topic, late, next })
+        Some(Gone {
+            topic: seat.topic,
+            late,
+            next,
+        })
     }
 
     /// A SUBSCRIBE is done. True where that is news.
     pub(super) fn confirm(&mut self, name: &str, now: Instant) -> bool {
-        let Some(seat) = self.seats.get_mut(name).filter(|seat| !seat.confirmed) else { return false };
+        let Some(seat) = self.seats.get_mut(name).filter(|seat| !seat.confirmed) else {
+            return false;
+        };
         seat.confirmed = true;
         if let Stage::Draining(drain) = &mut seat.stage {
             drain.quiet_at = now + drain.quiet;
@@ -234,7 +275,9 @@ impl Roster {
 
     /// Whether a topic is subscribed, or being subscribed, as it is.
     pub(super) fn stands(&self, topic: &Topic) -> bool {
-        self.seats.get(&topic.name).is_some_and(|seat| matches!(seat.stage, Stage::Taken) && seat.topic == *topic)
+        self.seats
+            .get(&topic.name)
+            .is_some_and(|seat| matches!(seat.stage, Stage::Taken) && seat.topic == *topic)
     }
 
     /// Whether a message that the server has withheld of a topic that was left can still come on this connection, or
@@ -242,27 +285,50 @@ impl Roster {
     /// topic's ACK may be taken for its own, since RabbitMQ's `client` ACK stands for everything before it.
     pub(super) fn can_do_without(&self, name: &str) -> bool {
         let acknowledged = self.left.get(name).is_some_and(|ack| *ack != AckMode::Auto);
-        let wanted =
-            self.seats.get(name).is_some_and(|seat| seat.next.is_some() || matches!(seat.stage, Stage::Taken));
-        !acknowledged || !wanted && self.seats.values().all(|seat| seat.topic.ack != AckMode::Client)
+        let wanted = self
+            .seats
+            .get(name)
+            .is_some_and(|seat| seat.next.is_some() || matches!(seat.stage, Stage::Taken));
+        !acknowledged
+            || !wanted
+                && self
+                    .seats
+                    .values()
+                    .all(|seat| seat.topic.ack != AckMode::Client)
     }
 
     fn drains(&self) -> impl Iterator<Item = &Drain> {
-        let seats = if self.draining > 0 { Some(self.seats.values()) } else { None };
-        seats.into_iter().flatten().filter_map(|seat| match &seat.stage {
-            Stage::Draining(drain) if seat.topic.ack != AckMode::Auto => Some(drain),
-            _ => None,
-        })
+        let seats = if self.draining > 0 {
+            Some(self.seats.values())
+        } else {
+            None
+        };
+        seats
+            .into_iter()
+            .flatten()
+            .filter_map(|seat| match &seat.stage {
+                Stage::Draining(drain) if seat.topic.ack != AckMode::Auto => Some(drain),
+                _ => None,
+            })
     }
 
     fn count(&mut self) {
-        self.draining = self.seats.values().filter(|seat| matches!(seat.stage, Stage::Draining(_))).count();
+        self.draining = self
+            .seats
+            .values()
+            .filter(|seat| matches!(seat.stage, Stage::Draining(_)))
+            .count();
     }
 }
 
 impl Seat {
     fn new(topic: Topic) -> Seat {
-        Seat { topic, confirmed: false, stage: Stage::Taken, next: None }
+        Seat {
+            topic,
+            confirmed: false,
+            stage: Stage::Taken,
+            next: None,
+        }
     }
 
     /// What is subscribed is wanted as it is; gives the ACKs that have waited.
@@ -291,19 +357,29 @@ impl Seat {
 
 impl Drain {
     fn new(topic: &Topic, batch: u64, now: Instant) -> Drain {
-        let window = topic.header("prefetch-count").and_then(|count| count.parse().ok()).filter(|count| *count > 0);
+        let window = topic
+            .header("prefetch-count")
+            .and_then(|count| count.parse().ok())
+            .filter(|count| *count > 0);
         let (quiet, max) = match window {
             Some(_) => (QUIET_WITH_WINDOW, DRAIN_MAX_WITH_WINDOW),
             None => (QUIET, DRAIN_MAX),
         };
-        Drain { held: Vec::new(), batch, quiet, quiet_at: now + quiet, give_up_at: now + max, window }
+        Drain {
+            held: Vec::new(),
+            batch,
+            quiet,
+            quiet_at: now + quiet,
+            give_up_at: now + max,
+            window,
+        }
     }
 
     /// Nothing more is under way, as far as can be told.
     fn is_done(&self, topic: &Topic, now: Instant) -> bool {
         // One ACK may stand for several messages with `client`.
-        let full =
-            topic.ack == AckMode::ClientIndividual && self.window.is_some_and(|window| self.held.len() >= window);
+        let full = topic.ack == AckMode::ClientIndividual
+            && self.window.is_some_and(|window| self.held.len() >= window);
         full || now >= self.quiet_at || now >= self.give_up_at
     }
 }
@@ -317,7 +393,15 @@ mod tests {
         let now = Instant::now();
         let mut session = Session::new(Options::new("/"), now);
         let (id, ack) = (name.into(), AckMode::ClientIndividual);
-        session.subscribe(Subscribe { id, destination: "/a".to_owned(), ack, headers: Vec::new() }, now);
+        session.subscribe(
+            Subscribe {
+                id,
+                destination: "/a".to_owned(),
+                ack,
+                headers: Vec::new(),
+            },
+            now,
+        );
         let message = format!("MESSAGE\nsubscription:{name}\nmessage-id:1\nack:1\n\n\0");
         session.receive(format!("CONNECTED\nversion:1.2\n\n\0{message}").into(), now);
         loop {
@@ -328,8 +412,16 @@ mod tests {
     }
 
     fn topic(name: &str, destination: &str, ack: AckMode, prefetch: Option<&str>) -> Topic {
-        let headers = prefetch.map(|count| ("prefetch-count".to_owned(), count.into())).into_iter().collect();
-        Topic { name: name.into(), destination: destination.into(), ack, headers }
+        let headers = prefetch
+            .map(|count| ("prefetch-count".to_owned(), count.into()))
+            .into_iter()
+            .collect();
+        Topic {
+            name: name.into(),
+            destination: destination.into(),
+            ack,
+            headers,
+        }
     }
 
     fn standing(topics: &[Topic]) -> Roster {
@@ -342,7 +434,10 @@ mod tests {
     }
 
     fn left(leaving: &[Leave]) -> Vec<(&str, usize)> {
-        leaving.iter().map(|leave| (&*leave.topic.name, leave.acks.len())).collect()
+        leaving
+            .iter()
+            .map(|leave| (&*leave.topic.name, leave.acks.len()))
+            .collect()
     }
 
     #[test]
@@ -354,7 +449,11 @@ mod tests {
         assert!(!roster.hold(&ack("i")) && roster.leave(|_| true, start).is_empty());
         roster.assign(&[], 0, start);
         assert_eq!(roster.complete(), Some(0), "what goes is not waited for");
-        assert_eq!(left(&roster.leave(|_| true, start)), [("a", 0)], "nothing of it is acknowledged");
+        assert_eq!(
+            left(&roster.leave(|_| true, start)),
+            [("a", 0)],
+            "nothing of it is acknowledged"
+        );
         assert_eq!(roster.due(start), Some(start + QUIET));
 
         let later = start + QUIET / 2;
@@ -362,10 +461,16 @@ mod tests {
         assert!(roster.hold(&ack("i")));
         assert_eq!(roster.due(later), Some(later + QUIET));
         let quiet = later + QUIET;
-        assert!(roster.leave(|batch| batch < 7, quiet).is_empty(), "the last one is not on disk yet");
+        assert!(
+            roster.leave(|batch| batch < 7, quiet).is_empty(),
+            "the last one is not on disk yet"
+        );
         assert_eq!(left(&roster.leave(|batch| batch <= 7, quiet)), [("i", 1)]);
         assert!(!roster.hold(&ack("i")), "there is no ACK after it");
-        assert_eq!((roster.due(quiet), roster.wants_a_pause(quiet)), (None, false));
+        assert_eq!(
+            (roster.due(quiet), roster.wants_a_pause(quiet)),
+            (None, false)
+        );
 
         roster.late("i");
         let gone = roster.gone("i").unwrap();
@@ -391,7 +496,10 @@ mod tests {
         let mut roster = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
         roster.assign(&[], 0, start);
         roster.hold(&ack("i"));
-        assert!(roster.leave(|_| true, start + QUIET).is_empty(), "it is worth waiting for");
+        assert!(
+            roster.leave(|_| true, start + QUIET).is_empty(),
+            "it is worth waiting for"
+        );
         roster.hold(&ack("i"));
         assert_eq!(left(&roster.leave(|_| true, start)), [("i", 2)]);
     }
@@ -413,9 +521,17 @@ mod tests {
     #[test]
     fn another_topic_of_the_name_waits_until_the_first_is_gone() {
         let start = Instant::now();
-        let (old, new) = (topic("t", "/a", AckMode::Auto, None), topic("t", "/b", AckMode::Client, None));
+        let (old, new) = (
+            topic("t", "/a", AckMode::Auto, None),
+            topic("t", "/b", AckMode::Client, None),
+        );
         let mut roster = standing(std::slice::from_ref(&old));
-        assert!(roster.assign(std::slice::from_ref(&new), 0, start).subscribe.is_empty());
+        assert!(
+            roster
+                .assign(std::slice::from_ref(&new), 0, start)
+                .subscribe
+                .is_empty()
+        );
         assert!(!roster.stands(&old) && !roster.stands(&new) && roster.complete().is_none());
         assert_eq!(left(&roster.leave(|_| true, start)), [("t", 0)]);
         assert_eq!(roster.gone("t").unwrap().next, Some(new.clone()));
@@ -426,13 +542,20 @@ mod tests {
     #[test]
     fn a_topic_that_is_wanted_again_stays_or_comes_back() {
         let start = Instant::now();
-        let (a, b) = (topic("a", "/a", AckMode::Client, None), topic("b", "/b", AckMode::Auto, None));
+        let (a, b) = (
+            topic("a", "/a", AckMode::Client, None),
+            topic("b", "/b", AckMode::Auto, None),
+        );
         let mut roster = standing(&[a.clone(), b.clone()]);
         roster.assign(&[], 0, start);
         roster.hold(&ack("a"));
         roster.leave(|_| false, start);
         let change = roster.assign(&[a.clone(), b.clone()], 0, start);
-        assert_eq!((change.release.len(), change.subscribe), (1, vec![]), "the one was not unsubscribed yet");
+        assert_eq!(
+            (change.release.len(), change.subscribe),
+            (1, vec![]),
+            "the one was not unsubscribed yet"
+        );
         assert!(roster.stands(&a) && !roster.stands(&b) && roster.complete().is_none());
         assert_eq!(roster.gone("b").unwrap().next, Some(b));
     }
@@ -452,12 +575,26 @@ mod tests {
             if again {
                 roster.assign(&all, 0, start);
             }
-            assert_eq!(roster.can_do_without("goes"), expected, "{ack:?} {rest:?} {again}");
+            assert_eq!(
+                roster.can_do_without("goes"),
+                expected,
+                "{ack:?} {rest:?} {again}"
+            );
         };
         check(AckMode::Auto, None, true, true);
         check(AckMode::ClientIndividual, None, false, true);
-        check(AckMode::ClientIndividual, Some(AckMode::ClientIndividual), false, true);
-        check(AckMode::ClientIndividual, Some(AckMode::Client), false, false);
+        check(
+            AckMode::ClientIndividual,
+            Some(AckMode::ClientIndividual),
+            false,
+            true,
+        );
+        check(
+            AckMode::ClientIndividual,
+            Some(AckMode::Client),
+            false,
+            false,
+        );
         check(AckMode::ClientIndividual, None, true, false);
     }
 }

@@ -40,7 +40,10 @@ impl Topic {
     /// # Errors
     /// A blank that the pass has nothing for.
     pub(super) fn subscribe(&self, pass: &Pass) -> Result<Subscribe, SigninError> {
-        let headers = self.headers.iter().map(|(name, value)| Ok((name.clone(), plain(value, pass)?)));
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), plain(value, pass)?)));
         Ok(Subscribe {
             id: self.name.clone(),
             destination: plain(&self.destination, pass)?,
@@ -51,7 +54,10 @@ impl Topic {
 
     /// The value of a further header, as it may be shown; the first, as the server reads it.
     pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -113,7 +119,10 @@ const MESSAGE_OVERHEAD: usize = 256 * 1024;
 impl Settings {
     /// Whether a connection that was made by one serves the other: all is the same but the topics.
     pub fn connects_as(&self, other: &Settings) -> bool {
-        Settings { topics: other.topics.clone(), ..self.clone() } == *other
+        Settings {
+            topics: other.topics.clone(),
+            ..self.clone()
+        } == *other
     }
 
     /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any moment.
@@ -130,7 +139,10 @@ impl Settings {
     /// # Errors
     /// A blank that the pass has nothing for.
     pub(super) fn attempt(&self, address: &Address, pass: Pass) -> Result<Attempt, SigninError> {
-        let headers = self.headers.iter().map(|(name, value)| Ok((name.clone(), value.filled(&pass)?)));
+        let headers = self
+            .headers
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), value.filled(&pass)?)));
         let headers: Vec<(String, SecretString)> = headers.collect::<Result<_, SigninError>>()?;
         let target = Target {
             url: address.filled(&pass)?,
@@ -140,12 +152,23 @@ impl Settings {
             proxies: Proxies::of_environment(),
             websocket_split: self.websocket_split,
             // SockJS quotes a chunk as JSON, which may double it; headers come on top.
-            message_bytes_max: self.body_bytes_max.saturating_mul(2).saturating_add(MESSAGE_OVERHEAD),
+            message_bytes_max: self
+                .body_bytes_max
+                .saturating_mul(2)
+                .saturating_add(MESSAGE_OVERHEAD),
             timeout: STEP_TIMEOUT,
         };
         let options = Options {
-            login: self.login.as_ref().map(|login| plain(login, &pass)).transpose()?,
-            passcode: self.passcode.as_ref().map(|passcode| passcode.filled(&pass)).transpose()?,
+            login: self
+                .login
+                .as_ref()
+                .map(|login| plain(login, &pass))
+                .transpose()?,
+            passcode: self
+                .passcode
+                .as_ref()
+                .map(|passcode| passcode.filled(&pass))
+                .transpose()?,
             headers,
             heartbeat: self.heartbeat,
             backslashes: self.backslashes,
@@ -153,11 +176,18 @@ impl Settings {
             limits: self.limits(),
             ..Options::new(self.host.clone())
         };
-        Ok(Attempt { target, options, pass })
+        Ok(Attempt {
+            target,
+            options,
+            pass,
+        })
     }
 
     /// Limits on what the server may send.
     pub fn limits(&self) -> Limits {
-        Limits { oversize_bytes_max: OVERSIZE_BYTES_MAX, ..Limits::with_body_bytes_max(self.body_bytes_max) }
+        Limits {
+            oversize_bytes_max: OVERSIZE_BYTES_MAX,
+            ..Limits::with_body_bytes_max(self.body_bytes_max)
+        }
     }
 }

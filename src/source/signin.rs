@@ -91,18 +91,24 @@ impl Signin {
         }
         let refused = |problem: String| {
             let url = masked(&self.url);
-            SigninError::Refused(self.hush(&format!("{url} answered {}, but {problem}", answer.status)))
+            SigninError::Refused(
+                self.hush(&format!("{url} answered {}, but {problem}", answer.status)),
+            )
         };
         let Body::Whole(body) = &answer.body else {
             return Err(refused(format!(
                 "with more than {ANSWER_BYTES_MAX} bytes: is this the address to sign in at"
             )));
         };
-        let text = std::str::from_utf8(body).map_err(|_| refused("the answer is not UTF-8".to_owned()))?;
+        let text =
+            std::str::from_utf8(body).map_err(|_| refused("the answer is not UTF-8".to_owned()))?;
         let value = |extract: &Extract| match value_at(&extract.pointer, text) {
             Ok(value) => Ok((Arc::clone(&extract.name), value)),
             Err(Unfit::NotJson) => {
-                let (kind, bytes) = (answer.content_type.as_deref().unwrap_or("of no type"), text.len());
+                let (kind, bytes) = (
+                    answer.content_type.as_deref().unwrap_or("of no type"),
+                    text.len(),
+                );
                 Err(refused(format!(
                     "the answer is not JSON ({kind}, {bytes} bytes): is this the address to sign in at"
                 )))
@@ -110,7 +116,9 @@ impl Signin {
             Err(Unfit::Value(found)) => {
                 let Extract { name, pointer } = extract;
                 let shown = outline(text, self.extract.iter().map(|extract| &extract.pointer));
-                Err(refused(format!("at \"{pointer}\" (extract.{name}) {found}; it came as {shown}")))
+                Err(refused(format!(
+                    "at \"{pointer}\" (extract.{name}) {found}; it came as {shown}"
+                )))
             }
         };
         self.extract.iter().map(value).collect()
@@ -124,18 +132,32 @@ impl Signin {
             (None, Body::Whole(body) | Body::Cut(body)) => {
                 let pointers = self.extract.iter().map(|extract| &extract.pointer);
                 let said = outline::excerpt(body, pointers);
-                if said.is_empty() { String::new() } else { format!(" ({said})") }
+                if said.is_empty() {
+                    String::new()
+                } else {
+                    format!(" ({said})")
+                }
             }
         };
-        self.hush(&format!("{url} answered {status}{said}; {}", advice(status)))
+        self.hush(&format!(
+            "{url} answered {status}{said}; {}",
+            advice(status)
+        ))
     }
 
     fn hush(&self, text: &str) -> String {
-        self.hushed.iter().map(ExposeSecret::expose_secret).filter(|secret| !secret.is_empty()).fold(
-            text.to_owned(),
-            // As it is, and as a form or a URL has it.
-            |text, secret| text.replace(secret, "…").replace(&wording::percent_encoded(secret), "…"),
-        )
+        self.hushed
+            .iter()
+            .map(ExposeSecret::expose_secret)
+            .filter(|secret| !secret.is_empty())
+            .fold(
+                text.to_owned(),
+                // As it is, and as a form or a URL has it.
+                |text, secret| {
+                    text.replace(secret, "…")
+                        .replace(&wording::percent_encoded(secret), "…")
+                },
+            )
     }
 }
 
@@ -144,11 +166,15 @@ fn advice(status: u16) -> &'static str {
         300..=399 => {
             "redirects are not followed: set source.signin.url to the address that it leads to; a sign-in answers 200"
         }
-        400 | 422 => "check source.signin: the names in json or form, and which of them the server wants",
+        400 | 422 => {
+            "check source.signin: the names in json or form, and which of them the server wants"
+        }
         401 | 403 => "check the user and password in source.signin",
         404 | 405 => "check source.signin: url and method",
         408 | 425 => "it is tried again",
-        415 => "check source.signin: the server may want form in place of json, or json in place of form",
+        415 => {
+            "check source.signin: the server may want form in place of json, or json in place of form"
+        }
         429 => "too many sign-ins: it is tried again later",
         500..=599 => "the server or a proxy before it is in trouble: see its log",
         _ => "check source.signin and the server's log",
@@ -165,7 +191,10 @@ enum Unfit {
 /// A text, a number as it is written, or `true` or `false`.
 fn value_at(pointer: &Pointer, json: &str) -> Result<SecretString, Unfit> {
     let found = |what: &str| Unfit::Value(format!("there is {what}"));
-    let raw = pointer.find(json).map_err(|_| Unfit::NotJson)?.ok_or_else(|| found("nothing"))?;
+    let raw = pointer
+        .find(json)
+        .map_err(|_| Unfit::NotJson)?
+        .ok_or_else(|| found("nothing"))?;
     let value = match raw.as_bytes().first() {
         Some(b'"') => serde_json::from_str::<String>(raw).map_err(|_| Unfit::NotJson)?,
         Some(b'{') => return Err(found("an object, not a text or a number")),
@@ -178,7 +207,9 @@ fn value_at(pointer: &Pointer, json: &str) -> Result<SecretString, Unfit> {
     }
     // It would end a header of HTTP or STOMP and begin another.
     if value.chars().any(char::is_control) {
-        return Err(found("a text with a line end or another control character, which no header can hold"));
+        return Err(found(
+            "a text with a line end or another control character, which no header can hold",
+        ));
     }
     Ok(value.into())
 }
@@ -186,11 +217,22 @@ fn value_at(pointer: &Pointer, json: &str) -> Result<SecretString, Unfit> {
 /// Whether two configurations sign in alike, secrets included.
 impl PartialEq for Signin {
     fn eq(&self, other: &Signin) -> bool {
-        let Signin { url, method, headers: _, timeout, extract, hushed: _ } = self;
+        let Signin {
+            url,
+            method,
+            headers: _,
+            timeout,
+            extract,
+            hushed: _,
+        } = self;
         let headers = |headers: &[(String, SecretString)]| -> Vec<(String, String)> {
-            headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect()
+            headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect()
         };
-        (url, method, timeout, extract) == (&other.url, &other.method, &other.timeout, &other.extract)
+        (url, method, timeout, extract)
+            == (&other.url, &other.method, &other.timeout, &other.extract)
             && headers(&self.headers) == headers(&other.headers)
     }
 }
@@ -219,7 +261,10 @@ mod tests {
     /// A sign-in that takes `token` and `code` out of `data`.
     fn signin() -> Signin {
         let extract = [("token", "/data/token"), ("code", "/data/socketCode")];
-        let extract = extract.map(|(name, pointer)| Extract { name: name.into(), pointer: pointer.parse().unwrap() });
+        let extract = extract.map(|(name, pointer)| Extract {
+            name: name.into(),
+            pointer: pointer.parse().unwrap(),
+        });
         Signin {
             url: "https://h/api/login?key=hunter3".parse().unwrap(),
             method: Method::Post(Content::Json(r#"{"password":"hunter2+"}"#.into())),
@@ -244,12 +289,19 @@ mod tests {
     #[test]
     fn texts_numbers_and_truth_values_are_taken_as_they_are_written() {
         let check = |value: &str, expected: &str| {
-            let pass =
-                signin().read(answer(200, &format!(r#"{{"data":{{"token":{value},"socketCode":1}}}}"#))).unwrap();
+            let pass = signin()
+                .read(answer(
+                    200,
+                    &format!(r#"{{"data":{{"token":{value},"socketCode":1}}}}"#),
+                ))
+                .unwrap();
             assert_eq!(pass.value("token").unwrap().expose_secret(), expected);
         };
         check(r#""a\u0062\/c""#, "ab/c");
-        check("123456789012345678901234567890", "123456789012345678901234567890");
+        check(
+            "123456789012345678901234567890",
+            "123456789012345678901234567890",
+        );
         check("true", "true");
         check("-1.50", "-1.50");
     }
@@ -258,9 +310,15 @@ mod tests {
         let error = signin().read(answer).unwrap_err();
         assert!(matches!(error, SigninError::Refused(_)), "{error}");
         let error = error.to_string();
-        assert!(error.starts_with("sign-in refused: https://h/api/login answered "), "{error}");
+        assert!(
+            error.starts_with("sign-in refused: https://h/api/login answered "),
+            "{error}"
+        );
         assert!(error.contains(expected), "{error} is not {expected}");
-        assert!(!error.contains("hunter") && !error.contains("t0ken"), "{error}");
+        assert!(
+            !error.contains("hunter") && !error.contains("t0ken"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -280,7 +338,10 @@ mod tests {
         );
         check(r#"{"data":{"token":[1]}}"#, "there is an array");
         check(r#"{"data":{"token":" "}}"#, "there is an empty text");
-        check(r#"{"data":{"token":"t0ken\r\nhost:b"}}"#, "a line end or another control character");
+        check(
+            r#"{"data":{"token":"t0ken\r\nhost:b"}}"#,
+            "a line end or another control character",
+        );
         check("t0ken", "the answer is not JSON (text/plain, 5 bytes)");
         check("", "the answer is not JSON");
     }
@@ -288,7 +349,13 @@ mod tests {
     #[test]
     fn an_answer_without_end_is_a_refusal() {
         let body = Body::Cut(vec![b'['; ANSWER_BYTES_MAX]);
-        refused(Answer { body, ..answer(200, "") }, "with more than 65536 bytes");
+        refused(
+            Answer {
+                body,
+                ..answer(200, "")
+            },
+            "with more than 65536 bytes",
+        );
     }
 
     #[test]
@@ -301,10 +368,19 @@ mod tests {
             answer(403, r#"{"error":"Forbidden hunter2+","token":"t0ken"}"#),
             r#"{"error": "Forbidden …", "token": …}"#,
         );
-        refused(answer(422, ""), "answered 422; check source.signin: the names");
+        refused(
+            answer(422, ""),
+            "answered 422; check source.signin: the names",
+        );
         refused(answer(429, ""), "too many sign-ins");
-        let redirect = Answer { location: Some("https://h/login".to_owned()), ..answer(302, "<html>") };
-        refused(redirect, "answered 302 (to https://h/login); redirects are not followed: set source.signin.url");
+        let redirect = Answer {
+            location: Some("https://h/login".to_owned()),
+            ..answer(302, "<html>")
+        };
+        refused(
+            redirect,
+            "answered 302 (to https://h/login); redirects are not followed: set source.signin.url",
+        );
     }
 
     #[test]
@@ -312,14 +388,22 @@ mod tests {
         for status in [404, 408, 500, 502, 503] {
             let error = signin().read(answer(status, "")).unwrap_err();
             assert!(matches!(error, SigninError::Trouble(_)), "{error}");
-            assert!(error.to_string().starts_with("sign-in failed: https://h/api/login answered"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .starts_with("sign-in failed: https://h/api/login answered"),
+                "{error}"
+            );
         }
     }
 
     #[test]
     fn debug_shows_no_secret() {
         let shown = format!("{:?}", signin());
-        assert!(shown.contains("https://h/api/login") && shown.contains("X-Key"), "{shown}");
+        assert!(
+            shown.contains("https://h/api/login") && shown.contains("X-Key"),
+            "{shown}"
+        );
         assert!(!shown.contains("hunter"), "{shown}");
     }
 }

@@ -18,7 +18,12 @@ pub(super) struct Silence {
 
 impl Silence {
     pub(super) fn new(after: Option<Duration>) -> Silence {
-        Silence { after, before: Duration::ZERO, since: None, noticed: false }
+        Silence {
+            after,
+            before: Duration::ZERO,
+            since: None,
+            noticed: false,
+        }
     }
 
     /// From now on it takes so long.
@@ -35,7 +40,9 @@ impl Silence {
     /// The connection is over: until the next `listen` nothing can come.
     pub(super) fn pause(&mut self, now: Instant) {
         if let Some(since) = self.since.take() {
-            self.before = self.before.saturating_add(now.saturating_duration_since(since));
+            self.before = self
+                .before
+                .saturating_add(now.saturating_duration_since(since));
         }
     }
 
@@ -52,7 +59,8 @@ impl Silence {
             return None;
         }
         // A wait that the clock cannot add is for ever.
-        self.since?.checked_add(self.after?.saturating_sub(self.before))
+        self.since?
+            .checked_add(self.after?.saturating_sub(self.before))
     }
 
     /// A silence has begun: said once, and again after the next message.

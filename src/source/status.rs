@@ -148,21 +148,33 @@ impl Status {
 
     /// A copy of what is known of the link.
     pub fn link(&self) -> Link {
-        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut link = self
+            .link
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let micros = i64::try_from(self.last_message_us.load(Relaxed)).unwrap_or(0);
-        link.last_message = (micros > 0).then(|| Timestamp::from_microsecond(micros).ok()).flatten();
+        link.last_message = (micros > 0)
+            .then(|| Timestamp::from_microsecond(micros).ok())
+            .flatten();
         link
     }
 
     /// A copy of what the newest connection amounts to.
     pub fn profile(&self) -> Profile {
-        self.profile.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.profile
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Takes the new profile, and gives those of its weak points that the one before did not have: only they are news.
     pub(super) fn profiled(&self, profile: Profile) -> Vec<Weakness> {
         let mut known = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = profile.weaknesses.iter().filter(|weakness| !known.weaknesses.contains(weakness));
+        let news = profile
+            .weaknesses
+            .iter()
+            .filter(|weakness| !known.weaknesses.contains(weakness));
         let news = news.cloned().collect();
         *known = profile;
         news
@@ -204,17 +216,30 @@ impl Status {
 
     /// A message has come; it counts only once every topic is subscribed.
     pub(super) fn enter_receiving(&self) {
-        self.advance(&[LinkState::Subscribed, LinkState::Silent], LinkState::Receiving);
+        self.advance(
+            &[LinkState::Subscribed, LinkState::Silent],
+            LinkState::Receiving,
+        );
     }
 
     /// No message has come for too long; it counts only while every topic is subscribed.
     pub(super) fn enter_silent(&self) {
-        self.advance(&[LinkState::Subscribed, LinkState::Receiving], LinkState::Silent);
+        self.advance(
+            &[LinkState::Subscribed, LinkState::Receiving],
+            LinkState::Silent,
+        );
     }
 
     /// Topics were added, and not all of them are subscribed yet.
     pub(super) fn enter_incomplete(&self) {
-        self.advance(&[LinkState::Subscribed, LinkState::Receiving, LinkState::Silent], LinkState::Connected);
+        self.advance(
+            &[
+                LinkState::Subscribed,
+                LinkState::Receiving,
+                LinkState::Silent,
+            ],
+            LinkState::Connected,
+        );
     }
 
     fn advance(&self, from: &[LinkState], to: LinkState) {
@@ -238,7 +263,8 @@ impl Status {
     }
 
     pub(super) fn message_at(&self, at: Timestamp) {
-        self.last_message_us.store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
+        self.last_message_us
+            .store(u64::try_from(at.as_microsecond()).unwrap_or(0), Relaxed);
     }
 }
 
@@ -249,12 +275,24 @@ mod tests {
     #[test]
     fn a_weak_point_is_news_once_and_again_after_it_was_mended() {
         let status = Status::new();
-        let profile = |weaknesses: &[Weakness]| Profile { weaknesses: weaknesses.to_vec(), ..Profile::default() };
-        let (auto, prefetch) = (Weakness::AutoAck(vec!["a".into()]), Weakness::UnlimitedPrefetch(vec!["a".into()]));
+        let profile = |weaknesses: &[Weakness]| Profile {
+            weaknesses: weaknesses.to_vec(),
+            ..Profile::default()
+        };
+        let (auto, prefetch) = (
+            Weakness::AutoAck(vec!["a".into()]),
+            Weakness::UnlimitedPrefetch(vec!["a".into()]),
+        );
         let both = profile(&[auto.clone(), prefetch.clone()]);
-        assert_eq!(status.profiled(profile(std::slice::from_ref(&auto))), std::slice::from_ref(&auto));
+        assert_eq!(
+            status.profiled(profile(std::slice::from_ref(&auto))),
+            std::slice::from_ref(&auto)
+        );
         assert_eq!(status.profiled(profile(std::slice::from_ref(&auto))), []);
-        assert_eq!(status.profiled(both.clone()), std::slice::from_ref(&prefetch));
+        assert_eq!(
+            status.profiled(both.clone()),
+            std::slice::from_ref(&prefetch)
+        );
         assert_eq!(status.profiled(profile(&[prefetch])), []);
         assert_eq!(status.profiled(both.clone()), [auto]);
         assert_eq!(status.profile().weaknesses, both.weaknesses);
@@ -272,13 +310,19 @@ mod tests {
         status.enter_subscribed();
         status.enter_silent();
         let silent = status.link();
-        assert_eq!((silent.state, silent.silent_since), (LinkState::Silent, Some(silent.since)));
+        assert_eq!(
+            (silent.state, silent.silent_since),
+            (LinkState::Silent, Some(silent.since))
+        );
         status.enter(LinkState::Connecting);
         status.enter(LinkState::Connected);
         status.enter_subscribed();
         status.enter_silent();
         assert_eq!(status.link().since, silent.since);
         status.enter_receiving();
-        assert_eq!((state(), status.link().silent_since), (LinkState::Receiving, None));
+        assert_eq!(
+            (state(), status.link().silent_since),
+            (LinkState::Receiving, None)
+        );
     }
 }

@@ -41,9 +41,17 @@ pub enum Detection {
 /// Every weak point of these topics on that server.
 pub(super) fn weaknesses(broker: Broker, topics: &[Topic]) -> Vec<Weakness> {
     let those = |weak: &dyn Fn(&Topic) -> bool| -> Vec<Arc<str>> {
-        topics.iter().filter(|topic| weak(topic)).map(|topic| Arc::clone(&topic.name)).collect()
+        topics
+            .iter()
+            .filter(|topic| weak(topic))
+            .map(|topic| Arc::clone(&topic.name))
+            .collect()
     };
-    let limited = |topic: &Topic| topic.header("prefetch-count").is_some_and(|count| count.trim() != "0");
+    let limited = |topic: &Topic| {
+        topic
+            .header("prefetch-count")
+            .is_some_and(|count| count.trim() != "0")
+    };
     let rabbitmq = broker == Broker::RabbitMq;
     let several = topics.len() > 1;
     let auto = those(&|topic| topic.ack == AckMode::Auto && keeps_messages(broker, topic));
@@ -103,7 +111,11 @@ impl fmt::Display for Weakness {
 
 /// `topic a`, or `topics a, b`.
 fn subject(topics: &[Arc<str>]) -> String {
-    format!("{} {}", if topics.len() == 1 { "topic" } else { "topics" }, in_short(topics))
+    format!(
+        "{} {}",
+        if topics.len() == 1 { "topic" } else { "topics" },
+        in_short(topics)
+    )
 }
 
 impl Detection {
@@ -136,16 +148,34 @@ mod tests {
     use super::*;
 
     fn topic(name: &str, destination: &str, ack: AckMode, headers: &[(&str, &str)]) -> Topic {
-        let headers = headers.iter().map(|(key, value)| (key.to_string(), (*value).into())).collect();
-        Topic { name: name.into(), destination: destination.into(), ack, headers }
+        let headers = headers
+            .iter()
+            .map(|(key, value)| (key.to_string(), (*value).into()))
+            .collect();
+        Topic {
+            name: name.into(),
+            destination: destination.into(),
+            ack,
+            headers,
+        }
     }
 
     fn check(broker: Broker, topics: &[Topic], expected: &[&str]) {
-        let found: Vec<String> = weaknesses(broker, topics).iter().map(Weakness::to_string).collect();
-        assert_eq!(found.len(), expected.len(), "{broker:?} {topics:?}: {found:?}");
+        let found: Vec<String> = weaknesses(broker, topics)
+            .iter()
+            .map(Weakness::to_string)
+            .collect();
+        assert_eq!(
+            found.len(),
+            expected.len(),
+            "{broker:?} {topics:?}: {found:?}"
+        );
         for (found, expected) in found.iter().zip(expected) {
             let (begins, advises) = expected.split_once(" … ").unwrap();
-            assert!(found.starts_with(begins) && found.ends_with(advises) && !found.contains('\n'), "{found}");
+            assert!(
+                found.starts_with(begins) && found.ends_with(advises) && !found.contains('\n'),
+                "{found}"
+            );
         }
     }
 
@@ -154,20 +184,58 @@ mod tests {
         use AckMode::{Auto, Client, ClientIndividual};
         let limit = [("prefetch-count", "256")];
         let auto = "topic a: the server would keep … set ack = \"client-individual\"";
-        let prefetch = "topic a: RabbitMQ sends all … set headers = { \"prefetch-count\" = \"1000\" }";
-        check(Broker::RabbitMq, &[topic("a", "/queue/a", Auto, &[])], &[auto]);
-        check(Broker::ActiveMq, &[topic("a", "/queue/a", Auto, &[])], &[auto]);
-        let many: Vec<Topic> = (0..500).map(|n| topic(&format!("a-{n}"), "/queue/a", Auto, &[])).collect();
+        let prefetch =
+            "topic a: RabbitMQ sends all … set headers = { \"prefetch-count\" = \"1000\" }";
+        check(
+            Broker::RabbitMq,
+            &[topic("a", "/queue/a", Auto, &[])],
+            &[auto],
+        );
+        check(
+            Broker::ActiveMq,
+            &[topic("a", "/queue/a", Auto, &[])],
+            &[auto],
+        );
+        let many: Vec<Topic> = (0..500)
+            .map(|n| topic(&format!("a-{n}"), "/queue/a", Auto, &[]))
+            .collect();
         let said = "topics a-0, a-1, a-2, a-3, a-4 and 495 more: the server … set ack = \"client-individual\"";
         check(Broker::ActiveMq, &many, &[said]);
         check(Broker::RabbitMq, &[topic("a", "/topic/a", Auto, &[])], &[]);
-        check(Broker::SpringSimple, &[topic("a", "/queue/a", Auto, &[])], &[]);
-        check(Broker::RabbitMq, &[topic("a", "/queue/a", ClientIndividual, &[])], &[prefetch]);
-        check(Broker::RabbitMq, &[topic("a", "/queue/a", Client, &[("prefetch-count", "0")])], &[prefetch]);
-        check(Broker::RabbitMq, &[topic("a", "/queue/a", ClientIndividual, &limit)], &[]);
-        check(Broker::ActiveMq, &[topic("a", "/queue/a", ClientIndividual, &[])], &[]);
-        let two = [topic("a", "/queue/a", Client, &limit), topic("b", "/queue/b", ClientIndividual, &limit)];
-        check(Broker::RabbitMq, &two, &["topics with ack = \"client\" (a): … set ack = \"client-individual\""]);
+        check(
+            Broker::SpringSimple,
+            &[topic("a", "/queue/a", Auto, &[])],
+            &[],
+        );
+        check(
+            Broker::RabbitMq,
+            &[topic("a", "/queue/a", ClientIndividual, &[])],
+            &[prefetch],
+        );
+        check(
+            Broker::RabbitMq,
+            &[topic("a", "/queue/a", Client, &[("prefetch-count", "0")])],
+            &[prefetch],
+        );
+        check(
+            Broker::RabbitMq,
+            &[topic("a", "/queue/a", ClientIndividual, &limit)],
+            &[],
+        );
+        check(
+            Broker::ActiveMq,
+            &[topic("a", "/queue/a", ClientIndividual, &[])],
+            &[],
+        );
+        let two = [
+            topic("a", "/queue/a", Client, &limit),
+            topic("b", "/queue/b", ClientIndividual, &limit),
+        ];
+        check(
+            Broker::RabbitMq,
+            &two,
+            &["topics with ack = \"client\" (a): … set ack = \"client-individual\""],
+        );
         check(Broker::RabbitMq, &two[..1], &[]);
         check(Broker::ActiveMq, &two, &[]);
     }
@@ -179,10 +247,25 @@ mod tests {
             assert!(expected.iter().all(|part| said.contains(part)), "{said}");
         };
         let ten = Duration::from_secs(10);
-        check(Weakness::NoHeartbeats(Detection::Pings(ten)), &["by WebSocket pings, every 10s; switch them on"]);
-        check(Weakness::NoHeartbeats(Detection::KeepAlive), &["TCP keep-alive alone", "or source.silence"]);
-        check(Weakness::NoHeartbeats(Detection::Silence(ten)), &["after 10s without a byte by connecting anew"]);
-        check(Weakness::HeartbeatsOff(Detection::KeepAlive), &["heart-beats are off", "source.heartbeat = \"10s\""]);
-        check(Weakness::CutWhenQuiet, &["Artemis ends", "source.heartbeat = \"10s\""]);
+        check(
+            Weakness::NoHeartbeats(Detection::Pings(ten)),
+            &["by WebSocket pings, every 10s; switch them on"],
+        );
+        check(
+            Weakness::NoHeartbeats(Detection::KeepAlive),
+            &["TCP keep-alive alone", "or source.silence"],
+        );
+        check(
+            Weakness::NoHeartbeats(Detection::Silence(ten)),
+            &["after 10s without a byte by connecting anew"],
+        );
+        check(
+            Weakness::HeartbeatsOff(Detection::KeepAlive),
+            &["heart-beats are off", "source.heartbeat = \"10s\""],
+        );
+        check(
+            Weakness::CutWhenQuiet,
+            &["Artemis ends", "source.heartbeat = \"10s\""],
+        );
     }
 }

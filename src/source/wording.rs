@@ -34,7 +34,10 @@ impl Wording {
             Part::Secret(_) => "…".to_owned(),
             Part::Signin(name) => blank(name),
         });
-        Wording { shown: shown.collect(), parts }
+        Wording {
+            shown: shown.collect(),
+            parts,
+        }
     }
 
     /// The same, with nothing of it shown but its blanks.
@@ -76,7 +79,11 @@ impl Wording {
         self.filled_with(pass, percent_encoded)
     }
 
-    fn filled_with(&self, pass: &Pass, encode: fn(&str) -> String) -> Result<SecretString, SigninError> {
+    fn filled_with(
+        &self,
+        pass: &Pass,
+        encode: fn(&str) -> String,
+    ) -> Result<SecretString, SigninError> {
         let mut text = String::new();
         for part in &self.parts {
             match part {
@@ -99,7 +106,9 @@ pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => encoded.push(char::from(byte)),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                encoded.push(char::from(byte))
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -182,7 +191,10 @@ mod tests {
         let filled = wording.filled(&pass("a/b 7")).unwrap();
         assert_eq!(filled.expose_secret(), "/topic/a/b 7/hunter2");
         assert_eq!(wording.as_str(), "/topic/{{ signin.code }}/…");
-        assert_eq!(format!("{wording:?} {wording}").matches("hunter2").count(), 0);
+        assert_eq!(
+            format!("{wording:?} {wording}").matches("hunter2").count(),
+            0
+        );
         assert_eq!(wording.hidden().as_str(), "…{{ signin.code }}……");
     }
 
@@ -202,6 +214,9 @@ mod tests {
     fn two_wordings_are_equal_where_they_say_the_same() {
         assert_eq!(wording(), wording());
         assert_ne!(wording(), wording().hidden());
-        assert_ne!(Wording::from(SecretString::from("a")), Wording::from(SecretString::from("b")));
+        assert_ne!(
+            Wording::from(SecretString::from("a")),
+            Wording::from(SecretString::from("b"))
+        );
     }
 }

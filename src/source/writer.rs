@@ -28,7 +28,10 @@ enum Wrote {
 
 impl Writer {
     pub(super) fn new(sender: Sender) -> Writer {
-        Writer { sender: Some(sender), writing: Fuse::terminated() }
+        Writer {
+            sender: Some(sender),
+            writing: Fuse::terminated(),
+        }
     }
 
     /// Begins to write what the session has queued, unless a write is under way. `watch` is shown it.
@@ -40,7 +43,9 @@ impl Writer {
         session: &mut Session,
         watch: impl FnOnce(&Outgoing) -> Result<(), E>,
     ) -> Result<(), E> {
-        let Some(mut sender) = self.sender.take() else { return Ok(()) };
+        let Some(mut sender) = self.sender.take() else {
+            return Ok(());
+        };
         let Some(outgoing) = session.take_outgoing() else {
             self.sender = Some(sender);
             return Ok(());
@@ -56,7 +61,9 @@ impl Writer {
 
     /// Asks the server for a sign of life, unless a write is under way.
     pub(super) fn probe(&mut self) {
-        let Some(mut sender) = self.sender.take() else { return };
+        let Some(mut sender) = self.sender.take() else {
+            return;
+        };
         let probing = async move {
             let outcome = sender.probe().await;
             (sender, Wrote::Probe, outcome)

@@ -14,7 +14,9 @@ use super::{Frame, Headers, Limits, Version};
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The first line is no command.
-    #[error("expected a STOMP command, found `{line}`: check that the URL's scheme and port are a STOMP server's")]
+    #[error(
+        "expected a STOMP command, found `{line}`: check that the URL's scheme and port are a STOMP server's"
+    )]
     UnknownCommand {
         /// An excerpt of it.
         line: String,
@@ -50,10 +52,14 @@ pub enum DecodeError {
         value: String,
     },
     /// See [`Limits::body_bytes_max`].
-    #[error("a body is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent")]
+    #[error(
+        "a body is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent"
+    )]
     BodyTooLong(usize),
     /// See [`Limits::frame_bytes_max`].
-    #[error("a frame is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent")]
+    #[error(
+        "a frame is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent"
+    )]
     FrameTooLong(usize),
     /// The body is longer than its `content-length` says.
     #[error(
@@ -124,7 +130,9 @@ impl Decoder {
 
     /// Bytes of a frame whose end has not come. Not 0 when the stream ends: it was cut.
     pub fn unfinished_bytes(&self) -> usize {
-        self.oversize.as_ref().map_or(self.partial.len(), Oversize::bytes)
+        self.oversize
+            .as_ref()
+            .map_or(self.partial.len(), Oversize::bytes)
     }
 
     fn read(&mut self) -> Result<Option<Frame>, DecodeError> {
@@ -137,7 +145,10 @@ impl Decoder {
                 }
             } else if self.partial.is_empty() {
                 // Heart-beats, the line end that RabbitMQ puts after a frame, and stray NULs.
-                let blank = chunk.iter().take_while(|byte| matches!(byte, b'\n' | b'\r' | 0)).count();
+                let blank = chunk
+                    .iter()
+                    .take_while(|byte| matches!(byte, b'\n' | b'\r' | 0))
+                    .count();
                 chunk.advance(blank);
                 match self.scan.advance(&chunk, self.version, &self.limits)? {
                     Some(found) => {
@@ -152,7 +163,10 @@ impl Decoder {
                 let wanted = self.scan.wants(self.partial.len(), &chunk, &self.limits);
                 self.hold(&chunk[..wanted]);
                 chunk.advance(wanted);
-                match self.scan.advance(&self.partial, self.version, &self.limits)? {
+                match self
+                    .scan
+                    .advance(&self.partial, self.version, &self.limits)?
+                {
                     Some(found) => {
                         self.put_back(chunk);
                         let bytes = self.partial.split().freeze();

@@ -138,7 +138,8 @@ mod tests {
             ..Options::new("/")
         };
         let rest = "Authorization:Bearer x\n\n\0";
-        let start = "CONNECT\naccept-version:1.2,1.1,1.0\nhost:/\nheart-beat:10000,10000\nlogin:lab:1\n";
+        let start =
+            "CONNECT\naccept-version:1.2,1.1,1.0\nhost:/\nheart-beat:10000,10000\nlogin:lab:1\n";
         check(&options, &format!("{start}passcode:a\\b\n{rest}"));
         options.backslashes = Backslashes::Doubled;
         check(&options, &format!("{start}passcode:a\\\\b\n{rest}"));
@@ -146,8 +147,15 @@ mod tests {
 
     #[test]
     fn a_line_feed_in_a_credential_makes_no_second_header() {
-        let options = Options { login: Some("a\nhost:b".to_owned()), heartbeat: Duration::ZERO, ..Options::new("h") };
-        check(&options, "CONNECT\naccept-version:1.2,1.1,1.0\nhost:h\nheart-beat:0,0\nlogin:a host:b\n\n\0");
+        let options = Options {
+            login: Some("a\nhost:b".to_owned()),
+            heartbeat: Duration::ZERO,
+            ..Options::new("h")
+        };
+        check(
+            &options,
+            "CONNECT\naccept-version:1.2,1.1,1.0\nhost:h\nheart-beat:0,0\nlogin:a host:b\n\n\0",
+        );
     }
 
     #[test]

@@ -25,7 +25,10 @@ impl<'a> FrameWriter<'a> {
     pub fn new(out: &'a mut BytesMut, command: Command, version: Version) -> FrameWriter<'a> {
         out.put_slice(command.as_str().as_bytes());
         out.put_u8(b'\n');
-        FrameWriter { out, escaping: Escaping::of(command, Some(version)) }
+        FrameWriter {
+            out,
+            escaping: Escaping::of(command, Some(version)),
+        }
     }
 
     /// One header, of any text. `content-length` is `body`'s matter.
@@ -76,7 +79,11 @@ pub fn encode(frame: &Frame, version: Version, out: &mut BytesMut) {
             writer = writer.header(name, value);
         }
     }
-    if counted { writer.body(&frame.body) } else { writer.text(&frame.body) }
+    if counted {
+        writer.body(&frame.body)
+    } else {
+        writer.text(&frame.body)
+    }
 }
 
 #[cfg(test)]
@@ -94,7 +101,11 @@ mod tests {
         let receipt = Frame::new(Command::Receipt, [("receipt-id", "a:b")]);
         check(&receipt, Version::V1_2, "RECEIPT\nreceipt-id:a\\cb\n\n\0");
         check(&receipt, Version::V1_0, "RECEIPT\nreceipt-id:a:b\n\n\0");
-        check(&Frame::new(Command::Connected, [("server", "a:b\\")]), Version::V1_2, "CONNECTED\nserver:a:b\\\n\n\0");
+        check(
+            &Frame::new(Command::Connected, [("server", "a:b\\")]),
+            Version::V1_2,
+            "CONNECTED\nserver:a:b\\\n\n\0",
+        );
     }
 
     #[test]
@@ -103,7 +114,15 @@ mod tests {
             Frame::new(Command::Send, headers.iter().copied()).with_body(body)
         };
         check(&send(&[], "é"), Version::V1_2, "SEND\n\né\0");
-        check(&send(&[("content-length", "1")], "é"), Version::V1_2, "SEND\ncontent-length:2\n\né\0");
-        check(&send(&[], "a\0b"), Version::V1_2, "SEND\ncontent-length:3\n\na\0b\0");
+        check(
+            &send(&[("content-length", "1")], "é"),
+            Version::V1_2,
+            "SEND\ncontent-length:2\n\né\0",
+        );
+        check(
+            &send(&[], "a\0b"),
+            Version::V1_2,
+            "SEND\ncontent-length:3\n\na\0b\0",
+        );
     }
 }

@@ -156,7 +156,11 @@ mod tests {
     fn each_version_decodes_its_own_escapes_in_one_pass() {
         use Escaping::{Lenient, Padded, Raw, V1_1, V1_2};
         let check = |escaping, raw, expected: Option<&str>| {
-            assert_eq!(decoded(escaping, raw).as_deref(), expected, "{escaping:?} {raw}");
+            assert_eq!(
+                decoded(escaping, raw).as_deref(),
+                expected,
+                "{escaping:?} {raw}"
+            );
         };
         for escaping in [Raw, Padded, V1_1, V1_2, Lenient] {
             check(escaping, "plain:colon", Some("plain:colon"));
@@ -187,7 +191,11 @@ mod tests {
     fn no_text_can_end_its_line_its_name_or_its_frame() {
         use Escaping::{Padded, Raw, V1_1, V1_2};
         let check = |escaping, side, text, expected: &str| {
-            assert_eq!(encoded(escaping, side, text), expected, "{escaping:?} {text:?}");
+            assert_eq!(
+                encoded(escaping, side, text),
+                expected,
+                "{escaping:?} {text:?}"
+            );
         };
         check(V1_2, Side::Value, "a:b\r\nc\\d", r"a\cb\r\nc\\d");
         check(V1_2, Side::Name, "a:b", r"a\cb");
@@ -206,7 +214,8 @@ mod tests {
 
     #[test]
     fn rules_follow_command_and_version() {
-        let check = |command, version, expected| assert_eq!(Escaping::of(command, version), expected);
+        let check =
+            |command, version, expected| assert_eq!(Escaping::of(command, version), expected);
         for version in [None, Some(Version::V1_0), Some(Version::V1_2)] {
             check(Command::Connect, version, Escaping::Raw);
             check(Command::Connected, version, Escaping::Raw);

@@ -131,7 +131,9 @@ impl std::error::Error for ServerError {}
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// ERROR instead of CONNECTED: it will be so again until somebody changes something.
-    #[error("the server refused CONNECT: {0}; check login, passcode, host (the virtual host) and headers")]
+    #[error(
+        "the server refused CONNECT: {0}; check login, passcode, host (the virtual host) and headers"
+    )]
     Refused(Box<ServerError>),
     /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed (RabbitMQ names none): it
     /// will be so again until somebody changes something.
@@ -194,6 +196,9 @@ pub enum SessionError {
 fn unconfirmed(error: &ServerError) -> String {
     match error.unconfirmed.as_slice() {
         [] => String::new(),
-        ids => format!(" (subscriptions that were not confirmed yet: {})", ids.join(", ")),
+        ids => format!(
+            " (subscriptions that were not confirmed yet: {})",
+            ids.join(", ")
+        ),
     }
 }

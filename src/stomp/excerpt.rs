@@ -12,7 +12,9 @@ const LINES_MAX: usize = 2;
 /// The beginning of `bytes`, at most `chars_max` characters of it, with `…` where it was cut.
 pub(super) fn excerpt(bytes: &[u8], chars_max: usize) -> String {
     // A character takes at most four bytes: no more than that is decoded, however long the text is.
-    let head = &bytes[..bytes.len().min(chars_max.saturating_mul(4).saturating_add(4))];
+    let head = &bytes[..bytes
+        .len()
+        .min(chars_max.saturating_mul(4).saturating_add(4))];
     let mut text = String::new();
     for (at, character) in String::from_utf8_lossy(head).chars().enumerate() {
         if at == chars_max {
@@ -30,8 +32,14 @@ pub(super) fn excerpt(bytes: &[u8], chars_max: usize) -> String {
 
 /// The first lines of a text that hold anything, as one line.
 pub(super) fn first_lines(bytes: &[u8]) -> String {
-    let lines = bytes.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
-    let lines: Vec<String> = lines.take(LINES_MAX).map(|line| excerpt(line, TEXT_CHARS_MAX / LINES_MAX)).collect();
+    let lines = bytes
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::trim_ascii)
+        .filter(|line| !line.is_empty());
+    let lines: Vec<String> = lines
+        .take(LINES_MAX)
+        .map(|line| excerpt(line, TEXT_CHARS_MAX / LINES_MAX))
+        .collect();
     lines.join(" | ")
 }
 
@@ -54,6 +62,9 @@ mod tests {
     #[test]
     fn a_stack_trace_gives_its_first_lines() {
         let trace = b"\norg.x.Refused: no such user\n\tat a.b(C.java:1)\n\tat d.e(F.java:2)\n";
-        assert_eq!(first_lines(trace), "org.x.Refused: no such user | at a.b(C.java:1)");
+        assert_eq!(
+            first_lines(trace),
+            "org.x.Refused: no such user | at a.b(C.java:1)"
+        );
     }
 }

@@ -96,13 +96,24 @@ pub struct Frame {
 
 impl Frame {
     /// A frame of these headers, without a body.
-    pub fn new<'a>(command: Command, headers: impl IntoIterator<Item = (&'a str, &'a str)>) -> Frame {
-        Frame { command, headers: headers.into_iter().collect(), body: Bytes::new(), missing_bytes: 0 }
+    pub fn new<'a>(
+        command: Command,
+        headers: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Frame {
+        Frame {
+            command,
+            headers: headers.into_iter().collect(),
+            body: Bytes::new(),
+            missing_bytes: 0,
+        }
     }
 
     /// The same frame with this body.
     pub fn with_body(self, body: impl Into<Bytes>) -> Frame {
-        Frame { body: body.into(), ..self }
+        Frame {
+            body: body.into(),
+            ..self
+        }
     }
 }
 
@@ -142,7 +153,10 @@ mod tests {
             Receipt,
             Error,
         ] {
-            assert_eq!(Command::from_wire(command.as_str().as_bytes()), Some(command));
+            assert_eq!(
+                Command::from_wire(command.as_str().as_bytes()),
+                Some(command)
+            );
         }
         for other in ["", "message", "MESSAGE ", "HTTP/1.1 400 Bad Request"] {
             assert_eq!(Command::from_wire(other.as_bytes()), None, "{other}");
@@ -151,11 +165,22 @@ mod tests {
 
     #[test]
     fn debug_shows_no_credentials_and_little_of_the_body() {
-        let headers = [("login", "lab"), ("passcode", "s3cret"), ("Authorization", "Bearer t0ken"), ("host", "/")];
-        let shown = format!("{:?}", Frame::new(Command::Connect, headers).with_body(vec![b'x'; 4096]));
+        let headers = [
+            ("login", "lab"),
+            ("passcode", "s3cret"),
+            ("Authorization", "Bearer t0ken"),
+            ("host", "/"),
+        ];
+        let shown = format!(
+            "{:?}",
+            Frame::new(Command::Connect, headers).with_body(vec![b'x'; 4096])
+        );
         for hidden in ["lab", "s3cret", "t0ken"] {
             assert!(!shown.contains(hidden), "{shown}");
         }
-        assert!(shown.contains("host") && shown.contains("4096") && shown.len() < 400, "{shown}");
+        assert!(
+            shown.contains("host") && shown.contains("4096") && shown.len() < 400,
+            "{shown}"
+        );
     }
 }

@@ -64,12 +64,18 @@ impl Headers {
 
     /// Every header, in the order of the wire, decoded.
     pub fn iter(&self) -> impl Iterator<Item = (Cow<'_, str>, Cow<'_, str>)> {
-        self.lines().map(|(name, value)| (text(self.escaping.decode(name)), text(self.escaping.decode(value))))
+        self.lines().map(|(name, value)| {
+            (
+                text(self.escaping.decode(name)),
+                text(self.escaping.decode(value)),
+            )
+        })
     }
 
     /// Every header, in the order of the wire, decoded, as bytes.
     pub(super) fn iter_bytes(&self) -> impl Iterator<Item = (Cow<'_, [u8]>, Cow<'_, [u8]>)> {
-        self.lines().map(|(name, value)| (self.escaping.decode(name), self.escaping.decode(value)))
+        self.lines()
+            .map(|(name, value)| (self.escaping.decode(name), self.escaping.decode(value)))
     }
 
     /// Names and values as they stand there.
@@ -108,7 +114,10 @@ fn text(bytes: Cow<'_, [u8]>) -> Cow<'_, str> {
 
 impl Default for Headers {
     fn default() -> Headers {
-        Headers { block: Bytes::new(), escaping: Escaping::Raw }
+        Headers {
+            block: Bytes::new(),
+            escaping: Escaping::Raw,
+        }
     }
 }
 
@@ -141,7 +150,10 @@ impl fmt::Debug for Headers {
         let mut map = f.debug_map();
         for (name, value) in self.iter() {
             let name = excerpt(name.as_bytes(), WORD_CHARS_MAX);
-            if SECRETS.iter().any(|secret| name.eq_ignore_ascii_case(secret)) {
+            if SECRETS
+                .iter()
+                .any(|secret| name.eq_ignore_ascii_case(secret))
+            {
                 map.entry(&name, &"…");
             } else {
                 map.entry(&name, &excerpt(value.as_bytes(), WORD_CHARS_MAX));
@@ -171,9 +183,18 @@ mod tests {
     #[test]
     fn values_are_split_at_the_first_colon_and_trimmed_in_1_0_only() {
         let check = |block, escaping, name: &str, expected: Option<&str>| {
-            assert_eq!(headers(block, escaping).get(name).as_deref(), expected, "{block:?}");
+            assert_eq!(
+                headers(block, escaping).get(name).as_deref(),
+                expected,
+                "{block:?}"
+            );
         };
-        check("message-id:T_x:y@@1\n", Escaping::V1_2, "message-id", Some("T_x:y@@1"));
+        check(
+            "message-id:T_x:y@@1\n",
+            Escaping::V1_2,
+            "message-id",
+            Some("T_x:y@@1"),
+        );
         check("a: b \r\n", Escaping::V1_2, "a", Some(" b "));
         check("a : b \r\n", Escaping::Padded, "a", Some("b"));
         check("a\\cb:c\\nd\n", Escaping::V1_1, "a:b", Some("c\nd"));
@@ -189,8 +210,17 @@ mod tests {
 
     #[test]
     fn equality_is_of_meaning() {
-        assert_eq!(headers("a:b:c\n", Escaping::Raw), headers("a:b\\cc\r\n", Escaping::V1_2));
-        assert_ne!(headers("a:b\\cc\n", Escaping::Raw), headers("a:b\\cc\n", Escaping::V1_2));
-        assert_eq!([("x\n", "y\r:\\")].into_iter().collect::<Headers>(), headers("x\\n:y\\r:\\\\\n", Escaping::V1_2));
+        assert_eq!(
+            headers("a:b:c\n", Escaping::Raw),
+            headers("a:b\\cc\r\n", Escaping::V1_2)
+        );
+        assert_ne!(
+            headers("a:b\\cc\n", Escaping::Raw),
+            headers("a:b\\cc\n", Escaping::V1_2)
+        );
+        assert_eq!(
+            [("x\n", "y\r:\\")].into_iter().collect::<Headers>(),
+            headers("x\\n:y\\r:\\\\\n", Escaping::V1_2)
+        );
     }
 }

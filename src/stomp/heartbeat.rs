@@ -33,14 +33,21 @@ impl Heartbeats {
             let both = ours_ms != 0 && theirs_ms != 0;
             both.then(|| Duration::from_millis(ours_ms.max(theirs_ms)).min(INTERVAL_MAX))
         };
-        Some(Heartbeats { outgoing: agreed(wants), incoming: agreed(sends) })
+        Some(Heartbeats {
+            outgoing: agreed(wants),
+            incoming: agreed(sends),
+        })
     }
 }
 
 /// Whole milliseconds; a fraction counts as one, since 0 means off.
 fn millis(interval: Duration) -> u64 {
     let interval = interval.min(INTERVAL_MAX);
-    interval.as_micros().div_ceil(1000).try_into().expect("a day in milliseconds fits 64 bits")
+    interval
+        .as_micros()
+        .div_ceil(1000)
+        .try_into()
+        .expect("a day in milliseconds fits 64 bits")
 }
 
 /// The clock of a connected session.
@@ -60,7 +67,10 @@ impl Pulse {
             // 0.6 of the interval: RabbitMQ and ActiveMQ forgive little, and a tick may come late.
             beat_after: agreed.outgoing.map(|interval| interval * 3 / 5),
             // Two missed intervals and half of one for the way: servers send at the very end of theirs.
-            silent_after: agreed.incoming.map(|interval| interval * 5 / 2).or(silence_max),
+            silent_after: agreed
+                .incoming
+                .map(|interval| interval * 5 / 2)
+                .or(silence_max),
             last_sent: now,
         }
     }
@@ -92,9 +102,15 @@ mod tests {
     fn each_direction_takes_the_longer_interval_and_0_is_off() {
         let check = |ours: u64, theirs: &str, expected: Option<(u64, u64)>| {
             let some = |value| (value != 0).then(|| ms(value));
-            let expected = expected
-                .map(|(outgoing, incoming)| Heartbeats { outgoing: some(outgoing), incoming: some(incoming) });
-            assert_eq!(Heartbeats::negotiate(ms(ours), theirs), expected, "{ours} {theirs}");
+            let expected = expected.map(|(outgoing, incoming)| Heartbeats {
+                outgoing: some(outgoing),
+                incoming: some(incoming),
+            });
+            assert_eq!(
+                Heartbeats::negotiate(ms(ours), theirs),
+                expected,
+                "{ours} {theirs}"
+            );
         };
         check(10_000, "0,0", Some((0, 0)));
         check(10_000, "10000,10000", Some((10_000, 10_000)));

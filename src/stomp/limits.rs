@@ -36,6 +36,10 @@ impl Limits {
     /// The default limits with another one for bodies, and room for the headers beside it.
     pub fn with_body_bytes_max(body_bytes_max: usize) -> Limits {
         let frame_bytes_max = body_bytes_max.saturating_add(128 << 10);
-        Limits { body_bytes_max, frame_bytes_max, ..Limits::default() }
+        Limits {
+            body_bytes_max,
+            frame_bytes_max,
+            ..Limits::default()
+        }
     }
 }

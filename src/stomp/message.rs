@@ -34,15 +34,26 @@ impl AckId {
             (_, Version::V1_2) => ack?,
             (_, Version::V1_0 | Version::V1_1) => message_id?,
         };
-        Some(AckId { subscription: Arc::clone(subscription), id: headers.keep(id) })
+        Some(AckId {
+            subscription: Arc::clone(subscription),
+            id: headers.keep(id),
+        })
     }
 
     /// Appends the ACK or NACK frame (section ACK of each version).
-    pub(super) fn write(&self, command: Command, version: Version, transaction: Option<&str>, out: &mut BytesMut) {
+    pub(super) fn write(
+        &self,
+        command: Command,
+        version: Version,
+        transaction: Option<&str>,
+        out: &mut BytesMut,
+    ) {
         let frame = FrameWriter::new(out, command, version);
         let frame = match version {
             Version::V1_0 => frame.header("message-id", &self.id),
-            Version::V1_1 => frame.header("subscription", &*self.subscription).header("message-id", &self.id),
+            Version::V1_1 => frame
+                .header("subscription", &*self.subscription)
+                .header("message-id", &self.id),
             Version::V1_2 => frame.header("id", &self.id),
         };
         match transaction {
@@ -59,7 +70,12 @@ impl AckId {
 
 impl fmt::Debug for AckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "AckId({}, {})", self.subscription, excerpt(&self.id, WORD_CHARS_MAX))
+        write!(
+            f,
+            "AckId({}, {})",
+            self.subscription,
+            excerpt(&self.id, WORD_CHARS_MAX)
+        )
     }
 }
 
@@ -147,7 +163,8 @@ pub struct NewMessage<'a> {
 impl NewMessage<'_> {
     /// Appends the SEND frame.
     pub(super) fn write(&self, version: Version, receipt: Option<ReceiptId>, out: &mut BytesMut) {
-        let mut frame = FrameWriter::new(out, Command::Send, version).header("destination", self.destination);
+        let mut frame =
+            FrameWriter::new(out, Command::Send, version).header("destination", self.destination);
         if let Some(transaction) = self.transaction {
             frame = frame.header("transaction", transaction);
         }

@@ -19,14 +19,19 @@ impl Outgoing {
     /// Frame by frame: each is one WebSocket message.
     pub fn frames(&self) -> impl Iterator<Item = Bytes> {
         let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        starts.zip(&self.ends).map(|(start, &end)| self.bytes.slice(start..end))
+        starts
+            .zip(&self.ends)
+            .map(|(start, &end)| self.bytes.slice(start..end))
     }
 }
 
 /// Without the bytes: CONNECT holds a passcode.
 impl fmt::Debug for Outgoing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outgoing").field("bytes", &self.bytes.len()).field("frames", &self.ends.len()).finish()
+        f.debug_struct("Outgoing")
+            .field("bytes", &self.bytes.len())
+            .field("frames", &self.ends.len())
+            .finish()
     }
 }
 
@@ -56,7 +61,10 @@ impl Outbox {
         if self.is_empty() {
             return None;
         }
-        Some(Outgoing { bytes: self.bytes.split().freeze(), ends: std::mem::take(&mut self.ends) })
+        Some(Outgoing {
+            bytes: self.bytes.split().freeze(),
+            ends: std::mem::take(&mut self.ends),
+        })
     }
 }
 
@@ -71,7 +79,10 @@ mod tests {
         outbox.frame(|out| out.extend_from_slice(b"ACK\nid:1\n\n\0"));
         outbox.heartbeat();
         let outgoing = outbox.take().unwrap();
-        assert_eq!(outgoing.frames().collect::<Vec<_>>(), [&b"ACK\nid:1\n\n\0"[..], b"\n"]);
+        assert_eq!(
+            outgoing.frames().collect::<Vec<_>>(),
+            [&b"ACK\nid:1\n\n\0"[..], b"\n"]
+        );
         assert_eq!(outgoing.ends.last(), Some(&outgoing.bytes.len()));
         assert_eq!(outbox.take(), None);
     }

@@ -40,7 +40,9 @@ impl Oversize {
             return Err(body_too_long(limits.body_bytes_max, limits));
         }
         if ends && chunk.get_u8() != 0 {
-            return Err(DecodeError::NoNul { content_length: self.bytes() });
+            return Err(DecodeError::NoNul {
+                content_length: self.bytes(),
+            });
         }
         Ok(ends)
     }

@@ -50,7 +50,12 @@ pub(super) struct Receipts {
 
 impl Receipts {
     pub(super) fn new(timeout: Duration) -> Receipts {
-        Receipts { timeout, last: 0, pending: BTreeMap::new(), settled_at: None }
+        Receipts {
+            timeout,
+            last: 0,
+            pending: BTreeMap::new(),
+            settled_at: None,
+        }
     }
 
     /// A fresh name that nothing waits for.
@@ -62,7 +67,13 @@ impl Receipts {
     /// A fresh name, waited for from now on.
     pub(super) fn expect(&mut self, purpose: Purpose, now: Instant) -> ReceiptId {
         let id = self.name();
-        self.pending.insert(id, Pending { purpose, due: now + self.timeout });
+        self.pending.insert(
+            id,
+            Pending {
+                purpose,
+                due: now + self.timeout,
+            },
+        );
         id
     }
 
@@ -76,7 +87,9 @@ impl Receipts {
     /// When the next one is due.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let (_, oldest) = self.pending.first_key_value()?;
-        Some(self.settled_at.map_or(oldest.due, |settled_at| oldest.due.max(settled_at + self.timeout)))
+        Some(self.settled_at.map_or(oldest.due, |settled_at| {
+            oldest.due.max(settled_at + self.timeout)
+        }))
     }
 
     /// One that is overdue.
@@ -107,7 +120,10 @@ mod tests {
         assert_eq!(receipts.overdue(start + 2 * second), None);
         assert_eq!(receipts.settle(other, start), Some(Purpose::Caller));
         assert_eq!(receipts.settle(other, start), None);
-        assert_eq!(receipts.overdue(start + 3 * second), Some((first, Purpose::Subscribe("a".into()))));
+        assert_eq!(
+            receipts.overdue(start + 3 * second),
+            Some((first, Purpose::Subscribe("a".into())))
+        );
         assert_eq!(receipts.deadline(), None);
     }
 
@@ -116,15 +132,23 @@ mod tests {
         let start = Instant::now();
         let second = Duration::from_secs(1);
         let mut receipts = Receipts::new(3 * second);
-        let asked: Vec<ReceiptId> = (0..4).map(|_| receipts.expect(Purpose::Caller, start)).collect();
+        let asked: Vec<ReceiptId> = (0..4)
+            .map(|_| receipts.expect(Purpose::Caller, start))
+            .collect();
         for (number, id) in (1..).zip(&asked[..2]) {
             assert_eq!(receipts.overdue(start + 2 * number * second), None);
-            assert_eq!(receipts.settle(*id, start + 2 * number * second), Some(Purpose::Caller));
+            assert_eq!(
+                receipts.settle(*id, start + 2 * number * second),
+                Some(Purpose::Caller)
+            );
         }
         // From here on it says nothing more, and that is what counts for all that are left.
         assert_eq!(receipts.deadline(), Some(start + 7 * second));
         assert_eq!(receipts.overdue(start + 6 * second), None);
-        assert!(receipts.overdue(start + 7 * second).is_some() && receipts.overdue(start + 7 * second).is_some());
+        assert!(
+            receipts.overdue(start + 7 * second).is_some()
+                && receipts.overdue(start + 7 * second).is_some()
+        );
         assert_eq!(receipts.deadline(), None);
     }
 

@@ -85,7 +85,10 @@ struct Head {
 
 impl Scan {
     pub(super) fn new() -> Scan {
-        Scan { stage: Stage::Command, seen: 0 }
+        Scan {
+            stage: Stage::Command,
+            seen: 0,
+        }
     }
 
     /// Reads on in `bytes`, which is the frame from its first byte on, and at least as long as at the last call.
@@ -100,7 +103,11 @@ impl Scan {
             match self.stage {
                 Stage::Command => {
                     let Some(end) = self.line_end(bytes) else {
-                        return within(bytes.len(), limits.command_bytes_max, DecodeError::CommandTooLong);
+                        return within(
+                            bytes.len(),
+                            limits.command_bytes_max,
+                            DecodeError::CommandTooLong,
+                        );
                     };
                     self.stage = Stage::Headers(read_command(&bytes[..end], limits)?);
                 }
@@ -117,21 +124,31 @@ impl Scan {
                     if matches!(self.stage, Stage::Headers(_)) {
                         self.stage = Stage::Headers(head);
                         let pending = bytes.len() - head.line;
-                        return within(pending, limits.header_line_bytes_max, DecodeError::HeaderTooLong);
+                        return within(
+                            pending,
+                            limits.header_line_bytes_max,
+                            DecodeError::HeaderTooLong,
+                        );
                     }
                 }
                 Stage::Counted { head, nul } => {
                     return match bytes.get(nul) {
                         None => Ok(None),
                         Some(0) => Ok(Some(Found::Whole(head.parts(self.seen, nul)))),
-                        Some(_) => Err(DecodeError::NoNul { content_length: nul - self.seen }),
+                        Some(_) => Err(DecodeError::NoNul {
+                            content_length: nul - self.seen,
+                        }),
                     };
                 }
                 Stage::Oversize { head, kept, rest } => {
-                    let found = Found::Oversize(head.cut_parts(self.seen, kept), Rest::Counted(rest));
+                    let found =
+                        Found::Oversize(head.cut_parts(self.seen, kept), Rest::Counted(rest));
                     return Ok((bytes.len() >= kept).then_some(found));
                 }
-                Stage::Terminated { head, body_bytes_max } => {
+                Stage::Terminated {
+                    head,
+                    body_bytes_max,
+                } => {
                     let body = head.body_start(bytes);
                     let nul = memchr(0, &bytes[self.seen..]).map(|at| self.seen + at);
                     self.seen = nul.unwrap_or(bytes.len());
@@ -140,7 +157,10 @@ impl Scan {
                             return Err(body_too_long(body_bytes_max, limits));
                         }
                         let kept = body + body_bytes_max.min(KEPT_BYTES);
-                        return Ok(Some(Found::Oversize(head.cut_parts(body, kept), Rest::Terminated)));
+                        return Ok(Some(Found::Oversize(
+                            head.cut_parts(body, kept),
+                            Rest::Terminated,
+                        )));
                     }
                     return Ok(nul.map(|nul| Found::Whole(head.parts(body, nul))));
                 }
@@ -152,15 +172,23 @@ impl Scan {
     /// more than the frame has, as far as can be told, nor more than one byte over a limit.
     pub(super) fn wants(&self, have: usize, next: &[u8], limits: &Limits) -> usize {
         let (through, room) = match self.stage {
-            Stage::Command => (memchr(b'\n', next), limits.command_bytes_max.saturating_sub(have)),
-            Stage::Headers(head) => {
-                (memchr(b'\n', next), limits.header_line_bytes_max.saturating_sub(have - head.line))
-            }
+            Stage::Command => (
+                memchr(b'\n', next),
+                limits.command_bytes_max.saturating_sub(have),
+            ),
+            Stage::Headers(head) => (
+                memchr(b'\n', next),
+                limits
+                    .header_line_bytes_max
+                    .saturating_sub(have - head.line),
+            ),
             Stage::Counted { nul, .. } => (None, nul - have),
             Stage::Oversize { kept, .. } => (None, (kept - have).saturating_sub(1)),
             Stage::Terminated { body_bytes_max, .. } => (memchr(0, next), body_bytes_max),
         };
-        through.map_or(next.len(), |at| at + 1).min(room.saturating_add(1))
+        through
+            .map_or(next.len(), |at| at + 1)
+            .min(room.saturating_add(1))
     }
 
     /// How long the frame is at least, where that is known: so much room may be made at once.
@@ -182,8 +210,17 @@ impl Scan {
 
 impl Head {
     /// One header line.
-    fn read(&mut self, line: &[u8], version: Option<Version>, limits: &Limits) -> Result<(), DecodeError> {
-        within(line.len(), limits.header_line_bytes_max, DecodeError::HeaderTooLong)?;
+    fn read(
+        &mut self,
+        line: &[u8],
+        version: Option<Version>,
+        limits: &Limits,
+    ) -> Result<(), DecodeError> {
+        within(
+            line.len(),
+            limits.header_line_bytes_max,
+            DecodeError::HeaderTooLong,
+        )?;
         self.headers += 1;
         if self.headers > limits.headers_max {
             return Err(DecodeError::TooManyHeaders(limits.headers_max));
@@ -191,7 +228,9 @@ impl Head {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         // Names are short: a plain loop is faster than memchr.
         let Some(colon) = line.iter().position(|&byte| byte == b':') else {
-            return Err(DecodeError::NoColon { line: excerpt(line, WORD_CHARS_MAX) });
+            return Err(DecodeError::NoColon {
+                line: excerpt(line, WORD_CHARS_MAX),
+            });
         };
         if self.content_length.is_some() {
             return Ok(());
@@ -219,7 +258,9 @@ impl Head {
             let escaping = Escaping::of(self.command, version);
             for line in headers.split(|&byte| byte == b'\n') {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
-                let unknown = |_| DecodeError::UnknownEscape { line: excerpt(line, WORD_CHARS_MAX) };
+                let unknown = |_| DecodeError::UnknownEscape {
+                    line: excerpt(line, WORD_CHARS_MAX),
+                };
                 escaping.check(line).map_err(unknown)?;
             }
         }
@@ -229,15 +270,25 @@ impl Head {
         };
         let body_bytes_max = limits.body_bytes_max.min(room);
         match self.content_length {
-            None => Ok(Stage::Terminated { head: self, body_bytes_max }),
+            None => Ok(Stage::Terminated {
+                head: self,
+                body_bytes_max,
+            }),
             Some(length) if length > body_bytes_max.max(limits.oversize_bytes_max) => {
                 Err(body_too_long(body_bytes_max, limits))
             }
             Some(length) if length > body_bytes_max => {
                 let kept = body_bytes_max.min(KEPT_BYTES);
-                Ok(Stage::Oversize { head: self, kept: body + kept, rest: length - kept })
+                Ok(Stage::Oversize {
+                    head: self,
+                    kept: body + kept,
+                    rest: length - kept,
+                })
             }
-            Some(length) => Ok(Stage::Counted { head: self, nul: body + length }),
+            Some(length) => Ok(Stage::Counted {
+                head: self,
+                nul: body + length,
+            }),
         }
     }
 
@@ -247,30 +298,58 @@ impl Head {
     }
 
     fn parts(&self, body: usize, nul: usize) -> Parts {
-        Parts { command: self.command, headers: self.start..self.line, body: body..nul, end: nul + 1 }
+        Parts {
+            command: self.command,
+            headers: self.start..self.line,
+            body: body..nul,
+            end: nul + 1,
+        }
     }
 
     fn cut_parts(&self, body: usize, kept: usize) -> Parts {
-        Parts { command: self.command, headers: self.start..self.line, body: body..kept, end: kept }
+        Parts {
+            command: self.command,
+            headers: self.start..self.line,
+            body: body..kept,
+            end: kept,
+        }
     }
 }
 
 fn read_command(line: &[u8], limits: &Limits) -> Result<Head, DecodeError> {
-    within(line.len(), limits.command_bytes_max, DecodeError::CommandTooLong)?;
+    within(
+        line.len(),
+        limits.command_bytes_max,
+        DecodeError::CommandTooLong,
+    )?;
     let start = line.len() + 1;
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     match Command::from_wire(line) {
-        None => Err(DecodeError::UnknownCommand { line: excerpt(line, WORD_CHARS_MAX) }),
-        Some(command) => Ok(Head { command, start, line: start, headers: 0, content_length: None }),
+        None => Err(DecodeError::UnknownCommand {
+            line: excerpt(line, WORD_CHARS_MAX),
+        }),
+        Some(command) => Ok(Head {
+            command,
+            start,
+            line: start,
+            headers: 0,
+            content_length: None,
+        }),
     }
 }
 
 /// `content-length`'s value: digits and nothing else. What no `usize` holds is over any limit.
 fn content_length(value: &[u8]) -> Result<usize, DecodeError> {
     if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return Err(DecodeError::BadContentLength { value: excerpt(value, WORD_CHARS_MAX) });
+        return Err(DecodeError::BadContentLength {
+            value: excerpt(value, WORD_CHARS_MAX),
+        });
     }
-    let digit = |length: usize, &byte: &u8| length.saturating_mul(10).saturating_add(usize::from(byte - b'0'));
+    let digit = |length: usize, &byte: &u8| {
+        length
+            .saturating_mul(10)
+            .saturating_add(usize::from(byte - b'0'))
+    };
     Ok(value.iter().fold(0, digit))
 }
 
@@ -283,6 +362,14 @@ pub(super) fn body_too_long(allowed: usize, limits: &Limits) -> DecodeError {
 }
 
 /// `Ok(None)`, unless `length` is over its limit.
-fn within(length: usize, limit: usize, error: fn(usize) -> DecodeError) -> Result<Option<Found>, DecodeError> {
-    if length > limit { Err(error(limit)) } else { Ok(None) }
+fn within(
+    length: usize,
+    limit: usize,
+    error: fn(usize) -> DecodeError,
+) -> Result<Option<Found>, DecodeError> {
+    if length > limit {
+        Err(error(limit))
+    } else {
+        Ok(None)
+    }
 }

@@ -64,7 +64,9 @@ impl Session {
         let mut outbox = Outbox::default();
         outbox.frame(|out| options.write_connect(out));
         Session {
-            phase: Phase::Connecting { due: now + options.connected_timeout },
+            phase: Phase::Connecting {
+                due: now + options.connected_timeout,
+            },
             decoder: Decoder::new(options.limits),
             outbox,
             events: VecDeque::new(),
@@ -118,15 +120,22 @@ impl Session {
         match self.phase {
             Phase::Connecting { .. } => {
                 self.phase = Phase::Over;
-                self.events.push_back(Event::Disconnected(Farewell::NotConnected));
+                self.events
+                    .push_back(Event::Disconnected(Farewell::NotConnected));
             }
             Phase::Connected { version, .. } => {
                 let receipt = self.receipts.name();
                 self.outbox.frame(|out| {
-                    FrameWriter::new(out, Command::Disconnect, version).header("receipt", receipt.to_string()).end();
+                    FrameWriter::new(out, Command::Disconnect, version)
+                        .header("receipt", receipt.to_string())
+                        .end();
                 });
                 let due = now + self.options.disconnect_timeout;
-                self.phase = Phase::Disconnecting { version, receipt, due };
+                self.phase = Phase::Disconnecting {
+                    version,
+                    receipt,
+                    due,
+                };
             }
             Phase::Disconnecting { .. } | Phase::Over => {}
         }
@@ -167,7 +176,11 @@ impl Session {
         match &self.phase {
             Phase::Connecting { due } | Phase::Disconnecting { due, .. } => Some(*due),
             Phase::Connected { pulse, .. } => {
-                let dues = [pulse.beat_due(), pulse.silent_due(self.last_received), self.receipts.deadline()];
+                let dues = [
+                    pulse.beat_due(),
+                    pulse.silent_due(self.last_received),
+                    self.receipts.deadline(),
+                ];
                 dues.into_iter().flatten().min()
             }
             Phase::Over => None,
@@ -184,12 +197,16 @@ impl Session {
             }
             Phase::Disconnecting { due, .. } if now >= *due => {
                 self.phase = Phase::Over;
-                self.events.push_back(Event::Disconnected(Farewell::Silence));
+                self.events
+                    .push_back(Event::Disconnected(Farewell::Silence));
                 Ok(())
             }
             Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Ok(()),
             Phase::Connected { pulse, .. } => {
-                if pulse.silent_due(self.last_received).is_some_and(|due| now >= due) {
+                if pulse
+                    .silent_due(self.last_received)
+                    .is_some_and(|due| now >= due)
+                {
                     let silence = now.duration_since(self.last_received);
                     return Err(self.fail(SessionError::Silent { silence }));
                 }
@@ -215,7 +232,9 @@ impl Session {
     }
 
     fn state(&self, id: &str) -> Option<State> {
-        self.subscriptions.get(id).map(|subscription| subscription.state)
+        self.subscriptions
+            .get(id)
+            .map(|subscription| subscription.state)
     }
 
     fn set_state(&mut self, id: &str, state: State) {

@@ -41,7 +41,10 @@ impl Version {
     pub fn negotiate(accept_version: Option<&str>) -> Option<Version> {
         match accept_version {
             None => Some(Version::V1_0),
-            Some(list) => list.split(',').filter_map(|name| Version::from_wire(name.trim())).max(),
+            Some(list) => list
+                .split(',')
+                .filter_map(|name| Version::from_wire(name.trim()))
+                .max(),
         }
     }
 }
@@ -58,7 +61,8 @@ mod tests {
 
     #[test]
     fn best_common_version_wins() {
-        let check = |offered, expected| assert_eq!(Version::negotiate(offered), expected, "{offered:?}");
+        let check =
+            |offered, expected| assert_eq!(Version::negotiate(offered), expected, "{offered:?}");
         check(None, Some(Version::V1_0));
         check(Some(Version::ACCEPTED), Some(Version::V1_2));
         check(Some("1.0,1.1"), Some(Version::V1_1));

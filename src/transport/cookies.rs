@@ -34,9 +34,15 @@ enum Domain {
 // Cookies are credentials.
 impl std::fmt::Debug for Cookie {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Cookie { name, domain, path, .. } = self;
+        let Cookie {
+            name, domain, path, ..
+        } = self;
         let mut shown = f.debug_struct("Cookie");
-        shown.field("name", name).field("domain", domain).field("path", path).finish_non_exhaustive()
+        shown
+            .field("name", name)
+            .field("domain", domain)
+            .field("path", path)
+            .finish_non_exhaustive()
     }
 }
 
@@ -52,7 +58,8 @@ impl Jar {
                 continue;
             };
             let same = |known: &Cookie| {
-                (&known.name, &known.domain, &known.path) == (&cookie.name, &cookie.domain, &cookie.path)
+                (&known.name, &known.domain, &known.path)
+                    == (&cookie.name, &cookie.domain, &cookie.path)
             };
             self.cookies.retain(|known| !same(known));
             if fate == Fate::Kept {
@@ -66,10 +73,17 @@ impl Jar {
 
     /// The header `Cookie` for a request of `url`, if there is any for it (RFC 6265, section 5.4).
     pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
-        let mut fitting = self.cookies.iter().filter(|cookie| cookie.fits(url)).collect::<Vec<_>>();
+        let mut fitting = self
+            .cookies
+            .iter()
+            .filter(|cookie| cookie.fits(url))
+            .collect::<Vec<_>>();
         // Longer paths first; the sort is stable, so older ones first among equals.
         fitting.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
-        let pairs = fitting.iter().map(|cookie| format!("{}={}", cookie.name, cookie.value)).collect::<Vec<_>>();
+        let pairs = fitting
+            .iter()
+            .map(|cookie| format!("{}={}", cookie.name, cookie.value))
+            .collect::<Vec<_>>();
         if pairs.is_empty() {
             return None;
         }
@@ -102,23 +116,30 @@ impl Domain {
         let domain = attribute.trim_start_matches('.').to_ascii_lowercase();
         let wide = !domain.contains('.') || host.parse::<IpAddr>().is_ok();
         let named = Domain::Below(domain);
-        if !wide && named.covers(&host) { named } else { Domain::Host(host) }
+        if !wide && named.covers(&host) {
+            named
+        } else {
+            Domain::Host(host)
+        }
     }
 
     /// RFC 6265, section 5.1.3.
     fn covers(&self, host: &str) -> bool {
         match self {
             Domain::Host(own) => own == host,
-            Domain::Below(domain) => {
-                host.strip_suffix(domain.as_str()).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-            }
+            Domain::Below(domain) => host
+                .strip_suffix(domain.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.')),
         }
     }
 }
 
 /// Without the brackets of an IPv6 address; the URL has it in small letters already.
 fn host(url: &Url) -> String {
-    url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned()
+    url.host_str()
+        .unwrap_or_default()
+        .trim_matches(['[', ']'])
+        .to_owned()
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -188,10 +209,15 @@ mod tests {
         let mut jar = Jar::default();
         for value in set {
             let mut answer = HeaderMap::new();
-            answer.append(header::SET_COOKIE, HeaderValue::from_str(value).expect("a header"));
+            answer.append(
+                header::SET_COOKIE,
+                HeaderValue::from_str(value).expect("a header"),
+            );
             jar.store(&url("/base/info"), &answer);
         }
-        let sent = jar.header(&url(to)).map(|value| value.to_str().expect("text").to_owned());
+        let sent = jar
+            .header(&url(to))
+            .map(|value| value.to_str().expect("text").to_owned());
         assert_eq!(sent.as_deref(), expected, "{set:?} -> {to}");
     }
 
@@ -202,7 +228,11 @@ mod tests {
         check(&["a=1"], "/basement", None);
         check(&["a=1"], "/other", None);
         check(&["a=1; Path=/"], "/other", Some("a=1"));
-        check(&["a=1; path=/base/; HttpOnly; SameSite=None"], "/base/000", Some("a=1"));
+        check(
+            &["a=1; path=/base/; HttpOnly; SameSite=None"],
+            "/base/000",
+            Some("a=1"),
+        );
         check(&["a=1; Path=/", "b=2"], "/base/000", Some("b=2; a=1"));
     }
 
@@ -212,19 +242,71 @@ mod tests {
             let mut jar = Jar::default();
             let mut answer = HeaderMap::new();
             let value = format!("a=1; Path=/{domain}");
-            answer.append(header::SET_COOKIE, HeaderValue::from_str(&value).expect("a header"));
+            answer.append(
+                header::SET_COOKIE,
+                HeaderValue::from_str(&value).expect("a header"),
+            );
             jar.store(&from.parse().expect("a URL"), &answer);
-            assert_eq!(jar.header(&to.parse().expect("a URL")).is_some(), sent, "{domain} {from} {to}");
+            assert_eq!(
+                jar.header(&to.parse().expect("a URL")).is_some(),
+                sent,
+                "{domain} {from} {to}"
+            );
         };
-        check("", "https://api.example.com/login", "wss://api.example.com:8443/ws", true);
-        check("", "https://api.example.com/login", "wss://ws.example.com/ws", false);
-        check("; Domain=.Example.com", "https://api.example.com/login", "wss://ws.example.com/ws", true);
-        check("; Domain=example.com", "https://api.example.com/login", "wss://example.com/ws", true);
-        check("; Domain=example.com", "https://api.example.com/login", "wss://anexample.com/ws", false);
-        check("; Domain=com", "https://api.example.com/login", "wss://other.com/ws", false);
-        check("; Domain=other.com", "https://api.example.com/login", "wss://other.com/ws", false);
-        check("; Domain=other.com", "https://api.example.com/login", "wss://api.example.com/ws", true);
-        check("; Domain=0.0.1", "http://127.0.0.1/login", "ws://10.0.0.1/ws", false);
+        check(
+            "",
+            "https://api.example.com/login",
+            "wss://api.example.com:8443/ws",
+            true,
+        );
+        check(
+            "",
+            "https://api.example.com/login",
+            "wss://ws.example.com/ws",
+            false,
+        );
+        check(
+            "; Domain=.Example.com",
+            "https://api.example.com/login",
+            "wss://ws.example.com/ws",
+            true,
+        );
+        check(
+            "; Domain=example.com",
+            "https://api.example.com/login",
+            "wss://example.com/ws",
+            true,
+        );
+        check(
+            "; Domain=example.com",
+            "https://api.example.com/login",
+            "wss://anexample.com/ws",
+            false,
+        );
+        check(
+            "; Domain=com",
+            "https://api.example.com/login",
+            "wss://other.com/ws",
+            false,
+        );
+        check(
+            "; Domain=other.com",
+            "https://api.example.com/login",
+            "wss://other.com/ws",
+            false,
+        );
+        check(
+            "; Domain=other.com",
+            "https://api.example.com/login",
+            "wss://api.example.com/ws",
+            true,
+        );
+        check(
+            "; Domain=0.0.1",
+            "http://127.0.0.1/login",
+            "ws://10.0.0.1/ws",
+            false,
+        );
         check("", "http://[::1]:8080/login", "http://[::1]:9004/ws", true);
     }
 
@@ -237,27 +319,50 @@ mod tests {
     fn newer_cookie_replaces_and_an_expired_one_removes() {
         check(&["a=1", "a=2"], "/base/x", Some("a=2"));
         check(&["a=1", "a=; Max-Age=0"], "/base/x", None);
-        check(&["a=1", "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], "/base/x", None);
-        check(&["a=1; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT"], "/base/x", Some("a=1"));
+        check(
+            &["a=1", "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],
+            "/base/x",
+            None,
+        );
+        check(
+            &["a=1; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],
+            "/base/x",
+            Some("a=1"),
+        );
     }
 
     #[test]
     fn malformed_cookie_is_left_out() {
         check(&["nonsense", "=1", "a==b=c"], "/base/x", Some("a==b=c"));
-        check(&[&format!("a={}", "x".repeat(COOKIE_BYTES_MAX))], "/base/x", None);
+        check(
+            &[&format!("a={}", "x".repeat(COOKIE_BYTES_MAX))],
+            "/base/x",
+            None,
+        );
     }
 
     #[test]
     fn jar_holds_no_more_than_its_limit() {
-        let many = (0..COOKIES_MAX + 1).map(|index| format!("c{index}=1")).collect::<Vec<_>>();
+        let many = (0..COOKIES_MAX + 1)
+            .map(|index| format!("c{index}=1"))
+            .collect::<Vec<_>>();
         let mut jar = Jar::default();
         for value in &many {
             let mut answer = HeaderMap::new();
-            answer.append(header::SET_COOKIE, HeaderValue::from_str(value).expect("a header"));
+            answer.append(
+                header::SET_COOKIE,
+                HeaderValue::from_str(value).expect("a header"),
+            );
             jar.store(&url("/info"), &answer);
         }
         let sent = jar.header(&url("/info")).expect("cookies");
-        assert_eq!(sent.to_str().expect("text").split("; ").count(), COOKIES_MAX);
-        assert!(sent.to_str().expect("text").starts_with("c1=1"), "the oldest has gone");
+        assert_eq!(
+            sent.to_str().expect("text").split("; ").count(),
+            COOKIES_MAX
+        );
+        assert!(
+            sent.to_str().expect("text").starts_with("c1=1"),
+            "the oldest has gone"
+        );
     }
 }

@@ -175,13 +175,18 @@ pub enum TransportError {
     #[error("the server broke the transport's protocol: {0}")]
     Protocol(String),
     /// Refused on our side, and nothing was sent: SockJS carries text only.
-    #[error("a frame that is not UTF-8 cannot cross SockJS: use ws://, wss://, stomp:// or stomps://")]
+    #[error(
+        "a frame that is not UTF-8 cannot cross SockJS: use ws://, wss://, stomp:// or stomps://"
+    )]
     NotText,
 }
 
 impl TransportError {
     pub(super) fn closed(reason: &str) -> TransportError {
-        TransportError::Closed { code: None, reason: reason.to_owned() }
+        TransportError::Closed {
+            code: None,
+            reason: reason.to_owned(),
+        }
     }
 
     /// A stream that ends without TLS's or WebSocket's farewell is closed like any other: servers often skip it, and
@@ -235,16 +240,26 @@ fn shown_io(error: &io::Error) -> String {
 }
 
 fn shown_body(body: &str) -> String {
-    if body.is_empty() { String::new() } else { format!(" ({body})") }
+    if body.is_empty() {
+        String::new()
+    } else {
+        format!(" ({body})")
+    }
 }
 
 fn status_advice(status: u16) -> &'static str {
     match status {
         200..=299 => "this path is no WebSocket or SockJS endpoint: check the URL's path",
         300..=399 => "redirects are not followed: configure the address that it leads to",
-        400 | 405 | 426 => "a proxy on the way may not pass WebSocket upgrades, or the path is wrong",
-        401 | 403 => "the server wants other credentials: check the configured headers and the sign-in",
-        404 => "check the URL's path: ws:// for a plain WebSocket endpoint, http:// for the base of a SockJS one",
+        400 | 405 | 426 => {
+            "a proxy on the way may not pass WebSocket upgrades, or the path is wrong"
+        }
+        401 | 403 => {
+            "the server wants other credentials: check the configured headers and the sign-in"
+        }
+        404 => {
+            "check the URL's path: ws:// for a plain WebSocket endpoint, http:// for the base of a SockJS one"
+        }
         429 => "too many connections: it is tried again later",
         500..=599 => "the server or a proxy before it is in trouble: see its log",
         _ => "check the URL and the server's log",
@@ -258,18 +273,37 @@ mod tests {
     #[test]
     fn close_says_code_meaning_and_the_servers_words() {
         let check = |code, reason: &str, expected: &str| {
-            let error = TransportError::Closed { code, reason: reason.to_owned() };
+            let error = TransportError::Closed {
+                code,
+                reason: reason.to_owned(),
+            };
             assert_eq!(error.to_string(), expected);
         };
         check(None, "", "the server closed the connection");
-        check(None, "end of stream", "the server closed the connection: end of stream");
-        check(Some(3000), "Go away!", "the server closed the connection with code 3000 (go away): Go away!");
-        check(Some(4999), "", "the server closed the connection with code 4999");
+        check(
+            None,
+            "end of stream",
+            "the server closed the connection: end of stream",
+        );
+        check(
+            Some(3000),
+            "Go away!",
+            "the server closed the connection with code 3000 (go away): Go away!",
+        );
+        check(
+            Some(4999),
+            "",
+            "the server closed the connection with code 4999",
+        );
     }
 
     #[test]
     fn refused_upgrade_says_where_why_and_what_to_do() {
-        let error = DialError::Http { url: "ws://h:1/ws".to_owned(), status: 403, body: "no".to_owned() };
+        let error = DialError::Http {
+            url: "ws://h:1/ws".to_owned(),
+            status: 403,
+            body: "no".to_owned(),
+        };
         assert_eq!(
             error.to_string(),
             "ws://h:1/ws answered 403 (no); the server wants other credentials: check the configured headers and the \

@@ -96,37 +96,64 @@ pub enum Body {
 /// There is no answer, or not all of it in time.
 pub async fn exchange(request: &Request) -> Result<Answer, DialError> {
     let peer = Peer::of(&request.url)?;
-    Deadline::after(request.timeout).bound(&peer, Stage::Signin, ask(request, &peer)).await
+    Deadline::after(request.timeout)
+        .bound(&peer, Stage::Signin, ask(request, &peer))
+        .await
 }
 
 async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
-    let Request { url, tls, proxies, body_bytes_max, .. } = request;
+    let Request {
+        url,
+        tls,
+        proxies,
+        body_bytes_max,
+        ..
+    } = request;
     let client = http::client(url, peer, tls, proxies)?;
     let asked = match &request.method {
         Method::Get => client.get(url.clone()),
         Method::Post(Content::Empty) => client.post(url.clone()).body(""),
-        Method::Post(Content::Json(text) | Content::Form(text)) => {
-            client.post(url.clone()).body(text.expose_secret().to_owned())
-        }
+        Method::Post(Content::Json(text) | Content::Form(text)) => client
+            .post(url.clone())
+            .body(text.expose_secret().to_owned()),
     };
     let failed = |error: reqwest::Error| http::dial_error(peer, Stage::Signin, &error);
-    let mut answer = asked.headers(headers_of(request)?).send().await.map_err(failed)?;
+    let mut answer = asked
+        .headers(headers_of(request)?)
+        .send()
+        .await
+        .map_err(failed)?;
     let mut cookies = Jar::default();
     cookies.store(url, answer.headers());
-    let text = |name| Some(String::from_utf8_lossy(answer.headers().get(name)?.as_bytes()).into_owned());
+    let text =
+        |name| Some(String::from_utf8_lossy(answer.headers().get(name)?.as_bytes()).into_owned());
     let (location, content_type) = (text(header::LOCATION), text(header::CONTENT_TYPE));
-    let location = location.map(|location| location.split(['?', '#']).next().unwrap_or_default().to_owned());
+    let location = location.map(|location| {
+        location
+            .split(['?', '#'])
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    });
     let status = answer.status().as_u16();
     let mut read = Vec::new();
     let body = loop {
-        let Some(bytes) = answer.chunk().await.map_err(failed)? else { break Body::Whole(read) };
+        let Some(bytes) = answer.chunk().await.map_err(failed)? else {
+            break Body::Whole(read);
+        };
         let room = body_bytes_max - read.len();
         read.extend_from_slice(&bytes[..bytes.len().min(room)]);
         if bytes.len() > room {
             break Body::Cut(read);
         }
     };
-    Ok(Answer { status, location, content_type, body, cookies })
+    Ok(Answer {
+        status,
+        location,
+        content_type,
+        body,
+        cookies,
+    })
 }
 
 fn headers_of(request: &Request) -> Result<HeaderMap, DialError> {
@@ -137,9 +164,13 @@ fn headers_of(request: &Request) -> Result<HeaderMap, DialError> {
         Method::Post(Content::Form(_)) => Some("application/x-www-form-urlencoded"),
     };
     if let Some(content_type) = content_type {
-        headers.entry(header::CONTENT_TYPE).or_insert(HeaderValue::from_static(content_type));
+        headers
+            .entry(header::CONTENT_TYPE)
+            .or_insert(HeaderValue::from_static(content_type));
     }
-    headers.entry(header::ACCEPT).or_insert(HeaderValue::from_static("application/json"));
+    headers
+        .entry(header::ACCEPT)
+        .or_insert(HeaderValue::from_static("application/json"));
     Ok(headers)
 }
 

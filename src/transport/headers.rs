@@ -36,8 +36,13 @@ pub(super) fn parse(url: &Url, headers: &[(String, SecretString)]) -> Result<Hea
         if OURS.contains(&key) {
             return Err(unusable(name, "is set by the connection itself: remove it"));
         }
-        let mut value = HeaderValue::from_bytes(value.expose_secret().as_bytes())
-            .map_err(|_| unusable(name, "has a line end or another control character in its value: remove it"))?;
+        let mut value =
+            HeaderValue::from_bytes(value.expose_secret().as_bytes()).map_err(|_| {
+                unusable(
+                    name,
+                    "has a line end or another control character in its value: remove it",
+                )
+            })?;
         value.set_sensitive(true);
         if key == header::USER_AGENT {
             parsed.insert(key, value);
@@ -51,10 +56,14 @@ pub(super) fn parse(url: &Url, headers: &[(String, SecretString)]) -> Result<Hea
 /// The headers of one request: the configured ones, and the cookies that are for it.
 pub(super) fn with_cookies(headers: &HeaderMap, jar: &Jar, url: &Url) -> HeaderMap {
     let mut headers = headers.clone();
-    let Some(cookies) = jar.header(url) else { return headers };
+    let Some(cookies) = jar.header(url) else {
+        return headers;
+    };
     // A second Cookie header is not allowed (RFC 6265, section 5.4): the user's own comes first in the one.
     let merged = match headers.get(header::COOKIE) {
-        Some(own) => HeaderValue::from_bytes(&[own.as_bytes(), b"; ", cookies.as_bytes()].concat()).ok(),
+        Some(own) => {
+            HeaderValue::from_bytes(&[own.as_bytes(), b"; ", cookies.as_bytes()].concat()).ok()
+        }
         None => Some(cookies),
     };
     if let Some(mut merged) = merged {
@@ -81,7 +90,10 @@ mod tests {
         let headers = parsed("Authorization", "Bearer ä").expect("a header");
         assert_eq!(headers["authorization"].as_bytes(), "Bearer ä".as_bytes());
         assert!(!format!("{headers:?}").contains("Bearer"), "{headers:?}");
-        assert_eq!(parsed("User-Agent", "mine").expect("a header")["user-agent"], "mine");
+        assert_eq!(
+            parsed("User-Agent", "mine").expect("a header")["user-agent"],
+            "mine"
+        );
         assert!(headers.get("origin").is_none());
     }
 
@@ -92,8 +104,16 @@ mod tests {
             assert!(error.contains(expected), "{error}");
             assert!(!error.contains("secret"), "{error}");
         };
-        check("X-A", "secret\r\nX-B: 1", "the header \"X-A\" has a line end");
+        check(
+            "X-A",
+            "secret\r\nX-B: 1",
+            "the header \"X-A\" has a line end",
+        );
         check("X A", "1", "the header \"X A\" is no valid name");
-        check("sec-websocket-protocol", "1", "is set by the connection itself");
+        check(
+            "sec-websocket-protocol",
+            "1",
+            "is set by the connection itself",
+        );
     }
 }

@@ -19,17 +19,30 @@ use crate::tls;
 const KEEPALIVE: Duration = Duration::from_secs(45);
 
 /// A client for the server of `url`.
-pub(super) fn client(url: &Url, peer: &Peer, tls: &tls::Settings, proxies: &Proxies) -> Result<Client, DialError> {
+pub(super) fn client(
+    url: &Url,
+    peer: &Peer,
+    tls: &tls::Settings,
+    proxies: &Proxies,
+) -> Result<Client, DialError> {
     let tls = match peer.security {
         Security::Tls => tls::client_config(tls).map_err(DialError::TlsSettings)?,
         Security::Clear => tls::trusting_nobody().map_err(DialError::TlsSettings)?,
     };
-    let unusable = |error| DialError::Address { url: shown(url), problem: text_of(&error) };
-    let mut client = Client::builder().tls_backend_preconfigured((*tls).clone()).no_proxy();
+    let unusable = |error| DialError::Address {
+        url: shown(url),
+        problem: text_of(&error),
+    };
+    let mut client = Client::builder()
+        .tls_backend_preconfigured((*tls).clone())
+        .no_proxy();
     if let Some(proxy) = proxies.before(peer)? {
         client = client.proxy(Proxy::all(proxy.url.expose_secret()).map_err(unusable)?);
     }
-    let client = client.redirect(reqwest::redirect::Policy::none()).http1_only().referer(false);
+    let client = client
+        .redirect(reqwest::redirect::Policy::none())
+        .http1_only()
+        .referer(false);
     client.tcp_keepalive(KEEPALIVE).build().map_err(unusable)
 }
 
@@ -37,23 +50,42 @@ pub(super) fn client(url: &Url, peer: &Peer, tls: &tls::Settings, proxies: &Prox
 pub(super) fn dial_error(peer: &Peer, stage: Stage, error: &reqwest::Error) -> DialError {
     for cause in causes(error) {
         if let Some(refusal) = cause.downcast_ref::<rustls::Error>() {
-            return DialError::Tls { peer: peer.to_string(), problem: tls::explained(refusal) };
+            return DialError::Tls {
+                peer: peer.to_string(),
+                problem: tls::explained(refusal),
+            };
         }
-        if cause.downcast_ref::<io::Error>().is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused) {
-            return DialError::Refused { peer: peer.to_string() };
+        if cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|io| io.kind() == io::ErrorKind::ConnectionRefused)
+        {
+            return DialError::Refused {
+                peer: peer.to_string(),
+            };
         }
         // hyper's resolver has no type of its own to tell.
         if cause.to_string() == "dns error" {
-            let problem = cause.source().map_or_else(|| "no address".to_owned(), ToString::to_string);
-            return DialError::Resolve { host: peer.host.clone(), problem };
+            let problem = cause
+                .source()
+                .map_or_else(|| "no address".to_owned(), ToString::to_string);
+            return DialError::Resolve {
+                host: peer.host.clone(),
+                problem,
+            };
         }
     }
-    DialError::Io { peer: peer.to_string(), stage, reason: io::Error::other(text_of(error)) }
+    DialError::Io {
+        peer: peer.to_string(),
+        stage,
+        reason: io::Error::other(text_of(error)),
+    }
 }
 
 /// The innermost cause says most, and holds no URL as the error itself does.
 pub(super) fn text_of(error: &reqwest::Error) -> String {
-    causes(error).last().map_or_else(|| "the request failed".to_owned(), ToString::to_string)
+    causes(error)
+        .last()
+        .map_or_else(|| "the request failed".to_owned(), ToString::to_string)
 }
 
 type Cause<'a> = &'a (dyn std::error::Error + 'static);
@@ -65,7 +97,10 @@ fn causes(error: &reqwest::Error) -> impl Iterator<Item = Cause<'_>> {
 
 /// An `io::Error` hides what it was made of: its source is that of what it hides.
 fn cause_of(error: Cause<'_>) -> Option<Cause<'_>> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
         Some(hidden) => Some(hidden),
         None => error.source(),
     }

@@ -81,7 +81,13 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
             (Incoming::SockJs(receiver), Outgoing::SockJs(sender))
         }
     };
-    Ok((Receiver(incoming), Sender { framing, split: target.websocket_split }))
+    Ok((
+        Receiver(incoming),
+        Sender {
+            framing,
+            split: target.websocket_split,
+        },
+    ))
 }
 
 /// The incoming half of a connection. Independent of [`Sender`]: a server that does not read does not stop us reading.
@@ -141,7 +147,11 @@ impl Sender {
     /// # Panics
     /// If `ends` goes down or beyond `bytes`.
     pub async fn send(&mut self, bytes: Bytes, ends: &[usize]) -> Result<(), TransportError> {
-        debug_assert_eq!(ends.last().copied().unwrap_or(0), bytes.len(), "the last frame ends with the bytes");
+        debug_assert_eq!(
+            ends.last().copied().unwrap_or(0),
+            bytes.len(),
+            "the last frame ends with the bytes"
+        );
         match &mut self.framing {
             Outgoing::Plain(sender) => sender.send(bytes).await,
             Outgoing::WebSocket(sender) => sender.send(messages(&bytes, ends, self.split)).await,
@@ -201,6 +211,8 @@ fn messages<'a>(
     split: Option<usize>,
 ) -> impl Iterator<Item = Bytes> + Send + 'a {
     let starts = std::iter::once(0).chain(ends.iter().copied());
-    let frames = starts.zip(ends).map(|(start, end)| bytes.slice(start..*end));
+    let frames = starts
+        .zip(ends)
+        .map(|(start, end)| bytes.slice(start..*end));
     frames.flat_map(move |frame| split::pieces(frame, split.unwrap_or(usize::MAX)))
 }

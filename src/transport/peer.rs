@@ -37,7 +37,10 @@ pub(super) struct Peer {
 impl Peer {
     /// STOMP's own ports are those that the brokers share: 61613, and 61614 for TLS.
     pub(super) fn of(url: &Url) -> Result<Peer, DialError> {
-        let unusable = |problem: &str| DialError::Address { url: shown(url), problem: problem.to_owned() };
+        let unusable = |problem: &str| DialError::Address {
+            url: shown(url),
+            problem: problem.to_owned(),
+        };
         let (framing, security, default_port) = match url.scheme() {
             "stomp" => (Framing::Plain, Security::Clear, 61613),
             "stomps" => (Framing::Plain, Security::Tls, 61614),
@@ -45,13 +48,26 @@ impl Peer {
             "wss" => (Framing::WebSocket, Security::Tls, 443),
             "http" => (Framing::SockJs, Security::Clear, 80),
             "https" => (Framing::SockJs, Security::Tls, 443),
-            _ => return Err(unusable("expected stomp://, stomps://, ws://, wss://, http:// or https://")),
+            _ => {
+                return Err(unusable(
+                    "expected stomp://, stomps://, ws://, wss://, http:// or https://",
+                ));
+            }
         };
-        let host = url.host_str().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
+        let host = url
+            .host_str()
+            .unwrap_or_default()
+            .trim_start_matches('[')
+            .trim_end_matches(']');
         if host.is_empty() {
             return Err(unusable("it names no host"));
         }
-        Ok(Peer { host: host.to_owned(), port: url.port().unwrap_or(default_port), security, framing })
+        Ok(Peer {
+            host: host.to_owned(),
+            port: url.port().unwrap_or(default_port),
+            security,
+            framing,
+        })
     }
 }
 
@@ -88,7 +104,9 @@ impl Deadline {
     pub(super) fn after(duration: Duration) -> Deadline {
         let since = Instant::now();
         // What the clock cannot add is for ever.
-        let at = since.checked_add(duration).unwrap_or_else(|| since + FOR_EVER);
+        let at = since
+            .checked_add(duration)
+            .unwrap_or_else(|| since + FOR_EVER);
         Deadline { at, since }
     }
 
@@ -115,7 +133,11 @@ impl Deadline {
                 debug!(%peer, %stage, took_ms, failed = result.is_err(), "stage of the attempt done");
                 result
             }
-            Err(_) => Err(DialError::Timeout { peer: peer.to_string(), stage, after: self.at - self.since }),
+            Err(_) => Err(DialError::Timeout {
+                peer: peer.to_string(),
+                stage,
+                after: self.at - self.since,
+            }),
         }
     }
 }
@@ -134,13 +156,43 @@ mod tests {
                 "{url}"
             );
         };
-        check("stomp://broker", "broker:61613", Security::Clear, Framing::Plain);
-        check("stomps://broker", "broker:61614", Security::Tls, Framing::Plain);
-        check("stomp://127.0.0.1:5", "127.0.0.1:5", Security::Clear, Framing::Plain);
-        check("stomps://[::1]", "[::1]:61614", Security::Tls, Framing::Plain);
+        check(
+            "stomp://broker",
+            "broker:61613",
+            Security::Clear,
+            Framing::Plain,
+        );
+        check(
+            "stomps://broker",
+            "broker:61614",
+            Security::Tls,
+            Framing::Plain,
+        );
+        check(
+            "stomp://127.0.0.1:5",
+            "127.0.0.1:5",
+            Security::Clear,
+            Framing::Plain,
+        );
+        check(
+            "stomps://[::1]",
+            "[::1]:61614",
+            Security::Tls,
+            Framing::Plain,
+        );
         check("ws://h/ws", "h:80", Security::Clear, Framing::WebSocket);
-        check("wss://[::1]:8/ws", "[::1]:8", Security::Tls, Framing::WebSocket);
-        check("http://u:p@h:81/base", "h:81", Security::Clear, Framing::SockJs);
+        check(
+            "wss://[::1]:8/ws",
+            "[::1]:8",
+            Security::Tls,
+            Framing::WebSocket,
+        );
+        check(
+            "http://u:p@h:81/base",
+            "h:81",
+            Security::Clear,
+            Framing::SockJs,
+        );
         check("https://h/base", "h:443", Security::Tls, Framing::SockJs);
     }
 
@@ -151,7 +203,13 @@ mod tests {
             assert_eq!(error.to_string(), expected);
         };
         let schemes = "expected stomp://, stomps://, ws://, wss://, http:// or https://";
-        check("mqtt://u:secret@h:1883/?token=x", &format!("mqtt://h:1883/ cannot be dialled: {schemes}"));
-        check("stomp:///x", "stomp:///x cannot be dialled: it names no host");
+        check(
+            "mqtt://u:secret@h:1883/?token=x",
+            &format!("mqtt://h:1883/ cannot be dialled: {schemes}"),
+        );
+        check(
+            "stomp:///x",
+            "stomp:///x cannot be dialled: it names no host",
+        );
     }
 }

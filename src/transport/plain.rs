@@ -23,7 +23,13 @@ const READ_BYTES_MIN: usize = 4 * 1024;
 
 pub(super) fn split(stream: Stream) -> (Receiver, Sender) {
     let (read, write) = tokio::io::split(stream);
-    (Receiver { stream: read, buffer: BytesMut::new() }, Sender { stream: write })
+    (
+        Receiver {
+            stream: read,
+            buffer: BytesMut::new(),
+        },
+        Sender { stream: write },
+    )
 }
 
 impl Receiver {
@@ -31,7 +37,12 @@ impl Receiver {
         if self.buffer.capacity() < READ_BYTES_MIN {
             self.buffer.reserve(READ_BYTES);
         }
-        match self.stream.read_buf(&mut self.buffer).await.map_err(TransportError::from_io)? {
+        match self
+            .stream
+            .read_buf(&mut self.buffer)
+            .await
+            .map_err(TransportError::from_io)?
+        {
             0 => Err(TransportError::closed("end of stream")),
             _ => Ok(self.buffer.split().freeze()),
         }
@@ -40,7 +51,10 @@ impl Receiver {
 
 impl Sender {
     pub(super) async fn send(&mut self, bytes: Bytes) -> Result<(), TransportError> {
-        self.stream.write_all(&bytes).await.map_err(TransportError::from_io)?;
+        self.stream
+            .write_all(&bytes)
+            .await
+            .map_err(TransportError::from_io)?;
         self.stream.flush().await.map_err(TransportError::from_io)
     }
 

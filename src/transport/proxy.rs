@@ -46,16 +46,27 @@ impl Proxies {
     /// Those that `lookup` gives for the variables' names.
     pub fn of(lookup: impl Fn(&str) -> Option<String>) -> Proxies {
         let variable = |names: [&'static str; 2]| {
-            let found =
-                names.into_iter().find_map(|name| Some((name, lookup(name).filter(|value| !value.is_empty())?)));
-            found.map(|(name, value)| Variable { name, value: value.into() })
+            let found = names
+                .into_iter()
+                .find_map(|name| Some((name, lookup(name).filter(|value| !value.is_empty())?)));
+            found.map(|(name, value)| Variable {
+                name,
+                value: value.into(),
+            })
         };
-        let except = ["no_proxy", "NO_PROXY"].into_iter().find_map(&lookup).unwrap_or_default();
+        let except = ["no_proxy", "NO_PROXY"]
+            .into_iter()
+            .find_map(&lookup)
+            .unwrap_or_default();
         Proxies {
             http: variable(["http_proxy", "HTTP_PROXY"]),
             https: variable(["https_proxy", "HTTPS_PROXY"]),
             all: variable(["all_proxy", "ALL_PROXY"]),
-            except: except.split([',', ' ']).filter(|host| !host.is_empty()).map(str::to_ascii_lowercase).collect(),
+            except: except
+                .split([',', ' '])
+                .filter(|host| !host.is_empty())
+                .map(str::to_ascii_lowercase)
+                .collect(),
         }
     }
 
@@ -79,13 +90,22 @@ impl Proxies {
 /// The names only: values may hold passwords.
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let set = [&self.http, &self.https, &self.all].into_iter().flatten().map(|variable| variable.name);
-        f.debug_struct("Proxies").field("set", &set.collect::<Vec<_>>()).field("except", &self.except).finish()
+        let set = [&self.http, &self.https, &self.all]
+            .into_iter()
+            .flatten()
+            .map(|variable| variable.name);
+        f.debug_struct("Proxies")
+            .field("set", &set.collect::<Vec<_>>())
+            .field("except", &self.except)
+            .finish()
     }
 }
 
 fn is_here(host: &str) -> bool {
-    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    host.eq_ignore_ascii_case("localhost")
+        || host
+            .parse()
+            .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
 /// `*`, a host, a domain with all below it (with or without a dot before it), an address, a network (`10.0.0.0/8`); a
@@ -96,7 +116,10 @@ fn matches(pattern: &str, peer: &Peer) -> bool {
     }
     let host = peer.host.to_ascii_lowercase();
     if let (Ok(address), Some((network, bits))) = (host.parse(), pattern.split_once('/')) {
-        return network.parse().is_ok_and(|network| bits.parse().is_ok_and(|bits| is_within(address, network, bits)));
+        return network.parse().is_ok_and(|network| {
+            bits.parse()
+                .is_ok_and(|bits| is_within(address, network, bits))
+        });
     }
     let pattern = match pattern.rsplit_once(':') {
         Some((pattern, port)) if !pattern.contains(':') || pattern.ends_with(']') => {
@@ -107,17 +130,28 @@ fn matches(pattern: &str, peer: &Peer) -> bool {
         }
         _ => pattern,
     };
-    let pattern = pattern.trim_start_matches("*.").trim_matches(['.', '[', ']']);
-    host == pattern || host.strip_suffix(pattern).is_some_and(|rest| rest.ends_with('.') && !pattern.is_empty())
+    let pattern = pattern
+        .trim_start_matches("*.")
+        .trim_matches(['.', '[', ']']);
+    host == pattern
+        || host
+            .strip_suffix(pattern)
+            .is_some_and(|rest| rest.ends_with('.') && !pattern.is_empty())
 }
 
 fn is_within(address: IpAddr, network: IpAddr, bits: u32) -> bool {
     match (address, network) {
         (IpAddr::V4(address), IpAddr::V4(network)) if bits <= 32 => {
-            (address.to_bits() ^ network.to_bits()).checked_shr(32 - bits).unwrap_or(0) == 0
+            (address.to_bits() ^ network.to_bits())
+                .checked_shr(32 - bits)
+                .unwrap_or(0)
+                == 0
         }
         (IpAddr::V6(address), IpAddr::V6(network)) if bits <= 128 => {
-            (address.to_bits() ^ network.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
+            (address.to_bits() ^ network.to_bits())
+                .checked_shr(128 - bits)
+                .unwrap_or(0)
+                == 0
         }
         _ => false,
     }
@@ -139,26 +173,61 @@ impl Proxy {
     /// A value without a scheme is a host and a port.
     fn read(variable: &Variable) -> Result<Proxy, DialError> {
         let name = variable.name;
-        let unusable = |problem: &str| DialError::Address { url: name.to_owned(), problem: problem.to_owned() };
+        let unusable = |problem: &str| DialError::Address {
+            url: name.to_owned(),
+            problem: problem.to_owned(),
+        };
         let text = variable.value.expose_secret();
-        let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
-        let url: Url = text.parse().map_err(|_| unusable("its value is no URL; expected http://host:port"))?;
+        let text = if text.contains("://") {
+            text.to_owned()
+        } else {
+            format!("http://{text}")
+        };
+        let url: Url = text
+            .parse()
+            .map_err(|_| unusable("its value is no URL; expected http://host:port"))?;
         if url.scheme() != "http" {
             return Err(unusable("only http:// proxies can be used"));
         }
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
-        let peer = Peer { host, port: url.port().unwrap_or(80), security: Security::Clear, framing: Framing::Plain };
-        let (user, password) = (decoded(url.username()), decoded(url.password().unwrap_or_default()));
-        let basic = || format!("Basic {}", STANDARD.encode([&user[..], b":", &password[..]].concat()));
+        let host = url
+            .host_str()
+            .unwrap_or_default()
+            .trim_matches(['[', ']'])
+            .to_owned();
+        let peer = Peer {
+            host,
+            port: url.port().unwrap_or(80),
+            security: Security::Clear,
+            framing: Framing::Plain,
+        };
+        let (user, password) = (
+            decoded(url.username()),
+            decoded(url.password().unwrap_or_default()),
+        );
+        let basic = || {
+            format!(
+                "Basic {}",
+                STANDARD.encode([&user[..], b":", &password[..]].concat())
+            )
+        };
         let authorization = (!user.is_empty() || !password.is_empty()).then(|| basic().into());
-        Ok(Proxy { peer, url: text.into(), variable: name, authorization })
+        Ok(Proxy {
+            peer,
+            url: text.into(),
+            variable: name,
+            authorization,
+        })
     }
 
     /// Asks for a tunnel to the server; from then on the stream is the server's.
     pub(super) async fn tunnel(&self, tcp: &mut TcpStream, server: &Peer) -> Result<(), DialError> {
-        let mut request = format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\nUser-Agent: {USER_AGENT}\r\n");
+        let mut request =
+            format!("CONNECT {server} HTTP/1.1\r\nHost: {server}\r\nUser-Agent: {USER_AGENT}\r\n");
         if let Some(authorization) = &self.authorization {
-            request.push_str(&format!("Proxy-Authorization: {}\r\n", authorization.expose_secret()));
+            request.push_str(&format!(
+                "Proxy-Authorization: {}\r\n",
+                authorization.expose_secret()
+            ));
         }
         request.push_str("\r\n");
         let broken = |error: std::io::Error| self.error(format!("the connection broke: {error}"));
@@ -167,20 +236,28 @@ impl Proxy {
         // Byte by byte, since what follows the head is the server's.
         while !head.ends_with(b"\r\n\r\n") {
             if head.len() == HEAD_BYTES_MAX {
-                return Err(self.error(format!("the answer's header is longer than {HEAD_BYTES_MAX} bytes")));
+                return Err(self.error(format!(
+                    "the answer's header is longer than {HEAD_BYTES_MAX} bytes"
+                )));
             }
             head.push(tcp.read_u8().await.map_err(broken)?);
         }
         match Response::try_parse(&head) {
             Ok(Some((_, answer))) if answer.status().is_success() => Ok(()),
             Ok(Some((_, answer))) => Err(self.error(refusal(server, answer.status().as_u16()))),
-            Ok(None) | Err(_) => Err(self.error("the answer is no HTTP; is this an HTTP proxy".to_owned())),
+            Ok(None) | Err(_) => {
+                Err(self.error("the answer is no HTTP; is this an HTTP proxy".to_owned()))
+            }
         }
     }
 
     /// In terms of the proxy, not of the server behind it.
     pub(super) fn error(&self, problem: String) -> DialError {
-        DialError::Proxy { proxy: self.peer.to_string(), variable: self.variable, problem }
+        DialError::Proxy {
+            proxy: self.peer.to_string(),
+            variable: self.variable,
+            problem,
+        }
     }
 }
 
@@ -201,7 +278,9 @@ fn decoded(text: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let Some((&byte, after)) = rest.split_first() {
-        let digits = after.get(..2).and_then(|digits| std::str::from_utf8(digits).ok());
+        let digits = after
+            .get(..2)
+            .and_then(|digits| std::str::from_utf8(digits).ok());
         match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(escaped) if byte == b'%' => {
                 bytes.push(escaped);
@@ -221,30 +300,53 @@ mod tests {
     use super::*;
 
     fn proxies(variables: &[(&str, &str)]) -> Proxies {
-        let lookup =
-            |name: &str| variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+        let lookup = |name: &str| {
+            variables
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        };
         Proxies::of(lookup)
     }
 
     fn before(proxies: &Proxies, url: &str) -> Option<String> {
         let peer = Peer::of(&url.parse().unwrap()).unwrap();
-        proxies.before(&peer).unwrap().map(|proxy| proxy.peer.to_string())
+        proxies
+            .before(&peer)
+            .unwrap()
+            .map(|proxy| proxy.peer.to_string())
     }
 
     #[test]
     fn each_scheme_has_its_variable() {
-        let every =
-            proxies(&[("http_proxy", "http://a:1"), ("HTTPS_PROXY", "b:2"), ("ALL_PROXY", "http://[::1]:3/")]);
+        let every = proxies(&[
+            ("http_proxy", "http://a:1"),
+            ("HTTPS_PROXY", "b:2"),
+            ("ALL_PROXY", "http://[::1]:3/"),
+        ]);
         let check = |proxies: &Proxies, expected: [Option<&str>; 6]| {
-            let urls = ["ws://h", "http://h", "wss://h", "https://h", "stomp://h", "stomps://h"];
+            let urls = [
+                "ws://h",
+                "http://h",
+                "wss://h",
+                "https://h",
+                "stomp://h",
+                "stomps://h",
+            ];
             for (url, expected) in urls.into_iter().zip(expected) {
                 assert_eq!(before(proxies, url).as_deref(), expected, "{url}");
             }
         };
         let (a, b, all) = (Some("a:1"), Some("b:2"), Some("[::1]:3"));
         check(&every, [a, a, b, b, all, all]);
-        check(&proxies(&[("http_proxy", "a:1"), ("HTTP_PROXY", "x:1")]), [a, a, None, None, None, None]);
-        check(&proxies(&[("http_proxy", ""), ("HTTP_PROXY", "a:1")]), [a, a, None, None, None, None]);
+        check(
+            &proxies(&[("http_proxy", "a:1"), ("HTTP_PROXY", "x:1")]),
+            [a, a, None, None, None, None],
+        );
+        check(
+            &proxies(&[("http_proxy", ""), ("HTTP_PROXY", "a:1")]),
+            [a, a, None, None, None, None],
+        );
         check(&proxies(&[("all_proxy", "http://a:1")]), [a; 6]);
         check(&Proxies::default(), [None; 6]);
     }
@@ -283,10 +385,19 @@ mod tests {
         let peer = Peer::of(&"ws://h".parse().unwrap()).unwrap();
         let proxy = set.before(&peer).unwrap().unwrap();
         let expected = format!("Basic {}", STANDARD.encode("us@er:p:w"));
-        assert_eq!(proxy.authorization.as_ref().map(ExposeSecret::expose_secret), Some(expected.as_str()));
+        assert_eq!(
+            proxy
+                .authorization
+                .as_ref()
+                .map(ExposeSecret::expose_secret),
+            Some(expected.as_str())
+        );
         let error = proxy.error("x".to_owned());
         for shown in [format!("{set:?}"), format!("{error} {error:?}")] {
-            assert!(shown.contains("ALL_PROXY") && !shown.contains("p%3Aw"), "{shown}");
+            assert!(
+                shown.contains("ALL_PROXY") && !shown.contains("p%3Aw"),
+                "{shown}"
+            );
         }
     }
 
@@ -294,8 +405,15 @@ mod tests {
     fn a_proxy_that_cannot_be_used_names_its_variable_and_not_its_value() {
         let peer = Peer::of(&"wss://h".parse().unwrap()).unwrap();
         for value in ["https://s3cret@p", "socks5://s3cret@p", "http://s3cret@:1"] {
-            let error = proxies(&[("https_proxy", value)]).before(&peer).map(|_| ()).unwrap_err().to_string();
-            assert!(error.contains("https_proxy") && !error.contains("s3cret"), "{error}");
+            let error = proxies(&[("https_proxy", value)])
+                .before(&peer)
+                .map(|_| ())
+                .unwrap_err()
+                .to_string();
+            assert!(
+                error.contains("https_proxy") && !error.contains("s3cret"),
+                "{error}"
+            );
         }
     }
 }

@@ -26,22 +26,36 @@ pub(super) enum Stream {
 }
 
 /// Connects to the first address of the peer that answers, or through its proxy, and encrypts.
-pub(super) async fn connect(peer: &Peer, target: &Target, deadline: Deadline) -> Result<Stream, DialError> {
+pub(super) async fn connect(
+    peer: &Peer,
+    target: &Target,
+    deadline: Deadline,
+) -> Result<Stream, DialError> {
     let tcp = match target.proxies.before(peer)? {
         None => connect_tcp(peer, deadline).await?,
         Some(proxy) => connect_through(&proxy, peer, deadline).await?,
     };
     match peer.security {
         Security::Clear => Ok(Stream::Clear(tcp)),
-        Security::Tls => deadline.bound(peer, Stage::Tls, encrypt(peer, &target.tls, tcp)).await,
+        Security::Tls => {
+            deadline
+                .bound(peer, Stage::Tls, encrypt(peer, &target.tls, tcp))
+                .await
+        }
     }
 }
 
 /// The server's name is the proxy's to resolve.
-async fn connect_through(proxy: &Proxy, peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialError> {
+async fn connect_through(
+    proxy: &Proxy,
+    peer: &Peer,
+    deadline: Deadline,
+) -> Result<TcpStream, DialError> {
     let connected = connect_tcp(&proxy.peer, deadline).await;
     let mut tcp = connected.map_err(|error| proxy.error(error.to_string()))?;
-    deadline.bound(&proxy.peer, Stage::Proxy, proxy.tunnel(&mut tcp, peer)).await?;
+    deadline
+        .bound(&proxy.peer, Stage::Proxy, proxy.tunnel(&mut tcp, peer))
+        .await?;
     Ok(tcp)
 }
 
@@ -55,7 +69,10 @@ async fn connect_tcp(peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialE
         // An address that swallows our packets (a dead IPv6 route) must leave time for the next one.
         let left = u32::try_from(addresses.len() - index).unwrap_or(1);
         let share = deadline.part(deadline.remaining() / left);
-        match share.bound(peer, Stage::Connect, connect_address(peer, *address)).await {
+        match share
+            .bound(peer, Stage::Connect, connect_address(peer, *address))
+            .await
+        {
             Ok(tcp) => return Ok(tcp),
             Err(error) => failure = Some(error),
         }
@@ -66,12 +83,18 @@ async fn connect_tcp(peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialE
 async fn resolve(peer: &Peer) -> Result<Vec<SocketAddr>, DialError> {
     let addresses = tokio::net::lookup_host((peer.host.as_str(), peer.port))
         .await
-        .map_err(|error| DialError::Resolve { host: peer.host.clone(), problem: error.to_string() })?;
+        .map_err(|error| DialError::Resolve {
+            host: peer.host.clone(),
+            problem: error.to_string(),
+        })?;
     Ok(addresses.take(ADDRESSES_MAX).collect())
 }
 
 fn no_address(peer: &Peer) -> DialError {
-    DialError::Resolve { host: peer.host.clone(), problem: "the name has no address".to_owned() }
+    DialError::Resolve {
+        host: peer.host.clone(),
+        problem: "the name has no address".to_owned(),
+    }
 }
 
 async fn connect_address(peer: &Peer, address: SocketAddr) -> Result<TcpStream, DialError> {
@@ -82,24 +105,42 @@ async fn connect_address(peer: &Peer, address: SocketAddr) -> Result<TcpStream, 
         SockRef::from(&tcp).set_tcp_keepalive(&KEEPALIVE)?;
         Ok(tcp)
     };
-    connected.await.map_err(|reason: io::Error| match reason.kind() {
-        io::ErrorKind::ConnectionRefused => DialError::Refused { peer: peer.to_string() },
-        _ => DialError::Io { peer: peer.to_string(), stage: Stage::Connect, reason },
-    })
+    connected
+        .await
+        .map_err(|reason: io::Error| match reason.kind() {
+            io::ErrorKind::ConnectionRefused => DialError::Refused {
+                peer: peer.to_string(),
+            },
+            _ => DialError::Io {
+                peer: peer.to_string(),
+                stage: Stage::Connect,
+                reason,
+            },
+        })
 }
 
 /// A peer that vanished is noticed within a minute and a half, even when the server offers no heart-beat.
-const KEEPALIVE: TcpKeepalive =
-    TcpKeepalive::new().with_time(Duration::from_secs(45)).with_interval(Duration::from_secs(15)).with_retries(3);
+const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
+    .with_time(Duration::from_secs(45))
+    .with_interval(Duration::from_secs(15))
+    .with_retries(3);
 
-async fn encrypt(peer: &Peer, settings: &tls::Settings, tcp: TcpStream) -> Result<Stream, DialError> {
+async fn encrypt(
+    peer: &Peer,
+    settings: &tls::Settings,
+    tcp: TcpStream,
+) -> Result<Stream, DialError> {
     let config = tls::client_config(settings).map_err(DialError::TlsSettings)?;
     let name = ServerName::try_from(peer.host.clone()).map_err(|_| DialError::Tls {
         peer: peer.to_string(),
-        problem: "the host is neither a DNS name nor an IP address; write it as the certificate has it".to_owned(),
+        problem:
+            "the host is neither a DNS name nor an IP address; write it as the certificate has it"
+                .to_owned(),
     })?;
     let connected = TlsConnector::from(config).connect(name, tcp).await;
-    connected.map(|stream| Stream::Tls(Box::new(stream))).map_err(|error| tls_error(peer, error))
+    connected
+        .map(|stream| Stream::Tls(Box::new(stream)))
+        .map_err(|error| tls_error(peer, error))
 }
 
 /// What failed in a TLS handshake, told apart from the network below it.
@@ -107,12 +148,20 @@ fn tls_error(peer: &Peer, error: io::Error) -> DialError {
     let peer = peer.to_string();
     match tls::handshake_problem(&error) {
         Some(problem) => DialError::Tls { peer, problem },
-        None => DialError::Io { peer, stage: Stage::Tls, reason: error },
+        None => DialError::Io {
+            peer,
+            stage: Stage::Tls,
+            reason: error,
+        },
     }
 }
 
 impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Stream::Clear(tcp) => Pin::new(tcp).poll_read(cx, buf),
             Stream::Tls(tls) => Pin::new(tls).poll_read(cx, buf),
@@ -121,7 +170,11 @@ impl AsyncRead for Stream {
 }
 
 impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Stream::Clear(tcp) => Pin::new(tcp).poll_write(cx, buf),
             Stream::Tls(tls) => Pin::new(tls).poll_write(cx, buf),
@@ -149,15 +202,31 @@ mod tests {
 
     #[tokio::test]
     async fn every_socket_has_keep_alive_and_waits_for_nothing() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a port");
         let address = listener.local_addr().expect("an address");
         let peer = Peer::of(&format!("stomp://{address}").parse().expect("a URL")).expect("a peer");
-        let tcp = connect_tcp(&peer, Deadline::after(Duration::from_secs(20))).await.expect("connected");
+        let tcp = connect_tcp(&peer, Deadline::after(Duration::from_secs(20)))
+            .await
+            .expect("connected");
         let socket = SockRef::from(&tcp);
         assert!(socket.keepalive().expect("an option") && tcp.nodelay().expect("an option"));
-        let options = (socket.tcp_keepalive_time(), socket.tcp_keepalive_interval(), socket.tcp_keepalive_retries());
-        let (time, interval, retries) = (options.0.expect("a time"), options.1.expect("an interval"), options.2);
+        let options = (
+            socket.tcp_keepalive_time(),
+            socket.tcp_keepalive_interval(),
+            socket.tcp_keepalive_retries(),
+        );
+        let (time, interval, retries) = (
+            options.0.expect("a time"),
+            options.1.expect("an interval"),
+            options.2,
+        );
         let noticed = time + interval * retries.expect("a number");
-        assert_eq!(noticed, Duration::from_secs(90), "a minute and a half, as the log says");
+        assert_eq!(
+            noticed,
+            Duration::from_secs(90),
+            "a minute and a half, as the log says"
+        );
     }
 }

@@ -26,7 +26,8 @@ pub(super) struct Upgraded {
 }
 
 /// What is offered for STOMP straight on WebSocket; SockJS offers nothing.
-pub(super) const STOMP_SUBPROTOCOLS: HeaderValue = HeaderValue::from_static("v12.stomp, v11.stomp, v10.stomp");
+pub(super) const STOMP_SUBPROTOCOLS: HeaderValue =
+    HeaderValue::from_static("v12.stomp, v11.stomp, v10.stomp");
 
 /// Turns a stream into a WebSocket. `headers` are sent as they are, `Host` included if it is among them.
 pub(super) async fn upgrade(
@@ -36,8 +37,15 @@ pub(super) async fn upgrade(
     headers: &HeaderMap,
 ) -> Result<Upgraded, DialError> {
     let key = generate_key();
-    let io = |reason| DialError::Io { peer: peer.to_string(), stage: Stage::Upgrade, reason };
-    stream.write_all(&request(url, &key, headers)).await.map_err(io)?;
+    let io = |reason| DialError::Io {
+        peer: peer.to_string(),
+        stage: Stage::Upgrade,
+        reason,
+    };
+    stream
+        .write_all(&request(url, &key, headers))
+        .await
+        .map_err(io)?;
     stream.flush().await.map_err(io)?;
 
     let mut read = BytesMut::with_capacity(READ_BYTES);
@@ -50,14 +58,27 @@ pub(super) async fn upgrade(
             continue;
         }
         if read.len() > HEAD_BYTES_MAX {
-            return Err(broken(url, format!("its header is longer than {HEAD_BYTES_MAX} bytes")));
+            return Err(broken(
+                url,
+                format!("its header is longer than {HEAD_BYTES_MAX} bytes"),
+            ));
         }
         match stream.read_buf(&mut read).await {
-            Ok(0) => return Err(broken(url, "the server hung up without an answer".to_owned())),
+            Ok(0) => {
+                return Err(broken(
+                    url,
+                    "the server hung up without an answer".to_owned(),
+                ));
+            }
             Ok(_) => {}
             Err(error) => match TransportError::from_io(error) {
                 TransportError::Io(reason) => return Err(io(reason)),
-                _ => return Err(broken(url, "the server hung up without an answer".to_owned())),
+                _ => {
+                    return Err(broken(
+                        url,
+                        "the server hung up without an answer".to_owned(),
+                    ));
+                }
             },
         }
     };
@@ -65,7 +86,10 @@ pub(super) async fn upgrade(
         return Err(refusal(url, &response, stream, read).await);
     }
     verify(url, &key, response.headers())?;
-    Ok(Upgraded { stream, read: read.to_vec() })
+    Ok(Upgraded {
+        stream,
+        read: read.to_vec(),
+    })
 }
 
 /// The first read; an answer is a few hundred bytes.
@@ -81,10 +105,20 @@ fn request(url: &Url, key: &str, headers: &HeaderMap) -> Vec<u8> {
         request.extend_from_slice(value);
         request.extend_from_slice(b"\r\n");
     };
-    line("GET ", format!("{} HTTP/1.1", &url[Position::BeforePath..Position::AfterQuery]).as_bytes());
+    line(
+        "GET ",
+        format!(
+            "{} HTTP/1.1",
+            &url[Position::BeforePath..Position::AfterQuery]
+        )
+        .as_bytes(),
+    );
     if !headers.contains_key(header::HOST) {
         // The port only if it is not the scheme's own (RFC 9110, section 7.2).
-        line("Host: ", url[Position::BeforeHost..Position::AfterPort].as_bytes());
+        line(
+            "Host: ",
+            url[Position::BeforeHost..Position::AfterPort].as_bytes(),
+        );
     }
     line("Connection: ", b"Upgrade");
     line("Upgrade: ", b"websocket");
@@ -110,8 +144,12 @@ fn canonical(name: &HeaderName) -> String {
 }
 
 fn parse_head(url: &Url, read: &[u8]) -> Result<Option<(usize, Response)>, DialError> {
-    Response::try_parse(read)
-        .map_err(|error| broken(url, format!("the answer is no HTTP ({error}); is this an HTTP port")))
+    Response::try_parse(read).map_err(|error| {
+        broken(
+            url,
+            format!("the answer is no HTTP ({error}); is this an HTTP port"),
+        )
+    })
 }
 
 /// 100 and 103 come before the answer itself (RFC 9110, section 15.2).
@@ -125,9 +163,14 @@ fn verify(url: &Url, key: &str, headers: &HeaderMap) -> Result<(), DialError> {
         return Err(broken(url, "101 without \"Upgrade: websocket\"".to_owned()));
     }
     if !has_token(headers, header::CONNECTION, "upgrade") {
-        return Err(broken(url, "101 without \"Connection: Upgrade\"; a proxy may have dropped it".to_owned()));
+        return Err(broken(
+            url,
+            "101 without \"Connection: Upgrade\"; a proxy may have dropped it".to_owned(),
+        ));
     }
-    let accept = headers.get(header::SEC_WEBSOCKET_ACCEPT).map(|value| value.as_bytes().trim_ascii());
+    let accept = headers
+        .get(header::SEC_WEBSOCKET_ACCEPT)
+        .map(|value| value.as_bytes().trim_ascii());
     if accept != Some(derive_accept_key(key.as_bytes()).as_bytes()) {
         return Err(broken(
             url,
@@ -135,32 +178,57 @@ fn verify(url: &Url, key: &str, headers: &HeaderMap) -> Result<(), DialError> {
         ));
     }
     let extensions = headers.get_all(header::SEC_WEBSOCKET_EXTENSIONS).iter();
-    if let Some(extension) = extensions.map(|value| value.as_bytes().trim_ascii()).find(|value| !value.is_empty()) {
+    if let Some(extension) = extensions
+        .map(|value| value.as_bytes().trim_ascii())
+        .find(|value| !value.is_empty())
+    {
         let extension = String::from_utf8_lossy(extension);
-        return Err(broken(url, format!("the server uses the extension {extension} that was not offered")));
+        return Err(broken(
+            url,
+            format!("the server uses the extension {extension} that was not offered"),
+        ));
     }
     Ok(())
 }
 
 /// Lists may be spread over several headers, in any case: `Connection: keep-alive, Upgrade`.
 fn has_token(headers: &HeaderMap, name: HeaderName, token: &str) -> bool {
-    let values = headers.get_all(name).into_iter().filter_map(|value| value.to_str().ok());
-    values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(token))
+    let values = headers
+        .get_all(name)
+        .into_iter()
+        .filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .any(|item| item.trim().eq_ignore_ascii_case(token))
 }
 
-async fn refusal(url: &Url, response: &Response, mut stream: Stream, mut read: BytesMut) -> DialError {
+async fn refusal(
+    url: &Url,
+    response: &Response,
+    mut stream: Stream,
+    mut read: BytesMut,
+) -> DialError {
     let body = match response.headers().get(header::LOCATION) {
         Some(location) => format!("to {}", String::from_utf8_lossy(location.as_bytes())),
         None => {
-            let length = response.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
-            let length = length.and_then(|value| value.parse().ok()).unwrap_or(BODY_SHOWN_BYTES);
+            let length = response
+                .headers()
+                .get(header::CONTENT_LENGTH)
+                .and_then(|value| value.to_str().ok());
+            let length = length
+                .and_then(|value| value.parse().ok())
+                .unwrap_or(BODY_SHOWN_BYTES);
             let length = length.min(BODY_SHOWN_BYTES);
             read_body(&mut stream, &mut read, length).await;
             read.truncate(length);
             shown_text(&read)
         }
     };
-    DialError::Http { url: shown(url), status: response.status().as_u16(), body }
+    DialError::Http {
+        url: shown(url),
+        status: response.status().as_u16(),
+        body,
+    }
 }
 
 /// As much of a refusal's body is shown.
@@ -170,7 +238,8 @@ pub(super) const BODY_SHOWN_BYTES: usize = 256;
 const BODY_WAIT: Duration = Duration::from_millis(500);
 
 async fn read_body(stream: &mut Stream, read: &mut BytesMut, length: usize) {
-    let body = async { while read.len() < length && matches!(stream.read_buf(read).await, Ok(1..)) {} };
+    let body =
+        async { while read.len() < length && matches!(stream.read_buf(read).await, Ok(1..)) {} };
     // The status is what counts: a body that does not come, or not whole, is shown as far as it came.
     let _ = tokio::time::timeout(BODY_WAIT, body).await;
 }
@@ -178,12 +247,18 @@ async fn read_body(stream: &mut Stream, read: &mut BytesMut, length: usize) {
 /// The first bytes of a body, fit for one line of a log.
 pub(super) fn shown_text(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(BODY_SHOWN_BYTES)]);
-    let clean = text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect::<String>();
+    let clean = text
+        .chars()
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .collect::<String>();
     clean.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn broken(url: &Url, problem: String) -> DialError {
-    DialError::Handshake { url: shown(url), problem }
+    DialError::Handshake {
+        url: shown(url),
+        problem,
+    }
 }
 
 #[cfg(test)]
@@ -192,7 +267,9 @@ mod tests {
 
     #[test]
     fn request_keeps_path_and_query_and_sends_no_user() {
-        let url = "ws://u:p@[::1]:8080/a/websocket?token=x#f".parse().expect("a URL");
+        let url = "ws://u:p@[::1]:8080/a/websocket?token=x#f"
+            .parse()
+            .expect("a URL");
         let mut headers = HeaderMap::new();
         headers.insert("x-api-key", HeaderValue::from_static("k"));
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, STOMP_SUBPROTOCOLS);
@@ -209,12 +286,18 @@ mod tests {
     fn default_port_is_not_sent() {
         let url = "wss://host:443".parse().expect("a URL");
         let request = String::from_utf8(request(&url, "KEY", &HeaderMap::new())).expect("text");
-        assert!(request.starts_with("GET / HTTP/1.1\r\nHost: host\r\n"), "{request}");
+        assert!(
+            request.starts_with("GET / HTTP/1.1\r\nHost: host\r\n"),
+            "{request}"
+        );
     }
 
     #[test]
     fn body_of_a_refusal_becomes_one_short_line() {
-        assert_eq!(shown_text(b"<html>\r\n  no\x1b[0m </html>\n"), "<html> no [0m </html>");
+        assert_eq!(
+            shown_text(b"<html>\r\n  no\x1b[0m </html>\n"),
+            "<html> no [0m </html>"
+        );
         assert_eq!(shown_text(&[b'x'; 1000]).len(), BODY_SHOWN_BYTES);
     }
 }

@@ -27,7 +27,11 @@ pub(super) struct Sender {
     sink: SplitSink<WebSocketStream<Stream>, Message>,
 }
 
-pub(super) async fn dial(target: &Target, peer: &Peer, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
+pub(super) async fn dial(
+    target: &Target,
+    peer: &Peer,
+    deadline: Deadline,
+) -> Result<(Receiver, Sender), DialError> {
     let headers = headers::parse(&target.url, &target.headers)?;
     let mut headers = headers::with_cookies(&headers, &target.cookies, &target.url);
     headers.insert(header::SEC_WEBSOCKET_PROTOCOL, upgrade::STOMP_SUBPROTOCOLS);
@@ -45,9 +49,16 @@ pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Recei
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
     let Upgraded { stream, read } = upgraded;
-    let socket = WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
+    let socket =
+        WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
     let (sink, stream) = socket.split();
-    (Receiver { stream, closed: false }, Sender { sink })
+    (
+        Receiver {
+            stream,
+            closed: false,
+        },
+        Sender { sink },
+    )
 }
 
 /// One read takes at most so much.
@@ -69,7 +80,10 @@ impl Receiver {
                 let _ = self.stream.next().now_or_never();
                 self.closed = true;
                 let (code, reason) = close.map_or((None, String::new()), |close| {
-                    (Some(u16::from(close.code)), close.reason.as_str().to_owned())
+                    (
+                        Some(u16::from(close.code)),
+                        close.reason.as_str().to_owned(),
+                    )
                 });
                 Err(TransportError::Closed { code, reason })
             }
@@ -80,7 +94,10 @@ impl Receiver {
 }
 
 impl Sender {
-    pub(super) async fn send(&mut self, frames: impl Iterator<Item = Bytes>) -> Result<(), TransportError> {
+    pub(super) async fn send(
+        &mut self,
+        frames: impl Iterator<Item = Bytes>,
+    ) -> Result<(), TransportError> {
         for frame in frames {
             // STOMP frames are text on WebSocket, which the servers' JavaScript clients have made the rule; a body that
             // is not UTF-8 cannot be (RFC 6455, section 5.6).
@@ -93,15 +110,24 @@ impl Sender {
         self.sink.flush().await.map_err(transport_error)
     }
 
-    pub(super) async fn send_text(&mut self, texts: impl Iterator<Item = String>) -> Result<(), TransportError> {
+    pub(super) async fn send_text(
+        &mut self,
+        texts: impl Iterator<Item = String>,
+    ) -> Result<(), TransportError> {
         for text in texts {
-            self.sink.feed(Message::text(text)).await.map_err(transport_error)?;
+            self.sink
+                .feed(Message::text(text))
+                .await
+                .map_err(transport_error)?;
         }
         self.sink.flush().await.map_err(transport_error)
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), TransportError> {
-        self.sink.send(Message::Ping(Bytes::new())).await.map_err(transport_error)
+        self.sink
+            .send(Message::Ping(Bytes::new()))
+            .await
+            .map_err(transport_error)
     }
 
     pub(super) async fn close(&mut self) {
@@ -122,7 +148,10 @@ fn transport_error(error: tungstenite::Error) -> TransportError {
         }
         tungstenite::Error::Io(error) => TransportError::from_io(error),
         tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {
-            TransportError::Limit { bytes: size, bytes_max: max_size }
+            TransportError::Limit {
+                bytes: size,
+                bytes_max: max_size,
+            }
         }
         error => TransportError::Protocol(error.to_string()),
     }

@@ -20,7 +20,10 @@ async fn arrives(name: &str, url: &str, shows: Shows) {
     let port = shared().await.stomp_port();
     let configuration = Configuration::new(url).source(&certificates::tls(shows));
     let run = Scenario::start(name, configuration.queue("status", name, EventKey::EventId)).await;
-    Stomp::connect(port).await.publish(&format!("/queue/{name}"), run.messages(0..500)).await;
+    Stomp::connect(port)
+        .await
+        .publish(&format!("/queue/{name}"), run.messages(0..500))
+        .await;
     run.finish(500, 0).await;
     assert_drained(port, name).await;
 }
@@ -30,7 +33,9 @@ async fn refused_client_certificate_is_named() {
     let url = shared().await.mutual_tls_url();
     for shows in [Shows::Nothing, Shows::Expired] {
         let configuration = Configuration::new(&url).source(&certificates::tls(shows));
-        let configuration = configuration.queue("status", "refused", EventKey::None).sqlite();
+        let configuration = configuration
+            .queue("status", "refused", EventKey::None)
+            .sqlite();
         let mut daemon = Daemon::start(&configuration).await;
         daemon.complains(&["the server refused", "cert_file"]).await;
         assert!(daemon.runs());

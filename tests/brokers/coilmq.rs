@@ -14,7 +14,12 @@ async fn topic_and_queue_arrive_and_the_broker_may_die() {
     let mut run = Scenario::start("coilmq", configuration).await;
     for (start, dies) in [(0, true), (400, false)] {
         publish(&broker, "/topic/state/1", run.messages(start..start + 200)).await;
-        publish(&broker, "/queue/status", run.messages(start + 200..start + 400)).await;
+        publish(
+            &broker,
+            "/queue/status",
+            run.messages(start + 200..start + 400),
+        )
+        .await;
         run.complete(start + 400).await;
         assert_eq!(run.state().await, "receiving");
         if dies {
@@ -36,10 +41,15 @@ async fn older_versions_are_spoken() {
     // the subscription in a header that 1.0 does not have.
     for (version, mode) in [("1.0", "auto"), ("1.1", "client")] {
         let offered = format!("accept-version:{version}\n");
-        let proxy = RewritingProxy::start(broker.port(), "accept-version:1.2,1.1,1.0\n", &offered).await;
+        let proxy =
+            RewritingProxy::start(broker.port(), "accept-version:1.2,1.1,1.0\n", &offered).await;
         let name = format!("version-{version}");
         let topic = format!("destination = \"/queue/{name}\"\nack = \"{mode}\"\n");
-        let run = Scenario::start(&name, Configuration::new(&proxy.url()).table("topics.status", &topic)).await;
+        let run = Scenario::start(
+            &name,
+            Configuration::new(&proxy.url()).table("topics.status", &topic),
+        )
+        .await;
         publish(&broker, &format!("/queue/{name}"), run.messages(0..100)).await;
         assert_eq!(run.broker().await, "unknown");
         run.finish(100, 0).await;
@@ -51,9 +61,15 @@ async fn message_that_cannot_be_acknowledged_is_named() {
     let broker = CoilMq::start().await;
     let configuration = Configuration::new(&broker.url()).vhost(broker.host());
     let topic = "destination = \"/queue/status\"\nack = \"client\"\n";
-    let mut run = Scenario::start("unacknowledged", configuration.table("topics.status", topic)).await;
+    let mut run = Scenario::start(
+        "unacknowledged",
+        configuration.table("topics.status", topic),
+    )
+    .await;
     publish(&broker, "/queue/status", run.messages(0..1)).await;
-    run.daemon.complains(&["cannot be acknowledged", "status"]).await;
+    run.daemon
+        .complains(&["cannot be acknowledged", "status"])
+        .await;
     run.finish(1, 0).await;
 }
 
@@ -61,14 +77,19 @@ async fn message_that_cannot_be_acknowledged_is_named() {
 async fn unknown_virtual_host_is_named() {
     let broker = CoilMq::start().await;
     let configuration = Configuration::new(&broker.url()).vhost("elsewhere");
-    let configuration = configuration.queue("status", "status", EventKey::None).sqlite();
+    let configuration = configuration
+        .queue("status", "status", EventKey::None)
+        .sqlite();
     let mut daemon = Daemon::start(&configuration).await;
-    daemon.complains(&["refused", "host is unknown", "check login, passcode, host"]).await;
+    daemon
+        .complains(&["refused", "host is unknown", "check login, passcode, host"])
+        .await;
 }
 
 /// One after the other: it loses its place in a stream that is cut within a frame's headers, as a full one is.
 async fn publish(broker: &CoilMq, destination: &str, bodies: impl Iterator<Item = String>) {
-    let mut publisher = Stomp::connect_with(broker.port(), &format!("host:{}\n", broker.host())).await;
+    let mut publisher =
+        Stomp::connect_with(broker.port(), &format!("host:{}\n", broker.host())).await;
     for body in bodies {
         publisher.publish(destination, [body]).await;
     }

@@ -42,18 +42,30 @@ async fn arrive(client: usize, endpoint: Endpoint, logs: &str) {
     let Some(spring) = shared().await else { return };
     let user = format!("lab-{client}");
     let code = spring.sign_in(&user).await.socket_code;
-    let (state, channel) = (format!("/topic/state/{client}"), format!("/topic/{code}/deviceStatusChannel"));
+    let (state, channel) = (
+        format!("/topic/state/{client}"),
+        format!("/topic/{code}/deviceStatusChannel"),
+    );
     let configuration = Configuration::new(&spring.url(endpoint))
-        .table(&format!("topics.map-{client}"), &format!("destination = \"{state}\"\n"))
+        .table(
+            &format!("topics.map-{client}"),
+            &format!("destination = \"{state}\"\n"),
+        )
         .table("topics.status", &format!("destination = \"{channel}\"\n"));
     let mut run = Scenario::start(&user, configuration).await;
     for (part, start) in (0..MESSAGES).step_by(PART).enumerate() {
         let destination = if part % 2 == 0 { &state } else { &channel };
-        spring.publish(destination, run.messages(start..start + PART)).await;
+        spring
+            .publish(destination, run.messages(start..start + PART))
+            .await;
         run.complete(start + PART).await;
     }
     assert_eq!(run.state().await, "receiving");
-    assert!(run.guarantee("status").await.contains("keeps nothing while we are away"));
+    assert!(
+        run.guarantee("status")
+            .await
+            .contains("keeps nothing while we are away")
+    );
     assert_eq!(run.broker().await, "spring-simple");
     assert_eq!(run.connections(), 1, "{}", run.daemon.log());
     let log = run.daemon.log();

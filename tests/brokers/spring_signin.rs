@@ -7,7 +7,9 @@ use crate::spring::shared;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_connection_signs_in_anew() {
-    let Some(mut spring) = Spring::start(&["lab.auth=token", "lab.heartbeat=1000"]).await else { return };
+    let Some(mut spring) = Spring::start(&["lab.auth=token", "lab.heartbeat=1000"]).await else {
+        return;
+    };
     let bearer = "headers = { Authorization = \"Bearer {{ signin.token }}\" }";
     let mut runs = Vec::new();
     for (user, endpoint, source) in [
@@ -23,8 +25,15 @@ async fn every_connection_signs_in_anew() {
         let (start, middle, end) = (round * 100, round * 100 + 50, round * 100 + 100);
         for (user, run) in &mut runs {
             let code = spring.sign_in(user).await.socket_code;
-            spring.publish(&format!("/topic/state/{user}"), run.messages(start..middle)).await;
-            spring.publish(&format!("/topic/{code}/deviceStatusChannel"), run.messages(middle..end)).await;
+            spring
+                .publish(&format!("/topic/state/{user}"), run.messages(start..middle))
+                .await;
+            spring
+                .publish(
+                    &format!("/topic/{code}/deviceStatusChannel"),
+                    run.messages(middle..end),
+                )
+                .await;
             run.complete(end).await;
         }
         match trouble {
@@ -48,7 +57,10 @@ async fn every_connection_signs_in_anew() {
     for (_, run) in runs {
         assert!(run.connections() >= 3, "{}", run.daemon.log());
         let log = run.daemon.log();
-        assert!(!log.contains("answered 401") && !log.contains(PASSWORD), "{log}");
+        assert!(
+            !log.contains("answered 401") && !log.contains(PASSWORD),
+            "{log}"
+        );
         run.finish(300, 0).await;
     }
 }
@@ -59,8 +71,14 @@ async fn refused_sign_in_is_an_error_of_its_own() {
     let configuration = configuration(spring, "page", "another", Endpoint::SockJs);
     let mut daemon = Daemon::start(&configuration.sqlite()).await;
     let said = daemon.complains(&["not connected", "sign-in", "401"]).await;
-    assert!(said.contains("wrong user or password") && !said.contains("another"), "{said}");
-    assert_eq!(daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
+    assert!(
+        said.contains("wrong user or password") && !said.contains("another"),
+        "{said}"
+    );
+    assert_eq!(
+        daemon.get("/readyz").await.map(|(status, _)| status),
+        Some(503)
+    );
 }
 
 fn configuration(spring: &Spring, user: &str, password: &str, endpoint: Endpoint) -> Configuration {
@@ -71,6 +89,12 @@ fn configuration(spring: &Spring, user: &str, password: &str, endpoint: Endpoint
     );
     Configuration::new(&spring.url(endpoint))
         .table("source.signin", &signin)
-        .table("topics.map-1", &format!("destination = \"/topic/state/{user}\"\n"))
-        .table("topics.status", "destination = \"/topic/{{ signin.code }}/deviceStatusChannel\"\n")
+        .table(
+            "topics.map-1",
+            &format!("destination = \"/topic/state/{user}\"\n"),
+        )
+        .table(
+            "topics.status",
+            "destination = \"/topic/{{ signin.code }}/deviceStatusChannel\"\n",
+        )
 }

@@ -43,7 +43,11 @@ fn with_other_topic(url: &str) -> Configuration {
 
 async fn delivered(daemon: &Daemon, sink: &str, count: f64) {
     wait::until(&format!("{count} delivered to {sink}"), async || {
-        let delivered = metric(daemon, &format!("stomp_bridge_sink_delivered_total{{sink=\"{sink}\"}}")).await?;
+        let delivered = metric(
+            daemon,
+            &format!("stomp_bridge_sink_delivered_total{{sink=\"{sink}\"}}"),
+        )
+        .await?;
         (delivered == count).then_some(())
     })
     .await;
@@ -51,7 +55,10 @@ async fn delivered(daemon: &Daemon, sink: &str, count: f64) {
 
 /// Waits until somebody is subscribed, publishing until then.
 async fn subscribed(served: &Served, topic: &str, subscribers: usize) {
-    wait::until(topic, async || (served.publish_to(topic, 99) == subscribers).then_some(())).await;
+    wait::until(topic, async || {
+        (served.publish_to(topic, 99) == subscribers).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -60,14 +67,17 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
     let (folder, receiver) = (Folder::new("notify"), Receiver::start().await);
     let path = folder.join("socket");
     let notified = Notified::at(&path);
-    let mut daemon = Daemon::start_with(&configuration(&served.url), &[("NOTIFY_SOCKET", &path)]).await;
+    let mut daemon =
+        Daemon::start_with(&configuration(&served.url), &[("NOTIFY_SOCKET", &path)]).await;
     notified.until("READY=1").await;
     daemon.ready().await;
     served.publish(1);
     delivered(&daemon, "history", 1.0).await;
 
     // A topic and a sink come.
-    with_other_topic(&served.url).webhook(&receiver.url()).write(daemon.folder());
+    with_other_topic(&served.url)
+        .webhook(&receiver.url())
+        .write(daemon.folder());
     daemon.hang_up();
     notified.reloaded().await;
     daemon.ready().await;
@@ -77,33 +87,62 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
     delivered(&daemon, "history", 3.0).await;
 
     // The first topic and the first sink go.
-    let bare = |url: &str| Configuration::new(url).table("topics.map-2", &format!("destination = \"{OTHER}\"\n"));
-    bare(&served.url).webhook(&receiver.url()).write(daemon.folder());
+    let bare = |url: &str| {
+        Configuration::new(url).table("topics.map-2", &format!("destination = \"{OTHER}\"\n"))
+    };
+    bare(&served.url)
+        .webhook(&receiver.url())
+        .write(daemon.folder());
     daemon.hang_up();
     notified.reloaded().await;
-    daemon.complains(&["history", "not in the configuration any more", "sinks forget history"]).await;
+    daemon
+        .complains(&[
+            "history",
+            "not in the configuration any more",
+            "sinks forget history",
+        ])
+        .await;
     subscribed(&served, TOPIC, 0).await;
     assert_eq!(served.publish_to(OTHER, 4), 1);
     delivered(&daemon, "oncall", 3.0).await;
-    assert_eq!(metric(&daemon, "stomp_bridge_sink_able{sink=\"history\"}").await, None);
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_sink_able{sink=\"history\"}").await,
+        None
+    );
     let status = daemon.status().await;
-    let configured: Vec<bool> =
-        status["sinks"].as_array().unwrap().iter().map(|sink| sink["configured"] == true).collect();
+    let configured: Vec<bool> = status["sinks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sink| sink["configured"] == true)
+        .collect();
     assert_eq!(configured, [true, false], "{status}");
-    assert_eq!(status["link"]["guarantee"].as_object().unwrap().len(), 1, "{status}");
+    assert_eq!(
+        status["link"]["guarantee"].as_object().unwrap().len(),
+        1,
+        "{status}"
+    );
 
     // The same again is no change.
     daemon.hang_up();
     notified.reloaded().await;
-    daemon.logged("no change", |line| line.contains("nothing to be taken up")).await;
+    daemon
+        .logged("no change", |line| line.contains("nothing to be taken up"))
+        .await;
 
     // A sink that comes back goes on where it was.
-    bare(&served.url).webhook(&receiver.url()).sqlite().write(daemon.folder());
+    bare(&served.url)
+        .webhook(&receiver.url())
+        .sqlite()
+        .write(daemon.folder());
     daemon.hang_up();
     notified.reloaded().await;
     delivered(&daemon, "history", 1.0).await;
 
-    assert_eq!(metric(&daemon, "stomp_bridge_connections_total").await, Some(1.0));
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(1.0)
+    );
     assert_eq!(receiver.count(), 3);
     assert!(daemon.stop().await.success());
     served.end().await;
@@ -115,17 +154,29 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
     let folder = Folder::new("notify");
     let path = folder.join("socket");
     let notified = Notified::at(&path);
-    let mut daemon = Daemon::start_with(&configuration(&served.url), &[("NOTIFY_SOCKET", &path)]).await;
+    let mut daemon =
+        Daemon::start_with(&configuration(&served.url), &[("NOTIFY_SOCKET", &path)]).await;
     notified.until("READY=1").await;
     daemon.ready().await;
 
     let text = with_other_topic(&served.url).text();
-    daemon.folder().write("config.toml", &format!("{text}ack = \"mostly\"\nhaeders = {{}}\n"));
+    daemon.folder().write(
+        "config.toml",
+        &format!("{text}ack = \"mostly\"\nhaeders = {{}}\n"),
+    );
     daemon.hang_up();
     notified.reloaded().await;
     let lines = text.lines().count();
-    daemon.complains(&[&format!("config.toml:{}:", lines + 1), "topics.map-2.ack", "mostly"]).await;
-    daemon.complains(&[&format!("config.toml:{}:", lines + 2), "haeders"]).await;
+    daemon
+        .complains(&[
+            &format!("config.toml:{}:", lines + 1),
+            "topics.map-2.ack",
+            "mostly",
+        ])
+        .await;
+    daemon
+        .complains(&[&format!("config.toml:{}:", lines + 2), "haeders"])
+        .await;
     daemon.complains(&["nothing is changed"]).await;
 
     std::fs::remove_file(daemon.folder().join("config.toml")).unwrap();
@@ -136,23 +187,36 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
     // Its certificate is a file, and no certificate: only the sink finds that out.
     daemon.folder().write("ca.pem", "no certificate\n");
     let mqtts = "type = \"mqtt\"\nurl = \"mqtts://localhost\"\ntls = { ca_file = \"ca.pem\" }\n";
-    with_other_topic(&served.url).table("sinks.site", mqtts).write(daemon.folder());
+    with_other_topic(&served.url)
+        .table("sinks.site", mqtts)
+        .write(daemon.folder());
     daemon.hang_up();
     notified.reloaded().await;
-    daemon.complains(&["nothing is changed", "sink site", "ca.pem"]).await;
+    daemon
+        .complains(&["nothing is changed", "sink site", "ca.pem"])
+        .await;
 
     assert_eq!(served.publish_to(OTHER, 1), 0, "it is not subscribed");
     served.publish(2);
     delivered(&daemon, "history", 1.0).await;
-    assert_eq!(metric(&daemon, "stomp_bridge_connections_total").await, Some(1.0));
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(1.0)
+    );
 
     // What only a restart takes up is named, and the rest is taken up.
-    let text = with_other_topic(&served.url).table("journal", "retain = \"1d\"\n").text();
-    daemon.folder().write("config.toml", &text.replace("127.0.0.1:0", "127.0.0.1:1"));
+    let text = with_other_topic(&served.url)
+        .table("journal", "retain = \"1d\"\n")
+        .text();
+    daemon
+        .folder()
+        .write("config.toml", &text.replace("127.0.0.1:0", "127.0.0.1:1"));
     daemon.hang_up();
     notified.reloaded().await;
     for key in ["journal.retain", "http.listen"] {
-        daemon.complains(&[key, "only a restart takes this up"]).await;
+        daemon
+            .complains(&[key, "only a restart takes this up"])
+            .await;
     }
     subscribed(&served, OTHER, 1).await;
     assert!(daemon.stop().await.success());
@@ -167,8 +231,15 @@ async fn another_source_is_connected_to_once() {
     configuration(&other.url).write(daemon.folder());
     daemon.hang_up();
     subscribed(&other, TOPIC, 1).await;
-    assert_eq!(served.publish_to(TOPIC, 1), 0, "the old connection is closed");
-    assert_eq!(metric(&daemon, "stomp_bridge_connections_total").await, Some(2.0));
+    assert_eq!(
+        served.publish_to(TOPIC, 1),
+        0,
+        "the old connection is closed"
+    );
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(2.0)
+    );
     assert!(daemon.stop().await.success());
     served.end().await;
     other.end().await;
@@ -181,9 +252,14 @@ async fn a_watched_file_is_taken_up_however_it_is_replaced() {
     daemon.ready().await;
     let home = daemon.folder().path().to_owned();
     let text = |topics: &[usize]| {
-        topics.iter().fold(configuration(&served.url).watched(), |configuration, n| {
-            configuration.table(&format!("topics.t{n}"), &format!("destination = \"/topic/{n}\"\n"))
-        })
+        topics
+            .iter()
+            .fold(configuration(&served.url).watched(), |configuration, n| {
+                configuration.table(
+                    &format!("topics.t{n}"),
+                    &format!("destination = \"/topic/{n}\"\n"),
+                )
+            })
     };
 
     // In place.
@@ -204,7 +280,11 @@ async fn a_watched_file_is_taken_up_however_it_is_replaced() {
     for (version, topics) in [("..1", [3]), ("..2", [4]), ("..3", [5])] {
         std::fs::create_dir(home.join(version)).unwrap();
         for name in ["config.toml", "passcode"] {
-            let text = if name == "passcode" { peers::PASSWORD.to_owned() } else { text(&topics).text() };
+            let text = if name == "passcode" {
+                peers::PASSWORD.to_owned()
+            } else {
+                text(&topics).text()
+            };
             std::fs::write(home.join(version).join(name), text).unwrap();
         }
     }
@@ -225,11 +305,22 @@ async fn a_watched_file_is_taken_up_however_it_is_replaced() {
     assert_eq!(served.publish_to("/topic/5", 1), 1);
 
     // Watching ends with a reload too.
-    std::fs::write(home.join("..3/config.toml"), configuration(&served.url).text()).unwrap();
+    std::fs::write(
+        home.join("..3/config.toml"),
+        configuration(&served.url).text(),
+    )
+    .unwrap();
     subscribed(&served, "/topic/5", 0).await;
-    daemon.logged("no watch", |line| line.contains("taken up") && line.contains("-t5")).await;
+    daemon
+        .logged("no watch", |line| {
+            line.contains("taken up") && line.contains("-t5")
+        })
+        .await;
     assert_eq!(daemon.log().matches("nothing is changed").count(), 1);
-    assert_eq!(metric(&daemon, "stomp_bridge_connections_total").await, Some(1.0));
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(1.0)
+    );
     assert!(daemon.stop().await.success());
     served.end().await;
 }

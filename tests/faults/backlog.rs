@@ -75,13 +75,17 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     // A day passes.
     let accepting = tokio::task::spawn_blocking(move || {
         let mut client = source.accept().expect("the daemon subscribes");
-        client.flood(Duration::MAX, count / 4).expect("a first quarter is acknowledged");
+        client
+            .flood(Duration::MAX, count / 4)
+            .expect("a first quarter is acknowledged");
         client
     });
     let mut client = accepting.await.expect("no panic");
     let quarter = daemon.resident_bytes_max();
     let rest = tokio::task::spawn_blocking(move || {
-        let (_, elapsed) = client.flood(Duration::MAX, count - count / 4).expect("the rest is acknowledged");
+        let (_, elapsed) = client
+            .flood(Duration::MAX, count - count / 4)
+            .expect("the rest is acknowledged");
         client.check_acknowledged().expect("the last one too");
         (client, elapsed)
     });
@@ -93,10 +97,16 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
         mebibytes(quarter),
         mebibytes(whole)
     );
-    assert!(whole < RESIDENT_BYTES_MAX && whole < quarter + GROWTH_BYTES_MAX, "{whole} bytes after {quarter}");
+    assert!(
+        whole < RESIDENT_BYTES_MAX && whole < quarter + GROWTH_BYTES_MAX,
+        "{whole} bytes after {quarter}"
+    );
     let report = accounts::report(&daemon).await.expect("the daemon answers");
     for sink in report["sinks"].as_array().expect("there are sinks") {
-        assert!(sink["able"] == false && sink["pending"] == count, "{sink:#}");
+        assert!(
+            sink["able"] == false && sink["pending"] == count,
+            "{sink:#}"
+        );
     }
 
     // The sinks are back.
@@ -107,32 +117,53 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     let receiver = Receiver::start_on(webhook).await;
     postgres.restart().await;
     for (sink, Drain { still, done, .. }) in drained(&daemon, count).await {
-        let took = done.expect("it is drained").duration_since(still.unwrap_or(back)).as_secs_f64();
+        let took = done
+            .expect("it is drained")
+            .duration_since(still.unwrap_or(back))
+            .as_secs_f64();
         let rate = count as f64 / took;
         eprintln!(
             "{sink}: {took:.1} s, {rate:.0} a second: {:.0} times a day's rate, {:.1} times the rate of the flood",
             rate / DAY_RATE,
             rate / intake
         );
-        assert!(rate >= DRAIN_RATIO_MIN * DAY_RATE, "{sink} is drained at {rate} a second");
+        assert!(
+            rate >= DRAIN_RATIO_MIN * DAY_RATE,
+            "{sink} is drained at {rate} a second"
+        );
     }
     let most = daemon.resident_bytes_max();
     eprintln!("resident {:.1} MiB after the drain", mebibytes(most));
     assert!(most < RESIDENT_BYTES_MAX, "{most} bytes");
 
     accounts::balance(&daemon).await;
-    check_rows(&files.path().join("missing/history.db"), &mut postgres, count).await;
+    check_rows(
+        &files.path().join("missing/history.db"),
+        &mut postgres,
+        count,
+    )
+    .await;
     let bodies = receiver.bodies();
-    let numbers = bodies.iter().map(|body| message::read_number(body).expect("a message of the source's"));
+    let numbers = bodies
+        .iter()
+        .map(|body| message::read_number(body).expect("a message of the source's"));
     let numbers: std::collections::BTreeSet<usize> = numbers.collect();
     assert_eq!(numbers, (0..count).step_by(WANTED_SHARE).collect());
-    assert_eq!(bodies.len(), numbers.len(), "the webhook has some of them again");
+    assert_eq!(
+        bodies.len(),
+        numbers.len(),
+        "the webhook has some of them again"
+    );
     // mosquitto acknowledges before its subscribers have everything.
     let begin = Instant::now();
     while tally.counts().0 < count && begin.elapsed() < PATIENCE {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(tally.counts(), (count, count), "different messages at MQTT, and all");
+    assert_eq!(
+        tally.counts(),
+        (count, count),
+        "different messages at MQTT, and all"
+    );
 }
 
 /// Waits until every sink has everything.
@@ -143,7 +174,9 @@ async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
         let asked = Instant::now();
         let report = accounts::report(daemon).await.unwrap_or(Value::Null);
         for sink in report["sinks"].as_array().into_iter().flatten() {
-            let drain = drains.entry(sink["name"].as_str().unwrap_or_default().to_owned()).or_default();
+            let drain = drains
+                .entry(sink["name"].as_str().unwrap_or_default().to_owned())
+                .or_default();
             let cursor = sink["cursor"].as_i64().unwrap_or(0);
             if cursor > drain.cursor {
                 news = Instant::now();
@@ -159,7 +192,10 @@ async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
         if drains.len() == 4 && drains.values().all(|drain| drain.done.is_some()) {
             return drains;
         }
-        assert!(news.elapsed() < PATIENCE, "of {count}, {drains:?}\n{report:#}");
+        assert!(
+            news.elapsed() < PATIENCE,
+            "of {count}, {drains:?}\n{report:#}"
+        );
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -167,13 +203,25 @@ async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
 /// Each message once, in both histories: its number stands in the address.
 async fn check_rows(history: &Path, postgres: &mut Postgres, count: usize) {
     const COUNTS: &str = "SELECT count(*), count(DISTINCT detail) FROM status_event";
-    let options = SqliteConnectOptions::new().filename(history).read_only(true);
+    let options = SqliteConnectOptions::new()
+        .filename(history)
+        .read_only(true);
     let mut connection = options.connect().await.expect("open the history");
-    let sqlite: (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut connection).await.expect("count in SQLite");
+    let sqlite: (i64, i64) = sqlx::query_as(COUNTS)
+        .fetch_one(&mut connection)
+        .await
+        .expect("count in SQLite");
     let mut connection = postgres.connect("backlog").await;
-    let warehouse: (i64, i64) = sqlx::query_as(COUNTS).fetch_one(&mut connection).await.expect("count in Postgres");
+    let warehouse: (i64, i64) = sqlx::query_as(COUNTS)
+        .fetch_one(&mut connection)
+        .await
+        .expect("count in Postgres");
     let count = count as i64;
-    assert_eq!((sqlite, warehouse), ((count, count), (count, count)), "rows, and different messages");
+    assert_eq!(
+        (sqlite, warehouse),
+        ((count, count), (count, count)),
+        "rows, and different messages"
+    );
 }
 
 fn mebibytes(bytes: u64) -> f64 {

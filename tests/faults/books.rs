@@ -111,16 +111,26 @@ impl Books {
     /// How many have arrived at all of these sinks, MQTT among them.
     pub(crate) fn arrived_at(&self, sinks: &[&str]) -> usize {
         let refused = |sink: &str| self.numbers(MQTT).filter(|n| refuses(sink, **n)).count();
-        sinks.iter().map(|sink| self.numbers(sink).count() + refused(sink)).min().unwrap_or(0)
+        sinks
+            .iter()
+            .map(|sink| self.numbers(sink).count() + refused(sink))
+            .min()
+            .unwrap_or(0)
     }
 
     fn numbers(&self, sink: &str) -> impl Iterator<Item = &usize> {
-        self.arrivals.get(sink).into_iter().flat_map(|arrivals| &arrivals.numbers)
+        self.arrivals
+            .get(sink)
+            .into_iter()
+            .flat_map(|arrivals| &arrivals.numbers)
     }
 
     /// How many entries the journal holds that every sink has got.
     pub(crate) async fn kept(&self, ends: &Ends) -> usize {
-        read_journal(&ends.data.join("journal.db")).await.entries.len()
+        read_journal(&ends.data.join("journal.db"))
+            .await
+            .entries
+            .len()
     }
 
     /// The most messages that came again in one life, over all sinks.
@@ -138,7 +148,8 @@ impl Books {
             return Err(format!("an account does not balance: {account}"));
         }
         self.check_passed(&pages, &ends.subscriber).await?;
-        self.check_acknowledged(&acknowledged, &pages, &ends.subscriber).await?;
+        self.check_acknowledged(&acknowledged, &pages, &ends.subscriber)
+            .await?;
         self.check_again()?;
         self.cursors = pages.cursors;
         Ok(())
@@ -158,7 +169,10 @@ impl Books {
         }
         let warehouse = self.arrivals.entry(WAREHOUSE).or_default();
         for (row, origin, n) in ends.warehouse.arrivals_after(self.warehouse_row).await {
-            warehouse.add(usize::try_from(n).expect("a message's number"), position(&origin));
+            warehouse.add(
+                usize::try_from(n).expect("a message's number"),
+                position(&origin),
+            );
             self.warehouse_row = row;
         }
     }
@@ -173,15 +187,28 @@ impl Books {
     /// I4: a position is never given twice.
     fn check_positions(&mut self, pages: &Pages) -> Result<(), String> {
         if pages.sequence < self.sequence {
-            return Err(format!("the journal's sequence went back from {} to {}", self.sequence, pages.sequence));
+            return Err(format!(
+                "the journal's sequence went back from {} to {}",
+                self.sequence, pages.sequence
+            ));
         }
         self.sequence = pages.sequence;
-        let arrived = self.arrivals.values().flat_map(|arrivals| &arrivals.all[arrivals.before..]);
+        let arrived = self
+            .arrivals
+            .values()
+            .flat_map(|arrivals| &arrivals.all[arrivals.before..]);
         let arrived = arrived.map(|(n, position)| (*position, *n));
-        for (position, n) in pages.entries.iter().map(|(position, n)| (*position, *n)).chain(arrived) {
+        for (position, n) in pages
+            .entries
+            .iter()
+            .map(|(position, n)| (*position, *n))
+            .chain(arrived)
+        {
             let known = *self.positions.entry(position).or_insert(n);
             if known != n {
-                return Err(format!("position {position} is message {n} and was message {known}"));
+                return Err(format!(
+                    "position {position} is message {n} and was message {known}"
+                ));
             }
         }
         Ok(())
@@ -211,8 +238,11 @@ impl Books {
         subscriber: &Subscriber,
     ) -> Result<(), String> {
         let kept: BTreeSet<usize> = pages.entries.values().copied().collect();
-        let open: Vec<usize> =
-            acknowledged.difference(&self.settled).copied().filter(|n| !kept.contains(n)).collect();
+        let open: Vec<usize> = acknowledged
+            .difference(&self.settled)
+            .copied()
+            .filter(|n| !kept.contains(n))
+            .collect();
         for n in open {
             for sink in SINKS {
                 if !self.has(sink, n, subscriber).await {
@@ -232,12 +262,21 @@ impl Books {
             let cursor = self.cursors.get(*sink).copied().unwrap_or(0);
             let (before, new) = arrivals.all.split_at(arrivals.before);
             let known: BTreeSet<i64> = before.iter().map(|(_, position)| *position).collect();
-            let again: Vec<i64> = new.iter().map(|(_, p)| *p).filter(|p| known.contains(p)).collect();
+            let again: Vec<i64> = new
+                .iter()
+                .map(|(_, p)| *p)
+                .filter(|p| known.contains(p))
+                .collect();
             if let Some(position) = again.iter().find(|position| **position <= cursor) {
-                return Err(format!("{sink} was given {position} again, although its cursor was at {cursor}"));
+                return Err(format!(
+                    "{sink} was given {position} again, although its cursor was at {cursor}"
+                ));
             }
             if again.len() > WINDOW {
-                return Err(format!("{sink} was given {} again, more than {WINDOW}", again.len()));
+                return Err(format!(
+                    "{sink} was given {} again, more than {WINDOW}",
+                    again.len()
+                ));
             }
             self.again_max = self.again_max.max(again.len());
             arrivals.before = arrivals.all.len();
@@ -246,7 +285,12 @@ impl Books {
     }
 
     async fn has(&mut self, sink: &str, n: usize, subscriber: &Subscriber) -> bool {
-        let known = |books: &Books| books.arrivals.get(sink).is_some_and(|arrivals| arrivals.numbers.contains(&n));
+        let known = |books: &Books| {
+            books
+                .arrivals
+                .get(sink)
+                .is_some_and(|arrivals| arrivals.numbers.contains(&n))
+        };
         if sink != MQTT || known(self) {
             return known(self);
         }
@@ -267,7 +311,10 @@ impl Books {
     ) -> Result<(), String> {
         let pages = read_journal(&ends.data.join("journal.db")).await;
         let aside = |sink: &str, n: usize| {
-            pages.entries.iter().any(|(p, m)| *m == n && pages.set_aside.contains(&(sink.to_owned(), *p)))
+            pages
+                .entries
+                .iter()
+                .any(|(p, m)| *m == n && pages.set_aside.contains(&(sink.to_owned(), *p)))
         };
         let histories = [
             (HISTORY, count_history(&ends.data.join("history.db")).await),
@@ -276,7 +323,9 @@ impl Books {
         for (history, (rows, messages)) in histories {
             let arrived = self.numbers(history).count();
             if rows != messages || usize::try_from(rows) != Ok(arrived) {
-                return Err(format!("{history} has {rows} rows of {messages} messages; {arrived} had arrived"));
+                return Err(format!(
+                    "{history} has {rows} rows of {messages} messages; {arrived} had arrived"
+                ));
             }
         }
         for sink in SINKS {
@@ -284,28 +333,48 @@ impl Books {
                 return Err(format!("nothing has arrived at {sink}"));
             };
             let refused = |n: usize| refuses(sink, n);
-            let missing: Vec<usize> =
-                (0..published).filter(|n| !arrivals.numbers.contains(n) && !refused(*n)).take(20).collect();
+            let missing: Vec<usize> = (0..published)
+                .filter(|n| !arrivals.numbers.contains(n) && !refused(*n))
+                .take(20)
+                .collect();
             if !missing.is_empty() {
                 return Err(format!("{sink} misses {missing:?} of {published}"));
             }
             if let Some(n) = (0..published).find(|n| refused(*n) && !aside(sink, *n)) {
-                return Err(format!("{sink} has refused message {n}, which is not set aside"));
+                return Err(format!(
+                    "{sink} has refused message {n}, which is not set aside"
+                ));
             }
-            if arrivals.numbers.iter().any(|n| *n >= published || refused(*n)) {
+            if arrivals
+                .numbers
+                .iter()
+                .any(|n| *n >= published || refused(*n))
+            {
                 return Err(format!("{sink} has messages that it cannot have"));
             }
             let stores_once = [HISTORY, WAREHOUSE].contains(&sink);
             if stores_once && arrivals.all.len() != arrivals.numbers.len() {
-                return Err(format!("{sink} has {} rows of {} messages", arrivals.all.len(), arrivals.numbers.len()));
+                return Err(format!(
+                    "{sink} has {} rows of {} messages",
+                    arrivals.all.len(),
+                    arrivals.numbers.len()
+                ));
             }
             arrivals.check_order(sink)?;
         }
         let mut entries = vec![0; published];
         self.positions.values().for_each(|n| entries[*n] += 1);
-        let sent = |n: usize| deliveries.as_ref().map_or(u32::MAX, |deliveries| deliveries[n]);
+        let sent = |n: usize| {
+            deliveries
+                .as_ref()
+                .map_or(u32::MAX, |deliveries| deliveries[n])
+        };
         match (0..published).find(|n| entries[*n] > sent(*n)) {
-            Some(n) => Err(format!("message {n} has {} entries, but was sent {} times", entries[n], sent(n))),
+            Some(n) => Err(format!(
+                "message {n} has {} entries, but was sent {} times",
+                entries[n],
+                sent(n)
+            )),
             None => Ok(()),
         }
     }
@@ -325,7 +394,9 @@ impl Arrivals {
             if let Some(before) = last[n % DEVICES].replace(*n)
                 && before > *n
             {
-                return Err(format!("{sink} has message {n} after {before} of the same device"));
+                return Err(format!(
+                    "{sink} has message {n} after {before} of the same device"
+                ));
             }
         }
         Ok(())
@@ -333,50 +404,79 @@ impl Arrivals {
 }
 
 async fn open(path: &Path) -> Option<SqliteConnection> {
-    SqliteConnectOptions::new().filename(path).read_only(true).connect().await.ok()
+    SqliteConnectOptions::new()
+        .filename(path)
+        .read_only(true)
+        .connect()
+        .await
+        .ok()
 }
 
 /// Empty where there is none yet.
 async fn read_journal(path: &Path) -> Pages {
     let mut pages = Pages::default();
-    let Some(mut connection) = open(path).await else { return pages };
+    let Some(mut connection) = open(path).await else {
+        return pages;
+    };
     let sequence = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'entry'");
     // Killed before it had its tables, it has nothing.
-    let Ok(sequence) = sequence.fetch_optional(&mut connection).await else { return pages };
+    let Ok(sequence) = sequence.fetch_optional(&mut connection).await else {
+        return pages;
+    };
     pages.sequence = sequence.unwrap_or(0);
-    let entries: Vec<(i64, String)> = sqlx::query_as("SELECT position, CAST(body AS TEXT) FROM entry")
+    let entries: Vec<(i64, String)> =
+        sqlx::query_as("SELECT position, CAST(body AS TEXT) FROM entry")
+            .fetch_all(&mut connection)
+            .await
+            .expect("read the journal's entries");
+    pages.entries = entries
+        .into_iter()
+        .map(|(position, body)| (position, number(&body)))
+        .collect();
+    let cursors: Vec<(String, i64)> = sqlx::query_as("SELECT sink, position FROM cursor")
         .fetch_all(&mut connection)
         .await
-        .expect("read the journal's entries");
-    pages.entries = entries.into_iter().map(|(position, body)| (position, number(&body))).collect();
-    let cursors: Vec<(String, i64)> =
-        sqlx::query_as("SELECT sink, position FROM cursor").fetch_all(&mut connection).await.expect("read cursors");
+        .expect("read cursors");
     pages.cursors = cursors.into_iter().collect();
     let set_aside: Vec<(String, i64)> = sqlx::query_as("SELECT sink, position FROM set_aside")
         .fetch_all(&mut connection)
         .await
         .expect("read what was set aside");
     pages.set_aside = set_aside.into_iter().collect();
-    pages.imbalances =
-        sqlx::query_scalar(IMBALANCES).fetch_all(&mut connection).await.expect("read the sinks' accounts");
+    pages.imbalances = sqlx::query_scalar(IMBALANCES)
+        .fetch_all(&mut connection)
+        .await
+        .expect("read the sinks' accounts");
     pages
 }
 
 async fn read_history(path: &Path, after: i64) -> Vec<(i64, String, String)> {
-    let Some(mut connection) = open(path).await else { return Vec::new() };
-    let rows = sqlx::query_as("SELECT rowid, origin, payload FROM status_event WHERE rowid > ? ORDER BY rowid");
-    rows.bind(after).fetch_all(&mut connection).await.unwrap_or_default()
+    let Some(mut connection) = open(path).await else {
+        return Vec::new();
+    };
+    let rows = sqlx::query_as(
+        "SELECT rowid, origin, payload FROM status_event WHERE rowid > ? ORDER BY rowid",
+    );
+    rows.bind(after)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap_or_default()
 }
 
 /// How many rows there are, and of how many messages.
 async fn count_history(path: &Path) -> (i64, i64) {
     let mut connection = open(path).await.expect("the daemon has made its history");
     let counts = "SELECT count(*), count(DISTINCT json_extract(payload, '$.n')) FROM status_event";
-    sqlx::query_as(counts).fetch_one(&mut connection).await.expect("count in the history")
+    sqlx::query_as(counts)
+        .fetch_one(&mut connection)
+        .await
+        .expect("count in the history")
 }
 
 fn position(origin: &str) -> i64 {
-    let position = origin.rsplit_once('-').and_then(|(_, position)| position.parse().ok());
+    let position = origin
+        .rsplit_once('-')
+        .and_then(|(_, position)| position.parse().ok());
     position.expect("an origin ends in a position")
 }
 
@@ -384,5 +484,7 @@ fn position(origin: &str) -> i64 {
 fn number(body: &str) -> usize {
     let rest = body.split_once("\"n\":").map(|(_, rest)| rest.trim_start());
     let digits = rest.and_then(|rest| rest.split(|c: char| !c.is_ascii_digit()).next());
-    digits.and_then(|digits| digits.parse().ok()).unwrap_or_else(|| panic!("no number in {body}"))
+    digits
+        .and_then(|digits| digits.parse().ok())
+        .unwrap_or_else(|| panic!("no number in {body}"))
 }

@@ -28,7 +28,9 @@ struct Clock {
 
 impl Clock {
     fn new() -> Clock {
-        let clock = Clock { folder: Folder::new("clock-file") };
+        let clock = Clock {
+            folder: Folder::new("clock-file"),
+        };
         clock.set(0);
         clock
     }
@@ -46,17 +48,26 @@ impl Clock {
 
     fn daemon(&self) -> Command {
         let mut command = tethered(DAEMON);
-        command.env("LD_PRELOAD", library()).env("FAKETIME_TIMESTAMP_FILE", self.file());
-        command.env("DONT_FAKE_MONOTONIC", "1").env("NO_FAKE_STAT", "1").env("FAKETIME_NO_CACHE", "1");
+        command
+            .env("LD_PRELOAD", library())
+            .env("FAKETIME_TIMESTAMP_FILE", self.file());
+        command
+            .env("DONT_FAKE_MONOTONIC", "1")
+            .env("NO_FAKE_STAT", "1")
+            .env("FAKETIME_NO_CACHE", "1");
         command
     }
 }
 
 /// Where Debian's package has it, whatever the architecture.
 fn library() -> PathBuf {
-    let folders = std::fs::read_dir("/usr/lib").expect("list /usr/lib").flatten();
+    let folders = std::fs::read_dir("/usr/lib")
+        .expect("list /usr/lib")
+        .flatten();
     let mut libraries = folders.map(|folder| folder.path().join("faketime/libfaketimeMT.so.1"));
-    libraries.find(|path| Path::exists(path)).expect("libfaketime is installed (tests/prepare does it)")
+    libraries
+        .find(|path| Path::exists(path))
+        .expect("libfaketime is installed (tests/prepare does it)")
 }
 
 /// Sets the clock, waits until the daemon's requests show it, and until everything has arrived everywhere.
@@ -64,17 +75,26 @@ async fn leg(rig: &mut Rig, process: &mut Process, clock: &Clock, ahead: i64) {
     clock.set(ahead);
     let seen = wait::within(wait::LONG, async || {
         rig.publish(1).await;
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("it is after 1970").as_secs();
+        let now = SystemTime::now()
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .expect("it is after 1970")
+            .as_secs();
         ((rig.ends.receiver.timestamp() - now as i64 - ahead).abs() < HOUR / 2).then_some(())
     });
-    assert!(seen.await.is_some(), "the daemon does not see a clock that is {ahead} s ahead\n{}", process.log_tail());
+    assert!(
+        seen.await.is_some(),
+        "the daemon does not see a clock that is {ahead} s ahead\n{}",
+        process.log_tail()
+    );
     rig.publish(LEG).await;
     rig.arrive(process, &SINKS).await;
 }
 
 async fn start(rig: &Rig, clock: &Clock) -> Process {
     let mut process = rig.launch_by(clock.daemon(), "");
-    process.logged("\"live\"", |line| line.contains("\"message\":\"live\"")).await;
+    process
+        .logged("\"live\"", |line| line.contains("\"message\":\"live\""))
+        .await;
     process
 }
 
@@ -84,13 +104,19 @@ async fn stop(mut process: Process) {
     assert_eq!(status.code(), Some(0), "{}", process.log_tail());
     let log = process.log();
     // Neither side has missed a heart-beat of the other's.
-    assert!(!log.contains("\"not connected\"") && !log.contains("do not balance"), "{log}");
+    assert!(
+        !log.contains("\"not connected\"") && !log.contains("do not balance"),
+        "{log}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
     let rabbitmq = RabbitMq::start().await;
-    let keys = Keys { retain: "7d", source: "heartbeat = \"2s\"" };
+    let keys = Keys {
+        retain: "7d",
+        source: "heartbeat = \"2s\"",
+    };
     let mut rig = Rig::with_rabbitmq_and("clock", &rabbitmq, keys).await;
     let clock = Clock::new();
 
@@ -109,7 +135,11 @@ async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
     rig.publish(LEG).await;
     // The first delivery to a history brings its first round of retention.
     for history in [HISTORY, WAREHOUSE] {
-        process.logged("\"far ahead\"", |line| line.contains("far ahead") && line.contains(history)).await;
+        process
+            .logged("\"far ahead\"", |line| {
+                line.contains("far ahead") && line.contains(history)
+            })
+            .await;
     }
     rig.arrive(&mut process, &[HISTORY, WAREHOUSE, MQTT]).await;
     rig.ends.receiver.answer(204);
@@ -132,7 +162,9 @@ async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
     stop(process).await;
 
     // Now it is right, and far ahead of the newest row.
-    rig.heal("", Duration::from_secs(60)).await.unwrap_or_else(|loss| panic!("{loss}"));
+    rig.heal("", Duration::from_secs(60))
+        .await
+        .unwrap_or_else(|loss| panic!("{loss}"));
     // All of it is younger than `retain`, however old the clock made it look.
     assert_eq!(rig.books.kept(&rig.ends).await, rig.queue.published());
 }

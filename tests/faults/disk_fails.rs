@@ -24,13 +24,26 @@ async fn failing_disk_loses_nothing_that_was_acknowledged() {
     let rounds = if long() { 300 } else { 8 };
     let mut ended = 0;
     for round in 0..rounds {
-        let call = if round % 2 == 0 { "fdatasync" } else { "pwrite64" };
+        let call = if round % 2 == 0 {
+            "fdatasync"
+        } else {
+            "pwrite64"
+        };
         let first = rng.u32(if round % 2 == 0 { 1..30 } else { 20..400 });
         // From then on, or once.
         let mode = if rng.bool() { "+" } else { "" };
         let injection = format!("inject={call}:error=EIO:when={first}{mode}");
         let mut strace = tethered("strace");
-        strace.args(["-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", &injection, DAEMON]);
+        strace.args([
+            "-f",
+            "-qq",
+            "--seccomp-bpf",
+            "-o",
+            "/dev/null",
+            "-e",
+            &injection,
+            DAEMON,
+        ]);
         let mut process = rig.launch_by(strace, "");
         let (began, before) = (Instant::now(), rig.queue.acknowledged().len());
         let mut publishes = 0;
@@ -42,16 +55,31 @@ async fn failing_disk_loses_nothing_that_was_acknowledged() {
                 rig.publish(rng.usize(1..20)).await;
             }
             // The daemon's own end is one of the outcomes; where it lives on, it is killed.
-            if wait::within(Duration::from_millis(10), async || (!process.runs()).then_some(())).await.is_some() {
+            if wait::within(Duration::from_millis(10), async || {
+                (!process.runs()).then_some(())
+            })
+            .await
+            .is_some()
+            {
                 ended += 1;
                 break;
             }
         }
         process.kill();
         let outcome = rig.check().await;
-        outcome.unwrap_or_else(|loss| panic!("round {round}, {injection}: {loss}\n{}", process.log_tail()));
+        outcome.unwrap_or_else(|loss| {
+            panic!("round {round}, {injection}: {loss}\n{}", process.log_tail())
+        });
     }
-    assert!(ended > 0, "in no round did the daemon end by itself: nothing was shown");
-    rig.heal("", Duration::from_secs(60)).await.unwrap_or_else(|loss| panic!("healing: {loss}"));
-    eprintln!("{rounds} failing disks, {ended} ended the daemon, {} messages, none lost", rig.queue.published());
+    assert!(
+        ended > 0,
+        "in no round did the daemon end by itself: nothing was shown"
+    );
+    rig.heal("", Duration::from_secs(60))
+        .await
+        .unwrap_or_else(|loss| panic!("healing: {loss}"));
+    eprintln!(
+        "{rounds} failing disks, {ended} ended the daemon, {} messages, none lost",
+        rig.queue.published()
+    );
 }

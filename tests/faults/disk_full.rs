@@ -18,10 +18,17 @@ struct Tmpfs<'a> {
 impl Tmpfs<'_> {
     fn mount(path: &Path, mib: u32) -> Tmpfs<'_> {
         let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o"]).arg(format!("size={mib}m")).arg("tmpfs").arg(path);
+        mount
+            .args(["-t", "tmpfs", "-o"])
+            .arg(format!("size={mib}m"))
+            .arg("tmpfs")
+            .arg(path);
         let output = mount.output().expect("start mount");
         let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "mount a tmpfs (root is needed): {said}");
+        assert!(
+            output.status.success(),
+            "mount a tmpfs (root is needed): {said}"
+        );
         Tmpfs { path }
     }
 
@@ -58,27 +65,44 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
     for round in 0..4 {
         let mut process = rig.launch("");
         rig.publish(rng.usize(50..300)).await;
-        wait::until("the first acknowledgements", async || (!rig.queue.acknowledged().is_empty()).then_some(()))
-            .await;
+        wait::until("the first acknowledgements", async || {
+            (!rig.queue.acknowledged().is_empty()).then_some(())
+        })
+        .await;
         tmpfs.fill(rng.u64(0..64) * 4096);
         rig.publish(2000).await;
-        process.logged("\"full\"", |line| line.contains("nothing is accepted")).await;
+        process
+            .logged("\"full\"", |line| line.contains("nothing is accepted"))
+            .await;
         // What has room may still be taken in; the rest waits with the server, and the daemon lives on.
         let before = settled(&rig).await;
-        assert!(before < rig.queue.published(), "round {round}: all was accepted by a full disk");
-        assert!(process.runs(), "round {round}: the daemon ended\n{}", process.log_tail());
+        assert!(
+            before < rig.queue.published(),
+            "round {round}: all was accepted by a full disk"
+        );
+        assert!(
+            process.runs(),
+            "round {round}: the daemon ended\n{}",
+            process.log_tail()
+        );
         if round % 2 == 0 {
             process.kill();
             tmpfs.free();
         } else {
             tmpfs.free();
             let published = rig.queue.published();
-            wait::until("the daemon to go on", async || (rig.queue.acknowledged().len() == published).then_some(()))
-                .await;
+            wait::until("the daemon to go on", async || {
+                (rig.queue.acknowledged().len() == published).then_some(())
+            })
+            .await;
             process.kill();
         }
-        rig.check().await.unwrap_or_else(|loss| panic!("round {round}: {loss}"));
-        rig.heal("", Duration::from_secs(60)).await.unwrap_or_else(|loss| panic!("round {round}: {loss}"));
+        rig.check()
+            .await
+            .unwrap_or_else(|loss| panic!("round {round}: {loss}"));
+        rig.heal("", Duration::from_secs(60))
+            .await
+            .unwrap_or_else(|loss| panic!("round {round}: {loss}"));
     }
     drop(rig);
 }

@@ -10,7 +10,9 @@ use crate::peers::process::Process;
 use crate::rig::Rig;
 
 async fn heal(rig: &mut Rig) {
-    rig.heal("", Duration::from_secs(60)).await.unwrap_or_else(|loss| panic!("{loss}"));
+    rig.heal("", Duration::from_secs(60))
+        .await
+        .unwrap_or_else(|loss| panic!("{loss}"));
 }
 
 /// Waits for the daemon to end by itself, with exit code 1 and these words in its log.
@@ -18,8 +20,16 @@ async fn refused(mut process: Process, words: &str) {
     let began = Instant::now();
     let status = process.ended(Duration::from_secs(10)).await;
     assert_eq!(status.code(), Some(1), "{}", process.log_tail());
-    assert!(process.log().contains(words), "not {words:?}\n{}", process.log_tail());
-    assert!(began.elapsed() < Duration::from_secs(3), "refused only after {:?}", began.elapsed());
+    assert!(
+        process.log().contains(words),
+        "not {words:?}\n{}",
+        process.log_tail()
+    );
+    assert!(
+        began.elapsed() < Duration::from_secs(3),
+        "refused only after {:?}",
+        began.elapsed()
+    );
 }
 
 fn remove(data: &Path) {
@@ -37,8 +47,16 @@ async fn deleted_journal_is_named_and_the_histories_go_on() {
     let rows = rig.books.arrived();
     remove(&rig.ends.data);
     let mut process = rig.launch("");
-    process.logged("the journal's own", |line| line.contains("not the journal that was here before")).await;
-    process.logged("the history's", |line| line.contains("the history was written from another journal")).await;
+    process
+        .logged("the journal's own", |line| {
+            line.contains("not the journal that was here before")
+        })
+        .await;
+    process
+        .logged("the history's", |line| {
+            line.contains("the history was written from another journal")
+        })
+        .await;
     process.kill();
     assert_eq!(rows, 200);
 }
@@ -48,7 +66,10 @@ async fn journal_from_a_backup_is_refused() {
     let mut rig = Rig::start("journal-restored").await;
     rig.publish(100).await;
     heal(&mut rig).await;
-    let (journal, backup) = (rig.ends.data.join("journal.db"), rig.ends.data.join("backup.db"));
+    let (journal, backup) = (
+        rig.ends.data.join("journal.db"),
+        rig.ends.data.join("backup.db"),
+    );
     fs::copy(&journal, &backup).expect("copy a journal");
     rig.publish(100).await;
     heal(&mut rig).await;
@@ -59,7 +80,11 @@ async fn journal_from_a_backup_is_refused() {
     fs::remove_file(rig.ends.data.join("journal.db-lock")).expect("remove the mark");
     rig.publish(300).await;
     refused(rig.launch(""), "from another copy of the journal").await;
-    refused(rig.launch(""), "is an older copy, as a sink has noticed before").await;
+    refused(
+        rig.launch(""),
+        "is an older copy, as a sink has noticed before",
+    )
+    .await;
 
     // Under a new id nothing is lost of what the copy has taken in under positions that are not its own.
     let renewed = rig.command(&["journal", "renew"]);
@@ -73,7 +98,9 @@ async fn journal_from_a_backup_is_refused() {
 async fn second_daemon_on_the_same_journal_is_refused() {
     let mut rig = Rig::start("journal-in-use").await;
     let mut first = rig.launch("");
-    first.logged("the source", |line| line.contains("\"message\":\"live\"")).await;
+    first
+        .logged("the source", |line| line.contains("\"message\":\"live\""))
+        .await;
     refused(rig.launch(""), "is in use").await;
     assert!(first.runs());
     rig.publish(10).await;

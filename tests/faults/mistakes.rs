@@ -20,7 +20,10 @@ async fn check(mistake: Mistake) {
     let mut rng = Rng::with_seed(seed());
     let mut rig = Rig::start(mistake.name()).await;
     for life in 1..=LIVES_MAX {
-        let plan = Plan { mistake: Some(mistake), ..plan(mistake, &mut rng) };
+        let plan = Plan {
+            mistake: Some(mistake),
+            ..plan(mistake, &mut rng)
+        };
         let before = rig.books.arrived();
         if let Err(found) = rig.live(&plan, &mut rng).await {
             let found = found.lines().next().unwrap_or_default();
@@ -36,20 +39,34 @@ async fn check(mistake: Mistake) {
 
 /// A life of the crash loop; where the mistake needs a certain moment, mostly one that ends there.
 fn plan(mistake: Mistake, rng: &mut Rng) -> Plan {
-    let plan = Plan { flow: true, ..Plan::draw(rng) };
-    let abort = |place, count: u64| Plan { end: End::Abort(place, count), ..plan.clone() };
+    let plan = Plan {
+        flow: true,
+        ..Plan::draw(rng)
+    };
+    let abort = |place, count: u64| Plan {
+        end: End::Abort(place, count),
+        ..plan.clone()
+    };
     match mistake {
         Mistake::AckBeforeCommit => abort(Place::BeforeCommit, rng.u64(2..12)),
         Mistake::AckOfAnother => abort(Place::AckWritten, rng.u64(2..12)),
         Mistake::CursorBeforeDelivery => abort(Place::BeforeDeliver, rng.u64(4..12)),
-        Mistake::SkipAfterRetry | Mistake::DropBatchOnReconnect => {
-            Plan { end: End::Kill(Duration::from_millis(900)), trouble: Duration::from_millis(300), ..plan }
-        }
+        Mistake::SkipAfterRetry | Mistake::DropBatchOnReconnect => Plan {
+            end: End::Kill(Duration::from_millis(900)),
+            trouble: Duration::from_millis(300),
+            ..plan
+        },
         // The log must have time to become empty.
-        Mistake::ReusePositions => {
-            Plan { end: End::Kill(Duration::from_millis(1000)), burst: 10, flow: false, ..plan }
-        }
-        _ => Plan { end: End::Kill(Duration::from_millis(rng.u64(300..900))), ..plan },
+        Mistake::ReusePositions => Plan {
+            end: End::Kill(Duration::from_millis(1000)),
+            burst: 10,
+            flow: false,
+            ..plan
+        },
+        _ => Plan {
+            end: End::Kill(Duration::from_millis(rng.u64(300..900))),
+            ..plan
+        },
     }
 }
 

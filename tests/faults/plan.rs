@@ -8,8 +8,10 @@ use stomp_bridge::faults::{Mistake, Place};
 /// The seed of this run: `STOMP_BRIDGE_TEST_SEED`, or a new one.
 pub(crate) fn seed() -> u64 {
     let given = std::env::var("STOMP_BRIDGE_TEST_SEED").ok();
-    let seed =
-        given.map(|text| text.parse().unwrap_or_else(|_| panic!("STOMP_BRIDGE_TEST_SEED={text} is no number")));
+    let seed = given.map(|text| {
+        text.parse()
+            .unwrap_or_else(|_| panic!("STOMP_BRIDGE_TEST_SEED={text} is no number"))
+    });
     let seed = seed.unwrap_or_else(|| fastrand::u64(..));
     eprintln!("STOMP_BRIDGE_TEST_SEED={seed}");
     seed
@@ -73,7 +75,10 @@ impl Plan {
             End::Abort(place, count) => format!("abort {} {count}", place.name()),
             End::Kill(_) => String::new(),
         };
-        let mistake = self.mistake.map(|mistake| format!("mistake {}", mistake.name())).unwrap_or_default();
+        let mistake = self
+            .mistake
+            .map(|mistake| format!("mistake {}", mistake.name()))
+            .unwrap_or_default();
         format!("{abort},{mistake}")
     }
 }

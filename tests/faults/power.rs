@@ -28,22 +28,32 @@ struct Image {
 
 impl Image {
     fn make(folder: &Folder) -> Image {
-        let image = Image { file: folder.join("disk.img"), mounted: folder.join("disk") };
+        let image = Image {
+            file: folder.join("disk.img"),
+            mounted: folder.join("disk"),
+        };
         std::fs::create_dir(&image.mounted).expect("create a folder in a new one");
         let file = std::fs::File::create(&image.file).expect("create a file in a new folder");
-        file.set_len(IMAGE_BYTES).expect("a sparse file costs nothing");
+        file.set_len(IMAGE_BYTES)
+            .expect("a sparse file costs nothing");
         run("mkfs.ext4", &["-q".as_ref(), &image.file]);
         image.mount();
         image
     }
 
     fn mount(&self) {
-        run("mount", &["-o".as_ref(), "loop".as_ref(), &self.file, &self.mounted]);
+        run(
+            "mount",
+            &["-o".as_ref(), "loop".as_ref(), &self.file, &self.mounted],
+        );
     }
 
     /// From now on nothing reaches the disk.
     fn cut(&self) {
-        run("python3", &["-c".as_ref(), SHUT_DOWN.as_ref(), &self.mounted]);
+        run(
+            "python3",
+            &["-c".as_ref(), SHUT_DOWN.as_ref(), &self.mounted],
+        );
     }
 
     /// The machine starts again.
@@ -60,9 +70,15 @@ impl Drop for Image {
 }
 
 fn run(program: &str, arguments: &[&Path]) {
-    let output = Command::new(program).args(arguments).output().unwrap_or_else(|e| panic!("start {program}: {e}"));
+    let output = Command::new(program)
+        .args(arguments)
+        .output()
+        .unwrap_or_else(|e| panic!("start {program}: {e}"));
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{program} {arguments:?} (root is needed): {said}");
+    assert!(
+        output.status.success(),
+        "{program} {arguments:?} (root is needed): {said}"
+    );
 }
 
 /// Cuts of one rig, before everything has to arrive: the history of more would not fit on the image.
@@ -81,17 +97,32 @@ async fn cut_again_and_again(
     let mut rig = Rig::in_folder(name, folder, image.mounted.clone()).await;
     for cut in 1..=cuts {
         let lifetime = Duration::from_millis(rng.u64(200..600));
-        let plan = Plan { end: End::Kill(lifetime), mistake, flow: true, trouble: Duration::ZERO, ..Plan::draw(rng) };
+        let plan = Plan {
+            end: End::Kill(lifetime),
+            mistake,
+            flow: true,
+            trouble: Duration::ZERO,
+            ..Plan::draw(rng)
+        };
         drop(rig.run(&plan, rng, || image.cut()).await?);
         image.restore();
-        rig.check().await.map_err(|loss| format!("{name}, cut {cut}: {loss}"))?;
+        rig.check()
+            .await
+            .map_err(|loss| format!("{name}, cut {cut}: {loss}"))?;
         // A process that is killed in a commit, and then the power: nobody was told of what vanished.
         if rng.bool() {
-            let killed = Plan { end: End::Kill(Duration::from_millis(rng.u64(100..300))), ..plan };
-            rig.live(&killed, rng).await.map_err(|loss| format!("{name}, kill after cut {cut}: {loss}"))?;
+            let killed = Plan {
+                end: End::Kill(Duration::from_millis(rng.u64(100..300))),
+                ..plan
+            };
+            rig.live(&killed, rng)
+                .await
+                .map_err(|loss| format!("{name}, kill after cut {cut}: {loss}"))?;
         }
     }
-    rig.heal("", Duration::from_secs(60)).await.map_err(|loss| format!("{name}, healing: {loss}"))?;
+    rig.heal("", Duration::from_secs(60))
+        .await
+        .map_err(|loss| format!("{name}, healing: {loss}"))?;
     Ok(rig.queue.published())
 }
 
@@ -111,7 +142,15 @@ async fn power_cut_loses_nothing_that_was_acknowledged() {
 #[tokio::test(flavor = "multi_thread")]
 async fn power_cut_without_sync_loses_something() {
     let mut rng = Rng::with_seed(seed());
-    let lost = cut_again_and_again("power-cut-control", 10, Some(Mistake::CommitWithoutSync), &mut rng).await;
-    let loss = lost.expect_err("a journal that is not synced must lose something, or the other test proves nothing");
+    let lost = cut_again_and_again(
+        "power-cut-control",
+        10,
+        Some(Mistake::CommitWithoutSync),
+        &mut rng,
+    )
+    .await;
+    let loss = lost.expect_err(
+        "a journal that is not synced must lose something, or the other test proves nothing",
+    );
     eprintln!("without sync: {}", loss.lines().next().unwrap_or_default());
 }

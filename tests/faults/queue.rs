@@ -42,8 +42,13 @@ struct Ledger {
 impl Queue {
     /// Starts one on a free port.
     pub(crate) async fn start() -> Queue {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind a free port");
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
         let shared = Arc::new(Shared::default());
         let served = Arc::clone(&shared);
         let server = tokio::spawn(async move {
@@ -56,7 +61,11 @@ impl Queue {
                 ledger.ready.extend(unacknowledged);
             }
         });
-        Queue { port, shared, server }
+        Queue {
+            port,
+            shared,
+            server,
+        }
     }
 
     /// As in a configuration.
@@ -100,7 +109,9 @@ impl Drop for Queue {
 
 impl Shared {
     fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().expect("nobody panics while holding the ledger")
+        self.ledger
+            .lock()
+            .expect("nobody panics while holding the ledger")
     }
 
     /// The next frames that the window has room for.
@@ -127,7 +138,10 @@ impl Shared {
 
     fn acknowledge(&self, n: usize) {
         let mut ledger = self.lock();
-        assert!(ledger.sent.remove(&n), "message {n} was acknowledged, but it is not with the reader");
+        assert!(
+            ledger.sent.remove(&n),
+            "message {n} was acknowledged, but it is not with the reader"
+        );
         ledger.acknowledged.insert(n);
     }
 }
@@ -174,11 +188,17 @@ async fn handle(
     let mut lines = text.trim_start_matches(['\n', '\r', '\0']).lines();
     let command = lines.next().unwrap_or_default();
     let header = |name: &str| {
-        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
         line.map(str::to_owned)
     };
     match command {
-        "CONNECT" | "STOMP" => writer.write_all(b"CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0\n").await?,
+        "CONNECT" | "STOMP" => {
+            writer
+                .write_all(b"CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0\n")
+                .await?
+        }
         "SUBSCRIBE" => *subscription = header("id"),
         "ACK" => {
             let id = header("id").expect("an ACK has an id");
@@ -189,7 +209,9 @@ async fn handle(
     }
     if let Some(receipt) = header("receipt") {
         // After DISCONNECT the reader may be gone.
-        let _ = writer.write_all(format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n").as_bytes()).await;
+        let _ = writer
+            .write_all(format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n").as_bytes())
+            .await;
     }
     Ok(())
 }

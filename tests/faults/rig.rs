@@ -12,7 +12,9 @@ use sqlx::sqlite::SqliteConnectOptions;
 use crate::books::{Books, DEVICES, Ends, HISTORY, POISON};
 use crate::peers::configuration::EventKey;
 use crate::peers::process::{Process, tethered};
-use crate::peers::{Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait};
+use crate::peers::{
+    Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait,
+};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
 use crate::warehouse::Warehouse;
@@ -43,7 +45,10 @@ pub(crate) struct Keys {
 }
 
 /// Nothing stays in the journal that need not.
-const KEYS: Keys = Keys { retain: "0s", source: "" };
+const KEYS: Keys = Keys {
+    retain: "0s",
+    source: "",
+};
 
 /// See the module.
 pub(crate) struct Rig {
@@ -87,7 +92,16 @@ impl Rig {
         let data = folder.join("data");
         std::fs::create_dir(&data).expect("create a folder in a new one");
         let server = Server::RabbitMq(Box::new(Stomp::connect(rabbitmq.stomp_port()).await));
-        Rig::with(name, folder, data, server, Queue::start().await, &rabbitmq.stomp_url(), keys).await
+        Rig::with(
+            name,
+            folder,
+            data,
+            server,
+            Queue::start().await,
+            &rabbitmq.stomp_url(),
+            keys,
+        )
+        .await
     }
 
     async fn with(
@@ -100,15 +114,26 @@ impl Rig {
         keys: Keys,
     ) -> Rig {
         let mosquitto = Mosquitto::start().await;
-        let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/+/+/status")).await;
+        let subscriber =
+            Subscriber::start(mosquitto.port(), name, &format!("{name}/+/+/status")).await;
         let receiver = Receiver::start().await;
         let warehouse = Warehouse::create(name).await;
         let file = |name: &str| data.join(name).display().to_string();
         let config = Configuration::new(url)
             .source(keys.source)
             .queue("status", name, EventKey::EventId)
-            .table("journal", &format!("path = \"{}\"\nretain = \"{}\"\n", file("journal.db"), keys.retain))
-            .table(&format!("sinks.{HISTORY}"), &format!("type = \"sqlite\"\npath = \"{}\"\n", file("history.db")))
+            .table(
+                "journal",
+                &format!(
+                    "path = \"{}\"\nretain = \"{}\"\n",
+                    file("journal.db"),
+                    keys.retain
+                ),
+            )
+            .table(
+                &format!("sinks.{HISTORY}"),
+                &format!("type = \"sqlite\"\npath = \"{}\"\n", file("history.db")),
+            )
             .postgres(warehouse.url())
             .mqtt(&mosquitto.url(), name)
             .webhook(&receiver.url())
@@ -117,7 +142,12 @@ impl Rig {
             server,
             queue,
             books: Books::default(),
-            ends: Ends { data, warehouse, receiver, subscriber },
+            ends: Ends {
+                data,
+                warehouse,
+                receiver,
+                subscriber,
+            },
             slowness: 1,
             name: name.to_owned(),
             config,
@@ -141,7 +171,10 @@ impl Rig {
         self.ends.warehouse.poison().await;
         let options = SqliteConnectOptions::new().filename(history);
         let mut history = options.connect().await.expect("open the history");
-        sqlx::raw_sql(POISON).execute(&mut history).await.expect("create a trigger");
+        sqlx::raw_sql(POISON)
+            .execute(&mut history)
+            .await
+            .expect("create a trigger");
     }
 
     /// Starts the daemon with these faults.
@@ -151,30 +184,50 @@ impl Rig {
 
     /// Starts the daemon by a command to which its own arguments are still to be added.
     pub(crate) fn launch_by(&self, mut command: Command, faults: &str) -> Process {
-        command.arg("run").arg("--config").arg(&self.config).current_dir(self.folder.path());
-        for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_")) {
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(&self.config)
+            .current_dir(self.folder.path());
+        for (name, _) in std::env::vars_os()
+            .filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_"))
+        {
             command.env_remove(name);
         }
-        command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("STATE_DIRECTORY");
+        command
+            .env_remove("RUST_LOG")
+            .env_remove("NOTIFY_SOCKET")
+            .env_remove("STATE_DIRECTORY");
         command.env("STOMP_BRIDGE_TEST_FAULTS", faults);
         Process::start("stomp-bridge", command, &self.folder.join("daemon.log"))
     }
 
     /// What the program says with these arguments, while no daemon runs.
     pub(crate) fn command(&self, arguments: &[&str]) -> String {
-        let output = Command::new(DAEMON).args(arguments).arg("--config").arg(&self.config).output();
+        let output = Command::new(DAEMON)
+            .args(arguments)
+            .arg("--config")
+            .arg(&self.config)
+            .output();
         let output = output.expect("start the program");
-        assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
     /// Adds messages to the queue.
     pub(crate) async fn publish(&mut self, count: usize) {
         let first = self.queue.published();
-        self.queue.publish(count, |n| platform::message(&self.name, n, DEVICES));
+        self.queue
+            .publish(count, |n| platform::message(&self.name, n, DEVICES));
         if let Server::RabbitMq(publisher) = &mut self.server {
             let messages = platform::messages(&self.name, first..first + count, DEVICES);
-            publisher.publish(&format!("/queue/{}", self.name), messages).await;
+            publisher
+                .publish(&format!("/queue/{}", self.name), messages)
+                .await;
         }
     }
 
@@ -200,7 +253,9 @@ impl Rig {
         rng: &mut Rng,
         just_before: impl FnOnce(),
     ) -> Result<Process, String> {
-        self.ends.receiver.answer(if plan.trouble.is_zero() { 204 } else { 503 });
+        self.ends
+            .receiver
+            .answer(if plan.trouble.is_zero() { 204 } else { 503 });
         self.publish(plan.burst).await;
         let mut process = self.launch(&plan.faults());
         let began = Instant::now();
@@ -222,7 +277,10 @@ impl Rig {
         process.kill();
         let status = process.ended(Duration::ZERO).await;
         match ended_early && ended_by_itself(status) {
-            true => Err(format!("the daemon ended by itself ({status})\n{}", process.log_tail())),
+            true => Err(format!(
+                "the daemon ended by itself ({status})\n{}",
+                process.log_tail()
+            )),
             false => Ok(process),
         }
     }
@@ -232,12 +290,19 @@ impl Rig {
         let published = self.queue.published();
         let arrived = wait::within(wait::LONG, async || {
             self.books.read_arrivals(&self.ends).await;
-            assert!(process.runs(), "the daemon ended by itself\n{}", process.log_tail());
+            assert!(
+                process.runs(),
+                "the daemon ended by itself\n{}",
+                process.log_tail()
+            );
             (self.books.arrived_at(sinks) == published).then_some(())
         });
         if arrived.await.is_none() {
             let arrived = self.books.arrived_at(sinks);
-            panic!("{arrived} of {published} have arrived at {sinks:?}\n{}", process.log_tail());
+            panic!(
+                "{arrived} of {published} have arrived at {sinks:?}\n{}",
+                process.log_tail()
+            );
         }
     }
 
@@ -265,32 +330,52 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         if !process.runs() {
-            return Err(format!("the daemon ended by itself\n{}", process.log_tail()));
+            return Err(format!(
+                "the daemon ended by itself\n{}",
+                process.log_tail()
+            ));
         }
-        process.logged("\"live\"", |line| line.contains("\"message\":\"live\"")).await;
+        process
+            .logged("\"live\"", |line| line.contains("\"message\":\"live\""))
+            .await;
         process.signal(Signal::TERM);
         let status = process.ended(wait::LONG).await;
         self.check().await?;
         if process.log().contains("accounts do not balance") {
-            return Err(format!("the daemon's own accounts do not balance\n{}", process.log_tail()));
+            return Err(format!(
+                "the daemon's own accounts do not balance\n{}",
+                process.log_tail()
+            ));
         }
         let deliveries = match self.server {
             Server::Own => Some(self.queue.deliveries()),
             Server::RabbitMq(_) => None,
         };
-        self.books.check_ledger(published, deliveries, &self.ends).await?;
+        self.books
+            .check_ledger(published, deliveries, &self.ends)
+            .await?;
         match status.code() {
             Some(0) => Ok(()),
-            code => Err(format!("the orderly stop ended with {code:?}\n{}", process.log_tail())),
+            code => Err(format!(
+                "the orderly stop ended with {code:?}\n{}",
+                process.log_tail()
+            )),
         }
     }
 }
 
 async fn has_tables(history: &Path) -> bool {
-    let options = SqliteConnectOptions::new().filename(history).read_only(true);
-    let Ok(mut history) = options.connect().await else { return false };
+    let options = SqliteConnectOptions::new()
+        .filename(history)
+        .read_only(true);
+    let Ok(mut history) = options.connect().await else {
+        return false;
+    };
     // The last table of the migration.
-    sqlx::query("SELECT 1 FROM bridge_cursor").fetch_optional(&mut history).await.is_ok()
+    sqlx::query("SELECT 1 FROM bridge_cursor")
+        .fetch_optional(&mut history)
+        .await
+        .is_ok()
 }
 
 /// Neither killed nor aborted.

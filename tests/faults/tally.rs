@@ -46,15 +46,23 @@ impl Drop for Tally {
 
 async fn run(port: u16, seen: Arc<Mutex<Seen>>) {
     let mut options = MqttOptions::new("tally", "127.0.0.1", port);
-    options.set_credentials(USER, PASSWORD).set_clean_session(false).set_keep_alive(Duration::from_secs(60));
+    options
+        .set_credentials(USER, PASSWORD)
+        .set_clean_session(false)
+        .set_keep_alive(Duration::from_secs(60));
     let (client, mut events) = AsyncClient::new(options, 10);
-    client.subscribe("#", QoS::AtLeastOnce).await.expect("queue a SUBSCRIBE");
+    client
+        .subscribe("#", QoS::AtLeastOnce)
+        .await
+        .expect("queue a SUBSCRIBE");
     loop {
         match events.poll().await {
             Ok(Event::Incoming(Packet::Publish(publish))) => {
                 // The daemon's own status is none.
                 if let Some(number) = message::read_number(&publish.payload) {
-                    seen.lock().expect("nobody panics while holding it").add(number);
+                    seen.lock()
+                        .expect("nobody panics while holding it")
+                        .add(number);
                 }
             }
             Ok(_) => {}

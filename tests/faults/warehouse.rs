@@ -31,7 +31,10 @@ impl Warehouse {
         let server = SERVER.get_or_init(Postgres::start).await;
         let name = rig.replace('-', "_");
         let url = server.create(&name).await;
-        Warehouse { url, connection: Mutex::new(server.connect(&name).await) }
+        Warehouse {
+            url,
+            connection: Mutex::new(server.connect(&name).await),
+        }
     }
 
     /// With user and password.
@@ -42,26 +45,40 @@ impl Warehouse {
     /// Whether the daemon has made its last table.
     pub(crate) async fn has_tables(&self) -> bool {
         let mut connection = self.connection.lock().await;
-        sqlx::query("SELECT 1 FROM bridge_cursor").fetch_optional(&mut *connection).await.is_ok()
+        sqlx::query("SELECT 1 FROM bridge_cursor")
+            .fetch_optional(&mut *connection)
+            .await
+            .is_ok()
     }
 
     /// From now on some messages are refused, and the others noted.
     pub(crate) async fn poison(&self) {
         let mut connection = self.connection.lock().await;
-        sqlx::raw_sql(TRIGGERS).execute(&mut *connection).await.expect("create triggers");
+        sqlx::raw_sql(TRIGGERS)
+            .execute(&mut *connection)
+            .await
+            .expect("create triggers");
     }
 
     /// What was stored after the arrival of this number: each one's number, origin and message.
     pub(crate) async fn arrivals_after(&self, number: i64) -> Vec<(i64, String, i64)> {
         let mut connection = self.connection.lock().await;
-        let rows = sqlx::query_as("SELECT number, origin, n FROM arrival WHERE number > $1 ORDER BY number");
-        rows.bind(number).fetch_all(&mut *connection).await.expect("read what has arrived in Postgres")
+        let rows = sqlx::query_as(
+            "SELECT number, origin, n FROM arrival WHERE number > $1 ORDER BY number",
+        );
+        rows.bind(number)
+            .fetch_all(&mut *connection)
+            .await
+            .expect("read what has arrived in Postgres")
     }
 
     /// How many rows there are, and of how many messages.
     pub(crate) async fn counts(&self) -> (i64, i64) {
         let mut connection = self.connection.lock().await;
         let counts = "SELECT count(*), count(DISTINCT payload->>'n') FROM status_event";
-        sqlx::query_as(AssertSqlSafe(counts)).fetch_one(&mut *connection).await.expect("count in Postgres")
+        sqlx::query_as(AssertSqlSafe(counts))
+            .fetch_one(&mut *connection)
+            .await
+            .expect("count in Postgres")
     }
 }

@@ -17,7 +17,11 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         "type = \"webhook\"\nurl = \"{}\"\nwhen = \"device_id == '1'\"\nretry = {{ schedule = [\"0s\", \"50ms\"] }}\n",
         receiver.url()
     );
-    let configuration = source.configuration().sqlite().webhook(&receiver.url()).table("sinks.filtered", &filtered);
+    let configuration = source
+        .configuration()
+        .sqlite()
+        .webhook(&receiver.url())
+        .table("sinks.filtered", &filtered);
     let mut daemon = Daemon::start(&configuration).await;
     let mut sent = 0;
     for round in 0..ROUNDS {
@@ -46,8 +50,15 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     for sink in ["history", "oncall", "filtered"] {
         let account = wait::until(sink, async || {
             let report = asked(&daemon, &["status"]).await;
-            assert!(report["imbalances"].as_array().unwrap().is_empty(), "{report}");
-            let found = report["sinks"].as_array()?.iter().find(|found| found["name"] == sink)?.clone();
+            assert!(
+                report["imbalances"].as_array().unwrap().is_empty(),
+                "{report}"
+            );
+            let found = report["sinks"]
+                .as_array()?
+                .iter()
+                .find(|found| found["name"] == sink)?
+                .clone();
             (found["pending"] == 0 && found["cursor"] == head).then_some(found)
         })
         .await;
@@ -55,14 +66,30 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         assert_eq!(count("rejected"), ROUNDS as i64, "{account}");
         assert_eq!(count("set_aside"), count("waiting"), "{account}");
         let moved = head - count("started") + count("rewound");
-        let sum =
-            ["delivered", "filtered", "rejected", "set_aside", "lost", "removed"].map(count).iter().sum::<i64>();
+        let sum = [
+            "delivered",
+            "filtered",
+            "rejected",
+            "set_aside",
+            "lost",
+            "removed",
+        ]
+        .map(count)
+        .iter()
+        .sum::<i64>();
         assert_eq!(moved, sum, "{account}");
         counted.push(account);
     }
     assert_eq!(counted[0]["waiting"], 0);
-    assert!(counted[1]["waiting"].as_i64().unwrap() > 0, "some were refused: {}", counted[1]);
-    assert_eq!(counted[2]["filtered"].as_u64().unwrap() as usize, sent - sent / DEVICES);
+    assert!(
+        counted[1]["waiting"].as_i64().unwrap() > 0,
+        "some were refused: {}",
+        counted[1]
+    );
+    assert_eq!(
+        counted[2]["filtered"].as_u64().unwrap() as usize,
+        sent - sent / DEVICES
+    );
 
     for sink in ["oncall", "filtered"] {
         done(&daemon, &["dead", "redrive", sink, "--all"]).await;
@@ -77,13 +104,18 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
 #[tokio::test]
 async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);
-    let oncall = format!("type = \"webhook\"\nurl = \"{}\"\ntimeout = \"60s\"\n", receiver.url());
+    let oncall = format!(
+        "type = \"webhook\"\nurl = \"{}\"\ntimeout = \"60s\"\n",
+        receiver.url()
+    );
     let mut daemon = Daemon::start(&source.configuration().table("sinks.oncall", &oncall)).await;
     daemon.ready().await;
     receiver.silent_for(Some("2"));
     source.messages(0..MESSAGES);
-    wait::until("the others are served", async || (receiver.count() == MESSAGES - MESSAGES / DEVICES).then_some(()))
-        .await;
+    wait::until("the others are served", async || {
+        (receiver.count() == MESSAGES - MESSAGES / DEVICES).then_some(())
+    })
+    .await;
     // The second is of device 2.
     let report = wait::until("the cursor is before it", async || {
         let report = asked(&daemon, &["status"]).await;
@@ -91,7 +123,10 @@ async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     })
     .await;
     let sink = &report["sinks"][0];
-    assert!(report["imbalances"].as_array().unwrap().is_empty() && sink["able"] == true, "{report}");
+    assert!(
+        report["imbalances"].as_array().unwrap().is_empty() && sink["able"] == true,
+        "{report}"
+    );
     assert_eq!(sink["delivered"], 1);
     stop(&mut daemon).await;
     receiver.silent_for(None);
@@ -102,7 +137,10 @@ async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     stop(&mut daemon).await;
     assert_complete("webhook", &receiver.delivered(), MESSAGES);
     let twice = receiver.count() - MESSAGES;
-    assert!(twice < MESSAGES - MESSAGES / DEVICES, "{twice}: what was beyond the cursor, and no more");
+    assert!(
+        twice < MESSAGES - MESSAGES / DEVICES,
+        "{twice}: what was beyond the cursor, and no more"
+    );
 }
 
 /// What a mistake of ours would look like: an entry too many, one too few, and one that is set aside nowhere.
@@ -111,21 +149,38 @@ async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics
     let source = Source::start().await;
     let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
     daemon.ready().await;
-    daemon.logged("it delivers", |line| line.contains("sink is able to deliver") && line.contains("history")).await;
+    daemon
+        .logged("it delivers", |line| {
+            line.contains("sink is able to deliver") && line.contains("history")
+        })
+        .await;
     source.messages(0..5);
     passed(&daemon, "history", 5, 0).await;
     stop(&mut daemon).await;
     for (mistake, mended) in [
         ("delivered = delivered + 1", "delivered = delivered - 1"),
         ("position = position - 1", "position = position + 1"),
-        ("delivered = delivered - 1, set_aside = 1", "delivered = delivered + 1, set_aside = 0"),
+        (
+            "delivered = delivered - 1, set_aside = 1",
+            "delivered = delivered + 1, set_aside = 0",
+        ),
     ] {
         write(&daemon, mistake).await;
         daemon.restart().await;
-        daemon.logged(mistake, |line| line.contains("the accounts do not balance") && line.contains("history")).await;
+        daemon
+            .logged(mistake, |line| {
+                line.contains("the accounts do not balance") && line.contains("history")
+            })
+            .await;
         let (_, metrics) = daemon.get("/metrics").await.unwrap();
         assert!(metrics.contains("stomp_bridge_imbalances 1"), "{metrics}");
-        assert_eq!(asked(&daemon, &["status"]).await["imbalances"].as_array().unwrap().len(), 1);
+        assert_eq!(
+            asked(&daemon, &["status"]).await["imbalances"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
         daemon.kill();
         write(&daemon, mended).await;
     }
@@ -136,8 +191,19 @@ async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics
 
 async fn write(daemon: &Daemon, change: &str) {
     let path = daemon.folder().join("journal.db");
-    let mut connection = SqliteConnectOptions::new().filename(path).connect().await.unwrap();
+    let mut connection = SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap();
     let text = format!("UPDATE cursor SET {change} WHERE sink = 'history'");
-    assert_eq!(sqlx::raw_sql(sqlx::AssertSqlSafe(text)).execute(&mut connection).await.unwrap().rows_affected(), 1);
+    assert_eq!(
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+            .execute(&mut connection)
+            .await
+            .unwrap()
+            .rows_affected(),
+        1
+    );
     connection.close().await.unwrap();
 }

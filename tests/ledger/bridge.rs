@@ -29,7 +29,11 @@ impl Source {
         let broker = Broker::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
         let (url, publisher) = (broker.url_stomp().to_string(), broker.publisher());
         let running = tokio::spawn(broker.run(CancellationToken::new()));
-        Source { url, publisher, running }
+        Source {
+            url,
+            publisher,
+            running,
+        }
     }
 
     /// A configuration that reads from here, without sinks.
@@ -39,11 +43,18 @@ impl Source {
 
     /// The same with more keys for its topic.
     pub(crate) fn configuration_with(&self, keys: &str) -> Configuration {
-        Configuration::new(&self.url).table("topics.map-1", &format!("destination = \"{TOPIC}\"\n{keys}"))
+        Configuration::new(&self.url).table(
+            "topics.map-1",
+            &format!("destination = \"{TOPIC}\"\n{keys}"),
+        )
     }
 
     pub(crate) fn publish(&self, body: impl Into<String>) {
-        assert_eq!(self.publisher.publish(Message::json(TOPIC, body.into())), 1, "nobody is subscribed");
+        assert_eq!(
+            self.publisher.publish(Message::json(TOPIC, body.into())),
+            1,
+            "nobody is subscribed"
+        );
     }
 
     /// The platform's messages of these numbers.
@@ -61,8 +72,16 @@ impl Drop for Source {
 /// Runs a verb against a daemon's configuration.
 pub(crate) async fn cli(daemon: &Daemon, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
-    command.args(arguments).arg("--config").arg(daemon.folder().join("config.toml"));
-    command.env_remove("RUST_LOG").env_remove("STATE_DIRECTORY").output().await.unwrap()
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(daemon.folder().join("config.toml"));
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("STATE_DIRECTORY")
+        .output()
+        .await
+        .unwrap()
 }
 
 /// The same for a verb that must succeed: its standard output.
@@ -85,12 +104,21 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 
 /// Waits until a sink has passed every entry, and `waiting` of them are set aside.
 pub(crate) async fn passed(daemon: &Daemon, sink: &str, head: i64, waiting: i64) -> Value {
-    wait::until(&format!("{sink} has passed {head}, {waiting} set aside"), async || {
-        let report = asked(daemon, &["status"]).await;
-        let found = report["sinks"].as_array()?.iter().find(|found| found["name"] == sink)?.clone();
-        let there = report["journal"]["head"] == head && found["cursor"] == head && found["waiting"] == waiting;
-        (there && found["replaying"] == false).then_some(found)
-    })
+    wait::until(
+        &format!("{sink} has passed {head}, {waiting} set aside"),
+        async || {
+            let report = asked(daemon, &["status"]).await;
+            let found = report["sinks"]
+                .as_array()?
+                .iter()
+                .find(|found| found["name"] == sink)?
+                .clone();
+            let there = report["journal"]["head"] == head
+                && found["cursor"] == head
+                && found["waiting"] == waiting;
+            (there && found["replaying"] == false).then_some(found)
+        },
+    )
     .await
 }
 

@@ -66,7 +66,10 @@ async fn killed_again_and_again(name: &str, key: EventKey) -> Run {
 
 /// Waits until the webhook has had so many requests.
 async fn delivered(run: &Run, wanted: usize) {
-    wait::until("deliveries to the webhook", async || (run.receiver.count() >= wanted).then_some(())).await;
+    wait::until("deliveries to the webhook", async || {
+        (run.receiver.count() >= wanted).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,7 +78,10 @@ async fn stopped_daemon_continues_where_it_was() {
     let part = MESSAGES / 3;
     for round in 0..2 {
         let wanted = run.receiver.count() + 100;
-        tokio::join!(run.publish(round * part..(round + 1) * part), delivered(&run, wanted));
+        tokio::join!(
+            run.publish(round * part..(round + 1) * part),
+            delivered(&run, wanted)
+        );
         let status = run.daemon.stop().await;
         assert_eq!(status.code(), Some(0), "the exit code after SIGTERM");
         run.daemon.restart().await;
@@ -91,7 +97,8 @@ async fn stopped_daemon_continues_where_it_was() {
 async fn mosquitto_killed_in_the_middle_misses_nothing() {
     let mut mosquitto = Mosquitto::start().await;
     let url = lab().await.rabbitmq.stomp_url();
-    let configuration = Configuration::new(&url).queue("status", "mosquitto_killed", EventKey::EventId);
+    let configuration =
+        Configuration::new(&url).queue("status", "mosquitto_killed", EventKey::EventId);
     let mut run = Run::with("mosquitto_killed", configuration, &mosquitto).await;
     let part = MESSAGES / 3;
     for round in 0..2 {
@@ -115,7 +122,10 @@ async fn mosquitto_killed_in_the_middle_misses_nothing() {
 async fn restarted_rabbitmq_delivers_the_rest() {
     let mut rabbitmq = RabbitMq::start().await;
     let mut runs = Vec::new();
-    for (name, key) in [("rabbitmq_with_key", EventKey::EventId), ("rabbitmq_without_key", EventKey::None)] {
+    for (name, key) in [
+        ("rabbitmq_with_key", EventKey::EventId),
+        ("rabbitmq_without_key", EventKey::None),
+    ] {
         let configuration = Configuration::new(&rabbitmq.stomp_url()).queue("status", name, key);
         runs.push(Run::with(name, configuration, &lab().await.mosquitto).await);
     }

@@ -33,8 +33,13 @@ async fn behind_proxy(way: Way) -> (FaultProxy, String) {
 /// A scenario behind a proxy that does nothing yet.
 async fn start(name: &str, way: Way, key: EventKey, source: &str) -> (FaultProxy, Run) {
     let (proxy, url) = behind_proxy(way).await;
-    let configuration = Configuration::new(&url).source(source).queue("status", name, key);
-    (proxy, Run::with(name, configuration, &lab().await.mosquitto).await)
+    let configuration = Configuration::new(&url)
+        .source(source)
+        .queue("status", name, key);
+    (
+        proxy,
+        Run::with(name, configuration, &lab().await.mosquitto).await,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,10 +66,16 @@ async fn dead_peer_is_noticed(name: &str, way: Way) {
     let begin = Instant::now();
     let publishing = run.publish(500..1000);
     let noticing = wait::until("the daemon sees that its peer is dead", async || {
-        run.daemon.log().contains("\"not connected\"").then(|| begin.elapsed())
+        run.daemon
+            .log()
+            .contains("\"not connected\"")
+            .then(|| begin.elapsed())
     });
     let ((), noticed) = tokio::join!(publishing, noticing);
-    assert!(noticed < Duration::from_secs(3), "noticed after {noticed:?}");
+    assert!(
+        noticed < Duration::from_secs(3),
+        "noticed after {noticed:?}"
+    );
     run.complete(1000).await;
     run.daemon.ready().await;
     // Until RabbitMQ has given the dead connection up as well, the living one gets what comes after.
@@ -157,9 +168,15 @@ async fn acks_that_are_late_bring_nothing_back() {
 async fn server_that_never_answers_is_given_up_and_tried_again() {
     let (proxy, url) = behind_proxy(Way::Tcp).await;
     proxy.set(Fault::HalfOpen);
-    let configuration = Configuration::new(&url).queue("status", "never_answers", EventKey::None).sqlite();
+    let configuration = Configuration::new(&url)
+        .queue("status", "never_answers", EventKey::None)
+        .sqlite();
     let mut daemon = Daemon::start(&configuration).await;
-    let line = daemon.logged("\"not connected\"", |line| line.contains("\"not connected\"")).await;
+    let line = daemon
+        .logged("\"not connected\"", |line| {
+            line.contains("\"not connected\"")
+        })
+        .await;
     assert!(line.contains("CONNECTED"), "{line}");
     proxy.set(Fault::None);
     daemon.ready().await;

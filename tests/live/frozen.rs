@@ -19,14 +19,24 @@ async fn frozen_sinks_delay_nobody_and_get_everything_later() {
 }
 
 async fn configuration(name: &str) -> Configuration {
-    Configuration::new(&lab().await.rabbitmq.stomp_url()).source(HEARTBEAT).queue("status", name, EventKey::EventId)
+    Configuration::new(&lab().await.rabbitmq.stomp_url())
+        .source(HEARTBEAT)
+        .queue("status", name, EventKey::EventId)
 }
 
 async fn frozen_mosquitto() {
     let mosquitto = Mosquitto::start().await;
     let name = "frozen_mosquitto";
     let run = Run::with(name, configuration(name).await, &mosquitto).await;
-    frozen(run, name, "site", "no confirmation", || mosquitto.freeze(), || mosquitto.thaw()).await;
+    frozen(
+        run,
+        name,
+        "site",
+        "no confirmation",
+        || mosquitto.freeze(),
+        || mosquitto.thaw(),
+    )
+    .await;
 }
 
 async fn frozen_postgres() {
@@ -34,7 +44,15 @@ async fn frozen_postgres() {
     let name = "frozen_postgres";
     let ends = Ends::of(&lab().await.mosquitto, &postgres).await;
     let run = Run::among(name, configuration(name).await, ends).await;
-    frozen(run, name, "warehouse", "no answer within", || postgres.freeze(), || postgres.thaw()).await;
+    frozen(
+        run,
+        name,
+        "warehouse",
+        "no answer within",
+        || postgres.freeze(),
+        || postgres.thaw(),
+    )
+    .await;
 }
 
 async fn stalled_receiver() {
@@ -44,11 +62,26 @@ async fn stalled_receiver() {
     let set = |to: bool| {
         stalled.send_replace(to);
     };
-    frozen(run, name, "oncall", "timed out", || set(true), || set(false)).await;
+    frozen(
+        run,
+        name,
+        "oncall",
+        "timed out",
+        || set(true),
+        || set(false),
+    )
+    .await;
 }
 
 /// The whole story of one sink whose peer is frozen until the daemon has given it up, with `words`.
-async fn frozen(mut run: Run, queue: &str, sink: &str, words: &str, freeze: impl Fn(), thaw: impl Fn()) {
+async fn frozen(
+    mut run: Run,
+    queue: &str,
+    sink: &str,
+    words: &str,
+    freeze: impl Fn(),
+    thaw: impl Fn(),
+) {
     run.publish(0..PART).await;
     run.complete(PART).await;
     freeze();
@@ -58,11 +91,19 @@ async fn frozen(mut run: Run, queue: &str, sink: &str, words: &str, freeze: impl
     run.publish(2 * PART..3 * PART).await;
     run.complete_without(sink, 3 * PART).await;
     // The source never noticed.
-    assert_eq!(run.connections().await, 1, "{sink} has cost the source its connection");
+    assert_eq!(
+        run.connections().await,
+        1,
+        "{sink} has cost the source its connection"
+    );
     thaw();
     run.complete(3 * PART).await;
     run.daemon.ready().await;
-    assert_eq!(run.connections().await, 1, "{sink} has cost the source its connection");
+    assert_eq!(
+        run.connections().await,
+        1,
+        "{sink} has cost the source its connection"
+    );
     // What the frozen peer had in its sockets it may take as well as what is sent again.
     run.finish_with_repeats(3 * PART, 2 * PART).await;
     assert_drained(&lab().await.rabbitmq, queue).await;
@@ -75,24 +116,34 @@ async fn frozen_rabbitmq_is_noticed_and_delivers_the_rest_later() {
     let configuration = Configuration::new(&rabbitmq.stomp_url()).source(HEARTBEAT);
     let configuration = configuration.queue("status", name, EventKey::EventId);
     let mut run = Run::with(name, configuration, &lab().await.mosquitto).await;
-    let wanted =
-        wait::until("deliveries before the freeze", async || (run.receiver.count() >= PART / 2).then_some(()));
+    let wanted = wait::until("deliveries before the freeze", async || {
+        (run.receiver.count() >= PART / 2).then_some(())
+    });
     tokio::join!(run.publish_to(&rabbitmq, 0..3 * PART), wanted);
     rabbitmq.freeze();
     let noticed = |report: &serde_json::Value| report["link"]["state"] == "connecting";
     wait::until("the loss of the source to be noticed", async || {
-        accounts::report(&run.daemon).await.filter(noticed).map(drop)
+        accounts::report(&run.daemon)
+            .await
+            .filter(noticed)
+            .map(drop)
     })
     .await;
     // What was taken in by then goes out all the same.
     let journaled = wait::until("the journal to be empty of news", async || {
         let report = accounts::report(&run.daemon).await?;
-        let done = report["sinks"].as_array()?.iter().all(|sink| sink["pending"] == 0);
+        let done = report["sinks"]
+            .as_array()?
+            .iter()
+            .all(|sink| sink["pending"] == 0);
         done.then(|| report["journal"]["head"].as_u64())?
     })
     .await;
     assert!(journaled as usize >= PART / 2);
-    assert_eq!(run.daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
+    assert_eq!(
+        run.daemon.get("/readyz").await.map(|(status, _)| status),
+        Some(503)
+    );
     rabbitmq.thaw();
     run.complete(3 * PART).await;
     run.daemon.ready().await;

@@ -8,9 +8,19 @@ use crate::peers::{Configuration, Daemon, Stomp, history, platform, wait};
 /// A topic, its further headers, and whether RabbitMQ keeps what comes while nobody is subscribed.
 const TOPICS: [(&str, &str, &str, bool); 4] = [
     ("queue", "/queue/guarantees", "", true),
-    ("durable", "/topic/guarantees-durable", "durable = \"true\", auto-delete = \"false\", ", true),
+    (
+        "durable",
+        "/topic/guarantees-durable",
+        "durable = \"true\", auto-delete = \"false\", ",
+        true,
+    ),
     // Its queue has a name, and goes with the connection all the same.
-    ("named", "/topic/guarantees-named", "x-queue-name = \"guarantees-named\", ", false),
+    (
+        "named",
+        "/topic/guarantees-named",
+        "x-queue-name = \"guarantees-named\", ",
+        false,
+    ),
     ("plain", "/topic/guarantees-plain", "", false),
 ];
 
@@ -30,7 +40,11 @@ async fn what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_t
     assert_eq!(link["broker"], "rabbitmq");
     for (name, _, _, kept) in TOPICS {
         let promise = link["guarantee"][name].as_str().unwrap();
-        assert_eq!(promise.starts_with("nothing is lost"), kept, "{name}: {promise}");
+        assert_eq!(
+            promise.starts_with("nothing is lost"),
+            kept,
+            "{name}: {promise}"
+        );
     }
     assert!(daemon.stop().await.success());
 
@@ -39,10 +53,18 @@ async fn what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_t
     daemon.ready().await;
     // What was kept comes before these.
     publish(TOPICS.len()).await;
-    let arrived = async || history::rows(daemon.folder()).await.iter().map(|row| row.n).collect::<BTreeSet<_>>();
+    let arrived = async || {
+        history::rows(daemon.folder())
+            .await
+            .iter()
+            .map(|row| row.n)
+            .collect::<BTreeSet<_>>()
+    };
     wait::until("the messages after the restart", async || {
         let arrived = arrived().await;
-        (TOPICS.len()..2 * TOPICS.len()).all(|n| arrived.contains(&n)).then_some(())
+        (TOPICS.len()..2 * TOPICS.len())
+            .all(|n| arrived.contains(&n))
+            .then_some(())
     })
     .await;
     let arrived = arrived().await;
@@ -55,6 +77,11 @@ async fn what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_t
 async fn publish(first: usize) {
     let mut publisher = Stomp::connect(lab().await.rabbitmq.stomp_port()).await;
     for (n, (_, destination, ..)) in TOPICS.into_iter().enumerate() {
-        publisher.publish(destination, [platform::message("guarantees", first + n, 100)]).await;
+        publisher
+            .publish(
+                destination,
+                [platform::message("guarantees", first + n, 100)],
+            )
+            .await;
     }
 }

@@ -30,13 +30,19 @@ async fn finish(run: Run, name: &str, count: usize) {
 }
 
 async fn execute(connection: &mut PgConnection, sql: String) {
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(connection).await.expect("a statement of the test's own");
+    sqlx::raw_sql(AssertSqlSafe(sql))
+        .execute(connection)
+        .await
+        .expect("a statement of the test's own");
 }
 
 /// Ends the daemon's sessions; gives how many.
 async fn terminate(connection: &mut PgConnection, which: &str) -> i64 {
     let sql = format!("SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) {OURS} {which}");
-    sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(connection).await.expect("end sessions")
+    sqlx::query_scalar(AssertSqlSafe(sql))
+        .fetch_one(connection)
+        .await
+        .expect("end sessions")
 }
 
 /// The daemon's session, as a process of this machine.
@@ -60,14 +66,21 @@ async fn locked_sqlite_history_is_named_and_waited_for() {
             // At the start it needs the file even more.
             assert_eq!(run.daemon.stop().await.code(), Some(0));
         }
-        sqlx::raw_sql("BEGIN EXCLUSIVE").execute(&mut other).await.expect("nobody else writes for longer than 5 s");
+        sqlx::raw_sql("BEGIN EXCLUSIVE")
+            .execute(&mut other)
+            .await
+            .expect("nobody else writes for longer than 5 s");
         if round == 2 {
             run.daemon.restart().await;
         }
         run.publish(round * PART..(round + 1) * PART).await;
         run.complete_without("history", (round + 1) * PART).await;
-        run.trouble("history", "another program holds the file").await;
-        sqlx::raw_sql("COMMIT").execute(&mut other).await.expect("end a transaction");
+        run.trouble("history", "another program holds the file")
+            .await;
+        sqlx::raw_sql("COMMIT")
+            .execute(&mut other)
+            .await
+            .expect("end a transaction");
         run.complete((round + 1) * PART).await;
         run.daemon.ready().await;
     }
@@ -81,7 +94,12 @@ async fn crashed_and_restarted_postgres_misses_nothing() {
     let name = "postgres_killed";
     let ends = Ends::of(&lab().await.mosquitto, &postgres).await;
     let configuration = Configuration::new(&lab().await.rabbitmq.stomp_url());
-    let mut run = Run::among(name, configuration.queue("status", name, EventKey::EventId), ends).await;
+    let mut run = Run::among(
+        name,
+        configuration.queue("status", name, EventKey::EventId),
+        ends,
+    )
+    .await;
     run.publish(0..PART).await;
     run.complete(PART).await;
 
@@ -113,13 +131,21 @@ async fn read_only_postgres_is_named_and_waited_for() {
     run.complete(PART).await;
     // As after a failover: the sessions end, and those that follow may only read.
     let database = run.warehouse().await;
-    execute(database, format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+    execute(
+        database,
+        format!("ALTER DATABASE {name} SET default_transaction_read_only = on"),
+    )
+    .await;
     assert_eq!(terminate(database, "").await, 1);
     run.publish(PART..2 * PART).await;
     run.complete_without("warehouse", 2 * PART).await;
     let error = run.trouble("warehouse", "read-only").await;
     assert!(error.contains("name the primary"), "{error}");
-    execute(run.warehouse().await, format!("ALTER DATABASE {name} RESET default_transaction_read_only")).await;
+    execute(
+        run.warehouse().await,
+        format!("ALTER DATABASE {name} RESET default_transaction_read_only"),
+    )
+    .await;
     run.complete(2 * PART).await;
     run.daemon.ready().await;
     finish(run, name, 2 * PART).await;
@@ -132,14 +158,21 @@ async fn deadlock_is_named_and_the_batch_is_tried_again() {
     run.complete(PART).await;
     // Time enough for the other to come before it is looked for; who waits longest is then the one to give up.
     let database = run.warehouse().await;
-    execute(database, format!("ALTER DATABASE {name} SET deadlock_timeout = '3s'")).await;
+    execute(
+        database,
+        format!("ALTER DATABASE {name} SET deadlock_timeout = '3s'"),
+    )
+    .await;
     assert_eq!(terminate(database, "").await, 1);
     run.publish(PART..2 * PART).await;
     run.complete(2 * PART).await;
 
     let mut other = lab().await.postgres.connect(name).await;
-    execute(&mut other, "SET deadlock_timeout = '60s'; BEGIN; SELECT 1 FROM bridge_cursor FOR UPDATE".to_owned())
-        .await;
+    execute(
+        &mut other,
+        "SET deadlock_timeout = '60s'; BEGIN; SELECT 1 FROM bridge_cursor FOR UPDATE".to_owned(),
+    )
+    .await;
     run.publish(2 * PART..3 * PART).await;
     let waiting = format!("SELECT count(*) {OURS} AND wait_event_type = 'Lock'");
     while sqlx::query_scalar::<_, i64>(AssertSqlSafe(waiting.as_str()))
@@ -150,11 +183,18 @@ async fn deadlock_is_named_and_the_batch_is_tried_again() {
     {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    execute(&mut other, "UPDATE device SET topic = topic; ROLLBACK".to_owned()).await;
+    execute(
+        &mut other,
+        "UPDATE device SET topic = topic; ROLLBACK".to_owned(),
+    )
+    .await;
     run.complete(3 * PART).await;
     run.daemon.ready().await;
     let log = run.daemon.log();
-    assert!(log.contains("deadlock detected") && log.contains("in another order"), "{log}");
+    assert!(
+        log.contains("deadlock detected") && log.contains("in another order"),
+        "{log}"
+    );
     finish(run, name, 3 * PART).await;
 }
 
@@ -164,10 +204,15 @@ async fn lock_on_a_table_is_named_and_waited_for() {
     let mut run = start(name).await;
     run.complete(PART).await;
     let mut other = lab().await.postgres.connect(name).await;
-    execute(&mut other, "BEGIN; LOCK TABLE device IN ACCESS EXCLUSIVE MODE".to_owned()).await;
+    execute(
+        &mut other,
+        "BEGIN; LOCK TABLE device IN ACCESS EXCLUSIVE MODE".to_owned(),
+    )
+    .await;
     run.publish(PART..2 * PART).await;
     run.complete_without("warehouse", 2 * PART).await;
-    run.trouble("warehouse", "another session holds a lock").await;
+    run.trouble("warehouse", "another session holds a lock")
+        .await;
     execute(&mut other, "ROLLBACK".to_owned()).await;
     run.complete(2 * PART).await;
     run.daemon.ready().await;
@@ -185,7 +230,11 @@ async fn sessions_that_are_ended_again_and_again_store_each_event_once() {
         run.publish(published..published + PART / 4).await;
         published += PART / 4;
         // In the middle of a transaction, wherever that is; or between two.
-        let moment = if killed % 3 == 0 { "" } else { "AND state IN ('active', 'idle in transaction')" };
+        let moment = if killed % 3 == 0 {
+            ""
+        } else {
+            "AND state IN ('active', 'idle in transaction')"
+        };
         let hit = wait::within(Duration::from_secs(5), async || {
             Some(terminate(&mut killer, moment).await).filter(|count| *count > 0)
         });
@@ -250,20 +299,39 @@ async fn text_that_postgres_cannot_hold_is_set_aside_for_it_alone() {
     let name = "postgres_nul";
     let mut run = start(name).await;
     let text = platform::message(name, PART, 50);
-    let (before, _) = text.rsplit_once("\"newState\":").expect("a message has a new state");
+    let (before, _) = text
+        .rsplit_once("\"newState\":")
+        .expect("a message has a new state");
     let poison = format!("{before}\"newState\":\"a\\u0000b\"}}");
     let mut publisher = Stomp::connect(lab().await.rabbitmq.stomp_port()).await;
     publisher.publish(&format!("/queue/{name}"), [poison]).await;
     run.publish(PART + 1..2 * PART).await;
     run.complete_without("warehouse", 2 * PART).await;
     accounts::balance(&run.daemon).await;
-    assert_eq!(run.arrived().await, [2 * PART, 2 * PART - 1, 2 * PART, 2 * PART]);
-    let report = accounts::report(&run.daemon).await.expect("the daemon answers");
+    assert_eq!(
+        run.arrived().await,
+        [2 * PART, 2 * PART - 1, 2 * PART, 2 * PART]
+    );
+    let report = accounts::report(&run.daemon)
+        .await
+        .expect("the daemon answers");
     let sinks = report["sinks"].as_array().expect("there are sinks");
-    let aside: Vec<(&str, i64)> =
-        sinks.iter().filter_map(|sink| Some((sink["name"].as_str()?, sink["set_aside"].as_i64()?))).collect();
-    assert_eq!(aside.iter().filter(|(_, count)| *count > 0).collect::<Vec<_>>(), [&("warehouse", 1)]);
-    assert!(run.daemon.log().contains("invalid byte sequence"), "{}", run.daemon.log());
+    let aside: Vec<(&str, i64)> = sinks
+        .iter()
+        .filter_map(|sink| Some((sink["name"].as_str()?, sink["set_aside"].as_i64()?)))
+        .collect();
+    assert_eq!(
+        aside
+            .iter()
+            .filter(|(_, count)| *count > 0)
+            .collect::<Vec<_>>(),
+        [&("warehouse", 1)]
+    );
+    assert!(
+        run.daemon.log().contains("invalid byte sequence"),
+        "{}",
+        run.daemon.log()
+    );
     run.daemon.ready().await;
     assert_eq!(run.daemon.stop().await.code(), Some(0));
     assert_drained(&lab().await.rabbitmq, name).await;

@@ -19,9 +19,15 @@ pub(crate) async fn lab() -> &'static Lab {
     LAB.get_or_init(async || {
         // Nobody kills this mosquitto. One that is to survive that saves all it has at each change, which is more and more.
         let mosquitto = Mosquitto::start_forgetful_on(port::free());
-        let (rabbitmq, mosquitto, postgres) = tokio::join!(RabbitMq::start(), mosquitto, Postgres::start());
+        let (rabbitmq, mosquitto, postgres) =
+            tokio::join!(RabbitMq::start(), mosquitto, Postgres::start());
         let sockjs = SockJs::start(rabbitmq.stomp_port()).await;
-        Lab { rabbitmq, sockjs, mosquitto, postgres }
+        Lab {
+            rabbitmq,
+            sockjs,
+            mosquitto,
+            postgres,
+        }
     })
     .await
 }

@@ -44,8 +44,16 @@ async fn faults_on_the_way_to_each_sink_lose_nothing() {
 async fn faults(sink: &str, proxy: &FaultProxy, ends: Ends<'_>) {
     let name = format!("link_to_{sink}");
     let configuration = Configuration::new(&lab().await.rabbitmq.stomp_url());
-    let mut run = Run::among(&name, configuration.queue("status", &name, EventKey::EventId), ends).await;
-    let index = SINKS.iter().position(|known| *known == sink).expect("a sink of every run");
+    let mut run = Run::among(
+        &name,
+        configuration.queue("status", &name, EventKey::EventId),
+        ends,
+    )
+    .await;
+    let index = SINKS
+        .iter()
+        .position(|known| *known == sink)
+        .expect("a sink of every run");
     let mut published = 0;
     for fault in STROKES {
         let connections = proxy.connections();
@@ -74,7 +82,11 @@ async fn faults(sink: &str, proxy: &FaultProxy, ends: Ends<'_>) {
         proxy.set(Fault::None);
     }
     run.daemon.ready().await;
-    assert_eq!(run.connections().await, 1, "{sink} has cost the source its connection");
+    assert_eq!(
+        run.connections().await,
+        1,
+        "{sink} has cost the source its connection"
+    );
     run.finish_with_repeats(published, published).await;
     assert_drained(&lab().await.rabbitmq, &name).await;
 }

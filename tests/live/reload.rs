@@ -33,7 +33,8 @@ const LEFT: &str = "\"unsubscribed\"";
 const QUEUES: usize = STAY.len() + COME_AND_GO.len();
 
 fn configuration(url: &str, visitors: impl IntoIterator<Item = &'static str>) -> Configuration {
-    let stays = |configuration: Configuration, name| configuration.queue(name, name, EventKey::None);
+    let stays =
+        |configuration: Configuration, name| configuration.queue(name, name, EventKey::None);
     let visits = |configuration: Configuration, name| {
         let topic = format!(
             "destination = \"/queue/{name}\"\nack = \"client-individual\"\n\
@@ -52,7 +53,13 @@ async fn burst(publisher: &mut Stomp, index: usize, queue: &str, numbers: Range<
 }
 
 /// Publishes to a queue until told to end; gives the number of messages, with those that were sent before.
-async fn publish(port: u16, index: usize, queue: &'static str, mut sent: usize, end: Arc<AtomicBool>) -> usize {
+async fn publish(
+    port: u16,
+    index: usize,
+    queue: &'static str,
+    mut sent: usize,
+    end: Arc<AtomicBool>,
+) -> usize {
     let mut publisher = Stomp::connect(port).await;
     while !end.load(Ordering::Relaxed) {
         burst(&mut publisher, index, queue, sent..sent + BURST).await;
@@ -76,16 +83,28 @@ async fn fifty_reloads_under_load_lose_nothing_and_never_reconnect() {
     let mut publishers = JoinSet::new();
     for (index, queue) in STAY.into_iter().chain(COME_AND_GO).enumerate() {
         let waiting = if index < STAY.len() { 0 } else { BACKLOG };
-        publishers.spawn(publish(rabbitmq.stomp_port(), index, queue, waiting, Arc::clone(&end)));
+        publishers.spawn(publish(
+            rabbitmq.stomp_port(),
+            index,
+            queue,
+            waiting,
+            Arc::clone(&end),
+        ));
     }
     for reload in 0..RELOADS {
         // Each comes and goes in its own rhythm, sometimes before it has quite come or gone.
-        let here = COME_AND_GO.into_iter().enumerate().filter(|(n, _)| (reload / (n + 1)) % 2 == 0);
+        let here = COME_AND_GO
+            .into_iter()
+            .enumerate()
+            .filter(|(n, _)| (reload / (n + 1)) % 2 == 0);
         configuration(&url, here.map(|(_, queue)| queue)).write(daemon.folder());
         let left = daemon.log().matches(LEFT).count();
         daemon.hang_up();
         wait::until("a reload", async || {
-            let done = daemon.log().matches("\"the configuration is taken up\"").count();
+            let done = daemon
+                .log()
+                .matches("\"the configuration is taken up\"")
+                .count();
             let same = daemon.log().matches("\"nothing to be taken up").count();
             (done + same > reload).then_some(())
         })
@@ -108,17 +127,30 @@ async fn fifty_reloads_under_load_lose_nothing_and_never_reconnect() {
     while let Some(published) = publishers.join_next().await {
         sent += published.unwrap();
     }
-    assert!(sent > COME_AND_GO.len() * BACKLOG + RELOADS * BURST, "{sent} messages are no load");
+    assert!(
+        sent > COME_AND_GO.len() * BACKLOG + RELOADS * BURST,
+        "{sent} messages are no load"
+    );
 
-    let all = wait::within(wait::LONG, async || (history::count(daemon.folder()).await >= sent).then_some(())).await;
+    let all = wait::within(wait::LONG, async || {
+        (history::count(daemon.folder()).await >= sent).then_some(())
+    })
+    .await;
     let rows = history::rows(daemon.folder()).await;
     let distinct = platform::numbers(&rows).len();
-    assert_eq!((all, distinct), (Some(()), sent), "messages in the history, of {sent}");
+    assert_eq!(
+        (all, distinct),
+        (Some(()), sent),
+        "messages in the history, of {sent}"
+    );
     // Nobody's key would have hidden it.
     assert_eq!(rows.len(), sent, "some were sent again");
     platform::assert_ordered("sqlite", &rows);
     let (_, metrics) = daemon.get("/metrics").await.unwrap();
-    assert!(metrics.contains("\nstomp_bridge_connections_total 1\n"), "more than one connection:\n{metrics}");
+    assert!(
+        metrics.contains("\nstomp_bridge_connections_total 1\n"),
+        "more than one connection:\n{metrics}"
+    );
     let left = daemon.log().matches(LEFT).count();
     assert!(left >= RELOADS / 5, "topics were left {left} times");
     eprintln!("{sent} messages, {RELOADS} reloads, topics left {left} times");

@@ -10,8 +10,8 @@ use crate::lab::lab;
 use crate::peers::configuration::EventKey;
 use crate::peers::platform::{self, assert_complete, assert_ordered};
 use crate::peers::{
-    Configuration, Daemon, Delivered, Mosquitto, Postgres, RabbitMq, Receiver, Stomp, Subscriber, accounts, history,
-    stomp, wait,
+    Configuration, Daemon, Delivered, Mosquitto, Postgres, RabbitMq, Receiver, Stomp, Subscriber,
+    accounts, history, stomp, wait,
 };
 
 /// What a whole scenario publishes.
@@ -67,28 +67,61 @@ pub(crate) struct Run {
 impl Run {
     /// Starts a daemon on the lab's servers that reads the queue `name` by `url`, and waits until it is ready.
     pub(crate) async fn start(name: &str, url: &str, key: EventKey) -> Run {
-        Run::with(name, Configuration::new(url).queue("status", name, key), &lab().await.mosquitto).await
+        Run::with(
+            name,
+            Configuration::new(url).queue("status", name, key),
+            &lab().await.mosquitto,
+        )
+        .await
     }
 
     /// Adds all four sinks to a configuration and starts a daemon with it.
-    pub(crate) async fn with(name: &str, configuration: Configuration, mosquitto: &Mosquitto) -> Run {
-        Run::among(name, configuration, Ends::of(mosquitto, &lab().await.postgres).await).await
+    pub(crate) async fn with(
+        name: &str,
+        configuration: Configuration,
+        mosquitto: &Mosquitto,
+    ) -> Run {
+        Run::among(
+            name,
+            configuration,
+            Ends::of(mosquitto, &lab().await.postgres).await,
+        )
+        .await
     }
 
     /// The same with servers of its own.
     pub(crate) async fn among(name: &str, configuration: Configuration, ends: Ends<'_>) -> Run {
-        let Ends { mosquitto, mqtt_port, postgres, postgres_port, receiver, webhook_port } = ends;
+        let Ends {
+            mosquitto,
+            mqtt_port,
+            postgres,
+            postgres_port,
+            receiver,
+            webhook_port,
+        } = ends;
         let database = postgres.create(name).await;
-        let by = |url: &str, port: u16, detour: u16| url.replace(&format!(":{port}"), &format!(":{detour}"));
+        let by = |url: &str, port: u16, detour: u16| {
+            url.replace(&format!(":{port}"), &format!(":{detour}"))
+        };
         let subscriber = Subscriber::start(mosquitto.port(), name, &format!("{name}/#")).await;
         let configuration = configuration
             .sqlite()
             .postgres(&by(&database, postgres.port(), postgres_port))
             .mqtt(&by(&mosquitto.url(), mosquitto.port(), mqtt_port), name)
-            .webhook_with(&by(&receiver.url(), receiver.port(), webhook_port), WEBHOOK_TIMEOUT);
+            .webhook_with(
+                &by(&receiver.url(), receiver.port(), webhook_port),
+                WEBHOOK_TIMEOUT,
+            );
         let mut daemon = Daemon::start(&configuration).await;
         daemon.ready().await;
-        Run { daemon, receiver, subscriber, name: name.to_owned(), database, postgres: None }
+        Run {
+            daemon,
+            receiver,
+            subscriber,
+            name: name.to_owned(),
+            database,
+            postgres: None,
+        }
     }
 
     /// Publishes the messages of these numbers to the scenario's queue on the lab's RabbitMQ; all are confirmed when it returns.
@@ -100,7 +133,9 @@ impl Run {
     pub(crate) async fn publish_to(&self, rabbitmq: &RabbitMq, numbers: Range<usize>) {
         let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
         let messages = platform::messages(&self.name, numbers, DEVICES);
-        publisher.publish(&format!("/queue/{}", self.name), messages).await;
+        publisher
+            .publish(&format!("/queue/{}", self.name), messages)
+            .await;
     }
 
     /// Waits until every one of `count` messages has reached every sink.
@@ -139,11 +174,18 @@ impl Run {
         let mut have = [0; 4];
         let others = wait::within(wait::LONG, async || {
             have = self.arrived().await;
-            let waiting = SINKS.iter().zip(have).filter(|(name, have)| **name != sink && *have < count).count();
+            let waiting = SINKS
+                .iter()
+                .zip(have)
+                .filter(|(name, have)| **name != sink && *have < count)
+                .count();
             (waiting == 0).then_some(())
         });
         let others = others.await;
-        assert!(others.is_some(), "while {sink} is in trouble, {SINKS:?} have {have:?} of {count}");
+        assert!(
+            others.is_some(),
+            "while {sink} is in trouble, {SINKS:?} have {have:?} of {count}"
+        );
     }
 
     /// Waits until `/status` says that a sink is in trouble, and in these words: the first attempt may fail in another way,
@@ -152,30 +194,47 @@ impl Run {
         let said = std::sync::Mutex::new(None);
         let error = wait::within(wait::LONG, async || {
             let report = accounts::report(&self.daemon).await?;
-            let found = report["sinks"].as_array()?.iter().find(|found| found["name"] == sink)?.clone();
-            let error = (found["able"] == false).then(|| found["last_error"].as_str().map(str::to_owned))??;
+            let found = report["sinks"]
+                .as_array()?
+                .iter()
+                .find(|found| found["name"] == sink)?
+                .clone();
+            let error = (found["able"] == false)
+                .then(|| found["last_error"].as_str().map(str::to_owned))??;
             let told = error.contains(words);
             *said.lock().expect("no panic") = Some(error.clone());
             told.then_some(error)
         });
         let error = error.await;
         error.unwrap_or_else(|| {
-            panic!("{sink} does not say {words:?}: {said:?}\n{:?}", self.daemon.log().lines().last())
+            panic!(
+                "{sink} does not say {words:?}: {said:?}\n{:?}",
+                self.daemon.log().lines().last()
+            )
         })
     }
 
     /// How often the daemon has connected to its source: 1 where the heart-beats of both sides went on.
     pub(crate) async fn connections(&self) -> u64 {
-        let metrics = self.daemon.get("/metrics").await.expect("the daemon answers").1;
-        let line = metrics.lines().find_map(|line| line.strip_prefix("stomp_bridge_connections_total "));
-        line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no count of connections in {metrics}"))
+        let metrics = self
+            .daemon
+            .get("/metrics")
+            .await
+            .expect("the daemon answers")
+            .1;
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix("stomp_bridge_connections_total "));
+        line.and_then(|count| count.parse().ok())
+            .unwrap_or_else(|| panic!("no count of connections in {metrics}"))
     }
 
     /// The scenario's database, anew where the last connection is gone.
     pub(crate) async fn warehouse(&mut self) -> &mut PgConnection {
         if self.postgres.is_none() {
-            let connected =
-                wait::until("a connection to Postgres", async || PgConnection::connect(&self.database).await.ok());
+            let connected = wait::until("a connection to Postgres", async || {
+                PgConnection::connect(&self.database).await.ok()
+            });
             self.postgres = Some(connected.await);
         }
         self.postgres.as_mut().expect("it was made just above")
@@ -192,7 +251,8 @@ impl Run {
                 Some(connection) => connection,
                 None => PgConnection::connect(&self.database).await?,
             };
-            let count = sqlx::query_scalar("select count(distinct payload->>'n') from status_event");
+            let count =
+                sqlx::query_scalar("select count(distinct payload->>'n') from status_event");
             let count: i64 = count.fetch_one(&mut connection).await?;
             self.postgres = Some(connection);
             Ok::<_, sqlx::Error>(count as usize)
@@ -239,12 +299,19 @@ impl Run {
         accounts::balance(&self.daemon).await;
         let status = self.daemon.stop().await;
         assert_eq!(status.code(), Some(0), "the exit code after SIGTERM");
-        assert!(!self.daemon.log().contains("accounts do not balance"), "{}", self.daemon.log());
+        assert!(
+            !self.daemon.log().contains("accounts do not balance"),
+            "{}",
+            self.daemon.log()
+        );
         let all = self.delivered().await;
         for (sink, delivered) in &all {
             assert_complete(sink, delivered, count);
         }
-        for (history, rows) in [("sqlite", self.sqlite().await), ("postgres", self.postgres().await)] {
+        for (history, rows) in [
+            ("sqlite", self.sqlite().await),
+            ("postgres", self.postgres().await),
+        ] {
             let keys: BTreeSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
             assert_eq!(keys.len(), rows.len(), "{history} has an event_id twice");
             assert!(
@@ -263,8 +330,14 @@ impl Run {
 
     /// In the journal's order.
     pub(crate) async fn postgres(&mut self) -> Vec<Delivered> {
-        let select = sqlx::query_as("select event_id, device_id, origin, payload::text from status_event");
-        history::delivered(select.fetch_all(self.warehouse().await).await.expect("select from the Postgres history"))
+        let select =
+            sqlx::query_as("select event_id, device_id, origin, payload::text from status_event");
+        history::delivered(
+            select
+                .fetch_all(self.warehouse().await)
+                .await
+                .expect("select from the Postgres history"),
+        )
     }
 }
 

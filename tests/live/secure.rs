@@ -14,7 +14,12 @@ async fn every_message_arrives_over_tls_with_a_client_certificate() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_over_web_stomp_and_tls() {
-    arrives("over_web_stomp_and_tls", &lab().await.rabbitmq.web_stomps_url(), Shows::Nothing).await;
+    arrives(
+        "over_web_stomp_and_tls",
+        &lab().await.rabbitmq.web_stomps_url(),
+        Shows::Nothing,
+    )
+    .await;
 }
 
 async fn arrives(name: &str, url: &str, shows: Shows) {
@@ -22,7 +27,9 @@ async fn arrives(name: &str, url: &str, shows: Shows) {
     let configuration = Configuration::new(url).source(&certificates::tls(shows));
     let run = Scenario::start(name, configuration.queue("status", name, EventKey::EventId)).await;
     let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
-    publisher.publish(&format!("/queue/{name}"), run.messages(0..2000)).await;
+    publisher
+        .publish(&format!("/queue/{name}"), run.messages(0..2000))
+        .await;
     run.finish(2000, 0).await;
     assert_drained(rabbitmq, name).await;
 }
@@ -31,7 +38,12 @@ async fn arrives(name: &str, url: &str, shows: Shows) {
 async fn refused_client_certificate_is_named() {
     let url = lab().await.rabbitmq.stomps_url();
     for shows in [Shows::Nothing, Shows::Expired] {
-        unconnected(&url, &certificates::tls(shows), &["the server refused", "cert_file"]).await;
+        unconnected(
+            &url,
+            &certificates::tls(shows),
+            &["the server refused", "cert_file"],
+        )
+        .await;
     }
 }
 
@@ -45,9 +57,15 @@ async fn server_of_an_unknown_authority_is_not_believed() {
 
 /// The daemon says so, lives on, and is not ready.
 async fn unconnected(url: &str, source: &str, words: &[&str]) {
-    let configuration = Configuration::new(url).source(source).queue("status", "unconnected", EventKey::None);
+    let configuration =
+        Configuration::new(url)
+            .source(source)
+            .queue("status", "unconnected", EventKey::None);
     let mut daemon = Daemon::start(&configuration.sqlite()).await;
     daemon.complains(words).await;
     assert!(daemon.runs());
-    assert_eq!(daemon.get("/readyz").await.map(|(status, _)| status), Some(503));
+    assert_eq!(
+        daemon.get("/readyz").await.map(|(status, _)| status),
+        Some(503)
+    );
 }

@@ -8,21 +8,37 @@ use crate::run::{MESSAGES, Run, assert_drained};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_over_tcp() {
-    let run = Run::start("over_tcp", &lab().await.rabbitmq.stomp_url(), EventKey::EventId).await;
+    let run = Run::start(
+        "over_tcp",
+        &lab().await.rabbitmq.stomp_url(),
+        EventKey::EventId,
+    )
+    .await;
     run.publish(0..MESSAGES).await;
     let history = run.daemon.folder().join("history.db");
     let mut run = run;
     run.complete(MESSAGES).await;
     // As the README has it, with SQLite's own shell, while the daemon runs.
-    let devices = Command::new("sqlite3").arg(history).arg("select count(*) from device_current").output();
-    assert_eq!(String::from_utf8_lossy(&devices.expect("run sqlite3").stdout), "50\n");
+    let devices = Command::new("sqlite3")
+        .arg(history)
+        .arg("select count(*) from device_current")
+        .output();
+    assert_eq!(
+        String::from_utf8_lossy(&devices.expect("run sqlite3").stdout),
+        "50\n"
+    );
     run.finish(MESSAGES, 0).await;
     assert_drained(&lab().await.rabbitmq, "over_tcp").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_message_arrives_over_web_stomp() {
-    let run = Run::start("over_web_stomp", &lab().await.rabbitmq.web_stomp_url(), EventKey::EventId).await;
+    let run = Run::start(
+        "over_web_stomp",
+        &lab().await.rabbitmq.web_stomp_url(),
+        EventKey::EventId,
+    )
+    .await;
     run.publish(0..MESSAGES).await;
     run.finish(MESSAGES, 0).await;
     assert_drained(&lab().await.rabbitmq, "over_web_stomp").await;

@@ -15,15 +15,25 @@ const SILENCE: Duration = Duration::from_millis(100);
 
 /// A proxy, and the listener behind it.
 async fn proxy() -> (FaultProxy, TcpListener) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
-    let port = listener.local_addr().expect("a bound listener has an address").port();
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("bind a free port");
+    let port = listener
+        .local_addr()
+        .expect("a bound listener has an address")
+        .port();
     (FaultProxy::start(port).await, listener)
 }
 
 /// Both ends of a connection through it.
 async fn connect(proxy: &FaultProxy, listener: &TcpListener) -> (TcpStream, TcpStream) {
-    let client = TcpStream::connect(("127.0.0.1", proxy.port())).await.expect("connect to the proxy");
-    let (server, _) = listener.accept().await.expect("the proxy connects to its server");
+    let client = TcpStream::connect(("127.0.0.1", proxy.port()))
+        .await
+        .expect("connect to the proxy");
+    let (server, _) = listener
+        .accept()
+        .await
+        .expect("the proxy connects to its server");
     (client, server)
 }
 
@@ -61,17 +71,26 @@ async fn half_open_swallows_bytes_and_ends_for_good() {
     let (proxy, listener) = proxy().await;
     let (mut client, mut server) = connect(&proxy, &listener).await;
     proxy.strike(Fault::HalfOpen);
-    client.write_all(b"anybody?").await.expect("a client does not notice");
+    client
+        .write_all(b"anybody?")
+        .await
+        .expect("a client does not notice");
     hears_nothing(&mut server).await;
     client.shutdown().await.expect("shut down");
     hears_nothing(&mut server).await;
-    server.write_all(b"hello").await.expect("a server does not notice");
+    server
+        .write_all(b"hello")
+        .await
+        .expect("a server does not notice");
     hears_nothing(&mut client).await;
     // Who comes later is carried.
     let (mut second, mut of_second) = connect(&proxy, &listener).await;
     carries(&mut second, &mut of_second, b"all is well").await;
     proxy.set(Fault::None);
-    server.write_all(b"hello?").await.expect("a server does not notice");
+    server
+        .write_all(b"hello?")
+        .await
+        .expect("a server does not notice");
     hears_nothing(&mut client).await;
 }
 
@@ -99,7 +118,10 @@ async fn cut_lets_so_many_bytes_through_on_every_connection() {
         carries(&mut server, &mut client, &[2; 600]).await;
         server.write_all(&[3; 600]).await.expect("write");
         let mut rest = Vec::new();
-        client.read_to_end(&mut rest).await.expect("an end in order");
+        client
+            .read_to_end(&mut rest)
+            .await
+            .expect("an end in order");
         assert_eq!(rest, [3; 400]);
     }
 }

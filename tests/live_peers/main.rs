@@ -12,7 +12,9 @@ use futures_util::FutureExt;
 
 use peers::http::exchange;
 use peers::process::{Process, tethered};
-use peers::{Folder, Mosquitto, Postgres, RabbitMq, Receiver, SockJs, Stomp, Subscriber, platform, wait};
+use peers::{
+    Folder, Mosquitto, Postgres, RabbitMq, Receiver, SockJs, Stomp, Subscriber, platform, wait,
+};
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -41,16 +43,29 @@ async fn confirmed_messages_survive_sigkill_of_rabbitmq() {
 async fn sockjs_endpoint_speaks_for(rabbitmq: &RabbitMq) {
     let sockjs = SockJs::start(rabbitmq.stomp_port()).await;
     let info = exchange(sockjs.port(), "GET", "/stomp/info", "").await;
-    assert!(info.contains("200 OK") && info.contains("\"websocket\":true"), "{info}");
+    assert!(
+        info.contains("200 OK") && info.contains("\"websocket\":true"),
+        "{info}"
+    );
 
     let session = "/stomp/000/peers";
-    assert!(exchange(sockjs.port(), "POST", &format!("{session}/xhr"), "").await.contains("\r\n\r\no\n"));
+    assert!(
+        exchange(sockjs.port(), "POST", &format!("{session}/xhr"), "")
+            .await
+            .contains("\r\n\r\no\n")
+    );
     let connect = serde_json::json!([format!(
         "CONNECT\naccept-version:1.2\nhost:/\nlogin:{}\npasscode:{}\n\n\0",
         peers::USER,
         peers::PASSWORD
     )]);
-    let sent = exchange(sockjs.port(), "POST", &format!("{session}/xhr_send"), &connect.to_string()).await;
+    let sent = exchange(
+        sockjs.port(),
+        "POST",
+        &format!("{session}/xhr_send"),
+        &connect.to_string(),
+    )
+    .await;
     assert!(sent.contains("204 No Content"), "{sent}");
     let answer = exchange(sockjs.port(), "POST", &format!("{session}/xhr"), "").await;
     assert!(answer.contains(r#"a["CONNECTED\n"#), "{answer}");
@@ -65,7 +80,11 @@ async fn acknowledged_publishes_survive_sigkill_of_mosquitto() {
     mosquitto.restart().await;
     publish(&mosquitto, "peers/after", 100).await;
     wait::until("both hundreds at the subscriber", async || {
-        let topics: Vec<String> = subscriber.publishes().iter().map(|p| p.topic.clone()).collect();
+        let topics: Vec<String> = subscriber
+            .publishes()
+            .iter()
+            .map(|p| p.topic.clone())
+            .collect();
         let count = |topic: &str| topics.iter().filter(|t| *t == topic).count();
         (count("peers/before") >= 100 && count("peers/after") >= 100).then_some(())
     })
@@ -78,11 +97,14 @@ async fn publish(mosquitto: &Mosquitto, topic: &str, count: usize) {
     options.set_credentials(peers::USER, peers::PASSWORD);
     let (client, mut events) = AsyncClient::new(options, count);
     for n in 0..count {
-        client.try_publish(topic, QoS::AtLeastOnce, false, n.to_string()).expect("the channel holds all of them");
+        client
+            .try_publish(topic, QoS::AtLeastOnce, false, n.to_string())
+            .expect("the channel holds all of them");
     }
     let mut acknowledged = 0;
     while acknowledged < count {
-        if let Event::Incoming(Packet::PubAck(_)) = events.poll().await.expect("mosquitto answers") {
+        if let Event::Incoming(Packet::PubAck(_)) = events.poll().await.expect("mosquitto answers")
+        {
             acknowledged += 1;
         }
     }
@@ -93,22 +115,40 @@ async fn committed_rows_survive_a_crash_of_postgres() {
     let mut postgres = Postgres::start().await;
     postgres.create("peers").await;
     let mut connection = postgres.connect("peers").await;
-    sqlx::query("create table t as select 1 as one").execute(&mut connection).await.expect("create a table");
+    sqlx::query("create table t as select 1 as one")
+        .execute(&mut connection)
+        .await
+        .expect("create a table");
     postgres.kill();
     postgres.restart().await;
     let mut connection = postgres.connect("peers").await;
-    let one: i32 = sqlx::query_scalar("select one from t").fetch_one(&mut connection).await.expect("select");
+    let one: i32 = sqlx::query_scalar("select one from t")
+        .fetch_one(&mut connection)
+        .await
+        .expect("select");
     assert_eq!(one, 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn receiver_keeps_what_it_has_accepted() {
     let receiver = Receiver::start().await;
-    let port = receiver.url().rsplit(':').next().and_then(|rest| rest.split('/').next()?.parse().ok());
+    let port = receiver
+        .url()
+        .rsplit(':')
+        .next()
+        .and_then(|rest| rest.split('/').next()?.parse().ok());
     let port = port.expect("the URL has a port");
-    assert!(exchange(port, "POST", "/events", "one").await.contains("204"));
+    assert!(
+        exchange(port, "POST", "/events", "one")
+            .await
+            .contains("204")
+    );
     receiver.answer(503);
-    assert!(exchange(port, "POST", "/events", "two").await.contains("503"));
+    assert!(
+        exchange(port, "POST", "/events", "two")
+            .await
+            .contains("503")
+    );
     assert_eq!(receiver.bodies(), ["one"]);
 }
 
@@ -117,13 +157,20 @@ async fn process_dies_with_whoever_started_it() {
     let folder = Folder::new("tether");
     // A stand-in for a test process that is killed: a shell that starts a tethered child and says its pid.
     let mut shell = tethered("sh");
-    shell.args(["-c", "setpriv --pdeathsig KILL -- sleep 600 & echo child $!; wait"]);
+    shell.args([
+        "-c",
+        "setpriv --pdeathsig KILL -- sleep 600 & echo child $!; wait",
+    ]);
     let mut process = Process::start("shell", shell, &folder.join("log"));
-    let line = process.logged("the child's pid", |line| line.starts_with("child ")).await;
+    let line = process
+        .logged("the child's pid", |line| line.starts_with("child "))
+        .await;
     let child = Path::new("/proc").join(line.trim_start_matches("child "));
     let name = child.join("comm");
     wait::until("the child sleeps", async || {
-        std::fs::read_to_string(&name).ok().filter(|comm| comm.trim() == "sleep")
+        std::fs::read_to_string(&name)
+            .ok()
+            .filter(|comm| comm.trim() == "sleep")
     })
     .await;
     // The shell alone, not its group.
@@ -142,8 +189,13 @@ async fn failed_start_shows_the_log() {
     let mut shell = tethered("sh");
     shell.args(["-c", "echo the reason; exit 3"]);
     let mut process = Process::start("shell", shell, &folder.join("log"));
-    let outcome = AssertUnwindSafe(process.logged("a line", |line| line == "ready")).catch_unwind().await;
+    let outcome = AssertUnwindSafe(process.logged("a line", |line| line == "ready"))
+        .catch_unwind()
+        .await;
     let panic = outcome.expect_err("a process that ends is no success");
     let message = panic.downcast_ref::<String>().expect("panics carry text");
-    assert!(message.contains("exit status: 3") && message.contains("the reason"), "{message}");
+    assert!(
+        message.contains("exit status: 3") && message.contains("the reason"),
+        "{message}"
+    );
 }

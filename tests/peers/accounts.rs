@@ -17,21 +17,53 @@ pub async fn balance(daemon: &Daemon) {
     let settled = wait::within(wait::LONG, async || {
         last = report(daemon).await?;
         let sinks = last["sinks"].as_array()?;
-        (last["intake"]["waiting"] == 0 && sinks.iter().all(|sink| sink["pending"] == 0)).then_some(())
+        (last["intake"]["waiting"] == 0 && sinks.iter().all(|sink| sink["pending"] == 0))
+            .then_some(())
     });
     let settled = settled.await;
     assert!(settled.is_some(), "something is pending still: {last:#}");
-    let number = |value: &Value| value.as_i64().unwrap_or_else(|| panic!("{value} is no number in {last:#}"));
+    let number = |value: &Value| {
+        value
+            .as_i64()
+            .unwrap_or_else(|| panic!("{value} is no number in {last:#}"))
+    };
     let intake = |name: &str| number(&last["intake"][name]);
-    assert_eq!(intake("received"), intake("accepted") + intake("rejected"), "{last:#}");
+    assert_eq!(
+        intake("received"),
+        intake("accepted") + intake("rejected"),
+        "{last:#}"
+    );
     let head = number(&last["journal"]["head"]);
     for sink in last["sinks"].as_array().expect("there are sinks") {
         let count = |name: &str| number(&sink[name]);
-        let outcomes = ["delivered", "filtered", "rejected", "set_aside", "lost", "removed"].map(count);
-        assert_eq!(head - count("started") + count("rewound"), outcomes.iter().sum::<i64>(), "{last:#}");
-        assert_eq!(count("set_aside"), count("waiting") + count("redriven") + count("discarded"), "{last:#}");
+        let outcomes = [
+            "delivered",
+            "filtered",
+            "rejected",
+            "set_aside",
+            "lost",
+            "removed",
+        ]
+        .map(count);
+        assert_eq!(
+            head - count("started") + count("rewound"),
+            outcomes.iter().sum::<i64>(),
+            "{last:#}"
+        );
+        assert_eq!(
+            count("set_aside"),
+            count("waiting") + count("redriven") + count("discarded"),
+            "{last:#}"
+        );
     }
-    assert_eq!(last["imbalances"].as_array().map(Vec::len), Some(0), "{last:#}");
+    assert_eq!(
+        last["imbalances"].as_array().map(Vec::len),
+        Some(0),
+        "{last:#}"
+    );
     let metrics = daemon.get("/metrics").await.expect("the daemon answers").1;
-    assert!(metrics.contains("\nstomp_bridge_imbalances 0\n"), "{metrics}");
+    assert!(
+        metrics.contains("\nstomp_bridge_imbalances 0\n"),
+        "{metrics}"
+    );
 }

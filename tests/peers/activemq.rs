@@ -30,11 +30,19 @@ impl ActiveMq {
     /// Starts one; 3 to 6 seconds.
     pub async fn start() -> ActiveMq {
         let folder = Folder::new("activemq");
-        let ports = Ports { stomp: port::free(), tls: port::free(), mutual_tls: port::free() };
+        let ports = Ports {
+            stomp: port::free(),
+            tls: port::free(),
+            mutual_tls: port::free(),
+        };
         certificates::for_java(&folder);
         configure(&folder, &ports);
         let process = launch(&folder).await;
-        ActiveMq { process, folder, ports }
+        ActiveMq {
+            process,
+            folder,
+            ports,
+        }
     }
 
     /// Where STOMP over TCP listens.
@@ -86,10 +94,21 @@ fn configure(folder: &Folder, ports: &Ports) {
          log4j.appender.console.layout=org.apache.log4j.PatternLayout\n\
          log4j.appender.console.layout.ConversionPattern=%-5p %c{1} %m%n\n",
     );
-    let (home, Ports { stomp, tls, mutual_tls }) = (folder.path().display(), ports);
-    let store =
-        |kind: &str, file: &str| format!(r#"{kind}="{home}/{file}" {kind}Type="PKCS12" {kind}Password="{PASSWORD}""#);
-    let (keys, trust) = (store("keyStore", "key.p12"), store("trustStore", "trust.p12"));
+    let (
+        home,
+        Ports {
+            stomp,
+            tls,
+            mutual_tls,
+        },
+    ) = (folder.path().display(), ports);
+    let store = |kind: &str, file: &str| {
+        format!(r#"{kind}="{home}/{file}" {kind}Type="PKCS12" {kind}Password="{PASSWORD}""#)
+    };
+    let (keys, trust) = (
+        store("keyStore", "key.p12"),
+        store("trustStore", "trust.p12"),
+    );
     // The schema wants the elements in this order.
     folder.write(
         "activemq.xml",
@@ -131,11 +150,19 @@ async fn launch(folder: &Folder) -> Process {
     for what in ["base", "conf", "data"] {
         command.arg(format!("-Dactivemq.{what}={home}"));
     }
-    command.arg(format!("-Dlog4j.configuration=file:{home}/log4j.properties"));
+    command.arg(format!(
+        "-Dlog4j.configuration=file:{home}/log4j.properties"
+    ));
     command.arg("-jar").arg(format!("{HOME}/bin/activemq.jar"));
-    command.arg("start").arg(format!("xbean:file:{home}/activemq.xml"));
+    command
+        .arg("start")
+        .arg(format!("xbean:file:{home}/activemq.xml"));
     let mut process = Process::start("activemq", command, &folder.join("activemq.log"));
     // The connectors say so earlier, each for itself.
-    process.logged("\"started\"", |line| line.contains("Apache ActiveMQ") && line.ends_with(") started")).await;
+    process
+        .logged("\"started\"", |line| {
+            line.contains("Apache ActiveMQ") && line.ends_with(") started")
+        })
+        .await;
     process
 }

@@ -20,7 +20,12 @@ impl CoilMq {
     pub async fn start() -> CoilMq {
         let (folder, port) = (Folder::new("coilmq"), port::free());
         let (process, host) = launch(&folder, port).await;
-        CoilMq { process, folder, port, host }
+        CoilMq {
+            process,
+            folder,
+            port,
+            host,
+        }
     }
 
     /// Where STOMP over TCP listens.
@@ -56,9 +61,18 @@ async fn launch(folder: &Folder, port: u16) -> (Process, String) {
         "coilmq is not installed: tests/run does it, or tests/prepare by itself"
     );
     let mut command = tethered("python3");
-    command.arg(sources.join("serve.py")).arg(port.to_string()).env("PYTHONDONTWRITEBYTECODE", "1");
+    command
+        .arg(sources.join("serve.py"))
+        .arg(port.to_string())
+        .env("PYTHONDONTWRITEBYTECODE", "1");
     let mut process = Process::start("coilmq", command, &folder.join("coilmq.log"));
-    let host = process.logged("its virtual host", |line| line.starts_with("host ")).await;
-    process.logged("\"listening\"", |line| line.contains("Stomp server listening")).await;
+    let host = process
+        .logged("its virtual host", |line| line.starts_with("host "))
+        .await;
+    process
+        .logged("\"listening\"", |line| {
+            line.contains("Stomp server listening")
+        })
+        .await;
     (process, host.trim_start_matches("host ").to_owned())
 }

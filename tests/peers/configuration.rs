@@ -72,12 +72,18 @@ impl Configuration {
 
     /// History in `history.db` beside the configuration.
     pub fn sqlite(self) -> Configuration {
-        self.table("sinks.history", "type = \"sqlite\"\npath = \"history.db\"\n")
+        self.table(
+            "sinks.history",
+            "type = \"sqlite\"\npath = \"history.db\"\n",
+        )
     }
 
     /// History in a PostgreSQL database.
     pub fn postgres(self, url: &str) -> Configuration {
-        self.table("sinks.warehouse", &format!("type = \"postgres\"\nurl = \"{url}\"\n"))
+        self.table(
+            "sinks.warehouse",
+            &format!("type = \"postgres\"\nurl = \"{url}\"\n"),
+        )
     }
 
     /// Publishes to `<root>/<client>/<device>/status`.
@@ -99,7 +105,10 @@ impl Configuration {
     /// The same with more lines.
     pub fn webhook_with(self, url: &str, lines: &str) -> Configuration {
         let retry = "retry = { schedule = [\"0s\", \"100ms\"] }\n";
-        self.table("sinks.oncall", &format!("type = \"webhook\"\nurl = \"{url}\"\n{retry}{lines}"))
+        self.table(
+            "sinks.oncall",
+            &format!("type = \"webhook\"\nurl = \"{url}\"\n{retry}{lines}"),
+        )
     }
 
     /// Any other table.
@@ -116,7 +125,14 @@ impl Configuration {
 
     /// The file; its passcode stands beside it.
     pub fn text(&self) -> String {
-        let Configuration { url, vhost, watch, source, tables, .. } = self;
+        let Configuration {
+            url,
+            vhost,
+            watch,
+            source,
+            tables,
+            ..
+        } = self;
         format!(
             "watch = {watch}\n[source]\nurl = \"{url}\"\nlogin = \"{USER}\"\npasscode_file = \"passcode\"\nhost = \"{vhost}\"\n\
              {source}[source.reconnect]\ninitial = \"50ms\"\nmax = \"500ms\"\n[http]\nlisten = \"127.0.0.1:0\"\n{STATES}{tables}"

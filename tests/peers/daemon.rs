@@ -30,49 +30,79 @@ impl Daemon {
     }
 
     /// The same with variables of its environment.
-    pub async fn start_with(configuration: &Configuration, environment: &[(&str, &Path)]) -> Daemon {
+    pub async fn start_with(
+        configuration: &Configuration,
+        environment: &[(&str, &Path)],
+    ) -> Daemon {
         let folder = Folder::new("daemon");
         let config = configuration.write(&folder);
-        let environment: Vec<(String, PathBuf)> =
-            environment.iter().map(|(name, value)| (name.to_string(), value.to_path_buf())).collect();
+        let environment: Vec<(String, PathBuf)> = environment
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_path_buf()))
+            .collect();
         let process = launch(&folder, &config, &environment);
-        let mut daemon = Daemon { process, folder, config, environment, http: String::new() };
+        let mut daemon = Daemon {
+            process,
+            folder,
+            config,
+            environment,
+            http: String::new(),
+        };
         daemon.listening().await;
         daemon
     }
 
     /// Starts it again after it has ended, with the same files.
     pub async fn restart(&mut self) {
-        assert!(!self.process.runs(), "the daemon is restarted while it runs");
+        assert!(
+            !self.process.runs(),
+            "the daemon is restarted while it runs"
+        );
         self.process = launch(&self.folder, &self.config, &self.environment);
         self.listening().await;
     }
 
     async fn listening(&mut self) {
-        let line =
-            self.logged("\"http is listening\"", |line| line.contains("\"message\":\"http is listening\"")).await;
+        let line = self
+            .logged("\"http is listening\"", |line| {
+                line.contains("\"message\":\"http is listening\"")
+            })
+            .await;
         let value: Value = serde_json::from_str(&line).unwrap_or_else(|e| panic!("{line}: {e}"));
         // Where a formatter puts an event's fields is its own business.
-        let listen = value["listen"].as_str().or_else(|| value["fields"]["listen"].as_str());
-        self.http = listen.unwrap_or_else(|| panic!("no \"listen\" in {line}")).to_owned();
+        let listen = value["listen"]
+            .as_str()
+            .or_else(|| value["fields"]["listen"].as_str());
+        self.http = listen
+            .unwrap_or_else(|| panic!("no \"listen\" in {line}"))
+            .to_owned();
     }
 
     /// Waits until `/readyz` says 200: connected, subscribed, and every sink able.
     pub async fn ready(&mut self) {
         let ready = wait::within(wait::LONG, async || {
-            assert!(self.process.runs(), "the daemon ended before it was ready\n{}", self.process.log_tail());
+            assert!(
+                self.process.runs(),
+                "the daemon ended before it was ready\n{}",
+                self.process.log_tail()
+            );
             (self.get("/readyz").await?.0 == 200).then_some(())
         })
         .await;
         if ready.is_none() {
-            panic!("not ready: {:?}\n{}", self.get("/readyz").await, self.process.log_tail());
+            panic!(
+                "not ready: {:?}\n{}",
+                self.get("/readyz").await,
+                self.process.log_tail()
+            );
         }
     }
 
     /// The status and body of a GET; `None` where nothing answers.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(&self.http).await.ok()?;
-        let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+        let request =
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;
@@ -91,12 +121,18 @@ impl Daemon {
             let line = line.to_lowercase();
             words.iter().all(|word| line.contains(&word.to_lowercase()))
         };
-        self.logged(&format!("complaint with {words:?}"), |line| is_complaint(line) && has_all(line)).await
+        self.logged(&format!("complaint with {words:?}"), |line| {
+            is_complaint(line) && has_all(line)
+        })
+        .await
     }
 
     /// What `/status` says.
     pub async fn status(&self) -> Value {
-        let (status, body) = self.get("/status").await.expect("the daemon's HTTP answers");
+        let (status, body) = self
+            .get("/status")
+            .await
+            .expect("the daemon's HTTP answers");
         assert_eq!(status, 200, "{body}");
         serde_json::from_str(&body).unwrap_or_else(|e| panic!("{body}: {e}"))
     }
@@ -110,10 +146,16 @@ impl Daemon {
     pub fn resident_bytes_max(&self) -> u64 {
         let status = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
         let status = std::fs::read_to_string(status).expect("the daemon runs");
-        let kib = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix("kB")?.trim().parse().ok());
-        kib.map(|kib: u64| kib * 1024).expect("proc(5): VmHWM is in kB")
+        let kib = status.lines().find_map(|line| {
+            line.strip_prefix("VmHWM:")?
+                .trim()
+                .strip_suffix("kB")?
+                .trim()
+                .parse()
+                .ok()
+        });
+        kib.map(|kib: u64| kib * 1024)
+            .expect("proc(5): VmHWM is in kB")
     }
 
     /// Its folder: the configuration, the journal, the SQLite history.
@@ -168,12 +210,21 @@ fn is_complaint(line: &str) -> bool {
 
 fn launch(folder: &Folder, config: &Path, environment: &[(String, PathBuf)]) -> Process {
     let mut command = tethered(env!("CARGO_BIN_EXE_stomp-bridge"));
-    command.arg("run").arg("--config").arg(config).current_dir(folder.path());
+    command
+        .arg("run")
+        .arg("--config")
+        .arg(config)
+        .current_dir(folder.path());
     // What the tester's own shell has set is not part of the test.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_"))
+    {
         command.env_remove(name);
     }
-    command.env_remove("RUST_LOG").env_remove("NOTIFY_SOCKET").env_remove("STATE_DIRECTORY");
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("NOTIFY_SOCKET")
+        .env_remove("STATE_DIRECTORY");
     command.envs(environment.iter().map(|(name, value)| (name, value)));
     Process::start("stomp-bridge", command, &folder.join("daemon.log"))
 }

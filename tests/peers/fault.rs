@@ -61,12 +61,25 @@ pub struct FaultProxy {
 impl FaultProxy {
     /// Starts one, without a fault, in front of a port on loopback.
     pub async fn start(server: u16) -> FaultProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
-        let (plan, orders) = watch::channel(Plan { fault: Fault::None, struck: None });
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind a free port");
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
+        let (plan, orders) = watch::channel(Plan {
+            fault: Fault::None,
+            struck: None,
+        });
         let accepted = Arc::new(AtomicUsize::new(0));
         let server = tokio::spawn(serve(listener, server, Arc::clone(&accepted), orders));
-        FaultProxy { port, plan, accepted, server }
+        FaultProxy {
+            port,
+            plan,
+            accepted,
+            server,
+        }
     }
 
     /// Where it listens.
@@ -81,7 +94,10 @@ impl FaultProxy {
 
     /// From now on, for connections that live and for those that come.
     pub fn set(&self, fault: Fault) {
-        self.plan.send_replace(Plan { fault, struck: None });
+        self.plan.send_replace(Plan {
+            fault,
+            struck: None,
+        });
     }
 
     /// From now on, for connections that live; those that come are as they were.
@@ -114,22 +130,34 @@ impl Plan {
     }
 }
 
-async fn serve(listener: TcpListener, server: u16, accepted: Arc<AtomicUsize>, orders: watch::Receiver<Plan>) {
+async fn serve(
+    listener: TcpListener,
+    server: u16,
+    accepted: Arc<AtomicUsize>,
+    orders: watch::Receiver<Plan>,
+) {
     // A set's tasks end with it, and it ends with this one.
     let mut connections = tokio::task::JoinSet::new();
     loop {
         let (client, _) = listener.accept().await.expect("accept a connection");
         let number = accepted.fetch_add(1, Ordering::SeqCst);
-        let orders = Orders { number, plan: orders.clone() };
+        let orders = Orders {
+            number,
+            plan: orders.clone(),
+        };
         connections.spawn(connection(client, server, orders));
     }
 }
 
 async fn connection(mut client: TcpStream, server: u16, orders: Orders) {
     // A server that is down ends the connection, which is all that a proxy can tell.
-    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
+    let Ok(mut server) = TcpStream::connect(("127.0.0.1", server)).await else {
+        return;
+    };
     for stream in [&client, &server] {
-        stream.set_nodelay(true).expect("a connected socket takes the option");
+        stream
+            .set_nodelay(true)
+            .expect("a connected socket takes the option");
     }
     // Halves that are borrowed send no FIN of their own when they are dropped.
     let (from_client, to_client) = client.split();
@@ -146,7 +174,9 @@ async fn connection(mut client: TcpStream, server: u16, orders: Orders) {
     if outcome == Err(Cut::Reset) {
         for stream in [&client, &server] {
             // Closing then discards what is unsent and sends RST.
-            SockRef::from(stream).set_linger(Some(Duration::ZERO)).expect("a socket takes the option");
+            SockRef::from(stream)
+                .set_linger(Some(Duration::ZERO))
+                .expect("a socket takes the option");
         }
     }
 }
@@ -189,7 +219,10 @@ async fn carry(
     mut orders: Orders,
 ) -> Result<(), Cut> {
     let mut buffer = vec![0; 64 * 1024];
-    let mut counted = Counted { limit: None, bytes: 0 };
+    let mut counted = Counted {
+        limit: None,
+        bytes: 0,
+    };
     loop {
         let read = from.read(&mut buffer).await;
         // What is in force now counts, not what was when this began to wait.
@@ -260,7 +293,10 @@ impl Counted {
     /// How many may still go by; a new limit counts from here.
     fn room(&mut self, limit: usize) -> usize {
         if self.limit != Some(limit) {
-            *self = Counted { limit: Some(limit), bytes: 0 };
+            *self = Counted {
+                limit: Some(limit),
+                bytes: 0,
+            };
         }
         limit.saturating_sub(self.bytes)
     }

@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
     let all = std::env::temp_dir().join("stomp-bridge-tests");
     fs::create_dir_all(&all).expect("create the folder of all test processes");
-    for left in fs::read_dir(&all).expect("list the folders of test processes").flatten() {
+    for left in fs::read_dir(&all)
+        .expect("list the folders of test processes")
+        .flatten()
+    {
         let owner = Path::new("/proc").join(left.file_name());
         if !owner.exists() {
             unmount_below(&left.path());
@@ -26,7 +29,11 @@ static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
 /// A test that was killed has left what it had mounted.
 fn unmount_below(folder: &Path) {
     let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    for mounted in mounts.lines().filter_map(|line| line.split(' ').nth(1)).map(Path::new) {
+    for mounted in mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .map(Path::new)
+    {
         if mounted.starts_with(folder) {
             let _ = Command::new("umount").arg("-l").arg(mounted).status();
         }

@@ -12,8 +12,11 @@ pub type Row = (String, String, String, String);
 
 /// How many different messages the history of a daemon in this folder has; 0 before it has its tables.
 pub async fn count(folder: &Folder) -> usize {
-    let Ok(mut connection) = open(folder).await else { return 0 };
-    let count = sqlx::query_scalar("select count(distinct json_extract(payload, '$.n')) from status_event");
+    let Ok(mut connection) = open(folder).await else {
+        return 0;
+    };
+    let count =
+        sqlx::query_scalar("select count(distinct json_extract(payload, '$.n')) from status_event");
     let count: i64 = count.fetch_one(&mut connection).await.unwrap_or(0);
     count as usize
 }
@@ -22,11 +25,18 @@ pub async fn count(folder: &Folder) -> usize {
 pub async fn rows(folder: &Folder) -> Vec<Delivered> {
     let select = sqlx::query_as("select event_id, device_id, origin, payload from status_event");
     let mut connection = open(folder).await.expect("open the SQLite history");
-    delivered(select.fetch_all(&mut connection).await.expect("select from the SQLite history"))
+    delivered(
+        select
+            .fetch_all(&mut connection)
+            .await
+            .expect("select from the SQLite history"),
+    )
 }
 
 async fn open(folder: &Folder) -> sqlx::Result<SqliteConnection> {
-    let options = SqliteConnectOptions::new().filename(folder.join("history.db")).read_only(true);
+    let options = SqliteConnectOptions::new()
+        .filename(folder.join("history.db"))
+        .read_only(true);
     options.connect().await
 }
 
@@ -35,7 +45,8 @@ pub fn delivered(rows: Vec<Row>) -> Vec<Delivered> {
     let mut delivered: Vec<Delivered> = rows
         .into_iter()
         .map(|(event_id, device_id, origin, payload)| {
-            let payload: Value = serde_json::from_str(&payload).unwrap_or_else(|e| panic!("payload {payload}: {e}"));
+            let payload: Value =
+                serde_json::from_str(&payload).unwrap_or_else(|e| panic!("payload {payload}: {e}"));
             Delivered::from_parts(&event_id, &device_id, &origin, &payload)
                 .unwrap_or_else(|| panic!("no event: {origin} {payload}"))
         })

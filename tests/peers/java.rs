@@ -9,7 +9,14 @@ pub fn java(heap_mebibytes: usize) -> Command {
     let mut command = tethered("java");
     command.arg(format!("-Xmx{heap_mebibytes}M"));
     // Two cores are shared with everything else: neither a second compiler's nor a parallel collector's threads.
-    command.args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", "-Djava.awt.headless=true"]);
-    command.env_remove("JAVA_TOOL_OPTIONS").env_remove("_JAVA_OPTIONS");
+    command.args([
+        "-XX:TieredStopAtLevel=1",
+        "-XX:+UseSerialGC",
+        "-Xshare:auto",
+        "-Djava.awt.headless=true",
+    ]);
+    command
+        .env_remove("JAVA_TOOL_OPTIONS")
+        .env_remove("_JAVA_OPTIONS");
     command
 }

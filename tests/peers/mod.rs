@@ -4,7 +4,12 @@
 //!
 //! Nothing here uses the library under test, so that what it says of the daemon is independent of the daemon.
 
-#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test binary uses a part of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test binary uses a part of it"
+)]
 
 pub mod accounts;
 pub mod activemq;

@@ -20,7 +20,11 @@ impl Mosquitto {
     /// The same on a given port.
     pub async fn start_on(port: u16) -> Mosquitto {
         // Without these three lines an acknowledged message does not survive SIGKILL.
-        Mosquitto::start_with(port, "persistence true\nautosave_on_changes true\nautosave_interval 1\n").await
+        Mosquitto::start_with(
+            port,
+            "persistence true\nautosave_on_changes true\nautosave_interval 1\n",
+        )
+        .await
     }
 
     /// The same, but it forgets everything when it ends, and is a hundred times as fast.
@@ -32,7 +36,11 @@ impl Mosquitto {
         let folder = Folder::new("mosquitto");
         let passwords = folder.join("passwords");
         let mut passwd = std::process::Command::new("mosquitto_passwd");
-        passwd.arg("-b").arg("-c").arg(&passwords).args([USER, PASSWORD]);
+        passwd
+            .arg("-b")
+            .arg("-c")
+            .arg(&passwords)
+            .args([USER, PASSWORD]);
         run(passwd);
         // Queues without a limit: the default drops what a subscriber is more than 1000 messages behind.
         folder.write(
@@ -46,7 +54,11 @@ impl Mosquitto {
             ),
         );
         let process = launch(&folder).await;
-        Mosquitto { process, folder, port }
+        Mosquitto {
+            process,
+            folder,
+            port,
+        }
     }
 
     /// Where it listens.
@@ -84,6 +96,10 @@ async fn launch(folder: &Folder) -> Process {
     let mut command = tethered("/usr/sbin/mosquitto");
     command.arg("-c").arg(folder.join("mosquitto.conf"));
     let mut process = Process::start("mosquitto", command, &folder.join("mosquitto.log"));
-    process.logged("\"running\"", |line| line.contains("mosquitto version") && line.ends_with("running")).await;
+    process
+        .logged("\"running\"", |line| {
+            line.contains("mosquitto version") && line.ends_with("running")
+        })
+        .await;
     process
 }

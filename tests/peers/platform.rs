@@ -20,7 +20,11 @@ pub fn message(run: &str, n: usize, devices: usize) -> String {
 }
 
 /// The messages of a range of numbers.
-pub fn messages(run: &str, numbers: std::ops::Range<usize>, devices: usize) -> impl Iterator<Item = String> + use<> {
+pub fn messages(
+    run: &str,
+    numbers: std::ops::Range<usize>,
+    devices: usize,
+) -> impl Iterator<Item = String> + use<> {
     let run = run.to_owned();
     numbers.map(move |n| message(&run, n, devices))
 }
@@ -51,7 +55,12 @@ impl Delivered {
     }
 
     /// From an event's columns.
-    pub fn from_parts(event_id: &str, device_id: &str, origin: &str, payload: &Value) -> Option<Delivered> {
+    pub fn from_parts(
+        event_id: &str,
+        device_id: &str,
+        origin: &str,
+        payload: &Value,
+    ) -> Option<Delivered> {
         Some(Delivered {
             event_id: event_id.to_owned(),
             device_id: device_id.to_owned(),
@@ -85,7 +94,12 @@ pub fn assert_ordered(sink: &str, delivered: &[Delivered]) {
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();
     for d in delivered.iter().filter(|d| seen.insert(d.n)) {
         if let Some(before) = last.insert(&d.device_id, d.n) {
-            assert!(before < d.n, "{sink}: device {} has message {} after {before}", d.device_id, d.n);
+            assert!(
+                before < d.n,
+                "{sink}: device {} has message {} after {before}",
+                d.device_id,
+                d.n
+            );
         }
     }
 }

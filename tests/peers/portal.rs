@@ -80,10 +80,19 @@ impl Portal {
     /// Answers the first sign-ins by `answers` and all others by what was promised; gives each session the next of
     /// `sessions`, and the last to all that follow.
     pub async fn start(answers: Vec<Answer>, sessions: Vec<Session>) -> Portal {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind a free port");
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
         let (told, calls) = mpsc::unbounded_channel();
-        let script = Script { logins: 0, answers: answers.into(), sessions: sessions.into() };
+        let script = Script {
+            logins: 0,
+            answers: answers.into(),
+            sessions: sessions.into(),
+        };
         let script = Arc::new(Mutex::new(script));
         let server = tokio::spawn(async move {
             loop {
@@ -92,7 +101,11 @@ impl Portal {
                 tokio::spawn(serve(stream, Arc::clone(&script), told.clone()));
             }
         });
-        Portal { port, calls, server }
+        Portal {
+            port,
+            calls,
+            server,
+        }
     }
 
     /// `host:port`.
@@ -103,8 +116,13 @@ impl Portal {
     /// The next thing that it is asked, which must be this.
     pub async fn next(&mut self, what: &str) -> Call {
         let call = tokio::time::timeout(wait::LONG, self.calls.recv()).await;
-        let call = call.unwrap_or_else(|_| panic!("{what} has not come")).expect("the portal runs");
-        assert!(call.what.starts_with(what), "{what} was to come, and not {call:?}");
+        let call = call
+            .unwrap_or_else(|_| panic!("{what} has not come"))
+            .expect("the portal runs");
+        assert!(
+            call.what.starts_with(what),
+            "{what} was to come, and not {call:?}"
+        );
         call
     }
 
@@ -124,16 +142,26 @@ type Told = mpsc::UnboundedSender<Call>;
 
 fn tell(told: &Told, what: &str, text: &str) {
     // The test may have ended.
-    let _ = told.send(Call { what: what.to_owned(), text: text.to_owned() });
+    let _ = told.send(Call {
+        what: what.to_owned(),
+        text: text.to_owned(),
+    });
 }
 
 async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, told: Told) -> io::Result<()> {
     while let Some((line, rest)) = read_request(&mut stream).await? {
         let (method, target) = line.split_once(' ').unwrap_or_default();
         let path = target.split(['?', ' ']).next().unwrap_or_default();
-        tell(&told, &format!("{method} {path}"), &format!("{target}\n{rest}"));
+        tell(
+            &told,
+            &format!("{method} {path}"),
+            &format!("{target}\n{rest}"),
+        );
         if path.ends_with("/websocket") || path == "/raw" {
-            let key = rest.lines().find_map(|line| line.strip_prefix("Sec-WebSocket-Key: ")).unwrap_or_default();
+            let key = rest
+                .lines()
+                .find_map(|line| line.strip_prefix("Sec-WebSocket-Key: "))
+                .unwrap_or_default();
             let accept = derive_accept_key(key.as_bytes());
             let answer = format!(
                 "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -141,22 +169,45 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, told: Told) ->
             );
             stream.write_all(answer.as_bytes()).await?;
             let socket = WebSocketStream::from_raw_socket(stream, Role::Server, None).await;
-            let framing = if path == "/raw" { Framing::Raw } else { Framing::SockJs };
+            let framing = if path == "/raw" {
+                Framing::Raw
+            } else {
+                Framing::SockJs
+            };
             let session = {
                 let mut script = script.lock().expect("no test panics in here");
-                if script.sessions.len() > 1 { script.sessions.pop_front() } else { script.sessions.front().copied() }
+                if script.sessions.len() > 1 {
+                    script.sessions.pop_front()
+                } else {
+                    script.sessions.front().copied()
+                }
             };
-            let _ = Stomp { socket, framing, told }.live(session.unwrap_or(Session::Stays)).await;
+            let _ = Stomp {
+                socket,
+                framing,
+                told,
+            }
+            .live(session.unwrap_or(Session::Stays))
+            .await;
             return Ok(());
         }
-        let Answer { status, headers, body } = match path {
+        let Answer {
+            status,
+            headers,
+            body,
+        } = match path {
             "/api/login" => login(&script),
             "/ws/info" => Answer {
                 status: "200 OK",
                 headers: String::new(),
-                body: r#"{"websocket":true,"origins":["*:*"],"cookie_needed":true,"entropy":1}"#.to_owned(),
+                body: r#"{"websocket":true,"origins":["*:*"],"cookie_needed":true,"entropy":1}"#
+                    .to_owned(),
             },
-            _ => Answer { status: "404 Not Found", headers: String::new(), body: String::new() },
+            _ => Answer {
+                status: "404 Not Found",
+                headers: String::new(),
+                body: String::new(),
+            },
         };
         let length = body.len();
         let answer = format!(
@@ -193,8 +244,12 @@ async fn read_request(stream: &mut TcpStream) -> io::Result<Option<(String, Stri
     }
     let head = String::from_utf8_lossy(&head).into_owned();
     let (line, headers) = head.split_once("\r\n").unwrap_or_default();
-    let length =
-        headers.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("content-length: ")?.parse().ok());
+    let length = headers.lines().find_map(|line| {
+        line.to_ascii_lowercase()
+            .strip_prefix("content-length: ")?
+            .parse()
+            .ok()
+    });
     let mut body = vec![0; length.unwrap_or(0)];
     stream.read_exact(&mut body).await?;
     let text = format!("{headers}{}", String::from_utf8_lossy(&body)).replace("\r\n", "\n");
@@ -226,11 +281,15 @@ impl Stomp {
                 }
                 tell(&self.told, command, &format!("{headers}\n"));
                 match command {
-                    "CONNECT" => self.send("CONNECTED\nversion:1.2\nheart-beat:0,0\nserver:Portal/1\n\n").await?,
+                    "CONNECT" => {
+                        self.send("CONNECTED\nversion:1.2\nheart-beat:0,0\nserver:Portal/1\n\n")
+                            .await?
+                    }
                     "SUBSCRIBE" => self.subscribed(headers, session).await?,
                     "SEND" | "DISCONNECT" => {
                         if let Some(receipt) = header(headers, "receipt") {
-                            self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n")).await?;
+                            self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n"))
+                                .await?;
                         }
                     }
                     _ => {}
@@ -242,22 +301,40 @@ impl Stomp {
     async fn subscribed(&mut self, headers: &str, session: Session) -> Option<()> {
         let (id, destination) = (header(headers, "id")?, header(headers, "destination")?);
         if session == Session::Refused {
-            return self.send(&format!("ERROR\nmessage:denied\n\nno access to {destination}")).await;
+            return self
+                .send(&format!(
+                    "ERROR\nmessage:denied\n\nno access to {destination}"
+                ))
+                .await;
         }
-        self.send(&format!("RECEIPT\nreceipt-id:{}\n\n", header(headers, "receipt")?)).await?;
+        self.send(&format!(
+            "RECEIPT\nreceipt-id:{}\n\n",
+            header(headers, "receipt")?
+        ))
+        .await?;
         let body = r#"{"clientId":1,"deviceId":7,"oldState":"正常","newState":"故障"}"#;
-        self.send(&format!("MESSAGE\nsubscription:{id}\ndestination:{destination}\nmessage-id:1\n\n{body}")).await?;
+        self.send(&format!(
+            "MESSAGE\nsubscription:{id}\ndestination:{destination}\nmessage-id:1\n\n{body}"
+        ))
+        .await?;
         (session == Session::Stays).then_some(())
     }
 
     async fn receive(&mut self) -> Option<Vec<String>> {
         loop {
-            let Message::Text(text) = self.socket.next().await?.ok()? else { continue };
+            let Message::Text(text) = self.socket.next().await?.ok()? else {
+                continue;
+            };
             let frames = match self.framing {
                 Framing::Raw => vec![text.to_string()],
                 Framing::SockJs => serde_json::from_str(&text).ok()?,
             };
-            return Some(frames.into_iter().map(|frame| frame.trim_matches(['\n', '\0']).to_owned()).collect());
+            return Some(
+                frames
+                    .into_iter()
+                    .map(|frame| frame.trim_matches(['\n', '\0']).to_owned())
+                    .collect(),
+            );
         }
     }
 
@@ -272,5 +349,7 @@ impl Stomp {
 }
 
 fn header<'a>(headers: &'a str, name: &str) -> Option<&'a str> {
-    headers.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+    headers
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
 }

@@ -24,7 +24,9 @@ pub fn tethered(program: impl AsRef<OsStr>) -> Command {
 
 /// Runs a command to its end and panics with its output where it fails.
 pub fn run(mut command: Command) {
-    let output = command.output().unwrap_or_else(|e| panic!("start {command:?}: {e}"));
+    let output = command
+        .output()
+        .unwrap_or_else(|e| panic!("start {command:?}: {e}"));
     assert!(
         output.status.success(),
         "{command:?}: {}\n{}{}",
@@ -71,14 +73,26 @@ impl Process {
             .unwrap_or_else(|e| panic!("open {}: {e}", log.display()));
         let log_start = file.metadata().map_or(0, |m| m.len() as usize);
         let also = file.try_clone().expect("a file handle can be duplicated");
-        command.stdin(Stdio::null()).stdout(file).stderr(also).process_group(0);
+        command
+            .stdin(Stdio::null())
+            .stdout(file)
+            .stderr(also)
+            .process_group(0);
         let (answer, started) = channel();
-        STARTER.send((command, answer)).expect("the starter never ends");
+        STARTER
+            .send((command, answer))
+            .expect("the starter never ends");
         let child = started
             .recv()
             .expect("the starter answers every order")
             .unwrap_or_else(|e| panic!("start {name}: {e} (tests/run installs what is missing)"));
-        Process { name: name.to_owned(), child, log: log.to_owned(), log_start, end: Signal::KILL }
+        Process {
+            name: name.to_owned(),
+            child,
+            log: log.to_owned(),
+            log_start,
+            end: Signal::KILL,
+        }
     }
 
     /// Is killed with another signal than SIGKILL.
@@ -114,7 +128,10 @@ impl Process {
             let ended = self.child.try_wait().expect("a child can be waited for");
             let log = self.log();
             let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);
-            let line = complete.lines().find(|line| wanted(line)).map(str::to_owned);
+            let line = complete
+                .lines()
+                .find(|line| wanted(line))
+                .map(str::to_owned);
             match (line, ended) {
                 (Some(line), _) => Some(Ok(line)),
                 (None, Some(status)) => Some(Err(status)),
@@ -124,14 +141,24 @@ impl Process {
         .await;
         match found {
             Some(Ok(line)) => line,
-            Some(Err(status)) => panic!("{} ended ({status}) before {what}\n{}", self.name, self.log_tail()),
-            None => panic!("{}: no {what} within {:?}\n{}", self.name, wait::LONG, self.log_tail()),
+            Some(Err(status)) => panic!(
+                "{} ended ({status}) before {what}\n{}",
+                self.name,
+                self.log_tail()
+            ),
+            None => panic!(
+                "{}: no {what} within {:?}\n{}",
+                self.name,
+                wait::LONG,
+                self.log_tail()
+            ),
         }
     }
 
     /// Sends a signal to the process alone.
     pub fn signal(&self, signal: Signal) {
-        kill_process(self.pid(), signal).unwrap_or_else(|e| panic!("send {signal:?} to {}: {e}", self.name));
+        kill_process(self.pid(), signal)
+            .unwrap_or_else(|e| panic!("send {signal:?} to {}: {e}", self.name));
     }
 
     /// SIGSTOP to it and to what it has started: it answers nobody, and its sockets stay open.
@@ -156,13 +183,25 @@ impl Process {
     /// Waits for the process to end by itself.
     pub async fn ended(&mut self, patience: Duration) -> ExitStatus {
         let child = &mut self.child;
-        let status = wait::within(patience, async || child.try_wait().expect("a child can be waited for")).await;
-        status.unwrap_or_else(|| panic!("{} still runs after {patience:?}\n{}", self.name, self.log_tail()))
+        let status = wait::within(patience, async || {
+            child.try_wait().expect("a child can be waited for")
+        })
+        .await;
+        status.unwrap_or_else(|| {
+            panic!(
+                "{} still runs after {patience:?}\n{}",
+                self.name,
+                self.log_tail()
+            )
+        })
     }
 
     /// True until it has ended.
     pub fn runs(&mut self) -> bool {
-        self.child.try_wait().expect("a child can be waited for").is_none()
+        self.child
+            .try_wait()
+            .expect("a child can be waited for")
+            .is_none()
     }
 
     /// SIGKILL (see [`Process::ending_with`]) to its whole group, and waits for it.
@@ -185,8 +224,12 @@ impl Process {
 /// Those of a process's main thread, which is who forks in all of our peers.
 fn children(pid: Pid) -> Vec<Pid> {
     let pid = pid.as_raw_nonzero();
-    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    children.split_whitespace().filter_map(|pid| Pid::from_raw(pid.parse().ok()?)).collect()
+    let children =
+        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    children
+        .split_whitespace()
+        .filter_map(|pid| Pid::from_raw(pid.parse().ok()?))
+        .collect()
 }
 
 impl Drop for Process {

@@ -49,7 +49,12 @@ impl RabbitMq {
         epmd.args(["-port", &ports.mapper.to_string(), "-address", "127.0.0.1"]);
         let mapper = Process::start("epmd", epmd, &folder.join("epmd.log"));
         let process = launch(&folder, &ports).await;
-        RabbitMq { process, mapper, folder, ports }
+        RabbitMq {
+            process,
+            mapper,
+            folder,
+            ports,
+        }
     }
 
     /// Where STOMP over TCP listens.
@@ -121,8 +126,12 @@ fn configure(folder: &Folder, ports: &Ports) {
         ),
     );
     let files = |prefix: &str| {
-        let line = |key: &str, file: &str| format!("{prefix}.{key} = {}\n", certificates::path(file).display());
-        line("cacertfile", "ca.pem") + &line("certfile", "server.pem") + &line("keyfile", "server.key")
+        let line = |key: &str, file: &str| {
+            format!("{prefix}.{key} = {}\n", certificates::path(file).display())
+        };
+        line("cacertfile", "ca.pem")
+            + &line("certfile", "server.pem")
+            + &line("keyfile", "server.key")
     };
     folder.write(
         "rabbitmq.conf",
@@ -153,7 +162,10 @@ async fn launch(folder: &Folder, ports: &Ports) -> Process {
         .env("RUNNING_UNDER_SYSTEMD", "true")
         .env("RABBITMQ_NODENAME", format!("lab{}@localhost", ports.stomp))
         .env("RABBITMQ_CONFIG_FILE", folder.join("rabbitmq.conf"))
-        .env("RABBITMQ_ENABLED_PLUGINS_FILE", folder.join("enabled_plugins"))
+        .env(
+            "RABBITMQ_ENABLED_PLUGINS_FILE",
+            folder.join("enabled_plugins"),
+        )
         .env("RABBITMQ_MNESIA_BASE", folder.join("mnesia"))
         .env("RABBITMQ_LOG_BASE", folder.path())
         .env("RABBITMQ_PID_FILE", folder.join("pid"))
@@ -164,6 +176,10 @@ async fn launch(folder: &Folder, ports: &Ports) -> Process {
         .env_remove("NOTIFY_SOCKET");
     let mut process = Process::start("rabbitmq", command, &folder.join("rabbitmq.log"));
     // STOMP opens earlier than this.
-    process.logged("\"startup complete\"", |line| line.contains("Server startup complete")).await;
+    process
+        .logged("\"startup complete\"", |line| {
+            line.contains("Server startup complete")
+        })
+        .await;
     process
 }

@@ -43,13 +43,31 @@ impl Receiver {
     /// The same on a given port.
     pub async fn start_on(port: u16) -> Receiver {
         let stalled = watch::Sender::new(false);
-        let (bodies, answer, timestamp) = (Mutex::default(), AtomicU16::new(204), AtomicI64::new(0));
-        let kept = Arc::new(Kept { bodies, answer, stalled, timestamp, silent_for: Mutex::default() });
-        let app = Router::new().route("/events", post(keep)).with_state(Arc::clone(&kept));
-        let listener = TcpListener::bind(("127.0.0.1", port)).await.expect("bind a free port");
-        let address = listener.local_addr().expect("a bound listener has an address");
-        let server = tokio::spawn(async move { axum::serve(listener, app).await.expect("serve HTTP") });
-        Receiver { address, kept, server }
+        let (bodies, answer, timestamp) =
+            (Mutex::default(), AtomicU16::new(204), AtomicI64::new(0));
+        let kept = Arc::new(Kept {
+            bodies,
+            answer,
+            stalled,
+            timestamp,
+            silent_for: Mutex::default(),
+        });
+        let app = Router::new()
+            .route("/events", post(keep))
+            .with_state(Arc::clone(&kept));
+        let listener = TcpListener::bind(("127.0.0.1", port))
+            .await
+            .expect("bind a free port");
+        let address = listener
+            .local_addr()
+            .expect("a bound listener has an address");
+        let server =
+            tokio::spawn(async move { axum::serve(listener, app).await.expect("serve HTTP") });
+        Receiver {
+            address,
+            kept,
+            server,
+        }
     }
 
     /// As in the configuration of a webhook sink.
@@ -79,17 +97,29 @@ impl Receiver {
 
     /// From now on requests of this device are not answered, and those of the one before are, the next time.
     pub fn silent_for(&self, device_id: Option<&str>) {
-        *self.kept.silent_for.lock().expect("no test panics while it holds this") = device_id.map(str::to_owned);
+        *self
+            .kept
+            .silent_for
+            .lock()
+            .expect("no test panics while it holds this") = device_id.map(str::to_owned);
     }
 
     /// How many requests were answered with 2xx.
     pub fn count(&self) -> usize {
-        self.kept.bodies.lock().expect("no test panics while it holds this").len()
+        self.kept
+            .bodies
+            .lock()
+            .expect("no test panics while it holds this")
+            .len()
     }
 
     /// The bodies that were answered with 2xx, in the order of arrival.
     pub fn bodies(&self) -> Vec<Bytes> {
-        self.kept.bodies.lock().expect("no test panics while it holds this").clone()
+        self.kept
+            .bodies
+            .lock()
+            .expect("no test panics while it holds this")
+            .clone()
     }
 
     /// The same as events; panics on a body that is none.
@@ -100,9 +130,15 @@ impl Receiver {
     /// Without the first so many.
     pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |body: &Bytes| {
-            Delivered::from_json(body).unwrap_or_else(|| panic!("no event: {}", String::from_utf8_lossy(body)))
+            Delivered::from_json(body)
+                .unwrap_or_else(|| panic!("no event: {}", String::from_utf8_lossy(body)))
         };
-        let bodies = self.kept.bodies.lock().expect("no test panics while it holds this")[first..].to_vec();
+        let bodies = self
+            .kept
+            .bodies
+            .lock()
+            .expect("no test panics while it holds this")[first..]
+            .to_vec();
         bodies.iter().map(event).collect()
     }
 }
@@ -114,20 +150,34 @@ impl Drop for Receiver {
 }
 
 async fn keep(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    let timestamp = headers.get("webhook-timestamp").and_then(|value| value.to_str().ok()?.parse().ok());
-    kept.timestamp.store(timestamp.unwrap_or(0), Ordering::Relaxed);
+    let timestamp = headers
+        .get("webhook-timestamp")
+        .and_then(|value| value.to_str().ok()?.parse().ok());
+    kept.timestamp
+        .store(timestamp.unwrap_or(0), Ordering::Relaxed);
     let mut stalled = kept.stalled.subscribe();
-    stalled.wait_for(|stalled| !stalled).await.expect("its sender is kept");
-    let silent_for = kept.silent_for.lock().expect("no test panics while it holds this").clone();
-    if silent_for
-        .is_some_and(|device| String::from_utf8_lossy(&body).contains(&format!("\"device_id\":\"{device}\"")))
-    {
+    stalled
+        .wait_for(|stalled| !stalled)
+        .await
+        .expect("its sender is kept");
+    let silent_for = kept
+        .silent_for
+        .lock()
+        .expect("no test panics while it holds this")
+        .clone();
+    if silent_for.is_some_and(|device| {
+        String::from_utf8_lossy(&body).contains(&format!("\"device_id\":\"{device}\""))
+    }) {
         // Until whoever asks gives up.
         std::future::pending::<()>().await;
     }
-    let answer = StatusCode::from_u16(kept.answer.load(Ordering::Relaxed)).expect("tests answer real statuses");
+    let answer = StatusCode::from_u16(kept.answer.load(Ordering::Relaxed))
+        .expect("tests answer real statuses");
     if answer.is_success() {
-        kept.bodies.lock().expect("no test panics while it holds this").push(body);
+        kept.bodies
+            .lock()
+            .expect("no test panics while it holds this")
+            .push(body);
     }
     answer
 }

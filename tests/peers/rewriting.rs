@@ -14,8 +14,13 @@ pub struct RewritingProxy {
 impl RewritingProxy {
     /// Starts one in front of a port on loopback. In what each client says first, up to a NUL, `from` becomes `to`.
     pub async fn start(server: u16, from: &str, to: &str) -> RewritingProxy {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind a free port");
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
         let (from, to) = (from.to_owned(), to.to_owned());
         let server = tokio::spawn(async move {
             // A set's tasks end with it, and it ends with this one.
@@ -49,7 +54,9 @@ async fn carry(client: TcpStream, server: u16, from: &str, to: &str) -> std::io:
     client.read_until(0, &mut first).await?;
     let first = String::from_utf8_lossy(&first).into_owned();
     assert!(first.contains(from), "{from:?} is not in {first:?}");
-    server.write_all(first.replacen(from, to, 1).as_bytes()).await?;
+    server
+        .write_all(first.replacen(from, to, 1).as_bytes())
+        .await?;
     let (mut from_client, mut to_client) = tokio::io::split(client);
     let (mut from_server, mut to_server) = server.split();
     tokio::select! {

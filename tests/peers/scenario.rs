@@ -22,7 +22,10 @@ impl Scenario {
     pub async fn start(name: &str, configuration: Configuration) -> Scenario {
         let mut daemon = Daemon::start(&configuration.sqlite()).await;
         daemon.ready().await;
-        Scenario { daemon, name: name.to_owned() }
+        Scenario {
+            daemon,
+            name: name.to_owned(),
+        }
     }
 
     /// The scenario's messages of these numbers.
@@ -39,7 +42,11 @@ impl Scenario {
         .await;
         if all.is_none() {
             // Says which are missing.
-            assert_complete(&self.name, &history::rows(self.daemon.folder()).await, count);
+            assert_complete(
+                &self.name,
+                &history::rows(self.daemon.folder()).await,
+                count,
+            );
         }
     }
 
@@ -52,31 +59,53 @@ impl Scenario {
         let rows = history::rows(self.daemon.folder()).await;
         assert_complete(&self.name, &rows, count);
         let events: BTreeSet<&str> = rows.iter().map(|row| row.event_id.as_str()).collect();
-        assert_eq!(events.len(), rows.len(), "{}: an event_id is there twice", self.name);
+        assert_eq!(
+            events.len(),
+            rows.len(),
+            "{}: an event_id is there twice",
+            self.name
+        );
         let most = count + again;
-        assert!(rows.len() <= most, "{}: {} rows of {count} messages", self.name, rows.len());
+        assert!(
+            rows.len() <= most,
+            "{}: {} rows of {count} messages",
+            self.name,
+            rows.len()
+        );
     }
 
     /// What `/status` says of the link.
     pub async fn state(&self) -> String {
         let status = self.daemon.status().await;
-        status["link"]["state"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+        status["link"]["state"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{status}"))
+            .to_owned()
     }
 
     /// What `/status` says that the server is.
     pub async fn broker(&self) -> String {
         let status = self.daemon.status().await;
-        status["link"]["broker"].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+        status["link"]["broker"]
+            .as_str()
+            .unwrap_or_else(|| panic!("{status}"))
+            .to_owned()
     }
 
     /// What `/status` promises for a topic.
     pub async fn guarantee(&self, topic: &str) -> String {
         let status = self.daemon.status().await;
-        status["link"]["guarantee"][topic].as_str().unwrap_or_else(|| panic!("{status}")).to_owned()
+        status["link"]["guarantee"][topic]
+            .as_str()
+            .unwrap_or_else(|| panic!("{status}"))
+            .to_owned()
     }
 
     /// How often the daemon has been connected since its start.
     pub fn connections(&self) -> usize {
-        self.daemon.log().matches("\"message\":\"connected\"").count()
+        self.daemon
+            .log()
+            .matches("\"message\":\"connected\"")
+            .count()
     }
 }

@@ -35,8 +35,13 @@ pub struct Scripted {
 impl Scripted {
     /// Gives each connection the next life; the last is for all that follow.
     pub async fn start(script: Vec<Life>) -> Scripted {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind a free port");
-        let port = listener.local_addr().expect("a bound listener has an address").port();
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("bind a free port");
+        let port = listener
+            .local_addr()
+            .expect("a bound listener has an address")
+            .port();
         let lives = Arc::new(AtomicUsize::new(0));
         let begun = Arc::clone(&lives);
         let server = tokio::spawn(async move {
@@ -48,7 +53,11 @@ impl Scripted {
                 tokio::spawn(async move { live(stream, life).await.ok() });
             }
         });
-        Scripted { port, lives, server }
+        Scripted {
+            port,
+            lives,
+            server,
+        }
     }
 
     /// As in a configuration.
@@ -72,7 +81,9 @@ async fn live(stream: TcpStream, life: Life) -> std::io::Result<()> {
     let mut stream = BufReader::new(stream);
     let mut frame = Vec::new();
     stream.read_until(0, &mut frame).await?;
-    stream.write_all(b"CONNECTED\nversion:1.2\nheart-beat:0,0\nserver:Scripted/1\n\n\0\n").await?;
+    stream
+        .write_all(b"CONNECTED\nversion:1.2\nheart-beat:0,0\nserver:Scripted/1\n\n\0\n")
+        .await?;
     stream.read_until(0, &mut frame).await?;
     stream.write_all(&life.bytes).await?;
     if life.then == Then::Stay {

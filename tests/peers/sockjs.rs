@@ -49,17 +49,28 @@ impl SockJs {
         );
         let (folder, port) = (Folder::new("sockjs"), port::free());
         let mut command = tethered("node");
-        command.arg(sources.join("pipe.js")).args([port.to_string(), stomp_port.to_string()]);
+        command
+            .arg(sources.join("pipe.js"))
+            .args([port.to_string(), stomp_port.to_string()]);
         command.arg(match offers {
             Offers::All => "all",
             Offers::Only(transport) => transport,
         });
         if security == Security::Tls {
-            command.arg(certificates::path("server.pem")).arg(certificates::path("server.key"));
+            command
+                .arg(certificates::path("server.pem"))
+                .arg(certificates::path("server.key"));
         }
         let mut process = Process::start("sockjs", command, &folder.join("sockjs.log"));
-        process.logged("\"listening\"", |line| line == "listening").await;
-        SockJs { process, folder, port, security }
+        process
+            .logged("\"listening\"", |line| line == "listening")
+            .await;
+        SockJs {
+            process,
+            folder,
+            port,
+            security,
+        }
     }
 
     /// The port of HTTP.
@@ -83,6 +94,10 @@ impl SockJs {
     /// How many requests to receive by this transport (`xhr`, `xhr_streaming`) there were.
     pub fn requests(&self, transport: &str) -> usize {
         let line = format!("receiving by {transport}");
-        self.process.log().lines().filter(|logged| *logged == line).count()
+        self.process
+            .log()
+            .lines()
+            .filter(|logged| *logged == line)
+            .count()
     }
 }

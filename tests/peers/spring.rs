@@ -52,13 +52,23 @@ impl Spring {
         if !jar().is_file() {
             // Past the capture of what passing tests print.
             let line = "not run: the Spring Boot application is not built; Maven Central must be within reach of tests/prepare\n";
-            std::io::stderr().write_all(line.as_bytes()).expect("write to stderr");
+            std::io::stderr()
+                .write_all(line.as_bytes())
+                .expect("write to stderr");
             return None;
         }
         let (folder, port) = (Folder::new("spring"), port::free());
-        let switches: Vec<String> = switches.iter().map(|switch| format!("--{switch}")).collect();
+        let switches: Vec<String> = switches
+            .iter()
+            .map(|switch| format!("--{switch}"))
+            .collect();
         let process = launch(&folder, port, &switches).await;
-        Some(Spring { process, folder, port, switches })
+        Some(Spring {
+            process,
+            folder,
+            port,
+            switches,
+        })
     }
 
     /// Of an endpoint, as in a configuration.
@@ -80,10 +90,19 @@ impl Spring {
     /// Signs in as somebody.
     pub async fn sign_in(&self, username: &str) -> SignedIn {
         let credentials = json!({ "username": username, "password": PASSWORD });
-        let answer: Value = serde_json::from_str(&self.post("/api/login", &credentials.to_string()).await)
-            .expect("the answer to a sign-in is JSON");
-        let text = |name: &str| answer["data"][name].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
-        SignedIn { token: text("token"), socket_code: text("socketCode") }
+        let answer: Value =
+            serde_json::from_str(&self.post("/api/login", &credentials.to_string()).await)
+                .expect("the answer to a sign-in is JSON");
+        let text = |name: &str| {
+            answer["data"][name]
+                .as_str()
+                .unwrap_or_else(|| panic!("{answer}"))
+                .to_owned()
+        };
+        SignedIn {
+            token: text("token"),
+            socket_code: text("socketCode"),
+        }
     }
 
     /// Ends what everybody has signed in to; living sessions stay.
@@ -94,12 +113,17 @@ impl Spring {
     /// Publishes messages to a destination.
     pub async fn publish(&self, destination: &str, bodies: impl IntoIterator<Item = String>) {
         let lines: Vec<String> = bodies.into_iter().collect();
-        self.post(&format!("/publish?destination={destination}"), &lines.join("\n")).await;
+        self.post(
+            &format!("/publish?destination={destination}"),
+            &lines.join("\n"),
+        )
+        .await;
     }
 
     /// Ends every session with a close code.
     pub async fn close_all(&self, code: u16, reason: &str) {
-        self.post(&format!("/close?code={code}&reason={reason}"), "").await;
+        self.post(&format!("/close?code={code}&reason={reason}"), "")
+            .await;
     }
 
     /// SIGKILL.
@@ -126,7 +150,11 @@ impl Spring {
         let answer = exchange(self.port, "POST", path, body).await;
         let (head, body) = answer.split_once("\r\n\r\n").unwrap_or((&answer, ""));
         let accepted = head.split(' ').nth(1) == Some("200");
-        assert!(accepted, "POST {path}: {answer}\n{}", self.process.log_tail());
+        assert!(
+            accepted,
+            "POST {path}: {answer}\n{}",
+            self.process.log_tail()
+        );
         body.to_owned()
     }
 }
@@ -137,10 +165,22 @@ fn jar() -> PathBuf {
 
 async fn launch(folder: &Folder, port: u16, switches: &[String]) -> Process {
     let mut command = java(HEAP_MEBIBYTES);
-    command.arg("-jar").arg(jar()).args(["--server.address=127.0.0.1", &format!("--server.port={port}")]);
-    command.args(["--spring.main.banner-mode=off", "--server.tomcat.threads.max=16"]).args(switches);
+    command.arg("-jar").arg(jar()).args([
+        "--server.address=127.0.0.1",
+        &format!("--server.port={port}"),
+    ]);
+    command
+        .args([
+            "--spring.main.banner-mode=off",
+            "--server.tomcat.threads.max=16",
+        ])
+        .args(switches);
     command.current_dir(folder.path());
     let mut process = Process::start("spring", command, &folder.join("spring.log"));
-    process.logged("\"Started\"", |line| line.contains("Started Application in ")).await;
+    process
+        .logged("\"Started\"", |line| {
+            line.contains("Started Application in ")
+        })
+        .await;
     process
 }

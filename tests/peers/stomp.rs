@@ -31,7 +31,10 @@ pub struct Frame {
 impl Frame {
     /// A header's value; empty where there is none.
     pub fn header(&self, name: &str) -> &str {
-        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+        self.headers
+            .iter()
+            .find(|(key, _)| key == name)
+            .map_or("", |(_, value)| value)
     }
 }
 
@@ -62,7 +65,9 @@ impl Stomp {
 
     /// The same with headers of CONNECT, each with its line end, `host` among them.
     pub async fn connect_with(port: u16, headers: &str) -> Stomp {
-        Stomp::try_connect(port, headers).await.unwrap_or_else(|e| panic!("connect to STOMP on port {port}: {e}"))
+        Stomp::try_connect(port, headers)
+            .await
+            .unwrap_or_else(|e| panic!("connect to STOMP on port {port}: {e}"))
     }
 
     /// From now on bodies are sent so.
@@ -73,9 +78,16 @@ impl Stomp {
 
     async fn try_connect(port: u16, headers: &str) -> io::Result<Stomp> {
         let stream = BufReader::new(TcpStream::connect(("127.0.0.1", port)).await?);
-        let mut stomp = Stomp { stream, unconfirmed: VecDeque::new(), sent: 0, received: 0, lengths: Lengths::Said };
-        let connect =
-            format!("CONNECT\naccept-version:1.2\n{headers}heart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0");
+        let mut stomp = Stomp {
+            stream,
+            unconfirmed: VecDeque::new(),
+            sent: 0,
+            received: 0,
+            lengths: Lengths::Said,
+        };
+        let connect = format!(
+            "CONNECT\naccept-version:1.2\n{headers}heart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0"
+        );
         stomp.stream.write_all(connect.as_bytes()).await?;
         let answer = stomp.read().await?;
         assert_eq!(answer.command, "CONNECTED", "{answer:?}");
@@ -83,7 +95,11 @@ impl Stomp {
     }
 
     /// Sends persistent messages and returns once the server has confirmed every one of them.
-    pub async fn publish<B: AsRef<[u8]>>(&mut self, destination: &str, bodies: impl IntoIterator<Item = B>) {
+    pub async fn publish<B: AsRef<[u8]>>(
+        &mut self,
+        destination: &str,
+        bodies: impl IntoIterator<Item = B>,
+    ) {
         for body in bodies {
             self.send(destination, body.as_ref()).await;
             while self.unconfirmed.len() >= WINDOW {
@@ -118,14 +134,22 @@ impl Stomp {
         let frame = self.receive().await;
         assert_eq!(frame.command, "RECEIPT", "{frame:?}");
         let receipt = frame.header("receipt-id");
-        let known = self.unconfirmed.iter().position(|waiting| waiting == receipt);
-        self.unconfirmed.remove(known.expect("a receipt that was asked for"));
+        let known = self
+            .unconfirmed
+            .iter()
+            .position(|waiting| waiting == receipt);
+        self.unconfirmed
+            .remove(known.expect("a receipt that was asked for"));
     }
 
     /// Subscribes as `client-individual` and acknowledges nothing.
     pub async fn subscribe(&mut self, destination: &str) {
-        let frame = format!("SUBSCRIBE\nid:0\ndestination:{destination}\nack:client-individual\n\n\0");
-        self.stream.write_all(frame.as_bytes()).await.expect("write SUBSCRIBE");
+        let frame =
+            format!("SUBSCRIBE\nid:0\ndestination:{destination}\nack:client-individual\n\n\0");
+        self.stream
+            .write_all(frame.as_bytes())
+            .await
+            .expect("write SUBSCRIBE");
     }
 
     /// The next frame.
@@ -136,7 +160,9 @@ impl Stomp {
     }
 
     async fn read(&mut self) -> io::Result<Frame> {
-        timeout(PATIENCE, self.read_frame()).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
+        timeout(PATIENCE, self.read_frame())
+            .await
+            .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
     }
 
     async fn read_frame(&mut self) -> io::Result<Frame> {
@@ -144,7 +170,11 @@ impl Stomp {
         while command.is_empty() {
             command = self.line().await?;
         }
-        let mut frame = Frame { command, headers: Vec::new(), body: Vec::new() };
+        let mut frame = Frame {
+            command,
+            headers: Vec::new(),
+            body: Vec::new(),
+        };
         loop {
             let line = self.line().await?;
             if line.is_empty() {
@@ -186,7 +216,12 @@ pub async fn assert_drained(port: u16, queue: &str) {
     client.publish(&destination, ["the last"]).await;
     client.subscribe(&destination).await;
     let first = client.receive().await;
-    assert_eq!(first.body, b"the last", "{queue} still held {}", String::from_utf8_lossy(&first.body));
+    assert_eq!(
+        first.body,
+        b"the last",
+        "{queue} still held {}",
+        String::from_utf8_lossy(&first.body)
+    );
 }
 
 fn unescape(text: &str) -> String {

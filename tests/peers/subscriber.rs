@@ -20,10 +20,16 @@ impl Subscriber {
     /// Subscribes to a filter (QoS 1) on a broker on loopback; returns once the broker has acknowledged it.
     pub async fn start(port: u16, client_id: &str, filter: &str) -> Subscriber {
         let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
-        options.set_credentials(USER, PASSWORD).set_clean_session(false).set_keep_alive(Duration::from_secs(5));
+        options
+            .set_credentials(USER, PASSWORD)
+            .set_clean_session(false)
+            .set_keep_alive(Duration::from_secs(5));
         options.set_max_packet_size(16 << 20, 16 << 20);
         let (client, mut events) = AsyncClient::new(options, 10);
-        client.subscribe(filter, QoS::AtLeastOnce).await.expect("queue a SUBSCRIBE");
+        client
+            .subscribe(filter, QoS::AtLeastOnce)
+            .await
+            .expect("queue a SUBSCRIBE");
         let publishes = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&publishes);
         let (ready, mut subscribed) = watch::channel(false);
@@ -33,7 +39,9 @@ impl Subscriber {
             loop {
                 match events.poll().await {
                     Ok(Event::Incoming(Packet::Publish(publish))) => {
-                        kept.lock().expect("no test panics while it holds this").push(publish);
+                        kept.lock()
+                            .expect("no test panics while it holds this")
+                            .push(publish);
                     }
                     Ok(Event::Incoming(Packet::SubAck(_))) => {
                         ready.send_replace(true);
@@ -44,14 +52,21 @@ impl Subscriber {
                 }
             }
         });
-        let acknowledged = tokio::time::timeout(Duration::from_secs(30), subscribed.wait_for(|ready| *ready)).await;
-        acknowledged.expect("mosquitto acknowledges SUBSCRIBE in time").expect("the poll loop never ends");
+        let acknowledged =
+            tokio::time::timeout(Duration::from_secs(30), subscribed.wait_for(|ready| *ready))
+                .await;
+        acknowledged
+            .expect("mosquitto acknowledges SUBSCRIBE in time")
+            .expect("the poll loop never ends");
         Subscriber { publishes, poll }
     }
 
     /// What was received, in order, retained messages of before the subscription included.
     pub fn publishes(&self) -> Vec<Publish> {
-        self.publishes.lock().expect("no test panics while it holds this").clone()
+        self.publishes
+            .lock()
+            .expect("no test panics while it holds this")
+            .clone()
     }
 
     /// The same as events, without the daemon's own status; panics on a payload that is none.
@@ -62,10 +77,16 @@ impl Subscriber {
     /// Without the first so many.
     pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |publish: &Publish| {
-            Delivered::from_json(&publish.payload).unwrap_or_else(|| panic!("no event: {publish:?}"))
+            Delivered::from_json(&publish.payload)
+                .unwrap_or_else(|| panic!("no event: {publish:?}"))
         };
-        let publishes = self.publishes.lock().expect("no test panics while it holds this");
-        let events = publishes.iter().filter(|publish| !publish.topic.ends_with("/bridge/status"));
+        let publishes = self
+            .publishes
+            .lock()
+            .expect("no test panics while it holds this");
+        let events = publishes
+            .iter()
+            .filter(|publish| !publish.topic.ends_with("/bridge/status"));
         let later: Vec<Publish> = events.skip(first).cloned().collect();
         drop(publishes);
         later.iter().map(event).collect()

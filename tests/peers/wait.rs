@@ -23,5 +23,7 @@ pub async fn within<T>(patience: Duration, mut ask: impl AsyncFnMut() -> Option<
 
 /// [`within`] [`LONG`], panicking with what was awaited.
 pub async fn until<T>(awaited: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
-    within(LONG, ask).await.unwrap_or_else(|| panic!("{awaited}: not within {LONG:?}"))
+    within(LONG, ask)
+        .await
+        .unwrap_or_else(|| panic!("{awaited}: not within {LONG:?}"))
 }

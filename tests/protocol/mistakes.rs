@@ -71,7 +71,10 @@ fn a_heartbeat_is_no_frame_wherever_it_comes() {
         assert_eq!(client.hears(beat), Ok(vec![]), "{beat:?}");
     }
     let between = "\nMESSAGE\nsubscription:a\n\nx\0\n\nMESSAGE\nsubscription:a\n\ny\0\n";
-    assert_eq!(client.hears(between).unwrap(), ["message a x no ack", "message a y no ack"]);
+    assert_eq!(
+        client.hears(between).unwrap(),
+        ["message a x no ack", "message a y no ack"]
+    );
 }
 
 #[test]
@@ -89,7 +92,10 @@ fn one_sided_heartbeats_work_each_by_itself() {
         assert_eq!(client.hears("\n"), Ok(vec![]));
         assert_eq!(client.sent(), [""; 0]);
     }
-    assert!(matches!(client.at(225_000), Err(SessionError::Silent { .. })));
+    assert!(matches!(
+        client.at(225_000),
+        Err(SessionError::Silent { .. })
+    ));
 }
 
 #[test]
@@ -97,20 +103,41 @@ fn frames_and_chunks_need_not_agree() {
     let mut client = Client::subscribed("1.2");
     let message = |body: &str| format!("MESSAGE\nsubscription:a\n\n{body}\0");
     let both = [message("x"), message("y")].concat();
-    assert_eq!(client.hears(&both).unwrap(), ["message a x no ack", "message a y no ack"]);
+    assert_eq!(
+        client.hears(&both).unwrap(),
+        ["message a x no ack", "message a y no ack"]
+    );
     for at in 1..both.len() - 1 {
         let (first, second) = both.split_at(at);
         let events = [client.hears(first).unwrap(), client.hears(second).unwrap()].concat();
-        assert_eq!(events, ["message a x no ack", "message a y no ack"], "cut at {at}");
+        assert_eq!(
+            events,
+            ["message a x no ack", "message a y no ack"],
+            "cut at {at}"
+        );
     }
 }
 
 #[test]
 fn a_body_is_bytes_whatever_it_looks_like() {
     let mut client = Client::subscribed("1.2");
-    for body in ["江苏省", "a\n\nMESSAGE\nb:c\n\nd", "a\0b\0\n", "\n\n", "\r\n", "a\\nb", "\u{feff}x"] {
-        let frame = format!("MESSAGE\nsubscription:a\ncontent-length:{}\n\n{body}\0", body.len());
-        assert_eq!(client.hears(&frame).unwrap(), [format!("message a {body} no ack")]);
+    for body in [
+        "江苏省",
+        "a\n\nMESSAGE\nb:c\n\nd",
+        "a\0b\0\n",
+        "\n\n",
+        "\r\n",
+        "a\\nb",
+        "\u{feff}x",
+    ] {
+        let frame = format!(
+            "MESSAGE\nsubscription:a\ncontent-length:{}\n\n{body}\0",
+            body.len()
+        );
+        assert_eq!(
+            client.hears(&frame).unwrap(),
+            [format!("message a {body} no ack")]
+        );
     }
 }
 
@@ -124,11 +151,19 @@ fn connected_without_heart_beat_is_enough() {
 #[test]
 fn a_close_before_any_error_is_told() {
     let mut client = Client::new(Options::new("/"));
-    assert_eq!(client.session.closed(), Err(SessionError::ClosedBeforeConnected));
+    assert_eq!(
+        client.session.closed(),
+        Err(SessionError::ClosedBeforeConnected)
+    );
     let mut client = Client::connected(CONNECTED);
     client.subscribe("a", AckMode::Auto);
     client.hears("MESS").unwrap();
-    assert_eq!(client.session.closed(), Err(SessionError::Closed { unfinished_bytes: 4 }));
+    assert_eq!(
+        client.session.closed(),
+        Err(SessionError::Closed {
+            unfinished_bytes: 4
+        })
+    );
 }
 
 #[tokio::test]
@@ -146,14 +181,26 @@ async fn every_attempt_of_sockjs_has_a_session_of_its_own() {
             }
             let head = String::from_utf8(head).unwrap();
             let path = head.split(' ').nth(1).unwrap();
-            let (status, body) = if path == "/base/info" { ("200 OK", "{}") } else { ("404 Not Found", "") };
+            let (status, body) = if path == "/base/info" {
+                ("200 OK", "{}")
+            } else {
+                ("404 Not Found", "")
+            };
             if let [_, "base", server, session, _] = path.split('/').collect::<Vec<_>>()[..] {
-                assert!(server.len() == 3 && server.bytes().all(|byte| byte.is_ascii_digit()), "{path}");
-                assert!(session.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{path}");
+                assert!(
+                    server.len() == 3 && server.bytes().all(|byte| byte.is_ascii_digit()),
+                    "{path}"
+                );
+                assert!(
+                    session.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+                    "{path}"
+                );
                 sessions.push(session.to_owned());
             }
-            let answer =
-                format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
+            let answer = format!(
+                "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
+                body.len()
+            );
             stream.write_all(answer.as_bytes()).await.unwrap();
         }
         sessions
@@ -161,7 +208,8 @@ async fn every_attempt_of_sockjs_has_a_session_of_its_own() {
     let settings = settings(&url, Duration::ZERO);
     let attempts = async {
         for _ in 0..2 {
-            let failed = stomp_bridge::source::Client::connect(&settings, |_| Box::new(|_| Ok(()))).await;
+            let failed =
+                stomp_bridge::source::Client::connect(&settings, |_| Box::new(|_| Ok(()))).await;
             assert!(failed.is_err());
         }
     };

@@ -5,7 +5,9 @@ use std::fs;
 use std::path::Path;
 
 use bytes::Bytes;
-use stomp_bridge::stomp::{AckMode, BodyKind, Command, DecodeError, Decoder, Frame, Limits, NewMessage, Version};
+use stomp_bridge::stomp::{
+    AckMode, BodyKind, Command, DecodeError, Decoder, Frame, Limits, NewMessage, Version,
+};
 
 use super::client::{CONNECTED, Client};
 
@@ -82,7 +84,10 @@ const RULES: &[(&str, &str)] = &[
         "CONNECT has accept-version, host and heart-beat without spaces, and no receipt",
         "src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/stomp_session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request",
     ),
-    ("nothing is sent before CONNECTED", "tests/stomp_session/connecting.rs: nothing_is_sent_before_connected"),
+    (
+        "nothing is sent before CONNECTED",
+        "tests/stomp_session/connecting.rs: nothing_is_sent_before_connected",
+    ),
     (
         "CONNECTED without version is 1.0, without heart-beat 0,0",
         "tests/stomp_session/connecting.rs: connected_tells_version_server_and_heartbeats",
@@ -220,10 +225,16 @@ pub(crate) fn check_table(table: &[(&str, &str)]) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     for (claim, places) in table {
         for place in places.split("; ") {
-            let (file, tests) = place.split_once(": ").unwrap_or_else(|| panic!("{claim}: {place}"));
-            let text = fs::read_to_string(root.join(file)).unwrap_or_else(|error| panic!("{claim}: {file}: {error}"));
+            let (file, tests) = place
+                .split_once(": ")
+                .unwrap_or_else(|| panic!("{claim}: {place}"));
+            let text = fs::read_to_string(root.join(file))
+                .unwrap_or_else(|error| panic!("{claim}: {file}: {error}"));
             for test in tests.split(' ') {
-                assert!(text.contains(&format!("fn {test}(")), "{claim}: {file} has no test {test}");
+                assert!(
+                    text.contains(&format!("fn {test}(")),
+                    "{claim}: {file} has no test {test}"
+                );
             }
         }
     }
@@ -239,15 +250,23 @@ fn every_rule_has_a_test() {
 fn nothing_that_we_send_has_a_line_end_but_lf() {
     let mut client = Client::subscribed("1.2");
     for id in ["c", "i"] {
-        client.hears(&format!("MESSAGE\r\nsubscription:{id}\r\nmessage-id:1\r\nack:a\\r\r\n\r\nx\0")).unwrap();
+        client
+            .hears(&format!(
+                "MESSAGE\r\nsubscription:{id}\r\nmessage-id:1\r\nack:a\\r\r\n\r\nx\0"
+            ))
+            .unwrap();
     }
     for ack in client.acks.clone() {
         client.session.ack(&ack);
         client.session.nack(&ack).unwrap();
     }
     client.session.begin("t\r\n").unwrap();
-    let message =
-        NewMessage { destination: "/q\r\n", headers: &[("a\r", "b\n")], body: b"x", ..NewMessage::default() };
+    let message = NewMessage {
+        destination: "/q\r\n",
+        headers: &[("a\r", "b\n")],
+        body: b"x",
+        ..NewMessage::default()
+    };
     client.session.send(&message, client.now).unwrap();
     client.session.abort("t\r\n").unwrap();
     client.session.unsubscribe("c", client.now);
@@ -256,21 +275,38 @@ fn nothing_that_we_send_has_a_line_end_but_lf() {
     assert_eq!(sent.len(), 9, "{sent:?}");
     for frame in sent {
         assert!(!frame.contains('\r'), "{frame:?}");
-        let (head, _) = frame.split_once("\n\n").unwrap_or_else(|| panic!("no blank line in {frame:?}"));
-        assert!(head.lines().skip(1).all(|line| line.contains(':')), "{frame:?}");
+        let (head, _) = frame
+            .split_once("\n\n")
+            .unwrap_or_else(|| panic!("no blank line in {frame:?}"));
+        assert!(
+            head.lines().skip(1).all(|line| line.contains(':')),
+            "{frame:?}"
+        );
     }
 }
 
 #[test]
 fn of_two_content_lengths_the_first_counts() {
     let mut decoder = Decoder::new(Limits::default());
-    decoder.feed(Bytes::from_static(b"MESSAGE\ncontent-length:3\ncontent-length:x\n\na\0b\0MESSAGE\n\n\0"));
+    decoder.feed(Bytes::from_static(
+        b"MESSAGE\ncontent-length:3\ncontent-length:x\n\na\0b\0MESSAGE\n\n\0",
+    ));
     let frame = decoder.next().unwrap().unwrap();
-    assert_eq!((frame.command, &frame.body[..]), (Command::Message, &b"a\0b"[..]));
+    assert_eq!(
+        (frame.command, &frame.body[..]),
+        (Command::Message, &b"a\0b"[..])
+    );
     assert!(matches!(decoder.next(), Ok(Some(Frame { .. }))));
     let mut decoder = Decoder::new(Limits::default());
-    decoder.feed(Bytes::from_static(b"MESSAGE\ncontent-length:x\ncontent-length:3\n\nabc\0"));
-    assert_eq!(decoder.next(), Err(DecodeError::BadContentLength { value: "x".to_owned() }));
+    decoder.feed(Bytes::from_static(
+        b"MESSAGE\ncontent-length:x\ncontent-length:3\n\nabc\0",
+    ));
+    assert_eq!(
+        decoder.next(),
+        Err(DecodeError::BadContentLength {
+            value: "x".to_owned()
+        })
+    );
 }
 
 #[test]
@@ -281,11 +317,19 @@ fn names_that_we_make_need_no_escape_in_any_server() {
     }
     client.session.disconnect(client.now);
     let sent = client.sent();
-    let receipts: Vec<&str> =
-        sent.iter().flat_map(|frame| frame.lines()).filter_map(|line| line.strip_prefix("receipt:")).collect();
+    let receipts: Vec<&str> = sent
+        .iter()
+        .flat_map(|frame| frame.lines())
+        .filter_map(|line| line.strip_prefix("receipt:"))
+        .collect();
     assert_eq!(receipts.len(), 13);
     for receipt in receipts {
-        assert!(receipt.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'), "{receipt}");
+        assert!(
+            receipt
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-'),
+            "{receipt}"
+        );
     }
 }
 
@@ -294,11 +338,28 @@ fn text_is_sent_without_content_length_and_bytes_with_it() {
     // ActiveMQ and Artemis make a bytes message of a SEND with a content-length.
     let check = |body: &[u8], kind, expected: &str| {
         let mut client = Client::connected(&CONNECTED.replace("1.2", Version::V1_1.as_str()));
-        let message = NewMessage { destination: "/q", body, kind, ..NewMessage::default() };
+        let message = NewMessage {
+            destination: "/q",
+            body,
+            kind,
+            ..NewMessage::default()
+        };
         client.session.send(&message, client.now).unwrap();
         assert_eq!(client.sent(), [expected]);
     };
-    check("hé".as_bytes(), BodyKind::Text, "SEND\ndestination:/q\n\nhé");
-    check("hé".as_bytes(), BodyKind::Bytes, "SEND\ndestination:/q\ncontent-length:3\n\nhé");
-    check(b"a\0b", BodyKind::Text, "SEND\ndestination:/q\ncontent-length:3\n\na\0b");
+    check(
+        "hé".as_bytes(),
+        BodyKind::Text,
+        "SEND\ndestination:/q\n\nhé",
+    );
+    check(
+        "hé".as_bytes(),
+        BodyKind::Bytes,
+        "SEND\ndestination:/q\ncontent-length:3\n\nhé",
+    );
+    check(
+        b"a\0b",
+        BodyKind::Text,
+        "SEND\ndestination:/q\ncontent-length:3\n\na\0b",
+    );
 }

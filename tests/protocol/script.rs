@@ -62,13 +62,21 @@ pub(crate) async fn play(name: &str, text: &str, cut: Cut) {
                     play = Some(Play::start(over, heartbeat, cut).await);
                 }
                 let step = play.as_mut().unwrap().step(kind, rest);
-                let outcome = timeout(PATIENCE, step).await.unwrap_or_else(|_| Err("nothing happens".to_owned()));
-                outcome.unwrap_or_else(|problem| panic!("{name}:{} ({cut:?}) {line}\n{problem}", number + 1));
+                let outcome = timeout(PATIENCE, step)
+                    .await
+                    .unwrap_or_else(|_| Err("nothing happens".to_owned()));
+                outcome.unwrap_or_else(|problem| {
+                    panic!("{name}:{} ({cut:?}) {line}\n{problem}", number + 1)
+                });
             }
         }
     }
     let play = play.unwrap_or_else(|| panic!("{name} is empty"));
-    assert!(play.events.is_empty(), "{name}: left over: {:?}", play.events);
+    assert!(
+        play.events.is_empty(),
+        "{name}: left over: {:?}",
+        play.events
+    );
 }
 
 /// One transcript under way.
@@ -108,14 +116,23 @@ impl Play {
             Over::WebSocket => format!("ws://{address}/ws"),
             Over::SockJs => format!("http://{address}/base"),
         };
-        let connecting =
-            Box::pin(async move { Client::connect(&settings(&url, heartbeat), |_| Box::new(|_| Ok(()))).await });
-        let mut peer = Peer { life: Life::Connecting(connecting), last: None };
+        let connecting = Box::pin(async move {
+            Client::connect(&settings(&url, heartbeat), |_| Box::new(|_| Ok(()))).await
+        });
+        let mut peer = Peer {
+            life: Life::Connecting(connecting),
+            last: None,
+        };
         let wire = tokio::select! {
             wire = accept(listener, over) => wire,
             ended = peer.next() => panic!("no connection: {ended:?}"),
         };
-        Play { peer, wire, cut, events: VecDeque::new() }
+        Play {
+            peer,
+            wire,
+            cut,
+            events: VecDeque::new(),
+        }
     }
 
     async fn step(&mut self, kind: &str, rest: &str) -> Result<(), String> {
@@ -142,7 +159,10 @@ impl Play {
             "h" => {
                 let (name, value) = rest.split_once(' ').unwrap();
                 let message = self.peer.last.as_ref().ok_or("there was no message")?;
-                let found = message.headers.get(name).map(|value| value.into_owned().into_bytes());
+                let found = message
+                    .headers
+                    .get(name)
+                    .map(|value| value.into_owned().into_bytes());
                 same(found.as_deref().unwrap_or(b"(none)"), &unescaped(value))
             }
             _ => Err("no step of that name".to_owned()),
@@ -151,7 +171,9 @@ impl Play {
 
     /// Our side goes on while the server waits.
     async fn hear(&mut self, expected: &[u8]) -> Result<(), String> {
-        let Play { peer, wire, events, .. } = self;
+        let Play {
+            peer, wire, events, ..
+        } = self;
         let heard = wire.hear(expected.len());
         tokio::pin!(heard);
         loop {
@@ -176,7 +198,11 @@ impl Play {
 }
 
 fn same(found: &[u8], expected: &[u8]) -> Result<(), String> {
-    if found == expected { Ok(()) } else { Err(format!("there was {}", found.escape_ascii())) }
+    if found == expected {
+        Ok(())
+    } else {
+        Err(format!("there was {}", found.escape_ascii()))
+    }
 }
 
 impl Peer {
@@ -202,16 +228,27 @@ impl Peer {
     }
 
     fn order(&mut self, order: &str) {
-        let Life::Living(client) = &mut self.life else { panic!("{order}: there is no connection") };
+        let Life::Living(client) = &mut self.life else {
+            panic!("{order}: there is no connection")
+        };
         let (session, now) = (client.session(), Instant::now());
-        let ack = || self.last.as_ref().and_then(|message| message.ack.clone()).expect("a message with an ack");
+        let ack = || {
+            self.last
+                .as_ref()
+                .and_then(|message| message.ack.clone())
+                .expect("a message with an ack")
+        };
         match order.splitn(3, ' ').collect::<Vec<_>>()[..] {
             ["subscribe", id, rest] => {
                 let (destination, ack) = rest.split_once(' ').unwrap();
                 let modes = [AckMode::Auto, AckMode::Client, AckMode::ClientIndividual];
                 let ack = modes.into_iter().find(|mode| mode.as_str() == ack).unwrap();
-                let wanted =
-                    Subscribe { id: id.into(), destination: destination.to_owned(), ack, headers: Vec::new() };
+                let wanted = Subscribe {
+                    id: id.into(),
+                    destination: destination.to_owned(),
+                    ack,
+                    headers: Vec::new(),
+                };
                 session.subscribe(wanted, now);
             }
             ["unsubscribe", id] => session.unsubscribe(id, now),
@@ -219,7 +256,11 @@ impl Peer {
             ["nack"] => session.nack(&ack()).unwrap(),
             ["send", destination, body] => {
                 let body = unescaped(body);
-                let message = NewMessage { destination, body: &body, ..NewMessage::default() };
+                let message = NewMessage {
+                    destination,
+                    body: &body,
+                    ..NewMessage::default()
+                };
                 session.send(&message, now).unwrap();
             }
             ["disconnect"] => session.disconnect(now),
@@ -249,7 +290,10 @@ impl Wire {
         match self {
             Wire::Plain(stream) => {
                 let mut bytes = vec![0; length];
-                stream.read_exact(&mut bytes).await.map_err(|error| error.to_string())?;
+                stream
+                    .read_exact(&mut bytes)
+                    .await
+                    .map_err(|error| error.to_string())?;
                 Ok(bytes)
             }
             Wire::Messages(socket) => match socket.next().await {
@@ -260,9 +304,17 @@ impl Wire {
     }
 
     async fn close(&mut self, code: u16, reason: &str) {
-        let Wire::Messages(socket) = self else { panic!("only a WebSocket has codes") };
-        let close = CloseFrame { code: code.into(), reason: reason.to_owned().into() };
-        socket.send(tungstenite::Message::Close(Some(close))).await.unwrap();
+        let Wire::Messages(socket) = self else {
+            panic!("only a WebSocket has codes")
+        };
+        let close = CloseFrame {
+            code: code.into(),
+            reason: reason.to_owned().into(),
+        };
+        socket
+            .send(tungstenite::Message::Close(Some(close)))
+            .await
+            .unwrap();
     }
 
     async fn end(&mut self) {
@@ -284,10 +336,16 @@ async fn accept(listener: TcpListener, over: Over) -> Wire {
             while !head.ends_with(b"\r\n\r\n") {
                 head.push(stream.read_u8().await.unwrap());
             }
-            assert!(head.starts_with(b"GET /base/info HTTP/1.1\r\n"), "{}", head.escape_ascii());
+            assert!(
+                head.starts_with(b"GET /base/info HTTP/1.1\r\n"),
+                "{}",
+                head.escape_ascii()
+            );
             let info = r#"{"entropy":-1,"origins":["*:*"],"cookie_needed":true,"websocket":true}"#;
             let length = info.len();
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{info}");
+            let answer = format!(
+                "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{info}"
+            );
             stream.write_all(answer.as_bytes()).await.unwrap();
             let (stream, _) = listener.accept().await.unwrap();
             let mut socket = accept_async(stream).await.unwrap();
@@ -311,7 +369,11 @@ pub(crate) fn settings(url: &str, heartbeat: Duration) -> Settings {
         backslashes: Default::default(),
         websocket_split: None,
         tls: Default::default(),
-        reconnect: Reconnect { initial: Duration::ZERO, max: Duration::ZERO, attempts: None },
+        reconnect: Reconnect {
+            initial: Duration::ZERO,
+            max: Duration::ZERO,
+            attempts: None,
+        },
         topics: Vec::new(),
         body_bytes_max: 1 << 20,
     }
@@ -329,7 +391,10 @@ fn unescaped(text: &str) -> Vec<u8> {
             Some(b'r') => (b'\r', 1),
             Some(b'0') => (0, 1),
             Some(b'\\') => (b'\\', 1),
-            Some(b'x') => (u8::from_str_radix(std::str::from_utf8(&after[1..3]).unwrap(), 16).unwrap(), 3),
+            Some(b'x') => (
+                u8::from_str_radix(std::str::from_utf8(&after[1..3]).unwrap(), 16).unwrap(),
+                3,
+            ),
             Some(other) => panic!("no escape: \\{}", char::from(other)),
         };
         bytes.push(byte);

@@ -10,7 +10,10 @@ pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678
 
 /// A status of the platform's own message, with every field, as the decoder would give it.
 pub(crate) fn event(position: i64) -> Event {
-    let origin = Origin { journal: JOURNAL, position: Position(position) };
+    let origin = Origin {
+        journal: JOURNAL,
+        position: Position(position),
+    };
     let start: Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
     let payload = format!(r#"{{"deviceId":{position}, "oldState":"正常","newState":"故障"}}"#);
     Event {
@@ -31,8 +34,14 @@ pub(crate) fn event(position: i64) -> Event {
             district: Some("射阳县".to_owned()),
             detail: Some("人民政府".to_owned()),
             coordinate_system: Some("baidu".to_owned()),
-            raw: Some(Coordinates { longitude: 120.332_826_011_797_27, latitude: 33.772_274_094_206_24 }),
-            wgs84: Some(Coordinates { longitude: 120.321_5, latitude: 33.768_25 }),
+            raw: Some(Coordinates {
+                longitude: 120.332_826_011_797_27,
+                latitude: 33.772_274_094_206_24,
+            }),
+            wgs84: Some(Coordinates {
+                longitude: 120.321_5,
+                latitude: 33.768_25,
+            }),
         },
         occurred_at: None,
         received_at: start + SignedDuration::from_millis(position),
@@ -48,7 +57,11 @@ pub(crate) fn events(positions: std::ops::RangeInclusive<i64>) -> Vec<Event> {
 
 /// One status of one device, which a test tells apart by its state.
 pub(crate) fn status(journal: Uuid, position: i64, device: &str, state: &str) -> Event {
-    let origin = Origin { journal, position: Position(position) }.to_string();
+    let origin = Origin {
+        journal,
+        position: Position(position),
+    }
+    .to_string();
     Event {
         event_id: origin.clone(),
         origin,
@@ -64,7 +77,12 @@ pub(crate) fn raw(json: &str) -> Box<RawValue> {
 
 /// The batch of these events, through the last of them.
 pub(crate) fn batch(events: &[Event]) -> Batch<'_> {
-    Batch { journal: JOURNAL, events, through: events.last().unwrap().position, occasion: Occasion::Turn }
+    Batch {
+        journal: JOURNAL,
+        events,
+        through: events.last().unwrap().position,
+        occasion: Occasion::Turn,
+    }
 }
 
 /// A sink that is built and whose driver runs, and what it says of its health.

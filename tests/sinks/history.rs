@@ -24,14 +24,22 @@ pub(crate) enum Database {
 impl Database {
     pub(crate) fn sqlite() -> Database {
         let folder = tempfile::tempdir().unwrap();
-        Database::Sqlite { path: folder.path().join("history.db"), _folder: folder }
+        Database::Sqlite {
+            path: folder.path().join("history.db"),
+            _folder: folder,
+        }
     }
 
     pub(crate) async fn postgres() -> Database {
         let server = Postgres::shared().await;
         let name = format!("t{}", Uuid::new_v4().simple());
-        let mut admin = PgConnection::connect(&server.url("postgres")).await.unwrap();
-        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}"))).execute(&mut admin).await.unwrap();
+        let mut admin = PgConnection::connect(&server.url("postgres"))
+            .await
+            .unwrap();
+        sqlx::raw_sql(AssertSqlSafe(format!("CREATE DATABASE {name}")))
+            .execute(&mut admin)
+            .await
+            .unwrap();
         Database::Postgres { name, server }
     }
 
@@ -49,12 +57,16 @@ impl Database {
     pub(crate) fn settings(&self, retention: Option<Duration>) -> Settings {
         let name = "history".to_owned();
         match self {
-            Database::Sqlite { path, .. } => {
-                Settings::Sqlite(sqlite::Settings { name, path: path.clone(), retention })
-            }
-            Database::Postgres { .. } => {
-                Settings::Postgres(postgres::Settings { name, url: SecretString::from(self.url()), retention })
-            }
+            Database::Sqlite { path, .. } => Settings::Sqlite(sqlite::Settings {
+                name,
+                path: path.clone(),
+                retention,
+            }),
+            Database::Postgres { .. } => Settings::Postgres(postgres::Settings {
+                name,
+                url: SecretString::from(self.url()),
+                retention,
+            }),
         }
     }
 
@@ -63,11 +75,17 @@ impl Database {
         match self {
             Database::Sqlite { .. } => {
                 let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
-                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
+                sqlx::query_scalar(AssertSqlSafe(sql))
+                    .fetch_all(&mut connection)
+                    .await
+                    .unwrap()
             }
             Database::Postgres { .. } => {
                 let mut connection = PgConnection::connect(&self.url()).await.unwrap();
-                sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap()
+                sqlx::query_scalar(AssertSqlSafe(sql))
+                    .fetch_all(&mut connection)
+                    .await
+                    .unwrap()
             }
         }
     }
@@ -79,18 +97,27 @@ impl Database {
     }
 
     pub(crate) async fn count(&self, table: &str) -> usize {
-        self.text(&format!("SELECT CAST(count(*) AS text) FROM {table}")).await.parse().unwrap()
+        self.text(&format!("SELECT CAST(count(*) AS text) FROM {table}"))
+            .await
+            .parse()
+            .unwrap()
     }
 
     pub(crate) async fn execute(&self, sql: &str) {
         match self {
             Database::Sqlite { .. } => {
                 let mut connection = SqliteConnection::connect(&self.url()).await.unwrap();
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(sql))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
             }
             Database::Postgres { .. } => {
                 let mut connection = PgConnection::connect(&self.url()).await.unwrap();
-                sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+                sqlx::raw_sql(AssertSqlSafe(sql))
+                    .execute(&mut connection)
+                    .await
+                    .unwrap();
             }
         }
     }
@@ -110,7 +137,11 @@ async fn a_batch_delivered_twice_is_stored_once_and_its_cursor_is_found_again() 
 
         let (mut sink, _) = start(database.settings(None));
         assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(1000))));
-        assert_eq!(sink.open(Uuid::from_u128(7)).await, Ok(None), "a cursor belongs to one journal");
+        assert_eq!(
+            sink.open(Uuid::from_u128(7)).await,
+            Ok(None),
+            "a cursor belongs to one journal"
+        );
         sink.deliver(batch(&thousand[500..])).await.unwrap();
         assert_eq!(database.count("status_event").await, 1000);
         assert_eq!(database.count("device").await, 1000);
@@ -127,9 +158,14 @@ async fn batches_of_every_size_are_stored_whole() {
             let piece = events(stored + 1..=stored + size);
             // The cursor may stand beyond the last event: what follows was filtered out.
             let through = Position(stored + size + 3);
-            sink.deliver(Batch { journal: JOURNAL, events: &piece, through, occasion: Occasion::Turn })
-                .await
-                .unwrap();
+            sink.deliver(Batch {
+                journal: JOURNAL,
+                events: &piece,
+                through,
+                occasion: Occasion::Turn,
+            })
+            .await
+            .unwrap();
             stored += size;
             assert_eq!(sink.open(JOURNAL).await, Ok(Some(through)));
         }
@@ -154,8 +190,18 @@ async fn rows_and_cursor_move_together_or_not_at_all() {
             .await;
         let failed = sink.deliver(batch(&events(4..=9))).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
-        assert!(matches!(failed.trouble, Trouble::Refused { index: None, .. }), "{:?}", failed.trouble);
-        assert_eq!((database.count("status_event").await, database.count("device").await), (3, 3));
+        assert!(
+            matches!(failed.trouble, Trouble::Refused { index: None, .. }),
+            "{:?}",
+            failed.trouble
+        );
+        assert_eq!(
+            (
+                database.count("status_event").await,
+                database.count("device").await
+            ),
+            (3, 3)
+        );
         sink.deliver(batch(&events(4..=4))).await.unwrap();
         assert_eq!(database.count("status_event").await, 4);
         assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(4))));
@@ -165,27 +211,59 @@ async fn rows_and_cursor_move_together_or_not_at_all() {
 #[tokio::test]
 async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
     let later_journal = Uuid::from_u128(u128::MAX);
-    let redelivered = Event { event_id: status(JOURNAL, 1, "d", "a").event_id, ..status(JOURNAL, 4, "d", "a") };
-    let before = Event { received_at: event(0).received_at, ..status(later_journal, 9, "d", "e") };
-    let again =
-        Event { event_id: status(later_journal, 11, "d", "i").event_id, ..status(later_journal, 12, "d", "j") };
+    let redelivered = Event {
+        event_id: status(JOURNAL, 1, "d", "a").event_id,
+        ..status(JOURNAL, 4, "d", "a")
+    };
+    let before = Event {
+        received_at: event(0).received_at,
+        ..status(later_journal, 9, "d", "e")
+    };
+    let again = Event {
+        event_id: status(later_journal, 11, "d", "i").event_id,
+        ..status(later_journal, 12, "d", "j")
+    };
     let steps = [
-        ("the last of a batch", vec![status(JOURNAL, 1, "d", "a"), status(JOURNAL, 2, "d", "b")], "b"),
+        (
+            "the last of a batch",
+            vec![status(JOURNAL, 1, "d", "a"), status(JOURNAL, 2, "d", "b")],
+            "b",
+        ),
         ("a replay", vec![status(JOURNAL, 1, "d", "a")], "b"),
         ("the next", vec![status(JOURNAL, 3, "d", "c")], "c"),
         ("delivered again by the broker", vec![redelivered], "c"),
         ("another journal, received earlier", vec![before], "c"),
-        ("another journal, received later", vec![status(later_journal, 5, "d", "f")], "f"),
-        ("nine digits sort after one", vec![status(later_journal, 10, "d", "g")], "g"),
-        ("and not as texts", vec![status(later_journal, 7, "d", "h")], "g"),
-        ("twice in one batch", vec![status(later_journal, 11, "d", "i"), again], "i"),
+        (
+            "another journal, received later",
+            vec![status(later_journal, 5, "d", "f")],
+            "f",
+        ),
+        (
+            "nine digits sort after one",
+            vec![status(later_journal, 10, "d", "g")],
+            "g",
+        ),
+        (
+            "and not as texts",
+            vec![status(later_journal, 7, "d", "h")],
+            "g",
+        ),
+        (
+            "twice in one batch",
+            vec![status(later_journal, 11, "d", "i"), again],
+            "i",
+        ),
     ];
     for database in Database::both().await {
         let (mut sink, _) = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         for (step, events, state) in &steps {
             sink.deliver(batch(events)).await.unwrap();
-            assert_eq!(database.text("SELECT state FROM device_current").await, *state, "{step}");
+            assert_eq!(
+                database.text("SELECT state FROM device_current").await,
+                *state,
+                "{step}"
+            );
         }
         assert_eq!(database.count("status_event").await, 8);
     }
@@ -199,7 +277,9 @@ async fn the_columns_are_the_names_of_an_event() {
         for table in ["status_event", "device_current"] {
             let columns = database
                 .texts(&match &database {
-                    Database::Sqlite { .. } => format!("SELECT name FROM pragma_table_info('{table}')"),
+                    Database::Sqlite { .. } => {
+                        format!("SELECT name FROM pragma_table_info('{table}')")
+                    }
                     Database::Postgres { .. } => format!(
                         "SELECT column_name::text FROM information_schema.columns \
                          WHERE table_name = '{table}' ORDER BY ordinal_position"
@@ -215,13 +295,24 @@ async fn the_columns_are_the_names_of_an_event() {
 #[tokio::test]
 async fn values_are_stored_as_they_are() {
     let payload = r#"{"a":1e400, "a":"\u0000\ud800", "b" : 0.10}"#;
-    let full =
-        Event { occurred_at: Some("2020-12-09T03:16:16Z".parse().unwrap()), payload: raw(payload), ..event(1) };
-    let bare = Event { serial: None, old_state: None, place: Default::default(), changed: false, ..event(2) };
+    let full = Event {
+        occurred_at: Some("2020-12-09T03:16:16Z".parse().unwrap()),
+        payload: raw(payload),
+        ..event(1)
+    };
+    let bare = Event {
+        serial: None,
+        old_state: None,
+        place: Default::default(),
+        changed: false,
+        ..event(2)
+    };
     for database in Database::both().await {
         let (mut sink, _) = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        sink.deliver(batch(&[full.clone(), bare.clone()])).await.unwrap();
+        sink.deliver(batch(&[full.clone(), bare.clone()]))
+            .await
+            .unwrap();
         let time = |column: &str| match &database {
             Database::Sqlite { .. } => column.to_owned(),
             Database::Postgres { .. } => {
@@ -230,25 +321,63 @@ async fn values_are_stored_as_they_are() {
         };
         let expressions = [
             ("topic".to_owned(), Some("map-1"), Some("map-1")),
-            ("serial".to_owned(), Some("5223980739804501806b36caddcca2e0"), None),
+            (
+                "serial".to_owned(),
+                Some("5223980739804501806b36caddcca2e0"),
+                None,
+            ),
             ("old_state".to_owned(), Some("正常"), None),
             ("new_state".to_owned(), Some("故障"), Some("故障")),
             ("severity".to_owned(), Some("critical"), Some("critical")),
-            ("CASE WHEN changed THEN 'yes' ELSE 'no' END".to_owned(), Some("yes"), Some("no")),
+            (
+                "CASE WHEN changed THEN 'yes' ELSE 'no' END".to_owned(),
+                Some("yes"),
+                Some("no"),
+            ),
             ("district".to_owned(), Some("射阳县"), None),
-            ("CAST(longitude AS text)".to_owned(), Some("120.33282601179727"), None),
-            ("CAST(wgs84_latitude AS text)".to_owned(), Some("33.76825"), None),
-            (time("occurred_at"), Some("2020-12-09T03:16:16.000000Z"), None),
-            (time("received_at"), Some("2026-01-02T03:04:05.679901Z"), Some("2026-01-02T03:04:05.680901Z")),
-            ("origin".to_owned(), Some(full.origin.as_str()), Some(bare.origin.as_str())),
-            ("CAST(payload AS text)".to_owned(), Some(payload), Some(bare.payload.get())),
+            (
+                "CAST(longitude AS text)".to_owned(),
+                Some("120.33282601179727"),
+                None,
+            ),
+            (
+                "CAST(wgs84_latitude AS text)".to_owned(),
+                Some("33.76825"),
+                None,
+            ),
+            (
+                time("occurred_at"),
+                Some("2020-12-09T03:16:16.000000Z"),
+                None,
+            ),
+            (
+                time("received_at"),
+                Some("2026-01-02T03:04:05.679901Z"),
+                Some("2026-01-02T03:04:05.680901Z"),
+            ),
+            (
+                "origin".to_owned(),
+                Some(full.origin.as_str()),
+                Some(bare.origin.as_str()),
+            ),
+            (
+                "CAST(payload AS text)".to_owned(),
+                Some(payload),
+                Some(bare.payload.get()),
+            ),
         ];
         for table in ["status_event", "device_current"] {
             for (expression, first, second) in &expressions {
-                let rows = database.texts(&format!("SELECT {expression} FROM {table} ORDER BY device_id")).await;
+                let rows = database
+                    .texts(&format!(
+                        "SELECT {expression} FROM {table} ORDER BY device_id"
+                    ))
+                    .await;
                 // The 17th digit of a double is SQLite's own business.
                 let rows: Vec<_> = rows.iter().map(|row| row.as_deref()).collect();
-                let digits = first.filter(|_| expression.starts_with("CAST(longitude")).map(|text| &text[..16]);
+                let digits = first
+                    .filter(|_| expression.starts_with("CAST(longitude"))
+                    .map(|text| &text[..16]);
                 match digits {
                     Some(digits) => assert!(rows[0].unwrap().starts_with(digits), "{rows:?}"),
                     None => assert_eq!(rows, [*first, *second], "{table} {expression}"),
@@ -264,7 +393,10 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
         let (mut sink, _) = start(database.settings(Some(Duration::from_secs(3600))));
         sink.open(JOURNAL).await.unwrap();
         let now = jiff::Timestamp::now();
-        let young = |event: Event| Event { received_at: now, ..event };
+        let young = |event: Event| Event {
+            received_at: now,
+            ..event
+        };
         // More than a piece, so that the round has to go on with the next batch.
         let old = events(1..=2500);
         sink.deliver(batch(&old)).await.unwrap();
@@ -280,7 +412,10 @@ async fn an_idle_history_deletes_what_is_past_the_retention() {
     for database in Database::both().await {
         let (mut sink, _) = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        let young = |position| Event { received_at: jiff::Timestamp::now(), ..event(position) };
+        let young = |position| Event {
+            received_at: jiff::Timestamp::now(),
+            ..event(position)
+        };
         sink.deliver(batch(&events(1..=5000))).await.unwrap();
         // By this one the clock is believed.
         sink.deliver(batch(&[young(5001)])).await.unwrap();

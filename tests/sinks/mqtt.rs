@@ -58,13 +58,20 @@ async fn a_thousand_events_arrive_in_order_and_stay_retained() {
     assert_eq!(broker.retained().await, expected.into_iter().collect());
 
     sink.close().await;
-    assert!(!broker.has_logged("closed its connection"), "the broker was told goodbye");
+    assert!(
+        !broker.has_logged("closed its connection"),
+        "the broker was told goodbye"
+    );
 }
 
 #[tokio::test]
 async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
     let broker = Mosquitto::start();
-    let (mut sink, _) = mqtt(Settings { qos: Qos::AtMostOnce, body: None, ..settings(broker.port) });
+    let (mut sink, _) = mqtt(Settings {
+        qos: Qos::AtMostOnce,
+        body: None,
+        ..settings(broker.port)
+    });
     sink.open(JOURNAL).await.unwrap();
     let live = broker.subscriber(600);
     let many = events(1..=600);
@@ -80,13 +87,27 @@ async fn values_with_the_marks_of_a_topic_stay_one_level() {
     let broker = Mosquitto::start();
     let (mut sink, _) = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
-    let cases = [("a/b", "a%2Fb"), ("+", "%2B"), ("#", "%23"), ("", "%"), ("a\0b\u{1}", "a%00b%01"), ("县", "县")];
+    let cases = [
+        ("a/b", "a%2Fb"),
+        ("+", "%2B"),
+        ("#", "%23"),
+        ("", "%"),
+        ("a\0b\u{1}", "a%00b%01"),
+        ("县", "县"),
+    ];
     for (device_id, level) in cases {
         let live = broker.subscriber(1);
-        let event = Event { device_id: device_id.to_owned(), state: "x".to_owned(), ..event(1) };
+        let event = Event {
+            device_id: device_id.to_owned(),
+            state: "x".to_owned(),
+            ..event(1)
+        };
         sink.deliver(batch(&[event])).await.unwrap();
         let messages = live.messages().await;
-        assert!(messages[0].starts_with(&format!("devices/1/{level}/status ")), "{messages:?}");
+        assert!(
+            messages[0].starts_with(&format!("devices/1/{level}/status ")),
+            "{messages:?}"
+        );
         // Retained, it would be the next subscriber's first message.
         broker.publish(&["-r", "-n", "-t", &format!("devices/1/{level}/status")]);
     }
@@ -95,13 +116,21 @@ async fn values_with_the_marks_of_a_topic_stay_one_level() {
 #[tokio::test]
 async fn an_oversize_packet_is_refused_alone() {
     let broker = Mosquitto::start();
-    let (mut sink, health) = mqtt(Settings { packet_bytes_max: 100, ..settings(broker.port) });
+    let (mut sink, health) = mqtt(Settings {
+        packet_bytes_max: 100,
+        ..settings(broker.port)
+    });
     sink.open(JOURNAL).await.unwrap();
     let mut four = events(1..=4);
     four[2].state = "x".repeat(100);
     let failed = sink.deliver(batch(&four)).await.unwrap_err();
     assert_eq!(failed.confirmed, 2);
-    let Trouble::Refused { index: Some(2), by: By::Us, error } = failed.trouble else {
+    let Trouble::Refused {
+        index: Some(2),
+        by: By::Us,
+        error,
+    } = failed.trouble
+    else {
         panic!("{:?}", failed.trouble)
     };
     assert!(error.contains("packet_bytes_max = 100"), "{error}");
@@ -114,11 +143,18 @@ async fn an_oversize_packet_is_refused_alone() {
 #[tokio::test]
 async fn a_topic_with_a_wildcard_is_refused_and_nothing_is_sent() {
     let broker = Mosquitto::start();
-    let (mut sink, _) = mqtt(Settings { topic: template("devices/+/{{ device_id }}"), ..settings(broker.port) });
+    let (mut sink, _) = mqtt(Settings {
+        topic: template("devices/+/{{ device_id }}"),
+        ..settings(broker.port)
+    });
     sink.open(JOURNAL).await.unwrap();
     let failed = sink.deliver(batch(&events(1..=2))).await.unwrap_err();
     assert_eq!(failed.confirmed, 0);
-    assert!(matches!(failed.trouble, Trouble::Refused { index: Some(0), .. }), "{:?}", failed.trouble);
+    assert!(
+        matches!(failed.trouble, Trouble::Refused { index: Some(0), .. }),
+        "{:?}",
+        failed.trouble
+    );
 }
 
 #[tokio::test]
@@ -138,9 +174,16 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     assert_eq!(seen_some.messages().await.len(), 3000);
     broker.stop();
     let (mut sink, first, failed) = delivering.await.unwrap();
-    assert!(matches!(failed.trouble, Trouble::Retry { .. }), "{:?}", failed.trouble);
+    assert!(
+        matches!(failed.trouble, Trouble::Retry { .. }),
+        "{:?}",
+        failed.trouble
+    );
     let confirmed = first as usize - 1 + failed.confirmed;
-    assert!(failed.confirmed < 1000 && confirmed >= 3000 - WINDOW, "{confirmed}");
+    assert!(
+        failed.confirmed < 1000 && confirmed >= 3000 - WINDOW,
+        "{confirmed}"
+    );
     let opened = sink.open(JOURNAL).await;
     assert!(matches!(opened, Err(Trouble::Retry { .. })), "{opened:?}");
     assert!(!health.report().able);
@@ -150,8 +193,16 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     let all = events(1..=first + 999);
     let messages: Vec<String> = all.iter().map(message).collect();
     let published = broker.retained().await;
-    assert!(messages[..confirmed].iter().all(|message| published.contains(message)));
-    assert!(published.len() <= confirmed + WINDOW, "at most a window is published twice: {}", published.len());
+    assert!(
+        messages[..confirmed]
+            .iter()
+            .all(|message| published.contains(message))
+    );
+    assert!(
+        published.len() <= confirmed + WINDOW,
+        "at most a window is published twice: {}",
+        published.len()
+    );
     while sink.open(JOURNAL).await.is_err() {}
     assert!(health.report().able);
     sink.deliver(batch(&all[confirmed..])).await.unwrap();
@@ -161,11 +212,26 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
 #[tokio::test]
 async fn a_wrong_password_is_named_and_never_shown() {
     let broker = Mosquitto::start_with("allow_anonymous false");
-    let (username, password) = (Some("bridge".to_owned()), Some(SecretString::from("s3cret")));
-    let (mut sink, health) = mqtt(Settings { username, password, ..settings(broker.port) });
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("opened") };
-    assert!(error.starts_with(&format!("mqtt://127.0.0.1:{}: ", broker.port)), "{error}");
-    assert!(error.contains("CONNACK 5") && error.contains("check user name, password"), "{error}");
+    let (username, password) = (
+        Some("bridge".to_owned()),
+        Some(SecretString::from("s3cret")),
+    );
+    let (mut sink, health) = mqtt(Settings {
+        username,
+        password,
+        ..settings(broker.port)
+    });
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+        panic!("opened")
+    };
+    assert!(
+        error.starts_with(&format!("mqtt://127.0.0.1:{}: ", broker.port)),
+        "{error}"
+    );
+    assert!(
+        error.contains("CONNACK 5") && error.contains("check user name, password"),
+        "{error}"
+    );
     assert!(!error.contains("s3cret"), "{error}");
     assert_eq!(health.report().last_error, Some(error));
 }
@@ -185,7 +251,11 @@ async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused
         confirmed += failed.confirmed;
         match failed.trouble {
             Trouble::Retry { error, .. } => named.push(error),
-            Trouble::Refused { index, by: By::Them, error } => break (index, error),
+            Trouble::Refused {
+                index,
+                by: By::Them,
+                error,
+            } => break (index, error),
             other => panic!("{other:?}"),
         }
         assert!(named.len() < 12, "{named:?}");
@@ -194,11 +264,23 @@ async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused
     assert_eq!((confirmed, refused.0), (1, Some(0)));
     assert!(named.len() >= 5, "not before it is certain: {named:?}");
     let last = named.last().unwrap();
-    assert!(last.contains(r#"topic "devices/1/2/status" and 302 bytes"#) && last.contains("limits"), "{named:?}");
-    assert!(refused.1.contains("has closed the connection 5 times at this publish"), "{}", refused.1);
+    assert!(
+        last.contains(r#"topic "devices/1/2/status" and 302 bytes"#) && last.contains("limits"),
+        "{named:?}"
+    );
+    assert!(
+        refused
+            .1
+            .contains("has closed the connection 5 times at this publish"),
+        "{}",
+        refused.1
+    );
     while sink.open(JOURNAL).await.is_err() {}
     sink.deliver(batch(&three[2..])).await.unwrap();
-    assert_eq!(broker.retained().await, [&three[0], &three[2]].map(message).into_iter().collect());
+    assert_eq!(
+        broker.retained().await,
+        [&three[0], &three[2]].map(message).into_iter().collect()
+    );
 }
 
 #[tokio::test]
@@ -213,7 +295,9 @@ async fn a_connection_that_is_lost_whatever_is_published_accuses_no_event() {
                 let mut packet = [0; 256];
                 if stream.read(&mut packet).await.is_ok_and(|read| read > 0) {
                     let _ = stream.write_all(&[0x20, 2, 0, 0]).await;
-                    let _ = tokio::time::timeout(Duration::from_millis(300), stream.read(&mut packet)).await;
+                    let _ =
+                        tokio::time::timeout(Duration::from_millis(300), stream.read(&mut packet))
+                            .await;
                 }
             });
         }
@@ -222,7 +306,11 @@ async fn a_connection_that_is_lost_whatever_is_published_accuses_no_event() {
     while sink.open(JOURNAL).await.is_err() {}
     for _ in 0..8 {
         let failed = sink.deliver(batch(&events(1..=3))).await.unwrap_err();
-        assert!(matches!(failed.trouble, Trouble::Retry { .. }), "{:?}", failed.trouble);
+        assert!(
+            matches!(failed.trouble, Trouble::Retry { .. }),
+            "{:?}",
+            failed.trouble
+        );
         while sink.open(JOURNAL).await.is_err() {}
     }
 }
@@ -232,23 +320,52 @@ async fn what_is_delivered_again_replaces_no_retained_message() {
     let broker = Mosquitto::start();
     let (mut sink, _) = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
-    let newest = Event { state: "new".to_owned(), ..event(1) };
-    sink.deliver(batch(std::slice::from_ref(&newest))).await.unwrap();
+    let newest = Event {
+        state: "new".to_owned(),
+        ..event(1)
+    };
+    sink.deliver(batch(std::slice::from_ref(&newest)))
+        .await
+        .unwrap();
     let live = broker.subscriber(2);
-    let older = Event { state: "old".to_owned(), ..event(1) };
-    let again = Batch { occasion: Occasion::Again, ..batch(std::slice::from_ref(&older)) };
+    let older = Event {
+        state: "old".to_owned(),
+        ..event(1)
+    };
+    let again = Batch {
+        occasion: Occasion::Again,
+        ..batch(std::slice::from_ref(&older))
+    };
     sink.deliver(again).await.unwrap();
     let expected = ["devices/1/1/status 1 new", "devices/1/1/status 1 old"];
     assert_eq!(live.messages().await, expected, "a subscriber sees it");
-    assert_eq!(broker.retained().await, [expected[0].to_owned()].into_iter().collect());
+    assert_eq!(
+        broker.retained().await,
+        [expected[0].to_owned()].into_iter().collect()
+    );
 }
 
 /// A certificate for this machine that vouches for itself, and its key.
 fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
     let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
     let made = std::process::Command::new("openssl")
-        .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"])
-        .args(["-subj", "/CN=broker of the tests", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"])
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+        ])
+        .args([
+            "-subj",
+            "/CN=broker of the tests",
+            "-addext",
+            "subjectAltName=DNS:localhost,IP:127.0.0.1",
+        ])
         .args(["-addext", "basicConstraints=critical,CA:FALSE"])
         .arg("-keyout")
         .arg(&key)
@@ -264,15 +381,29 @@ fn certificate(folder: &Path) -> (PathBuf, PathBuf) {
 async fn mqtts_trusts_the_configured_certificates_and_no_others() {
     let folder = tempfile::tempdir().unwrap();
     let (cert, key) = certificate(folder.path());
-    let lines = format!("allow_anonymous true\ncertfile {}\nkeyfile {}", cert.display(), key.display());
+    let lines = format!(
+        "allow_anonymous true\ncertfile {}\nkeyfile {}",
+        cert.display(),
+        key.display()
+    );
     let broker = Mosquitto::start_with(&lines);
-    let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
-    let strict = Settings { url, ..settings(broker.port) };
+    let url = format!("mqtts://127.0.0.1:{}", broker.port)
+        .parse()
+        .unwrap();
+    let strict = Settings {
+        url,
+        ..settings(broker.port)
+    };
     let (mut sink, _) = mqtt(strict.clone());
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("trusted") };
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+        panic!("trusted")
+    };
     assert!(error.contains("set ca_file"), "{error}");
 
-    let tls = stomp_bridge::tls::Settings { ca_file: Some(cert), ..Default::default() };
+    let tls = stomp_bridge::tls::Settings {
+        ca_file: Some(cert),
+        ..Default::default()
+    };
     let (mut sink, _) = mqtt(Settings { tls, ..strict });
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink.deliver(batch(&events(1..=100))).await.unwrap();
@@ -281,9 +412,16 @@ async fn mqtts_trusts_the_configured_certificates_and_no_others() {
 #[tokio::test]
 async fn mqtts_at_a_port_of_clear_text_is_named() {
     let broker = Mosquitto::start_with("allow_anonymous true");
-    let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
-    let (mut sink, _) = mqtt(Settings { url, ..settings(broker.port) });
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("no TLS there") };
+    let url = format!("mqtts://127.0.0.1:{}", broker.port)
+        .parse()
+        .unwrap();
+    let (mut sink, _) = mqtt(Settings {
+        url,
+        ..settings(broker.port)
+    });
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+        panic!("no TLS there")
+    };
     assert!(error.contains("TLS port"), "{error}");
 }
 
@@ -297,14 +435,32 @@ async fn mqtts_shows_its_own_certificate_where_the_broker_wants_one() {
         key.display()
     );
     let broker = Mosquitto::start_with(&lines);
-    let url = format!("mqtts://127.0.0.1:{}", broker.port).parse().unwrap();
-    let tls = stomp_bridge::tls::Settings { ca_file: Some(cert.clone()), ..Default::default() };
-    let without = Settings { url, tls: tls.clone(), ..settings(broker.port) };
+    let url = format!("mqtts://127.0.0.1:{}", broker.port)
+        .parse()
+        .unwrap();
+    let tls = stomp_bridge::tls::Settings {
+        ca_file: Some(cert.clone()),
+        ..Default::default()
+    };
+    let without = Settings {
+        url,
+        tls: tls.clone(),
+        ..settings(broker.port)
+    };
     let (mut sink, _) = mqtt(without.clone());
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("taken without a certificate") };
-    assert!(error.contains("client certificate (cert_file, key_file)"), "{error}");
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+        panic!("taken without a certificate")
+    };
+    assert!(
+        error.contains("client certificate (cert_file, key_file)"),
+        "{error}"
+    );
 
-    let tls = stomp_bridge::tls::Settings { cert_file: Some(cert), key_file: Some(key), ..tls };
+    let tls = stomp_bridge::tls::Settings {
+        cert_file: Some(cert),
+        key_file: Some(key),
+        ..tls
+    };
     let (mut sink, _) = mqtt(Settings { tls, ..without });
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink.deliver(batch(&events(1..=100))).await.unwrap();
@@ -315,7 +471,9 @@ async fn a_broker_that_is_not_there_is_reported_at_once() {
     let (mut sink, _) = mqtt(settings(free_port()));
     let failed = sink.deliver(batch(&events(1..=1))).await.unwrap_err();
     assert_eq!(failed.confirmed, 0);
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("opened") };
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+        panic!("opened")
+    };
     assert!(error.contains("refused"), "{error}");
 }
 
@@ -323,7 +481,9 @@ async fn a_broker_that_is_not_there_is_reported_at_once() {
 async fn a_broker_that_never_answers_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (mut sink, _) = mqtt(settings(silent.local_addr().unwrap().port()));
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("opened") };
+    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+        panic!("opened")
+    };
     assert!(error.contains("no answer within 8 s"), "{error}");
 }
 
@@ -335,7 +495,10 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
     let broker = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut packet = [0; 256];
-        assert!(stream.read(&mut packet).await.unwrap() > 2 && packet[0] == 0x10, "CONNECT");
+        assert!(
+            stream.read(&mut packet).await.unwrap() > 2 && packet[0] == 0x10,
+            "CONNECT"
+        );
         stream.write_all(&[0x20, 2, 0, 0]).await.unwrap();
         // The first PINGREQ is answered, the second is not.
         while stream.read(&mut packet).await.unwrap() > 0 && packet[..2] != [0xC0, 0] {}
@@ -350,7 +513,10 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let lived = opened.elapsed().as_secs();
-    assert!((89..=92).contains(&lived), "asked after 30 s and 60 s, given up at 90 s, not at {lived} s");
+    assert!(
+        (89..=92).contains(&lived),
+        "asked after 30 s and 60 s, given up at 90 s, not at {lived} s"
+    );
     let error = health.report().last_error.unwrap();
     assert!(error.contains("PINGRESP"), "{error}");
     let _listener = broker.await.unwrap();
@@ -366,6 +532,9 @@ async fn the_driver_ends_with_its_sink() {
             built.sink.open(JOURNAL).await.unwrap_err();
         }
         drop(built);
-        tokio::time::timeout(Duration::from_secs(5), driver).await.unwrap().unwrap();
+        tokio::time::timeout(Duration::from_secs(5), driver)
+            .await
+            .unwrap()
+            .unwrap();
     }
 }

@@ -14,7 +14,11 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port()
 }
 
 /// What a server writes to its standard error.
@@ -26,20 +30,32 @@ struct Log {
 
 impl Log {
     fn has(&self, text: &str) -> bool {
-        self.lines.lock().unwrap().iter().any(|line| line.contains(text))
+        self.lines
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|line| line.contains(text))
     }
 
     fn wait_for(&self, text: &str) {
         let lines = self.lines.lock().unwrap();
         let absent = |lines: &mut Vec<String>| !lines.iter().any(|line| line.contains(text));
-        let (lines, waited) = self.news.wait_timeout_while(lines, Duration::from_secs(60), absent).unwrap();
+        let (lines, waited) = self
+            .news
+            .wait_timeout_while(lines, Duration::from_secs(60), absent)
+            .unwrap();
         assert!(!waited.timed_out(), "{text:?} is not in {lines:?}");
     }
 }
 
 /// Starts a server and waits until its log has `ready`.
 fn start(command: &mut Command, ready: &str) -> (Child, Arc<Log>) {
-    let mut child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let log = Arc::new(Log::default());
     let kept = log.clone();
@@ -79,18 +95,32 @@ impl Mosquitto {
         let folder = tempfile::tempdir().unwrap();
         let port = free_port();
         let store = folder.path().display();
-        let user = if rustix::process::geteuid().is_root() { "user root" } else { "" };
+        let user = if rustix::process::geteuid().is_root() {
+            "user root"
+        } else {
+            ""
+        };
         let configuration = format!(
             "listener {port} 127.0.0.1\n{lines}\n{user}\npersistence true\npersistence_location {store}/\n\
              max_queued_messages 0\n"
         );
         fs::write(folder.path().join("mosquitto.conf"), configuration).unwrap();
         let (child, log) = Mosquitto::run(folder.path());
-        Mosquitto { port, folder, child, log }
+        Mosquitto {
+            port,
+            folder,
+            child,
+            log,
+        }
     }
 
     fn run(folder: &Path) -> (Child, Arc<Log>) {
-        start(Command::new("mosquitto").arg("-c").arg(folder.join("mosquitto.conf")), "running")
+        start(
+            Command::new("mosquitto")
+                .arg("-c")
+                .arg(folder.join("mosquitto.conf")),
+            "running",
+        )
     }
 
     pub(crate) fn stop(&mut self) {
@@ -123,7 +153,11 @@ impl Mosquitto {
     /// Publishes with QoS 1.
     pub(crate) fn publish(&self, arguments: &[&str]) {
         let server = ["-h", "127.0.0.1", "-p", &self.port.to_string(), "-q", "1"];
-        let status = Command::new("mosquitto_pub").args(server).args(arguments).status().unwrap();
+        let status = Command::new("mosquitto_pub")
+            .args(server)
+            .args(arguments)
+            .status()
+            .unwrap();
         assert!(status.success(), "{arguments:?}");
     }
 
@@ -131,7 +165,20 @@ impl Mosquitto {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let id = format!("subscriber-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
         let mut child = Command::new("mosquitto_sub")
-            .args(["-h", "127.0.0.1", "-p", &self.port.to_string(), "-i", &id, "-q", "1", "-t", "#", "-W", "60"])
+            .args([
+                "-h",
+                "127.0.0.1",
+                "-p",
+                &self.port.to_string(),
+                "-i",
+                &id,
+                "-q",
+                "1",
+                "-t",
+                "#",
+                "-W",
+                "60",
+            ])
             .args(["-F", "%t %p"])
             .args(until)
             .stdin(Stdio::null())
@@ -185,7 +232,9 @@ static RUNNING: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 impl Postgres {
     pub(crate) async fn shared() -> Arc<Postgres> {
         tokio::task::spawn_blocking(|| {
-            let mut running = RUNNING.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            let mut running = RUNNING
+                .lock()
+                .unwrap_or_else(|poisoned| poisoned.into_inner());
             running.upgrade().unwrap_or_else(|| {
                 let started = Arc::new(Postgres::start());
                 *running = Arc::downgrade(&started);
@@ -205,20 +254,46 @@ impl Postgres {
         fs::write(&password_file, PASSWORD).unwrap();
         let data = format!("{home}/data");
         let initdb = Postgres::command("initdb")
-            .args(["-D", &data, "-U", "bridge", "--pwfile", &password_file, "-A", "scram-sha-256"])
+            .args([
+                "-D",
+                &data,
+                "-U",
+                "bridge",
+                "--pwfile",
+                &password_file,
+                "-A",
+                "scram-sha-256",
+            ])
             .args(["-E", "UTF8", "--locale=C.UTF-8", "--no-sync"])
             .current_dir(home)
             .output()
             .unwrap();
-        assert!(initdb.status.success(), "{}", String::from_utf8_lossy(&initdb.stderr));
+        assert!(
+            initdb.status.success(),
+            "{}",
+            String::from_utf8_lossy(&initdb.stderr)
+        );
         let port = free_port();
         let (child, _) = start(
             Postgres::command("postgres")
-                .args(["-D", &data, "-p", &port.to_string(), "-k", home, "-c", "listen_addresses=127.0.0.1"])
+                .args([
+                    "-D",
+                    &data,
+                    "-p",
+                    &port.to_string(),
+                    "-k",
+                    home,
+                    "-c",
+                    "listen_addresses=127.0.0.1",
+                ])
                 .current_dir(home),
             "database system is ready to accept connections",
         );
-        Postgres { port, _folder: folder, child }
+        Postgres {
+            port,
+            _folder: folder,
+            child,
+        }
     }
 
     /// PostgreSQL's programs refuse to run as root.
@@ -230,7 +305,9 @@ impl Postgres {
             return Command::new(path);
         }
         let mut command = Command::new("setpriv");
-        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups"]).arg(path);
+        command
+            .args(["--reuid=postgres", "--regid=postgres", "--clear-groups"])
+            .arg(path);
         command
     }
 

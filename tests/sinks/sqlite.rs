@@ -13,11 +13,19 @@ async fn a_file_that_another_program_holds_is_the_sinks_trouble_and_passes() {
     let (mut sink, health) = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let mut other = SqliteConnection::connect(&database.url()).await.unwrap();
-    sqlx::raw_sql("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+    sqlx::raw_sql("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
 
     let failed = sink.deliver(batch(&events(1..=2))).await.unwrap_err();
-    let Trouble::Retry { error, after: None } = failed.trouble else { panic!("{:?}", failed.trouble) };
-    assert!(error.contains(&database.url()) && error.contains("another program holds the file"), "{error}");
+    let Trouble::Retry { error, after: None } = failed.trouble else {
+        panic!("{:?}", failed.trouble)
+    };
+    assert!(
+        error.contains(&database.url()) && error.contains("another program holds the file"),
+        "{error}"
+    );
     assert!(!health.report().able);
 
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
@@ -32,8 +40,18 @@ async fn a_nul_in_a_text_is_stored() {
     let database = Database::sqlite();
     let (mut sink, _) = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
-    sink.deliver(batch(&[Event { new_state: "a\0b".to_owned(), ..event(1) }])).await.unwrap();
-    assert_eq!(database.text("SELECT hex(new_state) FROM status_event").await, "610062");
+    sink.deliver(batch(&[Event {
+        new_state: "a\0b".to_owned(),
+        ..event(1)
+    }]))
+    .await
+    .unwrap();
+    assert_eq!(
+        database
+            .text("SELECT hex(new_state) FROM status_event")
+            .await,
+        "610062"
+    );
 }
 
 #[tokio::test]
@@ -42,7 +60,9 @@ async fn times_are_read_by_sqlites_own_functions() {
     let (mut sink, _) = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     sink.deliver(batch(&[event(1)])).await.unwrap();
-    let minute = database.text("SELECT strftime('%H:%M', received_at, '+8 hours') FROM device_current").await;
+    let minute = database
+        .text("SELECT strftime('%H:%M', received_at, '+8 hours') FROM device_current")
+        .await;
     assert_eq!(minute, "11:04");
 }
 
@@ -51,11 +71,20 @@ async fn a_file_that_cannot_be_a_history_says_what_to_do() {
     let folder = tempfile::tempdir().unwrap();
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "no database ".repeat(200)).unwrap();
-    let cases = [(folder.path().join("missing/history.db"), "its folder exist"), (text, "no SQLite database")];
+    let cases = [
+        (folder.path().join("missing/history.db"), "its folder exist"),
+        (text, "no SQLite database"),
+    ];
     for (path, advice) in cases {
-        let settings = history::sqlite::Settings { name: "history".to_owned(), path, retention: None };
+        let settings = history::sqlite::Settings {
+            name: "history".to_owned(),
+            path,
+            retention: None,
+        };
         let (mut sink, _) = start(Settings::Sqlite(settings));
-        let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else { panic!("{advice}") };
+        let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+            panic!("{advice}")
+        };
         assert!(error.contains(advice), "{error}");
     }
 }

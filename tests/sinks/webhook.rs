@@ -32,7 +32,9 @@ struct Request {
 
 impl Request {
     fn header(&self, name: &str) -> &str {
-        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+        self.headers
+            .get(name)
+            .map_or("", |value| value.to_str().unwrap())
     }
 }
 
@@ -58,7 +60,10 @@ impl Receiver {
         for (name, value) in headers {
             response = response.header(*name, *value);
         }
-        self.script.lock().unwrap().push_back(response.body(body.into()).unwrap());
+        self.script
+            .lock()
+            .unwrap()
+            .push_back(response.body(body.into()).unwrap());
     }
 
     fn requests(&self) -> Vec<Request> {
@@ -73,21 +78,37 @@ async fn receive(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
-    receiver.requests.lock().unwrap().push(Request { path: uri.to_string(), headers, body, peer });
+    receiver.requests.lock().unwrap().push(Request {
+        path: uri.to_string(),
+        headers,
+        body,
+        peer,
+    });
     let no_content = || Response::builder().status(204).body(Body::empty()).unwrap();
-    receiver.script.lock().unwrap().pop_front().unwrap_or_else(no_content)
+    receiver
+        .script
+        .lock()
+        .unwrap()
+        .pop_front()
+        .unwrap_or_else(no_content)
 }
 
 fn settings(address: SocketAddr) -> Settings {
     Settings {
         name: "oncall".to_owned(),
-        url: format!("http://{address}/hook?access_token=t0ken").parse().unwrap(),
+        url: format!("http://{address}/hook?access_token=t0ken")
+            .parse()
+            .unwrap(),
         headers: Vec::new(),
         posting: Posting::Single { body: None },
         concurrency: 8,
         secrets: Vec::new(),
         timeout: Duration::from_secs(20),
-        schedule: vec![Duration::ZERO, Duration::from_secs(5), Duration::from_secs(300)],
+        schedule: vec![
+            Duration::ZERO,
+            Duration::from_secs(5),
+            Duration::from_secs(300),
+        ],
     }
 }
 
@@ -133,13 +154,24 @@ async fn events_are_posted_in_order_over_one_connection() {
 async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() {
     let receiver = Receiver::default();
     let key = b"0123456789abcdef0123456789abcdef";
-    let secrets = vec![SecretString::from(format!("whsec_{}", STANDARD.encode(key)))];
+    let secrets = vec![SecretString::from(format!(
+        "whsec_{}",
+        STANDARD.encode(key)
+    ))];
     let headers = vec![
         ("Authorization".to_owned(), SecretString::from("Bearer x")),
         ("content-type".to_owned(), SecretString::from("text/plain")),
     ];
-    let posting = Posting::Single { body: Some(template("{{ device_id }} is {{ state }}")) };
-    let mut sink = webhook(Settings { secrets, headers, posting, ..receiver.start().await }).await;
+    let posting = Posting::Single {
+        body: Some(template("{{ device_id }} is {{ state }}")),
+    };
+    let mut sink = webhook(Settings {
+        secrets,
+        headers,
+        posting,
+        ..receiver.start().await
+    })
+    .await;
     receiver.answers(500, &[], "later");
     let one = [event(7)];
     trouble(sink.deliver(batch(&one)).await);
@@ -148,13 +180,20 @@ async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() 
     sink.deliver(batch(&one)).await.unwrap();
     let requests = receiver.requests();
     assert_eq!(requests.len(), 2);
-    assert_ne!(requests[0].header("webhook-timestamp"), requests[1].header("webhook-timestamp"));
+    assert_ne!(
+        requests[0].header("webhook-timestamp"),
+        requests[1].header("webhook-timestamp")
+    );
     for request in requests {
         assert_eq!(request.body, "7 is fault");
         assert_eq!(request.header("authorization"), "Bearer x");
         assert_eq!(request.header("content-type"), "text/plain");
         assert_eq!(request.header("webhook-id"), one[0].event_id);
-        let signed = format!("{}.{}.7 is fault", one[0].event_id, request.header("webhook-timestamp"));
+        let signed = format!(
+            "{}.{}.7 is fault",
+            one[0].event_id,
+            request.header("webhook-timestamp")
+        );
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
         mac.update(signed.as_bytes());
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
@@ -171,8 +210,18 @@ async fn a_batch_ends_at_the_first_event_that_does_not_arrive() {
     receiver.answers(422, &[], "no such\r\ndevice");
     let failed = sink.deliver(batch(&events(1..=9))).await.unwrap_err();
     assert_eq!((failed.confirmed, receiver.requests().len()), (2, 3));
-    let Trouble::Refused { by: By::Them, error, .. } = failed.trouble else { panic!("{:?}", failed.trouble) };
-    assert!(error.contains("answered 422: no such  device") && !error.contains("t0ken"), "{error}");
+    let Trouble::Refused {
+        by: By::Them,
+        error,
+        ..
+    } = failed.trouble
+    else {
+        panic!("{:?}", failed.trouble)
+    };
+    assert!(
+        error.contains("answered 422: no such  device") && !error.contains("t0ken"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -189,25 +238,53 @@ async fn each_class_of_answer_does_its_own() {
         assert_eq!(answered(status, &[]).await, None, "{status}");
     }
     for status in [400, 413, 422] {
-        assert!(matches!(answered(status, &[]).await, Some(Trouble::Refused { by: By::Them, .. })), "{status}");
+        assert!(
+            matches!(
+                answered(status, &[]).await,
+                Some(Trouble::Refused { by: By::Them, .. })
+            ),
+            "{status}"
+        );
     }
     for status in [301, 307, 401, 403, 404, 429, 503] {
-        assert!(matches!(answered(status, &[]).await, Some(Trouble::Retry { after: None, .. })), "{status}");
+        assert!(
+            matches!(
+                answered(status, &[]).await,
+                Some(Trouble::Retry { after: None, .. })
+            ),
+            "{status}"
+        );
     }
     for status in [408, 409, 500, 502, 504] {
-        assert!(matches!(answered(status, &[]).await, Some(Trouble::Unclear { .. })), "{status}");
+        assert!(
+            matches!(answered(status, &[]).await, Some(Trouble::Unclear { .. })),
+            "{status}"
+        );
     }
-    let in_ten_minutes = httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(600));
+    let in_ten_minutes =
+        httpdate::fmt_http_date(std::time::SystemTime::now() + Duration::from_secs(600));
     for status in [429, 503] {
-        for (text, seconds) in [("120", 120..=120), ("999999", 3600..=3600), (in_ten_minutes.as_str(), 590..=600)] {
-            let Some(Trouble::Retry { after: Some(after), .. }) = answered(status, &[("retry-after", text)]).await
+        for (text, seconds) in [
+            ("120", 120..=120),
+            ("999999", 3600..=3600),
+            (in_ten_minutes.as_str(), 590..=600),
+        ] {
+            let Some(Trouble::Retry {
+                after: Some(after), ..
+            }) = answered(status, &[("retry-after", text)]).await
             else {
                 panic!("{status} {text}")
             };
-            assert!(seconds.contains(&after.as_secs()), "{status} {text}: {after:?}");
+            assert!(
+                seconds.contains(&after.as_secs()),
+                "{status} {text}: {after:?}"
+            );
         }
     }
-    assert!(matches!(answered(410, &[]).await, Some(Trouble::Disabled { .. })));
+    assert!(matches!(
+        answered(410, &[]).await,
+        Some(Trouble::Disabled { .. })
+    ));
 }
 
 #[tokio::test]
@@ -215,53 +292,103 @@ async fn request_that_is_not_answered_holds_no_other() {
     let (receiver, silent) = (Receiver::default(), Receiver::default());
     let settings = receiver.start().await;
     // Bodies that never come: the header is there, the answer is not.
-    silent.answers(200, &[], Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()));
+    silent.answers(
+        200,
+        &[],
+        Body::from_stream(futures_util::stream::pending::<Result<Bytes, std::io::Error>>()),
+    );
     let url = silent.start().await.url;
-    let stuck = webhook(Settings { url, timeout: Duration::from_secs(60), ..settings.clone() }).await;
+    let stuck = webhook(Settings {
+        url,
+        timeout: Duration::from_secs(60),
+        ..settings.clone()
+    })
+    .await;
     let sink = webhook(settings).await;
     let (stuck, events) = (stuck.lanes().unwrap().courier, events(1..=8));
     let mut hanging = stuck.attempt(vec![Arc::new(event(99))]);
     let first = futures_util::future::poll_immediate(&mut hanging).await;
     assert_eq!(first, None);
     let courier = sink.lanes().unwrap().courier;
-    let all =
-        futures_util::future::join_all(events.iter().map(|event| courier.attempt(vec![Arc::new(event.clone())])));
+    let all = futures_util::future::join_all(
+        events
+            .iter()
+            .map(|event| courier.attempt(vec![Arc::new(event.clone())])),
+    );
     assert!(all.await.into_iter().all(|outcome| outcome.is_ok()));
-    let peers: HashSet<SocketAddr> = receiver.requests().iter().map(|request| request.peer).collect();
+    let peers: HashSet<SocketAddr> = receiver
+        .requests()
+        .iter()
+        .map(|request| request.peer)
+        .collect();
     assert!(peers.len() > 1, "they went side by side: {peers:?}");
 }
 
 #[tokio::test]
 async fn batch_is_an_array_whose_id_and_signature_are_its_own() {
     let receiver = Receiver::default();
-    let posting = |body: Option<ListTemplate>| Posting::Batch { body, max: 100, wait: Duration::from_secs(1) };
+    let posting = |body: Option<ListTemplate>| Posting::Batch {
+        body,
+        max: 100,
+        wait: Duration::from_secs(1),
+    };
     let key = b"0123456789abcdef0123456789abcdef";
-    let secrets = vec![SecretString::from(format!("whsec_{}", STANDARD.encode(key)))];
-    let settings = Settings { posting: posting(None), secrets, ..receiver.start().await };
+    let secrets = vec![SecretString::from(format!(
+        "whsec_{}",
+        STANDARD.encode(key)
+    ))];
+    let settings = Settings {
+        posting: posting(None),
+        secrets,
+        ..receiver.start().await
+    };
     let sink = webhook(settings.clone()).await;
     let three = events(1..=3);
     receiver.answers(500, &[], "later");
     attempt(&*sink, &three).await.unwrap_err();
     attempt(&*sink, &three).await.unwrap();
     // Another process, after a crash.
-    let template = ListTemplate::parse("{% for e in events %}{{ e.device_id }};{% endfor %}").unwrap();
-    let other = webhook(Settings { posting: posting(Some(template)), ..settings }).await;
+    let template =
+        ListTemplate::parse("{% for e in events %}{{ e.device_id }};{% endfor %}").unwrap();
+    let other = webhook(Settings {
+        posting: posting(Some(template)),
+        ..settings
+    })
+    .await;
     attempt(&*other, &three).await.unwrap();
     attempt(&*other, &three[..2]).await.unwrap();
     attempt(&*other, &three[..1]).await.unwrap();
     let requests = receiver.requests();
-    let ids: Vec<&str> = requests.iter().map(|request| request.header("webhook-id")).collect();
-    assert!(ids[0].starts_with("batch-") && ids[0].len() == 38, "{ids:?}");
+    let ids: Vec<&str> = requests
+        .iter()
+        .map(|request| request.header("webhook-id"))
+        .collect();
+    assert!(
+        ids[0].starts_with("batch-") && ids[0].len() == 38,
+        "{ids:?}"
+    );
     assert!(ids[1] == ids[0] && ids[2] == ids[0], "{ids:?}");
     assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 3, "{ids:?}");
     let array: Vec<serde_json::Value> = serde_json::from_slice(&requests[1].body).unwrap();
-    let expected: Vec<serde_json::Value> =
-        three.iter().map(|event| serde_json::from_slice(&event.to_json()).unwrap()).collect();
+    let expected: Vec<serde_json::Value> = three
+        .iter()
+        .map(|event| serde_json::from_slice(&event.to_json()).unwrap())
+        .collect();
     assert_eq!(array, expected);
-    assert_eq!([&requests[2].body, &requests[3].body, &requests[4].body], ["1;2;3;", "1;2;", "1;"]);
+    assert_eq!(
+        [&requests[2].body, &requests[3].body, &requests[4].body],
+        ["1;2;3;", "1;2;", "1;"]
+    );
     for request in requests {
         let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key).unwrap();
-        mac.update(format!("{}.{}.", request.header("webhook-id"), request.header("webhook-timestamp")).as_bytes());
+        mac.update(
+            format!(
+                "{}.{}.",
+                request.header("webhook-id"),
+                request.header("webhook-timestamp")
+            )
+            .as_bytes(),
+        );
         mac.update(&request.body);
         let signature = format!("v1,{}", STANDARD.encode(mac.finalize().into_bytes()));
         assert_eq!(request.header("webhook-signature"), signature);
@@ -273,7 +400,9 @@ async fn a_redirect_is_not_followed() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
     receiver.answers(307, &[("location", "/elsewhere")], "");
-    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else { panic!("followed") };
+    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else {
+        panic!("followed")
+    };
     assert!(error.contains("redirects are not followed"), "{error}");
     assert_eq!(receiver.requests().len(), 1);
 }
@@ -282,7 +411,9 @@ async fn a_redirect_is_not_followed() {
 async fn an_endless_answer_is_not_read_to_its_end() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
-    let endless = futures_util::stream::repeat_with(|| Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096])));
+    let endless = futures_util::stream::repeat_with(|| {
+        Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096]))
+    });
     receiver.answers(200, &[], Body::from_stream(endless));
     sink.deliver(batch(&events(1..=2))).await.unwrap();
     assert_eq!(receiver.requests().len(), 2);
@@ -293,9 +424,18 @@ async fn a_server_that_never_answers_times_out() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = silent.local_addr().unwrap();
     let timeout = Duration::from_millis(50);
-    let mut sink = webhook(Settings { timeout, ..settings(address) }).await;
-    let Trouble::Unclear { error } = trouble(sink.deliver(batch(&[event(1)])).await) else { panic!("answered") };
-    assert!(error.contains(&address.to_string()) && error.contains("timed out"), "{error}");
+    let mut sink = webhook(Settings {
+        timeout,
+        ..settings(address)
+    })
+    .await;
+    let Trouble::Unclear { error } = trouble(sink.deliver(batch(&[event(1)])).await) else {
+        panic!("answered")
+    };
+    assert!(
+        error.contains(&address.to_string()) && error.contains("timed out"),
+        "{error}"
+    );
     assert!(!error.contains("t0ken"), "{error}");
 }
 
@@ -303,15 +443,26 @@ async fn a_server_that_never_answers_times_out() {
 async fn a_server_that_is_not_there_is_retried() {
     let address = SocketAddr::from(([127, 0, 0, 1], crate::peers::free_port()));
     let mut sink = webhook(settings(address)).await;
-    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else { panic!("answered") };
-    assert!(error.contains("refused") && !error.contains("t0ken"), "{error}");
+    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else {
+        panic!("answered")
+    };
+    assert!(
+        error.contains("refused") && !error.contains("t0ken"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
 async fn an_id_that_no_header_can_hold_is_refused() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
-    let odd = Event { event_id: "a\nb".to_owned(), ..event(1) };
-    assert!(matches!(trouble(sink.deliver(batch(&[odd])).await), Trouble::Refused { by: By::Us, .. }));
+    let odd = Event {
+        event_id: "a\nb".to_owned(),
+        ..event(1)
+    };
+    assert!(matches!(
+        trouble(sink.deliver(batch(&[odd])).await),
+        Trouble::Refused { by: By::Us, .. }
+    ));
     assert_eq!(receiver.requests().len(), 0);
 }

@@ -7,7 +7,12 @@ use super::*;
 const INDIVIDUAL: AckMode = AckMode::ClientIndividual;
 
 fn topic(name: &str, destination: &str, ack: AckMode) -> Topic {
-    Topic { name: name.into(), destination: destination.into(), ack, headers: Vec::new() }
+    Topic {
+        name: name.into(),
+        destination: destination.into(),
+        ack,
+        headers: Vec::new(),
+    }
 }
 
 /// The topic that every lab begins with.
@@ -21,12 +26,18 @@ fn map_2() -> Topic {
 
 impl Lab {
     async fn reload(&self, topics: impl IntoIterator<Item = Topic>) {
-        self.reload_with(Settings { topics: topics.into_iter().collect(), ..self.settings.clone() }).await;
+        self.reload_with(Settings {
+            topics: topics.into_iter().collect(),
+            ..self.settings.clone()
+        })
+        .await;
     }
 
     async fn reload_with(&self, settings: Settings) {
         let decoders = decoders(&settings.topics);
-        within(self.handle.reload(settings, decoders)).await.unwrap();
+        within(self.handle.reload(settings, decoders))
+            .await
+            .unwrap();
     }
 
     fn attempts(&self) -> u64 {
@@ -35,7 +46,11 @@ impl Lab {
 
     /// How many messages the journal has.
     async fn statuses(&self) -> usize {
-        self.entries().await.into_iter().filter(|(_, body, _)| body == BODY).count()
+        self.entries()
+            .await
+            .into_iter()
+            .filter(|(_, body, _)| body == BODY)
+            .count()
     }
 
     /// Waits until the journal has so many messages.
@@ -53,21 +68,30 @@ impl Server {
     /// Reads SUBSCRIBE and confirms it.
     async fn subscribed(&mut self, id: &str, destination: &str) {
         let subscribe = self.frame().await;
-        assert!(subscribe.starts_with(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}\n")), "{subscribe}");
+        assert!(
+            subscribe.starts_with(&format!("SUBSCRIBE\nid:{id}\ndestination:{destination}\n")),
+            "{subscribe}"
+        );
         self.receipt(&subscribe).await;
     }
 
     /// Reads UNSUBSCRIBE, and gives it.
     async fn unsubscribed(&mut self, id: &str) -> String {
         let unsubscribe = self.frame().await;
-        assert!(unsubscribe.starts_with(&format!("UNSUBSCRIBE\nid:{id}\nreceipt:")), "{unsubscribe}");
+        assert!(
+            unsubscribe.starts_with(&format!("UNSUBSCRIBE\nid:{id}\nreceipt:")),
+            "{unsubscribe}"
+        );
         unsubscribe
     }
 
     /// What RabbitMQ says of a message that met an UNSUBSCRIBE.
     async fn withhold(&mut self, id: &str) {
         let detail = format!("There is no current subscription with tag 'T_{id}'.");
-        self.send(&format!("ERROR\nmessage:Subscription not found\ncontent-type:text/plain\n\n{detail}\0\n")).await;
+        self.send(&format!(
+            "ERROR\nmessage:Subscription not found\ncontent-type:text/plain\n\n{detail}\0\n"
+        ))
+        .await;
     }
 
     fn silent(&mut self) -> bool {
@@ -85,25 +109,33 @@ impl Server {
 async fn topics_come_and_go_on_the_living_connection_and_readiness_follows() {
     let lab = Lab::new(INDIVIDUAL).await;
     let mut server = lab.accept_session("0,0").await;
-    lab.until(|status| status.link().state == LinkState::Subscribed).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
 
     lab.reload([map_1(), map_2()]).await;
     let subscribe = server.frame().await;
-    assert!(subscribe.starts_with("SUBSCRIBE\nid:map-2\ndestination:/queue/2\n"), "{subscribe}");
-    lab.until(|status| status.link().state == LinkState::Connected).await;
+    assert!(
+        subscribe.starts_with("SUBSCRIBE\nid:map-2\ndestination:/queue/2\n"),
+        "{subscribe}"
+    );
+    lab.until(|status| status.link().state == LinkState::Connected)
+        .await;
     assert_eq!(lab.status.profile().guarantees.len(), 2);
     server.receipt(&subscribe).await;
-    lab.until(|status| status.link().state == LinkState::Subscribed).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
     server.acknowledges("map-1", 1).await;
     server.acknowledges("map-2", 2).await;
-    lab.until(|status| status.link().state == LinkState::Receiving).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
 
     lab.reload([map_2()]).await;
     let unsubscribe = server.unsubscribed("map-1").await;
     assert!(lab.status.link().state.is_ready(), "what is wanted stands");
     server.receipt(&unsubscribe).await;
     server.acknowledges("map-2", 3).await;
-    lab.until(|status| status.profile().guarantees.len() == 1).await;
+    lab.until(|status| status.profile().guarantees.len() == 1)
+        .await;
     assert_eq!(lab.attempts(), 1);
 }
 
@@ -123,22 +155,34 @@ async fn what_came_is_acknowledged_before_the_topic_is_left_and_nothing_after() 
     let lab = Lab::with_full_journal().await;
     let mut server = lab.accept_session("0,0").await;
     server.message(0, BODY).await;
-    lab.until(|status| status.link().state == LinkState::Receiving).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
     lab.reload([map_2()]).await;
     server.subscribed("map-2", "/queue/2").await;
     server.message(1, BODY).await;
     server.message(2, BODY).await;
-    lab.until(|status| status.counters.messages.load(Relaxed) == 3).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 3)
+        .await;
     lab.journal.advance("stuck", *lab.journal.head().borrow());
     // RabbitMQ fills a window that an ACK opens before it comes to the UNSUBSCRIBE; a transaction keeps it shut.
     assert_eq!(server.frame().await, "BEGIN\ntransaction:leave-map-1\n\n");
     for id in 0..3 {
-        assert_eq!(server.frame().await, format!("ACK\nid:a{id}\ntransaction:leave-map-1\n\n"));
+        assert_eq!(
+            server.frame().await,
+            format!("ACK\nid:a{id}\ntransaction:leave-map-1\n\n")
+        );
     }
-    assert_eq!(lab.statuses().await, 3, "on disk before they are acknowledged");
+    assert_eq!(
+        lab.statuses().await,
+        3,
+        "on disk before they are acknowledged"
+    );
     let unsubscribe = server.unsubscribed("map-1").await;
     let commit = server.frame().await;
-    assert!(commit.starts_with("COMMIT\ntransaction:leave-map-1\n"), "{commit}");
+    assert!(
+        commit.starts_with("COMMIT\ntransaction:leave-map-1\n"),
+        "{commit}"
+    );
 
     // These were under way. Were they acknowledged, RabbitMQ would say "Subscription not found".
     server.message(3, BODY).await;
@@ -181,7 +225,10 @@ async fn a_changed_topic_is_subscribed_only_once_the_old_one_is_gone() {
     assert!(!lab.status.link().state.is_ready());
     server.message(0, BODY).await;
     lab.journaled(1).await;
-    assert!(server.silent(), "what comes now would be taken for a message of the new one");
+    assert!(
+        server.silent(),
+        "what comes now would be taken for a message of the new one"
+    );
     server.receipt(&unsubscribe).await;
     server.subscribed("map-1", "/queue/b").await;
     server.acknowledges("map-1", 1).await;
@@ -192,11 +239,16 @@ async fn a_changed_topic_is_subscribed_only_once_the_old_one_is_gone() {
 async fn a_server_without_receipts_is_given_time_to_forget_the_old_topic() {
     let lab = Lab::new(AckMode::Auto).await;
     let mut server = lab.accept_session("0,0").await;
-    lab.reload([topic("map-1", "/queue/b", AckMode::Auto)]).await;
+    lab.reload([topic("map-1", "/queue/b", AckMode::Auto)])
+        .await;
     let left = std::time::Instant::now();
     server.unsubscribed("map-1").await;
     server.subscribed("map-1", "/queue/b").await;
-    assert!(left.elapsed() >= Duration::from_secs(2), "after {:?}", left.elapsed());
+    assert!(
+        left.elapsed() >= Duration::from_secs(2),
+        "after {:?}",
+        left.elapsed()
+    );
     assert_eq!(lab.attempts(), 1);
 }
 
@@ -211,11 +263,16 @@ async fn a_changed_topic_gets_what_was_withheld_by_another_connection() {
     server.rest().await;
     let mut server = lab.accept().await;
     server.frame().await;
-    server.send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0").await;
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0")
+        .await;
     server.subscribed("map-1", "/queue/b").await;
     server.acknowledges("map-1", 1).await;
     let error = lab.status.link().last_error.unwrap();
-    assert!(error.contains("topic map-1 was left while the server was sending"), "{error}");
+    assert!(
+        error.contains("topic map-1 was left while the server was sending"),
+        "{error}"
+    );
 }
 
 #[tokio::test]
@@ -224,11 +281,13 @@ async fn a_topic_that_comes_back_before_it_is_left_stays() {
     let lab = Lab::with_full_journal().await;
     let mut server = lab.accept_session("0,0").await;
     server.message(0, BODY).await;
-    lab.until(|status| status.link().state == LinkState::Receiving).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
     lab.reload([map_2()]).await;
     server.subscribed("map-2", "/queue/2").await;
     lab.reload([map_1(), map_2()]).await;
-    lab.reload([map_1(), map_2(), topic("map-3", "/queue/3", INDIVIDUAL)]).await;
+    lab.reload([map_1(), map_2(), topic("map-3", "/queue/3", INDIVIDUAL)])
+        .await;
     server.subscribed("map-3", "/queue/3").await;
     lab.journal.advance("stuck", *lab.journal.head().borrow());
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
@@ -243,16 +302,28 @@ async fn a_topic_that_is_refused_after_a_reload_is_named() {
     lab.until(|status| status.link().state.is_ready()).await;
     lab.reload([map_1(), map_2()]).await;
     server.frame().await;
-    server.send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n").await;
+    server
+        .send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n")
+        .await;
     server.rest().await;
     lab.until(|status| status.link().last_error.is_some()).await;
     let error = lab.status.link().last_error.unwrap();
-    assert!(error.contains("subscribe to /queue/2 refused: access_refused"), "{error}");
+    assert!(
+        error.contains("subscribe to /queue/2 refused: access_refused"),
+        "{error}"
+    );
     // Corrected, it is not waited for the next attempt, which is half a minute away.
     let corrected = std::time::Instant::now();
     lab.reload([map_1()]).await;
-    lab.accept_session("0,0").await.acknowledges("map-1", 1).await;
-    assert!(corrected.elapsed() < Duration::from_secs(25), "after {:?}", corrected.elapsed());
+    lab.accept_session("0,0")
+        .await
+        .acknowledges("map-1", 1)
+        .await;
+    assert!(
+        corrected.elapsed() < Duration::from_secs(25),
+        "after {:?}",
+        corrected.elapsed()
+    );
 }
 
 #[tokio::test]
@@ -260,7 +331,11 @@ async fn what_the_connection_was_made_with_is_changed_by_one_new_connection() {
     let lab = Lab::new(INDIVIDUAL).await;
     let mut server = lab.accept_session("0,0").await;
     server.acknowledges("map-1", 1).await;
-    lab.reload_with(Settings { host: "/other".to_owned(), ..lab.settings.clone() }).await;
+    lab.reload_with(Settings {
+        host: "/other".to_owned(),
+        ..lab.settings.clone()
+    })
+    .await;
     let disconnect = server.frame().await;
     assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
     server.receipt(&disconnect).await;
@@ -268,7 +343,9 @@ async fn what_the_connection_was_made_with_is_changed_by_one_new_connection() {
     let mut server = lab.accept().await;
     let connect = server.frame().await;
     assert!(connect.contains("\nhost:/other\n"), "{connect}");
-    server.send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0").await;
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0")
+        .await;
     server.subscribed("map-1", "/queue/a").await;
     server.acknowledges("map-1", 2).await;
     assert_eq!((lab.attempts(), lab.status.link().last_error), (2, None));
@@ -299,11 +376,18 @@ async fn a_device_is_remembered_while_its_topic_is_away() {
     server.subscribed("map-2", "/queue/2").await;
     let unsubscribe = server.unsubscribed("map-1").await;
     server.receipt(&unsubscribe).await;
-    lab.until(|status| status.profile().guarantees.len() == 1).await;
+    lab.until(|status| status.profile().guarantees.len() == 1)
+        .await;
     lab.reload([map_1(), map_2()]).await;
     server.subscribed("map-1", "/queue/a").await;
     server.acknowledges("map-1", 2).await;
     let verdict = lab.entries().await[1].2.clone();
-    let Verdict::Accepted { previous } = verdict else { panic!("{verdict:?}") };
-    assert_eq!(previous.as_deref(), Some("故障"), "it says 正常, and 故障 was the last seen");
+    let Verdict::Accepted { previous } = verdict else {
+        panic!("{verdict:?}")
+    };
+    assert_eq!(
+        previous.as_deref(),
+        Some("故障"),
+        "it says 正常, and 故障 was the last seen"
+    );
 }

@@ -6,7 +6,12 @@ use stomp_bridge::stomp::{Command, Frame, Headers, Version};
 /// A frame of any headers and body.
 pub(crate) fn frame(command: Command, headers: &[(&str, &str)], body: &[u8]) -> Frame {
     let headers: Headers = headers.iter().copied().collect();
-    Frame { command, headers, body: Bytes::copy_from_slice(body), missing_bytes: 0 }
+    Frame {
+        command,
+        headers,
+        body: Bytes::copy_from_slice(body),
+        missing_bytes: 0,
+    }
 }
 
 /// A name, the version that is agreed by then, the stream and its frames.

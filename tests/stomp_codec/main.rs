@@ -19,7 +19,10 @@ const TIGHT: Limits = Limits {
 };
 
 /// The same, but bodies of up to 40 bytes are read past.
-const LENIENT: Limits = Limits { oversize_bytes_max: 40, ..TIGHT };
+const LENIENT: Limits = Limits {
+    oversize_bytes_max: 40,
+    ..TIGHT
+};
 
 /// All frames of a stream that arrives in these chunks, and the error that ends it.
 fn decode<'a>(
@@ -66,7 +69,11 @@ fn golden_frames_decode_however_they_are_cut() {
         let check = |chunks: Vec<&[u8]>| {
             let sizes: Vec<usize> = chunks.iter().map(|chunk| chunk.len()).collect();
             let (frames, error) = decode(chunks, version, Limits::default());
-            assert_eq!((error, &frames), (None, &expected), "{name}, cut into {sizes:?}");
+            assert_eq!(
+                (error, &frames),
+                (None, &expected),
+                "{name}, cut into {sizes:?}"
+            );
         };
         check(vec![stream]);
         for at in 0..=stream.len() {
@@ -82,10 +89,17 @@ fn golden_frames_decode_however_they_are_cut() {
 #[test]
 fn a_frame_that_needs_a_later_rule_is_read_by_it() {
     let mut decoder = Decoder::new(Limits::default());
-    decoder.feed(Bytes::from_static(b"CONNECTED\nversion:1.1\n\n\0MESSAGE\na:\\r\n\n\0"));
+    decoder.feed(Bytes::from_static(
+        b"CONNECTED\nversion:1.1\n\n\0MESSAGE\na:\\r\n\n\0",
+    ));
     assert_eq!(decoder.next().unwrap().unwrap().command, Command::Connected);
     decoder.set_version(Version::V1_1);
-    assert_eq!(decoder.next(), Err(DecodeError::UnknownEscape { line: "a:\\r".to_owned() }));
+    assert_eq!(
+        decoder.next(),
+        Err(DecodeError::UnknownEscape {
+            line: "a:\\r".to_owned()
+        })
+    );
 }
 
 #[test]
@@ -95,21 +109,54 @@ fn a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut() {
         for size in 1..=stream.len() {
             let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), TIGHT);
             assert_eq!(frames, [], "{}", stream.escape_ascii());
-            assert_eq!(error.as_ref(), Some(&expected), "{} by {size}", stream.escape_ascii());
+            assert_eq!(
+                error.as_ref(),
+                Some(&expected),
+                "{} by {size}",
+                stream.escape_ascii()
+            );
         }
     };
     let text = |text: &str| text.to_owned();
-    check(b"message\n\n\0", UnknownCommand { line: text("message") });
+    check(
+        b"message\n\n\0",
+        UnknownCommand {
+            line: text("message"),
+        },
+    );
     check(b"HTTP/1.1 400\r\n", CommandTooLong(12));
-    check(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x12\x34", CommandTooLong(12));
-    check(b"SEND\nno colon\n\n\0", NoColon { line: text("no colon") });
+    check(
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x12\x34",
+        CommandTooLong(12),
+    );
+    check(
+        b"SEND\nno colon\n\n\0",
+        NoColon {
+            line: text("no colon"),
+        },
+    );
     check(b"SEND\n \n\n\0", NoColon { line: text(" ") });
     check(b"SEND\na:34567890123456789012345\n", HeaderTooLong(24));
     check(b"SEND\na:345678901234567890123456789", HeaderTooLong(24));
     check(b"SEND\na:\na:\na:\na:\n\n\0", TooManyHeaders(3));
-    check(b"SEND\na:b\\t\n\n\0", UnknownEscape { line: text("a:b\\t") });
-    check(b"SEND\na:b\\\n\n\0", UnknownEscape { line: text("a:b\\") });
-    check(b"SEND\na\\x:b\n\n\0", UnknownEscape { line: text("a\\x:b") });
+    check(
+        b"SEND\na:b\\t\n\n\0",
+        UnknownEscape {
+            line: text("a:b\\t"),
+        },
+    );
+    check(
+        b"SEND\na:b\\\n\n\0",
+        UnknownEscape {
+            line: text("a:b\\"),
+        },
+    );
+    check(
+        b"SEND\na\\x:b\n\n\0",
+        UnknownEscape {
+            line: text("a\\x:b"),
+        },
+    );
     for value in ["", "x", "-1", "+1", "1.5", " 1", "1 ", "0x1", "\u{661}"] {
         let stream = format!("SEND\ncontent-length:{value}\n\nabc\0");
         check(stream.as_bytes(), BadContentLength { value: text(value) });
@@ -118,10 +165,22 @@ fn a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut() {
     check(b"SEND\ncontent-length:999999999\n\n", BodyTooLong(16));
     check(b"SEND\n\n12345678901234567\0", BodyTooLong(16));
     check(b"SEND\n\n12345678901234567", BodyTooLong(16));
-    check(b"SEND\ncontent-length:2\n\nabc\0", NoNul { content_length: 2 });
-    check(b"SEND\na:3456789012345678901\nb:34567890123456\ncontent-length:16\n\n", FrameTooLong(64));
-    check(b"SEND\na:3456789012345678901\nb:3456789012345678901\nc:\n\n12345678901234567\0", FrameTooLong(64));
-    check(b"SEND\na:345678901234567890\nb:345678901234567890\nc:345678901234567890\n\n\0", FrameTooLong(64));
+    check(
+        b"SEND\ncontent-length:2\n\nabc\0",
+        NoNul { content_length: 2 },
+    );
+    check(
+        b"SEND\na:3456789012345678901\nb:34567890123456\ncontent-length:16\n\n",
+        FrameTooLong(64),
+    );
+    check(
+        b"SEND\na:3456789012345678901\nb:3456789012345678901\nc:\n\n12345678901234567\0",
+        FrameTooLong(64),
+    );
+    check(
+        b"SEND\na:345678901234567890\nb:345678901234567890\nc:345678901234567890\n\n\0",
+        FrameTooLong(64),
+    );
 }
 
 #[test]
@@ -129,7 +188,12 @@ fn limits_are_inclusive() {
     let check = |stream: &[u8]| {
         for size in 1..=stream.len() {
             let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), TIGHT);
-            assert_eq!((frames.len(), error), (1, None), "{} by {size}", stream.escape_ascii());
+            assert_eq!(
+                (frames.len(), error),
+                (1, None),
+                "{} by {size}",
+                stream.escape_ascii()
+            );
         }
     };
     check(b"UNSUBSCRIBE\r\n\n\0");
@@ -146,18 +210,42 @@ fn a_body_over_the_limit_is_read_past_and_the_stream_goes_on() {
         let stream = [stream, b"\nSEND\n\nnext\0"].concat();
         for size in 1..=stream.len() {
             let (frames, error) = decode(cut(&stream, &[size]), Some(Version::V1_2), LENIENT);
-            let seen: Vec<_> = frames.iter().map(|frame| (&*frame.body, frame.missing_bytes)).collect();
-            assert_eq!(seen, [(kept, missing_bytes), (b"next", 0)], "{} by {size}", stream.escape_ascii());
+            let seen: Vec<_> = frames
+                .iter()
+                .map(|frame| (&*frame.body, frame.missing_bytes))
+                .collect();
+            assert_eq!(
+                seen,
+                [(kept, missing_bytes), (b"next", 0)],
+                "{} by {size}",
+                stream.escape_ascii()
+            );
             assert_eq!(error, None);
         }
     };
     check(b"SEND\n\n1234567890123456\0", b"1234567890123456", 0);
     check(b"SEND\n\n12345678901234567\0", b"1234567890123456", 1);
-    check(b"SEND\ncontent-length:17\n\n12345678901234567\0", b"1234567890123456", 1);
-    check(b"SEND\n\n1234567890123456789012345678901234567890\0", b"1234567890123456", 24);
-    check(b"SEND\ncontent-length:40\n\n1234567890123456\x00234567890123456789\0\n\0\0\0\0", b"1234567890123456", 24);
+    check(
+        b"SEND\ncontent-length:17\n\n12345678901234567\0",
+        b"1234567890123456",
+        1,
+    );
+    check(
+        b"SEND\n\n1234567890123456789012345678901234567890\0",
+        b"1234567890123456",
+        24,
+    );
+    check(
+        b"SEND\ncontent-length:40\n\n1234567890123456\x00234567890123456789\0\n\0\0\0\0",
+        b"1234567890123456",
+        24,
+    );
     // There, it is the frame that would be too long.
-    check(b"SEND\na:3456789012345678901\nb:34567890123456\n\n1234567890123456789012\0", b"1234567890123456", 6);
+    check(
+        b"SEND\na:3456789012345678901\nb:34567890123456\n\n1234567890123456789012\0",
+        b"1234567890123456",
+        6,
+    );
 }
 
 #[test]
@@ -165,35 +253,65 @@ fn a_body_far_over_the_limit_is_still_an_error() {
     let check = |stream: &[u8], expected: DecodeError| {
         for size in 1..=stream.len() {
             let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), LENIENT);
-            assert_eq!((frames.len(), error), (0, Some(expected.clone())), "{} by {size}", stream.escape_ascii());
+            assert_eq!(
+                (frames.len(), error),
+                (0, Some(expected.clone())),
+                "{} by {size}",
+                stream.escape_ascii()
+            );
         }
     };
     check(b"SEND\ncontent-length:41\n\n", DecodeError::BodyTooLong(16));
-    check(b"SEND\n\n12345678901234567890123456789012345678901", DecodeError::BodyTooLong(16));
-    check(b"SEND\ncontent-length:17\n\n123456789012345678", DecodeError::NoNul { content_length: 17 });
+    check(
+        b"SEND\n\n12345678901234567890123456789012345678901",
+        DecodeError::BodyTooLong(16),
+    );
+    check(
+        b"SEND\ncontent-length:17\n\n123456789012345678",
+        DecodeError::NoNul { content_length: 17 },
+    );
 }
 
 #[test]
 fn a_body_over_the_limit_is_not_held() {
-    let mut decoder = Decoder::new(Limits { oversize_bytes_max: 1 << 30, ..Limits::default() });
-    decoder.feed(Bytes::from_static(b"MESSAGE\ncontent-length:1000000000\n\n"));
+    let mut decoder = Decoder::new(Limits {
+        oversize_bytes_max: 1 << 30,
+        ..Limits::default()
+    });
+    decoder.feed(Bytes::from_static(
+        b"MESSAGE\ncontent-length:1000000000\n\n",
+    ));
     let chunk = Bytes::from(vec![b'x'; 1_000_000]);
     for chunks in 0..1000 {
-        assert_eq!(decoder.unfinished_bytes().min(chunks * 1_000_000), chunks * 1_000_000);
+        assert_eq!(
+            decoder.unfinished_bytes().min(chunks * 1_000_000),
+            chunks * 1_000_000
+        );
         decoder.feed(chunk.clone());
         assert_eq!(decoder.next(), Ok(None));
     }
     decoder.feed(Bytes::from_static(b"\0"));
     let frame = decoder.next().unwrap().unwrap();
-    assert_eq!((frame.body.len(), frame.missing_bytes), (64 << 10, 1_000_000_000 - (64 << 10)));
+    assert_eq!(
+        (frame.body.len(), frame.missing_bytes),
+        (64 << 10, 1_000_000_000 - (64 << 10))
+    );
 }
 
 #[test]
 fn lengths_beyond_any_number_are_refused_before_anything_is_allocated() {
-    for length in ["18446744073709551615", "18446744073709551616", &"9".repeat(500)] {
+    for length in [
+        "18446744073709551615",
+        "18446744073709551616",
+        &"9".repeat(500),
+    ] {
         let stream = format!("SEND\ncontent-length:{length}\n\nx");
         let (_, error) = decode([stream.as_bytes()], None, Limits::default());
-        assert_eq!(error, Some(DecodeError::BodyTooLong(Limits::default().body_bytes_max)), "{length}");
+        assert_eq!(
+            error,
+            Some(DecodeError::BodyTooLong(Limits::default().body_bytes_max)),
+            "{length}"
+        );
     }
 }
 
@@ -213,7 +331,12 @@ fn a_cut_stream_is_told_from_one_that_ended_between_frames() {
         let mut decoder = Decoder::new(Limits::default());
         decoder.feed(Bytes::from_static(stream));
         while decoder.next().unwrap().is_some() {}
-        assert_eq!(decoder.unfinished_bytes(), expected, "{}", stream.escape_ascii());
+        assert_eq!(
+            decoder.unfinished_bytes(),
+            expected,
+            "{}",
+            stream.escape_ascii()
+        );
     };
     check(b"", 0);
     check(b"SEND\n\nabc\0\n\r\n", 0);
@@ -227,7 +350,10 @@ fn bodies_are_slices_of_the_chunk() {
     let mut decoder = Decoder::new(Limits::default());
     decoder.feed(chunk.clone());
     while let Some(frame) = decoder.next().unwrap() {
-        assert!(chunk.as_ptr_range().contains(&frame.body.as_ptr()), "{frame:?}");
+        assert!(
+            chunk.as_ptr_range().contains(&frame.body.as_ptr()),
+            "{frame:?}"
+        );
     }
 }
 
@@ -241,7 +367,12 @@ fn header_text(version: Version) -> BoxedStrategy<String> {
 }
 
 fn any_frame(version: Version) -> impl Strategy<Value = Frame> {
-    let command = prop::sample::select(vec![Command::Message, Command::Error, Command::Receipt, Command::Send]);
+    let command = prop::sample::select(vec![
+        Command::Message,
+        Command::Error,
+        Command::Receipt,
+        Command::Send,
+    ]);
     let headers = prop::collection::vec((header_text(version), header_text(version)), 0..6);
     let body = prop_oneof![
         prop::collection::vec(any::<u8>(), 0..80),
@@ -252,7 +383,10 @@ fn any_frame(version: Version) -> impl Strategy<Value = Frame> {
         if counted || body.contains(&0) {
             headers.push(("content-length".to_owned(), body.len().to_string()));
         }
-        let headers: Vec<(&str, &str)> = headers.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
+        let headers: Vec<(&str, &str)> = headers
+            .iter()
+            .map(|(n, v)| (n.as_str(), v.as_str()))
+            .collect();
         frame(command, &headers, &body)
     })
 }

@@ -22,7 +22,12 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(options: Options) -> Client {
         let start = Instant::now();
-        let mut client = Client { session: Session::new(options, start), start, now: start, acks: Vec::new() };
+        let mut client = Client {
+            session: Session::new(options, start),
+            start,
+            now: start,
+            acks: Vec::new(),
+        };
         assert!(client.sent()[0].starts_with("CONNECT\n"));
         client
     }
@@ -38,7 +43,11 @@ impl Client {
     /// Connected to a server of that version, subscribed as `a` (auto), `c` (client) and `i` (client-individual).
     pub(crate) fn subscribed(version: &str) -> Client {
         let mut client = Client::connected(&format!("CONNECTED\nversion:{version}\n\n\0"));
-        for (id, ack) in [("a", AckMode::Auto), ("c", AckMode::Client), ("i", AckMode::ClientIndividual)] {
+        for (id, ack) in [
+            ("a", AckMode::Auto),
+            ("c", AckMode::Client),
+            ("i", AckMode::ClientIndividual),
+        ] {
             client.subscribe(id, ack);
         }
         client
@@ -50,12 +59,21 @@ impl Client {
 
     pub(crate) fn subscribe(&mut self, id: &str, ack: AckMode) {
         let destination = format!("/topic/{id}");
-        self.session.subscribe(Subscribe { id: id.into(), destination, ack, headers: Vec::new() }, self.now);
+        self.session.subscribe(
+            Subscribe {
+                id: id.into(),
+                destination,
+                ack,
+                headers: Vec::new(),
+            },
+            self.now,
+        );
     }
 
     /// Everything that follows from these bytes of the server.
     pub(crate) fn hears(&mut self, bytes: &str) -> Result<Vec<String>, SessionError> {
-        self.session.receive(Bytes::copy_from_slice(bytes.as_bytes()), self.now);
+        self.session
+            .receive(Bytes::copy_from_slice(bytes.as_bytes()), self.now);
         self.happened()
     }
 
@@ -80,17 +98,26 @@ impl Client {
 
     /// The frames that are queued, without their NUL; the writer has finished with them at once.
     pub(crate) fn sent(&mut self) -> Vec<String> {
-        let Some(outgoing) = self.session.take_outgoing() else { return Vec::new() };
+        let Some(outgoing) = self.session.take_outgoing() else {
+            return Vec::new();
+        };
         self.session.sent(self.now);
         outgoing
             .frames()
-            .map(|frame| String::from_utf8(frame.to_vec()).unwrap().trim_end_matches('\0').to_owned())
+            .map(|frame| {
+                String::from_utf8(frame.to_vec())
+                    .unwrap()
+                    .trim_end_matches('\0')
+                    .to_owned()
+            })
             .collect()
     }
 
     /// Milliseconds from the start to the next deadline.
     pub(crate) fn deadline(&self) -> Option<u64> {
-        self.session.deadline().map(|at| u64::try_from(at.duration_since(self.start).as_millis()).unwrap())
+        self.session
+            .deadline()
+            .map(|at| u64::try_from(at.duration_since(self.start).as_millis()).unwrap())
     }
 }
 
@@ -98,14 +125,26 @@ impl Client {
 pub(crate) fn describe(event: &Event) -> String {
     let message = |message: &Message| {
         let body = String::from_utf8_lossy(&message.body);
-        let ack = if message.ack.is_some() { "acks" } else { "no ack" };
+        let ack = if message.ack.is_some() {
+            "acks"
+        } else {
+            "no ack"
+        };
         let redelivered = if message.redelivered { " again" } else { "" };
         format!("{} {body} {ack}{redelivered}", message.subscription)
     };
     match event {
-        Event::Connected(Connected { version, server, heartbeat, .. }) => {
+        Event::Connected(Connected {
+            version,
+            server,
+            heartbeat,
+            ..
+        }) => {
             let server = server.as_deref().unwrap_or("-");
-            format!("connected {version} {server} out {:?} in {:?}", heartbeat.outgoing, heartbeat.incoming)
+            format!(
+                "connected {version} {server} out {:?} in {:?}",
+                heartbeat.outgoing, heartbeat.incoming
+            )
         }
         Event::Subscribed { id, confirmed } => format!("subscribed {id} by {confirmed:?}"),
         Event::Unsubscribed { id, confirmed } => format!("unsubscribed {id} by {confirmed:?}"),

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use stomp_bridge::stomp::{AckMode, Backslashes, NewMessage, NotConnected, Options, Session, SessionError};
+use stomp_bridge::stomp::{
+    AckMode, Backslashes, NewMessage, NotConnected, Options, Session, SessionError,
+};
 
 use super::client::{CONNECTED, Client};
 
@@ -10,19 +12,37 @@ use super::client::{CONNECTED, Client};
 fn connected_tells_version_server_and_heartbeats() {
     let check = |headers: &str, expected: &str| {
         let mut client = Client::new(Options::new("/"));
-        assert_eq!(client.hears(&format!("CONNECTED\n{headers}\n\0\n")).unwrap(), [expected], "{headers}");
+        assert_eq!(
+            client
+                .hears(&format!("CONNECTED\n{headers}\n\0\n"))
+                .unwrap(),
+            [expected],
+            "{headers}"
+        );
     };
-    check("version:1.2\nheart-beat:0,0\n", "connected 1.2 - out None in None");
+    check(
+        "version:1.2\nheart-beat:0,0\n",
+        "connected 1.2 - out None in None",
+    );
     check(
         "server:RabbitMQ/3.10.8\nheart-beat:8000,20000\nversion:1.1\n",
         "connected 1.1 RabbitMQ/3.10.8 out Some(20s) in Some(10s)",
     );
-    check("heart-beat:0,1\nversion:1.2\n", "connected 1.2 - out Some(10s) in None");
-    check("heart-beat:1,0\nversion:1.2\n", "connected 1.2 - out None in Some(10s)");
+    check(
+        "heart-beat:0,1\nversion:1.2\n",
+        "connected 1.2 - out Some(10s) in None",
+    );
+    check(
+        "heart-beat:1,0\nversion:1.2\n",
+        "connected 1.2 - out None in Some(10s)",
+    );
     // STOMP 1.0 says neither.
     check("session:x\n", "connected 1.0 - out None in None");
     check("version:1.2\n", "connected 1.2 - out None in None");
-    check("version: 1.0 \nheart-beat: 0, 0\n", "connected 1.0 - out None in None");
+    check(
+        "version: 1.0 \nheart-beat: 0, 0\n",
+        "connected 1.0 - out None in None",
+    );
 }
 
 #[test]
@@ -32,16 +52,26 @@ fn what_is_no_answer_to_connect_ends_the_session() {
         let error = client.hears(bytes).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
         assert_eq!(client.hears(CONNECTED), Ok(vec![]), "after {error}");
-        assert_eq!((client.sent(), client.deadline()), (vec![], None), "after {error}");
+        assert_eq!(
+            (client.sent(), client.deadline()),
+            (vec![], None),
+            "after {error}"
+        );
     };
     let refused = "refused CONNECT: Bad CONNECT: Access refused for user 'lab'; check login";
-    check("ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0", refused);
+    check(
+        "ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0",
+        refused,
+    );
     check("ERROR\nmessage:bad C:\\temp\n\n\0", "bad C:\\temp");
     check("ERROR\n\n\0", "ERROR without a text");
     check("MESSAGE\n\n\0", "the server sent MESSAGE");
     check("RECEIPT\nreceipt-id:r-1\n\n\0", "the server sent RECEIPT");
     check("CONNECTED\nversion:2.0\n\n\0", "`version:2.0`");
-    check("CONNECTED\nversion:1.2\nheart-beat:soon\n\n\0", "`heart-beat:soon`");
+    check(
+        "CONNECTED\nversion:1.2\nheart-beat:soon\n\n\0",
+        "`heart-beat:soon`",
+    );
     check("HTTP/1.1 400 Bad Request\r\n", "`HTTP/1.1 400 Bad Request`");
 }
 
@@ -52,7 +82,10 @@ fn nothing_is_sent_before_connected() {
     client.subscribe("a", AckMode::Client);
     client.subscribe("gone", AckMode::Auto);
     client.session.unsubscribe("gone", client.now);
-    assert_eq!(client.session.send(&NewMessage::default(), client.now), Err(NotConnected));
+    assert_eq!(
+        client.session.send(&NewMessage::default(), client.now),
+        Err(NotConnected)
+    );
     assert_eq!(client.session.begin("t"), Err(NotConnected));
     assert_eq!(client.sent(), [""; 0]);
     client.hears(CONNECTED).unwrap();
@@ -73,8 +106,7 @@ fn connect_asks_for_every_version_and_doubles_backslashes_on_request() {
     };
     let mut session = Session::new(options, Instant::now());
     let outgoing = session.take_outgoing().unwrap();
-    let expected =
-        "CONNECT\naccept-version:1.2,1.1,1.0\nhost:/\nheart-beat:10000,10000\nlogin:lab\npasscode:a\\\\b\n\n\0";
+    let expected = "CONNECT\naccept-version:1.2,1.1,1.0\nhost:/\nheart-beat:10000,10000\nlogin:lab\npasscode:a\\\\b\n\n\0";
     assert_eq!(outgoing.bytes, expected);
     assert!(!format!("{outgoing:?}").contains("lab"));
 }
@@ -86,6 +118,11 @@ fn a_server_that_never_answers_connect_is_given_up() {
     assert_eq!(client.at(9_999), Ok(vec![]));
     // Bytes alone are no answer.
     assert_eq!(client.hears("\n"), Ok(vec![]));
-    assert_eq!(client.at(10_000), Err(SessionError::ConnectedTimeout { after: Duration::from_secs(10) }));
+    assert_eq!(
+        client.at(10_000),
+        Err(SessionError::ConnectedTimeout {
+            after: Duration::from_secs(10)
+        })
+    );
     assert_eq!(client.deadline(), None);
 }

@@ -1,7 +1,9 @@
 //! How a session ends, and that nothing comes after it.
 
 use bytes::Bytes;
-use stomp_bridge::stomp::{AckMode, Command, DecodeError, NackError, NotConnected, Options, SessionError};
+use stomp_bridge::stomp::{
+    AckMode, Command, DecodeError, NackError, NotConnected, Options, SessionError,
+};
 
 use super::client::{CONNECTED, Client, describe};
 
@@ -11,21 +13,31 @@ fn an_error_ends_the_session_and_names_what_it_is_about() {
         let mut client = Client::subscribed("1.2");
         client.subscribe("new", AckMode::Auto);
         client.subscribe("other", AckMode::Auto);
-        let error = client.hears(&format!("{frame}MESSAGE\nsubscription:a\n\nx\0")).unwrap_err();
+        let error = client
+            .hears(&format!("{frame}MESSAGE\nsubscription:a\n\nx\0"))
+            .unwrap_err();
         assert_eq!(error.to_string(), expected);
         let (id, error) = match error {
             SessionError::SubscribeRefused { id, error, .. } => (Some(id), error),
             SessionError::Server(error) => (None, error),
             other => panic!("expected an ERROR of the server, got {other:?}"),
         };
-        assert_eq!((id.as_deref(), error.unconfirmed), (about, vec!["new".into(), "other".into()]), "{expected}");
+        assert_eq!(
+            (id.as_deref(), error.unconfirmed),
+            (about, vec!["new".into(), "other".into()]),
+            "{expected}"
+        );
 
         assert_eq!(client.happened(), Ok(vec![]));
         client.sent();
         client.session.disconnect(client.now);
         client.subscribe("more", AckMode::Auto);
         assert_eq!(client.session.begin("t"), Err(NotConnected));
-        assert_eq!((client.sent(), client.deadline()), (vec![], None), "{expected}");
+        assert_eq!(
+            (client.sent(), client.deadline()),
+            (vec![], None),
+            "{expected}"
+        );
     };
     check(
         "ERROR\nreceipt-id:r-4\nmessage:access_refused\n\nno rights\0",
@@ -33,7 +45,11 @@ fn an_error_ends_the_session_and_names_what_it_is_about() {
         Some("new"),
     );
     // It was confirmed before, and is refused all the same.
-    check("ERROR\nreceipt-id:r-1\nmessage:gone\n\n\0", "subscribe to /topic/a refused: gone", Some("a"));
+    check(
+        "ERROR\nreceipt-id:r-1\nmessage:gone\n\n\0",
+        "subscribe to /topic/a refused: gone",
+        Some("a"),
+    );
     check(
         "ERROR\nmessage:Session closed.\n\n\0",
         "the server ended the session: Session closed. (subscriptions that were not confirmed yet: new, other)",
@@ -56,20 +72,44 @@ fn an_error_that_names_nothing_is_about_the_only_subscription_in_question() {
     let check = |before: &str, expected: &str| {
         let mut client = Client::connected(CONNECTED);
         client.subscribe("a", AckMode::Auto);
-        let error = client.hears(&format!("{before}ERROR\nmessage:access_refused\n\nno rights\n\0\n")).unwrap_err();
+        let error = client
+            .hears(&format!(
+                "{before}ERROR\nmessage:access_refused\n\nno rights\n\0\n"
+            ))
+            .unwrap_err();
         assert_eq!(error.to_string(), expected);
     };
-    check("", "subscribe to /topic/a refused: access_refused: no rights");
-    check("RECEIPT\nreceipt-id:r-1\n\n\0", "the server ended the session: access_refused: no rights");
+    check(
+        "",
+        "subscribe to /topic/a refused: access_refused: no rights",
+    );
+    check(
+        "RECEIPT\nreceipt-id:r-1\n\n\0",
+        "the server ended the session: access_refused: no rights",
+    );
 }
 
 #[test]
 fn events_before_an_error_are_given_first() {
     let mut client = Client::subscribed("1.2");
     let both = "MESSAGE\nsubscription:a\n\nx\0ERROR\nmessage:m\n\n\0";
-    client.session.receive(Bytes::copy_from_slice(both.as_bytes()), client.now);
-    assert_eq!(client.session.poll().unwrap().as_ref().map(describe).as_deref(), Some("message a x no ack"));
-    assert!(matches!(client.session.poll(), Err(SessionError::Server(_))));
+    client
+        .session
+        .receive(Bytes::copy_from_slice(both.as_bytes()), client.now);
+    assert_eq!(
+        client
+            .session
+            .poll()
+            .unwrap()
+            .as_ref()
+            .map(describe)
+            .as_deref(),
+        Some("message a x no ack")
+    );
+    assert!(matches!(
+        client.session.poll(),
+        Err(SessionError::Server(_))
+    ));
 }
 
 #[test]
@@ -79,7 +119,12 @@ fn what_is_no_stomp_ends_the_session() {
         assert_eq!(client.hears(bytes), Err(expected));
         assert_eq!((client.hears("\n"), client.deadline()), (Ok(vec![]), None));
     };
-    check("MESSAGE\na:\\t\n\n\0", SessionError::Protocol(DecodeError::UnknownEscape { line: "a:\\t".to_owned() }));
+    check(
+        "MESSAGE\na:\\t\n\n\0",
+        SessionError::Protocol(DecodeError::UnknownEscape {
+            line: "a:\\t".to_owned(),
+        }),
+    );
     let command = Command::Connected;
     check(CONNECTED, SessionError::Unexpected { command });
 }
@@ -88,7 +133,9 @@ fn what_is_no_stomp_ends_the_session() {
 fn disconnect_waits_for_its_receipt_a_close_or_two_seconds() {
     let check = |finish: &dyn Fn(&mut Client) -> Vec<String>, expected: &[&str]| {
         let mut client = Client::subscribed("1.2");
-        client.hears("MESSAGE\nsubscription:i\nack:1\n\nx\0").unwrap();
+        client
+            .hears("MESSAGE\nsubscription:i\nack:1\n\nx\0")
+            .unwrap();
         client.session.disconnect(client.now);
         client.session.disconnect(client.now);
         assert_eq!(client.sent(), ["DISCONNECT\nreceipt:r-4\n\n"]);
@@ -97,15 +144,28 @@ fn disconnect_waits_for_its_receipt_a_close_or_two_seconds() {
         client.session.ack(&client.acks[0]);
         client.subscribe("new", AckMode::Auto);
         client.session.unsubscribe("a", client.now);
-        assert_eq!(client.session.nack(&client.acks[0]), Err(NackError::NotConnected(NotConnected)));
+        assert_eq!(
+            client.session.nack(&client.acks[0]),
+            Err(NackError::NotConnected(NotConnected))
+        );
         assert_eq!(client.sent(), [""; 0]);
         assert_eq!(finish(&mut client), expected);
-        assert_eq!((client.hears(CONNECTED), client.deadline()), (Ok(vec![]), None));
+        assert_eq!(
+            (client.hears(CONNECTED), client.deadline()),
+            (Ok(vec![]), None)
+        );
         assert_eq!(client.session.closed(), Ok(()));
     };
-    check(&|client| client.hears("RECEIPT\nreceipt-id:r-4\n\n\0\n").unwrap(), &["disconnected by Receipt"]);
     check(
-        &|client| client.hears("MESSAGE\nsubscription:a\n\nx\0RECEIPT\nreceipt-id:r-4\n\n\0").unwrap(),
+        &|client| client.hears("RECEIPT\nreceipt-id:r-4\n\n\0\n").unwrap(),
+        &["disconnected by Receipt"],
+    );
+    check(
+        &|client| {
+            client
+                .hears("MESSAGE\nsubscription:a\n\nx\0RECEIPT\nreceipt-id:r-4\n\n\0")
+                .unwrap()
+        },
         &["message a x no ack", "disconnected by Receipt"],
     );
     check(
@@ -115,8 +175,14 @@ fn disconnect_waits_for_its_receipt_a_close_or_two_seconds() {
         },
         &["disconnected by Closed"],
     );
-    check(&|client| client.at(2_000).unwrap(), &["disconnected by Silence"]);
-    check(&|client| client.hears("ERROR\nmessage:died\n\n\0").unwrap(), &["disconnected by error died"]);
+    check(
+        &|client| client.at(2_000).unwrap(),
+        &["disconnected by Silence"],
+    );
+    check(
+        &|client| client.hears("ERROR\nmessage:died\n\n\0").unwrap(),
+        &["disconnected by error died"],
+    );
 }
 
 #[test]
@@ -130,10 +196,23 @@ fn disconnect_before_connected_sends_nothing() {
 #[test]
 fn a_close_that_we_did_not_ask_for_is_an_error() {
     let mut client = Client::new(Options::new("/"));
-    assert_eq!(client.session.closed(), Err(SessionError::ClosedBeforeConnected));
+    assert_eq!(
+        client.session.closed(),
+        Err(SessionError::ClosedBeforeConnected)
+    );
     let mut client = Client::subscribed("1.2");
-    assert_eq!(client.session.closed(), Err(SessionError::Closed { unfinished_bytes: 0 }));
+    assert_eq!(
+        client.session.closed(),
+        Err(SessionError::Closed {
+            unfinished_bytes: 0
+        })
+    );
     let mut client = Client::subscribed("1.2");
     client.hears("MESSAGE\nsub").unwrap();
-    assert_eq!(client.session.closed(), Err(SessionError::Closed { unfinished_bytes: 11 }));
+    assert_eq!(
+        client.session.closed(),
+        Err(SessionError::Closed {
+            unfinished_bytes: 11
+        })
+    );
 }

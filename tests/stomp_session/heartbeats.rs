@@ -29,7 +29,13 @@ fn a_writer_that_is_stuck_is_given_one_heartbeat_an_interval_and_no_deadline_in_
     let mut client = Client::connected("CONNECTED\nversion:1.2\nheart-beat:0,10000\n\n\0");
     for round in 1..=3 {
         client.at(6_000 * round).unwrap();
-        assert_eq!(client.session.take_outgoing().map(|outgoing| outgoing.bytes), Some("\n".into()));
+        assert_eq!(
+            client
+                .session
+                .take_outgoing()
+                .map(|outgoing| outgoing.bytes),
+            Some("\n".into())
+        );
         assert_eq!(client.deadline(), Some(6_000 * (round + 1)));
     }
     // What waits already needs no heart-beat after it.
@@ -47,8 +53,16 @@ fn silence_is_two_and_a_half_intervals_without_a_byte() {
     assert_eq!(client.hears("MESS"), Ok(vec![]));
     assert_eq!(client.deadline(), Some(49_999));
     assert_eq!(client.at(49_998), Ok(vec![]));
-    assert_eq!(client.hears("AGE\nsubscription:x\n\n\0"), Ok(vec!["unknown x  no ack".to_owned()]));
-    assert_eq!(client.at(74_998), Err(SessionError::Silent { silence: Duration::from_secs(25) }));
+    assert_eq!(
+        client.hears("AGE\nsubscription:x\n\n\0"),
+        Ok(vec!["unknown x  no ack".to_owned()])
+    );
+    assert_eq!(
+        client.at(74_998),
+        Err(SessionError::Silent {
+            silence: Duration::from_secs(25)
+        })
+    );
 }
 
 #[test]
@@ -66,10 +80,18 @@ fn without_heartbeats_only_the_watchdog_notices_silence() {
     assert_eq!(client.deadline(), None);
     assert_eq!(client.at(86_400_000), Ok(vec![]));
 
-    let mut client = Client::new(Options { silence_max: Some(Duration::from_secs(60)), ..Options::new("/") });
+    let mut client = Client::new(Options {
+        silence_max: Some(Duration::from_secs(60)),
+        ..Options::new("/")
+    });
     client.hears(CONNECTED).unwrap();
     assert_eq!(client.deadline(), Some(60_000));
-    assert_eq!(client.at(60_000), Err(SessionError::Silent { silence: Duration::from_secs(60) }));
+    assert_eq!(
+        client.at(60_000),
+        Err(SessionError::Silent {
+            silence: Duration::from_secs(60)
+        })
+    );
 }
 
 #[test]
@@ -84,7 +106,9 @@ fn waits_without_end_do_not_overflow_the_clock() {
     };
     let mut client = Client::new(options);
     assert!(client.deadline().is_some());
-    client.hears("CONNECTED\nversion:1.2\nheart-beat:18446744073709551615,18446744073709551615\n\n\0").unwrap();
+    client
+        .hears("CONNECTED\nversion:1.2\nheart-beat:18446744073709551615,18446744073709551615\n\n\0")
+        .unwrap();
     client.subscribe("a", AckMode::Auto);
     assert!(client.deadline().is_some());
     client.session.disconnect(client.now);

@@ -12,44 +12,87 @@ fn a_subscription_is_confirmed_by_receipt_message_or_silence() {
     }
     assert_eq!(client.deadline(), Some(3_000));
     let message = "MESSAGE\nsubscription:m\nmessage-id:1\n\nx\0";
-    assert_eq!(client.hears(message).unwrap(), ["subscribed m by Message", "message m x no ack"]);
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap(), ["subscribed r by Receipt"]);
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-2\n\n\0"), Ok(vec![]), "known already");
+    assert_eq!(
+        client.hears(message).unwrap(),
+        ["subscribed m by Message", "message m x no ack"]
+    );
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap(),
+        ["subscribed r by Receipt"]
+    );
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-2\n\n\0"),
+        Ok(vec![]),
+        "known already"
+    );
     assert_eq!(client.at(2_999), Ok(vec![]));
     assert_eq!(client.at(3_000).unwrap(), ["subscribed s by Silence"]);
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-3\n\n\0"), Ok(vec![]), "too late to matter");
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-3\n\n\0"),
+        Ok(vec![]),
+        "too late to matter"
+    );
     assert_eq!(client.deadline(), None);
 }
 
 #[test]
 fn receipts_come_in_any_order_and_foreign_ones_are_ignored() {
     let mut client = Client::connected(CONNECTED);
-    let confirmed = NewMessage { destination: "/q", confirm: Confirm::Receipt, ..NewMessage::default() };
-    let ids: Vec<String> =
-        (0..3).map(|_| client.session.send(&confirmed, client.now).unwrap().unwrap().to_string()).collect();
+    let confirmed = NewMessage {
+        destination: "/q",
+        confirm: Confirm::Receipt,
+        ..NewMessage::default()
+    };
+    let ids: Vec<String> = (0..3)
+        .map(|_| {
+            client
+                .session
+                .send(&confirmed, client.now)
+                .unwrap()
+                .unwrap()
+                .to_string()
+        })
+        .collect();
     assert_eq!(ids, ["r-1", "r-2", "r-3"]);
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-3\n\n\0").unwrap(), ["receipt r-3 by Receipt"]);
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-3\n\n\0").unwrap(),
+        ["receipt r-3 by Receipt"]
+    );
     for foreign in ["receipt-id:s0\n", "receipt-id:r-99\n", ""] {
         assert_eq!(client.hears(&format!("RECEIPT\n{foreign}\n\0")), Ok(vec![]));
     }
     // A SEND's receipt leaks into RabbitMQ's MESSAGE.
-    client.hears("MESSAGE\nsubscription:x\nreceipt:r-2\n\n\0").unwrap();
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap(), ["receipt r-1 by Receipt"]);
+    client
+        .hears("MESSAGE\nsubscription:x\nreceipt:r-2\n\n\0")
+        .unwrap();
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap(),
+        ["receipt r-1 by Receipt"]
+    );
     assert_eq!(client.at(3_000).unwrap(), ["receipt r-2 by Silence"]);
 }
 
 #[test]
 fn an_acknowledgement_has_the_headers_of_its_version() {
-    let message =
-        |subscription: &str| format!("MESSAGE\nsubscription:{subscription}\nmessage-id:m\\c1\nack:k\\c1\n\nx\0");
+    let message = |subscription: &str| {
+        format!("MESSAGE\nsubscription:{subscription}\nmessage-id:m\\c1\nack:k\\c1\n\nx\0")
+    };
     let check = |version, acked: &str, nacked: Option<&str>| {
         let mut client = Client::subscribed(version);
         let events = ["a", "c", "i"].map(|id| client.hears(&message(id)).unwrap().concat());
-        assert_eq!(events, ["message a x no ack", "message c x acks", "message i x acks"], "{version}");
+        assert_eq!(
+            events,
+            ["message a x no ack", "message c x acks", "message i x acks"],
+            "{version}"
+        );
         for ack in &client.acks {
             client.session.ack(ack);
         }
-        assert_eq!(client.sent(), ["c", "i"].map(|id| acked.replace("SUB", id)), "{version}");
+        assert_eq!(
+            client.sent(),
+            ["c", "i"].map(|id| acked.replace("SUB", id)),
+            "{version}"
+        );
         match nacked {
             None => assert_eq!(client.session.nack(&client.acks[0]), Err(NackError::NoNack)),
             Some(nacked) => {
@@ -60,14 +103,20 @@ fn an_acknowledgement_has_the_headers_of_its_version() {
     };
     check("1.0", "ACK\nmessage-id:m\\c1\n\n", None);
     let nacked = "NACK\nsubscription:c\nmessage-id:m\\c1\n\n";
-    check("1.1", "ACK\nsubscription:SUB\nmessage-id:m\\c1\n\n", Some(nacked));
+    check(
+        "1.1",
+        "ACK\nsubscription:SUB\nmessage-id:m\\c1\n\n",
+        Some(nacked),
+    );
     check("1.2", "ACK\nid:k\\c1\n\n", Some("NACK\nid:k\\c1\n\n"));
 }
 
 #[test]
 fn ids_that_a_server_does_not_escape_are_escaped_in_the_answer() {
     let mut client = Client::subscribed("1.2");
-    client.hears("MESSAGE\nsubscription:i\nmessage-id:1\nack:T_x:y@@1\n\n\0").unwrap();
+    client
+        .hears("MESSAGE\nsubscription:i\nmessage-id:1\nack:T_x:y@@1\n\n\0")
+        .unwrap();
     client.session.ack(&client.acks[0]);
     assert_eq!(client.sent(), ["ACK\nid:T_x\\cy@@1\n\n"]);
 }
@@ -75,7 +124,9 @@ fn ids_that_a_server_does_not_escape_are_escaped_in_the_answer() {
 #[test]
 fn a_1_2_message_without_ack_is_not_acknowledged() {
     let mut client = Client::subscribed("1.2");
-    let events = client.hears("MESSAGE\nsubscription:i\nmessage-id:3-0\nredelivered:true\n\nx\0").unwrap();
+    let events = client
+        .hears("MESSAGE\nsubscription:i\nmessage-id:3-0\nredelivered:true\n\nx\0")
+        .unwrap();
     assert_eq!(events, ["message i x no ack again"]);
 }
 
@@ -83,12 +134,19 @@ fn a_1_2_message_without_ack_is_not_acknowledged() {
 fn a_message_finds_its_subscription_by_id_or_else_by_destination() {
     let mut client = Client::subscribed("1.0");
     let mut check = |headers: &str, expected: &str| {
-        assert_eq!(client.hears(&format!("MESSAGE\n{headers}\nx\0")).unwrap(), [expected], "{headers}");
+        assert_eq!(
+            client.hears(&format!("MESSAGE\n{headers}\nx\0")).unwrap(),
+            [expected],
+            "{headers}"
+        );
     };
     check("subscription:a\ndestination:/other\n", "message a x no ack");
     check("destination:/topic/a\n", "message a x no ack");
     check("destination:/elsewhere\n", "unknown  x no ack");
-    check("subscription:who\ndestination:/topic/a\n", "unknown who x no ack");
+    check(
+        "subscription:who\ndestination:/topic/a\n",
+        "unknown who x no ack",
+    );
     check("", "unknown  x no ack");
 }
 
@@ -105,12 +163,18 @@ fn after_unsubscribe_messages_are_late_and_cannot_be_acknowledged() {
     client.session.unsubscribe("i", client.now);
     client.session.unsubscribe("nobody", client.now);
     assert_eq!(client.sent(), [""; 0]);
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-4\n\n\0").unwrap(), ["unsubscribed i by Receipt"]);
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-4\n\n\0").unwrap(),
+        ["unsubscribed i by Receipt"]
+    );
     assert_eq!(client.hears(message).unwrap(), ["late i x no ack"]);
 
     client.subscribe("i", AckMode::ClientIndividual);
     assert_eq!(client.sent().len(), 1);
-    assert_eq!(client.hears(message).unwrap(), ["subscribed i by Message", "message i x acks"]);
+    assert_eq!(
+        client.hears(message).unwrap(),
+        ["subscribed i by Message", "message i x acks"]
+    );
 }
 
 /// RabbitMQ's habit, as it was seen on the wire: one ERROR for each message, after the receipt, and the session goes on.
@@ -124,26 +188,51 @@ fn a_message_that_meets_our_unsubscribe_does_not_end_the_session() {
     };
     let mut client = Client::subscribed("1.2");
     client.session.unsubscribe("i", client.now);
-    let heard = client.hears(&format!("RECEIPT\nreceipt-id:r-4\n\n\0{}{}", withheld("i"), withheld("i"))).unwrap();
-    assert_eq!(heard, ["unsubscribed i by Receipt", "withheld i", "withheld i"]);
+    let heard = client
+        .hears(&format!(
+            "RECEIPT\nreceipt-id:r-4\n\n\0{}{}",
+            withheld("i"),
+            withheld("i")
+        ))
+        .unwrap();
+    assert_eq!(
+        heard,
+        ["unsubscribed i by Receipt", "withheld i", "withheld i"]
+    );
     client.subscribe("i", AckMode::ClientIndividual);
-    assert_eq!(client.hears(&withheld("i")).unwrap(), ["withheld i"], "it is no answer to the new SUBSCRIBE");
-    client.hears(&withheld("a")).expect_err("a subscription that stands is there for the server, too");
+    assert_eq!(
+        client.hears(&withheld("i")).unwrap(),
+        ["withheld i"],
+        "it is no answer to the new SUBSCRIBE"
+    );
+    client
+        .hears(&withheld("a"))
+        .expect_err("a subscription that stands is there for the server, too");
 }
 
 #[test]
 fn acknowledgements_in_a_transaction_follow_its_beginning() {
     let mut client = Client::subscribed("1.2");
-    client.hears("MESSAGE\nsubscription:i\nmessage-id:1\nack:1\n\nx\0").unwrap();
+    client
+        .hears("MESSAGE\nsubscription:i\nmessage-id:1\nack:1\n\nx\0")
+        .unwrap();
     client.session.begin("t").unwrap();
     client.session.ack_in("t", &client.acks[0]);
     client.session.unsubscribe("i", client.now);
     client.session.ack_in("t", &client.acks[0]);
     client.session.commit("t", client.now).unwrap();
     let sent = client.sent();
-    let expected = ["BEGIN\ntransaction:t\n\n", "ACK\nid:1\ntransaction:t\n\n", "UNSUBSCRIBE\nid:i\nreceipt:r-4\n\n"];
+    let expected = [
+        "BEGIN\ntransaction:t\n\n",
+        "ACK\nid:1\ntransaction:t\n\n",
+        "UNSUBSCRIBE\nid:i\nreceipt:r-4\n\n",
+    ];
     assert_eq!(sent[..3], expected, "{sent:?}");
-    assert_eq!(sent[3..], ["COMMIT\ntransaction:t\nreceipt:r-5\n\n"], "nothing of it after UNSUBSCRIBE");
+    assert_eq!(
+        sent[3..],
+        ["COMMIT\ntransaction:t\nreceipt:r-5\n\n"],
+        "nothing of it after UNSUBSCRIBE"
+    );
 }
 
 #[test]
@@ -157,9 +246,15 @@ fn an_unsubscribe_that_is_not_answered_counts_as_done() {
 fn an_id_in_use_is_never_subscribed_twice() {
     let mut client = Client::subscribed("1.2");
     client.subscribe("a", AckMode::Client);
-    let expected = ["UNSUBSCRIBE\nid:a\n\n", "SUBSCRIBE\nid:a\ndestination:/topic/a\nack:client\nreceipt:r-4\n\n"];
+    let expected = [
+        "UNSUBSCRIBE\nid:a\n\n",
+        "SUBSCRIBE\nid:a\ndestination:/topic/a\nack:client\nreceipt:r-4\n\n",
+    ];
     assert_eq!(client.sent(), expected);
-    assert_eq!(client.hears("RECEIPT\nreceipt-id:r-4\n\n\0").unwrap(), ["subscribed a by Receipt"]);
+    assert_eq!(
+        client.hears("RECEIPT\nreceipt-id:r-4\n\n\0").unwrap(),
+        ["subscribed a by Receipt"]
+    );
 }
 
 #[test]
@@ -184,5 +279,10 @@ fn transactions_and_sends_are_written_as_asked() {
         "ABORT\ntransaction:t2\n\n",
     ];
     assert_eq!(client.sent(), expected);
-    assert_eq!(client.hears(&format!("RECEIPT\nreceipt-id:{committed}\n\n\0")).unwrap(), ["receipt r-1 by Receipt"]);
+    assert_eq!(
+        client
+            .hears(&format!("RECEIPT\nreceipt-id:{committed}\n\n\0"))
+            .unwrap(),
+        ["receipt r-1 by Receipt"]
+    );
 }

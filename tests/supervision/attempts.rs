@@ -24,7 +24,10 @@ async fn a_dead_server_is_asked_150_times_an_hour_at_most_and_for_ever() {
         let before = lab.attempts();
         pass_in_steps(SECOND, HOUR, || false).await;
         let attempts = lab.attempts() - before;
-        assert!((60..=150).contains(&attempts), "{attempts} attempts in hour {hour}");
+        assert!(
+            (60..=150).contains(&attempts),
+            "{attempts} attempts in hour {hour}"
+        );
     }
     assert_eq!(lab.state(), LinkState::Connecting);
     let error = lab.status.link().last_error.unwrap();
@@ -44,7 +47,10 @@ async fn a_server_that_takes_and_drops_is_asked_no_more_often() {
     });
     pass_in_steps(SECOND, HOUR, || false).await;
     let attempts = lives.load(Relaxed);
-    assert!((60..=150).contains(&attempts), "{attempts} attempts in an hour");
+    assert!(
+        (60..=150).contains(&attempts),
+        "{attempts} attempts in an hour"
+    );
 }
 
 #[tokio::test]
@@ -122,25 +128,47 @@ async fn a_refusal_is_tried_again_after_half_a_minute_and_then_ever_slower() {
         let bounds = [30, 60, 120, 240, 300].map(|bound| bound * SECOND);
         for (wait, bound) in waits[1..].iter().zip(bounds) {
             // Half as much again at most, and the steps of the time.
-            assert!(*wait >= bound - SECOND && *wait <= bound * 3 / 2 + 2 * SECOND, "{waits:?}");
+            assert!(
+                *wait >= bound - SECOND && *wait <= bound * 3 / 2 + 2 * SECOND,
+                "{waits:?}"
+            );
         }
     };
-    let login = "ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0\n";
+    let login =
+        "ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0\n";
     check("stomp", b"\0", login, "Access refused for user 'lab'").await;
     let vhost = "ERROR\nmessage:Bad CONNECT\n\nVirtual host '/none' access denied\0\n";
     check("stomp", b"\0", vhost, "host (the virtual host)").await;
-    check("ws", b"\r\n\r\n", "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n", "401").await;
-    check("ws", b"\r\n\r\n", "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n", "403").await;
+    check(
+        "ws",
+        b"\r\n\r\n",
+        "HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n",
+        "401",
+    )
+    .await;
+    check(
+        "ws",
+        b"\r\n\r\n",
+        "HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        "403",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn attempts_are_bounded_where_somebody_says_so_refusals_included() {
     let mut settings = settings(&[&dead().await]);
-    settings.reconnect = Reconnect { attempts: Some(4), ..settings.reconnect };
+    settings.reconnect = Reconnect {
+        attempts: Some(4),
+        ..settings.reconnect
+    };
     let mut lab = Lab::start(settings).await;
     pass_until(HOUR, || lab.source.is_finished()).await;
     let error = (&mut lab.source).await.unwrap().unwrap_err();
-    assert!(matches!(error, SourceError::GaveUp { attempts: 4, .. }), "{error}");
+    assert!(
+        matches!(error, SourceError::GaveUp { attempts: 4, .. }),
+        "{error}"
+    );
     assert_eq!(lab.attempts(), 4);
 }
 
@@ -151,5 +179,8 @@ async fn whoever_stops_it_waits_for_no_backoff() {
     let asked = Instant::now();
     lab.stop.cancel();
     (&mut lab.source).await.unwrap().unwrap();
-    assert_eq!((asked.elapsed(), lab.state()), (Duration::ZERO, LinkState::Stopped));
+    assert_eq!(
+        (asked.elapsed(), lab.state()),
+        (Duration::ZERO, LinkState::Stopped)
+    );
 }

@@ -45,7 +45,11 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
         backslashes: Default::default(),
         websocket_split: None,
         tls: Default::default(),
-        reconnect: Reconnect { initial: Duration::from_secs(1), max: Duration::from_secs(60), attempts: None },
+        reconnect: Reconnect {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+            attempts: None,
+        },
         topics: vec![Topic {
             name: "map-1".into(),
             destination: "/topic/a".into(),
@@ -62,12 +66,22 @@ impl Lab {
         let alone = ALONE.lock().await;
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(folder.path().join("journal.db"));
-        let decoder =
-            |topic: &Topic| Decoder::new(topic.name.clone(), Mapping::default(), Arc::new(States::default()));
-        let decoders: HashMap<_, _> =
-            settings.topics.iter().map(|topic| (topic.name.clone(), decoder(topic))).collect();
+        let decoder = |topic: &Topic| {
+            Decoder::new(
+                topic.name.clone(),
+                Mapping::default(),
+                Arc::new(States::default()),
+            )
+        };
+        let decoders: HashMap<_, _> = settings
+            .topics
+            .iter()
+            .map(|topic| (topic.name.clone(), decoder(topic)))
+            .collect();
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let (source, _) = Source::new(settings, decoders.into(), journal, status.clone()).await.unwrap();
+        let (source, _) = Source::new(settings, decoders.into(), journal, status.clone())
+            .await
+            .unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
         // A runtime without work would run to its next timer by itself, whatever the sockets have still to bring.
         let busy = tokio::spawn(async {
@@ -75,8 +89,16 @@ impl Lab {
                 tokio::task::yield_now().await;
             }
         });
-        let lab = Lab { status, stop, source, busy, _alone: alone, _folder: folder };
-        lab.until(|status| status.counters.attempts.load(Relaxed) > 0).await;
+        let lab = Lab {
+            status,
+            stop,
+            source,
+            busy,
+            _alone: alone,
+            _folder: folder,
+        };
+        lab.until(|status| status.counters.attempts.load(Relaxed) > 0)
+            .await;
         pause();
         lab
     }
@@ -93,7 +115,11 @@ impl Lab {
     pub(crate) async fn until(&self, wanted: impl Fn(&Status) -> bool) {
         let began = std::time::Instant::now();
         while !wanted(&self.status) {
-            assert!(began.elapsed() < PATIENCE, "not within {PATIENCE:?}: {:?}", self.status.link());
+            assert!(
+                began.elapsed() < PATIENCE,
+                "not within {PATIENCE:?}: {:?}",
+                self.status.link()
+            );
             tokio::task::yield_now().await;
         }
     }
@@ -113,7 +139,10 @@ impl Drop for Lab {
 fn journal(path: std::path::PathBuf) -> Journal {
     let (give, take) = std::sync::mpsc::channel();
     thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
         runtime.block_on(async {
             let settings = journal::Settings {
                 path,
@@ -149,7 +178,11 @@ pub(crate) async fn pass_until(limit: Duration, done: impl Fn() -> bool) -> Dura
 }
 
 /// The same, in coarser steps.
-pub(crate) async fn pass_in_steps(step: Duration, limit: Duration, done: impl Fn() -> bool) -> Duration {
+pub(crate) async fn pass_in_steps(
+    step: Duration,
+    limit: Duration,
+    done: impl Fn() -> bool,
+) -> Duration {
     let start = Instant::now();
     turns().await;
     while !done() && start.elapsed() < limit {

@@ -55,7 +55,10 @@ async fn ten_thousand_lives_leave_nothing_behind() {
         }
         if number % 3 > 1 {
             peer.next_frame().await?;
-            peer.send("MESSAGE\nsubscription:map-1\nmessage-id:1\ncontent-length:100\n\n{\"clientId\"").await;
+            peer.send(
+                "MESSAGE\nsubscription:map-1\nmessage-id:1\ncontent-length:100\n\n{\"clientId\"",
+            )
+            .await;
         }
         Some(())
     });
@@ -75,5 +78,8 @@ async fn ten_thousand_lives_leave_nothing_behind() {
     assert!(after.tasks <= before.tasks + 1, "{before:?} {after:?}");
     assert!(after.files <= before.files + 2, "{before:?} {after:?}");
     let growth = after.resident_bytes.saturating_sub(before.resident_bytes);
-    assert!(growth <= GROWTH_BYTES_MAX, "{growth} bytes more: {before:?} {after:?}");
+    assert!(
+        growth <= GROWTH_BYTES_MAX,
+        "{growth} bytes more: {before:?} {after:?}"
+    );
 }

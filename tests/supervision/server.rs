@@ -21,7 +21,9 @@ pub(crate) struct Peer {
 
 impl Server {
     pub(crate) async fn bind() -> Server {
-        Server { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+        Server {
+            listener: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+        }
     }
 
     pub(crate) fn url(&self, scheme: &str) -> String {
@@ -31,12 +33,17 @@ impl Server {
     /// On the port of a URL that nobody has any more.
     pub(crate) async fn bind_at(url: &str) -> Server {
         let port = url::Url::parse(url).unwrap().port().unwrap();
-        Server { listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap() }
+        Server {
+            listener: TcpListener::bind(("127.0.0.1", port)).await.unwrap(),
+        }
     }
 
     pub(crate) async fn accept(&self) -> Peer {
         let (stream, _) = self.listener.accept().await.unwrap();
-        Peer { stream, received: Vec::new() }
+        Peer {
+            stream,
+            received: Vec::new(),
+        }
     }
 
     /// Whether somebody has come, without waiting for it.
@@ -58,7 +65,10 @@ impl Server {
     }
 
     /// Treats everybody alike, by the number of the connection, and counts.
-    pub(crate) fn serve<F>(self, treat: impl Fn(usize, Peer) -> F + Send + 'static) -> Arc<AtomicUsize>
+    pub(crate) fn serve<F>(
+        self,
+        treat: impl Fn(usize, Peer) -> F + Send + 'static,
+    ) -> Arc<AtomicUsize>
     where
         F: Future<Output = Option<()>> + Send + 'static,
     {
@@ -82,13 +92,19 @@ impl Peer {
 
     /// The next frame, without heart-beats before it.
     pub(crate) async fn frame(&mut self) -> String {
-        self.next_frame().await.expect("closed, a frame was expected")
+        self.next_frame()
+            .await
+            .expect("closed, a frame was expected")
     }
 
     /// `None`: the other side has closed.
     pub(crate) async fn next_frame(&mut self) -> Option<String> {
         loop {
-            let start = self.received.iter().take_while(|byte| **byte == b'\n').count();
+            let start = self
+                .received
+                .iter()
+                .take_while(|byte| **byte == b'\n')
+                .count();
             self.received.drain(..start);
             if let Some(end) = self.received.iter().position(|byte| *byte == 0) {
                 let frame: Vec<u8> = self.received.drain(..=end).collect();
@@ -103,7 +119,12 @@ impl Peer {
     /// All that has come so far, after at least one byte more.
     pub(crate) async fn read_some(&mut self) -> &[u8] {
         let length = self.stream.read_buf(&mut self.received).await.unwrap();
-        assert_ne!(length, 0, "closed, after {:?}", String::from_utf8_lossy(&self.received));
+        assert_ne!(
+            length,
+            0,
+            "closed, after {:?}",
+            String::from_utf8_lossy(&self.received)
+        );
         &self.received
     }
 
@@ -113,8 +134,12 @@ impl Peer {
 
     pub(crate) async fn confirm_subscribe(&mut self) {
         let subscribe = self.frame().await;
-        let receipt = subscribe.lines().find_map(|line| line.strip_prefix("receipt:")).unwrap();
-        self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0")).await;
+        let receipt = subscribe
+            .lines()
+            .find_map(|line| line.strip_prefix("receipt:"))
+            .unwrap();
+        self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0"))
+            .await;
     }
 
     /// Reads until the other side has gone.

@@ -16,7 +16,10 @@ const MESSAGE: &str = "MESSAGE\nsubscription:map-1\ndestination:/topic/a\nmessag
 const HEARTBEATS: &str = "CONNECTED\nversion:1.2\nheart-beat:86400000,86400000\n\n\0";
 
 async fn start(server: &Server) -> Lab {
-    let settings = Settings { silence: Some(SILENCE), ..settings(&[&server.url("stomp")]) };
+    let settings = Settings {
+        silence: Some(SILENCE),
+        ..settings(&[&server.url("stomp")])
+    };
     Lab::start(settings).await
 }
 
@@ -31,7 +34,8 @@ async fn session(server: &Server, connected: &str) -> Peer {
 
 async fn receives(lab: &Lab, peer: &mut Peer) {
     peer.send(MESSAGE).await;
-    lab.until(|status| status.link().state == LinkState::Receiving).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
 }
 
 /// It is silent after so long, and not before.
@@ -45,7 +49,8 @@ async fn a_link_without_messages_is_silent_until_the_next_one() {
     let server = Server::bind().await;
     let lab = start(&server).await;
     let mut peer = session(&server, HEARTBEATS).await;
-    lab.until(|status| status.link().state == LinkState::Subscribed).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
     falls_silent(&lab).await;
     assert!(!lab.state().is_ready());
     let silent = lab.status.link();
@@ -67,7 +72,8 @@ async fn a_silence_outlasts_the_connection() {
     let server = Server::bind().await;
     let lab = start(&server).await;
     let peer = session(&server, HEARTBEATS).await;
-    lab.until(|status| status.link().state == LinkState::Subscribed).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
     falls_silent(&lab).await;
     let since = lab.status.link().since;
     drop(peer);
@@ -76,7 +82,11 @@ async fn a_silence_outlasts_the_connection() {
     let mut peer = session(&server, HEARTBEATS).await;
     pass_until(SECOND, || lab.state() == LinkState::Silent).await;
     assert_eq!(lab.status.link().since, since, "it has not begun anew");
-    assert_eq!(lab.status.counters.silences.load(Relaxed), 1, "and is not told again");
+    assert_eq!(
+        lab.status.counters.silences.load(Relaxed),
+        1,
+        "and is not told again"
+    );
     receives(&lab, &mut peer).await;
 }
 
@@ -88,15 +98,24 @@ async fn without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time() 
     for life in 1..=10 {
         let peer = session(&server, CONNECTED).await;
         let took = pass_until(SILENCE + SECOND, || lab.attempts() > life).await;
-        assert!(took >= SILENCE - SECOND, "no more than once each time: {took:?}");
+        assert!(
+            took >= SILENCE - SECOND,
+            "no more than once each time: {took:?}"
+        );
         let error = lab.status.link().last_error.unwrap();
-        assert!(error.contains("no byte for 120") && error.contains("connecting anew"), "{error}");
+        assert!(
+            error.contains("no byte for 120") && error.contains("connecting anew"),
+            "{error}"
+        );
         drop(peer);
     }
     let mut peer = session(&server, CONNECTED).await;
     pass_until(SECOND, || lab.state() == LinkState::Silent).await;
     assert_eq!(lab.status.counters.silences.load(Relaxed), 1);
-    assert_eq!(lab.status.profile().weaknesses, [Weakness::NoHeartbeats(Detection::Silence(SILENCE))]);
+    assert_eq!(
+        lab.status.profile().weaknesses,
+        [Weakness::NoHeartbeats(Detection::Silence(SILENCE))]
+    );
     receives(&lab, &mut peer).await;
 }
 
@@ -120,5 +139,8 @@ async fn without_source_silence_a_quiet_link_is_left_alone() {
     let _peer = session(&server, CONNECTED).await;
     pass_in_steps(SECOND, 3_600 * SECOND, || false).await;
     assert_eq!((lab.attempts(), lab.state()), (1, LinkState::Subscribed));
-    assert_eq!(lab.status.profile().weaknesses, [Weakness::NoHeartbeats(Detection::KeepAlive)]);
+    assert_eq!(
+        lab.status.profile().weaknesses,
+        [Weakness::NoHeartbeats(Detection::KeepAlive)]
+    );
 }

@@ -19,14 +19,19 @@ async fn left(lab: &Lab, limit: Duration, expected: &str) {
     let took = pass_until(limit, || lab.status.link().last_error.is_some()).await;
     let error = lab.status.link().last_error.unwrap();
     assert!(error.contains(expected), "{error}");
-    assert!(took >= SECOND, "it was left after {took:?} and not given its time: {error}");
+    assert!(
+        took >= SECOND,
+        "it was left after {took:?} and not given its time: {error}"
+    );
 }
 
 #[tokio::test]
 async fn in_the_handshake_of_tcp() {
     // One connection fills its queue, and the kernel answers no more.
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    socket
+        .bind(&std::net::SocketAddr::from(([127, 0, 0, 1], 0)).into())
+        .unwrap();
     socket.listen(0).unwrap();
     let address = socket.local_addr().unwrap().as_socket().unwrap();
     let _filler = std::net::TcpStream::connect(address).unwrap();
@@ -58,7 +63,8 @@ async fn in_every_transport_of_sockjs_one_after_another() {
     let requests = server.serve(async |_, mut peer| {
         while !peer.read_some().await.ends_with(b"\r\n\r\n") {}
         if peer.has_read("/info") {
-            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}").await;
+            peer.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
+                .await;
         }
         peer.gone().await
     });

@@ -7,7 +7,12 @@ use super::http::Server;
 use super::*;
 
 fn request(url: &str) -> Request {
-    let Target { headers, tls, proxies, .. } = target(url);
+    let Target {
+        headers,
+        tls,
+        proxies,
+        ..
+    } = target(url);
     Request {
         url: url.parse().expect("a URL"),
         method: Method::Post(Content::Json(SecretString::from("{}"))),
@@ -25,15 +30,31 @@ async fn what_is_answered_over_tls_comes_back_and_its_cookies_go_where_they_are_
     let asked = request(&format!("https://{}/api/login?key=x", server.address));
     let serve = async {
         let request = server.next("POST /api/login").await;
-        assert_eq!((request.header("Content-Type"), request.body.as_str()), (Some("application/json"), "{}"));
+        assert_eq!(
+            (request.header("Content-Type"), request.body.as_str()),
+            (Some("application/json"), "{}")
+        );
         assert_eq!(request.header("Authorization"), Some("Bearer abc"));
-        let cookies = "Set-Cookie: a=1; Path=/base\r\nSet-Cookie: b=2; Path=/; Secure\r\nSet-Cookie: c=3";
-        request.answer(&format!("200 OK\r\nContent-Type: text/x\r\n{cookies}"), "12345678").await;
+        let cookies =
+            "Set-Cookie: a=1; Path=/base\r\nSet-Cookie: b=2; Path=/; Secure\r\nSet-Cookie: c=3";
+        request
+            .answer(
+                &format!("200 OK\r\nContent-Type: text/x\r\n{cookies}"),
+                "12345678",
+            )
+            .await;
     };
     let ((), answer) = tokio::join!(serve, exchange(&asked));
     let answer = answer.expect("an answer");
-    assert_eq!((answer.status, answer.content_type.as_deref()), (200, Some("text/x")));
-    assert!(matches!(&answer.body, Body::Whole(body) if body == b"12345678"), "{:?}", answer.body);
+    assert_eq!(
+        (answer.status, answer.content_type.as_deref()),
+        (200, Some("text/x"))
+    );
+    assert!(
+        matches!(&answer.body, Body::Whole(body) if body == b"12345678"),
+        "{:?}",
+        answer.body
+    );
 
     // `c` is for /api alone, and `b` for TLS.
     for (tls, scheme, path, expected) in [
@@ -42,9 +63,16 @@ async fn what_is_answered_over_tls_comes_back_and_its_cookies_go_where_they_are_
         (false, "ws", "/base/ws", Some("a=1")),
         (false, "ws", "/ws", None),
     ] {
-        let mut server = if tls { Server::start_tls().await } else { Server::start().await };
+        let mut server = if tls {
+            Server::start_tls().await
+        } else {
+            Server::start().await
+        };
         let cookies = answer.cookies.clone();
-        let target = Target { cookies, ..target(&format!("{scheme}://{}{path}", server.address)) };
+        let target = Target {
+            cookies,
+            ..target(&format!("{scheme}://{}{path}", server.address))
+        };
         let serve = async {
             let request = server.next(path).await;
             assert_eq!(request.header("Cookie"), expected, "{scheme} {path}");
@@ -59,14 +87,29 @@ async fn an_answer_that_is_too_long_is_cut_and_a_redirect_is_not_followed() {
     let mut server = Server::start().await;
     let asked = request(&format!("http://{}/login", server.address));
     let serve = async {
-        server.next("/login").await.answer("200 OK", "123456789").await;
-        server.next("/login").await.answer("302 Found\r\nLocation: /elsewhere?token=s3cret#x", "").await;
+        server
+            .next("/login")
+            .await
+            .answer("200 OK", "123456789")
+            .await;
+        server
+            .next("/login")
+            .await
+            .answer("302 Found\r\nLocation: /elsewhere?token=s3cret#x", "")
+            .await;
     };
     let client = async {
         let cut = exchange(&asked).await.expect("an answer");
-        assert!(matches!(&cut.body, Body::Cut(body) if body == b"12345678"), "{:?}", cut.body);
+        assert!(
+            matches!(&cut.body, Body::Cut(body) if body == b"12345678"),
+            "{:?}",
+            cut.body
+        );
         let redirect = exchange(&asked).await.expect("an answer");
-        assert_eq!((redirect.status, redirect.location.as_deref()), (302, Some("/elsewhere")));
+        assert_eq!(
+            (redirect.status, redirect.location.as_deref()),
+            (302, Some("/elsewhere"))
+        );
     };
     tokio::join!(serve, client);
 }
@@ -80,14 +123,25 @@ async fn a_server_that_does_not_answer_is_told_as_elsewhere() {
     };
     let (_swallowed, failed) = tokio::join!(server.next("/login"), exchange(&slow));
     let error = failed.expect_err("no answer").to_string();
-    assert!(error.starts_with("sign-in with 127.0.0.1:") && error.contains("within 200 ms"), "{error}");
+    assert!(
+        error.starts_with("sign-in with 127.0.0.1:") && error.contains("within 200 ms"),
+        "{error}"
+    );
     let (listener, address) = listen().await;
     drop(listener);
-    let error = exchange(&request(&format!("http://{address}/login"))).await.expect_err("nobody listens");
+    let error = exchange(&request(&format!("http://{address}/login")))
+        .await
+        .expect_err("nobody listens");
     assert!(matches!(error, DialError::Refused { .. }), "{error}");
     let stranger = Server::start_tls().await;
     let mut asked = request(&format!("https://{}/login", stranger.address));
     asked.tls = tls::Settings::default();
-    let error = exchange(&asked).await.expect_err("an unknown authority").to_string();
-    assert!(error.contains("set ca_file") && !error.contains("s3cret"), "{error}");
+    let error = exchange(&asked)
+        .await
+        .expect_err("an unknown authority")
+        .to_string();
+    assert!(
+        error.contains("set ca_file") && !error.contains("s3cret"),
+        "{error}"
+    );
 }

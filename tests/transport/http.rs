@@ -55,7 +55,10 @@ impl Server {
 
     /// The next request, which must be for a path that ends so.
     pub(super) async fn next(&mut self, end: &str) -> Request {
-        let request = timeout(PATIENCE, self.requests.recv()).await.expect("in time").expect("a request");
+        let request = timeout(PATIENCE, self.requests.recv())
+            .await
+            .expect("in time")
+            .expect("a request");
         assert!(request.line.ends_with(end), "{} is not {end}", request.line);
         request
     }
@@ -64,17 +67,27 @@ impl Server {
 async fn read(mut stream: Box<dyn Wire>, requests: mpsc::Sender<Request>) {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
-        let Ok(byte) = stream.read_u8().await else { return };
+        let Ok(byte) = stream.read_u8().await else {
+            return;
+        };
         head.push(byte);
     }
     let head = String::from_utf8(head).expect("text");
-    let length = header(&head, "Content-Length").map_or(0, |length| length.parse().expect("a length"));
+    let length =
+        header(&head, "Content-Length").map_or(0, |length| length.parse().expect("a length"));
     let mut body = vec![0; length];
     stream.read_exact(&mut body).await.expect("a body");
     let line = head.split([' ', '?']).take(2).collect::<Vec<_>>().join(" ");
     let body = String::from_utf8(body).expect("text");
     // The test is over.
-    let _ = requests.send(Request { line, head, body, stream }).await;
+    let _ = requests
+        .send(Request {
+            line,
+            head,
+            body,
+            stream,
+        })
+        .await;
 }
 
 impl Request {
@@ -85,16 +98,26 @@ impl Request {
     /// One whole answer; `status` may bring headers with it.
     pub(super) async fn answer(mut self, status: &str, body: &str) {
         let length = body.len();
-        let answer = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
-        self.stream.write_all(answer.as_bytes()).await.expect("an answer");
+        let answer = format!(
+            "HTTP/1.1 {status}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}"
+        );
+        self.stream
+            .write_all(answer.as_bytes())
+            .await
+            .expect("an answer");
         self.stream.flush().await.expect("an answer");
     }
 
     /// An answer that goes on.
     pub(super) async fn begin(mut self) -> Answer {
         let head = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n";
-        self.stream.write_all(head.as_bytes()).await.expect("a head");
-        Answer { stream: self.stream }
+        self.stream
+            .write_all(head.as_bytes())
+            .await
+            .expect("a head");
+        Answer {
+            stream: self.stream,
+        }
     }
 
     pub(super) async fn upgrade(mut self) -> WebSocketStream<Box<dyn Wire>> {
@@ -103,7 +126,10 @@ impl Request {
             "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
              Sec-WebSocket-Accept: {accept}\r\n\r\n"
         );
-        self.stream.write_all(head.as_bytes()).await.expect("an answer");
+        self.stream
+            .write_all(head.as_bytes())
+            .await
+            .expect("an answer");
         WebSocketStream::from_raw_socket(self.stream, Role::Server, None).await
     }
 }
@@ -115,7 +141,10 @@ pub(super) struct Answer {
 impl Answer {
     pub(super) async fn write(&mut self, text: &str) {
         let chunk = format!("{:x}\r\n{text}\r\n", text.len());
-        self.stream.write_all(chunk.as_bytes()).await.expect("a chunk");
+        self.stream
+            .write_all(chunk.as_bytes())
+            .await
+            .expect("a chunk");
         self.stream.flush().await.expect("a chunk");
     }
 

@@ -33,7 +33,10 @@ fn target(url: &str) -> Target {
         url: url.parse().expect("a URL"),
         headers: vec![("Authorization".to_owned(), "Bearer abc".into())],
         cookies: Default::default(),
-        tls: tls::Settings { ca_file: Some(fixture("ca.pem")), ..tls::Settings::default() },
+        tls: tls::Settings {
+            ca_file: Some(fixture("ca.pem")),
+            ..tls::Settings::default()
+        },
         proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,
         websocket_split: None,
@@ -42,7 +45,9 @@ fn target(url: &str) -> Target {
 }
 
 fn fixture(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/tls")
+        .join(name)
 }
 
 /// A port of the loopback, and the part of a URL that names it.
@@ -67,13 +72,18 @@ fn acceptor(certificate: &str, client: ClientCertificate) -> TlsAcceptor {
         ClientCertificate::Demanded => {
             let mut roots = rustls::RootCertStore::empty();
             roots.add(pem("ca.pem")).expect("a root");
-            let verifier =
-                rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+                Arc::new(roots),
+                provider,
+            )
+            .build();
             builder.with_client_cert_verifier(verifier.expect("a verifier"))
         }
     };
     let key = PrivateKeyDer::from_pem_file(fixture(&format!("{certificate}.key"))).expect("a key");
-    let config = builder.with_single_cert(vec![pem(&format!("{certificate}.pem"))], key).expect("a certificate");
+    let config = builder
+        .with_single_cert(vec![pem(&format!("{certificate}.pem"))], key)
+        .expect("a certificate");
     TlsAcceptor::from(Arc::new(config))
 }
 
@@ -82,28 +92,44 @@ fn pem(name: &str) -> CertificateDer<'static> {
 }
 
 async fn dialled(target: &Target) -> (Receiver, Sender) {
-    dial(target).await.unwrap_or_else(|error| panic!("{}: {error}", target.url))
+    dial(target)
+        .await
+        .unwrap_or_else(|error| panic!("{}: {error}", target.url))
 }
 
 async fn refused(target: &Target) -> DialError {
-    dial(target).await.map(|_| ()).expect_err(target.url.as_str())
+    dial(target)
+        .await
+        .map(|_| ())
+        .expect_err(target.url.as_str())
 }
 
 /// Reads the STOMP stream until so much of it has come, and no more of it.
 async fn received(receiver: &mut Receiver, length: usize) -> String {
     let mut stream = Vec::new();
     while stream.len() < length {
-        let bytes = timeout(PATIENCE, receiver.receive()).await.expect("in time").expect("bytes");
+        let bytes = timeout(PATIENCE, receiver.receive())
+            .await
+            .expect("in time")
+            .expect("bytes");
         stream.extend_from_slice(&bytes);
     }
-    assert_eq!(stream.len(), length, "{:?}", String::from_utf8_lossy(&stream));
+    assert_eq!(
+        stream.len(),
+        length,
+        "{:?}",
+        String::from_utf8_lossy(&stream)
+    );
     String::from_utf8(stream).expect("text")
 }
 
 /// The error that ends a connection, after whatever comes before it.
 async fn ended(receiver: &mut Receiver) -> TransportError {
     loop {
-        if let Err(error) = timeout(PATIENCE, receiver.receive()).await.expect("in time") {
+        if let Err(error) = timeout(PATIENCE, receiver.receive())
+            .await
+            .expect("in time")
+        {
             return error;
         }
     }
@@ -121,7 +147,9 @@ async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> String {
 /// The value of a header in a head; the first one, if it is there more than once.
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let mut lines = head.lines().filter_map(|line| line.split_once(": "));
-    lines.find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    lines
+        .find(|(key, _)| key.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value)
 }
 
 /// More than the kernel buffers for one who never reads.
@@ -151,7 +179,10 @@ async fn cross_floods(receiver: &mut Receiver, sender: &mut Sender, length: usiz
             bytes = receiver.receive() => received += bytes.expect("bytes").len(),
         }
     }
-    assert_eq!(received, length, "the server reads only after it has written all of it");
+    assert_eq!(
+        received, length,
+        "the server reads only after it has written all of it"
+    );
 }
 
 /// Closes towards a server that does not read: on a paused clock, which runs on when nothing else can.
@@ -159,5 +190,9 @@ async fn close_towards_a_deaf_server(sender: &mut Sender) {
     tokio::time::pause();
     let began = tokio::time::Instant::now();
     sender.close().await;
-    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
 }

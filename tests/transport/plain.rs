@@ -15,20 +15,35 @@ const ANSWER: &str = "CONNECTED\n\n\0\n";
 /// Reads what the client sends, answers in two pieces, and hangs up.
 async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin) -> String {
     let mut read = vec![0; SENT.len()];
-    stream.read_exact(&mut read).await.expect("what the client sends");
-    stream.write_all(&ANSWER.as_bytes()[..4]).await.expect("a piece");
+    stream
+        .read_exact(&mut read)
+        .await
+        .expect("what the client sends");
+    stream
+        .write_all(&ANSWER.as_bytes()[..4])
+        .await
+        .expect("a piece");
     stream.flush().await.expect("a piece");
-    stream.write_all(&ANSWER.as_bytes()[4..]).await.expect("a piece");
+    stream
+        .write_all(&ANSWER.as_bytes()[4..])
+        .await
+        .expect("a piece");
     stream.shutdown().await.expect("an end");
     String::from_utf8(read).expect("text")
 }
 
 async fn talk(target: &Target) {
     let (mut receiver, mut sender) = dialled(target).await;
-    sender.send(Bytes::from_static(SENT.as_bytes()), &ENDS).await.expect("sent");
+    sender
+        .send(Bytes::from_static(SENT.as_bytes()), &ENDS)
+        .await
+        .expect("sent");
     assert_eq!(received(&mut receiver, ANSWER.len()).await, ANSWER);
     let end = ended(&mut receiver).await;
-    assert!(matches!(end, TransportError::Closed { code: None, .. }), "{end}");
+    assert!(
+        matches!(end, TransportError::Closed { code: None, .. }),
+        "{end}"
+    );
     sender.close().await;
 }
 
@@ -47,7 +62,10 @@ async fn bytes_cross_tls_by_address_and_by_name() {
         let (listener, address) = listen().await;
         let server = async {
             let (tcp, _) = listener.accept().await.expect("a client");
-            let tls = acceptor("server", ClientCertificate::Ignored).accept(tcp).await.expect("TLS");
+            let tls = acceptor("server", ClientCertificate::Ignored)
+                .accept(tcp)
+                .await
+                .expect("TLS");
             let name = tls.get_ref().1.server_name().map(str::to_owned);
             (serve(tls).await, name)
         };
@@ -55,7 +73,10 @@ async fn bytes_cross_tls_by_address_and_by_name() {
         let ((seen, name), ()) = tokio::join!(server, talk(&target));
         assert_eq!(seen, SENT);
         // An address is never sent as a name (RFC 6066, section 3).
-        assert_eq!(name.as_deref(), (host == "localhost").then_some("localhost"));
+        assert_eq!(
+            name.as_deref(),
+            (host == "localhost").then_some("localhost")
+        );
     }
 }
 
@@ -65,20 +86,41 @@ async fn check_tls_refusal(certificate: &str, settings: tls::Settings, expected:
     let server = async {
         let (tcp, _) = listener.accept().await.expect("a client");
         // The client's refusal is an error here.
-        let _ = acceptor(certificate, ClientCertificate::Ignored).accept(tcp).await;
+        let _ = acceptor(certificate, ClientCertificate::Ignored)
+            .accept(tcp)
+            .await;
     };
-    let target = Target { tls: settings, ..target(&format!("stomps://{address}")) };
+    let target = Target {
+        tls: settings,
+        ..target(&format!("stomps://{address}"))
+    };
     let ((), error) = tokio::join!(server, refused(&target));
     assert!(matches!(error, DialError::Tls { .. }), "{error:?}");
     let text = error.to_string();
-    assert!(text.contains(&address) && expected.iter().all(|part| text.contains(part)), "{text}");
+    assert!(
+        text.contains(&address) && expected.iter().all(|part| text.contains(part)),
+        "{text}"
+    );
 }
 
 #[tokio::test]
 async fn certificate_that_cannot_be_trusted_says_why_and_what_to_do() {
-    let trusting = |name| tls::Settings { ca_file: Some(fixture(name)), ..tls::Settings::default() };
-    check_tls_refusal("server", trusting("stranger.pem"), ["UnknownIssuer", "set ca_file"]).await;
-    check_tls_refusal("elsewhere", trusting("ca.pem"), ["elsewhere.test", "for another name"]).await;
+    let trusting = |name| tls::Settings {
+        ca_file: Some(fixture(name)),
+        ..tls::Settings::default()
+    };
+    check_tls_refusal(
+        "server",
+        trusting("stranger.pem"),
+        ["UnknownIssuer", "set ca_file"],
+    )
+    .await;
+    check_tls_refusal(
+        "elsewhere",
+        trusting("ca.pem"),
+        ["elsewhere.test", "for another name"],
+    )
+    .await;
     check_tls_refusal("expired", trusting("ca.pem"), ["expired", "renew it"]).await;
 }
 
@@ -91,7 +133,13 @@ async fn client_certificate_is_shown_and_its_absence_explained() {
         let (tcp, _) = listener.accept().await.expect("a client");
         assert!(acceptor.accept(tcp).await.is_err());
         let (tcp, _) = listener.accept().await.expect("a client");
-        serve(acceptor.accept(tcp).await.expect("TLS with a client certificate")).await
+        serve(
+            acceptor
+                .accept(tcp)
+                .await
+                .expect("TLS with a client certificate"),
+        )
+        .await
     };
     let client = async {
         // TLS 1.3 refuses after the handshake, TLS 1.2 within it.
@@ -99,7 +147,10 @@ async fn client_certificate_is_shown_and_its_absence_explained() {
             Ok((mut receiver, _)) => ended(&mut receiver).await.to_string(),
             Err(error) => error.to_string(),
         };
-        assert!(text.contains("certificate") && text.contains("cert_file, key_file"), "{text}");
+        assert!(
+            text.contains("certificate") && text.contains("cert_file, key_file"),
+            "{text}"
+        );
         let mut with = plain.clone();
         with.tls.cert_file = Some(fixture("client.pem"));
         with.tls.key_file = Some(fixture("client.key"));
@@ -114,7 +165,10 @@ async fn port_where_nobody_listens_is_refused() {
     drop(listener);
     for scheme in ["stomp", "stomps", "ws", "wss", "http", "https"] {
         let error = refused(&target(&format!("{scheme}://{address}/x"))).await;
-        assert!(matches!(&error, DialError::Refused { peer } if *peer == address), "{scheme}: {error:?}");
+        assert!(
+            matches!(&error, DialError::Refused { peer } if *peer == address),
+            "{scheme}: {error:?}"
+        );
     }
 }
 
@@ -122,7 +176,10 @@ async fn port_where_nobody_listens_is_refused() {
 async fn name_without_an_address_says_so() {
     for scheme in ["stomp", "wss", "http"] {
         let error = refused(&target(&format!("{scheme}://absent.invalid/x"))).await;
-        assert!(matches!(&error, DialError::Resolve { host, .. } if host == "absent.invalid"), "{scheme}: {error:?}");
+        assert!(
+            matches!(&error, DialError::Resolve { host, .. } if host == "absent.invalid"),
+            "{scheme}: {error:?}"
+        );
     }
 }
 
@@ -132,13 +189,18 @@ async fn clear_text_on_a_tls_url_says_so() {
         let (listener, address) = listen().await;
         let server = async {
             let (mut tcp, _) = listener.accept().await.expect("a client");
-            tcp.write_all(b"ERROR\nmessage:what is that\n\n\0").await.expect("an answer");
+            tcp.write_all(b"ERROR\nmessage:what is that\n\n\0")
+                .await
+                .expect("an answer");
             let _ = tcp.read_to_end(&mut Vec::new()).await;
         };
         let target = target(&format!("{scheme}://{address}/x"));
         let ((), error) = tokio::join!(server, refused(&target));
         let text = error.to_string();
-        assert!(matches!(error, DialError::Tls { .. }) && text.contains("TLS port"), "{scheme}: {error:?} {text}");
+        assert!(
+            matches!(error, DialError::Tls { .. }) && text.contains("TLS port"),
+            "{scheme}: {error:?} {text}"
+        );
     }
 }
 
@@ -146,9 +208,15 @@ async fn clear_text_on_a_tls_url_says_so() {
 async fn attempt_ends_with_its_time() {
     let check = async |scheme: &str, expected: Stage| {
         let (_listener, address) = listen().await;
-        let target = Target { timeout: Duration::from_millis(50), ..target(&format!("{scheme}://{address}/x")) };
+        let target = Target {
+            timeout: Duration::from_millis(50),
+            ..target(&format!("{scheme}://{address}/x"))
+        };
         let error = refused(&target).await;
-        assert!(matches!(error, DialError::Timeout { stage, .. } if stage == expected), "{scheme}: {error:?}");
+        assert!(
+            matches!(error, DialError::Timeout { stage, .. } if stage == expected),
+            "{scheme}: {error:?}"
+        );
     };
     check("stomps", Stage::Tls).await;
     check("ws", Stage::Upgrade).await;
@@ -164,7 +232,10 @@ async fn server_that_does_not_read_stops_neither_receiving_nor_closing() {
             let (mut tcp, _) = listener.accept().await.expect("a client");
             let answer = vec![b'y'; FLOOD_BYTES];
             if scheme == "stomps" {
-                let mut tls = acceptor("server", ClientCertificate::Ignored).accept(tcp).await.expect("TLS");
+                let mut tls = acceptor("server", ClientCertificate::Ignored)
+                    .accept(tcp)
+                    .await
+                    .expect("TLS");
                 tls.write_all(&answer).await.expect("an answer");
                 let _ = heard.send(());
                 std::future::pending::<()>().await;
@@ -185,7 +256,9 @@ async fn server_that_does_not_read_stops_neither_receiving_nor_closing() {
 #[tokio::test]
 async fn what_was_received_stays_while_more_is_read() {
     let (listener, address) = listen().await;
-    let sent = (0..1024 * 1024_u32).map(|index| (index / 1000) as u8).collect::<Vec<_>>();
+    let sent = (0..1024 * 1024_u32)
+        .map(|index| (index / 1000) as u8)
+        .collect::<Vec<_>>();
     let server = async {
         let (mut tcp, _) = listener.accept().await.expect("a client");
         tcp.write_all(&sent).await.expect("a mebibyte");
@@ -204,9 +277,15 @@ async fn what_was_received_stays_while_more_is_read() {
 #[tokio::test]
 async fn floods_cross_each_other() {
     async fn flood(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-        stream.write_all(&vec![b'y'; FLOOD_BYTES]).await.expect("a flood");
+        stream
+            .write_all(&vec![b'y'; FLOOD_BYTES])
+            .await
+            .expect("a flood");
         stream.flush().await.expect("a flood");
-        stream.read_exact(&mut vec![0; FLOOD_BYTES]).await.expect("the client's flood");
+        stream
+            .read_exact(&mut vec![0; FLOOD_BYTES])
+            .await
+            .expect("the client's flood");
     }
     for scheme in ["stomp", "stomps"] {
         let (listener, address) = listen().await;
@@ -214,7 +293,15 @@ async fn floods_cross_each_other() {
             let (tcp, _) = listener.accept().await.expect("a client");
             match scheme {
                 "stomp" => flood(tcp).await,
-                _ => flood(acceptor("server", ClientCertificate::Ignored).accept(tcp).await.expect("TLS")).await,
+                _ => {
+                    flood(
+                        acceptor("server", ClientCertificate::Ignored)
+                            .accept(tcp)
+                            .await
+                            .expect("TLS"),
+                    )
+                    .await
+                }
             }
         };
         let target = target(&format!("{scheme}://{address}"));
@@ -222,6 +309,8 @@ async fn floods_cross_each_other() {
             let (mut receiver, mut sender) = dialled(&target).await;
             cross_floods(&mut receiver, &mut sender, FLOOD_BYTES).await;
         };
-        timeout(PATIENCE, async { tokio::join!(server, client) }).await.expect("in time");
+        timeout(PATIENCE, async { tokio::join!(server, client) })
+            .await
+            .expect("in time");
     }
 }

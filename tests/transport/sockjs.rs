@@ -8,8 +8,10 @@ use tokio_tungstenite::tungstenite::Message;
 use super::http::{Server, Wire};
 use super::*;
 
-pub(super) const INFO: &str = r#"{"websocket":true,"cookie_needed":true,"origins":["*:*"],"entropy":1}"#;
-pub(super) const INFO_WITHOUT: &str = r#"{"websocket":false,"cookie_needed":false,"origins":["*:*"],"entropy":1}"#;
+pub(super) const INFO: &str =
+    r#"{"websocket":true,"cookie_needed":true,"origins":["*:*"],"entropy":1}"#;
+pub(super) const INFO_WITHOUT: &str =
+    r#"{"websocket":false,"cookie_needed":false,"origins":["*:*"],"entropy":1}"#;
 
 async fn connected() -> (WebSocketStream<Box<dyn Wire>>, Receiver, Sender) {
     let mut server = Server::start().await;
@@ -27,21 +29,52 @@ async fn connected() -> (WebSocketStream<Box<dyn Wire>>, Receiver, Sender) {
 #[tokio::test]
 async fn session_is_asked_for_as_the_protocol_says() {
     let mut server = Server::start().await;
-    let target = target(&format!("http://user:pass@{}/base/?token=x", server.address));
+    let target = target(&format!(
+        "http://user:pass@{}/base/?token=x",
+        server.address
+    ));
     let serve = async {
         let info = server.next("GET /base/info").await;
-        assert!(info.head.starts_with("GET /base/info?token=x HTTP/1.1\r\n"), "{}", info.head);
-        assert_eq!((info.header("Authorization"), info.header("Origin")), (Some("Bearer abc"), None));
-        info.answer("200 OK\r\nSet-Cookie: node=7; Path=/base; HttpOnly\r\nSet-Cookie: other=1; Path=/x", INFO).await;
+        assert!(
+            info.head.starts_with("GET /base/info?token=x HTTP/1.1\r\n"),
+            "{}",
+            info.head
+        );
+        assert_eq!(
+            (info.header("Authorization"), info.header("Origin")),
+            (Some("Bearer abc"), None)
+        );
+        info.answer(
+            "200 OK\r\nSet-Cookie: node=7; Path=/base; HttpOnly\r\nSet-Cookie: other=1; Path=/x",
+            INFO,
+        )
+        .await;
 
         let upgrade = server.next("/websocket").await;
-        let path = upgrade.line.strip_prefix("GET /base/").expect("below the base").to_owned();
+        let path = upgrade
+            .line
+            .strip_prefix("GET /base/")
+            .expect("below the base")
+            .to_owned();
         let (number, rest) = path.split_once('/').expect("a server");
         let session = rest.strip_suffix("/websocket").expect("a session");
-        assert!(number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()), "{path}");
-        assert!(session.len() >= 16 && session.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{path}");
-        assert!(upgrade.head.contains("/websocket?token=x HTTP/1.1\r\n"), "{}", upgrade.head);
-        assert_eq!((upgrade.header("Authorization"), upgrade.header("Origin")), (Some("Bearer abc"), None));
+        assert!(
+            number.len() == 3 && number.bytes().all(|byte| byte.is_ascii_digit()),
+            "{path}"
+        );
+        assert!(
+            session.len() >= 16 && session.bytes().all(|byte| byte.is_ascii_alphanumeric()),
+            "{path}"
+        );
+        assert!(
+            upgrade.head.contains("/websocket?token=x HTTP/1.1\r\n"),
+            "{}",
+            upgrade.head
+        );
+        assert_eq!(
+            (upgrade.header("Authorization"), upgrade.header("Origin")),
+            (Some("Bearer abc"), None)
+        );
         assert_eq!(upgrade.header("Cookie"), Some("node=7"));
         assert_eq!(upgrade.header("Sec-WebSocket-Protocol"), None);
         let mut socket = upgrade.upgrade().await;
@@ -53,7 +86,10 @@ async fn session_is_asked_for_as_the_protocol_says() {
     let again = async {
         server.next("/base/info").await.answer("200 OK", INFO).await;
         let upgrade = server.next("/websocket").await;
-        assert!(!upgrade.line.ends_with(&path), "the session id is used again");
+        assert!(
+            !upgrade.line.ends_with(&path),
+            "the session id is used again"
+        );
         let mut socket = upgrade.upgrade().await;
         socket.send(Message::text("o")).await.expect("open");
         socket
@@ -64,11 +100,24 @@ async fn session_is_asked_for_as_the_protocol_says() {
 #[tokio::test]
 async fn frames_cross_both_ways() {
     let (mut socket, mut receiver, mut sender) = connected().await;
-    sender.send(Bytes::from_static("SEND\n\n\"故障\"\0\n".as_bytes()), &[15, 16]).await.expect("sent");
+    sender
+        .send(
+            Bytes::from_static("SEND\n\n\"故障\"\0\n".as_bytes()),
+            &[15, 16],
+        )
+        .await
+        .expect("sent");
     for expected in [r#"["SEND\n\n\"故障\"\u0000"]"#, r#"["\n"]"#] {
-        assert_eq!(socket.next().await.expect("a message").expect("a message"), Message::text(expected));
+        assert_eq!(
+            socket.next().await.expect("a message").expect("a message"),
+            Message::text(expected)
+        );
     }
-    for text in [r#"a["MESSAGE\n\nx","y\u0000"]"#, r#"a["\n"]"#, r#"a["MESS","AGE\n\n\u0000\nMESSAGE\n\n\u0000"]"#] {
+    for text in [
+        r#"a["MESSAGE\n\nx","y\u0000"]"#,
+        r#"a["\n"]"#,
+        r#"a["MESS","AGE\n\n\u0000\nMESSAGE\n\n\u0000"]"#,
+    ] {
         socket.send(Message::text(text)).await.expect("sent");
     }
     let expected = "MESSAGE\n\nxy\0\nMESSAGE\n\n\0\nMESSAGE\n\n\0";
@@ -78,7 +127,10 @@ async fn frames_cross_both_ways() {
 #[tokio::test]
 async fn a_long_frame_goes_in_pieces_where_it_is_asked_for() {
     let mut server = Server::start().await;
-    let target = Target { websocket_split: Some(16), ..target(&format!("http://{}/base", server.address)) };
+    let target = Target {
+        websocket_split: Some(16),
+        ..target(&format!("http://{}/base", server.address))
+    };
     let serve = async {
         server.next("/base/info").await.answer("200 OK", INFO).await;
         let mut socket = server.next("/websocket").await.upgrade().await;
@@ -86,9 +138,15 @@ async fn a_long_frame_goes_in_pieces_where_it_is_asked_for() {
         socket
     };
     let (mut socket, (_receiver, mut sender)) = tokio::join!(serve, dialled(&target));
-    sender.send(Bytes::from_static(b"SEND\n\n0123456789x\0\n"), &[18, 19]).await.expect("sent");
+    sender
+        .send(Bytes::from_static(b"SEND\n\n0123456789x\0\n"), &[18, 19])
+        .await
+        .expect("sent");
     for expected in [r#"["SEND\n\n0123456789"]"#, r#"["x\u0000"]"#, r#"["\n"]"#] {
-        assert_eq!(socket.next().await.expect("a message").expect("a message"), Message::text(expected));
+        assert_eq!(
+            socket.next().await.expect("a message").expect("a message"),
+            Message::text(expected)
+        );
     }
 }
 
@@ -102,10 +160,19 @@ async fn heartbeat_is_life_and_no_bytes() {
 #[tokio::test]
 async fn body_that_is_not_text_is_refused_and_nothing_is_sent() {
     let (mut socket, _receiver, mut sender) = connected().await;
-    let error = sender.send(Bytes::from_static(b"ACK\n\n\0SEND\n\n\xff\0"), &[6, 14]).await.expect_err("no text");
+    let error = sender
+        .send(Bytes::from_static(b"ACK\n\n\0SEND\n\n\xff\0"), &[6, 14])
+        .await
+        .expect_err("no text");
     assert!(matches!(error, TransportError::NotText), "{error:?}");
-    sender.send(Bytes::from_static(b"\n"), &[1]).await.expect("sent");
-    assert_eq!(socket.next().await.expect("a message").expect("a message"), Message::text(r#"["\n"]"#));
+    sender
+        .send(Bytes::from_static(b"\n"), &[1])
+        .await
+        .expect("sent");
+    assert_eq!(
+        socket.next().await.expect("a message").expect("a message"),
+        Message::text(r#"["\n"]"#)
+    );
 }
 
 #[tokio::test]
@@ -115,15 +182,34 @@ async fn end_of_a_session_is_told() {
         socket.send(Message::text(text)).await.expect("sent");
         assert_eq!(ended(&mut receiver).await.to_string(), expected);
     };
-    check(r#"c[3000,"Go away!"]"#, "the server closed the connection with code 3000 (go away): Go away!").await;
+    check(
+        r#"c[3000,"Go away!"]"#,
+        "the server closed the connection with code 3000 (go away): Go away!",
+    )
+    .await;
     check("o", "the server broke the transport's protocol: the SockJS session began anew: the old one is lost").await;
     check("{}", "the server broke the transport's protocol: a SockJS frame that is none of o, h, a, m, c: {}").await;
     // Spring's send limit closes without a `c`.
     let (mut socket, mut receiver, _sender) = connected().await;
-    let close = tokio_tungstenite::tungstenite::protocol::CloseFrame { code: 4500.into(), reason: "slow".into() };
-    socket.send(Message::Close(Some(close))).await.expect("sent");
+    let close = tokio_tungstenite::tungstenite::protocol::CloseFrame {
+        code: 4500.into(),
+        reason: "slow".into(),
+    };
+    socket
+        .send(Message::Close(Some(close)))
+        .await
+        .expect("sent");
     let end = ended(&mut receiver).await;
-    assert!(matches!(end, TransportError::Closed { code: Some(4500), .. }), "{end:?}");
+    assert!(
+        matches!(
+            end,
+            TransportError::Closed {
+                code: Some(4500),
+                ..
+            }
+        ),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
@@ -143,14 +229,41 @@ async fn endpoint_that_is_no_sockjs_says_so() {
         let serve = async { server.next("/base/info").await.answer(status, body).await };
         let ((), error) = tokio::join!(serve, refused(&target));
         let text = error.to_string();
-        assert!(text.contains("/base/info") && text.contains(expected) && !text.contains("secret"), "{text}");
+        assert!(
+            text.contains("/base/info") && text.contains(expected) && !text.contains("secret"),
+            "{text}"
+        );
     };
-    check("200 OK", "<html>", "a plain WebSocket one is configured as ws://").await;
-    check("404 Not Found", "nothing", "answered 404 (nothing); check the URL's path").await;
-    check("401 Unauthorized", "", "answered 401; the server wants other credentials").await;
-    check("302 Found\r\nLocation: https://h/base/info", "", "answered 302 (to https://h/base/info)").await;
-    check("200 OK\r\nContent-Type: application/json", r#"{"base_url":"http://evil/"}"#, "leads to http://evil/")
-        .await;
+    check(
+        "200 OK",
+        "<html>",
+        "a plain WebSocket one is configured as ws://",
+    )
+    .await;
+    check(
+        "404 Not Found",
+        "nothing",
+        "answered 404 (nothing); check the URL's path",
+    )
+    .await;
+    check(
+        "401 Unauthorized",
+        "",
+        "answered 401; the server wants other credentials",
+    )
+    .await;
+    check(
+        "302 Found\r\nLocation: https://h/base/info",
+        "",
+        "answered 302 (to https://h/base/info)",
+    )
+    .await;
+    check(
+        "200 OK\r\nContent-Type: application/json",
+        r#"{"base_url":"http://evil/"}"#,
+        "leads to http://evil/",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -159,14 +272,29 @@ async fn every_transport_is_tried_in_order_and_each_failure_told() {
     let target = target(&format!("http://{}/base", server.address));
     let serve = async {
         server.next("/base/info").await.answer("200 OK", INFO).await;
-        server.next("/websocket").await.answer("400 Bad Request", "no upgrade").await;
-        server.next("/xhr_streaming").await.answer("200 OK", "c[2010,\"Another connection still open\"]\n").await;
+        server
+            .next("/websocket")
+            .await
+            .answer("400 Bad Request", "no upgrade")
+            .await;
+        server
+            .next("/xhr_streaming")
+            .await
+            .answer("200 OK", "c[2010,\"Another connection still open\"]\n")
+            .await;
         server.next("/xhr").await.answer("500 Oops", "broken").await;
     };
     let ((), error) = tokio::join!(serve, refused(&target));
     let text = error.to_string();
     assert!(matches!(error, DialError::NoTransport { .. }), "{error:?}");
-    for expected in ["websocket: ", "400 (no upgrade)", "xhr_streaming: ", "2010", "xhr: ", "500 (broken)"] {
+    for expected in [
+        "websocket: ",
+        "400 (no upgrade)",
+        "xhr_streaming: ",
+        "2010",
+        "xhr: ",
+        "500 (broken)",
+    ] {
         assert!(text.contains(expected), "{expected} is not in: {text}");
     }
 }
@@ -178,16 +306,30 @@ async fn refusal_by_all_transports_is_a_refusal() {
     let serve = async {
         server.next("/base/info").await.answer("200 OK", INFO).await;
         for transport in ["/websocket", "/xhr_streaming", "/xhr"] {
-            server.next(transport).await.answer("403 Forbidden", "").await;
+            server
+                .next(transport)
+                .await
+                .answer("403 Forbidden", "")
+                .await;
         }
         server.next("/base/info").await.answer("200 OK", INFO).await;
-        server.next("/websocket").await.answer("401 Unauthorized", "").await;
+        server
+            .next("/websocket")
+            .await
+            .answer("401 Unauthorized", "")
+            .await;
     };
     let client = async {
         let error = refused(&target).await;
-        assert!(matches!(error, DialError::Http { status: 403, .. }), "{error:?}");
+        assert!(
+            matches!(error, DialError::Http { status: 403, .. }),
+            "{error:?}"
+        );
         let error = refused(&target).await;
-        assert!(matches!(error, DialError::Http { status: 401, .. }), "{error:?}");
+        assert!(
+            matches!(error, DialError::Http { status: 401, .. }),
+            "{error:?}"
+        );
     };
     tokio::join!(serve, client);
 }
@@ -203,7 +345,9 @@ async fn websocket_that_is_swallowed_leaves_time_for_the_next_transport() {
         server.next("/base/info").await.answer("200 OK", INFO).await;
         let _swallowed = server.next("/websocket").await;
         let mut answer = server.next("/xhr_streaming").await.begin().await;
-        answer.write(&format!("{}\no\na[\"hi\"]\n", "h".repeat(2048))).await;
+        answer
+            .write(&format!("{}\no\na[\"hi\"]\n", "h".repeat(2048)))
+            .await;
         answer
     };
     let (_answer, (mut receiver, _sender)) = tokio::join!(serve, dialled(&target));
@@ -224,7 +368,11 @@ async fn https_encrypts_every_request() {
             socket.send(Message::text(text)).await.expect("sent");
         }
 
-        server.next("/base/info").await.answer("200 OK", INFO_WITHOUT).await;
+        server
+            .next("/base/info")
+            .await
+            .answer("200 OK", INFO_WITHOUT)
+            .await;
         let mut answer = server.next("/xhr_streaming").await.begin().await;
         answer.write("hhhh\no\na[\"by xhr\"]\n").await;
         (socket, answer)
@@ -246,8 +394,13 @@ async fn https_to_a_stranger_says_what_to_do() {
     let server = async {
         let (tcp, _) = listener.accept().await.expect("a client");
         // The client's refusal is an error here.
-        let _ = acceptor("server", ClientCertificate::Ignored).accept(tcp).await;
+        let _ = acceptor("server", ClientCertificate::Ignored)
+            .accept(tcp)
+            .await;
     };
     let ((), error) = tokio::join!(server, refused(&target));
-    assert!(matches!(error, DialError::Tls { .. }) && error.to_string().contains("set ca_file"), "{error:?}");
+    assert!(
+        matches!(error, DialError::Tls { .. }) && error.to_string().contains("set ca_file"),
+        "{error:?}"
+    );
 }

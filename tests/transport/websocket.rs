@@ -22,18 +22,31 @@ async fn answer(listener: &TcpListener, words: &str) -> (TcpStream, String) {
 }
 
 /// The same, with the first bytes of the WebSocket in the same packet.
-async fn answer_and_go_on(listener: &TcpListener, words: &str, first: &[u8]) -> (TcpStream, String) {
+async fn answer_and_go_on(
+    listener: &TcpListener,
+    words: &str,
+    first: &[u8],
+) -> (TcpStream, String) {
     let (mut tcp, _) = listener.accept().await.expect("a client");
     let head = read_head(&mut tcp).await;
-    let accept = derive_accept_key(header(&head, "Sec-WebSocket-Key").unwrap_or_default().as_bytes());
+    let accept = derive_accept_key(
+        header(&head, "Sec-WebSocket-Key")
+            .unwrap_or_default()
+            .as_bytes(),
+    );
     let words = words.replace("{accept}", &accept);
-    tcp.write_all(&[words.as_bytes(), first].concat()).await.expect("an answer");
+    tcp.write_all(&[words.as_bytes(), first].concat())
+        .await
+        .expect("an answer");
     (tcp, head)
 }
 
 pub(super) async fn upgraded(listener: &TcpListener) -> (WebSocketStream<TcpStream>, String) {
     let (tcp, head) = answer(listener, SWITCHING).await;
-    (WebSocketStream::from_raw_socket(tcp, Role::Server, None).await, head)
+    (
+        WebSocketStream::from_raw_socket(tcp, Role::Server, None).await,
+        head,
+    )
 }
 
 async fn connected() -> (WebSocketStream<TcpStream>, Receiver, Sender) {
@@ -51,7 +64,10 @@ async fn request_carries_path_headers_and_subprotocols_and_no_origin() {
     assert!(head.starts_with("GET /a/ws?token=x HTTP/1.1\r\n"), "{head}");
     assert_eq!(header(&head, "Host"), Some(address.as_str()));
     assert_eq!(header(&head, "Authorization"), Some("Bearer abc"));
-    assert_eq!(header(&head, "Sec-WebSocket-Protocol"), Some("v12.stomp, v11.stomp, v10.stomp"));
+    assert_eq!(
+        header(&head, "Sec-WebSocket-Protocol"),
+        Some("v12.stomp, v11.stomp, v10.stomp")
+    );
     assert_eq!(header(&head, "Origin"), None);
 }
 
@@ -69,13 +85,37 @@ async fn every_answer_that_real_servers_give_is_taken() {
     let with = |line: &str| SWITCHING.replace("\r\n\r\n", &format!("\r\n{line}\r\n\r\n"));
     check("no subprotocol", SWITCHING).await;
     check("one of ours", &with("Sec-WebSocket-Protocol: v12.stomp")).await;
-    check("one that was not asked for (ActiveMQ)", &with("Sec-WebSocket-Protocol: stomp")).await;
-    check("all of ours", &with("Sec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp")).await;
-    check("keep-alive, Upgrade", &SWITCHING.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade")).await;
-    check("two Connection lines", &SWITCHING.replace("Connection: ", "Connection: keep-alive\r\nConnection: ")).await;
-    check("other case", &SWITCHING.replace("Upgrade: websocket", "upgrade: WebSocket")).await;
+    check(
+        "one that was not asked for (ActiveMQ)",
+        &with("Sec-WebSocket-Protocol: stomp"),
+    )
+    .await;
+    check(
+        "all of ours",
+        &with("Sec-WebSocket-Protocol: v12.stomp, v11.stomp, v10.stomp"),
+    )
+    .await;
+    check(
+        "keep-alive, Upgrade",
+        &SWITCHING.replace("Connection: Upgrade", "Connection: keep-alive, Upgrade"),
+    )
+    .await;
+    check(
+        "two Connection lines",
+        &SWITCHING.replace("Connection: ", "Connection: keep-alive\r\nConnection: "),
+    )
+    .await;
+    check(
+        "other case",
+        &SWITCHING.replace("Upgrade: websocket", "upgrade: WebSocket"),
+    )
+    .await;
     check("no extension", &with("Sec-WebSocket-Extensions: ")).await;
-    check("early hints first", &format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{SWITCHING}")).await;
+    check(
+        "early hints first",
+        &format!("HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n{SWITCHING}"),
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -87,19 +127,41 @@ async fn answer_that_is_no_websocket_says_what_is_wrong() {
         let ((), error) = tokio::join!(server, refused(&target));
         let text = error.to_string();
         assert!(matches!(error, DialError::Handshake { .. }), "{error:?}");
-        assert!(text.contains(&format!("ws://{address}/ws: ")) && text.contains(expected), "{text}");
+        assert!(
+            text.contains(&format!("ws://{address}/ws: ")) && text.contains(expected),
+            "{text}"
+        );
     };
-    check(&SWITCHING.replace("{accept}", "AAAA"), "wrong Sec-WebSocket-Accept").await;
-    check(&SWITCHING.replace("Upgrade: websocket\r\n", ""), "without \"Upgrade: websocket\"").await;
-    check(&SWITCHING.replace("Connection: Upgrade\r\n", ""), "without \"Connection: Upgrade\"").await;
     check(
-        &SWITCHING.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n"),
+        &SWITCHING.replace("{accept}", "AAAA"),
+        "wrong Sec-WebSocket-Accept",
+    )
+    .await;
+    check(
+        &SWITCHING.replace("Upgrade: websocket\r\n", ""),
+        "without \"Upgrade: websocket\"",
+    )
+    .await;
+    check(
+        &SWITCHING.replace("Connection: Upgrade\r\n", ""),
+        "without \"Connection: Upgrade\"",
+    )
+    .await;
+    check(
+        &SWITCHING.replace(
+            "\r\n\r\n",
+            "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+        ),
         "the extension permessage-deflate that was not offered",
     )
     .await;
     check("ERROR\nmessage:what is that\n\n\0", "is no HTTP").await;
     check("", "hung up without an answer").await;
-    check(&format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(40_000)), "longer than").await;
+    check(
+        &format!("HTTP/1.1 200 OK\r\nX: {}", "x".repeat(40_000)),
+        "longer than",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -110,7 +172,10 @@ async fn other_status_is_told_with_its_text() {
         let server = async { answer(&listener, words).await };
         // The server keeps the connection open: a body is not waited for.
         let (_open, error) = tokio::join!(server, refused(&target));
-        assert!(matches!(error, DialError::Http { status: found, .. } if found == status), "{error:?}");
+        assert!(
+            matches!(error, DialError::Http { status: found, .. } if found == status),
+            "{error:?}"
+        );
         assert!(error.to_string().contains(expected), "{error}");
     };
     check(
@@ -125,18 +190,43 @@ async fn other_status_is_told_with_its_text() {
         "answered 302 (to https://h/login); redirects",
     )
     .await;
-    check("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n", 400, "answered 400; a proxy").await;
-    check("HTTP/1.1 200 OK\r\n\r\n<html>", 200, "answered 200 (<html>); this path is no WebSocket").await;
-    check("HTTP/1.1 503 Unavailable\r\n\r\n", 503, "answered 503; the server or a proxy").await;
+    check(
+        "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
+        400,
+        "answered 400; a proxy",
+    )
+    .await;
+    check(
+        "HTTP/1.1 200 OK\r\n\r\n<html>",
+        200,
+        "answered 200 (<html>); this path is no WebSocket",
+    )
+    .await;
+    check(
+        "HTTP/1.1 503 Unavailable\r\n\r\n",
+        503,
+        "answered 503; the server or a proxy",
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn frame_is_one_message_and_only_text_is_text() {
     let (mut server, _receiver, mut sender) = connected().await;
-    sender.send(Bytes::from_static(b"A\n\n\0B\n\n\xff\0\n"), &[4, 9, 10]).await.expect("sent");
-    let expected = [Message::text("A\n\n\0"), Message::binary(&b"B\n\n\xff\0"[..]), Message::text("\n")];
+    sender
+        .send(Bytes::from_static(b"A\n\n\0B\n\n\xff\0\n"), &[4, 9, 10])
+        .await
+        .expect("sent");
+    let expected = [
+        Message::text("A\n\n\0"),
+        Message::binary(&b"B\n\n\xff\0"[..]),
+        Message::text("\n"),
+    ];
     for message in expected {
-        assert_eq!(server.next().await.expect("a message").expect("a message"), message);
+        assert_eq!(
+            server.next().await.expect("a message").expect("a message"),
+            message
+        );
     }
 }
 
@@ -144,21 +234,36 @@ async fn frame_is_one_message_and_only_text_is_text() {
 async fn a_long_frame_goes_in_pieces_only_where_it_is_asked_for() {
     // Spring's buffer (legacy stompjs cuts at 16 KiB); ActiveMQ takes no pieces, so that it is an option.
     let (listener, address) = listen().await;
-    let target = Target { websocket_split: Some(16), ..target(&format!("ws://{address}/ws")) };
-    let ((mut server, _), (_receiver, mut sender)) = tokio::join!(upgraded(&listener), dialled(&target));
+    let target = Target {
+        websocket_split: Some(16),
+        ..target(&format!("ws://{address}/ws"))
+    };
+    let ((mut server, _), (_receiver, mut sender)) =
+        tokio::join!(upgraded(&listener), dialled(&target));
     let (send, ack) = ("SEND\n\n0123456789故障故障\0", "ACK\n\n\0");
     let all = Bytes::from([send, ack, "\n"].concat());
-    sender.send(all.clone(), &[send.len(), send.len() + ack.len(), all.len()]).await.expect("sent");
+    sender
+        .send(
+            all.clone(),
+            &[send.len(), send.len() + ack.len(), all.len()],
+        )
+        .await
+        .expect("sent");
     // Each piece is a text: no character is cut.
     for expected in ["SEND\n\n0123456789", "故障故障\0", ack, "\n"] {
-        assert_eq!(server.next().await.expect("a message").expect("a message"), Message::text(expected));
+        assert_eq!(
+            server.next().await.expect("a message").expect("a message"),
+            Message::text(expected)
+        );
     }
 }
 
 #[tokio::test]
 async fn messages_of_any_kind_are_pieces_of_one_stream() {
     let (mut server, mut receiver, _sender) = connected().await;
-    let fragment = |text: &'static str, kind, last| Message::Frame(Frame::message(text, OpCode::Data(kind), last));
+    let fragment = |text: &'static str, kind, last| {
+        Message::Frame(Frame::message(text, OpCode::Data(kind), last))
+    };
     let pieces = [
         Message::text("MESS"),
         Message::binary(&b"AGE\n\nbo"[..]),
@@ -177,7 +282,10 @@ async fn messages_of_any_kind_are_pieces_of_one_stream() {
 #[tokio::test]
 async fn ping_is_answered_and_shown_as_life() {
     let (mut server, mut receiver, _sender) = connected().await;
-    server.send(Message::Ping(Bytes::from_static(b"7"))).await.expect("a ping");
+    server
+        .send(Message::Ping(Bytes::from_static(b"7")))
+        .await
+        .expect("a ping");
     assert_eq!(receiver.receive().await.expect("life"), Bytes::new());
     let answer = tokio::select! {
         answer = server.next() => answer.expect("an answer").expect("an answer"),
@@ -206,17 +314,29 @@ async fn probe_brings_a_sign_of_life() {
 #[tokio::test]
 async fn close_is_told_with_code_and_reason_and_is_answered() {
     let (mut server, mut receiver, _sender) = connected().await;
-    let close = CloseFrame { code: 1002.into(), reason: "Session closed.".into() };
-    server.send(Message::Close(Some(close))).await.expect("a close");
+    let close = CloseFrame {
+        code: 1002.into(),
+        reason: "Session closed.".into(),
+    };
+    server
+        .send(Message::Close(Some(close)))
+        .await
+        .expect("a close");
     let end = ended(&mut receiver).await;
     assert!(
         matches!(&end, TransportError::Closed { code: Some(1002), reason } if reason == "Session closed."),
         "{end:?}"
     );
     let answer = server.next().await.expect("an answer").expect("an answer");
-    assert!(matches!(&answer, Message::Close(Some(close)) if u16::from(close.code) == 1002), "{answer:?}");
+    assert!(
+        matches!(&answer, Message::Close(Some(close)) if u16::from(close.code) == 1002),
+        "{answer:?}"
+    );
     let again = ended(&mut receiver).await;
-    assert!(matches!(again, TransportError::Closed { code: None, .. }), "{again:?}");
+    assert!(
+        matches!(again, TransportError::Closed { code: None, .. }),
+        "{again:?}"
+    );
 }
 
 #[tokio::test]
@@ -224,7 +344,10 @@ async fn connection_cut_without_a_close_is_closed_without_a_code() {
     let (server, mut receiver, _sender) = connected().await;
     drop(server);
     let end = ended(&mut receiver).await;
-    assert!(matches!(end, TransportError::Closed { code: None, .. }), "{end:?}");
+    assert!(
+        matches!(end, TransportError::Closed { code: None, .. }),
+        "{end:?}"
+    );
 }
 
 #[tokio::test]
@@ -247,7 +370,10 @@ async fn message_beyond_the_limit_is_refused_before_it_is_read() {
         server.get_mut().write_all(&header).await.expect("a header");
     };
     let receive = async {
-        assert_eq!(received(&mut receiver, MESSAGE_BYTES_MAX).await.len(), MESSAGE_BYTES_MAX);
+        assert_eq!(
+            received(&mut receiver, MESSAGE_BYTES_MAX).await.len(),
+            MESSAGE_BYTES_MAX
+        );
         ended(&mut receiver).await
     };
     let ((), end) = tokio::join!(send, receive);
@@ -260,7 +386,11 @@ async fn message_beyond_the_limit_is_refused_before_it_is_read() {
 #[tokio::test]
 async fn text_that_is_not_utf8_breaks_the_protocol() {
     let (mut server, mut receiver, _sender) = connected().await;
-    server.get_mut().write_all(b"\x81\x01\xff").await.expect("a message");
+    server
+        .get_mut()
+        .write_all(b"\x81\x01\xff")
+        .await
+        .expect("a message");
     let end = ended(&mut receiver).await;
     assert!(matches!(end, TransportError::Protocol(_)), "{end:?}");
 }
@@ -272,7 +402,11 @@ async fn server_that_does_not_read_stops_neither_receiving_nor_closing() {
     let (written, done) = tokio::sync::oneshot::channel::<()>();
     tokio::spawn(async move {
         for _ in 0..64 {
-            server.get_mut().write_all(&binary_message(length)).await.expect("a message");
+            server
+                .get_mut()
+                .write_all(&binary_message(length))
+                .await
+                .expect("a message");
         }
         let _ = written.send(());
         std::future::pending::<()>().await;
@@ -295,12 +429,25 @@ async fn floods_cross_each_other() {
     let (mut server, mut receiver, mut sender) = connected().await;
     let serve = async {
         for _ in 0..64 {
-            server.get_mut().write_all(&binary_message(64 * 1024)).await.expect("a message");
+            server
+                .get_mut()
+                .write_all(&binary_message(64 * 1024))
+                .await
+                .expect("a message");
         }
         // The client's header has a mask (RFC 6455, section 5.2).
-        server.get_mut().read_exact(&mut vec![0; 14 + FLOOD_BYTES]).await.expect("the client's flood");
+        server
+            .get_mut()
+            .read_exact(&mut vec![0; 14 + FLOOD_BYTES])
+            .await
+            .expect("the client's flood");
     };
-    let crossed = async { tokio::join!(serve, cross_floods(&mut receiver, &mut sender, 64 * 64 * 1024)) };
+    let crossed = async {
+        tokio::join!(
+            serve,
+            cross_floods(&mut receiver, &mut sender, 64 * 64 * 1024)
+        )
+    };
     timeout(PATIENCE, crossed).await.expect("in time");
 }
 
@@ -309,10 +456,19 @@ async fn bytes_cross_wss_both_ways() {
     let (listener, address) = listen().await;
     let server = async {
         let (tcp, _) = listener.accept().await.expect("a client");
-        let mut tls = acceptor("server", ClientCertificate::Ignored).accept(tcp).await.expect("TLS");
+        let mut tls = acceptor("server", ClientCertificate::Ignored)
+            .accept(tcp)
+            .await
+            .expect("TLS");
         let head = read_head(&mut tls).await;
-        let accept = derive_accept_key(header(&head, "Sec-WebSocket-Key").expect("a key").as_bytes());
-        tls.write_all(SWITCHING.replace("{accept}", &accept).as_bytes()).await.expect("an answer");
+        let accept = derive_accept_key(
+            header(&head, "Sec-WebSocket-Key")
+                .expect("a key")
+                .as_bytes(),
+        );
+        tls.write_all(SWITCHING.replace("{accept}", &accept).as_bytes())
+            .await
+            .expect("an answer");
         let mut server = WebSocketStream::from_raw_socket(tls, Role::Server, None).await;
         let message = server.next().await.expect("a message").expect("a message");
         server.send(message).await.expect("an echo");
@@ -321,7 +477,10 @@ async fn bytes_cross_wss_both_ways() {
     let target = target(&format!("wss://{address}/ws"));
     let client = async {
         let (mut receiver, mut sender) = dialled(&target).await;
-        sender.send(Bytes::from_static("SEND\n\n故障\0".as_bytes()), &[13]).await.expect("sent");
+        sender
+            .send(Bytes::from_static("SEND\n\n故障\0".as_bytes()), &[13])
+            .await
+            .expect("sent");
         assert_eq!(received(&mut receiver, 13).await, "SEND\n\n故障\0");
     };
     tokio::join!(server, client);

@@ -16,11 +16,19 @@ async fn streaming() -> (Server, Answer, Receiver, Sender) {
     let target = target(&format!("http://{}/base?token=x", server.address));
     let serve = async {
         let info = server.next("/base/info").await;
-        info.answer("200 OK\r\nSet-Cookie: node=7; Path=/base", INFO_WITHOUT).await;
+        info.answer("200 OK\r\nSet-Cookie: node=7; Path=/base", INFO_WITHOUT)
+            .await;
         let request = server.next("/xhr_streaming").await;
         assert!(request.line.starts_with("POST /base/"), "{}", request.line);
-        assert!(request.head.contains("/xhr_streaming?token=x HTTP/1.1\r\n"), "{}", request.head);
-        assert_eq!((request.header("Authorization"), request.header("Origin")), (Some("Bearer abc"), None));
+        assert!(
+            request.head.contains("/xhr_streaming?token=x HTTP/1.1\r\n"),
+            "{}",
+            request.head
+        );
+        assert_eq!(
+            (request.header("Authorization"), request.header("Origin")),
+            (Some("Bearer abc"), None)
+        );
         assert_eq!(request.header("Cookie"), Some("node=7"));
         let mut answer = request.begin().await;
         answer.write(&prelude()).await;
@@ -36,8 +44,16 @@ async fn polling() -> (Server, Receiver, Sender) {
     let mut server = Server::start().await;
     let target = target(&format!("http://{}/base", server.address));
     let serve = async {
-        server.next("/base/info").await.answer("200 OK", INFO_WITHOUT).await;
-        server.next("/xhr_streaming").await.answer("405 Method Not Allowed", "").await;
+        server
+            .next("/base/info")
+            .await
+            .answer("200 OK", INFO_WITHOUT)
+            .await;
+        server
+            .next("/xhr_streaming")
+            .await
+            .answer("405 Method Not Allowed", "")
+            .await;
         server.next("/xhr").await.answer("200 OK", "o\n").await;
     };
     let ((), (receiver, sender)) = tokio::join!(serve, dialled(&target));
@@ -47,7 +63,13 @@ async fn polling() -> (Server, Receiver, Sender) {
 #[tokio::test]
 async fn streamed_frames_may_be_cut_anywhere() {
     let (_server, mut answer, mut receiver, _sender) = streaming().await;
-    for piece in ["a[\"MESS", "AGE\\n", "\\n\\u0000\"]\na[\"\\n\"]", "\nh\n", "a[\"x\"]\n"] {
+    for piece in [
+        "a[\"MESS",
+        "AGE\\n",
+        "\\n\\u0000\"]\na[\"\\n\"]",
+        "\nh\n",
+        "a[\"x\"]\n",
+    ] {
         answer.write(piece).await;
     }
     assert_eq!(received(&mut receiver, 12).await, "MESSAGE\n\n\0\nx");
@@ -87,13 +109,34 @@ async fn closed_session_is_not_asked_again() {
     answer.write("c[3000,\"Go away!\"]\n").await;
     answer.end().await;
     let end = ended(&mut receiver).await;
-    assert!(matches!(end, TransportError::Closed { code: Some(3000), .. }), "{end:?}");
+    assert!(
+        matches!(
+            end,
+            TransportError::Closed {
+                code: Some(3000),
+                ..
+            }
+        ),
+        "{end:?}"
+    );
     let again = ended(&mut receiver).await;
-    assert!(matches!(again, TransportError::Closed { code: None, .. }), "{again:?}");
+    assert!(
+        matches!(again, TransportError::Closed { code: None, .. }),
+        "{again:?}"
+    );
     // The next request that comes is another one: no poll was on its way.
-    let serve = async { server.next("/xhr_send").await.answer("404 Not Found", "").await };
+    let serve = async {
+        server
+            .next("/xhr_send")
+            .await
+            .answer("404 Not Found", "")
+            .await
+    };
     let ((), sent) = tokio::join!(serve, sender.send(Bytes::from_static(b"\n"), &[1]));
-    assert!(matches!(sent, Err(TransportError::Closed { .. })), "{sent:?}");
+    assert!(
+        matches!(sent, Err(TransportError::Closed { .. })),
+        "{sent:?}"
+    );
 }
 
 #[tokio::test]
@@ -103,8 +146,14 @@ async fn frames_are_sent_as_one_request_beside_the_receiving_one() {
     let serve = async {
         let send = server.next("/xhr_send").await;
         assert_eq!(send.body, r#"["ACK\n\n\u0000","\n"]"#);
-        assert_eq!(send.header("Content-Type"), Some("text/plain;charset=UTF-8"));
-        assert_eq!((send.header("Authorization"), send.header("Cookie")), (Some("Bearer abc"), Some("node=7")));
+        assert_eq!(
+            send.header("Content-Type"),
+            Some("text/plain;charset=UTF-8")
+        );
+        assert_eq!(
+            (send.header("Authorization"), send.header("Cookie")),
+            (Some("Bearer abc"), Some("node=7"))
+        );
         answer.write("a[\"before\"]\n").await;
         coming.await.expect("what is sent while the client sends");
         send.answer("204 No Content", "").await;
@@ -113,7 +162,11 @@ async fn frames_are_sent_as_one_request_beside_the_receiving_one() {
         assert_eq!(received(&mut receiver, 6).await, "before");
         came.send(()).expect("a server");
     };
-    let ((), (), sent) = tokio::join!(serve, receive, sender.send(Bytes::from_static(b"ACK\n\n\0\n"), &[6, 7]));
+    let ((), (), sent) = tokio::join!(
+        serve,
+        receive,
+        sender.send(Bytes::from_static(b"ACK\n\n\0\n"), &[6, 7])
+    );
     sent.expect("sent");
 }
 
@@ -121,9 +174,17 @@ async fn frames_are_sent_as_one_request_beside_the_receiving_one() {
 async fn polls_follow_one_another() {
     let (mut server, mut receiver, _sender) = polling().await;
     let serve = async {
-        server.next("/xhr").await.answer("200 OK", "a[\"MESSAGE\"]\n").await;
+        server
+            .next("/xhr")
+            .await
+            .answer("200 OK", "a[\"MESSAGE\"]\n")
+            .await;
         server.next("/xhr").await.answer("200 OK", "h\n").await;
-        server.next("/xhr").await.answer("200 OK", "a[\"\\n\\n\\u0000\"]").await;
+        server
+            .next("/xhr")
+            .await
+            .answer("200 OK", "a[\"\\n\\n\\u0000\"]")
+            .await;
     };
     let ((), text) = tokio::join!(serve, received(&mut receiver, 10));
     assert_eq!(text, "MESSAGE\n\n\0");
@@ -162,7 +223,10 @@ async fn streamed_answer_that_is_cut_in_a_frame_ends_the_connection() {
     answer.write("a[\"x\"]\na[\"y").await;
     answer.end().await;
     let end = ended(&mut receiver).await;
-    assert!(end.to_string().contains("in the middle of a frame"), "{end}");
+    assert!(
+        end.to_string().contains("in the middle of a frame"),
+        "{end}"
+    );
 
     let (_server, mut answer, mut receiver, _sender) = streaming().await;
     answer.write("a[\"x\"]\n").await;

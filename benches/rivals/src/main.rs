@@ -54,7 +54,10 @@ fn message(number: usize) -> BytesMut {
 fn chunks() -> Vec<Bytes> {
     let stream: Vec<u8> = (0..FRAMES).flat_map(message).collect();
     assert_eq!(stream.len(), FRAMES * FRAME_BYTES);
-    stream.chunks(CHUNK_BYTES).map(Bytes::copy_from_slice).collect()
+    stream
+        .chunks(CHUNK_BYTES)
+        .map(Bytes::copy_from_slice)
+        .collect()
 }
 
 fn bytes() -> BytesCount {
@@ -130,7 +133,8 @@ fn d_stomp_parser(bencher: Bencher<'_, '_>) {
         for chunk in &chunks {
             buffer.extend_from_slice(chunk);
             while let Some(nul) = memchr::memchr(0, &buffer) {
-                let frame = ServerFrame::try_from(buffer.split_to(nul + 1).to_vec()).expect("it is a frame");
+                let frame = ServerFrame::try_from(buffer.split_to(nul + 1).to_vec())
+                    .expect("it is a frame");
                 black_box(&frame);
                 frames += 1;
             }

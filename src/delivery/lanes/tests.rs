@@ -43,10 +43,33 @@ enum Answer {
 impl Answer {
     fn outcome(self) -> (Duration, Trouble) {
         match self {
-            Answer::Silence => (TIMEOUT, Trouble::Unclear { error: error("timed out") }),
-            Answer::Fails => (SERVED, Trouble::Unclear { error: error("500") }),
-            Answer::Refuses => (SERVED, Trouble::Refused { index: None, by: By::Them, error: error("422") }),
-            Answer::Busy(after) => (SERVED, Trouble::Retry { error: error("503"), after }),
+            Answer::Silence => (
+                TIMEOUT,
+                Trouble::Unclear {
+                    error: error("timed out"),
+                },
+            ),
+            Answer::Fails => (
+                SERVED,
+                Trouble::Unclear {
+                    error: error("500"),
+                },
+            ),
+            Answer::Refuses => (
+                SERVED,
+                Trouble::Refused {
+                    index: None,
+                    by: By::Them,
+                    error: error("422"),
+                },
+            ),
+            Answer::Busy(after) => (
+                SERVED,
+                Trouble::Retry {
+                    error: error("503"),
+                    after,
+                },
+            ),
         }
     }
 }
@@ -77,7 +100,13 @@ impl World {
 
     fn with(concurrency: usize, batch_max: usize, batch_wait: Duration) -> World {
         let schedule = SCHEDULE.map(Duration::from_secs).to_vec();
-        let terms = sinks::Lanes { courier: Arc::new(Nobody), concurrency, batch_max, batch_wait, schedule };
+        let terms = sinks::Lanes {
+            courier: Arc::new(Nobody),
+            concurrency,
+            batch_max,
+            batch_wait,
+            schedule,
+        };
         let now = Instant::now();
         World {
             lanes: Lanes::new(terms),
@@ -125,8 +154,13 @@ impl World {
             }
             let ends = self.under_way.iter().map(|(at, ..)| *at).min();
             let next = [ends, self.lanes.due()].into_iter().flatten().min();
-            let Some(next) = next.filter(|next| *next <= end) else { break };
-            assert!(next > self.now || ends == Some(next), "what is due now can begin now");
+            let Some(next) = next.filter(|next| *next <= end) else {
+                break;
+            };
+            assert!(
+                next > self.now || ends == Some(next),
+                "what is due now can begin now"
+            );
             self.now = next;
             if ends == Some(next) {
                 self.end_one();
@@ -138,12 +172,23 @@ impl World {
     fn begin(&mut self, attempt: Attempt) {
         let events = attempt.events();
         let positions: Vec<i64> = events.iter().map(|event| event.position.0).collect();
-        let devices: BTreeSet<&str> = events.iter().map(|event| event.device_id.as_str()).collect();
+        let devices: BTreeSet<&str> = events
+            .iter()
+            .map(|event| event.device_id.as_str())
+            .collect();
         for (_, other, _) in &self.under_way {
-            assert!(other.events().iter().all(|event| !devices.contains(event.device_id.as_str())), "one at a time");
+            assert!(
+                other
+                    .events()
+                    .iter()
+                    .all(|event| !devices.contains(event.device_id.as_str())),
+                "one at a time"
+            );
         }
         self.attempts.push((self.now - self.began, positions));
-        let bad = devices.iter().find_map(|device| self.bad.get(*device).copied());
+        let bad = devices
+            .iter()
+            .find_map(|device| self.bad.get(*device).copied());
         let (takes, outcome) = match self.all.or(bad) {
             None => (SERVED, Ok(())),
             Some(answer) => {
@@ -156,7 +201,12 @@ impl World {
     }
 
     fn end_one(&mut self) {
-        let (index, _) = self.under_way.iter().enumerate().min_by_key(|(_, (at, ..))| *at).unwrap();
+        let (index, _) = self
+            .under_way
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, (at, ..))| *at)
+            .unwrap();
         let (_, attempt, outcome) = self.under_way.remove(index);
         let Finished { settled, news } = self.lanes.finished(attempt, outcome, self.now, 0.5);
         for (item, fate) in settled {
@@ -171,7 +221,11 @@ impl World {
 
     /// When the attempts at one event began.
     fn times(&self, position: i64) -> Vec<Duration> {
-        self.attempts.iter().filter(|(_, events)| events.contains(&position)).map(|(at, _)| *at).collect()
+        self.attempts
+            .iter()
+            .filter(|(_, events)| events.contains(&position))
+            .map(|(at, _)| *at)
+            .collect()
     }
 
     fn taken(&self) -> Vec<i64> {
@@ -208,7 +262,11 @@ fn stuck_lane_delays_no_other() {
     world.push_in_turn(200);
     world.run(Duration::from_secs(1));
     assert_eq!((world.taken.len(), world.at_once_max), (180, 8));
-    assert!(world.taken.last().unwrap().0 < Duration::from_millis(300), "{:?}", world.taken.last());
+    assert!(
+        world.taken.last().unwrap().0 < Duration::from_millis(300),
+        "{:?}",
+        world.taken.last()
+    );
     // Its own wait passes while the others get on.
     world.run(Duration::from_secs(16));
     world.push_in_turn(200);
@@ -217,8 +275,16 @@ fn stuck_lane_delays_no_other() {
     assert!(!world.lanes.is_stuck());
     world.bad.clear();
     world.run(hours(1));
-    let own = world.taken().into_iter().filter(|position| position % 10 == 4).collect::<Vec<_>>();
-    assert_eq!(own, (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>(), "in order");
+    let own = world
+        .taken()
+        .into_iter()
+        .filter(|position| position % 10 == 4)
+        .collect::<Vec<_>>();
+    assert_eq!(
+        own,
+        (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>(),
+        "in order"
+    );
     assert_eq!((world.lanes.ready(), world.lanes.bytes()), (0, 0));
 }
 
@@ -253,11 +319,19 @@ fn nothing_is_set_aside_for_a_failure_while_the_sink_takes_nothing_else() {
     world.push("3");
     world.run(hours(200));
     assert!(world.aside.is_empty() && world.lanes.is_stuck());
-    assert!((20..30).contains(&world.attempts.len()), "{}", world.attempts.len());
+    assert!(
+        (20..30).contains(&world.attempts.len()),
+        "{}",
+        world.attempts.len()
+    );
     // One that is taken proves nothing of the time before it.
     world.push("1");
     world.run(hours(11));
-    assert_eq!(world.aside.len(), 1, "but of the time since: it has had its attempts");
+    assert_eq!(
+        world.aside.len(),
+        1,
+        "but of the time since: it has had its attempts"
+    );
 }
 
 #[test]
@@ -274,7 +348,11 @@ fn sink_that_says_when_is_left_alone_until_then_and_tried_with_one_event() {
         world.run(Duration::from_secs(1000));
         let resumed = SERVED + Duration::from_secs_f64(seconds);
         assert_eq!(world.attempts[8].0, resumed);
-        assert_eq!(world.attempts[9].0, resumed + SERVED, "one alone, then the others");
+        assert_eq!(
+            world.attempts[9].0,
+            resumed + SERVED,
+            "one alone, then the others"
+        );
         assert_eq!(world.attempts[16].0, resumed + SERVED);
         assert_eq!((world.taken.len(), world.aside.len()), (51, 0));
     }
@@ -284,11 +362,16 @@ fn sink_that_says_when_is_left_alone_until_then_and_tried_with_one_event() {
 fn some_lanes_that_fail_in_a_row_are_the_sinks_trouble_and_a_new_event_may_try_it() {
     let mut world = World::new();
     world.all = Some(Answer::Silence);
-    ["1", "2", "3", "4"].into_iter().for_each(|device| world.push(device));
+    ["1", "2", "3", "4"]
+        .into_iter()
+        .for_each(|device| world.push(device));
     world.run(hours(100));
     assert!(world.aside.is_empty() && world.lanes.is_stuck());
     let tried = world.attempts.len();
-    assert!((1_100..4_000).contains(&tried), "one to three requests in five minutes: {tried} in 100 hours");
+    assert!(
+        (1_100..4_000).contains(&tried),
+        "one to three requests in five minutes: {tried} in 100 hours"
+    );
     // New ones are tried, but not in a flood.
     let before = world.attempts.len();
     for n in 0..600 {
@@ -296,7 +379,10 @@ fn some_lanes_that_fail_in_a_row_are_the_sinks_trouble_and_a_new_event_may_try_i
         world.run(Duration::from_secs(1));
     }
     let tried = world.attempts.len() - before;
-    assert!((8..=11 + 2).contains(&tried), "one in a minute, and the schedule's: {tried} in ten minutes");
+    assert!(
+        (8..=11 + 2).contains(&tried),
+        "one in a minute, and the schedule's: {tried} in ten minutes"
+    );
     world.all = None;
     world.run(Duration::from_secs(120));
     assert_eq!(world.taken.len(), 604);
@@ -310,10 +396,17 @@ fn sink_of_few_devices_is_tried_within_minutes_of_its_return() {
     ["1", "2"].into_iter().for_each(|device| world.push(device));
     world.run(hours(10));
     let tried = world.attempts.len();
-    assert!((110..140).contains(&tried), "one request in five minutes: {tried} in ten hours");
+    assert!(
+        (110..140).contains(&tried),
+        "one request in five minutes: {tried} in ten hours"
+    );
     world.all = None;
     world.run(PAUSE_MAX + PAUSE_MAX / 10);
-    assert_eq!(world.taken.len(), 2, "by the schedule it would be ten hours");
+    assert_eq!(
+        world.taken.len(),
+        2,
+        "by the schedule it would be ten hours"
+    );
 }
 
 #[test]
@@ -342,23 +435,37 @@ fn refused_events_are_set_aside_unless_the_sink_refuses_more_than_a_fifth() {
     world.bad("3", Answer::Refuses);
     world.push_in_turn(300);
     world.run(Duration::from_secs(10));
-    assert_eq!((world.aside.len(), world.taken.len()), (30, 270), "a tenth is");
+    assert_eq!(
+        (world.aside.len(), world.taken.len()),
+        (30, 270),
+        "a tenth is"
+    );
     assert!(!world.lanes.is_stuck());
 
     world.all = Some(Answer::Refuses);
     world.push_in_turn(300);
     world.run(Duration::from_millis(900));
     let aside = world.aside.len() - 30;
-    assert!((10..=20).contains(&aside) && world.lanes.is_stuck(), "{aside}");
+    assert!(
+        (10..=20).contains(&aside) && world.lanes.is_stuck(),
+        "{aside}"
+    );
     let said = world.news.iter().any(
         |news| matches!(news, News::Distrusted { error, .. } if error.starts_with("21 of the last 100 events were refused")),
     );
     assert!(said, "{:?}", world.news);
     world.run(Duration::from_secs(100));
-    assert_eq!(world.aside.len() - 30, aside, "the other lanes are tried before one of them is again");
+    assert_eq!(
+        world.aside.len() - 30,
+        aside,
+        "the other lanes are tried before one of them is again"
+    );
     world.run(hours(48));
     let later = world.aside.len() - 30;
-    assert!((aside + 20..aside + 60).contains(&later), "{aside}, after two days {later}");
+    assert!(
+        (aside + 20..aside + 60).contains(&later),
+        "{aside}, after two days {later}"
+    );
     world.all = None;
     world.run(hours(2));
     assert_eq!(world.taken.len() + world.aside.len(), 600);
@@ -387,13 +494,30 @@ fn what_an_operator_wants_again_is_given_up_sooner_and_says_nothing_of_the_sink(
 fn batches_go_when_they_are_full_or_have_waited() {
     let wait = Duration::from_secs(1);
     let mut world = World::with(2, 4, wait);
-    ["1", "2", "1", "3", "1", "2"].into_iter().for_each(|device| world.push(device));
+    ["1", "2", "1", "3", "1", "2"]
+        .into_iter()
+        .for_each(|device| world.push(device));
     world.run(Duration::from_secs(3));
     // Device 1 first, whole; of device 2 what there is room for, then the rest of it, in order.
-    let expected = [(Duration::ZERO, vec![1, 2, 3, 5]), (wait, vec![4]), (wait + SERVED, vec![6])];
+    let expected = [
+        (Duration::ZERO, vec![1, 2, 3, 5]),
+        (wait, vec![4]),
+        (wait + SERVED, vec![6]),
+    ];
     assert_eq!(world.attempts[0], expected[0]);
-    assert_eq!(world.attempts[1..].iter().map(|(_, events)| events.clone()).collect::<Vec<_>>().concat(), [4, 6]);
-    assert!(world.attempts[1].0 >= wait && world.attempts[1].0 < wait * 2, "{:?}", world.attempts);
+    assert_eq!(
+        world.attempts[1..]
+            .iter()
+            .map(|(_, events)| events.clone())
+            .collect::<Vec<_>>()
+            .concat(),
+        [4, 6]
+    );
+    assert!(
+        world.attempts[1].0 >= wait && world.attempts[1].0 < wait * 2,
+        "{:?}",
+        world.attempts
+    );
     assert_eq!(world.taken.len(), 6);
 }
 
@@ -406,13 +530,23 @@ fn failing_batch_is_bisected_and_what_is_good_arrives() {
         for minute in 0..hours(40).as_secs() / 60 {
             world.push("0");
             world.run(Duration::from_secs(60));
-            assert!(minute < 10 || world.taken().contains(&20), "the others do not wait for what is bad");
+            assert!(
+                minute < 10 || world.taken().contains(&20),
+                "the others do not wait for what is bad"
+            );
         }
         assert_eq!(
             world.aside.keys().collect::<Vec<_>>(),
-            if answer == Answer::Refuses { vec![&4, &14] } else { vec![&4] }
+            if answer == Answer::Refuses {
+                vec![&4, &14]
+            } else {
+                vec![&4]
+            }
         );
-        let own = world.taken().into_iter().filter(|position| *position <= 20 && position % 10 == 6);
+        let own = world
+            .taken()
+            .into_iter()
+            .filter(|position| *position <= 20 && position % 10 == 6);
         assert_eq!(own.collect::<Vec<_>>(), [6, 16]);
     }
 }
@@ -426,7 +560,11 @@ fn batch_that_fails_once_is_sent_again_as_it_was() {
     world.push("0");
     world.all = None;
     world.run(Duration::from_secs(60));
-    let events: Vec<&[i64]> = world.attempts.iter().map(|(_, events)| events.as_slice()).collect();
+    let events: Vec<&[i64]> = world
+        .attempts
+        .iter()
+        .map(|(_, events)| events.as_slice())
+        .collect();
     let whole: Vec<i64> = (1..=20).collect();
     assert_eq!(events, [&whole[..], &whole[..], &[21]]);
 }

@@ -59,7 +59,10 @@ impl Road {
             held: 0,
             release: Arc::default(),
         };
-        Road { world: Arc::new(Mutex::new(world)), terms: (concurrency, batch_max, batch_wait) }
+        Road {
+            world: Arc::new(Mutex::new(world)),
+            terms: (concurrency, batch_max, batch_wait),
+        }
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -109,7 +112,13 @@ impl Sink for Road {
     fn lanes(&self) -> Option<sinks::Lanes> {
         let (concurrency, batch_max, batch_wait) = self.terms;
         let schedule = SCHEDULE.map(Duration::from_secs).to_vec();
-        Some(sinks::Lanes { courier: Arc::new(self.clone()), concurrency, batch_max, batch_wait, schedule })
+        Some(sinks::Lanes {
+            courier: Arc::new(self.clone()),
+            concurrency,
+            batch_max,
+            batch_wait,
+            schedule,
+        })
     }
 }
 
@@ -118,11 +127,18 @@ impl Courier for Road {
         let mut world = self.world();
         world.attempts += 1;
         let answers = events.iter().map(|event| {
-            let scripted = world.script.get_mut(&event.device_id).and_then(VecDeque::pop_front);
-            scripted.or_else(|| world.always.get(&event.device_id).cloned()).unwrap_or(Answer::Taken)
+            let scripted = world
+                .script
+                .get_mut(&event.device_id)
+                .and_then(VecDeque::pop_front);
+            scripted
+                .or_else(|| world.always.get(&event.device_id).cloned())
+                .unwrap_or(Answer::Taken)
         });
         let answers: Vec<Answer> = answers.collect();
-        let bad = answers.into_iter().find(|answer| !matches!(answer, Answer::Taken));
+        let bad = answers
+            .into_iter()
+            .find(|answer| !matches!(answer, Answer::Taken));
         let answer = world.all.clone().or(bad).unwrap_or(Answer::Taken);
         if matches!(answer, Answer::Held) {
             world.held += 1;
@@ -137,7 +153,11 @@ impl Courier for Road {
             }
             let mut world = shared.lock().unwrap();
             for event in events {
-                world.taken.entry(event.device_id.clone()).or_default().push(event.position.0);
+                world
+                    .taken
+                    .entry(event.device_id.clone())
+                    .or_default()
+                    .push(event.position.0);
             }
             Ok(())
         })
@@ -145,15 +165,24 @@ impl Courier for Road {
 }
 
 fn fails() -> Option<Answer> {
-    Some(Answer::Trouble(Trouble::Unclear { error: "500".to_owned() }))
+    Some(Answer::Trouble(Trouble::Unclear {
+        error: "500".to_owned(),
+    }))
 }
 
 fn refuses() -> Option<Answer> {
-    Some(Answer::Trouble(Trouble::Refused { index: None, by: By::Them, error: "422".to_owned() }))
+    Some(Answer::Trouble(Trouble::Refused {
+        index: None,
+        by: By::Them,
+        error: "422".to_owned(),
+    }))
 }
 
 fn busy() -> Option<Answer> {
-    Some(Answer::Trouble(Trouble::Retry { error: "503".to_owned(), after: None }))
+    Some(Answer::Trouble(Trouble::Retry {
+        error: "503".to_owned(),
+        after: None,
+    }))
 }
 
 /// Statuses of these devices.
@@ -173,15 +202,26 @@ async fn cursor_waits_for_the_lane_that_is_stuck_and_the_others_do_not() {
     road.always("3", Some(Answer::Held));
     house.append(in_turn(200)).await;
     house.start_with(road.sink());
-    house.until("the others are served", |_| road.taken_in_all() == 180).await;
-    assert_eq!(cursor(&house).await, 3, "the first event of device 3 is at 4");
+    house
+        .until("the others are served", |_| road.taken_in_all() == 180)
+        .await;
+    assert_eq!(
+        cursor(&house).await,
+        3,
+        "the first event of device 3 is at 4"
+    );
     assert!(house.health.report().able);
     house.append(in_turn(200)).await;
-    house.until("the others are served", |_| road.taken_in_all() == 360).await;
+    house
+        .until("the others are served", |_| road.taken_in_all() == 360)
+        .await;
     assert_eq!((cursor(&house).await, road.world().held), (3, 1));
     road.release("3");
     house.until_done().await;
-    assert_eq!(road.taken("3"), (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>());
+    assert_eq!(
+        road.taken("3"),
+        (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>()
+    );
     house.stop().await;
     assert_eq!(house.account().await.ledger.passed.delivered, 400);
 }
@@ -192,7 +232,9 @@ async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
     road.always("1", Some(Answer::Held));
     house.append(in_turn(100)).await;
     house.start_with(road.sink());
-    house.until("the others are served", |_| road.taken_in_all() == 90).await;
+    house
+        .until("the others are served", |_| road.taken_in_all() == 90)
+        .await;
     // It does not wait for an answer that never comes.
     house.stop().await;
     assert_eq!((cursor(&house).await, house.counted()), (1, [1, 0, 0]));
@@ -200,8 +242,14 @@ async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
     house.start_with(road.sink());
     house.until_done().await;
     let again = (0..9).map(|n| 11 + n * 10).cycle().take(18);
-    assert_eq!(road.taken("0"), [1].into_iter().chain(again).collect::<Vec<_>>());
-    assert_eq!(road.taken("1"), (0..10).map(|n| 2 + n * 10).collect::<Vec<_>>());
+    assert_eq!(
+        road.taken("0"),
+        [1].into_iter().chain(again).collect::<Vec<_>>()
+    );
+    assert_eq!(
+        road.taken("1"),
+        (0..10).map(|n| 2 + n * 10).collect::<Vec<_>>()
+    );
     house.stop().await;
     assert_eq!(house.account().await.ledger.passed.delivered, 100);
 }
@@ -212,7 +260,11 @@ async fn what_is_under_way_at_a_stop_is_waited_for() {
     road.always("1", Some(Answer::Held));
     house.append(["d1", "d1", "d2"]).await;
     house.start_with(road.sink());
-    house.until("one is under way", |_| road.world().held == 1 && road.taken("2") == [3]).await;
+    house
+        .until("one is under way", |_| {
+            road.world().held == 1 && road.taken("2") == [3]
+        })
+        .await;
     let world = Arc::clone(&road.world);
     let released = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(2)).await;
@@ -226,12 +278,21 @@ async fn what_is_under_way_at_a_stop_is_waited_for() {
 
 #[tokio::test(start_paused = true)]
 async fn disabled_sink_is_left_alone() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::with(1, 1, Duration::ZERO));
-    let gone = Answer::Trouble(Trouble::Disabled { error: "410".to_owned() });
+    let (mut house, road) = (
+        House::new(Far::default()).await,
+        Road::with(1, 1, Duration::ZERO),
+    );
+    let gone = Answer::Trouble(Trouble::Disabled {
+        error: "410".to_owned(),
+    });
     road.world().script.insert("2".to_owned(), [gone].into());
     house.append(["d1", "d2"]).await;
     house.start_with(road.sink());
-    house.until("it is disabled", |house| house.health.report().last_error.as_deref() == Some("410")).await;
+    house
+        .until("it is disabled", |house| {
+            house.health.report().last_error.as_deref() == Some("410")
+        })
+        .await;
     house.append(["d1", "d3"]).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(cursor(&house).await, 1);
@@ -240,7 +301,10 @@ async fn disabled_sink_is_left_alone() {
     house.stop().await;
     house.start_with(road.sink());
     house.until_done().await;
-    assert_eq!((road.taken("1"), road.taken("2"), road.taken("3")), (vec![1, 3], vec![2], vec![4]));
+    assert_eq!(
+        (road.taken("1"), road.taken("2"), road.taken("3")),
+        (vec![1, 3], vec![2], vec![4])
+    );
     house.stop().await;
 }
 
@@ -250,15 +314,28 @@ async fn sink_that_refuses_too_much_is_not_able_until_it_takes_something() {
     road.world().all = refuses();
     house.append(in_turn(100)).await;
     house.start_with(road.sink());
-    house.until("it is distrusted", |house| house.health.report().last_error.is_some()).await;
+    house
+        .until("it is distrusted", |house| {
+            house.health.report().last_error.is_some()
+        })
+        .await;
     let report = house.health.report();
-    assert!(!report.able && report.last_error.unwrap().starts_with("20 of the last 20 events were refused"));
+    assert!(
+        !report.able
+            && report
+                .last_error
+                .unwrap()
+                .starts_with("20 of the last 20 events were refused")
+    );
     assert!(house.set_aside().await.len() >= 19);
     road.world().all = None;
     house.until_done().await;
     assert!(house.health.report().able);
     let aside = house.set_aside().await.len();
-    assert_eq!((road.taken_in_all() + aside, house.counted()[2]), (100, aside as u64));
+    assert_eq!(
+        (road.taken_in_all() + aside, house.counted()[2]),
+        (100, aside as u64)
+    );
     house.stop().await;
 }
 
@@ -272,11 +349,23 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
     road.always("2", None);
     road.always("3", Some(Answer::Held));
     house.append(["d3", "d1"]).await;
-    house.journal.redrive("site", Which::Positions(vec![Position(2)])).await.unwrap();
-    let replay = Replay { done: Position(0), through: Position(5), since: None, until: None, device_id: None };
+    house
+        .journal
+        .redrive("site", Which::Positions(vec![Position(2)]))
+        .await
+        .unwrap();
+    let replay = Replay {
+        done: Position(0),
+        through: Position(5),
+        since: None,
+        until: None,
+        device_id: None,
+    };
     house.journal.begin_replay("site", replay).await.unwrap();
     house
-        .until("what can be delivered is", |_| road.taken("1").len() == 5 && road.taken("2").starts_with(&[2]))
+        .until("what can be delivered is", |_| {
+            road.taken("1").len() == 5 && road.taken("2").starts_with(&[2])
+        })
         .await;
     assert_eq!(cursor(&house).await, 5);
     road.release("3");
@@ -290,7 +379,11 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
     house.stop().await;
     let account = house.account().await;
     assert_eq!(
-        (account.ledger.redriven, account.ledger.passed.set_aside, account.ledger.passed.delivered),
+        (
+            account.ledger.redriven,
+            account.ledger.passed.set_aside,
+            account.ledger.passed.delivered
+        ),
         (1, 1, 6)
     );
 }
@@ -302,30 +395,54 @@ async fn redriven_event_that_is_refused_again_is_listed_again() {
     house.append(["d2", "d1", "unreadable"]).await;
     house.start_with(road.sink());
     house.until_done().await;
-    let gone = || Some(Answer::Trouble(Trouble::Refused { index: None, by: By::Them, error: "413".to_owned() }));
+    let gone = || {
+        Some(Answer::Trouble(Trouble::Refused {
+            index: None,
+            by: By::Them,
+            error: "413".to_owned(),
+        }))
+    };
     road.always("2", gone());
     assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 2);
     house.until_settled().await;
     let aside: Vec<(i64, String)> = house.set_aside().await.into_iter().collect();
-    assert_eq!(aside, [(1, "413".to_owned()), (3, "no such field".to_owned())]);
+    assert_eq!(
+        aside,
+        [(1, "413".to_owned()), (3, "no such field".to_owned())]
+    );
     house.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn window_ahead_of_the_cursor_is_bounded() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::with(64, 100, Duration::ZERO));
+    let (mut house, road) = (
+        House::new(Far::default()).await,
+        Road::with(64, 100, Duration::ZERO),
+    );
     house.append(["d1"]).await;
     road.always("1", Some(Answer::Held));
     house.start_with(road.sink());
-    house.until("it is on its way", |_| road.world().held == 1).await;
+    house
+        .until("it is on its way", |_| road.world().held == 1)
+        .await;
     for _ in 0..12 {
-        house.append(["filtered", "d2"].into_iter().cycle().take(2000)).await;
+        house
+            .append(["filtered", "d2"].into_iter().cycle().take(2000))
+            .await;
     }
     // Every other run of the window is one event.
     let most = AHEAD_ENTRIES_MAX / 2;
-    house.until("as many as may are served", |_| road.taken("2").len() >= most).await;
+    house
+        .until("as many as may are served", |_| {
+            road.taken("2").len() >= most
+        })
+        .await;
     tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(road.taken("2").len() <= most + 1000, "{}", road.taken("2").len());
+    assert!(
+        road.taken("2").len() <= most + 1000,
+        "{}",
+        road.taken("2").len()
+    );
     assert_eq!(cursor(&house).await, 0);
     road.release("1");
     house.until_done().await;

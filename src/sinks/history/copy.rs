@@ -21,11 +21,18 @@ const NULL: i32 = -1;
 /// 2000-01-01, which a timestamptz counts its microseconds from.
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
-static STATEMENT: LazyLock<String> =
-    LazyLock::new(|| format!("COPY status_event ({}) FROM STDIN (FORMAT binary)", *COLUMNS));
+static STATEMENT: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "COPY status_event ({}) FROM STDIN (FORMAT binary)",
+        *COLUMNS
+    )
+});
 
 /// Stores the events in `status_event`, in order; gives the number of rows that are new.
-pub(super) async fn copy(connection: &mut PgConnection, events: &[Event]) -> Result<u64, sqlx::Error> {
+pub(super) async fn copy(
+    connection: &mut PgConnection,
+    events: &[Event],
+) -> Result<u64, sqlx::Error> {
     let mut copy = connection.copy_in_raw(&STATEMENT).await?;
     let mut piece = HEADER.to_vec();
     for event in events {
@@ -73,9 +80,15 @@ fn append(row: &mut Vec<u8>, event: &Event) {
 }
 
 fn value(row: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
-    let Some(value) = value else { return row.extend(NULL.to_be_bytes()) };
+    let Some(value) = value else {
+        return row.extend(NULL.to_be_bytes());
+    };
     let bytes = value.as_ref();
-    row.extend(i32::try_from(bytes.len()).expect("no frame is as long as 2 GiB").to_be_bytes());
+    row.extend(
+        i32::try_from(bytes.len())
+            .expect("no frame is as long as 2 GiB")
+            .to_be_bytes(),
+    );
     row.extend(bytes);
 }
 

@@ -29,7 +29,10 @@ static COLUMNS: LazyLock<String> = LazyLock::new(|| Event::FIELDS.join(", "));
 
 /// What `device` says of its newest row: its origin, and when it was received.
 fn newest((origin, received_at): (String, Timestamp)) -> Option<Newest> {
-    Some(Newest { origin: Origin::parse(&origin)?, received_at })
+    Some(Newest {
+        origin: Origin::parse(&origin)?,
+        received_at,
+    })
 }
 
 /// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never rewinds it. Within a
@@ -44,7 +47,8 @@ static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
 
 /// The same for what comes once more, and may be late: the statuses of a body that was taken apart afterwards have
 /// positions of their own, newer than those of what was received after it. Of two of one instant the row stays.
-static KEEP_NEWEST_RECEIVED: LazyLock<String> = LazyLock::new(|| upsert("excluded.received_at > device.received_at"));
+static KEEP_NEWEST_RECEIVED: LazyLock<String> =
+    LazyLock::new(|| upsert("excluded.received_at > device.received_at"));
 
 fn keep_newest(occasion: Occasion) -> &'static str {
     match occasion {
@@ -54,9 +58,16 @@ fn keep_newest(occasion: Occasion) -> &'static str {
 }
 
 fn upsert(newer: &str) -> String {
-    let columns = Event::FIELDS.iter().filter(|column| !["client_id", "device_id"].contains(column));
-    let assignments: Vec<String> = columns.map(|column| format!("{column} = excluded.{column}")).collect();
-    format!("ON CONFLICT (client_id, device_id) DO UPDATE SET {} WHERE {newer}", assignments.join(", "))
+    let columns = Event::FIELDS
+        .iter()
+        .filter(|column| !["client_id", "device_id"].contains(column));
+    let assignments: Vec<String> = columns
+        .map(|column| format!("{column} = excluded.{column}"))
+        .collect();
+    format!(
+        "ON CONFLICT (client_id, device_id) DO UPDATE SET {} WHERE {newer}",
+        assignments.join(", ")
+    )
 }
 
 /// A journal that the history does not know, although it knows another: it was deleted, moved or restored, or two

@@ -7,7 +7,11 @@ use crate::model::Event;
 /// The last event of each device, in the batch's order, of those whose index is not in `known`.
 pub(super) fn newest_per_device<'a>(events: &'a [Event], known: &HashSet<usize>) -> Vec<&'a Event> {
     let mut newest: HashMap<(&str, &str), usize> = HashMap::with_capacity(events.len());
-    for (index, event) in events.iter().enumerate().filter(|(index, _)| !known.contains(index)) {
+    for (index, event) in events
+        .iter()
+        .enumerate()
+        .filter(|(index, _)| !known.contains(index))
+    {
         newest.insert((&event.client_id, &event.device_id), index);
     }
     let mut indices: Vec<usize> = newest.into_values().collect();
@@ -18,7 +22,19 @@ pub(super) fn newest_per_device<'a>(events: &'a [Event], known: &HashSet<usize>)
 /// The indices of the events that the history has from another origin: the broker delivered them again, so that they
 /// are old news however high their position is. `stored` is what the history has of this batch: event id, origin.
 pub(super) fn known_before(events: &[Event], stored: &[(String, String)]) -> HashSet<usize> {
-    let origins: HashMap<&str, &str> = stored.iter().map(|(id, origin)| (id.as_str(), origin.as_str())).collect();
-    let is_known = |event: &Event| origins.get(event.event_id.as_str()).is_some_and(|at| *at != event.origin);
-    events.iter().enumerate().filter(|(_, event)| is_known(event)).map(|(index, _)| index).collect()
+    let origins: HashMap<&str, &str> = stored
+        .iter()
+        .map(|(id, origin)| (id.as_str(), origin.as_str()))
+        .collect();
+    let is_known = |event: &Event| {
+        origins
+            .get(event.event_id.as_str())
+            .is_some_and(|at| *at != event.origin)
+    };
+    events
+        .iter()
+        .enumerate()
+        .filter(|(_, event)| is_known(event))
+        .map(|(index, _)| index)
+        .collect()
 }

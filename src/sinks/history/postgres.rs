@@ -19,7 +19,10 @@ use uuid::Uuid;
 use super::copy::copy;
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
-use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use super::{
+    BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure,
+    warn_of_another_journal,
+};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, Undelivered};
@@ -59,21 +62,34 @@ pub struct Settings {
 /// Secrets included.
 impl PartialEq for Settings {
     fn eq(&self, other: &Settings) -> bool {
-        let Settings { name, url, retention } = self;
-        (name, url.expose_secret(), retention) == (&other.name, other.url.expose_secret(), &other.retention)
+        let Settings {
+            name,
+            url,
+            retention,
+        } = self;
+        (name, url.expose_secret(), retention)
+            == (&other.name, other.url.expose_secret(), &other.retention)
     }
 }
 
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
     let url = settings.url.expose_secret();
-    let is_postgres = ["postgres://", "postgresql://"].iter().any(|scheme| url.starts_with(scheme));
+    let is_postgres = ["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme));
     // The parser's own text may hold a part of the URL, and with it the password.
-    let options = PgConnectOptions::from_str(url).ok().filter(|_| is_postgres).ok_or(BuildError::Settings {
-        name: settings.name.clone(),
-        problem: "url is not one of Postgres; expected postgres://user:password@host/database".to_owned(),
-    })?;
-    let options = options.application_name("stomp-bridge").disable_statement_logging();
+    let options = PgConnectOptions::from_str(url)
+        .ok()
+        .filter(|_| is_postgres)
+        .ok_or(BuildError::Settings {
+            name: settings.name.clone(),
+            problem: "url is not one of Postgres; expected postgres://user:password@host/database"
+                .to_owned(),
+        })?;
+    let options = options
+        .application_name("stomp-bridge")
+        .disable_statement_logging();
     let server = format!(
         "postgres://{}:{}/{}",
         options.get_host(),
@@ -91,7 +107,10 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         way: Way::Copy,
         retention,
     };
-    Ok(Built { sink: Box::new(sink), driver: None })
+    Ok(Built {
+        sink: Box::new(sink),
+        driver: None,
+    })
 }
 
 struct PostgresHistory {
@@ -147,11 +166,19 @@ impl Sink for PostgresHistory {
         async move {
             let Some(mut connection) = self.connection.take() else {
                 let error = format!("{}: not connected", self.server);
-                return Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { error, after: None } });
+                return Err(Undelivered {
+                    confirmed: 0,
+                    trouble: Trouble::Retry { error, after: None },
+                });
             };
             // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and a batch that was
             // stored is not stored twice.
-            match bounded(STORE_TIMEOUT, store(&mut connection, &self.name, batch, self.way)).await {
+            match bounded(
+                STORE_TIMEOUT,
+                store(&mut connection, &self.name, batch, self.way),
+            )
+            .await
+            {
                 Ok(next) => {
                     self.way = next;
                     self.health.able();
@@ -162,9 +189,19 @@ impl Sink for PostgresHistory {
                 Err(failure) if is_refusal(&failure) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {failure}", self.server);
-                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, by: By::Them, error } })
+                    Err(Undelivered {
+                        confirmed: 0,
+                        trouble: Trouble::Refused {
+                            index: None,
+                            by: By::Them,
+                            error,
+                        },
+                    })
                 }
-                Err(failure) => Err(Undelivered { confirmed: 0, trouble: self.pause(&failure) }),
+                Err(failure) => Err(Undelivered {
+                    confirmed: 0,
+                    trouble: self.pause(&failure),
+                }),
             }
         }
         .boxed()
@@ -194,7 +231,9 @@ impl Sink for PostgresHistory {
 
     fn tend(&mut self) -> BoxFuture<'_, ()> {
         async move {
-            let Some(mut connection) = self.connection.take() else { return };
+            let Some(mut connection) = self.connection.take() else {
+                return;
+            };
             let began = Instant::now();
             while began.elapsed() < TEND_MAX {
                 match self.prune(&mut connection).await {
@@ -211,13 +250,21 @@ impl Sink for PostgresHistory {
 }
 
 impl PostgresHistory {
-    async fn connect(&mut self, journal: Uuid) -> Result<(PgConnection, Option<Position>), Failure> {
+    async fn connect(
+        &mut self,
+        journal: Uuid,
+    ) -> Result<(PgConnection, Option<Position>), Failure> {
         let mut connection = bounded(CONNECT_TIMEOUT, self.options.connect()).await?;
         bounded(MIGRATE_TIMEOUT, async {
             sqlx::raw_sql(QUIET).execute(&mut connection).await?;
-            let migrator =
-                Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_postgres") };
-            migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)
+            let migrator = Migrator {
+                table_name: MIGRATIONS_TABLE.into(),
+                ..sqlx::migrate!("migrations/history_postgres")
+            };
+            migrator
+                .run_direct(None, &mut connection, false)
+                .await
+                .map_err(migration_failure)
         })
         .await?;
         let (cursor, newest) = bounded(CONNECT_TIMEOUT, async {
@@ -239,8 +286,12 @@ impl PostgresHistory {
             Ok((cursor, newest))
         })
         .await?;
-        let newest = newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
-        self.retention.witness(Instant::now(), newest.as_ref().map(|(_, received_at)| *received_at));
+        let newest =
+            newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
+        self.retention.witness(
+            Instant::now(),
+            newest.as_ref().map(|(_, received_at)| *received_at),
+        );
         self.newest = newest.and_then(super::newest);
         Ok((connection, cursor.map(Position)))
     }
@@ -258,7 +309,9 @@ impl PostgresHistory {
     /// for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return Pruned::Done };
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
+            return Pruned::Done;
+        };
         let deleted = bounded(ASIDE_TIMEOUT, async {
             sqlx::query(
                 "DELETE FROM status_event WHERE event_id IN \
@@ -273,11 +326,15 @@ impl PostgresHistory {
         if let Err(error) = &deleted {
             warn!(sink = self.name, %error, "rows past the retention were not deleted");
         }
-        self.retention.deleted(now, deleted.ok().map(|done| done.rows_affected()))
+        self.retention
+            .deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
 }
 
-async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, Failure> {
+async fn bounded<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, Failure> {
     match timeout(limit, call).await {
         Ok(outcome) => Ok(outcome?),
         Err(_) => Err(Failure::Silent(limit)),
@@ -285,8 +342,17 @@ async fn bounded<T>(limit: Duration, call: impl Future<Output = Result<T, sqlx::
 }
 
 /// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next batch.
-async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>, way: Way) -> Result<Way, sqlx::Error> {
-    let way = if batch.events.len() < COPY_EVENTS_MIN { Way::Insert } else { way };
+async fn store(
+    connection: &mut PgConnection,
+    sink: &str,
+    batch: Batch<'_>,
+    way: Way,
+) -> Result<Way, sqlx::Error> {
+    let way = if batch.events.len() < COPY_EVENTS_MIN {
+        Way::Insert
+    } else {
+        way
+    };
     match transact(connection, sink, batch, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
             transact(connection, sink, batch, Way::Insert).await
@@ -295,19 +361,34 @@ async fn store(connection: &mut PgConnection, sink: &str, batch: Batch<'_>, way:
     }
 }
 
-async fn transact(connection: &mut PgConnection, sink: &str, batch: Batch<'_>, way: Way) -> Result<Way, sqlx::Error> {
+async fn transact(
+    connection: &mut PgConnection,
+    sink: &str,
+    batch: Batch<'_>,
+    way: Way,
+) -> Result<Way, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let inserted = match way {
         Way::Copy => copy(&mut transaction, batch.events).await?,
         Way::Insert => {
             let all: Vec<&Event> = batch.events.iter().collect();
-            insert(&mut transaction, "status_event", "ON CONFLICT (event_id) DO NOTHING", &all).await?
+            insert(
+                &mut transaction,
+                "status_event",
+                "ON CONFLICT (event_id) DO NOTHING",
+                &all,
+            )
+            .await?
         }
     };
     let (known, next) = if inserted == batch.events.len() as u64 {
         (HashSet::new(), Way::Copy)
     } else {
-        let ids: Vec<&str> = batch.events.iter().map(|event| event.event_id.as_str()).collect();
+        let ids: Vec<&str> = batch
+            .events
+            .iter()
+            .map(|event| event.event_id.as_str())
+            .collect();
         let stored: Vec<(String, String)> =
             sqlx::query_as("SELECT event_id, origin FROM status_event WHERE event_id = ANY($1)")
                 .bind(ids)
@@ -315,7 +396,13 @@ async fn transact(connection: &mut PgConnection, sink: &str, batch: Batch<'_>, w
                 .await?;
         (known_before(batch.events, &stored), Way::Insert)
     };
-    insert(&mut transaction, "device", keep_newest(batch.occasion), &newest_per_device(batch.events, &known)).await?;
+    insert(
+        &mut transaction,
+        "device",
+        keep_newest(batch.occasion),
+        &newest_per_device(batch.events, &known),
+    )
+    .await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES ($1, $2, $3) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
@@ -367,11 +454,17 @@ async fn insert(
         .bind(column(events, |event| event.place.city.as_deref()))
         .bind(column(events, |event| event.place.district.as_deref()))
         .bind(column(events, |event| event.place.detail.as_deref()))
-        .bind(column(events, |event| event.place.coordinate_system.as_deref()))
+        .bind(column(events, |event| {
+            event.place.coordinate_system.as_deref()
+        }))
         .bind(column(events, |event| event.place.raw.map(|c| c.longitude)))
         .bind(column(events, |event| event.place.raw.map(|c| c.latitude)))
-        .bind(column(events, |event| event.place.wgs84.map(|c| c.longitude)))
-        .bind(column(events, |event| event.place.wgs84.map(|c| c.latitude)))
+        .bind(column(events, |event| {
+            event.place.wgs84.map(|c| c.longitude)
+        }))
+        .bind(column(events, |event| {
+            event.place.wgs84.map(|c| c.latitude)
+        }))
         .bind(column(events, |event| event.occurred_at.map(text_time)))
         .bind(column(events, |event| text_time(event.received_at)))
         .bind(column(events, |event| event.origin.as_str()))
@@ -392,7 +485,9 @@ fn text_time(time: Timestamp) -> String {
 
 /// The SQLSTATE, where the server itself reported the error.
 fn state(failure: &Failure) -> Option<String> {
-    let Failure::Sql(error) = failure else { return None };
+    let Failure::Sql(error) = failure else {
+        return None;
+    };
     code(error)
 }
 
@@ -409,13 +504,19 @@ fn only_insert_can(error: &sqlx::Error) -> bool {
 /// Something in the batch, which another attempt cannot mend: data exceptions (22, such as a NUL in a text),
 /// constraints (23), limits of the program (54, such as an index key that is too long).
 fn is_refusal(failure: &Failure) -> bool {
-    state(failure).is_some_and(|state| ["22", "23", "54"].iter().any(|class| state.starts_with(class)))
+    state(failure).is_some_and(|state| {
+        ["22", "23", "54"]
+            .iter()
+            .any(|class| state.starts_with(class))
+    })
 }
 
 /// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn advice(failure: &Failure) -> Option<&'static str> {
     if let Failure::Sql(sqlx::Error::Migrate(_)) = failure {
-        return Some("the tables were made by another version of stomp-bridge: use that, or another database");
+        return Some(
+            "the tables were made by another version of stomp-bridge: use that, or another database",
+        );
     }
     let state = state(failure)?;
     match (state.get(..2)?, state.as_str()) {
@@ -423,14 +524,18 @@ fn advice(failure: &Failure) -> Option<&'static str> {
         ("3D", _) => Some("create the database, or name another one in `url`"),
         (_, "42501") => Some("grant the user CREATE on the schema and its tables"),
         (_, "53100") => Some("the server's disk is full: free some space"),
-        (_, "53300") => Some("the server has no free connection: raise max_connections or close some"),
-        (_, "55P03") => Some("another session holds a lock on the tables: see pg_locks, and end it"),
+        (_, "53300") => {
+            Some("the server has no free connection: raise max_connections or close some")
+        }
+        (_, "55P03") => {
+            Some("another session holds a lock on the tables: see pg_locks, and end it")
+        }
         (_, "40P01") => Some("another session writes our tables in another order: it should not"),
         (_, "57014") => Some("the server is overloaded, or its statement_timeout too short"),
         (_, "25006") => Some("this server is read-only: name the primary in `url`"),
-        ("42" | "0A", _) => {
-            Some("the tables are not as stomp-bridge made them: restore them or use another database")
-        }
+        ("42" | "0A", _) => Some(
+            "the tables are not as stomp-bridge made them: restore them or use another database",
+        ),
         _ => None,
     }
 }

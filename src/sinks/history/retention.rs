@@ -43,7 +43,13 @@ impl Retention {
     /// `None` keeps rows for ever.
     pub(super) fn new(sink: &str, keep: Option<Duration>) -> Retention {
         let clock = TrustedClock::for_keeping(keep.unwrap_or(Duration::MAX));
-        Retention { sink: sink.to_owned(), keep, clock, doubted: false, next_round: None }
+        Retention {
+            sink: sink.to_owned(),
+            keep,
+            clock,
+            doubted: false,
+            next_round: None,
+        }
     }
 
     /// What to believe the clock by: the newest row's time of receipt.
@@ -78,7 +84,11 @@ impl Retention {
             return Pruned::More;
         }
         self.next_round = Some(now + ROUND_INTERVAL);
-        if rows.is_some() { Pruned::Done } else { Pruned::Failed }
+        if rows.is_some() {
+            Pruned::Done
+        } else {
+            Pruned::Failed
+        }
     }
 }
 
@@ -95,19 +105,32 @@ mod tests {
         let clock: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
         let now = Instant::now();
         let mut retention = retention(Some(Duration::from_secs(86_400)));
-        assert_eq!(retention.cutoff(now, clock), Some("2026-01-01T00:00:00Z".parse().unwrap()));
-        assert_eq!(retention.deleted(now, Some(u64::from(PIECE_ROWS))), Pruned::More);
+        assert_eq!(
+            retention.cutoff(now, clock),
+            Some("2026-01-01T00:00:00Z".parse().unwrap())
+        );
+        assert_eq!(
+            retention.deleted(now, Some(u64::from(PIECE_ROWS))),
+            Pruned::More
+        );
         assert!(retention.cutoff(now, clock).is_some());
         assert_eq!(retention.deleted(now, Some(3)), Pruned::Done);
         assert_eq!(retention.cutoff(now + Duration::from_secs(59), clock), None);
-        assert!(retention.cutoff(now + Duration::from_secs(60), clock).is_some());
+        assert!(
+            retention
+                .cutoff(now + Duration::from_secs(60), clock)
+                .is_some()
+        );
         assert_eq!(retention.deleted(now, None), Pruned::Failed);
         assert_eq!(retention.cutoff(now, clock), None);
     }
 
     #[test]
     fn without_a_retention_nothing_is_ever_due() {
-        assert_eq!(retention(None).cutoff(Instant::now(), Timestamp::now()), None);
+        assert_eq!(
+            retention(None).cutoff(Instant::now(), Timestamp::now()),
+            None
+        );
         let mut beyond_time = retention(Some(Duration::MAX));
         assert_eq!(beyond_time.cutoff(Instant::now(), Timestamp::now()), None);
     }

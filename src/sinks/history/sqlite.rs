@@ -14,14 +14,19 @@ use jiff::Timestamp;
 use sqlx::error::BoxDynError;
 use sqlx::migrate::Migrator;
 use sqlx::query::Query;
-use sqlx::sqlite::{SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqliteSynchronous,
+};
 use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlite};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
-use super::{BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure, warn_of_another_journal};
+use super::{
+    BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure,
+    warn_of_another_journal,
+};
 use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, Built, By, Health, Newest, Occasion, Sink, Trouble, Undelivered};
@@ -54,7 +59,13 @@ pub struct Settings {
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
     let retention = Retention::new(&settings.name, settings.retention);
     Built {
-        sink: Box::new(SqliteHistory { settings, health, connection: None, newest: None, retention }),
+        sink: Box::new(SqliteHistory {
+            settings,
+            health,
+            connection: None,
+            newest: None,
+            retention,
+        }),
         driver: None,
     }
 }
@@ -87,7 +98,10 @@ impl Sink for SqliteHistory {
         async move {
             let Some(mut connection) = self.connection.take() else {
                 let error = format!("{}: not open", self.settings.path.display());
-                return Err(Undelivered { confirmed: 0, trouble: Trouble::Retry { error, after: None } });
+                return Err(Undelivered {
+                    confirmed: 0,
+                    trouble: Trouble::Retry { error, after: None },
+                });
             };
             match store(&mut connection, &self.settings.name, batch).await {
                 Ok(()) => {
@@ -100,9 +114,19 @@ impl Sink for SqliteHistory {
                 Err(error) if is_refusal(&error) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {error}", self.settings.path.display());
-                    Err(Undelivered { confirmed: 0, trouble: Trouble::Refused { index: None, by: By::Them, error } })
+                    Err(Undelivered {
+                        confirmed: 0,
+                        trouble: Trouble::Refused {
+                            index: None,
+                            by: By::Them,
+                            error,
+                        },
+                    })
                 }
-                Err(error) => Err(Undelivered { confirmed: 0, trouble: self.pause(&error) }),
+                Err(error) => Err(Undelivered {
+                    confirmed: 0,
+                    trouble: self.pause(&error),
+                }),
             }
         }
         .boxed()
@@ -114,7 +138,9 @@ impl Sink for SqliteHistory {
                 let name = &self.settings.name;
                 match tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await {
                     Ok(Ok(())) => {}
-                    Ok(Err(error)) => warn!(sink = name, %error, "history not closed cleanly; nothing is lost"),
+                    Ok(Err(error)) => {
+                        warn!(sink = name, %error, "history not closed cleanly; nothing is lost")
+                    }
                     Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
                 }
             }
@@ -136,7 +162,9 @@ impl Sink for SqliteHistory {
 
     fn tend(&mut self) -> BoxFuture<'_, ()> {
         async move {
-            let Some(mut connection) = self.connection.take() else { return };
+            let Some(mut connection) = self.connection.take() else {
+                return;
+            };
             let began = Instant::now();
             while began.elapsed() < TEND_MAX && self.prune(&mut connection).await == Pruned::More {}
             self.connection = Some(connection);
@@ -146,7 +174,10 @@ impl Sink for SqliteHistory {
 }
 
 impl SqliteHistory {
-    async fn connect(&mut self, journal: Uuid) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
+    async fn connect(
+        &mut self,
+        journal: Uuid,
+    ) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.settings.path)
             .create_if_missing(true)
@@ -159,12 +190,19 @@ impl SqliteHistory {
             .disable_statement_logging()
             .connect()
             .await?;
-        let migrator =
-            Migrator { table_name: MIGRATIONS_TABLE.into(), ..sqlx::migrate!("migrations/history_sqlite") };
-        migrator.run_direct(None, &mut connection, false).await.map_err(migration_failure)?;
+        let migrator = Migrator {
+            table_name: MIGRATIONS_TABLE.into(),
+            ..sqlx::migrate!("migrations/history_sqlite")
+        };
+        migrator
+            .run_direct(None, &mut connection, false)
+            .await
+            .map_err(migration_failure)?;
         // What a killed process has left may be readable and not yet on disk: the journal removes what our cursor is
         // past, so what is read here must be as durable as what is committed here.
-        sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)").execute(&mut connection).await?;
+        sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
+            .execute(&mut connection)
+            .await?;
         let cursor: Option<i64> =
             sqlx::query_scalar("SELECT position FROM bridge_cursor WHERE journal = ? AND sink = ?")
                 .bind(journal.simple().to_string())
@@ -172,18 +210,24 @@ impl SqliteHistory {
                 .fetch_optional(&mut connection)
                 .await?;
         if cursor.is_none() {
-            let other = sqlx::query_scalar("SELECT journal FROM bridge_cursor WHERE sink = ? LIMIT 1")
-                .bind(&self.settings.name)
-                .fetch_optional(&mut connection)
-                .await?;
+            let other =
+                sqlx::query_scalar("SELECT journal FROM bridge_cursor WHERE sink = ? LIMIT 1")
+                    .bind(&self.settings.name)
+                    .fetch_optional(&mut connection)
+                    .await?;
             warn_of_another_journal(&self.settings.name, journal, other);
         }
-        let newest: Option<(String, String)> =
-            sqlx::query_as("SELECT origin, received_at FROM device ORDER BY received_at DESC LIMIT 1")
-                .fetch_optional(&mut connection)
-                .await?;
-        let newest = newest.and_then(|(origin, received_at)| Some((origin, received_at.parse().ok()?)));
-        self.retention.witness(Instant::now(), newest.as_ref().map(|(_, received_at)| *received_at));
+        let newest: Option<(String, String)> = sqlx::query_as(
+            "SELECT origin, received_at FROM device ORDER BY received_at DESC LIMIT 1",
+        )
+        .fetch_optional(&mut connection)
+        .await?;
+        let newest =
+            newest.and_then(|(origin, received_at)| Some((origin, received_at.parse().ok()?)));
+        self.retention.witness(
+            Instant::now(),
+            newest.as_ref().map(|(_, received_at)| *received_at),
+        );
         self.newest = newest.and_then(super::newest);
         Ok((connection, cursor.map(Position)))
     }
@@ -202,7 +246,9 @@ impl SqliteHistory {
     /// for the next round.
     async fn prune(&mut self, connection: &mut SqliteConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else { return Pruned::Done };
+        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
+            return Pruned::Done;
+        };
         let deleted = sqlx::query(
             "DELETE FROM status_event WHERE rowid IN (SELECT rowid FROM status_event WHERE received_at < ? LIMIT ?)",
         )
@@ -213,19 +259,28 @@ impl SqliteHistory {
         if let Err(error) = &deleted {
             warn!(sink = self.settings.name, %error, "rows past the retention were not deleted");
         }
-        self.retention.deleted(now, deleted.ok().map(|done| done.rows_affected()))
+        self.retention
+            .deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
 }
 
 /// One transaction. IMMEDIATE, since one that begins by reading cannot wait for another writer.
-async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) -> Result<(), sqlx::Error> {
+async fn store(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    batch: Batch<'_>,
+) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
     let all: Vec<&Event> = batch.events.iter().collect();
     let inserted = INSERT_EVENTS.run(&mut transaction, &all).await?;
     let known = if inserted == batch.events.len() as u64 {
         Default::default()
     } else {
-        let ids: Vec<&str> = batch.events.iter().map(|event| event.event_id.as_str()).collect();
+        let ids: Vec<&str> = batch
+            .events
+            .iter()
+            .map(|event| event.event_id.as_str())
+            .collect();
         let ids = serde_json::to_string(&ids).expect("strings always serialise");
         let stored: Vec<(String, String)> = sqlx::query_as(
             "SELECT event_id, origin FROM status_event WHERE event_id IN (SELECT value FROM json_each(?))",
@@ -239,7 +294,9 @@ async fn store(connection: &mut SqliteConnection, sink: &str, batch: Batch<'_>) 
         Occasion::Turn => &INSERT_DEVICES,
         Occasion::Again => &INSERT_DEVICES_AGAIN,
     };
-    devices.run(&mut transaction, &newest_per_device(batch.events, &known)).await?;
+    devices
+        .run(&mut transaction, &newest_per_device(batch.events, &known))
+        .await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
          ON CONFLICT (journal, sink) DO UPDATE SET position = excluded.position",
@@ -263,28 +320,42 @@ struct Insert {
 
 static INSERT_EVENTS: LazyLock<Insert> =
     LazyLock::new(|| Insert::new("status_event", "ON CONFLICT (event_id) DO NOTHING"));
-static INSERT_DEVICES: LazyLock<Insert> = LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Turn)));
-static INSERT_DEVICES_AGAIN: LazyLock<Insert> = LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Again)));
+static INSERT_DEVICES: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Turn)));
+static INSERT_DEVICES_AGAIN: LazyLock<Insert> =
+    LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Again)));
 
 impl Insert {
     fn new(table: &str, on_conflict: &str) -> Insert {
         let row = format!("({})", vec!["?"; Event::FIELDS.len()].join(","));
         let text = |rows: usize| {
             let values = vec![row.as_str(); rows].join(",");
-            format!("INSERT OR FAIL INTO {table} ({}) VALUES {values} {on_conflict}", COLUMNS.as_str())
+            format!(
+                "INSERT OR FAIL INTO {table} ({}) VALUES {values} {on_conflict}",
+                COLUMNS.as_str()
+            )
         };
-        Insert { texts: INSERT_ROWS.map(|rows| (rows, text(rows).into())) }
+        Insert {
+            texts: INSERT_ROWS.map(|rows| (rows, text(rows).into())),
+        }
     }
 
     /// Inserts the events in order; gives the number of rows that were inserted or changed. While SQLite's thread works
     /// on some rows, the next are made ready.
-    async fn run(&self, connection: &mut SqliteConnection, events: &[&Event]) -> Result<u64, sqlx::Error> {
+    async fn run(
+        &self,
+        connection: &mut SqliteConnection,
+        events: &[&Event],
+    ) -> Result<u64, sqlx::Error> {
         let mut rest = events;
         let mut words = Words::default();
         let mut changed = 0;
         let mut ready = self.next(&mut rest, &mut words)?;
         while let Some(query) = ready {
-            let (done, next) = join(connection.execute(query), async { self.next(&mut rest, &mut words) }).await;
+            let (done, next) = join(connection.execute(query), async {
+                self.next(&mut rest, &mut words)
+            })
+            .await;
             changed += done?.rows_affected();
             ready = next?;
         }
@@ -300,9 +371,15 @@ impl Insert {
             if let Some((piece, later)) = rest.split_at_checked(*rows) {
                 let mut arguments = SqliteArguments::default();
                 arguments.reserve(rows * Event::FIELDS.len(), 0);
-                piece.iter().try_for_each(|event| bind(&mut arguments, event, words)).map_err(sqlx::Error::Encode)?;
+                piece
+                    .iter()
+                    .try_for_each(|event| bind(&mut arguments, event, words))
+                    .map_err(sqlx::Error::Encode)?;
                 *rest = later;
-                return Ok(Some(sqlx::query_with(AssertSqlSafe(Arc::clone(text)), arguments)));
+                return Ok(Some(sqlx::query_with(
+                    AssertSqlSafe(Arc::clone(text)),
+                    arguments,
+                )));
             }
         }
         Ok(None)
@@ -326,10 +403,18 @@ impl Words {
 }
 
 /// The values of one row, in the order of [`Event::FIELDS`].
-fn bind(arguments: &mut SqliteArguments, event: &Event, words: &mut Words) -> Result<(), BoxDynError> {
+fn bind(
+    arguments: &mut SqliteArguments,
+    event: &Event,
+    words: &mut Words,
+) -> Result<(), BoxDynError> {
     let place = &event.place;
     let origin: Arc<str> = event.origin.as_str().into();
-    let event_id = if event.event_id == event.origin { Arc::clone(&origin) } else { event.event_id.as_str().into() };
+    let event_id = if event.event_id == event.origin {
+        Arc::clone(&origin)
+    } else {
+        event.event_id.as_str().into()
+    };
     let mut shared = |word: &str| words.shared(word);
     arguments.add(event_id)?;
     arguments.add(Arc::clone(&event.topic))?;
@@ -376,11 +461,15 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 /// What to do about it, by <https://www.sqlite.org/rescode.html>.
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
     if let sqlx::Error::Migrate(_) = error {
-        return Some("the file was written by another version of stomp-bridge: use that, or another `path`");
+        return Some(
+            "the file was written by another version of stomp-bridge: use that, or another `path`",
+        );
     }
     match primary_code(error)? {
         5 | 6 => Some("another program holds the file: close its transaction"),
-        3 | 8 | 14 => Some("check that the file and its folder exist and that we may write to them"),
+        3 | 8 | 14 => {
+            Some("check that the file and its folder exist and that we may write to them")
+        }
         10 => Some("check the disk"),
         11 | 26 => Some("the file is damaged or no SQLite database: restore it or move it away"),
         13 => Some("the disk is full: free some space"),

@@ -64,7 +64,11 @@ impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 struct Prompt(TcpStream);
 
 impl AsyncRead for Prompt {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
         // For what has arrived, not for good. Without it all is as right, and slower.
         #[cfg(target_os = "linux")]
@@ -74,7 +78,11 @@ impl AsyncRead for Prompt {
 }
 
 impl AsyncWrite for Prompt {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
@@ -96,7 +104,10 @@ pub(super) struct Loss {
 
 impl Loss {
     pub(super) fn new(error: impl Into<String>) -> Loss {
-        Loss { error: error.into(), backoff_min: BACKOFF_MIN }
+        Loss {
+            error: error.into(),
+            backoff_min: BACKOFF_MIN,
+        }
     }
 }
 
@@ -132,7 +143,10 @@ impl Broker {
         };
         let (reader, mut writer) = split(stream);
         // It only reads: what is written was measured before.
-        let codec = Codec { max_incoming_size: INCOMING_BYTES_MAX, max_outgoing_size: usize::MAX };
+        let codec = Codec {
+            max_incoming_size: INCOMING_BYTES_MAX,
+            max_outgoing_size: usize::MAX,
+        };
         let mut reader = FramedRead::new(reader, codec);
         let mut packet = BytesMut::new();
         self.introduction(client_id).write(&mut packet)?;
@@ -140,20 +154,32 @@ impl Broker {
         writer.flush().await?;
         match reader.next().await {
             Some(Ok(Packet::ConnAck(answer))) => accepted(answer.code)?,
-            Some(Ok(other)) => return Err(Loss::new(format!("expected CONNACK from the broker, got {other:?}"))),
+            Some(Ok(other)) => {
+                return Err(Loss::new(format!(
+                    "expected CONNACK from the broker, got {other:?}"
+                )));
+            }
             Some(Err(error)) => return Err(error.into()),
             None => return Err(Loss::new(CLOSED)),
         }
         Ok(Wire { reader, writer })
     }
 
-    async fn encrypt(&self, settings: &tls::Settings, tcp: Prompt) -> Result<TlsStream<Prompt>, Loss> {
+    async fn encrypt(
+        &self,
+        settings: &tls::Settings,
+        tcp: Prompt,
+    ) -> Result<TlsStream<Prompt>, Loss> {
         let config = tls::client_config(settings).map_err(|error| Loss::new(error.to_string()))?;
-        let name = ServerName::try_from(self.host.clone()).map_err(|error| tls_problem(&error.to_string()))?;
-        TlsConnector::from(config).connect(name, tcp).await.map_err(|error| match tls::handshake_problem(&error) {
-            Some(problem) => tls_problem(&problem),
-            None => error.into(),
-        })
+        let name = ServerName::try_from(self.host.clone())
+            .map_err(|error| tls_problem(&error.to_string()))?;
+        TlsConnector::from(config)
+            .connect(name, tcp)
+            .await
+            .map_err(|error| match tls::handshake_problem(&error) {
+                Some(problem) => tls_problem(&problem),
+                None => error.into(),
+            })
     }
 
     fn introduction(&self, client_id: &str) -> Connect {
@@ -161,9 +187,18 @@ impl Broker {
             username: username.clone(),
             password: password.expose_secret().to_owned(),
         });
-        let last_will = self.status_topic.as_ref().map(|topic| LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
+        let last_will = self
+            .status_topic
+            .as_ref()
+            .map(|topic| LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
         let keep_alive = KEEP_ALIVE.as_secs() as u16;
-        Connect { keep_alive, clean_session: true, last_will, login, ..Connect::new(client_id) }
+        Connect {
+            keep_alive,
+            clean_session: true,
+            last_will,
+            login,
+            ..Connect::new(client_id)
+        }
     }
 }
 
@@ -173,16 +208,26 @@ fn tls_problem(problem: &str) -> Loss {
 
 /// What to do about it, by the CONNACK return code (section 3.2.2.3).
 fn accepted(code: ConnectReturnCode) -> Result<(), Loss> {
-    let refused =
-        |text: &str| Err(Loss { error: format!("connection refused (CONNACK {text}"), backoff_min: BACKOFF_REFUSED });
+    let refused = |text: &str| {
+        Err(Loss {
+            error: format!("connection refused (CONNACK {text}"),
+            backoff_min: BACKOFF_REFUSED,
+        })
+    };
     match code {
         ConnectReturnCode::Success => Ok(()),
-        ConnectReturnCode::RefusedProtocolVersion => refused("1): the broker does not speak MQTT 3.1.1"),
-        ConnectReturnCode::BadClientId => refused("2): client id not allowed; set `client_id` to one that is"),
-        ConnectReturnCode::ServiceUnavailable => {
-            Err(Loss::new("connection refused (CONNACK 3): the broker is unavailable"))
+        ConnectReturnCode::RefusedProtocolVersion => {
+            refused("1): the broker does not speak MQTT 3.1.1")
         }
-        ConnectReturnCode::BadUserNamePassword => refused("4): bad user name or password; check both"),
+        ConnectReturnCode::BadClientId => {
+            refused("2): client id not allowed; set `client_id` to one that is")
+        }
+        ConnectReturnCode::ServiceUnavailable => Err(Loss::new(
+            "connection refused (CONNACK 3): the broker is unavailable",
+        )),
+        ConnectReturnCode::BadUserNamePassword => {
+            refused("4): bad user name or password; check both")
+        }
         ConnectReturnCode::NotAuthorized => {
             refused("5): not authorized; check user name, password and the broker's access list")
         }

@@ -75,8 +75,14 @@ impl Connection {
     pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) -> bool {
         let mut state = self.state();
         let pkid = state.window.accept(qos);
-        let publish = Publish { retain, pkid, ..Publish::new(topic, qos, body) };
-        publish.write(&mut state.outbox).expect("a packet of a size that can be stated, with its id");
+        let publish = Publish {
+            retain,
+            pkid,
+            ..Publish::new(topic, qos, body)
+        };
+        publish
+            .write(&mut state.outbox)
+            .expect("a packet of a size that can be stated, with its id");
         state.outbox.len() >= OUTBOX_BYTES
     }
 
@@ -92,10 +98,17 @@ impl Connection {
                 let mut state = self.state();
                 let confirmed = state.window.confirmed();
                 if let Some(error) = &state.lost {
-                    return Standing::Lost { confirmed, error: error.clone() };
+                    return Standing::Lost {
+                        confirmed,
+                        error: error.clone(),
+                    };
                 }
                 let half_free = state.window.accepted().saturating_sub(Window::ROOM / 2);
-                let wake_at = if state.window.has_room() { target } else { target.min(half_free) };
+                let wake_at = if state.window.has_room() {
+                    target
+                } else {
+                    target.min(half_free)
+                };
                 state.wake_at = Some(wake_at);
                 (confirmed >= wake_at).then_some(confirmed)
             };
@@ -129,7 +142,11 @@ impl Connection {
             let mut state = self.state();
             if !state.outbox.is_empty() {
                 let through = state.window.accepted();
-                return Outbox { bytes: state.outbox.split(), through, last: state.said_goodbye };
+                return Outbox {
+                    bytes: state.outbox.split(),
+                    through,
+                    last: state.said_goodbye,
+                };
             }
         }
     }
@@ -181,7 +198,10 @@ impl Connection {
 
     /// Wakes the publisher where it waits for what is confirmed now.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
-        if state.wake_at.is_some_and(|wake_at| state.window.confirmed() >= wake_at) {
+        if state
+            .wake_at
+            .is_some_and(|wake_at| state.window.confirmed() >= wake_at)
+        {
             state.wake_at = None;
             self.progress.notify_one();
         }

@@ -76,7 +76,9 @@ impl Driver {
     pub(super) async fn run(mut self) {
         let mut backoff = BACKOFF_MIN;
         let mut attempt = 0;
-        let Some(client_id) = self.asked().await else { return };
+        let Some(client_id) = self.asked().await else {
+            return;
+        };
         loop {
             let started = Instant::now();
             let connection = Arc::new(Connection::default());
@@ -95,7 +97,10 @@ impl Driver {
                 warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
             }
             // In this order, so that a publisher that sees the loss never finds this connection again.
-            self.link.send_replace(Link::Down { attempt, error: error.clone() });
+            self.link.send_replace(Link::Down {
+                attempt,
+                error: error.clone(),
+            });
             connection.lose(error);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
@@ -107,7 +112,13 @@ impl Driver {
 
     /// The client id, once the sink is opened.
     async fn asked(&mut self) -> Option<String> {
-        match self.wanted.wait_for(|wanted| *wanted != Wanted::Nothing).await.ok()?.clone() {
+        match self
+            .wanted
+            .wait_for(|wanted| *wanted != Wanted::Nothing)
+            .await
+            .ok()?
+            .clone()
+        {
             Wanted::Connection(client_id) => Some(client_id),
             Wanted::Nothing | Wanted::Goodbye => None,
         }
@@ -123,7 +134,11 @@ impl Driver {
             () = no_longer_wanted(self.wanted.clone()) => return Ok(()),
         };
         self.health.able();
-        info!(sink = self.name, server = self.server, "connected to the MQTT broker");
+        info!(
+            sink = self.name,
+            server = self.server,
+            "connected to the MQTT broker"
+        );
         self.say(connection, ONLINE);
         self.link.send_replace(Link::Up(connection.clone()));
 
@@ -178,7 +193,11 @@ async fn read(mut reader: FramedRead<ReadHalf<Stream>, Codec>, connection: &Conn
 /// Writes what is handed over, as much at once as there is, until our DISCONNECT was written.
 async fn write(mut writer: WriteHalf<Stream>, connection: &Connection) -> Result<(), Loss> {
     loop {
-        let Outbox { mut bytes, through, last } = connection.outbox().await;
+        let Outbox {
+            mut bytes,
+            through,
+            last,
+        } = connection.outbox().await;
         while bytes.has_remaining() {
             match taken(writer.write(&bytes)).await? {
                 0 => return Err(Loss::new(CLOSED)),

@@ -104,25 +104,45 @@ impl PartialEq for Settings {
             tls,
             packet_bytes_max,
         } = self;
-        let exposed = |password: &Option<SecretString>| password.as_ref().map(|text| text.expose_secret().to_owned());
+        let exposed = |password: &Option<SecretString>| {
+            password
+                .as_ref()
+                .map(|text| text.expose_secret().to_owned())
+        };
         (name, url, username, exposed(password), client_id)
-            == (&other.name, &other.url, &other.username, exposed(&other.password), &other.client_id)
-            && (topic, body, qos, retain, status_topic, tls, packet_bytes_max)
-                == (
-                    &other.topic,
-                    &other.body,
-                    &other.qos,
-                    &other.retain,
-                    &other.status_topic,
-                    &other.tls,
-                    &other.packet_bytes_max,
-                )
+            == (
+                &other.name,
+                &other.url,
+                &other.username,
+                exposed(&other.password),
+                &other.client_id,
+            )
+            && (
+                topic,
+                body,
+                qos,
+                retain,
+                status_topic,
+                tls,
+                packet_bytes_max,
+            ) == (
+                &other.topic,
+                &other.body,
+                &other.qos,
+                &other.retain,
+                &other.status_topic,
+                &other.tls,
+                &other.packet_bytes_max,
+            )
     }
 }
 
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
-    let problem = |problem: &str| BuildError::Settings { name: settings.name.clone(), problem: problem.to_owned() };
+    let problem = |problem: &str| BuildError::Settings {
+        name: settings.name.clone(),
+        problem: problem.to_owned(),
+    };
     let (tls, default_port) = match settings.url.scheme() {
         "mqtt" => (None, 1883),
         "mqtts" => {
@@ -132,7 +152,10 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         }
         _ => return Err(problem("url: expected mqtt://host or mqtts://host")),
     };
-    let host = settings.url.host_str().ok_or_else(|| problem("url: the host is missing"))?;
+    let host = settings
+        .url
+        .host_str()
+        .ok_or_else(|| problem("url: the host is missing"))?;
     let port = settings.url.port().unwrap_or(default_port);
     let server = format!("{}://{host}:{port}", settings.url.scheme());
     // An IPv6 address: as a name for TLS and for the resolver it has no brackets.
@@ -142,19 +165,48 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         topic::check_topic(topic).map_err(|error| problem(&format!("status_topic: {error}")))?;
     }
     let login = match (&settings.username, &settings.password) {
-        (Some(username), password) => Some((username.clone(), password.clone().unwrap_or_default())),
-        (None, Some(_)) => return Err(problem("password without username: MQTT 3.1.1 knows no such thing")),
+        (Some(username), password) => {
+            Some((username.clone(), password.clone().unwrap_or_default()))
+        }
+        (None, Some(_)) => {
+            return Err(problem(
+                "password without username: MQTT 3.1.1 knows no such thing",
+            ));
+        }
         (None, None) => None,
     };
     let status_topic = settings.status_topic.clone();
-    let broker = Broker { host: host.to_owned(), port, tls, login, status_topic };
+    let broker = Broker {
+        host: host.to_owned(),
+        port,
+        tls,
+        login,
+        status_topic,
+    };
 
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
     let (link, link_seen) = watch::channel(Link::Idle);
     let name = settings.name.clone();
-    let driver = Driver { name, server: server.clone(), broker, health, wanted: wanted_by_sink, link };
-    let sink = MqttSink { settings, server, wanted, link: link_seen, pace: Pace::Window, suspect: None };
-    Ok(Built { sink: Box::new(sink), driver: Some(driver.run().boxed()) })
+    let driver = Driver {
+        name,
+        server: server.clone(),
+        broker,
+        health,
+        wanted: wanted_by_sink,
+        link,
+    };
+    let sink = MqttSink {
+        settings,
+        server,
+        wanted,
+        link: link_seen,
+        pace: Pace::Window,
+        suspect: None,
+    };
+    Ok(Built {
+        sink: Box::new(sink),
+        driver: Some(driver.run().boxed()),
+    })
 }
 
 struct MqttSink {
@@ -201,13 +253,19 @@ struct Publish {
 impl Sink for MqttSink {
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async move {
-            let client_id =
-                self.settings.client_id.clone().unwrap_or_else(|| client_id(&self.settings.name, journal));
+            let client_id = self
+                .settings
+                .client_id
+                .clone()
+                .unwrap_or_else(|| client_id(&self.settings.name, journal));
             self.wanted.send_replace(Wanted::Connection(client_id));
             match timeout(OPEN_TIMEOUT, self.connected()).await {
                 Ok(Ok(())) => Ok(None),
                 Ok(Err(error)) => Err(Trouble::Retry { error, after: None }),
-                Err(_) => Err(Trouble::Retry { error: self.why_down(), after: None }),
+                Err(_) => Err(Trouble::Retry {
+                    error: self.why_down(),
+                    after: None,
+                }),
             }
         }
         .boxed()
@@ -218,7 +276,10 @@ impl Sink for MqttSink {
             let Some(connection) = self.connection() else {
                 return Err(Undelivered {
                     confirmed: 0,
-                    trouble: Trouble::Retry { error: self.why_down(), after: None },
+                    trouble: Trouble::Retry {
+                        error: self.why_down(),
+                        after: None,
+                    },
                 });
             };
             if let Err(error) = self.watch(&connection, batch.events).await {
@@ -233,8 +294,13 @@ impl Sink for MqttSink {
                     self.suspect = None;
                     Ok(())
                 }
-                Err(Failed { undelivered, closed_at }) => {
-                    if undelivered.confirmed == 0 && matches!(undelivered.trouble, Trouble::Retry { .. }) {
+                Err(Failed {
+                    undelivered,
+                    closed_at,
+                }) => {
+                    if undelivered.confirmed == 0
+                        && matches!(undelivered.trouble, Trouble::Retry { .. })
+                    {
                         self.pace = Pace::OneByOne;
                     }
                     Err(self.accuse(undelivered, closed_at.filter(|_| alone)))
@@ -248,7 +314,10 @@ impl Sink for MqttSink {
         async move {
             self.wanted.send_replace(Wanted::Goodbye);
             // The driver drops its end when it is done; one that was never run has nothing to say.
-            let _ = timeout(CLOSE_TIMEOUT, async { while self.link.changed().await.is_ok() {} }).await;
+            let _ = timeout(CLOSE_TIMEOUT, async {
+                while self.link.changed().await.is_ok() {}
+            })
+            .await;
         }
         .boxed()
     }
@@ -266,7 +335,9 @@ impl MqttSink {
     async fn watch(&self, connection: &Connection, events: &[Event]) -> Result<(), String> {
         let suspected = self.suspect.is_some_and(|suspect| {
             suspect.closes >= CLOSES_UNWATCHED
-                && events.first().is_some_and(|event| event.position == suspect.position)
+                && events
+                    .first()
+                    .is_some_and(|event| event.position == suspect.position)
         });
         if !suspected {
             return Ok(());
@@ -283,18 +354,30 @@ impl MqttSink {
             self.suspect = None;
             return undelivered;
         };
-        let before = self.suspect.filter(|suspect| suspect.position == position).map_or(0, |suspect| suspect.closes);
+        let before = self
+            .suspect
+            .filter(|suspect| suspect.position == position)
+            .map_or(0, |suspect| suspect.closes);
         let closes = before + 1;
         self.suspect = Some(Suspect { position, closes });
-        let Undelivered { confirmed, trouble: Trouble::Retry { error, .. } } = undelivered else {
+        let Undelivered {
+            confirmed,
+            trouble: Trouble::Retry { error, .. },
+        } = undelivered
+        else {
             return undelivered;
         };
         if closes < CLOSES_MAX {
             return retry(confirmed as u64, error);
         }
         self.suspect = None;
-        let error = format!("the broker has closed the connection {closes} times at this publish: {error}");
-        let trouble = Trouble::Refused { index: Some(confirmed), by: By::Them, error };
+        let error =
+            format!("the broker has closed the connection {closes} times at this publish: {error}");
+        let trouble = Trouble::Refused {
+            index: Some(confirmed),
+            by: By::Them,
+            error,
+        };
         Undelivered { confirmed, trouble }
     }
 
@@ -312,7 +395,10 @@ impl MqttSink {
             Link::Idle | Link::Up(_) => 0,
         };
         let attempts_before = attempt_of(&self.link.borrow());
-        let link = self.link.wait_for(|link| matches!(link, Link::Up(_)) || attempt_of(link) > attempts_before).await;
+        let link = self
+            .link
+            .wait_for(|link| matches!(link, Link::Up(_)) || attempt_of(link) > attempts_before)
+            .await;
         match &*link.map_err(|_| format!("{}: the connection's task has ended", self.server))? {
             Link::Down { error, .. } => Err(error.to_string()),
             Link::Up(_) | Link::Idle => Ok(()),
@@ -359,8 +445,18 @@ impl MqttSink {
                     return match refused {
                         None => Ok(()),
                         Some(error) => {
-                            let trouble = Trouble::Refused { index: Some(sent), by: By::Us, error };
-                            Err(Failed { undelivered: Undelivered { confirmed: sent, trouble }, closed_at: None })
+                            let trouble = Trouble::Refused {
+                                index: Some(sent),
+                                by: By::Us,
+                                error,
+                            };
+                            Err(Failed {
+                                undelivered: Undelivered {
+                                    confirmed: sent,
+                                    trouble,
+                                },
+                                closed_at: None,
+                            })
                         }
                     };
                 }
@@ -370,7 +466,10 @@ impl MqttSink {
                     let error = self.blame(&error, next);
                     let in_flight = sent as u64 > confirmed;
                     let closed_at = next.filter(|_| in_flight).map(|event| event.position);
-                    return Err(Failed { undelivered: retry(confirmed, error), closed_at });
+                    return Err(Failed {
+                        undelivered: retry(confirmed, error),
+                        closed_at,
+                    });
                 }
                 Ok(Standing::Confirmed(_)) => {}
                 // Slow is not silent.
@@ -380,7 +479,10 @@ impl MqttSink {
                     let seconds = CONFIRM_TIMEOUT.as_secs();
                     let error = format!("{}: no confirmation within {seconds} s", self.server);
                     let undelivered = retry(connection.confirmed().saturating_sub(first), error);
-                    return Err(Failed { undelivered, closed_at: None });
+                    return Err(Failed {
+                        undelivered,
+                        closed_at: None,
+                    });
                 }
             }
             confirmed_before = connection.confirmed();
@@ -400,7 +502,10 @@ impl MqttSink {
     }
 
     fn prepare(&self, event: &Event) -> Result<Publish, String> {
-        let topic = self.settings.topic.render_with(event, topic::encode_level)?;
+        let topic = self
+            .settings
+            .topic
+            .render_with(event, topic::encode_level)?;
         topic::check_topic(&topic)?;
         let body = match &self.settings.body {
             Some(template) => template.render(event)?.into_bytes(),
@@ -409,7 +514,9 @@ impl MqttSink {
         let bytes = packet_bytes(topic.len(), body.len(), self.settings.qos);
         let bytes_max = self.settings.packet_bytes_max.min(REMAINING_BYTES_MAX);
         if bytes > bytes_max {
-            return Err(format!("the packet has {bytes} bytes, more than packet_bytes_max = {bytes_max}"));
+            return Err(format!(
+                "the packet has {bytes} bytes, more than packet_bytes_max = {bytes_max}"
+            ));
         }
         Ok(Publish { topic, body })
     }
@@ -417,7 +524,10 @@ impl MqttSink {
 
 fn retry(confirmed: u64, error: String) -> Undelivered {
     // What is confirmed of this batch is a part of it.
-    Undelivered { confirmed: confirmed as usize, trouble: Trouble::Retry { error, after: None } }
+    Undelivered {
+        confirmed: confirmed as usize,
+        trouble: Trouble::Retry { error, after: None },
+    }
 }
 
 /// Size of a PUBLISH on the wire: fixed header, topic, packet id, body (section 3.3).
@@ -438,8 +548,15 @@ fn packet_bytes(topic_bytes: usize, body_bytes: usize, qos: Qos) -> usize {
 
 /// The 23 letters and digits that every broker allows (section 3.1.3.1).
 fn client_id(name: &str, journal: Uuid) -> String {
-    let digest = Sha256::new().chain_update(journal.as_bytes()).chain_update(name).finalize();
-    let digits: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+    let digest = Sha256::new()
+        .chain_update(journal.as_bytes())
+        .chain_update(name)
+        .finalize();
+    let digits: String = digest
+        .iter()
+        .take(6)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("stompbridge{digits}")
 }
 
@@ -454,17 +571,36 @@ mod tests {
         assert_eq!(id, client_id("site", journals[0]));
         assert_ne!(id, client_id("site", journals[1]));
         assert_ne!(id, client_id("other", journals[0]));
-        assert!(id.len() <= 23 && id.chars().all(|c| c.is_ascii_alphanumeric()), "{id}");
+        assert!(
+            id.len() <= 23 && id.chars().all(|c| c.is_ascii_alphanumeric()),
+            "{id}"
+        );
     }
 
     #[test]
     fn the_size_of_a_packet_is_what_rumqttc_will_write() {
-        for (topic, body) in [(1, 0), (60, 60), (100, 23), (100, 24), (50, 16_400), (9, 2_097_200)] {
-            let mut publish = rumqttc::Publish::new("t".repeat(topic), QoS::AtLeastOnce, vec![0; body]);
+        for (topic, body) in [
+            (1, 0),
+            (60, 60),
+            (100, 23),
+            (100, 24),
+            (50, 16_400),
+            (9, 2_097_200),
+        ] {
+            let mut publish =
+                rumqttc::Publish::new("t".repeat(topic), QoS::AtLeastOnce, vec![0; body]);
             publish.pkid = 1;
-            assert_eq!(packet_bytes(topic, body, Qos::AtLeastOnce), publish.size(), "{topic} + {body}");
+            assert_eq!(
+                packet_bytes(topic, body, Qos::AtLeastOnce),
+                publish.size(),
+                "{topic} + {body}"
+            );
             publish.qos = QoS::AtMostOnce;
-            assert_eq!(packet_bytes(topic, body, Qos::AtMostOnce), publish.size(), "{topic} + {body}");
+            assert_eq!(
+                packet_bytes(topic, body, Qos::AtMostOnce),
+                publish.size(),
+                "{topic} + {body}"
+            );
         }
     }
 }

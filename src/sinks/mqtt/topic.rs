@@ -29,7 +29,9 @@ pub fn encode_level(value: &str) -> String {
 /// Separator, wildcards, our own escape; NUL, control characters and non-characters (section 1.5.3), for which
 /// mosquitto closes the connection.
 fn must_not_stand(c: char) -> bool {
-    matches!(c, '/' | '+' | '#' | '%' | '\u{FDD0}'..='\u{FDEF}') || c.is_control() || u32::from(c) & 0xFFFE == 0xFFFE
+    matches!(c, '/' | '+' | '#' | '%' | '\u{FDD0}'..='\u{FDEF}')
+        || c.is_control()
+        || u32::from(c) & 0xFFFE == 0xFFFE
 }
 
 /// Whether a whole topic name can be published to.
@@ -41,10 +43,18 @@ pub fn check_topic(topic: &str) -> Result<(), String> {
         return Err("the topic is empty".to_owned());
     }
     if topic.len() > TOPIC_BYTES_MAX {
-        return Err(format!("the topic has {} bytes; at most {TOPIC_BYTES_MAX} can be sent", topic.len()));
+        return Err(format!(
+            "the topic has {} bytes; at most {TOPIC_BYTES_MAX} can be sent",
+            topic.len()
+        ));
     }
-    match topic.chars().find(|&c| !matches!(c, '/' | '%') && must_not_stand(c)) {
-        Some(c) => Err(format!("the topic has a {c:?}, which only a subscription may have")),
+    match topic
+        .chars()
+        .find(|&c| !matches!(c, '/' | '%') && must_not_stand(c))
+    {
+        Some(c) => Err(format!(
+            "the topic has a {c:?}, which only a subscription may have"
+        )),
         None => Ok(()),
     }
 }
@@ -89,7 +99,13 @@ mod tests {
             assert!(check_topic(topic).is_err(), "{topic:?}");
         }
         assert!(check_topic(&"a".repeat(TOPIC_BYTES_MAX + 1)).is_err());
-        for topic in ["a", "/", "devices/1/%/status", "$share", &"a".repeat(TOPIC_BYTES_MAX)] {
+        for topic in [
+            "a",
+            "/",
+            "devices/1/%/status",
+            "$share",
+            &"a".repeat(TOPIC_BYTES_MAX),
+        ] {
             assert_eq!(check_topic(topic), Ok(()));
         }
     }
@@ -113,8 +129,11 @@ mod tests {
     }
 
     fn any_value() -> impl Strategy<Value = String> {
-        let awkward = prop::sample::select(vec!['/', '+', '#', '%', '$', '\0', '2', 'F', '\u{FFFE}', '\u{9f}']);
-        prop::collection::vec(prop_oneof![any::<char>(), awkward], 0..12).prop_map(String::from_iter)
+        let awkward = prop::sample::select(vec![
+            '/', '+', '#', '%', '$', '\0', '2', 'F', '\u{FFFE}', '\u{9f}',
+        ]);
+        prop::collection::vec(prop_oneof![any::<char>(), awkward], 0..12)
+            .prop_map(String::from_iter)
     }
 
     proptest! {

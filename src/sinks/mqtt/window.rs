@@ -72,7 +72,12 @@ impl Window {
     /// The first `through` of all are written.
     pub(super) fn wrote(&mut self, through: u64) {
         let written = through.saturating_sub(self.confirmed) as usize;
-        for publish in self.open.iter_mut().take(written).filter(|publish| **publish == Publish::Write) {
+        for publish in self
+            .open
+            .iter_mut()
+            .take(written)
+            .filter(|publish| **publish == Publish::Write)
+        {
             *publish = Publish::Nothing;
         }
         self.advance();
@@ -81,7 +86,9 @@ impl Window {
     /// PUBACK (section 3.4), in whatever order the broker sends them.
     pub(super) fn acknowledged(&mut self, packet_id: u16) -> Result<(), NotInFlight> {
         let unknown = NotInFlight(packet_id);
-        let Some(index) = u64::from(packet_id).checked_sub(1) else { return Err(unknown) };
+        let Some(index) = u64::from(packet_id).checked_sub(1) else {
+            return Err(unknown);
+        };
         let place = (index + PACKET_IDS - self.confirmed % PACKET_IDS) % PACKET_IDS;
         match self.open.get_mut(place as usize) {
             Some(publish @ Publish::Acknowledgement) => *publish = Publish::Nothing,
@@ -124,7 +131,10 @@ mod tests {
     #[test]
     fn qos_0_is_confirmed_once_written_but_never_before_what_was_sent_earlier() {
         let mut window = Window::default();
-        assert_eq!([QoS::AtMostOnce; 3].map(|qos| window.accept(qos)), [0, 0, 0]);
+        assert_eq!(
+            [QoS::AtMostOnce; 3].map(|qos| window.accept(qos)),
+            [0, 0, 0]
+        );
         window.wrote(2);
         assert_eq!((window.confirmed(), window.accepted()), (2, 3));
         window.wrote(3);
@@ -145,7 +155,11 @@ mod tests {
         window.acknowledged(1).unwrap();
         assert_eq!(window.acknowledged(1), Err(NotInFlight(1)));
         window.accept(QoS::AtMostOnce);
-        assert_eq!(window.acknowledged(2), Err(NotInFlight(2)), "QoS 0 has no packet id");
+        assert_eq!(
+            window.acknowledged(2),
+            Err(NotInFlight(2)),
+            "QoS 0 has no packet id"
+        );
     }
 
     #[test]

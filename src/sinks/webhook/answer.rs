@@ -53,7 +53,10 @@ fn wait(text: &str, now: SystemTime) -> Option<Duration> {
         text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
     } else {
         // A date that has passed is a wait of zero.
-        httpdate::parse_http_date(text).ok()?.duration_since(now).unwrap_or_default()
+        httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default()
     };
     Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
 }
@@ -83,7 +86,11 @@ mod tests {
         ];
         for (statuses, verdict) in cases {
             for status in statuses {
-                assert_eq!(judge(status, None, SystemTime::UNIX_EPOCH), verdict, "{status}");
+                assert_eq!(
+                    judge(status, None, SystemTime::UNIX_EPOCH),
+                    verdict,
+                    "{status}"
+                );
             }
         }
     }
@@ -111,7 +118,11 @@ mod tests {
             let verdict = Verdict::Retry(seconds.map(Duration::from_secs));
             assert_eq!(judge(503, Some(text), now), verdict, "503 {text:?}");
             assert_eq!(judge(429, Some(text), now), verdict, "429 {text:?}");
-            assert_eq!(judge(500, Some(text), now), Verdict::Unclear, "500 {text:?}");
+            assert_eq!(
+                judge(500, Some(text), now),
+                Verdict::Unclear,
+                "500 {text:?}"
+            );
         }
     }
 }

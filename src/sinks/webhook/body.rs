@@ -56,15 +56,23 @@ impl Posting {
                     Some(template) => template.render(event)?.into_bytes(),
                     None => event.to_json(),
                 };
-                Ok(Body { id: event.event_id.clone(), bytes })
+                Ok(Body {
+                    id: event.event_id.clone(),
+                    bytes,
+                })
             }
-            (Posting::Single { .. }, _) => Err(format!("{} events in a request for one", events.len())),
+            (Posting::Single { .. }, _) => {
+                Err(format!("{} events in a request for one", events.len()))
+            }
             (Posting::Batch { body, .. }, _) => {
                 let bytes = match body {
                     Some(template) => template.render(events)?.into_bytes(),
                     None => array(events),
                 };
-                Ok(Body { id: batch_id(events), bytes })
+                Ok(Body {
+                    id: batch_id(events),
+                    bytes,
+                })
             }
         }
     }
@@ -90,6 +98,11 @@ fn batch_id(events: &[Arc<Event>]) -> String {
         digest.update((event.event_id.len() as u64).to_be_bytes());
         digest.update(&event.event_id);
     }
-    let digits: String = digest.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = digest
+        .finalize()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     format!("batch-{digits}")
 }

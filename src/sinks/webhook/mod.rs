@@ -62,24 +62,53 @@ pub struct Settings {
 /// Secrets included.
 impl PartialEq for Settings {
     fn eq(&self, other: &Settings) -> bool {
-        let Settings { name, url, headers, posting, concurrency, secrets, timeout, schedule } = self;
+        let Settings {
+            name,
+            url,
+            headers,
+            posting,
+            concurrency,
+            secrets,
+            timeout,
+            schedule,
+        } = self;
         let exposed = |secrets: &[SecretString]| {
-            secrets.iter().map(|secret| secret.expose_secret().to_owned()).collect::<Vec<_>>()
+            secrets
+                .iter()
+                .map(|secret| secret.expose_secret().to_owned())
+                .collect::<Vec<_>>()
         };
         let named = |headers: &[(String, SecretString)]| {
-            headers.iter().map(|(name, value)| (name.clone(), value.expose_secret().to_owned())).collect::<Vec<_>>()
+            headers
+                .iter()
+                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
+                .collect::<Vec<_>>()
         };
-        (name, url, named(headers), posting) == (&other.name, &other.url, named(&other.headers), &other.posting)
-            && (exposed(secrets), timeout, schedule) == (exposed(&other.secrets), &other.timeout, &other.schedule)
+        (name, url, named(headers), posting)
+            == (
+                &other.name,
+                &other.url,
+                named(&other.headers),
+                &other.posting,
+            )
+            && (exposed(secrets), timeout, schedule)
+                == (exposed(&other.secrets), &other.timeout, &other.schedule)
             && *concurrency == other.concurrency
     }
 }
 
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
-    let problem = |problem: String| BuildError::Settings { name: settings.name.clone(), problem };
+    let problem = |problem: String| BuildError::Settings {
+        name: settings.name.clone(),
+        problem,
+    };
     let secrets = settings.secrets.iter().map(ExposeSecret::expose_secret);
-    let signer = if settings.secrets.is_empty() { None } else { Some(Signer::new(secrets).map_err(problem)?) };
+    let signer = if settings.secrets.is_empty() {
+        None
+    } else {
+        Some(Signer::new(secrets).map_err(problem)?)
+    };
     let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
     let mut client = Client::builder()
         .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
@@ -93,7 +122,9 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         // The system's proxy would look for it on its own machine.
         client = client.no_proxy();
     }
-    let client = client.build().map_err(|error| problem(format!("http client: {}", chain(&error))))?;
+    let client = client
+        .build()
+        .map_err(|error| problem(format!("http client: {}", chain(&error))))?;
     let (batch_max, batch_wait) = settings.posting.size();
     let lanes = Lanes {
         courier: Arc::new(Post(Arc::new(Target {
@@ -108,7 +139,10 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         batch_wait,
         schedule: settings.schedule,
     };
-    Ok(Built { sink: Box::new(Webhook { lanes }), driver: None })
+    Ok(Built {
+        sink: Box::new(Webhook { lanes }),
+        driver: None,
+    })
 }
 
 struct Webhook {
@@ -137,7 +171,11 @@ impl Sink for Webhook {
     fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
             for (confirmed, event) in batch.events.iter().enumerate() {
-                let outcome = self.lanes.courier.attempt(vec![Arc::new(event.clone())]).await;
+                let outcome = self
+                    .lanes
+                    .courier
+                    .attempt(vec![Arc::new(event.clone())])
+                    .await;
                 outcome.map_err(|trouble| Undelivered { confirmed, trouble })?;
             }
             Ok(())
@@ -163,13 +201,20 @@ impl Courier for Post {
 
 impl Target {
     async fn post(&self, events: &[Arc<Event>]) -> Result<(), Trouble> {
-        let ours = |error| Trouble::Refused { index: None, by: By::Us, error };
+        let ours = |error| Trouble::Refused {
+            index: None,
+            by: By::Us,
+            error,
+        };
         let Body { id, bytes } = self.posting.body(events).map_err(ours)?;
-        let header =
-            HeaderValue::from_str(&id).map_err(|_| ours(format!("event id {id:?} cannot stand in a header")))?;
+        let header = HeaderValue::from_str(&id)
+            .map_err(|_| ours(format!("event id {id:?} cannot stand in a header")))?;
         let timestamp = Timestamp::now().as_second();
-        let mut request =
-            self.client.post(self.url.clone()).header("webhook-id", header).header("webhook-timestamp", timestamp);
+        let mut request = self
+            .client
+            .post(self.url.clone())
+            .header("webhook-id", header)
+            .header("webhook-timestamp", timestamp);
         if let Some(signer) = &self.signer {
             request = request.header("webhook-signature", signer.sign(&id, timestamp, &bytes));
         }
@@ -179,14 +224,21 @@ impl Target {
                 // Without a connection the event never left us.
                 let at_the_door = error.is_connect();
                 let error = format!("{}: {}", self.server, chain(&error.without_url()));
-                Err(if at_the_door { Trouble::Retry { error, after: None } } else { Trouble::Unclear { error } })
+                Err(if at_the_door {
+                    Trouble::Retry { error, after: None }
+                } else {
+                    Trouble::Unclear { error }
+                })
             }
         }
     }
 
     async fn read(&self, mut response: Response) -> Result<(), Trouble> {
         let status = response.status().as_u16();
-        let retry_after = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+        let retry_after = response
+            .headers()
+            .get(RETRY_AFTER)
+            .and_then(|value| value.to_str().ok());
         let verdict = judge(status, retry_after, SystemTime::now());
         let mut answer = Vec::new();
         // What the status says stands, whatever becomes of the text behind it.
@@ -206,7 +258,11 @@ impl Target {
         }
         match verdict {
             Verdict::Confirmed => Ok(()),
-            Verdict::Refused => Err(Trouble::Refused { index: None, by: By::Them, error }),
+            Verdict::Refused => Err(Trouble::Refused {
+                index: None,
+                by: By::Them,
+                error,
+            }),
             Verdict::Disabled => Err(Trouble::Disabled { error }),
             Verdict::Unclear => Err(Trouble::Unclear { error }),
             Verdict::Retry(after) => Err(Trouble::Retry { error, after }),
@@ -221,8 +277,9 @@ fn headers(settings: &Settings) -> Result<HeaderMap, String> {
     for (name, value) in &settings.headers {
         let header = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| format!("headers: {name:?} cannot be a header's name"))?;
-        let mut value = HeaderValue::from_str(value.expose_secret())
-            .map_err(|_| format!("headers: the value of {name:?} has characters that a header cannot have"))?;
+        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| {
+            format!("headers: the value of {name:?} has characters that a header cannot have")
+        })?;
         value.set_sensitive(true);
         headers.insert(header, value);
     }
@@ -240,19 +297,29 @@ fn is_loopback(url: &Url) -> bool {
 
 fn server(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    let port = url.port().map(|port| format!(":{port}")).unwrap_or_default();
+    let port = url
+        .port()
+        .map(|port| format!(":{port}"))
+        .unwrap_or_default();
     format!("{}://{host}{port}", url.scheme())
 }
 
 /// An error with its sources: reqwest's own text alone says no more than that it failed.
 fn chain(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
-    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    causes
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// The beginning of an answer, on one line.
 fn excerpt(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
-    let one_line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(EXCERPT_CHARS).collect();
+    let one_line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(EXCERPT_CHARS)
+        .collect();
     one_line.trim().to_owned()
 }

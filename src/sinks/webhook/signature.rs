@@ -21,7 +21,11 @@ impl Signer {
     /// # Errors
     /// What is expected; never a part of a secret.
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Signer, String> {
-        secrets.into_iter().map(mac).collect::<Result<_, _>>().map(|macs| Signer { macs })
+        secrets
+            .into_iter()
+            .map(mac)
+            .collect::<Result<_, _>>()
+            .map(|macs| Signer { macs })
     }
 
     /// The `webhook-signature` of a message, one signature for each key; `timestamp` in seconds since 1970.
@@ -37,7 +41,8 @@ impl Signer {
 }
 
 fn mac(secret: &str) -> Result<Hmac<Sha256>, String> {
-    let expected = "secret: expected whsec_ and base64 of the key's bytes, as the receiver shows it";
+    let expected =
+        "secret: expected whsec_ and base64 of the key's bytes, as the receiver shows it";
     let encoded = secret.strip_prefix(PREFIX).unwrap_or(secret);
     let key = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| expected.to_owned())?);
     if key.is_empty() {
@@ -53,10 +58,17 @@ mod tests {
     /// The vector that the specification's reference libraries are tested with.
     #[test]
     fn signs_as_the_reference_libraries_do() {
-        for secret in ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"] {
+        for secret in [
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        ] {
             let signer = Signer::new([secret]).unwrap();
             assert_eq!(
-                signer.sign("msg_p5jXN8AQM9LWM0D4loKWxJek", 1_614_265_330, br#"{"test": 2432232314}"#),
+                signer.sign(
+                    "msg_p5jXN8AQM9LWM0D4loKWxJek",
+                    1_614_265_330,
+                    br#"{"test": 2432232314}"#
+                ),
                 "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
             );
         }
@@ -64,9 +76,19 @@ mod tests {
 
     #[test]
     fn during_a_rotation_both_keys_sign() {
-        let [old, new] = ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "whsec_bmV3IGtleQ=="];
-        let sign = |secrets: &[&str]| Signer::new(secrets.iter().copied()).unwrap().sign("id", 1, b"{}");
-        assert_eq!(sign(&[old, new]), format!("{} {}", sign(&[old]), sign(&[new])));
+        let [old, new] = [
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+            "whsec_bmV3IGtleQ==",
+        ];
+        let sign = |secrets: &[&str]| {
+            Signer::new(secrets.iter().copied())
+                .unwrap()
+                .sign("id", 1, b"{}")
+        };
+        assert_eq!(
+            sign(&[old, new]),
+            format!("{} {}", sign(&[old]), sign(&[new]))
+        );
         assert_ne!(sign(&[old]), sign(&[new]));
     }
 
@@ -74,7 +96,10 @@ mod tests {
     fn a_secret_that_is_no_base64_is_refused_without_being_shown() {
         for secret in ["", "whsec_", "whsec_p@ssw0rd", "hunter2hunter"] {
             let error = Signer::new([secret]).err().unwrap();
-            assert!(error.contains("base64") && (secret.len() < 7 || !error.contains(secret)), "{error}");
+            assert!(
+                error.contains("base64") && (secret.len() < 7 || !error.contains(secret)),
+                "{error}"
+            );
         }
     }
 }

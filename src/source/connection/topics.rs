@@ -46,9 +46,14 @@ impl Connection<'_> {
 
     /// Says what the server and the topics amount to; of what is weak only what is news.
     pub(super) fn tell_profile(&self) {
-        let mut profile = Profile { broker: Some(self.broker), ..Profile::default() };
+        let mut profile = Profile {
+            broker: Some(self.broker),
+            ..Profile::default()
+        };
         for topic in &self.orders.settings.topics {
-            profile.guarantees.insert(Arc::clone(&topic.name), guarantee(self.broker, topic));
+            profile
+                .guarantees
+                .insert(Arc::clone(&topic.name), guarantee(self.broker, topic));
         }
         profile.weaknesses = weaknesses(self.broker, &self.orders.settings.topics);
         profile.weaknesses.extend(self.weak_heartbeats());
@@ -91,18 +96,27 @@ impl Connection<'_> {
     /// Carries out what is another than before, where this connection can; else it is to end.
     pub(super) fn reload(&mut self, mut orders: Orders) -> Result<(), Ended> {
         let last_states = std::mem::take(&mut orders.last_states);
-        self.intake.meet(&orders.settings.topics, &orders.decoders, last_states);
+        self.intake
+            .meet(&orders.settings.topics, &orders.decoders, last_states);
         let before = std::mem::replace(self.orders, orders);
         if !self.orders.settings.connects_as(&before.settings) {
             info!("what the connection was made with has changed: it is made anew, once");
             self.stage = Stage::Finishing;
             return Ok(());
         }
-        let change = self.roster.assign(&self.orders.settings.topics, self.batches, clock::now());
+        let change = self
+            .roster
+            .assign(&self.orders.settings.topics, self.batches, clock::now());
         for ack in &change.release {
             self.session.ack(ack);
         }
-        for topic in self.orders.settings.topics.iter().filter(|topic| self.roster.stands(topic)) {
+        for topic in self
+            .orders
+            .settings
+            .topics
+            .iter()
+            .filter(|topic| self.roster.stands(topic))
+        {
             self.intake.change(topic, &self.orders.decoders);
         }
         for topic in &change.subscribe {
@@ -127,7 +141,8 @@ impl Connection<'_> {
 
     fn subscribe(&mut self, topic: &Topic) -> Result<(), Ended> {
         self.intake.change(topic, &self.orders.decoders);
-        self.session.subscribe(topic.subscribe(&self.pass)?, clock::now());
+        self.session
+            .subscribe(topic.subscribe(&self.pass)?, clock::now());
         Ok(())
     }
 
@@ -143,13 +158,18 @@ impl Connection<'_> {
             let id = &topic.name;
             // RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it has sent then stays
             // unacknowledged until the connection ends.
-            let transaction = (self.broker == Broker::RabbitMq && !acks.is_empty()).then(|| format!("leave-{id}"));
-            self.status.counters.acknowledged.fetch_add(acks.len() as u64, Relaxed);
+            let transaction = (self.broker == Broker::RabbitMq && !acks.is_empty())
+                .then(|| format!("leave-{id}"));
+            self.status
+                .counters
+                .acknowledged
+                .fetch_add(acks.len() as u64, Relaxed);
             match &transaction {
                 Some(transaction) => {
                     // Only a session that is not connected refuses, and then nothing was received.
                     let _ = self.session.begin(transaction);
-                    acks.iter().for_each(|ack| self.session.ack_in(transaction, ack));
+                    acks.iter()
+                        .for_each(|ack| self.session.ack_in(transaction, ack));
                 }
                 None => acks.iter().for_each(|ack| self.session.ack(ack)),
             }
@@ -165,8 +185,14 @@ impl Connection<'_> {
         Ok(())
     }
 
-    pub(super) fn topic_unsubscribed(&mut self, id: &Arc<str>, confirmed: Confirmation) -> Result<(), Ended> {
-        let Some(gone) = self.topic_gone(id)? else { return Ok(()) };
+    pub(super) fn topic_unsubscribed(
+        &mut self,
+        id: &Arc<str>,
+        confirmed: Confirmation,
+    ) -> Result<(), Ended> {
+        let Some(gone) = self.topic_gone(id)? else {
+            return Ok(());
+        };
         info!(topic = %id, by = ?confirmed, late = gone.late, "unsubscribed");
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(

@@ -32,11 +32,20 @@ impl Session {
             return;
         }
         let id = Arc::clone(&wanted.id);
-        let before = self.subscriptions.insert(Arc::clone(&id), Subscription { wanted, state: State::Wanted });
+        let before = self.subscriptions.insert(
+            Arc::clone(&id),
+            Subscription {
+                wanted,
+                state: State::Wanted,
+            },
+        );
         if let Phase::Connected { version, .. } = self.phase {
             if before.is_some_and(|before| before.receipt().is_some()) {
-                let frame =
-                    |out: &mut _| FrameWriter::new(out, Command::Unsubscribe, version).header("id", &*id).end();
+                let frame = |out: &mut _| {
+                    FrameWriter::new(out, Command::Unsubscribe, version)
+                        .header("id", &*id)
+                        .end()
+                };
                 self.outbox.frame(frame);
             }
             self.write_subscribe(&id, version, now);
@@ -45,14 +54,19 @@ impl Session {
 
     /// Ends a subscription. What still comes of it is [`Event::Late`], and its messages can be acknowledged no more.
     pub fn unsubscribe(&mut self, id: &str, now: Instant) {
-        let Some((id, subscription)) = self.subscriptions.get_key_value(id) else { return };
+        let Some((id, subscription)) = self.subscriptions.get_key_value(id) else {
+            return;
+        };
         let id = Arc::clone(id);
         match (subscription.state, &self.phase) {
             (State::Wanted, _) => {
                 self.subscriptions.remove(&id);
             }
             (State::Sent(_) | State::Live(_), &Phase::Connected { version, .. }) => {
-                let receipt = self.receipts.expect(Purpose::Unsubscribe(Arc::clone(&id)), now).to_string();
+                let receipt = self
+                    .receipts
+                    .expect(Purpose::Unsubscribe(Arc::clone(&id)), now)
+                    .to_string();
                 self.outbox.frame(|out| {
                     let frame = FrameWriter::new(out, Command::Unsubscribe, version);
                     frame.header("id", &*id).header("receipt", receipt).end();
@@ -69,14 +83,16 @@ impl Session {
     /// and sends the message again by itself.
     pub fn ack(&mut self, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
-            self.outbox.frame(|out| id.write(Command::Ack, version, None, out));
+            self.outbox
+                .frame(|out| id.write(Command::Ack, version, None, out));
         }
     }
 
     /// As [`Session::ack`], within a transaction: it counts once that is committed.
     pub fn ack_in(&mut self, transaction: &str, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
-            self.outbox.frame(|out| id.write(Command::Ack, version, Some(transaction), out));
+            self.outbox
+                .frame(|out| id.write(Command::Ack, version, Some(transaction), out));
         }
     }
 
@@ -87,27 +103,36 @@ impl Session {
             return Err(NackError::NoNack);
         }
         if let Some(version) = self.acknowledges(id) {
-            self.outbox.frame(|out| id.write(Command::Nack, version, None, out));
+            self.outbox
+                .frame(|out| id.write(Command::Nack, version, None, out));
         }
         Ok(())
     }
 
     /// Sends a message. The receipt, where one is wanted, comes back in [`Event::Receipt`].
-    pub fn send(&mut self, message: &NewMessage<'_>, now: Instant) -> Result<Option<ReceiptId>, NotConnected> {
+    pub fn send(
+        &mut self,
+        message: &NewMessage<'_>,
+        now: Instant,
+    ) -> Result<Option<ReceiptId>, NotConnected> {
         let version = self.version()?;
         let receipt = match message.confirm {
             Confirm::No => None,
             Confirm::Receipt => Some(self.receipts.expect(Purpose::Caller, now)),
         };
-        self.outbox.frame(|out| message.write(version, receipt, out));
+        self.outbox
+            .frame(|out| message.write(version, receipt, out));
         Ok(receipt)
     }
 
     /// Begins a transaction of that name.
     pub fn begin(&mut self, transaction: &str) -> Result<(), NotConnected> {
         let version = self.version()?;
-        self.outbox
-            .frame(|out| FrameWriter::new(out, Command::Begin, version).header("transaction", transaction).end());
+        self.outbox.frame(|out| {
+            FrameWriter::new(out, Command::Begin, version)
+                .header("transaction", transaction)
+                .end()
+        });
         Ok(())
     }
 
@@ -116,7 +141,8 @@ impl Session {
         let version = self.version()?;
         let receipt = self.receipts.expect(Purpose::Caller, now);
         self.outbox.frame(|out| {
-            let frame = FrameWriter::new(out, Command::Commit, version).header("transaction", transaction);
+            let frame =
+                FrameWriter::new(out, Command::Commit, version).header("transaction", transaction);
             frame.header("receipt", receipt.to_string()).end();
         });
         Ok(receipt)
@@ -125,22 +151,32 @@ impl Session {
     /// Gives a transaction up.
     pub fn abort(&mut self, transaction: &str) -> Result<(), NotConnected> {
         let version = self.version()?;
-        self.outbox
-            .frame(|out| FrameWriter::new(out, Command::Abort, version).header("transaction", transaction).end());
+        self.outbox.frame(|out| {
+            FrameWriter::new(out, Command::Abort, version)
+                .header("transaction", transaction)
+                .end()
+        });
         Ok(())
     }
 
     pub(super) fn write_subscribe(&mut self, id: &Arc<str>, version: Version, now: Instant) {
-        let Some(subscription) = self.subscriptions.get_mut(id) else { return };
-        let receipt = self.receipts.expect(Purpose::Subscribe(Arc::clone(id)), now);
+        let Some(subscription) = self.subscriptions.get_mut(id) else {
+            return;
+        };
+        let receipt = self
+            .receipts
+            .expect(Purpose::Subscribe(Arc::clone(id)), now);
         subscription.state = State::Sent(receipt);
-        self.outbox.frame(|out| subscription.wanted.write(version, receipt, out));
+        self.outbox
+            .frame(|out| subscription.wanted.write(version, receipt, out));
     }
 
     fn version(&self) -> Result<Version, NotConnected> {
         match self.phase {
             Phase::Connected { version, .. } => Ok(version),
-            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Err(NotConnected),
+            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => {
+                Err(NotConnected)
+            }
         }
     }
 

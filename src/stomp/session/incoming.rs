@@ -19,14 +19,19 @@ impl Session {
                 Err(SessionError::Refused(Box::new(ServerError::of(&frame))))
             }
             (Phase::Connecting { .. }, command) => Err(SessionError::Unexpected { command }),
-            (&Phase::Connected { version, .. } | &Phase::Disconnecting { version, .. }, Command::Message) => {
-                Ok(Some(self.message(frame, version)))
-            }
+            (
+                &Phase::Connected { version, .. } | &Phase::Disconnecting { version, .. },
+                Command::Message,
+            ) => Ok(Some(self.message(frame, version))),
             (_, Command::Receipt) => Ok(self.receipt(&frame)),
-            (_, Command::Error) if let Some(id) = self.withheld(&frame) => Ok(Some(Event::Withheld { id })),
+            (_, Command::Error) if let Some(id) = self.withheld(&frame) => {
+                Ok(Some(Event::Withheld { id }))
+            }
             (Phase::Disconnecting { .. }, Command::Error) => {
                 self.phase = Phase::Over;
-                Ok(Some(Event::Disconnected(Farewell::Error(ServerError::of(&frame)))))
+                Ok(Some(Event::Disconnected(Farewell::Error(ServerError::of(
+                    &frame,
+                )))))
             }
             (_, Command::Error) => Err(self.error(&frame)),
             (_, command) => Err(SessionError::Unexpected { command }),
@@ -42,52 +47,97 @@ impl Session {
         let version = match header("version") {
             // STOMP 1.0 has no `version`.
             None => Version::V1_0,
-            Some(name) => Version::from_wire(name.trim()).ok_or_else(|| unreadable("version", &name))?,
+            Some(name) => {
+                Version::from_wire(name.trim()).ok_or_else(|| unreadable("version", &name))?
+            }
         };
         let offered = header("heart-beat").unwrap_or("0,0".into());
         let heartbeat = Heartbeats::negotiate(self.options.heartbeat, &offered)
             .ok_or_else(|| unreadable("heart-beat", &offered))?;
         let clamped = |value: Cow<'_, str>| excerpt(value.as_bytes(), WORD_CHARS_MAX);
-        let (server, session) = (header("server").map(clamped), header("session").map(clamped));
+        let (server, session) = (
+            header("server").map(clamped),
+            header("session").map(clamped),
+        );
 
         let now = self.last_received;
         self.decoder.set_version(version);
-        self.phase = Phase::Connected { version, pulse: Pulse::new(heartbeat, self.options.silence_max, now) };
+        self.phase = Phase::Connected {
+            version,
+            pulse: Pulse::new(heartbeat, self.options.silence_max, now),
+        };
         let wanted: Vec<Arc<str>> = self.subscriptions.keys().cloned().collect();
         for id in wanted {
             self.write_subscribe(&id, version, now);
         }
-        Ok(Event::Connected(Connected { version, server, session, heartbeat }))
+        Ok(Event::Connected(Connected {
+            version,
+            server,
+            session,
+            heartbeat,
+        }))
     }
 
     /// A message may come before the receipt of its SUBSCRIBE, and after UNSUBSCRIBE.
     fn message(&mut self, frame: Frame, version: Version) -> Event {
-        let Frame { headers, body, missing_bytes, .. } = frame;
+        let Frame {
+            headers,
+            body,
+            missing_bytes,
+            ..
+        } = frame;
         let [subscription, ack, message_id, redelivered] =
             headers.pick(["subscription", "ack", "message-id", "redelivered"]);
         let redelivered = redelivered.is_some_and(|value| &*value == b"true");
         let found = match &subscription {
-            Some(id) => std::str::from_utf8(id).ok().and_then(|id| self.subscriptions.get_key_value(id)),
+            Some(id) => std::str::from_utf8(id)
+                .ok()
+                .and_then(|id| self.subscriptions.get_key_value(id)),
             // STOMP 1.0 does not ask servers for it.
             None => headers.get("destination").and_then(|destination| {
-                self.subscriptions.iter().find(|(_, subscription)| subscription.wanted.destination == destination)
+                self.subscriptions
+                    .iter()
+                    .find(|(_, subscription)| subscription.wanted.destination == destination)
             }),
         };
         let Some((id, found)) = found else {
-            let subscription = subscription.map(|id| excerpt(&id, WORD_CHARS_MAX)).unwrap_or_default().into();
-            return Event::Unknown(Message { subscription, ack: None, redelivered, headers, body, missing_bytes });
+            let subscription = subscription
+                .map(|id| excerpt(&id, WORD_CHARS_MAX))
+                .unwrap_or_default()
+                .into();
+            return Event::Unknown(Message {
+                subscription,
+                ack: None,
+                redelivered,
+                headers,
+                body,
+                missing_bytes,
+            });
         };
         let (id, state) = (Arc::clone(id), found.state);
         let ack = AckId::of(version, found.wanted.ack, &id, &headers, ack, message_id);
-        let message = Message { subscription: id, ack, redelivered, headers, body, missing_bytes };
+        let message = Message {
+            subscription: id,
+            ack,
+            redelivered,
+            headers,
+            body,
+            missing_bytes,
+        };
         match state {
             State::Live(_) => Event::Message(message),
-            State::Ended | State::Wanted => Event::Late(Message { ack: None, ..message }),
+            State::Ended | State::Wanted => Event::Late(Message {
+                ack: None,
+                ..message
+            }),
             State::Sent(receipt) => {
                 let id = Arc::clone(&message.subscription);
                 self.set_state(&id, State::Live(receipt));
                 self.events.push_back(Event::Message(message));
-                Event::Subscribed { id, confirmed: Confirmation::Message }
+                Event::Subscribed {
+                    id,
+                    confirmed: Confirmation::Message,
+                }
             }
         }
     }
@@ -103,9 +153,17 @@ impl Session {
     }
 
     /// What follows from a receipt, or from its not coming.
-    pub(super) fn settled(&mut self, receipt: ReceiptId, purpose: Purpose, confirmed: Confirmation) -> Option<Event> {
+    pub(super) fn settled(
+        &mut self,
+        receipt: ReceiptId,
+        purpose: Purpose,
+        confirmed: Confirmation,
+    ) -> Option<Event> {
         match purpose {
-            Purpose::Caller => Some(Event::Receipt { id: receipt, confirmed }),
+            Purpose::Caller => Some(Event::Receipt {
+                id: receipt,
+                confirmed,
+            }),
             Purpose::Subscribe(id) => {
                 // A message may have confirmed it before, or another SUBSCRIBE have taken its place.
                 let waited = self.state(&id) == Some(State::Sent(receipt));
@@ -137,11 +195,16 @@ impl Session {
 
     fn error(&self, frame: &Frame) -> SessionError {
         let subscriptions = || self.subscriptions.values();
-        let unconfirmed = || subscriptions().filter(|subscription| matches!(subscription.state, State::Sent(_)));
+        let unconfirmed =
+            || subscriptions().filter(|subscription| matches!(subscription.state, State::Sent(_)));
         let mut error = Box::new(ServerError::of(frame));
-        error.unconfirmed = unconfirmed().map(|subscription| Arc::clone(&subscription.wanted.id)).collect();
+        error.unconfirmed = unconfirmed()
+            .map(|subscription| Arc::clone(&subscription.wanted.id))
+            .collect();
         let refused = match (error.receipt, error.unconfirmed.len()) {
-            (Some(receipt), _) => subscriptions().find(|subscription| subscription.receipt() == Some(receipt)),
+            (Some(receipt), _) => {
+                subscriptions().find(|subscription| subscription.receipt() == Some(receipt))
+            }
             (None, 1) => unconfirmed().next(),
             (None, _) => None,
         };

@@ -32,7 +32,10 @@ pub(super) fn decode(frame: &[u8]) -> Result<Frame, String> {
         b'a' => Parser { text: rest, at: 0 }.array().map(Frame::Payload),
         b'm' => Parser { text: rest, at: 0 }.message().map(Frame::Payload),
         b'c' => Ok(close(rest)),
-        _ => Err(format!("a SockJS frame that is none of o, h, a, m, c: {}", shown(frame))),
+        _ => Err(format!(
+            "a SockJS frame that is none of o, h, a, m, c: {}",
+            shown(frame)
+        )),
     }
 }
 
@@ -49,7 +52,10 @@ fn close(text: &[u8]) -> Frame {
     let inner = inner.strip_suffix(']').unwrap_or(inner);
     let (code, reason) = inner.split_once(',').unwrap_or((inner, ""));
     let reason = reason.trim();
-    let mut parser = Parser { text: reason.as_bytes(), at: 0 };
+    let mut parser = Parser {
+        text: reason.as_bytes(),
+        at: 0,
+    };
     let reason = match parser.message() {
         Ok(reason) => String::from_utf8_lossy(&reason).into_owned(),
         Err(_) => {
@@ -57,7 +63,10 @@ fn close(text: &[u8]) -> Frame {
             bare.strip_suffix('"').unwrap_or(bare).to_owned()
         }
     };
-    Frame::Close { code: code.trim().parse().ok(), reason }
+    Frame::Close {
+        code: code.trim().parse().ok(),
+        reason,
+    }
 }
 
 /// JSON strings and arrays of them (RFC 8259), read into bytes in one pass. serde_json would do, but for lone
@@ -113,7 +122,11 @@ impl Parser<'_> {
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
-        let letter = self.text.get(self.at).copied().ok_or_else(|| self.wrong("a string without its end"))?;
+        let letter = self
+            .text
+            .get(self.at)
+            .copied()
+            .ok_or_else(|| self.wrong("a string without its end"))?;
         self.at += 1;
         out.push(match letter {
             b'"' | b'\\' | b'/' => letter,
@@ -154,7 +167,10 @@ impl Parser<'_> {
     }
 
     fn hex4(&mut self) -> Result<u32, String> {
-        let digits = self.text.get(self.at..self.at + 4).filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+        let digits = self
+            .text
+            .get(self.at..self.at + 4)
+            .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let unit = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
         let unit = unit.ok_or_else(|| self.wrong("\\u without four hexadecimal digits"))?;
@@ -178,19 +194,28 @@ impl Parser<'_> {
     }
 
     fn skip_space(&mut self) -> Option<u8> {
-        while self.text.get(self.at).is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n')) {
+        while self
+            .text
+            .get(self.at)
+            .is_some_and(|byte| matches!(byte, b' ' | b'\t' | b'\r' | b'\n'))
+        {
             self.at += 1;
         }
         self.text.get(self.at).copied()
     }
 
     fn wrong(&self, what: &str) -> String {
-        format!("a SockJS frame's JSON is wrong at byte {}: {what}", self.at + 1)
+        format!(
+            "a SockJS frame's JSON is wrong at byte {}: {what}",
+            self.at + 1
+        )
     }
 }
 
 fn shown(frame: &[u8]) -> String {
-    String::from_utf8_lossy(&frame[..frame.len().min(32)]).escape_debug().to_string()
+    String::from_utf8_lossy(&frame[..frame.len().min(32)])
+        .escape_debug()
+        .to_string()
 }
 
 #[cfg(test)]
@@ -204,7 +229,10 @@ mod tests {
     }
 
     fn check_payload(frame: &str, expected: &str) {
-        check(frame, Frame::Payload(Bytes::copy_from_slice(expected.as_bytes())));
+        check(
+            frame,
+            Frame::Payload(Bytes::copy_from_slice(expected.as_bytes())),
+        );
     }
 
     fn check_wrong(frame: &str, expected: &str) {
@@ -262,10 +290,26 @@ mod tests {
 
     #[test]
     fn close_is_read_however_it_is_written() {
-        let check = |frame, code, reason: &str| check(frame, Frame::Close { code, reason: reason.to_owned() });
+        let check = |frame, code, reason: &str| {
+            check(
+                frame,
+                Frame::Close {
+                    code,
+                    reason: reason.to_owned(),
+                },
+            )
+        };
         check(r#"c[3000,"Go away!"]"#, Some(3000), "Go away!");
-        check(r#"c[1002, "a \"quoted\" word"]"#, Some(1002), "a \"quoted\" word");
-        check(r#"c[1002,"a "quoted", unescaped\ word"]"#, Some(1002), "a \"quoted\", unescaped\\ word");
+        check(
+            r#"c[1002, "a \"quoted\" word"]"#,
+            Some(1002),
+            "a \"quoted\" word",
+        );
+        check(
+            r#"c[1002,"a "quoted", unescaped\ word"]"#,
+            Some(1002),
+            "a \"quoted\", unescaped\\ word",
+        );
         check(r#"c[1007,"null"]"#, Some(1007), "null");
         check(r#"c[3000]"#, Some(3000), "");
         check(r#"c[3000,]"#, Some(3000), "");
@@ -295,7 +339,10 @@ mod tests {
 
     #[test]
     fn what_is_sent_is_a_json_array_of_strings() {
-        assert_eq!(encode(["SEND\n\n\"\\é\u{1}\0"]), r#"["SEND\n\n\"\\é\u0001\u0000"]"#);
+        assert_eq!(
+            encode(["SEND\n\n\"\\é\u{1}\0"]),
+            r#"["SEND\n\n\"\\é\u0001\u0000"]"#
+        );
         assert_eq!(encode(["a", "\n"]), r#"["a","\n"]"#);
     }
 

@@ -26,7 +26,11 @@ impl Http {
     pub(super) fn new(target: &Target, peer: &Peer) -> Result<Http, DialError> {
         let client = http::client(&target.url, peer, &target.tls, &target.proxies)?;
         let headers = headers::parse(&target.url, &target.headers)?;
-        Ok(Http { client, headers, jar: Arc::new(Mutex::new(target.cookies.clone())) })
+        Ok(Http {
+            client,
+            headers,
+            jar: Arc::new(Mutex::new(target.cookies.clone())),
+        })
     }
 
     pub(super) async fn get(&self, url: &Url) -> Result<Response, reqwest::Error> {
@@ -41,7 +45,10 @@ impl Http {
         timeout: Option<Duration>,
     ) -> Result<Response, reqwest::Error> {
         // Any other type would be a question to the server's CORS rules (sockjs-client sends this one).
-        let mut request = self.client.post(url.clone()).header(header::CONTENT_TYPE, "text/plain;charset=UTF-8");
+        let mut request = self
+            .client
+            .post(url.clone())
+            .header(header::CONTENT_TYPE, "text/plain;charset=UTF-8");
         if let Some(timeout) = timeout {
             request = request.timeout(timeout);
         }
@@ -56,7 +63,10 @@ impl Http {
 
     async fn ask(&self, url: &Url, request: RequestBuilder) -> Result<Response, reqwest::Error> {
         let answer = request.headers(self.headers_for(url)).send().await?;
-        self.jar.lock().unwrap_or_else(PoisonError::into_inner).store(url, answer.headers());
+        self.jar
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .store(url, answer.headers());
         Ok(answer)
     }
 }
@@ -77,5 +87,9 @@ pub(super) async fn refusal(url: &Url, mut answer: Response) -> DialError {
             shown_text(&body)
         }
     };
-    DialError::Http { url: shown(url), status, body }
+    DialError::Http {
+        url: shown(url),
+        status,
+        body,
+    }
 }

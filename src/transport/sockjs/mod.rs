@@ -49,15 +49,28 @@ impl fmt::Display for Transport {
 }
 
 /// The best first.
-const TRANSPORTS: [Transport; 3] = [Transport::WebSocket, Transport::XhrStreaming, Transport::Xhr];
+const TRANSPORTS: [Transport; 3] = [
+    Transport::WebSocket,
+    Transport::XhrStreaming,
+    Transport::Xhr,
+];
 
 /// A server that does not answer `/info` by then does not answer.
 const INFO_MAX: Duration = Duration::from_secs(8);
 
-pub(super) async fn dial(target: &Target, peer: &Peer, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
+pub(super) async fn dial(
+    target: &Target,
+    peer: &Peer,
+    deadline: Deadline,
+) -> Result<(Receiver, Sender), DialError> {
     let http = Http::new(target, peer)?;
     let info = info::ask(&http, peer, &target.url, deadline.part(INFO_MAX)).await?;
-    let attempt = Attempt { target, http: &http, peer: &Peer::of(&info.base)?, base: &info.base };
+    let attempt = Attempt {
+        target,
+        http: &http,
+        peer: &Peer::of(&info.base)?,
+        base: &info.base,
+    };
     let mut transports = TRANSPORTS.to_vec();
     if info.websocket == Offer::Absent {
         transports.retain(|transport| *transport != Transport::WebSocket);
@@ -106,11 +119,16 @@ fn verdict(base: &Url, mut failures: Vec<(Transport, DialError)>) -> DialError {
     if first.is_some() && statuses.all(|status| status == first) {
         return failures.swap_remove(0).1;
     }
-    DialError::NoTransport { url: shown(base), tried: told(&failures) }
+    DialError::NoTransport {
+        url: shown(base),
+        tried: told(&failures),
+    }
 }
 
 fn told(failures: &[(Transport, DialError)]) -> String {
-    let told = failures.iter().map(|(transport, error)| format!("{transport}: {error}"));
+    let told = failures
+        .iter()
+        .map(|(transport, error)| format!("{transport}: {error}"));
     told.collect::<Vec<_>>().join("; ")
 }
 
@@ -123,18 +141,34 @@ struct Attempt<'a> {
 }
 
 impl Attempt<'_> {
-    async fn dial(&self, transport: Transport, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
+    async fn dial(
+        &self,
+        transport: Transport,
+        deadline: Deadline,
+    ) -> Result<(Receiver, Sender), DialError> {
         let session = below(self.base, &session_path());
         let (mut receiver, sender) = match transport {
             Transport::WebSocket => self.dial_websocket(&session, deadline).await?,
-            Transport::XhrStreaming => self.dial_xhr(&session, xhr::Mode::Streaming, deadline).await?,
-            Transport::Xhr => self.dial_xhr(&session, xhr::Mode::Polling, deadline).await?,
+            Transport::XhrStreaming => {
+                self.dial_xhr(&session, xhr::Mode::Streaming, deadline)
+                    .await?
+            }
+            Transport::Xhr => {
+                self.dial_xhr(&session, xhr::Mode::Polling, deadline)
+                    .await?
+            }
         };
-        deadline.bound(self.peer, Stage::Open, receiver.open(&session)).await?;
+        deadline
+            .bound(self.peer, Stage::Open, receiver.open(&session))
+            .await?;
         Ok((receiver, sender))
     }
 
-    async fn dial_websocket(&self, session: &Url, deadline: Deadline) -> Result<(Receiver, Sender), DialError> {
+    async fn dial_websocket(
+        &self,
+        session: &Url,
+        deadline: Deadline,
+    ) -> Result<(Receiver, Sender), DialError> {
         let url = below(session, "websocket");
         let stream = stream::connect(self.peer, self.target, deadline).await?;
         let headers = self.http.headers_for(&url);
@@ -169,12 +203,19 @@ impl Receiver {
             match self.frame().await {
                 Ok(Frame::Open) => return Ok(()),
                 Ok(Frame::Heartbeat) => {}
-                Ok(Frame::Payload(_)) => break "the server sent a message before opening the session".to_owned(),
-                Ok(Frame::Close { code, reason }) => break TransportError::Closed { code, reason }.to_string(),
+                Ok(Frame::Payload(_)) => {
+                    break "the server sent a message before opening the session".to_owned();
+                }
+                Ok(Frame::Close { code, reason }) => {
+                    break TransportError::Closed { code, reason }.to_string();
+                }
                 Err(error) => break error.to_string(),
             }
         };
-        Err(DialError::Handshake { url: shown(url), problem })
+        Err(DialError::Handshake {
+            url: shown(url),
+            problem,
+        })
     }
 
     pub(super) async fn receive(&mut self) -> Result<Bytes, TransportError> {
@@ -182,9 +223,9 @@ impl Receiver {
             Frame::Payload(bytes) => Ok(bytes),
             Frame::Heartbeat => Ok(Bytes::new()),
             Frame::Close { code, reason } => Err(TransportError::Closed { code, reason }),
-            Frame::Open => {
-                Err(TransportError::Protocol("the SockJS session began anew: the old one is lost".to_owned()))
-            }
+            Frame::Open => Err(TransportError::Protocol(
+                "the SockJS session began anew: the old one is lost".to_owned(),
+            )),
         }
     }
 
@@ -200,12 +241,21 @@ impl Receiver {
 }
 
 impl Sender {
-    pub(super) async fn send(&mut self, frames: impl Iterator<Item = Bytes>) -> Result<(), TransportError> {
+    pub(super) async fn send(
+        &mut self,
+        frames: impl Iterator<Item = Bytes>,
+    ) -> Result<(), TransportError> {
         let frames = frames.collect::<Vec<_>>();
-        let texts = frames.iter().map(|frame| std::str::from_utf8(frame).map_err(|_| TransportError::NotText));
+        let texts = frames
+            .iter()
+            .map(|frame| std::str::from_utf8(frame).map_err(|_| TransportError::NotText));
         let texts = texts.collect::<Result<Vec<_>, _>>()?;
         match self {
-            Sender::WebSocket(sender) => sender.send_text(texts.into_iter().map(|text| frame::encode([text]))).await,
+            Sender::WebSocket(sender) => {
+                sender
+                    .send_text(texts.into_iter().map(|text| frame::encode([text])))
+                    .await
+            }
             Sender::Xhr(sender) => sender.send(texts).await,
         }
     }

@@ -88,7 +88,11 @@ pub(super) async fn dial(
         searched: 0,
         answer: Answer::Nothing,
     };
-    let sender = Sender { http: http.clone(), url: below(session, "xhr_send"), timeout: target.timeout };
+    let sender = Sender {
+        http: http.clone(),
+        url: below(session, "xhr_send"),
+        timeout: target.timeout,
+    };
     Ok((receiver, sender))
 }
 
@@ -115,8 +119,9 @@ impl Receiver {
             match &mut self.exchange {
                 Exchange::None => {
                     let (http, url) = (self.http.clone(), self.url.clone());
-                    self.exchange =
-                        Exchange::Asked(Box::pin(async move { http.post(&url, String::new(), None).await }));
+                    self.exchange = Exchange::Asked(Box::pin(async move {
+                        http.post(&url, String::new(), None).await
+                    }));
                 }
                 Exchange::Asked(answer) => {
                     let answer = answer.await.map_err(lost)?;
@@ -135,10 +140,14 @@ impl Receiver {
 
     /// The next whole line of the answer, without its end.
     fn line(&mut self) -> Result<Option<BytesMut>, TransportError> {
-        let end = memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|end| self.searched + end);
+        let end =
+            memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|end| self.searched + end);
         let length = end.unwrap_or(self.buffer.len());
         if length > self.frame_bytes_max.max(PRELUDE_BYTES) {
-            return Err(TransportError::Limit { bytes: length, bytes_max: self.frame_bytes_max });
+            return Err(TransportError::Limit {
+                bytes: length,
+                bytes_max: self.frame_bytes_max,
+            });
         }
         self.searched = if end.is_some() { 0 } else { length };
         Ok(end.map(|end| {
@@ -153,7 +162,9 @@ impl Receiver {
     fn end_of_answer(&mut self) -> Result<(), TransportError> {
         if !self.buffer.is_empty() {
             if self.mode == Mode::Streaming {
-                return Err(TransportError::Protocol("an answer ended in the middle of a frame".to_owned()));
+                return Err(TransportError::Protocol(
+                    "an answer ended in the middle of a frame".to_owned(),
+                ));
             }
             // Some servers leave the line end out where there is only one line.
             self.buffer.extend_from_slice(b"\n");
@@ -161,7 +172,9 @@ impl Receiver {
         }
         if self.answer == Answer::Nothing {
             // Asking again would be a loop as fast as the network.
-            return Err(TransportError::Protocol("an answer without a frame; a proxy may have cut it".to_owned()));
+            return Err(TransportError::Protocol(
+                "an answer without a frame; a proxy may have cut it".to_owned(),
+            ));
         }
         self.exchange = Exchange::None;
         Ok(())
@@ -179,7 +192,11 @@ impl Sender {
     /// Sends all of it as one request, and waits until the server has taken it.
     pub(super) async fn send(&mut self, texts: Vec<&str>) -> Result<(), TransportError> {
         let body = frame::encode(texts);
-        let answer = self.http.post(&self.url, body, Some(self.timeout)).await.map_err(lost)?;
+        let answer = self
+            .http
+            .post(&self.url, body, Some(self.timeout))
+            .await
+            .map_err(lost)?;
         expect_status(&answer, 204)?;
         // Read to its end, the connection can be used again.
         answer.bytes().await.map(drop).map_err(lost)
@@ -190,11 +207,17 @@ fn expect_status(answer: &Response, expected: u16) -> Result<(), TransportError>
     match answer.status().as_u16() {
         status if status == expected => Ok(()),
         404 => Err(TransportError::closed("the SockJS session is gone (404)")),
-        status => Err(TransportError::Protocol(format!("SockJS answered {status} instead of {expected}"))),
+        status => Err(TransportError::Protocol(format!(
+            "SockJS answered {status} instead of {expected}"
+        ))),
     }
 }
 
 fn lost(error: reqwest::Error) -> TransportError {
-    let kind = if error.is_timeout() { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
+    let kind = if error.is_timeout() {
+        io::ErrorKind::TimedOut
+    } else {
+        io::ErrorKind::Other
+    };
     TransportError::Io(io::Error::new(kind, http::text_of(&error)))
 }
