@@ -1,5 +1,5 @@
-//! How fast STOMP is read and written: `cargo bench --bench codec`. The daemon is to handle 100,000 messages a second;
-//! the codec should be a small part of that.
+//! How fast STOMP is read and written: `cargo bench --bench codec`. The daemon is to handle 100,000
+//! messages a second; the codec should be a small part of that.
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,6 @@
-//! Messages a second into each sink, in batches of a thousand, and the latency of single ones. `cargo bench --bench
-//! sinks` prints a line for each; mosquitto and PostgreSQL are started for it, with their own defaults for syncing.
+//! Messages a second into each sink, in batches of a thousand, and the latency of single ones.
+//! `cargo bench --bench sinks` prints a line for each; mosquitto and PostgreSQL are started for it,
+//! with their own defaults for syncing.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -60,7 +61,8 @@ async fn main() {
         )
         .await;
     }
-    // With Nagle's algorithm in the broker, its default, each batch waits for a delayed TCP acknowledgement.
+    // With Nagle's algorithm in the broker, its default, each batch waits for a delayed TCP
+    // acknowledgement.
     for (label, line) in [
         ("mqtt", "set_tcp_nodelay true"),
         ("mqtt-nagle", "set_tcp_nodelay false"),

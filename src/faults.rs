@@ -1,6 +1,7 @@
-//! Faults that tests ask for by name: places where the process aborts, and mistakes that it makes on purpose, so that
-//! the tests can show that they would notice them. A build without debug assertions (`--release`) has none of it: there
-//! every question here is a constant `false`, whatever the environment says.
+//! Faults that tests ask for by name: places where the process aborts, and mistakes that it makes
+//! on purpose, so that the tests can show that they would notice them. A build without debug
+//! assertions (`--release`) has none of it: there every question here is a constant `false`,
+//! whatever the environment says.
 //!
 //! `STOMP_BRIDGE_TEST_FAULTS`, read once, is a list with commas of
 //! - `abort PLACE COUNT`: abort when PLACE is reached for the COUNT-th time (one such at most),
@@ -64,7 +65,8 @@ impl Place {
 pub enum Mistake {
     /// Messages are acknowledged when they are given to the journal (I1).
     AckBeforeCommit,
-    /// Of the messages that wait for the next commit one is acknowledged with those of the last (I1).
+    /// Of the messages that wait for the next commit one is acknowledged with those of the last
+    /// (I1).
     AckOfAnother,
     /// The journal is committed, but not synced (I1).
     CommitWithoutSync,
@@ -133,7 +135,8 @@ mod armed {
         Mistake(Mistake),
     }
 
-    /// What was asked for; a fault that does not exist ends the process, lest a test that misspells one be passed.
+    /// What was asked for; a fault that does not exist ends the process, lest a test that misspells
+    /// one be passed.
     static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         let text = std::env::var(VARIABLE).unwrap_or_default();
         let named = text.split(',').filter(|fault| !fault.is_empty());

@@ -1,16 +1,16 @@
-//! stomp-bridge carries device status messages from one supervised STOMP connection to MQTT, SQL histories and
-//! webhooks, and never loses a message that it has accepted.
+//! stomp-bridge carries device status messages from one supervised STOMP connection to MQTT, SQL
+//! histories and webhooks, and never loses a message that it has accepted.
 //!
-//! One log, many cursors: a message is decoded, written to the [`journal`], synced, and only then acknowledged to
-//! the STOMP server; every sink reads the journal at its own pace and moves its cursor once the other side has
-//! confirmed.
+//! One log, many cursors: a message is decoded, written to the [`journal`], synced, and only then
+//! acknowledged to the STOMP server; every sink reads the journal at its own pace and moves its
+//! cursor once the other side has confirmed.
 //!
 //! ```text
 //! transport -> stomp -> source -> pipeline -> journal  - - disk - -  delivery -> pipeline -> sinks
 //! ```
 //!
-//! The modules, in reading order. Imports run from the bottom of this list to its top, never the other way; the
-//! test `architecture` holds the `use` lines against it.
+//! The modules, in reading order. Imports run from the bottom of this list to its top, never the
+//! other way; the test `architecture` holds the `use` lines against it.
 
 pub mod faults;
 pub mod model;

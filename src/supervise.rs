@@ -1,5 +1,5 @@
-//! Runs tasks by name: the only place that spawns. A task that panics or fails ends the process, since starting up
-//! is recovery.
+//! Runs tasks by name: the only place that spawns. A task that panics or fails ends the process,
+//! since starting up is recovery.
 
 use std::future::Future;
 

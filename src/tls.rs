@@ -1,4 +1,5 @@
-//! TLS by rustls: system roots, extra roots, client certificates. Verification cannot be switched off.
+//! TLS by rustls: system roots, extra roots, client certificates. Verification cannot be switched
+//! off.
 
 use std::fs;
 use std::io;
@@ -20,7 +21,8 @@ pub struct Settings {
     pub key_file: Option<PathBuf>,
 }
 
-/// Why there is no TLS configuration. All of them are for the operator: trying again as it is changes nothing.
+/// Why there is no TLS configuration. All of them are for the operator: trying again as it is
+/// changes nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A configured file cannot be read.
@@ -64,8 +66,8 @@ pub enum Error {
     Setup(rustls::Error),
 }
 
-/// One client configuration: TLS 1.2 and 1.3 by ring, roots of the system and of `ca_file`, and the client certificate,
-/// if there is one.
+/// One client configuration: TLS 1.2 and 1.3 by ring, roots of the system and of `ca_file`, and the
+/// client certificate, if there is one.
 ///
 /// The files are read at each call, so that a renewed certificate is used at the next connection.
 pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
@@ -94,7 +96,8 @@ pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(config))
 }
 
-/// For HTTP clients that want a configuration though they speak clear text only: every handshake with it fails.
+/// For HTTP clients that want a configuration though they speak clear text only: every handshake
+/// with it fails.
 pub fn trusting_nobody() -> Result<Arc<ClientConfig>, Error> {
     Ok(Arc::new(
         builder()?
@@ -152,7 +155,8 @@ fn advice(error: &rustls::Error) -> &'static str {
     }
 }
 
-/// The provider is given: none is installed for the process, and a second one in the tree would make rustls panic.
+/// The provider is given: none is installed for the process, and a second one in the tree would
+/// make rustls panic.
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
     ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -162,7 +166,8 @@ fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, Error> {
 fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
-    // A system's store often holds a few certificates that no verifier takes: they are skipped, as browsers do.
+    // A system's store often holds a few certificates that no verifier takes: they are skipped, as
+    // browsers do.
     roots.add_parsable_certificates(system.certs);
     if let Some(path) = &settings.ca_file {
         for (index, certificate) in certificates("ca_file", path)?.into_iter().enumerate() {

@@ -1,4 +1,5 @@
-//! The rooms of the house: which module may know which, held against the `use` lines and paths of `src/`.
+//! The rooms of the house: which module may know which, held against the `use` lines and paths of
+//! `src/`.
 //!
 //! The order is the list of modules in `src/lib.rs`; what is said here in addition are absences.
 

@@ -118,8 +118,8 @@ fn the_example_loads_and_shows_the_defaults() {
     );
 }
 
-/// Every key of the example that is commented out is one that is known, and every one whose comment does not say that
-/// it is none of the defaults has the default's value.
+/// Every key of the example that is commented out is one that is known, and every one whose comment
+/// does not say that it is none of the defaults has the default's value.
 #[test]
 fn the_examples_comments_are_keys_too() {
     let text = uncommented_example();

@@ -1,4 +1,5 @@
-//! The real binary against the demo's broker: readiness, metrics, exit codes, the demo itself. No other peer is needed.
+//! The real binary against the demo's broker: readiness, metrics, exit codes, the demo itself. No
+//! other peer is needed.
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 

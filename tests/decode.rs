@@ -1,6 +1,7 @@
-//! Bodies as they come off the wire, and what they decode to: `tests/golden/NAME.json` is a body, beside it
-//! `NAME.expected.json` has one event or reason for each status in it, and `NAME.mapping.json` a mapping where the body
-//! is not the platform's own message. `GOLDEN=write` writes what is decoded, to be read before it is committed.
+//! Bodies as they come off the wire, and what they decode to: `tests/golden/NAME.json` is a body,
+//! beside it `NAME.expected.json` has one event or reason for each status in it, and
+//! `NAME.mapping.json` a mapping where the body is not the platform's own message. `GOLDEN=write`
+//! writes what is decoded, to be read before it is committed.
 
 use std::collections::HashMap;
 use std::fs;
@@ -146,7 +147,8 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
                 (Ok(sighting), Ok(mut event)) => {
                     assert_eq!(sighting.device_id, event.device_id);
                     assert_eq!(sighting.new_state, event.new_state);
-                    // The payload's own text: a Value would round its numbers, or have no place for them.
+                    // The payload's own text: a Value would round its numbers, or have no place for
+                    // them.
                     let payload = std::mem::replace(&mut event.payload, RawValue::NULL.to_owned());
                     let mut value = serde_json::to_value(&event).expect("an event has a JSON form");
                     value["payload"] = payload.get().into();

@@ -1,4 +1,5 @@
-//! Delivery as the daemon starts it: the platform's own messages, from the journal through the decoders to a sink.
+//! Delivery as the daemon starts it: the platform's own messages, from the journal through the
+//! decoders to a sink.
 
 #![allow(
     clippy::unwrap_used,

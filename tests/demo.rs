@@ -1,4 +1,5 @@
-//! The demo broker over real sockets, against a client that knows no more of STOMP than what it says byte by byte.
+//! The demo broker over real sockets, against a client that knows no more of STOMP than what it
+//! says byte by byte.
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 
@@ -317,7 +318,8 @@ async fn heart_beats_come_over_every_transport() {
         for _ in 0..5 {
             client.beat().await;
         }
-        // Not all at once, and none too late: a client takes a connection for dead after two intervals.
+        // Not all at once, and none too late: a client takes a connection for dead after two
+        // intervals.
         let elapsed = start.elapsed();
         assert!(
             (BEAT..BEAT * 10).contains(&elapsed),

@@ -1,5 +1,5 @@
-//! The demo broker as the JavaScript clients of web platforms see it: stompjs 2.3.3 and @stomp/stompjs 7, over
-//! sockjs-client and over plain WebSocket.
+//! The demo broker as the JavaScript clients of web platforms see it: stompjs 2.3.3 and
+//! @stomp/stompjs 7, over sockjs-client and over plain WebSocket.
 
 use std::net::Ipv4Addr;
 use std::path::Path;

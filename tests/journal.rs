@@ -1,4 +1,5 @@
-//! The journal by its promises: against a model in memory, across restarts, when it is full, and when it is taken.
+//! The journal by its promises: against a model in memory, across restarts, when it is full, and
+//! when it is taken.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,5 +1,5 @@
-//! The HTTP sign-in, in the real binary against a platform's portal: what it is asked, what goes where, how a refusal is
-//! told, and that nothing of it is told to anybody else.
+//! The HTTP sign-in, in the real binary against a platform's portal: what it is asked, what goes
+//! where, how a refusal is told, and that nothing of it is told to anybody else.
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 
@@ -15,11 +15,13 @@ use peers::{Folder, wait};
 const PASSWORD: &str = "hunter2&co";
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The flow of the platform's mini-program: sign in, take the code out of the answer, listen to its channel.
+/// The flow of the platform's mini-program: sign in, take the code out of the answer, listen to its
+/// channel.
 const CHANNEL: &str =
     "[topics.status]\ndestination = \"/topic/{{ signin.code }}/deviceStatusChannel\"\n";
 
-/// A configuration with that URL and these lines of `[source]`, these of `[source.signin]`, and one topic.
+/// A configuration with that URL and these lines of `[source]`, these of `[source.signin]`, and one
+/// topic.
 fn configured(portal: &Portal, url: &str, source: &str, signin: &str) -> Folder {
     let folder = Folder::new("signin");
     let address = portal.address();

@@ -1,4 +1,5 @@
-//! The source against a scripted server on loopback: what it sends, when it acknowledges, how it comes back.
+//! The source against a scripted server on loopback: what it sends, when it acknowledges, how it
+//! comes back.
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 
@@ -120,7 +121,8 @@ impl Lab {
         }
     }
 
-    /// A journal of a few pages, which is full, and whose one sink does not move until the test says so.
+    /// A journal of a few pages, which is full, and whose one sink does not move until the test
+    /// says so.
     async fn with_full_journal() -> Lab {
         let lab = Lab::with(
             AckMode::ClientIndividual,
@@ -257,7 +259,8 @@ impl Server {
             .await;
     }
 
-    /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead otherwise.
+    /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead
+    /// otherwise.
     async fn exchange_heartbeats(&mut self, count: usize) {
         within(async {
             for _ in 0..count {
@@ -610,7 +613,8 @@ async fn a_full_journal_stops_the_acks_and_not_the_heartbeats() {
 async fn a_server_that_is_not_read_is_not_taken_for_silent() {
     let lab = Lab::with_full_journal().await;
     let mut server = lab.accept_session("200,200").await;
-    // More than the intake takes in: from there on the socket is not read, the server's heart-beats included.
+    // More than the intake takes in: from there on the socket is not read, the server's heart-beats
+    // included.
     for id in 0..6000 {
         server.message(id, BODY).await;
     }

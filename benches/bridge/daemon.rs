@@ -11,7 +11,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::peers::{http, port};
 use crate::runtime;
 
-/// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for (proc(5)).
+/// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for
+/// (proc(5)).
 const TICKS_PER_SECOND: f64 = 100.0;
 const JOURNAL_HEAD: &str = "stomp_bridge_journal_head ";
 const SINK_LAG: &str = "stomp_bridge_sink_lag{";
@@ -131,7 +132,8 @@ fn largest(metrics: &str, metric: &str) -> usize {
 pub(crate) fn usage_of(pid: u32) -> Usage {
     let proc = PathBuf::from(format!("/proc/{pid}"));
     let stat = fs::read_to_string(proc.join("stat")).expect("the process runs");
-    // The second field is the name in parentheses, which may hold blanks; utime and stime are the 14th and 15th.
+    // The second field is the name in parentheses, which may hold blanks; utime and stime are the
+    // 14th and 15th.
     let (_, fields) = stat
         .rsplit_once(')')
         .expect("proc(5): the name is in parentheses");

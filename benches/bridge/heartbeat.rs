@@ -1,5 +1,5 @@
-//! How late the daemon's heart-beats come, seen from the server, while its sinks are stuck and messages flood in; and
-//! while its journal is full, so that nothing is read.
+//! How late the daemon's heart-beats come, seen from the server, while its sinks are stuck and
+//! messages flood in; and while its journal is full, so that nothing is read.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -54,7 +54,8 @@ fn measure(flood_into: Option<&str>) -> Vec<Row> {
     rows
 }
 
-/// One connection, from CONNECT until enough was seen: how many messages went out, and when something came.
+/// One connection, from CONNECT until enough was seen: how many messages went out, and when
+/// something came.
 fn session(source: &Source, folder: &Path, flood: bool) -> io::Result<(usize, Vec<Instant>)> {
     let mut stream = source.accept_within(PATIENCE)?;
     stream.set_nodelay(true)?;
@@ -104,7 +105,8 @@ fn session(source: &Source, folder: &Path, flood: bool) -> io::Result<(usize, Ve
     Ok((sent, arrivals?))
 }
 
-/// When something came, the beginning and the end included: a heart-beat that never comes is late as well.
+/// When something came, the beginning and the end included: a heart-beat that never comes is late
+/// as well.
 fn arrivals(stream: &mut TcpStream, duration: Duration) -> io::Result<Vec<Instant>> {
     let start = Instant::now();
     let mut arrivals = vec![start];
@@ -224,7 +226,8 @@ fn deaf_webhook() -> DeafWebhook {
     DeafWebhook { url, asked }
 }
 
-/// Takes the history's write lock, as a backup or somebody's open transaction does; it is held until it is dropped.
+/// Takes the history's write lock, as a backup or somebody's open transaction does; it is held
+/// until it is dropped.
 fn lock(path: &Path) -> (tokio::runtime::Runtime, sqlx::SqliteConnection) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

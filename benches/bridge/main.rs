@@ -1,23 +1,29 @@
-//! The daemon's speed, measured on the real binary as a process of its own, against a STOMP server in here.
+//! The daemon's speed, measured on the real binary as a process of its own, against a STOMP server
+//! in here.
 //!
 //! ```text
 //! cargo bench --bench bridge                    everything, about five minutes
 //! cargo bench --bench bridge -- journal         one or some of them
 //! ```
 //!
-//! - `journal`: messages a second that are journaled, synced and acknowledged, with one sink that wants none of them.
-//! - `sqlite`, `postgres`, `mqtt`, `mqtt-default`: half a million messages through the daemon into one sink, until it has
-//!   confirmed the last; the last of them with a mosquitto that does not say `set_tcp_nodelay true`.
-//! - `latency`: from the server's write to an MQTT subscriber behind mosquitto, at 1,000 messages a second.
-//! - `rabbitmq`: a real source. The daemon with all four sinks against a reader that does nothing but acknowledge.
-//! - `heartbeat`: how late the daemon's heart-beats come while a webhook never answers, the history is locked, and messages
-//!   flood in or the journal is full.
-//! - `scripts`: the same work by scripts in JavaScript and Python, as ratios; run `benches/scripts/prepare` first. Only when
-//!   it is asked for by name.
+//! - `journal`: messages a second that are journaled, synced and acknowledged, with one sink that
+//!   wants none of them.
+//! - `sqlite`, `postgres`, `mqtt`, `mqtt-default`: half a million messages through the daemon into
+//!   one sink, until it has confirmed the last; the last of them with a mosquitto that does not say
+//!   `set_tcp_nodelay true`.
+//! - `latency`: from the server's write to an MQTT subscriber behind mosquitto, at 1,000 messages a
+//!   second.
+//! - `rabbitmq`: a real source. The daemon with all four sinks against a reader that does nothing
+//!   but acknowledge.
+//! - `heartbeat`: how late the daemon's heart-beats come while a webhook never answers, the history
+//!   is locked, and messages flood in or the journal is full.
+//! - `scripts`: the same work by scripts in JavaScript and Python, as ratios; run
+//!   `benches/scripts/prepare` first. Only when it is asked for by name.
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
-//! Each figure is from one run, but for the latency, which is the median of five. The daemon's files lie under
-//! `target/`, not in `/tmp`, which may be memory and make syncing free; those of PostgreSQL and RabbitMQ do lie there.
+//! Each figure is from one run, but for the latency, which is the median of five. The daemon's
+//! files lie under `target/`, not in `/tmp`, which may be memory and make syncing free; those of
+//! PostgreSQL and RabbitMQ do lie there.
 
 mod daemon;
 mod flood;
@@ -80,7 +86,8 @@ fn runtime() -> tokio::runtime::Runtime {
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    // `cargo bench` says --bench; `cargo test --all-targets` does not, and wants to know only that nothing is broken.
+    // `cargo bench` says --bench; `cargo test --all-targets` does not, and wants to know only that
+    // nothing is broken.
     let measured = arguments.iter().any(|argument| argument == "--bench");
     let mut chosen: Vec<&str> = arguments
         .iter()

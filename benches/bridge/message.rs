@@ -1,5 +1,5 @@
-//! MESSAGE frames, rendered before the clock starts: all of one length, so that a message is a slot in one buffer and
-//! the next one costs the server three numbers.
+//! MESSAGE frames, rendered before the clock starts: all of one length, so that a message is a slot
+//! in one buffer and the next one costs the server three numbers.
 
 /// How many digits a sequence number has, wherever it stands.
 pub(crate) const DIGITS: usize = 9;
@@ -42,7 +42,8 @@ impl Ring {
         }
     }
 
-    /// The longest contiguous run of the frames `from..to`, numbered by their sequence; and how many they are.
+    /// The longest contiguous run of the frames `from..to`, numbered by their sequence; and how
+    /// many they are.
     pub(crate) fn render(&mut self, from: usize, to: usize) -> (&[u8], usize) {
         let first = from % self.slots;
         let count = (to - from).min(self.slots - first);
@@ -88,7 +89,8 @@ fn frame(subscription: &str, destination: &str, slot: usize) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes(), b"\0\n"].concat()
 }
 
-/// The platform's message; the detail of the address holds the sequence number and what is missing to 400 bytes.
+/// The platform's message; the detail of the address holds the sequence number and what is missing
+/// to 400 bytes.
 pub(crate) fn body(slot: usize) -> String {
     const STATES: [&str; 3] = ["正常", "故障", "离线"];
     let device = slot % DEVICES;

@@ -1,5 +1,6 @@
-//! A real RabbitMQ as the source: how fast it pushes a full queue to a reader that does nothing but acknowledge, and how
-//! fast to the daemon with all four sinks on. A ratio of 1 says that the daemon holds nothing back.
+//! A real RabbitMQ as the source: how fast it pushes a full queue to a reader that does nothing but
+//! acknowledge, and how fast to the daemon with all four sinks on. A ratio of 1 says that the
+//! daemon holds nothing back.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -190,7 +191,8 @@ fn fill(port: u16, queue: &str) -> io::Result<()> {
     Ok(())
 }
 
-/// Takes all of a queue, acknowledging where that is asked for, and doing nothing else. Gives messages a second.
+/// Takes all of a queue, acknowledging where that is asked for, and doing nothing else. Gives
+/// messages a second.
 fn read(port: u16, queue: &str, ack: &str) -> io::Result<f64> {
     let mut connection = Connection::open(port)?;
     let start = Instant::now();

@@ -1,6 +1,7 @@
-//! The same work by what one writes in an afternoon instead: a script from STOMP to one destination, in JavaScript with
-//! @stomp/stompjs and in Python with stomp.py (`benches/scripts`; its `prepare` installs what they need). They keep no
-//! journal: a message is acknowledged once its one destination has it. The daemon journals and syncs it on top.
+//! The same work by what one writes in an afternoon instead: a script from STOMP to one
+//! destination, in JavaScript with @stomp/stompjs and in Python with stomp.py (`benches/scripts`;
+//! its `prepare` installs what they need). They keep no journal: a message is acknowledged once its
+//! one destination has it. The daemon journals and syncs it on top.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -37,7 +38,8 @@ enum Server {
     Postgres(#[expect(dead_code, reason = "kept until the end")] Postgres),
 }
 
-/// Each destination three times, each time a fresh one: the daemon, and the scripts with their ratios to it.
+/// Each destination three times, each time a fresh one: the daemon, and the scripts with their
+/// ratios to it.
 pub(crate) fn run() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, destination) in [

@@ -1,5 +1,6 @@
-//! The benchmark measures the daemon and not itself: a client that only acknowledges must be served much faster than the
-//! daemon can hope to be, and see frames as they should be; the subscriber must find every message, however cut.
+//! The benchmark measures the daemon and not itself: a client that only acknowledges must be served
+//! much faster than the daemon can hope to be, and see frames as they should be; the subscriber
+//! must find every message, however cut.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,5 +1,5 @@
-//! A STOMP 1.2 server for one client, made to cost little: frames go out in large writes as the prefetch window
-//! allows, ACKs are counted by their NUL. Two plain threads, no runtime.
+//! A STOMP 1.2 server for one client, made to cost little: frames go out in large writes as the
+//! prefetch window allows, ACKs are counted by their NUL. Two plain threads, no runtime.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -74,7 +74,8 @@ impl Source {
         accept_within(&self.listener, patience)
     }
 
-    /// Takes the client's connection, CONNECT and SUBSCRIBE. The caller is the writing thread from now on.
+    /// Takes the client's connection, CONNECT and SUBSCRIBE. The caller is the writing thread from
+    /// now on.
     pub(crate) fn accept(&self) -> io::Result<Subscribed> {
         let mut stream = self.accept_within(PATIENCE)?;
         stream.set_nodelay(true)?;
@@ -123,8 +124,9 @@ impl Subscribed {
         (&self.subscription, &self.destination)
     }
 
-    /// Sends as fast as the window allows, for `duration` or until `count_max` messages are sent, and waits for the last
-    /// ACK. Gives the number of messages, each of them acknowledged, and the time from the first write to the last ACK.
+    /// Sends as fast as the window allows, for `duration` or until `count_max` messages are sent,
+    /// and waits for the last ACK. Gives the number of messages, each of them acknowledged, and the
+    /// time from the first write to the last ACK.
     pub(crate) fn flood(
         &mut self,
         duration: Duration,
@@ -145,8 +147,8 @@ impl Subscribed {
         Ok((self.sent - first, start.elapsed()))
     }
 
-    /// Sends so many messages as fast as the window allows, but never more than `may` gives of all that were ever sent,
-    /// and waits for the last ACK.
+    /// Sends so many messages as fast as the window allows, but never more than `may` gives of all
+    /// that were ever sent, and waits for the last ACK.
     pub(crate) fn send(&mut self, count: usize, mut may: impl FnMut() -> usize) -> io::Result<()> {
         let end = self.sent + count;
         let mut allowed = 0;
@@ -164,8 +166,8 @@ impl Subscribed {
         self.settle()
     }
 
-    /// Sends one message at each multiple of `interval`, `count` of them. Gives when each was written, by its sequence
-    /// number from the start of the connection.
+    /// Sends one message at each multiple of `interval`, `count` of them. Gives when each was
+    /// written, by its sequence number from the start of the connection.
     pub(crate) fn pace(&mut self, interval: Duration, count: usize) -> io::Result<Vec<Instant>> {
         let start = Instant::now();
         let mut written = Vec::with_capacity(count);
@@ -179,7 +181,8 @@ impl Subscribed {
         Ok(written)
     }
 
-    /// Fails unless the last ACK was for the last message: counting alone would take any frame for an ACK.
+    /// Fails unless the last ACK was for the last message: counting alone would take any frame for
+    /// an ACK.
     pub(crate) fn check_acknowledged(&self) -> io::Result<()> {
         let mut last = [0; DIGITS];
         message::write_number(&mut last, self.sent - 1);
@@ -230,8 +233,8 @@ impl Drop for Subscribed {
     }
 }
 
-/// Counts frames until the connection ends. Every frame is an ACK here, but for the DISCONNECT of a client that stops,
-/// when nothing is counted any more.
+/// Counts frames until the connection ends. Every frame is an ACK here, but for the DISCONNECT of a
+/// client that stops, when nothing is counted any more.
 fn count(mut stream: TcpStream, acknowledged: &Acknowledged) {
     let mut buffer = vec![0; READ_BYTES];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {
@@ -265,7 +268,8 @@ fn accept_within(listener: &TcpListener, patience: Duration) -> io::Result<TcpSt
     }
 }
 
-/// One frame without a body, up to its NUL; nothing follows it before it is answered, so byte for byte is fast enough.
+/// One frame without a body, up to its NUL; nothing follows it before it is answered, so byte for
+/// byte is fast enough.
 pub(crate) fn read_frame(stream: &mut TcpStream) -> io::Result<String> {
     let mut frame = Vec::new();
     let mut byte = [0];

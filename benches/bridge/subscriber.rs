@@ -1,4 +1,5 @@
-//! A subscriber that does nothing but note when each message came: MQTT 3.1.1 at QoS 0, as little of it as that takes.
+//! A subscriber that does nothing but note when each message came: MQTT 3.1.1 at QoS 0, as little
+//! of it as that takes.
 
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -18,7 +19,8 @@ pub(crate) struct Subscriber {
 }
 
 impl Subscriber {
-    /// Connects and subscribes; returns once the broker has said that it is so (MQTT 3.1.1, sections 3.1 to 3.9).
+    /// Connects and subscribes; returns once the broker has said that it is so (MQTT 3.1.1,
+    /// sections 3.1 to 3.9).
     pub(crate) fn connect(address: SocketAddr) -> io::Result<Subscriber> {
         let mut stream = TcpStream::connect(address)?;
         stream.set_nodelay(true)?;
@@ -74,7 +76,8 @@ impl Subscriber {
     }
 }
 
-/// Where the first packet's contents begin and where it ends; `None`: it has not come whole (MQTT 3.1.1, section 2.2.3).
+/// Where the first packet's contents begin and where it ends; `None`: it has not come whole (MQTT
+/// 3.1.1, section 2.2.3).
 fn packet(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut length = 0;
     for (at, byte) in bytes.iter().skip(1).take(4).enumerate() {

@@ -1,6 +1,6 @@
 //! Any bytes, cut anywhere, decode to the same frames and the same error, and nothing panics:
-//! `cargo +nightly fuzz run decoder fuzz/corpus/decoder fuzz/seeds/decoder`. The first byte of an input is the
-//! version, the second the size of a chunk.
+//! `cargo +nightly fuzz run decoder fuzz/corpus/decoder fuzz/seeds/decoder`. The first byte of an
+//! input is the version, the second the size of a chunk.
 
 #![no_main]
 

@@ -1,6 +1,6 @@
-//! Header lines that decode mean the same after they were encoded and decoded again:
-//! `cargo +nightly fuzz run headers fuzz/corpus/headers fuzz/seeds/headers`. An input is header lines, without the
-//! command before them and the blank line after them.
+//! Header lines that decode mean the same after they were encoded and decoded again: `cargo
+//! +nightly fuzz run headers fuzz/corpus/headers fuzz/seeds/headers`. An input is header lines,
+//! without the command before them and the blank line after them.
 
 #![no_main]
 

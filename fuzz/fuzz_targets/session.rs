@@ -1,7 +1,7 @@
-//! Whatever a server says, and whatever is asked of it meanwhile, a session panics never, sends nothing before CONNECTED
-//! but CONNECT and nothing after DISCONNECT, and wants to be asked again in the future only:
-//! `cargo +nightly fuzz run session fuzz/corpus/session fuzz/seeds/session`. An input is lines: `<` and what the server
-//! sends, with `~` for NUL and `|` for LF, or an order.
+//! Whatever a server says, and whatever is asked of it meanwhile, a session panics never, sends
+//! nothing before CONNECTED but CONNECT and nothing after DISCONNECT, and wants to be asked again
+//! in the future only: `cargo +nightly fuzz run session fuzz/corpus/session fuzz/seeds/session`. An
+//! input is lines: `<` and what the server sends, with `~` for NUL and `|` for LF, or an order.
 
 #![no_main]
 

@@ -1,5 +1,6 @@
-//! Any bytes are a SockJS frame or an error, the payload is never longer than the frame, and what is sent reads as
-//! what it was: `cargo +nightly fuzz run sockjs fuzz/corpus/sockjs fuzz/seeds/sockjs`.
+//! Any bytes are a SockJS frame or an error, the payload is never longer than the frame, and what
+//! is sent reads as what it was: `cargo +nightly fuzz run sockjs fuzz/corpus/sockjs
+//! fuzz/seeds/sockjs`.
 
 #![no_main]
 
@@ -9,7 +10,8 @@ mod frame;
 use frame::{Frame, decode, encode};
 use libfuzzer_sys::fuzz_target;
 
-/// Every byte of a payload took one byte of the frame at least; only a lone surrogate is `\uXXXX` and three bytes.
+/// Every byte of a payload took one byte of the frame at least; only a lone surrogate is `\uXXXX`
+/// and three bytes.
 fn check_size(input: &[u8]) {
     if let Ok(Frame::Payload(payload)) = decode(input) {
         assert!(payload.len() <= input.len());
@@ -26,8 +28,8 @@ fn check_return(text: &str) {
     );
 }
 
-/// Our own JSON against serde_json's, wherever that takes the text: it refuses lone surrogates and raw control
-/// characters.
+/// Our own JSON against serde_json's, wherever that takes the text: it refuses lone surrogates and
+/// raw control characters.
 fn check_reference(input: &[u8]) {
     let Some((b'a', json)) = input.split_first() else {
         return;

@@ -1,6 +1,6 @@
-//! The threads that deliver. They are nicer than those of the source and the journal: where all of them want the processor,
-//! what comes in is journaled and acknowledged first, and the sinks get what is left, a tenth at least. The journal holds
-//! what waits meanwhile.
+//! The threads that deliver. They are nicer than those of the source and the journal: where all of
+//! them want the processor, what comes in is journaled and acknowledged first, and the sinks get
+//! what is left, a tenth at least. The journal holds what waits meanwhile.
 
 use std::future::Future;
 
@@ -11,11 +11,12 @@ use tracing::debug;
 
 use crate::supervise::Tasks;
 
-/// Of `nice`: about a tenth of what a thread at 0 gets. SQLite's threads have it from the threads that start them.
+/// Of `nice`: about a tenth of what a thread at 0 gets. SQLite's threads have it from the threads
+/// that start them.
 const NICENESS: i32 = 10;
 
-/// Threads for so many processors: a message that comes alone wakes fewer of them, and the databases' own threads have the
-/// others.
+/// Threads for so many processors: a message that comes alone wakes fewer of them, and the
+/// databases' own threads have the others.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

@@ -1,4 +1,5 @@
-//! The tasks that may end while the daemon runs. Any other that ends takes the process with it: starting up is recovery.
+//! The tasks that may end while the daemon runs. Any other that ends takes the process with it:
+//! starting up is recovery.
 
 use std::collections::BTreeSet;
 

@@ -1,5 +1,5 @@
-//! The sinks that run: each one's delivery and what drives its connection. A reload starts some and ends some; the
-//! others notice nothing.
+//! The sinks that run: each one's delivery and what drives its connection. A reload starts some and
+//! ends some; the others notice nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -91,8 +91,8 @@ impl Fleet {
         })
     }
 
-    /// Tells the journal which sinks there are from now on, and names those that it keeps entries for although nobody
-    /// reads them. `news` alone are named, where they are given.
+    /// Tells the journal which sinks there are from now on, and names those that it keeps entries
+    /// for although nobody reads them. `news` alone are named, where they are given.
     ///
     /// # Errors
     /// The journal has ended.
@@ -191,8 +191,9 @@ impl Fleet {
         }
     }
 
-    /// Ends the sinks of these names, once what they have in flight is finished, in [`DELIVERY_STOP`] at most. Where
-    /// this is given up half-way, they go on ending, and [`Fleet::tasks`] still has them.
+    /// Ends the sinks of these names, once what they have in flight is finished, in
+    /// [`DELIVERY_STOP`] at most. Where this is given up half-way, they go on ending, and
+    /// [`Fleet::tasks`] still has them.
     ///
     /// # Errors
     /// Another task has failed meanwhile.

@@ -79,10 +79,12 @@ const WATCHDOG: &str = "watchdog";
 const WATCH: &str = "watch";
 
 impl App {
-    /// Opens the journal and the HTTP port, and starts every task. `config` is the file that the plan was read from.
+    /// Opens the journal and the HTTP port, and starts every task. `config` is the file that the
+    /// plan was read from.
     ///
     /// # Errors
-    /// What cannot be opened, and what to do about it. Peers that do not answer are no error: they are retried.
+    /// What cannot be opened, and what to do about it. Peers that do not answer are no error: they
+    /// are retried.
     pub async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
         let read = std::fs::read_to_string(config).ok();
         let (journal, writer) = Journal::open(&plan.journal)
@@ -174,7 +176,8 @@ impl App {
         self.tasks.spawn(name, task);
     }
 
-    /// Cancelled, it stops the daemon as a signal does; and it is cancelled when the daemon begins to stop.
+    /// Cancelled, it stops the daemon as a signal does; and it is cancelled when the daemon begins
+    /// to stop.
     pub fn stopper(&self) -> CancellationToken {
         self.stop_source.clone()
     }
@@ -182,7 +185,8 @@ impl App {
     /// Runs until a signal asks to stop, then stops in order.
     ///
     /// # Errors
-    /// A task failed: the journal could not be written, the attempts to connect are used up, or a panic.
+    /// A task failed: the journal could not be written, the attempts to connect are used up, or a
+    /// panic.
     pub async fn run(mut self) -> anyhow::Result<()> {
         let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
         let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
@@ -298,7 +302,8 @@ impl App {
         Ok(())
     }
 
-    /// Waits until none of these tasks runs, or the time is up: what is then unfinished is in the journal.
+    /// Waits until none of these tasks runs, or the time is up: what is then unfinished is in the
+    /// journal.
     async fn wait_for(&mut self, names: &[String], limit: Duration) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + limit;
         let mut outcome = Ok(());

@@ -1,5 +1,6 @@
-//! Takes up another configuration while the daemon runs. What is the same is not touched: the connection of the source
-//! lives on, and so do the sinks. A configuration that cannot be used changes nothing.
+//! Takes up another configuration while the daemon runs. What is the same is not touched: the
+//! connection of the source lives on, and so do the sinks. A configuration that cannot be used
+//! changes nothing.
 
 use anyhow::Context;
 use tracing::{error, info, warn};
@@ -20,7 +21,8 @@ pub(super) enum Occasion {
 }
 
 impl App {
-    /// Reads the configuration again and takes up what is another. systemd hears of the end however it ends.
+    /// Reads the configuration again and takes up what is another. systemd hears of the end however
+    /// it ends.
     ///
     /// # Errors
     /// A task has failed meanwhile, or the journal: the process is to end.

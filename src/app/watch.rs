@@ -1,5 +1,5 @@
-//! Watches the folder of the configuration, and says when something has happened in it. Which file it was is not looked
-//! at: editors rename, and Kubernetes swaps a link to a folder beside it.
+//! Watches the folder of the configuration, and says when something has happened in it. Which file
+//! it was is not looked at: editors rename, and Kubernetes swaps a link to a folder beside it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -17,7 +17,8 @@ const QUIET: Duration = Duration::from_millis(300);
 /// In a folder where something happens all the time it is not waited for longer.
 const QUIET_MAX: Duration = Duration::from_secs(2);
 
-/// Says so in `changes`, until stopped. It says so once at its beginning: the file may have changed since it was read.
+/// Says so in `changes`, until stopped. It says so once at its beginning: the file may have changed
+/// since it was read.
 pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: CancellationToken) {
     let (happened, mut happenings) = mpsc::channel(1);
     let file = config.file_name().map(PathBuf::from);

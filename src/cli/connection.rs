@@ -1,4 +1,5 @@
-//! What the verbs with a connection of their own share: the configuration, the connection, and Ctrl-C.
+//! What the verbs with a connection of their own share: the configuration, the connection, and
+//! Ctrl-C.
 
 use std::path::Path;
 use std::process::ExitCode;

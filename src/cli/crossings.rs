@@ -1,4 +1,5 @@
-//! `tap --frames`: what crosses the wire, as a browser's STOMP client writes it to its console, without the secrets.
+//! `tap --frames`: what crosses the wire, as a browser's STOMP client writes it to its console,
+//! without the secrets.
 
 use std::borrow::Cow;
 use std::io::{self, Write};
@@ -19,7 +20,8 @@ pub(super) enum Form {
     Json,
 }
 
-/// Prints frames to `out`; what the sign-in has given stands in their headers by name. Whoever reads the stream reads it once more than this: what is no STOMP is for them to tell.
+/// Prints frames to `out`; what the sign-in has given stands in their headers by name. Whoever
+/// reads the stream reads it once more than this: what is no STOMP is for them to tell.
 pub(super) fn watch(
     form: Form,
     limits: Limits,
@@ -173,7 +175,8 @@ fn is_zero(number: &usize) -> bool {
     *number == 0
 }
 
-/// Headers of CONNECT that anybody may see; what else is configured for it is taken for a credential.
+/// Headers of CONNECT that anybody may see; what else is configured for it is taken for a
+/// credential.
 const OPEN: [&str; 5] = ["accept-version", "host", "heart-beat", "login", "client-id"];
 
 /// What a secret's name has in it, whatever the frame.

@@ -1,4 +1,5 @@
-//! `stomp-bridge dead`: what a sink has refused for good, and what could not be decoded when it came.
+//! `stomp-bridge dead`: what a sink has refused for good, and what could not be decoded when it
+//! came.
 
 use std::process::ExitCode;
 
@@ -39,7 +40,8 @@ enum Verb {
     /// Show entries whole: what came, when, and why they are here.
     #[command(after_help = "Example: stomp-bridge dead show oncall 17")]
     Show(Chosen),
-    /// Deliver entries once more, with the same event ids. What is refused again stays listed, with the new reason.
+    /// Deliver entries once more, with the same event ids. What is refused again stays listed, with
+    /// the new reason.
     #[command(
         after_help = "Examples: stomp-bridge dead redrive oncall --all\n          stomp-bridge dead redrive --rejected 17"
     )]

@@ -1,4 +1,5 @@
-//! `stomp-bridge demo`: a small STOMP broker, simulated devices and the whole daemon; nothing else needed.
+//! `stomp-bridge demo`: a small STOMP broker, simulated devices and the whole daemon; nothing else
+//! needed.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -21,7 +22,8 @@ use crate::model::{Origin, Position};
 const ENTRIES_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// The history has what was printed within so long, or something is wrong with it; and how often it is looked at.
+/// The history has what was printed within so long, or something is wrong with it; and how often it
+/// is looked at.
 const HISTORY_MAX: Duration = Duration::from_secs(30);
 const HISTORY_LOOK: Duration = Duration::from_millis(10);
 
@@ -152,8 +154,8 @@ listen = "127.0.0.1:0"
     )
 }
 
-/// Prints a line for each status that has reached the journal, from where it stands now, until `count` are printed;
-/// gives the last one's position.
+/// Prints a line for each status that has reached the journal, from where it stands now, until
+/// `count` are printed; gives the last one's position.
 async fn print_live(
     journal: &Journal,
     decoders: Arc<std::collections::HashMap<Arc<str>, crate::pipeline::Decoder>>,

@@ -15,11 +15,12 @@ pub(super) struct JournalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give the journal a new id, where it is a copy that was brought back and is older than what a sink has got from it.
+    /// Give the journal a new id, where it is a copy that was brought back and is older than what a
+    /// sink has got from it.
     ///
-    /// The daemon must not run. Everything that the copy holds is kept, and each sink goes on where the copy knows it to
-    /// be: what it had got after that comes once more, under other event ids. A SQL history with start = "oldest" gets
-    /// all that is kept.
+    /// The daemon must not run. Everything that the copy holds is kept, and each sink goes on where
+    /// the copy knows it to be: what it had got after that comes once more, under other event ids.
+    /// A SQL history with start = "oldest" gets all that is kept.
     Renew {
         #[command(flatten)]
         target: Target,

@@ -1,4 +1,5 @@
-//! Where the log goes: text on a terminal, journald under systemd, JSON lines otherwise; always on standard error.
+//! Where the log goes: text on a terminal, journald under systemd, JSON lines otherwise; always on
+//! standard error.
 
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
@@ -36,7 +37,8 @@ pub(super) fn start(filter: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// systemd names the journal's socket as `device:inode`; a process further down may have redirected it.
+/// systemd names the journal's socket as `device:inode`; a process further down may have redirected
+/// it.
 fn stderr_is_journald() -> bool {
     let Ok(named) = std::env::var("JOURNAL_STREAM") else {
         return false;

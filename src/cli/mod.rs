@@ -22,16 +22,19 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-/// The configuration cannot be used: systemd does not restart on it (`RestartPreventExitStatus=78`, EX_CONFIG).
+/// The configuration cannot be used: systemd does not restart on it (`RestartPreventExitStatus=78`,
+/// EX_CONFIG).
 const BAD_CONFIGURATION: u8 = 78;
 
-/// Carries device status messages from STOMP to MQTT, SQL history and webhooks, and loses none of them.
+/// Carries device status messages from STOMP to MQTT, SQL history and webhooks, and loses none of
+/// them.
 #[derive(Debug, Parser)]
 #[command(name = "stomp-bridge", version, about, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// What to log: error, warn, info, debug, trace, or by part, such as `info,stomp_bridge::sinks=debug`.
+    /// What to log: error, warn, info, debug, trace, or by part, such as
+    /// `info,stomp_bridge::sinks=debug`.
     #[arg(
         long,
         global = true,
@@ -50,7 +53,8 @@ enum Verb {
     /// Say everything that is wrong with a configuration; exit code 78 where there is something.
     #[command(after_help = "Example: stomp-bridge check --config config.toml")]
     Check(ConfigArgs),
-    /// Try it all without any set-up: a small STOMP broker, simulated devices and the daemon, into SQLite.
+    /// Try it all without any set-up: a small STOMP broker, simulated devices and the daemon, into
+    /// SQLite.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
     /// Show what the running daemon does: its link, its journal, and each sink's lag.
@@ -69,11 +73,12 @@ enum Verb {
         after_help = "Example: stomp-bridge journal renew --config /etc/stomp-bridge/config.toml"
     )]
     Journal(journal::JournalArgs),
-    /// Show the topics' messages as they come, from a connection of its own; the daemon need not run.
+    /// Show the topics' messages as they come, from a connection of its own; the daemon need not
+    /// run.
     ///
-    /// Each topic is subscribed to anew, with ack auto and without the headers of a durable subscription, so that the
-    /// daemon misses nothing. Queues are refused unless --force is given: they give each message to one consumer only.
-    /// It does not reconnect; Ctrl-C ends it.
+    /// Each topic is subscribed to anew, with ack auto and without the headers of a durable
+    /// subscription, so that the daemon misses nothing. Queues are refused unless --force is given:
+    /// they give each message to one consumer only. It does not reconnect; Ctrl-C ends it.
     #[command(
         after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
                             stomp-bridge tap --json | jq .state"

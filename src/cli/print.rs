@@ -1,5 +1,5 @@
-//! What verbs print: tables, ages, sizes, JSON. What came over the network is never printed as it is: a terminal would
-//! obey it.
+//! What verbs print: tables, ages, sizes, JSON. What came over the network is never printed as it
+//! is: a terminal would obey it.
 
 use std::fmt;
 use std::io::{self, Write};

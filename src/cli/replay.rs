@@ -24,7 +24,8 @@ pub(super) struct ReplayArgs {
     target: Target,
     /// The sink that is to get them.
     sink: String,
-    /// Only what was received at or after it: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC), or so long ago: 2h, 3d.
+    /// Only what was received at or after it: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC), or so
+    /// long ago: 2h, 3d.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
     /// Only what was received before it.

@@ -73,7 +73,8 @@ async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
         destination: &args.destination,
         headers: &headers,
         body: &body,
-        // ActiveMQ makes a bytes message of what has a content-length, which its other consumers may not expect.
+        // ActiveMQ makes a bytes message of what has a content-length, which its other consumers
+        // may not expect.
         kind: if std::str::from_utf8(&body).is_ok() {
             BodyKind::Text
         } else {

@@ -16,8 +16,8 @@ pub(super) struct SinksArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give up a sink that has left the configuration: its cursor, what is set aside for it, and the entries that the
-    /// journal kept for it alone.
+    /// Give up a sink that has left the configuration: its cursor, what is set aside for it, and
+    /// the entries that the journal kept for it alone.
     Forget {
         #[command(flatten)]
         target: Target,

@@ -1,5 +1,5 @@
-//! `stomp-bridge tap`: the messages of the configured topics as they come, from a connection of its own. It writes
-//! nothing to the journal, delivers nothing and acknowledges nothing.
+//! `stomp-bridge tap`: the messages of the configured topics as they come, from a connection of its
+//! own. It writes nothing to the journal, delivers nothing and acknowledges nothing.
 
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
@@ -25,7 +25,8 @@ pub(super) struct TapArgs {
     /// The configuration file.
     #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
     config: PathBuf,
-    /// Print the STOMP frames themselves, heart-beats included, as a browser's console does; secrets are masked.
+    /// Print the STOMP frames themselves, heart-beats included, as a browser's console does;
+    /// secrets are masked.
     #[arg(long)]
     frames: bool,
     /// Only this topic of the configuration; may be given several times.
@@ -102,7 +103,8 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The topics of these names, which may be those of tables with a `for`; all of them if none is named.
+/// The topics of these names, which may be those of tables with a `for`; all of them if none is
+/// named.
 fn chosen<'a>(plan: &'a Plan, names: &[String]) -> anyhow::Result<Vec<&'a Topic>> {
     let Plan {
         source, families, ..
@@ -139,8 +141,8 @@ fn chosen<'a>(plan: &'a Plan, names: &[String]) -> anyhow::Result<Vec<&'a Topic>
         .collect())
 }
 
-/// A queue gives each message to one consumer: looking at it takes it away from the daemon. There is no header by which
-/// all servers would only let us look.
+/// A queue gives each message to one consumer: looking at it takes it away from the daemon. There
+/// is no header by which all servers would only let us look.
 fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Result<()> {
     match topics
         .iter()
@@ -172,8 +174,9 @@ fn is_queue(subscription: &Subscribe) -> bool {
     prefixed || header("subscription-type", "ANYCAST")
 }
 
-/// A subscription that goes with the connection: without the headers that would make it the daemon's durable one
-/// (`durable`, `x-queue-name`, `activemq.subscriptionName`, …), whose messages it would take. A selector is kept.
+/// A subscription that goes with the connection: without the headers that would make it the
+/// daemon's durable one (`durable`, `x-queue-name`, `activemq.subscriptionName`, …), whose messages
+/// it would take. A selector is kept.
 fn transient(mut subscription: Subscribe) -> Subscribe {
     subscription.headers.retain(|(name, _)| name == "selector");
     Subscribe {

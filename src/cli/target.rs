@@ -1,5 +1,5 @@
-//! Which daemon, or which journal, a verb is about, and how it gets there: over HTTP where a daemon runs, else on the
-//! journal itself, under its lock.
+//! Which daemon, or which journal, a verb is about, and how it gets there: over HTTP where a daemon
+//! runs, else on the journal itself, under its lock.
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +19,8 @@ use crate::ops::control::{Access, Command, Reply, execute, unknown};
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For those that have no configuration at hand: nothing is removed meanwhile, so neither value matters.
+/// For those that have no configuration at hand: nothing is removed meanwhile, so neither value
+/// matters.
 const NO_LIMIT: (u64, Duration) = (u64::MAX / 2, Duration::MAX);
 
 #[derive(Debug, Args)]
@@ -27,7 +28,8 @@ pub(super) struct Target {
     /// The configuration file of the daemon.
     #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
     config: PathBuf,
-    /// The daemon's journal, in place of the configuration's: under systemd /var/lib/stomp-bridge/journal.db.
+    /// The daemon's journal, in place of the configuration's: under systemd
+    /// /var/lib/stomp-bridge/journal.db.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
     /// Where the daemon listens, in place of what it says itself beside its journal.
@@ -92,7 +94,8 @@ impl Target {
             .with_context(|| format!("{url} is no stomp-bridge of this version"))
     }
 
-    /// Has a command carried out: by the daemon where one runs, else on the journal itself. Durable on return.
+    /// Has a command carried out: by the daemon where one runs, else on the journal itself. Durable
+    /// on return.
     ///
     /// # Errors
     /// It was refused, or neither can be reached.

@@ -1,5 +1,5 @@
-//! From the configuration as it is written to each part's own settings: what the values mean, and whether they fit
-//! together.
+//! From the configuration as it is written to each part's own settings: what the values mean, and
+//! whether they fit together.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs;
@@ -36,7 +36,8 @@ const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
 /// The shortest silence: below it the wait for an answer to SUBSCRIBE looks like one.
 const SILENCE_MIN: Duration = Duration::from_secs(10);
 
-/// Pieces of a WebSocket message, in bytes: smaller ones are mostly header, and larger ones no server asks for.
+/// Pieces of a WebSocket message, in bytes: smaller ones are mostly header, and larger ones no
+/// server asks for.
 const SPLIT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
 
 /// The smallest journal: a few batches.
@@ -311,7 +312,8 @@ impl Check<'_> {
         }
     }
 
-    /// Which servers unescape CONNECT cannot be known before it is sent: whoever has a backslash in it is asked.
+    /// Which servers unescape CONNECT cannot be known before it is sent: whoever has a backslash in
+    /// it is asked.
     fn backslashes(
         &mut self,
         path: &Path,

@@ -1,4 +1,5 @@
-//! A configuration file and the variables over it, as one tree of values that knows where each of them was written.
+//! A configuration file and the variables over it, as one tree of values that knows where each of
+//! them was written.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -83,7 +84,8 @@ impl SyntaxError {
 }
 
 impl Document {
-    /// Parses a file's text and lays the environment's variables over it. Gives the values, and what is no TOML.
+    /// Parses a file's text and lays the environment's variables over it. Gives the values, and
+    /// what is no TOML.
     pub(super) fn parse(
         file: PathBuf,
         text: String,
@@ -219,8 +221,8 @@ impl Document {
         self.spans.insert(path, (key, value.span()));
     }
 
-    /// The variables as a tree, all of them texts. A name is that of a written key where it is the same but for case
-    /// and `-`, which a variable's name cannot have.
+    /// The variables as a tree, all of them texts. A name is that of a written key where it is the
+    /// same but for case and `-`, which a variable's name cannot have.
     fn overriding(&mut self, written: &Dict, environment: &Environment) -> Dict {
         let mut overriding = Dict::new();
         for (variable, path, text) in environment.overrides() {

@@ -1,5 +1,5 @@
-//! What the process is given besides its configuration file: variables and folders. A value, so that tests give their
-//! own.
+//! What the process is given besides its configuration file: variables and folders. A value, so
+//! that tests give their own.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -40,8 +40,8 @@ impl Environment {
         self.folder("STATE_DIRECTORY")
     }
 
-    /// Variables that override keys: their names, paths (in lower case) and values. Every key lies in a table, so a
-    /// name without `__` is not one (`STOMP_BRIDGE_CONFIG`).
+    /// Variables that override keys: their names, paths (in lower case) and values. Every key lies
+    /// in a table, so a name without `__` is not one (`STOMP_BRIDGE_CONFIG`).
     pub(super) fn overrides(&self) -> impl Iterator<Item = (&str, Vec<String>, &str)> {
         self.variables.iter().filter_map(|(name, value)| {
             let path = name
@@ -52,7 +52,8 @@ impl Environment {
         })
     }
 
-    /// Variables that look like overrides but for a `_` that should be two, and what they should be.
+    /// Variables that look like overrides but for a `_` that should be two, and what they should
+    /// be.
     pub(super) fn misspelt(&self) -> impl Iterator<Item = (&str, String)> {
         self.variables.keys().filter_map(|name| {
             let path = name

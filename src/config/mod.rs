@@ -1,7 +1,8 @@
-//! Configuration: a file and the environment over it, checked as a whole, and turned into each part's own settings.
+//! Configuration: a file and the environment over it, checked as a whole, and turned into each
+//! part's own settings.
 //!
-//! Layers are figment's; which line a mistake stands in is known from toml's spans; every problem is told at once.
-//! No other part knows this one.
+//! Layers are figment's; which line a mistake stands in is known from toml's spans; every problem
+//! is told at once. No other part knows this one.
 
 mod check;
 mod document;

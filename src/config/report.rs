@@ -21,7 +21,8 @@ pub(super) struct Report<'a> {
     problems: Vec<Problem>,
     /// Keys that have a problem already.
     told: HashSet<Path>,
-    /// Keys that were taken out, or were meant by another: what follows for them and below them is not told.
+    /// Keys that were taken out, or were meant by another: what follows for them and below them is
+    /// not told.
     hushed: HashSet<Path>,
 }
 
@@ -111,8 +112,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A `T` of the values at `path`. serde stops at the first mistake: it is told, what is mistaken is taken out, and
-    /// what is left is read again, until there is none.
+    /// A `T` of the values at `path`. serde stops at the first mistake: it is told, what is
+    /// mistaken is taken out, and what is left is read again, until there is none.
     pub(super) fn extract<T: DeserializeOwned + Default>(
         &mut self,
         path: &Path,

@@ -1,5 +1,5 @@
-//! The configuration as it is written: every key, and beside it its default. Nothing here is checked but its shape;
-//! what the values mean is `check`'s.
+//! The configuration as it is written: every key, and beside it its default. Nothing here is
+//! checked but its shape; what the values mean is `check`'s.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

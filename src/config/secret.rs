@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use super::Environment;
 use super::environment::SECRET_PREFIX;
 
-/// Looks for secrets: a systemd credential of that name, then the file that `[secrets]` names, then an environment
-/// variable.
+/// Looks for secrets: a systemd credential of that name, then the file that `[secrets]` names, then
+/// an environment variable.
 #[derive(Debug, Clone)]
 pub struct Secrets {
     environment: Environment,
@@ -22,8 +22,8 @@ pub struct Secrets {
 pub enum Within {
     /// It is the text, or stands in it as it is.
     Text,
-    /// It is a part of a URL: what has a meaning there is percent-encoded, but for a secret at the very start, which
-    /// is taken for the whole URL.
+    /// It is a part of a URL: what has a meaning there is percent-encoded, but for a secret at the
+    /// very start, which is taken for the whole URL.
     Url,
 }
 

@@ -32,7 +32,8 @@ const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 
 /// Requests of one webhook at once: more connections than a receiver is likely to grant.
 const CONCURRENCY_MAX: u32 = 256;
-/// Events in one request, and how long they may wait for each other: beyond it a status is old news.
+/// Events in one request, and how long they may wait for each other: beyond it a status is old
+/// news.
 const BATCH_EVENTS_MAX: u32 = 1000;
 const BATCH_WAIT_MAX: Duration = Duration::from_secs(3600);
 

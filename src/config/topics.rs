@@ -14,16 +14,16 @@ use crate::pipeline::{Decoder, Field, Mapping, Pointer, States};
 use crate::source::Topic;
 use crate::stomp::AckMode;
 
-/// Topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and that is made anew with every
-/// connection; a mistyped range must not bring a server down.
+/// Topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and that is
+/// made anew with every connection; a mistyped range must not bring a server down.
 const TOPICS_MAX: usize = 10_000;
 
 /// Headers of SUBSCRIBE that are ours to set (STOMP 1.2, section SUBSCRIBE).
 const SUBSCRIBE_HEADERS: [&str; 4] = ["id", "destination", "ack", "receipt"];
 
-/// Headers of SUBSCRIBE that name a durable subscription, to ActiveMQ and to Artemis. Both know it by this name and the
-/// `client-id` of CONNECT together. Without the second, ActiveMQ makes up one for each connection: what came in between is
-/// lost, and nobody ends the subscription.
+/// Headers of SUBSCRIBE that name a durable subscription, to ActiveMQ and to Artemis. Both know it
+/// by this name and the `client-id` of CONNECT together. Without the second, ActiveMQ makes up one
+/// for each connection: what came in between is lost, and nobody ends the subscription.
 const DURABLE_NAMES: [&str; 2] = ["activemq.subscriptionName", "durable-subscription-name"];
 
 /// See the module.
@@ -140,7 +140,8 @@ impl Check<'_> {
         all
     }
 
-    /// The topics of one table. Their names and decoders are known also where the rest of them is wrong.
+    /// The topics of one table. Their names and decoders are known also where the rest of them is
+    /// wrong.
     fn expanded(
         &mut self,
         path: &Path,
@@ -274,7 +275,8 @@ impl Check<'_> {
         variables
     }
 
-    /// The variables in the order in which they are used first, if they make as many topics as there is room for.
+    /// The variables in the order in which they are used first, if they make as many topics as
+    /// there is room for.
     fn ordered(
         &mut self,
         path: &Path,
@@ -406,7 +408,8 @@ fn is_id(text: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_'))
 }
 
-/// One value of each variable, in every combination; the last variable's changes first. Of no variables there is one.
+/// One value of each variable, in every combination; the last variable's changes first. Of no
+/// variables there is one.
 fn combinations(variables: &Variables) -> Vec<Vec<&str>> {
     variables
         .iter()

@@ -1,5 +1,5 @@
-//! Values as people write them: `"10s"`, `"1GiB"`, `"forever"`, lists of one, numbers and switches that an environment
-//! variable can give.
+//! Values as people write them: `"10s"`, `"1GiB"`, `"forever"`, lists of one, numbers and switches
+//! that an environment variable can give.
 
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
@@ -135,7 +135,8 @@ impl FromStr for Plain<u32> {
     }
 }
 
-/// Reads a scalar of any type by its text, so that the message of a mistake is the same for all of them.
+/// Reads a scalar of any type by its text, so that the message of a mistake is the same for all of
+/// them.
 fn by_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -237,8 +238,8 @@ impl<'de> Deserialize<'de> for List {
     }
 }
 
-/// The values of a topic's variable: a list of numbers and texts, or a range such as `"1..500"`, both ends included. What
-/// is wrong with them is kept, so that the variable is known all the same.
+/// The values of a topic's variable: a list of numbers and texts, or a range such as `"1..500"`,
+/// both ends included. What is wrong with them is kept, so that the variable is known all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Each(pub(super) Result<Vec<String>, String>);
 

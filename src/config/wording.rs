@@ -1,5 +1,6 @@
-//! `{{ … }}` in the configuration's own values: a secret, a value of the sign-in, or a variable of a topic's `for`.
-//! Nothing else can stand there, so that a value means the same to everybody who reads it.
+//! `{{ … }}` in the configuration's own values: a secret, a value of the sign-in, or a variable of
+//! a topic's `for`. Nothing else can stand there, so that a value means the same to everybody who
+//! reads it.
 
 use std::sync::Arc;
 
@@ -149,8 +150,8 @@ impl Draft {
         text.collect::<String>().into()
     }
 
-    /// What stands before the first `separator` and what stands behind it, where no value of the sign-in stands before
-    /// it; `None` where one does.
+    /// What stands before the first `separator` and what stands behind it, where no value of the
+    /// sign-in stands before it; `None` where one does.
     pub(super) fn split_before_blanks(&self, separator: char) -> Option<(SecretString, Draft)> {
         let mut before = String::new();
         for (index, piece) in self.0.iter().enumerate() {

@@ -1,5 +1,5 @@
-//! What an operator wants a sink to have once more: entries that were set aside, and replays. Each is delivered in its
-//! own right, with the same event id, and moves no cursor.
+//! What an operator wants a sink to have once more: entries that were set aside, and replays. Each
+//! is delivered in its own right, with the same event id, and moves no cursor.
 
 use std::sync::atomic::Ordering;
 
@@ -133,7 +133,8 @@ impl Delivery {
         self.attempt_some(event).await.1
     }
 
-    /// How many are confirmed, and what became of the rest. The cursor that a history keeps stays where it is.
+    /// How many are confirmed, and what became of the rest. The cursor that a history keeps stays
+    /// where it is.
     async fn attempt_some(&mut self, events: &[Event]) -> (usize, Attempt) {
         let (journal, through) = (self.journal.uuid(), self.cursor);
         let outcome = self

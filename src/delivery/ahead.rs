@@ -1,5 +1,6 @@
-//! What comes next in the log, read and decoded while the sink is busy with what came before. It moves nothing: a
-//! portion that is not wanted any more is dropped, and read again where it belongs.
+//! What comes next in the log, read and decoded while the sink is busy with what came before. It
+//! moves nothing: a portion that is not wanted any more is dropped, and read again where it
+//! belongs.
 
 use std::time::Duration;
 
@@ -11,10 +12,11 @@ use super::reading::{Read, Reading};
 use crate::journal::{self, Journal, Reader};
 use crate::model::Position;
 
-/// Entries that are decoded before the sink's delivery, which runs in the same task, is looked after again: about a
-/// tenth of a millisecond.
+/// Entries that are decoded before the sink's delivery, which runs in the same task, is looked
+/// after again: about a tenth of a millisecond.
 const DECODED_AT_ONCE: usize = 32;
-/// While the sink is busy, new entries are looked for so often: each time for many, where many come.
+/// While the sink is busy, new entries are looked for so often: each time for many, where many
+/// come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A piece of the log: what every entry in it means to the sink, in order.
@@ -101,8 +103,8 @@ impl Ahead {
         Ok(portion)
     }
 
-    /// Reads what comes after a position, and what comes meanwhile, until the portion is full or the sink is `done`
-    /// with what it has.
+    /// Reads what comes after a position, and what comes meanwhile, until the portion is full or
+    /// the sink is `done` with what it has.
     pub(super) async fn fill(
         &mut self,
         after: Position,
@@ -130,7 +132,8 @@ impl Ahead {
         Ok(())
     }
 
-    /// Nothing of it is wanted any more: the sink goes back, or entries are read in another way from now on.
+    /// Nothing of it is wanted any more: the sink goes back, or entries are read in another way
+    /// from now on.
     pub(super) fn discard(&mut self) {
         self.next = None;
     }

@@ -20,7 +20,8 @@ const QUIET_ALWAYS: Duration = Duration::from_secs(1);
 const QUIET_FIRST: Duration = Duration::from_secs(60);
 const QUIET_LONGEST: Duration = Duration::from_secs(3600);
 
-/// Waits between attempts: exponential with full jitter, so that many daemons do not come back at once.
+/// Waits between attempts: exponential with full jitter, so that many daemons do not come back at
+/// once.
 #[derive(Debug, Default)]
 pub(super) struct Backoff {
     failures: u32,

@@ -1,12 +1,12 @@
-//! What one sink's delivery has done since the start of the process, for metrics; the account that survives it is the
-//! journal's ([`Ledger`](crate::journal::Ledger)).
+//! What one sink's delivery has done since the start of the process, for metrics; the account that
+//! survives it is the journal's ([`Ledger`](crate::journal::Ledger)).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::journal::Passed;
 
-/// Every entry that the cursor has passed is counted once, as `delivered`, `filtered` or `set_aside`; again where it
-/// is read again after the sink went back.
+/// Every entry that the cursor has passed is counted once, as `delivered`, `filtered` or
+/// `set_aside`; again where it is read again after the sink went back.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Confirmed by the sink.

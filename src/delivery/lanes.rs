@@ -1,15 +1,17 @@
-//! Which events go next, where several devices' may be on their way at once: each device is a lane, in order, and one
-//! whose event fails waits by the schedule alone. Is told the time; owns no clock, no task and no socket.
+//! Which events go next, where several devices' may be on their way at once: each device is a lane,
+//! in order, and one whose event fails waits by the schedule alone. Is told the time; owns no
+//! clock, no task and no socket.
 //!
-//! Whose trouble it is: where the other side says so itself (it refuses the connection, answers 401, 404, 429, 503),
-//! all lanes pause. A failure that says nothing (a timeout, HTTP 500) is its lane's, unless [`SUSPECT_LANES`] of them
-//! fail with nothing delivered between. In a pause one parcel at a time is tried, others first than the last time: when
-//! the schedule says so but every [`PAUSE_MAX`] at least, and once a [`PROBE_INTERVAL`] one that was not tried yet, unless
-//! the other side has named a time. Attempts in such times do not count against the events.
+//! Whose trouble it is: where the other side says so itself (it refuses the connection, answers
+//! 401, 404, 429, 503), all lanes pause. A failure that says nothing (a timeout, HTTP 500) is its
+//! lane's, unless [`SUSPECT_LANES`] of them fail with nothing delivered between. In a pause one
+//! parcel at a time is tried, others first than the last time: when the schedule says so but every
+//! [`PAUSE_MAX`] at least, and once a [`PROBE_INTERVAL`] one that was not tried yet, unless the
+//! other side has named a time. Attempts in such times do not count against the events.
 //!
-//! A parcel that has used up the schedule while the sink took others is set aside. One of several events that fails a
-//! second time is tried by halves, so that what is good in it does not wait for what is not. See [`super::refusals`] for
-//! what is refused at once.
+//! A parcel that has used up the schedule while the sink took others is set aside. One of several
+//! events that fails a second time is tried by halves, so that what is good in it does not wait for
+//! what is not. See [`super::refusals`] for what is refused at once.
 
 #[cfg(test)]
 mod tests;
@@ -25,18 +27,20 @@ use super::refusals::Refusals;
 use crate::model::Event;
 use crate::sinks::{self, By, Trouble};
 
-/// So many lanes that fail one after the other, with nothing delivered between, are the sink's trouble.
+/// So many lanes that fail one after the other, with nothing delivered between, are the sink's
+/// trouble.
 const SUSPECT_LANES: usize = 3;
 
 /// While the sink pauses an event that was not tried yet is, no more often than this.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// A sink in trouble that pauses is tried this often at least, by the schedule's next event, where the other side has named
-/// no time: that costs it one request, and whoever has mended it need not wait for hours.
+/// A sink in trouble that pauses is tried this often at least, by the schedule's next event, where
+/// the other side has named no time: that costs it one request, and whoever has mended it need not
+/// wait for hours.
 const PAUSE_MAX: Duration = Duration::from_secs(300);
 
-/// Failed attempts at an event that an operator wants delivered again, before it is listed again: nobody waits a day
-/// for that.
+/// Failed attempts at an event that an operator wants delivered again, before it is listed again:
+/// nobody waits a day for that.
 const AGAIN_ATTEMPTS_MAX: usize = 3;
 
 /// See the module.
@@ -101,8 +105,8 @@ struct End {
     now: Instant,
     /// All lanes were paused while it was under way: that they fail is no news.
     known: bool,
-    /// Where the parcel is tried again at once, its place among others: what was under way when a pause began comes
-    /// before what the pause began with.
+    /// Where the parcel is tried again at once, its place among others: what was under way when a
+    /// pause began comes before what the pause began with.
     turn: Instant,
     /// From 0 to 1.
     jitter: f64,
@@ -526,8 +530,8 @@ impl Lanes {
         Failures::new(self.proofs)
     }
 
-    /// The wait after so many failures: up to a tenth longer than scheduled, so that many bridges do not return to a
-    /// receiver at once.
+    /// The wait after so many failures: up to a tenth longer than scheduled, so that many bridges
+    /// do not return to a receiver at once.
     fn wait(&self, failures: usize, jitter: f64) -> Duration {
         let schedule = &self.terms.schedule;
         let wait = schedule

@@ -1,5 +1,5 @@
-//! Positions that have no entry any more: what the journal's records say of them. What they do not say stays
-//! unaccounted for, and the audit finds it.
+//! Positions that have no entry any more: what the journal's records say of them. What they do not
+//! say stays unaccounted for, and the audit finds it.
 
 use super::reading::Reading;
 use crate::journal::{self, Entry, Gap, Reader};

@@ -1,10 +1,13 @@
-//! One sink's loop: read the journal, decode, filter, deliver, advance the cursor, set aside or back off.
+//! One sink's loop: read the journal, decode, filter, deliver, advance the cursor, set aside or
+//! back off.
 //!
-//! The cursor never passes an event that the sink has not confirmed and that was not set aside (invariant I2). What an
-//! operator wants delivered again goes its own way ([`again`]) and moves no cursor.
+//! The cursor never passes an event that the sink has not confirmed and that was not set aside
+//! (invariant I2). What an operator wants delivered again goes its own way ([`again`]) and moves no
+//! cursor.
 //!
-//! Where a batch is the sink's unit (a transaction, a window of publishes), batches follow each other here; a sink that
-//! takes several devices' events at once has a loop of its own ([`traffic`]).
+//! Where a batch is the sink's unit (a transaction, a window of publishes), batches follow each
+//! other here; a sink that takes several devices' events at once has a loop of its own
+//! ([`traffic`]).
 
 mod again;
 mod ahead;
@@ -50,13 +53,14 @@ const BATCH_ENTRIES_MAX: usize = 1000;
 /// Bodies in one delivery: a bound of each sink's memory, the decoded events included.
 const BATCH_BYTES_MAX: usize = 2 * 1024 * 1024;
 
-/// Events of the next attempt once the other side has refused one: where one in a hundred is refused, a sink that does not
-/// name it would else be given thousands again and again to find each. An attempt that fails otherwise halves the next,
-/// down to this; each that goes well allows twice as many.
+/// Events of the next attempt once the other side has refused one: where one in a hundred is
+/// refused, a sink that does not name it would else be given thousands again and again to find
+/// each. An attempt that fails otherwise halves the next, down to this; each that goes well allows
+/// twice as many.
 const CAREFUL_EVENTS: usize = 64;
 
-/// Between two times that an idle sink may look after itself: deleting by the minute is exact enough for days of
-/// retention.
+/// Between two times that an idle sink may look after itself: deleting by the minute is exact
+/// enough for days of retention.
 const TEND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Validated settings of one sink's delivery, whatever its destination.
@@ -68,12 +72,14 @@ pub struct Settings {
     pub topics: Option<HashSet<Arc<str>>>,
     /// The events that it wants; `None`: all.
     pub when: Option<Expression>,
-    /// Where it begins when it is new; also where its destination has a cursor of its own, but none for this journal.
+    /// Where it begins when it is new; also where its destination has a cursor of its own, but none
+    /// for this journal.
     pub start: Start,
 }
 
-/// Delivers what the journal holds and what comes, until it is stopped; then what is in flight is finished and the
-/// sink closed. A sink in trouble is tried again for ever: its entries wait in the journal.
+/// Delivers what the journal holds and what comes, until it is stopped; then what is in flight is
+/// finished and the sink closed. A sink in trouble is tried again for ever: its entries wait in the
+/// journal.
 ///
 /// # Errors
 /// The journal has failed; nothing else ends it.
@@ -104,7 +110,8 @@ struct Delivery {
     read: Read,
     /// Everything at or before it is confirmed, filtered or set aside.
     cursor: Position,
-    /// What the sink has confirmed in this run: its own cursor cannot be before it without a loss on its side.
+    /// What the sink has confirmed in this run: its own cursor cannot be before it without a loss
+    /// on its side.
     confirmed: Position,
     /// The sink has everything at or before it, though the cursor may not have been there yet.
     already: Position,
@@ -122,7 +129,8 @@ struct Delivery {
     refusals: Refusals,
     /// It has been said that the sink is able to deliver, and nothing since.
     able: bool,
-    /// An attempt has failed since the last that went well: that it lets us in again proves nothing.
+    /// An attempt has failed since the last that went well: that it lets us in again proves
+    /// nothing.
     unproven: bool,
     trouble: Complaint,
     refusal: Complaint,
@@ -264,8 +272,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// What comes after a position, of which `newest` is after it. What cannot be read is set aside before anything
-    /// moves.
+    /// What comes after a position, of which `newest` is after it. What cannot be read is set aside
+    /// before anything moves.
     async fn portion(
         &mut self,
         after: Position,
@@ -391,8 +399,8 @@ impl Delivery {
         }
     }
 
-    /// Finds the one event that is refused, by halves where the sink does not know it, and sets it aside; unless the
-    /// sink refuses too much.
+    /// Finds the one event that is refused, by halves where the sink does not know it, and sets it
+    /// aside; unless the sink refuses too much.
     async fn refused(
         &mut self,
         attempted: usize,

@@ -1,4 +1,5 @@
-//! What became of the entries that were read and that the cursor has not passed, in the journal's order. No IO.
+//! What became of the entries that were read and that the cursor has not passed, in the journal's
+//! order. No IO.
 
 use std::collections::VecDeque;
 
@@ -72,7 +73,8 @@ impl Outcomes {
             .map(|(position, _)| *position)
     }
 
-    /// The cursor goes here: what became of the entries that it passes. Open ones among them count as delivered.
+    /// The cursor goes here: what became of the entries that it passes. Open ones among them count
+    /// as delivered.
     pub(super) fn pass(&mut self, to: Position) -> Passed {
         let mut passed = Passed::default();
         while let Some((_, outcome)) = self.runs.pop_front_if(|(position, _)| *position <= to) {

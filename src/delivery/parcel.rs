@@ -1,6 +1,6 @@
-//! Events that go together in one attempt, of one lane or, where the sink takes batches, of several. They stay together
-//! until each is delivered or given up, so that what is sent again is the same as before; what is refused is found by
-//! halves. No clock, no IO.
+//! Events that go together in one attempt, of one lane or, where the sink takes batches, of
+//! several. They stay together until each is delivered or given up, so that what is sent again is
+//! the same as before; what is refused is found by halves. No clock, no IO.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -84,8 +84,8 @@ impl Failures {
         }
     }
 
-    /// One more. `proofs` counts what the sink has taken. True where it has taken something since the last failure, or
-    /// since these events are on their way.
+    /// One more. `proofs` counts what the sink has taken. True where it has taken something since
+    /// the last failure, or since these events are on their way.
     pub(super) fn count(&mut self, proofs: u64) -> bool {
         let proven = proofs > self.proofs;
         if proven {
@@ -170,7 +170,8 @@ impl Parcel {
         self.suspects = attempted;
     }
 
-    /// What is of other devices than the first event, as a parcel of its own: they need not wait for that one.
+    /// What is of other devices than the first event, as a parcel of its own: they need not wait
+    /// for that one.
     pub(super) fn split_others(&mut self, failures: Failures) -> Option<Parcel> {
         let device = Device::of(&self.first().event);
         let (own, others): (Vec<Item>, Vec<Item>) = std::mem::take(&mut self.items)

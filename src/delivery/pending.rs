@@ -44,8 +44,8 @@ impl Pending {
         self.waiting().is_empty()
     }
 
-    /// The events of the next attempt, at most so many, and where the cursor stands once they are confirmed. While one
-    /// is suspected, half of the suspects.
+    /// The events of the next attempt, at most so many, and where the cursor stands once they are
+    /// confirmed. While one is suspected, half of the suspects.
     pub(super) fn next(&self, events_max: usize) -> (&[Event], Position) {
         let waiting = self.waiting();
         let count = match self.suspects {
@@ -71,7 +71,8 @@ impl Pending {
         self.confirm(self.waiting().partition_point(|event| event.position <= to));
     }
 
-    /// One of the next `attempted` events was refused. Gives it where it is known by now; else fewer are tried next.
+    /// One of the next `attempted` events was refused. Gives it where it is known by now; else
+    /// fewer are tried next.
     pub(super) fn refused(
         &mut self,
         attempted: usize,
@@ -103,7 +104,8 @@ impl Pending {
         self.waiting().first().map_or(self.through, just_before)
     }
 
-    /// The cursor goes here: what became of the entries that it passes. Events among them count as delivered.
+    /// The cursor goes here: what became of the entries that it passes. Events among them count as
+    /// delivered.
     pub(super) fn pass(&mut self, to: Position) -> Passed {
         let passed = self.outcomes.pass(to);
         self.confirm_through(to);

@@ -25,7 +25,8 @@ pub(super) enum Reading {
     SetAside,
     /// So many entries, up to this position, were dropped by the journal's policy.
     Lost(u64),
-    /// So many entries, up to this position, were removed since the sink has read them for the first time.
+    /// So many entries, up to this position, were removed since the sink has read them for the
+    /// first time.
     Removed(u64),
 }
 

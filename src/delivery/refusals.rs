@@ -1,17 +1,19 @@
 //! Whether what a sink refuses for good is the events' fault or the sink's own. No clock, no IO.
 //!
-//! A receiver that was deployed wrongly answers 400 to everything, a table that somebody has changed takes no row: to
-//! set all of that aside would leave a log of wreckage. So among the last [`WINDOW`] events that the other side has
-//! judged no more than a fifth may be refused; at least [`JUDGED_MIN`] must have been judged before that says anything,
-//! and so many at most are set aside before. Beyond it the refusals are the sink's trouble: it is left alone for a
-//! second, then for twice as long each time, up to an hour, and each time one event is tried. The first that is
+//! A receiver that was deployed wrongly answers 400 to everything, a table that somebody has
+//! changed takes no row: to set all of that aside would leave a log of wreckage. So among the last
+//! [`WINDOW`] events that the other side has judged no more than a fifth may be refused; at least
+//! [`JUDGED_MIN`] must have been judged before that says anything, and so many at most are set
+//! aside before. Beyond it the refusals are the sink's trouble: it is left alone for a second, then
+//! for twice as long each time, up to an hour, and each time one event is tried. The first that is
 //! accepted ends it.
 //!
-//! An event that is refused while that lasts is not set aside the first time, and others are tried before it where the
-//! sink has lanes. The second time it is: else one event that is bad indeed, with nothing beside it that could be
-//! tried, would be tried for ever. So a sink in such trouble costs one event an hour at most in the long run, each of
-//! which can be redriven. What we refuse ourselves (a packet over the limit, a template that fails) is not counted: it
-//! says nothing of the sink. Nor is it when what an operator wants delivered again is refused.
+//! An event that is refused while that lasts is not set aside the first time, and others are tried
+//! before it where the sink has lanes. The second time it is: else one event that is bad indeed,
+//! with nothing beside it that could be tried, would be tried for ever. So a sink in such trouble
+//! costs one event an hour at most in the long run, each of which can be redriven. What we refuse
+//! ourselves (a packet over the limit, a template that fails) is not counted: it says nothing of
+//! the sink. Nor is it when what an operator wants delivered again is refused.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! Where a sink's delivery begins, and goes on after trouble: by the journal's cursor, and by the destination's own where it
-//! keeps one.
+//! Where a sink's delivery begins, and goes on after trouble: by the journal's cursor, and by the
+//! destination's own where it keeps one.
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -35,8 +35,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Connects, and finds where to go on: the destination's own cursor is the truth, since it moved in one
-    /// transaction with what it stands for.
+    /// Connects, and finds where to go on: the destination's own cursor is the truth, since it
+    /// moved in one transaction with what it stands for.
     pub(super) async fn reopen(
         &mut self,
         wait: Duration,
@@ -82,8 +82,8 @@ impl Delivery {
         Ok(Next::Go)
     }
 
-    /// A position of this journal that the sink has from another copy of it: one that this copy has not given yet, or has
-    /// given to another entry since.
+    /// A position of this journal that the sink has from another copy of it: one that this copy has
+    /// not given yet, or has given to another entry since.
     async fn of_another_copy(
         &mut self,
         own: Option<Position>,
@@ -114,8 +114,8 @@ impl Delivery {
         Ok(other.then_some(position))
     }
 
-    /// Goes on at another place than before: forward where the sink has confirmed more than we heard of, back where
-    /// it has lost something.
+    /// Goes on at another place than before: forward where the sink has confirmed more than we
+    /// heard of, back where it has lost something.
     async fn go_to(&mut self, start: Position, reader: &mut Reader) -> Result<(), journal::Error> {
         if start < self.cursor {
             info!(sink = %self.name, from = %self.cursor, to = %start, "cursor follows the sink's own");
@@ -142,8 +142,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// Where to go on after `own`: before the first event that the sink would have been given since. What was filtered
-    /// or set aside since moves no cursor of its own.
+    /// Where to go on after `own`: before the first event that the sink would have been given
+    /// since. What was filtered or set aside since moves no cursor of its own.
     async fn first_missing(
         &mut self,
         own: Position,

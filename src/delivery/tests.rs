@@ -1,4 +1,5 @@
-//! Delivery by its promises, with a sink that follows a script and a journal on disk. Time is paused.
+//! Delivery by its promises, with a sink that follows a script and a journal on disk. Time is
+//! paused.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -661,8 +662,8 @@ async fn sinks_own_cursor_comes_before_the_journals() {
     check_start(Some(Some(2)), 4, 3).await;
 }
 
-/// The sink's own cursor, the position of its newest status and how much later the journal's entry there was received,
-/// and what of it is of another copy of the journal.
+/// The sink's own cursor, the position of its newest status and how much later the journal's entry
+/// there was received, and what of it is of another copy of the journal.
 async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: Option<i64>) {
     let mut house = House::new(Far {
         own: Some(Some(Position(own))),

@@ -1,9 +1,10 @@
-//! The loop of a sink that delivers several devices' events at once ([`Lanes`]): attempts are driven here, in the
-//! delivery's own task, and each goes on while others wait.
+//! The loop of a sink that delivers several devices' events at once ([`Lanes`]): attempts are
+//! driven here, in the delivery's own task, and each goes on while others wait.
 //!
-//! The cursor stays before the first event that is neither confirmed nor set aside. What is confirmed beyond it comes
-//! again after a crash, with the same event ids; so does what was under way. So that this has a bound, no more than
-//! [`AHEAD_ENTRIES_MAX`] are ahead of it: then the sink waits for the device that holds the cursor.
+//! The cursor stays before the first event that is neither confirmed nor set aside. What is
+//! confirmed beyond it comes again after a crash, with the same event ids; so does what was under
+//! way. So that this has a bound, no more than [`AHEAD_ENTRIES_MAX`] are ahead of it: then the sink
+//! waits for the device that holds the cursor.
 
 #[cfg(test)]
 mod tests;
@@ -30,8 +31,9 @@ use crate::journal::{self, Entry, Reader, Replay, Settled, Verdict};
 use crate::model::{Event, Position};
 use crate::sinks::{self, Courier, Trouble};
 
-/// Events ahead of the cursor, confirmed or not, one of which holds it: what may come twice after a crash. Enough for a
-/// device that fails while some hundred others report every few minutes; what is filtered does not count.
+/// Events ahead of the cursor, confirmed or not, one of which holds it: what may come twice after a
+/// crash. Enough for a device that fails while some hundred others report every few minutes; what
+/// is filtered does not count.
 const AHEAD_ENTRIES_MAX: usize = 10_000;
 
 /// Payloads of the events that are here: a bound of the sink's memory.
@@ -40,11 +42,12 @@ const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Events that could go at once; more are not read before they are needed.
 const READY_MAX: usize = 1000;
 
-/// Entries of a replay or a redrive that are here at once: what comes next in the log waits for no more.
+/// Entries of a replay or a redrive that are here at once: what comes next in the log waits for no
+/// more.
 const AGAIN_MAX: u32 = 100;
 
-/// At a stop what is under way may take so long, which leaves the app some of its own time; then it is broken off, and
-/// comes again after the next start.
+/// At a stop what is under way may take so long, which leaves the app some of its own time; then it
+/// is broken off, and comes again after the next start.
 const UNDER_WAY_STOP: Duration = Duration::from_secs(10);
 
 type UnderWay = FuturesUnordered<BoxFuture<'static, (Attempt, Result<(), Trouble>)>>;

@@ -62,8 +62,8 @@ impl Delivery {
         Next::Hold
     }
 
-    /// The journal has been replaced by an older copy of itself: positions are given that were given before (I4), so
-    /// nothing more may be taken in.
+    /// The journal has been replaced by an older copy of itself: positions are given that were
+    /// given before (I4), so nothing more may be taken in.
     pub(super) async fn disown(&mut self, position: Position) -> journal::Error {
         let error = self.journal.disown(&self.name, position).await;
         self.health.in_trouble(&error.to_string());

@@ -1,5 +1,5 @@
-//! The broker itself: one port for STOMP over TCP and for HTTP (WebSocket and SockJS), and all its connections,
-//! which live inside the one future that [`Broker::run`] is.
+//! The broker itself: one port for STOMP over TCP and for HTTP (WebSocket and SockJS), and all its
+//! connections, which live inside the one future that [`Broker::run`] is.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,7 +33,8 @@ const UPGRADES_MAX: usize = 16;
 /// What goes wrong in `accept` (too many open files) is not mended sooner by trying at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// A STOMP 1.0, 1.1 and 1.2 broker in memory, for topics alone: what nobody is subscribed to is gone.
+/// A STOMP 1.0, 1.1 and 1.2 broker in memory, for topics alone: what nobody is subscribed to is
+/// gone.
 pub struct Broker {
     listener: TcpListener,
     address: SocketAddr,
@@ -42,7 +43,8 @@ pub struct Broker {
 }
 
 impl Broker {
-    /// Takes the port (0: a free one), so that clients may connect from now on; they are served by [`Broker::run`].
+    /// Takes the port (0: a free one), so that clients may connect from now on; they are served by
+    /// [`Broker::run`].
     pub async fn bind(address: SocketAddr) -> io::Result<Broker> {
         let listener = TcpListener::bind(address).await?;
         let address = listener.local_addr()?;
@@ -54,8 +56,8 @@ impl Broker {
         })
     }
 
-    /// The shortest heart-beat that is offered, both ways (1 s unless told): a client that asks for longer ones
-    /// gets these. Zero: none.
+    /// The shortest heart-beat that is offered, both ways (1 s unless told): a client that asks for
+    /// longer ones gets these. Zero: none.
     pub fn with_heartbeat(self, heartbeat: Duration) -> Broker {
         Broker { heartbeat, ..self }
     }
@@ -172,8 +174,8 @@ enum Protocol {
     Stomp,
 }
 
-/// The first byte tells: GET, HEAD, POST, PUT, PATCH, OPTIONS and DELETE on one side, CONNECT, STOMP and an idle LF on
-/// the other. HTTP's own CONNECT is nothing that we serve.
+/// The first byte tells: GET, HEAD, POST, PUT, PATCH, OPTIONS and DELETE on one side, CONNECT,
+/// STOMP and an idle LF on the other. HTTP's own CONNECT is nothing that we serve.
 async fn protocol(stream: &TcpStream) -> io::Result<Protocol> {
     let mut first = [0];
     match tokio::time::timeout(FIRST_BYTE_TIMEOUT, stream.peek(&mut first)).await?? {

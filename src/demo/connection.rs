@@ -1,5 +1,5 @@
-//! One client's connected life: reads its frames, writes its mail, keeps the heart-beats of both directions. Reading
-//! and writing never wait for each other.
+//! One client's connected life: reads its frames, writes its mail, keeps the heart-beats of both
+//! directions. Reading and writing never wait for each other.
 
 use std::io;
 use std::pin::pin;
@@ -21,13 +21,16 @@ use crate::stomp::{Command, Decoder, FrameWriter, HEARTBEAT, Limits, Version, en
 
 /// CONNECT must come within this time, as with RabbitMQ.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long the other half may take to end once one half has, and an overfull client to read its ERROR.
+/// How long the other half may take to end once one half has, and an overfull client to read its
+/// ERROR.
 const GRACE: Duration = Duration::from_secs(1);
 /// SockJS's own heart-beat (SockJS protocol 0.3.3, "Framing"), where STOMP has none to send.
 const SOCKJS_KEEP_ALIVE: Duration = Duration::from_secs(25);
-/// We send at this part of the interval, so that a little delay on the way is no missed beat (percent).
+/// We send at this part of the interval, so that a little delay on the way is no missed beat
+/// (percent).
 const SEND_AT_PERCENT: u32 = 60;
-/// A client may be silent for so many of its intervals (STOMP 1.2, section Heart-beating: allow for a margin).
+/// A client may be silent for so many of its intervals (STOMP 1.2, section Heart-beating: allow for
+/// a margin).
 const MISSED_MAX: u32 = 2;
 
 /// What a connection needs of the broker.
@@ -104,7 +107,8 @@ struct Reader {
     session: Session,
     hub: Arc<Hub>,
     mailbox: Mailbox,
-    /// Longest time without a byte: before CONNECTED until CONNECT, then by the heart-beats. `None`: any.
+    /// Longest time without a byte: before CONNECTED until CONNECT, then by the heart-beats.
+    /// `None`: any.
     silence_max: Option<Duration>,
 }
 
@@ -193,8 +197,8 @@ impl Reader {
         talk
     }
 
-    /// Reads what still comes, for a while: a socket that is closed with bytes unread is reset, and the reset may
-    /// overtake our last frame.
+    /// Reads what still comes, for a while: a socket that is closed with bytes unread is reset, and
+    /// the reset may overtake our last frame.
     async fn drain(mut self) {
         let closed = async { while let Ok(Some(_)) = self.receiver.receive().await {} };
         timeout(GRACE, closed).await.unwrap_or(());

@@ -1,5 +1,6 @@
-//! Simulated devices: a seeded fleet whose states drift by a small Markov chain, told in the platform's own message.
-//! The same seed gives the same statuses in the same order. Knows no socket; time passes only in [`Devices::run`].
+//! Simulated devices: a seeded fleet whose states drift by a small Markov chain, told in the
+//! platform's own message. The same seed gives the same statuses in the same order. Knows no
+//! socket; time passes only in [`Devices::run`].
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -12,12 +13,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::hub::{Message, Publisher};
 
-/// Shortest and longest time between two statuses of one device, in milliseconds: about 30 statuses a second from
-/// the whole fleet, which a terminal can still show line by line.
+/// Shortest and longest time between two statuses of one device, in milliseconds: about 30 statuses
+/// a second from the whole fleet, which a terminal can still show line by line.
 const INTERVAL_MS: std::ops::Range<u64> = 200..600;
 
-/// Where the simulated devices stand, four for each client. The pairs are Baidu's (BD-09), as the platform sends them;
-/// the first is the example that the format is known by.
+/// Where the simulated devices stand, four for each client. The pairs are Baidu's (BD-09), as the
+/// platform sends them; the first is the example that the format is known by.
 const SITES: [Site; 12] = [
     Site::new(
         1,
@@ -83,8 +84,8 @@ enum State {
 }
 
 impl State {
-    /// One step of the chain. Mostly a device says again what it said before; a fault lasts a while, and a device
-    /// that was offline comes back as it will.
+    /// One step of the chain. Mostly a device says again what it said before; a fault lasts a
+    /// while, and a device that was offline comes back as it will.
     fn next(self, random: &mut fastrand::Rng) -> State {
         match (self, random.u32(0..100)) {
             (State::Normal, 0..6) => State::Fault,
@@ -144,11 +145,13 @@ pub struct Status {
     pub body: Vec<u8>,
 }
 
-/// The fleet: twelve devices of the clients 1, 2 and 3. An endless iterator of what they tell, in order of time.
+/// The fleet: twelve devices of the clients 1, 2 and 3. An endless iterator of what they tell, in
+/// order of time.
 pub struct Devices {
     random: fastrand::Rng,
     devices: Vec<Device>,
-    /// When each device speaks next, in milliseconds from the start, and its index: the earliest first.
+    /// When each device speaks next, in milliseconds from the start, and its index: the earliest
+    /// first.
     due: BinaryHeap<Reverse<(u64, usize)>>,
 }
 

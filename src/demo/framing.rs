@@ -1,5 +1,5 @@
-//! One client's STOMP stream under its framing: plain TCP, WebSocket, or SockJS over WebSocket. Knows nothing of
-//! STOMP but that each frame goes out in a message of its own.
+//! One client's STOMP stream under its framing: plain TCP, WebSocket, or SockJS over WebSocket.
+//! Knows nothing of STOMP but that each frame goes out in a message of its own.
 
 use std::io;
 
@@ -78,8 +78,8 @@ pub(super) enum Receiver {
 }
 
 impl Receiver {
-    /// The next piece of the STOMP stream; empty where something arrived that holds none of it. `None`: the client has
-    /// closed. Cancel-safe.
+    /// The next piece of the STOMP stream; empty where something arrived that holds none of it.
+    /// `None`: the client has closed. Cancel-safe.
     pub(super) async fn receive(&mut self) -> io::Result<Option<Bytes>> {
         match self {
             Receiver::Plain(stream) => {
@@ -131,7 +131,8 @@ impl Sender {
         }
     }
 
-    /// Tells a SockJS client that we are there (its own heart-beat frame); nothing in the other framings.
+    /// Tells a SockJS client that we are there (its own heart-beat frame); nothing in the other
+    /// framings.
     pub(super) async fn keep_alive(&mut self) -> io::Result<()> {
         match self {
             Sender::SockJs(stream) => send_text(stream, "h").await,
@@ -190,8 +191,8 @@ fn wrap_sockjs(frame: &[u8]) -> String {
     serde_json::to_string(&[frame]).expect("a string always serialises")
 }
 
-/// The pieces that a SockJS client sends: a JSON array of strings, or one string alone. Some clients send an empty
-/// message, which SockJS has servers ignore.
+/// The pieces that a SockJS client sends: a JSON array of strings, or one string alone. Some
+/// clients send an empty message, which SockJS has servers ignore.
 fn unwrap_sockjs(text: &str) -> io::Result<Bytes> {
     if text.is_empty() {
         return Ok(Bytes::new());

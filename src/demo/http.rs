@@ -1,5 +1,5 @@
-//! The broker's HTTP side: SockJS's base and `/info`, and the requests that become WebSockets. It opens no socket: an
-//! upgraded one is handed on through a channel.
+//! The broker's HTTP side: SockJS's base and `/info`, and the requests that become WebSockets. It
+//! opens no socket: an upgraded one is handed on through a channel.
 
 use axum::Router;
 use axum::body::Body;

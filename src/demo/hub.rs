@@ -1,5 +1,5 @@
-//! Who is subscribed to what: takes each message to its subscribers' mailboxes and waits for none of them. Knows no
-//! socket and no version of STOMP.
+//! Who is subscribed to what: takes each message to its subscribers' mailboxes and waits for none
+//! of them. Knows no socket and no version of STOMP.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::session::Answer;
 
-/// Frames that wait for one client. At 400 bytes a message this is about 400 KiB and, with the simulated devices,
-/// half a minute of a client that does not read.
+/// Frames that wait for one client. At 400 bytes a message this is about 400 KiB and, with the
+/// simulated devices, half a minute of a client that does not read.
 const MAILBOX_FRAMES_MAX: usize = 1_024;
 
 /// What is published: the body and the headers that come with it.
@@ -20,8 +20,8 @@ const MAILBOX_FRAMES_MAX: usize = 1_024;
 pub struct Message {
     /// Exactly as it is subscribed to; there are no patterns.
     pub destination: String,
-    /// Further headers of MESSAGE, without those that belong to one delivery (`subscription`, `message-id`, `ack`)
-    /// and without `content-length`.
+    /// Further headers of MESSAGE, without those that belong to one delivery (`subscription`,
+    /// `message-id`, `ack`) and without `content-length`.
     pub headers: Vec<(String, String)>,
     /// Any bytes.
     pub body: Bytes,
@@ -50,8 +50,8 @@ impl Publisher {
         Publisher { hub }
     }
 
-    /// Takes the message to all that are subscribed now, and says to how many subscriptions. Nothing is kept for
-    /// those that come later.
+    /// Takes the message to all that are subscribed now, and says to how many subscriptions.
+    /// Nothing is kept for those that come later.
     pub fn publish(&self, message: Message) -> usize {
         self.hub.publish(message)
     }

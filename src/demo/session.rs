@@ -1,5 +1,5 @@
-//! The server's side of one STOMP conversation: a client's frame in, what is to be done about it out. It owns no
-//! socket, no clock and no subscription; it only knows which there are.
+//! The server's side of one STOMP conversation: a client's frame in, what is to be done about it
+//! out. It owns no socket, no clock and no subscription; it only knows which there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -77,7 +77,8 @@ pub(super) struct Session {
 }
 
 impl Session {
-    /// `name` is what CONNECTED calls it; `heartbeat` the shortest one that is offered, zero for none.
+    /// `name` is what CONNECTED calls it; `heartbeat` the shortest one that is offered, zero for
+    /// none.
     pub(super) fn new(name: String, heartbeat: Duration) -> Session {
         Session {
             name,
@@ -239,8 +240,8 @@ fn send(frame: &Frame) -> Result<Vec<Step>, Refusal> {
     })])
 }
 
-/// Nothing is kept for a client, so there is nothing to acknowledge; but a client that does it wrong is told (STOMP
-/// 1.0 to 1.2, sections ACK and NACK).
+/// Nothing is kept for a client, so there is nothing to acknowledge; but a client that does it
+/// wrong is told (STOMP 1.0 to 1.2, sections ACK and NACK).
 fn acknowledge(frame: &Frame, version: Version) -> Result<Vec<Step>, Refusal> {
     let needed: &[&str] = match version {
         Version::V1_0 if frame.command == Command::Nack => {

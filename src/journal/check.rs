@@ -1,5 +1,5 @@
-//! The look for damage after an unclean stop. It takes about a second for each GiB, so a start waits for it only for
-//! a while; then it goes on beside the writer.
+//! The look for damage after an unclean stop. It takes about a second for each GiB, so a start
+//! waits for it only for a while; then it goes on beside the writer.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::{Error, file};
 
-/// A start waits for so long: a damaged journal of up to some GiB is refused before anything is accepted, and a
-/// larger one holds nobody up.
+/// A start waits for so long: a damaged journal of up to some GiB is refused before anything is
+/// accepted, and a larger one holds nobody up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// See the module.
@@ -44,7 +44,8 @@ impl Check {
         self.under_way.is_none()
     }
 
-    /// Waits for the end of a check that is under way, or for ever where there is none. Safe to cancel.
+    /// Waits for the end of a check that is under way, or for ever where there is none. Safe to
+    /// cancel.
     ///
     /// # Errors
     /// As for [`Check::begin`].

@@ -18,8 +18,9 @@ use super::{Error, LastState, NewEntry, Verdict, file};
 use crate::faults::{self, Mistake};
 use crate::model::Position;
 
-/// A batch of up to [`ROWS_MAX`] rows is cut into two statements at most, a multiple of this and what is left: each costs
-/// a round trip to the connection's thread, each size is prepared once, and the memory of all of them is bounded.
+/// A batch of up to [`ROWS_MAX`] rows is cut into two statements at most, a multiple of this and
+/// what is left: each costs a round trip to the connection's thread, each size is prepared once,
+/// and the memory of all of them is bounded.
 const STEP: usize = 32;
 
 /// Rows of the largest INSERT: it binds 512 x 5 values, far below SQLite's limit of 32,766.

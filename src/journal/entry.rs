@@ -12,7 +12,8 @@ use crate::model::Position;
 pub enum Verdict {
     /// It could.
     Accepted {
-        /// The last `new_state` seen of this device before, where it is not what the status gives as its old state.
+        /// The last `new_state` seen of this device before, where it is not what the status gives
+        /// as its old state.
         previous: Option<Box<str>>,
     },
     /// It could not: kept, counted, skipped by every sink.
@@ -50,8 +51,8 @@ pub struct Entry {
     pub verdict: Verdict,
 }
 
-/// The newest state of one device on one topic, kept with the journal so that a missed transition is seen across a
-/// restart.
+/// The newest state of one device on one topic, kept with the journal so that a missed transition
+/// is seen across a restart.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastState {
     /// The topic's name in the configuration.

@@ -34,7 +34,8 @@ pub enum Error {
         /// The file.
         path: PathBuf,
     },
-    /// The file is the same journal as before, but ends earlier: its next positions were given before (invariant I4).
+    /// The file is the same journal as before, but ends earlier: its next positions were given
+    /// before (invariant I4).
     #[error(
         "the journal {path} ends at {head}, but it was at {known} before: it is an older copy; bring back the newer \
          one, or go on with this one under a new id by `stomp-bridge journal renew`"
@@ -115,8 +116,8 @@ pub enum Error {
 impl Error {
     /// The disk has no room: SQLite has undone what it was doing, and the same may succeed later.
     pub(super) fn is_out_of_space(&self) -> bool {
-        // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the WAL's index cannot grow. An ENOSPC from a sync is not among them:
-        // SQLite reports that as any other I/O error.
+        // SQLITE_FULL, and SQLITE_IOERR_SHMSIZE: the WAL's index cannot grow. An ENOSPC from a sync
+        // is not among them: SQLite reports that as any other I/O error.
         let Error::Sqlite {
             source: sqlx::Error::Database(error),
             ..

@@ -1,4 +1,5 @@
-//! The journal's file: its folder, its connections and its tables. Nothing here reads or writes entries.
+//! The journal's file: its folder, its connections and its tables. Nothing here reads or writes
+//! entries.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io;
@@ -20,8 +21,8 @@ use crate::faults::{self, Mistake};
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
 
-/// `PRAGMA application_id` of a journal: "StBj". Keeps the journal out of any other SQLite file, the history's above
-/// all.
+/// `PRAGMA application_id` of a journal: "StBj". Keeps the journal out of any other SQLite file,
+/// the history's above all.
 const APPLICATION_ID: i64 = 0x5374_426a;
 
 /// Wide enough for about twenty of the platform's messages, so that a commit touches few pages.
@@ -45,7 +46,8 @@ const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
 /// Nobody else writes; only a visitor's `sqlite3` shell may be in the way for a moment.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Binds and rows are logged by nobody, and a slow statement is a slow disk: SQLite's own error says so.
+/// Binds and rows are logged by nobody, and a slow statement is a slow disk: SQLite's own error
+/// says so.
 fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
     options.disable_statement_logging()
 }
@@ -68,7 +70,8 @@ pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Makes what is missing, takes the lock, opens the one write connection and brings the tables to this version.
+/// Makes what is missing, takes the lock, opens the one write connection and brings the tables to
+/// this version.
 pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path;
     let source = |source| Error::Open {
@@ -118,8 +121,9 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
     options.connect().await.map_err(failed("open its file"))
 }
 
-/// A process that was killed between the writing and the sync of a commit has left entries that can be read and may
-/// still vanish in a power cut: nobody may be told of them before they are on disk. A checkpoint syncs the WAL first.
+/// A process that was killed between the writing and the sync of a commit has left entries that can
+/// be read and may still vanish in a power cut: nobody may be told of them before they are on disk.
+/// A checkpoint syncs the WAL first.
 async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
     let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
         .execute(connection)
@@ -155,8 +159,8 @@ pub(super) async fn open_to_read(path: &Path) -> Result<SqliteConnection, Error>
         .map_err(failed("open its file to read"))
 }
 
-/// The folder (0700) and an empty file (0600): what the journal holds is nobody else's business. SQLite gives the WAL
-/// the same mode.
+/// The folder (0700) and an empty file (0600): what the journal holds is nobody else's business.
+/// SQLite gives the WAL the same mode.
 fn create(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     DirBuilder::new()

@@ -18,8 +18,8 @@ use super::writer::{Append, Note, Queue, Writer};
 use super::{Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, disk, file};
 use crate::model::Position;
 
-/// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits for the source, and
-/// a bound of the memory that a slow disk can cost.
+/// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits
+/// for the source, and a bound of the memory that a slow disk can cost.
 const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// What may wait to be committed, in batches: enough for single entries from many callers at once.
@@ -41,8 +41,8 @@ pub struct Journal {
 }
 
 impl Journal {
-    /// Opens the journal, with its folder and file where they are missing, for this process alone. The writer must
-    /// be run for anything to be written.
+    /// Opens the journal, with its folder and file where they are missing, for this process alone.
+    /// The writer must be run for anything to be written.
     ///
     /// # Errors
     /// [`Error::InUse`] at once where another process has it; the others as they say.
@@ -107,9 +107,9 @@ impl Journal {
         &self.path
     }
 
-    /// Writes a batch and returns the position of its last entry once it was synced to disk; batches are written in
-    /// the order of the calls. Where the caller goes away, a batch that was queued is written all the same. Waits
-    /// while the journal is full and may not drop anything.
+    /// Writes a batch and returns the position of its last entry once it was synced to disk;
+    /// batches are written in the order of the calls. Where the caller goes away, a batch that was
+    /// queued is written all the same. Waits while the journal is full and may not drop anything.
     ///
     /// # Errors
     /// [`Error::Closed`]: the writer has ended, and the batch may or may not be written.
@@ -142,9 +142,9 @@ impl Journal {
         disk::last_states(&self.path).await
     }
 
-    /// Says which sinks there are. A sink that was never seen begins at its start. Until this was called nothing is
-    /// removed. Gives the sinks that the journal knows besides: it keeps entries for them until they are forgotten.
-    /// Durable on return.
+    /// Says which sinks there are. A sink that was never seen begins at its start. Until this was
+    /// called nothing is removed. Gives the sinks that the journal knows besides: it keeps entries
+    /// for them until they are forgotten. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -162,8 +162,8 @@ impl Journal {
         self.state.is_configured(sink)
     }
 
-    /// Gives up a sink's cursor and what was set aside for it: nothing is kept for it any more. True where there was
-    /// one. Durable on return.
+    /// Gives up a sink's cursor and what was set aside for it: nothing is kept for it any more.
+    /// True where there was one. Durable on return.
     ///
     /// # Panics
     /// The sink is in the configuration.
@@ -188,13 +188,14 @@ impl Journal {
         self.state.ledgers()
     }
 
-    /// The furthest from which a sink's cursor was ever put back: what is before it was accounted for once.
+    /// The furthest from which a sink's cursor was ever put back: what is before it was accounted
+    /// for once.
     pub fn furthest(&self, sink: &str) -> Position {
         self.state.furthest(sink)
     }
 
-    /// Moves a sink's cursor forward, over entries that it has: in memory at once, on disk with the next commit or
-    /// within 200 ms.
+    /// Moves a sink's cursor forward, over entries that it has: in memory at once, on disk with the
+    /// next commit or within 200 ms.
     ///
     /// # Panics
     /// The cursor would go back, or past the newest entry.
@@ -210,8 +211,8 @@ impl Journal {
         self.state.advance(sink, to, Some(passed));
     }
 
-    /// Puts a sink's cursor anywhere, backwards too: for a sink that keeps a cursor of its own and has lost something.
-    /// Durable on return.
+    /// Puts a sink's cursor anywhere, backwards too: for a sink that keeps a cursor of its own and
+    /// has lost something. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -219,8 +220,8 @@ impl Journal {
         self.rewind(sink, at, 0).await
     }
 
-    /// The same for a sink that has so many entries set aside between there and its cursor: they will be passed, and
-    /// counted, once more.
+    /// The same for a sink that has so many entries set aside between there and its cursor: they
+    /// will be passed, and counted, once more.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -229,7 +230,8 @@ impl Journal {
         self.flush().await
     }
 
-    /// Records that a sink will not get this entry. Durable on return; again for the same entry changes nothing.
+    /// Records that a sink will not get this entry. Durable on return; again for the same entry
+    /// changes nothing.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -249,8 +251,8 @@ impl Journal {
         .await
     }
 
-    /// A sink has an entry from another copy of this journal: the next process is told, and is refused this one unless it
-    /// is renewed. Gives the error that says so.
+    /// A sink has an entry from another copy of this journal: the next process is told, and is
+    /// refused this one unless it is renewed. Gives the error that says so.
     pub async fn disown(&self, sink: &str, position: Position) -> Error {
         match self.note(|done| Note::Disown { done }).await {
             Ok(()) => Error::OtherCopy {
@@ -262,8 +264,8 @@ impl Journal {
         }
     }
 
-    /// Has what is set aside for a sink delivered again, or gives it up; what its cursor has not passed yet stays.
-    /// Gives the number of entries. Durable on return.
+    /// Has what is set aside for a sink delivered again, or gives it up; what its cursor has not
+    /// passed yet stays. Gives the number of entries. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -287,9 +289,10 @@ impl Journal {
         .await
     }
 
-    /// Has a rejected entry that can be decoded now delivered to every sink of the configuration, each of its parts
-    /// in its own right. `parts` are positions of its statuses: its own where it is one, else those of
-    /// entries that were appended (as rejected ones) in its place. Durable on return.
+    /// Has a rejected entry that can be decoded now delivered to every sink of the configuration,
+    /// each of its parts in its own right. `parts` are positions of its statuses: its own where it
+    /// is one, else those of entries that were appended (as rejected ones) in its place. Durable on
+    /// return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -307,7 +310,8 @@ impl Journal {
         .await
     }
 
-    /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their positions.
+    /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their
+    /// positions.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -415,8 +419,8 @@ impl Journal {
         self.note(|done| Note::Flush { done }).await
     }
 
-    /// What is sent in the moment in which the writer goes may stay in a queue that nobody empties any more, so its end
-    /// is waited for as well.
+    /// What is sent in the moment in which the writer goes may stay in a queue that nobody empties
+    /// any more, so its end is waited for as well.
     async fn answer<T>(&self, mut written: oneshot::Receiver<T>) -> Result<T, Error> {
         tokio::select! {
             biased;

@@ -1,5 +1,6 @@
-//! One sink's account of the log: what became of every entry that its cursor has passed. It balances, across restarts
-//! and crashes too, since it is written in one transaction with the cursor.
+//! One sink's account of the log: what became of every entry that its cursor has passed. It
+//! balances, across restarts and crashes too, since it is written in one transaction with the
+//! cursor.
 
 use std::sync::Arc;
 
@@ -20,7 +21,8 @@ pub struct Passed {
     pub set_aside: u64,
     /// Removed by `when_full = "drop_oldest"` before the sink had them.
     pub lost: u64,
-    /// Read again because the sink's own cursor went back, but removed meanwhile as delivered everywhere.
+    /// Read again because the sink's own cursor went back, but removed meanwhile as delivered
+    /// everywhere.
     pub removed: u64,
 }
 

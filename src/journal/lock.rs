@@ -1,5 +1,5 @@
-//! The lock beside the journal's file: it keeps other processes out, and holds a mark by which the next process knows
-//! how the last one left the journal, and whether it finds the same one.
+//! The lock beside the journal's file: it keeps other processes out, and holds a mark by which the
+//! next process knows how the last one left the journal, and whether it finds the same one.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,7 +12,8 @@ use super::Error;
 use super::file::beside;
 use crate::model::Position;
 
-/// Held for as long as the journal is written; the operating system lets go of it with the process, however it ends.
+/// Held for as long as the journal is written; the operating system lets go of it with the process,
+/// however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
@@ -40,8 +41,9 @@ pub(super) enum Left {
 }
 
 impl Lock {
-    /// Takes the lock beside the journal's file at once, or says who cannot have it, and gives the last mark. It is a
-    /// file of its own: a second handle on the database itself would drop SQLite's locks when it is closed.
+    /// Takes the lock beside the journal's file at once, or says who cannot have it, and gives the
+    /// last mark. It is a file of its own: a second handle on the database itself would drop
+    /// SQLite's locks when it is closed.
     pub(super) fn take(path: &Path) -> Result<(Lock, Option<Mark>), Error> {
         let open = |source| Error::Open {
             path: path.to_owned(),
@@ -78,8 +80,8 @@ impl Lock {
         ))
     }
 
-    /// Leaves a mark, on disk when it returns. It lies within one sector and always has the same length, so no crash
-    /// leaves half of it.
+    /// Leaves a mark, on disk when it returns. It lies within one sector and always has the same
+    /// length, so no crash leaves half of it.
     pub(super) fn mark(&self, mark: Mark) -> Result<(), Error> {
         let write = || -> io::Result<()> {
             let mut file = &self.file;

@@ -1,10 +1,11 @@
-//! The log: every accepted or rejected status, synced to disk before it is acknowledged, and one cursor per sink.
+//! The log: every accepted or rejected status, synced to disk before it is acknowledged, and one
+//! cursor per sink.
 //!
 //! # On disk
-//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id` `StBj`; beside it SQLite's
-//! `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs: one line with the uuid, a position that was on
-//! disk, and `open`, `closed` or, where a sink has told us that this is an older copy, `copy`. Times are microseconds
-//! since 1970 in UTC.
+//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB and `application_id`
+//! `StBj`; beside it SQLite's `-wal` and `-shm`, and `-lock`, which the daemon holds while it runs:
+//! one line with the uuid, a position that was on disk, and `open`, `closed` or, where a sink has
+//! told us that this is an older copy, `copy`. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -17,11 +18,11 @@
 //! | `gap` | a run of entries that were dropped before every sink had them |
 //!
 //! # What holds at every moment, a crash included
-//! - A position is given once: `AUTOINCREMENT` counts on after every entry is gone, and positions follow each other
-//!   without a hole.
+//! - A position is given once: `AUTOINCREMENT` counts on after every entry is gone, and positions
+//!   follow each other without a hole.
 //! - `append` returns, and readers see an entry, only after the sync.
-//! - An entry is removed only once every sink that was not forgotten is past it, and it is set aside for none and in no
-//!   replay; or by [`WhenFull::DropOldest`], which leaves a `gap`.
+//! - An entry is removed only once every sink that was not forgotten is past it, and it is set
+//!   aside for none and in no replay; or by [`WhenFull::DropOldest`], which leaves a `gap`.
 //! - A cursor and its account are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
 

@@ -1,5 +1,5 @@
-//! What an operator, or a sink's redelivery, wants changed in the log's books: each order is one transaction's, whole
-//! or not at all. No entry is ever rewritten.
+//! What an operator, or a sink's redelivery, wants changed in the log's books: each order is one
+//! transaction's, whole or not at all. No entry is ever rewritten.
 
 use std::sync::Arc;
 
@@ -22,8 +22,8 @@ pub enum Which {
     Positions(Vec<Position>),
 }
 
-/// A slice of the log that one sink is to get again. What it keeps holds the entries of the slice in the log until
-/// they were delivered.
+/// A slice of the log that one sink is to get again. What it keeps holds the entries of the slice
+/// in the log until they were delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
     /// Everything at or before it is done.
@@ -91,8 +91,8 @@ pub(super) struct Ordered {
     pub(super) done: oneshot::Sender<u64>,
 }
 
-/// What is set aside for `?1` and is passed by its cursor: what is ahead of it is delivery's, which has not counted
-/// it yet.
+/// What is set aside for `?1` and is passed by its cursor: what is ahead of it is delivery's, which
+/// has not counted it yet.
 const PASSED: &str =
     "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
 

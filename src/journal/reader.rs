@@ -23,8 +23,9 @@ const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, r
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,
-    /// Of the daemon's own journal: it has the newest entries, and the end of what may be read, since a commit shows in
-    /// the file a moment before the writer has made it known. `None` for a visitor.
+    /// Of the daemon's own journal: it has the newest entries, and the end of what may be read,
+    /// since a commit shows in the file a moment before the writer has made it known. `None` for a
+    /// visitor.
     state: Option<Arc<State>>,
     /// One allocation for a topic's name, not one for each entry; as many as the configuration has.
     topics: HashSet<Arc<str>>,
@@ -47,8 +48,8 @@ impl Reader {
         }
     }
 
-    /// The entries after a position, in order: at most `entries_max`, and no further one once their bodies have
-    /// reached `bytes_max` bytes. Empty only where there is none.
+    /// The entries after a position, in order: at most `entries_max`, and no further one once their
+    /// bodies have reached `bytes_max` bytes. Empty only where there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -63,7 +64,8 @@ impl Reader {
             .state
             .as_ref()
             .map_or(Position(i64::MAX), |state| state.head());
-        // The newest entries are in memory a moment before the head is moved, as they are in the file.
+        // The newest entries are in memory a moment before the head is moved, as they are in the
+        // file.
         if let Some(state) = &self.state
             && let Some(entries) = state.recent().between(after, head, entries_max, bytes_max)
         {

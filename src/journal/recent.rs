@@ -1,5 +1,5 @@
-//! The newest entries in memory, so that a sink that keeps up need not ask the file for what was written a moment ago.
-//! Only what was synced stands here.
+//! The newest entries in memory, so that a sink that keeps up need not ask the file for what was
+//! written a moment ago. Only what was synced stands here.
 
 use std::collections::VecDeque;
 
@@ -9,8 +9,8 @@ use jiff::Timestamp;
 use super::{Entry, NewEntry, Verdict};
 use crate::model::Position;
 
-/// What it may take, in bytes: some ten thousand of the platform's messages, a tenth of a second at the greatest
-/// speed. A sink that is further behind reads the file.
+/// What it may take, in bytes: some ten thousand of the platform's messages, a tenth of a second at
+/// the greatest speed. A sink that is further behind reads the file.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// See the module.
@@ -67,8 +67,8 @@ impl Recent {
         }
     }
 
-    /// The entries after a position and up to `through`, as [`Reader::read_after`](super::Reader::read_after) gives them;
-    /// `None`: they are not all here.
+    /// The entries after a position and up to `through`, as
+    /// [`Reader::read_after`](super::Reader::read_after) gives them; `None`: they are not all here.
     pub(super) fn between(
         &self,
         after: Position,

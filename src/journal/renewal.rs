@@ -1,5 +1,5 @@
-//! A new id for an older copy of a journal, so that it may go on: the positions that it gives from now on were given
-//! before, and with the id they are others.
+//! A new id for an older copy of a journal, so that it may go on: the positions that it gives from
+//! now on were given before, and with the id they are others.
 
 use uuid::Uuid;
 
@@ -17,7 +17,8 @@ pub struct Renewed {
     pub now: Uuid,
 }
 
-/// Gives the journal a new id, and keeps all that is in it: entries, cursors, and what is set aside. Durable on return.
+/// Gives the journal a new id, and keeps all that is in it: entries, cursors, and what is set
+/// aside. Durable on return.
 ///
 /// # Errors
 /// [`Error::InUse`] where a process writes it; the others as they say.

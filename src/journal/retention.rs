@@ -7,11 +7,12 @@ use jiff::Timestamp;
 use super::{NewEntry, Settings, WhenFull};
 use crate::model::Position;
 
-/// Entries removed in one transaction at least: small enough that an append hardly waits. Where more than half as
-/// many come in at once, twice as many go, so that removing keeps up.
+/// Entries removed in one transaction at least: small enough that an append hardly waits. Where
+/// more than half as many come in at once, twice as many go, so that removing keeps up.
 const PIECE_ENTRIES_MIN: usize = 1000;
 
-/// What the file system must keep free, so that the last thing it has room for is not half a commit.
+/// What the file system must keep free, so that the last thing it has room for is not half a
+/// commit.
 const FREE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 
 /// What it must have again, once it had less.
@@ -31,15 +32,16 @@ pub(super) struct Usage {
 pub(super) struct Begin {
     /// The oldest entry.
     pub(super) oldest: Option<Position>,
-    /// The oldest one that is not set aside for any sink, and when it was received, in microseconds.
+    /// The oldest one that is not set aside for any sink, and when it was received, in
+    /// microseconds.
     pub(super) removable: Option<(Position, i64)>,
 }
 
 /// Entries to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trim {
-    /// Every sink is past them; those set aside stay, and those received at or after `received_before`
-    /// (microseconds).
+    /// Every sink is past them; those set aside stay, and those received at or after
+    /// `received_before` (microseconds).
     Past {
         from: Position,
         through: Position,
@@ -122,8 +124,8 @@ impl Retention {
         self.head = Position(before.0 + i64::try_from(entries.len()).unwrap_or(i64::MAX));
     }
 
-    /// Out of room at the limit, and until a twentieth of it is free again: a journal at its limit would otherwise
-    /// start and stop with every entry.
+    /// Out of room at the limit, and until a twentieth of it is free again: a journal at its limit
+    /// would otherwise start and stop with every entry.
     pub(super) fn measured(&mut self, usage: Usage) {
         self.usage = usage;
         let limit = if self.out_of_room {
@@ -139,8 +141,9 @@ impl Retention {
         self.out_of_room = usage.used_bytes >= limit || usage.free_bytes < free_bytes_min;
     }
 
-    /// A watermark that was just reached, in percent: once each, until there is clearly more room again. What counts is
-    /// what some sink still needs; what every sink is past makes room when it must.
+    /// A watermark that was just reached, in percent: once each, until there is clearly more room
+    /// again. What counts is what some sink still needs; what every sink is past makes room when it
+    /// must.
     pub(super) fn watermark(&mut self, floor: Option<Position>) -> Option<u8> {
         let oldest = self.begin.oldest?;
         let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
@@ -169,8 +172,9 @@ impl Retention {
         None
     }
 
-    /// The next piece to remove. `floor`: every sink is past it (`None`: not known yet). `incoming`: how many entries
-    /// are being written in the same transaction; while there are, less than a whole piece is not worth the time.
+    /// The next piece to remove. `floor`: every sink is past it (`None`: not known yet).
+    /// `incoming`: how many entries are being written in the same transaction; while there are,
+    /// less than a whole piece is not worth the time.
     pub(super) fn due(
         &self,
         floor: Option<Position>,
@@ -214,7 +218,8 @@ mod tests {
 
     const MIB: u64 = 1024 * 1024;
 
-    /// A journal of at most 100 MiB with entries 11 to 5000, the oldest of them received at second 1000.
+    /// A journal of at most 100 MiB with entries 11 to 5000, the oldest of them received at second
+    /// 1000.
     fn retention(when_full: WhenFull) -> Retention {
         let settings = Settings {
             path: "/nowhere".into(),

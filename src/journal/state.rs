@@ -51,8 +51,8 @@ struct Cursor {
     /// What the disk has; `None`: nothing yet.
     durable: Option<(Position, Ledger)>,
     set_aside: u64,
-    /// It is in the configuration. Entries after its cursor are kept for it even where it is not, until it is
-    /// forgotten.
+    /// It is in the configuration. Entries after its cursor are kept for it even where it is not,
+    /// until it is forgotten.
     configured: bool,
 }
 
@@ -138,8 +138,8 @@ impl State {
         self.recent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These sinks are in the configuration; those that are new begin at their start. Gives the others that the
-    /// journal knows, for which it keeps entries all the same.
+    /// These sinks are in the configuration; those that are new begin at their start. Gives the
+    /// others that the journal knows, for which it keeps entries all the same.
     pub(super) fn register(&self, sinks: &[(Arc<str>, Start)]) -> Vec<Arc<str>> {
         let newest = self.head();
         let oldest = self
@@ -213,8 +213,8 @@ impl State {
         self.lock().by_name.get(sink).map(|cursor| cursor.position)
     }
 
-    /// Moves a cursor forward (invariant I2 depends on it never going back on its own). `passed` says what became of
-    /// the entries; `None`: the sink has them all.
+    /// Moves a cursor forward (invariant I2 depends on it never going back on its own). `passed`
+    /// says what became of the entries; `None`: the sink has them all.
     pub(super) fn advance(&self, sink: &str, to: Position, passed: Option<Passed>) {
         let head = self.head();
         assert!(
@@ -236,7 +236,8 @@ impl State {
         cursor.ledger.passed.add(passed.unwrap_or(all));
     }
 
-    /// Puts a cursor anywhere. So many entries that it has passed are set aside, and will be passed once more.
+    /// Puts a cursor anywhere. So many entries that it has passed are set aside, and will be passed
+    /// once more.
     pub(super) fn place(&self, sink: &str, at: Position, set_aside: u64) {
         let mut known = self.lock();
         let cursor = known.of(sink);

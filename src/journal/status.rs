@@ -11,7 +11,8 @@ pub struct Status {
     pub head: Position,
     /// The oldest entry still there; `None`: there is none.
     pub oldest: Option<Position>,
-    /// What the entries occupy, in bytes; the file may be larger, since it keeps freed pages for later.
+    /// What the entries occupy, in bytes; the file may be larger, since it keeps freed pages for
+    /// later.
     pub bytes: u64,
     /// Nothing is accepted until the sinks have caught up.
     pub full: bool,
@@ -19,10 +20,11 @@ pub struct Status {
     pub accepted: u64,
     /// Rejected entries written since the journal was opened.
     pub rejected: u64,
-    /// Those of the rejected ones that are parts of an earlier one, taken apart on an operator's demand.
+    /// Those of the rejected ones that are parts of an earlier one, taken apart on an operator's
+    /// demand.
     pub parts: u64,
-    /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past them, since the
-    /// journal was opened.
+    /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past
+    /// them, since the journal was opened.
     pub dropped: u64,
     /// Every sink that the journal knows, by name.
     pub sinks: Vec<SinkStatus>,

@@ -1,5 +1,5 @@
-//! The one owner of the write connection: gathers what is waiting, commits it in one transaction, synced, and only
-//! then answers.
+//! The one owner of the write connection: gathers what is waiting, commits it in one transaction,
+//! synced, and only then answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -28,20 +28,22 @@ use crate::model::{Position, TrustedClock};
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A commit of fewer entries carries cursors only so often: where entries come one by one, writing a cursor with each
-/// would cost as much as the entry.
+/// A commit of fewer entries carries cursors only so often: where entries come one by one, writing
+/// a cursor with each would cost as much as the entry.
 const SMALL_ENTRIES: usize = 32;
 const CURSORS_INTERVAL: Duration = Duration::from_millis(20);
 
-/// From here on the writer waits for the readers to let go of the WAL, so that a busy one cannot make it grow without
-/// end.
+/// From here on the writer waits for the readers to let go of the WAL, so that a busy one cannot
+/// make it grow without end.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor, who is asked again later.
+/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor, who is
+/// asked again later.
 const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(100);
 const WAL_RESET_INTERVAL: Duration = Duration::from_secs(2);
 
-/// Bodies written before the file is measured again: measuring is a round trip to the connection's thread.
+/// Bodies written before the file is measured again: measuring is a round trip to the connection's
+/// thread.
 const MEASURE_BYTES: u64 = 1024 * 1024;
 
 /// Dropping goes on piece by piece: one line in the log for so long.
@@ -172,11 +174,13 @@ impl Writer {
         }
     }
 
-    /// Writes until it is stopped; then what is queued is still written, the cursors too, and the WAL is emptied.
+    /// Writes until it is stopped; then what is queued is still written, the cursors too, and the
+    /// WAL is emptied.
     ///
     /// # Errors
-    /// A commit, a sync or a read failed. That is final and never retried: after a failed sync nobody knows what is on
-    /// disk. Everybody who waits gets [`Error::Closed`], and nothing is acknowledged any more.
+    /// A commit, a sync or a read failed. That is final and never retried: after a failed sync
+    /// nobody knows what is on disk. Everybody who waits gets [`Error::Closed`], and nothing is
+    /// acknowledged any more.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         self.measure().await?;
         let mut flush = interval(FLUSH_INTERVAL);
@@ -236,7 +240,8 @@ impl Writer {
         })
     }
 
-    /// One transaction: all of the group, the cursors as they stand, and a piece of what may be removed.
+    /// One transaction: all of the group, the cursors as they stand, and a piece of what may be
+    /// removed.
     async fn commit(
         &mut self,
         group: Group,
@@ -318,8 +323,8 @@ impl Writer {
         Ok(())
     }
 
-    /// SQLite has undone the transaction, and nobody was told of it: it may be tried again, by a new connection that
-    /// knows nothing of the failure. Until then nothing is accepted.
+    /// SQLite has undone the transaction, and nobody was told of it: it may be tried again, by a
+    /// new connection that knows nothing of the failure. Until then nothing is accepted.
     async fn wait_for_space(
         &mut self,
         error: &Error,
@@ -352,7 +357,8 @@ impl Writer {
         moved: &[Saved],
         trim: Option<Trim>,
     ) -> Result<Written, Error> {
-        // What comes one by one is mostly this: a third of the way to the connection's thread and back.
+        // What comes one by one is mostly this: a third of the way to the connection's thread and
+        // back.
         if moved.is_empty()
             && trim.is_none()
             && group.notes.is_empty()
@@ -520,7 +526,8 @@ impl Writer {
         Ok(())
     }
 
-    /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment has to be made.
+    /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment
+    /// has to be made.
     async fn bound_wal(&mut self) -> Result<(), Error> {
         if self
             .wal_reset

@@ -1,5 +1,6 @@
-//! The wall clock as far as it may be believed where something is deleted by age. A clock that jumps ahead (a flat
-//! battery, a wrong time server) makes everything old at once. It is asked for nothing: who asks it gives both clocks.
+//! The wall clock as far as it may be believed where something is deleted by age. A clock that
+//! jumps ahead (a flat battery, a wrong time server) makes everything old at once. It is asked for
+//! nothing: who asks it gives both clocks.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +28,8 @@ pub struct Reading {
 }
 
 impl TrustedClock {
-    /// What is `keep` old is deleted by it: a tenth of that is believed without asking, since it does little harm.
+    /// What is `keep` old is deleted by it: a tenth of that is believed without asking, since it
+    /// does little harm.
     pub fn for_keeping(keep: Duration) -> TrustedClock {
         TrustedClock {
             slack: (keep / 10).max(SLACK_MIN),
@@ -35,14 +37,15 @@ impl TrustedClock {
         }
     }
 
-    /// The time of something that is known to have happened before, such as the newest of what is to be deleted. Counts
-    /// before the first [`TrustedClock::read`] only.
+    /// The time of something that is known to have happened before, such as the newest of what is
+    /// to be deleted. Counts before the first [`TrustedClock::read`] only.
     pub fn witness(&mut self, now: Instant, time: Option<Timestamp>) {
         self.believed = self.believed.or(time.map(|time| (now, time)));
     }
 
-    /// What is believed of the wall clock's time `clock`. Ahead of what has passed since the last time it is not, until
-    /// it is back. Behind it is: then less is deleted, and it may come back to where it was.
+    /// What is believed of the wall clock's time `clock`. Ahead of what has passed since the last
+    /// time it is not, until it is back. Behind it is: then less is deleted, and it may come back
+    /// to where it was.
     pub fn read(&mut self, now: Instant, clock: Timestamp) -> Reading {
         let (since, time) = *self.believed.get_or_insert((now, clock));
         let expected = time
@@ -75,7 +78,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Readings after so many seconds, with the wall clock at so many; what is believed, and whether it was doubted.
+    /// Readings after so many seconds, with the wall clock at so many; what is believed, and
+    /// whether it was doubted.
     fn check(witness: Option<i64>, readings: &[(u64, i64, i64, bool)]) {
         let begin = Instant::now();
         let mut clock = TrustedClock::for_keeping(Duration::from_secs(10 * DAY));

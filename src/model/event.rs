@@ -66,11 +66,12 @@ pub struct Place {
     pub wgs84: Option<Coordinates>,
 }
 
-/// One status of one device. Its JSON form ([`Event::to_json`]), the `when` variables, the template variables and
-/// the SQL columns all have the same names.
+/// One status of one device. Its JSON form ([`Event::to_json`]), the `when` variables, the template
+/// variables and the SQL columns all have the same names.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Unique: made from the topic's `event_key` where it has one, else the origin. The same on every replay.
+    /// Unique: made from the topic's `event_key` where it has one, else the origin. The same on
+    /// every replay.
     pub event_id: String,
     /// The topic's name in the configuration, which is its STOMP subscription id.
     pub topic: Arc<str>,
@@ -90,7 +91,8 @@ pub struct Event {
     pub severity: Severity,
     /// `old_state` differs from `new_state`; where no old state was sent, from the last one seen.
     pub changed: bool,
-    /// `old_state` is not the last `new_state` that we saw of this device: a transition passed us by.
+    /// `old_state` is not the last `new_state` that we saw of this device: a transition passed us
+    /// by.
     pub missed_transition: bool,
     /// Where the device stands.
     pub place: Place,

@@ -1,4 +1,5 @@
-//! Plain values that every part speaks of. They do no IO, own no clock and know no wire or disk format.
+//! Plain values that every part speaks of. They do no IO, own no clock and know no wire or disk
+//! format.
 
 mod clock;
 mod event;

@@ -5,7 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A place in one journal: 1 for the first entry, never used twice (invariant I4). 0 lies before every entry.
+/// A place in one journal: 1 for the first entry, never used twice (invariant I4). 0 lies before
+/// every entry.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
 )]

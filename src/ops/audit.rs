@@ -1,5 +1,6 @@
-//! The accounts, held against each other: what was received is journaled or waits to be, and what is journaled is
-//! delivered, filtered, set aside or pending for each sink. What does not balance is an error of ours, and said once.
+//! The accounts, held against each other: what was received is journaled or waits to be, and what
+//! is journaled is delivered, filtered, set aside or pending for each sink. What does not balance
+//! is an error of ours, and said once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;

@@ -1,7 +1,9 @@
-//! What an operator may change while the daemon runs, or on a journal that no daemon has: redrive, drop, replay, forget.
+//! What an operator may change while the daemon runs, or on a journal that no daemon has: redrive,
+//! drop, replay, forget.
 //!
-//! Over HTTP it is `POST /control`, for whoever can read a file beside the journal that only its owner can (mode 0600):
-//! it names the address and a token that is made at each start. Requests from other machines are refused.
+//! Over HTTP it is `POST /control`, for whoever can read a file beside the journal that only its
+//! owner can (mode 0600): it names the address and a token that is made at each start. Requests
+//! from other machines are refused.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -69,7 +71,8 @@ pub enum Command {
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reply {
-    /// How many entries (of `Forget`: sinks) were changed; of a replay how many entries it looks at.
+    /// How many entries (of `Forget`: sinks) were changed; of a replay how many entries it looks
+    /// at.
     pub entries: u64,
 }
 
@@ -84,7 +87,8 @@ pub enum Refusal {
     Journal(#[from] journal::Error),
 }
 
-/// Carries a command out. Durable on return; what is to be delivered is delivered later, by the sink's own delivery.
+/// Carries a command out. Durable on return; what is to be delivered is delivered later, by the
+/// sink's own delivery.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -160,8 +164,8 @@ pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
     )
 }
 
-/// One that is a status as it is stays where it is; of others the statuses are appended, so that each has a position,
-/// and so an id, of its own.
+/// One that is a status as it is stays where it is; of others the statuses are appended, so that
+/// each has a position, and so an id, of its own.
 async fn redrive_rejected(
     journal: &Journal,
     position: Position,
@@ -264,7 +268,8 @@ impl Access {
         let _ = fs::remove_file(Access::path(journal));
     }
 
-    /// Whether a request's `Authorization` is `Bearer` and the token. Takes as long for a near miss as for any other.
+    /// Whether a request's `Authorization` is `Bearer` and the token. Takes as long for a near miss
+    /// as for any other.
     pub fn allows(&self, authorization: Option<&str>) -> bool {
         let digest = |text: &str| Sha256::digest(text.as_bytes());
         let expected = digest(&format!("Bearer {}", self.token));

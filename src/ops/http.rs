@@ -1,5 +1,5 @@
-//! The HTTP listener: `/healthz`, `/readyz`, `/metrics` and `/status` answer on what the parts say; `/control` alone
-//! changes something, for who has the token.
+//! The HTTP listener: `/healthz`, `/readyz`, `/metrics` and `/status` answer on what the parts say;
+//! `/control` alone changes something, for who has the token.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! `/metrics`: read off the parts at each scrape, so nothing is kept twice and nothing grows between scrapes.
+//! `/metrics`: read off the parts at each scrape, so nothing is kept twice and nothing grows
+//! between scrapes.
 
 use std::fmt::Error;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

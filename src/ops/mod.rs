@@ -1,5 +1,5 @@
-//! What an operator looks at and asks for: health, readiness, metrics, status, accounts that balance, redrives and
-//! replays; and systemd's notifications.
+//! What an operator looks at and asks for: health, readiness, metrics, status, accounts that
+//! balance, redrives and replays; and systemd's notifications.
 
 pub mod audit;
 pub mod control;
@@ -65,7 +65,8 @@ pub struct View {
 }
 
 impl View {
-    /// Why the daemon is not ready, one line each; empty when it is connected, subscribed and every sink is able.
+    /// Why the daemon is not ready, one line each; empty when it is connected, subscribed and every
+    /// sink is able.
     pub fn unready(&self) -> Vec<String> {
         let link = self.source.link();
         let mut reasons = Vec::new();

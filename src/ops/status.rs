@@ -1,4 +1,5 @@
-//! What `/status` says and `stomp-bridge status` shows: the link, the journal and each sink, at one moment.
+//! What `/status` says and `stomp-bridge status` shows: the link, the journal and each sink, at one
+//! moment.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -41,8 +42,8 @@ pub struct Link {
     pub last_error: Option<String>,
     /// When the last message came.
     pub last_message: Option<Timestamp>,
-    /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`; none before the first
-    /// connection.
+    /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`;
+    /// none before the first connection.
     pub broker: Option<String>,
     /// What is promised for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
@@ -74,7 +75,8 @@ pub struct Journal {
 pub struct Sink {
     /// Its name.
     pub name: String,
-    /// Whether it is in the configuration; where not, entries are kept for it until it is forgotten.
+    /// Whether it is in the configuration; where not, entries are kept for it until it is
+    /// forgotten.
     pub configured: bool,
     /// Whether its other side answers.
     pub able: bool,

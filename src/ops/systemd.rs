@@ -1,5 +1,5 @@
-//! systemd's notifications: READY, RELOADING, STOPPING, STATUS, and a watchdog that is fed only while the source makes
-//! progress. Without `$NOTIFY_SOCKET` all of it does nothing.
+//! systemd's notifications: READY, RELOADING, STOPPING, STATUS, and a watchdog that is fed only
+//! while the source makes progress. Without `$NOTIFY_SOCKET` all of it does nothing.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,8 +27,9 @@ pub fn stopping() {
     notify(&[NotifyState::Stopping]);
 }
 
-/// Feeds the watchdog at a third of its interval, as long as the source's loop has turned since the last time.
-/// Returns when stopped; never while systemd wants feeding and the source hangs, since systemd then restarts us.
+/// Feeds the watchdog at a third of its interval, as long as the source's loop has turned since the
+/// last time. Returns when stopped; never while systemd wants feeding and the source hangs, since
+/// systemd then restarts us.
 pub async fn feed_watchdog(source: Arc<source::Status>, stop: CancellationToken) {
     let Some(interval) = sd_notify::watchdog_enabled() else {
         return stop.cancelled().await;

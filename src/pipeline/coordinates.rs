@@ -1,8 +1,8 @@
 //! BD-09 and GCJ-02 to WGS-84, by an iterated inverse.
 //!
-//! GCJ-02 shifts a point inside China by up to 700 m, by a formula that has no closed inverse; BD-09 shifts it again by
-//! a rotation and an offset. Both inverses iterate the forward formula until the point that it gives is the one sent:
-//! the usual closed formulas are off by metres.
+//! GCJ-02 shifts a point inside China by up to 700 m, by a formula that has no closed inverse;
+//! BD-09 shifts it again by a rotation and an offset. Both inverses iterate the forward formula
+//! until the point that it gives is the one sent: the usual closed formulas are off by metres.
 
 use std::f64::consts::PI;
 
@@ -68,8 +68,8 @@ fn rounded(point: Coordinates) -> Coordinates {
     }
 }
 
-/// The point that `forward` moves to `target`. The shift changes slowly, so the difference between what was reached
-/// and what was wanted is nearly what is missing.
+/// The point that `forward` moves to `target`. The shift changes slowly, so the difference between
+/// what was reached and what was wanted is nearly what is missing.
 fn inverse(target: Coordinates, forward: fn(Coordinates) -> Coordinates) -> Coordinates {
     let mut point = target;
     for _ in 0..STEPS_MAX {
@@ -131,7 +131,8 @@ fn wgs84_to_gcj02(point: Coordinates) -> Coordinates {
     }
 }
 
-/// The sine of three times an angle, from the angle's: the formula is mostly sines, and some are of such pairs.
+/// The sine of three times an angle, from the angle's: the formula is mostly sines, and some are of
+/// such pairs.
 fn thrice(sine: f64) -> f64 {
     sine * (3.0 - 4.0 * sine * sine)
 }

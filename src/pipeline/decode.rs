@@ -1,7 +1,8 @@
 //! Decoding of message bodies: the platform's own message, or another shape by JSON pointers.
 //!
-//! Decoding happens twice, by the same code: at intake, to accept or reject ([`Decoder::split`]), and at delivery,
-//! from the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping holds for what is replayed.
+//! Decoding happens twice, by the same code: at intake, to accept or reject ([`Decoder::split`]),
+//! and at delivery, from the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping
+//! holds for what is replayed.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -18,8 +19,8 @@ use super::scalar::{excerpt, number, text, time};
 use super::{Field, Mapping, States};
 use crate::model::{Coordinates, Event, Origin, Place};
 
-/// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a multiple of its size in
-/// memory; the body is kept whole and rejected.
+/// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a
+/// multiple of its size in memory; the body is kept whole and rejected.
 const ELEMENTS_MAX: usize = 65_536;
 
 /// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
@@ -38,7 +39,8 @@ pub struct Sighting {
     pub new_state: String,
 }
 
-/// Why a body, or one status in it, cannot be decoded; says what was expected and what stands there.
+/// Why a body, or one status in it, cannot be decoded; says what was expected and what stands
+/// there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Rejection(pub String);
@@ -104,8 +106,8 @@ impl Decoder {
         self.states.lookup(word).0
     }
 
-    /// The statuses of a body, in order: one for an object, one for each element of an array. A body that is not
-    /// JSON is one rejected element of the whole body; so is an empty array.
+    /// The statuses of a body, in order: one for an object, one for each element of an array. A
+    /// body that is not JSON is one rejected element of the whole body; so is an empty array.
     pub fn split<'a>(&self, body: &'a [u8]) -> Vec<Element<'a>> {
         let statuses = utf8(body)
             .and_then(|body| self.items(body))
@@ -128,11 +130,11 @@ impl Decoder {
         }
     }
 
-    /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state` seen of this device
-    /// before, where it is not what this status gives as `oldState`.
+    /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
+    /// seen of this device before, where it is not what this status gives as `oldState`.
     ///
-    /// A device that is seen for the first time, without an old state, has not changed. A status without one of the
-    /// values of the event key takes its id from its origin.
+    /// A device that is seen for the first time, without an old state, has not changed. A status
+    /// without one of the values of the event key takes its id from its origin.
     ///
     /// # Errors
     /// As in [`Element::outcome`].
@@ -229,8 +231,8 @@ impl Decoder {
         let mut hash = Sha256::new();
         for found in self.event_key.find(json).ok()? {
             let value = found.filter(|found| *found != "null")?;
-            // Kind, length and text, so that no two lists of values run together to the same bytes; a text is hashed
-            // without its escapes, of which one character may have several.
+            // Kind, length and text, so that no two lists of values run together to the same bytes;
+            // a text is hashed without its escapes, of which one character may have several.
             let kind = value.as_bytes().first().copied()?;
             let value = text(Some(value))
                 .ok()

@@ -32,7 +32,8 @@ impl Expression {
     /// Compiles an expression such as `changed and severity == 'critical'`.
     ///
     /// # Errors
-    /// A text for the user: where it does not parse, or the unknown variable with the nearest known name.
+    /// A text for the user: where it does not parse, or the unknown variable with the nearest known
+    /// name.
     pub fn parse(source: &str) -> Result<Expression, String> {
         let compiled = LANGUAGE
             .compile_expression_owned(source.to_owned())
@@ -59,7 +60,8 @@ impl Expression {
         Ok(expression)
     }
 
-    /// What it says of every event, where it uses nothing of one: then none needs to be decoded for it.
+    /// What it says of every event, where it uses nothing of one: then none needs to be decoded for
+    /// it.
     pub fn constant(&self) -> Option<bool> {
         self.constant
     }

@@ -1,4 +1,5 @@
-//! Body templates over several events at once: `{% for event in events %}{{ event.state }}{% endfor %}`.
+//! Body templates over several events at once: `{% for event in events %}{{ event.state }}{% endfor
+//! %}`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,8 +14,8 @@ use crate::model::Event;
 /// The only variable.
 const EVENTS: &str = "events";
 
-/// A compiled template in which `events` is a list; each of them has the names of an event. Otherwise as
-/// [`Template`](super::Template).
+/// A compiled template in which `events` is a list; each of them has the names of an event.
+/// Otherwise as [`Template`](super::Template).
 #[derive(Clone)]
 pub struct ListTemplate {
     source: Arc<str>,

@@ -72,8 +72,8 @@ impl Field {
         }
     }
 
-    /// Where the platform's own message has it. It has no time of the status: its times are those at which the record
-    /// of the address was made and changed.
+    /// Where the platform's own message has it. It has no time of the status: its times are those
+    /// at which the record of the address was made and changed.
     pub fn default_pointer(self) -> Option<&'static str> {
         match self {
             Field::Client => Some("/clientId"),
@@ -98,7 +98,8 @@ impl Field {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mapping {
     fields: [Option<Pointer>; Field::ALL.len()],
-    /// To the array of statuses, or the only one; `None`: the body is one status or an array of them.
+    /// To the array of statuses, or the only one; `None`: the body is one status or an array of
+    /// them.
     pub items: Option<Pointer>,
     /// The event key, relative to one status; empty: none.
     pub event_key: Vec<Pointer>,
@@ -135,7 +136,8 @@ impl Mapping {
     }
 }
 
-/// Asia/Shanghai, also on a machine without a time zone database: China has kept one offset since 1991.
+/// Asia/Shanghai, also on a machine without a time zone database: China has kept one offset since
+/// 1991.
 fn default_zone() -> TimeZone {
     TimeZone::get("Asia/Shanghai").unwrap_or_else(|_| tz::offset(8).to_time_zone())
 }

@@ -15,7 +15,8 @@ pub(crate) fn nearest<'a>(
         .map(|(_, near)| near)
 }
 
-/// Insertions, deletions, replacements and swaps of neighbours that make `b` of `a` (optimal string alignment).
+/// Insertions, deletions, replacements and swaps of neighbours that make `b` of `a` (optimal string
+/// alignment).
 fn distance(a: &str, b: &str) -> usize {
     let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
     let mut rows = vec![vec![0_usize; b.len() + 1]; a.len() + 1];

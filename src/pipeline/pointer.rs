@@ -1,4 +1,5 @@
-//! JSON pointers (RFC 6901), and several of them found in one pass over a text without building a tree of it.
+//! JSON pointers (RFC 6901), and several of them found in one pass over a text without building a
+//! tree of it.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How many arrays and objects may lie in one another below a status: what is deeper is no device's message, and
-/// databases and templates, which recurse, would fail on it later.
+/// How many arrays and objects may lie in one another below a status: what is deeper is no device's
+/// message, and databases and templates, which recurse, would fail on it later.
 const DEPTH_MAX: usize = 64;
 
 /// A parsed JSON pointer: empty for the whole value, else `/name`, `/name/0/name`, ….
@@ -110,7 +111,8 @@ struct Child {
 }
 
 impl Finder {
-    /// A finder of these pointers; the n-th result is the n-th pointer's, an absent pointer finds nothing.
+    /// A finder of these pointers; the n-th result is the n-th pointer's, an absent pointer finds
+    /// nothing.
     pub(super) fn new<'a>(pointers: impl IntoIterator<Item = Option<&'a Pointer>>) -> Finder {
         let mut finder = Finder::default();
         for pointer in pointers {
@@ -173,7 +175,8 @@ fn search<'de>(
     deserializer.end()
 }
 
-/// One node of the tree against one value of the text. The depth of the recursion is the pointers', not the text's.
+/// One node of the tree against one value of the text. The depth of the recursion is the pointers',
+/// not the text's.
 struct Search<'n, 'f, 'de> {
     node: &'n Node,
     found: &'f mut [Option<&'de str>],

@@ -1,4 +1,5 @@
-//! One JSON value's text, read as an id, a word, a number or a time: lenient in form, never in what it means.
+//! One JSON value's text, read as an id, a word, a number or a time: lenient in form, never in what
+//! it means.
 
 use std::borrow::Cow;
 
@@ -6,14 +7,15 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// Numbers from here on are milliseconds since 1970, below seconds: as seconds this one lies in the year 5138.
+/// Numbers from here on are milliseconds since 1970, below seconds: as seconds this one lies in the
+/// year 5138.
 const FIRST_MILLISECOND_NUMBER: f64 = 100_000_000_000.0;
 
 /// How much of a message a reason quotes.
 const EXCERPT_CHARS_MAX: usize = 60;
 
-/// A text, or a number or boolean exactly as sent (so that no digit of a large id is lost). `None`: nothing, `null` or
-/// an empty text.
+/// A text, or a number or boolean exactly as sent (so that no digit of a large id is lost). `None`:
+/// nothing, `null` or an empty text.
 ///
 /// # Errors
 /// What stands there instead.
@@ -47,8 +49,8 @@ pub(super) fn number(json: Option<&str>) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// A time: a text by RFC 3339 or ISO 8601, in `zone` where it names none, or a number of seconds or milliseconds since
-/// 1970.
+/// A time: a text by RFC 3339 or ISO 8601, in `zone` where it names none, or a number of seconds or
+/// milliseconds since 1970.
 pub(super) fn time(json: Option<&str>, zone: &TimeZone) -> Option<Timestamp> {
     let text = text(json).ok()??;
     let text = text.trim();

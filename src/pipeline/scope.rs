@@ -1,5 +1,5 @@
-//! The names that `when` expressions and templates may use, and their values for one event. Only what a text uses is
-//! taken from the event, so an expression costs what it reads.
+//! The names that `when` expressions and templates may use, and their values for one event. Only
+//! what a text uses is taken from the event, so an expression costs what it reads.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 use super::nearest;
 use crate::model::{Event, Position, Severity};
 
-/// Steps of one evaluation, so that no template can stall a sink for more than some 30 ms. Printing costs a step for
-/// each few bytes: this is enough for a payload of several MiB.
+/// Steps of one evaluation, so that no template can stall a sink for more than some 30 ms. Printing
+/// costs a step for each few bytes: this is enough for a payload of several MiB.
 const FUEL: u64 = 1_000_000;
 
 /// The fields that one text uses.
@@ -95,8 +95,8 @@ pub(super) fn one_line(error: &Error) -> String {
     }
 }
 
-/// The language of expressions and templates: minijinja's, without a way to stall, to load or to write anything. What
-/// a payload does not have is absent however deep it is asked for.
+/// The language of expressions and templates: minijinja's, without a way to stall, to load or to
+/// write anything. What a payload does not have is absent however deep it is asked for.
 pub(super) fn language() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
@@ -114,8 +114,8 @@ pub(super) fn mistake(error: &Error) -> Option<String> {
     .then(|| one_line(error))
 }
 
-/// Two events that differ in everything that a condition is likely to ask: an unknown filter, test or function shows
-/// only when it is reached.
+/// Two events that differ in everything that a condition is likely to ask: an unknown filter, test
+/// or function shows only when it is reached.
 pub(super) fn samples() -> [Event; 2] {
     let fault = Event {
         event_id: "0-1".to_owned(),
@@ -163,7 +163,8 @@ impl Object for Context {
     }
 }
 
-/// A field as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its parsed JSON.
+/// A field as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its
+/// parsed JSON.
 pub(super) fn value(event: &Event, name: &str) -> Result<Value, String> {
     let place = &event.place;
     let words = |words: &Option<String>| words.as_deref().map_or(Value::from(()), Value::from);

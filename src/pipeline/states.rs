@@ -13,7 +13,8 @@ pub struct State {
     pub severity: Severity,
 }
 
-/// The words of a platform. An unknown word keeps its own name and has [`Severity::Unknown`]; it is never an error.
+/// The words of a platform. An unknown word keeps its own name and has [`Severity::Unknown`]; it is
+/// never an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct States {
     /// By the word as sent.

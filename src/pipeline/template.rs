@@ -15,8 +15,8 @@ const NAME: &str = "template";
 /// The variable that carries the encoding; no template can name it.
 const ENCODING: &str = "\0encoding";
 
-/// A compiled template such as `devices/{{ client_id }}/{{ device_id }}/status`. What is absent prints nothing; lists
-/// and objects (of `payload`) print as JSON.
+/// A compiled template such as `devices/{{ client_id }}/{{ device_id }}/status`. What is absent
+/// prints nothing; lists and objects (of `payload`) print as JSON.
 #[derive(Clone)]
 pub struct Template {
     source: Arc<str>,
@@ -41,7 +41,8 @@ impl Template {
     /// Compiles a template.
     ///
     /// # Errors
-    /// A text for the user: where it does not parse, or the unknown variable with the nearest known name.
+    /// A text for the user: where it does not parse, or the unknown variable with the nearest known
+    /// name.
     pub fn parse(source: &str) -> Result<Template, String> {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
@@ -73,7 +74,8 @@ impl Template {
         self.render_in(self.scope.context(event, None)?)
     }
 
-    /// The text for one event, each printed value passed through `encode`; what stands between them is not.
+    /// The text for one event, each printed value passed through `encode`; what stands between them
+    /// is not.
     ///
     /// # Errors
     /// What failed in rendering it.

@@ -1,5 +1,6 @@
-//! Where events go. A sink delivers a batch in order and says how far it came, or several devices' events at once
-//! ([`Lanes`]); reading the journal, moving cursors, setting aside and backing off are `delivery`'s.
+//! Where events go. A sink delivers a batch in order and says how far it came, or several devices'
+//! events at once ([`Lanes`]); reading the journal, moving cursors, setting aside and backing off
+//! are `delivery`'s.
 
 mod health;
 pub mod history;
@@ -24,7 +25,8 @@ pub struct Batch<'a> {
     pub journal: Uuid,
     /// At least one.
     pub events: &'a [Event],
-    /// Where the cursor stands once all of them are confirmed: at or after the last event's position.
+    /// Where the cursor stands once all of them are confirmed: at or after the last event's
+    /// position.
     pub through: Position,
     /// See [`Occasion`].
     pub occasion: Occasion,
@@ -36,28 +38,31 @@ pub enum Occasion {
     /// It is its turn. After trouble it may come again.
     #[default]
     Turn,
-    /// Somebody wants it once more, though the sink may have newer ones: nothing newer may be overwritten by it.
+    /// Somebody wants it once more, though the sink may have newer ones: nothing newer may be
+    /// overwritten by it.
     Again,
 }
 
 /// Why a sink could not deliver, by what `delivery` does about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// The sink's trouble: it is tried again for ever, not before `after` where the sink named a time.
+    /// The sink's trouble: it is tried again for ever, not before `after` where the sink named a
+    /// time.
     Retry {
         /// What failed and where, for one log line.
         error: String,
         /// How long the other side asked us to wait.
         after: Option<Duration>,
     },
-    /// The attempt failed, and nobody can tell whether by the sink or by what it was given (a timeout, HTTP 500): where
-    /// the sink has lanes only this one waits, while the others get on. Elsewhere it is the sink's trouble.
+    /// The attempt failed, and nobody can tell whether by the sink or by what it was given (a
+    /// timeout, HTTP 500): where the sink has lanes only this one waits, while the others get on.
+    /// Elsewhere it is the sink's trouble.
     Unclear {
         /// What failed and where, for one log line.
         error: String,
     },
-    /// Something in the batch will never be taken. With an `index` it is `events[index]`; without, the batch is
-    /// bisected until one event is left, which is set aside.
+    /// Something in the batch will never be taken. With an `index` it is `events[index]`; without,
+    /// the batch is bisected until one event is left, which is set aside.
     Refused {
         /// Which event of the batch, where the sink knows.
         index: Option<usize>,
@@ -91,8 +96,8 @@ pub struct Undelivered {
     pub trouble: Trouble,
 }
 
-/// The newest status that a destination has. A journal with another entry in its place is not the one that has brought it,
-/// but an older copy that has gone on by itself.
+/// The newest status that a destination has. A journal with another entry in its place is not the
+/// one that has brought it, but an older copy that has gone on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Newest {
     /// The entry that it came from.
@@ -103,20 +108,20 @@ pub struct Newest {
 
 /// One destination.
 pub trait Sink: Send {
-    /// Connects, again after trouble; whether that makes it able is the delivery's to say. Gives the cursor that the
-    /// destination keeps itself (SQL histories: in the same transaction as their rows); `None` where it keeps none, or
-    /// none for this journal.
+    /// Connects, again after trouble; whether that makes it able is the delivery's to say. Gives
+    /// the cursor that the destination keeps itself (SQL histories: in the same transaction as
+    /// their rows); `None` where it keeps none, or none for this journal.
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
 
-    /// Delivers the events in order and returns once the other side has confirmed all of them. Must be safe to
-    /// call again with the same events: after an error, and after a crash.
+    /// Delivers the events in order and returns once the other side has confirmed all of them. Must
+    /// be safe to call again with the same events: after an error, and after a crash.
     fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
 
     /// Says goodbye within a second or two; nothing is delivered afterwards.
     fn close(&mut self) -> BoxFuture<'_, ()>;
 
-    /// How many events it is given at once, where so many wait. What is not confirmed when the process is killed comes
-    /// again: where that shows, as few as cost little more than many.
+    /// How many events it is given at once, where so many wait. What is not confirmed when the
+    /// process is killed comes again: where that shows, as few as cost little more than many.
     fn batch_events_max(&self) -> usize {
         1000
     }
@@ -126,7 +131,8 @@ pub trait Sink: Send {
         false
     }
 
-    /// The newest status that the destination has, as [`Sink::open`] has found it; `None`: it does not say.
+    /// The newest status that the destination has, as [`Sink::open`] has found it; `None`: it does
+    /// not say.
     fn newest(&self) -> Option<Newest> {
         None
     }
@@ -136,15 +142,15 @@ pub trait Sink: Send {
         None
     }
 
-    /// There is nothing to deliver: time for what does not depend on deliveries, such as deleting what is too old. Called
-    /// now and then while the sink is able; takes a second or two at most.
+    /// There is nothing to deliver: time for what does not depend on deliveries, such as deleting
+    /// what is too old. Called now and then while the sink is able; takes a second or two at most.
     fn tend(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
 }
 
-/// A sink that takes several devices' events at once: each device is a lane of its own, in order, and one that fails
-/// does not hold the others. [`Sink::deliver`] is not called for it.
+/// A sink that takes several devices' events at once: each device is a lane of its own, in order,
+/// and one that fails does not hold the others. [`Sink::deliver`] is not called for it.
 #[derive(Clone)]
 pub struct Lanes {
     /// Makes the attempts.
@@ -155,19 +161,21 @@ pub struct Lanes {
     pub batch_max: usize,
     /// How long events may wait for others to go with them.
     pub batch_wait: Duration,
-    /// Waits before the first and each further attempt at the same events, their number that of the attempts before
-    /// they are set aside, if the sink takes others meanwhile. The last is repeated. At least one.
+    /// Waits before the first and each further attempt at the same events, their number that of the
+    /// attempts before they are set aside, if the sink takes others meanwhile. The last is
+    /// repeated. At least one.
     pub schedule: Vec<Duration>,
 }
 
 /// Makes attempts that do not wait for each other.
 pub trait Courier: Send + Sync {
-    /// One attempt at these events, of one or several devices, each device's in order: all are confirmed, or none.
+    /// One attempt at these events, of one or several devices, each device's in order: all are
+    /// confirmed, or none.
     fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>>;
 }
 
-/// A sink, and where it needs one, the task that drives its connection (spawned and supervised by `app`; it ends
-/// when the sink is dropped).
+/// A sink, and where it needs one, the task that drives its connection (spawned and supervised by
+/// `app`; it ends when the sink is dropped).
 pub struct Built {
     /// See [`Sink`].
     pub sink: Box<dyn Sink>,
@@ -188,7 +196,8 @@ pub enum Settings {
     Webhook(webhook::Settings),
 }
 
-/// Why a sink cannot be built: its settings name something that is not there or that cannot be used.
+/// Why a sink cannot be built: its settings name something that is not there or that cannot be
+/// used.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
     /// The certificates cannot be used.
@@ -204,7 +213,8 @@ pub enum BuildError {
     },
 }
 
-/// Makes a sink from its settings. Connects to nothing: that is [`Sink::open`]'s, which may be tried again.
+/// Makes a sink from its settings. Connects to nothing: that is [`Sink::open`]'s, which may be
+/// tried again.
 ///
 /// # Errors
 /// See [`BuildError`]: trying again without another configuration is of no use.

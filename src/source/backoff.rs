@@ -1,5 +1,6 @@
-//! How long to wait before the next attempt: exponential with full jitter, so that a fleet of daemons does not
-//! return in step. Short waits and long ones come in pairs, so that chance never makes an hour of short ones.
+//! How long to wait before the next attempt: exponential with full jitter, so that a fleet of
+//! daemons does not return in step. Short waits and long ones come in pairs, so that chance never
+//! makes an hour of short ones.
 
 use std::time::Duration;
 
@@ -8,7 +9,8 @@ use super::Reconnect;
 /// A connection that lived so long was good: the next failure starts the backoff anew.
 pub(super) const STABLE: Duration = Duration::from_secs(60);
 
-/// Refused credentials do not mend themselves in a second, and some servers lock an account that keeps trying.
+/// Refused credentials do not mend themselves in a second, and some servers lock an account that
+/// keeps trying.
 pub(super) const REFUSED_MIN: Duration = Duration::from_secs(30);
 
 /// Refused attempts wait at most so long.
@@ -45,8 +47,8 @@ impl Backoff {
         }
     }
 
-    /// Counts a failure and gives the wait, `random` (0 to 1) of the bound, and every other time what that left of it;
-    /// `None` once the attempts are used up.
+    /// Counts a failure and gives the wait, `random` (0 to 1) of the bound, and every other time
+    /// what that left of it; `None` once the attempts are used up.
     pub(super) fn next(&mut self, random: f64) -> Option<Duration> {
         self.fail()?;
         let bound = doubled(self.reconnect.initial, self.failures - 1).min(self.reconnect.max);
@@ -57,7 +59,8 @@ impl Backoff {
         Some(bound.mul_f64(part))
     }
 
-    /// As [`Backoff::next`], for an attempt that the server refused: slower, with the jitter above the bound.
+    /// As [`Backoff::next`], for an attempt that the server refused: slower, with the jitter above
+    /// the bound.
     pub(super) fn next_refused(&mut self, random: f64) -> Option<Duration> {
         self.fail()?;
         let bound = doubled(REFUSED_MIN, self.failures - 1).min(REFUSED_MAX);

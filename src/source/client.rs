@@ -1,5 +1,5 @@
-//! A connection for whoever looks or sends by hand: the daemon's settings, without its journal. It acknowledges
-//! nothing and does not come back once it has ended.
+//! A connection for whoever looks or sends by hand: the daemon's settings, without its journal. It
+//! acknowledges nothing and does not come back once it has ended.
 
 use std::io;
 
@@ -70,8 +70,9 @@ pub struct Client {
 }
 
 impl Client {
-    /// Signs in, where there is a sign-in, and connects to the first of the source's URLs that answers CONNECTED; each
-    /// attempt is watched anew, by who is told what must not be shown. Subscribes to nothing.
+    /// Signs in, where there is a sign-in, and connects to the first of the source's URLs that
+    /// answers CONNECTED; each attempt is watched anew, by who is told what must not be shown.
+    /// Subscribes to nothing.
     ///
     /// # Errors
     /// The last URL's.
@@ -154,7 +155,8 @@ impl Client {
             tokio::select! {
                 biased;
                 written = self.writer.written(&mut self.session) => written?,
-                // Before the socket, which may always have more: a flood must not stop our heart-beats.
+                // Before the socket, which may always have more: a flood must not stop our
+                // heart-beats.
                 () = sleep_until(due.unwrap_or_else(clock::now).into()), if due.is_some() => self.tick()?,
                 received = self.receiver.receive() => self.received(received)?,
             }
@@ -168,7 +170,8 @@ impl Client {
                 self.session.receive(bytes, clock::now());
                 Ok(())
             }
-            // It answers a DISCONNECT as well as a receipt does. Else the transport may know the server's own words.
+            // It answers a DISCONNECT as well as a receipt does. Else the transport may know the
+            // server's own words.
             Err(error @ TransportError::Closed { code: Some(_), .. }) => {
                 self.session.closed().map_err(|_| error.into())
             }
@@ -189,8 +192,8 @@ impl Client {
         Ok(self.session.tick(clock::now())?)
     }
 
-    /// Writes what is queued, says goodbye, and waits for the server's, two seconds at most. Messages that still come
-    /// are dropped.
+    /// Writes what is queued, says goodbye, and waits for the server's, two seconds at most.
+    /// Messages that still come are dropped.
     ///
     /// # Errors
     /// The connection broke before the server had answered: what was sent last may be lost.

@@ -1,5 +1,6 @@
-//! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit and a write may be
-//! under way while it goes on reading, so neither a slow disk nor a slow peer stops the heart-beats.
+//! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit
+//! and a write may be under way while it goes on reading, so neither a slow disk nor a slow peer
+//! stops the heart-beats.
 
 mod topics;
 
@@ -34,10 +35,12 @@ use crate::model::Position;
 use crate::stomp::{Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
-/// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes again.
+/// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes
+/// again.
 const GOODBYE: Duration = Duration::from_secs(2);
 
-/// Reading pauses so long at most for a commit that is under way: where the journal is full, it may take hours.
+/// Reading pauses so long at most for a commit that is under way: where the journal is full, it may
+/// take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
 type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owed)>>;
@@ -71,7 +74,8 @@ pub(super) struct Connection<'a> {
     pub(super) subscribed_at: Option<Instant>,
 }
 
-/// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless told to).
+/// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
+/// told to).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Probing {
     /// The transport has none.
@@ -152,7 +156,8 @@ impl<'a> Connection<'a> {
         })
     }
 
-    /// Lives until the connection ends, `stop` asks for it, or there are orders that it cannot carry out.
+    /// Lives until the connection ends, `stop` asks for it, or there are orders that it cannot
+    /// carry out.
     pub(super) async fn run(&mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
         let ended = match self.live(inbox, stop).await {
             Ok(()) if stop.is_cancelled() => Ended::Stopped,
@@ -217,7 +222,8 @@ impl<'a> Connection<'a> {
                         faults::reach(Place::AckWritten);
                     }
                 }
-                // Before the socket, which may always have more: a flood must not stop our heart-beats.
+                // Before the socket, which may always have more: a flood must not stop our
+                // heart-beats.
                 () = sleep_until(due.into()) => {
                     if give_up_at.is_some_and(|at| at <= clock::now()) {
                         return Ok(());
@@ -449,7 +455,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// The connection is over: what was received is still committed. Its ACKs cannot be sent any more.
+    /// The connection is over: what was received is still committed. Its ACKs cannot be sent any
+    /// more.
     async fn settle(&mut self) -> Result<(), journal::Error> {
         if !self.committing.is_terminated() {
             let (outcome, _) = (&mut self.committing).await;

@@ -76,12 +76,12 @@ impl From<TransportError> for Ended {
     }
 }
 
-/// ActiveMQ refuses a `client-id` while it has not noticed the end of the connection before: that mends itself, with our
-/// heart-beats within seconds.
+/// ActiveMQ refuses a `client-id` while it has not noticed the end of the connection before: that
+/// mends itself, with our heart-beats within seconds.
 const CLIENT_ID_IN_USE: &str = "already connected from";
 
-/// What the end of a session means. Many servers do not say what an ERROR is about; one that comes before every topic
-/// stands is taken for the refusal of one of those.
+/// What the end of a session means. Many servers do not say what an ERROR is about; one that comes
+/// before every topic stands is taken for the refusal of one of those.
 pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> Ended {
     match error {
         SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => {
@@ -106,7 +106,8 @@ pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> Ended {
     }
 }
 
-/// What the end of the socket means is the session's to say; the transport may know the server's own words.
+/// What the end of the socket means is the session's to say; the transport may know the server's
+/// own words.
 pub(super) fn by_close(session: &mut Session, error: &TransportError) -> Ended {
     match session.closed() {
         Err(why) => Ended::Lost(format!("{why} ({error})")),

@@ -1,4 +1,5 @@
-//! What can honestly be promised between the server and the journal, from the server's answer and the configuration.
+//! What can honestly be promised between the server and the journal, from the server's answer and
+//! the configuration.
 
 use super::Topic;
 use crate::stomp::AckMode;
@@ -6,7 +7,8 @@ use crate::stomp::AckMode;
 /// What kind of server answered CONNECTED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Broker {
-    /// Spring's simple broker, or what says as little: its CONNECTED names neither a server nor a session.
+    /// Spring's simple broker, or what says as little: its CONNECTED names neither a server nor a
+    /// session.
     SpringSimple,
     /// RabbitMQ's STOMP or Web-STOMP plugin.
     RabbitMq,
@@ -19,8 +21,8 @@ pub enum Broker {
 }
 
 impl Broker {
-    /// From CONNECTED's `server` and `session` headers. A Spring application that relays to a real broker hands that
-    /// one's CONNECTED on, and is taken for it.
+    /// From CONNECTED's `server` and `session` headers. A Spring application that relays to a real
+    /// broker hands that one's CONNECTED on, and is taken for it.
     pub fn of(server: Option<&str>, session: Option<&str>) -> Broker {
         match (server, session) {
             (None, None) => Broker::SpringSimple,
@@ -66,7 +68,8 @@ pub(super) fn keeps_messages(broker: Broker, topic: &Topic) -> bool {
     let destination = topic.destination.as_str();
     match broker {
         Broker::RabbitMq => {
-            // Seen on 3.10.8: a queue that is only named (`x-queue-name`) goes with the connection all the same.
+            // Seen on 3.10.8: a queue that is only named (`x-queue-name`) goes with the connection
+            // all the same.
             let durable =
                 header("durable") == Some("true") && header("auto-delete") == Some("false");
             let queue =

@@ -1,5 +1,5 @@
-//! From messages to journal batches: decodes, remembers the last state of each device, and keeps what is to be
-//! acknowledged once the batch is on disk. Does no IO.
+//! From messages to journal batches: decodes, remembers the last state of each device, and keeps
+//! what is to be acknowledged once the batch is on disk. Does no IO.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -13,14 +13,15 @@ use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
 use crate::pipeline::{Decoder, Element, Rejection, Sighting};
 use crate::stomp::{AckId, AckMode, Message};
 
-/// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server waits for us.
+/// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server
+/// waits for us.
 const ENTRIES_MAX: usize = 4096;
 
 /// Bytes of bodies that may wait likewise; one message more may exceed it.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Devices whose last state is remembered for each topic. Further ones are carried all the same, without
-/// `missed_transition`.
+/// Devices whose last state is remembered for each topic. Further ones are carried all the same,
+/// without `missed_transition`.
 const DEVICES_MAX: usize = 1_000_000;
 
 /// How one topic's messages are taken in.
@@ -53,8 +54,8 @@ pub(super) struct Owed {
 }
 
 impl Owed {
-    /// The ACKs to send: one for each message, but only the last of a subscription in `client` mode, which stands
-    /// for all before it (STOMP 1.2, section SUBSCRIBE, ack).
+    /// The ACKs to send: one for each message, but only the last of a subscription in `client`
+    /// mode, which stands for all before it (STOMP 1.2, section SUBSCRIBE, ack).
     pub(super) fn acks(&self) -> impl Iterator<Item = &AckId> {
         let mut last = HashMap::new();
         for (index, (topic, ack, _)) in self.acks.iter().enumerate() {
@@ -100,8 +101,9 @@ impl Intake {
         }
     }
 
-    /// Gets to know the topics that it does not know; `last_states` is what the journal remembers. Those that it knows
-    /// stay as they are, since messages of theirs may be under way: see [`Intake::change`].
+    /// Gets to know the topics that it does not know; `last_states` is what the journal remembers.
+    /// Those that it knows stay as they are, since messages of theirs may be under way: see
+    /// [`Intake::change`].
     pub(super) fn meet(
         &mut self,
         topics: &[super::Topic],
@@ -165,12 +167,12 @@ impl Intake {
         self.entries.len() < ENTRIES_MAX && self.bytes < BYTES_MAX
     }
 
-    /// Takes one message of a topic in. One that is too long is taken as far as it was kept, and acknowledged like any
-    /// other: the server would only send it again.
+    /// Takes one message of a topic in. One that is too long is taken as far as it was kept, and
+    /// acknowledged like any other: the server would only send it again.
     ///
     /// # Panics
-    /// No topic has that name: the session knows no other subscriptions than those of the topics, and a topic is
-    /// forgotten only with the session.
+    /// No topic has that name: the session knows no other subscriptions than those of the topics,
+    /// and a topic is forgotten only with the session.
     pub(super) fn take(&mut self, message: Message, now: Timestamp) {
         let topic = self
             .topics

@@ -3,8 +3,9 @@
 use super::Topic;
 use super::guarantee::{Broker, keeps_messages};
 
-/// Names it so that somebody can delete it there; `None`: nothing stays. UNSUBSCRIBE is sent without the headers of a
-/// durable subscription, with which RabbitMQ and ActiveMQ would delete it together with the messages in it.
+/// Names it so that somebody can delete it there; `None`: nothing stays. UNSUBSCRIBE is sent
+/// without the headers of a durable subscription, with which RabbitMQ and ActiveMQ would delete it
+/// together with the messages in it.
 pub(super) fn leftover(broker: Broker, topic: &Topic) -> Option<String> {
     if !keeps_messages(broker, topic) {
         return None;

@@ -1,6 +1,8 @@
-//! One connected life of the STOMP side after another: dial, connect, subscribe, and intake (batch, journal, ACK).
+//! One connected life of the STOMP side after another: dial, connect, subscribe, and intake (batch,
+//! journal, ACK).
 //!
-//! A failure never ends it, but for a journal that has ended and a bound on attempts that somebody has set.
+//! A failure never ends it, but for a journal that has ended and a bound on attempts that somebody
+//! has set.
 
 mod address;
 mod backoff;

@@ -19,7 +19,8 @@ pub(super) struct Orders {
     pub(super) last_states: Vec<LastState>,
 }
 
-/// The newest orders that nobody has taken yet. They say all that is to be, so older ones are of no use.
+/// The newest orders that nobody has taken yet. They say all that is to be, so older ones are of no
+/// use.
 #[derive(Debug, Default)]
 struct Slot {
     orders: Mutex<Option<Orders>>,
@@ -62,8 +63,9 @@ impl Inbox {
 }
 
 impl Handle {
-    /// The difference is subscribed and unsubscribed on the connection that lives. Where anything but the topics is
-    /// another, the source connects anew, once. Returns as soon as the source has been told.
+    /// The difference is subscribed and unsubscribed on the connection that lives. Where anything
+    /// but the topics is another, the source connects anew, once. Returns as soon as the source has
+    /// been told.
     ///
     /// # Errors
     /// The journal cannot be read.

@@ -1,5 +1,5 @@
-//! A server's answer as it may stand in a log: its shape, and what it says to people. Tokens travel in such answers, so
-//! every other value is left out.
+//! A server's answer as it may stand in a log: its shape, and what it says to people. Tokens travel
+//! in such answers, so every other value is left out.
 
 use serde_json::{Map, Value};
 

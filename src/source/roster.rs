@@ -1,12 +1,14 @@
-//! The topics of a living connection: which are subscribed, and how far a change of them has come. Knows no socket and
-//! no clock.
+//! The topics of a living connection: which are subscribed, and how far a change of them has come.
+//! Knows no socket and no clock.
 //!
-//! A topic whose messages are acknowledged is left so that nothing of it stays behind: first nothing more of it is
-//! acknowledged, until the server has filled its window (`prefetch-count`) or has nothing more to send. Once all that
-//! came is on disk it is acknowledged and unsubscribed in one write; an ACK after UNSUBSCRIBE would be an error.
+//! A topic whose messages are acknowledged is left so that nothing of it stays behind: first
+//! nothing more of it is acknowledged, until the server has filled its window (`prefetch-count`) or
+//! has nothing more to send. Once all that came is on disk it is acknowledged and unsubscribed in
+//! one write; an ACK after UNSUBSCRIBE would be an error.
 //!
-//! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or has not in time, as
-//! Spring's simple broker never does: so no message is taken for one of the other.
+//! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
+//! has not in time, as Spring's simple broker never does: so no message is taken for one of the
+//! other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,14 +17,16 @@ use std::time::{Duration, Instant};
 use super::Topic;
 use crate::stomp::{AckId, AckMode};
 
-/// A topic that has sent nothing for so long while nothing of it was acknowledged has nothing more under way.
+/// A topic that has sent nothing for so long while nothing of it was acknowledged has nothing more
+/// under way.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// The same where its window is known and not full: a busy RabbitMQ takes more than a second to fill it.
+/// The same where its window is known and not full: a busy RabbitMQ takes more than a second to
+/// fill it.
 const QUIET_WITH_WINDOW: Duration = Duration::from_secs(3);
 
-/// A topic without a window may send for ever, and its ACKs hold what came with them in memory. After so long it is left
-/// all the same.
+/// A topic without a window may send for ever, and its ACKs hold what came with them in memory.
+/// After so long it is left all the same.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// The same where its window is known: messages that trickle fill it some day.
@@ -32,7 +36,8 @@ const DRAIN_MAX_WITH_WINDOW: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub(super) struct Roster {
     seats: BTreeMap<Arc<str>, Seat>,
-    /// How many of them are being drained; most of the time none, and messages have nothing to do with this room.
+    /// How many of them are being drained; most of the time none, and messages have nothing to do
+    /// with this room.
     draining: usize,
     /// How the topics were acknowledged that were left on this connection, by their names.
     left: BTreeMap<Arc<str>, AckMode>,
@@ -177,7 +182,8 @@ impl Roster {
         held.flatten().collect()
     }
 
-    /// The topics that can be unsubscribed now; `committed`: a batch is on disk, with all before it.
+    /// The topics that can be unsubscribed now; `committed`: a batch is on disk, with all before
+    /// it.
     pub(super) fn leave(&mut self, committed: impl Fn(u64) -> bool, now: Instant) -> Vec<Leave> {
         if self.draining == 0 {
             return Vec::new();
@@ -280,9 +286,10 @@ impl Roster {
             .is_some_and(|seat| matches!(seat.stage, Stage::Taken) && seat.topic == *topic)
     }
 
-    /// Whether a message that the server has withheld of a topic that was left can still come on this connection, or
-    /// need not: it was not to be acknowledged. Otherwise the server sends it once the connection is over; here another
-    /// topic's ACK may be taken for its own, since RabbitMQ's `client` ACK stands for everything before it.
+    /// Whether a message that the server has withheld of a topic that was left can still come on
+    /// this connection, or need not: it was not to be acknowledged. Otherwise the server sends it
+    /// once the connection is over; here another topic's ACK may be taken for its own, since
+    /// RabbitMQ's `client` ACK stands for everything before it.
     pub(super) fn can_do_without(&self, name: &str) -> bool {
         let acknowledged = self.left.get(name).is_some_and(|ack| *ack != AckMode::Auto);
         let wanted = self

@@ -82,12 +82,14 @@ pub struct Settings {
     pub headers: Vec<(String, Wording)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
-    /// No message for so long is a silence, which is not ready; and no byte for so long, where nothing else shows that
-    /// the link lives, ends the connection. `None`: a quiet night is no silence.
+    /// No message for so long is a silence, which is not ready; and no byte for so long, where
+    /// nothing else shows that the link lives, ends the connection. `None`: a quiet night is no
+    /// silence.
     pub silence: Option<Duration>,
     /// How CONNECT's values are written.
     pub backslashes: Backslashes,
-    /// Frames that are longer go in so many bytes a WebSocket message, on the boundaries of characters. `None`: whole.
+    /// Frames that are longer go in so many bytes a WebSocket message, on the boundaries of
+    /// characters. `None`: whole.
     pub websocket_split: Option<usize>,
     /// Extra roots, client certificate.
     pub tls: tls::Settings,
@@ -96,11 +98,13 @@ pub struct Settings {
     /// At least one.
     pub topics: Vec<Topic>,
     /// Longest body that is accepted. Of a longer one the beginning is kept as rejected, up to
-    /// [`OVERSIZE_BYTES_MAX`], or to twice as much where it comes as one WebSocket message; beyond, the connection ends.
+    /// [`OVERSIZE_BYTES_MAX`], or to twice as much where it comes as one WebSocket message; beyond,
+    /// the connection ends.
     pub body_bytes_max: usize,
 }
 
-/// One attempt: where it goes, how the session introduces itself, and what the sign-in has given for it.
+/// One attempt: where it goes, how the session introduces itself, and what the sign-in has given
+/// for it.
 pub(super) struct Attempt {
     pub(super) target: Target,
     pub(super) options: Options,
@@ -125,7 +129,8 @@ impl Settings {
         } == *other
     }
 
-    /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any moment.
+    /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any
+    /// moment.
     pub(super) async fn sign_in(&self) -> Result<Pass, SigninError> {
         match &self.signin {
             Some(signin) => signin.ask(&self.tls).await,
@@ -133,8 +138,8 @@ impl Settings {
         }
     }
 
-    /// What one attempt needs, for that address: the one place where it is put together, for the daemon and for whoever
-    /// connects by hand.
+    /// What one attempt needs, for that address: the one place where it is put together, for the
+    /// daemon and for whoever connects by hand.
     ///
     /// # Errors
     /// A blank that the pass has nothing for.

@@ -1,5 +1,5 @@
-//! The HTTP sign-in before each connection: asks, and takes out of the answer what the connection needs. What it sends
-//! and what it is given is in no log and in no error.
+//! The HTTP sign-in before each connection: asks, and takes out of the answer what the connection
+//! needs. What it sends and what it is given is in no log and in no error.
 
 use std::fmt;
 use std::sync::Arc;
@@ -79,7 +79,8 @@ impl Signin {
     fn read(&self, answer: Answer) -> Result<Pass, SigninError> {
         match answer.status {
             200..=299 => Ok(Pass::new(self.extract(&answer)?, answer.cookies)),
-            // What a gateway says while the service behind it starts, and what says of itself that it will pass.
+            // What a gateway says while the service behind it starts, and what says of itself that
+            // it will pass.
             404 | 408 | 425 | 500..=599 => Err(SigninError::Trouble(self.told(&answer))),
             _ => Err(SigninError::Refused(self.told(&answer))),
         }

@@ -1,10 +1,11 @@
-//! Whether messages come: how long there has been none while every topic was subscribed. It is given the time, and knows
-//! nothing of the link; that one is watched by heart-beats, by pings, or by [`Options::silence_max`](crate::stomp::Options).
+//! Whether messages come: how long there has been none while every topic was subscribed. It is
+//! given the time, and knows nothing of the link; that one is watched by heart-beats, by pings, or
+//! by [`Options::silence_max`](crate::stomp::Options).
 
 use std::time::{Duration, Instant};
 
-/// One for all connected lives, since a link that breaks now and then does not make a topic speak: what counts is the
-/// time in which we listened.
+/// One for all connected lives, since a link that breaks now and then does not make a topic speak:
+/// what counts is the time in which we listened.
 #[derive(Debug)]
 pub(super) struct Silence {
     /// `source.silence`; `None`: nobody has said how long is too long.

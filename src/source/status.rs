@@ -1,5 +1,5 @@
-//! What the source knows of itself, for readiness, metrics and the log: where the link stands, since when, and what
-//! went through it.
+//! What the source knows of itself, for readiness, metrics and the log: where the link stands,
+//! since when, and what went through it.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -25,8 +25,8 @@ pub enum LinkState {
     Subscribed,
     /// Messages come.
     Receiving,
-    /// Every topic is subscribed, and no message has come for as long as `source.silence` says. Not ready, since somebody
-    /// has said that this is too long.
+    /// Every topic is subscribed, and no message has come for as long as `source.silence` says. Not
+    /// ready, since somebody has said that this is too long.
     Silent,
     /// Stopped for good.
     Stopped,
@@ -168,7 +168,8 @@ impl Status {
             .clone()
     }
 
-    /// Takes the new profile, and gives those of its weak points that the one before did not have: only they are news.
+    /// Takes the new profile, and gives those of its weak points that the one before did not have:
+    /// only they are news.
     pub(super) fn profiled(&self, profile: Profile) -> Vec<Weakness> {
         let mut known = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
         let news = profile
@@ -180,8 +181,8 @@ impl Status {
         news
     }
 
-    /// Turns of the source's loop: it goes up at least every few seconds while the source is well, whatever the
-    /// network does. The watchdog looks at it.
+    /// Turns of the source's loop: it goes up at least every few seconds while the source is well,
+    /// whatever the network does. The watchdog looks at it.
     pub fn turns(&self) -> u64 {
         self.turns.load(Relaxed)
     }

@@ -1,5 +1,5 @@
-//! What is weak in a set-up, from the server's answer and the configuration, and what to do about it. It is told, never
-//! acted on: whoever set it up may have a reason.
+//! What is weak in a set-up, from the server's answer and the configuration, and what to do about
+//! it. It is told, never acted on: whoever set it up may have a reason.
 
 use std::fmt;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! A text of the configuration with blanks for what a sign-in gives. What is secret in it is never shown.
+//! A text of the configuration with blanks for what a sign-in gives. What is secret in it is never
+//! shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,8 +19,8 @@ pub enum Part {
     Signin(Arc<str>),
 }
 
-/// See the module. As a text ([`Wording::as_str`], `Display`) it is what may be shown: a secret is `…`, and a blank
-/// `{{ signin.NAME }}`, also once its value is known.
+/// See the module. As a text ([`Wording::as_str`], `Display`) it is what may be shown: a secret is
+/// `…`, and a blank `{{ signin.NAME }}`, also once its value is known.
 #[derive(Clone, Default)]
 pub struct Wording {
     parts: Vec<Part>,
@@ -101,7 +102,8 @@ pub(super) fn blank(name: &str) -> String {
     format!("{{{{ signin.{name} }}}}")
 }
 
-/// All but the unreserved characters of RFC 3986, section 2.3, so that a value cannot change the URL around it.
+/// All but the unreserved characters of RFC 3986, section 2.3, so that a value cannot change the
+/// URL around it.
 pub fn percent_encoded(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {

@@ -34,7 +34,8 @@ impl Writer {
         }
     }
 
-    /// Begins to write what the session has queued, unless a write is under way. `watch` is shown it.
+    /// Begins to write what the session has queued, unless a write is under way. `watch` is shown
+    /// it.
     ///
     /// # Errors
     /// Those of `watch`: nothing is written then, nor ever after.

@@ -1,5 +1,6 @@
-//! Frames out of a byte stream that may be cut anywhere (STOMP 1.2, section STOMP Frames). The decoder enforces the
-//! limits, skips heart-beats, and copies nothing but a frame that stands in two chunks.
+//! Frames out of a byte stream that may be cut anywhere (STOMP 1.2, section STOMP Frames). The
+//! decoder enforces the limits, skips heart-beats, and copies nothing but a frame that stands in
+//! two chunks.
 
 use std::collections::VecDeque;
 
@@ -78,7 +79,8 @@ pub struct Decoder {
     version: Option<Version>,
     /// What was fed and not yet read.
     chunks: VecDeque<Bytes>,
-    /// The beginning of a frame whose end was in no chunk so far; empty: the next frame begins in the next chunk.
+    /// The beginning of a frame whose end was in no chunk so far; empty: the next frame begins in
+    /// the next chunk.
     partial: BytesMut,
     scan: Scan,
     /// The frame whose body is being read past.
@@ -105,14 +107,16 @@ impl Decoder {
         self.version = Some(version);
     }
 
-    /// The bytes that come next in the stream. To be followed by [`Decoder::next`] until it gives `None`.
+    /// The bytes that come next in the stream. To be followed by [`Decoder::next`] until it gives
+    /// `None`.
     pub fn feed(&mut self, bytes: Bytes) {
         if !bytes.is_empty() && self.failed.is_none() {
             self.chunks.push_back(bytes);
         }
     }
 
-    /// The next whole frame; `None`: feed more first. After an error there is nothing but that error.
+    /// The next whole frame; `None`: feed more first. After an error there is nothing but that
+    /// error.
     #[allow(clippy::should_implement_trait)] // `None` is no end: more may be fed.
     pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
         if let Some(error) = &self.failed {
@@ -197,8 +201,8 @@ impl Decoder {
         }
     }
 
-    /// The frame at the beginning of these bytes, unless the rest of its body is to be read past; what follows it is
-    /// read next.
+    /// The frame at the beginning of these bytes, unless the rest of its body is to be read past;
+    /// what follows it is read next.
     fn found(&mut self, mut bytes: Bytes, found: Found) -> Option<Frame> {
         let (Found::Whole(parts) | Found::Oversize(parts, _)) = &found;
         let frame = self.frame(&bytes.split_to(parts.end), parts);

@@ -34,13 +34,15 @@ pub struct Options {
     pub headers: Vec<(String, SecretString)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
-    /// Where the server promises no heart-beats, so long a silence ends the session; `None`: nothing does.
+    /// Where the server promises no heart-beats, so long a silence ends the session; `None`:
+    /// nothing does.
     pub silence_max: Option<Duration>,
     /// On every incoming frame.
     pub limits: Limits,
     /// CONNECTED must have come after so long. RabbitMQ itself waits 10 s for CONNECT.
     pub connected_timeout: Duration,
-    /// A receipt that has not come after so long will not: Spring's simple broker answers DISCONNECT only.
+    /// A receipt that has not come after so long will not: Spring's simple broker answers
+    /// DISCONNECT only.
     pub receipt_timeout: Duration,
     /// DISCONNECT's receipt is waited for no longer.
     pub disconnect_timeout: Duration,
@@ -77,8 +79,8 @@ impl Options {
         }
     }
 
-    /// Appends the CONNECT frame. The command is CONNECT, since not every server knows STOMP, and there is no `receipt`
-    /// on it (STOMP 1.2, section Connecting).
+    /// Appends the CONNECT frame. The command is CONNECT, since not every server knows STOMP, and
+    /// there is no `receipt` on it (STOMP 1.2, section Connecting).
     pub(super) fn write_connect(&self, out: &mut BytesMut) {
         let written = |value: &str| match self.backslashes {
             Backslashes::Plain => value.to_owned(),

@@ -1,4 +1,5 @@
-//! Frames into bytes. What is written is valid in the version, whatever the texts are: no value can end its header.
+//! Frames into bytes. What is written is valid in the version, whatever the texts are: no value can
+//! end its header.
 
 use std::fmt::Write;
 
@@ -11,8 +12,8 @@ use super::{Command, Frame, Version};
 /// The one byte of a heart-beat (STOMP 1.2, section Heart-beating).
 pub const HEARTBEAT: u8 = b'\n';
 
-/// Appends one frame, piece by piece: its headers, then one of [`FrameWriter::body`], [`FrameWriter::text`] and
-/// [`FrameWriter::end`].
+/// Appends one frame, piece by piece: its headers, then one of [`FrameWriter::body`],
+/// [`FrameWriter::text`] and [`FrameWriter::end`].
 #[derive(Debug)]
 #[must_use = "a frame ends with `body`, `text` or `end`"]
 pub struct FrameWriter<'a> {
@@ -47,8 +48,8 @@ impl<'a> FrameWriter<'a> {
         self.close(body);
     }
 
-    /// Ends the frame with this body; with its `content-length` only if there is a NUL in it. To ActiveMQ and Artemis a
-    /// SEND with a length is a bytes message, one without it a text message.
+    /// Ends the frame with this body; with its `content-length` only if there is a NUL in it. To
+    /// ActiveMQ and Artemis a SEND with a length is a bytes message, one without it a text message.
     pub fn text(self, body: &[u8]) {
         match memchr(0, body) {
             None => self.close(body),

@@ -1,5 +1,5 @@
-//! How header names and values are written and read (STOMP 1.2, section Value Encoding): one pass in each direction,
-//! by the rules of the version and the command. It never changes a body.
+//! How header names and values are written and read (STOMP 1.2, section Value Encoding): one pass
+//! in each direction, by the rules of the version and the command. It never changes a body.
 
 use std::borrow::Cow;
 
@@ -19,8 +19,8 @@ pub(super) enum Escaping {
     V1_1,
     /// Those of 1.1 and `\r`.
     V1_2,
-    /// Before a version is agreed: 1.2's escapes, and what is none stands for itself. ActiveMQ writes an ERROR
-    /// before CONNECTED as 1.0, RabbitMQ escapes it.
+    /// Before a version is agreed: 1.2's escapes, and what is none stands for itself. ActiveMQ
+    /// writes an ERROR before CONNECTED as 1.0, RabbitMQ escapes it.
     Lenient,
 }
 
@@ -107,15 +107,17 @@ impl Escaping {
         text
     }
 
-    /// Appends `text` so that it can neither end its line nor its name: escaped where the version has the escape. A
-    /// byte that the version cannot carry becomes a space: a wrong value is refused, a second header would be obeyed.
+    /// Appends `text` so that it can neither end its line nor its name: escaped where the version
+    /// has the escape. A byte that the version cannot carry becomes a space: a wrong value is
+    /// refused, a second header would be obeyed.
     pub(super) fn encode(self, side: Side, text: &[u8], out: &mut BytesMut) {
         let mut plain_from = 0;
         for (at, &byte) in text.iter().enumerate() {
             if !matches!(byte, 0 | b'\n' | b'\r' | b':' | b'\\') {
                 continue;
             }
-            // Before the LF that ends the header it would be a CRLF, which no version reads as a part of the value.
+            // Before the LF that ends the header it would be a CRLF, which no version reads as a
+            // part of the value.
             let last = side == Side::Value && at + 1 == text.len();
             let written: &[u8] = match (self, byte) {
                 // No version has an escape for what ends a frame.

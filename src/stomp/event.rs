@@ -28,15 +28,18 @@ pub enum Event {
     },
     /// A message of a subscription.
     Message(Message),
-    /// A message of a subscription that we have ended: it was under way. It cannot be acknowledged any more.
+    /// A message of a subscription that we have ended: it was under way. It cannot be acknowledged
+    /// any more.
     Late(Message),
-    /// The server had a message of a subscription that we have ended on its way to us and has not sent it, as RabbitMQ
-    /// says. Where messages are acknowledged it keeps it until the session is over.
+    /// The server had a message of a subscription that we have ended on its way to us and has not
+    /// sent it, as RabbitMQ says. Where messages are acknowledged it keeps it until the session is
+    /// over.
     Withheld {
         /// The subscription.
         id: Arc<str>,
     },
-    /// A message of a subscription that we never made; its `subscription` is what the server says, or empty.
+    /// A message of a subscription that we never made; its `subscription` is what the server says,
+    /// or empty.
     Unknown(Message),
     /// The outcome of a receipt that the caller asked for.
     Receipt {
@@ -97,7 +100,8 @@ pub struct ServerError {
     pub detail: String,
     /// The receipt that it refuses, if it names one of ours.
     pub receipt: Option<ReceiptId>,
-    /// Subscriptions that nothing had confirmed when it came. Many servers do not say what an ERROR is about.
+    /// Subscriptions that nothing had confirmed when it came. Many servers do not say what an ERROR
+    /// is about.
     pub unconfirmed: Vec<Arc<str>>,
 }
 
@@ -127,7 +131,8 @@ impl fmt::Display for ServerError {
 
 impl std::error::Error for ServerError {}
 
-/// Why a session is over. The connection is to be closed; many servers leave it open after an ERROR.
+/// Why a session is over. The connection is to be closed; many servers leave it open after an
+/// ERROR.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SessionError {
     /// ERROR instead of CONNECTED: it will be so again until somebody changes something.
@@ -135,8 +140,8 @@ pub enum SessionError {
         "the server refused CONNECT: {0}; check login, passcode, host (the virtual host) and headers"
     )]
     Refused(Box<ServerError>),
-    /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed (RabbitMQ names none): it
-    /// will be so again until somebody changes something.
+    /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed
+    /// (RabbitMQ names none): it will be so again until somebody changes something.
     #[error("subscribe to {destination} refused: {error}")]
     SubscribeRefused {
         /// The subscription.
@@ -178,7 +183,8 @@ pub enum SessionError {
         /// For so long.
         silence: Duration,
     },
-    /// The stream ended before CONNECTED, as RabbitMQ ends it where it cannot read a header of CONNECT.
+    /// The stream ended before CONNECTED, as RabbitMQ ends it where it cannot read a header of
+    /// CONNECT.
     #[error(
         "the server closed the connection before CONNECTED; check login, passcode and host; if one has a \
              backslash, RabbitMQ wants it doubled"

@@ -79,8 +79,9 @@ impl fmt::Display for Command {
     }
 }
 
-/// One frame, as decoded or to be encoded. Two frames are equal if they mean the same, however they were escaped.
-/// Decoded frames share the memory of the chunk that they arrived in: keep what you need, not frames by the thousand.
+/// One frame, as decoded or to be encoded. Two frames are equal if they mean the same, however they
+/// were escaped. Decoded frames share the memory of the chunk that they arrived in: keep what you
+/// need, not frames by the thousand.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     /// What it is for.
@@ -89,8 +90,8 @@ pub struct Frame {
     pub headers: Headers,
     /// Without the closing NUL.
     pub body: Bytes,
-    /// Bytes of the body that were read past, since it was longer than the limit; 0: `body` is whole. See
-    /// [`Limits::oversize_bytes_max`](super::Limits::oversize_bytes_max).
+    /// Bytes of the body that were read past, since it was longer than the limit; 0: `body` is
+    /// whole. See [`Limits::oversize_bytes_max`](super::Limits::oversize_bytes_max).
     pub missing_bytes: usize,
 }
 

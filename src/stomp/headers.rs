@@ -1,5 +1,5 @@
-//! The headers of one frame: a slice of the frame's own bytes, read on demand. It copies nothing but a name or value
-//! with an escape in it.
+//! The headers of one frame: a slice of the frame's own bytes, read on demand. It copies nothing
+//! but a name or value with an escape in it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,7 +13,8 @@ use super::excerpt::{WORD_CHARS_MAX, excerpt};
 /// Headers whose values no log may show.
 const SECRETS: [&str; 4] = ["login", "passcode", "authorization", "cookie"];
 
-/// Headers in the order of the wire. Of a repeated one the first counts (STOMP 1.2, section Repeated Header Entries).
+/// Headers in the order of the wire. Of a repeated one the first counts (STOMP 1.2, section
+/// Repeated Header Entries).
 #[derive(Clone)]
 pub struct Headers {
     /// Lines `name:value`, each ended by LF or CRLF.
@@ -22,7 +23,8 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Header lines that the codec has checked: each has a colon, ends in LF, and has known escapes only.
+    /// Header lines that the codec has checked: each has a colon, ends in LF, and has known escapes
+    /// only.
     pub(super) fn checked(block: Bytes, escaping: Escaping) -> Headers {
         // Nearly no header has a backslash: then nothing needs to be looked for again.
         let escaping = match escaping {
@@ -33,8 +35,8 @@ impl Headers {
         Headers { block, escaping }
     }
 
-    /// The value of the first header of that name. Bytes that are no UTF-8 become U+FFFD: a message is not lost for
-    /// a header.
+    /// The value of the first header of that name. Bytes that are no UTF-8 become U+FFFD: a message
+    /// is not lost for a header.
     pub fn get(&self, name: &str) -> Option<Cow<'_, str>> {
         let [value] = self.pick([name]);
         value.map(text)

@@ -1,5 +1,5 @@
-//! Heart-beats: what is agreed, when ours is due, and since when the server has been silent for too long (STOMP 1.2,
-//! section Heart-beating).
+//! Heart-beats: what is agreed, when ours is due, and since when the server has been silent for too
+//! long (STOMP 1.2, section Heart-beating).
 
 use std::time::{Duration, Instant};
 
@@ -16,8 +16,8 @@ pub struct Heartbeats {
 }
 
 impl Heartbeats {
-    /// The `heart-beat` header that offers this interval both ways; no space after the comma, since RabbitMQ, Spring
-    /// and Artemis do not trim.
+    /// The `heart-beat` header that offers this interval both ways; no space after the comma, since
+    /// RabbitMQ, Spring and Artemis do not trim.
     pub(super) fn offer(interval: Duration) -> String {
         let interval_ms = millis(interval);
         format!("{interval_ms},{interval_ms}")
@@ -66,7 +66,8 @@ impl Pulse {
         Pulse {
             // 0.6 of the interval: RabbitMQ and ActiveMQ forgive little, and a tick may come late.
             beat_after: agreed.outgoing.map(|interval| interval * 3 / 5),
-            // Two missed intervals and half of one for the way: servers send at the very end of theirs.
+            // Two missed intervals and half of one for the way: servers send at the very end of
+            // theirs.
             silent_after: agreed
                 .incoming
                 .map(|interval| interval * 5 / 2)

@@ -1,4 +1,5 @@
-//! Messages: a MESSAGE as it is handed to the caller, what must be kept of it to acknowledge it, and one to be sent.
+//! Messages: a MESSAGE as it is handed to the caller, what must be kept of it to acknowledge it,
+//! and one to be sent.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -9,8 +10,9 @@ use bytes::{Bytes, BytesMut};
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
 use super::{AckMode, Command, FrameWriter, Headers, ReceiptId, Version};
 
-/// What acknowledges one message. Cheap to clone and to keep by the thousand; of use only in the session that it came
-/// from. It shares the memory of the chunk that the message arrived in until it is dropped.
+/// What acknowledges one message. Cheap to clone and to keep by the thousand; of use only in the
+/// session that it came from. It shares the memory of the chunk that the message arrived in until
+/// it is dropped.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AckId {
     pub(super) subscription: Arc<str>,
@@ -19,7 +21,8 @@ pub struct AckId {
 }
 
 impl AckId {
-    /// What a message of that version needs to be acknowledged; `None`: nothing would acknowledge it.
+    /// What a message of that version needs to be acknowledged; `None`: nothing would acknowledge
+    /// it.
     pub(super) fn of(
         version: Version,
         mode: AckMode,
@@ -148,7 +151,8 @@ pub enum BodyKind {
 pub struct NewMessage<'a> {
     /// As the server knows it.
     pub destination: &'a str,
-    /// Further headers, written after ours. Never a `message-id`: RabbitMQ answers it with an ERROR.
+    /// Further headers, written after ours. Never a `message-id`: RabbitMQ answers it with an
+    /// ERROR.
     pub headers: &'a [(&'a str, &'a str)],
     /// As it is.
     pub body: &'a [u8],

@@ -1,9 +1,9 @@
-//! STOMP 1.0, 1.1 and 1.2: frames, their bytes, and a client session as a state machine. Knows no socket, no clock,
-//! no task, no configuration.
+//! STOMP 1.0, 1.1 and 1.2: frames, their bytes, and a client session as a state machine. Knows no
+//! socket, no clock, no task, no configuration.
 //!
-//! Bytes become frames in [`Decoder`] and frames become bytes in [`FrameWriter`]; both sides of a connection use them.
-//! [`Session`] is the client: it is given what arrived and what time it is, and says what happened, what is to be sent
-//! and when it wants to be asked again.
+//! Bytes become frames in [`Decoder`] and frames become bytes in [`FrameWriter`]; both sides of a
+//! connection use them. [`Session`] is the client: it is given what arrived and what time it is,
+//! and says what happened, what is to be sent and when it wants to be asked again.
 
 mod codec;
 mod connect;

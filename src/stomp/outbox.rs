@@ -6,7 +6,8 @@ use bytes::{Bytes, BytesMut};
 
 use super::encode::HEARTBEAT;
 
-/// Everything that was queued since the last time, in order. A heart-beat counts as a frame of one LF.
+/// Everything that was queued since the last time, in order. A heart-beat counts as a frame of one
+/// LF.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Outgoing {
     /// All frames, one after another: what TCP sends at once.

@@ -36,9 +36,10 @@ struct Pending {
     due: Instant,
 }
 
-/// The receipts of a session. All wait equally long, so that the oldest is always due first: from when it was asked for,
-/// or from when another one came, since a server that answers one after the other is not silent about the last of them
-/// (RabbitMQ takes seconds for hundreds of subscriptions).
+/// The receipts of a session. All wait equally long, so that the oldest is always due first: from
+/// when it was asked for, or from when another one came, since a server that answers one after the
+/// other is not silent about the last of them (RabbitMQ takes seconds for hundreds of
+/// subscriptions).
 #[derive(Debug)]
 pub(super) struct Receipts {
     timeout: Duration,

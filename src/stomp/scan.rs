@@ -1,5 +1,5 @@
-//! Finds where a frame ends, in the bytes of it that are here so far. It looks at no byte twice, copies nothing, and
-//! remembers where it stopped, so that a frame may be cut anywhere.
+//! Finds where a frame ends, in the bytes of it that are here so far. It looks at no byte twice,
+//! copies nothing, and remembers where it stopped, so that a frame may be cut anywhere.
 
 use std::ops::Range;
 
@@ -25,7 +25,8 @@ pub(super) struct Parts {
 pub(super) enum Found {
     /// All of it.
     Whole(Parts),
-    /// A frame whose body is over the limit: the parts end with what is kept of it, and this much follows.
+    /// A frame whose body is over the limit: the parts end with what is kept of it, and this much
+    /// follows.
     Oversize(Parts, Rest),
 }
 
@@ -91,8 +92,8 @@ impl Scan {
         }
     }
 
-    /// Reads on in `bytes`, which is the frame from its first byte on, and at least as long as at the last call.
-    /// `None`: it goes on after them.
+    /// Reads on in `bytes`, which is the frame from its first byte on, and at least as long as at
+    /// the last call. `None`: it goes on after them.
     pub(super) fn advance(
         &mut self,
         bytes: &[u8],
@@ -168,8 +169,9 @@ impl Scan {
         }
     }
 
-    /// How many of the bytes that come next should be appended to the `have` bytes of an unfinished frame: never
-    /// more than the frame has, as far as can be told, nor more than one byte over a limit.
+    /// How many of the bytes that come next should be appended to the `have` bytes of an unfinished
+    /// frame: never more than the frame has, as far as can be told, nor more than one byte over a
+    /// limit.
     pub(super) fn wants(&self, have: usize, next: &[u8], limits: &Limits) -> usize {
         let (through, room) = match self.stage {
             Stage::Command => (

@@ -1,9 +1,10 @@
-//! A client's session with a STOMP server, from CONNECT to DISCONNECT, as a state machine. It is given bytes and the
-//! time, and gives events, bytes and the next deadline. It never waits, and writes nothing before CONNECTED but CONNECT
-//! and nothing after DISCONNECT.
+//! A client's session with a STOMP server, from CONNECT to DISCONNECT, as a state machine. It is
+//! given bytes and the time, and gives events, bytes and the next deadline. It never waits, and
+//! writes nothing before CONNECTED but CONNECT and nothing after DISCONNECT.
 //!
-//! One life: `new`, send what `take_outgoing` gives; then for ever `receive`, `poll` until `None`, `take_outgoing`, and
-//! `tick` at `deadline`. After an error, or [`Event::Disconnected`], it is over: nothing more comes of it.
+//! One life: `new`, send what `take_outgoing` gives; then for ever `receive`, `poll` until `None`,
+//! `take_outgoing`, and `tick` at `deadline`. After an error, or [`Event::Disconnected`], it is
+//! over: nothing more comes of it.
 
 mod commands;
 mod incoming;
@@ -86,8 +87,8 @@ impl Session {
         }
     }
 
-    /// The server is alive by another sign than its bytes, or cannot be heard since nobody reads: its silence counts from
-    /// now.
+    /// The server is alive by another sign than its bytes, or cannot be heard since nobody reads:
+    /// its silence counts from now.
     pub fn alive(&mut self, now: Instant) {
         self.last_received = now;
     }
@@ -114,8 +115,8 @@ impl Session {
         }
     }
 
-    /// Ends the session: [`Event::Disconnected`] follows. Messages that are under way are still given; none of them
-    /// can be acknowledged.
+    /// Ends the session: [`Event::Disconnected`] follows. Messages that are under way are still
+    /// given; none of them can be acknowledged.
     pub fn disconnect(&mut self, now: Instant) {
         match self.phase {
             Phase::Connecting { .. } => {
@@ -141,8 +142,8 @@ impl Session {
         }
     }
 
-    /// The server has closed the stream, and all that arrived before was received and polled. That is an error unless
-    /// we are disconnecting.
+    /// The server has closed the stream, and all that arrived before was received and polled. That
+    /// is an error unless we are disconnecting.
     pub fn closed(&mut self) -> Result<(), SessionError> {
         match self.phase {
             Phase::Connecting { .. } => Err(self.fail(SessionError::ClosedBeforeConnected)),
@@ -164,7 +165,8 @@ impl Session {
         self.outbox.take()
     }
 
-    /// The writer has finished with what `take_outgoing` gave: our next heart-beat is due that much later.
+    /// The writer has finished with what `take_outgoing` gave: our next heart-beat is due that much
+    /// later.
     pub fn sent(&mut self, now: Instant) {
         if let Phase::Connected { pulse, .. } = &mut self.phase {
             pulse.sent(now);
@@ -187,8 +189,9 @@ impl Session {
         }
     }
 
-    /// Does what is due: queues a heart-beat, gives up on receipts, notices silence. To be called only after everything
-    /// that has arrived was received and polled, or a busy reader takes its own delay for the server's silence.
+    /// Does what is due: queues a heart-beat, gives up on receipts, notices silence. To be called
+    /// only after everything that has arrived was received and polled, or a busy reader takes its
+    /// own delay for the server's silence.
     pub fn tick(&mut self, now: Instant) -> Result<(), SessionError> {
         match &mut self.phase {
             Phase::Connecting { due } if now >= *due => {
@@ -211,7 +214,8 @@ impl Session {
                     return Err(self.fail(SessionError::Silent { silence }));
                 }
                 if pulse.beat_due().is_some_and(|due| now >= due) {
-                    // Counted from the queue, not from the wire, or every tick until `sent` would queue another.
+                    // Counted from the queue, not from the wire, or every tick until `sent` would
+                    // queue another.
                     pulse.sent(now);
                     if self.outbox.is_empty() {
                         self.outbox.heartbeat();

@@ -14,7 +14,8 @@ pub enum Version {
 }
 
 impl Version {
-    /// CONNECT's `accept-version`: every version, best first, without spaces (many servers do not trim).
+    /// CONNECT's `accept-version`: every version, best first, without spaces (many servers do not
+    /// trim).
     pub const ACCEPTED: &str = "1.2,1.1,1.0";
 
     /// The name on the wire.
@@ -36,8 +37,9 @@ impl Version {
         }
     }
 
-    /// A server's choice: the best version in a client's `accept-version`, which is 1.0 where the client sent none.
-    /// `None`: there is no common version (STOMP 1.2, section Protocol Negotiation).
+    /// A server's choice: the best version in a client's `accept-version`, which is 1.0 where the
+    /// client sent none. `None`: there is no common version (STOMP 1.2, section Protocol
+    /// Negotiation).
     pub fn negotiate(accept_version: Option<&str>) -> Option<Version> {
         match accept_version {
             None => Some(Version::V1_0),

@@ -1,5 +1,5 @@
-//! Cookies, for the life of one connection: those of a sign-in, and those that load balancers stick by (SockJS,
-//! `cookie_needed`).
+//! Cookies, for the life of one connection: those of a sign-in, and those that load balancers stick
+//! by (SockJS, `cookie_needed`).
 
 use std::net::IpAddr;
 use std::time::SystemTime;
@@ -51,7 +51,8 @@ const COOKIES_MAX: usize = 50;
 const COOKIE_BYTES_MAX: usize = 4096;
 
 impl Jar {
-    /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large is left out.
+    /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large
+    /// is left out.
     pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) {
         for value in answer.get_all(header::SET_COOKIE) {
             let Some((cookie, fate)) = parse(url, value) else {
@@ -110,8 +111,8 @@ impl Cookie {
 }
 
 impl Domain {
-    /// What the attribute `Domain` says. A foreign or an all too wide one is left out of account: the cookie then goes
-    /// back where it came from and nowhere else.
+    /// What the attribute `Domain` says. A foreign or an all too wide one is left out of account:
+    /// the cookie then goes back where it came from and nowhere else.
     fn of(host: String, attribute: &str) -> Domain {
         let domain = attribute.trim_start_matches('.').to_ascii_lowercase();
         let wide = !domain.contains('.') || host.parse::<IpAddr>().is_ok();

@@ -1,13 +1,14 @@
-//! Why there is no connection, and why there is none any more. Each text says what failed, where, why and what to do,
-//! and stands alone: the cause is part of it and not chained.
+//! Why there is no connection, and why there is none any more. Each text says what failed, where,
+//! why and what to do, and stands alone: the cause is part of it and not chained.
 
 use std::io;
 use std::time::Duration;
 
 use crate::tls;
 
-/// Why an attempt to connect has failed. The variants are what a caller does differently: `Address` and
-/// `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are worth another attempt.
+/// Why an attempt to connect has failed. The variants are what a caller does differently: `Address`
+/// and `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are
+/// worth another attempt.
 ///
 /// No text holds the query or the user of a URL: tokens travel there.
 #[derive(Debug, thiserror::Error)]
@@ -189,8 +190,8 @@ impl TransportError {
         }
     }
 
-    /// A stream that ends without TLS's or WebSocket's farewell is closed like any other: servers often skip it, and
-    /// a cut frame shows in the codec.
+    /// A stream that ends without TLS's or WebSocket's farewell is closed like any other: servers
+    /// often skip it, and a cut frame shows in the codec.
     pub(super) fn from_io(error: io::Error) -> TransportError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => TransportError::closed("end of stream"),

@@ -1,4 +1,5 @@
-//! One HTTP request and its whole answer, for whoever must ask something before it dials. Knows nothing of what is asked.
+//! One HTTP request and its whole answer, for whoever must ask something before it dials. Knows
+//! nothing of what is asked.
 
 use std::fmt;
 use std::time::Duration;

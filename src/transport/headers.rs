@@ -1,4 +1,5 @@
-//! The headers that the user has configured, checked once: what they may hold, and which of them are ours.
+//! The headers that the user has configured, checked once: what they may hold, and which of them
+//! are ours.
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -8,7 +9,8 @@ use super::cookies::Jar;
 use super::error::DialError;
 use super::peer::shown;
 
-/// The handshake's own (RFC 6455, section 4.1), and those that frame a body: a second one would break the request.
+/// The handshake's own (RFC 6455, section 4.1), and those that frame a body: a second one would
+/// break the request.
 const OURS: [HeaderName; 9] = [
     header::CONNECTION,
     header::UPGRADE,
@@ -21,8 +23,9 @@ const OURS: [HeaderName; 9] = [
     header::SEC_WEBSOCKET_ACCEPT,
 ];
 
-/// Checks the headers of a target. Values are marked as secret, so that no Debug shows them. There is no `Origin` unless
-/// the user names one: we are no browser, and servers refuse origins that they do not know.
+/// Checks the headers of a target. Values are marked as secret, so that no Debug shows them. There
+/// is no `Origin` unless the user names one: we are no browser, and servers refuse origins that
+/// they do not know.
 pub(super) fn parse(url: &Url, headers: &[(String, SecretString)]) -> Result<HeaderMap, DialError> {
     let unusable = |name: &str, problem: &str| DialError::Address {
         url: shown(url),
@@ -59,7 +62,8 @@ pub(super) fn with_cookies(headers: &HeaderMap, jar: &Jar, url: &Url) -> HeaderM
     let Some(cookies) = jar.header(url) else {
         return headers;
     };
-    // A second Cookie header is not allowed (RFC 6265, section 5.4): the user's own comes first in the one.
+    // A second Cookie header is not allowed (RFC 6265, section 5.4): the user's own comes first in
+    // the one.
     let merged = match headers.get(header::COOKIE) {
         Some(own) => {
             HeaderValue::from_bytes(&[own.as_bytes(), b"; ", cookies.as_bytes()].concat()).ok()

@@ -1,6 +1,7 @@
-//! HTTP requests, for SockJS and for a sign-in: one client's settings, and what a request fails of in the same words as
-//! everything else that is dialled. Redirects are never followed. A proxy sees requests in clear text as requests to
-//! itself (RFC 9112, section 3.2.2), and is asked for a tunnel for the others.
+//! HTTP requests, for SockJS and for a sign-in: one client's settings, and what a request fails of
+//! in the same words as everything else that is dialled. Redirects are never followed. A proxy sees
+//! requests in clear text as requests to itself (RFC 9112, section 3.2.2), and is asked for a
+//! tunnel for the others.
 
 use std::error::Error as _;
 use std::io;
@@ -15,7 +16,8 @@ use super::error::{DialError, Stage};
 use super::peer::{Peer, Security, shown};
 use crate::tls;
 
-/// A server that vanished in the middle of a long answer is noticed after so much silence of its TCP.
+/// A server that vanished in the middle of a long answer is noticed after so much silence of its
+/// TCP.
 const KEEPALIVE: Duration = Duration::from_secs(45);
 
 /// A client for the server of `url`.

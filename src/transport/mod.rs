@@ -1,5 +1,6 @@
-//! Bytes to and from a STOMP server: TCP or TLS, plain or under WebSocket or SockJS. Knows nothing of STOMP but
-//! that a frame to be sent stays whole where the framing needs it. Spawns nothing, retries nothing.
+//! Bytes to and from a STOMP server: TCP or TLS, plain or under WebSocket or SockJS. Knows nothing
+//! of STOMP but that a frame to be sent stays whole where the framing needs it. Spawns nothing,
+//! retries nothing.
 
 mod cookies;
 mod error;
@@ -32,8 +33,8 @@ use peer::{Deadline, Framing, Peer};
 /// Where and how to connect, for one attempt.
 #[derive(Debug, Clone)]
 pub struct Target {
-    /// `stomp`, `stomps`: TCP, TLS; the ports are 61613 and 61614 unless given. `ws`, `wss`: WebSocket. `http`,
-    /// `https`: the base of a SockJS endpoint. A user in it is not sent.
+    /// `stomp`, `stomps`: TCP, TLS; the ports are 61613 and 61614 unless given. `ws`, `wss`:
+    /// WebSocket. `http`, `https`: the base of a SockJS endpoint. A user in it is not sent.
     pub url: Url,
     /// Sent with every HTTP request of `ws`, `wss`, `http` and `https`.
     pub headers: Vec<(String, SecretString)>,
@@ -45,11 +46,11 @@ pub struct Target {
     pub proxies: Proxies,
     /// Largest WebSocket message, and largest SockJS frame, that is accepted.
     pub message_bytes_max: usize,
-    /// Longest WebSocket message that is sent: a longer frame goes in pieces, on the boundaries of characters. `None`: a
-    /// frame is a message. SockJS's `xhr_send` gets the same pieces.
+    /// Longest WebSocket message that is sent: a longer frame goes in pieces, on the boundaries of
+    /// characters. `None`: a frame is a message. SockJS's `xhr_send` gets the same pieces.
     pub websocket_split: Option<usize>,
-    /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of SockJS together. So
-    /// may each later HTTP request that sends.
+    /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of
+    /// SockJS together. So may each later HTTP request that sends.
     pub timeout: Duration,
 }
 
@@ -90,7 +91,8 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
     ))
 }
 
-/// The incoming half of a connection. Independent of [`Sender`]: a server that does not read does not stop us reading.
+/// The incoming half of a connection. Independent of [`Sender`]: a server that does not read does
+/// not stop us reading.
 pub struct Receiver(Incoming);
 
 enum Incoming {
@@ -100,12 +102,14 @@ enum Incoming {
 }
 
 impl Receiver {
-    /// The next bytes of the STOMP stream, cut anywhere: a frame may span several of them, and several frames may be in
-    /// one.
+    /// The next bytes of the STOMP stream, cut anywhere: a frame may span several of them, and
+    /// several frames may be in one.
     ///
-    /// Empty bytes say that the link is alive and nothing more: a WebSocket ping or pong, or SockJS's `h`, has come.
+    /// Empty bytes say that the link is alive and nothing more: a WebSocket ping or pong, or
+    /// SockJS's `h`, has come.
     ///
-    /// Cancel-safe: nothing is lost if the future is dropped. After an error there is nothing more to come.
+    /// Cancel-safe: nothing is lost if the future is dropped. After an error there is nothing more
+    /// to come.
     pub async fn receive(&mut self) -> Result<Bytes, TransportError> {
         match &mut self.0 {
             Incoming::Plain(receiver) => receiver.receive().await,
@@ -134,15 +138,17 @@ enum Outgoing {
 }
 
 impl Sender {
-    /// Sends whole STOMP frames: `ends` holds the end of each in `bytes`, ascending, the last one being
-    /// `bytes.len()`. A heart-beat's LF is a frame of its own. It returns when the system has taken all of it.
+    /// Sends whole STOMP frames: `ends` holds the end of each in `bytes`, ascending, the last one
+    /// being `bytes.len()`. A heart-beat's LF is a frame of its own. It returns when the system has
+    /// taken all of it.
     ///
-    /// TCP and TLS write them at once; WebSocket sends one text message a frame (binary, if it is not UTF-8); SockJS
-    /// one `["frame"]` a frame, or one request for all. Many servers take exactly one frame a message, so that only
-    /// [`Target::websocket_split`] makes several of one.
+    /// TCP and TLS write them at once; WebSocket sends one text message a frame (binary, if it is
+    /// not UTF-8); SockJS one `["frame"]` a frame, or one request for all. Many servers take
+    /// exactly one frame a message, so that only [`Target::websocket_split`] makes several of one.
     ///
-    /// Not cancel-safe: a dropped future leaves half a frame on the wire, so that only [`close`](Self::close) may
-    /// follow. While it waits, [`Receiver::receive`] goes on in the same task.
+    /// Not cancel-safe: a dropped future leaves half a frame on the wire, so that only
+    /// [`close`](Self::close) may follow. While it waits, [`Receiver::receive`] goes on in the same
+    /// task.
     ///
     /// # Panics
     /// If `ends` goes down or beyond `bytes`.
@@ -168,8 +174,9 @@ impl Sender {
         }
     }
 
-    /// Asks the server for a sign of life below STOMP: a WebSocket ping, whose pong [`Receiver::receive`] shows as empty
-    /// bytes. Nothing on TCP and TLS, whose keep-alive does it, nor on SockJS's HTTP transports.
+    /// Asks the server for a sign of life below STOMP: a WebSocket ping, whose pong
+    /// [`Receiver::receive`] shows as empty bytes. Nothing on TCP and TLS, whose keep-alive does
+    /// it, nor on SockJS's HTTP transports.
     ///
     /// For servers that offer no heart-beat. Not cancel-safe.
     pub async fn probe(&mut self) -> Result<(), TransportError> {
@@ -180,8 +187,8 @@ impl Sender {
         }
     }
 
-    /// Says goodbye as the transport has it (TCP's FIN, TLS's close_notify, WebSocket's close), and waits for it to be
-    /// written, a second at most. That the server is gone already is fine.
+    /// Says goodbye as the transport has it (TCP's FIN, TLS's close_notify, WebSocket's close), and
+    /// waits for it to be written, a second at most. That the server is gone already is fine.
     pub async fn close(&mut self) {
         let goodbye = async {
             match &mut self.framing {
@@ -190,7 +197,8 @@ impl Sender {
                 Outgoing::SockJs(sender) => sender.close().await,
             }
         };
-        // A timeout is the peer's loss: whoever does not read our goodbye sees the end of the stream.
+        // A timeout is the peer's loss: whoever does not read our goodbye sees the end of the
+        // stream.
         let _ = tokio::time::timeout(CLOSE_MAX, goodbye).await;
     }
 }

@@ -1,5 +1,5 @@
-//! HTTP proxies, as the environment names them: which of them a server is behind, and the tunnel through one
-//! (RFC 9110, section 9.3.6, CONNECT).
+//! HTTP proxies, as the environment names them: which of them a server is behind, and the tunnel
+//! through one (RFC 9110, section 9.3.6, CONNECT).
 
 use std::fmt;
 use std::net::IpAddr;
@@ -17,9 +17,10 @@ use super::error::DialError;
 use super::headers::USER_AGENT;
 use super::peer::{Framing, Peer, Security};
 
-/// The proxies of an environment: `http_proxy` for `ws` and `http`, `https_proxy` for `wss` and `https`, `all_proxy`
-/// for all that have none of their own, `stomp` and `stomps` included; `no_proxy` names the hosts that are reached
-/// directly. Of each, the name in small letters counts before the one in capitals.
+/// The proxies of an environment: `http_proxy` for `ws` and `http`, `https_proxy` for `wss` and
+/// `https`, `all_proxy` for all that have none of their own, `stomp` and `stomps` included;
+/// `no_proxy` names the hosts that are reached directly. Of each, the name in small letters counts
+/// before the one in capitals.
 ///
 /// This machine itself is always reached directly.
 #[derive(Clone, Default)]
@@ -108,8 +109,8 @@ fn is_here(host: &str) -> bool {
             .is_ok_and(|address: IpAddr| address.is_loopback())
 }
 
-/// `*`, a host, a domain with all below it (with or without a dot before it), an address, a network (`10.0.0.0/8`); a
-/// port may follow.
+/// `*`, a host, a domain with all below it (with or without a dot before it), an address, a network
+/// (`10.0.0.0/8`); a port may follow.
 fn matches(pattern: &str, peer: &Peer) -> bool {
     if pattern == "*" {
         return true;

@@ -1,5 +1,6 @@
-//! A frame in pieces that a server's buffer can take: Spring closes a WebSocket (1009) over a message of 64 KiB, and the
-//! browsers' clients cut at 16 KiB. A piece is a text of its own: no character is cut in two.
+//! A frame in pieces that a server's buffer can take: Spring closes a WebSocket (1009) over a
+//! message of 64 KiB, and the browsers' clients cut at 16 KiB. A piece is a text of its own: no
+//! character is cut in two.
 
 use bytes::Bytes;
 

@@ -1,4 +1,5 @@
-//! The byte stream below every framing: DNS, TCP, an HTTP proxy where there is one and, where the URL says so, TLS.
+//! The byte stream below every framing: DNS, TCP, an HTTP proxy where there is one and, where the
+//! URL says so, TLS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -66,7 +67,8 @@ async fn connect_tcp(peer: &Peer, deadline: Deadline) -> Result<TcpStream, DialE
     let addresses = deadline.bound(peer, Stage::Resolve, resolve(peer)).await?;
     let mut failure = None;
     for (index, address) in addresses.iter().enumerate() {
-        // An address that swallows our packets (a dead IPv6 route) must leave time for the next one.
+        // An address that swallows our packets (a dead IPv6 route) must leave time for the next
+        // one.
         let left = u32::try_from(addresses.len() - index).unwrap_or(1);
         let share = deadline.part(deadline.remaining() / left);
         match share
@@ -119,7 +121,8 @@ async fn connect_address(peer: &Peer, address: SocketAddr) -> Result<TcpStream, 
         })
 }
 
-/// A peer that vanished is noticed within a minute and a half, even when the server offers no heart-beat.
+/// A peer that vanished is noticed within a minute and a half, even when the server offers no
+/// heart-beat.
 const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(45))
     .with_interval(Duration::from_secs(15))

@@ -1,8 +1,9 @@
 //! WebSocket's opening handshake (RFC 6455, section 4), by hand.
 //!
-//! tungstenite's own refuses a server that answers `Connection: keep-alive, Upgrade`, one that names no subprotocol,
-//! and one that names another than was asked for (ActiveMQ: `stomp`). All three work: STOMP's version comes from its
-//! CONNECTED frame alone, so the subprotocol in the answer decides nothing.
+//! tungstenite's own refuses a server that answers `Connection: keep-alive, Upgrade`, one that
+//! names no subprotocol, and one that names another than was asked for (ActiveMQ: `stomp`). All
+//! three work: STOMP's version comes from its CONNECTED frame alone, so the subprotocol in the
+//! answer decides nothing.
 
 use std::time::Duration;
 
@@ -29,7 +30,8 @@ pub(super) struct Upgraded {
 pub(super) const STOMP_SUBPROTOCOLS: HeaderValue =
     HeaderValue::from_static("v12.stomp, v11.stomp, v10.stomp");
 
-/// Turns a stream into a WebSocket. `headers` are sent as they are, `Host` included if it is among them.
+/// Turns a stream into a WebSocket. `headers` are sent as they are, `Host` included if it is among
+/// them.
 pub(super) async fn upgrade(
     mut stream: Stream,
     peer: &Peer,
@@ -131,7 +133,8 @@ fn request(url: &Url, key: &str, headers: &HeaderMap) -> Vec<u8> {
     request
 }
 
-/// Header names are case-insensitive, and some embedded servers do not know that: `Sec-WebSocket-Protocol`.
+/// Header names are case-insensitive, and some embedded servers do not know that:
+/// `Sec-WebSocket-Protocol`.
 fn canonical(name: &HeaderName) -> String {
     if *name == header::SEC_WEBSOCKET_PROTOCOL {
         return "Sec-WebSocket-Protocol".to_owned();
@@ -240,7 +243,8 @@ const BODY_WAIT: Duration = Duration::from_millis(500);
 async fn read_body(stream: &mut Stream, read: &mut BytesMut, length: usize) {
     let body =
         async { while read.len() < length && matches!(stream.read_buf(read).await, Ok(1..)) {} };
-    // The status is what counts: a body that does not come, or not whole, is shown as far as it came.
+    // The status is what counts: a body that does not come, or not whole, is shown as far as it
+    // came.
     let _ = tokio::time::timeout(BODY_WAIT, body).await;
 }
 

@@ -1,4 +1,5 @@
-//! STOMP on WebSocket: every payload that comes is a piece of the stream, every frame that goes is a message.
+//! STOMP on WebSocket: every payload that comes is a piece of the stream, every frame that goes is
+//! a message.
 
 use bytes::Bytes;
 use futures_util::stream::{SplitSink, SplitStream};
@@ -76,7 +77,8 @@ impl Receiver {
             // tungstenite answers a ping at the next poll.
             Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => Ok(Bytes::new()),
             Some(Ok(Message::Close(close))) => {
-                // One more poll writes our answer to the close (RFC 6455, section 5.5.1). Nothing waits for it.
+                // One more poll writes our answer to the close (RFC 6455, section 5.5.1). Nothing
+                // waits for it.
                 let _ = self.stream.next().now_or_never();
                 self.closed = true;
                 let (code, reason) = close.map_or((None, String::new()), |close| {
@@ -99,8 +101,8 @@ impl Sender {
         frames: impl Iterator<Item = Bytes>,
     ) -> Result<(), TransportError> {
         for frame in frames {
-            // STOMP frames are text on WebSocket, which the servers' JavaScript clients have made the rule; a body that
-            // is not UTF-8 cannot be (RFC 6455, section 5.6).
+            // STOMP frames are text on WebSocket, which the servers' JavaScript clients have made
+            // the rule; a body that is not UTF-8 cannot be (RFC 6455, section 5.6).
             let message = match Utf8Bytes::try_from(frame.clone()) {
                 Ok(text) => Message::Text(text),
                 Err(_) => Message::Binary(frame),

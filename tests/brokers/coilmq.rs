@@ -1,4 +1,5 @@
-//! coilmq, whose STOMP is not quite the specification's: nothing of it breaks the daemon, and what cannot work is said.
+//! coilmq, whose STOMP is not quite the specification's: nothing of it breaks the daemon, and what
+//! cannot work is said.
 
 use crate::peers::configuration::EventKey;
 use crate::peers::{CoilMq, Configuration, Daemon, RewritingProxy, Scenario, Stomp};
@@ -37,8 +38,8 @@ async fn topic_and_queue_arrive_and_the_broker_may_die() {
 #[tokio::test(flavor = "multi_thread")]
 async fn older_versions_are_spoken() {
     let broker = CoilMq::start().await;
-    // In 1.1 it sends the next message only when the one before is acknowledged. So it does in 1.0, but then it looks for
-    // the subscription in a header that 1.0 does not have.
+    // In 1.1 it sends the next message only when the one before is acknowledged. So it does in 1.0,
+    // but then it looks for the subscription in a header that 1.0 does not have.
     for (version, mode) in [("1.0", "auto"), ("1.1", "client")] {
         let offered = format!("accept-version:{version}\n");
         let proxy =
@@ -86,7 +87,8 @@ async fn unknown_virtual_host_is_named() {
         .await;
 }
 
-/// One after the other: it loses its place in a stream that is cut within a frame's headers, as a full one is.
+/// One after the other: it loses its place in a stream that is cut within a frame's headers, as a
+/// full one is.
 async fn publish(broker: &CoilMq, destination: &str, bodies: impl Iterator<Item = String>) {
     let mut publisher =
         Stomp::connect_with(broker.port(), &format!("host:{}\n", broker.host())).await;

@@ -1,5 +1,6 @@
-//! The real daemon and the other servers that people have: ActiveMQ, coilmq, and Spring's simple broker in a Boot
-//! application. What comes in is the question, so a SQLite history is the only sink; `live` has the others, and RabbitMQ.
+//! The real daemon and the other servers that people have: ActiveMQ, coilmq, and Spring's simple
+//! broker in a Boot application. What comes in is the question, so a SQLite history is the only
+//! sink; `live` has the others, and RabbitMQ.
 
 #[path = "../peers/mod.rs"]
 mod peers;

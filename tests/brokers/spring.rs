@@ -1,5 +1,6 @@
-//! Spring's simple broker as it comes, without heart-beats: the flow of a platform's pages (`/topic/state/1` as `map-1`, and
-//! the channel of a code that signing in gives), over a raw WebSocket and over SockJS's three transports.
+//! Spring's simple broker as it comes, without heart-beats: the flow of a platform's pages
+//! (`/topic/state/1` as `map-1`, and the channel of a code that signing in gives), over a raw
+//! WebSocket and over SockJS's three transports.
 
 use tokio::sync::OnceCell;
 
@@ -33,8 +34,8 @@ async fn platforms_messages_arrive_over_xhr_polling() {
     arrive(4, Endpoint::Polling, "fell back to another transport").await;
 }
 
-/// What a session that is polled may hold back in Spring is 100 messages, so they go out in parts. All of them are several
-/// times the 128 KiB after which an answer of xhr-streaming ends.
+/// What a session that is polled may hold back in Spring is 100 messages, so they go out in parts.
+/// All of them are several times the 128 KiB after which an answer of xhr-streaming ends.
 const PART: usize = 50;
 const MESSAGES: usize = 1000;
 

@@ -1,5 +1,6 @@
-//! The platform's own flow: sign in over HTTP, connect with what that gave, and listen to the channel of the code that it
-//! gave. Each connection has a sign-in of its own: a token may have ended, and the code be another one.
+//! The platform's own flow: sign in over HTTP, connect with what that gave, and listen to the
+//! channel of the code that it gave. Each connection has a sign-in of its own: a token may have
+//! ended, and the code be another one.
 
 use crate::peers::spring::Endpoint;
 use crate::peers::{Configuration, Daemon, PASSWORD, Scenario, Spring};

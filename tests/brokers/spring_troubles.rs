@@ -1,4 +1,5 @@
-//! Spring's simple broker with heart-beats and a sign-in: it wants a token, closes sessions, falls silent, dies.
+//! Spring's simple broker with heart-beats and a sign-in: it wants a token, closes sessions, falls
+//! silent, dies.
 
 use crate::peers::spring::Endpoint;
 use crate::peers::{Configuration, Daemon, Scenario, Spring};

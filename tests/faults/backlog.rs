@@ -1,5 +1,5 @@
-//! Every sink is down for a day: the journal takes all that comes, the memory stays as it is, and once the sinks are back
-//! they get it far faster than it came.
+//! Every sink is down for a day: the journal takes all that comes, the memory stays as it is, and
+//! once the sinks are back they get it far faster than it came.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -30,7 +30,8 @@ const GROWTH_BYTES_MAX: u64 = 16 << 20;
 /// A sink must get what has waited so much faster than it came.
 const DRAIN_RATIO_MIN: f64 = 3.0;
 
-/// One request for each event would take the test's time: the webhook wants a fiftieth of the devices.
+/// One request for each event would take the test's time: the webhook wants a fiftieth of the
+/// devices.
 const WANTED: &str = "device_id in ['1000', '1050', '1100', '1150', '1200', '1250', '1300', '1350', '1400', '1450', \
      '1500', '1550', '1600', '1650', '1700', '1750', '1800', '1850', '1900', '1950']";
 const WANTED_SHARE: usize = 50;

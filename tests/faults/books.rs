@@ -1,6 +1,6 @@
-//! The books of one rig: what was acknowledged, what the journal holds and what has arrived, held against the
-//! invariants of ARCHITECTURE.md after every life and against the ledger at the end. What is wrong is returned, not
-//! panicked, since the mistakes' tests want to see it.
+//! The books of one rig: what was acknowledged, what the journal holds and what has arrived, held
+//! against the invariants of ARCHITECTURE.md after every life and against the ledger at the end.
+//! What is wrong is returned, not panicked, since the mistakes' tests want to see it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -33,8 +33,8 @@ pub(crate) struct Ends {
     pub(crate) subscriber: Subscriber,
 }
 
-/// A sink's batch: what is confirmed in the middle of one may come again after a crash, and so may the batch before it,
-/// whose cursor is on disk 200 ms later at most.
+/// A sink's batch: what is confirmed in the middle of one may come again after a crash, and so may
+/// the batch before it, whose cursor is on disk 200 ms later at most.
 const WINDOW: usize = 2 * 1000 + PREFETCH;
 
 /// mosquitto acknowledges before it has sent to its subscribers.
@@ -75,7 +75,8 @@ struct Pages {
     imbalances: Vec<String>,
 }
 
-/// The two equations of `migrations/journal/0002_ledger.sql`; what is set aside is counted once the cursor has passed it.
+/// The two equations of `migrations/journal/0002_ledger.sql`; what is set aside is counted once the
+/// cursor has passed it.
 const IMBALANCES: &str = "SELECT format('%s: at %d, started %d, rewound %d, delivered %d, filtered %d, rejected %d, \
      set aside %d (%d listed), lost %d, removed %d, redriven %d, discarded %d', sink, position, started, rewound, \
      delivered, filtered, rejected, set_aside, listed, lost, removed, redriven, discarded) \
@@ -256,7 +257,8 @@ impl Books {
         Ok(())
     }
 
-    /// What comes again after a crash was not past the cursor on disk, and is no more than what may be in flight.
+    /// What comes again after a crash was not past the cursor on disk, and is no more than what may
+    /// be in flight.
     fn check_again(&mut self) -> Result<(), String> {
         for (sink, arrivals) in &mut self.arrivals {
             let cursor = self.cursors.get(*sink).copied().unwrap_or(0);
@@ -301,8 +303,8 @@ impl Books {
         arrived.await.is_some()
     }
 
-    /// At the end: every sink holds all that was published, in order, and the histories hold each message once.
-    /// `deliveries`: how often the server has sent each, where it can tell.
+    /// At the end: every sink holds all that was published, in order, and the histories hold each
+    /// message once. `deliveries`: how often the server has sent each, where it can tell.
     pub(crate) async fn check_ledger(
         &self,
         published: usize,

@@ -1,8 +1,9 @@
-//! A wall clock that jumps by an hour and by ten years, ahead and back, while the daemon runs and before it starts:
-//! everything is delivered, and nothing is deleted that would not have been deleted without the jump.
+//! A wall clock that jumps by an hour and by ten years, ahead and back, while the daemon runs and
+//! before it starts: everything is delivered, and nothing is deleted that would not have been
+//! deleted without the jump.
 //!
-//! libfaketime gives the daemon, and nobody else, another CLOCK_REALTIME. The monotonic clock goes on as it is, as it
-//! does on a machine whose time is set.
+//! libfaketime gives the daemon, and nobody else, another CLOCK_REALTIME. The monotonic clock goes
+//! on as it is, as it does on a machine whose time is set.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -70,7 +71,8 @@ fn library() -> PathBuf {
         .expect("libfaketime is installed (tests/prepare does it)")
 }
 
-/// Sets the clock, waits until the daemon's requests show it, and until everything has arrived everywhere.
+/// Sets the clock, waits until the daemon's requests show it, and until everything has arrived
+/// everywhere.
 async fn leg(rig: &mut Rig, process: &mut Process, clock: &Clock, ahead: i64) {
     clock.set(ahead);
     let seen = wait::within(wait::LONG, async || {

@@ -1,5 +1,6 @@
-//! The daemon is killed at any moment and aborted at each named place, again and again: nothing that it acknowledged is
-//! lost, nothing is in the history twice, and all is in order once it is left alone.
+//! The daemon is killed at any moment and aborted at each named place, again and again: nothing
+//! that it acknowledged is lost, nothing is in the history twice, and all is in order once it is
+//! left alone.
 
 use std::time::{Duration, Instant};
 
@@ -8,7 +9,8 @@ use fastrand::Rng;
 use crate::plan::{Plan, long, seed};
 use crate::rig::Rig;
 
-/// Lives of one rig, before everything has to arrive: the ledgers stay small enough to be looked at after each.
+/// Lives of one rig, before everything has to arrive: the ledgers stay small enough to be looked at
+/// after each.
 const LIVES: usize = 50;
 
 /// Rigs one after another; two such rows run at a time.

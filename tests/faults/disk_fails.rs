@@ -1,6 +1,6 @@
-//! A disk on which a sync or a write fails, in any of the daemon's threads: it ends, or goes on with what was not
-//! needed yet, and acknowledges nothing that is not on disk. `tests/journal_crash.rs` does the same to the journal
-//! alone, call by call.
+//! A disk on which a sync or a write fails, in any of the daemon's threads: it ends, or goes on
+//! with what was not needed yet, and acknowledges nothing that is not on disk.
+//! `tests/journal_crash.rs` does the same to the journal alone, call by call.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,5 @@
-//! A disk that is full, and later is not: nothing is accepted meanwhile, nothing is damaged, nothing is lost.
+//! A disk that is full, and later is not: nothing is accepted meanwhile, nothing is damaged,
+//! nothing is lost.
 
 use std::path::Path;
 use std::process::Command;
@@ -74,7 +75,8 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
         process
             .logged("\"full\"", |line| line.contains("nothing is accepted"))
             .await;
-        // What has room may still be taken in; the rest waits with the server, and the daemon lives on.
+        // What has room may still be taken in; the rest waits with the server, and the daemon lives
+        // on.
         let before = settled(&rig).await;
         assert!(
             before < rig.queue.published(),

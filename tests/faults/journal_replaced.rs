@@ -1,5 +1,5 @@
-//! A journal that was deleted or restored from a backup, and a second daemon on the same one: noticed, named, and never
-//! guessed over.
+//! A journal that was deleted or restored from a backup, and a second daemon on the same one:
+//! noticed, named, and never guessed over.
 
 use std::fs;
 use std::path::Path;
@@ -75,8 +75,9 @@ async fn journal_from_a_backup_is_refused() {
     heal(&mut rig).await;
     fs::copy(&backup, &journal).expect("restore a journal");
     refused(rig.launch(""), "it is an older copy").await;
-    // Even where the mark has gone with the machine, the history knows what it has confirmed; and from then on no restart
-    // is taken for the end of it, though what comes in would have reached what the history knows.
+    // Even where the mark has gone with the machine, the history knows what it has confirmed; and
+    // from then on no restart is taken for the end of it, though what comes in would have reached
+    // what the history knows.
     fs::remove_file(rig.ends.data.join("journal.db-lock")).expect("remove the mark");
     rig.publish(300).await;
     refused(rig.launch(""), "from another copy of the journal").await;
@@ -86,7 +87,8 @@ async fn journal_from_a_backup_is_refused() {
     )
     .await;
 
-    // Under a new id nothing is lost of what the copy has taken in under positions that are not its own.
+    // Under a new id nothing is lost of what the copy has taken in under positions that are not its
+    // own.
     let renewed = rig.command(&["journal", "renew"]);
     assert!(renewed.contains("has a new id"), "{renewed}");
     let mut process = rig.launch("");

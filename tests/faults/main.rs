@@ -1,8 +1,9 @@
-//! The real daemon under every fault that one machine can produce: killed at any moment, aborted at each named place,
-//! a power cut, a full disk; and ten mistakes, each of which the same look at the books must find.
+//! The real daemon under every fault that one machine can produce: killed at any moment, aborted at
+//! each named place, a power cut, a full disk; and ten mistakes, each of which the same look at the
+//! books must find.
 //!
-//! `STOMP_BRIDGE_TEST_SEED` repeats a run, as far as the machine's own timing allows; `STOMP_BRIDGE_TEST_LONG` (set by
-//! `tests/run --long`) makes it a long one.
+//! `STOMP_BRIDGE_TEST_SEED` repeats a run, as far as the machine's own timing allows;
+//! `STOMP_BRIDGE_TEST_LONG` (set by `tests/run --long`) makes it a long one.
 
 #[path = "../peers/mod.rs"]
 mod peers;

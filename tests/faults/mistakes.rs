@@ -1,5 +1,5 @@
-//! Ten mistakes that the daemon makes on purpose: each must be found by the same look at the books that finds nothing
-//! in a daemon without them.
+//! Ten mistakes that the daemon makes on purpose: each must be found by the same look at the books
+//! that finds nothing in a daemon without them.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! How the next life of a daemon ends, and what happens in it: drawn from a seed, which is printed and can be given.
+//! How the next life of a daemon ends, and what happens in it: drawn from a seed, which is printed
+//! and can be given.
 
 use std::time::Duration;
 

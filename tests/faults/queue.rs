@@ -1,5 +1,6 @@
-//! A durable queue behind STOMP 1.2, as fast as its reader: it keeps every message until it is acknowledged, and gives
-//! what is not acknowledged again, in its old place, to the next connection.
+//! A durable queue behind STOMP 1.2, as fast as its reader: it keeps every message until it is
+//! acknowledged, and gives what is not acknowledged again, in its old place, to the next
+//! connection.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -54,7 +55,8 @@ impl Queue {
         let server = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.expect("accept a connection");
-                // One at a time: the next waits until what the last has acknowledged is read to its end.
+                // One at a time: the next waits until what the last has acknowledged is read to its
+                // end.
                 let _ended = serve(stream, &served).await;
                 let mut ledger = served.lock();
                 let unacknowledged = std::mem::take(&mut ledger.sent);
@@ -156,7 +158,8 @@ async fn serve(stream: TcpStream, shared: &Shared) -> io::Result<()> {
         let notified = shared.news.notified();
         if let Some(subscription) = &subscription {
             let frames = shared.next(subscription);
-            // Where it cannot be written, what the reader has acknowledged is still there to be read.
+            // Where it cannot be written, what the reader has acknowledged is still there to be
+            // read.
             let _ = writer.write_all(&frames).await;
         }
         tokio::select! {

@@ -1,5 +1,5 @@
-//! A few rounds of the crash loop with the real thing as the source: what RabbitMQ has confirmed to the publisher is at
-//! every sink once the daemon is left alone.
+//! A few rounds of the crash loop with the real thing as the source: what RabbitMQ has confirmed to
+//! the publisher is at every sink once the daemon is left alone.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! One daemon's many lives: the queue that it reads, the sinks that it writes, and the books between them.
+//! One daemon's many lives: the queue that it reads, the sinks that it writes, and the books
+//! between them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -30,7 +31,8 @@ const BACKLOG_MAX: usize = 1500;
 
 /// What the daemon reads from.
 pub(crate) enum Server {
-    /// The rig's own queue, which knows of each message how often it was sent and whether it was acknowledged.
+    /// The rig's own queue, which knows of each message how often it was sent and whether it was
+    /// acknowledged.
     Own,
     /// A queue of RabbitMQ's, filled with confirms; the rig's own only counts.
     RabbitMq(Box<Stomp>),
@@ -246,7 +248,8 @@ impl Rig {
         self.check().await
     }
 
-    /// One life; gives the process, which has ended. What comes `just_before` its end is part of it.
+    /// One life; gives the process, which has ended. What comes `just_before` its end is part of
+    /// it.
     pub(crate) async fn run(
         &mut self,
         plan: &Plan,
@@ -311,8 +314,8 @@ impl Rig {
         self.books.check(&self.queue, &self.ends).await
     }
 
-    /// A life without faults, until everything has arrived everywhere, or nothing more for `patience`; then an orderly
-    /// stop, and the whole ledger.
+    /// A life without faults, until everything has arrived everywhere, or nothing more for
+    /// `patience`; then an orderly stop, and the whole ledger.
     pub(crate) async fn heal(&mut self, faults: &str, patience: Duration) -> Result<(), String> {
         self.ends.receiver.answer(204);
         let mut process = self.launch(faults);

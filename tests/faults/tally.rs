@@ -1,4 +1,5 @@
-//! How often each of millions of messages has arrived at MQTT: a byte for each, since nothing else could be kept of them.
+//! How often each of millions of messages has arrived at MQTT: a byte for each, since nothing else
+//! could be kept of them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,12 +1,13 @@
-//! One rig's history in Postgres: a database of its own on a server that all rigs of this process share. It notes what
-//! arrives, row by row, since a table there has no order of its own.
+//! One rig's history in Postgres: a database of its own on a server that all rigs of this process
+//! share. It notes what arrives, row by row, since a table there has no order of its own.
 
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::{Mutex, OnceCell};
 
 use crate::peers::Postgres;
 
-/// As [`POISON`](crate::books::POISON), and each row that is stored is noted in the order of the inserts.
+/// As [`POISON`](crate::books::POISON), and each row that is stored is noted in the order of the
+/// inserts.
 const TRIGGERS: &str = "\
     CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
         IF (NEW.payload->>'n')::bigint % 97 = 13 THEN RAISE EXCEPTION 'poison' USING ERRCODE = '23514'; END IF; \

@@ -99,8 +99,8 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     stop(&mut daemon).await;
 }
 
-/// One device's requests are never answered: the others' are, and the accounts say so before and after a stop in the
-/// middle of it.
+/// One device's requests are never answered: the others' are, and the accounts say so before and
+/// after a stop in the middle of it.
 #[tokio::test]
 async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);
@@ -143,7 +143,8 @@ async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     );
 }
 
-/// What a mistake of ours would look like: an entry too many, one too few, and one that is set aside nowhere.
+/// What a mistake of ours would look like: an entry too many, one too few, and one that is set
+/// aside nowhere.
 #[tokio::test]
 async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics() {
     let source = Source::start().await;

@@ -1,4 +1,5 @@
-//! What is set aside or rejected: listed, shown, redriven and dropped, while the daemon runs and while it does not.
+//! What is set aside or rejected: listed, shown, redriven and dropped, while the daemon runs and
+//! while it does not.
 
 use std::os::unix::fs::PermissionsExt;
 

@@ -1,5 +1,5 @@
-//! The real binary and what an operator does with it: accounts that balance over crashes, redrive, drop, replay, forget.
-//! The source is the demo's broker.
+//! The real binary and what an operator does with it: accounts that balance over crashes, redrive,
+//! drop, replay, forget. The source is the demo's broker.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,5 @@
-//! What others get wrong: each gets one clear line in the log, the daemon lives on, and nothing after it is lost.
+//! What others get wrong: each gets one clear line in the log, the daemon lives on, and nothing
+//! after it is lost.
 
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;

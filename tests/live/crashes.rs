@@ -1,5 +1,5 @@
-//! Something dies in the middle: the daemon, mosquitto, RabbitMQ. Nothing is lost, and nothing is stored twice where a
-//! message has a key of its own.
+//! Something dies in the middle: the daemon, mosquitto, RabbitMQ. Nothing is lost, and nothing is
+//! stored twice where a message has a key of its own.
 
 use crate::lab::lab;
 use crate::peers::configuration::{EventKey, PREFETCH};
@@ -88,7 +88,8 @@ async fn stopped_daemon_continues_where_it_was() {
         run.daemon.ready().await;
     }
     run.publish(2 * part..MESSAGES).await;
-    // An orderly stop acknowledges what it has stored: not even without a key is anything there twice.
+    // An orderly stop acknowledges what it has stored: not even without a key is anything there
+    // twice.
     run.finish(MESSAGES, 0).await;
     assert_drained(&lab().await.rabbitmq, "stopped").await;
 }

@@ -1,5 +1,6 @@
-//! What networks do, between the daemon and RabbitMQ: a plug is pulled, connections are cut in the middle of a frame,
-//! bytes come one at a time or late. The daemon notices in time, and nothing is lost.
+//! What networks do, between the daemon and RabbitMQ: a plug is pulled, connections are cut in the
+//! middle of a frame, bytes come one at a time or late. The daemon notices in time, and nothing is
+//! lost.
 
 use std::time::{Duration, Instant};
 
@@ -57,7 +58,8 @@ async fn dead_peer_is_noticed_over_sockjs() {
     dead_peer_is_noticed("dead_peer_sockjs", Way::SockJs).await;
 }
 
-/// Within two intervals of heart-beats and a second, and what the dead connection swallowed comes again.
+/// Within two intervals of heart-beats and a second, and what the dead connection swallowed comes
+/// again.
 async fn dead_peer_is_noticed(name: &str, way: Way) {
     let (proxy, mut run) = start(name, way, EventKey::EventId, "heartbeat = \"1s\"").await;
     run.publish(0..500).await;
@@ -78,7 +80,8 @@ async fn dead_peer_is_noticed(name: &str, way: Way) {
     );
     run.complete(1000).await;
     run.daemon.ready().await;
-    // Until RabbitMQ has given the dead connection up as well, the living one gets what comes after.
+    // Until RabbitMQ has given the dead connection up as well, the living one gets what comes
+    // after.
     run.finish_in_any_order(1000, 0).await;
     assert_drained(&lab().await.rabbitmq, name).await;
 }

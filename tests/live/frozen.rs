@@ -1,5 +1,6 @@
-//! A peer that stops in its tracks: it answers nothing, and its sockets stay open (SIGSTOP, or a receiver that stalls).
-//! Whoever waits for it gives up in time, nobody else waits, and all of it arrives once the peer goes on.
+//! A peer that stops in its tracks: it answers nothing, and its sockets stay open (SIGSTOP, or a
+//! receiver that stalls). Whoever waits for it gives up in time, nobody else waits, and all of it
+//! arrives once the peer goes on.
 
 use crate::lab::lab;
 use crate::peers::configuration::EventKey;

@@ -1,5 +1,6 @@
-//! What happens to databases: somebody else locks them, they are restarted, become read-only, end our session or stop
-//! answering. The trouble is named in `/status`, no other sink waits, nothing is lost, and each event is stored once.
+//! What happens to databases: somebody else locks them, they are restarted, become read-only, end
+//! our session or stop answering. The trouble is named in `/status`, no other sink waits, nothing
+//! is lost, and each event is stored once.
 
 use std::time::Duration;
 
@@ -156,7 +157,8 @@ async fn deadlock_is_named_and_the_batch_is_tried_again() {
     let name = "postgres_deadlock";
     let mut run = start(name).await;
     run.complete(PART).await;
-    // Time enough for the other to come before it is looked for; who waits longest is then the one to give up.
+    // Time enough for the other to come before it is looked for; who waits longest is then the one
+    // to give up.
     let database = run.warehouse().await;
     execute(
         database,

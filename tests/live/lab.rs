@@ -17,7 +17,8 @@ static LAB: OnceCell<Lab> = OnceCell::const_new();
 /// Starts them with the first scenario.
 pub(crate) async fn lab() -> &'static Lab {
     LAB.get_or_init(async || {
-        // Nobody kills this mosquitto. One that is to survive that saves all it has at each change, which is more and more.
+        // Nobody kills this mosquitto. One that is to survive that saves all it has at each change,
+        // which is more and more.
         let mosquitto = Mosquitto::start_forgetful_on(port::free());
         let (rabbitmq, mosquitto, postgres) =
             tokio::join!(RabbitMq::start(), mosquitto, Postgres::start());

@@ -1,5 +1,6 @@
-//! What networks do, between the daemon and each sink's other side: bytes come late or one at a time, connections are
-//! reset, cut in the middle of a packet, or swallow what is sent. The way to the source is in `faults.rs`.
+//! What networks do, between the daemon and each sink's other side: bytes come late or one at a
+//! time, connections are reset, cut in the middle of a packet, or swallow what is sent. The way to
+//! the source is in `faults.rs`.
 
 use std::time::Duration;
 

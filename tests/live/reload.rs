@@ -1,4 +1,5 @@
-//! Reloads under load, with RabbitMQ: topics come and go on one connection, and every message of every topic arrives.
+//! Reloads under load, with RabbitMQ: topics come and go on one connection, and every message of
+//! every topic arrives.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,7 +21,8 @@ const RELOADS: usize = 50;
 /// What a topic that goes has under way is known to be all once its window is full.
 const WINDOW: usize = 20;
 
-/// So many messages wait for each topic that comes and goes, so that its window is always filled again.
+/// So many messages wait for each topic that comes and goes, so that its window is always filled
+/// again.
 const BACKLOG: usize = 4000;
 
 /// Messages that a publisher sends before it looks whether it may end.
@@ -52,7 +54,8 @@ async fn burst(publisher: &mut Stomp, index: usize, queue: &str, numbers: Range<
     publisher.publish(&format!("/queue/{queue}"), bodies).await;
 }
 
-/// Publishes to a queue until told to end; gives the number of messages, with those that were sent before.
+/// Publishes to a queue until told to end; gives the number of messages, with those that were sent
+/// before.
 async fn publish(
     port: u16,
     index: usize,
@@ -112,8 +115,8 @@ async fn fifty_reloads_under_load_lose_nothing_and_never_reconnect() {
         if reload % 2 == 0 {
             daemon.ready().await;
         }
-        // The first one goes with every second reload. Where it comes back before it is left it stays, so now and then it
-        // is given the time.
+        // The first one goes with every second reload. Where it comes back before it is left it
+        // stays, so now and then it is given the time.
         if reload % 4 == 1 {
             let more = async || (daemon.log().matches(LEFT).count() > left).then_some(());
             wait::until("a topic that is left", more).await;

@@ -1,4 +1,5 @@
-//! One scenario: a daemon with all four sinks, what is published to it, and what must have come out at the end.
+//! One scenario: a daemon with all four sinks, what is published to it, and what must have come out
+//! at the end.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -65,7 +66,8 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    /// Starts a daemon on the lab's servers that reads the queue `name` by `url`, and waits until it is ready.
+    /// Starts a daemon on the lab's servers that reads the queue `name` by `url`, and waits until
+    /// it is ready.
     pub(crate) async fn start(name: &str, url: &str, key: EventKey) -> Run {
         Run::with(
             name,
@@ -124,7 +126,8 @@ impl Run {
         }
     }
 
-    /// Publishes the messages of these numbers to the scenario's queue on the lab's RabbitMQ; all are confirmed when it returns.
+    /// Publishes the messages of these numbers to the scenario's queue on the lab's RabbitMQ; all
+    /// are confirmed when it returns.
     pub(crate) async fn publish(&self, numbers: Range<usize>) {
         self.publish_to(&lab().await.rabbitmq, numbers).await;
     }
@@ -160,7 +163,8 @@ impl Run {
         }
     }
 
-    /// How many different messages each sink of [`SINKS`] has, at least: asked again and again, so the histories count.
+    /// How many different messages each sink of [`SINKS`] has, at least: asked again and again, so
+    /// the histories count.
     pub(crate) async fn arrived(&mut self) -> [usize; 4] {
         let sqlite = history::count(self.daemon.folder()).await;
         let postgres = self.count_postgres().await.unwrap_or(0);
@@ -188,8 +192,9 @@ impl Run {
         );
     }
 
-    /// Waits until `/status` says that a sink is in trouble, and in these words: the first attempt may fail in another way,
-    /// such as by a session that was cut before its server refuses the next one. Gives all that it says.
+    /// Waits until `/status` says that a sink is in trouble, and in these words: the first attempt
+    /// may fail in another way, such as by a session that was cut before its server refuses the
+    /// next one. Gives all that it says.
     pub(crate) async fn trouble(&self, sink: &str, words: &str) -> String {
         let said = std::sync::Mutex::new(None);
         let error = wait::within(wait::LONG, async || {
@@ -214,7 +219,8 @@ impl Run {
         })
     }
 
-    /// How often the daemon has connected to its source: 1 where the heart-beats of both sides went on.
+    /// How often the daemon has connected to its source: 1 where the heart-beats of both sides went
+    /// on.
     pub(crate) async fn connections(&self) -> u64 {
         let metrics = self
             .daemon
@@ -269,8 +275,9 @@ impl Run {
         ]
     }
 
-    /// Waits for all of `count` messages, stops the daemon in order and looks at everything: each message at least
-    /// once, in order per device, and in the histories at most `again` of them more than once, none where it is 0.
+    /// Waits for all of `count` messages, stops the daemon in order and looks at everything: each
+    /// message at least once, in order per device, and in the histories at most `again` of them
+    /// more than once, none where it is 0.
     pub(crate) async fn finish(self, count: usize, again: usize) {
         for (sink, delivered) in self.finish_in_any_order(count, again).await {
             assert_ordered(sink, &delivered);
@@ -341,7 +348,8 @@ impl Run {
     }
 }
 
-/// Panics unless a queue holds nothing, sent or unsent: what is published to it now is what comes out first.
+/// Panics unless a queue holds nothing, sent or unsent: what is published to it now is what comes
+/// out first.
 pub(crate) async fn assert_drained(rabbitmq: &RabbitMq, queue: &str) {
     stomp::assert_drained(rabbitmq.stomp_port(), queue).await;
 }

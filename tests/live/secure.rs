@@ -1,5 +1,6 @@
-//! TLS under each way to RabbitMQ, with the authority that the configuration names; a certificate of ours where the
-//! server wants one, and what is said where one of the two sides does not like what it is shown.
+//! TLS under each way to RabbitMQ, with the authority that the configuration names; a certificate
+//! of ours where the server wants one, and what is said where one of the two sides does not like
+//! what it is shown.
 
 use crate::lab::lab;
 use crate::peers::certificates::{self, Shows};

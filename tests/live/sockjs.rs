@@ -1,5 +1,5 @@
-//! A real SockJS endpoint over each of its transports by itself, in front of RabbitMQ. (All of them at once, which is
-//! websocket, is in `transports`.)
+//! A real SockJS endpoint over each of its transports by itself, in front of RabbitMQ. (All of them
+//! at once, which is websocket, is in `transports`.)
 
 use crate::lab::lab;
 use crate::peers::certificates::{self, Shows};

@@ -1,4 +1,5 @@
-//! Nothing breaks: every message takes its way over each transport, and out again by all four sinks.
+//! Nothing breaks: every message takes its way over each transport, and out again by all four
+//! sinks.
 
 use std::process::Command;
 

@@ -1,4 +1,5 @@
-//! The fault proxy by itself: each fault does what it says, to the connections that it is meant for.
+//! The fault proxy by itself: each fault does what it says, to the connections that it is meant
+//! for.
 
 use std::io::ErrorKind;
 use std::time::{Duration, Instant};

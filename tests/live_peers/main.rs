@@ -1,4 +1,5 @@
-//! The peers of the live tests by themselves: they start, answer, restart with their data, and end with the test.
+//! The peers of the live tests by themselves: they start, answer, restart with their data, and end
+//! with the test.
 
 #[path = "../peers/mod.rs"]
 mod peers;
@@ -39,7 +40,8 @@ async fn confirmed_messages_survive_sigkill_of_rabbitmq() {
     rabbitmq.stop().await;
 }
 
-/// Part of the test above for the sake of its RabbitMQ: `/info`, and a session whose first STOMP frame is answered.
+/// Part of the test above for the sake of its RabbitMQ: `/info`, and a session whose first STOMP
+/// frame is answered.
 async fn sockjs_endpoint_speaks_for(rabbitmq: &RabbitMq) {
     let sockjs = SockJs::start(rabbitmq.stomp_port()).await;
     let info = exchange(sockjs.port(), "GET", "/stomp/info", "").await;
@@ -155,7 +157,8 @@ async fn receiver_keeps_what_it_has_accepted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn process_dies_with_whoever_started_it() {
     let folder = Folder::new("tether");
-    // A stand-in for a test process that is killed: a shell that starts a tethered child and says its pid.
+    // A stand-in for a test process that is killed: a shell that starts a tethered child and says
+    // its pid.
     let mut shell = tethered("sh");
     shell.args([
         "-c",

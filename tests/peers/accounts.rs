@@ -10,8 +10,8 @@ pub async fn report(daemon: &Daemon) -> Option<Value> {
     serde_json::from_str(&body).ok()
 }
 
-/// Waits until nothing is pending, and panics unless received = journaled + rejected + dropped and, for each sink,
-/// journaled = delivered + filtered + set aside.
+/// Waits until nothing is pending, and panics unless received = journaled + rejected + dropped and,
+/// for each sink, journaled = delivered + filtered + set aside.
 pub async fn balance(daemon: &Daemon) {
     let mut last = Value::Null;
     let settled = wait::within(wait::LONG, async || {

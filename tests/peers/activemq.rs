@@ -1,4 +1,5 @@
-//! A private ActiveMQ Classic: STOMP over TCP and TLS, with a password; what it confirmed survives SIGKILL.
+//! A private ActiveMQ Classic: STOMP over TCP and TLS, with a password; what it confirmed survives
+//! SIGKILL.
 
 use rustix::process::Signal;
 

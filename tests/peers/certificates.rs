@@ -47,8 +47,8 @@ fn pair(name: &str) -> String {
     )
 }
 
-/// The server's key and certificate, and the authority that it believes, as Java reads them: `key.p12` and `trust.p12`
-/// in a folder, both opened by [`PASSWORD`].
+/// The server's key and certificate, and the authority that it believes, as Java reads them:
+/// `key.p12` and `trust.p12` in a folder, both opened by [`PASSWORD`].
 pub fn for_java(folder: &Folder) {
     let mut export = Command::new("openssl");
     export.args([

@@ -1,4 +1,5 @@
-//! Configuration files for the daemon under test; the only place that knows the names of their keys.
+//! Configuration files for the daemon under test; the only place that knows the names of their
+//! keys.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;

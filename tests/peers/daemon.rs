@@ -115,7 +115,8 @@ impl Daemon {
         self.process.logged(what, wanted).await
     }
 
-    /// Waits for a warning or an error that has all of these words, whatever their case; gives its line.
+    /// Waits for a warning or an error that has all of these words, whatever their case; gives its
+    /// line.
     pub async fn complains(&mut self, words: &[&str]) -> String {
         let has_all = |line: &str| {
             let line = line.to_lowercase();

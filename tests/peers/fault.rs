@@ -1,5 +1,5 @@
-//! A TCP proxy on loopback that does to connections what networks do to them. What it does can be changed while
-//! connections live.
+//! A TCP proxy on loopback that does to connections what networks do to them. What it does can be
+//! changed while connections live.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,8 +23,9 @@ pub enum Fault {
     OneByte,
     /// They are kept back in one direction, and arrive once this has passed.
     Pause(Direction),
-    /// They are swallowed in both directions, and neither end hears of the other's end: somebody has pulled a plug far
-    /// away. A connection whose bytes were swallowed stays so whatever comes after.
+    /// They are swallowed in both directions, and neither end hears of the other's end: somebody
+    /// has pulled a plug far away. A connection whose bytes were swallowed stays so whatever comes
+    /// after.
     HalfOpen,
     /// After so many more of them from the server, the connection ends for both sides.
     CutAfter(usize, Cut),

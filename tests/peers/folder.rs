@@ -6,7 +6,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// What this process puts on disk. Statics are never dropped, so each process first removes what dead ones left.
+/// What this process puts on disk. Statics are never dropped, so each process first removes what
+/// dead ones left.
 static HOME: LazyLock<PathBuf> = LazyLock::new(|| {
     let all = std::env::temp_dir().join("stomp-bridge-tests");
     fs::create_dir_all(&all).expect("create the folder of all test processes");

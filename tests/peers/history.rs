@@ -7,10 +7,12 @@ use sqlx::{ConnectOptions, SqliteConnection};
 use super::folder::Folder;
 use super::platform::Delivered;
 
-/// A row of `status_event` as far as tests look at it: `event_id`, `device_id`, `origin` and `payload`.
+/// A row of `status_event` as far as tests look at it: `event_id`, `device_id`, `origin` and
+/// `payload`.
 pub type Row = (String, String, String, String);
 
-/// How many different messages the history of a daemon in this folder has; 0 before it has its tables.
+/// How many different messages the history of a daemon in this folder has; 0 before it has its
+/// tables.
 pub async fn count(folder: &Folder) -> usize {
     let Ok(mut connection) = open(folder).await else {
         return 0;

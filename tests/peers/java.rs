@@ -8,7 +8,8 @@ use super::process::tethered;
 pub fn java(heap_mebibytes: usize) -> Command {
     let mut command = tethered("java");
     command.arg(format!("-Xmx{heap_mebibytes}M"));
-    // Two cores are shared with everything else: neither a second compiler's nor a parallel collector's threads.
+    // Two cores are shared with everything else: neither a second compiler's nor a parallel
+    // collector's threads.
     command.args([
         "-XX:TieredStopAtLevel=1",
         "-XX:+UseSerialGC",

@@ -1,4 +1,5 @@
-//! A private mosquitto: MQTT over TCP, with a password, and everything that it acknowledged survives SIGKILL.
+//! A private mosquitto: MQTT over TCP, with a password, and everything that it acknowledged
+//! survives SIGKILL.
 
 use super::folder::Folder;
 use super::process::{Process, run, tethered};
@@ -42,7 +43,8 @@ impl Mosquitto {
             .arg(&passwords)
             .args([USER, PASSWORD]);
         run(passwd);
-        // Queues without a limit: the default drops what a subscriber is more than 1000 messages behind.
+        // Queues without a limit: the default drops what a subscriber is more than 1000 messages
+        // behind.
         folder.write(
             "mosquitto.conf",
             &format!(

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 const STATES: [&str; 3] = ["正常", "故障", "离线"];
 
-/// The message number `n` (from 0) of a fleet of `devices`, which report in turn. `eventId` is `<run>-<n>`; `n` is
-/// the number itself, so a device's messages carry growing ones.
+/// The message number `n` (from 0) of a fleet of `devices`, which report in turn. `eventId` is
+/// `<run>-<n>`; `n` is the number itself, so a device's messages carry growing ones.
 pub fn message(run: &str, n: usize, devices: usize) -> String {
     let device = n % devices + 1;
     let turn = n / devices;
@@ -43,7 +43,8 @@ pub struct Delivered {
 }
 
 impl Delivered {
-    /// From an event's JSON form; `None` where it is not one, or not one of a message of [`message`].
+    /// From an event's JSON form; `None` where it is not one, or not one of a message of
+    /// [`message`].
     pub fn from_json(body: &[u8]) -> Option<Delivered> {
         let event: Value = serde_json::from_slice(body).ok()?;
         Delivered::from_parts(
@@ -88,7 +89,8 @@ pub fn assert_complete(sink: &str, delivered: &[Delivered], count: usize) {
     );
 }
 
-/// Panics unless the first arrivals of each device's messages are in the order in which they were sent.
+/// Panics unless the first arrivals of each device's messages are in the order in which they were
+/// sent.
 pub fn assert_ordered(sink: &str, delivered: &[Delivered]) {
     let mut seen = BTreeSet::new();
     let mut last: BTreeMap<&str, usize> = BTreeMap::new();

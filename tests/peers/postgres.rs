@@ -131,8 +131,9 @@ async fn launch(folder: &Folder, port: u16) -> Process {
     process
 }
 
-/// A program of the server, tethered. It refuses to run as root: the package's own user runs it. SIGQUIT is its
-/// immediate shutdown; SIGKILL would leave its backends and its shared memory behind.
+/// A program of the server, tethered. It refuses to run as root: the package's own user runs it.
+/// SIGQUIT is its immediate shutdown; SIGKILL would leave its backends and its shared memory
+/// behind.
 fn as_postgres(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args([

@@ -1,5 +1,5 @@
-//! A process that ends with the test: it is in its own group, logs to a file, and is killed when it is dropped or when
-//! the test process dies.
+//! A process that ends with the test: it is in its own group, logs to a file, and is killed when it
+//! is dropped or when the test process dies.
 
 use std::ffi::OsStr;
 use std::fs::{self, OpenOptions};
@@ -14,8 +14,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::wait;
 
-/// A command whose process is killed when the test process dies without unwinding, by util-linux's setpriv: parent
-/// death signals outlive exec, so `program` is the process that has the pid.
+/// A command whose process is killed when the test process dies without unwinding, by util-linux's
+/// setpriv: parent death signals outlive exec, so `program` is the process that has the pid.
 pub fn tethered(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
@@ -38,8 +38,8 @@ pub fn run(mut command: Command) {
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
-/// Starts every process from a thread that lives as long as the test process: a parent death signal is sent when the
-/// *thread* that forked ends, and each test has a thread of its own.
+/// Starts every process from a thread that lives as long as the test process: a parent death signal
+/// is sent when the *thread* that forked ends, and each test has a thread of its own.
 static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     let (orders, inbox) = channel::<Order>();
     std::thread::Builder::new()
@@ -58,7 +58,8 @@ pub struct Process {
     name: String,
     child: Child,
     log: PathBuf,
-    /// Where this process's part of the log begins: a restarted peer appends to the log of the one before.
+    /// Where this process's part of the log begins: a restarted peer appends to the log of the one
+    /// before.
     log_start: usize,
     end: Signal,
 }
@@ -120,11 +121,12 @@ impl Process {
         format!("--- the end of {}'s log ---\n{tail}\n---", self.name)
     }
 
-    /// Waits for a complete line of its log that `wanted` holds for; panics with the log's tail if the process ends first or
-    /// never writes one.
+    /// Waits for a complete line of its log that `wanted` holds for; panics with the log's tail if
+    /// the process ends first or never writes one.
     pub async fn logged(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let found = wait::within(wait::LONG, async || {
-            // Asked before the log is read: what it wrote just before it ended is then in what is read.
+            // Asked before the log is read: what it wrote just before it ended is then in what is
+            // read.
             let ended = self.child.try_wait().expect("a child can be waited for");
             let log = self.log();
             let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);
@@ -206,7 +208,8 @@ impl Process {
 
     /// SIGKILL (see [`Process::ending_with`]) to its whole group, and waits for it.
     pub fn kill(&mut self) {
-        // Who is frozen hears no other signal than SIGKILL, and that would not reach those that are not of its group.
+        // Who is frozen hears no other signal than SIGKILL, and that would not reach those that are
+        // not of its group.
         self.thaw();
         for signal in [self.end, Signal::KILL] {
             let deadline = Instant::now() + Duration::from_secs(10);

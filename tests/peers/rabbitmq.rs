@@ -1,5 +1,5 @@
-//! A private RabbitMQ: STOMP over TCP and TLS, Web-STOMP in clear text and over TLS, nothing else; what it confirmed
-//! survives a restart.
+//! A private RabbitMQ: STOMP over TCP and TLS, Web-STOMP in clear text and over TLS, nothing else;
+//! what it confirmed survives a restart.
 
 use std::time::Duration;
 
@@ -9,8 +9,9 @@ use super::folder::Folder;
 use super::process::{Process, tethered};
 use super::{PASSWORD, USER, certificates, port};
 
-/// RabbitMQ 3.10 says that a durable queue is declared before it has written so: one that is killed within a second or two
-/// may have forgotten the queue, with every message in it that it has confirmed ("Recovering 0 queues" stands in its log).
+/// RabbitMQ 3.10 says that a durable queue is declared before it has written so: one that is killed
+/// within a second or two may have forgotten the queue, with every message in it that it has
+/// confirmed ("Recovering 0 queues" stands in its log).
 const DECLARED: Duration = Duration::from_secs(3);
 
 /// A running RabbitMQ and the port mapper that it needs.
@@ -44,7 +45,8 @@ impl RabbitMq {
             mapper: port::free(),
         };
         configure(&folder, &ports);
-        // Our own in the foreground: the one that RabbitMQ starts becomes a daemon and outlives the tests.
+        // Our own in the foreground: the one that RabbitMQ starts becomes a daemon and outlives the
+        // tests.
         let mut epmd = tethered("epmd");
         epmd.args(["-port", &ports.mapper.to_string(), "-address", "127.0.0.1"]);
         let mapper = Process::start("epmd", epmd, &folder.join("epmd.log"));

@@ -95,7 +95,8 @@ impl Receiver {
         self.kept.timestamp.load(Ordering::Relaxed)
     }
 
-    /// From now on requests of this device are not answered, and those of the one before are, the next time.
+    /// From now on requests of this device are not answered, and those of the one before are, the
+    /// next time.
     pub fn silent_for(&self, device_id: Option<&str>) {
         *self
             .kept

@@ -1,5 +1,5 @@
-//! A TCP proxy on loopback that puts other words into the client's CONNECT, for what the client never says by itself,
-//! such as an older version alone.
+//! A TCP proxy on loopback that puts other words into the client's CONNECT, for what the client
+//! never says by itself, such as an older version alone.
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy};
 use tokio::net::{TcpListener, TcpStream};
@@ -12,7 +12,8 @@ pub struct RewritingProxy {
 }
 
 impl RewritingProxy {
-    /// Starts one in front of a port on loopback. In what each client says first, up to a NUL, `from` becomes `to`.
+    /// Starts one in front of a port on loopback. In what each client says first, up to a NUL,
+    /// `from` becomes `to`.
     pub async fn start(server: u16, from: &str, to: &str) -> RewritingProxy {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await

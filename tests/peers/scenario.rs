@@ -1,4 +1,5 @@
-//! One scenario of what comes in: a daemon whose only sink is a SQLite history, and what must be in it at the end.
+//! One scenario of what comes in: a daemon whose only sink is a SQLite history, and what must be in
+//! it at the end.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -50,8 +51,9 @@ impl Scenario {
         }
     }
 
-    /// Waits until all of `count` messages are there, stops the daemon in order and looks at everything: each message at
-    /// least once, at most `again` of them more than once, no event twice.
+    /// Waits until all of `count` messages are there, stops the daemon in order and looks at
+    /// everything: each message at least once, at most `again` of them more than once, no event
+    /// twice.
     pub async fn finish(mut self, count: usize, again: usize) {
         self.complete(count).await;
         let status = self.daemon.stop().await;

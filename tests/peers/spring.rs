@@ -1,5 +1,5 @@
-//! The Spring Boot application of `tests/spring`: a simple broker with a SockJS and a raw endpoint, the server that most
-//! users have. It is told what to do over HTTP.
+//! The Spring Boot application of `tests/spring`: a simple broker with a SockJS and a raw endpoint,
+//! the server that most users have. It is told what to do over HTTP.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -46,8 +46,9 @@ pub struct SignedIn {
 }
 
 impl Spring {
-    /// Starts one with switches such as `lab.heartbeat=1000` (see the Java sources). `None` where it was not built, since
-    /// Maven Central was out of reach when the tests were prepared; the test's output says so.
+    /// Starts one with switches such as `lab.heartbeat=1000` (see the Java sources). `None` where
+    /// it was not built, since Maven Central was out of reach when the tests were prepared; the
+    /// test's output says so.
     pub async fn start(switches: &[&str]) -> Option<Spring> {
         if !jar().is_file() {
             // Past the capture of what passing tests print.

@@ -1,5 +1,6 @@
-//! A small STOMP 1.2 client over TCP for tests: it publishes with confirms by receipts, and subscribes. Written
-//! apart from the library's codec, so that a mistake there does not cancel itself out here.
+//! A small STOMP 1.2 client over TCP for tests: it publishes with confirms by receipts, and
+//! subscribes. Written apart from the library's codec, so that a mistake there does not cancel
+//! itself out here.
 
 use std::collections::VecDeque;
 use std::io;
@@ -47,8 +48,8 @@ pub struct Stomp {
     lengths: Lengths,
 }
 
-/// Whether a SEND says how long its body is. To ActiveMQ that makes it a message of bytes, otherwise of text, which
-/// comes out without a length.
+/// Whether a SEND says how long its body is. To ActiveMQ that makes it a message of bytes,
+/// otherwise of text, which comes out without a length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lengths {
     /// It does.
@@ -208,8 +209,8 @@ impl Stomp {
     }
 }
 
-/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: what is published to it now is what comes
-/// out first.
+/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: what is published
+/// to it now is what comes out first.
 pub async fn assert_drained(port: u16, queue: &str) {
     let destination = format!("/queue/{queue}");
     let mut client = Stomp::connect(port).await;

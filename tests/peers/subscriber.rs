@@ -1,4 +1,5 @@
-//! An MQTT subscriber that keeps what it receives, in a session that outlives its broker's restarts.
+//! An MQTT subscriber that keeps what it receives, in a session that outlives its broker's
+//! restarts.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -17,7 +18,8 @@ pub struct Subscriber {
 }
 
 impl Subscriber {
-    /// Subscribes to a filter (QoS 1) on a broker on loopback; returns once the broker has acknowledged it.
+    /// Subscribes to a filter (QoS 1) on a broker on loopback; returns once the broker has
+    /// acknowledged it.
     pub async fn start(port: u16, client_id: &str, filter: &str) -> Subscriber {
         let mut options = MqttOptions::new(client_id, "127.0.0.1", port);
         options

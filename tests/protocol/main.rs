@@ -1,5 +1,5 @@
-//! The protocol as a whole: every rule has its test, every mistake that other clients are known for has one, and what
-//! real servers were seen to send is replayed byte for byte over real sockets.
+//! The protocol as a whole: every rule has its test, every mistake that other clients are known for
+//! has one, and what real servers were seen to send is replayed byte for byte over real sockets.
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 

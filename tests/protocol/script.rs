@@ -1,5 +1,5 @@
-//! Transcripts: what a client and a server say to each other, as a text, played by a scripted server over a real socket
-//! against the real transport and session.
+//! Transcripts: what a client and a server say to each other, as a text, played by a scripted
+//! server over a real socket against the real transport and session.
 //!
 //! ```text
 //! over stomp | ws | sockjs        heartbeat MS        # a comment

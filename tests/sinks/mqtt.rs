@@ -243,7 +243,8 @@ async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused
     sink.open(JOURNAL).await.unwrap();
     let mut three = events(1..=3);
     three[1].state = "x".repeat(300);
-    // The connection may be gone before the confirmation of the first one was read; then they go one by one.
+    // The connection may be gone before the confirmation of the first one was read; then they go
+    // one by one.
     let mut confirmed = 0;
     let mut named = Vec::new();
     let refused = loop {
@@ -285,7 +286,8 @@ async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused
 
 #[tokio::test]
 async fn a_connection_that_is_lost_whatever_is_published_accuses_no_event() {
-    // Accepts, says CONNACK, and closes at the first packet or after a moment: as when another client has our id.
+    // Accepts, says CONNACK, and closes at the first packet or after a moment: as when another
+    // client has our id.
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

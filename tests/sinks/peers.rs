@@ -76,7 +76,8 @@ fn stop(child: &mut Child, signal: rustix::process::Signal) {
     child.wait().unwrap();
 }
 
-/// mosquitto. What it confirmed survives a stop, since it writes its retained messages when it ends.
+/// mosquitto. What it confirmed survives a stop, since it writes its retained messages when it
+/// ends.
 pub(crate) struct Mosquitto {
     pub(crate) port: u16,
     folder: TempDir,
@@ -136,8 +137,8 @@ impl Mosquitto {
         self.log.has(text)
     }
 
-    /// A subscriber to everything, as `topic body`, which ends after so many messages. It is subscribed when this
-    /// returns.
+    /// A subscriber to everything, as `topic body`, which ends after so many messages. It is
+    /// subscribed when this returns.
     pub(crate) fn subscriber(&self, messages: usize) -> Subscriber {
         self.subscribe(&["-C", &messages.to_string()])
     }
@@ -145,7 +146,8 @@ impl Mosquitto {
     /// All retained messages, as `topic body`.
     pub(crate) async fn retained(&self) -> HashSet<String> {
         let subscriber = self.subscribe(&["--retained-only"]);
-        // It ends with the first message that is not retained; those that are stand in the queue before it.
+        // It ends with the first message that is not retained; those that are stand in the queue
+        // before it.
         self.publish(&["-t", "end", "-m", "end"]);
         subscriber.messages().await.into_iter().collect()
     }

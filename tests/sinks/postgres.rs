@@ -190,8 +190,8 @@ async fn what_a_trigger_says_holds_nothing_up() {
     assert_eq!(database.count("status_event").await, 1000);
 }
 
-/// Passes everything on, until it sees COMMIT while `cut` is set: that goes to the server, whose answer is lost
-/// with the connection.
+/// Passes everything on, until it sees COMMIT while `cut` is set: that goes to the server, whose
+/// answer is lost with the connection.
 async fn proxy(server: u16, cut: Arc<AtomicBool>) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();

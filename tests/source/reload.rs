@@ -164,7 +164,8 @@ async fn what_came_is_acknowledged_before_the_topic_is_left_and_nothing_after() 
     lab.until(|status| status.counters.messages.load(Relaxed) == 3)
         .await;
     lab.journal.advance("stuck", *lab.journal.head().borrow());
-    // RabbitMQ fills a window that an ACK opens before it comes to the UNSUBSCRIBE; a transaction keeps it shut.
+    // RabbitMQ fills a window that an ACK opens before it comes to the UNSUBSCRIBE; a transaction
+    // keeps it shut.
     assert_eq!(server.frame().await, "BEGIN\ntransaction:leave-map-1\n\n");
     for id in 0..3 {
         assert_eq!(

@@ -40,7 +40,8 @@ impl Client {
         client
     }
 
-    /// Connected to a server of that version, subscribed as `a` (auto), `c` (client) and `i` (client-individual).
+    /// Connected to a server of that version, subscribed as `a` (auto), `c` (client) and `i`
+    /// (client-individual).
     pub(crate) fn subscribed(version: &str) -> Client {
         let mut client = Client::connected(&format!("CONNECTED\nversion:{version}\n\n\0"));
         for (id, ack) in [
@@ -88,7 +89,8 @@ impl Client {
         Ok(events)
     }
 
-    /// The clock stands at this many milliseconds after the start; the session is ticked, and what it queues is sent.
+    /// The clock stands at this many milliseconds after the start; the session is ticked, and what
+    /// it queues is sent.
     pub(crate) fn at(&mut self, ms: u64) -> Result<Vec<String>, SessionError> {
         self.now = self.start + Duration::from_millis(ms);
         self.session.tick(self.now)?;

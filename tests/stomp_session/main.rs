@@ -1,4 +1,5 @@
-//! The client's session with a given clock: what a server says, what follows, what is sent, and when.
+//! The client's session with a given clock: what a server says, what follows, what is sent, and
+//! when.
 
 #![allow(clippy::unwrap_used)] // A test may panic, in its helpers too.
 

@@ -177,7 +177,8 @@ fn after_unsubscribe_messages_are_late_and_cannot_be_acknowledged() {
     );
 }
 
-/// RabbitMQ's habit, as it was seen on the wire: one ERROR for each message, after the receipt, and the session goes on.
+/// RabbitMQ's habit, as it was seen on the wire: one ERROR for each message, after the receipt, and
+/// the session goes on.
 #[test]
 fn a_message_that_meets_our_unsubscribe_does_not_end_the_session() {
     let withheld = |id: &str| {

@@ -61,7 +61,8 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
 }
 
 impl Lab {
-    /// Starts a source, and stops the time once the first attempt is under way: what comes before it is the journal's.
+    /// Starts a source, and stops the time once the first attempt is under way: what comes before
+    /// it is the journal's.
     pub(crate) async fn start(settings: Settings) -> Lab {
         let alone = ALONE.lock().await;
         let folder = tempfile::tempdir().unwrap();
@@ -83,7 +84,8 @@ impl Lab {
             .await
             .unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
-        // A runtime without work would run to its next timer by itself, whatever the sockets have still to bring.
+        // A runtime without work would run to its next timer by itself, whatever the sockets have
+        // still to bring.
         let busy = tokio::spawn(async {
             loop {
                 tokio::task::yield_now().await;

@@ -168,7 +168,8 @@ async fn receive_under_a_stuck_send(receiver: &mut Receiver, sender: &mut Sender
     }
 }
 
-/// Sends a flood to a server that reads only after it has written `length` bytes, and receives them meanwhile.
+/// Sends a flood to a server that reads only after it has written `length` bytes, and receives them
+/// meanwhile.
 async fn cross_floods(receiver: &mut Receiver, sender: &mut Sender, length: usize) {
     let flood = Bytes::from(vec![b'x'; FLOOD_BYTES]);
     let mut send = pin!(sender.send(flood, &[FLOOD_BYTES]));
@@ -185,7 +186,8 @@ async fn cross_floods(receiver: &mut Receiver, sender: &mut Sender, length: usiz
     );
 }
 
-/// Closes towards a server that does not read: on a paused clock, which runs on when nothing else can.
+/// Closes towards a server that does not read: on a paused clock, which runs on when nothing else
+/// can.
 async fn close_towards_a_deaf_server(sender: &mut Sender) {
     tokio::time::pause();
     let began = tokio::time::Instant::now();

@@ -232,7 +232,8 @@ async fn frame_is_one_message_and_only_text_is_text() {
 
 #[tokio::test]
 async fn a_long_frame_goes_in_pieces_only_where_it_is_asked_for() {
-    // Spring's buffer (legacy stompjs cuts at 16 KiB); ActiveMQ takes no pieces, so that it is an option.
+    // Spring's buffer (legacy stompjs cuts at 16 KiB); ActiveMQ takes no pieces, so that it is an
+    // option.
     let (listener, address) = listen().await;
     let target = Target {
         websocket_split: Some(16),

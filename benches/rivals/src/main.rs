@@ -1,10 +1,11 @@
 //! Our decoder beside the published STOMP crates, on the same stream in the same run:
 //! `cargo run --release --manifest-path benches/rivals/Cargo.toml -- --bench`.
 //!
-//! The stream is MESSAGE frames of 589 bytes, in chunks of 64 KiB that are cut without regard to frames, as a socket
-//! gives them. Each decoder gives what it makes of a frame. Ours leaves the headers where they stand until somebody asks
-//! for them: so it is measured without, and with every header read. stomp-parser takes whole frames only: they are cut
-//! out for it at their NULs, which is less than a decoder must do.
+//! The stream is MESSAGE frames of 589 bytes, in chunks of 64 KiB that are cut without regard to
+//! frames, as a socket gives them. Each decoder gives what it makes of a frame. Ours leaves the
+//! headers where they stand until somebody asks for them: so it is measured without, and with every
+//! header read. stomp-parser takes whole frames only: they are cut out for it at their NULs, which
+//! is less than a decoder must do.
 
 use async_stomp::client::ClientCodec;
 use bytes::{Bytes, BytesMut};

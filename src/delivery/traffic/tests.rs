@@ -1,5 +1,6 @@
-//! Lanes with a journal on disk, and a far side that follows a script: the cursor and the accounts. How long anything
-//! takes is the business of [`super::super::lanes`]'s tests: paused time runs ahead whenever the disk is waited for.
+//! Lanes with a journal on disk, and a far side that follows a script: the cursor and the accounts.
+//! How long anything takes is the business of [`super::super::lanes`]'s tests: paused time runs
+//! ahead whenever the disk is waited for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};

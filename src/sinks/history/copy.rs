@@ -1,5 +1,6 @@
-//! Events in the binary form of COPY, <https://www.postgresql.org/docs/current/sql-copy.html>, section "Binary Format":
-//! nothing in it has to be parsed but the JSON. COPY knows no ON CONFLICT: it fails at an event that is there already.
+//! Events in the binary form of COPY, <https://www.postgresql.org/docs/current/sql-copy.html>,
+//! section "Binary Format": nothing in it has to be parsed but the JSON. COPY knows no ON CONFLICT:
+//! it fails at an event that is there already.
 
 use std::sync::LazyLock;
 

@@ -1,5 +1,6 @@
-//! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. The columns of
-//! `status_event` and `device` have the names of [`Event::FIELDS`], in that order, in both databases.
+//! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. The
+//! columns of `status_event` and `device` have the names of [`Event::FIELDS`], in that order, in
+//! both databases.
 
 mod copy;
 mod newest;
@@ -17,8 +18,8 @@ use uuid::Uuid;
 use crate::model::{Event, Origin};
 use crate::sinks::{Newest, Occasion};
 
-/// A transaction while it catches up: each brings a device's row up to date once, however many statuses the device has
-/// in it, and syncs once. Nothing of it is stored twice after a crash.
+/// A transaction while it catches up: each brings a device's row up to date once, however many
+/// statuses the device has in it, and syncs once. Nothing of it is stored twice after a crash.
 const BATCH_EVENTS_MAX: usize = 4000;
 
 /// Both histories keep their migrations apart from those of other programs in the same database.
@@ -35,8 +36,9 @@ fn newest((origin, received_at): (String, Timestamp)) -> Option<Newest> {
     })
 }
 
-/// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never rewinds it. Within a
-/// journal its positions decide; between journals only the time of receipt can.
+/// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never
+/// rewinds it. Within a journal its positions decide; between journals only the time of receipt
+/// can.
 static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
     upsert(
         "CASE WHEN substr(excluded.origin, 1, 32) = substr(device.origin, 1, 32) \
@@ -45,8 +47,9 @@ static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The same for what comes once more, and may be late: the statuses of a body that was taken apart afterwards have
-/// positions of their own, newer than those of what was received after it. Of two of one instant the row stays.
+/// The same for what comes once more, and may be late: the statuses of a body that was taken apart
+/// afterwards have positions of their own, newer than those of what was received after it. Of two
+/// of one instant the row stays.
 static KEEP_NEWEST_RECEIVED: LazyLock<String> =
     LazyLock::new(|| upsert("excluded.received_at > device.received_at"));
 
@@ -70,8 +73,8 @@ fn upsert(newer: &str) -> String {
     )
 }
 
-/// A journal that the history does not know, although it knows another: it was deleted, moved or restored, or two
-/// daemons write one history under one name.
+/// A journal that the history does not know, although it knows another: it was deleted, moved or
+/// restored, or two daemons write one history under one name.
 fn warn_of_another_journal(sink: &str, journal: Uuid, other: Option<String>) {
     if let Some(other) = other {
         warn!(
@@ -84,8 +87,8 @@ fn warn_of_another_journal(sink: &str, journal: Uuid, other: Option<String>) {
     }
 }
 
-/// The database's own error where a migration ran into one, so that its code can be read; what is left speaks of
-/// tables that another version made.
+/// The database's own error where a migration ran into one, so that its code can be read; what is
+/// left speaks of tables that another version made.
 fn migration_failure(error: MigrateError) -> sqlx::Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => error,

@@ -19,8 +19,9 @@ pub(super) fn newest_per_device<'a>(events: &'a [Event], known: &HashSet<usize>)
     indices.into_iter().map(|index| &events[index]).collect()
 }
 
-/// The indices of the events that the history has from another origin: the broker delivered them again, so that they
-/// are old news however high their position is. `stored` is what the history has of this batch: event id, origin.
+/// The indices of the events that the history has from another origin: the broker delivered them
+/// again, so that they are old news however high their position is. `stored` is what the history
+/// has of this batch: event id, origin.
 pub(super) fn known_before(events: &[Event], stored: &[(String, String)]) -> HashSet<usize> {
     let origins: HashMap<&str, &str> = stored
         .iter()

@@ -1,5 +1,5 @@
-//! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor together. Every
-//! call is bounded, since a server that falls silent answers nothing for ever.
+//! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor
+//! together. Every call is bounded, since a server that falls silent answers nothing for ever.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -31,17 +31,20 @@ use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Creating the tables, which waits for another daemon that does the same.
 const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
-/// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its error is seen.
+/// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its
+/// error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The server gives up on a statement, and on a transaction whose client has vanished (a power cut, a cable), so that
-/// neither holds a lock that our next connection needs. A lock that somebody else holds is said by its name, sooner.
+/// The server gives up on a statement, and on a transaction whose client has vanished (a power cut,
+/// a cable), so that neither holds a lock that our next connection needs. A lock that somebody else
+/// holds is said by its name, sooner.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '60s'";
-/// What is said besides errors stays there: by a trigger, which nobody reads while a COPY is sent, so that the server would
-/// wait; and by the migrations, for each table that is there already.
+/// What is said besides errors stays there: by a trigger, which nobody reads while a COPY is sent,
+/// so that the server would wait; and by the migrations, for each table that is there already.
 const QUIET: &str = "SET client_min_messages = error";
-/// Fewer events go by INSERT, one message to the server: COPY takes several, and as sqlx 0.9.0 does not set TCP_NODELAY, the
-/// kernel holds the last, short one back until the server's has acknowledged the one before, up to 40 ms later.
+/// Fewer events go by INSERT, one message to the server: COPY takes several, and as sqlx 0.9.0 does
+/// not set TCP_NODELAY, the kernel holds the last, short one back until the server's has
+/// acknowledged the one before, up to 40 ms later.
 const COPY_EVENTS_MIN: usize = 500;
 /// Deleting what is too old, and closing.
 const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -119,7 +122,8 @@ struct PostgresHistory {
     /// For log lines: without user and password.
     server: String,
     health: Health,
-    /// Taken out while it is in use, so that one that failed or was abandoned in the middle is never used again.
+    /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
+    /// never used again.
     connection: Option<PgConnection>,
     newest: Option<Newest>,
     /// For the next batch.
@@ -130,11 +134,12 @@ struct PostgresHistory {
 /// How the events of a batch come into `status_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// COPY where there are many, for which the server needs half as much processor time: it parses no times, takes no
-    /// arrays apart, fills a page at once and looks for no event before it stores it.
+    /// COPY where there are many, for which the server needs half as much processor time: it parses
+    /// no times, takes no arrays apart, fills a page at once and looks for no event before it
+    /// stores it.
     Copy,
-    /// INSERT, which passes over the events that are there already. Where there was one, more of them may follow, as
-    /// when a broker delivers again what it saw no ACK for.
+    /// INSERT, which passes over the events that are there already. Where there was one, more of
+    /// them may follow, as when a broker delivers again what it saw no ACK for.
     Insert,
 }
 
@@ -171,8 +176,8 @@ impl Sink for PostgresHistory {
                     trouble: Trouble::Retry { error, after: None },
                 });
             };
-            // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and a batch that was
-            // stored is not stored twice.
+            // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and
+            // a batch that was stored is not stored twice.
             match bounded(
                 STORE_TIMEOUT,
                 store(&mut connection, &self.name, batch, self.way),
@@ -210,7 +215,8 @@ impl Sink for PostgresHistory {
     fn close(&mut self) -> BoxFuture<'_, ()> {
         async move {
             if let Some(connection) = self.connection.take() {
-                // Where the goodbye fails, the server notices the closed socket: nothing is open in it.
+                // Where the goodbye fails, the server notices the closed socket: nothing is open in
+                // it.
                 let _ = timeout(CLOSE_TIMEOUT, connection.close()).await;
             }
         }
@@ -305,8 +311,8 @@ impl PostgresHistory {
         Trouble::Retry { error, after: None }
     }
 
-    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
-    /// for the next round.
+    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure
+    /// here only waits for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
         let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
@@ -341,7 +347,8 @@ async fn bounded<T>(
     }
 }
 
-/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next batch.
+/// One transaction, and another one by INSERT where COPY is not the way. Gives the way for the next
+/// batch.
 async fn store(
     connection: &mut PgConnection,
     sink: &str,
@@ -418,7 +425,8 @@ async fn transact(
     Ok(next)
 }
 
-/// Inserts the events in order, column by column; gives the number of rows that were inserted or changed.
+/// Inserts the events in order, column by column; gives the number of rows that were inserted or
+/// changed.
 async fn insert(
     connection: &mut PgConnection,
     table: &str,
@@ -495,14 +503,14 @@ fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// An event is there already, maybe since this moment; or somebody has given the table row-level security or put a
-/// view in its place, neither of which takes COPY.
+/// An event is there already, maybe since this moment; or somebody has given the table row-level
+/// security or put a view in its place, neither of which takes COPY.
 fn only_insert_can(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| ["23505", "0A000", "42809"].contains(&code.as_str()))
 }
 
-/// Something in the batch, which another attempt cannot mend: data exceptions (22, such as a NUL in a text),
-/// constraints (23), limits of the program (54, such as an index key that is too long).
+/// Something in the batch, which another attempt cannot mend: data exceptions (22, such as a NUL in
+/// a text), constraints (23), limits of the program (54, such as an index key that is too long).
 fn is_refusal(failure: &Failure) -> bool {
     state(failure).is_some_and(|state| {
         ["22", "23", "54"]

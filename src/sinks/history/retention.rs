@@ -7,8 +7,8 @@ use tracing::warn;
 
 use crate::model::TrustedClock;
 
-/// Rows of one DELETE: more than a batch brings, so that deleting always catches up, and few enough to take
-/// milliseconds.
+/// Rows of one DELETE: more than a batch brings, so that deleting always catches up, and few enough
+/// to take milliseconds.
 pub(super) const PIECE_ROWS: u32 = 2_000;
 
 /// Between two rounds: deleting by the minute is exact enough for days of retention.
@@ -28,8 +28,8 @@ pub(super) enum Pruned {
     Failed,
 }
 
-/// The deletion of rows older than `keep`: a round a minute, each in pieces between two deliveries or
-/// while there are none.
+/// The deletion of rows older than `keep`: a round a minute, each in pieces between two deliveries
+/// or while there are none.
 #[derive(Debug)]
 pub(super) struct Retention {
     sink: String,

@@ -1,7 +1,9 @@
-//! History tables in SQLite. One connection, one transaction per batch: rows, devices and cursor together.
+//! History tables in SQLite. One connection, one transaction per batch: rows, devices and cursor
+//! together.
 //!
-//! `synchronous=FULL` although the journal is the guarantee: the journal may remove an entry once our cursor is past
-//! it, so a batch that we have confirmed must survive a power cut here, too. It costs one fsync per batch.
+//! `synchronous=FULL` although the journal is the guarantee: the journal may remove an entry once
+//! our cursor is past it, so a batch that we have confirmed must survive a power cut here, too. It
+//! costs one fsync per batch.
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -31,11 +33,11 @@ use crate::faults::{self, Place};
 use crate::model::{Event, Position};
 use crate::sinks::{Batch, Built, By, Health, Newest, Occasion, Sink, Trouble, Undelivered};
 
-/// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a hundred rows at once
-/// cost hardly more than a thousand do.
+/// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
+/// hundred rows at once cost hardly more than a thousand do.
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
-/// Pages in the WAL from which a commit also checkpoints, 32 MiB: the pages of the indexes that most batches change are
-/// then written to the database once for many batches.
+/// Pages in the WAL from which a commit also checkpoints, 32 MiB: the pages of the indexes that
+/// most batches change are then written to the database once for many batches.
 const CHECKPOINT_PAGES: u32 = 8192;
 /// Holds those pages for some thousand devices.
 const CACHE_KIB: u32 = 16 * 1024;
@@ -73,7 +75,8 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
 struct SqliteHistory {
     settings: Settings,
     health: Health,
-    /// Taken out while it is in use, so that one that failed or was abandoned in the middle is never used again.
+    /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
+    /// never used again.
     connection: Option<SqliteConnection>,
     newest: Option<Newest>,
     retention: Retention,
@@ -110,7 +113,8 @@ impl Sink for SqliteHistory {
                     self.connection = Some(connection);
                     Ok(())
                 }
-                // The transaction was rolled back when it was dropped: the connection is as good as before.
+                // The transaction was rolled back when it was dropped: the connection is as good as
+                // before.
                 Err(error) if is_refusal(&error) => {
                     self.connection = Some(connection);
                     let error = format!("{}: {error}", self.settings.path.display());
@@ -198,8 +202,9 @@ impl SqliteHistory {
             .run_direct(None, &mut connection, false)
             .await
             .map_err(migration_failure)?;
-        // What a killed process has left may be readable and not yet on disk: the journal removes what our cursor is
-        // past, so what is read here must be as durable as what is committed here.
+        // What a killed process has left may be readable and not yet on disk: the journal removes
+        // what our cursor is past, so what is read here must be as durable as what is committed
+        // here.
         sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
             .execute(&mut connection)
             .await?;
@@ -242,8 +247,8 @@ impl SqliteHistory {
         Trouble::Retry { error, after: None }
     }
 
-    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure here only waits
-    /// for the next round.
+    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure
+    /// here only waits for the next round.
     async fn prune(&mut self, connection: &mut SqliteConnection) -> Pruned {
         let now = Instant::now();
         let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
@@ -312,8 +317,9 @@ async fn store(
     Ok(())
 }
 
-/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure takes the whole transaction back in
-/// any case: for the default, ABORT, SQLite copies each page before it changes, to take back one statement.
+/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure takes the
+/// whole transaction back in any case: for the default, ABORT, SQLite copies each page before it
+/// changes, to take back one statement.
 struct Insert {
     texts: [(usize, Arc<str>); INSERT_ROWS.len()],
 }
@@ -340,8 +346,8 @@ impl Insert {
         }
     }
 
-    /// Inserts the events in order; gives the number of rows that were inserted or changed. While SQLite's thread works
-    /// on some rows, the next are made ready.
+    /// Inserts the events in order; gives the number of rows that were inserted or changed. While
+    /// SQLite's thread works on some rows, the next are made ready.
     async fn run(
         &self,
         connection: &mut SqliteConnection,
@@ -386,8 +392,8 @@ impl Insert {
     }
 }
 
-/// What stands in many rows of a batch is allocated once: the values go to another thread one by one, and allocating and
-/// freeing them would cost more than SQLite's own work.
+/// What stands in many rows of a batch is allocated once: the values go to another thread one by
+/// one, and allocating and freeing them would cost more than SQLite's own work.
 #[derive(Default)]
 struct Words(HashSet<Arc<str>>);
 

@@ -1,4 +1,5 @@
-//! The broker: where it is, who we are to it, and how a connection to it begins. The packets are rumqttc's.
+//! The broker: where it is, who we are to it, and how a connection to it begins. The packets are
+//! rumqttc's.
 
 use std::io;
 use std::pin::Pin;
@@ -19,7 +20,8 @@ use tokio_util::codec::FramedRead;
 use super::OFFLINE;
 use crate::tls;
 
-/// We say something at least so often; a broker hangs up after one and a half times this (MQTT 3.1.1, section 3.1.2.10).
+/// We say something at least so often; a broker hangs up after one and a half times this (MQTT
+/// 3.1.1, section 3.1.2.10).
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
@@ -37,7 +39,8 @@ pub(super) struct Broker {
     /// An IPv6 address has no brackets here.
     pub(super) host: String,
     pub(super) port: u16,
-    /// `None`: clear text. The files are read for each connection, so that a renewed certificate is used at the next one.
+    /// `None`: clear text. The files are read for each connection, so that a renewed certificate is
+    /// used at the next one.
     pub(super) tls: Option<tls::Settings>,
     /// User and password.
     pub(super) login: Option<(String, SecretString)>,
@@ -59,8 +62,9 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// Tells the broker's kernel at once what has arrived. Ours would wait for up to 40 ms whether we send something, and
-/// with Nagle's algorithm, mosquitto's default, the broker holds its next confirmations back for so long.
+/// Tells the broker's kernel at once what has arrived. Ours would wait for up to 40 ms whether we
+/// send something, and with Nagle's algorithm, mosquitto's default, the broker holds its next
+/// confirmations back for so long.
 struct Prompt(TcpStream);
 
 impl AsyncRead for Prompt {

@@ -1,4 +1,5 @@
-//! One connection to the broker, shared by the sink that publishes into it and the driver that owns its socket.
+//! One connection to the broker, shared by the sink that publishes into it and the driver that owns
+//! its socket.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,8 +12,8 @@ use super::window::{NotInFlight, Window};
 /// So much is written while more is made ready.
 const OUTBOX_BYTES: usize = 32 * 1024;
 
-/// Lives from CONNACK to the first error. A connection is never used again after that: what was not confirmed comes
-/// again from the journal.
+/// Lives from CONNACK to the first error. A connection is never used again after that: what was not
+/// confirmed comes again from the journal.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     state: Mutex<State>,
@@ -31,7 +32,8 @@ struct State {
     /// The last PINGREQ was not answered yet.
     asked: bool,
     lost: Option<Arc<str>>,
-    /// The publisher is woken once so many are confirmed: waking it for each PUBACK would cost more than the PUBACK.
+    /// The publisher is woken once so many are confirmed: waking it for each PUBACK would cost more
+    /// than the PUBACK.
     wake_at: Option<u64>,
 }
 
@@ -70,8 +72,8 @@ impl Connection {
         state.lost.is_none() && state.window.has_room()
     }
 
-    /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last one, and where this
-    /// gives true.
+    /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last
+    /// one, and where this gives true.
     pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) -> bool {
         let mut state = self.state();
         let pkid = state.window.accept(qos);
@@ -86,12 +88,14 @@ impl Connection {
         state.outbox.len() >= OUTBOX_BYTES
     }
 
-    /// What was handed over is to be written now; the driver gets to it when the caller waits or yields.
+    /// What was handed over is to be written now; the driver gets to it when the caller waits or
+    /// yields.
     pub(super) fn send(&self) {
         self.work.notify_one();
     }
 
-    /// Waits until the first `target` are confirmed, or half the window is free again, or all is over.
+    /// Waits until the first `target` are confirmed, or half the window is free again, or all is
+    /// over.
     pub(super) async fn progress(&self, target: u64) -> Standing {
         loop {
             let confirmed = {

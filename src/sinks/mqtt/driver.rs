@@ -1,8 +1,9 @@
-//! Keeps a connection to the broker: the one task that dials, writes what the sink hands over, and reads what the broker
-//! confirms.
+//! Keeps a connection to the broker: the one task that dials, writes what the sink hands over, and
+//! reads what the broker confirms.
 //!
-//! rumqttc's own event loop is not used: it sends each publish by a call of its own, a quarter of the
-//! daemon's CPU time under load, and loses publishes that it has accepted when it reconnects by itself. Its packets are.
+//! rumqttc's own event loop is not used: it sends each publish by a call of its own, a quarter of
+//! the daemon's CPU time under load, and loses publishes that it has accepted when it reconnects by
+//! itself. Its packets are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -27,7 +28,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
 /// Short, since a broker in trouble is usually one that restarts.
 const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// A connection that lived so long ends the backoff; one that another client with our id keeps taking over does not.
+/// A connection that lived so long ends the backoff; one that another client with our id keeps
+/// taking over does not.
 const STABLE_AFTER: Duration = Duration::from_secs(10);
 /// For DISCONNECT to be written, and for the broker to hang up.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -96,7 +98,8 @@ impl Driver {
             if self.health.in_trouble(&error) || attempt == 1 {
                 warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
             }
-            // In this order, so that a publisher that sees the loss never finds this connection again.
+            // In this order, so that a publisher that sees the loss never finds this connection
+            // again.
             self.link.send_replace(Link::Down {
                 attempt,
                 error: error.clone(),
@@ -156,8 +159,9 @@ impl Driver {
             // After DISCONNECT the broker does not publish the will (section 3.14.4).
             self.say(connection, OFFLINE);
             connection.say_goodbye();
-            // Our side is closed then, and the broker closes its own once it has read all: where we closed both before
-            // we have read its last confirmations, it might never see what we said.
+            // Our side is closed then, and the broker closes its own once it has read all: where we
+            // closed both before we have read its last confirmations, it might never see what we
+            // said.
             let _ = timeout(GOODBYE_TIMEOUT, async { (writing.await, reading.await) }).await;
         }
         Ok(())

@@ -1,5 +1,5 @@
-//! MQTT republishing: QoS 1, the cursor moves on PUBACK. The journal is the session: the connection's own is always
-//! clean, and what was not confirmed is published again on the next one.
+//! MQTT republishing: QoS 1, the cursor moves on PUBACK. The journal is the session: the
+//! connection's own is always clean, and what was not confirmed is published again on the next one.
 
 mod broker;
 mod connection;
@@ -31,11 +31,12 @@ use crate::sinks::{Batch, BuildError, Built, By, Health, Occasion, Sink, Trouble
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broker that confirms nothing for so long while publishes are in flight is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// A broker that has closed so many connections at one and the same publish, with nothing else in flight, does not take
-/// that one: MQTT 3.1.1 has no other way to say so.
+/// A broker that has closed so many connections at one and the same publish, with nothing else in
+/// flight, does not take that one: MQTT 3.1.1 has no other way to say so.
 const CLOSES_MAX: u32 = 5;
-/// After this many the connection is watched for [`QUIET`] before the publish: one that is lost all the same (another
-/// client takes our id over, the network) was not closed because of it, and the count begins anew.
+/// After this many the connection is watched for [`QUIET`] before the publish: one that is lost all
+/// the same (another client takes our id over, the network) was not closed because of it, and the
+/// count begins anew.
 const CLOSES_UNWATCHED: u32 = 2;
 const QUIET: Duration = Duration::from_secs(2);
 /// For DISCONNECT and the end of the driver.
@@ -67,8 +68,8 @@ pub struct Settings {
     pub username: Option<String>,
     /// The user's password.
     pub password: Option<SecretString>,
-    /// MQTT client id; `None`: made from the sink's name and the journal's uuid, so that it is the same after a
-    /// restart and never that of another daemon.
+    /// MQTT client id; `None`: made from the sink's name and the journal's uuid, so that it is the
+    /// same after a restart and never that of another daemon.
     pub client_id: Option<String>,
     /// Each `{{ value }}` is encoded so that it stays one level ([`topic::encode_level`]).
     pub topic: Template,
@@ -78,8 +79,8 @@ pub struct Settings {
     pub qos: Qos,
     /// Whether the broker keeps the newest message of each topic.
     pub retain: bool,
-    /// Where the sink says, retained, whether it is there: `online` once it is connected, `offline` when it leaves, by
-    /// the broker itself (last will) where it could not say so; `None`: nowhere.
+    /// Where the sink says, retained, whether it is there: `online` once it is connected, `offline`
+    /// when it leaves, by the broker itself (last will) where it could not say so; `None`: nowhere.
     pub status_topic: Option<String>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
@@ -231,8 +232,9 @@ struct Suspect {
 enum Pace {
     /// As many as the window has room for.
     Window,
-    /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other way to refuse a
-    /// publish than to close the connection, and only so is it known which one that was.
+    /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other
+    /// way to refuse a publish than to close the connection, and only so is it known which one that
+    /// was.
     OneByOne,
 }
 
@@ -331,7 +333,8 @@ impl MqttSink {
         }
     }
 
-    /// Sees whether the connection holds while nothing of ours is in flight, where a publish is under suspicion.
+    /// Sees whether the connection holds while nothing of ours is in flight, where a publish is
+    /// under suspicion.
     async fn watch(&self, connection: &Connection, events: &[Event]) -> Result<(), String> {
         let suspected = self.suspect.is_some_and(|suspect| {
             suspect.closes >= CLOSES_UNWATCHED
@@ -348,7 +351,8 @@ impl MqttSink {
         }
     }
 
-    /// Counts how often the broker has closed the connection at one publish; in the end that is a refusal.
+    /// Counts how often the broker has closed the connection at one publish; in the end that is a
+    /// refusal.
     fn accuse(&mut self, undelivered: Undelivered, closed_at: Option<Position>) -> Undelivered {
         let Some(position) = closed_at else {
             self.suspect = None;
@@ -405,7 +409,8 @@ impl MqttSink {
         }
     }
 
-    /// Publishes in order, never more than the window past what is confirmed, and waits for the confirmations.
+    /// Publishes in order, never more than the window past what is confirmed, and waits for the
+    /// confirmations.
     async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Failed> {
         let events = batch.events;
         // What is published again may be older than what the broker keeps.

@@ -1,13 +1,15 @@
-//! Topic names: values of an event as single levels, and what a broker takes as a name (MQTT 3.1.1, section 4.7).
+//! Topic names: values of an event as single levels, and what a broker takes as a name (MQTT 3.1.1,
+//! section 4.7).
 
 use std::fmt::Write;
 
 /// Longest topic name: its length is sent in two bytes (section 1.5.3).
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 
-/// A value as exactly one topic level: never empty, no wildcard, no separator, nothing that a broker may refuse.
-/// What cannot stand is written as `%` and two hex digits for each byte of its UTF-8, `%` itself as `%25`, and the
-/// empty value as a single `%`: so two different values never share a topic.
+/// A value as exactly one topic level: never empty, no wildcard, no separator, nothing that a
+/// broker may refuse. What cannot stand is written as `%` and two hex digits for each byte of its
+/// UTF-8, `%` itself as `%25`, and the empty value as a single `%`: so two different values never
+/// share a topic.
 pub fn encode_level(value: &str) -> String {
     if value.is_empty() {
         return "%".to_owned();
@@ -26,8 +28,8 @@ pub fn encode_level(value: &str) -> String {
     level
 }
 
-/// Separator, wildcards, our own escape; NUL, control characters and non-characters (section 1.5.3), for which
-/// mosquitto closes the connection.
+/// Separator, wildcards, our own escape; NUL, control characters and non-characters (section
+/// 1.5.3), for which mosquitto closes the connection.
 fn must_not_stand(c: char) -> bool {
     matches!(c, '/' | '+' | '#' | '%' | '\u{FDD0}'..='\u{FDEF}')
         || c.is_control()

@@ -1,7 +1,8 @@
 //! Which publishes of one connection the broker has confirmed. Knows packet ids, but no socket.
 //!
-//! Packet ids are the publishes' own numbers, from 1 to 65,535 and again. No more than [`Window::ROOM`] are past the
-//! confirmed prefix, so an id is never needed while it is still in use.
+//! Packet ids are the publishes' own numbers, from 1 to 65,535 and again. No more than
+//! [`Window::ROOM`] are past the confirmed prefix, so an id is never needed while it is still in
+//! use.
 
 use std::collections::VecDeque;
 
@@ -35,8 +36,8 @@ enum Publish {
 }
 
 impl Window {
-    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. Wide enough that the broker
-    /// has work while the next ones are made ready.
+    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. Wide
+    /// enough that the broker has work while the next ones are made ready.
     pub(super) const ROOM: u64 = 1000;
 
     /// Publishes that were accepted so far: the number of the next one.

@@ -1,10 +1,12 @@
-//! HTTP POST of events, signed by Standard Webhooks; 2xx confirms. Several devices' events are on their way at once,
-//! each device's in order, over connections that are kept alive; when and what next is decided by `delivery`.
+//! HTTP POST of events, signed by Standard Webhooks; 2xx confirms. Several devices' events are on
+//! their way at once, each device's in order, over connections that are kept alive; when and what
+//! next is decided by `delivery`.
 //!
-//! `webhook-id` is the event's id: the same on every attempt, after a crash and on a replay. Where events are posted in
-//! batches it is made from the ids of those that the batch holds, in their order: the same events have the same id again.
-//! A batch that is refused, or that fails while others arrive, is posted in halves, and those have ids of their own;
-//! after a crash other events may come together. A receiver that is to tell repetitions looks at each `event_id` then.
+//! `webhook-id` is the event's id: the same on every attempt, after a crash and on a replay. Where
+//! events are posted in batches it is made from the ids of those that the batch holds, in their
+//! order: the same events have the same id again. A batch that is refused, or that fails while
+//! others arrive, is posted in halves, and those have ids of their own; after a crash other events
+//! may come together. A receiver that is to tell repetitions looks at each `event_id` then.
 
 mod answer;
 mod body;
@@ -32,7 +34,8 @@ pub use body::{Body, Posting};
 
 /// A connection that takes longer has failed, however patient `timeout` is.
 const CONNECT_TIMEOUT_MAX: Duration = Duration::from_secs(10);
-/// An answer is read so far, so that its connection can be used again; a longer one costs the connection.
+/// An answer is read so far, so that its connection can be used again; a longer one costs the
+/// connection.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// How much of a refusal's text goes into the log.
 const EXCERPT_CHARS: usize = 200;
@@ -50,8 +53,8 @@ pub struct Settings {
     pub posting: Posting,
     /// Requests that may be under way at once; at least 1.
     pub concurrency: usize,
-    /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front; two during a
-    /// rotation; none: requests are not signed.
+    /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front;
+    /// two during a rotation; none: requests are not signed.
     pub secrets: Vec<SecretString>,
     /// A request that takes longer has failed.
     pub timeout: Duration,

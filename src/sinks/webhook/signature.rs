@@ -28,7 +28,8 @@ impl Signer {
             .map(|macs| Signer { macs })
     }
 
-    /// The `webhook-signature` of a message, one signature for each key; `timestamp` in seconds since 1970.
+    /// The `webhook-signature` of a message, one signature for each key; `timestamp` in seconds
+    /// since 1970.
     pub(super) fn sign(&self, id: &str, timestamp: i64, body: &[u8]) -> String {
         let sign = |mac: &Hmac<Sha256>| {
             let mut mac = mac.clone();

@@ -1,5 +1,5 @@
-//! The topics of a living connection, as they come and go: what the roster decides is done to the session here, and said
-//! in the log and the status.
+//! The topics of a living connection, as they come and go: what the roster decides is done to the
+//! session here, and said in the log and the status.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -39,7 +39,8 @@ impl Connection<'_> {
         }
     }
 
-    /// Whether each topic has lines of its own in the log: hundreds would drown all else, with every connection.
+    /// Whether each topic has lines of its own in the log: hundreds would drown all else, with
+    /// every connection.
     fn names_each(&self) -> bool {
         self.orders.settings.topics.len() <= LOGGED_MAX
     }
@@ -156,8 +157,8 @@ impl Connection<'_> {
         let now = clock::now();
         for Leave { topic, acks } in self.roster.leave(|batch| idle || batch < committed, now) {
             let id = &topic.name;
-            // RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it has sent then stays
-            // unacknowledged until the connection ends.
+            // RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it
+            // has sent then stays unacknowledged until the connection ends.
             let transaction = (self.broker == Broker::RabbitMq && !acks.is_empty())
                 .then(|| format!("leave-{id}"));
             self.status

@@ -25,8 +25,8 @@ pub enum NackError {
 }
 
 impl Session {
-    /// Subscribes; before CONNECTED, as soon as it has come. An id that is in use is unsubscribed first: servers end the
-    /// connection over an id that is used twice.
+    /// Subscribes; before CONNECTED, as soon as it has come. An id that is in use is unsubscribed
+    /// first: servers end the connection over an id that is used twice.
     pub fn subscribe(&mut self, wanted: Subscribe, now: Instant) {
         if matches!(self.phase, Phase::Disconnecting { .. } | Phase::Over) {
             return;
@@ -52,7 +52,8 @@ impl Session {
         }
     }
 
-    /// Ends a subscription. What still comes of it is [`Event::Late`], and its messages can be acknowledged no more.
+    /// Ends a subscription. What still comes of it is [`Event::Late`], and its messages can be
+    /// acknowledged no more.
     pub fn unsubscribe(&mut self, id: &str, now: Instant) {
         let Some((id, subscription)) = self.subscriptions.get_key_value(id) else {
             return;
@@ -78,9 +79,9 @@ impl Session {
         }
     }
 
-    /// Acknowledges a message; with [`super::AckMode::Client`] also all before it, so that only the last of a batch
-    /// needs it. Does nothing where the session or the subscription has ended: the server would answer with an ERROR,
-    /// and sends the message again by itself.
+    /// Acknowledges a message; with [`super::AckMode::Client`] also all before it, so that only the
+    /// last of a batch needs it. Does nothing where the session or the subscription has ended: the
+    /// server would answer with an ERROR, and sends the message again by itself.
     pub fn ack(&mut self, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
             self.outbox
@@ -96,8 +97,8 @@ impl Session {
         }
     }
 
-    /// Refuses a message. What becomes of it is the server's matter: RabbitMQ sends it again, ActiveMQ sets it aside.
-    /// Does nothing where the subscription has ended.
+    /// Refuses a message. What becomes of it is the server's matter: RabbitMQ sends it again,
+    /// ActiveMQ sets it aside. Does nothing where the subscription has ended.
     pub fn nack(&mut self, id: &AckId) -> Result<(), NackError> {
         if self.version()? == Version::V1_0 {
             return Err(NackError::NoNack);

@@ -165,7 +165,8 @@ impl Session {
                 confirmed,
             }),
             Purpose::Subscribe(id) => {
-                // A message may have confirmed it before, or another SUBSCRIBE have taken its place.
+                // A message may have confirmed it before, or another SUBSCRIBE have taken its
+                // place.
                 let waited = self.state(&id) == Some(State::Sent(receipt));
                 waited.then(|| {
                     self.set_state(&id, State::Live(receipt));
@@ -179,8 +180,8 @@ impl Session {
         }
     }
 
-    /// The subscription that we have ended and that RabbitMQ had a message of when it took our UNSUBSCRIBE. It says so by
-    /// an ERROR for each, and goes on as if there were none.
+    /// The subscription that we have ended and that RabbitMQ had a message of when it took our
+    /// UNSUBSCRIBE. It says so by an ERROR for each, and goes on as if there were none.
     fn withheld(&self, frame: &Frame) -> Option<Arc<str>> {
         let message = frame.headers.get("message")?;
         if message.trim() != "Subscription not found" {

@@ -1,4 +1,5 @@
-//! SockJS's frames: `o`, `h`, `a["…"]`, `m"…"`, `c[code,"reason"]` (sockjs-protocol 0.3.3). Pure: text in, bytes out.
+//! SockJS's frames: `o`, `h`, `a["…"]`, `m"…"`, `c[code,"reason"]` (sockjs-protocol 0.3.3). Pure:
+//! text in, bytes out.
 
 use bytes::Bytes;
 
@@ -9,7 +10,8 @@ pub(super) enum Frame {
     Open,
     /// `h`: the link is alive.
     Heartbeat,
-    /// `a` and `m`: pieces of the STOMP stream, one after the other. The elements of the array are no frames.
+    /// `a` and `m`: pieces of the STOMP stream, one after the other. The elements of the array are
+    /// no frames.
     Payload(Bytes),
     /// `c`: the session is over.
     Close {
@@ -20,7 +22,8 @@ pub(super) enum Frame {
     },
 }
 
-/// Reads one frame. The error says what is wrong, for a [`Protocol`](crate::transport::TransportError::Protocol).
+/// Reads one frame. The error says what is wrong, for a
+/// [`Protocol`](crate::transport::TransportError::Protocol).
 pub(super) fn decode(frame: &[u8]) -> Result<Frame, String> {
     let Some((kind, rest)) = frame.split_first() else {
         return Ok(Frame::Heartbeat);
@@ -69,8 +72,8 @@ fn close(text: &[u8]) -> Frame {
     }
 }
 
-/// JSON strings and arrays of them (RFC 8259), read into bytes in one pass. serde_json would do, but for lone
-/// surrogates: JavaScript servers escape them, and it refuses them.
+/// JSON strings and arrays of them (RFC 8259), read into bytes in one pass. serde_json would do,
+/// but for lone surrogates: JavaScript servers escape them, and it refuses them.
 struct Parser<'a> {
     text: &'a [u8],
     at: usize,

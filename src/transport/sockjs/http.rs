@@ -44,7 +44,8 @@ impl Http {
         body: String,
         timeout: Option<Duration>,
     ) -> Result<Response, reqwest::Error> {
-        // Any other type would be a question to the server's CORS rules (sockjs-client sends this one).
+        // Any other type would be a question to the server's CORS rules (sockjs-client sends this
+        // one).
         let mut request = self
             .client
             .post(url.clone())

@@ -88,8 +88,8 @@ fn read(base: &Url, url: &Url, body: &[u8]) -> Result<Info, DialError> {
     Ok(Info { websocket, base })
 }
 
-/// A `base_url` may move the sessions to another path or port. Our headers and the STOMP passcode go there, so it may
-/// not move them to another host, nor from TLS to clear text.
+/// A `base_url` may move the sessions to another path or port. Our headers and the STOMP passcode
+/// go there, so it may not move them to another host, nor from TLS to clear text.
 fn elsewhere(base: &Url, url: &Url, moved: &str) -> Result<Url, DialError> {
     let mut target = base
         .join(moved)

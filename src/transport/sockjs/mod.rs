@@ -190,8 +190,9 @@ impl Attempt<'_> {
     }
 }
 
-/// `{server}/{session}`: three digits, and an id that nobody guesses, since whoever knows it may send in our name. A new
-/// one for every attempt: Spring answers 404 to a session that began on another transport.
+/// `{server}/{session}`: three digits, and an id that nobody guesses, since whoever knows it may
+/// send in our name. A new one for every attempt: Spring answers 404 to a session that began on
+/// another transport.
 fn session_path() -> String {
     format!("{:03}/{}", fastrand::u16(0..1000), Uuid::new_v4().simple())
 }
@@ -274,7 +275,8 @@ impl Sender {
     pub(super) async fn close(&mut self) {
         match self {
             Sender::WebSocket(sender) => sender.close().await,
-            // A client cannot end such a session but by asking no more, which the receiver's drop does.
+            // A client cannot end such a session but by asking no more, which the receiver's drop
+            // does.
             Sender::Xhr(_) => {}
         }
     }

@@ -1,5 +1,6 @@
-//! SockJS without WebSocket: what comes is the answer to a POST, one long one after another (xhr_streaming) or one a
-//! poll (xhr); what goes is a POST of its own (xhr_send). Never two receiving requests at once.
+//! SockJS without WebSocket: what comes is the answer to a POST, one long one after another
+//! (xhr_streaming) or one a poll (xhr); what goes is a POST of its own (xhr_send). Never two
+//! receiving requests at once.
 
 use std::io;
 use std::pin::Pin;
@@ -58,7 +59,8 @@ pub(in crate::transport) struct Sender {
     timeout: Duration,
 }
 
-/// Begins a session: the first request is answered by 200, and `o` is its first frame, which is left to be read.
+/// Begins a session: the first request is answered by 200, and `o` is its first frame, which is
+/// left to be read.
 pub(super) async fn dial(
     target: &Target,
     http: &Http,
@@ -157,8 +159,8 @@ impl Receiver {
         }))
     }
 
-    /// The server ends each answer some time: the next request goes out at once, well within the few seconds after which
-    /// it would give the session up.
+    /// The server ends each answer some time: the next request goes out at once, well within the
+    /// few seconds after which it would give the session up.
     fn end_of_answer(&mut self) -> Result<(), TransportError> {
         if !self.buffer.is_empty() {
             if self.mode == Mode::Streaming {
@@ -181,7 +183,8 @@ impl Receiver {
     }
 }
 
-/// 2048 times `h`, so that browsers and proxies stop buffering (sockjs-protocol 0.3.3, section "XHR streaming").
+/// 2048 times `h`, so that browsers and proxies stop buffering (sockjs-protocol 0.3.3, section "XHR
+/// streaming").
 const PRELUDE_BYTES: usize = 2048;
 
 fn is_prelude(line: &[u8]) -> bool {
