@@ -132,8 +132,7 @@ impl Server {
             .application_name("stomp-bridge")
             .disable_statement_logging();
         match options.connect().await {
-            // sqlx 0.9.0 does only the first half of what `allow` means: TLS where the server refuses
-            // clear text.
+            // sqlx 0.9.0 does only the first half of what `allow` means: clear text, or else TLS.
             Err(error)
                 if matches!(options.get_ssl_mode(), PgSslMode::Allow) && wants_tls(&error) =>
             {
@@ -360,6 +359,15 @@ mod tests {
                 let url = format!("postgres://u:p@127.0.0.1/devices?{option}");
                 assert_eq!(way(&url), (mode, None), "{option} on this machine");
             }
+        }
+    }
+
+    #[test]
+    fn the_systems_authorities_are_no_file() {
+        for (root, file) in [("system", None), ("/ca.pem", Some("/ca.pem"))] {
+            let url = format!("postgres://u@db/devices?sslrootcert={root}");
+            let server = Server::parse(&url).unwrap_or_else(|problem| panic!("{problem}"));
+            assert_eq!(server.root_file, file.map(PathBuf::from), "{root}");
         }
     }
 
