@@ -111,9 +111,51 @@ pub fn refusal(error: &io::Error) -> Option<&rustls::Error> {
     error.get_ref()?.downcast_ref()
 }
 
-/// The error, and what to do about it.
+/// How a configuration names its files of certificates.
+#[derive(Debug, Clone, Copy)]
+pub struct Names {
+    /// The further roots.
+    pub ca: &'static str,
+    /// Our certificate and its key.
+    pub client: &'static str,
+}
+
+impl Names {
+    /// The names of [`Settings`].
+    const SETTINGS: Names = Names {
+        ca: "ca_file",
+        client: "cert_file, key_file",
+    };
+
+    /// The error, and what to do about it.
+    pub fn explained(&self, error: &rustls::Error) -> String {
+        format!("{error}; {}", advice(error, self))
+    }
+}
+
+/// The error, and what to do about it, by the names of [`Settings`].
 pub fn explained(error: &rustls::Error) -> String {
-    format!("{error}; {}", advice(error))
+    Names::SETTINGS.explained(error)
+}
+
+/// The text of a PEM file that holds certificates; `key` names it in an error.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn certificate_pem(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    let text = read(key, path)?;
+    certificates_of(key, path, &text)?;
+    Ok(text)
+}
+
+/// The text of a PEM file that holds a private key; `key` names it in an error.
+///
+/// # Errors
+/// It cannot be read, or holds something else.
+pub fn key_pem(key: &'static str, path: &Path) -> Result<Vec<u8>, Error> {
+    let text = read(key, path)?;
+    private_key_of(key, path, &text)?;
+    Ok(text)
 }
 
 /// What has failed in a handshake, and what to do about it; `None`: the network below it.
@@ -129,12 +171,15 @@ pub fn handshake_problem(error: &io::Error) -> Option<String> {
     }
 }
 
-fn advice(error: &rustls::Error) -> &'static str {
+fn advice(error: &rustls::Error, names: &Names) -> String {
     use rustls::CertificateError as Bad;
-    match error {
+    let advice = match error {
         rustls::Error::InvalidCertificate(bad) => match bad {
             Bad::UnknownIssuer => {
-                "set ca_file to the certificate of the authority that signed the server's"
+                return format!(
+                    "set {} to the certificate of the authority that signed the server's",
+                    names.ca
+                );
             }
             Bad::NotValidForName | Bad::NotValidForNameContext { .. } => {
                 "the certificate is for another name: use the name that it has in the URL"
@@ -149,10 +194,14 @@ fn advice(error: &rustls::Error) -> &'static str {
             "this does not look like TLS: is this the server's TLS port"
         }
         rustls::Error::AlertReceived(_) => {
-            "the server refused: it may want a client certificate (cert_file, key_file) that it knows"
+            return format!(
+                "the server refused: it may want a client certificate ({}) that it knows",
+                names.client
+            );
         }
         _ => "check the server's TLS settings: TLS 1.2 or 1.3 is needed",
-    }
+    };
+    advice.to_owned()
 }
 
 /// The provider is given: none is installed for the process, and a second one in the tree would
@@ -192,8 +241,15 @@ fn roots(settings: &Settings) -> Result<RootCertStore, Error> {
 }
 
 fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
-    let text = read(key, path)?;
-    let certificates = CertificateDer::pem_slice_iter(&text)
+    certificates_of(key, path, &read(key, path)?)
+}
+
+fn certificates_of(
+    key: &'static str,
+    path: &Path,
+    text: &[u8],
+) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let certificates = CertificateDer::pem_slice_iter(text)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| Error::Content {
             key,
@@ -213,8 +269,15 @@ fn certificates(key: &'static str, path: &Path) -> Result<Vec<CertificateDer<'st
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
-    let text = read("key_file", path)?;
-    PrivateKeyDer::from_pem_slice(&text).map_err(|error| {
+    private_key_of("key_file", path, &read("key_file", path)?)
+}
+
+fn private_key_of(
+    key: &'static str,
+    path: &Path,
+    text: &[u8],
+) -> Result<PrivateKeyDer<'static>, Error> {
+    PrivateKeyDer::from_pem_slice(text).map_err(|error| {
         let encrypted = text.windows(ENCRYPTED.len()).any(|window| window == ENCRYPTED);
         let problem = match error {
             pem::Error::NoItemsFound if encrypted => {
@@ -225,7 +288,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, Error> {
             }
             error => pem_problem(&error),
         };
-        Error::Content { key: "key_file", path: path.to_owned(), problem }
+        Error::Content { key, path: path.to_owned(), problem }
     })
 }
 

@@ -24,6 +24,11 @@ const SIGNIN: &str = "[source.signin]\nurl = \"http://h\"\nextract = { code = \"
 /// To be followed by a `for` with `n`.
 const FOR: &str = "[topics.t]\ndestination = \"/topic/{{ n }}\"\n";
 
+/// A whole configuration with a Postgres sink, whose URL stands in line 9.
+fn postgres(url: &str) -> String {
+    format!("{SOURCE}{TOPIC}{SINK}[sinks.p]\ntype = \"postgres\"\nurl = \"{url}\"\n")
+}
+
 fn environment(variables: &[(&str, &str)]) -> Environment {
     let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
     Environment {
@@ -858,6 +863,24 @@ fn each_mistake_is_told_with_its_place() {
             "names no database",
         ),
         (
+            postgres("postgres://h/d?sslmode=verify_full"),
+            "9:7",
+            "sinks.p.url",
+            "sslmode in the URL is none of disable, allow, prefer",
+        ),
+        (
+            postgres("postgres://h/d?port=x"),
+            "9:7",
+            "sinks.p.url",
+            "port and statement-cache-capacity are numbers",
+        ),
+        (
+            postgres("postgres://h/d?sslrootcert=/nowhere/ca.pem"),
+            "9:7",
+            "sinks.p.url",
+            "sslrootcert /nowhere/ca.pem: No such file",
+        ),
+        (
             format!(
                 "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nconcurrency = 0\n"
             ),
@@ -1225,6 +1248,51 @@ listen = "127.0.0.1:9610"
 }
 
 #[test]
+fn a_postgres_url_that_leaves_the_password_open_is_warned_of() {
+    for (url, expected) in [
+        ("postgres://u:hunter2@db/d", None),
+        ("postgres://u:hunter2@db/d?sslmode=verify-full", None),
+        ("postgres://u:hunter2@127.0.0.1/d?sslmode=disable", None),
+        ("postgres://u@localhost/d", None),
+        ("postgres://u@%2Frun%2Fpostgresql/d?sslmode=disable", None),
+        (
+            "postgres://u:hunter2@db/d?sslmode=disable",
+            Some("sslmode=disable sends the password and every status in clear text; write"),
+        ),
+        (
+            "postgres://u:hunter2@db/d?sslmode=allow",
+            Some("sslmode=allow sends the password"),
+        ),
+        (
+            "postgres://u:hunter2@db/d?sslmode=prefer",
+            Some("or somebody between, answers without TLS; write sslmode=verify-full"),
+        ),
+        (
+            "postgres://u:hunter2@db/d?sslmode=require",
+            Some("accepts any certificate"),
+        ),
+        (
+            "postgres://u:hunter2@db/d?sslmode=verify-ca",
+            Some("certificate for any other name"),
+        ),
+    ] {
+        let plan = good(&postgres(url), &[]);
+        let warnings: Vec<String> = plan.warnings.iter().map(ToString::to_string).collect();
+        let Some(expected) = expected else {
+            assert_eq!(warnings, Vec::<String>::new(), "{url}");
+            continue;
+        };
+        assert_eq!(warnings.len(), 1, "{url}: {warnings:?}");
+        assert_eq!(plan.warnings[0].path, "sinks.p.url");
+        assert!(
+            warnings[0].contains(expected) && !warnings[0].contains("hunter2"),
+            "{url}: {}",
+            warnings[0]
+        );
+    }
+}
+
+#[test]
 fn what_is_missing_altogether_is_told_too() {
     for (text, expected) in [
         (
@@ -1333,6 +1401,8 @@ fn no_problem_shows_what_may_be_a_secret() {
         format!(
             "{SOURCE}{TOPIC}[sinks.p]\ntype = \"postgres\"\nurl = \"postgres://u:{hunter}@/d\"\n"
         ),
+        postgres(&format!("postgres://u:{hunter}@h/d?sslmode={hunter}")),
+        postgres(&format!("postgres://u:{hunter}@h/d?port={hunter}")),
         format!("{SOURCE}{TOPIC}[sinks.m]\ntype = \"mqtt\"\npassword = {{ a = \"{hunter}\" }}\n"),
         format!(
             "{SOURCE}{TOPIC}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nsecret = \"{hunter}\"\n"

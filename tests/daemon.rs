@@ -8,12 +8,15 @@ mod peers;
 mod reload;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
 use peers::scripted::{Life, Then};
 use peers::{Configuration, Daemon, Folder, Scripted, wait};
 use stomp_bridge::demo::{Broker, Message, Publisher};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "/topic/state/1";
@@ -244,6 +247,49 @@ fn every_problem_of_a_configuration_is_said_at_once_and_the_exit_code_is_78() {
             );
         }
     }
+}
+
+#[tokio::test]
+async fn a_postgres_server_without_tls_gets_no_password_whatever_the_environment_says() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // 0.0.0.0 leads to this machine, but does not say so: it stands for another one.
+    let port = listener.local_addr().unwrap().port();
+    let url = format!("postgres://bridge:s3cret-word@0.0.0.0:{port}/devices");
+    let served = serve(0).await;
+    let weak = [
+        ("PGSSLMODE", Path::new("disable")),
+        ("PGSSLROOTCERT", Path::new("/nowhere/ca.pem")),
+    ];
+    let mut daemon = Daemon::start_with(&configuration(&served.url).postgres(&url), &weak).await;
+    let (mut client, _) = listener.accept().await.unwrap();
+    let mut request = [0; 8];
+    client.read_exact(&mut request).await.unwrap();
+    // SSLRequest.
+    assert_eq!(request, [0, 0, 0, 8, 4, 210, 22, 47]);
+    client.write_all(b"N").await.unwrap();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, b"");
+    let words = ["the server offers no TLS", "set sslmode=disable in `url`"];
+    let line = daemon.complains(&words).await;
+    assert!(!line.contains("s3cret-word"), "{line}");
+    assert!(
+        !daemon.log().contains("sends the password"),
+        "{}",
+        daemon.log()
+    );
+    assert!(daemon.stop().await.success());
+
+    let open = configuration(&served.url).postgres(&format!("{url}?sslmode=prefer"));
+    let mut daemon = Daemon::start(&open).await;
+    let words = [
+        "sslmode=prefer sends the password",
+        "write sslmode=verify-full",
+    ];
+    let line = daemon.complains(&words).await;
+    assert!(!line.contains("s3cret-word"), "{line}");
+    assert!(daemon.stop().await.success());
+    served.end().await;
 }
 
 #[test]

@@ -277,6 +277,12 @@ fn postgres(
         );
     }
     let url = SecretString::from(url.as_str());
+    match postgres::exposure(&url) {
+        Ok(exposure) => exposure
+            .into_iter()
+            .for_each(|exposure| check.report.warning(&path, exposure.to_string())),
+        Err(problem) => check.report.error(&path, problem),
+    }
     Some(Settings::Postgres(postgres::Settings {
         name: named.name.to_string(),
         url,

@@ -223,11 +223,16 @@ impl Subscriber {
 /// PostgreSQL, shared by the tests that run at the same time; each has its own database.
 pub(crate) struct Postgres {
     port: u16,
-    _folder: TempDir,
+    folder: TempDir,
     child: Child,
 }
 
 pub(crate) const PASSWORD: &str = "s3cret-word";
+
+/// A file of `tests/fixtures/tls`.
+pub(crate) fn fixture_path(name: &str) -> String {
+    format!("{}/tests/fixtures/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
 
 static RUNNING: Mutex<Weak<Postgres>> = Mutex::new(Weak::new());
 
@@ -238,7 +243,7 @@ impl Postgres {
                 .lock()
                 .unwrap_or_else(|poisoned| poisoned.into_inner());
             running.upgrade().unwrap_or_else(|| {
-                let started = Arc::new(Postgres::start());
+                let started = Arc::new(Postgres::start(None));
                 *running = Arc::downgrade(&started);
                 started
             })
@@ -247,7 +252,37 @@ impl Postgres {
         .unwrap()
     }
 
-    fn start() -> Postgres {
+    /// One of a test's own, with TLS for those who want it and this certificate of
+    /// `tests/fixtures/tls`. Its database `known` is for those alone who show one of `ca.pem`.
+    pub(crate) async fn over_tls(certificate: &'static str) -> Postgres {
+        tokio::task::spawn_blocking(move || Postgres::start(Some(certificate)))
+            .await
+            .unwrap()
+    }
+
+    /// Another certificate, for those who connect once it has noticed.
+    pub(crate) fn shows(&self, certificate: &str) {
+        Postgres::install_certificate(&self.folder.path().join("data"), certificate);
+        let pid = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(pid, rustix::process::Signal::HUP).unwrap();
+    }
+
+    fn install_certificate(data: &Path, certificate: &str) {
+        Postgres::install(data, &format!("{certificate}.pem"), "server.pem");
+        Postgres::install(data, &format!("{certificate}.key"), "server.key");
+    }
+
+    /// Gives the server a file of the fixtures, as only its user can read it.
+    fn install(data: &Path, fixture: &str, name: &str) {
+        let mut command = Command::new("install");
+        if rustix::process::geteuid().is_root() {
+            command.args(["-o", "postgres", "-g", "postgres"]);
+        }
+        command.args(["-m", "600"]).arg(fixture_path(fixture));
+        assert!(command.arg(data.join(name)).status().unwrap().success());
+    }
+
+    fn start(certificate: Option<&str>) -> Postgres {
         let folder = tempfile::tempdir().unwrap();
         let home = folder.path().to_str().unwrap();
         // The server runs as another user, who must be able to write here.
@@ -275,25 +310,33 @@ impl Postgres {
             "{}",
             String::from_utf8_lossy(&initdb.stderr)
         );
+        let mut settings = vec!["listen_addresses=127.0.0.1"];
+        if let Some(certificate) = certificate {
+            let data = Path::new(&data);
+            Postgres::install_certificate(data, certificate);
+            Postgres::install(data, "ca.pem", "ca.pem");
+            settings.extend([
+                "ssl=on",
+                "ssl_cert_file=server.pem",
+                "ssl_key_file=server.key",
+                "ssl_ca_file=ca.pem",
+            ]);
+            let rules = "hostnossl known all 127.0.0.1/32 reject\n\
+                         hostssl known all 127.0.0.1/32 scram-sha-256 clientcert=verify-ca\n\
+                         host all all 127.0.0.1/32 scram-sha-256\n";
+            fs::write(data.join("pg_hba.conf"), rules).unwrap();
+        }
         let port = free_port();
         let (child, _) = start(
             Postgres::command("postgres")
-                .args([
-                    "-D",
-                    &data,
-                    "-p",
-                    &port.to_string(),
-                    "-k",
-                    home,
-                    "-c",
-                    "listen_addresses=127.0.0.1",
-                ])
+                .args(settings.iter().flat_map(|setting| ["-c", setting]))
+                .args(["-D", &data, "-p", &port.to_string(), "-k", home])
                 .current_dir(home),
             "database system is ready to accept connections",
         );
         Postgres {
             port,
-            _folder: folder,
+            folder,
             child,
         }
     }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::events::{JOURNAL, batch, event, events, raw, start};
 use crate::history::Database;
-use crate::peers::{PASSWORD, Postgres, free_port};
+use crate::peers::{PASSWORD, Postgres, fixture_path, free_port};
 
 fn settings(url: String) -> Settings {
     let name = "history".to_owned();
@@ -319,5 +319,227 @@ fn a_url_that_is_none_is_refused_without_being_shown() {
             panic!("{url}")
         };
         assert!(!error.to_string().contains("s3cret"), "{error}");
+    }
+}
+
+/// A server without TLS that asks for the password in clear text. Gives its port, and what each
+/// client sent until it hung up.
+async fn without_tls() -> (u16, tokio::sync::mpsc::UnboundedReceiver<Vec<u8>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (sender, sent) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        loop {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let mut sent = vec![0; 4096];
+            let mut bytes = 0;
+            loop {
+                let read = client.read(&mut sent[bytes..]).await.unwrap_or(0);
+                // AuthenticationCleartextPassword
+                // (https://www.postgresql.org/docs/current/protocol-message-formats.html), unless
+                // TLS is asked for.
+                let answer: &[u8] = match &sent[bytes..bytes + read] {
+                    [] => break,
+                    request if request == SSL_REQUEST => b"N",
+                    [b'p', ..] => break,
+                    _ => b"R\0\0\0\x08\0\0\0\x03",
+                };
+                client.write_all(answer).await.unwrap();
+                bytes += read;
+            }
+            sent.truncate(bytes);
+            sender.send(sent).unwrap();
+        }
+    });
+    (port, sent)
+}
+
+/// Length 8, and the code 80877103.
+const SSL_REQUEST: &[u8] = &[0, 0, 0, 8, 4, 210, 22, 47];
+
+#[tokio::test]
+async fn a_server_without_tls_gets_no_password_of_those_who_want_tls() {
+    let (port, mut sent) = without_tls().await;
+    // 0.0.0.0 leads to this machine, but does not say so: it stands for another one.
+    for (host, mode) in [
+        ("0.0.0.0", ""),
+        ("0.0.0.0", "?sslmode=require"),
+        ("127.0.0.1", "?sslmode=require"),
+        ("127.0.0.1", "?sslmode=verify-ca"),
+        ("127.0.0.1", "?sslmode=verify-full"),
+        ("localhost", "?sslmode=verify-full"),
+    ] {
+        let url = format!("postgres://bridge:{PASSWORD}@{host}:{port}/devices{mode}");
+        let error = trouble_of_opening(url).await;
+        assert!(
+            error.starts_with(&format!(
+                "postgres://{host}:{port}/devices: the server offers no TLS"
+            )) && error.contains("set sslmode=disable in `url`"),
+            "{error}"
+        );
+        assert_eq!(sent.recv().await.unwrap(), SSL_REQUEST, "{host}{mode}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_without_tls_gets_the_password_on_this_machine_and_where_the_url_says_so() {
+    let (port, mut sent) = without_tls().await;
+    for (host, mode, asks) in [
+        ("127.0.0.1", "", SSL_REQUEST),
+        ("0.0.0.0", "?sslmode=prefer", SSL_REQUEST),
+        ("0.0.0.0", "?sslmode=allow", b""),
+        ("0.0.0.0", "?sslmode=disable", b""),
+    ] {
+        trouble_of_opening(format!(
+            "postgres://bridge:{PASSWORD}@{host}:{port}/devices{mode}"
+        ))
+        .await;
+        let sent = sent.recv().await.unwrap();
+        assert!(
+            sent.starts_with(asks) && sent.len() > 50,
+            "{host}{mode}: {sent:?}"
+        );
+    }
+}
+
+/// The URL of a database on another server than the shared one, at the host that it is known by.
+fn at(server: &Postgres, host: &str, database: &str, options: &str) -> String {
+    let port = server.port();
+    format!("postgres://bridge:{PASSWORD}@{host}:{port}/{database}?{options}")
+}
+
+async fn create(server: &Postgres, database: &str) {
+    let mut admin = PgConnection::connect(&server.url("postgres"))
+        .await
+        .unwrap();
+    sqlx::raw_sql(sqlx::AssertSqlSafe(format!("CREATE DATABASE {database}")))
+        .execute(&mut admin)
+        .await
+        .unwrap();
+}
+
+async fn number(server: &Postgres, database: &str, sql: &str) -> i64 {
+    let mut connection = PgConnection::connect(&server.url(database)).await.unwrap();
+    sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .fetch_one(&mut connection)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn only_a_server_with_the_right_certificate_gets_rows() {
+    let server = Postgres::over_tls("elsewhere").await;
+    create(&server, "devices").await;
+    let ca = format!("sslrootcert={}", fixture_path("ca.pem"));
+    let stranger = format!("sslrootcert={}", fixture_path("stranger.pem"));
+    let key = format!("sslrootcert={}", fixture_path("server.key"));
+    let right = at(
+        &server,
+        "localhost",
+        "devices",
+        &format!("sslmode=verify-full&{ca}"),
+    );
+    let unknown = "set sslrootcert to the certificate of the authority";
+    for (host, options, expected) in [
+        ("127.0.0.1", "sslmode=verify-full", unknown),
+        ("127.0.0.1", "sslmode=verify-ca", unknown),
+        (
+            "127.0.0.1",
+            &format!("sslmode=verify-full&{stranger}"),
+            unknown,
+        ),
+        ("127.0.0.1", &format!("sslmode=require&{stranger}"), unknown),
+        (
+            "127.0.0.1",
+            &format!("sslmode=verify-full&{key}"),
+            "server.key: holds no certificate",
+        ),
+        (
+            "127.0.0.1",
+            "sslmode=verify-full&sslrootcert=/nowhere/ca.pem",
+            "sslrootcert /nowhere/ca.pem: No such file",
+        ),
+        (
+            "127.0.0.1",
+            &format!("sslmode=verify-full&{ca}"),
+            "use the name that it has in the URL",
+        ),
+        // Another machine, by its spelling, is verified by default.
+        ("0.0.0.0", &ca, "use the name that it has in the URL"),
+        ("0.0.0.0", "", unknown),
+    ] {
+        let error = trouble_of_opening(at(&server, host, "devices", options)).await;
+        assert!(error.contains(expected), "{host} {options}: {error}");
+    }
+
+    let (mut sink, _) = start(settings(right));
+    server.shows("expired");
+    // It reads the file when it gets to it.
+    within_a_minute(async || match sink.open(JOURNAL).await {
+        Err(Trouble::Retry { error, .. }) => error.contains("renew it on the server"),
+        outcome => panic!("{outcome:?}"),
+    })
+    .await;
+    let tables = "SELECT count(*) FROM pg_tables WHERE tablename = 'status_event'";
+    assert_eq!(number(&server, "devices", tables).await, 0);
+
+    server.shows("server");
+    within_a_minute(async || sink.open(JOURNAL).await.is_ok()).await;
+    sink.deliver(batch(&events(1..=3))).await.unwrap();
+    let rows = "SELECT count(*) FROM status_event";
+    assert_eq!(number(&server, "devices", rows).await, 3);
+    let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                     WHERE application_name = 'stomp-bridge' AND ssl";
+    assert_eq!(number(&server, "devices", encrypted).await, 1);
+}
+
+async fn within_a_minute(mut done: impl AsyncFnMut() -> bool) {
+    let waiting = async { while !done().await {} };
+    tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
+        .await
+        .expect("within a minute");
+}
+
+#[tokio::test]
+async fn a_certificate_of_ours_is_shown_to_a_server_that_wants_one() {
+    let server = Postgres::over_tls("server").await;
+    create(&server, "known").await;
+    let verified = format!("sslmode=verify-full&sslrootcert={}", fixture_path("ca.pem"));
+    let ours = |name: &str| {
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        format!(
+            "sslcert={}&sslkey={}",
+            fixture_path(&certificate),
+            fixture_path(&key)
+        )
+    };
+    let wanted = "pg_hba.conf: it may want TLS (sslmode) or a client certificate (sslcert, sslkey)";
+    for (options, expected) in [
+        ("sslmode=disable", wanted),
+        (&format!("sslmode=disable&{}", ours("client")), wanted),
+        (&verified, wanted),
+        (
+            &format!("{verified}&{}", ours("expired")),
+            "it may want a client certificate (sslcert, sslkey) that it knows",
+        ),
+        (
+            &format!("{verified}&sslcert={}", fixture_path("client.key")),
+            "client.key: holds no certificate",
+        ),
+    ] {
+        let error = trouble_of_opening(at(&server, "127.0.0.1", "known", options)).await;
+        assert!(error.contains(expected), "{options}: {error}");
+    }
+    // `allow` as in libpq: without TLS first, and with it where that is refused.
+    for (position, mode) in (1..).zip([verified.as_str(), "sslmode=allow"]) {
+        let url = at(
+            &server,
+            "127.0.0.1",
+            "known",
+            &format!("{mode}&{}", ours("client")),
+        );
+        let (mut sink, _) = start(settings(url));
+        sink.open(JOURNAL).await.expect(mode);
+        sink.deliver(batch(&[event(position)])).await.expect(mode);
     }
 }

@@ -1,8 +1,9 @@
 //! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor
 //! together. Every call is bounded, since a server that falls silent answers nothing for ever.
 
+mod server;
+
 use std::collections::HashSet;
-use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use futures_util::FutureExt;
@@ -10,11 +11,15 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
-use sqlx::postgres::{PgConnectOptions, PgConnection};
-use sqlx::{AssertSqlSafe, ConnectOptions, Connection};
+use sqlx::postgres::PgConnection;
+use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::timeout;
+use tracing::subscriber::NoSubscriber;
 use tracing::warn;
 use uuid::Uuid;
+
+pub use self::server::Exposure;
+use self::server::{Server, Unconnected};
 
 use super::copy::copy;
 use super::newest::{known_before, newest_per_device};
@@ -75,34 +80,30 @@ impl PartialEq for Settings {
     }
 }
 
+/// What a URL leaves open on the way to its server, if anything; connects to nothing.
+///
+/// # Errors
+/// The URL, or a file of certificates that it names, cannot be used; says why, and shows nothing
+/// else of the URL.
+pub fn exposure(url: &SecretString) -> Result<Option<Exposure>, String> {
+    // What sqlx makes of the URL is logged where the sink is built.
+    let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
+        Server::parse(url.expose_secret())
+    })?;
+    server.options().map_err(|error| error.to_string())?;
+    Ok(server.exposure())
+}
+
 /// See [`crate::sinks::build`].
 pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
-    let url = settings.url.expose_secret();
-    let is_postgres = ["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme));
-    // The parser's own text may hold a part of the URL, and with it the password.
-    let options = PgConnectOptions::from_str(url)
-        .ok()
-        .filter(|_| is_postgres)
-        .ok_or(BuildError::Settings {
+    let server =
+        Server::parse(settings.url.expose_secret()).map_err(|problem| BuildError::Settings {
             name: settings.name.clone(),
-            problem: "url is not one of Postgres; expected postgres://user:password@host/database"
-                .to_owned(),
+            problem: problem.to_owned(),
         })?;
-    let options = options
-        .application_name("stomp-bridge")
-        .disable_statement_logging();
-    let server = format!(
-        "postgres://{}:{}/{}",
-        options.get_host(),
-        options.get_port(),
-        options.get_database().unwrap_or(options.get_username())
-    );
     let retention = Retention::new(&settings.name, settings.retention);
     let sink = PostgresHistory {
         name: settings.name,
-        options,
         server,
         health,
         connection: None,
@@ -118,9 +119,7 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
 
 struct PostgresHistory {
     name: String,
-    options: PgConnectOptions,
-    /// For log lines: without user and password.
-    server: String,
+    server: Server,
     health: Health,
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
     /// never used again.
@@ -148,8 +147,20 @@ enum Way {
 enum Failure {
     #[error("{0}")]
     Sql(#[from] sqlx::Error),
+    /// Says what to do.
+    #[error("{0}")]
+    Tls(String),
     #[error("no answer within {} s", .0.as_secs())]
     Silent(Duration),
+}
+
+impl From<Unconnected> for Failure {
+    fn from(unconnected: Unconnected) -> Failure {
+        match unconnected {
+            Unconnected::Tls(problem) => Failure::Tls(problem),
+            Unconnected::Sql(error) => Failure::Sql(error),
+        }
+    }
 }
 
 impl Sink for PostgresHistory {
@@ -260,7 +271,9 @@ impl PostgresHistory {
         &mut self,
         journal: Uuid,
     ) -> Result<(PgConnection, Option<Position>), Failure> {
-        let mut connection = bounded(CONNECT_TIMEOUT, self.options.connect()).await?;
+        let mut connection = timeout(CONNECT_TIMEOUT, self.server.connect())
+            .await
+            .map_err(|_| Failure::Silent(CONNECT_TIMEOUT))??;
         bounded(MIGRATE_TIMEOUT, async {
             sqlx::raw_sql(QUIET).execute(&mut connection).await?;
             let migrator = Migrator {
@@ -528,6 +541,10 @@ fn advice(failure: &Failure) -> Option<&'static str> {
     }
     let state = state(failure)?;
     match (state.get(..2)?, state.as_str()) {
+        (_, "28000") => Some(
+            "check user and database in `url`, and the server's pg_hba.conf: it may want TLS \
+             (sslmode) or a client certificate (sslcert, sslkey)",
+        ),
         ("28", _) => Some("check user and password in `url`"),
         ("3D", _) => Some("create the database, or name another one in `url`"),
         (_, "42501") => Some("grant the user CREATE on the schema and its tables"),

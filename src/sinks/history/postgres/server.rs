@@ -1,0 +1,431 @@
+//! The server that a URL names, and TLS on the way to it. Another machine gets no password without
+//! TLS and a verified certificate, unless the URL says so. The URL alone decides: sqlx would take
+//! PGSSLMODE and PGSSLROOTCERT from the environment too.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use sqlx::ConnectOptions;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use url::Url;
+
+use crate::tls;
+
+/// What sqlx 0.9.0 says of a server that answers `N` to SSLRequest; it has no other mark.
+const SQLX_SAYS_NO_TLS: &str = "server does not support TLS";
+
+/// How the URL names what [`tls`] speaks of.
+const NAMES: tls::Names = tls::Names {
+    ca: "sslrootcert",
+    client: "sslcert, sslkey",
+};
+
+/// A URL, understood.
+pub(super) struct Server {
+    /// Without the files of certificates, which each connection reads.
+    options: PgConnectOptions,
+    root_file: Option<PathBuf>,
+    cert_file: Option<PathBuf>,
+    key_file: Option<PathBuf>,
+    exposure: Option<Exposure>,
+}
+
+/// What a mode of TLS leaves open on the way to another machine; its text is one line that ends
+/// with what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exposure {
+    /// `sslmode=disable`: there is no TLS.
+    Disable,
+    /// `sslmode=allow`: TLS where the server refuses clear text.
+    Allow,
+    /// `sslmode=prefer`: TLS where the server offers it.
+    Prefer,
+    /// `sslmode=require`: TLS with any certificate.
+    Require,
+    /// `sslmode=verify-ca`, or `require` with `sslrootcert`: any name in the certificate.
+    VerifyCa,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unconnected {
+    /// TLS, or a file of it; says what to do.
+    #[error("{0}")]
+    Tls(String),
+    /// Everything else.
+    #[error("{0}")]
+    Sql(#[from] sqlx::Error),
+}
+
+impl Server {
+    /// The server of a URL. The error says what is expected and holds no part of the URL, since
+    /// there may be a password in any of them.
+    pub(super) fn parse(text: &str) -> Result<Server, &'static str> {
+        let url = Url::parse(text)
+            .ok()
+            .filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
+            .ok_or("url is not one of Postgres; expected postgres://user:password@host/database")?;
+        // The last one counts, as it does for sqlx.
+        let said = |names: &[&str]| {
+            url.query_pairs()
+                .filter(|(name, _)| names.contains(&name.as_ref()))
+                .last()
+                .map(|(_, value)| value.into_owned())
+        };
+        let mode = said(&["sslmode", "ssl-mode"])
+            .map(|mode| PgSslMode::from_str(&mode))
+            .transpose()
+            .map_err(|_| {
+                "sslmode in the URL is none of disable, allow, prefer, require, verify-ca and \
+                 verify-full"
+            })?;
+        let options = PgConnectOptions::from_str(text).map_err(|_| {
+            "an option of the URL cannot be read: port and statement-cache-capacity are numbers, \
+             hostaddr is an IP address"
+        })?;
+        let root = said(&["sslrootcert", "ssl-root-cert", "ssl-ca"]);
+        let way = Way::of(&options, mode, root.is_some());
+        // An address in brackets is resolved by nobody, and no certificate is for it.
+        let host = options.get_host().trim_matches(['[', ']']).to_owned();
+        // `system` is libpq's word for the system's roots, which are always taken. No certificate:
+        // the environment is not asked for one.
+        let options = options
+            .host(&host)
+            .ssl_mode(way.mode)
+            .ssl_root_cert_from_pem(Vec::new());
+        Ok(Server {
+            options,
+            root_file: root.filter(|root| root != "system").map(PathBuf::from),
+            cert_file: said(&["sslcert", "ssl-cert"]).map(PathBuf::from),
+            key_file: said(&["sslkey", "ssl-key"]).map(PathBuf::from),
+            exposure: way.exposure,
+        })
+    }
+
+    /// What its URL leaves open; `None`: nothing, or the server is on this machine.
+    pub(super) fn exposure(&self) -> Option<Exposure> {
+        self.exposure
+    }
+
+    /// With the files of certificates as they are now, so that a renewed one is used.
+    pub(super) fn options(&self) -> Result<PgConnectOptions, tls::Error> {
+        let mut options = self.options.clone();
+        if let Some(file) = &self.root_file {
+            options = options.ssl_root_cert_from_pem(tls::certificate_pem("sslrootcert", file)?);
+        }
+        if let Some(file) = &self.cert_file {
+            options = options.ssl_client_cert_from_pem(tls::certificate_pem("sslcert", file)?);
+        }
+        if let Some(file) = &self.key_file {
+            options = options.ssl_client_key_from_pem(tls::key_pem("sslkey", file)?);
+        }
+        Ok(options)
+    }
+
+    /// Dials, agrees on TLS and signs in.
+    pub(super) async fn connect(&self) -> Result<PgConnection, Unconnected> {
+        let options = self
+            .options()
+            .map_err(|error| Unconnected::Tls(error.to_string()))?
+            .application_name("stomp-bridge")
+            .disable_statement_logging();
+        match options.connect().await {
+            // sqlx 0.9.0 does only the first half of what `allow` means: clear text, or else TLS.
+            Err(error)
+                if matches!(options.get_ssl_mode(), PgSslMode::Allow) && wants_tls(&error) =>
+            {
+                let options = options.ssl_mode(PgSslMode::Require);
+                options.connect().await.map_err(explained)
+            }
+            outcome => outcome.map_err(explained),
+        }
+    }
+}
+
+/// For log lines: without user and password.
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let options = &self.options;
+        let database = options.get_database().unwrap_or(options.get_username());
+        let (host, port) = (options.get_host(), options.get_port());
+        if host.contains(':') {
+            write!(f, "postgres://[{host}]:{port}/{database}")
+        } else {
+            write!(f, "postgres://{host}:{port}/{database}")
+        }
+    }
+}
+
+/// How the way to a server is protected.
+struct Way {
+    mode: PgSslMode,
+    exposure: Option<Exposure>,
+}
+
+impl Way {
+    fn of(options: &PgConnectOptions, written: Option<PgSslMode>, has_root: bool) -> Way {
+        let host = options.get_host();
+        if options.get_socket().is_some() || host.starts_with('/') {
+            // As libpq: `sslmode` says nothing of a Unix socket.
+            return Way {
+                mode: PgSslMode::Disable,
+                exposure: None,
+            };
+        }
+        let here = is_this_machine(host);
+        let mode = match written {
+            None if here => PgSslMode::Prefer,
+            None => PgSslMode::VerifyFull,
+            // As libpq: with a root the certificate is verified.
+            Some(PgSslMode::Require) if has_root => PgSslMode::VerifyCa,
+            Some(mode) => mode,
+        };
+        let exposure = match mode {
+            PgSslMode::Disable => Some(Exposure::Disable),
+            PgSslMode::Allow => Some(Exposure::Allow),
+            PgSslMode::Prefer => Some(Exposure::Prefer),
+            PgSslMode::Require => Some(Exposure::Require),
+            PgSslMode::VerifyCa => Some(Exposure::VerifyCa),
+            PgSslMode::VerifyFull => None,
+        };
+        Way {
+            mode,
+            exposure: exposure.filter(|_| !here),
+        }
+    }
+}
+
+/// By its spelling alone: a name that only resolves to a loopback address may resolve to another
+/// one tomorrow.
+fn is_this_machine(host: &str) -> bool {
+    let address = host.trim_matches(['[', ']']).parse::<IpAddr>();
+    host.eq_ignore_ascii_case("localhost")
+        || address.is_ok_and(|address| address.to_canonical().is_loopback())
+}
+
+/// Or another user: the server uses one code for whatever pg_hba.conf does not let in.
+fn wants_tls(error: &sqlx::Error) -> bool {
+    let error = error.as_database_error();
+    error
+        .and_then(|error| error.code())
+        .is_some_and(|code| code == "28000")
+}
+
+fn explained(error: sqlx::Error) -> Unconnected {
+    let refusal = match &error {
+        // The handshake, and an alert that comes after it.
+        sqlx::Error::Io(error) => tls::refusal(error),
+        sqlx::Error::Tls(error) if error.to_string() == SQLX_SAYS_NO_TLS => {
+            return Unconnected::Tls(
+                "the server offers no TLS, and was sent no password; switch TLS on there \
+                 (ssl = on), or set sslmode=disable in `url` if clear text is wanted"
+                    .to_owned(),
+            );
+        }
+        sqlx::Error::Tls(error) => error.downcast_ref(),
+        _ => None,
+    };
+    match refusal {
+        Some(refusal) => Unconnected::Tls(format!("TLS: {}", NAMES.explained(refusal))),
+        None => Unconnected::Sql(error),
+    }
+}
+
+impl fmt::Display for Exposure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leaves_open = match self {
+            Exposure::Disable => {
+                "sslmode=disable sends the password and every status in clear text"
+            }
+            Exposure::Allow => {
+                "sslmode=allow sends the password and every status in clear text, unless the \
+                 server refuses that"
+            }
+            Exposure::Prefer => {
+                "sslmode=prefer sends the password and every status in clear text where the \
+                 server, or somebody between, answers without TLS"
+            }
+            Exposure::Require => {
+                "sslmode=require encrypts, but accepts any certificate: somebody between can pose \
+                 as the server and get the password and every status"
+            }
+            Exposure::VerifyCa => {
+                "sslmode=verify-ca, like require with sslrootcert, accepts a trusted authority's \
+                 certificate for any other name: its owner can pose as the server"
+            }
+        };
+        write!(
+            f,
+            "{leaves_open}; write sslmode=verify-full, with sslrootcert=/path/to/ca.pem where the \
+             system does not know the authority that signed the server's certificate"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The mode by its name in a URL, and what that leaves open.
+    fn way(url: &str) -> (&'static str, Option<Exposure>) {
+        let server = Server::parse(url).unwrap_or_else(|problem| panic!("{url}: {problem}"));
+        let mode = match server.options.get_ssl_mode() {
+            PgSslMode::Disable => "disable",
+            PgSslMode::Allow => "allow",
+            PgSslMode::Prefer => "prefer",
+            PgSslMode::Require => "require",
+            PgSslMode::VerifyCa => "verify-ca",
+            PgSslMode::VerifyFull => "verify-full",
+        };
+        (mode, server.exposure())
+    }
+
+    #[test]
+    fn only_this_machine_is_spoken_to_without_verified_tls() {
+        for host in [
+            "127.0.0.1",
+            "127.1.2.3",
+            "[::1]",
+            "[::ffff:127.0.0.1]",
+            "localhost",
+            "LOCALHOST",
+            "db/x?hostaddr=127.0.0.1&n=",
+            "db/x?host=localhost&n=",
+        ] {
+            let url = format!("postgres://u:p@{host}/devices");
+            assert_eq!(way(&url), ("prefer", None), "{host}");
+        }
+        for host in [
+            "db",
+            "db.example.com",
+            "10.0.0.1",
+            "0.0.0.0",
+            "128.0.0.1",
+            "126.255.255.255",
+            "[::2]",
+            "[fe80::1]",
+            "[::ffff:10.0.0.1]",
+            "localhost.example.com",
+            "notlocalhost",
+            "127.0.0.1.example.com",
+            "%6cocalhost",
+            "db%2Fx",
+            "127.1",
+            "localhost/x?host=db&n=",
+            "127.0.0.1/x?hostaddr=10.0.0.1&n=",
+            "localhost,db",
+        ] {
+            let url = format!("postgresql://u:p@{host}/devices");
+            assert_eq!(way(&url), ("verify-full", None), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_unix_socket_has_no_tls_whatever_the_url_says() {
+        for url in [
+            "postgres://%2Fvar%2Frun%2Fpostgresql/devices",
+            "postgres://u@%2Fvar%2Frun/devices?sslmode=verify-full",
+            "postgres://db/devices?host=/var/run/postgresql",
+            // sqlx takes the socket, wherever it stands.
+            "postgres://%2Fvar%2Frun/devices?host=db",
+        ] {
+            assert_eq!(way(url), ("disable", None), "{url}");
+        }
+    }
+
+    #[test]
+    fn the_mode_of_the_url_counts_and_what_it_leaves_open_is_known() {
+        for (option, mode, exposure) in [
+            ("sslmode=disable", "disable", Some(Exposure::Disable)),
+            ("sslmode=allow", "allow", Some(Exposure::Allow)),
+            ("sslmode=prefer", "prefer", Some(Exposure::Prefer)),
+            ("ssl-mode=PREFER", "prefer", Some(Exposure::Prefer)),
+            ("sslmode=require", "require", Some(Exposure::Require)),
+            (
+                "sslmode=require&sslrootcert=/ca.pem",
+                "verify-ca",
+                Some(Exposure::VerifyCa),
+            ),
+            ("sslmode=verify-ca", "verify-ca", Some(Exposure::VerifyCa)),
+            ("sslmode=verify-full", "verify-full", None),
+            ("sslmode=disable&sslmode=verify-full", "verify-full", None),
+            ("sslrootcert=/ca.pem", "verify-full", None),
+        ] {
+            let url = format!("postgres://u:p@db/devices?{option}");
+            assert_eq!(way(&url), (mode, exposure), "{option}");
+            if option.starts_with("ssl-mode=") || option.starts_with("sslmode=") {
+                let url = format!("postgres://u:p@127.0.0.1/devices?{option}");
+                assert_eq!(way(&url), (mode, None), "{option} on this machine");
+            }
+        }
+    }
+
+    #[test]
+    fn the_systems_authorities_are_no_file() {
+        for (root, file) in [("system", None), ("/ca.pem", Some("/ca.pem"))] {
+            let url = format!("postgres://u@db/devices?sslrootcert={root}");
+            let server = Server::parse(&url).unwrap_or_else(|problem| panic!("{problem}"));
+            assert_eq!(server.root_file, file.map(PathBuf::from), "{root}");
+        }
+    }
+
+    #[test]
+    fn a_url_that_cannot_be_read_is_not_shown() {
+        for (url, expected) in [
+            ("s3cret", "url is not one of Postgres"),
+            ("mysql://u:s3cret@db/x", "url is not one of Postgres"),
+            (
+                "postgres://u:s3cret@db:port/x",
+                "url is not one of Postgres",
+            ),
+            ("postgres://u@db/x?sslmode=s3cret", "none of disable, allow"),
+            (
+                "postgres://u@db/x?sslmode=verify_full",
+                "none of disable, allow",
+            ),
+            ("postgres://u@db/x?port=s3cret", "port"),
+            ("postgres://u@db/x?hostaddr=s3cret", "hostaddr"),
+        ] {
+            let problem = Server::parse(url).err().expect(url);
+            assert!(
+                problem.contains(expected) && !problem.contains("s3cret"),
+                "{url}: {problem}"
+            );
+        }
+    }
+
+    #[test]
+    fn each_exposure_is_one_line_that_says_what_to_do() {
+        for (exposure, expected) in [
+            (Exposure::Disable, "disable sends the password"),
+            (Exposure::Allow, "allow sends the password"),
+            (Exposure::Prefer, "answers without TLS"),
+            (Exposure::Require, "any certificate"),
+            (Exposure::VerifyCa, "any other name"),
+        ] {
+            let said = exposure.to_string();
+            assert!(
+                said.starts_with("sslmode=") && said.contains(expected),
+                "{said}"
+            );
+            assert!(said.contains("; write sslmode=verify-full"), "{said}");
+            assert!(!said.contains('\n'), "{said}");
+        }
+    }
+
+    #[test]
+    fn log_lines_name_the_server_without_its_password() {
+        for (url, expected) in [
+            ("postgres://u:p@db/devices", "postgres://db:5432/devices"),
+            (
+                "postgres://u:p@[::1]:7/devices",
+                "postgres://[::1]:7/devices",
+            ),
+        ] {
+            let server = Server::parse(url).unwrap_or_else(|problem| panic!("{problem}"));
+            assert_eq!(server.to_string(), expected);
+        }
+    }
+}
