@@ -12,7 +12,7 @@ use stomp_bridge::model::Severity;
 use stomp_bridge::pipeline::Field;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
-use stomp_bridge::source::{Pass, Wording};
+use stomp_bridge::source::{Broker, Pass, Wording, guarantee};
 use stomp_bridge::stomp::{AckMode, Backslashes};
 use stomp_bridge::transport::{Content, Method};
 
@@ -1170,6 +1170,63 @@ topics = ["map-north-2", "t", "one"]
         .len(),
         4
     );
+}
+
+/// A configuration of examples/. Its secrets are all one that is good as a webhook's, too.
+fn set_up(file: &Path) -> Plan {
+    let text = fs::read_to_string(file).expect("read an example");
+    let secrets = text.split("secret('").skip(1).map(|rest| {
+        let (name, _) = rest.split_once("')").expect("a secret's name ends");
+        let variable = format!("STOMP_BRIDGE_SECRET_{}", name.to_uppercase());
+        (
+            variable,
+            "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw".to_owned(),
+        )
+    });
+    let environment = Environment {
+        variables: secrets.collect(),
+    };
+    load_in(file, &environment).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+#[test]
+fn the_examples_of_set_ups_load_without_a_problem() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples");
+    let mut loaded = 0;
+    for entry in fs::read_dir(&folder).expect("list examples/") {
+        let file = entry.expect("list examples/").path();
+        if file
+            .extension()
+            .is_some_and(|extension| extension == "toml")
+        {
+            assert_eq!(set_up(&file).warnings, [], "{}", file.display());
+            loaded += 1;
+        }
+    }
+    assert!(loaded > 0, "no example in {}", folder.display());
+}
+
+/// An example that is called durable is one at the server that it is for.
+#[test]
+fn the_durable_examples_lose_nothing() {
+    for (name, broker) in [
+        ("rabbitmq-durable.toml", Broker::RabbitMq),
+        ("activemq-durable.toml", Broker::ActiveMq),
+    ] {
+        let plan = set_up(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("examples")
+                .join(name),
+        );
+        for topic in plan.source.topics.iter() {
+            let promise = guarantee(broker, topic);
+            assert!(
+                promise.starts_with("nothing is lost"),
+                "{name}, {}: {promise}",
+                topic.name
+            );
+        }
+    }
 }
 
 /// As shared with the users in the README and on the project's page.

@@ -2,12 +2,12 @@
 //! back off.
 //!
 //! The cursor never passes an event that the sink has not confirmed and that was not set aside
-//! (invariant I2). What an operator wants delivered again goes its own way ([`again`]) and moves no
+//! (invariant I2). What an operator wants delivered again goes its own way (`again`) and moves no
 //! cursor.
 //!
 //! Where a batch is the sink's unit (a transaction, a window of publishes), batches follow each
 //! other here; a sink that takes several devices' events at once has a loop of its own
-//! ([`traffic`]).
+//! (`traffic`).
 
 mod again;
 mod ahead;

@@ -52,8 +52,8 @@ impl Session {
         }
     }
 
-    /// Ends a subscription. What still comes of it is [`Event::Late`], and its messages can be
-    /// acknowledged no more.
+    /// Ends a subscription. What still comes of it is [`crate::stomp::Event::Late`], and its
+    /// messages can be acknowledged no more.
     pub fn unsubscribe(&mut self, id: &str, now: Instant) {
         let Some((id, subscription)) = self.subscriptions.get_key_value(id) else {
             return;
@@ -79,9 +79,9 @@ impl Session {
         }
     }
 
-    /// Acknowledges a message; with [`super::AckMode::Client`] also all before it, so that only the
-    /// last of a batch needs it. Does nothing where the session or the subscription has ended: the
-    /// server would answer with an ERROR, and sends the message again by itself.
+    /// Acknowledges a message; with [`crate::stomp::AckMode::Client`] also all before it, so that
+    /// only the last of a batch needs it. Does nothing where the session or the subscription has
+    /// ended: the server would answer with an ERROR, and sends the message again by itself.
     pub fn ack(&mut self, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
             self.outbox
@@ -110,7 +110,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sends a message. The receipt, where one is wanted, comes back in [`Event::Receipt`].
+    /// Sends a message. The receipt, where one is wanted, comes back in
+    /// [`crate::stomp::Event::Receipt`].
     pub fn send(
         &mut self,
         message: &NewMessage<'_>,
@@ -137,7 +138,7 @@ impl Session {
         Ok(())
     }
 
-    /// Commits a transaction; its receipt comes back in [`Event::Receipt`].
+    /// Commits a transaction; its receipt comes back in [`crate::stomp::Event::Receipt`].
     pub fn commit(&mut self, transaction: &str, now: Instant) -> Result<ReceiptId, NotConnected> {
         let version = self.version()?;
         let receipt = self.receipts.expect(Purpose::Caller, now);
