@@ -4,7 +4,8 @@
 //!
 //! One life: `new`, send what `take_outgoing` gives; then for ever `receive`, `poll` until `None`,
 //! `take_outgoing`, and `tick` at `deadline`. After an error, or [`Event::Disconnected`], it is
-//! over: nothing more comes of it.
+//! over: no event comes of it. After an error, messages that came before it can still be
+//! acknowledged, since the server may read on.
 
 mod commands;
 mod incoming;
@@ -55,6 +56,10 @@ enum Phase {
         receipt: ReceiptId,
         due: Instant,
     },
+    /// An error has ended it: it hears nothing, and queues nothing but ACKs.
+    Failed {
+        version: Version,
+    },
     Over,
 }
 
@@ -81,7 +86,7 @@ impl Session {
 
     /// Bytes have arrived. Every byte is a sign of life.
     pub fn receive(&mut self, bytes: Bytes, now: Instant) {
-        if !bytes.is_empty() && !matches!(self.phase, Phase::Over) {
+        if !bytes.is_empty() && !self.has_ended() {
             self.last_received = now;
             self.decoder.feed(bytes);
         }
@@ -99,7 +104,7 @@ impl Session {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            if matches!(self.phase, Phase::Over) {
+            if self.has_ended() {
                 return Ok(None);
             }
             let outcome = match self.decoder.next() {
@@ -138,7 +143,7 @@ impl Session {
                     due,
                 };
             }
-            Phase::Disconnecting { .. } | Phase::Over => {}
+            Phase::Disconnecting { .. } | Phase::Failed { .. } | Phase::Over => {}
         }
     }
 
@@ -156,7 +161,7 @@ impl Session {
                 self.events.push_back(Event::Disconnected(Farewell::Closed));
                 Ok(())
             }
-            Phase::Over => Ok(()),
+            Phase::Failed { .. } | Phase::Over => Ok(()),
         }
     }
 
@@ -185,7 +190,7 @@ impl Session {
                 ];
                 dues.into_iter().flatten().min()
             }
-            Phase::Over => None,
+            Phase::Failed { .. } | Phase::Over => None,
         }
     }
 
@@ -204,7 +209,10 @@ impl Session {
                     .push_back(Event::Disconnected(Farewell::Silence));
                 Ok(())
             }
-            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Ok(()),
+            Phase::Connecting { .. }
+            | Phase::Disconnecting { .. }
+            | Phase::Failed { .. }
+            | Phase::Over => Ok(()),
             Phase::Connected { pulse, .. } => {
                 if pulse
                     .silent_due(self.last_received)
@@ -230,8 +238,18 @@ impl Session {
         }
     }
 
+    fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Failed { .. } | Phase::Over)
+    }
+
+    /// Nothing follows DISCONNECT, and before CONNECTED there is nothing to be acknowledged.
     fn fail(&mut self, error: SessionError) -> SessionError {
-        self.phase = Phase::Over;
+        self.phase = match self.phase {
+            Phase::Connected { version, .. } | Phase::Failed { version } => {
+                Phase::Failed { version }
+            }
+            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Phase::Over,
+        };
         error
     }
 
