@@ -56,7 +56,7 @@ enum Phase {
         receipt: ReceiptId,
         due: Instant,
     },
-    /// An error has ended it: it hears nothing, and queues nothing but ACKs.
+    /// An error has ended it: it hears nothing, and queues nothing but ACKs and DISCONNECT.
     Failed {
         version: Version,
     },
@@ -130,12 +130,7 @@ impl Session {
                     .push_back(Event::Disconnected(Farewell::NotConnected));
             }
             Phase::Connected { version, .. } => {
-                let receipt = self.receipts.name();
-                self.outbox.frame(|out| {
-                    FrameWriter::new(out, Command::Disconnect, version)
-                        .header("receipt", receipt.to_string())
-                        .end();
-                });
+                let receipt = self.write_disconnect(version);
                 let due = now + self.options.disconnect_timeout;
                 self.phase = Phase::Disconnecting {
                     version,
@@ -145,6 +140,27 @@ impl Session {
             }
             Phase::Disconnecting { .. } | Phase::Failed { .. } | Phase::Over => {}
         }
+    }
+
+    /// As [`Session::disconnect`], and also after an error, where no event follows: that the server
+    /// closes the stream says that it has read everything before.
+    pub fn leave(&mut self, now: Instant) {
+        if let Phase::Failed { version } = self.phase {
+            self.write_disconnect(version);
+            self.phase = Phase::Over;
+        } else {
+            self.disconnect(now);
+        }
+    }
+
+    fn write_disconnect(&mut self, version: Version) -> ReceiptId {
+        let receipt = self.receipts.name();
+        self.outbox.frame(|out| {
+            FrameWriter::new(out, Command::Disconnect, version)
+                .header("receipt", receipt.to_string())
+                .end();
+        });
+        receipt
     }
 
     /// The server has closed the stream, and all that arrived before was received and polled. That

@@ -96,6 +96,12 @@ async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_web_stomp
     before_an_odd_frame_arrives_once("odd_frame_ws", &url, 20, 90_000).await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_sockjs() {
+    let url = lab().await.sockjs.url();
+    before_an_odd_frame_arrives_once("odd_frame_sockjs", &url, 20, 90_000).await;
+}
+
 /// A queue of 50 messages, one whose headers the daemon cannot read, and 50 more. However often the
 /// daemon connects, the first 50 are acknowledged once, and nobody gets them twice.
 async fn before_an_odd_frame_arrives_once(

@@ -186,7 +186,7 @@ fn disconnect_waits_for_its_receipt_a_close_or_two_seconds() {
 }
 
 #[test]
-fn what_came_before_an_error_can_be_acknowledged_and_nothing_else_is_sent() {
+fn what_came_before_an_error_can_be_acknowledged_and_then_only_disconnect_follows() {
     let check = |fail: &dyn Fn(&mut Client) -> SessionError| {
         let mut client = Client::subscribed("1.2");
         client
@@ -198,7 +198,13 @@ fn what_came_before_an_error_can_be_acknowledged_and_nothing_else_is_sent() {
         client.session.disconnect(client.now);
         assert_eq!(client.sent(), [""; 0], "{error}");
         client.session.ack(&client.acks[0]);
-        assert_eq!(client.sent(), ["ACK\nid:1\n\n"], "{error}");
+        client.session.leave(client.now);
+        client.session.ack(&client.acks[0]);
+        assert_eq!(
+            client.sent(),
+            ["ACK\nid:1\n\n", "DISCONNECT\nreceipt:r-4\n\n"],
+            "{error}"
+        );
         let nothing = (client.hears(CONNECTED), client.deadline());
         assert_eq!(nothing, (Ok(vec![]), None), "{error}");
         assert_eq!(client.session.closed(), Ok(()), "{error}");

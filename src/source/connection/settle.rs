@@ -20,9 +20,16 @@ use crate::source::clock;
 /// source.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
 
+/// What of it a server has to answer DISCONNECT by closing. Most do at once; the rest of the time
+/// is for one that closes only after us.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
 impl Connection<'_> {
     /// Commits everything that was read and writes its ACKs, as far as the server still takes
     /// them. Gives the time by which the socket is to be closed.
+    ///
+    /// DISCONNECT follows the ACKs, and the server is waited for: what stands between may drop what
+    /// it has of ours, as soon as we close (nginx's `proxy_half_close off`).
     ///
     /// Waits for a full journal, since there is no room for another connection's messages either;
     /// once `stop` asks to, no longer than [`LAST_ACKS_MAX`].
@@ -32,14 +39,19 @@ impl Connection<'_> {
     ) -> Result<Instant, journal::Error> {
         let mut close_by = None;
         let mut readable = true;
+        let mut said_goodbye = false;
         loop {
             self.start_committing();
             let committed = self.intake.is_empty() && self.committing.is_terminated();
-            if committed && !self.writer.has_failed() {
+            let now = clock::now();
+            if committed && !self.writer.has_failed() && !said_goodbye {
+                said_goodbye = true;
                 self.acknowledge_held();
+                if self.acknowledged {
+                    self.session.leave(now);
+                }
             }
             self.start_writing();
-            let now = clock::now();
             if committed || stop.is_cancelled() {
                 close_by.get_or_insert(match self.stage {
                     // The server had its time to answer DISCONNECT, and nothing follows that.
@@ -47,9 +59,13 @@ impl Connection<'_> {
                     Stage::Living | Stage::Finishing => now + LAST_ACKS_MAX,
                 });
             }
-            if committed && (!self.writer.is_busy() || self.stage == Stage::Left) {
+            let awaited = self.acknowledged && readable && !self.writer.has_failed();
+            if committed && (!self.writer.is_busy() && !awaited || self.stage == Stage::Left) {
                 return Ok(close_by.unwrap_or(now));
             }
+            // Once all is written, what is left of the time is for the close.
+            let written = committed && !self.writer.is_busy();
+            let give_up_at = close_by.map(|at| if written { at - FAREWELL_MAX } else { at });
             tokio::select! {
                 biased;
                 (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
@@ -65,14 +81,14 @@ impl Connection<'_> {
                     }
                 }
                 () = stop.cancelled(), if close_by.is_none() => {}
-                () = sleep_until(close_by.unwrap_or(now).into()), if close_by.is_some() => {
+                () = sleep_until(give_up_at.unwrap_or(now).into()), if give_up_at.is_some() => {
                     if !committed {
                         self.leave_to_journal();
                     }
                     return Ok(close_by.unwrap_or(now));
                 }
                 // A server may read nothing until it has written everything. What it sends now
-                // comes again, or was lost in any case.
+                // comes again, or was lost in any case. Its close says that it has read ours.
                 received = self.receiver.receive(), if committed && readable => {
                     readable = received.is_ok();
                 }
