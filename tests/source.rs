@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used)] // Outside of test functions, but all of this is a test.
 
+#[path = "source/endings.rs"]
+mod endings;
 #[path = "source/reload.rs"]
 mod reload;
 

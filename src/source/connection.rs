@@ -2,6 +2,7 @@
 //! and a write may be under way while it goes on reading, so neither a slow disk nor a slow peer
 //! stops the heart-beats.
 
+mod settle;
 mod topics;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ use super::writer::Writer;
 use crate::faults::{self, Mistake, Place};
 use crate::journal::{self, Journal};
 use crate::model::Position;
-use crate::stomp::{Connected, Event, Options, Session, SessionError};
+use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
 /// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes
@@ -59,11 +60,15 @@ pub(super) struct Connection<'a> {
     batches: u64,
     committing_since: Instant,
     roster: Roster,
+    /// ACKs were queued on this connection.
+    acknowledged: bool,
     /// How many topics stand, if all do.
     complete: Option<usize>,
     /// Topics whose messages the server withholds, as far as they were named in the log.
     withheld: BTreeSet<Arc<str>>,
     stage: Stage,
+    /// Of `Finishing` and `Leaving`: the server is waited for until then.
+    give_up_at: Option<Instant>,
     probing: Probing,
     /// Unknown before CONNECTED.
     broker: Broker,
@@ -71,7 +76,7 @@ pub(super) struct Connection<'a> {
     /// What the sign-in has given for this connection.
     pass: Pass,
     /// When every topic was subscribed.
-    pub(super) subscribed_at: Option<Instant>,
+    subscribed_at: Option<Instant>,
 }
 
 /// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
@@ -145,9 +150,11 @@ impl<'a> Connection<'a> {
             batches: 0,
             committing_since: now,
             roster,
+            acknowledged: false,
             complete: None,
             withheld: BTreeSet::new(),
             stage: Stage::Living,
+            give_up_at: None,
             probing,
             broker: Broker::Unknown,
             connected: false,
@@ -157,30 +164,47 @@ impl<'a> Connection<'a> {
     }
 
     /// Lives until the connection ends, `stop` asks for it, or there are orders that it cannot
-    /// carry out.
-    pub(super) async fn run(&mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
+    /// carry out. Gives the reason, and when every topic was subscribed.
+    pub(super) async fn run(
+        mut self,
+        inbox: &Inbox,
+        stop: &CancellationToken,
+    ) -> (Ended, Option<Instant>) {
         let ended = match self.live(inbox, stop).await {
             Ok(()) if stop.is_cancelled() => Ended::Stopped,
             Ok(()) => Ended::Reloaded,
             Err(ended) => ended,
         };
         self.intake.silence.pause(clock::now());
-        let status = Arc::clone(self.status);
-        let settled = status.turning(self.settle()).await;
-        self.writer.close().await;
-        match (settled, ended) {
-            (Err(error), _) => Ended::Journal(error),
-            (Ok(()), Ended::Lost(_) | Ended::Refused(_) | Ended::Quiet(_))
-                if stop.is_cancelled() =>
-            {
-                Ended::Stopped
+        self.status.enter(LinkState::Connecting);
+        let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
+        let settled = match ended {
+            // Nothing can be committed any more.
+            Ended::Journal(error) => Err(error),
+            ended => status
+                .turning(self.settle(stop))
+                .await
+                .map(|close_by| (close_by, ended)),
+        };
+        let ended = match settled {
+            Err(error) => {
+                self.writer.close().await;
+                Ended::Journal(error)
             }
-            (Ok(()), ended) => ended,
-        }
+            Ok((close_by, ended)) => {
+                self.close(close_by).await;
+                match ended {
+                    Ended::Lost(_) | Ended::Refused(_) | Ended::Quiet(_) if stop.is_cancelled() => {
+                        Ended::Stopped
+                    }
+                    ended => ended,
+                }
+            }
+        };
+        (ended, subscribed_at)
     }
 
     async fn live(&mut self, inbox: &Inbox, stop: &CancellationToken) -> Result<(), Ended> {
-        let mut give_up_at = None;
         while self.stage != Stage::Left {
             self.status.turn();
             self.leave_topics()?;
@@ -188,8 +212,8 @@ impl<'a> Connection<'a> {
             self.start_committing();
             self.leave_when_done();
             let now = clock::now();
-            if self.stage == Stage::Finishing && give_up_at.is_none() {
-                give_up_at = Some(now + GOODBYE);
+            if matches!(self.stage, Stage::Finishing | Stage::Leaving) {
+                self.give_up_at.get_or_insert(now + GOODBYE);
             }
             let turn = now + TURN;
             let probe_at = if let Probing::Due(at) = self.probing {
@@ -199,7 +223,7 @@ impl<'a> Connection<'a> {
             };
             let dues = [
                 self.session.deadline(),
-                give_up_at,
+                self.give_up_at,
                 probe_at,
                 self.intake.silence.due(),
                 self.roster.due(now),
@@ -218,14 +242,12 @@ impl<'a> Connection<'a> {
                 }
                 written = self.writer.written(&mut self.session) => {
                     written?;
-                    if self.status.counters.acknowledged.load(Relaxed) > 0 {
-                        faults::reach(Place::AckWritten);
-                    }
+                    self.reach_ack_written();
                 }
                 // Before the socket, which may always have more: a flood must not stop our
                 // heart-beats.
                 () = sleep_until(due.into()) => {
-                    if give_up_at.is_some_and(|at| at <= clock::now()) {
+                    if self.give_up_at.is_some_and(|at| at <= clock::now()) {
                         return Ok(());
                     }
                     self.tick()?;
@@ -258,39 +280,56 @@ impl<'a> Connection<'a> {
         self.take_events()
     }
 
+    /// Takes in all that was read, also behind what ends the connection; gives the first reason to
+    /// end it.
     fn take_events(&mut self) -> Result<(), Ended> {
         let now = Timestamp::now();
-        while let Some(event) = self.poll()? {
-            match event {
-                Event::Connected(connected) => self.connected(&connected),
-                Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
-                Event::Message(message) => {
-                    if self.stage == Stage::Leaving && message.ack.is_some() {
-                        // Unacknowledged, so it comes again.
-                        continue;
-                    }
-                    self.roster
-                        .heard(&message.subscription, self.batches, clock::now());
-                    self.intake.take(message, now);
-                    faults::reach(Place::MessageRead);
-                    if self.intake.silence.broken(clock::now()) {
-                        info!("messages come again");
-                    }
-                    self.status.enter_receiving();
-                }
-                Event::Late(message) => {
-                    // It was under way, and the server may not have it any more.
-                    self.roster.late(&message.subscription);
+        let mut outcome = Ok(());
+        loop {
+            match self.poll() {
+                Ok(Some(event)) if outcome.is_ok() => outcome = self.take_event(event, now),
+                // What can be acknowledged comes again. It must not be acknowledged behind a
+                // message that was withheld: with `client` that would stand for both.
+                Ok(Some(Event::Message(message) | Event::Late(message)))
+                    if message.ack.is_none() =>
+                {
                     self.intake.take(message, now);
                 }
-                Event::Withheld { id } => self.topic_withheld(id)?,
-                Event::Unknown(message) => {
-                    warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
-                }
-                Event::Disconnected(_) => self.stage = Stage::Left,
-                Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
-                Event::Receipt { .. } => {}
+                Ok(Some(_)) => {}
+                Ok(None) => return outcome,
+                Err(ended) => return outcome.and(Err(ended)),
             }
+        }
+    }
+
+    fn take_event(&mut self, event: Event, now: Timestamp) -> Result<(), Ended> {
+        match event {
+            Event::Connected(connected) => self.connected(&connected),
+            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
+            // Unacknowledged, so it comes again.
+            Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
+            Event::Message(message) => {
+                self.roster
+                    .heard(&message.subscription, self.batches, clock::now());
+                self.intake.take(message, now);
+                faults::reach(Place::MessageRead);
+                if self.intake.silence.broken(clock::now()) {
+                    info!("messages come again");
+                }
+                self.status.enter_receiving();
+            }
+            Event::Late(message) => {
+                // It was under way, and the server may not have it any more.
+                self.roster.late(&message.subscription);
+                self.intake.take(message, now);
+            }
+            Event::Withheld { id } => self.topic_withheld(id)?,
+            Event::Unknown(message) => {
+                warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
+            }
+            Event::Disconnected(_) => self.stage = Stage::Left,
+            Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
+            Event::Receipt { .. } => {}
         }
         Ok(())
     }
@@ -427,17 +466,31 @@ impl<'a> Connection<'a> {
     }
 
     fn acknowledge(&mut self, owed: &Owed) {
-        let mut acknowledged = 0;
         for ack in owed.acks() {
             if !self.roster.hold(ack) {
-                self.session.ack(ack);
-                acknowledged += 1;
+                self.acknowledge_one(ack);
             }
         }
+    }
+
+    fn acknowledge_one(&mut self, ack: &AckId) {
+        self.session.ack(ack);
+        self.acknowledged(1);
+    }
+
+    /// So many ACKs were queued.
+    fn acknowledged(&mut self, count: usize) {
+        self.acknowledged |= count > 0;
         self.status
             .counters
             .acknowledged
-            .fetch_add(acknowledged, Relaxed);
+            .fetch_add(count as u64, Relaxed);
+    }
+
+    fn reach_ack_written(&self) {
+        if self.status.counters.acknowledged.load(Relaxed) > 0 {
+            faults::reach(Place::AckWritten);
+        }
     }
 
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
@@ -446,26 +499,10 @@ impl<'a> Connection<'a> {
             && self.intake.is_empty()
             && self.committing.is_terminated()
         {
-            for ack in self.roster.release() {
-                self.session.ack(&ack);
-            }
+            self.acknowledge_held();
             self.session.disconnect(clock::now());
             self.stage = Stage::Leaving;
             self.start_writing();
         }
-    }
-
-    /// The connection is over: what was received is still committed. Its ACKs cannot be sent any
-    /// more.
-    async fn settle(&mut self) -> Result<(), journal::Error> {
-        if !self.committing.is_terminated() {
-            let (outcome, _) = (&mut self.committing).await;
-            outcome?;
-        }
-        if !self.intake.is_empty() {
-            let (batch, _) = self.intake.drain();
-            self.journal.append(batch).await?;
-        }
-        Ok(())
     }
 }

@@ -203,9 +203,9 @@ impl Source {
             opened = open => Ok(opened),
         };
         let ended = match opened {
-            Ok(Ok(mut connection)) => {
-                let ended = connection.run(&self.inbox, stop).await;
-                if let Some(at) = connection.subscribed_at {
+            Ok(Ok(connection)) => {
+                let (ended, subscribed_at) = connection.run(&self.inbox, stop).await;
+                if let Some(at) = subscribed_at {
                     self.backoff
                         .lived(clock::now().saturating_duration_since(at));
                 }

@@ -1,17 +1,19 @@
 //! The one writer of a connection: one write at a time, under way while its owner goes on reading.
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Fuse};
+use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 
 use super::clock;
 use crate::stomp::{Outgoing, Session};
-use crate::transport::{Sender, TransportError};
+use crate::transport::{self, Receiver, Sender, TransportError};
 
 /// See the module.
 pub(super) struct Writer {
     /// Here while nothing is being written, else inside `writing`.
     sender: Option<Sender>,
     writing: Fuse<BoxFuture<'static, Written>>,
+    /// A write has failed: nothing may follow, since half a frame may be on the wire.
+    failed: bool,
 }
 
 /// A write that has ended, and the sender back.
@@ -31,11 +33,22 @@ impl Writer {
         Writer {
             sender: Some(sender),
             writing: Fuse::terminated(),
+            failed: false,
         }
     }
 
-    /// Begins to write what the session has queued, unless a write is under way. `watch` is shown
-    /// it.
+    /// Whether a write is under way.
+    pub(super) fn is_busy(&self) -> bool {
+        !self.writing.is_terminated()
+    }
+
+    /// Whether a write has failed: nothing is written any more.
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed
+    }
+
+    /// Begins to write what the session has queued, unless a write is under way or has failed.
+    /// `watch` is shown it.
     ///
     /// # Errors
     /// Those of `watch`: nothing is written then, nor ever after.
@@ -44,6 +57,9 @@ impl Writer {
         session: &mut Session,
         watch: impl FnOnce(&Outgoing) -> Result<(), E>,
     ) -> Result<(), E> {
+        if self.failed {
+            return Ok(());
+        }
         let Some(mut sender) = self.sender.take() else {
             return Ok(());
         };
@@ -76,6 +92,7 @@ impl Writer {
     pub(super) async fn written(&mut self, session: &mut Session) -> Result<(), TransportError> {
         let (sender, wrote, outcome) = (&mut self.writing).await;
         self.sender = Some(sender);
+        self.failed = outcome.is_err();
         if wrote == Wrote::Frames {
             session.sent(clock::now());
         }
@@ -86,6 +103,13 @@ impl Writer {
     pub(super) async fn close(&mut self) {
         if let Some(mut sender) = self.sender.take() {
             sender.close().await;
+        }
+    }
+
+    /// The same, and then waits for the server to close, too: see [`transport::close`].
+    pub(super) async fn close_with(self, receiver: Receiver) {
+        if let Some(sender) = self.sender {
+            transport::close(receiver, sender).await;
         }
     }
 }

@@ -4,7 +4,8 @@
 //!
 //! One life: `new`, send what `take_outgoing` gives; then for ever `receive`, `poll` until `None`,
 //! `take_outgoing`, and `tick` at `deadline`. After an error, or [`Event::Disconnected`], it is
-//! over: nothing more comes of it.
+//! over: no event comes of it. After an error, messages that came before it can still be
+//! acknowledged, since the server may read on.
 
 mod commands;
 mod incoming;
@@ -55,6 +56,10 @@ enum Phase {
         receipt: ReceiptId,
         due: Instant,
     },
+    /// An error has ended it: it hears nothing, and queues nothing but ACKs and DISCONNECT.
+    Failed {
+        version: Version,
+    },
     Over,
 }
 
@@ -81,7 +86,7 @@ impl Session {
 
     /// Bytes have arrived. Every byte is a sign of life.
     pub fn receive(&mut self, bytes: Bytes, now: Instant) {
-        if !bytes.is_empty() && !matches!(self.phase, Phase::Over) {
+        if !bytes.is_empty() && !self.has_ended() {
             self.last_received = now;
             self.decoder.feed(bytes);
         }
@@ -99,7 +104,7 @@ impl Session {
             if let Some(event) = self.events.pop_front() {
                 return Ok(Some(event));
             }
-            if matches!(self.phase, Phase::Over) {
+            if self.has_ended() {
                 return Ok(None);
             }
             let outcome = match self.decoder.next() {
@@ -125,12 +130,7 @@ impl Session {
                     .push_back(Event::Disconnected(Farewell::NotConnected));
             }
             Phase::Connected { version, .. } => {
-                let receipt = self.receipts.name();
-                self.outbox.frame(|out| {
-                    FrameWriter::new(out, Command::Disconnect, version)
-                        .header("receipt", receipt.to_string())
-                        .end();
-                });
+                let receipt = self.write_disconnect(version);
                 let due = now + self.options.disconnect_timeout;
                 self.phase = Phase::Disconnecting {
                     version,
@@ -138,8 +138,29 @@ impl Session {
                     due,
                 };
             }
-            Phase::Disconnecting { .. } | Phase::Over => {}
+            Phase::Disconnecting { .. } | Phase::Failed { .. } | Phase::Over => {}
         }
+    }
+
+    /// As [`Session::disconnect`], and also after an error, where no event follows: that the server
+    /// closes the stream says that it has read everything before.
+    pub fn leave(&mut self, now: Instant) {
+        if let Phase::Failed { version } = self.phase {
+            self.write_disconnect(version);
+            self.phase = Phase::Over;
+        } else {
+            self.disconnect(now);
+        }
+    }
+
+    fn write_disconnect(&mut self, version: Version) -> ReceiptId {
+        let receipt = self.receipts.name();
+        self.outbox.frame(|out| {
+            FrameWriter::new(out, Command::Disconnect, version)
+                .header("receipt", receipt.to_string())
+                .end();
+        });
+        receipt
     }
 
     /// The server has closed the stream, and all that arrived before was received and polled. That
@@ -156,7 +177,7 @@ impl Session {
                 self.events.push_back(Event::Disconnected(Farewell::Closed));
                 Ok(())
             }
-            Phase::Over => Ok(()),
+            Phase::Failed { .. } | Phase::Over => Ok(()),
         }
     }
 
@@ -185,7 +206,7 @@ impl Session {
                 ];
                 dues.into_iter().flatten().min()
             }
-            Phase::Over => None,
+            Phase::Failed { .. } | Phase::Over => None,
         }
     }
 
@@ -204,7 +225,10 @@ impl Session {
                     .push_back(Event::Disconnected(Farewell::Silence));
                 Ok(())
             }
-            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Ok(()),
+            Phase::Connecting { .. }
+            | Phase::Disconnecting { .. }
+            | Phase::Failed { .. }
+            | Phase::Over => Ok(()),
             Phase::Connected { pulse, .. } => {
                 if pulse
                     .silent_due(self.last_received)
@@ -230,8 +254,18 @@ impl Session {
         }
     }
 
+    fn has_ended(&self) -> bool {
+        matches!(self.phase, Phase::Failed { .. } | Phase::Over)
+    }
+
+    /// Nothing follows DISCONNECT, and before CONNECTED there is nothing to be acknowledged.
     fn fail(&mut self, error: SessionError) -> SessionError {
-        self.phase = Phase::Over;
+        self.phase = match self.phase {
+            Phase::Connected { version, .. } | Phase::Failed { version } => {
+                Phase::Failed { version }
+            }
+            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => Phase::Over,
+        };
         error
     }
 

@@ -206,6 +206,29 @@ impl Sender {
 /// How long a goodbye may take: the server may have stopped reading.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
+/// Ends a connection so that what was sent arrives: says goodbye as [`Sender::close`] does, then
+/// reads and drops what still comes until the server has closed, too.
+///
+/// A TCP socket that is closed with bytes in it that nobody has read is reset, and with the reset
+/// the server may lose what it has not read of ours (RFC 1122, section 4.2.2.13).
+///
+/// It is the caller's to bound: a server that never closes, or sends without end, is waited for.
+/// The future may be dropped at any time.
+pub async fn close(receiver: Receiver, mut sender: Sender) {
+    sender.close().await;
+    match (receiver.0, sender.framing) {
+        (Incoming::Plain(receiver), _) => receiver.drain().await,
+        (Incoming::WebSocket(receiver), Outgoing::WebSocket(sender)) => {
+            websocket::drain(receiver, sender).await;
+        }
+        (Incoming::SockJs(receiver), Outgoing::SockJs(sender)) => {
+            sockjs::drain(receiver, sender).await;
+        }
+        // Halves of two connections.
+        _ => {}
+    }
+}
+
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sender").finish_non_exhaustive()

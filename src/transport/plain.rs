@@ -4,7 +4,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::error::TransportError;
-use super::stream::Stream;
+use super::stream::{self, Stream};
 
 pub(super) struct Receiver {
     stream: ReadHalf<Stream>,
@@ -46,6 +46,11 @@ impl Receiver {
             0 => Err(TransportError::closed("end of stream")),
             _ => Ok(self.buffer.split().freeze()),
         }
+    }
+
+    /// Reads to the end of the stream, and keeps nothing.
+    pub(super) async fn drain(mut self) {
+        stream::drain(&mut self.stream).await;
     }
 }
 

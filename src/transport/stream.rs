@@ -159,6 +159,11 @@ fn tls_error(peer: &Peer, error: io::Error) -> DialError {
     }
 }
 
+/// Reads to the end of a stream, however it ends, and keeps nothing.
+pub(super) async fn drain(stream: &mut (impl AsyncRead + Unpin)) {
+    let _ = tokio::io::copy(stream, &mut tokio::io::sink()).await;
+}
+
 impl AsyncRead for Stream {
     fn poll_read(
         self: Pin<&mut Self>,

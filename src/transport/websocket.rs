@@ -138,6 +138,16 @@ impl Sender {
     }
 }
 
+/// Reads to the end of what is below the WebSocket, after our close: a peer that has broken the
+/// protocol may have sent more, which no message can be made of. The server answers a close by one
+/// and ends the TCP connection (RFC 6455, section 7.1.1).
+pub(super) async fn drain(receiver: Receiver, sender: Sender) {
+    // Halves of two connections do not fit together.
+    if let Ok(mut socket) = sender.sink.reunite(receiver.stream) {
+        stream::drain(socket.get_mut()).await;
+    }
+}
+
 fn transport_error(error: tungstenite::Error) -> TransportError {
     match error {
         tungstenite::Error::ConnectionClosed

@@ -79,6 +79,73 @@ async fn bad_bodies_are_set_aside_and_the_rest_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_a_header_that_is_too_long_arrives_once_over_tcp() {
+    let url = lab().await.rabbitmq.stomp_url();
+    before_an_odd_frame_arrives_once("odd_header_tcp", &url, 1, 20 << 10).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_tcp() {
+    let url = lab().await.rabbitmq.stomp_url();
+    before_an_odd_frame_arrives_once("odd_frame_tcp", &url, 20, 90_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_web_stomp() {
+    let url = lab().await.rabbitmq.web_stomp_url();
+    before_an_odd_frame_arrives_once("odd_frame_ws", &url, 20, 90_000).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_sockjs() {
+    let url = lab().await.sockjs.url();
+    before_an_odd_frame_arrives_once("odd_frame_sockjs", &url, 20, 90_000).await;
+}
+
+/// A queue of 50 messages, one whose headers the daemon cannot read, and 50 more. However often the
+/// daemon connects, the first 50 are acknowledged once, and nobody gets them twice.
+async fn before_an_odd_frame_arrives_once(
+    queue: &str,
+    url: &str,
+    headers: usize,
+    header_bytes: usize,
+) {
+    const BEFORE: usize = 50;
+    const ATTEMPTS: usize = 5;
+    let mut publisher = Stomp::connect(lab().await.rabbitmq.stomp_port()).await;
+    let destination = format!("/queue/{queue}");
+    let good = |numbers| platform::messages(queue, numbers, BEFORE);
+    let trace = "x".repeat(header_bytes);
+    let headers: String = (0..headers)
+        .map(|n| format!("x-trace-{n}:{trace}\n"))
+        .collect();
+    publisher.publish(&destination, good(0..BEFORE)).await;
+    let odd = platform::message(queue, 2 * BEFORE, BEFORE);
+    publisher.publish_with(&destination, &headers, [odd]).await;
+    publisher
+        .publish(&destination, good(BEFORE..2 * BEFORE))
+        .await;
+
+    let receiver = Receiver::start().await;
+    let configuration = Configuration::new(url)
+        .queue("status", queue, EventKey::None)
+        .sqlite()
+        .webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    wait::until("attempts to connect", async || {
+        let failures = daemon.log().matches("not connected").count();
+        (failures >= ATTEMPTS).then_some(())
+    })
+    .await;
+    daemon.complains(&["longer than the limit"]).await;
+    arrive(&receiver, BEFORE).await;
+    assert_eq!(daemon.stop().await.code(), Some(0));
+    let rows = history::rows(daemon.folder()).await;
+    platform::assert_complete("sqlite", &rows, BEFORE);
+    assert_eq!((rows.len(), receiver.count()), (BEFORE, BEFORE));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn truncated_frame_comes_again_after_reconnect() {
     let bodies: Vec<String> = platform::messages("truncated", 0..3, 3).collect();
     let frames: Vec<Vec<u8>> = bodies

@@ -101,8 +101,18 @@ impl Stomp {
         destination: &str,
         bodies: impl IntoIterator<Item = B>,
     ) {
+        self.publish_with(destination, "", bodies).await;
+    }
+
+    /// The same with further headers, each with its line end.
+    pub async fn publish_with<B: AsRef<[u8]>>(
+        &mut self,
+        destination: &str,
+        headers: &str,
+        bodies: impl IntoIterator<Item = B>,
+    ) {
         for body in bodies {
-            self.send(destination, body.as_ref()).await;
+            self.send(destination, headers, body.as_ref()).await;
             while self.unconfirmed.len() >= WINDOW {
                 self.confirm_one().await;
             }
@@ -112,7 +122,7 @@ impl Stomp {
         }
     }
 
-    async fn send(&mut self, destination: &str, body: &[u8]) {
+    async fn send(&mut self, destination: &str, headers: &str, body: &[u8]) {
         self.sent += 1;
         let receipt = format!("s{}", self.sent);
         let length = match self.lengths {
@@ -121,7 +131,7 @@ impl Stomp {
         };
         let mut frame = format!(
             "SEND\ndestination:{destination}\npersistent:true\ncontent-type:application/json\n\
-             {length}receipt:{receipt}\n\n"
+             {length}{headers}receipt:{receipt}\n\n"
         )
         .into_bytes();
         frame.extend_from_slice(body);

@@ -45,7 +45,7 @@ impl Lab {
     }
 
     /// How many messages the journal has.
-    async fn statuses(&self) -> usize {
+    pub(super) async fn statuses(&self) -> usize {
         self.entries()
             .await
             .into_iter()
@@ -54,7 +54,7 @@ impl Lab {
     }
 
     /// Waits until the journal has so many messages.
-    async fn journaled(&self, count: usize) {
+    pub(super) async fn journaled(&self, count: usize) {
         within(async {
             while self.statuses().await < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;

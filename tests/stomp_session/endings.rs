@@ -186,6 +186,35 @@ fn disconnect_waits_for_its_receipt_a_close_or_two_seconds() {
 }
 
 #[test]
+fn what_came_before_an_error_can_be_acknowledged_and_then_only_disconnect_follows() {
+    let check = |fail: &dyn Fn(&mut Client) -> SessionError| {
+        let mut client = Client::subscribed("1.2");
+        client
+            .hears("MESSAGE\nsubscription:i\nack:1\n\nx\0")
+            .unwrap();
+        let error = fail(&mut client);
+        client.subscribe("new", AckMode::Auto);
+        client.session.unsubscribe("a", client.now);
+        client.session.disconnect(client.now);
+        assert_eq!(client.sent(), [""; 0], "{error}");
+        client.session.ack(&client.acks[0]);
+        client.session.leave(client.now);
+        client.session.ack(&client.acks[0]);
+        assert_eq!(
+            client.sent(),
+            ["ACK\nid:1\n\n", "DISCONNECT\nreceipt:r-4\n\n"],
+            "{error}"
+        );
+        let nothing = (client.hears(CONNECTED), client.deadline());
+        assert_eq!(nothing, (Ok(vec![]), None), "{error}");
+        assert_eq!(client.session.closed(), Ok(()), "{error}");
+    };
+    check(&|client| client.hears("MESSAGE\nno colon\n\n\0").unwrap_err());
+    check(&|client| client.hears("ERROR\nmessage:died\n\n\0").unwrap_err());
+    check(&|client| client.session.closed().unwrap_err());
+}
+
+#[test]
 fn disconnect_before_connected_sends_nothing() {
     let mut client = Client::new(Options::new("/"));
     client.session.disconnect(client.now);

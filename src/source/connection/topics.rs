@@ -2,7 +2,6 @@
 //! session here, and said in the log and the status.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use futures_util::future::FusedFuture;
 use tracing::{debug, info, warn};
@@ -109,7 +108,7 @@ impl Connection<'_> {
             .roster
             .assign(&self.orders.settings.topics, self.batches, clock::now());
         for ack in &change.release {
-            self.session.ack(ack);
+            self.acknowledge_one(ack);
         }
         for topic in self
             .orders
@@ -161,10 +160,7 @@ impl Connection<'_> {
             // has sent then stays unacknowledged until the connection ends.
             let transaction = (self.broker == Broker::RabbitMq && !acks.is_empty())
                 .then(|| format!("leave-{id}"));
-            self.status
-                .counters
-                .acknowledged
-                .fetch_add(acks.len() as u64, Relaxed);
+            self.acknowledged(acks.len());
             match &transaction {
                 Some(transaction) => {
                     // Only a session that is not connected refuses, and then nothing was received.

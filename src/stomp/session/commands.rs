@@ -28,7 +28,7 @@ impl Session {
     /// Subscribes; before CONNECTED, as soon as it has come. An id that is in use is unsubscribed
     /// first: servers end the connection over an id that is used twice.
     pub fn subscribe(&mut self, wanted: Subscribe, now: Instant) {
-        if matches!(self.phase, Phase::Disconnecting { .. } | Phase::Over) {
+        if self.has_ended() || matches!(self.phase, Phase::Disconnecting { .. }) {
             return;
         }
         let id = Arc::clone(&wanted.id);
@@ -80,8 +80,9 @@ impl Session {
     }
 
     /// Acknowledges a message; with [`crate::stomp::AckMode::Client`] also all before it, so that
-    /// only the last of a batch needs it. Does nothing where the session or the subscription has
-    /// ended: the server would answer with an ERROR, and sends the message again by itself.
+    /// only the last of a batch needs it. Also after an error that has ended the session: the server
+    /// may still read. Does nothing after DISCONNECT, or where the subscription has ended: the
+    /// server would answer with an ERROR, and sends the message again by itself.
     pub fn ack(&mut self, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
             self.outbox
@@ -176,15 +177,19 @@ impl Session {
     fn version(&self) -> Result<Version, NotConnected> {
         match self.phase {
             Phase::Connected { version, .. } => Ok(version),
-            Phase::Connecting { .. } | Phase::Disconnecting { .. } | Phase::Over => {
-                Err(NotConnected)
-            }
+            Phase::Connecting { .. }
+            | Phase::Disconnecting { .. }
+            | Phase::Failed { .. }
+            | Phase::Over => Err(NotConnected),
         }
     }
 
     /// The version to write an ACK or NACK in, if the server would still take it.
     fn acknowledges(&self, id: &AckId) -> Option<Version> {
         let live = matches!(self.state(&id.subscription), Some(State::Live(_)));
-        if live { self.version().ok() } else { None }
+        match self.phase {
+            Phase::Connected { version, .. } | Phase::Failed { version } if live => Some(version),
+            _ => None,
+        }
     }
 }

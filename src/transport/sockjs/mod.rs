@@ -190,6 +190,14 @@ impl Attempt<'_> {
     }
 }
 
+/// As [`websocket::drain`], where there is one below. What `xhr_send` has sent the server has
+/// confirmed, so that its other transports wait for nothing.
+pub(super) async fn drain(receiver: Receiver, sender: Sender) {
+    if let (Receiver::WebSocket(receiver), Sender::WebSocket(sender)) = (receiver, sender) {
+        websocket::drain(receiver, sender).await;
+    }
+}
+
 /// `{server}/{session}`: three digits, and an id that nobody guesses, since whoever knows it may
 /// send in our name. A new one for every attempt: Spring answers 404 to a session that began on
 /// another transport.

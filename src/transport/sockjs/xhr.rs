@@ -32,6 +32,9 @@ pub(in crate::transport) struct Receiver {
     mode: Mode,
     frame_bytes_max: usize,
     exchange: Exchange,
+    /// There is nothing more to come. The answer stays as it is, unread: to drop it would end the
+    /// session, and what is still to be sent with it.
+    over: bool,
     buffer: BytesMut,
     /// So much of the buffer is known to hold no line end.
     searched: usize,
@@ -43,7 +46,6 @@ enum Exchange {
     None,
     Asked(Pin<Box<dyn Future<Output = Result<Response, reqwest::Error>> + Send>>),
     Answered(Response),
-    Over,
 }
 
 /// What the current answer has brought.
@@ -86,6 +88,7 @@ pub(super) async fn dial(
         mode,
         frame_bytes_max: target.message_bytes_max,
         exchange: Exchange::Answered(answer),
+        over: false,
         buffer: BytesMut::new(),
         searched: 0,
         answer: Answer::Nothing,
@@ -101,11 +104,11 @@ pub(super) async fn dial(
 impl Receiver {
     /// The next frame. Cancel-safe: what is under way is kept here.
     pub(super) async fn frame(&mut self) -> Result<Frame, TransportError> {
-        let frame = self.next_frame().await;
-        if matches!(frame, Err(_) | Ok(Frame::Close { .. })) {
-            // A session that is over is not polled again, nor is its answer read on.
-            self.exchange = Exchange::Over;
+        if self.over {
+            return Err(TransportError::closed("it is closed already"));
         }
+        let frame = self.next_frame().await;
+        self.over = matches!(frame, Err(_) | Ok(Frame::Close { .. }));
         frame
     }
 
@@ -135,7 +138,6 @@ impl Receiver {
                     Some(bytes) => self.buffer.extend_from_slice(&bytes),
                     None => self.end_of_answer()?,
                 },
-                Exchange::Over => return Err(TransportError::closed("it is closed already")),
             }
         }
     }

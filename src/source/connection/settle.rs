@@ -1,0 +1,127 @@
+//! The end of a connection, whatever its reason: what was read is committed and acknowledged, and
+//! only then is the socket closed. A server sends what is not acknowledged again, and its statuses
+//! would become other events. Never acknowledges what is not on disk.
+
+use std::time::{Duration, Instant};
+
+use futures_util::FutureExt;
+use futures_util::future::FusedFuture;
+use tokio::time::{sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::debug;
+
+use super::{Connection, Stage};
+use crate::journal;
+use crate::source::clock;
+
+/// The last ACKs are written and the server has closed within this time of the commit. A distant
+/// server needs two round trips, perhaps a packet sent twice; a dead link answers never, and is
+/// only then dialled again. With `GOODBYE` before it, it fits into the 5 s that a stop gives the
+/// source.
+const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
+
+/// What of it a server has to answer DISCONNECT by closing. Most do at once; the rest of the time
+/// is for one that closes only after us.
+const FAREWELL_MAX: Duration = Duration::from_secs(1);
+
+impl Connection<'_> {
+    /// Commits everything that was read and writes its ACKs, as far as the server still takes
+    /// them. Gives the time by which the socket is to be closed.
+    ///
+    /// DISCONNECT follows the ACKs, and the server is waited for: what stands between may drop what
+    /// it has of ours, as soon as we close (nginx's `proxy_half_close off`).
+    ///
+    /// Waits for a full journal, since there is no room for another connection's messages either;
+    /// once `stop` asks to, no longer than [`LAST_ACKS_MAX`].
+    pub(super) async fn settle(
+        &mut self,
+        stop: &CancellationToken,
+    ) -> Result<Instant, journal::Error> {
+        let mut close_by = None;
+        let mut readable = true;
+        let mut said_goodbye = false;
+        loop {
+            self.start_committing();
+            let committed = self.intake.is_empty() && self.committing.is_terminated();
+            let now = clock::now();
+            if committed && !self.writer.has_failed() && !said_goodbye {
+                said_goodbye = true;
+                self.acknowledge_held();
+                if self.acknowledged {
+                    self.session.leave(now);
+                }
+            }
+            self.start_writing();
+            if committed || stop.is_cancelled() {
+                close_by.get_or_insert(match self.stage {
+                    // The server had its time to answer DISCONNECT, and nothing follows that.
+                    Stage::Leaving | Stage::Left => self.give_up_at.unwrap_or(now),
+                    Stage::Living | Stage::Finishing => now + LAST_ACKS_MAX,
+                });
+            }
+            let awaited = self.acknowledged && readable && !self.writer.has_failed();
+            if committed && (!self.writer.is_busy() && !awaited || self.stage == Stage::Left) {
+                return Ok(close_by.unwrap_or(now));
+            }
+            // Once all is written, what is left of the time is for the close.
+            let written = committed && !self.writer.is_busy();
+            let give_up_at = close_by.map(|at| if written { at - FAREWELL_MAX } else { at });
+            tokio::select! {
+                biased;
+                (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
+                    outcome?;
+                    if !self.writer.has_failed() {
+                        self.acknowledge(&owed);
+                    }
+                }
+                written = self.writer.written(&mut self.session), if self.writer.is_busy() => {
+                    match written {
+                        Ok(()) => self.reach_ack_written(),
+                        Err(error) => debug!(%error, "the last ACKs cannot be written"),
+                    }
+                }
+                () = stop.cancelled(), if close_by.is_none() => {}
+                () = sleep_until(give_up_at.unwrap_or(now).into()), if give_up_at.is_some() => {
+                    if !committed {
+                        self.leave_to_journal();
+                    }
+                    return Ok(close_by.unwrap_or(now));
+                }
+                // A server may read nothing until it has written everything. What it sends now
+                // comes again, or was lost in any case. Its close says that it has read ours.
+                received = self.receiver.receive(), if committed && readable => {
+                    readable = received.is_ok();
+                }
+            }
+        }
+    }
+
+    /// The ACKs of topics that are being left: they wait for nothing now.
+    pub(super) fn acknowledge_held(&mut self) {
+        for ack in self.roster.release() {
+            self.acknowledge_one(&ack);
+        }
+    }
+
+    /// There is no time to wait for a commit: what was queued for it the journal still writes. It
+    /// stays unacknowledged.
+    fn leave_to_journal(&mut self) {
+        if !self.intake.is_empty() {
+            let (batch, _) = self.intake.drain();
+            let _ = self.journal.append(batch).now_or_never();
+        }
+    }
+
+    /// Closes the socket. Where ACKs were written, the server is given until `close_by` to read
+    /// them, unless it has confirmed our DISCONNECT.
+    pub(super) async fn close(mut self, close_by: Instant) {
+        let awaited = self.acknowledged && self.stage != Stage::Left && close_by > clock::now();
+        if awaited && !self.writer.has_failed() {
+            let closed = self.writer.close_with(self.receiver);
+            // A timeout is the server's loss: it has not read in time.
+            let _ = timeout_at(close_by.into(), closed).await;
+        } else {
+            self.writer.close().await;
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! The end of a connection, whatever its reason: what was read is committed and acknowledged, so
+//! that the server does not send it again.
+
+use std::sync::atomic::Ordering::Relaxed;
+
+use tokio_tungstenite::tungstenite::Error as WebSocketError;
+
+use super::*;
+
+/// Good messages before what ends the connection.
+const GOOD: usize = 50;
+
+/// A frame's worth of bytes that nobody reads any more: more than the sockets hold, and more than a
+/// frame may have.
+const UNREAD_BYTES: usize = 2 << 20;
+
+fn message(id: usize) -> String {
+    format!("MESSAGE\nsubscription:map-1\nmessage-id:m{id}\nack:a{id}\n\n{BODY}\0\n")
+}
+
+fn messages(ids: std::ops::Range<usize>) -> String {
+    ids.map(message).collect()
+}
+
+/// A message with a header so long.
+fn odd(id: usize, header_bytes: usize) -> String {
+    let trace = "x".repeat(header_bytes);
+    format!(
+        "MESSAGE\nsubscription:map-1\nmessage-id:m{id}\nack:a{id}\nx-trace:{trace}\n\n{BODY}\0\n"
+    )
+}
+
+/// The ids that were acknowledged, in order.
+fn acknowledged(sent: &str) -> Vec<usize> {
+    sent.split('\0')
+        .filter_map(|frame| {
+            let id = frame.trim_start().strip_prefix("ACK\nid:a")?;
+            id.trim_end().parse().ok()
+        })
+        .collect()
+}
+
+fn all(count: usize) -> Vec<usize> {
+    (0..count).collect()
+}
+
+impl Server {
+    /// Writes all of this before it reads anything, as a server with one thread does, and then reads
+    /// until the other side has closed.
+    async fn hear_out(mut self, bytes: &str) -> String {
+        within(self.stream.write_all(bytes.as_bytes()))
+            .await
+            .unwrap();
+        self.rest().await
+    }
+}
+
+/// A durable queue's server sends again what is not acknowledged: after several attempts there is
+/// each message before the odd one, once.
+async fn comes_no_second_time(odd: &str) {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let behind = messages(GOOD + 1..2 * GOOD);
+    let first = lab.accept_session("0,0").await;
+    let sent = first
+        .hear_out(&[&messages(0..GOOD), odd, &behind].concat())
+        .await;
+    assert_eq!(acknowledged(&sent), all(GOOD));
+    for _ in 0..3 {
+        let again = lab.accept_session("0,0").await;
+        let sent = again.hear_out(&[odd, &behind].concat()).await;
+        assert_eq!(acknowledged(&sent), [0; 0]);
+    }
+    assert_eq!(lab.entries().await.len(), GOOD);
+}
+
+#[tokio::test]
+async fn what_comes_before_a_header_that_is_too_long_comes_no_second_time() {
+    comes_no_second_time(&odd(GOOD, 20 << 10)).await;
+}
+
+#[tokio::test]
+async fn what_comes_before_a_frame_that_is_too_long_comes_no_second_time() {
+    comes_no_second_time(&odd(GOOD, UNREAD_BYTES)).await;
+}
+
+#[tokio::test]
+async fn client_mode_acknowledges_the_last_before_the_end_and_nothing_behind_it() {
+    let lab = Lab::new(AckMode::Client).await;
+    let server = lab.accept_session("0,0").await;
+    let all = [
+        messages(0..GOOD),
+        odd(GOOD, UNREAD_BYTES),
+        messages(GOOD + 1..2 * GOOD),
+    ];
+    let sent = server.hear_out(&all.concat()).await;
+    assert_eq!(acknowledged(&sent).last(), Some(&(GOOD - 1)));
+    assert_eq!(lab.entries().await.len(), GOOD);
+}
+
+#[tokio::test]
+async fn what_comes_before_an_error_is_acknowledged() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let server = lab.accept_session("0,0").await;
+    let error = "ERROR\nmessage:kaputt\n\n\0\n";
+    let sent = server.hear_out(&[&messages(0..GOOD), error].concat()).await;
+    assert_eq!(acknowledged(&sent), all(GOOD));
+    assert_eq!(lab.entries().await.len(), GOOD);
+}
+
+#[tokio::test]
+async fn a_server_that_has_closed_its_half_still_gets_the_acks() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.send(&messages(0..GOOD)).await;
+    server.stream.shutdown().await.unwrap();
+    assert_eq!(acknowledged(&server.rest().await), all(GOOD));
+}
+
+#[tokio::test]
+async fn what_comes_before_a_websocket_that_breaks_its_protocol_is_acknowledged() {
+    let lab = Lab::over(
+        "ws",
+        AckMode::ClientIndividual,
+        Duration::ZERO,
+        1 << 30,
+        None,
+    )
+    .await;
+    let (stream, _) = within(lab.server.accept()).await.unwrap();
+    let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+    within(socket.next()).await.unwrap().unwrap();
+    socket
+        .send(Frame::text("CONNECTED\nversion:1.2\n\n\0"))
+        .await
+        .unwrap();
+    within(socket.next()).await.unwrap().unwrap();
+    for id in 0..GOOD {
+        socket.feed(Frame::text(message(id))).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    // An opcode that is reserved (RFC 6455, section 5.2), and what nobody reads any more.
+    let unread = vec![0; UNREAD_BYTES];
+    within(
+        socket
+            .get_mut()
+            .write_all(&[&[0x83, 0][..], &unread].concat()),
+    )
+    .await
+    .unwrap();
+    let mut sent = String::new();
+    loop {
+        match within(socket.next()).await {
+            Some(Ok(Frame::Text(frame))) => sent.push_str(&frame),
+            Some(Ok(Frame::Close(_))) => {}
+            None | Some(Err(WebSocketError::ConnectionClosed)) => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(acknowledged(&sent), all(GOOD));
+    lab.until(|status| status.link().last_error.is_some()).await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("broke the transport's protocol"), "{error}");
+    assert_eq!(lab.entries().await.len(), GOOD);
+}
+
+#[tokio::test]
+async fn acks_that_wait_for_a_topic_to_be_left_are_written_before_the_end() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let other = Topic {
+        name: "map-2".into(),
+        destination: "/queue/2".into(),
+        ..lab.settings.topics[0].clone()
+    };
+    let settings = Settings {
+        topics: vec![other],
+        ..lab.settings.clone()
+    };
+    let decoders = decoders(&settings.topics);
+    within(lab.handle.reload(settings, decoders)).await.unwrap();
+    let subscribe = server.frame().await;
+    assert!(
+        subscribe.starts_with("SUBSCRIBE\nid:map-2\n"),
+        "{subscribe}"
+    );
+    let sent = server
+        .hear_out(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
+        .await;
+    assert_eq!(acknowledged(&sent), all(3), "{sent}");
+    assert!(
+        !sent.contains("UNSUBSCRIBE"),
+        "the session has ended: {sent}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_behind_a_message_that_was_withheld() {
+    // With `client`, RabbitMQ takes an ACK for all before it, of whatever topic.
+    let lab = Lab::new(AckMode::Client).await;
+    let mut server = lab.accept_session("0,0").await;
+    let other = Topic {
+        name: "map-2".into(),
+        destination: "/queue/2".into(),
+        ..lab.settings.topics[0].clone()
+    };
+    let settings = Settings {
+        topics: vec![other],
+        ..lab.settings.clone()
+    };
+    let decoders = decoders(&settings.topics);
+    within(lab.handle.reload(settings, decoders)).await.unwrap();
+    let subscribe = server.frame().await;
+    server.receipt(&subscribe).await;
+    let unsubscribe = server.frame().await;
+    assert!(
+        unsubscribe.starts_with("UNSUBSCRIBE\nid:map-1\n"),
+        "{unsubscribe}"
+    );
+    let of_other = |id| message(id).replace("map-1", "map-2");
+    let withheld = "ERROR\nmessage:Subscription not found\n\n\
+                    There is no current subscription with tag 'T_map-1'.\0\n";
+    let sent = server
+        .hear_out(&[&of_other(0), withheld, &of_other(1)].concat())
+        .await;
+    assert_eq!(acknowledged(&sent), [0], "{sent}");
+    assert_eq!(lab.entries().await.len(), 1, "the other comes again");
+}
+
+#[tokio::test]
+async fn what_the_journal_does_not_take_is_not_acknowledged_at_the_end() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let server = lab.accept_session("0,0").await;
+    lab.writer.abort();
+    lab.until(|_| lab.writer.is_finished()).await;
+    let sent = server
+        .hear_out(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
+        .await;
+    assert_eq!(acknowledged(&sent), [0; 0]);
+    let error = within(lab.source).await.unwrap().unwrap_err();
+    assert!(matches!(error, SourceError::Journal(_)), "{error}");
+}
+
+#[tokio::test]
+async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,0").await;
+    server
+        .send(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
+        .await;
+    lab.until(|status| {
+        status.counters.messages.load(Relaxed) == 3 && !status.link().state.is_ready()
+    })
+    .await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(acknowledged(&server.rest().await), all(3));
+    assert_eq!(lab.statuses().await, 3);
+}
+
+#[tokio::test]
+async fn a_stop_does_not_wait_for_a_full_journal_which_still_writes_what_came() {
+    let mut lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,0").await;
+    // One is with the journal when the others come.
+    server.message(0, BODY).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 1)
+        .await;
+    server.send(&messages(1..3)).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 3)
+        .await;
+    let asked = std::time::Instant::now();
+    lab.stop.cancel();
+    assert_eq!(server.rest().await, "", "nothing of it is on disk");
+    within(&mut lab.source).await.unwrap().unwrap();
+    let took = asked.elapsed();
+    assert!(
+        took < Duration::from_secs(5),
+        "the daemon gives it no longer: {took:?}"
+    );
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.journaled(3).await;
+}
+
+#[tokio::test]
+async fn a_server_that_neither_reads_nor_closes_is_left_in_time() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut deaf = lab.accept_session("0,0").await;
+    deaf.send(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
+        .await;
+    let asked = std::time::Instant::now();
+    let _again = lab.accept_session("0,0").await;
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert_eq!(acknowledged(&deaf.rest().await), all(3));
+}
