@@ -114,7 +114,6 @@ impl Connections {
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
         let full = self.room.connections_max - self.room.reserved;
         if self.open.len() >= full {
-            self.evict();
             if let Some(times) = self.room_throttle.should_log(Instant::now()) {
                 tracing::warn!(
                     times,
@@ -122,6 +121,7 @@ impl Connections {
                     "http connections used up: idle ones are closed, or only probes are answered"
                 );
             }
+            self.evict();
         }
         let admission = if self.open.len() < full {
             Admission::Full

@@ -15,7 +15,7 @@ use axum::routing::{get, post};
 use futures_util::StreamExt;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -158,20 +158,9 @@ async fn control(
             "only for who can read the token beside the journal, on this machine",
         );
     }
-    let body = request.into_body();
-    let length = match declared(&body) {
-        Ok(length) => length,
-        Err(uncollected) => return closing(uncollected.status(), &uncollected.to_string()),
-    };
-    let Ok(Ok(_turn)) = timeout(TURN_TIMEOUT, controlled.turns.acquire()).await else {
-        return closing(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "another command is being carried out: try again",
-        );
-    };
-    let body = match collect(body, length).await {
-        Ok(body) => body,
-        Err(uncollected) => return closing(uncollected.status(), &uncollected.to_string()),
+    let (_turn, body) = match read(&controlled.turns, request.into_body()).await {
+        Ok(read) => read,
+        Err(unread) => return closing(unread.status(), &unread.to_string()),
     };
     let command: Command = match serde_json::from_slice(&body) {
         Ok(command) => command,
@@ -188,53 +177,57 @@ async fn control(
     }
 }
 
-/// Why a body was not read to its end.
+/// Why a body was not read, or not to its end.
 #[derive(Debug, thiserror::Error)]
-enum Uncollected {
+enum Unread {
     #[error("a command has at most {COMMAND_BYTES_MAX} bytes")]
     TooLong,
+    #[error("another command is being carried out: try again")]
+    Busy,
     #[error("a command's body has to come within {BODY_TIMEOUT:?}")]
     TooSlow,
     #[error("the body broke off: {0}")]
     Broken(axum::Error),
 }
 
-impl Uncollected {
+impl Unread {
     fn status(&self) -> StatusCode {
         match self {
-            Uncollected::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
-            Uncollected::TooSlow => StatusCode::REQUEST_TIMEOUT,
-            Uncollected::Broken(_) => StatusCode::BAD_REQUEST,
+            Unread::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Unread::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Unread::Broken(_) => StatusCode::BAD_REQUEST,
         }
     }
 }
 
-/// A body's length, 0 where it comes in chunks. One that is too long is not begun.
-fn declared(body: &Body) -> Result<usize, Uncollected> {
-    let length = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
-    if length > COMMAND_BYTES_MAX {
-        return Err(Uncollected::TooLong);
+/// A command's body, and its turn: the next body is read when that is dropped. One whose declared
+/// length is too long does not wait for it.
+async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec<u8>), Unread> {
+    // 0 where it comes in chunks.
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > COMMAND_BYTES_MAX {
+        return Err(Unread::TooLong);
     }
-    Ok(length)
-}
-
-/// Reads a command's body, which has room for this many bytes from the start.
-async fn collect(body: Body, length: usize) -> Result<Vec<u8>, Uncollected> {
-    let read = async {
-        let mut collected = Vec::with_capacity(length);
+    let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, turns.acquire()).await else {
+        return Err(Unread::Busy);
+    };
+    let collect = async {
+        let mut collected = Vec::with_capacity(declared);
         let mut pieces = body.into_data_stream();
         while let Some(piece) = pieces.next().await {
-            let piece = piece.map_err(Uncollected::Broken)?;
+            let piece = piece.map_err(Unread::Broken)?;
             if piece.len() > COMMAND_BYTES_MAX - collected.len() {
-                return Err(Uncollected::TooLong);
+                return Err(Unread::TooLong);
             }
             collected.extend_from_slice(&piece);
         }
         Ok(collected)
     };
-    timeout(BODY_TIMEOUT, read)
-        .await
-        .unwrap_or(Err(Uncollected::TooSlow))
+    match timeout(BODY_TIMEOUT, collect).await {
+        Ok(collected) => Ok((turn, collected?)),
+        Err(_) => Err(Unread::TooSlow),
+    }
 }
 
 /// For the log: a thousand positions are none of its business.
@@ -264,38 +257,55 @@ mod tests {
     use std::convert::Infallible;
 
     use futures_util::stream;
+    use tokio::time::Instant;
 
     use super::*;
 
     fn endless(piece: &'static [u8], every: Duration) -> Body {
         let pieces = stream::repeat(piece).then(move |piece| async move {
-            tokio::time::sleep(every).await;
+            if !every.is_zero() {
+                tokio::time::sleep(every).await;
+            }
             Ok::<_, Infallible>(piece)
         });
         Body::from_stream(pieces)
     }
 
+    /// A command's body is read, or not, after this time.
+    async fn check(turns: &Semaphore, body: Body, expected: Result<usize, u16>, after: Duration) {
+        let started = Instant::now();
+        let read = read(turns, body).await;
+        let read = read.map(|(_, body)| body.len());
+        assert_eq!(read.map_err(|unread| unread.status().as_u16()), expected);
+        assert_eq!(started.elapsed(), after);
+    }
+
     #[tokio::test(start_paused = true)]
-    async fn a_body_of_one_byte_a_second_is_given_up() {
-        let started = tokio::time::Instant::now();
-        let slow = collect(endless(b" ", Duration::from_secs(1)), 0).await;
-        assert!(matches!(slow, Err(Uncollected::TooSlow)), "{slow:?}");
-        assert_eq!(started.elapsed(), BODY_TIMEOUT);
+    async fn a_body_of_one_byte_a_second_is_given_up_and_the_next_command_has_its_turn() {
+        let turns = Semaphore::new(COMMANDS_MAX);
+        let slow = endless(b" ", Duration::from_secs(1));
+        tokio::join!(
+            biased;
+            check(&turns, slow, Err(408), BODY_TIMEOUT),
+            check(&turns, Body::from("{}"), Ok(2), BODY_TIMEOUT),
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_waits_for_its_turn_and_not_without_end() {
+        let turns = Semaphore::new(COMMANDS_MAX);
+        let _turn = turns.acquire().await.unwrap();
+        check(&turns, Body::from("{}"), Err(503), TURN_TIMEOUT).await;
+        let longer = Body::from(vec![b' '; COMMAND_BYTES_MAX + 1]);
+        check(&turns, longer, Err(413), Duration::ZERO).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_body_is_read_to_its_limit_whether_it_declares_its_length_or_not() {
-        let longest = || Body::from(vec![b' '; COMMAND_BYTES_MAX]);
-        assert_eq!(declared(&longest()).unwrap(), COMMAND_BYTES_MAX);
-        assert_eq!(
-            collect(longest(), 0).await.unwrap().len(),
-            COMMAND_BYTES_MAX
-        );
-        let longer = Body::from(vec![b' '; COMMAND_BYTES_MAX + 1]);
-        assert!(matches!(declared(&longer), Err(Uncollected::TooLong)));
+        let turns = Semaphore::new(COMMANDS_MAX);
+        let longest = Body::from(vec![b' '; COMMAND_BYTES_MAX]);
+        check(&turns, longest, Ok(COMMAND_BYTES_MAX), Duration::ZERO).await;
         let chunked = endless(&[b' '; 4096], Duration::ZERO);
-        assert_eq!(declared(&chunked).unwrap(), 0);
-        let read = collect(chunked, 0).await;
-        assert!(matches!(read, Err(Uncollected::TooLong)));
+        check(&turns, chunked, Err(413), Duration::ZERO).await;
     }
 }
