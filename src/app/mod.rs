@@ -269,7 +269,8 @@ impl App {
         info!(listen = %self.http, "http is listening");
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
         self.tasks.spawn(HTTP, async move {
-            Ok(listener.serve(view, access, stop).await?)
+            listener.serve(view, access, stop).await;
+            Ok(())
         });
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
         self.tasks

@@ -1,25 +1,43 @@
 //! The HTTP listener: `/healthz`, `/readyz`, `/metrics` and `/status` answer on what the parts say;
-//! `/control` alone changes something, for who has the token.
+//! `/control` alone changes something, for who has the token. Nobody else's body is read.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::Router;
-use axum::extract::{ConnectInfo, DefaultBodyLimit, State};
+use axum::body::{Body, HttpBody};
+use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use futures_util::StreamExt;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::activity::Patience;
+use super::connection::Site;
+use super::connections::{Connections, Room};
 use super::control::{Access, Command, Refusal, execute};
 use super::status::Report;
 use super::{Settings, View, metrics};
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Commands whose bodies are in memory at once. One: a body and what it is parsed into come to some
+/// 80 MiB at most, and the journal has one writer, so that two at once would end no sooner.
+const COMMANDS_MAX: usize = 1;
+/// A command waits this long for the one before it: less than the 30 s that the command line waits
+/// for an answer.
+const TURN_TIMEOUT: Duration = Duration::from_secs(15);
+/// A command's body has to be there within this time: its client runs on this machine.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// What answers, and quickly, when every other connection is used up.
+const PROBED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
 /// The port could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,19 +73,14 @@ impl Listener {
     }
 
     /// Answers until stopped.
-    ///
-    /// # Errors
-    /// The listener broke.
-    pub async fn serve(
-        self,
-        view: View,
-        access: Access,
-        stop: CancellationToken,
-    ) -> std::io::Result<()> {
-        let controlled = (view.clone(), Arc::new(access));
+    pub async fn serve(self, view: View, access: Access, stop: CancellationToken) {
+        let controlled = Controlled {
+            view: view.clone(),
+            access: Arc::new(access),
+            turns: Arc::new(Semaphore::new(COMMANDS_MAX)),
+        };
         let control = Router::new()
             .route("/control", post(control))
-            .layer(DefaultBodyLimit::max(COMMAND_BYTES_MAX))
             .with_state(controlled);
         let router = Router::new()
             .route("/healthz", get(healthz))
@@ -75,12 +88,26 @@ impl Listener {
             .route("/metrics", get(scrape))
             .route("/status", get(status))
             .with_state(view)
-            .merge(control)
-            .into_make_service_with_connect_info::<SocketAddr>();
-        axum::serve(self.listener, router)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await
+            .merge(control);
+        let site = Site {
+            router,
+            reserved_paths: PROBED,
+            refuse: used_up,
+            patience: Patience::default(),
+            stop,
+        };
+        Connections::new(site, Room::default())
+            .run(self.listener)
+            .await;
     }
+}
+
+/// What `/control` needs.
+#[derive(Debug, Clone)]
+struct Controlled {
+    view: View,
+    access: Arc<Access>,
+    turns: Arc<Semaphore>,
 }
 
 /// The process runs; whether it delivers is `/readyz`'s.
@@ -115,32 +142,91 @@ async fn status(State(view): State<View>) -> Response {
     }
 }
 
+/// Who asks is decided by the head alone, before a byte of the body is read.
 async fn control(
-    State((view, access)): State<(View, Arc<Access>)>,
+    State(controlled): State<Controlled>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
     headers: HeaderMap,
-    body: axum::body::Bytes,
+    request: Request,
 ) -> Response {
     let authorization = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    if !peer.ip().to_canonical().is_loopback() || !access.allows(authorization) {
-        return problem(
+    if !peer.ip().to_canonical().is_loopback() || !controlled.access.allows(authorization) {
+        return closing(
             StatusCode::FORBIDDEN,
             "only for who can read the token beside the journal, on this machine",
         );
     }
+    let (_turn, body) = match read(&controlled.turns, request.into_body()).await {
+        Ok(read) => read,
+        Err(unread) => return closing(unread.status(), &unread.to_string()),
+    };
     let command: Command = match serde_json::from_slice(&body) {
         Ok(command) => command,
         Err(error) => return problem(StatusCode::BAD_REQUEST, &format!("not a command: {error}")),
     };
+    drop(body);
     tracing::info!(command = %summary(&command), "an operator asks");
-    match execute(&view.journal, command).await {
+    match execute(&controlled.view.journal, command).await {
         Ok(reply) => Json(reply).into_response(),
         Err(refusal @ Refusal::Senseless(_)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
         Err(refusal @ Refusal::Journal(_)) => {
             problem(StatusCode::INTERNAL_SERVER_ERROR, &refusal.to_string())
         }
+    }
+}
+
+/// Why a body was not read, or not to its end.
+#[derive(Debug, thiserror::Error)]
+enum Unread {
+    #[error("a command has at most {COMMAND_BYTES_MAX} bytes")]
+    TooLong,
+    #[error("another command is being carried out: try again")]
+    Busy,
+    #[error("a command's body has to come within {BODY_TIMEOUT:?}")]
+    TooSlow,
+    #[error("the body broke off: {0}")]
+    Broken(axum::Error),
+}
+
+impl Unread {
+    fn status(&self) -> StatusCode {
+        match self {
+            Unread::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Unread::Busy => StatusCode::SERVICE_UNAVAILABLE,
+            Unread::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Unread::Broken(_) => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// A command's body, and its turn: the next body is read when that is dropped. One whose declared
+/// length is too long does not wait for it.
+async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec<u8>), Unread> {
+    // 0 where it comes in chunks.
+    let declared = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+    if declared > COMMAND_BYTES_MAX {
+        return Err(Unread::TooLong);
+    }
+    let Ok(Ok(turn)) = timeout(TURN_TIMEOUT, turns.acquire()).await else {
+        return Err(Unread::Busy);
+    };
+    let collect = async {
+        let mut collected = Vec::with_capacity(declared);
+        let mut pieces = body.into_data_stream();
+        while let Some(piece) = pieces.next().await {
+            let piece = piece.map_err(Unread::Broken)?;
+            if piece.len() > COMMAND_BYTES_MAX - collected.len() {
+                return Err(Unread::TooLong);
+            }
+            collected.extend_from_slice(&piece);
+        }
+        Ok(collected)
+    };
+    match timeout(BODY_TIMEOUT, collect).await {
+        Ok(collected) => Ok((turn, collected?)),
+        Err(_) => Err(Unread::TooSlow),
     }
 }
 
@@ -152,4 +238,74 @@ fn summary(command: &Command) -> String {
 
 fn problem(status: StatusCode, error: &str) -> Response {
     (status, Json(json!({ "error": error }))).into_response()
+}
+
+/// Ends the connection with it: what else comes there is not read.
+fn closing(status: StatusCode, error: &str) -> Response {
+    ([(header::CONNECTION, "close")], problem(status, error)).into_response()
+}
+
+fn used_up() -> Response {
+    closing(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "all connections are in use: only /healthz, /readyz and /metrics are answered",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn endless(piece: &'static [u8], every: Duration) -> Body {
+        let pieces = stream::repeat(piece).then(move |piece| async move {
+            if !every.is_zero() {
+                tokio::time::sleep(every).await;
+            }
+            Ok::<_, Infallible>(piece)
+        });
+        Body::from_stream(pieces)
+    }
+
+    /// A command's body is read, or not, after this time.
+    async fn check(turns: &Semaphore, body: Body, expected: Result<usize, u16>, after: Duration) {
+        let started = Instant::now();
+        let read = read(turns, body).await;
+        let read = read.map(|(_, body)| body.len());
+        assert_eq!(read.map_err(|unread| unread.status().as_u16()), expected);
+        assert_eq!(started.elapsed(), after);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_of_one_byte_a_second_is_given_up_and_the_next_command_has_its_turn() {
+        let turns = Semaphore::new(COMMANDS_MAX);
+        let slow = endless(b" ", Duration::from_secs(1));
+        tokio::join!(
+            biased;
+            check(&turns, slow, Err(408), BODY_TIMEOUT),
+            check(&turns, Body::from("{}"), Ok(2), BODY_TIMEOUT),
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_command_waits_for_its_turn_and_not_without_end() {
+        let turns = Semaphore::new(COMMANDS_MAX);
+        let _turn = turns.acquire().await.unwrap();
+        check(&turns, Body::from("{}"), Err(503), TURN_TIMEOUT).await;
+        let longer = Body::from(vec![b' '; COMMAND_BYTES_MAX + 1]);
+        check(&turns, longer, Err(413), Duration::ZERO).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_is_read_to_its_limit_whether_it_declares_its_length_or_not() {
+        let turns = Semaphore::new(COMMANDS_MAX);
+        let longest = Body::from(vec![b' '; COMMAND_BYTES_MAX]);
+        check(&turns, longest, Ok(COMMAND_BYTES_MAX), Duration::ZERO).await;
+        let chunked = endless(&[b' '; 4096], Duration::ZERO);
+        check(&turns, chunked, Err(413), Duration::ZERO).await;
+    }
 }

@@ -1,7 +1,10 @@
 //! What an operator looks at and asks for: health, readiness, metrics, status, accounts that
 //! balance, redrives and replays; and systemd's notifications.
 
+mod activity;
 pub mod audit;
+mod connection;
+mod connections;
 pub mod control;
 mod http;
 mod metrics;

@@ -12,5 +12,6 @@ mod peers;
 mod accounts;
 mod bridge;
 mod dead;
+mod http;
 mod replay;
 mod sinks;

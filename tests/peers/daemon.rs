@@ -159,6 +159,11 @@ impl Daemon {
             .expect("proc(5): VmHWM is in kB")
     }
 
+    /// Where its HTTP listens, as `address:port`.
+    pub fn http(&self) -> &str {
+        &self.http
+    }
+
     /// Its folder: the configuration, the journal, the SQLite history.
     pub fn folder(&self) -> &Folder {
         &self.folder

@@ -1,0 +1,203 @@
+//! What a connection waits for, and how long it may: a state machine that is told the time. It owns
+//! no socket and no timer.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// A request's head has to be there this long after it began, or after the connection was accepted.
+/// It is one packet, so ten seconds are for the worst of networks.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// A connection may be idle for this long between two requests: longer than the minute at which
+/// Prometheus scrapes by default.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A client has to read an answer within this time. The longest, /metrics with many sinks, has some
+/// hundred kilobytes.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// After the last answer the client has this long to read it and to close, before the rest of what
+/// it sends is answered with a reset (RFC 9112, section 9.6).
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How long a client may take for each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Patience {
+    /// From the first byte of a request, or from the accept, to the end of its head.
+    pub(super) head: Duration,
+    /// From one answer to the first byte of the next request.
+    pub(super) idle: Duration,
+    /// From an answer's first byte to its last.
+    pub(super) answer: Duration,
+    /// From our end of the connection to the client's.
+    pub(super) close: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Patience {
+        Patience {
+            head: HEAD_TIMEOUT,
+            idle: IDLE_TIMEOUT,
+            answer: ANSWER_TIMEOUT,
+            close: CLOSE_TIMEOUT,
+        }
+    }
+}
+
+/// Who is to do the next step, and which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The client: it may send another request.
+    Idle,
+    /// The client: it owes us the head of a request.
+    Head,
+    /// We: a request is being handled. Whoever reads a body has a timeout of its own for it.
+    Handling,
+    /// The client: it is to read an answer. An answer is one piece: a stream needs another phase.
+    Answer,
+    /// The client: everything is said.
+    Closing,
+}
+
+/// One connection's.
+#[derive(Debug)]
+pub(super) struct Activity {
+    phase: Phase,
+    since: Instant,
+}
+
+impl Activity {
+    /// A client that has just connected owes a head at once.
+    pub(super) fn accepted(now: Instant) -> Activity {
+        Activity {
+            phase: Phase::Head,
+            since: now,
+        }
+    }
+
+    /// Bytes came. In other phases than this one they are a body's, or a pipelined request's.
+    pub(super) fn read(&mut self, now: Instant) {
+        if self.phase == Phase::Idle {
+            self.enter(Phase::Head, now);
+        }
+    }
+
+    /// A head is complete.
+    pub(super) fn requested(&mut self, now: Instant) {
+        self.enter(Phase::Handling, now);
+    }
+
+    /// The answer is known.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.enter(Phase::Answer, now);
+    }
+
+    /// Something is being written: of an answer, also of one to a head that nobody can read.
+    pub(super) fn writing(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Idle | Phase::Head) {
+            self.enter(Phase::Answer, now);
+        }
+    }
+
+    /// All that there was to write is written.
+    pub(super) fn flushed(&mut self, now: Instant) {
+        if self.phase == Phase::Answer {
+            self.enter(Phase::Idle, now);
+        }
+    }
+
+    /// Our side is closed.
+    pub(super) fn closed(&mut self, now: Instant) {
+        self.enter(Phase::Closing, now);
+    }
+
+    /// Since when the client is waited for; `None`: it waits for us.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        (self.phase != Phase::Handling).then_some(self.since)
+    }
+
+    /// Whether the client has neither asked for anything nor has an answer to read.
+    pub(super) fn is_idle(&self) -> bool {
+        matches!(self.phase, Phase::Idle | Phase::Head)
+    }
+
+    /// When the connection is cut.
+    pub(super) fn deadline(&self, patience: &Patience) -> Option<Instant> {
+        let patience = match self.phase {
+            Phase::Idle => patience.idle,
+            Phase::Head => patience.head,
+            Phase::Handling => return None,
+            Phase::Answer => patience.answer,
+            Phase::Closing => patience.close,
+        };
+        Some(self.since + patience)
+    }
+
+    fn enter(&mut self, phase: Phase, now: Instant) {
+        self.phase = phase;
+        self.since = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATIENCE: Patience = Patience {
+        head: Duration::from_secs(1),
+        idle: Duration::from_secs(10),
+        answer: Duration::from_secs(100),
+        close: Duration::from_secs(1000),
+    };
+
+    /// After these steps, a second apart, the connection is cut this many seconds after the last.
+    fn check(steps: &[fn(&mut Activity, Instant)], expected: Option<u64>) {
+        let start = Instant::now();
+        let mut activity = Activity::accepted(start);
+        let mut now = start;
+        for step in steps {
+            now += Duration::from_secs(1);
+            step(&mut activity, now);
+        }
+        let expected = expected.map(|seconds| now + Duration::from_secs(seconds));
+        assert_eq!(activity.deadline(&PATIENCE), expected, "{activity:?}");
+        assert_eq!(activity.waiting_since().is_none(), expected.is_none());
+    }
+
+    #[test]
+    fn each_step_of_the_client_has_its_own_deadline() {
+        check(&[], Some(1));
+        check(&[Activity::requested], None);
+        check(&[Activity::requested, Activity::answered], Some(100));
+        let answered: [fn(&mut Activity, Instant); 4] = [
+            Activity::requested,
+            Activity::answered,
+            Activity::writing,
+            Activity::flushed,
+        ];
+        check(&answered, Some(10));
+        check(&[&answered[..], &[Activity::read]].concat(), Some(1));
+        check(&[&answered[..], &[Activity::closed]].concat(), Some(1000));
+    }
+
+    #[test]
+    fn bytes_one_by_one_do_not_move_the_deadline() {
+        let start = Instant::now();
+        let mut activity = Activity::accepted(start);
+        for seconds in 1..5 {
+            activity.read(start + Duration::from_secs(seconds));
+        }
+        assert_eq!(activity.deadline(&PATIENCE), Some(start + PATIENCE.head));
+        activity.requested(start);
+        activity.answered(start);
+        for seconds in 1..5 {
+            activity.writing(start + Duration::from_secs(seconds));
+        }
+        assert_eq!(activity.deadline(&PATIENCE), Some(start + PATIENCE.answer));
+    }
+
+    #[test]
+    fn an_answer_to_a_broken_head_is_waited_for_like_any_other() {
+        check(&[Activity::writing], Some(100));
+        check(&[Activity::requested, Activity::writing], None);
+        check(&[Activity::requested, Activity::flushed], None);
+    }
+}

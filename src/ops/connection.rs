@@ -1,0 +1,320 @@
+//! One HTTP connection, from its accept to its close. It cuts a client that takes too long, and
+//! never decides what a request means.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::activity::{Activity, Patience};
+
+/// The head of a request in bytes: ours need some hundred, a browser's with cookies some thousand.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Header lines of a request: a browser sends some twenty.
+const HEADERS_MAX: usize = 64;
+/// What is buffered of one connection, in each direction: one head. A body passes through in pieces
+/// of this size, so that a connection whose body nobody reads costs no more.
+const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX;
+/// What is read, and dropped, after our side is closed: the body of a small request that was
+/// refused. Its client then gets the answer and no reset.
+const CLOSE_BYTES_MAX: usize = 64 * 1024;
+
+/// Which requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Admission {
+    /// All.
+    Full,
+    /// Those that tell how the daemon does, one for each connection.
+    Reserved,
+}
+
+/// What a listener's connections have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Site {
+    /// Answers them.
+    pub(super) router: Router,
+    /// The paths that [`Admission::Reserved`] has answers for.
+    pub(super) reserved_paths: &'static [&'static str],
+    /// Answers the others.
+    pub(super) refuse: fn() -> Response,
+    /// How long a client may take.
+    pub(super) patience: Patience,
+    /// Ends the connections once their requests are answered.
+    pub(super) stop: CancellationToken,
+}
+
+/// The listener's end of a connection.
+#[derive(Debug, Clone)]
+pub(super) struct Handle {
+    activity: Shared,
+    cut: CancellationToken,
+}
+
+impl Handle {
+    /// Since when the client is waited for; `None`: it waits for us.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.activity.lock().waiting_since()
+    }
+
+    /// Ends the connection now.
+    pub(super) fn cut(&self) {
+        self.cut.cancel();
+    }
+}
+
+/// An accepted connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: TcpStream,
+    peer: SocketAddr,
+    admission: Admission,
+    handle: Handle,
+}
+
+impl Connection {
+    /// Just accepted.
+    pub(super) fn new(stream: TcpStream, peer: SocketAddr, admission: Admission) -> Connection {
+        let activity = Activity::accepted(Instant::now());
+        Connection {
+            stream,
+            peer,
+            admission,
+            handle: Handle {
+                activity: Shared(Arc::new(Mutex::new(activity))),
+                cut: CancellationToken::new(),
+            },
+        }
+    }
+
+    /// For the listener.
+    pub(super) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Answers requests until either side closes, the client is too slow, or it is cut.
+    pub(super) async fn serve(self, site: Site) {
+        let Handle { activity, cut } = self.handle;
+        let mut stream = self.stream;
+        let end = {
+            let watched = Watched {
+                stream: &mut stream,
+                activity: activity.clone(),
+            };
+            let requests = Requests {
+                router: TowerToHyperService::new(site.router),
+                peer: self.peer,
+                admission: self.admission,
+                reserved_paths: site.reserved_paths,
+                refuse: site.refuse,
+                activity: activity.clone(),
+            };
+            let mut http = pin!(
+                http1::Builder::new()
+                    .keep_alive(self.admission == Admission::Full)
+                    // `activity` has a deadline for it, and one for what hyper has none.
+                    .header_read_timeout(None)
+                    .max_header_size(HEAD_BYTES_MAX)
+                    .max_headers(HEADERS_MAX)
+                    .max_buf_size(BUFFER_BYTES_MAX)
+                    .serve_connection(
+                        TokioIo::new(watched),
+                        service_fn(|request| requests.answer(request)),
+                    )
+            );
+            let mut timer = pin!(sleep_until(Instant::now()));
+            tokio::select! {
+                biased;
+                () = cut.cancelled() => End::Cut,
+                () = site.stop.cancelled() => {
+                    if activity.lock().is_idle() {
+                        return;
+                    }
+                    http.as_mut().graceful_shutdown();
+                    in_time(http, &activity, &site.patience, timer).await
+                }
+                end = in_time(http.as_mut(), &activity, &site.patience, timer.as_mut()) => end,
+            }
+        };
+        match end {
+            End::Closed => {
+                activity.lock().closed(Instant::now());
+                tokio::select! {
+                    () = cut.cancelled() => {}
+                    () = linger(&mut stream, Instant::now() + site.patience.close) => {}
+                }
+            }
+            End::Late => tracing::debug!(peer = %self.peer, "http client too slow: cut"),
+            End::Broken(error) => {
+                tracing::debug!(peer = %self.peer, %error, "http connection broken");
+            }
+            End::Cut => {}
+        }
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+enum End {
+    /// Our side is closed in order.
+    Closed,
+    /// The client took too long.
+    Late,
+    /// The client broke it off.
+    Broken(hyper::Error),
+    /// The listener needed the room.
+    Cut,
+}
+
+/// Runs a connection until it ends, or its client's time is up.
+async fn in_time(
+    mut http: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+    activity: &Shared,
+    patience: &Patience,
+    mut timer: Pin<&mut Sleep>,
+) -> End {
+    std::future::poll_fn(|cx| {
+        match http.as_mut().poll(cx) {
+            Poll::Ready(Ok(())) => return Poll::Ready(End::Closed),
+            Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error)),
+            Poll::Pending => {}
+        }
+        // Whatever changes the deadline happens in the poll above.
+        let Some(deadline) = activity.lock().deadline(patience) else {
+            return Poll::Pending;
+        };
+        if timer.deadline() != deadline {
+            timer.as_mut().reset(deadline);
+        }
+        timer.as_mut().poll(cx).map(|()| End::Late)
+    })
+    .await
+}
+
+/// Reads and drops what the client still sends, so that it can read its answer (RFC 9112, section
+/// 9.6): a socket that is closed with bytes unread resets the connection.
+async fn linger(stream: &mut TcpStream, until: Instant) {
+    let mut dropped = [0; 1024];
+    let mut left = CLOSE_BYTES_MAX;
+    while left > 0 {
+        match timeout_at(until, stream.read(&mut dropped)).await {
+            Ok(Ok(bytes @ 1..)) => left = left.saturating_sub(bytes),
+            Ok(Ok(0) | Err(_)) | Err(_) => return,
+        }
+    }
+}
+
+/// The requests of one connection.
+struct Requests {
+    router: TowerToHyperService<Router>,
+    peer: SocketAddr,
+    admission: Admission,
+    reserved_paths: &'static [&'static str],
+    refuse: fn() -> Response,
+    activity: Shared,
+}
+
+impl Requests {
+    /// The body is not read before something asks for it.
+    async fn answer(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> Result<Response, std::convert::Infallible> {
+        self.activity.lock().requested(Instant::now());
+        request.extensions_mut().insert(ConnectInfo(self.peer));
+        let admitted = match self.admission {
+            Admission::Full => true,
+            Admission::Reserved => self.reserved_paths.contains(&request.uri().path()),
+        };
+        let response = if admitted {
+            self.router.call(request).await
+        } else {
+            Ok((self.refuse)())
+        };
+        self.activity.lock().answered(Instant::now());
+        response
+    }
+}
+
+/// The connection and its listener look at the same.
+#[derive(Debug, Clone)]
+struct Shared(Arc<Mutex<Activity>>);
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, Activity> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A socket that says what passes through it.
+struct Watched<'a> {
+    stream: &'a mut TcpStream,
+    activity: Shared,
+}
+
+impl AsyncRead for Watched<'_> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut *self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.activity.lock().read(Instant::now());
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Watched<'_> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.activity.lock().writing(Instant::now());
+        Pin::new(&mut *self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.activity.lock().writing(Instant::now());
+        Pin::new(&mut *self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    /// hyper flushes when it has nothing left to write.
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = Pin::new(&mut *self.stream).poll_flush(cx);
+        if flushed.is_ready() {
+            self.activity.lock().flushed(Instant::now());
+        }
+        flushed
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.stream).poll_shutdown(cx)
+    }
+}
