@@ -6,6 +6,7 @@ use std::io::{self, Write};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr;
 
 /// A line's worth of an error.
 const LINE_CHARS: usize = 160;
@@ -35,7 +36,7 @@ pub(super) fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>)
     let rows: Vec<[String; N]> = rows.into_iter().collect();
     let width = |column: usize| {
         rows.iter()
-            .map(|row| row[column].chars().count())
+            .map(|row| row[column].width())
             .max()
             .unwrap_or_default()
     };
@@ -44,7 +45,7 @@ pub(super) fn table<const N: usize>(rows: impl IntoIterator<Item = [String; N]>)
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
-            .map(|(cell, width)| format!("{cell:<width$}"))
+            .map(|(cell, width)| cell.to_owned() + &" ".repeat(width - cell.width()))
             .collect();
         cells.join("  ").trim_end().to_owned()
     };
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn columns_line_up() {
-        let rows = [["a", "1"], ["long", "22"]].map(|row| row.map(str::to_owned));
-        assert_eq!(table(rows), ["a     1", "long  22"]);
+        let rows = [["a", "1"], ["long", "22"], ["故障", "333"]].map(|row| row.map(str::to_owned));
+        assert_eq!(table(rows), ["a     1", "long  22", "故障  333"]);
     }
 }

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use unicode_width::UnicodeWidthChar;
+
 /// Whether the configuration can be used in spite of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
@@ -108,6 +110,7 @@ impl fmt::Display for Problem {
                 let margin = " ".repeat(number.len());
                 // What is left out of the line is marked at its end.
                 let first = (column - 1).min(source.chars().count().saturating_sub(1));
+                let columns = |character: char| character.width().unwrap_or(1);
                 let before: usize = source.chars().take(first).map(columns).sum();
                 let meant: usize = source.chars().skip(first).take(*width).map(columns).sum();
                 write!(f, "\n{margin}--> {}{path}", self.place)?;
@@ -129,21 +132,6 @@ impl fmt::Display for Problem {
             Some(help) => write!(f, "\n{margin} = {help}"),
             None => Ok(()),
         }
-    }
-}
-
-/// How wide a terminal draws a character, near enough for a caret.
-fn columns(character: char) -> usize {
-    match character {
-        '\u{1100}'..='\u{115f}'
-        | '\u{2e80}'..='\u{a4cf}'
-        | '\u{ac00}'..='\u{d7a3}'
-        | '\u{f900}'..='\u{faff}' => 2,
-        '\u{fe30}'..='\u{fe4f}'
-        | '\u{ff00}'..='\u{ff60}'
-        | '\u{1f300}'..='\u{1faff}'
-        | '\u{20000}'..='\u{3fffd}' => 2,
-        _ => 1,
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use figment::value::{Dict, Value};
+use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
@@ -387,7 +388,7 @@ fn status_topic(template: &str) -> String {
 
 /// Takes the user and password out of a URL.
 fn credentials(url: &mut Url) -> (Option<String>, Option<SecretString>) {
-    let decoded = |text: &str| percent_decoded(text);
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let username = Some(url.username())
         .filter(|name| !name.is_empty())
         .map(decoded);
@@ -396,21 +397,6 @@ fn credentials(url: &mut Url) -> (Option<String>, Option<SecretString>) {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     (username, password)
-}
-
-fn percent_decoded(text: &str) -> String {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let code = (byte == b'%').then(|| rest.clone().take(2).collect::<Vec<u8>>());
-        let code =
-            code.and_then(|code| u8::from_str_radix(std::str::from_utf8(&code).ok()?, 16).ok());
-        if code.is_some() {
-            rest.nth(1);
-        }
-        bytes.push(code.unwrap_or(byte));
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -> Option<Settings> {
@@ -544,10 +530,10 @@ mod tests {
 
     #[test]
     fn credentials_leave_the_url() {
-        let mut url = Url::parse("mqtt://us%40er:p%2Fw%25@broker:1884").unwrap();
+        let mut url = Url::parse("mqtt://us%40er:p%2Fw%25%+1@broker:1884").unwrap();
         let (username, password) = credentials(&mut url);
         assert_eq!(username.as_deref(), Some("us@er"));
-        assert_eq!(password.unwrap().expose_secret(), "p/w%");
+        assert_eq!(password.unwrap().expose_secret(), "p/w%%+1");
         assert_eq!(url.as_str(), "mqtt://broker:1884");
     }
 

@@ -8,7 +8,6 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use serde_json::value::RawValue;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -17,7 +16,7 @@ use super::*;
 use crate::journal::{
     Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer,
 };
-use crate::model::{Event, Origin, Place, Severity};
+use crate::model::{Event, Origin};
 use crate::sinks::Newest;
 
 /// What the other side does, and what it has seen.
@@ -386,19 +385,10 @@ fn fake_reading(entry: &Entry) -> Reading {
             topic: Arc::clone(&entry.topic),
             client_id: String::new(),
             device_id: String::from_utf8(body.strip_prefix(b"d").unwrap_or(b"1").to_vec()).unwrap(),
-            serial: None,
-            old_state: None,
-            new_state: "normal".to_owned(),
-            state: "normal".to_owned(),
-            severity: Severity::Ok,
-            changed: false,
-            missed_transition: false,
-            place: Place::default(),
-            occurred_at: None,
             received_at: entry.received_at,
             origin: entry.position.to_string(),
             position: entry.position,
-            payload: RawValue::from_string("{}".to_owned()).unwrap(),
+            ..Event::sample()
         })),
     }
 }

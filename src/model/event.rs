@@ -6,6 +6,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::Position;
+
 /// How much a state matters, from the configuration's vocabulary.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -66,8 +68,8 @@ pub struct Place {
     pub wgs84: Option<Coordinates>,
 }
 
-/// One status of one device. Its JSON form ([`Event::to_json`]), the `when` variables, the template
-/// variables and the SQL columns all have the same names.
+/// One status of one device. What is shown of it, and under which names, is the list of
+/// [`columns`](super::columns).
 #[derive(Debug, Clone)]
 pub struct Event {
     /// Unique: made from the topic's `event_key` where it has one, else the origin. The same on
@@ -103,104 +105,33 @@ pub struct Event {
     /// `<journal>-<position>`.
     pub origin: String,
     /// The entry in the journal.
-    pub position: super::Position,
+    pub position: Position,
     /// The device's own JSON, untouched.
     pub payload: Box<RawValue>,
 }
 
-/// The JSON form: what is published to MQTT, posted to a webhook and offered to templates.
-#[derive(Serialize)]
-struct Wire<'a> {
-    event_id: &'a str,
-    topic: &'a str,
-    client_id: &'a str,
-    device_id: &'a str,
-    serial: Option<&'a str>,
-    old_state: Option<&'a str>,
-    new_state: &'a str,
-    state: &'a str,
-    severity: Severity,
-    changed: bool,
-    missed_transition: bool,
-    province: Option<&'a str>,
-    city: Option<&'a str>,
-    district: Option<&'a str>,
-    detail: Option<&'a str>,
-    coordinate_system: Option<&'a str>,
-    longitude: Option<f64>,
-    latitude: Option<f64>,
-    wgs84_longitude: Option<f64>,
-    wgs84_latitude: Option<f64>,
-    occurred_at: Option<Timestamp>,
-    received_at: Timestamp,
-    origin: &'a str,
-    payload: &'a RawValue,
-}
-
-impl Serialize for Event {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let place = &self.place;
-        Wire {
-            event_id: &self.event_id,
-            topic: &self.topic,
-            client_id: &self.client_id,
-            device_id: &self.device_id,
-            serial: self.serial.as_deref(),
-            old_state: self.old_state.as_deref(),
-            new_state: &self.new_state,
-            state: &self.state,
-            severity: self.severity,
-            changed: self.changed,
-            missed_transition: self.missed_transition,
-            province: place.province.as_deref(),
-            city: place.city.as_deref(),
-            district: place.district.as_deref(),
-            detail: place.detail.as_deref(),
-            coordinate_system: place.coordinate_system.as_deref(),
-            longitude: place.raw.map(|c| c.longitude),
-            latitude: place.raw.map(|c| c.latitude),
-            wgs84_longitude: place.wgs84.map(|c| c.longitude),
-            wgs84_latitude: place.wgs84.map(|c| c.latitude),
-            occurred_at: self.occurred_at,
-            received_at: self.received_at,
-            origin: &self.origin,
-            payload: &self.payload,
-        }
-        .serialize(serializer)
-    }
-}
-
 impl Event {
-    /// Every name that a `when` expression or a template may use.
-    pub const FIELDS: [&'static str; 24] = [
-        "event_id",
-        "topic",
-        "client_id",
-        "device_id",
-        "serial",
-        "old_state",
-        "new_state",
-        "state",
-        "severity",
-        "changed",
-        "missed_transition",
-        "province",
-        "city",
-        "district",
-        "detail",
-        "coordinate_system",
-        "longitude",
-        "latitude",
-        "wgs84_longitude",
-        "wgs84_latitude",
-        "occurred_at",
-        "received_at",
-        "origin",
-        "payload",
-    ];
-
-    /// The event as one JSON object, with the names of [`Event::FIELDS`].
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("strings, numbers and valid raw JSON always serialise")
+    /// A status such as a device sends: what templates and expressions are tried on when they are
+    /// compiled, and what tests begin with.
+    pub fn sample() -> Event {
+        Event {
+            event_id: "0-1".to_owned(),
+            topic: Arc::from("sample"),
+            client_id: "1".to_owned(),
+            device_id: "1".to_owned(),
+            serial: Some("5223".to_owned()),
+            old_state: Some("正常".to_owned()),
+            new_state: "故障".to_owned(),
+            state: "fault".to_owned(),
+            severity: Severity::Critical,
+            changed: true,
+            missed_transition: true,
+            place: Place::default(),
+            occurred_at: None,
+            received_at: Timestamp::UNIX_EPOCH,
+            origin: "0-1".to_owned(),
+            position: Position(1),
+            payload: RawValue::NULL.to_owned(),
+        }
     }
 }

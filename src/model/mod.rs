@@ -2,9 +2,11 @@
 //! format.
 
 mod clock;
+pub mod columns;
 mod event;
 mod position;
 
 pub use clock::{Reading, TrustedClock};
+pub use columns::{Column, ColumnKind};
 pub use event::{Coordinates, Event, Place, Severity};
 pub use position::{Origin, Position};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::Environment;
 use minijinja::value::{Object, ObjectRepr, Value};
 
-use super::scope::{mistake, one_line, samples, unknown, value};
+use super::scope::{column, mistake, one_line, samples, unknown, value};
 use super::template::{compile, compiled};
 use crate::model::Event;
 
@@ -109,7 +109,7 @@ impl Object for Item {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        if !Event::FIELDS.contains(&name) {
+        let Some(column) = column(name) else {
             if let Some(unknown) = &self.unknown {
                 unknown
                     .lock()
@@ -117,9 +117,9 @@ impl Object for Item {
                     .get_or_insert_with(|| name.to_owned());
             }
             return None;
-        }
+        };
         // A payload is valid JSON, or it would have been rejected when it came.
-        value(&self.event, name).ok()
+        value(&self.event, column).ok()
     }
 
     fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {

@@ -8,16 +8,16 @@ use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::nearest;
-use crate::model::{Event, Position, Severity};
+use crate::model::{Column, ColumnKind, Event, Severity, columns};
 
 /// Steps of one evaluation, so that no template can stall a sink for more than some 30 ms. Printing
 /// costs a step for each few bytes: this is enough for a payload of several MiB.
 const FUEL: u64 = 1_000_000;
 
-/// The fields that one text uses.
+/// The columns that one text uses.
 #[derive(Debug, Clone)]
 pub(super) struct Scope {
-    names: Vec<&'static str>,
+    columns: Vec<&'static Column<Event>>,
 }
 
 impl Scope {
@@ -30,22 +30,22 @@ impl Scope {
         environment: &Environment<'_>,
     ) -> Result<Scope, String> {
         let globals: HashSet<&str> = environment.globals().map(|(name, _)| name).collect();
-        let mut names = Vec::new();
+        let mut columns = Vec::new();
         let mut undeclared: Vec<String> = undeclared.into_iter().collect();
         undeclared.sort();
         for name in undeclared {
-            match Event::FIELDS.iter().find(|field| **field == name) {
-                Some(field) => names.push(*field),
+            match column(&name) {
+                Some(column) => columns.push(column),
                 None if globals.contains(name.as_str()) => {}
                 None => return Err(unknown(&name)),
             }
         }
-        Ok(Scope { names })
+        Ok(Scope { columns })
     }
 
     /// Nothing of the event is used.
     pub(super) fn is_empty(&self) -> bool {
-        self.names.is_empty()
+        self.columns.is_empty()
     }
 
     /// The values for one event, with further ones that no text can name.
@@ -54,9 +54,9 @@ impl Scope {
         event: &Event,
         hidden: Option<(&'static str, Value)>,
     ) -> Result<Value, String> {
-        let mut values = Vec::with_capacity(self.names.len() + 1);
-        for name in &self.names {
-            values.push((*name, value(event, name)?));
+        let mut values = Vec::with_capacity(self.columns.len() + 1);
+        for column in &self.columns {
+            values.push((column.name, value(event, column)?));
         }
         values.extend(hidden);
         Ok(Value::from_object(Context { values }))
@@ -117,25 +117,7 @@ pub(super) fn mistake(error: &Error) -> Option<String> {
 /// Two events that differ in everything that a condition is likely to ask: an unknown filter, test
 /// or function shows only when it is reached.
 pub(super) fn samples() -> [Event; 2] {
-    let fault = Event {
-        event_id: "0-1".to_owned(),
-        topic: Arc::from("sample"),
-        client_id: "1".to_owned(),
-        device_id: "1".to_owned(),
-        serial: Some("5223".to_owned()),
-        old_state: Some("正常".to_owned()),
-        new_state: "故障".to_owned(),
-        state: "fault".to_owned(),
-        severity: Severity::Critical,
-        changed: true,
-        missed_transition: true,
-        place: Default::default(),
-        occurred_at: None,
-        received_at: jiff::Timestamp::UNIX_EPOCH,
-        origin: "0-1".to_owned(),
-        position: Position(1),
-        payload: serde_json::value::RawValue::NULL.to_owned(),
-    };
+    let fault = Event::sample();
     let normal = Event {
         severity: Severity::Ok,
         changed: false,
@@ -163,56 +145,23 @@ impl Object for Context {
     }
 }
 
-/// A field as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its
-/// parsed JSON.
-pub(super) fn value(event: &Event, name: &str) -> Result<Value, String> {
-    let place = &event.place;
-    let words = |words: &Option<String>| words.as_deref().map_or(Value::from(()), Value::from);
-    let degrees = |degrees: Option<f64>| degrees.map_or(Value::from(()), Value::from);
-    Ok(match name {
-        "event_id" => Value::from(event.event_id.as_str()),
-        "topic" => Value::from(&*event.topic),
-        "client_id" => Value::from(event.client_id.as_str()),
-        "device_id" => Value::from(event.device_id.as_str()),
-        "serial" => words(&event.serial),
-        "old_state" => words(&event.old_state),
-        "new_state" => Value::from(event.new_state.as_str()),
-        "state" => Value::from(event.state.as_str()),
-        "severity" => Value::from(event.severity.as_str()),
-        "changed" => Value::from(event.changed),
-        "missed_transition" => Value::from(event.missed_transition),
-        "province" => words(&place.province),
-        "city" => words(&place.city),
-        "district" => words(&place.district),
-        "detail" => words(&place.detail),
-        "coordinate_system" => words(&place.coordinate_system),
-        "longitude" => degrees(place.raw.map(|point| point.longitude)),
-        "latitude" => degrees(place.raw.map(|point| point.latitude)),
-        "wgs84_longitude" => degrees(place.wgs84.map(|point| point.longitude)),
-        "wgs84_latitude" => degrees(place.wgs84.map(|point| point.latitude)),
-        "occurred_at" => event
-            .occurred_at
-            .map_or(Value::from(()), |at| Value::from(at.to_string())),
-        "received_at" => Value::from(event.received_at.to_string()),
-        "origin" => Value::from(event.origin.as_str()),
-        "payload" => {
-            let payload: serde_json::Value = serde_json::from_str(event.payload.get())
-                .map_err(|error| format!("payload: {error}"))?;
-            Value::from(minijinja::value::Serde(payload))
-        }
-        _ => Value::UNDEFINED,
-    })
+/// The column of that name.
+pub(super) fn column(name: &str) -> Option<&'static Column<Event>> {
+    columns::STATUS.iter().find(|column| column.name == name)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_field_of_an_event_has_a_value() {
-        let [event, _] = samples();
-        for name in Event::FIELDS {
-            assert!(!value(&event, name).unwrap().is_undefined(), "{name}");
+/// A column as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its
+/// parsed JSON.
+pub(super) fn value(event: &Event, column: &Column<Event>) -> Result<Value, String> {
+    Ok(match column.kind {
+        ColumnKind::Word(read) | ColumnKind::Text(read) => Value::from(read(event)),
+        ColumnKind::Boolean(read) => Value::from(read(event)),
+        ColumnKind::Number(read) => Value::from(read(event)),
+        ColumnKind::Time(read) => Value::from(read(event).map(|at| at.to_string())),
+        ColumnKind::Json(read) => {
+            let json: serde_json::Value = serde_json::from_str(read(event).get())
+                .map_err(|error| format!("{}: {error}", column.name))?;
+            Value::from(minijinja::value::Serde(json))
         }
-    }
+    })
 }

@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
-use stomp_bridge::model::{Coordinates, Event, Origin, Place, Position, Severity};
+use stomp_bridge::model::{Coordinates, Event, Origin, Place, Position};
 use stomp_bridge::sinks::{Batch, Built, Health, Occasion, Settings, Sink, build};
 use uuid::Uuid;
 
@@ -19,14 +19,8 @@ pub(crate) fn event(position: i64) -> Event {
     Event {
         event_id: origin.to_string(),
         topic: "map-1".into(),
-        client_id: "1".to_owned(),
         device_id: position.to_string(),
         serial: Some("5223980739804501806b36caddcca2e0".to_owned()),
-        old_state: Some("正常".to_owned()),
-        new_state: "故障".to_owned(),
-        state: "fault".to_owned(),
-        severity: Severity::Critical,
-        changed: true,
         missed_transition: false,
         place: Place {
             province: Some("江苏省".to_owned()),
@@ -43,11 +37,11 @@ pub(crate) fn event(position: i64) -> Event {
                 latitude: 33.768_25,
             }),
         },
-        occurred_at: None,
         received_at: start + SignedDuration::from_millis(position),
         origin: origin.to_string(),
         position: Position(position),
         payload: raw(&payload),
+        ..Event::sample()
     }
 }
 

@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use futures_util::future::BoxFuture;
-use serde_json::value::RawValue;
 
 use super::*;
-use crate::model::{Place, Position, Severity};
+use crate::model::Position;
 use crate::sinks::Courier;
 
 /// How long the far side takes for an answer.
@@ -236,22 +235,10 @@ impl World {
 fn event(device: &str, position: i64) -> Event {
     Event {
         event_id: position.to_string(),
-        topic: "map-1".into(),
-        client_id: "1".to_owned(),
         device_id: device.to_owned(),
-        serial: None,
-        old_state: None,
-        new_state: "normal".to_owned(),
-        state: "normal".to_owned(),
-        severity: Severity::Ok,
-        changed: false,
-        missed_transition: false,
-        place: Place::default(),
-        occurred_at: None,
-        received_at: jiff::Timestamp::UNIX_EPOCH,
         origin: position.to_string(),
         position: Position(position),
-        payload: RawValue::from_string("{}".to_owned()).unwrap(),
+        ..Event::sample()
     }
 }
 

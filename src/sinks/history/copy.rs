@@ -1,14 +1,12 @@
-//! Events in the binary form of COPY, <https://www.postgresql.org/docs/current/sql-copy.html>,
+//! Rows in the binary form of COPY, <https://www.postgresql.org/docs/current/sql-copy.html>,
 //! section "Binary Format": nothing in it has to be parsed but the JSON. COPY knows no ON CONFLICT:
 //! it fails at an event that is there already.
-
-use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
-use super::COLUMNS;
-use crate::model::{Coordinates, Event};
+use super::column_names;
+use crate::model::{Column, ColumnKind};
 
 /// The server stores one piece while the next one is made.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -22,22 +20,19 @@ const NULL: i32 = -1;
 /// 2000-01-01, which a timestamptz counts its microseconds from.
 const EPOCH_MICROSECONDS: i64 = 946_684_800_000_000;
 
-static STATEMENT: LazyLock<String> = LazyLock::new(|| {
-    format!(
-        "COPY status_event ({}) FROM STDIN (FORMAT binary)",
-        *COLUMNS
-    )
-});
-
-/// Stores the events in `status_event`, in order; gives the number of rows that are new.
-pub(super) async fn copy(
+/// Stores the rows in `table`, in order; gives the number of rows that are new.
+pub(super) async fn copy<Row>(
     connection: &mut PgConnection,
-    events: &[Event],
+    table: &str,
+    columns: &[Column<Row>],
+    rows: &[Row],
 ) -> Result<u64, sqlx::Error> {
-    let mut copy = connection.copy_in_raw(&STATEMENT).await?;
+    let names = column_names(columns);
+    let statement = format!("COPY {table} ({names}) FROM STDIN (FORMAT binary)");
+    let mut copy = connection.copy_in_raw(&statement).await?;
     let mut piece = HEADER.to_vec();
-    for event in events {
-        append(&mut piece, event);
+    for row in rows {
+        append(&mut piece, columns, row);
         if piece.len() >= PIECE_BYTES {
             copy.send(piece.as_slice()).await?;
             piece.clear();
@@ -48,49 +43,31 @@ pub(super) async fn copy(
     copy.finish().await
 }
 
-/// One row: the columns of [`Event::FIELDS`].
-fn append(row: &mut Vec<u8>, event: &Event) {
-    let place = &event.place;
-    let longitude = |at: Option<Coordinates>| at.map(|at| at.longitude.to_be_bytes());
-    let latitude = |at: Option<Coordinates>| at.map(|at| at.latitude.to_be_bytes());
-    row.extend((Event::FIELDS.len() as i16).to_be_bytes());
-    value(row, Some(&event.event_id));
-    value(row, Some(&*event.topic));
-    value(row, Some(&event.client_id));
-    value(row, Some(&event.device_id));
-    value(row, event.serial.as_ref());
-    value(row, event.old_state.as_ref());
-    value(row, Some(&event.new_state));
-    value(row, Some(&event.state));
-    value(row, Some(event.severity.as_str()));
-    value(row, Some([u8::from(event.changed)]));
-    value(row, Some([u8::from(event.missed_transition)]));
-    value(row, place.province.as_ref());
-    value(row, place.city.as_ref());
-    value(row, place.district.as_ref());
-    value(row, place.detail.as_ref());
-    value(row, place.coordinate_system.as_ref());
-    value(row, longitude(place.raw));
-    value(row, latitude(place.raw));
-    value(row, longitude(place.wgs84));
-    value(row, latitude(place.wgs84));
-    value(row, event.occurred_at.map(timestamptz));
-    value(row, Some(timestamptz(event.received_at)));
-    value(row, Some(&event.origin));
-    value(row, Some(event.payload.get()));
+/// One row: its number of columns, and the value of each.
+fn append<Row>(piece: &mut Vec<u8>, columns: &[Column<Row>], row: &Row) {
+    piece.extend((columns.len() as i16).to_be_bytes());
+    for column in columns {
+        match column.kind {
+            ColumnKind::Word(read) | ColumnKind::Text(read) => value(piece, read(row)),
+            ColumnKind::Boolean(read) => value(piece, Some([u8::from(read(row))])),
+            ColumnKind::Number(read) => value(piece, read(row).map(f64::to_be_bytes)),
+            ColumnKind::Time(read) => value(piece, read(row).map(timestamptz)),
+            ColumnKind::Json(read) => value(piece, Some(read(row).get())),
+        }
+    }
 }
 
-fn value(row: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
+fn value(piece: &mut Vec<u8>, value: Option<impl AsRef<[u8]>>) {
     let Some(value) = value else {
-        return row.extend(NULL.to_be_bytes());
+        return piece.extend(NULL.to_be_bytes());
     };
     let bytes = value.as_ref();
-    row.extend(
+    piece.extend(
         i32::try_from(bytes.len())
             .expect("no frame is as long as 2 GiB")
             .to_be_bytes(),
     );
-    row.extend(bytes);
+    piece.extend(bytes);
 }
 
 fn timestamptz(time: Timestamp) -> [u8; 8] {

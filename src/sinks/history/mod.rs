@@ -1,6 +1,5 @@
 //! SQL histories: rows and cursor in one transaction, so each event is stored exactly once. The
-//! columns of `status_event` and `device` have the names of [`Event::FIELDS`], in that order, in
-//! both databases.
+//! columns of `status_event` and `device` are those of [`STATUS`], in both databases.
 
 mod copy;
 mod newest;
@@ -15,7 +14,8 @@ use sqlx::migrate::MigrateError;
 use tracing::warn;
 use uuid::Uuid;
 
-use crate::model::{Event, Origin};
+use crate::model::columns::STATUS;
+use crate::model::{Column, Origin};
 use crate::sinks::{Newest, Occasion};
 
 /// A transaction while it catches up: each brings a device's row up to date once, however many
@@ -25,8 +25,11 @@ const BATCH_EVENTS_MAX: usize = 4000;
 /// Both histories keep their migrations apart from those of other programs in the same database.
 const MIGRATIONS_TABLE: &str = "bridge_migration";
 
-/// The names of all columns, separated by commas.
-static COLUMNS: LazyLock<String> = LazyLock::new(|| Event::FIELDS.join(", "));
+/// The names of the columns, separated by commas.
+fn column_names<Row>(columns: &[Column<Row>]) -> String {
+    let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
+    names.join(", ")
+}
 
 /// What `device` says of its newest row: its origin, and when it was received.
 fn newest((origin, received_at): (String, Timestamp)) -> Option<Newest> {
@@ -61,10 +64,10 @@ fn keep_newest(occasion: Occasion) -> &'static str {
 }
 
 fn upsert(newer: &str) -> String {
-    let columns = Event::FIELDS
+    let assignments: Vec<String> = STATUS
         .iter()
-        .filter(|column| !["client_id", "device_id"].contains(column));
-    let assignments: Vec<String> = columns
+        .map(|column| column.name)
+        .filter(|column| !["client_id", "device_id"].contains(column))
         .map(|column| format!("{column} = excluded.{column}"))
         .collect();
     format!(

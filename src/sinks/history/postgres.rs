@@ -25,11 +25,12 @@ use super::copy::copy;
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{
-    BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure,
+    BATCH_EVENTS_MAX, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
     warn_of_another_journal,
 };
 use crate::faults::{self, Place};
-use crate::model::{Event, Position};
+use crate::model::columns::STATUS;
+use crate::model::{Column, ColumnKind, Event, Position};
 use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, Undelivered};
 
 /// Dialling, TLS and signing in.
@@ -389,12 +390,13 @@ async fn transact(
 ) -> Result<Way, sqlx::Error> {
     let mut transaction = connection.begin().await?;
     let inserted = match way {
-        Way::Copy => copy(&mut transaction, batch.events).await?,
+        Way::Copy => copy(&mut transaction, "status_event", &STATUS, batch.events).await?,
         Way::Insert => {
             let all: Vec<&Event> = batch.events.iter().collect();
             insert(
                 &mut transaction,
                 "status_event",
+                &STATUS,
                 "ON CONFLICT (event_id) DO NOTHING",
                 &all,
             )
@@ -419,6 +421,7 @@ async fn transact(
     insert(
         &mut transaction,
         "device",
+        &STATUS,
         keep_newest(batch.occasion),
         &newest_per_device(batch.events, &known),
     )
@@ -438,65 +441,59 @@ async fn transact(
     Ok(next)
 }
 
-/// Inserts the events in order, column by column; gives the number of rows that were inserted or
+/// Inserts the rows in order, column by column; gives the number of rows that were inserted or
 /// changed.
-async fn insert(
+async fn insert<Row>(
     connection: &mut PgConnection,
     table: &str,
+    columns: &[Column<Row>],
     on_conflict: &str,
-    events: &[&Event],
+    rows: &[&Row],
 ) -> Result<u64, sqlx::Error> {
-    let columns = COLUMNS.as_str();
-    // Times and JSON travel as texts, so that no further crate has to know them.
-    let sql = format!(
-        "INSERT INTO {table} ({columns}) SELECT \
-         event_id, topic, client_id, device_id, serial, old_state, new_state, state, severity, changed, \
-         missed_transition, province, city, district, detail, coordinate_system, longitude, latitude, \
-         wgs84_longitude, wgs84_latitude, occurred_at::timestamptz, received_at::timestamptz, origin, payload::json \
-         FROM UNNEST($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], \
-         $8::text[], $9::text[], $10::boolean[], $11::boolean[], $12::text[], $13::text[], $14::text[], \
-         $15::text[], $16::text[], $17::double precision[], $18::double precision[], $19::double precision[], \
-         $20::double precision[], $21::text[], $22::text[], $23::text[], $24::text[]) AS batch ({columns}) \
-         {on_conflict}"
-    );
-    let done = sqlx::query(AssertSqlSafe(sql))
-        .bind(column(events, |event| event.event_id.as_str()))
-        .bind(column(events, |event| &*event.topic))
-        .bind(column(events, |event| event.client_id.as_str()))
-        .bind(column(events, |event| event.device_id.as_str()))
-        .bind(column(events, |event| event.serial.as_deref()))
-        .bind(column(events, |event| event.old_state.as_deref()))
-        .bind(column(events, |event| event.new_state.as_str()))
-        .bind(column(events, |event| event.state.as_str()))
-        .bind(column(events, |event| event.severity.as_str()))
-        .bind(column(events, |event| event.changed))
-        .bind(column(events, |event| event.missed_transition))
-        .bind(column(events, |event| event.place.province.as_deref()))
-        .bind(column(events, |event| event.place.city.as_deref()))
-        .bind(column(events, |event| event.place.district.as_deref()))
-        .bind(column(events, |event| event.place.detail.as_deref()))
-        .bind(column(events, |event| {
-            event.place.coordinate_system.as_deref()
-        }))
-        .bind(column(events, |event| event.place.raw.map(|c| c.longitude)))
-        .bind(column(events, |event| event.place.raw.map(|c| c.latitude)))
-        .bind(column(events, |event| {
-            event.place.wgs84.map(|c| c.longitude)
-        }))
-        .bind(column(events, |event| {
-            event.place.wgs84.map(|c| c.latitude)
-        }))
-        .bind(column(events, |event| event.occurred_at.map(text_time)))
-        .bind(column(events, |event| text_time(event.received_at)))
-        .bind(column(events, |event| event.origin.as_str()))
-        .bind(column(events, |event| event.payload.get()))
-        .execute(connection)
-        .await?;
-    Ok(done.rows_affected())
+    let sql = insert_statement(table, columns, on_conflict);
+    let mut query = sqlx::query(AssertSqlSafe(sql));
+    for column in columns {
+        let rows = rows.iter().copied();
+        query = match column.kind {
+            ColumnKind::Word(read) | ColumnKind::Text(read) => {
+                query.bind(rows.map(read).collect::<Vec<_>>())
+            }
+            ColumnKind::Boolean(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
+            ColumnKind::Number(read) => query.bind(rows.map(read).collect::<Vec<_>>()),
+            ColumnKind::Time(read) => {
+                let texts = rows.map(|row| read(row).map(text_time));
+                query.bind(texts.collect::<Vec<_>>())
+            }
+            ColumnKind::Json(read) => {
+                query.bind(rows.map(|row| read(row).get()).collect::<Vec<_>>())
+            }
+        };
+    }
+    Ok(query.execute(connection).await?.rows_affected())
 }
 
-fn column<'a, T>(events: &[&'a Event], value: impl Fn(&'a Event) -> T) -> Vec<T> {
-    events.iter().map(|event| value(event)).collect()
+/// An INSERT that takes an array for each column. Times and JSON travel as texts, so that no
+/// further crate has to know them.
+fn insert_statement<Row>(table: &str, columns: &[Column<Row>], on_conflict: &str) -> String {
+    let names = column_names(columns);
+    let mut arrays = Vec::with_capacity(columns.len());
+    let mut values = Vec::with_capacity(columns.len());
+    for (number, Column { name, kind, .. }) in (1..).zip(columns) {
+        let (array, cast) = match kind {
+            ColumnKind::Word(_) | ColumnKind::Text(_) => ("text", ""),
+            ColumnKind::Boolean(_) => ("boolean", ""),
+            ColumnKind::Number(_) => ("double precision", ""),
+            ColumnKind::Time(_) => ("text", "::timestamptz"),
+            ColumnKind::Json(_) => ("text", "::json"),
+        };
+        arrays.push(format!("${number}::{array}[]"));
+        values.push(format!("{name}{cast}"));
+    }
+    format!(
+        "INSERT INTO {table} ({names}) SELECT {} FROM UNNEST({}) AS batch ({names}) {on_conflict}",
+        values.join(", "),
+        arrays.join(", ")
+    )
 }
 
 /// Whole microseconds, as timestamptz has them.

@@ -26,11 +26,12 @@ use uuid::Uuid;
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{
-    BATCH_EVENTS_MAX, COLUMNS, MIGRATIONS_TABLE, keep_newest, migration_failure,
+    BATCH_EVENTS_MAX, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
     warn_of_another_journal,
 };
 use crate::faults::{self, Place};
-use crate::model::{Event, Position};
+use crate::model::columns::STATUS;
+use crate::model::{Column, ColumnKind, Event, Position};
 use crate::sinks::{Batch, Built, By, Health, Newest, Occasion, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
@@ -320,40 +321,40 @@ async fn store(
 /// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure takes the
 /// whole transaction back in any case: for the default, ABORT, SQLite copies each page before it
 /// changes, to take back one statement.
-struct Insert {
+struct Insert<Row: 'static> {
+    columns: &'static [Column<Row>],
     texts: [(usize, Arc<str>); INSERT_ROWS.len()],
 }
 
-static INSERT_EVENTS: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("status_event", "ON CONFLICT (event_id) DO NOTHING"));
-static INSERT_DEVICES: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Turn)));
-static INSERT_DEVICES_AGAIN: LazyLock<Insert> =
-    LazyLock::new(|| Insert::new("device", keep_newest(Occasion::Again)));
+static INSERT_EVENTS: LazyLock<Insert<Event>> =
+    LazyLock::new(|| Insert::new("status_event", &STATUS, "ON CONFLICT (event_id) DO NOTHING"));
+static INSERT_DEVICES: LazyLock<Insert<Event>> =
+    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Occasion::Turn)));
+static INSERT_DEVICES_AGAIN: LazyLock<Insert<Event>> =
+    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Occasion::Again)));
 
-impl Insert {
-    fn new(table: &str, on_conflict: &str) -> Insert {
-        let row = format!("({})", vec!["?"; Event::FIELDS.len()].join(","));
+impl<Row> Insert<Row> {
+    fn new(table: &str, columns: &'static [Column<Row>], on_conflict: &str) -> Insert<Row> {
+        let names = column_names(columns);
+        let row = format!("({})", vec!["?"; columns.len()].join(","));
         let text = |rows: usize| {
             let values = vec![row.as_str(); rows].join(",");
-            format!(
-                "INSERT OR FAIL INTO {table} ({}) VALUES {values} {on_conflict}",
-                COLUMNS.as_str()
-            )
+            format!("INSERT OR FAIL INTO {table} ({names}) VALUES {values} {on_conflict}")
         };
         Insert {
+            columns,
             texts: INSERT_ROWS.map(|rows| (rows, text(rows).into())),
         }
     }
 
-    /// Inserts the events in order; gives the number of rows that were inserted or changed. While
+    /// Inserts the rows in order; gives the number of rows that were inserted or changed. While
     /// SQLite's thread works on some rows, the next are made ready.
     async fn run(
         &self,
         connection: &mut SqliteConnection,
-        events: &[&Event],
+        rows: &[&Row],
     ) -> Result<u64, sqlx::Error> {
-        let mut rest = events;
+        let mut rest = rows;
         let mut words = Words::default();
         let mut changed = 0;
         let mut ready = self.next(&mut rest, &mut words)?;
@@ -370,16 +371,16 @@ impl Insert {
 
     fn next(
         &self,
-        rest: &mut &[&Event],
+        rest: &mut &[&Row],
         words: &mut Words,
     ) -> Result<Option<Query<'static, Sqlite, SqliteArguments>>, sqlx::Error> {
         for (rows, text) in &self.texts {
             if let Some((piece, later)) = rest.split_at_checked(*rows) {
                 let mut arguments = SqliteArguments::default();
-                arguments.reserve(rows * Event::FIELDS.len(), 0);
+                arguments.reserve(rows * self.columns.len(), 0);
                 piece
                     .iter()
-                    .try_for_each(|event| bind(&mut arguments, event, words))
+                    .try_for_each(|row| bind(&mut arguments, self.columns, row, words))
                     .map_err(sqlx::Error::Encode)?;
                 *rest = later;
                 return Ok(Some(sqlx::query_with(
@@ -408,44 +409,31 @@ impl Words {
     }
 }
 
-/// The values of one row, in the order of [`Event::FIELDS`].
-fn bind(
+/// The values of one row. A text of the row's own is allocated once although it may stand there
+/// twice: an event's id is often its origin.
+fn bind<Row>(
     arguments: &mut SqliteArguments,
-    event: &Event,
+    columns: &[Column<Row>],
+    row: &Row,
     words: &mut Words,
 ) -> Result<(), BoxDynError> {
-    let place = &event.place;
-    let origin: Arc<str> = event.origin.as_str().into();
-    let event_id = if event.event_id == event.origin {
-        Arc::clone(&origin)
-    } else {
-        event.event_id.as_str().into()
+    let mut first: Option<Arc<str>> = None;
+    let mut own = |text: &str| match &first {
+        Some(first) if **first == *text => Arc::clone(first),
+        Some(_) => text.into(),
+        None => Arc::clone(first.insert(text.into())),
     };
-    let mut shared = |word: &str| words.shared(word);
-    arguments.add(event_id)?;
-    arguments.add(Arc::clone(&event.topic))?;
-    arguments.add(shared(&event.client_id))?;
-    arguments.add(shared(&event.device_id))?;
-    arguments.add(event.serial.as_deref().map(&mut shared))?;
-    arguments.add(event.old_state.as_deref().map(&mut shared))?;
-    arguments.add(shared(&event.new_state))?;
-    arguments.add(shared(&event.state))?;
-    arguments.add(shared(event.severity.as_str()))?;
-    arguments.add(event.changed)?;
-    arguments.add(event.missed_transition)?;
-    arguments.add(place.province.as_deref().map(&mut shared))?;
-    arguments.add(place.city.as_deref().map(&mut shared))?;
-    arguments.add(place.district.as_deref().map(&mut shared))?;
-    arguments.add(place.detail.as_deref().map(Arc::<str>::from))?;
-    arguments.add(place.coordinate_system.as_deref().map(&mut shared))?;
-    for point in [place.raw, place.wgs84] {
-        arguments.add(point.map(|point| point.longitude))?;
-        arguments.add(point.map(|point| point.latitude))?;
+    for column in columns {
+        match column.kind {
+            ColumnKind::Word(read) => arguments.add(read(row).map(|word| words.shared(word)))?,
+            ColumnKind::Text(read) => arguments.add(read(row).map(&mut own))?,
+            ColumnKind::Boolean(read) => arguments.add(read(row))?,
+            ColumnKind::Number(read) => arguments.add(read(row))?,
+            ColumnKind::Time(read) => arguments.add(read(row).map(text_time))?,
+            ColumnKind::Json(read) => arguments.add(Arc::<str>::from(read(row).get()))?,
+        }
     }
-    arguments.add(event.occurred_at.map(text_time))?;
-    arguments.add(text_time(event.received_at))?;
-    arguments.add(origin)?;
-    arguments.add(Arc::<str>::from(event.payload.get()))
+    Ok(())
 }
 
 /// Always six digits, so that the texts sort as the times do.
