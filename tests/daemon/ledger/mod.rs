@@ -1,0 +1,8 @@
+//! The real binary and what an operator does with it: accounts that balance over crashes, redrive,
+//! drop, replay, forget. The source is the demo's broker.
+
+mod accounts;
+mod bridge;
+mod dead;
+mod replay;
+mod sinks;
