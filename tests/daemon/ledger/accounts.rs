@@ -28,7 +28,8 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         daemon.ready().await;
         source.messages(sent..sent + MESSAGES / 2);
         // Good, refused for good, in trouble.
-        receiver.answer([204, 422, 500, 204][round % 4]);
+        let answer = [204, 422, 500, 204][round % 4];
+        receiver.answer(answer);
         source.messages(sent + MESSAGES / 2..sent + MESSAGES);
         source.publish("no status");
         sent += MESSAGES;
@@ -38,7 +39,16 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
             (asked(&daemon, &["status"]).await["journal"]["head"] == head).then_some(())
         })
         .await;
-        // At any moment of the deliveries.
+        // At any moment of the deliveries, but not before the first refusal where there is to be one.
+        if answer == 422 {
+            wait::until("some are refused", async || {
+                let report = asked(&daemon, &["status"]).await;
+                let sinks = report["sinks"].as_array()?;
+                let oncall = sinks.iter().find(|sink| sink["name"] == "oncall")?;
+                (oncall["waiting"].as_i64()? > 0).then_some(())
+            })
+            .await;
+        }
         daemon.kill();
         daemon.restart().await;
         // A third party's refusals end; what they did stays in the accounts.
