@@ -1,29 +1,29 @@
 //! Messages a second into each sink, in batches of a thousand, and the latency of single ones.
 //! `cargo bench --bench sinks` prints a line for each; mosquitto and PostgreSQL are started for it,
-//! with their own defaults for syncing.
+//! with their own defaults for syncing, which takes root.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
-#[path = "../tests/sinks/events.rs"]
-#[allow(dead_code, reason = "shared with the tests")]
-mod events;
-#[path = "../tests/sinks/peers.rs"]
-#[allow(dead_code, reason = "shared with the tests")]
-mod peers;
-
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use peers::{Mosquitto, PASSWORD, Postgres, USER, platform, port};
 use secrecy::SecretString;
-use stomp_bridge::model::Event;
-use stomp_bridge::sinks::{Settings, Sink, history, mqtt, webhook};
+use stomp_bridge::model::{Event, Origin, Position};
+use stomp_bridge::pipeline::{Decoder, Mapping, Template};
+use stomp_bridge::sinks::{
+    Batch, Built, Health, Occasion, Settings, Sink, build, history, mqtt, webhook,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use uuid::Uuid;
 
-use events::{JOURNAL, batch, event, start, template};
+const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
 
 const BATCH: i64 = 1000;
 /// As many as a large customer has.
-const DEVICES: i64 = 5000;
+const DEVICES: usize = 5000;
 const LATENCIES: i64 = 1000;
 
 #[tokio::main(worker_threads = 2)]
@@ -48,7 +48,7 @@ async fn main() {
         .await;
     }
     if wanted("postgres") {
-        let server = peers::Postgres::shared().await;
+        let server = Postgres::start().await;
         let url = SecretString::from(server.url("postgres"));
         run(
             "postgres",
@@ -70,14 +70,15 @@ async fn main() {
         if !wanted(label) {
             continue;
         }
-        let broker = peers::Mosquitto::start_with(&format!("allow_anonymous true\n{line}"));
+        let lines = format!("persistence true\n{line}\n");
+        let broker = Mosquitto::start_with(port::free(), &lines).await;
         let settings = mqtt::Settings {
             name: name(),
-            url: format!("mqtt://127.0.0.1:{}", broker.port).parse().unwrap(),
-            username: None,
-            password: None,
+            url: broker.url().parse().unwrap(),
+            username: Some(USER.to_owned()),
+            password: Some(SecretString::from(PASSWORD)),
             client_id: None,
-            topic: template("devices/{{ client_id }}/{{ device_id }}/status"),
+            topic: Template::parse("devices/{{ client_id }}/{{ device_id }}/status").unwrap(),
             body: None,
             qos: mqtt::Qos::AtLeastOnce,
             retain: true,
@@ -103,17 +104,22 @@ async fn main() {
 }
 
 async fn run(name: &str, batches: i64, settings: Settings) {
-    let (mut sink, _) = start(settings);
+    let Built { mut sink, driver } = build(settings, Health::default()).unwrap();
+    if let Some(driver) = driver {
+        tokio::spawn(driver);
+    }
+    let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::default());
+    let event = |position| event(&decoder, position);
     sink.open(JOURNAL).await.unwrap();
     let mut taken = Duration::ZERO;
     for number in 0..batches {
-        let events: Vec<Event> = (1..=BATCH).map(|i| numbered(number * BATCH + i)).collect();
+        let events: Vec<Event> = (1..=BATCH).map(|i| event(number * BATCH + i)).collect();
         taken += deliver(&mut *sink, &events).await;
     }
     let rate = (batches * BATCH) as f64 / taken.as_secs_f64();
     let mut latencies = Vec::new();
     for number in 1..=LATENCIES {
-        latencies.push(deliver(&mut *sink, &[numbered(batches * BATCH + number)]).await);
+        latencies.push(deliver(&mut *sink, &[event(batches * BATCH + number)]).await);
     }
     latencies.sort_unstable();
     let (middle, p99) = (
@@ -128,15 +134,27 @@ async fn run(name: &str, batches: i64, settings: Settings) {
 
 async fn deliver(sink: &mut dyn Sink, events: &[Event]) -> Duration {
     let begun = Instant::now();
-    sink.deliver(batch(events)).await.unwrap();
+    let batch = Batch {
+        journal: JOURNAL,
+        events,
+        through: events.last().unwrap().position,
+        occasion: Occasion::Turn,
+    };
+    sink.deliver(batch).await.unwrap();
     begun.elapsed()
 }
 
-fn numbered(position: i64) -> Event {
-    Event {
-        device_id: (position % DEVICES).to_string(),
-        ..event(position)
-    }
+/// The platform's message of this number, as the decoder gives it.
+fn event(decoder: &Decoder, position: i64) -> Event {
+    let body = platform::message("bench", usize::try_from(position).unwrap(), DEVICES);
+    let origin = Origin {
+        journal: JOURNAL,
+        position: Position(position),
+    };
+    let received_at = Timestamp::from_millisecond(1_767_323_045_678 + position).unwrap();
+    decoder
+        .event(body.as_bytes(), origin, received_at, None)
+        .unwrap()
 }
 
 /// Answers 204 to every request, so that the sink is what is measured.

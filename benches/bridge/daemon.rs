@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::peers::{http, port};
 use crate::runtime;
+use peers::{http, port};
 
 /// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for
 /// (proc(5)).

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::Row;
 use crate::daemon::Daemon;
-use crate::source::{PREFETCH, Source, Subscribed};
+use peers::source::{PREFETCH, Source, Subscribed};
 
 const DURATION: Duration = Duration::from_secs(12);
 

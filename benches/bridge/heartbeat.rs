@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 
 use crate::Row;
 use crate::daemon::Daemon;
-use crate::message::Ring;
-use crate::source::{PATIENCE, PREFETCH, Source, expect_command, header, read_frame};
+use peers::message::Ring;
+use peers::source::{PATIENCE, PREFETCH, Source, expect_command, header, read_frame};
 
 /// What both sides offer; RabbitMQ takes no shorter one.
 const INTERVAL: Duration = Duration::from_secs(1);

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::Row;
 use crate::flood;
 use crate::mosquitto::{Mosquitto, Nagle};
-use crate::source::Source;
 use crate::subscriber::Subscriber;
+use peers::source::Source;
 
 const RATE_PER_SECOND: u32 = 1_000;
 const SECONDS: u32 = 10;

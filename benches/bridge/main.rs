@@ -30,14 +30,10 @@ mod flood;
 mod heartbeat;
 mod latency;
 mod machine;
-mod message;
 mod mosquitto;
-#[path = "../../tests/peers/mod.rs"]
-mod peers;
 mod rabbitmq;
 mod scripts;
 mod self_check;
-mod source;
 mod subscriber;
 mod sustained;
 

@@ -11,10 +11,10 @@ use std::time::{Duration, Instant};
 use crate::Row;
 use crate::daemon::Daemon;
 use crate::flood::{mebibytes, per_million};
-use crate::message;
 use crate::mosquitto::{Mosquitto, Nagle};
-use crate::peers::{PASSWORD, Postgres, RabbitMq, Receiver, USER};
-use crate::source::PREFETCH;
+use peers::message;
+use peers::source::PREFETCH;
+use peers::{PASSWORD, Postgres, RabbitMq, Receiver, USER};
 
 const COUNT: usize = 150_000;
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -11,10 +11,10 @@ use std::time::Duration;
 use crate::Row;
 use crate::daemon::{Usage, usage_of};
 use crate::mosquitto::{Mosquitto, Nagle};
-use crate::peers::Postgres;
 use crate::runtime;
-use crate::source::Source;
 use crate::sustained::{self, Sustained};
+use peers::Postgres;
+use peers::source::Source;
 
 /// Then no more is sent, and the last ACK is waited for.
 const DURATION: Duration = Duration::from_secs(8);

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use crate::Row;
 use crate::heartbeat::lateness;
-use crate::message::{self, DIGITS};
-use crate::source::{PREFETCH, Source};
 use crate::subscriber::Subscriber;
+use peers::message::{self, DIGITS};
+use peers::source::{PREFETCH, Source};
 
 const DURATION: Duration = Duration::from_secs(1);
 const PACED: usize = 200;

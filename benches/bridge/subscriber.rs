@@ -5,7 +5,7 @@ use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-use crate::message;
+use peers::message;
 
 /// A message that does not come within this time is lost.
 const PATIENCE: Duration = Duration::from_secs(10);

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use crate::daemon::Usage;
 use crate::flood::{mebibytes, per_million, per_second, subscribed};
 use crate::mosquitto::{Mosquitto, Nagle};
-use crate::peers::Postgres;
 use crate::{Row, runtime};
+use peers::Postgres;
 
 /// Several seconds at any speed that is hoped for, and far more than fits in memory on the way.
 const COUNT: usize = 500_000;
@@ -92,7 +92,7 @@ impl Sustained {
 /// Through the daemon with this sink alone.
 pub(crate) fn through(sink: &str) -> Sustained {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
-    let source = crate::source::Source::bind();
+    let source = peers::source::Source::bind();
     let (daemon, mut client) = subscribed(
         folder.path(),
         &source,

@@ -9,11 +9,11 @@ use serde_json::Value;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::message;
-use crate::peers::{Configuration, Daemon, Mosquitto, Postgres, Receiver, accounts, port};
 use crate::plan::long;
-use crate::source::Source;
 use crate::tally::Tally;
+use peers::message;
+use peers::source::Source;
+use peers::{Configuration, Daemon, Mosquitto, Postgres, Receiver, accounts, port};
 
 /// A day of 100 messages a second.
 const DAY_MESSAGES: usize = 8_640_000;

@@ -9,10 +9,10 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 
-use crate::peers::configuration::PREFETCH;
-use crate::peers::{Receiver, Subscriber, wait};
 use crate::queue::Queue;
 use crate::warehouse::Warehouse;
+use peers::configuration::PREFETCH;
+use peers::{Receiver, Subscriber, wait};
 
 /// Devices that report in turn.
 pub(crate) const DEVICES: usize = 20;

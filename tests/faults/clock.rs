@@ -12,9 +12,9 @@ use std::time::{Duration, SystemTime};
 use rustix::process::Signal;
 
 use crate::books::{HISTORY, MQTT, SINKS, WAREHOUSE};
-use crate::peers::process::{Process, tethered};
-use crate::peers::{Folder, RabbitMq, wait};
 use crate::rig::{DAEMON, Keys, Rig};
+use peers::process::{Process, tethered};
+use peers::{Folder, RabbitMq, wait};
 
 /// Messages of each leg: every device reports.
 const LEG: usize = 40;

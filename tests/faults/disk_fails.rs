@@ -1,15 +1,15 @@
 //! A disk on which a sync or a write fails, in any of the daemon's threads: it ends, or goes on
 //! with what was not needed yet, and acknowledges nothing that is not on disk.
-//! `tests/journal_crash.rs` does the same to the journal alone, call by call.
+//! `tests/faults/journal_crash.rs` does the same to the journal alone, call by call.
 
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
 
-use crate::peers::process::tethered;
-use crate::peers::wait;
 use crate::plan::{long, seed};
 use crate::rig::{DAEMON, Rig};
+use peers::process::tethered;
+use peers::wait;
 
 /// How often something is published in one round, so many milliseconds apart.
 const PUBLISHES: usize = 60;

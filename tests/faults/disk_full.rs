@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::peers::{Folder, wait};
 use crate::plan::seed;
 use crate::rig::Rig;
+use peers::{Folder, wait};
 
 /// A tmpfs, unmounted when dropped.
 struct Tmpfs<'a> {

@@ -6,8 +6,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use crate::books::SINKS;
-use crate::peers::process::Process;
 use crate::rig::Rig;
+use peers::process::Process;
 
 async fn heal(rig: &mut Rig) {
     rig.heal("", Duration::from_secs(60))

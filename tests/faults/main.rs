@@ -1,19 +1,9 @@
 //! The real daemon under every fault that one machine can produce: killed at any moment, aborted at
 //! each named place, a power cut, a full disk; and ten mistakes, each of which the same look at the
-//! books must find.
+//! books must find. The journal by itself, when its process is killed and when the disk fails.
 //!
 //! `STOMP_BRIDGE_TEST_SEED` repeats a run, as far as the machine's own timing allows;
 //! `STOMP_BRIDGE_TEST_LONG` (set by `tests/run --long`) makes it a long one.
-
-#[path = "../peers/mod.rs"]
-mod peers;
-
-#[allow(dead_code, reason = "the benchmarks need more of it")]
-#[path = "../../benches/bridge/message.rs"]
-mod message;
-#[allow(dead_code, reason = "the benchmarks need more of it")]
-#[path = "../../benches/bridge/source.rs"]
-mod source;
 
 mod backlog;
 mod books;
@@ -21,6 +11,7 @@ mod clock;
 mod crash_loop;
 mod disk_fails;
 mod disk_full;
+mod journal_crash;
 mod journal_replaced;
 mod mistakes;
 mod plan;

@@ -11,9 +11,9 @@ use std::time::Duration;
 use fastrand::Rng;
 use stomp_bridge::faults::Mistake;
 
-use crate::peers::Folder;
 use crate::plan::{End, Plan, long, seed};
 use crate::rig::Rig;
+use peers::Folder;
 
 /// `_IOR('X', 125, __u32)` with EXT4_GOING_FLAGS_NOLOGFLUSH.
 const SHUT_DOWN: &str = "import fcntl, os, struct, sys\n\

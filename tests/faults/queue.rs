@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
-use crate::peers::configuration::PREFETCH;
+use peers::configuration::PREFETCH;
 
 /// A running server with one queue.
 pub(crate) struct Queue {

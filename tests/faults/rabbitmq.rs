@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::peers::{RabbitMq, Stomp};
 use crate::plan::{Plan, long, seed};
 use crate::rig::Rig;
+use peers::{RabbitMq, Stomp};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_rabbitmq_confirmed_is_lost_by_crashes() {

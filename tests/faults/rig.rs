@@ -11,14 +11,14 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::books::{Books, DEVICES, Ends, HISTORY, POISON};
-use crate::peers::configuration::EventKey;
-use crate::peers::process::{Process, tethered};
-use crate::peers::{
-    Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait,
-};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
 use crate::warehouse::Warehouse;
+use peers::configuration::EventKey;
+use peers::process::{Process, tethered};
+use peers::{
+    Configuration, Folder, Mosquitto, RabbitMq, Receiver, Stomp, Subscriber, platform, wait,
+};
 
 /// The binary.
 pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");

@@ -7,8 +7,8 @@ use std::time::Duration;
 use rumqttc::{AsyncClient, Event, MqttOptions, Packet, QoS};
 use tokio::task::JoinHandle;
 
-use crate::message;
-use crate::peers::{PASSWORD, USER};
+use peers::message;
+use peers::{PASSWORD, USER};
 
 /// A running subscriber.
 pub(crate) struct Tally {

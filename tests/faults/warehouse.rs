@@ -4,7 +4,7 @@
 use sqlx::{AssertSqlSafe, PgConnection};
 use tokio::sync::{Mutex, OnceCell};
 
-use crate::peers::Postgres;
+use peers::Postgres;
 
 /// As [`POISON`](crate::books::POISON), and each row that is stored is noted in the order of the
 /// inserts.

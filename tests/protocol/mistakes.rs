@@ -6,9 +6,9 @@ use stomp_bridge::stomp::{AckMode, Options, SessionError};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use super::client::{CONNECTED, Client};
 use super::rules::check_table;
 use super::script::settings;
+use crate::session::client::{CONNECTED, Client};
 
 /// A mistake, and the tests that show that it is not ours.
 const MISTAKES: &[(&str, &str)] = &[
@@ -18,7 +18,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "2: the second frame of a message lost; a frame over several messages",
-        "tests/protocol/mistakes.rs: frames_and_chunks_need_not_agree; tests/transport/websocket.rs: messages_of_any_kind_are_pieces_of_one_stream; tests/protocol/transcripts.rs: every_server_is_understood_byte_by_byte",
+        "tests/protocol/mistakes.rs: frames_and_chunks_need_not_agree; tests/source/transport/websocket.rs: messages_of_any_kind_are_pieces_of_one_stream; tests/protocol/transcripts.rs: every_server_is_understood_byte_by_byte",
     ),
     (
         "3: length in characters; a blank line in a body; NUL in a body",
@@ -26,35 +26,35 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "4: an escape or a CR cut in two; sequential unescaping; ACK of 1.2 by message-id",
-        "tests/stomp_codec/main.rs: golden_frames_decode_however_they_are_cut; src/stomp/escape.rs: each_version_decodes_its_own_escapes_in_one_pass; tests/stomp_session/messages.rs: an_acknowledgement_has_the_headers_of_its_version",
+        "tests/protocol/codec/mod.rs: golden_frames_decode_however_they_are_cut; src/stomp/escape.rs: each_version_decodes_its_own_escapes_in_one_pass; tests/protocol/session/messages.rs: an_acknowledgement_has_the_headers_of_its_version",
     ),
     (
         "5: CONNECTED without heart-beat; none sent over SockJS; false timeouts under load",
-        "tests/protocol/mistakes.rs: connected_without_heart_beat_is_enough; tests/protocol/transcripts.rs: every_server_is_understood_byte_for_byte; tests/source.rs: a_flood_does_not_stop_our_heartbeats a_server_that_is_not_read_is_not_taken_for_silent",
+        "tests/protocol/mistakes.rs: connected_without_heart_beat_is_enough; tests/protocol/transcripts.rs: every_server_is_understood_byte_for_byte; tests/source/scripted/mod.rs: a_flood_does_not_stop_our_heartbeats a_server_that_is_not_read_is_not_taken_for_silent",
     ),
     (
         "6: a slow handler stalls the reader and so the heart-beats",
-        "tests/source.rs: a_full_journal_stops_the_acks_and_not_the_heartbeats",
+        "tests/source/scripted/mod.rs: a_full_journal_stops_the_acks_and_not_the_heartbeats",
     ),
     (
         "7: a close that waits for ever; ERROR without close; close without ERROR",
-        "tests/transport/plain.rs: server_that_does_not_read_stops_neither_receiving_nor_closing; tests/transport/websocket.rs: server_that_does_not_read_stops_neither_receiving_nor_closing; tests/source.rs: an_error_ends_the_connection_although_the_server_leaves_it_open; tests/supervision/stages.rs: with_a_goodbye_that_nobody_answers; tests/protocol/mistakes.rs: a_close_before_any_error_is_told",
+        "tests/source/transport/plain.rs: server_that_does_not_read_stops_neither_receiving_nor_closing; tests/source/transport/websocket.rs: server_that_does_not_read_stops_neither_receiving_nor_closing; tests/source/scripted/mod.rs: an_error_ends_the_connection_although_the_server_leaves_it_open; tests/source/supervision/stages.rs: with_a_goodbye_that_nobody_answers; tests/protocol/mistakes.rs: a_close_before_any_error_is_told",
     ),
     (
         "8: double subscriptions; a refused one tried in a hot loop; connected without a subscription",
-        "tests/source.rs: a_lost_connection_is_made_anew_with_one_subscription a_refused_subscription_is_not_tried_again_at_once readiness_comes_with_the_subscription_not_with_the_connection; tests/stomp_session/messages.rs: an_id_in_use_is_never_subscribed_twice",
+        "tests/source/scripted/mod.rs: a_lost_connection_is_made_anew_with_one_subscription a_refused_subscription_is_not_tried_again_at_once readiness_comes_with_the_subscription_not_with_the_connection; tests/protocol/session/messages.rs: an_id_in_use_is_never_subscribed_twice",
     ),
     (
         "9: xhr_streaming after c[3000]; a session id used twice; no fallback after a timeout",
-        "tests/transport/xhr.rs: closed_session_is_not_asked_again; tests/protocol/mistakes.rs: every_attempt_of_sockjs_has_a_session_of_its_own; tests/transport/sockjs.rs: websocket_that_is_swallowed_leaves_time_for_the_next_transport",
+        "tests/source/transport/xhr.rs: closed_session_is_not_asked_again; tests/protocol/mistakes.rs: every_attempt_of_sockjs_has_a_session_of_its_own; tests/source/transport/sockjs.rs: websocket_that_is_swallowed_leaves_time_for_the_next_transport",
     ),
     (
         "10: a refused login tried as fast as a lost network",
-        "tests/source.rs: a_refused_login_is_not_tried_again_at_once; tests/supervision/attempts.rs: a_refusal_is_tried_again_after_half_a_minute_and_then_ever_slower",
+        "tests/source/scripted/mod.rs: a_refused_login_is_not_tried_again_at_once; tests/source/supervision/attempts.rs: a_refusal_is_tried_again_after_half_a_minute_and_then_ever_slower",
     ),
     (
         "11: giving up for ever; the old connection leaked",
-        "src/source/backoff.rs: the_bound_doubles_up_to_the_maximum; tests/source.rs: a_lost_connection_is_made_anew_with_one_subscription attempts_bound_the_reconnects; tests/supervision/attempts.rs: a_dead_server_is_asked_150_times_an_hour_at_most_and_for_ever; tests/supervision/lives.rs: ten_thousand_lives_leave_nothing_behind",
+        "src/source/backoff.rs: the_bound_doubles_up_to_the_maximum; tests/source/scripted/mod.rs: a_lost_connection_is_made_anew_with_one_subscription attempts_bound_the_reconnects; tests/source/supervision/attempts.rs: a_dead_server_is_asked_150_times_an_hour_at_most_and_for_ever; tests/source/supervision/lives.rs: ten_thousand_lives_leave_nothing_behind",
     ),
 ];
 

@@ -10,22 +10,22 @@ use stomp_bridge::stomp::{
     AckMode, BodyKind, Command, DecodeError, Decoder, Frame, Limits, NewMessage, Version,
 };
 
-use super::client::{CONNECTED, Client};
+use crate::session::client::{CONNECTED, Client};
 
 /// A rule, and where it is tested: `file: test test …; file: …`.
 const RULES: &[(&str, &str)] = &[
     // STOMP 1.2, STOMP Frames and Augmented BNF.
     (
         "between frames LF, CRLF and stray NULs are skipped",
-        "tests/stomp_codec/main.rs: golden_frames_decode_however_they_are_cut",
+        "tests/protocol/codec/mod.rs: golden_frames_decode_however_they_are_cut",
     ),
     (
         "every byte is a sign of life",
-        "tests/stomp_session/heartbeats.rs: silence_is_two_and_a_half_intervals_without_a_byte",
+        "tests/protocol/session/heartbeats.rs: silence_is_two_and_a_half_intervals_without_a_byte",
     ),
     (
         "lines end in LF, one CR before it is dropped",
-        "tests/stomp_codec/main.rs: golden_frames_decode_however_they_are_cut",
+        "tests/protocol/codec/mod.rs: golden_frames_decode_however_they_are_cut",
     ),
     (
         "CRLF is never sent",
@@ -41,15 +41,15 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "content-length counts octets and is followed by NUL",
-        "tests/stomp_codec/main.rs: a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut lengths_beyond_any_number_are_refused_before_anything_is_allocated",
+        "tests/protocol/codec/mod.rs: a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut lengths_beyond_any_number_are_refused_before_anything_is_allocated",
     ),
     (
         "without content-length the body ends at the first NUL",
-        "tests/stomp_codec/main.rs: golden_frames_decode_however_they_are_cut",
+        "tests/protocol/codec/mod.rs: golden_frames_decode_however_they_are_cut",
     ),
     (
         "limits on command, header line, headers, body and frame",
-        "tests/stomp_codec/main.rs: limits_are_inclusive a_body_over_the_limit_is_read_past_and_the_stream_goes_on a_body_far_over_the_limit_is_still_an_error a_body_over_the_limit_is_not_held",
+        "tests/protocol/codec/mod.rs: limits_are_inclusive a_body_over_the_limit_is_read_past_and_the_stream_goes_on a_body_far_over_the_limit_is_still_an_error a_body_over_the_limit_is_not_held",
     ),
     (
         "the blank line after the headers is always written",
@@ -57,20 +57,20 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "any split of a stream decodes to the same frames",
-        "tests/stomp_codec/main.rs: what_is_encoded_is_decoded_however_it_is_cut any_bytes_mean_the_same_however_they_are_cut",
+        "tests/protocol/codec/mod.rs: what_is_encoded_is_decoded_however_it_is_cut any_bytes_mean_the_same_however_they_are_cut",
     ),
     // STOMP 1.2, Value Encoding.
     (
         "each version has its escapes, undone in one pass; an unknown one is an error",
-        "src/stomp/escape.rs: each_version_decodes_its_own_escapes_in_one_pass no_text_can_end_its_line_its_name_or_its_frame; tests/stomp_codec/main.rs: a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut",
+        "src/stomp/escape.rs: each_version_decodes_its_own_escapes_in_one_pass no_text_can_end_its_line_its_name_or_its_frame; tests/protocol/codec/mod.rs: a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut",
     ),
     (
         "CONNECT, STOMP and CONNECTED are not escaped; RabbitMQ's backslashes are an option",
-        "src/stomp/escape.rs: rules_follow_command_and_version; src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/stomp_session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request; tests/config.rs: whoever_has_a_backslash_in_connect_is_asked_what_it_means",
+        "src/stomp/escape.rs: rules_follow_command_and_version; src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/protocol/session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request; tests/protocol/config.rs: whoever_has_a_backslash_in_connect_is_asked_what_it_means",
     ),
     (
         "an ERROR before CONNECTED is read leniently",
-        "tests/stomp_codec/main.rs: golden_frames_decode_however_they_are_cut",
+        "tests/protocol/codec/mod.rs: golden_frames_decode_however_they_are_cut",
     ),
     (
         "ids that we make are letters, digits and hyphens",
@@ -78,33 +78,33 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "a 1.0 message-id goes back raw",
-        "tests/stomp_session/messages.rs: an_acknowledgement_has_the_headers_of_its_version",
+        "tests/protocol/session/messages.rs: an_acknowledgement_has_the_headers_of_its_version",
     ),
     // STOMP 1.2, Connecting.
     (
         "CONNECT has accept-version, host and heart-beat without spaces, and no receipt",
-        "src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/stomp_session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request",
+        "src/stomp/connect.rs: connect_is_never_escaped_and_has_no_spaces; tests/protocol/session/connecting.rs: connect_asks_for_every_version_and_doubles_backslashes_on_request",
     ),
     (
         "nothing is sent before CONNECTED",
-        "tests/stomp_session/connecting.rs: nothing_is_sent_before_connected",
+        "tests/protocol/session/connecting.rs: nothing_is_sent_before_connected",
     ),
     (
         "CONNECTED without version is 1.0, without heart-beat 0,0",
-        "tests/stomp_session/connecting.rs: connected_tells_version_server_and_heartbeats",
+        "tests/protocol/session/connecting.rs: connected_tells_version_server_and_heartbeats",
     ),
     // STOMP 1.0, 1.1 and 1.2, ACK and NACK.
     (
         "ACK and NACK have their version's headers",
-        "tests/stomp_session/messages.rs: an_acknowledgement_has_the_headers_of_its_version ids_that_a_server_does_not_escape_are_escaped_in_the_answer",
+        "tests/protocol/session/messages.rs: an_acknowledgement_has_the_headers_of_its_version ids_that_a_server_does_not_escape_are_escaped_in_the_answer",
     ),
     (
         "a 1.2 MESSAGE without ack is not acknowledged",
-        "tests/stomp_session/messages.rs: a_1_2_message_without_ack_is_not_acknowledged",
+        "tests/protocol/session/messages.rs: a_1_2_message_without_ack_is_not_acknowledged",
     ),
     (
         "an ACK follows the commit",
-        "tests/source.rs: an_ack_follows_the_commit_and_names_the_message client_mode_acknowledges_the_last_of_a_batch_only",
+        "tests/source/scripted/mod.rs: an_ack_follows_the_commit_and_names_the_message client_mode_acknowledges_the_last_of_a_batch_only",
     ),
     // STOMP 1.2, Heart-beating.
     (
@@ -113,54 +113,54 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "our heart-beat is one LF at 0.6 of the interval, by one writer",
-        "tests/stomp_session/heartbeats.rs: our_heartbeat_is_one_lf_at_six_tenths_of_the_interval_after_the_last_write a_writer_that_is_stuck_is_given_one_heartbeat_an_interval_and_no_deadline_in_the_past; tests/transport/websocket.rs: frame_is_one_message_and_only_text_is_text",
+        "tests/protocol/session/heartbeats.rs: our_heartbeat_is_one_lf_at_six_tenths_of_the_interval_after_the_last_write a_writer_that_is_stuck_is_given_one_heartbeat_an_interval_and_no_deadline_in_the_past; tests/source/transport/websocket.rs: frame_is_one_message_and_only_text_is_text",
     ),
     (
         "two intervals and a half without a byte are silence, after all that has arrived is read",
-        "tests/stomp_session/heartbeats.rs: silence_is_two_and_a_half_intervals_without_a_byte a_late_reader_does_not_take_its_own_delay_for_silence; tests/source.rs: a_server_that_falls_silent_is_left_within_two_intervals_and_a_second a_server_that_is_not_read_is_not_taken_for_silent a_flood_does_not_stop_our_heartbeats",
+        "tests/protocol/session/heartbeats.rs: silence_is_two_and_a_half_intervals_without_a_byte a_late_reader_does_not_take_its_own_delay_for_silence; tests/source/scripted/mod.rs: a_server_that_falls_silent_is_left_within_two_intervals_and_a_second a_server_that_is_not_read_is_not_taken_for_silent a_flood_does_not_stop_our_heartbeats",
     ),
     (
         "without heart-beats TCP keep-alive, pings and a watchdog notice a dead link, and it is said which",
-        "tests/stomp_session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings; src/transport/stream.rs: every_socket_has_keep_alive_and_waits_for_nothing; tests/supervision/silence.rs: without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time any_byte_is_a_sign_of_life_and_no_message; src/source/weakness.rs: without_heartbeats_it_is_said_what_notices_a_dead_link",
+        "tests/protocol/session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source/scripted/mod.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings; src/transport/stream.rs: every_socket_has_keep_alive_and_waits_for_nothing; tests/source/supervision/silence.rs: without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time any_byte_is_a_sign_of_life_and_no_message; src/source/weakness.rs: without_heartbeats_it_is_said_what_notices_a_dead_link",
     ),
     // STOMP 1.2, ERROR, RECEIPT and DISCONNECT.
     (
         "ERROR ends the session, and we close",
-        "tests/stomp_session/endings.rs: an_error_ends_the_session_and_names_what_it_is_about an_error_that_names_nothing_is_about_the_only_subscription_in_question; tests/source.rs: an_error_ends_the_connection_although_the_server_leaves_it_open",
+        "tests/protocol/session/endings.rs: an_error_ends_the_session_and_names_what_it_is_about an_error_that_names_nothing_is_about_the_only_subscription_in_question; tests/source/scripted/mod.rs: an_error_ends_the_connection_although_the_server_leaves_it_open",
     ),
     (
         "receipts have a timeout and no order",
-        "tests/stomp_session/messages.rs: receipts_come_in_any_order_and_foreign_ones_are_ignored; src/stomp/receipts.rs: receipts_settle_in_any_order_and_fall_due_in_theirs",
+        "tests/protocol/session/messages.rs: receipts_come_in_any_order_and_foreign_ones_are_ignored; src/stomp/receipts.rs: receipts_settle_in_any_order_and_fall_due_in_theirs",
     ),
     (
         "DISCONNECT waits for its receipt, two seconds or the end",
-        "tests/stomp_session/endings.rs: disconnect_waits_for_its_receipt_a_close_or_two_seconds; tests/source.rs: stopping_commits_acknowledges_and_says_goodbye",
+        "tests/protocol/session/endings.rs: disconnect_waits_for_its_receipt_a_close_or_two_seconds; tests/source/scripted/mod.rs: stopping_commits_acknowledges_and_says_goodbye",
     ),
     // STOMP over WebSocket; RFC 6455.
     (
         "subprotocols are offered and any answer is taken",
-        "tests/transport/websocket.rs: request_carries_path_headers_and_subprotocols_and_no_origin every_answer_that_real_servers_give_is_taken",
+        "tests/source/transport/websocket.rs: request_carries_path_headers_and_subprotocols_and_no_origin every_answer_that_real_servers_give_is_taken",
     ),
     (
         "text and binary feed one stream; a frame is one text message",
-        "tests/transport/websocket.rs: messages_of_any_kind_are_pieces_of_one_stream frame_is_one_message_and_only_text_is_text",
+        "tests/source/transport/websocket.rs: messages_of_any_kind_are_pieces_of_one_stream frame_is_one_message_and_only_text_is_text",
     ),
     (
         "pings are answered and sent",
-        "tests/transport/websocket.rs: ping_is_answered_and_shown_as_life probe_brings_a_sign_of_life",
+        "tests/source/transport/websocket.rs: ping_is_answered_and_shown_as_life probe_brings_a_sign_of_life",
     ),
     (
         "long frames go whole, or in pieces on the boundaries of characters where it is asked for",
-        "src/transport/split.rs: a_frame_is_cut_between_characters_only_where_it_is_too_long pieces_are_texts_that_make_the_frame_again; tests/transport/websocket.rs: a_long_frame_goes_in_pieces_only_where_it_is_asked_for; tests/transport/sockjs.rs: a_long_frame_goes_in_pieces_where_it_is_asked_for",
+        "src/transport/split.rs: a_frame_is_cut_between_characters_only_where_it_is_too_long pieces_are_texts_that_make_the_frame_again; tests/source/transport/websocket.rs: a_long_frame_goes_in_pieces_only_where_it_is_asked_for; tests/source/transport/sockjs.rs: a_long_frame_goes_in_pieces_where_it_is_asked_for",
     ),
     (
         "messages have a size limit",
-        "tests/transport/websocket.rs: message_beyond_the_limit_is_refused_before_it_is_read; tests/transport/sockjs.rs: frame_beyond_the_limit_is_refused",
+        "tests/source/transport/websocket.rs: message_beyond_the_limit_is_refused_before_it_is_read; tests/source/transport/sockjs.rs: frame_beyond_the_limit_is_refused",
     ),
     // SockJS.
     (
         "paths, session ids, cookies and headers",
-        "tests/transport/sockjs.rs: session_is_asked_for_as_the_protocol_says every_transport_is_tried_in_order_and_each_failure_told; src/transport/sockjs/info.rs: session_path_goes_before_the_query info_says_what_is_offered_and_where; tests/protocol/mistakes.rs: every_attempt_of_sockjs_has_a_session_of_its_own",
+        "tests/source/transport/sockjs.rs: session_is_asked_for_as_the_protocol_says every_transport_is_tried_in_order_and_each_failure_told; src/transport/sockjs/info.rs: session_path_goes_before_the_query info_says_what_is_offered_and_where; tests/protocol/mistakes.rs: every_attempt_of_sockjs_has_a_session_of_its_own",
     ),
     (
         "frames o, h, a, m, c; elements are chunks",
@@ -168,36 +168,36 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "escapes, surrogates and text only",
-        "src/transport/sockjs/frame.rs: every_escape_is_undone lone_surrogate_becomes_a_replacement_and_takes_nothing_with_it; tests/transport/sockjs.rs: body_that_is_not_text_is_refused_and_nothing_is_sent",
+        "src/transport/sockjs/frame.rs: every_escape_is_undone lone_surrogate_becomes_a_replacement_and_takes_nothing_with_it; tests/source/transport/sockjs.rs: body_that_is_not_text_is_refused_and_nothing_is_sent",
     ),
     (
         "close codes are told",
-        "tests/transport/sockjs.rs: end_of_a_session_is_told; src/transport/error.rs: close_says_code_meaning_and_the_servers_words",
+        "tests/source/transport/sockjs.rs: end_of_a_session_is_told; src/transport/error.rs: close_says_code_meaning_and_the_servers_words",
     ),
     (
         "xhr_streaming rolls over, never asks after c, and a second o is a lost session",
-        "tests/transport/xhr.rs: streaming_goes_on_in_the_next_answer closed_session_is_not_asked_again second_open_means_that_the_session_is_lost streamed_frames_may_be_cut_anywhere",
+        "tests/source/transport/xhr.rs: streaming_goes_on_in_the_next_answer closed_session_is_not_asked_again second_open_means_that_the_session_is_lost streamed_frames_may_be_cut_anywhere",
     ),
     (
         "one xhr_send at a time, with all that waits",
-        "tests/transport/xhr.rs: frames_are_sent_as_one_request_beside_the_receiving_one refused_sending_is_an_error",
+        "tests/source/transport/xhr.rs: frames_are_sent_as_one_request_beside_the_receiving_one refused_sending_is_an_error",
     ),
     (
         "websocket, xhr_streaming, xhr, each with its share of the time",
-        "tests/transport/sockjs.rs: every_transport_is_tried_in_order_and_each_failure_told websocket_that_is_swallowed_leaves_time_for_the_next_transport",
+        "tests/source/transport/sockjs.rs: every_transport_is_tried_in_order_and_each_failure_told websocket_that_is_swallowed_leaves_time_for_the_next_transport",
     ),
     // The servers' habits.
     (
         "what a server keeps is told from CONNECTED, and nothing more is claimed",
-        "src/source/guarantee.rs: a_broker_is_what_connected_says_and_no_more the_promise_is_as_strong_as_the_server_and_the_subscription; src/source/weakness.rs: each_weak_point_is_one_line_that_says_what_to_do; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended; tests/live/guarantees.rs: what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_that_is_promised",
+        "src/source/guarantee.rs: a_broker_is_what_connected_says_and_no_more the_promise_is_as_strong_as_the_server_and_the_subscription; src/source/weakness.rs: each_weak_point_is_one_line_that_says_what_to_do; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended; tests/daemon/live/guarantees.rs: what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_that_is_promised",
     ),
     (
         "a SUBSCRIBE that nobody confirms is taken for done",
-        "tests/stomp_session/messages.rs: a_subscription_is_confirmed_by_receipt_message_or_silence",
+        "tests/protocol/session/messages.rs: a_subscription_is_confirmed_by_receipt_message_or_silence",
     ),
     (
         "messages that race UNSUBSCRIBE are late, and their ACK is not sent",
-        "tests/stomp_session/messages.rs: after_unsubscribe_messages_are_late_and_cannot_be_acknowledged",
+        "tests/protocol/session/messages.rs: after_unsubscribe_messages_are_late_and_cannot_be_acknowledged",
     ),
     (
         "a SEND with message-id is refused by RabbitMQ, and ours has none",
@@ -209,11 +209,11 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "a server that hangs is left in time, wherever it hangs",
-        "tests/supervision/stages.rs: in_the_handshake_of_tcp before_any_layer_above_tcp in_every_transport_of_sockjs_one_after_another between_the_upgrade_and_connected a_subscription_that_nobody_answers_is_taken_for_done_after_three_seconds with_a_goodbye_that_nobody_answers",
+        "tests/source/supervision/stages.rs: in_the_handshake_of_tcp before_any_layer_above_tcp in_every_transport_of_sockjs_one_after_another between_the_upgrade_and_connected a_subscription_that_nobody_answers_is_taken_for_done_after_three_seconds with_a_goodbye_that_nobody_answers",
     ),
     (
         "a bad message is kept and acknowledged, never refused back",
-        "tests/source.rs: what_cannot_be_decoded_is_kept_raw_and_acknowledged a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once",
+        "tests/source/scripted/mod.rs: what_cannot_be_decoded_is_kept_raw_and_acknowledged a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once",
     ),
     (
         "text is sent without content-length",

@@ -25,7 +25,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{self, protocol::CloseFrame};
 use tokio_tungstenite::{WebSocketStream, accept_async};
 
-use super::client::describe;
+use crate::session::client::describe;
 
 /// Whatever is awaited comes within this time or not at all.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -13,7 +13,7 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::events::{JOURNAL, batch, event, events, raw, start, status};
-use crate::peers::Postgres;
+use crate::servers::Postgres;
 
 /// A fresh database of either kind.
 pub(crate) enum Database {

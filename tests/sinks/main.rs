@@ -5,7 +5,7 @@
 mod events;
 mod history;
 mod mqtt;
-mod peers;
 mod postgres;
+mod servers;
 mod sqlite;
 mod webhook;

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::events::{JOURNAL, batch, event, events, start, template};
-use crate::peers::{Mosquitto, free_port};
+use crate::servers::{Mosquitto, free_port};
 
 /// Publishes in flight at most.
 const WINDOW: usize = 1000;

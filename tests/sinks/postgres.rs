@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::events::{JOURNAL, batch, event, events, raw, start};
 use crate::history::Database;
-use crate::peers::{PASSWORD, Postgres, fixture_path, free_port};
+use crate::servers::{PASSWORD, Postgres, fixture_path, free_port};
 
 fn settings(url: String) -> Settings {
     let name = "history".to_owned();

@@ -441,7 +441,7 @@ async fn a_server_that_never_answers_times_out() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_retried() {
-    let address = SocketAddr::from(([127, 0, 0, 1], crate::peers::free_port()));
+    let address = SocketAddr::from(([127, 0, 0, 1], crate::servers::free_port()));
     let mut sink = webhook(settings(address)).await;
     let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else {
         panic!("answered")

@@ -1,0 +1,220 @@
+//! Accounts that balance while sinks refuse and fail, and while the daemon is killed in the middle.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+
+use super::bridge::{DEVICES, Source, asked, done, passed, stop};
+use peers::platform::assert_complete;
+use peers::{Daemon, Receiver, wait};
+
+const ROUNDS: usize = 8;
+const MESSAGES: usize = 150;
+
+#[tokio::test]
+async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let filtered = format!(
+        "type = \"webhook\"\nurl = \"{}\"\nwhen = \"device_id == '1'\"\nretry = {{ schedule = [\"0s\", \"50ms\"] }}\n",
+        receiver.url()
+    );
+    let configuration = source
+        .configuration()
+        .sqlite()
+        .webhook(&receiver.url())
+        .table("sinks.filtered", &filtered);
+    let mut daemon = Daemon::start(&configuration).await;
+    let mut sent = 0;
+    for round in 0..ROUNDS {
+        daemon.ready().await;
+        source.messages(sent..sent + MESSAGES / 2);
+        // Good, refused for good, in trouble.
+        let answer = [204, 422, 500, 204][round % 4];
+        receiver.answer(answer);
+        source.messages(sent + MESSAGES / 2..sent + MESSAGES);
+        source.publish("no status");
+        sent += MESSAGES;
+        // Nothing acknowledges here: what is to be counted on must be journaled.
+        let head = (sent + round + 1) as i64;
+        wait::until("all is journaled", async || {
+            (asked(&daemon, &["status"]).await["journal"]["head"] == head).then_some(())
+        })
+        .await;
+        // At any moment of the deliveries, but not before the first refusal where there is to be one.
+        if answer == 422 {
+            wait::until("some are refused", async || {
+                let report = asked(&daemon, &["status"]).await;
+                let sinks = report["sinks"].as_array()?;
+                let oncall = sinks.iter().find(|sink| sink["name"] == "oncall")?;
+                (oncall["waiting"].as_i64()? > 0).then_some(())
+            })
+            .await;
+        }
+        daemon.kill();
+        daemon.restart().await;
+        // A third party's refusals end; what they did stays in the accounts.
+        receiver.answer(204);
+    }
+    daemon.ready().await;
+    let head = (sent + ROUNDS) as i64;
+    let mut counted = Vec::new();
+    for sink in ["history", "oncall", "filtered"] {
+        let account = wait::until(sink, async || {
+            let report = asked(&daemon, &["status"]).await;
+            assert!(
+                report["imbalances"].as_array().unwrap().is_empty(),
+                "{report}"
+            );
+            let found = report["sinks"]
+                .as_array()?
+                .iter()
+                .find(|found| found["name"] == sink)?
+                .clone();
+            (found["pending"] == 0 && found["cursor"] == head).then_some(found)
+        })
+        .await;
+        let count = |name: &str| account[name].as_i64().unwrap();
+        assert_eq!(count("rejected"), ROUNDS as i64, "{account}");
+        assert_eq!(count("set_aside"), count("waiting"), "{account}");
+        let moved = head - count("started") + count("rewound");
+        let sum = [
+            "delivered",
+            "filtered",
+            "rejected",
+            "set_aside",
+            "lost",
+            "removed",
+        ]
+        .map(count)
+        .iter()
+        .sum::<i64>();
+        assert_eq!(moved, sum, "{account}");
+        counted.push(account);
+    }
+    assert_eq!(counted[0]["waiting"], 0);
+    assert!(
+        counted[1]["waiting"].as_i64().unwrap() > 0,
+        "some were refused: {}",
+        counted[1]
+    );
+    assert_eq!(
+        counted[2]["filtered"].as_u64().unwrap() as usize,
+        sent - sent / DEVICES
+    );
+
+    for sink in ["oncall", "filtered"] {
+        done(&daemon, &["dead", "redrive", sink, "--all"]).await;
+        passed(&daemon, sink, head, 0).await;
+    }
+    assert_complete("webhook", &receiver.delivered(), sent);
+    stop(&mut daemon).await;
+}
+
+/// One device's requests are never answered: the others' are, and the accounts say so before and
+/// after a stop in the middle of it.
+#[tokio::test]
+async fn accounts_balance_with_lanes_under_way_at_a_stop() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let oncall = format!(
+        "type = \"webhook\"\nurl = \"{}\"\ntimeout = \"60s\"\n",
+        receiver.url()
+    );
+    let mut daemon = Daemon::start(&source.configuration().table("sinks.oncall", &oncall)).await;
+    daemon.ready().await;
+    receiver.silent_for(Some("2"));
+    source.messages(0..MESSAGES);
+    wait::until("the others are served", async || {
+        (receiver.count() == MESSAGES - MESSAGES / DEVICES).then_some(())
+    })
+    .await;
+    // The second is of device 2.
+    let report = wait::until("the cursor is before it", async || {
+        let report = asked(&daemon, &["status"]).await;
+        (report["sinks"][0]["cursor"] == 1).then_some(report)
+    })
+    .await;
+    let sink = &report["sinks"][0];
+    assert!(
+        report["imbalances"].as_array().unwrap().is_empty() && sink["able"] == true,
+        "{report}"
+    );
+    assert_eq!(sink["delivered"], 1);
+    stop(&mut daemon).await;
+    receiver.silent_for(None);
+    daemon.restart().await;
+    daemon.ready().await;
+    let account = passed(&daemon, "oncall", MESSAGES as i64, 0).await;
+    assert_eq!(account["delivered"], MESSAGES);
+    stop(&mut daemon).await;
+    assert_complete("webhook", &receiver.delivered(), MESSAGES);
+    let twice = receiver.count() - MESSAGES;
+    assert!(
+        twice < MESSAGES - MESSAGES / DEVICES,
+        "{twice}: what was beyond the cursor, and no more"
+    );
+}
+
+/// What a mistake of ours would look like: an entry too many, one too few, and one that is set
+/// aside nowhere.
+#[tokio::test]
+async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics() {
+    let source = Source::start().await;
+    let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
+    daemon.ready().await;
+    daemon
+        .logged("it delivers", |line| {
+            line.contains("sink is able to deliver") && line.contains("history")
+        })
+        .await;
+    source.messages(0..5);
+    passed(&daemon, "history", 5, 0).await;
+    stop(&mut daemon).await;
+    for (mistake, mended) in [
+        ("delivered = delivered + 1", "delivered = delivered - 1"),
+        ("position = position - 1", "position = position + 1"),
+        (
+            "delivered = delivered - 1, set_aside = 1",
+            "delivered = delivered + 1, set_aside = 0",
+        ),
+    ] {
+        write(&daemon, mistake).await;
+        daemon.restart().await;
+        daemon
+            .logged(mistake, |line| {
+                line.contains("the accounts do not balance") && line.contains("history")
+            })
+            .await;
+        let (_, metrics) = daemon.get("/metrics").await.unwrap();
+        assert!(metrics.contains("stomp_bridge_imbalances 1"), "{metrics}");
+        assert_eq!(
+            asked(&daemon, &["status"]).await["imbalances"]
+                .as_array()
+                .unwrap()
+                .len(),
+            1
+        );
+        daemon.kill();
+        write(&daemon, mended).await;
+    }
+    daemon.restart().await;
+    daemon.ready().await;
+    stop(&mut daemon).await;
+}
+
+async fn write(daemon: &Daemon, change: &str) {
+    let path = daemon.folder().join("journal.db");
+    let mut connection = SqliteConnectOptions::new()
+        .filename(path)
+        .connect()
+        .await
+        .unwrap();
+    let text = format!("UPDATE cursor SET {change} WHERE sink = 'history'");
+    assert_eq!(
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+            .execute(&mut connection)
+            .await
+            .unwrap()
+            .rows_affected(),
+        1
+    );
+    connection.close().await.unwrap();
+}

@@ -1,0 +1,129 @@
+//! A daemon that reads from the demo's broker, and the command line beside it.
+
+use std::net::Ipv4Addr;
+use std::process::Output;
+
+use serde_json::Value;
+use stomp_bridge::demo::{Broker, Message, Publisher};
+use tokio::process::Command;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use peers::platform::message;
+use peers::{Configuration, Daemon, wait};
+
+const TOPIC: &str = "/topic/state/1";
+
+/// Devices that report in turn.
+pub(crate) const DEVICES: usize = 3;
+
+/// The demo's broker.
+pub(crate) struct Source {
+    pub(crate) url: String,
+    publisher: Publisher,
+    running: JoinHandle<()>,
+}
+
+impl Source {
+    pub(crate) async fn start() -> Source {
+        let broker = Broker::bind((Ipv4Addr::LOCALHOST, 0).into()).await.unwrap();
+        let (url, publisher) = (broker.url_stomp().to_string(), broker.publisher());
+        let running = tokio::spawn(broker.run(CancellationToken::new()));
+        Source {
+            url,
+            publisher,
+            running,
+        }
+    }
+
+    /// A configuration that reads from here, without sinks.
+    pub(crate) fn configuration(&self) -> Configuration {
+        self.configuration_with("")
+    }
+
+    /// The same with more keys for its topic.
+    pub(crate) fn configuration_with(&self, keys: &str) -> Configuration {
+        Configuration::new(&self.url).table(
+            "topics.map-1",
+            &format!("destination = \"{TOPIC}\"\n{keys}"),
+        )
+    }
+
+    pub(crate) fn publish(&self, body: impl Into<String>) {
+        assert_eq!(
+            self.publisher.publish(Message::json(TOPIC, body.into())),
+            1,
+            "nobody is subscribed"
+        );
+    }
+
+    /// The platform's messages of these numbers.
+    pub(crate) fn messages(&self, numbers: std::ops::Range<usize>) {
+        numbers.for_each(|n| self.publish(message("run", n, DEVICES)));
+    }
+}
+
+impl Drop for Source {
+    fn drop(&mut self) {
+        self.running.abort();
+    }
+}
+
+/// Runs a verb against a daemon's configuration.
+pub(crate) async fn cli(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
+    command
+        .args(arguments)
+        .arg("--config")
+        .arg(daemon.folder().join("config.toml"));
+    command
+        .env_remove("RUST_LOG")
+        .env_remove("STATE_DIRECTORY")
+        .output()
+        .await
+        .unwrap()
+}
+
+/// The same for a verb that must succeed: its standard output.
+pub(crate) async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
+    let output = cli(daemon, arguments).await;
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{arguments:?}: {out}{err}");
+    out
+}
+
+/// The same with `--json`.
+pub(crate) async fn asked(daemon: &Daemon, arguments: &[&str]) -> Value {
+    let out = done(daemon, &[arguments, &["--json"]].concat()).await;
+    serde_json::from_str(&out).unwrap_or_else(|error| panic!("{error}: {out}"))
+}
+
+pub(crate) fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// Waits until a sink has passed every entry, and `waiting` of them are set aside.
+pub(crate) async fn passed(daemon: &Daemon, sink: &str, head: i64, waiting: i64) -> Value {
+    wait::until(
+        &format!("{sink} has passed {head}, {waiting} set aside"),
+        async || {
+            let report = asked(daemon, &["status"]).await;
+            let found = report["sinks"]
+                .as_array()?
+                .iter()
+                .find(|found| found["name"] == sink)?
+                .clone();
+            let there = report["journal"]["head"] == head
+                && found["cursor"] == head
+                && found["waiting"] == waiting;
+            (there && found["replaying"] == false).then_some(found)
+        },
+    )
+    .await
+}
+
+/// Stops a daemon in order; its last audit must have found nothing.
+pub(crate) async fn stop(daemon: &mut Daemon) {
+    assert!(daemon.stop().await.success(), "{}", daemon.log());
+    assert!(!daemon.log().contains("do not balance"), "{}", daemon.log());
+}

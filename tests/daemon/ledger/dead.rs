@@ -1,0 +1,257 @@
+//! What is set aside or rejected: listed, shown, redriven and dropped, while the daemon runs and
+//! while it does not.
+
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+use sqlx::ConnectOptions;
+use sqlx::sqlite::SqliteConnectOptions;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use super::bridge::{Source, asked, cli, done, passed, stop, text};
+use peers::{Daemon, Receiver, wait};
+
+fn positions(listed: &Value) -> Vec<i64> {
+    listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| entry["position"].as_i64().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let mut daemon = Daemon::start(&source.configuration().sqlite().webhook(&receiver.url())).await;
+    daemon.ready().await;
+    receiver.answer(422);
+    source.messages(0..4);
+    passed(&daemon, "oncall", 4, 4).await;
+    assert_eq!(
+        positions(&asked(&daemon, &["dead", "ls", "oncall"]).await),
+        [1, 2, 3, 4]
+    );
+    assert!(
+        asked(&daemon, &["dead", "ls", "history"])
+            .await
+            .as_array()
+            .unwrap()
+            .is_empty()
+    );
+    for asked in [
+        &["dead", "ls", "oncal"][..],
+        &["dead", "show", "oncal", "2"],
+    ] {
+        let mistyped = text(&cli(&daemon, asked).await.stderr);
+        assert!(
+            mistyped.contains("no sink oncal: it knows history, oncall"),
+            "{mistyped}"
+        );
+    }
+    let shown = asked(&daemon, &["dead", "show", "oncall", "2"]).await;
+    assert!(
+        shown[0]["error"].as_str().unwrap().contains("answered 422"),
+        "{shown}"
+    );
+    assert!(
+        shown[0]["body"]
+            .as_str()
+            .unwrap()
+            .contains("\"eventId\":\"run-1\""),
+        "{shown}"
+    );
+    assert!(done(&daemon, &["dead", "ls"]).await.contains("oncall  1"));
+
+    // Refused again: it stays.
+    done(&daemon, &["dead", "redrive", "oncall", "1"]).await;
+    done(&daemon, &["dead", "drop", "oncall", "3"]).await;
+    passed(&daemon, "oncall", 4, 3).await;
+    receiver.answer(204);
+    done(&daemon, &["dead", "redrive", "oncall", "1", "2"]).await;
+    passed(&daemon, "oncall", 4, 1).await;
+    // One that is not listed is said to be none.
+    assert!(
+        !cli(&daemon, &["dead", "redrive", "oncall", "3"])
+            .await
+            .status
+            .success()
+    );
+    assert!(
+        !cli(&daemon, &["dead", "redrive", "nobody", "3"])
+            .await
+            .status
+            .success()
+    );
+    stop(&mut daemon).await;
+
+    // The daemon is stopped: the order waits in the journal.
+    let ordered = cli(&daemon, &["dead", "redrive", "oncall", "--all"]).await;
+    assert!(
+        ordered.status.success() && text(&ordered.stderr).contains("after the next start"),
+        "{ordered:?}"
+    );
+    daemon.restart().await;
+    daemon.ready().await;
+    let account = passed(&daemon, "oncall", 4, 0).await;
+    assert_eq!(
+        (&account["redriven"], &account["discarded"]),
+        (&3.into(), &1.into())
+    );
+    // In the order of their arrival at the journal: different devices' go side by side.
+    let mut delivered = receiver.delivered();
+    delivered.sort_by_key(|event| event.position);
+    assert_eq!(
+        delivered.iter().map(|event| event.n).collect::<Vec<_>>(),
+        [0, 1, 3]
+    );
+    assert_eq!(
+        delivered
+            .iter()
+            .map(|event| event.position)
+            .collect::<Vec<_>>(),
+        [1, 2, 4]
+    );
+    assert!(
+        delivered
+            .iter()
+            .all(|event| event.event_id.ends_with(&format!("-{}", event.position)))
+    );
+    stop(&mut daemon).await;
+}
+
+#[tokio::test]
+async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let mut daemon = Daemon::start(&source.configuration().sqlite().webhook(&receiver.url())).await;
+    daemon.ready().await;
+    let status = |n: usize| peers::platform::message("run", n, 3);
+    source.publish(status(0));
+    source.publish(format!(
+        r#"{{"code":0,"data":{{"list":[{},{}]}}}}"#,
+        status(1),
+        status(2)
+    ));
+    // Newer than what waits above.
+    source.publish(status(4));
+    source.publish("not JSON at all");
+    passed(&daemon, "oncall", 4, 0).await;
+    assert_eq!(
+        positions(&asked(&daemon, &["dead", "ls", "--rejected"]).await),
+        [2, 4]
+    );
+    let refused = cli(&daemon, &["dead", "redrive", "--rejected", "--all"]).await;
+    assert!(!refused.status.success());
+    assert!(
+        text(&refused.stderr).contains("entry 2 cannot be decoded"),
+        "{}",
+        text(&refused.stderr)
+    );
+    assert_eq!(
+        positions(&asked(&daemon, &["dead", "ls"]).await),
+        [2, 4],
+        "they stay"
+    );
+    stop(&mut daemon).await;
+
+    let corrected = source
+        .configuration_with("items = \"/data/list\"\n")
+        .sqlite()
+        .webhook(&receiver.url());
+    corrected.write(daemon.folder());
+    daemon.restart().await;
+    daemon.ready().await;
+    done(&daemon, &["dead", "redrive", "--rejected", "2"]).await;
+    done(&daemon, &["dead", "drop", "--rejected", "4"]).await;
+    wait::until("both statuses have arrived", async || {
+        (receiver.count() == 4).then_some(())
+    })
+    .await;
+    wait::until("nothing is left", async || {
+        asked(&daemon, &["dead", "ls"])
+            .await
+            .as_array()
+            .unwrap()
+            .is_empty()
+            .then_some(())
+    })
+    .await;
+    let mut delivered: Vec<usize> = receiver.delivered().iter().map(|event| event.n).collect();
+    delivered[..2].sort_unstable();
+    delivered[2..].sort_unstable();
+    assert_eq!(
+        delivered,
+        [0, 4, 1, 2],
+        "of different devices, first those that came as they should"
+    );
+    let account = passed(&daemon, "history", 6, 0).await;
+    assert_eq!(
+        (&account["delivered"], &account["rejected"]),
+        (&2.into(), &4.into())
+    );
+    stop(&mut daemon).await;
+    // Late as they are, they are no device's newest status.
+    let mut history = SqliteConnectOptions::new()
+        .filename(daemon.folder().join("history.db"))
+        .connect()
+        .await
+        .unwrap();
+    let newest = "SELECT device_id, json_extract(payload, '$.n') FROM device ORDER BY device_id";
+    let newest: Vec<(String, i64)> = sqlx::query_as(newest)
+        .fetch_all(&mut history)
+        .await
+        .unwrap();
+    assert_eq!(
+        newest,
+        [
+            ("1".to_owned(), 0),
+            ("2".to_owned(), 4),
+            ("3".to_owned(), 2)
+        ]
+    );
+}
+
+#[tokio::test]
+async fn only_who_can_read_the_token_may_change_anything() {
+    let source = Source::start().await;
+    let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
+    let file = daemon.folder().join("journal.db-control");
+    assert_eq!(
+        std::fs::metadata(&file).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let access: Value = serde_json::from_slice(&std::fs::read(&file).unwrap()).unwrap();
+    let (http, token) = (
+        access["http"].as_str().unwrap(),
+        access["token"].as_str().unwrap(),
+    );
+    let drop_all = r#"{"order":"drop_rejected","which":"all"}"#;
+    for (header, body, expected) in [
+        (String::new(), drop_all, 403),
+        ("Authorization: Bearer 0\r\n".to_owned(), drop_all, 403),
+        (
+            format!("Authorization: Bearer {}\r\n", &token[1..]),
+            drop_all,
+            403,
+        ),
+        (format!("Authorization: Bearer {token}\r\n"), "{}", 400),
+        (format!("Authorization: Bearer {token}\r\n"), drop_all, 200),
+    ] {
+        assert_eq!(post(http, &header, body).await, expected, "{header}{body}");
+    }
+    stop(&mut daemon).await;
+    assert!(!file.exists(), "nothing is granted after the stop");
+}
+
+async fn post(http: &str, header: &str, body: &str) -> u16 {
+    let mut stream = TcpStream::connect(http).await.unwrap();
+    let length = body.len();
+    let request = format!(
+        "POST /control HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}Content-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer.split(' ').nth(1).unwrap().parse().unwrap()
+}

@@ -1,0 +1,9 @@
+//! The real binary and what an operator does with it: accounts that balance over crashes, redrive,
+//! drop, replay, forget. The source is the demo's broker.
+
+mod accounts;
+mod bridge;
+mod dead;
+mod http;
+mod replay;
+mod sinks;

@@ -1,0 +1,88 @@
+//! Sinks that come and go: where a new one begins, and what is kept for one that has left.
+
+use super::bridge::{Source, asked, cli, done, passed, stop, text};
+use peers::{Daemon, Receiver, wait};
+
+#[tokio::test]
+async fn new_sink_begins_where_it_is_told_and_one_that_left_holds_on_until_it_is_forgotten() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let mut daemon = Daemon::start(&source.configuration().webhook(&receiver.url())).await;
+    daemon.ready().await;
+    source.messages(0..3);
+    passed(&daemon, "oncall", 3, 0).await;
+    let refused = cli(&daemon, &["sinks", "forget", "oncall"]).await;
+    assert!(
+        text(&refused.stderr).contains("is in the configuration"),
+        "{}",
+        text(&refused.stderr)
+    );
+    stop(&mut daemon).await;
+
+    let webhook = |start: &str| {
+        format!(
+            "type = \"webhook\"\nurl = \"{}\"\nstart = \"{start}\"\n",
+            receiver.url()
+        )
+    };
+    let configuration = source.configuration().table("sinks.fresh", &webhook("now"));
+    configuration
+        .table("sinks.whole", &webhook("oldest"))
+        .sqlite()
+        .write(daemon.folder());
+    daemon.restart().await;
+    daemon
+        .logged("a warning", |line| line.contains("sinks forget oncall"))
+        .await;
+    daemon.ready().await;
+    source.messages(3..4);
+    for (sink, started, delivered) in [("fresh", 3, 1), ("whole", 0, 4), ("history", 0, 4)] {
+        let account = passed(&daemon, sink, 4, 0).await;
+        assert_eq!(
+            (&account["started"], &account["delivered"]),
+            (&started.into(), &delivered.into()),
+            "{sink}"
+        );
+    }
+    let left = asked(&daemon, &["status"]).await["sinks"]
+        .as_array()
+        .unwrap()
+        .last()
+        .unwrap()
+        .clone();
+    assert_eq!(
+        (&left["name"], &left["configured"], &left["pending"]),
+        (&"oncall".into(), &false.into(), &1.into())
+    );
+    done(&daemon, &["sinks", "forget", "oncall"]).await;
+    let names = asked(&daemon, &["status"]).await["sinks"]
+        .as_array()
+        .unwrap()
+        .len();
+    assert_eq!(names, 3);
+    assert!(
+        !cli(&daemon, &["sinks", "forget", "oncall"])
+            .await
+            .status
+            .success()
+    );
+    wait::until("all were delivered", async || {
+        (receiver.count() == 3 + 1 + 4).then_some(())
+    })
+    .await;
+    stop(&mut daemon).await;
+}
+
+#[tokio::test]
+async fn status_without_a_daemon_says_what_to_do() {
+    let source = Source::start().await;
+    let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
+    assert!(done(&daemon, &["status"]).await.contains("history"));
+    daemon.kill();
+    let refused = cli(&daemon, &["status"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    let says = text(&refused.stderr);
+    assert!(
+        says.contains("is it running?") && says.contains("stomp-bridge run"),
+        "{says}"
+    );
+}

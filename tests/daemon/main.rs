@@ -1,0 +1,15 @@
+//! The real binary as a process of its own: against the demo's broker, between real servers, and in
+//! an operator's hands. `tests/prepare` installs the servers.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
+
+mod brokers;
+mod demo;
+mod demo_stompjs;
+mod ledger;
+mod live;
+mod live_peers;
+mod run;
+mod signin;
+mod tap_send;
+mod unit_file;

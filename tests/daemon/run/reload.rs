@@ -1,0 +1,326 @@
+//! Reload by SIGHUP and by a changed file, as systemd, the broker and the sinks see it.
+
+use std::os::unix::net::UnixDatagram;
+use std::path::Path;
+
+use super::*;
+use peers::Receiver;
+
+const OTHER: &str = "/topic/state/2";
+
+/// What the daemon tells systemd.
+struct Notified(UnixDatagram);
+
+impl Notified {
+    fn at(path: &Path) -> Notified {
+        let socket = UnixDatagram::bind(path).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        Notified(socket)
+    }
+
+    /// Waits for a notification that has this line, and gives it. Others before it are passed over.
+    async fn until(&self, line: &str) -> String {
+        wait::until(line, async || {
+            let mut buffer = [0; 4096];
+            let length = self.0.recv(&mut buffer).ok()?;
+            let text = String::from_utf8(buffer[..length].to_vec()).unwrap();
+            text.lines().any(|said| said == line).then_some(text)
+        })
+        .await
+    }
+
+    /// A reload is said to begin, then to be over.
+    async fn reloaded(&self) {
+        let begun = self.until("RELOADING=1").await;
+        assert!(begun.contains("MONOTONIC_USEC="), "{begun}");
+        self.until("READY=1").await;
+    }
+}
+
+fn with_other_topic(url: &str) -> Configuration {
+    configuration(url).table("topics.map-2", &format!("destination = \"{OTHER}\"\n"))
+}
+
+async fn delivered(daemon: &Daemon, sink: &str, count: f64) {
+    wait::until(&format!("{count} delivered to {sink}"), async || {
+        let delivered = metric(
+            daemon,
+            &format!("stomp_bridge_sink_delivered_total{{sink=\"{sink}\"}}"),
+        )
+        .await?;
+        (delivered == count).then_some(())
+    })
+    .await;
+}
+
+/// Waits until somebody is subscribed, publishing until then.
+async fn subscribed(served: &Served, topic: &str, subscribers: usize) {
+    wait::until(topic, async || {
+        (served.publish_to(topic, 99) == subscribers).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn sighup_changes_topics_and_sinks_and_nothing_else() {
+    let served = serve(0).await;
+    let (folder, receiver) = (Folder::new("notify"), Receiver::start().await);
+    let path = folder.join("socket");
+    let notified = Notified::at(&path);
+    let mut daemon =
+        Daemon::start_with(&configuration(&served.url), &[("NOTIFY_SOCKET", &path)]).await;
+    notified.until("READY=1").await;
+    daemon.ready().await;
+    served.publish(1);
+    delivered(&daemon, "history", 1.0).await;
+
+    // A topic and a sink come.
+    with_other_topic(&served.url)
+        .webhook(&receiver.url())
+        .write(daemon.folder());
+    daemon.hang_up();
+    notified.reloaded().await;
+    daemon.ready().await;
+    assert_eq!(served.publish_to(OTHER, 2), 1);
+    served.publish(3);
+    delivered(&daemon, "oncall", 2.0).await;
+    delivered(&daemon, "history", 3.0).await;
+
+    // The first topic and the first sink go.
+    let bare = |url: &str| {
+        Configuration::new(url).table("topics.map-2", &format!("destination = \"{OTHER}\"\n"))
+    };
+    bare(&served.url)
+        .webhook(&receiver.url())
+        .write(daemon.folder());
+    daemon.hang_up();
+    notified.reloaded().await;
+    daemon
+        .complains(&[
+            "history",
+            "not in the configuration any more",
+            "sinks forget history",
+        ])
+        .await;
+    subscribed(&served, TOPIC, 0).await;
+    assert_eq!(served.publish_to(OTHER, 4), 1);
+    delivered(&daemon, "oncall", 3.0).await;
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_sink_able{sink=\"history\"}").await,
+        None
+    );
+    let status = daemon.status().await;
+    let configured: Vec<bool> = status["sinks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|sink| sink["configured"] == true)
+        .collect();
+    assert_eq!(configured, [true, false], "{status}");
+    assert_eq!(
+        status["link"]["guarantee"].as_object().unwrap().len(),
+        1,
+        "{status}"
+    );
+
+    // The same again is no change.
+    daemon.hang_up();
+    notified.reloaded().await;
+    daemon
+        .logged("no change", |line| line.contains("nothing to be taken up"))
+        .await;
+
+    // A sink that comes back goes on where it was.
+    bare(&served.url)
+        .webhook(&receiver.url())
+        .sqlite()
+        .write(daemon.folder());
+    daemon.hang_up();
+    notified.reloaded().await;
+    delivered(&daemon, "history", 1.0).await;
+
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(1.0)
+    );
+    assert_eq!(receiver.count(), 3);
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_changes_nothing_and_is_named() {
+    let served = serve(0).await;
+    let folder = Folder::new("notify");
+    let path = folder.join("socket");
+    let notified = Notified::at(&path);
+    let mut daemon =
+        Daemon::start_with(&configuration(&served.url), &[("NOTIFY_SOCKET", &path)]).await;
+    notified.until("READY=1").await;
+    daemon.ready().await;
+
+    let text = with_other_topic(&served.url).text();
+    daemon.folder().write(
+        "config.toml",
+        &format!("{text}ack = \"mostly\"\nhaeders = {{}}\n"),
+    );
+    daemon.hang_up();
+    notified.reloaded().await;
+    let lines = text.lines().count();
+    daemon
+        .complains(&[
+            &format!("config.toml:{}:", lines + 1),
+            "topics.map-2.ack",
+            "mostly",
+        ])
+        .await;
+    daemon
+        .complains(&[&format!("config.toml:{}:", lines + 2), "haeders"])
+        .await;
+    daemon.complains(&["nothing is changed"]).await;
+
+    std::fs::remove_file(daemon.folder().join("config.toml")).unwrap();
+    daemon.hang_up();
+    notified.reloaded().await;
+    daemon.complains(&["cannot read the configuration"]).await;
+
+    // Its certificate is a file, and no certificate: only the sink finds that out.
+    daemon.folder().write("ca.pem", "no certificate\n");
+    let mqtts = "type = \"mqtt\"\nurl = \"mqtts://localhost\"\ntls = { ca_file = \"ca.pem\" }\n";
+    with_other_topic(&served.url)
+        .table("sinks.site", mqtts)
+        .write(daemon.folder());
+    daemon.hang_up();
+    notified.reloaded().await;
+    daemon
+        .complains(&["nothing is changed", "sink site", "ca.pem"])
+        .await;
+
+    assert_eq!(served.publish_to(OTHER, 1), 0, "it is not subscribed");
+    served.publish(2);
+    delivered(&daemon, "history", 1.0).await;
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(1.0)
+    );
+
+    // What only a restart takes up is named, and the rest is taken up.
+    let text = with_other_topic(&served.url)
+        .table("journal", "retain = \"1d\"\n")
+        .text();
+    daemon
+        .folder()
+        .write("config.toml", &text.replace("127.0.0.1:0", "127.0.0.1:1"));
+    daemon.hang_up();
+    notified.reloaded().await;
+    for key in ["journal.retain", "http.listen"] {
+        daemon
+            .complains(&[key, "only a restart takes this up"])
+            .await;
+    }
+    subscribed(&served, OTHER, 1).await;
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn another_source_is_connected_to_once() {
+    let (served, other) = (serve(0).await, serve(0).await);
+    let mut daemon = Daemon::start(&configuration(&served.url)).await;
+    daemon.ready().await;
+    configuration(&other.url).write(daemon.folder());
+    daemon.hang_up();
+    subscribed(&other, TOPIC, 1).await;
+    assert_eq!(
+        served.publish_to(TOPIC, 1),
+        0,
+        "the old connection is closed"
+    );
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(2.0)
+    );
+    assert!(daemon.stop().await.success());
+    served.end().await;
+    other.end().await;
+}
+
+#[tokio::test]
+async fn a_watched_file_is_taken_up_however_it_is_replaced() {
+    let served = serve(0).await;
+    let mut daemon = Daemon::start(&configuration(&served.url).watched()).await;
+    daemon.ready().await;
+    let home = daemon.folder().path().to_owned();
+    let text = |topics: &[usize]| {
+        topics
+            .iter()
+            .fold(configuration(&served.url).watched(), |configuration, n| {
+                configuration.table(
+                    &format!("topics.t{n}"),
+                    &format!("destination = \"/topic/{n}\"\n"),
+                )
+            })
+    };
+
+    // In place.
+    daemon.folder().write("config.toml", &text(&[1]).text());
+    subscribed(&served, "/topic/1", 1).await;
+
+    // By rename, as editors do.
+    daemon.folder().write("config.toml~", &text(&[2]).text());
+    std::fs::rename(home.join("config.toml~"), home.join("config.toml")).unwrap();
+    subscribed(&served, "/topic/2", 1).await;
+    subscribed(&served, "/topic/1", 0).await;
+
+    // As Kubernetes does: the file is a link into a folder that is itself a link, which is swapped.
+    let link = |target: &str, name: &str| {
+        std::os::unix::fs::symlink(target, home.join("new")).unwrap();
+        std::fs::rename(home.join("new"), home.join(name)).unwrap();
+    };
+    for (version, topics) in [("..1", [3]), ("..2", [4]), ("..3", [5])] {
+        std::fs::create_dir(home.join(version)).unwrap();
+        for name in ["config.toml", "passcode"] {
+            let text = if name == "passcode" {
+                peers::PASSWORD.to_owned()
+            } else {
+                text(&topics).text()
+            };
+            std::fs::write(home.join(version).join(name), text).unwrap();
+        }
+    }
+    link("..1", "..data");
+    link("..data/config.toml", "config.toml");
+    subscribed(&served, "/topic/3", 1).await;
+    link("..2", "..data");
+    subscribed(&served, "/topic/4", 1).await;
+    link("..3", "..data");
+    subscribed(&served, "/topic/5", 1).await;
+
+    // A mistake changes nothing, and is said once, whatever else happens in the folder.
+    std::fs::write(home.join("..3/config.toml"), "[source]\nurl = 5\n").unwrap();
+    daemon.complains(&["nothing is changed"]).await;
+    for n in 0..3 {
+        daemon.folder().write("another-file", &n.to_string());
+    }
+    assert_eq!(served.publish_to("/topic/5", 1), 1);
+
+    // Watching ends with a reload too.
+    std::fs::write(
+        home.join("..3/config.toml"),
+        configuration(&served.url).text(),
+    )
+    .unwrap();
+    subscribed(&served, "/topic/5", 0).await;
+    daemon
+        .logged("no watch", |line| {
+            line.contains("taken up") && line.contains("-t5")
+        })
+        .await;
+    assert_eq!(daemon.log().matches("nothing is changed").count(), 1);
+    assert_eq!(
+        metric(&daemon, "stomp_bridge_connections_total").await,
+        Some(1.0)
+    );
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}

@@ -1,0 +1,189 @@
+//! Delivery as the daemon starts it: the platform's own messages, from the journal through the
+//! decoders to a sink.
+
+use std::collections::HashMap;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use stomp_bridge::delivery::{self, Counters};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
+use stomp_bridge::model::{Event, Position, Severity};
+use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
+use stomp_bridge::sinks::{Batch, Health, Sink, Trouble, Undelivered};
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+/// Takes everything.
+#[derive(Clone, Default)]
+struct Collector(Arc<Mutex<Vec<Event>>>);
+
+impl Sink for Collector {
+    fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
+        Box::pin(async { Ok(None) })
+    }
+
+    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        self.0.lock().unwrap().extend_from_slice(batch.events);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn close(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
+}
+
+fn decoders() -> Decoders {
+    let fault = State {
+        name: "fault".to_owned(),
+        severity: Severity::Critical,
+    };
+    let states = Arc::new(States {
+        words: HashMap::from([("故障".to_owned(), fault)]),
+    });
+    let decoder = |topic: &str| {
+        (
+            topic.into(),
+            Decoder::new(topic.into(), Mapping::default(), Arc::clone(&states)),
+        )
+    };
+    Decoders::new(Arc::new(["map-1", "status"].map(decoder).into()))
+}
+
+fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
+    NewEntry {
+        topic: topic.into(),
+        received_at: Timestamp::now(),
+        body: body.into().into(),
+        verdict: Verdict::Accepted { previous: None },
+    }
+}
+
+fn status(device: &str, new_state: &str) -> String {
+    format!(
+        r#"{{"clientId":1,"deviceId":"{device}","sn":"52","oldState":"正常","newState":"{new_state}"}}"#
+    )
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = journal::Settings {
+        path: folder.path().join("journal.db"),
+        bytes_max: 1 << 30,
+        when_full: WhenFull::Pause,
+        retain: Duration::from_secs(3600),
+    };
+    let (journal, writer) = Journal::open(&settings).await.unwrap();
+    let stop_writer = CancellationToken::new();
+    let writer = tokio::spawn(writer.run(stop_writer.clone()));
+    journal
+        .register_sinks(&[("oncall".into(), Start::Newest)])
+        .await
+        .unwrap();
+    let previous = Verdict::Accepted {
+        previous: Some("离线".into()),
+    };
+    let rejected = Verdict::Rejected {
+        reason: "not JSON".into(),
+    };
+    let entries = vec![
+        entry("map-1", status("1", "故障")),
+        entry("map-1", status("2", "正常")),
+        entry("status", status("3", "故障")),
+        NewEntry {
+            verdict: rejected,
+            ..entry("map-1", "{")
+        },
+        entry("map-1", "no longer JSON"),
+        entry("gone", status("5", "故障")),
+        entry("map-1", status("six", "故障")),
+        NewEntry {
+            verdict: previous,
+            ..entry("map-1", status("7", "故障"))
+        },
+    ];
+    let head = journal
+        .append(NewBatch {
+            entries,
+            last_states: Vec::new(),
+        })
+        .await
+        .unwrap();
+
+    let collector = Collector::default();
+    let counters = Arc::new(Counters::default());
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(delivery::run(
+        delivery::Settings {
+            name: "oncall".into(),
+            topics: Some(["map-1".into(), "gone".into()].into()),
+            // Fails for a device whose id is no number.
+            when: Some(Expression::parse("severity == 'critical' and device_id|int > 0").unwrap()),
+            start: Start::Newest,
+        },
+        Box::new(collector.clone()),
+        Health::default(),
+        Arc::clone(&counters),
+        journal.clone(),
+        decoders(),
+        stop.clone(),
+    ));
+    while journal.cursor("oncall").await.unwrap() != Some(head) {
+        // Paused time: it passes while nothing else can go on.
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
+
+    let origin = |position: i64| format!("{}-{position}", journal.uuid().simple());
+    let events = collector.0.lock().unwrap().clone();
+    let seen: Vec<_> = events
+        .iter()
+        .map(|event| {
+            (
+                event.position.0,
+                event.origin.as_str(),
+                event.state.as_str(),
+                event.missed_transition,
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            (1, &*origin(1), "fault", false),
+            (8, &*origin(8), "fault", true)
+        ]
+    );
+    let aside = journal.reader().await.unwrap().set_aside().await.unwrap();
+    let aside: Vec<_> = aside
+        .iter()
+        .map(|aside| (aside.position.0, aside.error.as_str()))
+        .collect();
+    for ((position, error), (expected, text)) in aside.iter().zip([
+        (5, "cannot be decoded any more"),
+        (6, "topic gone is not in the configuration any more"),
+        (7, "`when` cannot be evaluated"),
+    ]) {
+        assert!(
+            *position == expected && error.contains(text),
+            "{position}: {error}, not {expected}: {text}"
+        );
+    }
+    let Counters {
+        delivered,
+        filtered,
+        set_aside,
+        ..
+    } = &*counters;
+    assert_eq!(
+        [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed)),
+        [2, 3, 3]
+    );
+    assert_eq!(aside.len(), 3);
+    stop_writer.cancel();
+    writer.await.unwrap().unwrap();
+}

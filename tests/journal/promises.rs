@@ -1,0 +1,1049 @@
+//! The journal by its promises: against a model in memory, across restarts, when it is full, and
+//! when it is taken.
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use proptest::prelude::*;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Connection};
+use stomp_bridge::journal::{
+    Entry, Error, Journal, LastState, NewBatch, NewEntry, Reader, Settings, SinkStatus, Start,
+    Verdict, WhenFull, Which,
+};
+use stomp_bridge::model::Position;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+/// A journal with its writer running.
+struct Running {
+    journal: Journal,
+    stop: CancellationToken,
+    writer: JoinHandle<Result<(), Error>>,
+}
+
+impl Running {
+    async fn open(settings: &Settings) -> Running {
+        let (journal, writer) = Journal::open(settings).await.unwrap();
+        let stop = CancellationToken::new();
+        let writer = tokio::spawn(writer.run(stop.clone()));
+        Running {
+            journal,
+            stop,
+            writer,
+        }
+    }
+
+    async fn close(self) {
+        self.stop.cancel();
+        self.writer.await.unwrap().unwrap();
+    }
+
+    /// The writer vanishes in the middle of whatever it does.
+    async fn crash(self) {
+        self.writer.abort();
+        let _ = self.writer.await;
+    }
+
+    /// Everything after a position.
+    async fn read(&self, after: Position) -> Vec<Entry> {
+        self.journal
+            .reader()
+            .await
+            .unwrap()
+            .read_after(after, usize::MAX, usize::MAX)
+            .await
+            .unwrap()
+    }
+
+    /// The same as somebody sees it who has only the file.
+    async fn read_file(&self, after: Position) -> Vec<Entry> {
+        let mut reader = Reader::open(self.journal.path()).await.unwrap();
+        reader
+            .read_after(after, usize::MAX, usize::MAX)
+            .await
+            .unwrap()
+    }
+
+    /// Waits until the writer has gone round often enough for something to have happened.
+    async fn until(&self, sink: &str, what: &str, holds: impl Fn(&Journal) -> bool) {
+        let began = Instant::now();
+        while began.elapsed() < Duration::from_secs(60) {
+            if holds(&self.journal) {
+                return;
+            }
+            // A round trip through the writer: it has finished what it was doing before.
+            let cursor = self.journal.cursor(sink).await.unwrap().unwrap();
+            self.journal.place(sink, cursor).await.unwrap();
+        }
+        panic!(
+            "it never came to pass that {what}: {:?}",
+            self.journal.status()
+        );
+    }
+}
+
+fn settings(folder: &Path) -> Settings {
+    Settings {
+        path: folder.join("state/journal.db"),
+        bytes_max: 1 << 30,
+        when_full: WhenFull::Pause,
+        retain: Duration::from_secs(3600),
+    }
+}
+
+fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
+    NewEntry {
+        topic: "map-1".into(),
+        received_at: Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap(),
+        body: Bytes::from(body.into()),
+        verdict: Verdict::Accepted { previous: None },
+    }
+}
+
+fn batch(entries: Vec<NewEntry>) -> NewBatch {
+    NewBatch {
+        entries,
+        last_states: Vec::new(),
+    }
+}
+
+fn sinks(names: &[&str]) -> Vec<(Arc<str>, Start)> {
+    names
+        .iter()
+        .map(|name| (Arc::from(*name), Start::Oldest))
+        .collect()
+}
+
+fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &Verdict) {
+    (
+        entry.position,
+        &entry.topic,
+        entry.received_at,
+        &entry.body,
+        &entry.verdict,
+    )
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// Batches that are queued at the same time, each of so many entries.
+    Append(Vec<usize>),
+    /// A sink goes forward by so many thousandths of its lag.
+    Advance(usize, i64),
+    SetAside(usize, i64),
+    Reopen,
+    /// The writer vanishes with these batches queued.
+    Crash(Vec<usize>),
+}
+
+const SINKS: [&str; 3] = ["history", "oncall", "site"];
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let sizes = || prop::collection::vec(prop_oneof![4 => 0..4usize, 1 => 60..700usize], 1..4);
+    let step = prop_oneof![
+        4 => sizes().prop_map(Step::Append),
+        4 => (0..SINKS.len(), 0..=1000i64).prop_map(|(sink, share)| Step::Advance(sink, share)),
+        2 => (0..SINKS.len(), 0..=1000i64).prop_map(|(sink, share)| Step::SetAside(sink, share)),
+        1 => Just(Step::Reopen),
+        1 => sizes().prop_map(Step::Crash),
+    ];
+    prop::collection::vec(step, 1..16)
+}
+
+/// What must be so, kept in memory.
+#[derive(Default)]
+struct Model {
+    entries: Vec<NewEntry>,
+    last_states: BTreeMap<String, String>,
+    cursors: BTreeMap<&'static str, i64>,
+    set_aside: BTreeMap<(&'static str, i64), String>,
+    made: usize,
+}
+
+impl Model {
+    /// A batch unlike any other, with rejected entries, previous states and odd characters in it.
+    fn batch(&mut self, size: usize) -> NewBatch {
+        let mut made = NewBatch::default();
+        for _ in 0..size {
+            self.made += 1;
+            let n = self.made;
+            let mut entry = entry(format!("{n}\0\u{1f6f0}").into_bytes().repeat(n % 7 + 1));
+            entry.topic = ["map-1", "状态"][n % 2].into();
+            entry.verdict = match n % 5 {
+                0 => Verdict::Rejected {
+                    reason: format!("no {n}\0").into(),
+                },
+                1 => Verdict::Accepted {
+                    previous: Some(format!("故障 {n}").into()),
+                },
+                _ => Verdict::Accepted { previous: None },
+            };
+            made.entries.push(entry);
+            made.last_states.push(LastState {
+                topic: "map-1".into(),
+                client_id: String::new(),
+                device_id: (n % 11).to_string(),
+                new_state: n.to_string(),
+            });
+        }
+        made
+    }
+
+    fn wrote(&mut self, batch: &NewBatch) {
+        self.entries.extend_from_slice(&batch.entries);
+        for state in &batch.last_states {
+            self.last_states
+                .insert(state.device_id.clone(), state.new_state.clone());
+        }
+    }
+
+    fn share(&self, from: i64, share: i64) -> i64 {
+        from + (self.entries.len() as i64 - from) * share / 1000
+    }
+
+    async fn check(&self, running: &Running) {
+        // From memory as far as that goes, and from the file.
+        for found in [
+            running.read(Position::START).await,
+            running.read_file(Position::START).await,
+        ] {
+            assert_eq!(found.len(), self.entries.len());
+            for (at, (found, written)) in found.iter().zip(&self.entries).enumerate() {
+                let NewEntry {
+                    topic,
+                    received_at,
+                    body,
+                    verdict,
+                } = written;
+                assert_eq!(
+                    as_written(found),
+                    (
+                        Position(at as i64 + 1),
+                        &**topic,
+                        *received_at,
+                        body,
+                        verdict
+                    )
+                );
+            }
+        }
+        let head = Position(self.entries.len() as i64);
+        let status = running.journal.status();
+        assert_eq!(
+            (status.head, *running.journal.head().borrow()),
+            (head, head)
+        );
+        let expected = self.cursors.iter().map(|(sink, cursor)| SinkStatus {
+            name: (*sink).into(),
+            cursor: Position(*cursor),
+            set_aside: self
+                .set_aside
+                .keys()
+                .filter(|(name, _)| name == sink)
+                .count() as u64,
+            configured: true,
+        });
+        assert_eq!(status.sinks, expected.collect::<Vec<_>>());
+        let aside = running
+            .journal
+            .reader()
+            .await
+            .unwrap()
+            .set_aside()
+            .await
+            .unwrap();
+        let aside = aside
+            .into_iter()
+            .map(|aside| (aside.sink, aside.position.0, aside.error))
+            .collect::<Vec<_>>();
+        let expected = self
+            .set_aside
+            .iter()
+            .map(|((sink, at), error)| (sink.to_string(), *at, error.clone()));
+        assert_eq!(aside, expected.collect::<Vec<_>>());
+        let states = running.journal.last_states().await.unwrap();
+        let states = states
+            .into_iter()
+            .map(|state| (state.device_id, state.new_state))
+            .collect::<BTreeMap<_, _>>();
+        assert_eq!(states, self.last_states);
+    }
+}
+
+async fn play(steps: Vec<Step>) {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let mut running = Running::open(&settings).await;
+    running
+        .journal
+        .register_sinks(&sinks(&SINKS))
+        .await
+        .unwrap();
+    let cursors = SINKS.iter().map(|sink| (*sink, 0)).collect();
+    let mut model = Model {
+        cursors,
+        ..Model::default()
+    };
+    for step in steps {
+        match step {
+            Step::Append(sizes) => {
+                let batches: Vec<_> = sizes.iter().map(|size| model.batch(*size)).collect();
+                let appends = batches
+                    .iter()
+                    .map(|batch| running.journal.append(batch.clone()));
+                let positions = futures_util::future::try_join_all(appends).await.unwrap();
+                for (batch, position) in batches.iter().zip(positions) {
+                    model.wrote(batch);
+                    assert_eq!(
+                        position,
+                        Position(model.entries.len() as i64),
+                        "in the order of the calls"
+                    );
+                }
+            }
+            Step::Advance(sink, share) => {
+                let sink = SINKS[sink];
+                let to = model.share(model.cursors[sink], share);
+                running.journal.advance(sink, Position(to));
+                model.cursors.insert(sink, to);
+            }
+            Step::SetAside(sink, share) => {
+                let (sink, at) = (SINKS[sink], model.share(0, share));
+                running
+                    .journal
+                    .set_aside(sink, Position(at), &format!("first {at}"))
+                    .await
+                    .unwrap();
+                running
+                    .journal
+                    .set_aside(sink, Position(at), "again")
+                    .await
+                    .unwrap();
+                model
+                    .set_aside
+                    .entry((sink, at))
+                    .or_insert(format!("first {at}"));
+            }
+            Step::Reopen => {
+                let uuid = running.journal.uuid();
+                running.close().await;
+                running = Running::open(&settings).await;
+                assert_eq!(running.journal.uuid(), uuid);
+                running
+                    .journal
+                    .register_sinks(&sinks(&SINKS))
+                    .await
+                    .unwrap();
+            }
+            Step::Crash(sizes) => {
+                let batches: Vec<_> = sizes.iter().map(|size| model.batch(*size)).collect();
+                // One task, so that the calls are made in their order.
+                let (journal, calls) = (running.journal.clone(), batches.clone());
+                let appends = tokio::spawn(async move {
+                    futures_util::future::join_all(
+                        calls.into_iter().map(|batch| journal.append(batch)),
+                    )
+                    .await
+                });
+                tokio::task::yield_now().await;
+                running.crash().await;
+                running = Running::open(&settings).await;
+                // Unacknowledged batches may be there, whole and in order; acknowledged ones must.
+                for append in appends.await.unwrap() {
+                    let acknowledged = append.unwrap_or(Position::START);
+                    assert!(
+                        acknowledged <= running.journal.status().head,
+                        "{acknowledged} is lost"
+                    );
+                }
+                for batch in &batches {
+                    if running.journal.status().head.0 > model.entries.len() as i64 {
+                        model.wrote(batch);
+                    }
+                }
+                // A cursor may be older than it was, never newer.
+                for (sink, cursor) in &mut model.cursors {
+                    let found = running.journal.cursor(sink).await.unwrap().unwrap().0;
+                    assert!(found <= *cursor, "{found} > {cursor}");
+                    *cursor = found;
+                }
+                running
+                    .journal
+                    .register_sinks(&sinks(&SINKS))
+                    .await
+                    .unwrap();
+            }
+        }
+        model.check(&running).await;
+    }
+    running.close().await;
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, max_shrink_time: 60_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn journal_is_what_the_model_says(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let played = async { tokio::time::timeout(Duration::from_secs(120), play(steps)).await };
+        runtime.block_on(played).expect("nothing hangs");
+    }
+}
+
+#[tokio::test]
+async fn positions_go_on_after_every_entry_was_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        retain: Duration::ZERO,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    let last = running
+        .journal
+        .append(batch(vec![entry("a"), entry("b"), entry("c")]))
+        .await
+        .unwrap();
+    running.journal.advance("site", last);
+    running
+        .until("site", "everything is removed", |journal| {
+            journal.status().oldest.is_none()
+        })
+        .await;
+    assert!(running.read(Position::START).await.is_empty());
+    running.close().await;
+
+    let running = Running::open(&settings).await;
+    assert_eq!(running.journal.status().head, Position(3));
+    assert_eq!(
+        running.journal.cursor("site").await.unwrap(),
+        Some(Position(3))
+    );
+    assert_eq!(
+        running
+            .journal
+            .append(batch(vec![entry("d")]))
+            .await
+            .unwrap(),
+        Position(4)
+    );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn second_instance_is_refused_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    let refused = Journal::open(&settings).await.map(drop).unwrap_err();
+    assert!(matches!(refused, Error::InUse { .. }), "{refused}");
+    assert!(
+        refused
+            .to_string()
+            .contains(settings.path.to_str().unwrap()),
+        "{refused}"
+    );
+    running.close().await;
+    Running::open(&settings).await.close().await;
+}
+
+#[tokio::test]
+async fn database_of_something_else_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    std::fs::create_dir_all(settings.path.parent().unwrap()).unwrap();
+    let options = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .create_if_missing(true);
+    let mut other = options.connect().await.unwrap();
+    sqlx::raw_sql("CREATE TABLE device (id)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    let refused = Journal::open(&settings).await.map(drop).unwrap_err();
+    assert!(matches!(refused, Error::Foreign { .. }), "{refused}");
+    let mut other = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .connect()
+        .await
+        .unwrap();
+    let tables: Vec<(String,)> = sqlx::query_as("SELECT name FROM sqlite_schema")
+        .fetch_all(&mut other)
+        .await
+        .unwrap();
+    assert_eq!(tables, [("device".to_owned(),)]);
+}
+
+/// Makes of a journal that was closed one whose process has ended in the middle.
+fn leave_open(settings: &Settings) {
+    let lock = settings.path.with_extension("db-lock");
+    let mark = std::fs::read_to_string(&lock).unwrap();
+    std::fs::write(&lock, mark.replace("closed", "open  ")).unwrap();
+}
+
+#[tokio::test]
+async fn older_copy_of_the_journal_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let backup = folder.path().join("backup.db");
+    for leave in ["cleanly", "in the middle"] {
+        let running = Running::open(&settings).await;
+        let before = running
+            .journal
+            .append(batch(vec![entry("a")]))
+            .await
+            .unwrap();
+        running.close().await;
+        std::fs::copy(&settings.path, &backup).unwrap();
+        let running = Running::open(&settings).await;
+        let known = running
+            .journal
+            .append(batch(vec![entry("b"), entry("c")]))
+            .await
+            .unwrap();
+        running.close().await;
+        match leave {
+            "cleanly" => {}
+            _ => leave_open(&settings),
+        }
+        let newer = folder.path().join("newer.db");
+        std::fs::copy(&settings.path, &newer).unwrap();
+        std::fs::copy(&backup, &settings.path).unwrap();
+        match Journal::open(&settings).await {
+            Err(Error::OlderCopy {
+                head,
+                known: marked,
+                ..
+            }) => {
+                assert_eq!((head, marked), (before, known), "{leave}")
+            }
+            other => panic!("left {leave}: {other:?}"),
+        }
+        std::fs::copy(&newer, &settings.path).unwrap();
+        Running::open(&settings).await.close().await;
+    }
+}
+
+#[tokio::test]
+async fn damaged_journal_is_refused_after_an_unclean_stop() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    for _ in 0..50 {
+        running
+            .journal
+            .append(batch(vec![entry("x".repeat(8000))]))
+            .await
+            .unwrap();
+    }
+    running.close().await;
+    leave_open(&settings);
+    let mut file = std::fs::read(&settings.path).unwrap();
+    let middle = file.len() / 2 / 8192 * 8192;
+    file[middle..middle + 100].fill(0x55);
+    std::fs::write(&settings.path, file).unwrap();
+    let refused = Journal::open(&settings).await;
+    assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+}
+
+#[tokio::test]
+async fn journal_that_took_the_place_of_another_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let log = folder.path().join("log");
+    let writer = Arc::new(std::fs::File::create(&log).unwrap());
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(writer)
+        .with_ansi(false)
+        .finish();
+    let _here = tracing::subscriber::set_default(subscriber);
+    let running = Running::open(&settings).await;
+    let before = running.journal.uuid();
+    running.close().await;
+    assert!(
+        !std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("not the journal")
+    );
+    std::fs::remove_file(&settings.path).unwrap();
+    let running = Running::open(&settings).await;
+    assert_ne!(running.journal.uuid(), before);
+    running.close().await;
+    let said = std::fs::read_to_string(&log).unwrap();
+    let line = said
+        .lines()
+        .find(|line| line.contains("this is not the journal that was here before"));
+    assert!(
+        line.is_some_and(|line| line.contains(&before.simple().to_string())),
+        "{said}"
+    );
+}
+
+#[tokio::test]
+async fn journal_is_readable_by_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    running
+        .journal
+        .append(batch(vec![entry("a")]))
+        .await
+        .unwrap();
+    let folder = settings.path.parent().unwrap();
+    let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!(mode(folder), 0o700);
+    let files: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|file| file.unwrap().path())
+        .collect();
+    assert_eq!(files.len(), 4, "database, wal, shm and lock: {files:?}");
+    for file in files {
+        assert_eq!(mode(&file), 0o600, "{file:?}");
+    }
+    running.close().await;
+}
+
+#[tokio::test]
+async fn entries_stay_until_every_registered_sink_is_past_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        retain: Duration::ZERO,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let written = running
+        .journal
+        .append(batch((0..10).map(|n| entry(format!("{n}"))).collect()))
+        .await
+        .unwrap();
+    // Not known yet who needs them.
+    running.journal.append(NewBatch::default()).await.unwrap();
+    assert_eq!(running.read(Position::START).await.len(), 10);
+
+    running
+        .journal
+        .register_sinks(&sinks(&["fast", "slow"]))
+        .await
+        .unwrap();
+    running.journal.advance("fast", written);
+    running.journal.advance("slow", Position(4));
+    running
+        .until("slow", "what both are past is gone", |journal| {
+            journal.status().oldest == Some(Position(5))
+        })
+        .await;
+    assert_eq!(running.read(Position::START).await.len(), 6);
+
+    running
+        .journal
+        .set_aside("slow", Position(7), "refused")
+        .await
+        .unwrap();
+    // Not in the configuration any more: entries are kept for it until it is forgotten.
+    assert_eq!(
+        running
+            .journal
+            .register_sinks(&sinks(&["fast"]))
+            .await
+            .unwrap(),
+        ["slow".into()]
+    );
+    running
+        .journal
+        .set_aside("fast", Position(8), "refused")
+        .await
+        .unwrap();
+    running
+        .journal
+        .append(batch(vec![entry("x")]))
+        .await
+        .unwrap();
+    assert_eq!(running.journal.status().oldest, Some(Position(5)));
+    assert!(running.journal.forget("slow").await.unwrap());
+    assert!(
+        !running.journal.forget("slow").await.unwrap(),
+        "it is forgotten already"
+    );
+    running
+        .until("fast", "only what is set aside is left", |journal| {
+            journal.status().oldest == Some(Position(8))
+        })
+        .await;
+    let left: Vec<_> = running
+        .read(Position::START)
+        .await
+        .iter()
+        .map(|entry| entry.position)
+        .collect();
+    assert_eq!(left, [Position(8), Position(11)]);
+    running.journal.advance("fast", Position(11));
+    assert_eq!(running.journal.cursor("slow").await.unwrap(), None);
+    running.journal.discard("fast", Which::All).await.unwrap();
+    running
+        .until("fast", "nothing is left", |journal| {
+            journal.status().oldest.is_none()
+        })
+        .await;
+    running.close().await;
+}
+
+#[tokio::test]
+async fn delivered_entries_stay_for_replay_while_they_are_young() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::open(&settings(folder.path())).await;
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    let day = jiff::SignedDuration::from_hours(24);
+    let old = NewEntry {
+        received_at: Timestamp::now() - day,
+        ..entry("old")
+    };
+    let last = running
+        .journal
+        .append(batch(vec![old, entry("young")]))
+        .await
+        .unwrap();
+    running.journal.advance("site", last);
+    running
+        .until("site", "the old one is gone", |journal| {
+            journal.status().oldest == Some(Position(2))
+        })
+        .await;
+    running
+        .journal
+        .place("site", Position::START)
+        .await
+        .unwrap();
+    assert_eq!(running.read(Position::START).await.len(), 1);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn new_sink_starts_where_it_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::open(&settings(folder.path())).await;
+    running
+        .journal
+        .append(batch(vec![entry("a"), entry("b")]))
+        .await
+        .unwrap();
+    let starts = [
+        ("history".into(), Start::Oldest),
+        ("site".into(), Start::Newest),
+    ];
+    running.journal.register_sinks(&starts).await.unwrap();
+    assert_eq!(
+        running.journal.cursor("history").await.unwrap(),
+        Some(Position::START)
+    );
+    assert_eq!(
+        running.journal.cursor("site").await.unwrap(),
+        Some(Position(2))
+    );
+    assert_eq!(running.journal.cursor("nobody").await.unwrap(), None);
+    running.close().await;
+}
+
+/// Four megabytes of bodies against a limit of one.
+const SMALL: u64 = 1 << 20;
+const BODY_BYTES: usize = 3000;
+const ENTRIES: usize = 1400;
+
+#[tokio::test]
+async fn full_journal_pauses_until_the_sinks_have_caught_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    let journal = running.journal.clone();
+    let source = tokio::spawn(async move {
+        for n in 0..ENTRIES {
+            let position = journal
+                .append(batch(vec![entry(vec![n as u8; BODY_BYTES])]))
+                .await
+                .unwrap();
+            assert_eq!(position, Position(n as i64 + 1));
+        }
+    });
+    let mut read = Vec::new();
+    while read.len() < ENTRIES {
+        running
+            .until("site", "it is full or all is written", |journal| {
+                let status = journal.status();
+                status.full || status.head == Position(ENTRIES as i64)
+            })
+            .await;
+        let full = running.journal.status();
+        assert!(full.bytes < SMALL + SMALL / 10, "{full:?}");
+        // The last entry may be the one that fills it.
+        let all = full.head == Position(ENTRIES as i64);
+        assert!(all || (full.full && !source.is_finished()), "{full:?}");
+        read.extend(running.read(Position(read.len() as i64)).await);
+        running.journal.advance("site", Position(read.len() as i64));
+        running
+            .until("site", "there is room again", |journal| {
+                !journal.status().full
+            })
+            .await;
+    }
+    source.await.unwrap();
+    for (n, entry) in read.iter().enumerate() {
+        assert_eq!(
+            (entry.position, entry.body[0]),
+            (Position(n as i64 + 1), n as u8)
+        );
+    }
+    assert_eq!(running.journal.status().dropped, 0);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        when_full: WhenFull::DropOldest,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    running
+        .journal
+        .append(batch(vec![entry("first")]))
+        .await
+        .unwrap();
+    running
+        .journal
+        .set_aside("site", Position(1), "refused")
+        .await
+        .unwrap();
+    for _ in 1..ENTRIES {
+        running
+            .journal
+            .append(batch(vec![entry(vec![7; BODY_BYTES])]))
+            .await
+            .unwrap();
+        assert!(running.journal.status().bytes < 2 * SMALL);
+    }
+    let status = running.journal.status();
+    let gaps = running
+        .journal
+        .reader()
+        .await
+        .unwrap()
+        .gaps()
+        .await
+        .unwrap();
+    let [gap] = gaps.as_slice() else {
+        panic!("one run of losses is one gap: {gaps:?}")
+    };
+    let left = running.read(Position::START).await;
+    assert!(status.dropped > 0 && !status.full);
+    assert_eq!(gap.from, Position(1));
+    assert_eq!(
+        (gap.entries, gap.to.0 as u64),
+        (status.dropped, status.dropped)
+    );
+    assert_eq!(left.first().unwrap().position.0, gap.to.0 + 1);
+    assert_eq!(left.len() as u64 + status.dropped, ENTRIES as u64);
+    assert_eq!(
+        status.sinks[0].set_aside, 0,
+        "what is gone is not set aside any more"
+    );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn what_is_past_makes_room_before_it_is_old() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    for _ in 0..ENTRIES {
+        let position = running
+            .journal
+            .append(batch(vec![entry(vec![7; BODY_BYTES])]))
+            .await
+            .unwrap();
+        running.journal.advance("site", position);
+    }
+    assert!(running.journal.status().bytes < SMALL);
+    assert!(
+        running.read(Position::START).await.len() > 10,
+        "what there is room for stays for replay"
+    );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn visitor_who_holds_the_wal_stops_nothing_and_it_shrinks_again() {
+    const MIB: usize = 1 << 20;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    running
+        .journal
+        .register_sinks(&sinks(&["site"]))
+        .await
+        .unwrap();
+    let mut visitor = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .read_only(true)
+        .connect()
+        .await
+        .unwrap();
+    sqlx::raw_sql("BEGIN; SELECT count(*) FROM entry")
+        .execute(&mut visitor)
+        .await
+        .unwrap();
+    let wal_bytes = || {
+        std::fs::metadata(settings.path.with_extension("db-wal"))
+            .unwrap()
+            .len()
+    };
+    for _ in 0..80 {
+        running
+            .journal
+            .append(batch(vec![entry(vec![7; MIB])]))
+            .await
+            .unwrap();
+    }
+    assert!(
+        wal_bytes() > 70 * MIB as u64,
+        "the visitor still sees the journal as it was"
+    );
+    visitor.close().await.unwrap();
+    running
+        .until("site", "the WAL is small again", |_| {
+            wal_bytes() < 20 * MIB as u64
+        })
+        .await;
+    assert_eq!(
+        running
+            .journal
+            .reader()
+            .await
+            .unwrap()
+            .read_after(Position(79), 9, 1)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn batch_that_was_queued_is_written_although_its_caller_went_away() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let (journal, writer) = Journal::open(&settings).await.unwrap();
+    {
+        let append = journal.append(batch(vec![entry("a")]));
+        tokio::pin!(append);
+        assert!(futures_util::poll!(append).is_pending());
+    }
+    let stop = CancellationToken::new();
+    stop.cancel();
+    writer.run(stop).await.unwrap();
+    assert!(matches!(
+        journal.append(batch(vec![entry("b")])).await,
+        Err(Error::Closed)
+    ));
+    let entries = journal
+        .reader()
+        .await
+        .unwrap()
+        .read_after(Position::START, 10, usize::MAX)
+        .await
+        .unwrap();
+    assert_eq!(entries.len(), 1);
+}
+
+#[tokio::test]
+async fn reads_are_bounded_by_entries_and_by_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::open(&settings(folder.path())).await;
+    running
+        .journal
+        .append(batch((0..300).map(|_| entry([0; 100])).collect()))
+        .await
+        .unwrap();
+    let mut readers = [
+        running.journal.reader().await.unwrap(),
+        Reader::open(running.journal.path()).await.unwrap(),
+    ];
+    for (after, entries_max, bytes_max, expected) in [
+        (0, 10, usize::MAX, 10),
+        (0, usize::MAX, 1000, 10),
+        (0, usize::MAX, 1001, 11),
+        (0, usize::MAX, 1, 1),
+        (295, 10, usize::MAX, 5),
+        (300, 10, usize::MAX, 0),
+    ] {
+        for reader in &mut readers {
+            let entries = reader
+                .read_after(Position(after), entries_max, bytes_max)
+                .await
+                .unwrap();
+            assert_eq!(
+                entries.len(),
+                expected,
+                "after {after}, at most {entries_max} and {bytes_max} bytes"
+            );
+            assert!(
+                entries
+                    .iter()
+                    .zip(after + 1..)
+                    .all(|(entry, position)| entry.position == Position(position))
+            );
+        }
+    }
+    running.close().await;
+}
+
+#[tokio::test]
+#[should_panic(expected = "may not go back")]
+async fn cursor_that_would_go_back_is_a_bug() {
+    let folder = tempfile::tempdir().unwrap();
+    let running = Running::open(&settings(folder.path())).await;
+    running
+        .journal
+        .append(batch(vec![entry("a"), entry("b")]))
+        .await
+        .unwrap();
+    running.journal.advance("site", Position(2));
+    running.journal.advance("site", Position(1));
+}

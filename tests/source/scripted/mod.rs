@@ -1,0 +1,734 @@
+//! The source against a scripted server on loopback: what it sends, when it acknowledges, how it
+//! comes back.
+
+mod endings;
+mod reload;
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::{SinkExt, StreamExt};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
+use stomp_bridge::model::Position;
+use stomp_bridge::pipeline::{Decoder, Mapping, States};
+use stomp_bridge::source::{
+    Handle, LinkState, Reconnect, Settings, Source, SourceError, Status, Topic,
+};
+use stomp_bridge::stomp::AckMode;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_tungstenite::tungstenite::Message as Frame;
+use tokio_util::sync::CancellationToken;
+
+const BODY: &str = r#"{"clientId":1,"deviceId":7,"sn":"s7","oldState":"正常","newState":"故障"}"#;
+
+/// A journal and a source that connects to `server`.
+struct Lab {
+    server: TcpListener,
+    journal: Journal,
+    settings: Settings,
+    handle: Handle,
+    writer: JoinHandle<Result<(), journal::Error>>,
+    status: Arc<Status>,
+    stop: CancellationToken,
+    source: JoinHandle<Result<(), SourceError>>,
+    _folder: tempfile::TempDir,
+}
+
+impl Lab {
+    async fn new(ack: AckMode) -> Lab {
+        Lab::with(ack, Duration::ZERO, 1 << 30, None).await
+    }
+
+    async fn with(
+        ack: AckMode,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
+        Lab::over("stomp", ack, heartbeat, journal_bytes_max, attempts).await
+    }
+
+    async fn over(
+        scheme: &str,
+        ack: AckMode,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
+        let folder = tempfile::tempdir().unwrap();
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max))
+            .await
+            .unwrap();
+        let writer = tokio::spawn(writer.run(CancellationToken::new()));
+        journal
+            .register_sinks(&[("stuck".into(), Start::Oldest)])
+            .await
+            .unwrap();
+        let topic = Topic {
+            name: "map-1".into(),
+            destination: "/queue/a".into(),
+            ack,
+            headers: Vec::new(),
+        };
+        let settings = Settings {
+            urls: vec![
+                format!("{scheme}://{}", server.local_addr().unwrap())
+                    .parse()
+                    .unwrap(),
+            ],
+            signin: None,
+            login: None,
+            passcode: None,
+            host: "/".to_owned(),
+            headers: Vec::new(),
+            heartbeat,
+            silence: None,
+            backslashes: Default::default(),
+            websocket_split: None,
+            tls: Default::default(),
+            reconnect: Reconnect {
+                initial: Duration::ZERO,
+                max: Duration::ZERO,
+                attempts,
+            },
+            topics: vec![topic],
+            body_bytes_max: 1 << 20,
+        };
+        let decoders = decoders(&settings.topics);
+        let (status, stop) = (Status::new(), CancellationToken::new());
+        let (source, handle) =
+            Source::new(settings.clone(), decoders, journal.clone(), status.clone())
+                .await
+                .unwrap();
+        let source = tokio::spawn(source.run(stop.clone()));
+        Lab {
+            server,
+            journal,
+            settings,
+            handle,
+            writer,
+            status,
+            stop,
+            source,
+            _folder: folder,
+        }
+    }
+
+    /// A journal of a few pages, which is full, and whose one sink does not move until the test
+    /// says so.
+    async fn with_full_journal() -> Lab {
+        let lab = Lab::with(
+            AckMode::ClientIndividual,
+            Duration::from_millis(200),
+            256 << 10,
+            None,
+        )
+        .await;
+        let mut filled = 0;
+        while !lab.journal.status().full {
+            let entry = NewEntry {
+                topic: "map-1".into(),
+                received_at: jiff::Timestamp::UNIX_EPOCH,
+                body: vec![b'x'; 16 << 10].into(),
+                verdict: Verdict::Accepted { previous: None },
+            };
+            let append = lab.journal.append(NewBatch {
+                entries: vec![entry],
+                last_states: Vec::new(),
+            });
+            filled += usize::from(
+                tokio::time::timeout(Duration::from_secs(5), append)
+                    .await
+                    .is_ok(),
+            );
+            assert!(filled < 1000, "it never gets full");
+        }
+        lab
+    }
+
+    async fn accept(&self) -> Server {
+        let (stream, _) = within(self.server.accept()).await.unwrap();
+        Server {
+            stream,
+            received: Vec::new(),
+        }
+    }
+
+    /// Accepts, answers CONNECT, and reads SUBSCRIBE.
+    async fn accept_session(&self, heartbeat: &str) -> Server {
+        let mut server = self.accept().await;
+        assert!(server.frame().await.starts_with("CONNECT\n"));
+        server
+            .send(&format!(
+                "CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\nheart-beat:{heartbeat}\n\n\0\n"
+            ))
+            .await;
+        let subscribe = server.frame().await;
+        assert!(
+            subscribe.starts_with("SUBSCRIBE\nid:map-1\ndestination:/queue/a\n"),
+            "{subscribe}"
+        );
+        server.receipt(&subscribe).await;
+        server
+    }
+
+    async fn entries(&self) -> Vec<(Position, String, Verdict)> {
+        let mut reader = self.journal.reader().await.unwrap();
+        let entries = reader
+            .read_after(Position::START, 1000, 1 << 20)
+            .await
+            .unwrap();
+        let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+        entries
+            .into_iter()
+            .map(|entry| (entry.position, text(&entry.body), entry.verdict))
+            .collect()
+    }
+
+    async fn until(&self, wanted: impl Fn(&Status) -> bool) {
+        within(async {
+            while !wanted(&self.status) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+fn decoders(topics: &[Topic]) -> Arc<HashMap<Arc<str>, Decoder>> {
+    let decoder = |topic: &Topic| {
+        let decoder = Decoder::new(
+            topic.name.clone(),
+            Mapping::default(),
+            Arc::new(States::default()),
+        );
+        (topic.name.clone(), decoder)
+    };
+    Arc::new(topics.iter().map(decoder).collect())
+}
+
+fn journal_settings(folder: &Path, bytes_max: u64) -> journal::Settings {
+    journal::Settings {
+        path: folder.join("journal.db"),
+        bytes_max,
+        when_full: WhenFull::Pause,
+        retain: Duration::from_secs(3600),
+    }
+}
+
+/// The other end of one connection.
+struct Server {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+impl Server {
+    async fn send(&mut self, text: &str) {
+        self.stream.write_all(text.as_bytes()).await.unwrap();
+    }
+
+    async fn message(&mut self, id: usize, body: &str) {
+        self.message_of("map-1", id, body).await;
+    }
+
+    async fn message_of(&mut self, topic: &str, id: usize, body: &str) {
+        let head = format!(
+            "MESSAGE\nsubscription:{topic}\ndestination:/queue/a\nmessage-id:m{id}\nack:a{id}\n"
+        );
+        self.send(&format!(
+            "{head}content-length:{}\n\n{body}\0\n",
+            body.len()
+        ))
+        .await;
+    }
+
+    /// Answers a frame's receipt header.
+    async fn receipt(&mut self, frame: &str) {
+        let receipt = frame
+            .lines()
+            .find_map(|line| line.strip_prefix("receipt:"))
+            .expect("a receipt is wanted");
+        self.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0\n"))
+            .await;
+    }
+
+    /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead
+    /// otherwise.
+    async fn exchange_heartbeats(&mut self, count: usize) {
+        within(async {
+            for _ in 0..count {
+                let mut byte = [0];
+                self.stream.read_exact(&mut byte).await.unwrap();
+                assert_eq!(byte, *b"\n", "only heart-beats may come");
+                self.send("\n").await;
+            }
+        })
+        .await;
+    }
+
+    /// The next frame, without heart-beats before it.
+    async fn frame(&mut self) -> String {
+        within(async {
+            loop {
+                let start = self
+                    .received
+                    .iter()
+                    .take_while(|byte| **byte == b'\n')
+                    .count();
+                self.received.drain(..start);
+                if let Some(end) = self.received.iter().position(|byte| *byte == 0) {
+                    let frame: Vec<u8> = self.received.drain(..=end).collect();
+                    return String::from_utf8_lossy(&frame[..end]).into_owned();
+                }
+                assert_ne!(
+                    self.stream.read_buf(&mut self.received).await.unwrap(),
+                    0,
+                    "closed, a frame was expected"
+                );
+            }
+        })
+        .await
+    }
+
+    /// Reads until the other side closes, and gives what came before.
+    async fn rest(&mut self) -> String {
+        within(self.stream.read_to_end(&mut self.received))
+            .await
+            .unwrap();
+        String::from_utf8_lossy(&self.received).into_owned()
+    }
+}
+
+async fn within<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(30), future)
+        .await
+        .expect("it takes no 30 s")
+}
+
+#[tokio::test]
+async fn an_ack_follows_the_commit_and_names_the_message() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    for id in 0..3 {
+        server.message(id, BODY).await;
+    }
+    for id in 0..3 {
+        let ack = server.frame().await;
+        assert_eq!(ack, format!("ACK\nid:a{id}\n\n"));
+        let entries = lab.entries().await;
+        assert!(
+            entries.len() > id,
+            "acknowledged {id}, and the journal has {}",
+            entries.len()
+        );
+        assert_eq!(entries[id].1, BODY);
+    }
+}
+
+#[tokio::test]
+async fn client_mode_acknowledges_the_last_of_a_batch_only() {
+    let lab = Lab::new(AckMode::Client).await;
+    let mut server = lab.accept_session("0,0").await;
+    let messages: String = (0..50)
+        .map(|id| format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m{id}\nack:a{id}\n\n{BODY}\0"))
+        .collect();
+    server.send(&messages).await;
+    let mut acks = 0;
+    while server.frame().await != "ACK\nid:a49\n\n" {
+        acks += 1;
+    }
+    assert!(
+        acks < 49,
+        "one ACK for each message is not what `client` is for"
+    );
+    assert_eq!(lab.entries().await.len(), 50);
+}
+
+#[tokio::test]
+async fn what_cannot_be_decoded_is_kept_raw_and_acknowledged() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, "not json").await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    let entries = lab.entries().await;
+    assert_eq!(entries[0].1, "not json");
+    assert!(
+        matches!(entries[0].2, Verdict::Rejected { .. }),
+        "{entries:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, &"x".repeat((1 << 20) + 1)).await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    let entries = lab.entries().await;
+    assert_eq!((entries.len(), entries[0].1.len()), (2, 64 << 10));
+    let Verdict::Rejected { reason } = &entries[0].2 else {
+        panic!("{:?}", entries[0].2)
+    };
+    assert!(
+        reason.contains("1048577 bytes exceeds source.max_body"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
+async fn an_array_becomes_an_entry_for_each_status_and_one_ack() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, &format!("[{BODY}, 7, {BODY}]")).await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    let bodies: Vec<String> = lab
+        .entries()
+        .await
+        .into_iter()
+        .map(|(_, body, _)| body)
+        .collect();
+    assert_eq!(bodies, [BODY, "7", BODY, BODY]);
+}
+
+#[tokio::test]
+async fn a_missed_transition_is_seen_across_a_reconnect() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    server.frame().await;
+    drop(server);
+    let mut server = lab.accept_session("0,0").await;
+    server.message(1, BODY).await;
+    server.frame().await;
+    let previous = |verdict: &Verdict| match verdict {
+        Verdict::Accepted { previous } => previous.as_deref().map(str::to_owned),
+        Verdict::Rejected { reason } => panic!("{reason}"),
+    };
+    let seen: Vec<Option<String>> = lab
+        .entries()
+        .await
+        .iter()
+        .map(|(_, _, verdict)| previous(verdict))
+        .collect();
+    assert_eq!(
+        seen,
+        [None, Some("故障".to_owned())],
+        "the second one says 正常, and 故障 was the last seen"
+    );
+}
+
+#[tokio::test]
+async fn a_lost_connection_is_made_anew_with_one_subscription() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    for life in 0..20 {
+        let mut server = lab.accept_session("0,0").await;
+        server.message(life, BODY).await;
+        assert_eq!(server.frame().await, format!("ACK\nid:a{life}\n\n"));
+    }
+    assert_eq!(lab.entries().await.len(), 20);
+}
+
+#[tokio::test]
+async fn a_truncated_frame_is_no_message_and_ends_the_connection() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server
+        .send(
+            "MESSAGE\nsubscription:map-1\nmessage-id:1\nack:1\ncontent-length:400\n\n{\"clientId\"",
+        )
+        .await;
+    drop(server);
+    let mut server = lab.accept_session("0,0").await;
+    server.message(2, BODY).await;
+    server.frame().await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("bytes into a frame"), "{error}");
+    assert_eq!(lab.entries().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_ends_the_connection_although_the_server_leaves_it_open() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server
+        .send("ERROR\nmessage:kaputt\ncontent-length:4\n\nno!\n\0\n")
+        .await;
+    server.rest().await;
+    lab.accept_session("0,0").await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("kaputt") && error.contains("no!"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refused_login_is_not_tried_again_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    server
+        .send(
+            "ERROR\nmessage:Bad CONNECT\ncontent-length:30\n\nAccess refused for user 'lab'\n\0\n",
+        )
+        .await;
+    server.rest().await;
+    lab.until(|status| status.link().last_error.is_some()).await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(
+        error.contains("Access refused for user 'lab'") && error.contains("check login"),
+        "{error}"
+    );
+    // The backoff of this lab is zero: another failure would be tried again within the millisecond.
+    let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
+    assert!(again.is_err(), "tried again at once");
+}
+
+#[tokio::test]
+async fn a_client_id_that_activemq_holds_still_is_tried_again_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    let said = "Broker: lab - Client: bridge already connected from tcp://127.0.0.1:32914";
+    server
+        .send(&format!(
+            "ERROR\nmessage:{said}\n\njavax.jms.InvalidClientIDException: {said}\n\tat a.b\n\0\n"
+        ))
+        .await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_message_without_an_ack_header_is_taken_and_not_acknowledged() {
+    let lab = Lab::new(AckMode::Client).await;
+    let mut server = lab.accept_session("0,0").await;
+    server
+        .send(&format!(
+            "MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m0\n\n{BODY}\0"
+        ))
+        .await;
+    server.message(1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    assert_eq!(lab.entries().await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_refused_subscription_is_not_tried_again_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0\n")
+        .await;
+    server.frame().await;
+    server
+        .send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n")
+        .await;
+    server.rest().await;
+    lab.until(|status| status.link().last_error.is_some()).await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(
+        error.contains("subscribe to /queue/a refused") && error.contains("access_refused"),
+        "{error}"
+    );
+    let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
+    assert!(again.is_err(), "tried again at once");
+}
+
+#[tokio::test]
+async fn attempts_bound_the_reconnects() {
+    let lab = Lab::with(AckMode::Auto, Duration::ZERO, 1 << 30, Some(3)).await;
+    for _ in 0..3 {
+        drop(lab.accept().await);
+    }
+    let error = within(lab.source).await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, SourceError::GaveUp { attempts: 3, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn readiness_comes_with_the_subscription_not_with_the_connection() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept().await;
+    server.frame().await;
+    lab.until(|status| status.link().state == LinkState::Connecting)
+        .await;
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\n\n\0")
+        .await;
+    let subscribe = server.frame().await;
+    lab.until(|status| status.link().state == LinkState::Connected)
+        .await;
+    assert!(!lab.status.link().state.is_ready());
+    server.receipt(&subscribe).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
+    server.message(0, BODY).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
+    drop(server);
+    lab.until(|status| !status.link().state.is_ready()).await;
+}
+
+#[tokio::test]
+async fn stopping_commits_acknowledges_and_says_goodbye() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
+    lab.stop.cancel();
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    let disconnect = server.frame().await;
+    assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
+    server.receipt(&disconnect).await;
+    assert_eq!(server.rest().await, "", "nothing follows DISCONNECT");
+    within(lab.source).await.unwrap().unwrap();
+    assert_eq!(lab.status.link().state, LinkState::Stopped);
+}
+
+#[tokio::test]
+async fn a_full_journal_stops_the_acks_and_not_the_heartbeats() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("200,200").await;
+    server.message(0, BODY).await;
+    server.exchange_heartbeats(10).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_read_is_not_taken_for_silent() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("200,200").await;
+    // More than the intake takes in: from there on the socket is not read, the server's heart-beats
+    // included.
+    for id in 0..6000 {
+        server.message(id, BODY).await;
+    }
+    server.exchange_heartbeats(10).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+}
+
+#[tokio::test]
+async fn a_flood_does_not_stop_our_heartbeats() {
+    let lab = Lab::with(AckMode::Auto, Duration::from_millis(200), 1 << 30, None).await;
+    let mut server = lab.accept_session("200,200").await;
+    let message =
+        format!("MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m\n\n{BODY}\0").repeat(100);
+    let (mut read, mut write) = server.stream.split();
+    let flood = async {
+        loop {
+            write.write_all(message.as_bytes()).await.unwrap();
+        }
+    };
+    let beats = async {
+        let mut beats = [0; 10];
+        read.read_exact(&mut beats).await.unwrap();
+        beats
+    };
+    tokio::select! {
+        () = flood => {}
+        beats = within(beats) => assert_eq!(beats, [b'\n'; 10]),
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_falls_silent_is_left_within_two_intervals_and_a_second() {
+    let lab = Lab::with(
+        AckMode::ClientIndividual,
+        Duration::from_millis(200),
+        1 << 30,
+        None,
+    )
+    .await;
+    let mut server = lab.accept_session("200,200").await;
+    let started = std::time::Instant::now();
+    server.rest().await;
+    assert!(
+        started.elapsed() >= Duration::from_millis(400),
+        "left after {:?}",
+        started.elapsed()
+    );
+    lab.accept_session("200,200").await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("silent"), "{error}");
+}
+
+#[tokio::test]
+async fn without_heartbeats_a_dead_websocket_is_noticed_by_pings() {
+    let lab = Lab::over(
+        "ws",
+        AckMode::Auto,
+        Duration::from_millis(200),
+        1 << 30,
+        None,
+    )
+    .await;
+    let connect = async || {
+        let (stream, _) = within(lab.server.accept()).await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        assert!(
+            within(socket.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .to_text()
+                .unwrap()
+                .starts_with("CONNECT\n")
+        );
+        socket
+            .send(Frame::text("CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0"))
+            .await
+            .unwrap();
+        assert!(
+            within(socket.next())
+                .await
+                .unwrap()
+                .unwrap()
+                .to_text()
+                .unwrap()
+                .starts_with("SUBSCRIBE\n")
+        );
+        socket
+    };
+    let mut socket = connect().await;
+    // Reading answers them: it lives, though no byte of STOMP comes.
+    for _ in 0..10 {
+        assert!(matches!(
+            within(socket.next()).await.unwrap().unwrap(),
+            Frame::Ping(_)
+        ));
+    }
+    socket.flush().await.unwrap();
+    // From here on nobody does.
+    let _again = connect().await;
+    let error = lab.status.link().last_error.unwrap();
+    assert!(error.contains("silent"), "{error}");
+}
+
+#[tokio::test]
+async fn the_source_ends_when_the_journal_has_ended() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    lab.writer.abort();
+    lab.until(|_| lab.writer.is_finished()).await;
+    server.message(0, BODY).await;
+    let error = within(lab.source).await.unwrap().unwrap_err();
+    assert!(matches!(error, SourceError::Journal(_)), "{error}");
+    assert!(
+        !server.rest().await.contains("ACK"),
+        "nothing is acknowledged that is not on disk"
+    );
+}
