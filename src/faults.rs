@@ -1,15 +1,15 @@
-//! Faults that tests ask for by name: places where the process aborts, and mistakes that it makes
+//! Faults that tests ask for by name: places where the process aborts, and mutations that it makes
 //! on purpose, so that the tests can show that they would notice them. A build without debug
 //! assertions (`--release`) has none of it: there every question here is a constant `false`,
 //! whatever the environment says.
 //!
 //! `STOMP_BRIDGE_TEST_FAULTS`, read once, is a list with commas of
 //! - `abort PLACE COUNT`: abort when PLACE is reached for the COUNT-th time (one such at most),
-//! - `mistake NAME`: make this mistake, always.
+//! - `mutation NAME`: make this mutation, always.
 
 /// Where a test may end the process, in the order in which a message passes them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Place {
+pub enum Failpoint {
     /// A message was read from the socket.
     MessageRead,
     /// Entries are written, the journal's transaction is not committed.
@@ -30,39 +30,39 @@ pub enum Place {
     InRetention,
 }
 
-impl Place {
+impl Failpoint {
     /// All of them.
-    pub const ALL: [Place; 9] = [
-        Place::MessageRead,
-        Place::BeforeCommit,
-        Place::AfterCommit,
-        Place::AckWritten,
-        Place::BeforeDeliver,
-        Place::AfterDeliver,
-        Place::InHistory,
-        Place::AfterHistory,
-        Place::InRetention,
+    pub const ALL: [Failpoint; 9] = [
+        Failpoint::MessageRead,
+        Failpoint::BeforeCommit,
+        Failpoint::AfterCommit,
+        Failpoint::AckWritten,
+        Failpoint::BeforeDeliver,
+        Failpoint::AfterDeliver,
+        Failpoint::InHistory,
+        Failpoint::AfterHistory,
+        Failpoint::InRetention,
     ];
 
     /// As in the variable.
     pub fn name(self) -> &'static str {
         match self {
-            Place::MessageRead => "message-read",
-            Place::BeforeCommit => "before-commit",
-            Place::AfterCommit => "after-commit",
-            Place::AckWritten => "ack-written",
-            Place::BeforeDeliver => "before-deliver",
-            Place::AfterDeliver => "after-deliver",
-            Place::InHistory => "in-history",
-            Place::AfterHistory => "after-history",
-            Place::InRetention => "in-retention",
+            Failpoint::MessageRead => "message-read",
+            Failpoint::BeforeCommit => "before-commit",
+            Failpoint::AfterCommit => "after-commit",
+            Failpoint::AckWritten => "ack-written",
+            Failpoint::BeforeDeliver => "before-deliver",
+            Failpoint::AfterDeliver => "after-deliver",
+            Failpoint::InHistory => "in-history",
+            Failpoint::AfterHistory => "after-history",
+            Failpoint::InRetention => "in-retention",
         }
     }
 }
 
 /// What somebody could get wrong, each against one of the invariants in ARCHITECTURE.md.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mistake {
+pub enum Mutation {
     /// Messages are acknowledged when they are given to the journal (I1).
     AckBeforeCommit,
     /// Of the messages that wait for the next commit one is acknowledged with those of the last
@@ -79,41 +79,41 @@ pub enum Mistake {
     /// Of a refused batch one half is taken for delivered (I2).
     LoseBisectHalf,
     /// A refused event is passed without a record (I2).
-    ForgetSetAside,
+    ForgetDeadLetter,
     /// Entries are removed before the sinks are past them (I3).
     CollectEarly,
     /// Positions begin again once every entry is gone (I4).
     ReusePositions,
 }
 
-impl Mistake {
+impl Mutation {
     /// All of them.
-    pub const ALL: [Mistake; 10] = [
-        Mistake::AckBeforeCommit,
-        Mistake::AckOfAnother,
-        Mistake::CommitWithoutSync,
-        Mistake::CursorBeforeDelivery,
-        Mistake::SkipAfterRetry,
-        Mistake::DropBatchOnReconnect,
-        Mistake::LoseBisectHalf,
-        Mistake::ForgetSetAside,
-        Mistake::CollectEarly,
-        Mistake::ReusePositions,
+    pub const ALL: [Mutation; 10] = [
+        Mutation::AckBeforeCommit,
+        Mutation::AckOfAnother,
+        Mutation::CommitWithoutSync,
+        Mutation::CursorBeforeDelivery,
+        Mutation::SkipAfterRetry,
+        Mutation::DropBatchOnReconnect,
+        Mutation::LoseBisectHalf,
+        Mutation::ForgetDeadLetter,
+        Mutation::CollectEarly,
+        Mutation::ReusePositions,
     ];
 
     /// As in the variable.
     pub fn name(self) -> &'static str {
         match self {
-            Mistake::AckBeforeCommit => "ack-before-commit",
-            Mistake::AckOfAnother => "ack-of-another",
-            Mistake::CommitWithoutSync => "commit-without-sync",
-            Mistake::CursorBeforeDelivery => "cursor-before-delivery",
-            Mistake::SkipAfterRetry => "skip-after-retry",
-            Mistake::DropBatchOnReconnect => "drop-batch-on-reconnect",
-            Mistake::LoseBisectHalf => "lose-bisect-half",
-            Mistake::ForgetSetAside => "forget-set-aside",
-            Mistake::CollectEarly => "collect-early",
-            Mistake::ReusePositions => "reuse-positions",
+            Mutation::AckBeforeCommit => "ack-before-commit",
+            Mutation::AckOfAnother => "ack-of-another",
+            Mutation::CommitWithoutSync => "commit-without-sync",
+            Mutation::CursorBeforeDelivery => "cursor-before-delivery",
+            Mutation::SkipAfterRetry => "skip-after-retry",
+            Mutation::DropBatchOnReconnect => "drop-batch-on-reconnect",
+            Mutation::LoseBisectHalf => "lose-bisect-half",
+            Mutation::ForgetDeadLetter => "forget-dead-letter",
+            Mutation::CollectEarly => "collect-early",
+            Mutation::ReusePositions => "reuse-positions",
         }
     }
 }
@@ -125,14 +125,14 @@ mod armed {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use super::{Mistake, Place};
+    use super::{Failpoint, Mutation};
 
     const VARIABLE: &str = "STOMP_BRIDGE_TEST_FAULTS";
 
     #[derive(Debug, PartialEq, Eq)]
     pub(super) enum Fault {
-        Abort { place: Place, count: u64 },
-        Mistake(Mistake),
+        Abort { place: Failpoint, count: u64 },
+        Mutation(Mutation),
     }
 
     /// What was asked for; a fault that does not exist ends the process, lest a test that misspells
@@ -153,24 +153,26 @@ mod armed {
         let words: Vec<&str> = text.split(' ').collect();
         match words[..] {
             ["abort", name, count] => {
-                let place = Place::ALL.into_iter().find(|place| place.name() == name)?;
+                let place = Failpoint::ALL
+                    .into_iter()
+                    .find(|place| place.name() == name)?;
                 Some(Fault::Abort {
                     place,
                     count: count.parse().ok()?,
                 })
             }
-            ["mistake", name] => {
-                let mistake = Mistake::ALL
+            ["mutation", name] => {
+                let mutation = Mutation::ALL
                     .into_iter()
-                    .find(|mistake| mistake.name() == name)?;
-                Some(Fault::Mistake(mistake))
+                    .find(|mutation| mutation.name() == name)?;
+                Some(Fault::Mutation(mutation))
             }
             _ => None,
         }
     }
 
     /// Ends the process here, where a test asks for it.
-    pub(crate) fn reach(here: Place) {
+    pub(crate) fn reach(here: Failpoint) {
         for fault in &*FAULTS {
             if let Fault::Abort { place, count } = fault
                 && *place == here
@@ -182,29 +184,29 @@ mod armed {
     }
 
     /// Whether a test asks for the end of the process here: a shorter way may not pass it by.
-    pub(crate) fn awaits(here: Place) -> bool {
+    pub(crate) fn awaits(here: Failpoint) -> bool {
         FAULTS
             .iter()
             .any(|fault| matches!(fault, Fault::Abort { place, .. } if *place == here))
     }
 
-    /// Whether a test asks for this mistake.
-    pub(crate) fn makes(mistake: Mistake) -> bool {
-        FAULTS.contains(&Fault::Mistake(mistake))
+    /// Whether a test asks for this mutation.
+    pub(crate) fn makes(mutation: Mutation) -> bool {
+        FAULTS.contains(&Fault::Mutation(mutation))
     }
 }
 
 #[cfg(not(debug_assertions))]
 mod armed {
-    use super::{Mistake, Place};
+    use super::{Failpoint, Mutation};
 
-    pub(crate) const fn reach(_: Place) {}
+    pub(crate) const fn reach(_: Failpoint) {}
 
-    pub(crate) const fn awaits(_: Place) -> bool {
+    pub(crate) const fn awaits(_: Failpoint) -> bool {
         false
     }
 
-    pub(crate) const fn makes(_: Mistake) -> bool {
+    pub(crate) const fn makes(_: Mutation) -> bool {
         false
     }
 }
@@ -216,14 +218,14 @@ mod tests {
 
     #[test]
     fn every_fault_has_a_name_of_its_own() {
-        for place in Place::ALL {
+        for place in Failpoint::ALL {
             let fault = parse(&format!("abort {} 3", place.name()));
             assert_eq!(fault, Some(Fault::Abort { place, count: 3 }));
         }
-        for mistake in Mistake::ALL {
+        for mutation in Mutation::ALL {
             assert_eq!(
-                parse(&format!("mistake {}", mistake.name())),
-                Some(Fault::Mistake(mistake))
+                parse(&format!("mutation {}", mutation.name())),
+                Some(Fault::Mutation(mutation))
             );
         }
         for text in [
@@ -232,7 +234,7 @@ mod tests {
             "abort somewhere 1",
             "abort before-commit",
             "abort before-commit x",
-            "mistake none",
+            "mutation none",
         ] {
             assert_eq!(parse(text), None, "{text}");
         }

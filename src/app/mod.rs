@@ -1,7 +1,7 @@
 //! Builds the parts, owns the task tree, the stop order and reload.
 //!
 //! ```text
-//! SIGHUP, a changed file   -> what is another is taken up, see [`reload`]
+//! SIGHUP, a changed file   -> what has changed is applied, see [`reload`]
 //! first SIGTERM or SIGINT  -> source: commit, ACK, DISCONNECT         (5 s at most)
 //!                          -> deliveries finish what is in flight     (15 s at most)
 //!                          -> journal: cursors, checkpoint            (3 s at most)
@@ -9,11 +9,11 @@
 //! second signal            -> the process ends at once; the journal holds the rest
 //! ```
 
-mod background;
-mod change;
+mod delivery_runtime;
+mod diff;
 mod expected;
-mod fleet;
 mod reload;
+mod running_sinks;
 mod watch;
 
 use std::net::SocketAddr;
@@ -28,8 +28,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use self::expected::Expected;
-use self::fleet::{DELIVERY_STOP, Fleet, Recruit};
-use self::reload::Occasion;
+use self::reload::ReloadCause;
+use self::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
 use crate::config::Plan;
 use crate::journal::Journal;
 use crate::ops::control::Access;
@@ -58,7 +58,7 @@ pub struct App {
     http: SocketAddr,
     source: source::Handle,
     decoders: Decoders,
-    fleet: Fleet,
+    running_sinks: RunningSinks,
     /// Something has happened in the configuration's folder.
     happenings: mpsc::Receiver<()>,
     /// Kept for whoever watches the folder.
@@ -109,7 +109,7 @@ impl App {
             CancellationToken::new(),
         );
         let (status, sinks) = (Status::new(), ops::Sinks::default());
-        let fleet = Fleet::new(
+        let running_sinks = RunningSinks::new(
             journal.clone(),
             decoders.clone(),
             sinks.clone(),
@@ -138,7 +138,7 @@ impl App {
             http,
             source: handle,
             decoders,
-            fleet,
+            running_sinks,
             happenings,
             happened,
             stop_watch: CancellationToken::new(),
@@ -194,22 +194,22 @@ impl App {
         systemd::ready("connecting");
         let stop_source = self.stop_source.clone();
         let outcome = loop {
-            let occasion = tokio::select! {
+            let cause = tokio::select! {
                 // The source ends because it was asked to: that comes first.
                 biased;
                 _ = terminate.recv() => break Ok("SIGTERM"),
                 _ = interrupt.recv() => break Ok("SIGINT"),
                 () = stop_source.cancelled() => break Ok("a request"),
                 failure = self.expected.next_failure(&mut self.tasks) => break Err(failure),
-                _ = hangup.recv() => Occasion::Signal,
-                Some(()) = self.happenings.recv() => Occasion::Folder,
+                _ = hangup.recv() => ReloadCause::Signal,
+                Some(()) = self.happenings.recv() => ReloadCause::Folder,
             };
             // A reload waits for sinks that end; nobody who wants to stop waits for a reload.
             tokio::select! {
                 _ = terminate.recv() => break Ok("SIGTERM"),
                 _ = interrupt.recv() => break Ok("SIGINT"),
                 () = stop_source.cancelled() => break Ok("a request"),
-                reloaded = self.reload(occasion) => if let Err(failure) = reloaded { break Err(failure) },
+                reloaded = self.reload(cause) => if let Err(failure) = reloaded { break Err(failure) },
             }
         };
         systemd::stopping();
@@ -233,14 +233,14 @@ impl App {
 
     async fn start_sinks(&mut self) -> anyhow::Result<()> {
         let sinks = &self.plan.sinks;
-        let recruits: anyhow::Result<Vec<Recruit>> = sinks
+        let built: anyhow::Result<Vec<BuiltSink>> = sinks
             .iter()
-            .map(|(delivery, settings)| Recruit::new(delivery, settings))
+            .map(|(delivery, settings)| BuiltSink::new(delivery, settings))
             .collect();
-        let recruits = recruits?;
-        self.fleet.register(sinks, None).await?;
-        self.fleet
-            .start(recruits, sinks, &mut self.tasks, &mut self.expected);
+        let built = built?;
+        self.running_sinks.register(sinks, None).await?;
+        self.running_sinks
+            .start(built, sinks, &mut self.tasks, &mut self.expected);
         Ok(())
     }
 
@@ -287,7 +287,7 @@ impl App {
         self.stop_source.cancel();
         let source = self.wait_for(&[SOURCE.to_owned()], SOURCE_STOP).await;
         self.stop_delivery.cancel();
-        let deliveries = self.fleet.tasks();
+        let deliveries = self.running_sinks.tasks();
         let delivered = self.wait_for(&deliveries, DELIVERY_STOP).await;
         self.stop_journal.cancel();
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
@@ -296,7 +296,7 @@ impl App {
         if journal.is_ok()
             && let Err(error) = audit::close(&self.view).await
         {
-            warn!(%error, "the accounts could not be read once more");
+            warn!(%error, "the delivery accounting could not be read");
         }
         source.and(delivered).and(journal)?;
         info!("stopped");

@@ -1,4 +1,4 @@
-//! Takes up another configuration while the daemon runs. What is the same is not touched: the
+//! Applies another configuration while the daemon runs. What is the same is not touched: the
 //! connection of the source lives on, and so do the sinks. A configuration that cannot be used
 //! changes nothing.
 
@@ -6,14 +6,14 @@ use anyhow::Context;
 use tracing::{error, info, warn};
 
 use super::App;
-use super::change::Change;
-use super::fleet::Recruit;
+use super::diff::Diff;
+use super::running_sinks::BuiltSink;
 use crate::config::{self, Environment, Level, Plan, Problem, Problems};
 use crate::ops::systemd;
 
 /// Why the configuration is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occasion {
+pub(super) enum ReloadCause {
     /// Somebody has asked for it.
     Signal,
     /// Something has happened in the file's folder.
@@ -21,18 +21,18 @@ pub(super) enum Occasion {
 }
 
 impl App {
-    /// Reads the configuration again and takes up what is another. systemd hears of the end however
+    /// Reads the configuration again and applies what has changed. systemd hears of the end however
     /// it ends.
     ///
     /// # Errors
     /// A task has failed meanwhile, or the journal: the process is to end.
-    pub(super) async fn reload(&mut self, occasion: Occasion) -> anyhow::Result<()> {
+    pub(super) async fn reload(&mut self, cause: ReloadCause) -> anyhow::Result<()> {
         let text = std::fs::read_to_string(&self.config).ok();
-        if occasion == Occasion::Folder && (text.is_none() || text == self.read) {
+        if cause == ReloadCause::Folder && (text.is_none() || text == self.read) {
             // Another file, or the moment between an editor's two steps.
             return Ok(());
         }
-        info!(config = %self.config.display(), ?occasion, "reading the configuration again");
+        info!(config = %self.config.display(), ?cause, "reading the configuration again");
         systemd::reloading();
         let plan = match &text {
             Some(text) => config::parse(&self.config, text.clone(), &Environment::of_process()),
@@ -41,9 +41,9 @@ impl App {
         };
         self.read = text;
         let outcome = match plan {
-            Ok(plan) => self.take_up(plan).await,
+            Ok(plan) => self.apply(plan).await,
             Err(problems) => {
-                refuse(&problems);
+                reject(&problems);
                 Ok(())
             }
         };
@@ -51,44 +51,44 @@ impl App {
         outcome
     }
 
-    async fn take_up(&mut self, plan: Plan) -> anyhow::Result<()> {
+    async fn apply(&mut self, plan: Plan) -> anyhow::Result<()> {
         for warning in &plan.warnings {
             warn!(config = %self.config.display(), "{warning}");
         }
-        let change = Change::between(&self.plan, &plan);
+        let change = Diff::between(&self.plan, &plan);
         for key in &change.restart {
             warn!(
                 key,
-                "only a restart takes this up; the rest is taken up now"
+                "only a restart applies this key; the rest is applied now"
             );
         }
         if change.is_empty() {
-            info!("nothing to be taken up: the configuration is as it was");
+            info!("configuration unchanged: nothing to apply");
             return Ok(());
         }
         // All that can fail comes first.
-        let recruits = match self.recruits(&plan, &change) {
-            Ok(recruits) => recruits,
+        let built = match self.built(&plan, &change) {
+            Ok(built) => built,
             Err(error) => {
                 error!(
                     error = format!("{error:#}"),
-                    "nothing is changed: the new configuration cannot be used"
+                    "reload rejected: the new configuration cannot be used"
                 );
                 return Ok(());
             }
         };
         // Sinks before topics: one that is new is to have all that a new topic brings.
         if !change.sinks.ending().is_empty() {
-            self.fleet
-                .dismiss(&change.sinks.ending(), &mut self.tasks, &mut self.expected)
+            self.running_sinks
+                .stop_sinks(&change.sinks.ending(), &mut self.tasks, &mut self.expected)
                 .await?;
         }
         self.decoders.replace(plan.decoders.clone());
-        self.fleet
+        self.running_sinks
             .register(&plan.sinks, Some(&change.sinks.removed))
             .await?;
-        self.fleet
-            .start(recruits, &plan.sinks, &mut self.tasks, &mut self.expected);
+        self.running_sinks
+            .start(built, &plan.sinks, &mut self.tasks, &mut self.expected);
         if change.concerns_source() {
             self.source
                 .reload(plan.source.clone(), plan.decoders.clone())
@@ -99,9 +99,9 @@ impl App {
         }
         info!(
             topics = %change.topics, sinks = %change.sinks, decoding = change.decoding, source = change.source,
-            "the configuration is taken up"
+            "configuration applied"
         );
-        // What only a restart takes up stays as it is.
+        // What only a restart applies stays as it is.
         let (journal, http) = (self.plan.journal.clone(), self.plan.http.clone());
         self.plan = Plan {
             journal,
@@ -112,7 +112,7 @@ impl App {
     }
 
     /// The sinks that are to begin, built.
-    fn recruits(&self, plan: &Plan, change: &Change) -> anyhow::Result<Vec<Recruit>> {
+    fn built(&self, plan: &Plan, change: &Diff) -> anyhow::Result<Vec<BuiltSink>> {
         if change.source {
             crate::tls::client_config(&plan.source.tls).context("source.tls")?;
         }
@@ -122,13 +122,13 @@ impl App {
             .iter()
             .filter(|(delivery, _)| beginning.contains(&delivery.name));
         beginning
-            .map(|(delivery, settings)| Recruit::new(delivery, settings))
+            .map(|(delivery, settings)| BuiltSink::new(delivery, settings))
             .collect()
     }
 }
 
 /// Says everything that is wrong, as `check` does.
-fn refuse(problems: &Problems) {
+fn reject(problems: &Problems) {
     for Problem {
         level,
         place,
@@ -145,6 +145,6 @@ fn refuse(problems: &Problems) {
     }
     error!(
         problems = problems.0.len(),
-        "nothing is changed: the configuration has mistakes"
+        "reload rejected: the configuration has errors"
     );
 }

@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{BAD_CONFIGURATION, log, runtime};
 use crate::config::{self, Plan};
-use crate::source::{Client, Pass, Settings, Watch};
+use crate::source::{Client, Credentials, Observer, Settings};
 
 /// Starts the log and loads the configuration.
 ///
@@ -71,7 +71,7 @@ impl Interrupt {
 /// Connects as the daemon would; `None`: somebody has pressed Ctrl-C meanwhile.
 pub(super) async fn connect(
     settings: &Settings,
-    watch: impl FnMut(&Pass) -> Watch,
+    watch: impl FnMut(&Credentials) -> Observer,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Option<Client>> {
     tokio::select! {

@@ -1,4 +1,4 @@
-//! `stomp-bridge journal renew`: an older copy of a journal goes on under a new id.
+//! `stomp-bridge journal reset-id`: a stale copy of a journal goes on under a new id.
 
 use std::process::ExitCode;
 
@@ -21,15 +21,15 @@ enum Verb {
     /// The daemon must not run. Everything that the copy holds is kept, and each sink goes on where
     /// the copy knows it to be: what it had got after that comes once more, under other event ids.
     /// A SQL history with start = "oldest" gets all that is kept.
-    Renew {
+    ResetId {
         #[command(flatten)]
         target: Target,
     },
 }
 
 pub(super) async fn journal(args: &JournalArgs) -> anyhow::Result<ExitCode> {
-    let Verb::Renew { target } = &args.verb;
-    let (path, renewed) = target.renew().await?;
+    let Verb::ResetId { target } = &args.verb;
+    let (path, renewed) = target.reset_id().await?;
     say!(
         "the journal {} has a new id, {} (before: {}); start the daemon again",
         path.display(),

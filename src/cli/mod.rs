@@ -2,9 +2,9 @@
 
 mod check;
 mod connection;
-mod crossings;
-mod dead;
 mod demo;
+mod dlq;
+mod frames;
 mod journal;
 mod live;
 mod log;
@@ -60,17 +60,17 @@ enum Verb {
     /// Show what the running daemon does: its link, its journal, and each sink's lag.
     #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
     Status(status::StatusArgs),
-    /// List, show, redrive and drop what was set aside or rejected.
-    Dead(dead::DeadArgs),
+    /// List, show, redrive and drop dead letters and undecodable entries.
+    Dlq(dlq::DlqArgs),
     /// Deliver a slice of the journal to one sink once more, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),
     /// Let go of sinks that have left the configuration.
     #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
     Sinks(sinks::SinksArgs),
-    /// Go on with an older copy of a journal.
+    /// Go on with a stale copy of a journal.
     #[command(
-        after_help = "Example: stomp-bridge journal renew --config /etc/stomp-bridge/config.toml"
+        after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
     )]
     Journal(journal::JournalArgs),
     /// Show the topics' messages as they come, from a connection of its own; the daemon need not
@@ -107,7 +107,7 @@ pub fn run() -> ExitCode {
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::demo(&args, &cli.log),
         Verb::Status(args) => ask(status::status(&args)),
-        Verb::Dead(args) => ask(dead::dead(&args)),
+        Verb::Dlq(args) => ask(dlq::dlq(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),

@@ -12,7 +12,7 @@ use super::print::{self, say};
 use super::target::{Target, account};
 use crate::journal::{Replay, Verdict};
 use crate::model::{Origin, Position};
-use crate::ops::control::Command;
+use crate::ops::control::AdminCommand;
 
 /// Entries that are looked at in one go.
 const ENTRIES: usize = 1000;
@@ -53,7 +53,7 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     if args.dry_run {
         return count(args).await;
     }
-    let command = Command::Replay {
+    let command = AdminCommand::Replay {
         sink: args.sink.clone(),
         since: args.since,
         until: args.until,
@@ -92,7 +92,9 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         until: args.until,
         device_id: args.device.clone(),
     };
-    let aside = reader.set_aside_after(&args.sink, Position::START).await?;
+    let aside = reader
+        .dead_letters_after(&args.sink, Position::START)
+        .await?;
     let mut found: Option<(Position, Position, u64)> = None;
     loop {
         let mut entries = reader.read_after(slice.done, ENTRIES, BYTES).await?;

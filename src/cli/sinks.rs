@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::print::say;
 use super::target::Target;
-use crate::ops::control::Command;
+use crate::ops::control::AdminCommand;
 
 #[derive(Debug, Args)]
 pub(super) struct SinksArgs {
@@ -16,8 +16,8 @@ pub(super) struct SinksArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give up a sink that has left the configuration: its cursor, what is set aside for it, and
-    /// the entries that the journal kept for it alone.
+    /// Give up a sink that has left the configuration: its cursor, what is dead-lettered for it,
+    /// and the entries that the journal kept for it alone.
     Forget {
         #[command(flatten)]
         target: Target,
@@ -29,7 +29,7 @@ enum Verb {
 pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
     let Verb::Forget { target, sink } = &args.verb;
     target
-        .carry_out(&Command::Forget { sink: sink.clone() })
+        .carry_out(&AdminCommand::Forget { sink: sink.clone() })
         .await?;
     say!("the sink {sink} is forgotten: what the journal kept for it alone goes");
     Ok(ExitCode::SUCCESS)

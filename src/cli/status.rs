@@ -74,8 +74,8 @@ fn text(report: &Report) -> String {
             .map(|warning| format!("         warning: {}", harmless(warning))),
     );
     lines.push(format!(
-        "intake   {} received = {} accepted + {} rejected + {} waiting",
-        intake.received, intake.accepted, intake.rejected, intake.waiting
+        "intake   {} received = {} accepted + {} undecodable + {} waiting",
+        intake.received, intake.accepted, intake.undecodable, intake.waiting
     ));
     let oldest = journal.oldest.map_or("empty".to_owned(), |oldest| {
         format!("positions {oldest} to {}", journal.head)
@@ -86,16 +86,16 @@ fn text(report: &Report) -> String {
         ""
     };
     lines.push(format!("journal  {oldest}, {}{full}", bytes(journal.bytes)));
-    if journal.rejected > 0 {
+    if journal.undecodable > 0 {
         lines.push(format!(
-            "         {} rejected: stomp-bridge dead ls --rejected",
-            journal.rejected
+            "         {} undecodable: stomp-bridge dlq list --undecodable",
+            journal.undecodable
         ));
     }
-    if journal.dropped > 0 {
+    if journal.evicted > 0 {
         lines.push(format!(
-            "         {} dropped because it was full",
-            journal.dropped
+            "         {} evicted because it was full",
+            journal.evicted
         ));
     }
     lines.push(String::new());
@@ -112,18 +112,20 @@ fn text(report: &Report) -> String {
     lines.extend(table(
         std::iter::once(head).chain(report.sinks.iter().map(|sink| row(sink, *at))),
     ));
-    for imbalance in &report.imbalances {
-        lines.push(format!("the accounts do not balance: {imbalance}"));
+    for accounting_error in &report.accounting_errors {
+        lines.push(format!(
+            "delivery accounting does not balance: {accounting_error}"
+        ));
     }
     lines.join("\n") + "\n"
 }
 
 fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
-    let state = match (sink.configured, sink.able) {
-        (false, _) => "left".to_owned(),
-        (true, able) => {
+    let state = match (sink.configured, sink.up) {
+        (false, _) => "removed".to_owned(),
+        (true, up) => {
             let since = sink.since.map(|since| age(since, now)).unwrap_or_default();
-            format!("{} {since}", if able { "able" } else { "waits" })
+            format!("{} {since}", if up { "up" } else { "retrying" })
         }
     };
     let state = if sink.replaying {
@@ -131,25 +133,25 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
     } else {
         state
     };
-    let passed = sink.account.ledger.passed;
+    let passed = sink.account.accounting.passed;
     [
         sink.name.clone(),
         state,
         sink.account.pending.to_string(),
-        (passed.delivered + sink.account.ledger.redriven).to_string(),
-        (passed.filtered + passed.rejected).to_string(),
+        (passed.delivered + sink.account.accounting.redriven).to_string(),
+        (passed.filtered + passed.undecodable).to_string(),
         sink.account.waiting.to_string(),
-        last_error(sink.last_error.as_deref(), sink.able, sink.since, now),
+        last_error(sink.last_error.as_deref(), sink.up, sink.since, now),
     ]
 }
 
 /// What has passed must not look as if it lasted.
-fn last_error(error: Option<&str>, able: bool, since: Option<Timestamp>, now: Timestamp) -> String {
+fn last_error(error: Option<&str>, up: bool, since: Option<Timestamp>, now: Timestamp) -> String {
     let Some(error) = error.map(one_line) else {
         return String::new();
     };
     match since {
-        Some(since) if able => format!("until {} ago: {error}", age(since, now)),
+        Some(since) if up => format!("until {} ago: {error}", age(since, now)),
         _ => error,
     }
 }

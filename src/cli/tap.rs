@@ -12,12 +12,12 @@ use clap::Args;
 use serde::Serialize;
 
 use super::connection::{Interrupt, connect, plan, verb};
-use super::crossings::{self, Form};
+use super::frames::{self, Form};
 use super::live::{self, printable};
 use crate::config::Plan;
 use crate::model::{Event as Status, Origin, Position};
 use crate::pipeline::Decoder;
-use crate::source::{Client, ClientError, Pass, Topic, Watch};
+use crate::source::{Client, ClientError, Credentials, Observer, Topic};
 use crate::stomp::{AckMode, Event, Message, Subscribe};
 
 #[derive(Debug, Args)]
@@ -55,9 +55,9 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     let topics = chosen(&plan, &args.topics)?;
     let form = if args.json { Form::Json } else { Form::Console };
     let limits = plan.source.limits();
-    let watch = |pass: &Pass| -> Watch {
+    let watch = |credentials: &Credentials| -> Observer {
         if args.frames {
-            crossings::watch(form, limits, pass, io::stdout())
+            frames::watch(form, limits, credentials, io::stdout())
         } else {
             Box::new(|_| Ok(()))
         }
@@ -255,8 +255,8 @@ fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Ite
         .map(
             move |element| match decoder.event(element.raw, origin, received_at, None) {
                 Ok(status) => Found::Status(Box::new(status)),
-                Err(rejection) => Found::Nothing {
-                    error: rejection.to_string(),
+                Err(undecodable) => Found::Nothing {
+                    error: undecodable.to_string(),
                     body: element.raw,
                 },
             },
@@ -319,7 +319,7 @@ fn print(
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let kind = match error.downcast_ref::<ClientError>() {
-        Some(ClientError::Watch(error)) => Some(error.kind()),
+        Some(ClientError::Observer(error)) => Some(error.kind()),
         _ => error.downcast_ref::<io::Error>().map(io::Error::kind),
     };
     kind == Some(io::ErrorKind::BrokenPipe)

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Plan};
-use crate::journal::{self, Account, Journal, Reader, Renewed, Start, WhenFull};
-use crate::ops::control::{Access, Command, Reply, execute, unknown};
+use crate::journal::{self, Journal, Reader, ResetId, SinkAccounting, Start, WhenFull};
+use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -99,7 +99,7 @@ impl Target {
     ///
     /// # Errors
     /// It was refused, or neither can be reached.
-    pub(super) async fn carry_out(&self, command: &Command) -> anyhow::Result<Reply> {
+    pub(super) async fn carry_out(&self, command: &AdminCommand) -> anyhow::Result<Reply> {
         let settings = self.existing()?;
         let access = match Access::read(&settings.path) {
             Ok(access) => access,
@@ -133,7 +133,7 @@ impl Target {
     async fn on_the_journal(
         &self,
         settings: journal::Settings,
-        command: &Command,
+        command: &AdminCommand,
     ) -> anyhow::Result<Reply> {
         let (journal, writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
@@ -158,7 +158,9 @@ impl Target {
             let reply = execute(&journal, command.clone()).await?;
             if matches!(
                 command,
-                Command::Redrive { .. } | Command::RedriveRejected { .. } | Command::Replay { .. }
+                AdminCommand::Redrive { .. }
+                    | AdminCommand::RedriveUndecodable { .. }
+                    | AdminCommand::Replay { .. }
             ) {
                 eprintln!(
                     "no stomp-bridge runs on this journal: it is delivered after the next start"
@@ -176,13 +178,13 @@ impl Target {
         reply
     }
 
-    /// Gives the journal a new id; see [`journal::renew`].
+    /// Gives the journal a new id; see [`journal::reset_id`].
     ///
     /// # Errors
     /// There is none, or a daemon has it.
-    pub(super) async fn renew(&self) -> anyhow::Result<(PathBuf, Renewed)> {
+    pub(super) async fn reset_id(&self) -> anyhow::Result<(PathBuf, ResetId)> {
         let settings = self.existing()?;
-        let renewed = journal::renew(&settings).await?;
+        let renewed = journal::reset_id(&settings).await?;
         Ok((settings.path, renewed))
     }
 
@@ -216,7 +218,7 @@ impl Target {
 ///
 /// # Errors
 /// It knows none of that name.
-pub(super) async fn account(reader: &mut Reader, sink: &str) -> anyhow::Result<Account> {
+pub(super) async fn account(reader: &mut Reader, sink: &str) -> anyhow::Result<SinkAccounting> {
     let mut accounts = reader.accounts().await?;
     match accounts.iter().position(|account| *account.sink == *sink) {
         Some(index) => Ok(accounts.swap_remove(index)),

@@ -12,7 +12,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::Environment;
-use super::problem::{Level, Place, Problem};
+use super::problem::{Level, Location, Problem};
 
 /// Names of keys, from the outermost; in an array, indices.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -66,7 +66,7 @@ pub(super) struct Document {
 
 /// A mistake in the file's TOML.
 pub(super) struct SyntaxError {
-    pub(super) place: Place,
+    pub(super) place: Location,
     pub(super) message: String,
 }
 
@@ -117,12 +117,12 @@ impl Document {
     }
 
     /// Where a key was written, else the nearest of those around it.
-    pub(super) fn place(&self, path: &Path, part: Part) -> Place {
+    pub(super) fn place(&self, path: &Path, part: Part) -> Location {
         let mut path = Some(path.clone());
         let mut part = part;
         while let Some(here) = path.filter(|path| !path.0.is_empty()) {
             if let Some(variable) = self.variables.get(&here) {
-                return Place::Variable(variable.clone());
+                return Location::Variable(variable.clone());
             }
             if let Some((key, value)) = self.spans.get(&here) {
                 return self.at(if part == Part::Key { key } else { value });
@@ -131,13 +131,13 @@ impl Document {
             part = Part::Key;
             path = here.parent();
         }
-        Place::Whole(self.file.clone())
+        Location::Whole(self.file.clone())
     }
 
     /// Removes from a place what the line says after its key.
-    pub(super) fn without_value(&self, place: Place) -> Place {
+    pub(super) fn without_value(&self, place: Location) -> Location {
         match place {
-            Place::File {
+            Location::File {
                 file,
                 line,
                 column,
@@ -147,7 +147,7 @@ impl Document {
                 let source = source
                     .split_once('=')
                     .map_or(source.clone(), |(key, _)| format!("{key}= …"));
-                Place::File {
+                Location::File {
                     file,
                     line,
                     column,
@@ -159,11 +159,11 @@ impl Document {
         }
     }
 
-    pub(super) fn whole(&self) -> Place {
-        Place::Whole(self.file.clone())
+    pub(super) fn whole(&self) -> Location {
+        Location::Whole(self.file.clone())
     }
 
-    fn at(&self, span: &Range<usize>) -> Place {
+    fn at(&self, span: &Range<usize>) -> Location {
         let start = self.text[..span.start.min(self.text.len())]
             .rfind('\n')
             .map_or(0, |newline| newline + 1);
@@ -176,7 +176,7 @@ impl Document {
         let column = self.text[start..span.start].chars().count() + 1;
         let end = span.end.min(start + source.len()).max(span.start);
         let width = self.text[span.start..end].chars().count().max(1);
-        Place::File {
+        Location::File {
             file: self.file.clone(),
             line,
             column,

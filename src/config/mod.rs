@@ -4,7 +4,7 @@
 //! Layers are figment's; which line a mistake stands in is known from toml's spans; every problem
 //! is told at once. No other part knows this one.
 
-mod check;
+mod context;
 mod document;
 mod environment;
 mod problem;
@@ -13,9 +13,9 @@ mod schema;
 mod secret;
 mod signin;
 mod sinks;
+mod template;
 mod topics;
 mod units;
-mod wording;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use crate::{delivery, journal, ops, pipeline, source};
 
 pub use environment::Environment;
-pub use problem::{Level, Place, Problem, Problems};
+pub use problem::{Level, Location, Problem, Problems};
 pub use secret::{Secrets, Within};
 
 /// What every part is told.
@@ -43,7 +43,7 @@ pub struct Plan {
     pub sinks: Vec<(delivery::Settings, crate::sinks::Settings)>,
     /// The HTTP listener.
     pub http: ops::Settings,
-    /// A changed file is taken up by itself.
+    /// A changed file is applied without a signal.
     pub watch: bool,
     /// What deserves a look, though it works.
     pub warnings: Vec<Problem>,
@@ -66,7 +66,7 @@ pub fn load_in(path: &Path, environment: &Environment) -> Result<Plan, Problems>
         Ok(text) => parse(path, text, environment),
         Err(error) => Err(Problems(vec![Problem {
             level: Level::Error,
-            place: Place::Whole(path.to_owned()),
+            place: Location::Whole(path.to_owned()),
             path: String::new(),
             message: format!("cannot read the configuration: {error}"),
             help: Some("name the file with --config".to_owned()),
@@ -81,7 +81,7 @@ pub fn load_in(path: &Path, environment: &Environment) -> Result<Plan, Problems>
 pub fn parse(path: &Path, text: String, environment: &Environment) -> Result<Plan, Problems> {
     let (document, values) = document::Document::parse(path.to_owned(), text, environment);
     match values {
-        Ok(values) => check::check(&document, path, values, environment),
+        Ok(values) => context::check(&document, path, values, environment),
         Err(errors) => Err(Problems(
             errors
                 .into_iter()

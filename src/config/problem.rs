@@ -16,7 +16,7 @@ pub enum Level {
 
 /// Where a problem stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Place {
+pub enum Location {
     /// In the file.
     File {
         /// The file as it was named.
@@ -37,14 +37,14 @@ pub enum Place {
 }
 
 /// For one line of a log.
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Place::File {
+            Location::File {
                 file, line, column, ..
             } => write!(f, "{}:{line}:{column}", file.display()),
-            Place::Variable(name) => write!(f, "environment variable {name}"),
-            Place::Whole(file) => write!(f, "{}", file.display()),
+            Location::Variable(name) => write!(f, "environment variable {name}"),
+            Location::Whole(file) => write!(f, "{}", file.display()),
         }
     }
 }
@@ -54,8 +54,8 @@ impl fmt::Display for Place {
 pub struct Problem {
     /// See [`Level`].
     pub level: Level,
-    /// See [`Place`].
-    pub place: Place,
+    /// See [`Location`].
+    pub place: Location,
     /// The key, such as `sinks.oncall.url`; empty for the whole.
     pub path: String,
     /// What was found.
@@ -99,7 +99,7 @@ impl fmt::Display for Problem {
         };
         write!(f, "{level}: {}", self.message)?;
         let margin = match &self.place {
-            Place::File {
+            Location::File {
                 line,
                 column,
                 source,
@@ -123,7 +123,7 @@ impl fmt::Display for Problem {
                 )?;
                 margin
             }
-            place @ (Place::Variable(_) | Place::Whole(_)) => {
+            place @ (Location::Variable(_) | Location::Whole(_)) => {
                 write!(f, "\n --> {place}{path}")?;
                 " ".to_owned()
             }
@@ -143,7 +143,7 @@ mod tests {
     fn a_problem_reads_like_a_compilers() {
         let problem = Problem {
             level: Level::Error,
-            place: Place::File {
+            place: Location::File {
                 file: PathBuf::from("config.toml"),
                 line: 12,
                 column: 8,

@@ -7,7 +7,7 @@ use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
 use super::document::{Document, Part, Path};
-use super::problem::{Level, Place, Problem, Problems};
+use super::problem::{Level, Location, Problem, Problems};
 use crate::pipeline::nearest;
 
 /// Keys whose values are never shown, whatever is wrong with them.
@@ -23,7 +23,7 @@ pub(super) struct Report<'a> {
     told: HashSet<Path>,
     /// Keys that were taken out, or were meant by another: what follows for them and below them is
     /// not told.
-    hushed: HashSet<Path>,
+    redacted: HashSet<Path>,
 }
 
 impl<'a> Report<'a> {
@@ -32,7 +32,7 @@ impl<'a> Report<'a> {
             document,
             problems: Vec::new(),
             told: HashSet::new(),
-            hushed: HashSet::new(),
+            redacted: HashSet::new(),
         }
     }
 
@@ -82,7 +82,7 @@ impl<'a> Report<'a> {
     pub(super) fn idle_variable(&mut self, name: &str, meant: &str) {
         self.problems.push(Problem {
             level: Level::Warning,
-            place: Place::Variable(name.to_owned()),
+            place: Location::Variable(name.to_owned()),
             path: String::new(),
             message: format!("the variable {name} does nothing"),
             help: Some(format!(
@@ -99,8 +99,8 @@ impl<'a> Report<'a> {
     /// The warnings where there are no errors, else everything, in the order of the lines.
     pub(super) fn finish<T>(mut self, plan: Option<T>) -> Result<(T, Vec<Problem>), Problems> {
         self.problems.sort_by_key(|problem| match &problem.place {
-            Place::File { line, column, .. } => (*line, *column),
-            Place::Variable(_) | Place::Whole(_) => (usize::MAX, 0),
+            Location::File { line, column, .. } => (*line, *column),
+            Location::Variable(_) | Location::Whole(_) => (usize::MAX, 0),
         });
         let errors = self
             .problems
@@ -125,7 +125,7 @@ impl<'a> Report<'a> {
                 Err(error) => {
                     let here = path.below(&error.path);
                     self.mistake(&here, error.kind);
-                    self.hushed.insert(here);
+                    self.redacted.insert(here);
                     if !remove(&mut table, &error.path) {
                         return T::default();
                     }
@@ -180,7 +180,7 @@ impl<'a> Report<'a> {
             format!("expected one of {}", listed.join(", ")),
         );
         if let (Some(near), Some(parent)) = (nearest(name, known), path.parent()) {
-            self.hushed.insert(parent.join(near));
+            self.redacted.insert(parent.join(near));
         }
     }
 
@@ -192,9 +192,9 @@ impl<'a> Report<'a> {
         message: String,
         help: Option<String>,
     ) {
-        let hushed =
-            (1..=path.0.len()).any(|end| self.hushed.contains(&Path(path.0[..end].to_vec())));
-        if hushed || !self.told.insert(path.clone()) {
+        let redacted =
+            (1..=path.0.len()).any(|end| self.redacted.contains(&Path(path.0[..end].to_vec())));
+        if redacted || !self.told.insert(path.clone()) {
             return;
         }
         let place = self.document.place(path, part);
@@ -232,8 +232,8 @@ fn secret(path: &Path) -> bool {
 }
 
 /// A line with a URL that may hold a password or a token.
-fn signed_url(place: &Place) -> bool {
-    matches!(place, Place::File { source, .. } if source.contains("://") && source.contains(['@', '?']))
+fn signed_url(place: &Location) -> bool {
+    matches!(place, Location::File { source, .. } if source.contains("://") && source.contains(['@', '?']))
 }
 
 fn kind_of(found: &Actual) -> &'static str {

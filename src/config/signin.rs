@@ -4,11 +4,11 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
-use super::check::Check;
+use super::context::Context;
 use super::document::Path;
 use super::schema::{self, SigninMethod};
 use super::secret::Within;
-use super::wording::{Scope, Signin, is_name};
+use super::template::{Scope, Signin, is_name};
 use crate::pipeline::Pointer;
 use crate::source::{self, Extract};
 use crate::transport::{Content, Method};
@@ -23,16 +23,16 @@ pub(super) fn extracts(written: Option<&schema::Signin>) -> Signin {
 /// A name with one of these in it holds what must not be shown, however it is written.
 const SECRET_NAMES: [&str; 6] = ["pass", "pwd", "secret", "token", "key", "code"];
 
-impl Check<'_> {
+impl Context<'_> {
     pub(super) fn signin(
         &mut self,
         path: &Path,
         written: schema::Signin,
     ) -> Option<source::Signin> {
-        let mut hushed = Vec::new();
-        let method = self.method(path, &written, &mut hushed);
+        let mut redacted = Vec::new();
+        let method = self.method(path, &written, &mut redacted);
         let headers = self.headers(&path.join("headers"), written.headers);
-        hushed.extend(headers.iter().map(|(_, value)| value.clone()));
+        redacted.extend(headers.iter().map(|(_, value)| value.clone()));
         if written.timeout.0.is_zero() {
             self.report
                 .error(&path.join("timeout"), "expected a duration above 0");
@@ -71,7 +71,7 @@ impl Check<'_> {
             headers,
             timeout: written.timeout.0,
             extract,
-            hushed,
+            redacted,
         })
     }
 
@@ -79,7 +79,7 @@ impl Check<'_> {
         &mut self,
         path: &Path,
         written: &schema::Signin,
-        hushed: &mut Vec<SecretString>,
+        redacted: &mut Vec<SecretString>,
     ) -> Method {
         if written.json.is_some() && written.form.is_some() {
             self.report.key_error(
@@ -97,10 +97,15 @@ impl Check<'_> {
             );
         }
         let content = if let Some(json) = &written.json {
-            let value = self.filled(&path.join("json"), &Value::Object(json.clone()), "", hushed);
+            let value = self.render(
+                &path.join("json"),
+                &Value::Object(json.clone()),
+                "",
+                redacted,
+            );
             Content::Json(value.to_string().into())
         } else if let Some(form) = &written.form {
-            Content::Form(self.form(&path.join("form"), form, hushed))
+            Content::Form(self.form(&path.join("form"), form, redacted))
         } else {
             Content::Empty
         };
@@ -114,12 +119,12 @@ impl Check<'_> {
         &mut self,
         path: &Path,
         written: &Map<String, Value>,
-        hushed: &mut Vec<SecretString>,
+        redacted: &mut Vec<SecretString>,
     ) -> SecretString {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (name, value) in written {
             let path = path.join(name);
-            match self.filled(&path, value, name, hushed) {
+            match self.render(&path, value, name, redacted) {
                 Value::String(text) => form.append_pair(name, &text),
                 Value::Array(_) | Value::Object(_) | Value::Null => {
                     self.report.error_with(
@@ -136,12 +141,12 @@ impl Check<'_> {
     }
 
     /// A value with its texts' secrets filled in.
-    fn filled(
+    fn render(
         &mut self,
         path: &Path,
         value: &Value,
         name: &str,
-        hushed: &mut Vec<SecretString>,
+        redacted: &mut Vec<SecretString>,
     ) -> Value {
         match value {
             Value::String(text) => {
@@ -149,12 +154,12 @@ impl Check<'_> {
                     return Value::Null;
                 };
                 let text = draft.text("");
-                hushed.extend(draft.secrets().cloned());
+                redacted.extend(draft.secrets().cloned());
                 if SECRET_NAMES
                     .iter()
                     .any(|secret| name.to_ascii_lowercase().contains(secret))
                 {
-                    hushed.push(text.clone());
+                    redacted.push(text.clone());
                 }
                 Value::from(text.expose_secret())
             }
@@ -162,7 +167,7 @@ impl Check<'_> {
                 .iter()
                 .enumerate()
                 .map(|(index, element)| {
-                    self.filled(&path.join(index.to_string()), element, name, hushed)
+                    self.render(&path.join(index.to_string()), element, name, redacted)
                 })
                 .collect(),
             Value::Object(fields) => fields
@@ -170,7 +175,7 @@ impl Check<'_> {
                 .map(|(name, field)| {
                     (
                         name.clone(),
-                        self.filled(&path.join(name), field, name, hushed),
+                        self.render(&path.join(name), field, name, redacted),
                     )
                 })
                 .collect(),

@@ -11,7 +11,7 @@ use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
-use super::check::Check;
+use super::context::Context;
 use super::document::Path;
 use super::report::unknown;
 use super::schema::{self, SINK_TYPES};
@@ -43,7 +43,7 @@ const SIGNING_SECRETS_MAX: usize = 2;
 
 /// The settings of all sinks, by name.
 pub(super) fn check(
-    check: &mut Check<'_>,
+    check: &mut Context<'_>,
     written: Value,
     topics: &Topics,
     journal: &std::path::Path,
@@ -93,7 +93,7 @@ struct Named<'a> {
 }
 
 fn sink(
-    check: &mut Check<'_>,
+    check: &mut Context<'_>,
     named: &Named<'_>,
     table: Dict,
     files: &mut Vec<(PathBuf, String)>,
@@ -186,7 +186,7 @@ fn start(written: Option<schema::Start>, default: Start) -> Start {
 
 /// What every sink has: the topics and the events that it wants.
 fn delivery(
-    check: &mut Check<'_>,
+    check: &mut Context<'_>,
     named: &Named<'_>,
     topics: Option<List>,
     when: Option<String>,
@@ -229,7 +229,7 @@ fn delivery(
 }
 
 fn sqlite(
-    check: &mut Check<'_>,
+    check: &mut Context<'_>,
     named: &Named<'_>,
     written: schema::Sqlite,
     files: &mut Vec<(PathBuf, String)>,
@@ -264,7 +264,7 @@ fn same_file(a: &std::path::Path, b: &std::path::Path) -> bool {
 }
 
 fn postgres(
-    check: &mut Check<'_>,
+    check: &mut Context<'_>,
     named: &Named<'_>,
     written: &schema::Postgres,
 ) -> Option<Settings> {
@@ -291,7 +291,7 @@ fn postgres(
     }))
 }
 
-fn mqtt(check: &mut Check<'_>, named: &Named<'_>, written: schema::Mqtt) -> Option<Settings> {
+fn mqtt(check: &mut Context<'_>, named: &Named<'_>, written: schema::Mqtt) -> Option<Settings> {
     let path = &named.path;
     let qos = match written.qos.0 {
         0 => Qos::AtMostOnce,
@@ -399,7 +399,11 @@ fn credentials(url: &mut Url) -> (Option<String>, Option<SecretString>) {
     (username, password)
 }
 
-fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -> Option<Settings> {
+fn webhook(
+    check: &mut Context<'_>,
+    named: &Named<'_>,
+    written: schema::Webhook,
+) -> Option<Settings> {
     let path = &named.path;
     if written.timeout.0.is_zero() {
         check
@@ -461,7 +465,7 @@ fn webhook(check: &mut Check<'_>, named: &Named<'_>, written: schema::Webhook) -
 
 /// What is in a request of a webhook.
 fn posting(
-    check: &mut Check<'_>,
+    check: &mut Context<'_>,
     path: &Path,
     body: Option<String>,
     batch: Option<schema::Together>,
@@ -494,7 +498,7 @@ fn posting(
 }
 
 /// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
-fn signing_secret(check: &mut Check<'_>, path: &Path, text: &str) -> Option<SecretString> {
+fn signing_secret(check: &mut Context<'_>, path: &Path, text: &str) -> Option<SecretString> {
     let secret = check.secret(path, text, Within::Text)?;
     let text = secret.expose_secret();
     let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text));
@@ -505,7 +509,7 @@ fn signing_secret(check: &mut Check<'_>, path: &Path, text: &str) -> Option<Secr
     Some(secret)
 }
 
-fn template(check: &mut Check<'_>, path: &Path, source: &str) -> Option<Template> {
+fn template(check: &mut Context<'_>, path: &Path, source: &str) -> Option<Template> {
     check.report.take(path, Template::parse(source))
 }
 

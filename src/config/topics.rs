@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 
-use super::check::Check;
+use super::context::Context;
 use super::document::Path;
 use super::schema::{self, Ack, TIMEZONE_DEFAULT};
 use super::secret::Within;
-use super::wording::{Draft, Scope, is_name};
+use super::template::{Draft, Scope, is_name};
 use crate::pipeline::{Decoder, Field, Mapping, Pointer, States};
 use crate::source::Topic;
 use crate::stomp::AckMode;
@@ -61,7 +61,7 @@ impl Topics {
 /// A topic's variables with their values, in the order in which the names are made.
 type Variables = Vec<(String, Vec<String>)>;
 
-impl Check<'_> {
+impl Context<'_> {
     pub(super) fn topics(
         &mut self,
         written: BTreeMap<String, schema::Topic>,
@@ -226,10 +226,10 @@ impl Check<'_> {
             };
             let headers = headers
                 .iter()
-                .map(|(name, draft)| (name.clone(), draft.wording(value)));
+                .map(|(name, draft)| (name.clone(), draft.template(value)));
             topics.push(Topic {
                 name,
-                destination: destination.wording(value),
+                destination: destination.template(value),
                 ack,
                 headers: headers.collect(),
             });

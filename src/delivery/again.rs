@@ -1,5 +1,5 @@
-//! What an operator wants a sink to have once more: entries that were set aside, and replays. Each
-//! is delivered in its own right, with the same event id, and moves no cursor.
+//! What an operator wants a sink to have once more: entries that were dead-lettered, and replays.
+//! Each is delivered in its own right, with the same event id, and moves no cursor.
 
 use std::sync::atomic::Ordering;
 
@@ -45,9 +45,9 @@ impl Delivery {
     async fn redrive(&mut self, entries: Vec<Entry>) -> Result<Next, journal::Error> {
         for entry in entries {
             let position = entry.position;
-            // A rejected one stands here because it can be decoded by now.
+            // An undecodable one stands here because it can be decoded by now.
             let verdict = match entry.verdict {
-                Verdict::Rejected { .. } => Verdict::Accepted { previous: None },
+                Verdict::Undecodable { .. } => Verdict::Accepted { previous: None },
                 accepted => accepted,
             };
             let attempt = match (self.read)(&Entry { verdict, ..entry }) {
@@ -85,7 +85,7 @@ impl Delivery {
             self.journal.replayed(&self.name, replay.through).await?;
             return Ok(Next::Go);
         };
-        let aside = reader.set_aside_after(&self.name, replay.done).await?;
+        let aside = reader.dead_letters_after(&self.name, replay.done).await?;
         entries.retain(|entry| !aside.contains(&entry.position) && replay.wants(entry.received_at));
         let events = entries.iter().filter_map(|entry| match (self.read)(entry) {
             Reading::Event(event)
@@ -155,7 +155,7 @@ impl Delivery {
             .fetch_add(confirmed as u64, Ordering::Relaxed);
         let attempt = match outcome {
             Ok(()) => {
-                self.able("sink delivers again");
+                self.up("sink is up again");
                 Attempt::Done
             }
             Err(Undelivered {

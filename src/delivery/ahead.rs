@@ -58,7 +58,7 @@ impl Portion {
             .reader
             .read_after(self.through, entries_max, bytes_max)
             .await?;
-        // Nothing there although the head is further: dropped because the journal was full.
+        // Nothing there although the head is further: evicted because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
         let furthest = log.journal.furthest(log.sink);
         let missing = missing(self.through, furthest, &entries, through, log.reader).await?;

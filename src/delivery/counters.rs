@@ -1,20 +1,20 @@
 //! What one sink's delivery has done since the start of the process, for metrics; the account that
-//! survives it is the journal's ([`Ledger`](crate::journal::Ledger)).
+//! survives it is the journal's ([`Accounting`](crate::journal::Accounting)).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::journal::Passed;
 
 /// Every entry that the cursor has passed is counted once, as `delivered`, `filtered` or
-/// `set_aside`; again where it is read again after the sink went back.
+/// `dead_lettered`; again where it is read again after the sink went back.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Confirmed by the sink.
     pub delivered: AtomicU64,
-    /// Not for this sink: another topic, `when` says no, or rejected at intake.
+    /// Not for this sink: another topic, `when` says no, or undecodable at intake.
     pub filtered: AtomicU64,
     /// Refused by the sink for good, or not to be decoded.
-    pub set_aside: AtomicU64,
+    pub dead_lettered: AtomicU64,
     /// Delivered again because an operator wanted it: a redrive or a replay.
     pub again: AtomicU64,
     /// Attempts, to connect or to deliver, that failed by the sink's trouble.
@@ -30,8 +30,8 @@ impl Counters {
         self.delivered
             .fetch_add(passed.delivered, Ordering::Relaxed);
         self.filtered
-            .fetch_add(passed.filtered + passed.rejected, Ordering::Relaxed);
-        self.set_aside
-            .fetch_add(passed.set_aside, Ordering::Relaxed);
+            .fetch_add(passed.filtered + passed.undecodable, Ordering::Relaxed);
+        self.dead_lettered
+            .fetch_add(passed.dead_lettered, Ordering::Relaxed);
     }
 }

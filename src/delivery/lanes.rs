@@ -9,9 +9,9 @@
 //! [`PAUSE_MAX`] at least, and once a [`PROBE_INTERVAL`] one that was not tried yet, unless the
 //! other side has named a time. Attempts in such times do not count against the events.
 //!
-//! A parcel that has used up the schedule while the sink took others is set aside. One of several
-//! events that fails a second time is tried by halves, so that what is good in it does not wait for
-//! what is not. See [`super::refusals`] for what is refused at once.
+//! A parcel that has used up the schedule while the sink took others is dead-lettered. One of
+//! several events that fails a second time is tried by halves, so that what is good in it does not
+//! wait for what is not. See [`super::refusals`] for what is refused at once.
 
 #[cfg(test)]
 mod tests;
@@ -131,7 +131,7 @@ pub(super) struct Finished {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
     /// The sink takes events.
-    Able,
+    Up,
     /// One lane waits; the others get on.
     LaneWaits {
         device: Device,
@@ -339,7 +339,7 @@ impl Lanes {
                 finished.news = Some(News::Distrusted { error, wait });
             }
         }
-        match judgement.set_aside {
+        match judgement.dead_lettered {
             true => self.give_up(parcel, error, end.now, finished),
             false => self.go_on(parcel, end.turn, end.now),
         }
@@ -452,7 +452,7 @@ impl Lanes {
             return None;
         }
         self.pause = None;
-        Some(News::Able)
+        Some(News::Up)
     }
 
     fn give_up(

@@ -32,7 +32,7 @@ pub(super) async fn missing(
         let lost = recorded(first, last, &gaps);
         let passed_before = (last.min(furthest).0 - first.0 + 1).max(0).unsigned_abs();
         if lost > 0 {
-            missing.push((last, Reading::Lost(lost)));
+            missing.push((last, Reading::Evicted(lost)));
         } else if passed_before > 0 {
             missing.push((last, Reading::Removed(passed_before)));
         }
@@ -40,7 +40,7 @@ pub(super) async fn missing(
     Ok(missing)
 }
 
-/// How many entries of a run that is not there the journal has recorded as dropped.
+/// How many entries of a run that is not there the journal has recorded as evicted.
 fn recorded(first: Position, last: Position, gaps: &[Gap]) -> u64 {
     let overlap = |gap: &Gap| {
         (gap.to.min(last).0 - gap.from.max(first).0 + 1)

@@ -1,7 +1,7 @@
-//! One sink's loop: read the journal, decode, filter, deliver, advance the cursor, set aside or
+//! One sink's loop: read the journal, decode, filter, deliver, advance the cursor, dead-lettered or
 //! back off.
 //!
-//! The cursor never passes an event that the sink has not confirmed and that was not set aside
+//! The cursor never passes an event that the sink has not confirmed and that was not dead-lettered
 //! (invariant I2). What an operator wants delivered again goes its own way (`again`) and moves no
 //! cursor.
 //!
@@ -34,7 +34,7 @@ use std::time::Duration;
 use futures_util::future::try_join_all;
 use tokio_util::sync::CancellationToken;
 
-use crate::faults::{self, Mistake, Place};
+use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal, Passed, Reader, Start};
 use crate::model::Position;
 use crate::pipeline::{Decoders, Expression};
@@ -108,14 +108,14 @@ struct Delivery {
     counters: Arc<Counters>,
     journal: Journal,
     read: Read,
-    /// Everything at or before it is confirmed, filtered or set aside.
+    /// Everything at or before it is confirmed, filtered or dead-lettered.
     cursor: Position,
     /// What the sink has confirmed in this run: its own cursor cannot be before it without a loss
     /// on its side.
     confirmed: Position,
     /// The sink has everything at or before it, though the cursor may not have been there yet.
     already: Position,
-    /// Set aside before this run, after the cursor.
+    /// Dead-lettered before this run, after the cursor.
     aside: BTreeSet<Position>,
     pending: Pending,
     /// Events of one attempt; see [`CAREFUL_EVENTS`].
@@ -127,8 +127,8 @@ struct Delivery {
     again: bool,
     backoff: Backoff,
     refusals: Refusals,
-    /// It has been said that the sink is able to deliver, and nothing since.
-    able: bool,
+    /// It has been said that the sink is up, and nothing since.
+    up: bool,
     /// An attempt has failed since the last that went well: that it lets us in again proves
     /// nothing.
     unproven: bool,
@@ -185,7 +185,7 @@ impl Delivery {
             ahead: Ahead::default(),
             backoff: Backoff::default(),
             refusals: Refusals::default(),
-            able: false,
+            up: false,
             unproven: false,
             trouble: Complaint::default(),
             refusal: Complaint::default(),
@@ -206,12 +206,12 @@ impl Delivery {
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
         let mut reader = self.journal.reader().await?;
         let mut head = self.journal.head();
-        let mut orders = self.journal.orders();
+        let mut commands = self.journal.commands();
         self.resume(&mut reader).await?;
         let mut next = Next::Reopen(Duration::ZERO);
         loop {
-            if orders.has_changed().unwrap_or(false) {
-                orders.mark_unchanged();
+            if commands.has_changed().unwrap_or(false) {
+                commands.mark_unchanged();
                 self.again = true;
             }
             next = match next {
@@ -240,7 +240,7 @@ impl Delivery {
                     let idle = tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         // Both senders live as long as `self.journal`.
-                        _ = orders.changed() => {
+                        _ = commands.changed() => {
                             self.again = true;
                             self.turn = Turn::Again;
                             false
@@ -272,8 +272,8 @@ impl Delivery {
         Ok(())
     }
 
-    /// What comes after a position, of which `newest` is after it. What cannot be read is set aside
-    /// before anything moves.
+    /// What comes after a position, of which `newest` is after it. What cannot be read is
+    /// dead-lettered before anything moves.
     async fn portion(
         &mut self,
         after: Position,
@@ -291,9 +291,9 @@ impl Delivery {
         let mut portion = self.ahead.take(after, newest, log).await?;
         for (position, reading) in &mut portion.readings {
             if self.aside.contains(position)
-                && !matches!(reading, Reading::Lost(_) | Reading::Removed(_))
+                && !matches!(reading, Reading::Evicted(_) | Reading::Removed(_))
             {
-                *reading = Reading::SetAside;
+                *reading = Reading::DeadLetter;
             }
         }
         let unreadable = portion
@@ -308,7 +308,7 @@ impl Delivery {
         }
         try_join_all(
             unreadable
-                .map(|(position, reason)| self.journal.set_aside(&self.name, position, reason)),
+                .map(|(position, reason)| self.journal.dead_letter(&self.name, position, reason)),
         )
         .await?;
         Ok(portion)
@@ -318,7 +318,7 @@ impl Delivery {
     async fn deliver(&mut self, reader: &mut Reader) -> Result<Next, journal::Error> {
         let (events, through) = self.pending.next(self.attempt_max);
         let attempted = events.len();
-        if faults::makes(Mistake::CursorBeforeDelivery) && through > self.cursor {
+        if faults::makes(Mutation::CursorBeforeDelivery) && through > self.cursor {
             self.journal.advance(&self.name, through);
             self.cursor = through;
         }
@@ -328,7 +328,7 @@ impl Delivery {
             through,
             occasion: Occasion::Turn,
         };
-        faults::reach(Place::BeforeDeliver);
+        faults::reach(Failpoint::BeforeDeliver);
         let entries_max = self.sink.batch_events_max();
         let log = Log {
             sink: &self.name,
@@ -350,7 +350,7 @@ impl Delivery {
         read?;
         match delivered {
             Ok(()) => {
-                faults::reach(Place::AfterDeliver);
+                faults::reach(Failpoint::AfterDeliver);
                 self.confirmed = through;
                 self.confirm(attempted);
                 self.attempt_max = self.attempt_max.saturating_mul(2);
@@ -371,10 +371,10 @@ impl Delivery {
                         // A slow sink may not take so many in the time that it has.
                         self.attempt_max = self.attempt_max.min((left / 2).max(CAREFUL_EVENTS));
                         match () {
-                            () if faults::makes(Mistake::SkipAfterRetry) => {
+                            () if faults::makes(Mutation::SkipAfterRetry) => {
                                 self.confirm(left.min(1))
                             }
-                            () if faults::makes(Mistake::DropBatchOnReconnect) => {
+                            () if faults::makes(Mutation::DropBatchOnReconnect) => {
                                 self.confirm(left)
                             }
                             () => {}
@@ -395,7 +395,7 @@ impl Delivery {
             self.unproven = false;
             self.trouble.over();
             self.refusals.accepted(count);
-            self.able("sink delivers again");
+            self.up("sink is up again");
         }
     }
 
@@ -409,7 +409,7 @@ impl Delivery {
         error: &str,
     ) -> Result<Next, journal::Error> {
         let Some((index, position)) = self.pending.refused(attempted, index) else {
-            if faults::makes(Mistake::LoseBisectHalf) {
+            if faults::makes(Mutation::LoseBisectHalf) {
                 self.confirm(attempted / 2);
             }
             return Ok(Next::Go);
@@ -426,19 +426,21 @@ impl Delivery {
                 judgement
             }
         };
-        if judgement.set_aside {
+        if judgement.dead_lettered {
             self.complain(position, error);
-            if !faults::makes(Mistake::ForgetSetAside) {
-                self.journal.set_aside(&self.name, position, error).await?;
+            if !faults::makes(Mutation::ForgetDeadLetter) {
+                self.journal
+                    .dead_letter(&self.name, position, error)
+                    .await?;
             }
-            self.pending.set_aside(index);
+            self.pending.dead_letter(index);
             self.advance();
         }
         let Some(wait) = judgement.wait else {
             // It answers: what it refuses is the event's fault.
             if self.unproven && by == By::Them {
                 self.unproven = false;
-                self.able("sink answers again");
+                self.up("sink is up again");
             }
             return Ok(Next::Go);
         };

@@ -20,11 +20,11 @@ pub(super) enum Outcome {
     /// To be delivered.
     Open,
     Delivered,
-    SetAside,
+    DeadLetter,
     Filtered(u64),
-    Rejected(u64),
+    Undecodable(u64),
     /// Dropped before they were read.
-    Lost(u64),
+    Evicted(u64),
     /// Removed since they were first read.
     Removed(u64),
 }
@@ -34,9 +34,9 @@ impl Outcome {
         match reading {
             Reading::Event(_) => Outcome::Open,
             Reading::Filtered => Outcome::Filtered(1),
-            Reading::Rejected => Outcome::Rejected(1),
-            Reading::Unreadable(_) | Reading::SetAside => Outcome::SetAside,
-            Reading::Lost(count) => Outcome::Lost(*count),
+            Reading::Undecodable => Outcome::Undecodable(1),
+            Reading::Unreadable(_) | Reading::DeadLetter => Outcome::DeadLetter,
+            Reading::Evicted(count) => Outcome::Evicted(*count),
             Reading::Removed(count) => Outcome::Removed(*count),
         }
     }
@@ -47,7 +47,7 @@ impl Outcomes {
     pub(super) fn push(&mut self, position: Position, outcome: Outcome) {
         match (self.runs.back_mut(), outcome) {
             (Some((last, Outcome::Filtered(count))), Outcome::Filtered(more))
-            | (Some((last, Outcome::Rejected(count))), Outcome::Rejected(more)) => {
+            | (Some((last, Outcome::Undecodable(count))), Outcome::Undecodable(more)) => {
                 *last = position;
                 *count += more;
             }
@@ -80,10 +80,10 @@ impl Outcomes {
         while let Some((_, outcome)) = self.runs.pop_front_if(|(position, _)| *position <= to) {
             match outcome {
                 Outcome::Open | Outcome::Delivered => passed.delivered += 1,
-                Outcome::SetAside => passed.set_aside += 1,
+                Outcome::DeadLetter => passed.dead_lettered += 1,
                 Outcome::Filtered(count) => passed.filtered += count,
-                Outcome::Rejected(count) => passed.rejected += count,
-                Outcome::Lost(count) => passed.lost += count,
+                Outcome::Undecodable(count) => passed.undecodable += count,
+                Outcome::Evicted(count) => passed.evicted += count,
                 Outcome::Removed(count) => passed.removed += count,
             }
         }
@@ -106,7 +106,7 @@ mod tests {
         for position in 1..=1000 {
             let outcome = match position {
                 500 => Outcome::Open,
-                501 => Outcome::Rejected(1),
+                501 => Outcome::Undecodable(1),
                 _ => Outcome::Filtered(1),
             };
             outcomes.push(Position(position), outcome);
@@ -122,11 +122,11 @@ mod tests {
                 ..Passed::default()
             }
         );
-        outcomes.set(Position(500), Outcome::SetAside);
+        outcomes.set(Position(500), Outcome::DeadLetter);
         assert_eq!(outcomes.first_open(), None);
         let expected = Passed {
-            set_aside: 1,
-            rejected: 1,
+            dead_lettered: 1,
+            undecodable: 1,
             filtered: 499,
             ..Passed::default()
         };

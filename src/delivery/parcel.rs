@@ -34,7 +34,7 @@ impl std::fmt::Display for Device {
 pub(super) enum Errand {
     /// It comes next in the log.
     Log,
-    /// It was set aside, and an operator wants it delivered.
+    /// It was dead-lettered, and an operator wants it delivered.
     Redrive,
     /// It is part of a replay.
     Replay,

@@ -93,13 +93,13 @@ impl Pending {
     }
 
     /// The event is not tried again.
-    pub(super) fn set_aside(&mut self, index: usize) {
+    pub(super) fn dead_letter(&mut self, index: usize) {
         let event = self.events.remove(self.first + index);
         self.suspects = 0;
-        self.outcomes.set(event.position, Outcome::SetAside);
+        self.outcomes.set(event.position, Outcome::DeadLetter);
     }
 
-    /// Everything at or before it is confirmed, filtered or set aside.
+    /// Everything at or before it is confirmed, filtered or dead-lettered.
     pub(super) fn done_through(&self) -> Position {
         self.waiting().first().map_or(self.through, just_before)
     }

@@ -17,14 +17,14 @@ pub(super) enum Reading {
     Event(Box<Event>),
     /// Not for this sink.
     Filtered,
-    /// Rejected at intake: for no sink.
-    Rejected,
-    /// To be set aside, with the reason.
+    /// Undecodable at intake: for no sink.
+    Undecodable,
+    /// To be dead-lettered, with the reason.
     Unreadable(String),
-    /// It was set aside before the last start.
-    SetAside,
-    /// So many entries, up to this position, were dropped by the journal's policy.
-    Lost(u64),
+    /// It was dead-lettered before the last start.
+    DeadLetter,
+    /// So many entries, up to this position, were evicted by the journal's policy.
+    Evicted(u64),
     /// So many entries, up to this position, were removed since the sink has read them for the
     /// first time.
     Removed(u64),
@@ -45,7 +45,7 @@ fn read(
     entry: &Entry,
 ) -> Reading {
     let Verdict::Accepted { previous } = &entry.verdict else {
-        return Reading::Rejected;
+        return Reading::Undecodable;
     };
     let foreign = settings
         .topics
@@ -66,8 +66,8 @@ fn read(
     };
     let event = match decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
         Ok(event) => event,
-        Err(rejection) => {
-            return Reading::Unreadable(format!("cannot be decoded any more: {rejection}"));
+        Err(undecodable) => {
+            return Reading::Unreadable(format!("cannot be decoded any more: {undecodable}"));
         }
     };
     match settings
@@ -120,10 +120,10 @@ mod tests {
         let accepted = Verdict::Accepted { previous: None };
         check(
             "map-1",
-            Verdict::Rejected {
+            Verdict::Undecodable {
                 reason: "not JSON".into(),
             },
-            "Rejected",
+            "Undecodable",
         );
         check("other", accepted.clone(), "Filtered");
         check(

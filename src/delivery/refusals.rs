@@ -1,19 +1,19 @@
 //! Whether what a sink refuses for good is the events' fault or the sink's own. No clock, no IO.
 //!
 //! A receiver that was deployed wrongly answers 400 to everything, a table that somebody has
-//! changed takes no row: to set all of that aside would leave a log of wreckage. So among the last
-//! [`WINDOW`] events that the other side has judged no more than a fifth may be refused; at least
-//! [`JUDGED_MIN`] must have been judged before that says anything, and so many at most are set
-//! aside before. Beyond it the refusals are the sink's trouble: it is left alone for a second, then
-//! for twice as long each time, up to an hour, and each time one event is tried. The first that is
-//! accepted ends it.
+//! changed takes no row: to dead-letter all of that would leave a log of wreckage. So among the
+//! last [`WINDOW`] events that the other side has judged no more than a fifth may be refused; at
+//! least [`JUDGED_MIN`] must have been judged before that says anything, and so many at most are
+//! dead- lettered before. Beyond it the refusals are the sink's trouble: it is left alone for a
+//! second, then for twice as long each time, up to an hour, and each time one event is tried. The
+//! first that is accepted ends it.
 //!
-//! An event that is refused while that lasts is not set aside the first time, and others are tried
-//! before it where the sink has lanes. The second time it is: else one event that is bad indeed,
-//! with nothing beside it that could be tried, would be tried for ever. So a sink in such trouble
-//! costs one event an hour at most in the long run, each of which can be redriven. What we refuse
-//! ourselves (a packet over the limit, a template that fails) is not counted: it says nothing of
-//! the sink. Nor is it when what an operator wants delivered again is refused.
+//! An event that is refused while that lasts is not dead-lettered the first time, and others are
+//! tried before it where the sink has lanes. The second time it is: else one event that is bad
+//! indeed, with nothing beside it that could be tried, would be tried for ever. So a sink in such
+//! trouble costs one event an hour at most in the long run, each of which can be redriven. What we
+//! refuse ourselves (a packet over the limit, a template that fails) is not counted: it says
+//! nothing of the sink. Nor is it when what an operator wants delivered again is refused.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -51,8 +51,8 @@ struct Distrust {
 /// What to do about an event that was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Judgement {
-    /// It is set aside.
-    pub(super) set_aside: bool,
+    /// It is dead-lettered.
+    pub(super) dead_lettered: bool,
     /// The sink is left alone for so long.
     pub(super) wait: Option<Duration>,
 }
@@ -60,7 +60,7 @@ pub(super) struct Judgement {
 impl Judgement {
     /// The event alone is at fault.
     pub(super) const OF_THE_EVENT: Judgement = Judgement {
-        set_aside: true,
+        dead_lettered: true,
         wait: None,
     };
 }
@@ -96,12 +96,12 @@ impl Refusals {
             .saturating_mul(1 << distrust.waits.min(16))
             .min(WAIT_LONGEST);
         distrust.waits += 1;
-        let set_aside = !distrust.suspects.insert(position);
-        if set_aside {
+        let dead_lettered = !distrust.suspects.insert(position);
+        if dead_lettered {
             distrust.suspects.remove(&position);
         }
         Judgement {
-            set_aside,
+            dead_lettered,
             wait: Some(wait),
         }
     }
@@ -129,9 +129,9 @@ impl Refusals {
 mod tests {
     use super::*;
 
-    fn sinks(set_aside: bool, seconds: u64) -> Judgement {
+    fn sinks(dead_lettered: bool, seconds: u64) -> Judgement {
         Judgement {
-            set_aside,
+            dead_lettered,
             wait: Some(Duration::from_secs(seconds)),
         }
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_ratio_is_known_a_bounded_number_is_set_aside() {
+    fn before_the_ratio_is_known_a_bounded_number_is_dead_lettered() {
         let mut refusals = Refusals::default();
         let aside = (1..=1000).take_while(|position| {
             refusals.refused(Position(*position)) == Judgement::OF_THE_EVENT
@@ -169,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn in_distrust_an_event_is_set_aside_when_it_is_refused_once_more() {
+    fn in_distrust_an_event_is_dead_lettered_when_it_is_refused_once_more() {
         let mut refusals = Refusals::default();
         while !refusals.distrusts() {
             refusals.refused(Position(1));

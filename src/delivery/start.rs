@@ -31,7 +31,7 @@ impl Delivery {
         self.counters
             .position
             .store(self.cursor.0, Ordering::Relaxed);
-        self.aside = reader.set_aside_after(&self.name, self.cursor).await?;
+        self.aside = reader.dead_letters_after(&self.name, self.cursor).await?;
         Ok(())
     }
 
@@ -54,13 +54,14 @@ impl Delivery {
         };
         let status = self.journal.status();
         if let Some(position) = self.of_another_copy(own, status.head, reader).await? {
-            return Err(self.disown(position).await);
+            return Err(self.fence(position).await);
         }
         let before_oldest = status
             .oldest
             .map_or(status.head, |oldest| Position(oldest.0 - 1));
         let start = match own {
-            // What lies between was filtered or set aside in this run: the sink was never given it.
+            // What lies between was filtered or dead-lettered in this run: the sink was never given
+            // it.
             Some(own) if own >= self.confirmed && self.confirmed > Position::START => {
                 own.max(self.cursor)
             }
@@ -77,7 +78,7 @@ impl Delivery {
         self.go_to(start, reader).await?;
         self.confirmed = confirmed;
         if !self.refusals.distrusts() && !self.unproven {
-            self.able("sink is able to deliver");
+            self.up("sink is up");
         }
         Ok(Next::Go)
     }
@@ -119,8 +120,8 @@ impl Delivery {
     async fn go_to(&mut self, start: Position, reader: &mut Reader) -> Result<(), journal::Error> {
         if start < self.cursor {
             info!(sink = %self.name, from = %self.cursor, to = %start, "cursor follows the sink's own");
-            // What is set aside stays so; it will be passed, and counted, once more.
-            self.aside = reader.set_aside_after(&self.name, start).await?;
+            // What is dead-lettered stays so; it will be passed, and counted, once more.
+            self.aside = reader.dead_letters_after(&self.name, start).await?;
             let passed = self
                 .aside
                 .iter()
@@ -143,13 +144,13 @@ impl Delivery {
     }
 
     /// Where to go on after `own`: before the first event that the sink would have been given
-    /// since. What was filtered or set aside since moves no cursor of its own.
+    /// since. What was filtered or dead-lettered since moves no cursor of its own.
     async fn first_missing(
         &mut self,
         own: Position,
         reader: &mut Reader,
     ) -> Result<Position, journal::Error> {
-        let aside = reader.set_aside_after(&self.name, own).await?;
+        let aside = reader.dead_letters_after(&self.name, own).await?;
         let mut at = own;
         while at < self.cursor {
             let entries = reader

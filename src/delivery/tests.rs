@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::journal::{
-    Account, Entry, NewBatch, NewEntry, Replay, Start, Verdict, WhenFull, Which, Writer,
+    Entry, NewBatch, NewEntry, Replay, SinkAccounting, Start, Verdict, WhenFull, Which, Writer,
 };
 use crate::model::{Event, Origin};
 use crate::sinks::Newest;
@@ -35,8 +35,8 @@ pub(super) struct Far {
     newest: Option<Newest>,
     /// The events of each attempt.
     attempts: Vec<Vec<i64>>,
-    /// Whether the sink was held for able at each attempt.
-    able: Vec<bool>,
+    /// Whether the sink was held to be up at each attempt.
+    up: Vec<bool>,
     confirmed: Vec<i64>,
     /// The events of each attempt that is not in its turn.
     again: Vec<i64>,
@@ -56,7 +56,7 @@ impl Default for Far {
             own: None,
             newest: None,
             attempts: Vec::new(),
-            able: Vec::new(),
+            up: Vec::new(),
             confirmed: Vec::new(),
             again: Vec::new(),
             opened: 0,
@@ -167,7 +167,7 @@ impl Sink for Fake {
                 .map(|(confirmed, trouble)| (confirmed.min(good), trouble))
                 .or(refused);
             far.attempts.push(positions.clone());
-            far.able.push(self.health.report().able);
+            far.up.push(self.health.report().up);
             let count = outcome
                 .as_ref()
                 .map_or(positions.len(), |(confirmed, _)| *confirmed);
@@ -294,7 +294,7 @@ impl House {
     }
 
     /// What the disk says of the sink; it balances at every moment.
-    pub(super) async fn account(&self) -> Account {
+    pub(super) async fn account(&self) -> SinkAccounting {
         self.journal.append(NewBatch::default()).await.unwrap();
         let account = self
             .journal
@@ -348,13 +348,13 @@ impl House {
         .await;
     }
 
-    pub(super) async fn set_aside(&self) -> BTreeMap<i64, String> {
+    pub(super) async fn dead_letters(&self) -> BTreeMap<i64, String> {
         let aside = self
             .journal
             .reader()
             .await
             .unwrap()
-            .set_aside()
+            .dead_letters()
             .await
             .unwrap();
         aside
@@ -363,15 +363,15 @@ impl House {
             .collect()
     }
 
-    /// Delivered, filtered and set aside.
+    /// Delivered, filtered and dead-lettered.
     pub(super) fn counted(&self) -> [u64; 3] {
         let Counters {
             delivered,
             filtered,
-            set_aside,
+            dead_lettered,
             ..
         } = &*self.counters;
-        [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed))
+        [delivered, filtered, dead_lettered].map(|counter| counter.load(Ordering::Relaxed))
     }
 }
 
@@ -409,7 +409,7 @@ fn far(bad: &[i64], refuses: Refuses) -> Far {
 }
 
 #[tokio::test(start_paused = true)]
-async fn only_what_is_refused_is_set_aside() {
+async fn only_what_is_refused_is_dead_lettered() {
     for refuses in [Refuses::ByIndex, Refuses::ByIndexWhole, Refuses::Whole] {
         for bad in [
             &[][..],
@@ -428,7 +428,7 @@ async fn only_what_is_refused_is_set_aside() {
                 .filter(|position| !bad.contains(position))
                 .collect();
             assert_eq!(house.fake.far().confirmed, expected, "{refuses:?} {bad:?}");
-            let aside = house.set_aside().await;
+            let aside = house.dead_letters().await;
             let named: BTreeMap<i64, String> = bad
                 .iter()
                 .map(|bad| (*bad, format!("refused {bad}")))
@@ -449,7 +449,7 @@ async fn only_what_is_refused_is_set_aside() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn unreadable_entries_are_set_aside_and_filtered_ones_passed() {
+async fn unreadable_entries_are_dead_lettered_and_filtered_ones_passed() {
     let mut house = House::new(Far::default()).await;
     house
         .append([
@@ -465,7 +465,7 @@ async fn unreadable_entries_are_set_aside_and_filtered_ones_passed() {
     house.until_done().await;
     assert_eq!(house.fake.far().attempts, [[2, 4]]);
     assert_eq!(
-        house.set_aside().await,
+        house.dead_letters().await,
         BTreeMap::from([3, 6].map(|position| (position, "no such field".to_owned())))
     );
     assert_eq!(house.counted(), [2, 2, 2]);
@@ -510,7 +510,7 @@ async fn trouble_is_retried_from_the_first_unconfirmed_event() {
     assert_eq!(house.counters.retries.load(Ordering::Relaxed), 3);
     let report = house.health.report();
     assert_eq!(
-        (report.able, report.last_error.as_deref()),
+        (report.up, report.last_error.as_deref()),
         (true, Some("down"))
     );
 }
@@ -571,7 +571,7 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
             house.journal.cursor("site").await.unwrap(),
             Some(Position(confirmed as i64))
         );
-        assert!(!house.health.report().able);
+        assert!(!house.health.report().up);
         house.stop().await;
         // After a restart it is tried again.
         house.start();
@@ -696,7 +696,7 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
 }
 
 #[tokio::test(start_paused = true)]
-async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
+async fn sink_that_accepts_connections_and_no_rows_is_not_up() {
     let locked = || Some((0, retry("locked")));
     let mut house = House::new(Far {
         script: [None, locked(), locked(), None].into(),
@@ -710,13 +710,13 @@ async fn sink_that_lets_us_in_and_takes_nothing_is_not_able() {
     house.until_done().await;
     house.append(["ok"]).await;
     house.until_done().await;
-    assert_eq!(house.fake.far().able, [true, true, false, false, true]);
+    assert_eq!(house.fake.far().up, [true, true, false, false, true]);
     assert_eq!(house.fake.far().opened, 3);
     house.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn sink_that_refuses_after_trouble_is_able() {
+async fn sink_that_refuses_after_trouble_is_up() {
     let script = [Some((0, retry("connection lost")))].into();
     let mut house = House::new(Far {
         script,
@@ -726,9 +726,9 @@ async fn sink_that_refuses_after_trouble_is_able() {
     house.append(["ok"]).await;
     house.start();
     house.until_done().await;
-    assert_eq!(house.set_aside().await.len(), 1);
+    assert_eq!(house.dead_letters().await.len(), 1);
     house
-        .until("it is able", |house| house.health.report().able)
+        .until("it is up", |house| house.health.report().up)
         .await;
     house.stop().await;
 }
@@ -919,7 +919,7 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
         house.until_settled().await;
         assert_eq!(house.fake.far().again, [2, 4]);
         assert_eq!(
-            house.set_aside().await.into_keys().collect::<Vec<_>>(),
+            house.dead_letters().await.into_keys().collect::<Vec<_>>(),
             [4, 5, 6]
         );
         house.stop().await;
@@ -929,21 +929,21 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
         house.until_settled().await;
         assert_eq!(house.fake.far().again, [2, 4, 4, 5]);
         assert_eq!(
-            house.set_aside().await.into_keys().collect::<Vec<_>>(),
+            house.dead_letters().await.into_keys().collect::<Vec<_>>(),
             [4, 6]
         );
         assert_eq!(house.journal.discard("site", Which::All).await.unwrap(), 2);
         let account = house.account().await;
         assert_eq!(
             (
-                account.ledger.redriven,
-                account.ledger.discarded,
+                account.accounting.redriven,
+                account.accounting.discarded,
                 account.waiting
             ),
             (2, 2, 0)
         );
         assert_eq!(
-            (account.cursor, account.ledger.passed.delivered),
+            (account.cursor, account.accounting.passed.delivered),
             (Position(6), 2)
         );
         house.append(["ok"]).await;
@@ -977,7 +977,7 @@ async fn replay_gives_the_slice_again_and_only_that() {
     assert_eq!(
         house.fake.far().again,
         [4, 5],
-        "3 is set aside, and stays so"
+        "3 is dead-lettered, and stays so"
     );
     house
         .journal
@@ -1011,41 +1011,44 @@ async fn replay_gives_the_slice_again_and_only_that() {
     house.journal.begin_replay("site", replay).await.unwrap();
     house.until_settled().await;
     assert_eq!(house.fake.far().again, [4, 5, 4, 5]);
-    assert_eq!(house.set_aside().await.len(), 1);
+    assert_eq!(house.dead_letters().await.len(), 1);
     house.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn redriven_rejected_entry_goes_to_the_sinks_that_exist() {
+async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     let mut house = House::new(Far::default()).await;
-    let rejected = NewEntry {
+    let undecodable = NewEntry {
         topic: "map-1".into(),
         received_at: Timestamp::now(),
         body: Bytes::from_static(b"ok"),
-        verdict: Verdict::Rejected {
+        verdict: Verdict::Undecodable {
             reason: "no such field".into(),
         },
     };
     let batch = NewBatch {
-        entries: vec![rejected.clone(), rejected],
+        entries: vec![undecodable.clone(), undecodable],
         last_states: Vec::new(),
     };
     house.journal.append(batch).await.unwrap();
     house.start();
     house.until_done().await;
     let mut reader = house.journal.reader().await.unwrap();
-    assert_eq!(reader.rejected().await.unwrap().len(), 2);
+    assert_eq!(reader.undecodable().await.unwrap().len(), 2);
     house
         .journal
-        .redrive_rejected(Position(1), vec![Position(1)])
+        .redrive_undecodable(Position(1), vec![Position(1)])
         .await
         .unwrap();
     house.until_settled().await;
     assert_eq!(house.fake.far().again, [1]);
-    assert_eq!(reader.rejected().await.unwrap().len(), 1);
-    assert_eq!(house.journal.discard_rejected(Which::All).await.unwrap(), 1);
-    assert!(reader.rejected().await.unwrap().is_empty());
-    assert!(house.set_aside().await.is_empty());
+    assert_eq!(reader.undecodable().await.unwrap().len(), 1);
+    assert_eq!(
+        house.journal.discard_undecodable(Which::All).await.unwrap(),
+        1
+    );
+    assert!(reader.undecodable().await.unwrap().is_empty());
+    assert!(house.dead_letters().await.is_empty());
     house.stop().await;
 }
 
@@ -1086,7 +1089,7 @@ async fn account_balances_where_the_sinks_own_cursor_goes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_dropped_before_it_was_read_is_accounted_for_as_lost() {
+async fn what_was_evicted_before_it_was_read_is_accounted_for() {
     let long: &str = "x".repeat(3000).leak();
     let mut house = House::with(far(&[], Refuses::Whole), 1 << 20, WhenFull::DropOldest).await;
     for _ in 0..14 {
@@ -1100,9 +1103,9 @@ async fn what_was_dropped_before_it_was_read_is_accounted_for_as_lost() {
     house.start();
     house.until_done().await;
     house.stop().await;
-    let passed = house.account().await.ledger.passed;
-    assert!(passed.lost > 0 && passed.delivered > 0, "{passed:?}");
-    assert_eq!(passed.lost + passed.delivered, 1400);
+    let passed = house.account().await.accounting.passed;
+    assert!(passed.evicted > 0 && passed.delivered > 0, "{passed:?}");
+    assert_eq!(passed.evicted + passed.delivered, 1400);
     assert_eq!(passed.delivered, house.fake.far().confirmed.len() as u64);
 }
 
@@ -1119,10 +1122,10 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
             })
             .await;
         // Time runs on while the disk is asked.
-        let aside = house.set_aside().await.len();
+        let aside = house.dead_letters().await.len();
         assert!((19..30).contains(&aside), "{refuses:?}: {aside}");
         let report = house.health.report();
-        assert!(!report.able);
+        assert!(!report.up);
         assert!(
             report
                 .last_error
@@ -1132,15 +1135,17 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
         );
         // Refused a second time it is the event's fault, as far as that can be known.
         house
-            .until("one more is set aside", |house| house.counted()[2] >= 20)
+            .until("one more is dead-lettered", |house| {
+                house.counted()[2] >= 20
+            })
             .await;
         assert!(house.counters.retries.load(Ordering::Relaxed) >= 2);
         // Somebody has mended it.
         house.fake.far().bad.clear();
         house.until_done().await;
-        let aside = house.set_aside().await.len() as u64;
+        let aside = house.dead_letters().await.len() as u64;
         assert_eq!(house.counted(), [300 - aside, 0, aside]);
-        assert!(house.health.report().able);
+        assert!(house.health.report().up);
         house.stop().await;
     }
 }
@@ -1153,7 +1158,10 @@ async fn one_bad_event_in_a_hundred_costs_the_others_little() {
         house.append(["ok"; 4000]).await;
         house.start();
         house.until_done().await;
-        assert_eq!(house.set_aside().await.into_keys().collect::<Vec<_>>(), bad);
+        assert_eq!(
+            house.dead_letters().await.into_keys().collect::<Vec<_>>(),
+            bad
+        );
         let given: usize = house.fake.far().attempts.iter().map(Vec::len).sum();
         assert!(
             given < 6 * 4000,
@@ -1239,7 +1247,7 @@ proptest! {
             assert!(house.fake.far().confirmed == good, "confirmed is what is good, in order");
             let mut aside = [bad, of("unreadable")].concat();
             aside.sort_unstable();
-            assert!(house.set_aside().await.into_keys().eq(aside.iter().copied()), "set aside is what is not");
+            assert!(house.dead_letters().await.into_keys().eq(aside.iter().copied()), "dead-lettered is what is not");
             assert_eq!(house.counted(), [good.len() as u64, of("filtered").len() as u64, aside.len() as u64]);
         });
     }

@@ -1,7 +1,7 @@
 //! The loop of a sink that delivers several devices' events at once ([`Lanes`]): attempts are
 //! driven here, in the delivery's own task, and each goes on while others wait.
 //!
-//! The cursor stays before the first event that is neither confirmed nor set aside. What is
+//! The cursor stays before the first event that is neither confirmed nor dead-lettered. What is
 //! confirmed beyond it comes again after a crash, with the same event ids; so does what was under
 //! way. So that this has a bound, no more than [`AHEAD_ENTRIES_MAX`] are ahead of it: then the sink
 //! waits for the device that holds the cursor.
@@ -26,7 +26,7 @@ use super::outcomes::{Outcome, Outcomes};
 use super::parcel::{Errand, Item};
 use super::reading::Reading;
 use super::{BATCH_BYTES_MAX, Delivery, Next};
-use crate::faults::{self, Mistake, Place};
+use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Entry, Reader, Replay, Settled, Verdict};
 use crate::model::{Event, Position};
 use crate::sinks::{self, Courier, Trouble};
@@ -59,7 +59,7 @@ struct Traffic {
     outcomes: Outcomes,
     /// The log was read up to here.
     through: Position,
-    /// Set-aside entries that are on their way once more.
+    /// dead letters that are on their way once more.
     redriving: BTreeSet<Position>,
     replaying: Option<Page>,
     disabled: bool,
@@ -91,7 +91,7 @@ impl Traffic {
         while !self.disabled
             && let Some(attempt) = self.lanes.next(now)
         {
-            faults::reach(Place::BeforeDeliver);
+            faults::reach(Failpoint::BeforeDeliver);
             let made = self.courier.attempt(attempt.events());
             under_way.push(Box::pin(async move { (attempt, made.await) }));
         }
@@ -116,7 +116,7 @@ impl Delivery {
         stop: &CancellationToken,
     ) -> Result<(), journal::Error> {
         let mut reader = self.journal.reader().await?;
-        let (mut head, mut orders) = (self.journal.head(), self.journal.orders());
+        let (mut head, mut commands) = (self.journal.head(), self.journal.commands());
         self.resume(&mut reader).await?;
         let mut wait = Duration::ZERO;
         loop {
@@ -155,8 +155,8 @@ impl Delivery {
                 self.read_on(&mut traffic, newest, &mut reader).await?;
                 continue;
             }
-            if orders.has_changed().unwrap_or(false) {
-                orders.mark_unchanged();
+            if commands.has_changed().unwrap_or(false) {
+                commands.mark_unchanged();
                 self.again = true;
             }
             if self.again && has_room {
@@ -169,7 +169,7 @@ impl Delivery {
                 Some(ended) = under_way.next() => Some(ended),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => None,
                 // Both senders live as long as `self.journal`.
-                _ = orders.changed() => {
+                _ = commands.changed() => {
                     self.again = true;
                     None
                 }
@@ -230,9 +230,9 @@ impl Delivery {
             entries.retain(|entry| !traffic.redriving.contains(&entry.position));
             for entry in entries {
                 let position = entry.position;
-                // A rejected one stands here because it can be decoded by now.
+                // An undecodable one stands here because it can be decoded by now.
                 let verdict = match entry.verdict {
-                    Verdict::Rejected { .. } => Verdict::Accepted { previous: None },
+                    Verdict::Undecodable { .. } => Verdict::Accepted { previous: None },
                     accepted => accepted,
                 };
                 let settled = match (self.read)(&Entry { verdict, ..entry }) {
@@ -277,7 +277,7 @@ impl Delivery {
             self.journal.replayed(&self.name, replay.through).await?;
             return Ok(false);
         };
-        let aside = reader.set_aside_after(&self.name, replay.done).await?;
+        let aside = reader.dead_letters_after(&self.name, replay.done).await?;
         entries.retain(|entry| !aside.contains(&entry.position) && replay.wants(entry.received_at));
         let mut open = 0;
         for entry in &entries {
@@ -315,12 +315,12 @@ impl Delivery {
     ) -> Result<(), journal::Error> {
         let outcome = match outcome {
             Ok(()) => {
-                faults::reach(Place::AfterDeliver);
+                faults::reach(Failpoint::AfterDeliver);
                 Ok(())
             }
             Err(Trouble::Retry { .. } | Trouble::Unclear { .. })
-                if faults::makes(Mistake::SkipAfterRetry)
-                    || faults::makes(Mistake::DropBatchOnReconnect) =>
+                if faults::makes(Mutation::SkipAfterRetry)
+                    || faults::makes(Mutation::DropBatchOnReconnect) =>
             {
                 Ok(())
             }
@@ -336,9 +336,9 @@ impl Delivery {
         self.pass(traffic);
         match news {
             None => {}
-            Some(News::Able) => {
+            Some(News::Up) => {
                 self.trouble.over();
-                self.able("sink delivers again");
+                self.up("sink is up again");
             }
             Some(News::LaneWaits {
                 device,
@@ -348,7 +348,7 @@ impl Delivery {
                 self.counters.retries.fetch_add(1, Ordering::Relaxed);
                 if traffic.lanes.is_stuck() {
                     self.health.in_trouble(&error);
-                    self.able = false;
+                    self.up = false;
                 }
                 if self.lane_trouble.worth_a_line(&error, Instant::now()) {
                     warn!(
@@ -380,10 +380,12 @@ impl Delivery {
         match (item.errand, fate) {
             (Errand::Log, Fate::Delivered) => traffic.outcomes.set(position, Outcome::Delivered),
             (Errand::Log, Fate::Refused(error)) => {
-                if !faults::makes(Mistake::ForgetSetAside) {
-                    self.journal.set_aside(&self.name, position, &error).await?;
+                if !faults::makes(Mutation::ForgetDeadLetter) {
+                    self.journal
+                        .dead_letter(&self.name, position, &error)
+                        .await?;
                 }
-                traffic.outcomes.set(position, Outcome::SetAside);
+                traffic.outcomes.set(position, Outcome::DeadLetter);
             }
             (Errand::Redrive, fate) => {
                 let settled = match fate {

@@ -9,13 +9,13 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
 use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
 use uuid::Uuid;
 
+use super::accounting::{Accounting, Passed};
+use super::command::Replay;
 use super::error::failed;
-use super::ledger::{Ledger, Passed};
-use super::order::Replay;
-use super::retention::{Begin, Trim, Usage};
-use super::state::{Books, Saved, State};
+use super::retention::{LogStart, Truncation, Usage};
+use super::state::{CursorRow, OperatorState, State};
 use super::{Error, LastState, NewEntry, Verdict, file};
-use crate::faults::{self, Mistake};
+use crate::faults::{self, Mutation};
 use crate::model::Position;
 
 /// A batch of up to [`ROWS_MAX`] rows is cut into two statements at most, a multiple of this and
@@ -52,12 +52,12 @@ impl Insert {
 
     /// For [`save_cursors`].
     pub(super) fn cursors() -> Insert {
-        let head = "INSERT INTO cursor (sink, position, started, rewound, furthest, delivered, filtered, rejected, \
-             set_aside, lost, removed) VALUES ";
-        // What is redriven and discarded is the orders' to count.
+        let head = "INSERT INTO cursor (sink, position, started, rewound, furthest, delivered, filtered, undecodable, \
+             dead_lettered, evicted, removed) VALUES ";
+        // What is redriven and discarded is the commands' to count.
         let tail = " ON CONFLICT DO UPDATE SET position = excluded.position, started = excluded.started, \
              rewound = excluded.rewound, furthest = excluded.furthest, delivered = excluded.delivered, filtered = excluded.filtered, \
-             rejected = excluded.rejected, set_aside = excluded.set_aside, lost = excluded.lost, \
+             undecodable = excluded.undecodable, dead_lettered = excluded.dead_lettered, evicted = excluded.evicted, \
              removed = excluded.removed";
         Insert::new(head, 11, tail)
     }
@@ -150,7 +150,7 @@ pub(super) async fn insert_entries(
     let bind = |entry: &NewEntry, arguments: &mut SqliteArguments| {
         let (previous, reason) = match &entry.verdict {
             Verdict::Accepted { previous } => (previous.as_deref(), None),
-            Verdict::Rejected { reason } => (None, Some(&**reason)),
+            Verdict::Undecodable { reason } => (None, Some(&**reason)),
         };
         arguments.add(Arc::clone(&entry.topic))?;
         arguments.add(entry.received_at.as_microsecond())?;
@@ -188,8 +188,8 @@ pub(super) async fn upsert_last_states(
 pub(super) async fn load(
     connection: &mut SqliteConnection,
     uuid: Uuid,
-) -> Result<(State, Begin), Error> {
-    if faults::makes(Mistake::ReusePositions) {
+) -> Result<(State, LogStart), Error> {
+    if faults::makes(Mutation::ReusePositions) {
         const REWIND: &str =
             "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(position), 0) FROM entry)";
         sqlx::query(REWIND)
@@ -204,10 +204,10 @@ pub(super) async fn load(
             .await
             .map_err(failed("read its newest position"))?;
     let cursors = cursors(&mut *connection).await?;
-    let books = books(&mut *connection).await?;
+    let operator_state = operator_state(&mut *connection).await?;
     let head = head.map_or(Position::START, |(seq,)| Position(seq));
     let begin = begin(connection, Position::START).await?;
-    let state = State::new(uuid, head, cursors, books);
+    let state = State::new(uuid, head, cursors, operator_state);
     state.begins(begin.oldest);
     Ok((state, begin))
 }
@@ -234,32 +234,39 @@ pub(super) async fn last_states(path: &Path) -> Result<Vec<LastState>, Error> {
 pub(super) async fn save_cursors(
     connection: &mut SqliteConnection,
     insert: &Insert,
-    cursors: &[Saved],
+    cursors: &[CursorRow],
 ) -> Result<(), Error> {
-    let bind = |Saved {
+    let bind = |CursorRow {
                     sink,
                     position,
-                    ledger,
-                }: &Saved,
+                    accounting,
+                }: &CursorRow,
                 arguments: &mut SqliteArguments| {
         let Passed {
             delivered,
             filtered,
-            rejected,
-            set_aside,
-            lost,
+            undecodable,
+            dead_lettered,
+            evicted,
             removed,
-        } = ledger.passed;
+        } = accounting.passed;
         arguments.add(Arc::clone(sink))?;
         for position in [
             position.0,
-            ledger.started.0,
-            ledger.rewound,
-            ledger.furthest.0,
+            accounting.started.0,
+            accounting.rewound,
+            accounting.furthest.0,
         ] {
             arguments.add(position)?;
         }
-        for count in [delivered, filtered, rejected, set_aside, lost, removed] {
+        for count in [
+            delivered,
+            filtered,
+            undecodable,
+            dead_lettered,
+            evicted,
+            removed,
+        ] {
             arguments.add(i64::try_from(count)?)?;
         }
         Ok(())
@@ -271,40 +278,40 @@ pub(super) async fn save_cursors(
     Ok(())
 }
 
-/// Writes that an entry was set aside. True where it was not yet.
-pub(super) async fn set_aside(
+/// Writes that an entry was dead-lettered. True where it was not yet.
+pub(super) async fn dead_letter(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
     position: Position,
     error: &str,
 ) -> Result<bool, Error> {
     let done =
-        sqlx::query("INSERT INTO set_aside (sink, position, error, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
+        sqlx::query("INSERT INTO dead_letter (sink, position, error, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
             .bind(Arc::clone(sink))
             .bind(position.0)
             .bind(error)
             .bind(Timestamp::now().as_microsecond())
             .execute(connection)
             .await
-            .map_err(failed("set an entry aside"))?;
+            .map_err(failed("dead-letter an entry"))?;
     Ok(done.rows_affected() == 1)
 }
 
 /// Every cursor, with its account.
-pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Saved>, Error> {
-    const CURSORS: &str = "SELECT sink, position, started, rewound, delivered, filtered, rejected, set_aside, lost, \
+pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<CursorRow>, Error> {
+    const CURSORS: &str = "SELECT sink, position, started, rewound, delivered, filtered, undecodable, dead_lettered, evicted, \
          removed, redriven, discarded, furthest FROM cursor";
     let row = |row: SqliteRow| {
         let count = |index: usize| row.try_get(index).map(i64::unsigned_abs);
         let passed = Passed {
             delivered: count(4)?,
             filtered: count(5)?,
-            rejected: count(6)?,
-            set_aside: count(7)?,
-            lost: count(8)?,
+            undecodable: count(6)?,
+            dead_lettered: count(7)?,
+            evicted: count(8)?,
             removed: count(9)?,
         };
-        let ledger = Ledger {
+        let accounting = Accounting {
             started: Position(row.try_get(2)?),
             rewound: row.try_get(3)?,
             furthest: Position(row.try_get(12)?),
@@ -312,10 +319,10 @@ pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Sav
             redriven: count(10)?,
             discarded: count(11)?,
         };
-        Ok(Saved {
+        Ok(CursorRow {
             sink: row.try_get::<&str, _>(0)?.into(),
             position: Position(row.try_get(1)?),
-            ledger,
+            accounting,
         })
     };
     sqlx::query(CURSORS)
@@ -325,10 +332,12 @@ pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Sav
         .map_err(failed("read the cursors"))
 }
 
-/// What orders change.
-pub(super) async fn books(connection: &mut SqliteConnection) -> Result<Books, Error> {
-    let reading = || failed("read what was ordered");
-    let set_aside = sqlx::query_as("SELECT sink, count(*) FROM set_aside GROUP BY sink")
+/// What commands change.
+pub(super) async fn operator_state(
+    connection: &mut SqliteConnection,
+) -> Result<OperatorState, Error> {
+    let reading = || failed("read what was commanded");
+    let dead_lettered = sqlx::query_as("SELECT sink, count(*) FROM dead_letter GROUP BY sink")
         .fetch_all(&mut *connection)
         .await
         .map_err(reading())?;
@@ -359,8 +368,8 @@ pub(super) async fn books(connection: &mut SqliteConnection) -> Result<Books, Er
             .fetch_all(connection)
             .await
             .map_err(reading())?;
-    Ok(Books {
-        set_aside,
+    Ok(OperatorState {
+        dead_lettered,
         settled,
         replays,
     })
@@ -375,10 +384,10 @@ pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     from: Position,
-) -> Result<Begin, Error> {
+) -> Result<LogStart, Error> {
     const BEGIN: &str = "SELECT (SELECT min(position) FROM entry), removable.position, removable.received_at \
          FROM (SELECT 1) LEFT JOIN (SELECT position, received_at FROM entry WHERE position >= ? \
-         AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position) \
+         AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.position = entry.position) \
          ORDER BY position LIMIT 1) AS removable";
     let (oldest, position, received_at): (Option<i64>, Option<i64>, Option<i64>) =
         sqlx::query_as(BEGIN)
@@ -386,7 +395,7 @@ pub(super) async fn begin(
             .fetch_one(connection)
             .await
             .map_err(failed("find its oldest entry"))?;
-    Ok(Begin {
+    Ok(LogStart {
         oldest: oldest.map(Position),
         removable: position.map(Position).zip(received_at),
     })
@@ -403,11 +412,14 @@ pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Option<T
 }
 
 /// Removes entries; gives how many.
-pub(super) async fn trim(connection: &mut SqliteConnection, trim: Trim) -> Result<u64, Error> {
+pub(super) async fn truncation(
+    connection: &mut SqliteConnection,
+    truncation: Truncation,
+) -> Result<u64, Error> {
     const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ? \
-         AND NOT EXISTS (SELECT 1 FROM set_aside WHERE set_aside.position = entry.position)";
-    match trim {
-        Trim::Past {
+         AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.position = entry.position)";
+    match truncation {
+        Truncation::Past {
             from,
             through,
             received_before,
@@ -422,7 +434,7 @@ pub(super) async fn trim(connection: &mut SqliteConnection, trim: Trim) -> Resul
                 .map_err(failed("remove what is past"))?
                 .rows_affected())
         }
-        Trim::Drop { from, through } => drop_oldest(connection, from, through).await,
+        Truncation::Drop { from, through } => drop_oldest(connection, from, through).await,
     }
 }
 
@@ -437,11 +449,11 @@ async fn drop_oldest(
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("drop its oldest entries");
-    const COUNT: &str = "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM set_aside \
-         WHERE set_aside.sink = cursor.sink AND intake = 0 AND set_aside.position BETWEEN ? AND ?)";
+    const COUNT: &str = "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
+         WHERE dead_letter.sink = cursor.sink AND intake = 0 AND dead_letter.position BETWEEN ? AND ?)";
     for statement in [
         COUNT,
-        "DELETE FROM set_aside WHERE position BETWEEN ? AND ?",
+        "DELETE FROM dead_letter WHERE position BETWEEN ? AND ?",
         "DELETE FROM entry WHERE position BETWEEN ? AND ?",
     ] {
         sqlx::query(statement)

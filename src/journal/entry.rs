@@ -17,7 +17,7 @@ pub enum Verdict {
         previous: Option<Box<str>>,
     },
     /// It could not: kept, counted, skipped by every sink.
-    Rejected {
+    Undecodable {
         /// What was expected and what stands there.
         reason: Box<str>,
     },
@@ -67,10 +67,10 @@ pub struct LastState {
 
 /// An entry that one sink will never get.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SetAside {
+pub struct DeadLetter {
     /// As in the configuration.
     pub sink: String,
-    /// The entry; it stays in the log for as long as it is set aside.
+    /// The entry; it stays in the log for as long as it is dead-lettered.
     pub position: Position,
     /// What was refused and why.
     pub error: String,
@@ -78,7 +78,7 @@ pub struct SetAside {
     pub at: Timestamp,
 }
 
-/// A run of entries that were dropped before every sink had them.
+/// A run of entries that were evicted before every sink had them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Gap {
     /// The first of them.
@@ -87,9 +87,9 @@ pub struct Gap {
     pub to: Position,
     /// How many there were.
     pub entries: u64,
-    /// When the first was dropped.
+    /// When the first was evicted.
     pub since: Timestamp,
-    /// When the last was dropped.
+    /// When the last was evicted.
     pub until: Timestamp,
     /// By which policy.
     pub reason: String,
@@ -98,7 +98,7 @@ pub struct Gap {
 /// What is written in one transaction, whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct NewBatch {
-    /// In the order in which they get their positions.
+    /// In the command in which they get their positions.
     pub entries: Vec<NewEntry>,
     /// The newest states that the entries bring; of two for one device the later one holds.
     pub last_states: Vec<LastState>,

@@ -37,8 +37,8 @@ pub enum Error {
     /// The file is the same journal as before, but ends earlier: its next positions were given
     /// before (invariant I4).
     #[error(
-        "the journal {path} ends at {head}, but it was at {known} before: it is an older copy; bring back the newer \
-         one, or go on with this one under a new id by `stomp-bridge journal renew`"
+        "the journal {path} ends at {head}, but it was at {known} before: it is a stale copy; bring back the newer \
+         one, or go on with this one under a new id by `stomp-bridge journal reset-id`"
     )]
     OlderCopy {
         /// The journal's file.
@@ -50,9 +50,9 @@ pub enum Error {
     },
     /// A sink has an entry of this journal that is not in it: the same, noticed by the other side.
     #[error(
-        "the sink {sink} has position {position} from another copy of the journal {path}: this one is an older copy, whose \
+        "the sink {sink} has position {position} from another copy of the journal {path}: this one is a stale copy, whose \
          next positions were given before; bring back the newer one with its -lock, or go on with this one under a new \
-         id by `stomp-bridge journal renew`"
+         id by `stomp-bridge journal reset-id`"
     )]
     OtherCopy {
         /// The journal's file.
@@ -64,10 +64,10 @@ pub enum Error {
     },
     /// What [`Error::OtherCopy`] has said at an earlier start.
     #[error(
-        "the journal {path} is an older copy, as a sink has noticed before; bring back the newer one with its -lock, or \
-         go on with this one under a new id by `stomp-bridge journal renew`"
+        "the journal {path} is a stale copy, as a sink has noticed before; bring back the newer one with its -lock, or \
+         go on with this one under a new id by `stomp-bridge journal reset-id`"
     )]
-    Disowned {
+    Fenced {
         /// The journal's file.
         path: PathBuf,
     },

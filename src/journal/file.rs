@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::error::failed;
 use super::lock::{Lock, Mark};
 use super::{Error, Settings};
-use crate::faults::{self, Mistake};
+use crate::faults::{self, Mutation};
 
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -102,7 +102,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
 
 /// The one write connection.
 pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error> {
-    let synchronous = match faults::makes(Mistake::CommitWithoutSync) {
+    let synchronous = match faults::makes(Mutation::CommitWithoutSync) {
         false => SqliteSynchronous::Full,
         true => SqliteSynchronous::Normal,
     };

@@ -9,12 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use super::accounting::{Accounting, Passed};
 use super::check::Check;
-use super::ledger::{Ledger, Passed};
+use super::command::{Command, QueuedCommand, Replay, Settled, Which};
 use super::lock::{Left, Mark};
-use super::order::{Order, Ordered, Replay, Settled, Which};
 use super::state::State;
-use super::writer::{Append, Note, Queue, Writer};
+use super::writer::{Append, Queue, Request, Writer};
 use super::{Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, disk, file};
 use crate::model::Position;
 
@@ -25,8 +25,8 @@ const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What may wait to be committed, in batches: enough for single entries from many callers at once.
 const QUEUE_BATCHES_MAX: usize = 1024;
 
-/// Sinks wait for each note, so a few for each sink will do.
-const NOTES_MAX: usize = 64;
+/// Sinks wait for each request, so a few for each sink will do.
+const REQUESTS_MAX: usize = 64;
 
 /// See the module.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ pub struct Journal {
     path: Arc<PathBuf>,
     state: Arc<State>,
     appends: mpsc::Sender<Append>,
-    notes: mpsc::Sender<Note>,
+    requests: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
     /// The writer is gone.
     ended: CancellationToken,
@@ -57,19 +57,19 @@ impl Journal {
         })?;
         let check = match opened.mark {
             Some(Mark {
-                left: Left::Open | Left::Disowned,
+                left: Left::Open | Left::Fenced,
                 ..
             }) => Check::begin(settings.path.clone()).await?,
             _ => Check::default(),
         };
         let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
-        let (notes, queued_notes) = mpsc::channel(NOTES_MAX);
+        let (requests, queued_requests) = mpsc::channel(REQUESTS_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         let ended = CancellationToken::new();
         let queue = Queue {
             appends: queued_appends,
-            notes: queued_notes,
+            requests: queued_requests,
             room: Arc::clone(&room),
             _ended: ended.clone().drop_guard(),
         };
@@ -89,7 +89,7 @@ impl Journal {
                 path,
                 state,
                 appends,
-                notes,
+                requests,
                 room,
                 ended,
             },
@@ -108,15 +108,16 @@ impl Journal {
     }
 
     /// Writes a batch and returns the position of its last entry once it was synced to disk;
-    /// batches are written in the order of the calls. Where the caller goes away, a batch that was
-    /// queued is written all the same. Waits while the journal is full and may not drop anything.
+    /// batches are written in the order of the calls. Where the caller goes away, a batch that
+    /// was queued is written all the same. Waits while the journal is full and may not drop
+    /// anything.
     ///
     /// # Errors
     /// [`Error::Closed`]: the writer has ended, and the batch may or may not be written.
     pub async fn append(&self, batch: NewBatch) -> Result<Position, Error> {
         let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
-        // Both waits are first come, first served, so the order of the calls is kept.
+        // Both waits are first come, first served, so the command of the calls is kept.
         let room = Arc::clone(&self.room)
             .acquire_many_owned(wanted)
             .await
@@ -162,7 +163,7 @@ impl Journal {
         self.state.is_configured(sink)
     }
 
-    /// Gives up a sink's cursor and what was set aside for it: nothing is kept for it any more.
+    /// Gives up a sink's cursor and what was dead-lettered for it: nothing is kept for it any more.
     /// True where there was one. Durable on return.
     ///
     /// # Panics
@@ -172,7 +173,7 @@ impl Journal {
     /// [`Error::Closed`].
     pub async fn forget(&self, sink: &str) -> Result<bool, Error> {
         assert!(!self.is_configured(sink), "the sink {sink} is in use");
-        Ok(self.order(Order::Forget { sink: sink.into() }).await? > 0)
+        Ok(self.command(Command::Forget { sink: sink.into() }).await? > 0)
     }
 
     /// Where a sink stands; `None`: it was never seen.
@@ -184,8 +185,8 @@ impl Journal {
     }
 
     /// Every sink's account as it stands in memory.
-    pub fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
-        self.state.ledgers()
+    pub fn accountings(&self) -> Vec<(Arc<str>, Accounting)> {
+        self.state.accountings()
     }
 
     /// The furthest from which a sink's cursor was ever put back: what is before it was accounted
@@ -220,13 +221,13 @@ impl Journal {
         self.rewind(sink, at, 0).await
     }
 
-    /// The same for a sink that has so many entries set aside between there and its cursor: they
-    /// will be passed, and counted, once more.
+    /// The same for a sink that has so many entries dead-lettered between there and its cursor:
+    /// they will be passed, and counted, once more.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn rewind(&self, sink: &str, at: Position, set_aside: u64) -> Result<(), Error> {
-        self.state.place(sink, at, set_aside);
+    pub async fn rewind(&self, sink: &str, at: Position, dead_lettered: u64) -> Result<(), Error> {
+        self.state.place(sink, at, dead_lettered);
         self.flush().await
     }
 
@@ -235,14 +236,14 @@ impl Journal {
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn set_aside(
+    pub async fn dead_letter(
         &self,
         sink: &str,
         position: Position,
         error: &str,
     ) -> Result<(), Error> {
         let (sink, error) = (sink.into(), error.into());
-        self.note(|done| Note::SetAside {
+        self.request(|done| Request::DeadLetter {
             sink,
             position,
             error,
@@ -252,9 +253,9 @@ impl Journal {
     }
 
     /// A sink has an entry from another copy of this journal: the next process is told, and is
-    /// refused this one unless it is renewed. Gives the error that says so.
-    pub async fn disown(&self, sink: &str, position: Position) -> Error {
-        match self.note(|done| Note::Disown { done }).await {
+    /// refused this one unless its id is reset. Gives the error that says so.
+    pub async fn fence(&self, sink: &str, position: Position) -> Error {
+        match self.request(|done| Request::Fence { done }).await {
             Ok(()) => Error::OtherCopy {
                 path: self.path.to_path_buf(),
                 sink: sink.into(),
@@ -264,45 +265,45 @@ impl Journal {
         }
     }
 
-    /// Has what is set aside for a sink delivered again, or gives it up; what its cursor has not
-    /// passed yet stays. Gives the number of entries. Durable on return.
+    /// Has what is dead-lettered for a sink delivered again, or gives it up; what its cursor has
+    /// not passed yet stays. Gives the number of entries. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn redrive(&self, sink: &str, which: Which) -> Result<u64, Error> {
-        self.order(Order::Redrive {
+        self.command(Command::Redrive {
             sink: sink.into(),
             which,
         })
         .await
     }
 
-    /// Gives up what is set aside for a sink, as [`Journal::redrive`].
+    /// Gives up what is dead-lettered for a sink, as [`Journal::redrive`].
     ///
     /// # Errors
     /// [`Error::Closed`].
     pub async fn discard(&self, sink: &str, which: Which) -> Result<u64, Error> {
-        self.order(Order::Discard {
+        self.command(Command::Discard {
             sink: sink.into(),
             which,
         })
         .await
     }
 
-    /// Has a rejected entry that can be decoded now delivered to every sink of the configuration,
-    /// each of its parts in its own right. `parts` are positions of its statuses: its own where it
-    /// is one, else those of entries that were appended (as rejected ones) in its place. Durable on
-    /// return.
+    /// Has an undecodable entry that can be decoded now delivered to every sink of the
+    /// configuration, each of its parts in its own right. `parts` are positions of its statuses:
+    /// its own where it is one, else those of entries that were appended (as undecodable ones) in
+    /// its place. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn redrive_rejected(
+    pub async fn redrive_undecodable(
         &self,
         position: Position,
         parts: Vec<Position>,
     ) -> Result<u64, Error> {
         let sinks = self.state.configured();
-        self.order(Order::RedriveRejected {
+        self.command(Command::RedriveUndecodable {
             position,
             parts,
             sinks,
@@ -310,8 +311,8 @@ impl Journal {
         .await
     }
 
-    /// Appends the statuses of a rejected entry, for [`Journal::redrive_rejected`]; gives their
-    /// positions.
+    /// Appends the statuses of an undecodable entry, for [`Journal::redrive_undecodable`]; gives
+    /// their positions.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -327,12 +328,12 @@ impl Journal {
         Ok((last.0 - count + 1..=last.0).map(Position).collect())
     }
 
-    /// Lists rejected entries no more. Gives their number. Durable on return.
+    /// Lists undecodable entries no more. Gives their number. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
-    pub async fn discard_rejected(&self, which: Which) -> Result<u64, Error> {
-        self.order(Order::DiscardRejected { which }).await
+    pub async fn discard_undecodable(&self, which: Which) -> Result<u64, Error> {
+        self.command(Command::DiscardUndecodable { which }).await
     }
 
     /// An entry that was to be delivered again was, or was refused. Durable on return.
@@ -345,7 +346,7 @@ impl Journal {
         position: Position,
         settled: Settled,
     ) -> Result<(), Error> {
-        self.order(Order::Settle {
+        self.command(Command::Settle {
             sink: sink.into(),
             position,
             settled,
@@ -359,7 +360,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
-        self.order(Order::Replay {
+        self.command(Command::Replay {
             sink: sink.into(),
             replay,
         })
@@ -372,7 +373,7 @@ impl Journal {
     /// # Errors
     /// [`Error::Closed`].
     pub async fn replayed(&self, sink: &str, done: Position) -> Result<(), Error> {
-        self.order(Order::Replayed {
+        self.command(Command::Replayed {
             sink: sink.into(),
             done,
         })
@@ -385,9 +386,9 @@ impl Journal {
         self.state.replay(sink)
     }
 
-    /// Changes whenever orders were written.
-    pub fn orders(&self) -> watch::Receiver<u64> {
-        self.state.orders.subscribe()
+    /// Changes whenever commands were written.
+    pub fn commands(&self) -> watch::Receiver<u64> {
+        self.state.commands.subscribe()
     }
 
     /// A reader with a connection of its own.
@@ -406,17 +407,17 @@ impl Journal {
         self.state.status()
     }
 
-    async fn order(&self, order: Order) -> Result<u64, Error> {
+    async fn command(&self, command: Command) -> Result<u64, Error> {
         let (done, written) = oneshot::channel();
-        self.notes
-            .send(Note::Order(Ordered { order, done }))
+        self.requests
+            .send(Request::Command(QueuedCommand { command, done }))
             .await
             .map_err(|_| Error::Closed)?;
         self.answer(written).await
     }
 
     async fn flush(&self) -> Result<(), Error> {
-        self.note(|done| Note::Flush { done }).await
+        self.request(|done| Request::Flush { done }).await
     }
 
     /// What is sent in the moment in which the writer goes may stay in a queue that nobody empties
@@ -429,10 +430,13 @@ impl Journal {
         }
     }
 
-    async fn note(&self, note: impl FnOnce(oneshot::Sender<()>) -> Note) -> Result<(), Error> {
+    async fn request(
+        &self,
+        request: impl FnOnce(oneshot::Sender<()>) -> Request,
+    ) -> Result<(), Error> {
         let (done, written) = oneshot::channel();
-        self.notes
-            .send(note(done))
+        self.requests
+            .send(request(done))
             .await
             .map_err(|_| Error::Closed)?;
         self.answer(written).await
@@ -461,8 +465,8 @@ fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Resul
             head,
             known: mark.head,
         });
-    } else if head == mark.head && mark.left == Left::Disowned {
-        return Err(Error::Disowned {
+    } else if head == mark.head && mark.left == Left::Fenced {
+        return Err(Error::Fenced {
             path: path.to_owned(),
         });
     }

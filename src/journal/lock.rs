@@ -36,8 +36,8 @@ pub(super) enum Left {
     Closed,
     /// A process writes it, or has ended in the middle.
     Open,
-    /// It is an older copy, and a sink has noticed.
-    Disowned,
+    /// It is a stale copy, and a sink has noticed.
+    Fenced,
 }
 
 impl Lock {
@@ -101,7 +101,7 @@ impl Mark {
         let left = match self.left {
             Left::Closed => "closed",
             Left::Open => "open  ",
-            Left::Disowned => "copy  ",
+            Left::Fenced => "stale ",
         };
         format!("{} {:020} {left}\n", self.journal.simple(), self.head.0)
     }
@@ -114,7 +114,7 @@ impl Mark {
         let left = match left {
             "closed" => Left::Closed,
             "open" => Left::Open,
-            "copy" => Left::Disowned,
+            "stale" => Left::Fenced,
             _ => return None,
         };
         Some(Mark {
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn mark_is_read_back_whole_or_not_at_all() {
-        for left in [Left::Closed, Left::Open, Left::Disowned] {
+        for left in [Left::Closed, Left::Open, Left::Fenced] {
             for head in [0, 17, i64::MAX] {
                 let mark = Mark {
                     journal: Uuid::new_v4(),

@@ -9,11 +9,11 @@ use futures_util::TryStreamExt;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
+use super::accounting::SinkAccounting;
 use super::disk::timestamp;
 use super::error::failed;
-use super::ledger::Account;
-use super::state::{Saved, State};
-use super::{Entry, Error, Gap, SetAside, Verdict, disk, file};
+use super::state::{CursorRow, State};
+use super::{DeadLetter, Entry, Error, Gap, Verdict, disk, file};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
@@ -48,8 +48,8 @@ impl Reader {
         }
     }
 
-    /// The entries after a position, in order: at most `entries_max`, and no further one once their
-    /// bodies have reached `bytes_max` bytes. Empty only where there is none.
+    /// The entries after a position, in order: at most `entries_max`, and no further one once
+    /// their bodies have reached `bytes_max` bytes. Empty only where there is none.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -67,7 +67,7 @@ impl Reader {
         // The newest entries are in memory a moment before the head is moved, as they are in the
         // file.
         if let Some(state) = &self.state
-            && let Some(entries) = state.recent().between(after, head, entries_max, bytes_max)
+            && let Some(entries) = state.cache().between(after, head, entries_max, bytes_max)
         {
             return Ok(entries);
         }
@@ -89,45 +89,45 @@ impl Reader {
         Ok(entries)
     }
 
-    /// What is set aside for any sink, by sink and position.
+    /// What is dead-lettered for any sink, by sink and position.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn set_aside(&mut self) -> Result<Vec<SetAside>, Error> {
+    pub async fn dead_letters(&mut self) -> Result<Vec<DeadLetter>, Error> {
         let row = |row: SqliteRow| {
             let (sink, position, error) =
                 (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
-            Ok(SetAside {
+            Ok(DeadLetter {
                 sink,
                 position,
                 error,
                 at: timestamp(row.try_get(3)?)?,
             })
         };
-        sqlx::query("SELECT sink, position, error, at FROM set_aside ORDER BY sink, position")
+        sqlx::query("SELECT sink, position, error, at FROM dead_letter ORDER BY sink, position")
             .try_map(row)
             .fetch_all(&mut self.connection)
             .await
-            .map_err(failed("read what was set aside"))
+            .map_err(failed("read what was dead-lettered"))
     }
 
-    /// What is set aside for one sink after a position.
+    /// What is dead-lettered for one sink after a position.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn set_aside_after(
+    pub async fn dead_letters_after(
         &mut self,
         sink: &str,
         after: Position,
     ) -> Result<BTreeSet<Position>, Error> {
         let rows: Vec<(i64,)> = sqlx::query_as(
-            "SELECT position FROM set_aside WHERE sink = ? AND position > ? AND intake = 0",
+            "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND intake = 0",
         )
         .bind(Arc::<str>::from(sink))
         .bind(after.0)
         .fetch_all(&mut self.connection)
         .await
-        .map_err(failed("read what was set aside"))?;
+        .map_err(failed("read what was dead-lettered"))?;
         Ok(rows
             .into_iter()
             .map(|(position,)| Position(position))
@@ -139,9 +139,9 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn again(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
-        const AGAIN: &str = "SELECT entry.position, topic, received_at, body, previous, reason FROM set_aside \
-             JOIN entry ON entry.position = set_aside.position \
-             WHERE set_aside.sink = ? AND set_aside.again = 1 ORDER BY set_aside.position LIMIT ?";
+        const AGAIN: &str = "SELECT entry.position, topic, received_at, body, previous, reason FROM dead_letter \
+             JOIN entry ON entry.position = dead_letter.position \
+             WHERE dead_letter.sink = ? AND dead_letter.redrive = 1 ORDER BY dead_letter.position LIMIT ?";
         let rows = sqlx::query(AGAIN)
             .bind(Arc::<str>::from(sink))
             .bind(entries_max)
@@ -153,17 +153,17 @@ impl Reader {
             .collect()
     }
 
-    /// Rejected entries that nobody has dealt with yet, in order.
+    /// Undecodable entries that nobody has dealt with yet, in order.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn rejected(&mut self) -> Result<Vec<Entry>, Error> {
+    pub async fn undecodable(&mut self) -> Result<Vec<Entry>, Error> {
         const REJECTED: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
              WHERE reason IS NOT NULL AND settled IS NULL ORDER BY position";
         let rows = sqlx::query(REJECTED)
             .fetch_all(&mut self.connection)
             .await
-            .map_err(failed("read rejected entries"))?;
+            .map_err(failed("read undecodable entries"))?;
         rows.iter()
             .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
             .collect()
@@ -173,13 +173,13 @@ impl Reader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn rejected_count(&mut self) -> Result<u64, Error> {
+    pub async fn undecodable_count(&mut self) -> Result<u64, Error> {
         let (count,): (i64,) = sqlx::query_as(
             "SELECT count(*) FROM entry WHERE reason IS NOT NULL AND settled IS NULL",
         )
         .fetch_one(&mut self.connection)
         .await
-        .map_err(failed("count rejected entries"))?;
+        .map_err(failed("count undecodable entries"))?;
         Ok(count.unsigned_abs())
     }
 
@@ -200,11 +200,11 @@ impl Reader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn accounts(&mut self) -> Result<Vec<Account>, Error> {
+    pub async fn accounts(&mut self) -> Result<Vec<SinkAccounting>, Error> {
         const HEAD: &str =
             "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)";
         const WAITING: &str =
-            "SELECT count(*) FROM set_aside WHERE sink = ? AND position <= ? AND intake = 0";
+            "SELECT count(*) FROM dead_letter WHERE sink = ? AND position <= ? AND intake = 0";
         let reading = || failed("read the accounts");
         let mut moment = self.connection.begin().await.map_err(reading())?;
         let (head,): (i64,) = sqlx::query_as(HEAD)
@@ -212,10 +212,10 @@ impl Reader {
             .await
             .map_err(reading())?;
         let mut accounts = Vec::new();
-        for Saved {
+        for CursorRow {
             sink,
             position,
-            ledger,
+            accounting,
         } in disk::cursors(&mut moment).await?
         {
             let waiting = sqlx::query_as(WAITING)
@@ -223,19 +223,19 @@ impl Reader {
                 .bind(position.0);
             let (waiting,): (i64,) = waiting.fetch_one(&mut *moment).await.map_err(reading())?;
             let pending = (head - position.0).max(0).unsigned_abs();
-            accounts.push(Account {
+            accounts.push(SinkAccounting {
                 sink,
                 cursor: position,
                 pending,
                 waiting: waiting.unsigned_abs(),
-                ledger,
+                accounting,
             });
         }
         moment.commit().await.map_err(reading())?;
         Ok(accounts)
     }
 
-    /// What was dropped, in order.
+    /// What was evicted, in order.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -264,7 +264,7 @@ fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx:
     let reason: Option<String> = row.try_get(5)?;
     let previous: Option<String> = row.try_get(4)?;
     let verdict = match reason {
-        Some(reason) => Verdict::Rejected {
+        Some(reason) => Verdict::Undecodable {
             reason: reason.into(),
         },
         None => Verdict::Accepted {

@@ -29,18 +29,18 @@ pub(super) struct Usage {
 
 /// Where the log begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Begin {
+pub(super) struct LogStart {
     /// The oldest entry.
     pub(super) oldest: Option<Position>,
-    /// The oldest one that is not set aside for any sink, and when it was received, in
+    /// The oldest one that is not dead-lettered for any sink, and when it was received, in
     /// microseconds.
     pub(super) removable: Option<(Position, i64)>,
 }
 
 /// Entries to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Trim {
-    /// Every sink is past them; those set aside stay, and those received at or after
+pub(super) enum Truncation {
+    /// Every sink is past them; those dead-lettered stay, and those received at or after
     /// `received_before` (microseconds).
     Past {
         from: Position,
@@ -51,14 +51,14 @@ pub(super) enum Trim {
     Drop { from: Position, through: Position },
 }
 
-impl Trim {
+impl Truncation {
     pub(super) fn from(self) -> Position {
-        let (Trim::Past { from, .. } | Trim::Drop { from, .. }) = self;
+        let (Truncation::Past { from, .. } | Truncation::Drop { from, .. }) = self;
         from
     }
 
     pub(super) fn through(self) -> Position {
-        let (Trim::Past { through, .. } | Trim::Drop { through, .. }) = self;
+        let (Truncation::Past { through, .. } | Truncation::Drop { through, .. }) = self;
         through
     }
 }
@@ -69,7 +69,7 @@ pub(super) struct Retention {
     bytes_max: u64,
     when_full: WhenFull,
     retain: Duration,
-    begin: Begin,
+    begin: LogStart,
     head: Position,
     usage: Usage,
     out_of_room: bool,
@@ -84,7 +84,7 @@ const WATERMARKS: [u8; 3] = [80, 90, 95];
 const WATERMARK_SLACK: u8 = 5;
 
 impl Retention {
-    pub(super) fn new(settings: &Settings, head: Position, begin: Begin) -> Retention {
+    pub(super) fn new(settings: &Settings, head: Position, begin: LogStart) -> Retention {
         Retention {
             bytes_max: settings.bytes_max,
             when_full: settings.when_full,
@@ -109,7 +109,7 @@ impl Retention {
         self.begin.oldest
     }
 
-    pub(super) fn begins(&mut self, begin: Begin) {
+    pub(super) fn begins(&mut self, begin: LogStart) {
         self.begin = begin;
     }
 
@@ -180,7 +180,7 @@ impl Retention {
         floor: Option<Position>,
         incoming: usize,
         now: Timestamp,
-    ) -> Option<Trim> {
+    ) -> Option<Truncation> {
         let floor = floor?;
         let piece = i64::try_from(PIECE_ENTRIES_MIN.max(2 * incoming)).unwrap_or(i64::MAX);
         let short =
@@ -197,7 +197,7 @@ impl Retention {
             && (incoming == 0 || short || floor.0 - from.0 >= piece)
         {
             let through = Position(from.0 + piece - 1).min(floor);
-            return Some(Trim::Past {
+            return Some(Truncation::Past {
                 from,
                 through,
                 received_before,
@@ -205,7 +205,7 @@ impl Retention {
         }
         let from = self.begin.oldest?;
         let drop = self.out_of_room && self.when_full == WhenFull::DropOldest;
-        drop.then(|| Trim::Drop {
+        drop.then(|| Truncation::Drop {
             from,
             through: Position(from.0 + piece - 1).min(self.head),
         })
@@ -227,7 +227,7 @@ mod tests {
             when_full,
             retain: Duration::from_secs(60),
         };
-        let begin = Begin {
+        let begin = LogStart {
             oldest: Some(Position(11)),
             removable: Some((Position(11), 1_000_000_000)),
         };
@@ -250,9 +250,9 @@ mod tests {
         let now = Timestamp::from_second(second).unwrap();
         let due = retention
             .due(floor.map(Position), 0, now)
-            .map(|trim| match trim {
-                Trim::Past { through, .. } => ("past", through.0),
-                Trim::Drop { through, .. } => ("drop", through.0),
+            .map(|truncation| match truncation {
+                Truncation::Past { through, .. } => ("past", through.0),
+                Truncation::Drop { through, .. } => ("drop", through.0),
             });
         assert_eq!(
             due, expected,
@@ -288,7 +288,7 @@ mod tests {
             free_bytes: u64::MAX,
         });
         for (incoming, through) in [(0, 1010), (500, 1010), (1500, 3010), (100_000, 4000)] {
-            let Some(Trim::Past { through: found, .. }) =
+            let Some(Truncation::Past { through: found, .. }) =
                 retention.due(Some(Position(4000)), incoming, Timestamp::UNIX_EPOCH)
             else {
                 panic!("nothing is due")
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn log_begins_with_what_was_written_to_an_empty_one() {
         let mut retention = retention(WhenFull::Pause);
-        retention.begins(Begin::default());
+        retention.begins(LogStart::default());
         assert_eq!(retention.due(Some(Position(5000)), 0, Timestamp::MAX), None);
         let entry = NewEntry {
             topic: "map-1".into(),
@@ -367,7 +367,7 @@ mod tests {
         };
         retention.wrote(Position(5000), &[entry.clone(), entry]);
         assert_eq!(retention.oldest(), Some(Position(5001)));
-        let Some(Trim::Past { from, through, .. }) =
+        let Some(Truncation::Past { from, through, .. }) =
             retention.due(Some(Position(5002)), 0, Timestamp::MAX)
         else {
             panic!("nothing is due")

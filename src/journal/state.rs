@@ -7,11 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::ledger::{Ledger, Passed};
-use super::order::Replay;
-use super::recent::Recent;
+use super::accounting::{Accounting, Passed};
+use super::cache::Cache;
+use super::command::Replay;
 use super::{SinkStatus, Start, Status};
-use crate::faults::{self, Mistake};
+use crate::faults::{self, Mutation};
 use crate::model::Position;
 
 /// See the module.
@@ -25,12 +25,12 @@ pub(super) struct State {
     pub(super) bytes: AtomicU64,
     pub(super) full: AtomicBool,
     pub(super) accepted: AtomicU64,
-    pub(super) rejected: AtomicU64,
+    pub(super) undecodable: AtomicU64,
     pub(super) parts: AtomicU64,
-    pub(super) dropped: AtomicU64,
-    /// Counts the orders: a change wakes the sinks.
-    pub(super) orders: watch::Sender<u64>,
-    recent: Mutex<Recent>,
+    pub(super) evicted: AtomicU64,
+    /// Counts the commands: a change wakes the sinks.
+    pub(super) commands: watch::Sender<u64>,
+    cache: Mutex<Cache>,
     sinks: Mutex<Sinks>,
 }
 
@@ -47,10 +47,10 @@ struct Sinks {
 #[derive(Debug, Clone, Default)]
 struct Cursor {
     position: Position,
-    ledger: Ledger,
+    accounting: Accounting,
     /// What the disk has; `None`: nothing yet.
-    durable: Option<(Position, Ledger)>,
-    set_aside: u64,
+    durable: Option<(Position, Accounting)>,
+    dead_lettered: u64,
     /// It is in the configuration. Entries after its cursor are kept for it even where it is not,
     /// until it is forgotten.
     configured: bool,
@@ -58,17 +58,17 @@ struct Cursor {
 
 /// A cursor and its account, as they are written together.
 #[derive(Debug, Clone)]
-pub(super) struct Saved {
+pub(super) struct CursorRow {
     pub(super) sink: Arc<str>,
     pub(super) position: Position,
-    pub(super) ledger: Ledger,
+    pub(super) accounting: Accounting,
 }
 
-/// What orders have changed on disk, for every sink.
+/// What commands have changed on disk, for every sink.
 #[derive(Debug, Default)]
-pub(super) struct Books {
-    /// How many entries are set aside.
-    pub(super) set_aside: Vec<(String, i64)>,
+pub(super) struct OperatorState {
+    /// How many entries are dead-lettered.
+    pub(super) dead_lettered: Vec<(String, i64)>,
     /// Redriven and discarded.
     pub(super) settled: Vec<(String, i64, i64)>,
     pub(super) replays: Vec<(String, Replay)>,
@@ -78,25 +78,30 @@ pub(super) struct Books {
 #[derive(Debug)]
 pub(super) struct Cursors {
     /// Those that the disk does not have yet.
-    pub(super) moved: Vec<Saved>,
+    pub(super) moved: Vec<CursorRow>,
     /// Every sink is past the entries at or before it; `None`: not known yet.
     pub(super) floor: Option<Position>,
 }
 
 impl State {
     /// What the disk had when the journal was opened.
-    pub(super) fn new(uuid: Uuid, head: Position, cursors: Vec<Saved>, books: Books) -> State {
+    pub(super) fn new(
+        uuid: Uuid,
+        head: Position,
+        cursors: Vec<CursorRow>,
+        operator_state: OperatorState,
+    ) -> State {
         let mut sinks = Sinks::default();
-        for Saved {
+        for CursorRow {
             sink,
             position,
-            ledger,
+            accounting,
         } in cursors
         {
             let cursor = Cursor {
                 position,
-                ledger,
-                durable: Some((position, ledger)),
+                accounting,
+                durable: Some((position, accounting)),
                 ..Cursor::default()
             };
             sinks.by_name.insert(sink, cursor);
@@ -108,14 +113,14 @@ impl State {
             bytes: AtomicU64::new(0),
             full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
-            rejected: AtomicU64::new(0),
+            undecodable: AtomicU64::new(0),
             parts: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            orders: watch::Sender::new(0),
-            recent: Mutex::default(),
+            evicted: AtomicU64::new(0),
+            commands: watch::Sender::new(0),
+            cache: Mutex::default(),
             sinks: Mutex::new(sinks),
         };
-        state.booked(books);
+        state.set_operator_state(operator_state);
         state
     }
 
@@ -134,8 +139,8 @@ impl State {
     }
 
     /// The newest entries, for a moment.
-    pub(super) fn recent(&self) -> MutexGuard<'_, Recent> {
-        self.recent.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These sinks are in the configuration; those that are new begin at their start. Gives the
@@ -154,13 +159,13 @@ impl State {
         for (sink, start) in sinks {
             let cursor = known.by_name.entry(Arc::clone(sink)).or_default();
             cursor.configured = true;
-            if cursor.durable.is_none() && cursor.ledger == Ledger::default() {
+            if cursor.durable.is_none() && cursor.accounting == Accounting::default() {
                 let first = match start {
                     Start::Oldest => oldest,
                     Start::Newest => newest,
                 };
                 cursor.position = cursor.position.max(first);
-                cursor.ledger.started = cursor.position;
+                cursor.accounting.started = cursor.position;
             }
         }
         let left = known
@@ -189,11 +194,11 @@ impl State {
             .collect()
     }
 
-    pub(super) fn ledgers(&self) -> Vec<(Arc<str>, Ledger)> {
+    pub(super) fn accountings(&self) -> Vec<(Arc<str>, Accounting)> {
         self.lock()
             .by_name
             .iter()
-            .map(|(sink, cursor)| (Arc::clone(sink), cursor.ledger))
+            .map(|(sink, cursor)| (Arc::clone(sink), cursor.accounting))
             .collect()
     }
 
@@ -201,7 +206,7 @@ impl State {
         self.lock()
             .by_name
             .get(sink)
-            .map(|cursor| cursor.ledger.furthest)
+            .map(|cursor| cursor.accounting.furthest)
             .unwrap_or_default()
     }
 
@@ -233,53 +238,58 @@ impl State {
             delivered: (to.0 - at.0).unsigned_abs(),
             ..Passed::default()
         };
-        cursor.ledger.passed.add(passed.unwrap_or(all));
+        cursor.accounting.passed.add(passed.unwrap_or(all));
     }
 
-    /// Puts a cursor anywhere. So many entries that it has passed are set aside, and will be passed
-    /// once more.
-    pub(super) fn place(&self, sink: &str, at: Position, set_aside: u64) {
+    /// Puts a cursor anywhere. So many entries that it has passed are dead-lettered, and will be
+    /// passed once more.
+    pub(super) fn place(&self, sink: &str, at: Position, dead_lettered: u64) {
         let mut known = self.lock();
         let cursor = known.of(sink);
-        cursor.ledger.furthest = cursor.ledger.furthest.max(cursor.position);
-        cursor.ledger.passed.set_aside = cursor.ledger.passed.set_aside.saturating_sub(set_aside);
-        cursor.ledger.rewound += cursor.position.0 - at.0 - i64::try_from(set_aside).unwrap_or(0);
+        cursor.accounting.furthest = cursor.accounting.furthest.max(cursor.position);
+        cursor.accounting.passed.dead_lettered = cursor
+            .accounting
+            .passed
+            .dead_lettered
+            .saturating_sub(dead_lettered);
+        cursor.accounting.rewound +=
+            cursor.position.0 - at.0 - i64::try_from(dead_lettered).unwrap_or(0);
         cursor.position = at;
     }
 
-    pub(super) fn count_set_aside(&self, sink: &str) {
-        self.lock().of(sink).set_aside += 1;
+    pub(super) fn count_dead_letter(&self, sink: &str) {
+        self.lock().of(sink).dead_lettered += 1;
     }
 
-    /// Orders were written, or entries that were set aside dropped: what the disk says now.
-    pub(super) fn booked(&self, books: Books) {
+    /// Orders were written, or entries that were dead-lettered dropped: what the disk says now.
+    pub(super) fn set_operator_state(&self, operator_state: OperatorState) {
         let mut known = self.lock();
         known
             .by_name
             .values_mut()
-            .for_each(|cursor| cursor.set_aside = 0);
-        for (sink, count) in books.set_aside {
-            known.of(&sink).set_aside = count.unsigned_abs();
+            .for_each(|cursor| cursor.dead_lettered = 0);
+        for (sink, count) in operator_state.dead_lettered {
+            known.of(&sink).dead_lettered = count.unsigned_abs();
         }
-        let kept: BTreeSet<String> = books
+        let kept: BTreeSet<String> = operator_state
             .settled
             .iter()
             .map(|(sink, ..)| sink.clone())
             .collect();
-        for (sink, redriven, discarded) in books.settled {
+        for (sink, redriven, discarded) in operator_state.settled {
             let cursor = known.of(&sink);
-            let ledgers = std::iter::once(&mut cursor.ledger)
-                .chain(cursor.durable.as_mut().map(|(_, ledger)| ledger));
-            for ledger in ledgers {
-                ledger.redriven = redriven.unsigned_abs();
-                ledger.discarded = discarded.unsigned_abs();
+            let accountings = std::iter::once(&mut cursor.accounting)
+                .chain(cursor.durable.as_mut().map(|(_, accounting)| accounting));
+            for accounting in accountings {
+                accounting.redriven = redriven.unsigned_abs();
+                accounting.discarded = discarded.unsigned_abs();
             }
         }
         // Forgotten: it was on disk and is no more.
         known
             .by_name
             .retain(|sink, cursor| cursor.durable.is_none() || kept.contains(&**sink));
-        known.replays = books
+        known.replays = operator_state
             .replays
             .into_iter()
             .map(|(sink, replay)| (sink.into(), replay))
@@ -291,13 +301,13 @@ impl State {
         let moved = known
             .by_name
             .iter()
-            .filter(|(_, cursor)| cursor.durable != Some((cursor.position, cursor.ledger)));
-        let moved = moved.map(|(sink, cursor)| Saved {
+            .filter(|(_, cursor)| cursor.durable != Some((cursor.position, cursor.accounting)));
+        let moved = moved.map(|(sink, cursor)| CursorRow {
             sink: Arc::clone(sink),
             position: cursor.position,
-            ledger: cursor.ledger,
+            accounting: cursor.accounting,
         });
-        if faults::makes(Mistake::CollectEarly) {
+        if faults::makes(Mutation::CollectEarly) {
             return Cursors {
                 moved: moved.collect(),
                 floor: Some(self.head()),
@@ -319,16 +329,16 @@ impl State {
         }
     }
 
-    /// Takes note of what the disk has now.
-    pub(super) fn saved(&self, cursors: &[Saved]) {
+    /// Takes request of what the disk has now.
+    pub(super) fn saved(&self, cursors: &[CursorRow]) {
         let mut known = self.lock();
-        for Saved {
+        for CursorRow {
             sink,
             position,
-            ledger,
+            accounting,
         } in cursors
         {
-            known.of(sink).durable = Some((*position, *ledger));
+            known.of(sink).durable = Some((*position, *accounting));
         }
     }
 
@@ -337,7 +347,7 @@ impl State {
         let sinks = known.by_name.iter().map(|(name, cursor)| SinkStatus {
             name: Arc::clone(name),
             cursor: cursor.position,
-            set_aside: cursor.set_aside,
+            dead_lettered: cursor.dead_lettered,
             configured: cursor.configured,
         });
         Status {
@@ -346,9 +356,9 @@ impl State {
             bytes: self.bytes.load(Ordering::Relaxed),
             full: self.full.load(Ordering::Relaxed),
             accepted: self.accepted.load(Ordering::Relaxed),
-            rejected: self.rejected.load(Ordering::Relaxed),
+            undecodable: self.undecodable.load(Ordering::Relaxed),
             parts: self.parts.load(Ordering::Relaxed),
-            dropped: self.dropped.load(Ordering::Relaxed),
+            evicted: self.evicted.load(Ordering::Relaxed),
             sinks: sinks.collect(),
         }
     }

@@ -18,14 +18,14 @@ pub struct Status {
     pub full: bool,
     /// Accepted entries written since the journal was opened.
     pub accepted: u64,
-    /// Rejected entries written since the journal was opened.
-    pub rejected: u64,
-    /// Those of the rejected ones that are parts of an earlier one, taken apart on an operator's
+    /// Undecodable entries written since the journal was opened.
+    pub undecodable: u64,
+    /// Those of the undecodable ones that are parts of an earlier one, taken apart on an operator's
     /// demand.
     pub parts: u64,
     /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past
     /// them, since the journal was opened.
-    pub dropped: u64,
+    pub evicted: u64,
     /// Every sink that the journal knows, by name.
     pub sinks: Vec<SinkStatus>,
 }
@@ -35,10 +35,10 @@ pub struct Status {
 pub struct SinkStatus {
     /// As in the configuration.
     pub name: Arc<str>,
-    /// Everything at or before it is confirmed or set aside.
+    /// Everything at or before it is confirmed or dead-lettered.
     pub cursor: Position,
-    /// How many entries are set aside for it.
-    pub set_aside: u64,
+    /// How many entries are dead-lettered for it.
+    pub dead_lettered: u64,
     /// It is in the configuration; where it is not, its cursor still holds entries back.
     pub configured: bool,
 }

@@ -14,15 +14,15 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use super::check::Check;
+use super::command::QueuedCommand;
 use super::disk::{self, Insert};
 use super::error::failed;
 use super::file::{self, Opened};
 use super::lock::{Left, Lock, Mark};
-use super::order::Ordered;
-use super::retention::{Begin, FREE_BYTES_AGAIN, Retention, Trim};
-use super::state::{Cursors, Saved, State};
+use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation};
+use super::state::{CursorRow, Cursors, State};
 use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
-use crate::faults::{self, Place};
+use crate::faults::{self, Failpoint};
 use crate::model::{Position, TrustedClock};
 
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
@@ -63,27 +63,27 @@ pub(super) struct Append {
 
 /// Something else that is to be on disk before its sender goes on.
 #[derive(Debug)]
-pub(super) enum Note {
+pub(super) enum Request {
     /// Cursors as they stand.
     Flush { done: oneshot::Sender<()> },
     /// An entry that a sink will not get.
-    SetAside {
+    DeadLetter {
         sink: Arc<str>,
         position: Position,
         error: Box<str>,
         done: oneshot::Sender<()>,
     },
-    /// This is an older copy.
-    Disown { done: oneshot::Sender<()> },
-    /// A change of the books.
-    Order(Ordered),
+    /// This is a stale copy.
+    Fence { done: oneshot::Sender<()> },
+    /// A change that an operator or a sink asks for.
+    Command(QueuedCommand),
 }
 
 /// What the handles send, and the bytes that it may take while it waits.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) appends: mpsc::Receiver<Append>,
-    pub(super) notes: mpsc::Receiver<Note>,
+    pub(super) requests: mpsc::Receiver<Request>,
     pub(super) room: Arc<Semaphore>,
     /// Tells the handles, once the queue itself is gone.
     pub(super) _ended: DropGuard,
@@ -113,8 +113,8 @@ pub struct Writer {
     /// The disk had no room for the last commit.
     out_of_space: bool,
     check: Check,
-    /// It is an older copy.
-    disowned: bool,
+    /// It is a stale copy.
+    fenced: bool,
     /// Last, so that it is let go of after the connection.
     lock: Lock,
 }
@@ -126,7 +126,7 @@ struct Group {
     last_states: Vec<LastState>,
     /// Who waits for how many of the entries, in order.
     appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
-    notes: Vec<Note>,
+    requests: Vec<Request>,
 }
 
 /// What a transaction has done.
@@ -134,9 +134,9 @@ struct Group {
 struct Written {
     /// The last entry, where there was one.
     last: Option<Position>,
-    newly_set_aside: Vec<Arc<str>>,
-    /// What each order has changed, in their order.
-    orders: Vec<u64>,
+    newly_dead_lettered: Vec<Arc<str>>,
+    /// What each command has changed, in their command.
+    commands: Vec<u64>,
     /// How many entries were removed.
     removed: u64,
 }
@@ -146,7 +146,7 @@ impl Writer {
         settings: Settings,
         opened: Opened,
         state: Arc<State>,
-        begin: Begin,
+        begin: LogStart,
         newest: Option<Timestamp>,
         queue: Queue,
         check: Check,
@@ -169,7 +169,7 @@ impl Writer {
             drop_said: None,
             out_of_space: false,
             check,
-            disowned: false,
+            fenced: false,
             lock: opened.lock,
         }
     }
@@ -189,7 +189,7 @@ impl Writer {
             let mut group = Group::default();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(note) = self.queue.notes.recv() => group.notes.push(note),
+                Some(request) = self.queue.requests.recv() => group.requests.push(request),
                 Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
                 _ = flush.tick() => self.look_round().await?,
                 checked = self.check.done() => checked?,
@@ -202,8 +202,8 @@ impl Writer {
 
     /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
     fn gather(&mut self, group: &mut Group) {
-        while let Ok(note) = self.queue.notes.try_recv() {
-            group.notes.push(note);
+        while let Ok(request) = self.queue.requests.try_recv() {
+            group.requests.push(request);
         }
         while !self.retention.full()
             && let Ok(append) = self.queue.appends.try_recv()
@@ -215,20 +215,20 @@ impl Writer {
     async fn finish(mut self, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         self.queue.room.close();
         self.queue.appends.close();
-        self.queue.notes.close();
+        self.queue.requests.close();
         let mut group = Group::default();
         while let Some(append) = self.queue.appends.recv().await {
             group.append(append);
         }
-        while let Some(note) = self.queue.notes.recv().await {
-            group.notes.push(note);
+        while let Some(request) = self.queue.requests.recv().await {
+            group.requests.push(request);
         }
         self.commit(group, flush, stop).await?;
         // The cursors, where they have waited.
         self.commit(Group::default(), flush, stop).await?;
         file::close(self.connection).await?;
-        let left = match self.disowned {
-            true => Left::Disowned,
+        let left = match self.fenced {
+            true => Left::Fenced,
             false if self.check.is_done() => Left::Closed,
             // As it was found: the next start checks it.
             false => return Ok(()),
@@ -253,25 +253,25 @@ impl Writer {
             .clock
             .read(std::time::Instant::now(), Timestamp::now())
             .now;
-        let trim = self.retention.due(floor, group.entries.len(), now);
+        let truncation = self.retention.due(floor, group.entries.len(), now);
         let small = (1..SMALL_ENTRIES).contains(&group.entries.len());
         let wait = self
             .cursors_saved
             .is_some_and(|saved| saved.elapsed() < CURSORS_INTERVAL);
-        if small && wait && group.notes.is_empty() && trim.is_none() {
+        if small && wait && group.requests.is_empty() && truncation.is_none() {
             moved.clear();
         }
-        if group.is_empty() && moved.is_empty() && trim.is_none() {
+        if group.is_empty() && moved.is_empty() && truncation.is_none() {
             return Ok(());
         }
-        if let (Some(Trim::Past { through, .. }), Some(floor)) = (&trim, floor) {
+        if let (Some(Truncation::Past { through, .. }), Some(floor)) = (&truncation, floor) {
             assert!(
                 *through <= floor,
                 "only what every sink is past is removed (I3): {through} > {floor}"
             );
         }
         let written = loop {
-            match self.write(&group, &moved, trim).await {
+            match self.write(&group, &moved, truncation).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
                     self.wait_for_space(&error, stop).await?;
                 }
@@ -287,32 +287,33 @@ impl Writer {
             self.state.saved(&moved);
         }
         written
-            .newly_set_aside
+            .newly_dead_lettered
             .iter()
-            .for_each(|sink| self.state.count_set_aside(sink));
-        let disowned = group
-            .notes
+            .for_each(|sink| self.state.count_dead_letter(sink));
+        let fenced = group
+            .requests
             .iter()
-            .any(|note| matches!(note, Note::Disown { .. }));
-        let ordered = !written.orders.is_empty();
-        if ordered {
-            self.state.booked(disk::books(&mut self.connection).await?);
+            .any(|request| matches!(request, Request::Fence { .. }));
+        let commanded = !written.commands.is_empty();
+        if commanded {
+            self.state
+                .set_operator_state(disk::operator_state(&mut self.connection).await?);
         }
-        if disowned {
-            self.disowned = true;
+        if fenced {
+            self.fenced = true;
             let head = written.last.unwrap_or(self.state.head());
             self.lock.mark(Mark {
                 journal: self.state.uuid,
                 head,
-                left: Left::Disowned,
+                left: Left::Fenced,
             })?;
         }
-        self.publish(group, written.last, written.orders);
-        if let Some(trim) = trim {
-            self.removed(trim, written.removed).await?;
+        self.publish(group, written.last, written.commands);
+        if let Some(truncation) = truncation {
+            self.removed(truncation, written.removed).await?;
             flush.reset_immediately();
         }
-        if ordered {
+        if commanded {
             // What was held back may be removed now, however old it is.
             self.retention
                 .begins(disk::begin(&mut self.connection, Position::START).await?);
@@ -354,26 +355,26 @@ impl Writer {
     async fn write(
         &mut self,
         group: &Group,
-        moved: &[Saved],
-        trim: Option<Trim>,
+        moved: &[CursorRow],
+        truncation: Option<Truncation>,
     ) -> Result<Written, Error> {
         // What comes one by one is mostly this: a third of the way to the connection's thread and
         // back.
         if moved.is_empty()
-            && trim.is_none()
-            && group.notes.is_empty()
+            && truncation.is_none()
+            && group.requests.is_empty()
             && group.last_states.is_empty()
             && self.insert_entries.is_one(group.entries.len())
-            && !faults::awaits(Place::BeforeCommit)
+            && !faults::awaits(Failpoint::BeforeCommit)
         {
             let last =
                 disk::insert_entries(&mut self.connection, &self.insert_entries, &group.entries)
                     .await?;
-            faults::reach(Place::AfterCommit);
+            faults::reach(Failpoint::AfterCommit);
             return Ok(Written {
                 last,
-                newly_set_aside: Vec::new(),
-                orders: Vec::new(),
+                newly_dead_lettered: Vec::new(),
+                commands: Vec::new(),
                 removed: 0,
             });
         }
@@ -390,39 +391,39 @@ impl Writer {
             &group.last_states,
         )
         .await?;
-        let newly_set_aside = set_aside(&mut transaction, &group.notes).await?;
+        let newly_dead_lettered = dead_letter(&mut transaction, &group.requests).await?;
         disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
-        let mut orders = Vec::new();
-        for note in &group.notes {
-            if let Note::Order(Ordered { order, .. }) = note {
-                orders.push(order.write(&mut transaction).await?);
+        let mut commands = Vec::new();
+        for request in &group.requests {
+            if let Request::Command(QueuedCommand { command, .. }) = request {
+                commands.push(command.write(&mut transaction).await?);
             }
         }
-        let removed = match trim {
-            Some(trim) => {
-                let removed = disk::trim(&mut transaction, trim).await?;
-                faults::reach(Place::InRetention);
+        let removed = match truncation {
+            Some(truncation) => {
+                let removed = disk::truncation(&mut transaction, truncation).await?;
+                faults::reach(Failpoint::InRetention);
                 removed
             }
             None => 0,
         };
         if last.is_some() {
-            faults::reach(Place::BeforeCommit);
+            faults::reach(Failpoint::BeforeCommit);
         }
         transaction.commit().await.map_err(failed("commit"))?;
         if last.is_some() {
-            faults::reach(Place::AfterCommit);
+            faults::reach(Failpoint::AfterCommit);
         }
         Ok(Written {
             last,
-            newly_set_aside,
-            orders,
+            newly_dead_lettered,
+            commands,
             removed,
         })
     }
 
     /// The group is on disk: everybody may know.
-    fn publish(&mut self, mut group: Group, last: Option<Position>, orders: Vec<u64>) {
+    fn publish(&mut self, mut group: Group, last: Option<Position>, commands: Vec<u64>) {
         let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
@@ -431,17 +432,18 @@ impl Writer {
             head.0 + count,
             "positions follow each other without a hole (I4)"
         );
-        let rejected = group
+        let undecodable = group
             .entries
             .iter()
-            .filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. }))
+            .filter(|entry| matches!(entry.verdict, Verdict::Undecodable { .. }))
             .count();
         self.state
-            .rejected
-            .fetch_add(rejected as u64, Ordering::Relaxed);
-        self.state
-            .accepted
-            .fetch_add((group.entries.len() - rejected) as u64, Ordering::Relaxed);
+            .undecodable
+            .fetch_add(undecodable as u64, Ordering::Relaxed);
+        self.state.accepted.fetch_add(
+            (group.entries.len() - undecodable) as u64,
+            Ordering::Relaxed,
+        );
         self.unmeasured_bytes += group
             .entries
             .iter()
@@ -451,32 +453,33 @@ impl Writer {
         self.retention.wrote(head, &group.entries);
         self.state.begins(self.retention.oldest());
         self.state
-            .recent()
+            .cache()
             .wrote(head, std::mem::take(&mut group.entries));
         self.state
             .head
             .send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
-        if !orders.is_empty() {
-            self.state.orders.send_modify(|count| *count += 1);
+        if !commands.is_empty() {
+            self.state.commands.send_modify(|count| *count += 1);
         }
-        group.answer(head, orders);
+        group.answer(head, commands);
     }
 
-    async fn removed(&mut self, trim: Trim, removed: u64) -> Result<(), Error> {
-        self.state.recent().removed(trim.through());
-        if let Trim::Drop { from, through } = trim {
-            self.state.dropped.fetch_add(removed, Ordering::Relaxed);
-            self.state.booked(disk::books(&mut self.connection).await?);
+    async fn removed(&mut self, truncation: Truncation, removed: u64) -> Result<(), Error> {
+        self.state.cache().removed(truncation.through());
+        if let Truncation::Drop { from, through } = truncation {
+            self.state.evicted.fetch_add(removed, Ordering::Relaxed);
+            self.state
+                .set_operator_state(disk::operator_state(&mut self.connection).await?);
             if self
                 .drop_said
                 .is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL)
             {
                 self.drop_said = Some(Instant::now());
-                warn!(%from, %through, "journal full: its oldest entries are dropped; raise journal.max_bytes, or see which sink is behind");
+                warn!(%from, %through, "journal full: its oldest entries are evicted; raise journal.max_bytes, or see which sink is behind");
             }
         }
         self.retention
-            .begins(disk::begin(&mut self.connection, trim.from()).await?);
+            .begins(disk::begin(&mut self.connection, truncation.from()).await?);
         self.state.begins(self.retention.oldest());
         self.measure().await
     }
@@ -548,20 +551,20 @@ impl Writer {
     }
 }
 
-/// The sinks whose notes were new.
-async fn set_aside(
+/// The sinks whose requests were new.
+async fn dead_letter(
     connection: &mut SqliteConnection,
-    notes: &[Note],
+    requests: &[Request],
 ) -> Result<Vec<Arc<str>>, Error> {
     let mut new = Vec::new();
-    for note in notes {
-        if let Note::SetAside {
+    for request in requests {
+        if let Request::DeadLetter {
             sink,
             position,
             error,
             ..
-        } = note
-            && disk::set_aside(connection, sink, *position, error).await?
+        } = request
+            && disk::dead_letter(connection, sink, *position, error).await?
         {
             new.push(Arc::clone(sink));
         }
@@ -578,23 +581,25 @@ impl Group {
     }
 
     fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.notes.is_empty()
+        self.appends.is_empty() && self.requests.is_empty()
     }
 
     /// Tells everybody; who has gone away meanwhile loses only the news.
-    fn answer(self, mut before: Position, orders: Vec<u64>) {
+    fn answer(self, mut before: Position, commands: Vec<u64>) {
         for (count, _room, done) in self.appends {
             before.0 += i64::try_from(count).expect("a batch fits in memory");
             let _ = done.send(before);
         }
-        let mut orders = orders.into_iter();
-        for note in self.notes {
-            match note {
-                Note::Flush { done } | Note::SetAside { done, .. } | Note::Disown { done } => {
+        let mut commands = commands.into_iter();
+        for request in self.requests {
+            match request {
+                Request::Flush { done }
+                | Request::DeadLetter { done, .. }
+                | Request::Fence { done } => {
                     let _ = done.send(());
                 }
-                Note::Order(Ordered { done, .. }) => {
-                    let _ = done.send(orders.next().unwrap_or_default());
+                Request::Command(QueuedCommand { done, .. }) => {
+                    let _ = done.send(commands.next().unwrap_or_default());
                 }
             }
         }

@@ -1,6 +1,6 @@
 //! The accounts, held against each other: what was received is journaled or waits to be, and what
-//! is journaled is delivered, filtered, set aside or pending for each sink. What does not balance
-//! is an error of ours, and said once.
+//! is journaled is delivered, filtered, dead-lettered or pending for each sink. What does not
+//! balance is an error of ours, and said once.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::error;
 
 use super::View;
-use crate::journal::{Account, Error, Reader};
+use crate::journal::{Error, Reader, SinkAccounting};
 
 /// Between two audits.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -25,11 +25,11 @@ pub struct Intake {
     /// Those in the journal that can be decoded.
     pub accepted: u64,
     /// Those in the journal that cannot.
-    pub rejected: u64,
+    pub undecodable: u64,
     /// Received, and on their way to the disk: not acknowledged yet.
     pub waiting: i64,
     /// Journaled, then removed by `when_full = "drop_oldest"` before every sink had them.
-    pub dropped: u64,
+    pub evicted: u64,
 }
 
 impl Intake {
@@ -38,15 +38,15 @@ impl Intake {
         // The journal first: what is received meanwhile only waits.
         let journal = view.journal.status();
         let counters = &view.source.counters;
-        let received = counters.accepted.load(Relaxed) + counters.rejected.load(Relaxed);
-        let rejected = journal.rejected.saturating_sub(journal.parts);
-        let waiting = received as i64 - (journal.accepted + rejected) as i64;
+        let received = counters.accepted.load(Relaxed) + counters.undecodable.load(Relaxed);
+        let undecodable = journal.undecodable.saturating_sub(journal.parts);
+        let waiting = received as i64 - (journal.accepted + undecodable) as i64;
         Intake {
             received,
             accepted: journal.accepted,
-            rejected,
+            undecodable,
             waiting,
-            dropped: journal.dropped,
+            evicted: journal.evicted,
         }
     }
 
@@ -58,8 +58,8 @@ impl Intake {
         match self.waiting {
             0.. => Ok(()),
             _ => Err(format!(
-                "{} received, but {} and {} rejected journaled",
-                self.received, self.accepted, self.rejected
+                "{} received, but {} and {} undecodable journaled",
+                self.received, self.accepted, self.undecodable
             )),
         }
     }
@@ -68,13 +68,13 @@ impl Intake {
 /// What the last audit found.
 #[derive(Debug, Default)]
 pub struct Audit {
-    imbalances: Mutex<BTreeSet<String>>,
+    accounting_errors: Mutex<BTreeSet<String>>,
 }
 
 impl Audit {
     /// What did not balance, one line each.
-    pub fn imbalances(&self) -> Vec<String> {
-        self.imbalances
+    pub fn accounting_errors(&self) -> Vec<String> {
+        self.accounting_errors
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .iter()
@@ -82,18 +82,18 @@ impl Audit {
             .collect()
     }
 
-    fn found(&self, imbalances: BTreeSet<String>) {
+    fn found(&self, accounting_errors: BTreeSet<String>) {
         let mut known = self
-            .imbalances
+            .accounting_errors
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        for imbalance in imbalances.difference(&known) {
+        for accounting_error in accounting_errors.difference(&known) {
             error!(
-                imbalance,
-                "the accounts do not balance: please report this, with the log since the last start"
+                accounting_error,
+                "delivery accounting does not balance: please report this, with the log since the last start"
             );
         }
-        *known = imbalances;
+        *known = accounting_errors;
     }
 }
 
@@ -109,7 +109,8 @@ pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
             _ = interval.tick() => {}
         }
         let accounts = view.journal.reader().await?.accounts().await?;
-        view.audit.found(imbalances(&Intake::of(&view), &accounts));
+        view.audit
+            .found(accounting_errors(&Intake::of(&view), &accounts));
     }
 }
 
@@ -120,18 +121,18 @@ pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
 pub async fn close(view: &View) -> Result<(), Error> {
     let intake = Intake::of(view);
     let accounts = Reader::open(view.journal.path()).await?.accounts().await?;
-    let mut imbalances = imbalances(&intake, &accounts);
+    let mut accounting_errors = accounting_errors(&intake, &accounts);
     if intake.waiting > 0 {
-        imbalances.insert(format!(
+        accounting_errors.insert(format!(
             "intake: {} were received but not journaled, nor acknowledged",
             intake.waiting
         ));
     }
-    view.audit.found(imbalances);
+    view.audit.found(accounting_errors);
     Ok(())
 }
 
-fn imbalances(intake: &Intake, accounts: &[Account]) -> BTreeSet<String> {
+fn accounting_errors(intake: &Intake, accounts: &[SinkAccounting]) -> BTreeSet<String> {
     let intake = intake.check().err().map(|error| format!("intake: {error}"));
     let sinks = accounts.iter().filter_map(|account| {
         let error = account.check().err()?;

@@ -22,31 +22,31 @@ use crate::model::Position;
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case")]
-pub enum Command {
-    /// Deliver what is set aside for a sink once more.
+#[serde(tag = "command", rename_all = "snake_case")]
+pub enum AdminCommand {
+    /// Deliver what is dead-lettered for a sink once more.
     Redrive {
         /// Its name.
         sink: String,
         /// Which entries.
         which: Which,
     },
-    /// Give up what is set aside for a sink.
+    /// Give up what is dead-lettered for a sink.
     Drop {
         /// Its name.
         sink: String,
         /// Which entries.
         which: Which,
     },
-    /// Deliver a rejected entry to every sink, since it can be decoded by now.
-    RedriveRejected {
+    /// Deliver an undecodable entry to every sink, since it can be decoded by now.
+    RedriveUndecodable {
         /// The entry.
         position: Position,
         /// Where its statuses stand in its body, in bytes.
         parts: Vec<Range<usize>>,
     },
-    /// List rejected entries no more.
-    DropRejected {
+    /// List undecodable entries no more.
+    DropUndecodable {
         /// Which entries.
         which: Which,
     },
@@ -92,15 +92,19 @@ pub enum Refusal {
 ///
 /// # Errors
 /// See [`Refusal`].
-pub async fn execute(journal: &Journal, command: Command) -> Result<Reply, Refusal> {
+pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, Refusal> {
     let entries = match command {
-        Command::Redrive { sink, which } => journal.redrive(known(journal, &sink)?, which).await?,
-        Command::Drop { sink, which } => journal.discard(known(journal, &sink)?, which).await?,
-        Command::RedriveRejected { position, parts } => {
-            redrive_rejected(journal, position, parts).await?
+        AdminCommand::Redrive { sink, which } => {
+            journal.redrive(known(journal, &sink)?, which).await?
         }
-        Command::DropRejected { which } => journal.discard_rejected(which).await?,
-        Command::Replay {
+        AdminCommand::Drop { sink, which } => {
+            journal.discard(known(journal, &sink)?, which).await?
+        }
+        AdminCommand::RedriveUndecodable { position, parts } => {
+            redrive_undecodable(journal, position, parts).await?
+        }
+        AdminCommand::DropUndecodable { which } => journal.discard_undecodable(which).await?,
+        AdminCommand::Replay {
             sink,
             since,
             until,
@@ -131,13 +135,13 @@ pub async fn execute(journal: &Journal, command: Command) -> Result<Reply, Refus
                 .await?;
             (through.0 - done.0).unsigned_abs()
         }
-        Command::Forget { sink } if journal.is_configured(&sink) => {
+        AdminCommand::Forget { sink } if journal.is_configured(&sink) => {
             let error = format!(
                 "the sink {sink} is in the configuration: take it out, reload, then forget it"
             );
             return Err(Refusal::Senseless(error));
         }
-        Command::Forget { sink } => {
+        AdminCommand::Forget { sink } => {
             known(journal, &sink)?;
             journal.forget(&sink).await?.into()
         }
@@ -166,7 +170,7 @@ pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
 
 /// One that is a status as it is stays where it is; of others the statuses are appended, so that
 /// each has a position, and so an id, of its own.
-async fn redrive_rejected(
+async fn redrive_undecodable(
     journal: &Journal,
     position: Position,
     parts: Vec<Range<usize>>,
@@ -177,10 +181,10 @@ async fn redrive_rejected(
         ));
     }
     let entry = journal.reader().await?.entry(position).await?;
-    let Some(entry) = entry.filter(|entry| matches!(entry.verdict, Verdict::Rejected { .. }))
+    let Some(entry) = entry.filter(|entry| matches!(entry.verdict, Verdict::Undecodable { .. }))
     else {
         return Err(Refusal::Senseless(format!(
-            "there is no rejected entry {position}"
+            "there is no undecodable entry {position}"
         )));
     };
     if parts.is_empty()
@@ -200,15 +204,15 @@ async fn redrive_rejected(
             topic: entry.topic.clone(),
             received_at: entry.received_at,
             body: entry.body.slice(part),
-            verdict: Verdict::Rejected {
-                reason: format!("a status of entry {position}, which was rejected").into(),
+            verdict: Verdict::Undecodable {
+                reason: format!("a status of entry {position}, which was undecodable").into(),
             },
         };
         journal
             .append_parts(parts.into_iter().map(part).collect())
             .await?
     };
-    Ok(journal.redrive_rejected(position, positions).await?)
+    Ok(journal.redrive_undecodable(position, positions).await?)
 }
 
 /// What is in the file beside the journal.

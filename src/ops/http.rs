@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::activity::Patience;
 use super::connection::Site;
 use super::connections::{Connections, Room};
-use super::control::{Access, Command, Refusal, execute};
+use super::control::{Access, AdminCommand, Refusal, execute};
 use super::status::Report;
 use super::{Settings, View, metrics};
 
@@ -162,12 +162,12 @@ async fn control(
         Ok(read) => read,
         Err(unread) => return closing(unread.status(), &unread.to_string()),
     };
-    let command: Command = match serde_json::from_slice(&body) {
+    let command: AdminCommand = match serde_json::from_slice(&body) {
         Ok(command) => command,
         Err(error) => return problem(StatusCode::BAD_REQUEST, &format!("not a command: {error}")),
     };
     drop(body);
-    tracing::info!(command = %summary(&command), "an operator asks");
+    tracing::info!(command = %summary(&command), "admin command");
     match execute(&controlled.view.journal, command).await {
         Ok(reply) => Json(reply).into_response(),
         Err(refusal @ Refusal::Senseless(_)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
@@ -231,7 +231,7 @@ async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec
 }
 
 /// For the log: a thousand positions are none of its business.
-fn summary(command: &Command) -> String {
+fn summary(command: &AdminCommand) -> String {
     let text = serde_json::to_string(command).unwrap_or_default();
     text.chars().take(200).collect()
 }

@@ -85,11 +85,11 @@ impl Scrape {
                 at.as_second().unsigned_abs(),
             )?;
         }
-        let warnings = self.0.source.profile().weaknesses.len() as u64;
+        let warnings = self.0.source.profile().warnings.len() as u64;
         gauge(
             encoder,
             "link_warnings",
-            "Weak points of the set-up, which status names",
+            "Configuration warnings, which status names",
             warnings,
         )?;
         let counters = &self.0.source.counters;
@@ -131,9 +131,9 @@ impl Scrape {
         )?;
         counter(
             encoder,
-            "statuses_rejected",
+            "statuses_undecodable",
             "Statuses kept raw: they cannot be decoded",
-            &counters.rejected,
+            &counters.undecodable,
         )?;
         counter(
             encoder,
@@ -167,7 +167,7 @@ impl Scrape {
             )?;
         }
         let help = "Entries removed by when_full = \"drop_oldest\" before every sink was past them";
-        count(encoder, "journal_dropped", help, status.dropped)?;
+        count(encoder, "journal_evicted", help, status.evicted)?;
         gauge(
             encoder,
             "journal_bytes",
@@ -197,9 +197,9 @@ impl Scrape {
         };
         gauges(
             encoder,
-            "sink_able",
+            "sink_up",
             "1 while the sink's other side answers",
-            each(|s| s.health.report().able.into()),
+            each(|s| s.health.report().up.into()),
         )?;
         let lag = running.iter().map(|sink| {
             let behind = head.0.saturating_sub(sink.counters.position.load(Relaxed));
@@ -230,12 +230,12 @@ impl Scrape {
             "Entries that the sink does not want",
             filtered,
         )?;
-        let set_aside = each(|sink| sink.counters.set_aside.load(Relaxed));
+        let dead_lettered = each(|sink| sink.counters.dead_lettered.load(Relaxed));
         counters(
             encoder,
-            "sink_set_aside",
+            "sink_dead_lettered",
             "Events that the sink refuses for good",
-            set_aside,
+            dead_lettered,
         )?;
         let retries = each(|sink| sink.counters.retries.load(Relaxed));
         counters(
@@ -258,18 +258,18 @@ impl Scrape {
     }
 
     fn accounts(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
-        let ledgers = self.0.journal.ledgers();
-        let outcomes = ledgers.into_iter().flat_map(|(sink, ledger)| {
-            let passed = ledger.passed;
+        let accountings = self.0.journal.accountings();
+        let outcomes = accountings.into_iter().flat_map(|(sink, accounting)| {
+            let passed = accounting.passed;
             let outcomes = [
                 ("delivered", passed.delivered),
                 ("filtered", passed.filtered),
-                ("rejected", passed.rejected),
-                ("set_aside", passed.set_aside),
-                ("lost", passed.lost),
+                ("undecodable", passed.undecodable),
+                ("dead_lettered", passed.dead_lettered),
+                ("evicted", passed.evicted),
                 ("removed", passed.removed),
-                ("redriven", ledger.redriven),
-                ("discarded", ledger.discarded),
+                ("redriven", accounting.redriven),
+                ("discarded", accounting.discarded),
             ];
             outcomes.map(|(outcome, count)| {
                 (
@@ -287,12 +287,12 @@ impl Scrape {
             "What became of the sink's entries, ever (across restarts)",
             outcomes,
         )?;
-        let imbalances = self.0.audit.imbalances().len() as u64;
+        let accounting_errors = self.0.audit.accounting_errors().len() as u64;
         gauge(
             encoder,
-            "imbalances",
-            "Accounts that do not balance: there should be none",
-            imbalances,
+            "accounting_errors",
+            "Accounts that does not balance: there should be none",
+            accounting_errors,
         )
     }
 }

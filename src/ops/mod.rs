@@ -69,7 +69,7 @@ pub struct View {
 
 impl View {
     /// Why the daemon is not ready, one line each; empty when it is connected, subscribed and every
-    /// sink is able.
+    /// sink is up.
     pub fn unready(&self) -> Vec<String> {
         let link = self.source.link();
         let mut reasons = Vec::new();
@@ -91,13 +91,13 @@ impl View {
         }
         for sink in &*self.sinks.all() {
             let report = sink.health.report();
-            if !report.able {
+            if !report.up {
                 let error = report
                     .last_error
                     .map(|error| format!(": {error}"))
                     .unwrap_or_default();
                 reasons.push(format!(
-                    "sink {} not able since {}{error}",
+                    "sink {} not up since {}{error}",
                     sink.name, report.since
                 ));
             }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::View;
 use super::audit::Intake;
-use crate::journal::{self, Account};
+use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
 
 /// See the module.
@@ -17,7 +17,7 @@ pub struct Report {
     pub version: String,
     /// When this was true.
     pub at: Timestamp,
-    /// Connected, subscribed, and every sink able.
+    /// Connected, subscribed, and every sink up.
     pub ready: bool,
     /// The STOMP side.
     pub link: Link,
@@ -28,7 +28,7 @@ pub struct Report {
     /// In the configuration's order; then those that left it.
     pub sinks: Vec<Sink>,
     /// What does not balance, one line each; there should be none.
-    pub imbalances: Vec<String>,
+    pub accounting_errors: Vec<String>,
 }
 
 /// The STOMP side.
@@ -64,10 +64,10 @@ pub struct Journal {
     pub bytes: u64,
     /// Nothing is acknowledged until the sinks have caught up.
     pub full: bool,
-    /// Rejected entries that nobody has dealt with.
-    pub rejected: u64,
-    /// Entries that were dropped because it was full, ever.
-    pub dropped: u64,
+    /// Undecodable entries that nobody has dealt with.
+    pub undecodable: u64,
+    /// Entries that were evicted because it was full, ever.
+    pub evicted: u64,
 }
 
 /// One sink.
@@ -79,7 +79,7 @@ pub struct Sink {
     /// forgotten.
     pub configured: bool,
     /// Whether its other side answers.
-    pub able: bool,
+    pub up: bool,
     /// Since when.
     pub since: Option<Timestamp>,
     /// The last trouble, though it may have passed.
@@ -88,7 +88,7 @@ pub struct Sink {
     pub replaying: bool,
     /// Its account: where the cursor is, and what became of every entry before it.
     #[serde(flatten)]
-    pub account: Account,
+    pub account: SinkAccounting,
 }
 
 impl Report {
@@ -115,7 +115,7 @@ impl Report {
                 guarantee: guarantee
                     .map(|(topic, says)| (topic.to_string(), says.to_owned()))
                     .collect(),
-                warnings: profile.weaknesses.iter().map(ToString::to_string).collect(),
+                warnings: profile.warnings.iter().map(ToString::to_string).collect(),
             },
             intake: Intake::of(view),
             journal: Journal {
@@ -124,16 +124,16 @@ impl Report {
                 oldest: status.oldest,
                 bytes: status.bytes,
                 full: status.full,
-                rejected: reader.rejected_count().await?,
-                dropped: reader.gaps().await?.iter().map(|gap| gap.entries).sum(),
+                undecodable: reader.undecodable_count().await?,
+                evicted: reader.gaps().await?.iter().map(|gap| gap.entries).sum(),
             },
             sinks: sinks(view, accounts),
-            imbalances: view.audit.imbalances(),
+            accounting_errors: view.audit.accounting_errors(),
         })
     }
 }
 
-fn sinks(view: &View, accounts: Vec<Account>) -> Vec<Sink> {
+fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
     let running = view.sinks.all();
     let place = |sink: &Sink| {
         running
@@ -149,7 +149,7 @@ fn sinks(view: &View, accounts: Vec<Account>) -> Vec<Sink> {
             Sink {
                 name: account.sink.to_string(),
                 configured: known.is_some(),
-                able: health.as_ref().is_some_and(|health| health.able),
+                up: health.as_ref().is_some_and(|health| health.up),
                 since: health.as_ref().map(|health| health.since),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.replay(&account.sink).is_some(),

@@ -20,7 +20,7 @@ use super::{Field, Mapping, States};
 use crate::model::{Coordinates, Event, Origin, Place};
 
 /// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a
-/// multiple of its size in memory; the body is kept whole and rejected.
+/// multiple of its size in memory; the body is kept whole and undecodable.
 const ELEMENTS_MAX: usize = 65_536;
 
 /// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
@@ -43,15 +43,15 @@ pub struct Sighting {
 /// there.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct Rejection(pub String);
+pub struct Undecodable(pub String);
 
 /// One status of a body: its own bytes and what they say.
 #[derive(Debug)]
 pub struct Element<'a> {
     /// A part of the body, never a copy.
     pub raw: &'a [u8],
-    /// Accepted with what it says, or rejected with why.
-    pub outcome: Result<Sighting, Rejection>,
+    /// Accepted with what it says, or undecodable with why.
+    pub outcome: Result<Sighting, Undecodable>,
 }
 
 /// Decodes the messages of one topic.
@@ -107,7 +107,7 @@ impl Decoder {
     }
 
     /// The statuses of a body, in order: one for an object, one for each element of an array. A
-    /// body that is not JSON is one rejected element of the whole body; so is an empty array.
+    /// body that is not JSON is one undecodable element of the whole body; so is an empty array.
     pub fn split<'a>(&self, body: &'a [u8]) -> Vec<Element<'a>> {
         let statuses = utf8(body)
             .and_then(|body| self.items(body))
@@ -123,9 +123,9 @@ impl Decoder {
                     outcome: self.read(raw).and_then(|said| said.sighting()),
                 })
                 .collect(),
-            Err(rejection) => vec![Element {
+            Err(undecodable) => vec![Element {
                 raw: body,
-                outcome: Err(rejection),
+                outcome: Err(undecodable),
             }],
         }
     }
@@ -144,7 +144,7 @@ impl Decoder {
         origin: Origin,
         received_at: Timestamp,
         previous: Option<&str>,
-    ) -> Result<Event, Rejection> {
+    ) -> Result<Event, Undecodable> {
         let json = utf8(raw)?;
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
@@ -180,7 +180,7 @@ impl Decoder {
     }
 
     /// The status or the array of statuses within a body.
-    fn items<'a>(&self, body: &'a str) -> Result<&'a str, Rejection> {
+    fn items<'a>(&self, body: &'a str) -> Result<&'a str, Undecodable> {
         let Some(finder) = &self.items else {
             return Ok(body);
         };
@@ -192,20 +192,20 @@ impl Decoder {
                 .as_ref()
                 .map(|items| items.as_str())
                 .unwrap_or_default();
-            Rejection(format!(
+            Undecodable(format!(
                 "expected statuses at {pointer}, found nothing there in {}",
                 excerpt(body)
             ))
         })
     }
 
-    fn read<'a>(&'a self, json: &'a str) -> Result<Said<'a>, Rejection> {
+    fn read<'a>(&'a self, json: &'a str) -> Result<Said<'a>, Undecodable> {
         if !json.starts_with('{') {
             // Also where it is not JSON at all: that says more.
             let error = serde_json::from_str::<&RawValue>(json).err();
             return Err(error.map_or_else(
                 || {
-                    Rejection(format!(
+                    Undecodable(format!(
                         "expected a status (a JSON object), found {}",
                         excerpt(json)
                     ))
@@ -268,9 +268,9 @@ impl<'a> Said<'a> {
     }
 
     /// A text, number or boolean; anything else is a reason to reject.
-    fn word(&self, field: Field) -> Result<Option<String>, Rejection> {
+    fn word(&self, field: Field) -> Result<Option<String>, Undecodable> {
         let word = text(self.json(field)).map_err(|found| {
-            Rejection(format!(
+            Undecodable(format!(
                 "expected a text or a number as {}, found {found}",
                 self.place_of(field)
             ))
@@ -283,7 +283,7 @@ impl<'a> Said<'a> {
         text(self.json(field)).ok().flatten().map(Cow::into_owned)
     }
 
-    fn sighting(&self) -> Result<Sighting, Rejection> {
+    fn sighting(&self) -> Result<Sighting, Undecodable> {
         let device_id = match self.word(Field::Device)? {
             Some(device) => device,
             None => self
@@ -326,13 +326,13 @@ impl<'a> Said<'a> {
         }
     }
 
-    fn missing(&self, fields: &[Field]) -> Rejection {
+    fn missing(&self, fields: &[Field]) -> Undecodable {
         let places: Vec<String> = fields.iter().map(|field| self.place_of(*field)).collect();
         let found: Vec<&str> = fields
             .iter()
             .map(|field| self.json(*field).unwrap_or("nothing"))
             .collect();
-        Rejection(format!(
+        Undecodable(format!(
             "expected {}, found {}",
             places.join(" or "),
             found.join(" and ")
@@ -349,12 +349,12 @@ impl<'a> Said<'a> {
 }
 
 /// The text of a body, without what may stand around JSON.
-fn utf8(body: &[u8]) -> Result<&str, Rejection> {
+fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
         let rest = String::from_utf8_lossy(&body[at.saturating_sub(20)..body.len().min(at + 20)])
             .into_owned();
-        Rejection(format!(
+        Undecodable(format!(
             "expected UTF-8, found an invalid byte at {at}, in {}",
             excerpt(&rest)
         ))
@@ -363,24 +363,24 @@ fn utf8(body: &[u8]) -> Result<&str, Rejection> {
         .trim_start_matches('\u{feff}')
         .trim_matches([' ', '\t', '\r', '\n']);
     if text.is_empty() {
-        Err(Rejection("expected JSON, found an empty body".to_owned()))
+        Err(Undecodable("expected JSON, found an empty body".to_owned()))
     } else {
         Ok(text)
     }
 }
 
-fn not_json(error: &serde_json::Error, json: &str) -> Rejection {
-    Rejection(format!("expected JSON: {error}; found {}", excerpt(json)))
+fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {
+    Undecodable(format!("expected JSON: {error}; found {}", excerpt(json)))
 }
 
 /// The elements of an array, each as its own text.
-fn elements(array: &str) -> Result<Vec<&str>, Rejection> {
+fn elements(array: &str) -> Result<Vec<&str>, Undecodable> {
     let mut deserializer = serde_json::Deserializer::from_str(array);
     let elements = deserializer
         .deserialize_seq(Elements)
         .and_then(|elements| deserializer.end().map(|()| elements));
     match elements {
-        Ok(elements) if elements.is_empty() => Err(Rejection(
+        Ok(elements) if elements.is_empty() => Err(Undecodable(
             "expected at least one status, found `[]`".to_owned(),
         )),
         Ok(elements) => Ok(elements),

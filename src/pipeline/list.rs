@@ -118,7 +118,7 @@ impl Object for Item {
             }
             return None;
         };
-        // A payload is valid JSON, or it would have been rejected when it came.
+        // A payload is valid JSON, or it would have been undecodable when it came.
         value(&self.event, column).ok()
     }
 

@@ -1,4 +1,4 @@
-//! Whether a sink is able to deliver right now, for readiness and status.
+//! Whether a sink is up right now, for readiness and status.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -8,8 +8,8 @@ use jiff::Timestamp;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthReport {
     /// It could deliver now.
-    pub able: bool,
-    /// Since when `able` is as it is.
+    pub up: bool,
+    /// Since when `up` is as it is.
     pub since: Timestamp,
     /// The last trouble, kept after it has passed.
     pub last_error: Option<String>,
@@ -24,7 +24,7 @@ pub struct Health {
 impl Default for Health {
     fn default() -> Health {
         let report = HealthReport {
-            able: false,
+            up: false,
             since: Timestamp::now(),
             last_error: None,
         };
@@ -36,7 +36,7 @@ impl Default for Health {
 
 impl Health {
     /// The other side answers. True where that is news.
-    pub fn able(&self) -> bool {
+    pub fn up(&self) -> bool {
         self.set(true, None)
     }
 
@@ -53,11 +53,11 @@ impl Health {
             .clone()
     }
 
-    fn set(&self, able: bool, error: Option<String>) -> bool {
+    fn set(&self, up: bool, error: Option<String>) -> bool {
         let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
-        let news = report.able != able;
+        let news = report.up != up;
         if news {
-            report.able = able;
+            report.up = up;
             report.since = Timestamp::now();
         }
         if error.is_some() {

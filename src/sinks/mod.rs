@@ -1,5 +1,5 @@
 //! Where events go. A sink delivers a batch in order and says how far it came, or several devices'
-//! events at once ([`Lanes`]); reading the journal, moving cursors, setting aside and backing off
+//! events at once ([`Lanes`]); reading the journal, moving cursors, dead-lettering and backing off
 //! are `delivery`'s.
 
 mod health;
@@ -62,7 +62,7 @@ pub enum Trouble {
         error: String,
     },
     /// Something in the batch will never be taken. With an `index` it is `events[index]`; without,
-    /// the batch is bisected until one event is left, which is set aside.
+    /// the batch is bisected until one event is left, which is dead-lettered.
     Refused {
         /// Which event of the batch, where the sink knows.
         index: Option<usize>,
@@ -97,7 +97,7 @@ pub struct Undelivered {
 }
 
 /// The newest status that a destination has. A journal with another entry in its place is not the
-/// one that has brought it, but an older copy that has gone on by itself.
+/// one that has brought it, but a stale copy that has gone on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Newest {
     /// The entry that it came from.
@@ -108,7 +108,7 @@ pub struct Newest {
 
 /// One destination.
 pub trait Sink: Send {
-    /// Connects, again after trouble; whether that makes it able is the delivery's to say. Gives
+    /// Connects, again after trouble; whether that makes it up is the delivery's to say. Gives
     /// the cursor that the destination keeps itself (SQL histories: in the same transaction as
     /// their rows); `None` where it keeps none, or none for this journal.
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
@@ -143,7 +143,7 @@ pub trait Sink: Send {
     }
 
     /// There is nothing to deliver: time for what does not depend on deliveries, such as deleting
-    /// what is too old. Called now and then while the sink is able; takes a second or two at most.
+    /// what is too old. Called now and then while the sink is up; takes a second or two at most.
     fn tend(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(std::future::ready(()))
     }
@@ -162,7 +162,7 @@ pub struct Lanes {
     /// How long events may wait for others to go with them.
     pub batch_wait: Duration,
     /// Waits before the first and each further attempt at the same events, their number that of the
-    /// attempts before they are set aside, if the sink takes others meanwhile. The last is
+    /// attempts before they are dead-lettered, if the sink takes others meanwhile. The last is
     /// repeated. At least one.
     pub schedule: Vec<Duration>,
 }

@@ -1,4 +1,4 @@
-//! Where the source dials: a URL, whose query may have blanks for what a sign-in gives.
+//! Where the source dials: a URL, whose query may have placeholders for what a sign-in gives.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,18 +6,18 @@ use std::str::FromStr;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{Pass, SigninError, Wording};
+use super::{Credentials, SigninError, SigninTemplate};
 
 /// See the module. As a text it is what may be shown: without user and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     url: Url,
-    query: Option<Wording>,
+    query: Option<SigninTemplate>,
 }
 
 impl Address {
     /// A URL with a query in place of its own.
-    pub fn new(url: Url, query: Wording) -> Address {
+    pub fn new(url: Url, query: SigninTemplate) -> Address {
         Address {
             url,
             query: Some(query),
@@ -32,11 +32,11 @@ impl Address {
     /// The URL for one connection.
     ///
     /// # Errors
-    /// A blank that the pass has nothing for.
-    pub fn filled(&self, pass: &Pass) -> Result<Url, SigninError> {
+    /// A placeholder that the credentials has nothing for.
+    pub fn render(&self, credentials: &Credentials) -> Result<Url, SigninError> {
         let mut url = self.url.clone();
         if let Some(query) = &self.query {
-            url.set_query(Some(query.filled_in_url(pass)?.expose_secret()));
+            url.set_query(Some(query.render_in_url(credentials)?.expose_secret()));
         }
         Ok(url)
     }
@@ -85,17 +85,18 @@ mod tests {
 
     #[test]
     fn a_query_is_filled_for_each_connection_and_never_shown() {
-        let query = Wording::new(vec![
+        let query = SigninTemplate::new(vec![
             Part::Text("v=1&token=".to_owned()),
             Part::Signin("token".into()),
         ]);
         let address = Address::new("wss://h:8/ws".parse().unwrap(), query);
-        let filled = |token: &str| {
-            let pass = Pass::new([("token".into(), token.into())], Default::default());
-            address.filled(&pass).unwrap().to_string()
+        let rendered = |token: &str| {
+            let credentials =
+                Credentials::new([("token".into(), token.into())], Default::default());
+            address.render(&credentials).unwrap().to_string()
         };
-        assert_eq!(filled("a"), "wss://h:8/ws?v=1&token=a");
-        assert_eq!(filled("a&b=#%"), "wss://h:8/ws?v=1&token=a%26b%3D%23%25");
+        assert_eq!(rendered("a"), "wss://h:8/ws?v=1&token=a");
+        assert_eq!(rendered("a&b=#%"), "wss://h:8/ws?v=1&token=a%26b%3D%23%25");
         assert_eq!(
             format!("{address} {address:?}"),
             "wss://h:8/ws wss://h:8/ws"
@@ -103,7 +104,7 @@ mod tests {
         let plain: Address = "ws://u:p@h/ws?token=x".parse().unwrap();
         assert_eq!(plain.to_string(), "ws://h/ws");
         assert_eq!(
-            plain.filled(&Pass::default()).unwrap().query(),
+            plain.render(&Credentials::default()).unwrap().query(),
             Some("token=x")
         );
     }

@@ -9,7 +9,7 @@ use tokio::time::sleep_until;
 
 use super::clock;
 use super::writer::Writer;
-use super::{Address, Pass, Settings, SigninError, Topic};
+use super::{Address, Credentials, Settings, SigninError, Topic};
 use crate::stomp::{Connected, Event, Farewell, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
@@ -30,27 +30,27 @@ pub enum ClientError {
     Session(#[from] SessionError),
     /// The one that watches wants no more.
     #[error(transparent)]
-    Watch(io::Error),
+    Observer(io::Error),
     /// Any of these, where the server has repeated what the sign-in had given: without that.
     #[error("{0}")]
-    Hushed(String),
+    Redacted(String),
 }
 
 impl ClientError {
-    fn hushed(self, pass: &Pass) -> ClientError {
+    fn redacted(self, credentials: &Credentials) -> ClientError {
         let text = self.to_string();
-        let hushed = pass.hush(&text);
-        if hushed == text {
+        let redacted = credentials.redact(&text);
+        if redacted == text {
             self
         } else {
-            ClientError::Hushed(hushed)
+            ClientError::Redacted(redacted)
         }
     }
 }
 
 /// What crosses the wire, above the transport's framing.
 #[derive(Debug)]
-pub enum Crossing<'a> {
+pub enum WireTrace<'a> {
     /// One frame of ours, credentials included, or a heart-beat's LF.
     Sent(&'a Bytes),
     /// A piece of the server's stream, cut anywhere.
@@ -58,15 +58,15 @@ pub enum Crossing<'a> {
 }
 
 /// Is shown everything that crosses, before it is written or read.
-pub type Watch = Box<dyn FnMut(Crossing<'_>) -> io::Result<()> + Send>;
+pub type Observer = Box<dyn FnMut(WireTrace<'_>) -> io::Result<()> + Send>;
 
 /// See the module.
 pub struct Client {
     session: Session,
     receiver: Receiver,
     writer: Writer,
-    watch: Watch,
-    pass: Pass,
+    watch: Observer,
+    credentials: Credentials,
 }
 
 impl Client {
@@ -78,7 +78,7 @@ impl Client {
     /// The last URL's.
     pub async fn connect(
         settings: &Settings,
-        mut watch: impl FnMut(&Pass) -> Watch,
+        mut watch: impl FnMut(&Credentials) -> Observer,
     ) -> Result<(Client, Connected), ClientError> {
         let mut outcome = Err(SessionError::ClosedBeforeConnected.into());
         for address in &settings.urls {
@@ -93,20 +93,20 @@ impl Client {
     async fn open(
         settings: &Settings,
         address: &Address,
-        watch: &mut impl FnMut(&Pass) -> Watch,
+        watch: &mut impl FnMut(&Credentials) -> Observer,
     ) -> Result<(Client, Connected), ClientError> {
         let attempt = settings.attempt(address, settings.sign_in().await?)?;
-        let pass = attempt.pass;
+        let credentials = attempt.credentials;
         let (receiver, sender) = dial(&attempt.target)
             .await
-            .map_err(|error| ClientError::from(error).hushed(&pass))?;
+            .map_err(|error| ClientError::from(error).redacted(&credentials))?;
         let session = Session::new(attempt.options, clock::now());
         let mut client = Client {
             session,
             receiver,
             writer: Writer::new(sender),
-            watch: watch(&pass),
-            pass,
+            watch: watch(&credentials),
+            credentials,
         };
         loop {
             if let Event::Connected(connected) = client.next().await? {
@@ -118,9 +118,9 @@ impl Client {
     /// What is asked of the server for a topic of the settings, on this connection.
     ///
     /// # Errors
-    /// A blank that the sign-in has given nothing for.
+    /// A placeholder that the sign-in has given nothing for.
     pub fn subscription(&self, topic: &Topic) -> Result<Subscribe, ClientError> {
-        Ok(topic.subscribe(&self.pass)?)
+        Ok(topic.subscribe(&self.credentials)?)
     }
 
     /// To subscribe and to send; what that queues is written by [`Client::next`].
@@ -135,7 +135,7 @@ impl Client {
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         self.advance()
             .await
-            .map_err(|error| error.hushed(&self.pass))
+            .map_err(|error| error.redacted(&self.credentials))
     }
 
     async fn advance(&mut self) -> Result<Event, ClientError> {
@@ -148,9 +148,9 @@ impl Client {
                 .start(&mut self.session, |outgoing| {
                     outgoing
                         .frames()
-                        .try_for_each(|frame| watch(Crossing::Sent(&frame)))
+                        .try_for_each(|frame| watch(WireTrace::Sent(&frame)))
                 })
-                .map_err(ClientError::Watch)?;
+                .map_err(ClientError::Observer)?;
             let due = self.session.deadline();
             tokio::select! {
                 biased;
@@ -166,7 +166,7 @@ impl Client {
     fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), ClientError> {
         match received {
             Ok(bytes) => {
-                (self.watch)(Crossing::Received(&bytes)).map_err(ClientError::Watch)?;
+                (self.watch)(WireTrace::Received(&bytes)).map_err(ClientError::Observer)?;
                 self.session.receive(bytes, clock::now());
                 Ok(())
             }

@@ -19,18 +19,18 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Pass;
+use super::Credentials;
 use super::clock;
-use super::ended::{self, Ended};
+use super::disconnect::{self, DisconnectReason};
 use super::guarantee::Broker;
 use super::intake::{Intake, Owed};
-use super::orders::{Inbox, Orders};
-use super::roster::Roster;
+use super::reload::{Inbox, ReloadRequest};
 use super::settings::Attempt;
 use super::status::{LinkState, Status, TURN};
-use super::weakness::{Detection, Weakness};
+use super::subscriptions::Subscriptions;
+use super::warning::{ConfigurationWarning, Detection};
 use super::writer::Writer;
-use crate::faults::{self, Mistake, Place};
+use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal};
 use crate::model::Position;
 use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
@@ -48,7 +48,7 @@ type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owe
 
 /// A living connection.
 pub(super) struct Connection<'a> {
-    orders: &'a mut Orders,
+    wanted: &'a mut ReloadRequest,
     journal: &'a Journal,
     intake: &'a mut Intake,
     status: &'a Arc<Status>,
@@ -59,7 +59,7 @@ pub(super) struct Connection<'a> {
     /// Batches that were taken from the intake, and when the last was.
     batches: u64,
     committing_since: Instant,
-    roster: Roster,
+    subscriptions: Subscriptions,
     /// ACKs were queued on this connection.
     acknowledged: bool,
     /// How many topics stand, if all do.
@@ -74,7 +74,7 @@ pub(super) struct Connection<'a> {
     broker: Broker,
     connected: bool,
     /// What the sign-in has given for this connection.
-    pass: Pass,
+    credentials: Credentials,
     /// When every topic was subscribed.
     subscribed_at: Option<Instant>,
 }
@@ -108,15 +108,15 @@ enum Stage {
 impl<'a> Connection<'a> {
     /// Dials and sends CONNECT.
     pub(super) async fn open(
-        orders: &'a mut Orders,
+        wanted: &'a mut ReloadRequest,
         attempt: Attempt,
         journal: &'a Journal,
         intake: &'a mut Intake,
         status: &'a Arc<Status>,
-    ) -> Result<Connection<'a>, Ended> {
+    ) -> Result<Connection<'a>, DisconnectReason> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
-        let settings = &orders.settings;
+        let settings = &wanted.settings;
         let (probing, silence_max) = if sender.can_probe() && !settings.heartbeat.is_zero() {
             (Probing::Possible, Some(settings.heartbeat * 5 / 2))
         } else {
@@ -130,16 +130,16 @@ impl<'a> Connection<'a> {
             now,
         );
         for topic in &settings.topics {
-            session.subscribe(topic.subscribe(&attempt.pass)?, now);
+            session.subscribe(topic.subscribe(&attempt.credentials)?, now);
         }
-        let roster = Roster::new(&settings.topics);
+        let subscriptions = Subscriptions::new(&settings.topics);
         intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
         for topic in &settings.topics {
-            intake.change(topic, &orders.decoders);
+            intake.change(topic, &wanted.decoders);
         }
         Ok(Connection {
-            orders,
+            wanted,
             journal,
             intake,
             status,
@@ -149,7 +149,7 @@ impl<'a> Connection<'a> {
             committing: Fuse::terminated(),
             batches: 0,
             committing_since: now,
-            roster,
+            subscriptions,
             acknowledged: false,
             complete: None,
             withheld: BTreeSet::new(),
@@ -158,21 +158,21 @@ impl<'a> Connection<'a> {
             probing,
             broker: Broker::Unknown,
             connected: false,
-            pass: attempt.pass,
+            credentials: attempt.credentials,
             subscribed_at: None,
         })
     }
 
-    /// Lives until the connection ends, `stop` asks for it, or there are orders that it cannot
-    /// carry out. Gives the reason, and when every topic was subscribed.
+    /// Lives until the connection ends, `stop` asks for it, or there is a reload request that it
+    /// cannot carry out. Gives the reason, and when every topic was subscribed.
     pub(super) async fn run(
         mut self,
         inbox: &Inbox,
         stop: &CancellationToken,
-    ) -> (Ended, Option<Instant>) {
+    ) -> (DisconnectReason, Option<Instant>) {
         let ended = match self.live(inbox, stop).await {
-            Ok(()) if stop.is_cancelled() => Ended::Stopped,
-            Ok(()) => Ended::Reloaded,
+            Ok(()) if stop.is_cancelled() => DisconnectReason::Stopped,
+            Ok(()) => DisconnectReason::Reloaded,
             Err(ended) => ended,
         };
         self.intake.silence.pause(clock::now());
@@ -180,7 +180,7 @@ impl<'a> Connection<'a> {
         let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
         let settled = match ended {
             // Nothing can be committed any more.
-            Ended::Journal(error) => Err(error),
+            DisconnectReason::Journal(error) => Err(error),
             ended => status
                 .turning(self.settle(stop))
                 .await
@@ -189,13 +189,17 @@ impl<'a> Connection<'a> {
         let ended = match settled {
             Err(error) => {
                 self.writer.close().await;
-                Ended::Journal(error)
+                DisconnectReason::Journal(error)
             }
             Ok((close_by, ended)) => {
                 self.close(close_by).await;
                 match ended {
-                    Ended::Lost(_) | Ended::Refused(_) | Ended::Quiet(_) if stop.is_cancelled() => {
-                        Ended::Stopped
+                    DisconnectReason::Lost(_)
+                    | DisconnectReason::Refused(_)
+                    | DisconnectReason::Quiet(_)
+                        if stop.is_cancelled() =>
+                    {
+                        DisconnectReason::Stopped
                     }
                     ended => ended,
                 }
@@ -204,7 +208,11 @@ impl<'a> Connection<'a> {
         (ended, subscribed_at)
     }
 
-    async fn live(&mut self, inbox: &Inbox, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn live(
+        &mut self,
+        inbox: &Inbox,
+        stop: &CancellationToken,
+    ) -> Result<(), DisconnectReason> {
         while self.stage != Stage::Left {
             self.status.turn();
             self.leave_topics()?;
@@ -226,16 +234,16 @@ impl<'a> Connection<'a> {
                 self.give_up_at,
                 probe_at,
                 self.intake.silence.due(),
-                self.roster.due(now),
+                self.subscriptions.due(now),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if self.stage == Stage::Living => self.stage = Stage::Finishing,
-                orders = inbox.next(), if self.stage == Stage::Living => self.reload(orders)?,
+                wanted = inbox.next(), if self.stage == Stage::Living => self.reload(wanted)?,
                 (outcome, mut owed) = &mut self.committing, if !self.committing.is_terminated() => {
                     outcome?;
-                    if faults::makes(Mistake::AckOfAnother) {
+                    if faults::makes(Mutation::AckOfAnother) {
                         self.intake.owe_less(&mut owed);
                     }
                     self.acknowledge(&owed);
@@ -259,7 +267,10 @@ impl<'a> Connection<'a> {
     }
 
     /// Hands what came to the session, and then all that follows from it to the intake.
-    fn received(&mut self, received: Result<Bytes, TransportError>) -> Result<(), Ended> {
+    fn received(
+        &mut self,
+        received: Result<Bytes, TransportError>,
+    ) -> Result<(), DisconnectReason> {
         match received {
             // The answer to a probe, or SockJS's `h`.
             Ok(bytes)
@@ -273,7 +284,7 @@ impl<'a> Connection<'a> {
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
             Err(error @ TransportError::Closed { .. }) => {
                 self.take_events()?;
-                return Err(ended::by_close(&mut self.session, &error));
+                return Err(disconnect::by_close(&mut self.session, &error));
             }
             Err(error) => return Err(error.into()),
         }
@@ -282,7 +293,7 @@ impl<'a> Connection<'a> {
 
     /// Takes in all that was read, also behind what ends the connection; gives the first reason to
     /// end it.
-    fn take_events(&mut self) -> Result<(), Ended> {
+    fn take_events(&mut self) -> Result<(), DisconnectReason> {
         let now = Timestamp::now();
         let mut outcome = Ok(());
         loop {
@@ -302,17 +313,17 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn take_event(&mut self, event: Event, now: Timestamp) -> Result<(), Ended> {
+    fn take_event(&mut self, event: Event, now: Timestamp) -> Result<(), DisconnectReason> {
         match event {
             Event::Connected(connected) => self.connected(&connected),
             Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
             // Unacknowledged, so it comes again.
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
             Event::Message(message) => {
-                self.roster
+                self.subscriptions
                     .heard(&message.subscription, self.batches, clock::now());
                 self.intake.take(message, now);
-                faults::reach(Place::MessageRead);
+                faults::reach(Failpoint::MessageRead);
                 if self.intake.silence.broken(clock::now()) {
                     info!("messages come again");
                 }
@@ -320,7 +331,7 @@ impl<'a> Connection<'a> {
             }
             Event::Late(message) => {
                 // It was under way, and the server may not have it any more.
-                self.roster.late(&message.subscription);
+                self.subscriptions.late(&message.subscription);
                 self.intake.take(message, now);
             }
             Event::Withheld { id } => self.topic_withheld(id)?,
@@ -334,10 +345,10 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn poll(&mut self) -> Result<Option<Event>, Ended> {
+    fn poll(&mut self) -> Result<Option<Event>, DisconnectReason> {
         self.session
             .poll()
-            .map_err(|error| ended::by_session(&error, &self.orders.settings.topics))
+            .map_err(|error| disconnect::by_session(&error, &self.wanted.settings.topics))
     }
 
     fn connected(&mut self, connected: &Connected) {
@@ -355,21 +366,21 @@ impl<'a> Connection<'a> {
         self.connected = true;
         if connected.heartbeat.incoming.is_none() {
             self.probing = match self.probing {
-                Probing::Possible => Probing::Due(clock::now() + self.orders.settings.heartbeat),
+                Probing::Possible => Probing::Due(clock::now() + self.wanted.settings.heartbeat),
                 _ => Probing::Listening,
             };
         }
-        self.announce(&self.orders.settings.topics);
+        self.announce(&self.wanted.settings.topics);
         self.tell_profile();
     }
 
     /// What is missing, and what notices a dead link where the server's heart-beats do not.
-    fn weak_heartbeats(&self) -> impl Iterator<Item = Weakness> {
-        let off = self.orders.settings.heartbeat.is_zero();
+    fn heartbeat_warnings(&self) -> impl Iterator<Item = ConfigurationWarning> {
+        let off = self.wanted.settings.heartbeat.is_zero();
         let detection = match self.probing {
-            Probing::Due(_) => Some(Detection::Pings(self.orders.settings.heartbeat)),
+            Probing::Due(_) => Some(Detection::Pings(self.wanted.settings.heartbeat)),
             Probing::Listening => Some(
-                self.orders
+                self.wanted
                     .settings
                     .silence
                     .map_or(Detection::KeepAlive, Detection::Silence),
@@ -377,11 +388,12 @@ impl<'a> Connection<'a> {
             Probing::Impossible | Probing::Possible => None,
         };
         let dead = if off {
-            Weakness::HeartbeatsOff
+            ConfigurationWarning::HeartbeatsOff
         } else {
-            Weakness::NoHeartbeats
+            ConfigurationWarning::NoHeartbeats
         };
-        let cut = (off && self.broker == Broker::Artemis).then_some(Weakness::CutWhenQuiet);
+        let cut =
+            (off && self.broker == Broker::Artemis).then_some(ConfigurationWarning::CutWhenQuiet);
         detection.map(dead).into_iter().chain(cut)
     }
 
@@ -389,7 +401,7 @@ impl<'a> Connection<'a> {
     fn watch_silence(&mut self, now: Instant) {
         if self.intake.silence.begins(now) {
             self.status.counters.silences.fetch_add(1, Relaxed);
-            let silence = self.orders.settings.silence.unwrap_or_default();
+            let silence = self.wanted.settings.silence.unwrap_or_default();
             warn!(
                 ?silence,
                 "no message for so long: look whether the platform still sends, and to these destinations"
@@ -403,14 +415,14 @@ impl<'a> Connection<'a> {
     /// Whether the socket is to be read.
     fn may_read(&self) -> bool {
         let now = clock::now();
-        let pauses = self.roster.wants_a_pause(now)
+        let pauses = self.subscriptions.wants_a_pause(now)
             && !self.committing.is_terminated()
             && now.duration_since(self.committing_since) < PAUSE_MAX;
         self.intake.has_room() && !pauses
     }
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
-    fn tick(&mut self) -> Result<(), Ended> {
+    fn tick(&mut self) -> Result<(), DisconnectReason> {
         loop {
             if !self.may_read() {
                 self.session.alive(clock::now());
@@ -428,16 +440,16 @@ impl<'a> Connection<'a> {
         }
         let now = clock::now();
         if matches!(self.probing, Probing::Due(at) if at <= now) {
-            self.probing = Probing::Due(now + self.orders.settings.heartbeat);
+            self.probing = Probing::Due(now + self.wanted.settings.heartbeat);
             self.writer.probe();
         }
         self.watch_silence(now);
         self.session.tick(now).map_err(|error| match error {
             SessionError::Silent { silence } if self.probing == Probing::Listening => {
                 // As it is configured, and not to the microsecond.
-                Ended::Quiet(self.orders.settings.silence.unwrap_or(silence))
+                DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
             }
-            error => ended::by_session(&error, &self.orders.settings.topics),
+            error => disconnect::by_session(&error, &self.wanted.settings.topics),
         })?;
         self.take_events()
     }
@@ -455,7 +467,7 @@ impl<'a> Connection<'a> {
         let (batch, mut owed) = self.intake.drain();
         self.batches += 1;
         self.committing_since = clock::now();
-        if faults::makes(Mistake::AckBeforeCommit) {
+        if faults::makes(Mutation::AckBeforeCommit) {
             self.acknowledge(&std::mem::take(&mut owed));
             self.start_writing();
         }
@@ -467,7 +479,7 @@ impl<'a> Connection<'a> {
 
     fn acknowledge(&mut self, owed: &Owed) {
         for ack in owed.acks() {
-            if !self.roster.hold(ack) {
+            if !self.subscriptions.hold(ack) {
                 self.acknowledge_one(ack);
             }
         }
@@ -489,7 +501,7 @@ impl<'a> Connection<'a> {
 
     fn reach_ack_written(&self) {
         if self.status.counters.acknowledged.load(Relaxed) > 0 {
-            faults::reach(Place::AckWritten);
+            faults::reach(Failpoint::AckWritten);
         }
     }
 

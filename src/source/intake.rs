@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::silence::Silence;
 use super::status::Status;
 use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
-use crate::pipeline::{Decoder, Element, Rejection, Sighting};
+use crate::pipeline::{Decoder, Element, Sighting, Undecodable};
 use crate::stomp::{AckId, AckMode, Message};
 
 /// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server
@@ -194,15 +194,15 @@ impl Intake {
                     let previous = see(topic, &mut self.seen, sighting, counters);
                     Verdict::Accepted { previous }
                 }
-                Err(rejection) => {
-                    counters.rejected.fetch_add(1, Relaxed);
+                Err(undecodable) => {
+                    counters.undecodable.fetch_add(1, Relaxed);
                     tracing::warn!(
                         topic = %topic.name,
-                        reason = %rejection,
+                        reason = %undecodable,
                         "a status cannot be decoded: it is kept raw in the journal; see the reason, and the topic's `fields`"
                     );
-                    Verdict::Rejected {
-                        reason: rejection.0.into(),
+                    Verdict::Undecodable {
+                        reason: undecodable.0.into(),
                     }
                 }
             };
@@ -226,7 +226,7 @@ impl Intake {
     }
 
     /// Lets the newest ACK that is still to wait go with others: see
-    /// [`Mistake::AckOfAnother`](crate::faults::Mistake).
+    /// [`Mutation::AckOfAnother`](crate::faults::Mutation).
     pub(super) fn owe_less(&mut self, owed: &mut Owed) {
         owed.acks.extend(self.owed.acks.pop());
     }
@@ -255,8 +255,8 @@ impl Intake {
     }
 }
 
-fn too_long(body_bytes: usize) -> Rejection {
-    Rejection(format!(
+fn too_long(body_bytes: usize) -> Undecodable {
+    Undecodable(format!(
         "a body of {body_bytes} bytes exceeds source.max_body: raise it, or have smaller messages sent"
     ))
 }

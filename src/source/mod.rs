@@ -9,21 +9,18 @@ mod backoff;
 mod client;
 mod clock;
 mod connection;
-mod ended;
+mod disconnect;
 mod guarantee;
 mod intake;
-mod leftover;
 mod names;
-mod orders;
-mod outline;
-mod pass;
-mod roster;
+mod orphan;
+mod reload;
 mod settings;
 mod signin;
 mod silence;
 mod status;
-mod weakness;
-mod wording;
+mod subscriptions;
+mod warning;
 mod writer;
 
 use std::collections::HashMap;
@@ -36,24 +33,24 @@ use tracing::{info, warn};
 
 use self::backoff::Backoff;
 use self::connection::Connection;
-use self::ended::Ended;
+use self::disconnect::DisconnectReason;
 use self::intake::Intake;
-use self::orders::{Inbox, Orders};
+use self::reload::{Inbox, ReloadRequest};
 use self::silence::Silence;
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
 
 pub use address::Address;
-pub use client::{Client, ClientError, Crossing, Watch};
+pub use client::{Client, ClientError, Observer, WireTrace};
 pub use guarantee::{Broker, guarantee};
 pub use names::in_short;
-pub use orders::Handle;
-pub use pass::Pass;
+pub use reload::Handle;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, Topic};
-pub use signin::{Extract, Signin, SigninError};
+pub use signin::{
+    Credentials, Extract, Part, Signin, SigninError, SigninTemplate, percent_encoded,
+};
 pub use status::{Counters, Link, LinkState, Profile, Status};
-pub use weakness::{Detection, Weakness};
-pub use wording::{Part, Wording, percent_encoded};
+pub use warning::{ConfigurationWarning, Detection};
 
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +72,7 @@ pub enum SourceError {
 
 /// The STOMP side, to be run.
 pub struct Source {
-    orders: Orders,
+    wanted: ReloadRequest,
     inbox: Inbox,
     journal: Journal,
     status: Arc<Status>,
@@ -98,14 +95,14 @@ impl Source {
         intake.meet(&settings.topics, &decoders, journal.last_states().await?);
         let (inbox, handle) = Inbox::new(journal.clone());
         let backoff = Backoff::new(settings.reconnect.clone());
-        let orders = Orders {
+        let wanted = ReloadRequest {
             settings,
             decoders,
             last_states: Vec::new(),
         };
         Ok((
             Source {
-                orders,
+                wanted,
                 inbox,
                 journal,
                 status,
@@ -124,30 +121,30 @@ impl Source {
         let status = self.status.clone();
         let mut turn = 0;
         while !stop.is_cancelled() {
-            let urls = &self.orders.settings.urls;
+            let urls = &self.wanted.settings.urls;
             let address = urls[turn % urls.len()].clone();
             turn += 1;
             status.counters.attempts.fetch_add(1, Relaxed);
             status.enter(LinkState::Connecting);
-            let ended = self.one_life(&address, &stop).await;
+            let ended = self.one_connection(&address, &stop).await;
             status.enter(LinkState::Connecting);
             let wait = match &ended {
-                Ended::Stopped => break,
-                Ended::Reloaded => {
+                DisconnectReason::Stopped => break,
+                DisconnectReason::Reloaded => {
                     turn = 0;
-                    self.backoff = Backoff::new(self.orders.settings.reconnect.clone());
+                    self.backoff = Backoff::new(self.wanted.settings.reconnect.clone());
                     continue;
                 }
-                Ended::Journal(_) => None,
+                DisconnectReason::Journal(_) => None,
                 // No failure: at once, since nothing is heard meanwhile.
-                Ended::Quiet(_) => Some(Duration::ZERO),
-                Ended::Refused(_) => self.backoff.next_refused(fastrand::f64()),
-                Ended::Lost(_) => self.backoff.next(fastrand::f64()),
+                DisconnectReason::Quiet(_) => Some(Duration::ZERO),
+                DisconnectReason::Refused(_) => self.backoff.next_refused(fastrand::f64()),
+                DisconnectReason::Lost(_) => self.backoff.next(fastrand::f64()),
             };
             let error = ended.to_string();
             status.failed(&error);
             let wait = match (wait, ended) {
-                (_, Ended::Journal(error)) => return Err(error.into()),
+                (_, DisconnectReason::Journal(error)) => return Err(error.into()),
                 (None, _) => {
                     return Err(SourceError::GaveUp {
                         attempts: self.backoff.failures(),
@@ -161,9 +158,9 @@ impl Source {
             tokio::select! {
                 () = stop.cancelled() => {}
                 // What has been corrected is tried at once.
-                orders = self.inbox.next() => {
+                wanted = self.inbox.next() => {
                     turn = 0;
-                    self.reload(orders);
+                    self.reload(wanted);
                 }
                 () = status.turning(tokio::time::sleep(wait)) => {}
             }
@@ -173,22 +170,26 @@ impl Source {
         Ok(())
     }
 
-    async fn one_life(&mut self, address: &Address, stop: &CancellationToken) -> Ended {
+    async fn one_connection(
+        &mut self,
+        address: &Address,
+        stop: &CancellationToken,
+    ) -> DisconnectReason {
         info!(url = %address, "connecting");
         let signed_in = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ended::Stopped,
-            orders = self.inbox.next() => return self.reload(orders),
-            signed_in = self.status.turning(self.orders.settings.sign_in()) => signed_in,
+            () = stop.cancelled() => return DisconnectReason::Stopped,
+            wanted = self.inbox.next() => return self.reload(wanted),
+            signed_in = self.status.turning(self.wanted.settings.sign_in()) => signed_in,
         };
-        let pass = match signed_in {
-            Ok(pass) => pass,
+        let credentials = match signed_in {
+            Ok(credentials) => credentials,
             Err(error) => return error.into(),
         };
         let open = async {
-            let attempt = self.orders.settings.attempt(address, pass.clone())?;
+            let attempt = self.wanted.settings.attempt(address, credentials.clone())?;
             Connection::open(
-                &mut self.orders,
+                &mut self.wanted,
                 attempt,
                 &self.journal,
                 &mut self.intake,
@@ -198,8 +199,8 @@ impl Source {
         };
         let opened = tokio::select! {
             biased;
-            () = stop.cancelled() => return Ended::Stopped,
-            orders = self.inbox.next() => Err(orders),
+            () = stop.cancelled() => return DisconnectReason::Stopped,
+            wanted = self.inbox.next() => Err(wanted),
             opened = open => Ok(opened),
         };
         let ended = match opened {
@@ -212,19 +213,19 @@ impl Source {
                 ended
             }
             Ok(Err(ended)) => ended,
-            Err(orders) => self.reload(orders),
+            Err(wanted) => self.reload(wanted),
         };
         // From here on it is for the log and the status.
-        ended.hushed(&pass)
+        ended.redacted(&credentials)
     }
 
     /// While nothing is connected there is no difference to be carried out.
-    fn reload(&mut self, mut orders: Orders) -> Ended {
-        let last_states = std::mem::take(&mut orders.last_states);
+    fn reload(&mut self, mut wanted: ReloadRequest) -> DisconnectReason {
+        let last_states = std::mem::take(&mut wanted.last_states);
         self.intake
-            .meet(&orders.settings.topics, &orders.decoders, last_states);
-        self.backoff = Backoff::new(orders.settings.reconnect.clone());
-        self.orders = orders;
-        Ended::Reloaded
+            .meet(&wanted.settings.topics, &wanted.decoders, last_states);
+        self.backoff = Backoff::new(wanted.settings.reconnect.clone());
+        self.wanted = wanted;
+        DisconnectReason::Reloaded
     }
 }

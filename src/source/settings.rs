@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Address, Pass, Signin, SigninError, Wording};
+use super::{Address, Credentials, Signin, SigninError, SigninTemplate};
 use crate::stomp::{AckMode, Backslashes, Limits, Options, Subscribe};
 use crate::tls;
 use crate::transport::{Proxies, Target};
@@ -27,26 +27,26 @@ pub struct Topic {
     /// The name in the configuration, and the subscription id.
     pub name: Arc<str>,
     /// As the server knows it.
-    pub destination: Wording,
+    pub destination: SigninTemplate,
     /// How messages are acknowledged.
     pub ack: AckMode,
     /// Further headers of SUBSCRIBE.
-    pub headers: Vec<(String, Wording)>,
+    pub headers: Vec<(String, SigninTemplate)>,
 }
 
 impl Topic {
     /// What is asked of the server on one connection.
     ///
     /// # Errors
-    /// A blank that the pass has nothing for.
-    pub(super) fn subscribe(&self, pass: &Pass) -> Result<Subscribe, SigninError> {
+    /// A placeholder that the credentials has nothing for.
+    pub(super) fn subscribe(&self, credentials: &Credentials) -> Result<Subscribe, SigninError> {
         let headers = self
             .headers
             .iter()
-            .map(|(name, value)| Ok((name.clone(), plain(value, pass)?)));
+            .map(|(name, value)| Ok((name.clone(), plain(value, credentials)?)));
         Ok(Subscribe {
             id: self.name.clone(),
-            destination: plain(&self.destination, pass)?,
+            destination: plain(&self.destination, credentials)?,
             ack: self.ack,
             headers: headers.collect::<Result<_, SigninError>>()?,
         })
@@ -61,8 +61,8 @@ impl Topic {
     }
 }
 
-fn plain(wording: &Wording, pass: &Pass) -> Result<String, SigninError> {
-    Ok(wording.filled(pass)?.expose_secret().to_owned())
+fn plain(template: &SigninTemplate, credentials: &Credentials) -> Result<String, SigninError> {
+    Ok(template.render(credentials)?.expose_secret().to_owned())
 }
 
 /// Validated settings of the source.
@@ -73,13 +73,13 @@ pub struct Settings {
     /// Before every connection; `None`: there is none.
     pub signin: Option<Signin>,
     /// CONNECT's `login`.
-    pub login: Option<Wording>,
+    pub login: Option<SigninTemplate>,
     /// CONNECT's `passcode`.
-    pub passcode: Option<Wording>,
+    pub passcode: Option<SigninTemplate>,
     /// CONNECT's `host`: RabbitMQ's vhost; the others take any.
     pub host: String,
     /// Sent with CONNECT and with every HTTP request.
-    pub headers: Vec<(String, Wording)>,
+    pub headers: Vec<(String, SigninTemplate)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
     /// No message for so long is a silence, which is not ready; and no byte for so long, where
@@ -97,7 +97,7 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// At least one.
     pub topics: Vec<Topic>,
-    /// Longest body that is accepted. Of a longer one the beginning is kept as rejected, up to
+    /// Longest body that is accepted. Of a longer one the beginning is kept as undecodable, up to
     /// [`OVERSIZE_BYTES_MAX`], or to twice as much where it comes as one WebSocket message; beyond,
     /// the connection ends.
     pub body_bytes_max: usize,
@@ -108,7 +108,7 @@ pub struct Settings {
 pub(super) struct Attempt {
     pub(super) target: Target,
     pub(super) options: Options,
-    pub(super) pass: Pass,
+    pub(super) credentials: Credentials,
 }
 
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
@@ -131,10 +131,10 @@ impl Settings {
 
     /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any
     /// moment.
-    pub(super) async fn sign_in(&self) -> Result<Pass, SigninError> {
+    pub(super) async fn sign_in(&self) -> Result<Credentials, SigninError> {
         match &self.signin {
             Some(signin) => signin.ask(&self.tls).await,
-            None => Ok(Pass::default()),
+            None => Ok(Credentials::default()),
         }
     }
 
@@ -142,17 +142,21 @@ impl Settings {
     /// daemon and for whoever connects by hand.
     ///
     /// # Errors
-    /// A blank that the pass has nothing for.
-    pub(super) fn attempt(&self, address: &Address, pass: Pass) -> Result<Attempt, SigninError> {
+    /// A placeholder that the credentials has nothing for.
+    pub(super) fn attempt(
+        &self,
+        address: &Address,
+        credentials: Credentials,
+    ) -> Result<Attempt, SigninError> {
         let headers = self
             .headers
             .iter()
-            .map(|(name, value)| Ok((name.clone(), value.filled(&pass)?)));
+            .map(|(name, value)| Ok((name.clone(), value.render(&credentials)?)));
         let headers: Vec<(String, SecretString)> = headers.collect::<Result<_, SigninError>>()?;
         let target = Target {
-            url: address.filled(&pass)?,
+            url: address.render(&credentials)?,
             headers: headers.clone(),
-            cookies: pass.cookies().clone(),
+            cookies: credentials.cookies().clone(),
             tls: self.tls.clone(),
             proxies: Proxies::of_environment(),
             websocket_split: self.websocket_split,
@@ -167,12 +171,12 @@ impl Settings {
             login: self
                 .login
                 .as_ref()
-                .map(|login| plain(login, &pass))
+                .map(|login| plain(login, &credentials))
                 .transpose()?,
             passcode: self
                 .passcode
                 .as_ref()
-                .map(|passcode| passcode.filled(&pass))
+                .map(|passcode| passcode.render(&credentials))
                 .transpose()?,
             headers,
             heartbeat: self.heartbeat,
@@ -184,7 +188,7 @@ impl Settings {
         Ok(Attempt {
             target,
             options,
-            pass,
+            credentials,
         })
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::guarantee::Broker;
-use super::weakness::Weakness;
+use super::warning::ConfigurationWarning;
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -84,7 +84,7 @@ pub struct Profile {
     /// What is promised for each topic.
     pub guarantees: BTreeMap<Arc<str>, &'static str>,
     /// What is weak.
-    pub weaknesses: Vec<Weakness>,
+    pub warnings: Vec<ConfigurationWarning>,
 }
 
 /// Counts since the start of the process.
@@ -100,8 +100,8 @@ pub struct Counters {
     pub body_bytes: AtomicU64,
     /// Statuses found in them and journaled as accepted.
     pub accepted: AtomicU64,
-    /// Statuses or bodies journaled as rejected.
-    pub rejected: AtomicU64,
+    /// Statuses or bodies journaled as undecodable.
+    pub undecodable: AtomicU64,
     /// ACK frames sent.
     pub acknowledged: AtomicU64,
     /// Statuses whose old state was not the last one seen.
@@ -170,12 +170,12 @@ impl Status {
 
     /// Takes the new profile, and gives those of its weak points that the one before did not have:
     /// only they are news.
-    pub(super) fn profiled(&self, profile: Profile) -> Vec<Weakness> {
+    pub(super) fn profiled(&self, profile: Profile) -> Vec<ConfigurationWarning> {
         let mut known = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
         let news = profile
-            .weaknesses
+            .warnings
             .iter()
-            .filter(|weakness| !known.weaknesses.contains(weakness));
+            .filter(|warning| !known.warnings.contains(warning));
         let news = news.cloned().collect();
         *known = profile;
         news
@@ -276,13 +276,13 @@ mod tests {
     #[test]
     fn a_weak_point_is_news_once_and_again_after_it_was_mended() {
         let status = Status::new();
-        let profile = |weaknesses: &[Weakness]| Profile {
-            weaknesses: weaknesses.to_vec(),
+        let profile = |warnings: &[ConfigurationWarning]| Profile {
+            warnings: warnings.to_vec(),
             ..Profile::default()
         };
         let (auto, prefetch) = (
-            Weakness::AutoAck(vec!["a".into()]),
-            Weakness::UnlimitedPrefetch(vec!["a".into()]),
+            ConfigurationWarning::AutoAck(vec!["a".into()]),
+            ConfigurationWarning::UnlimitedPrefetch(vec!["a".into()]),
         );
         let both = profile(&[auto.clone(), prefetch.clone()]);
         assert_eq!(
@@ -296,7 +296,7 @@ mod tests {
         );
         assert_eq!(status.profiled(profile(&[prefetch])), []);
         assert_eq!(status.profiled(both.clone()), [auto]);
-        assert_eq!(status.profile().weaknesses, both.weaknesses);
+        assert_eq!(status.profile().warnings, both.warnings);
     }
 
     #[test]

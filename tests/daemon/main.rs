@@ -3,10 +3,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod accounting;
 mod brokers;
 mod demo;
 mod demo_stompjs;
-mod ledger;
 mod live;
 mod live_peers;
 mod run;

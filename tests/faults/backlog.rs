@@ -104,10 +104,7 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     );
     let report = accounts::report(&daemon).await.expect("the daemon answers");
     for sink in report["sinks"].as_array().expect("there are sinks") {
-        assert!(
-            sink["able"] == false && sink["pending"] == count,
-            "{sink:#}"
-        );
+        assert!(sink["up"] == false && sink["pending"] == count, "{sink:#}");
     }
 
     // The sinks are back.

@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use rustix::process::Signal;
 
-use crate::books::{HISTORY, MQTT, SINKS, WAREHOUSE};
+use crate::audit::{HISTORY, MQTT, SINKS, WAREHOUSE};
 use crate::rig::{DAEMON, Keys, Rig};
 use peers::process::{Process, tethered};
 use peers::{Folder, RabbitMq, wait};
@@ -107,7 +107,7 @@ async fn stop(mut process: Process) {
     let log = process.log();
     // Neither side has missed a heart-beat of the other's.
     assert!(
-        !log.contains("\"not connected\"") && !log.contains("do not balance"),
+        !log.contains("\"not connected\"") && !log.contains("does not balance"),
         "{log}"
     );
 }
@@ -168,5 +168,5 @@ async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
         .await
         .unwrap_or_else(|loss| panic!("{loss}"));
     // All of it is younger than `retain`, however old the clock made it look.
-    assert_eq!(rig.books.kept(&rig.ends).await, rig.queue.published());
+    assert_eq!(rig.audit.kept(&rig.ends).await, rig.queue.published());
 }

@@ -1,5 +1,5 @@
 //! The daemon is killed at any moment and aborted at each named place, again and again: nothing
-//! that it acknowledged is lost, nothing is in the history twice, and all is in order once it is
+//! that it acknowledged is evicted, nothing is in the history twice, and all is in order once it is
 //! left alone.
 
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use fastrand::Rng;
 use crate::plan::{Plan, long, seed};
 use crate::rig::Rig;
 
-/// Lives of one rig, before everything has to arrive: the ledgers stay small enough to be looked at
-/// after each.
+/// Lives of one rig, before everything has to arrive: the accountings stay small enough to be
+/// looked at after each.
 const LIVES: usize = 50;
 
 /// Rigs one after another; two such rows run at a time.
@@ -39,10 +39,10 @@ async fn crash_loop(row: u64) {
             panic!("{name}, healing: {loss}");
         }
         messages += rig.queue.published();
-        again = again.max(rig.books.again_max());
+        again = again.max(rig.audit.again_max());
     }
     eprintln!(
-        "row {row}: {lives} lives, {messages} messages, none lost, at most {again} again in one life, {:?}",
+        "row {row}: {lives} lives, {messages} messages, none evicted, at most {again} again in one life, {:?}",
         began.elapsed()
     );
 }

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::books::SINKS;
+use crate::audit::SINKS;
 use crate::rig::Rig;
 use peers::process::Process;
 
@@ -44,7 +44,7 @@ async fn deleted_journal_is_named_and_the_histories_go_on() {
     let mut rig = Rig::start("journal-deleted").await;
     rig.publish(200).await;
     heal(&mut rig).await;
-    let rows = rig.books.arrived();
+    let rows = rig.audit.arrived();
     remove(&rig.ends.data);
     let mut process = rig.launch("");
     process
@@ -74,7 +74,7 @@ async fn journal_from_a_backup_is_refused() {
     rig.publish(100).await;
     heal(&mut rig).await;
     fs::copy(&backup, &journal).expect("restore a journal");
-    refused(rig.launch(""), "it is an older copy").await;
+    refused(rig.launch(""), "it is a stale copy").await;
     // Even where the mark has gone with the machine, the history knows what it has confirmed; and
     // from then on no restart is taken for the end of it, though what comes in would have reached
     // what the history knows.
@@ -83,13 +83,13 @@ async fn journal_from_a_backup_is_refused() {
     refused(rig.launch(""), "from another copy of the journal").await;
     refused(
         rig.launch(""),
-        "is an older copy, as a sink has noticed before",
+        "is a stale copy, as a sink has noticed before",
     )
     .await;
 
     // Under a new id nothing is lost of what the copy has taken in under positions that are not its
     // own.
-    let renewed = rig.command(&["journal", "renew"]);
+    let renewed = rig.command(&["journal", "reset-id"]);
     assert!(renewed.contains("has a new id"), "{renewed}");
     let mut process = rig.launch("");
     rig.arrive(&mut process, &SINKS).await;

@@ -1,19 +1,19 @@
 //! The real daemon under every fault that one machine can produce: killed at any moment, aborted at
-//! each named place, a power cut, a full disk; and ten mistakes, each of which the same look at the
-//! books must find. The journal by itself, when its process is killed and when the disk fails.
+//! each named place, a power cut, a full disk; and ten mutations, each of which the same look at the
+//! audit must find. The journal by itself, when its process is killed and when the disk fails.
 //!
 //! `STOMP_BRIDGE_TEST_SEED` repeats a run, as far as the machine's own timing allows;
 //! `STOMP_BRIDGE_TEST_LONG` (set by `tests/run --long`) makes it a long one.
 
+mod audit;
 mod backlog;
-mod books;
 mod clock;
 mod crash_loop;
 mod disk_fails;
 mod disk_full;
 mod journal_crash;
 mod journal_replaced;
-mod mistakes;
+mod mutations;
 mod plan;
 mod power;
 mod queue;

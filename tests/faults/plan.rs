@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use stomp_bridge::faults::{Mistake, Place};
+use stomp_bridge::faults::{Failpoint, Mutation};
 
 /// The seed of this run: `STOMP_BRIDGE_TEST_SEED`, or a new one.
 pub(crate) fn seed() -> u64 {
@@ -27,7 +27,7 @@ pub(crate) fn long() -> bool {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(crate) end: End,
-    pub(crate) mistake: Option<Mistake>,
+    pub(crate) mutation: Option<Mutation>,
     /// Messages that are there at the start.
     pub(crate) burst: usize,
     /// Whether more come in while it lives.
@@ -42,7 +42,7 @@ pub(crate) enum End {
     /// SIGKILL after so long.
     Kill(Duration),
     /// Abort when the place is reached for the n-th time.
-    Abort(Place, u64),
+    Abort(Failpoint, u64),
 }
 
 impl Plan {
@@ -51,10 +51,12 @@ impl Plan {
         let end = match rng.bool() {
             true => End::Kill(Duration::from_millis(rng.u64(5..=500))),
             false => {
-                let place = rng.choice(Place::ALL).expect("there are places");
+                let place = rng.choice(Failpoint::ALL).expect("there are places");
                 let count_max = match place {
-                    Place::MessageRead => 400,
-                    Place::BeforeDeliver | Place::AfterDeliver | Place::InRetention => 4,
+                    Failpoint::MessageRead => 400,
+                    Failpoint::BeforeDeliver | Failpoint::AfterDeliver | Failpoint::InRetention => {
+                        4
+                    }
                     _ => 12,
                 };
                 End::Abort(place, rng.u64(1..=count_max))
@@ -63,7 +65,7 @@ impl Plan {
         let trouble = if rng.u8(..) < 64 { rng.u64(20..200) } else { 0 };
         Plan {
             end,
-            mistake: None,
+            mutation: None,
             burst: rng.usize(20..200),
             flow: rng.u8(..) < 200,
             trouble: Duration::from_millis(trouble),
@@ -76,10 +78,10 @@ impl Plan {
             End::Abort(place, count) => format!("abort {} {count}", place.name()),
             End::Kill(_) => String::new(),
         };
-        let mistake = self
-            .mistake
-            .map(|mistake| format!("mistake {}", mistake.name()))
+        let mutation = self
+            .mutation
+            .map(|mutation| format!("mutation {}", mutation.name()))
             .unwrap_or_default();
-        format!("{abort},{mistake}")
+        format!("{abort},{mutation}")
     }
 }

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fastrand::Rng;
-use stomp_bridge::faults::Mistake;
+use stomp_bridge::faults::Mutation;
 
 use crate::plan::{End, Plan, long, seed};
 use crate::rig::Rig;
@@ -92,7 +92,7 @@ const CUTS: usize = 20;
 async fn cut_again_and_again(
     name: &str,
     cuts: usize,
-    mistake: Option<Mistake>,
+    mutation: Option<Mutation>,
     rng: &mut Rng,
 ) -> Result<usize, String> {
     let folder = Folder::new(name);
@@ -102,7 +102,7 @@ async fn cut_again_and_again(
         let lifetime = Duration::from_millis(rng.u64(200..600));
         let plan = Plan {
             end: End::Kill(lifetime),
-            mistake,
+            mutation,
             flow: true,
             trouble: Duration::ZERO,
             ..Plan::draw(rng)
@@ -149,7 +149,7 @@ async fn power_cut_without_sync_loses_something() {
     let lost = cut_again_and_again(
         "power-cut-control",
         10,
-        Some(Mistake::CommitWithoutSync),
+        Some(Mutation::CommitWithoutSync),
         &mut rng,
     )
     .await;

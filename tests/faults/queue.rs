@@ -23,13 +23,13 @@ pub(crate) struct Queue {
 
 #[derive(Default)]
 struct Shared {
-    ledger: Mutex<Ledger>,
+    accounting: Mutex<Accounting>,
     news: Notify,
 }
 
 /// What was published, and what became of it.
 #[derive(Default)]
-struct Ledger {
+struct Accounting {
     bodies: Vec<Arc<str>>,
     /// To be sent.
     ready: BTreeSet<usize>,
@@ -58,9 +58,9 @@ impl Queue {
                 // One at a time: the next waits until what the last has acknowledged is read to its
                 // end.
                 let _ended = serve(stream, &served).await;
-                let mut ledger = served.lock();
-                let unacknowledged = std::mem::take(&mut ledger.sent);
-                ledger.ready.extend(unacknowledged);
+                let mut accounting = served.lock();
+                let unacknowledged = std::mem::take(&mut accounting.sent);
+                accounting.ready.extend(unacknowledged);
             }
         });
         Queue {
@@ -77,12 +77,12 @@ impl Queue {
 
     /// Adds messages, whose bodies are made from their numbers.
     pub(crate) fn publish(&self, count: usize, body: impl Fn(usize) -> String) {
-        let mut ledger = self.shared.lock();
+        let mut accounting = self.shared.lock();
         for _ in 0..count {
-            let n = ledger.bodies.len();
-            ledger.bodies.push(body(n).into());
-            ledger.deliveries.push(0);
-            ledger.ready.insert(n);
+            let n = accounting.bodies.len();
+            accounting.bodies.push(body(n).into());
+            accounting.deliveries.push(0);
+            accounting.ready.insert(n);
         }
         self.shared.news.notify_one();
     }
@@ -110,22 +110,22 @@ impl Drop for Queue {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger
+    fn lock(&self) -> MutexGuard<'_, Accounting> {
+        self.accounting
             .lock()
-            .expect("nobody panics while holding the ledger")
+            .expect("nobody panics while holding the accounting")
     }
 
     /// The next frames that the window has room for.
     fn next(&self, subscription: &str) -> Vec<u8> {
-        let mut ledger = self.lock();
+        let mut accounting = self.lock();
         let mut frames = Vec::new();
-        while ledger.sent.len() < PREFETCH
-            && let Some(n) = ledger.ready.pop_first()
+        while accounting.sent.len() < PREFETCH
+            && let Some(n) = accounting.ready.pop_first()
         {
-            ledger.sent.insert(n);
-            ledger.deliveries[n] += 1;
-            let body = Arc::clone(&ledger.bodies[n]);
+            accounting.sent.insert(n);
+            accounting.deliveries[n] += 1;
+            let body = Arc::clone(&accounting.bodies[n]);
             let head = format!(
                 "MESSAGE\nsubscription:{subscription}\ndestination:/queue/q\nmessage-id:{n}\nack:{n}\n\
                  content-length:{}\n\n",
@@ -139,12 +139,12 @@ impl Shared {
     }
 
     fn acknowledge(&self, n: usize) {
-        let mut ledger = self.lock();
+        let mut accounting = self.lock();
         assert!(
-            ledger.sent.remove(&n),
+            accounting.sent.remove(&n),
             "message {n} was acknowledged, but it is not with the reader"
         );
-        ledger.acknowledged.insert(n);
+        accounting.acknowledged.insert(n);
     }
 }
 

@@ -1,4 +1,4 @@
-//! One daemon's many lives: the queue that it reads, the sinks that it writes, and the books
+//! One daemon's many lives: the queue that it reads, the sinks that it writes, and the audit
 //! between them.
 
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use rustix::process::Signal;
 use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
-use crate::books::{Books, DEVICES, Ends, HISTORY, POISON};
+use crate::audit::{Audit, DEVICES, Ends, HISTORY, POISON};
 use crate::plan::{End, Plan};
 use crate::queue::Queue;
 use crate::warehouse::Warehouse;
@@ -56,7 +56,7 @@ const KEYS: Keys = Keys {
 pub(crate) struct Rig {
     server: Server,
     pub(crate) queue: Queue,
-    pub(crate) books: Books,
+    pub(crate) audit: Audit,
     pub(crate) ends: Ends,
     /// How many times as long a life may last as it is planned: on a busy machine.
     pub(crate) slowness: u32,
@@ -143,7 +143,7 @@ impl Rig {
         let rig = Rig {
             server,
             queue,
-            books: Books::default(),
+            audit: Audit::default(),
             ends: Ends {
                 data,
                 warehouse,
@@ -241,7 +241,7 @@ impl Rig {
         }
     }
 
-    /// One life, and a look at the books after it. An error is what is wrong with the daemon.
+    /// One life, and a look at the audit after it. An error is what is wrong with the daemon.
     pub(crate) async fn live(&mut self, plan: &Plan, rng: &mut Rng) -> Result<(), String> {
         let process = self.run(plan, rng, || {}).await?;
         drop(process);
@@ -270,7 +270,7 @@ impl Rig {
             if began.elapsed() >= plan.trouble {
                 self.ends.receiver.answer(204);
             }
-            if plan.flow && self.queue.published() < self.books.arrived() + BACKLOG_MAX {
+            if plan.flow && self.queue.published() < self.audit.arrived() + BACKLOG_MAX {
                 self.publish(rng.usize(1..15)).await;
             }
             tokio::time::sleep(Duration::from_millis(rng.u64(1..8))).await;
@@ -292,16 +292,16 @@ impl Rig {
     pub(crate) async fn arrive(&mut self, process: &mut Process, sinks: &[&str]) {
         let published = self.queue.published();
         let arrived = wait::within(wait::LONG, async || {
-            self.books.read_arrivals(&self.ends).await;
+            self.audit.read_arrivals(&self.ends).await;
             assert!(
                 process.runs(),
                 "the daemon ended by itself\n{}",
                 process.log_tail()
             );
-            (self.books.arrived_at(sinks) == published).then_some(())
+            (self.audit.arrived_at(sinks) == published).then_some(())
         });
         if arrived.await.is_none() {
-            let arrived = self.books.arrived_at(sinks);
+            let arrived = self.audit.arrived_at(sinks);
             panic!(
                 "{arrived} of {published} have arrived at {sinks:?}\n{}",
                 process.log_tail()
@@ -309,21 +309,21 @@ impl Rig {
         }
     }
 
-    /// A look at the books while nothing runs.
+    /// A look at the audit while nothing runs.
     pub(crate) async fn check(&mut self) -> Result<(), String> {
-        self.books.check(&self.queue, &self.ends).await
+        self.audit.check(&self.queue, &self.ends).await
     }
 
     /// A life without faults, until everything has arrived everywhere, or nothing more for
-    /// `patience`; then an orderly stop, and the whole ledger.
+    /// `patience`; then an orderly stop, and the whole accounting.
     pub(crate) async fn heal(&mut self, faults: &str, patience: Duration) -> Result<(), String> {
         self.ends.receiver.answer(204);
         let mut process = self.launch(faults);
         let published = self.queue.published();
         let mut arrived = (0, Instant::now());
         while process.runs() && arrived.1.elapsed() < patience {
-            self.books.read_arrivals(&self.ends).await;
-            let now = self.books.arrived();
+            self.audit.read_arrivals(&self.ends).await;
+            let now = self.audit.arrived();
             if now == published && self.is_drained() {
                 break;
             }
@@ -344,9 +344,9 @@ impl Rig {
         process.signal(Signal::TERM);
         let status = process.ended(wait::LONG).await;
         self.check().await?;
-        if process.log().contains("accounts do not balance") {
+        if process.log().contains("accounting does not balance") {
             return Err(format!(
-                "the daemon's own accounts do not balance\n{}",
+                "the daemon's own accounting does not balance\n{}",
                 process.log_tail()
             ));
         }
@@ -354,7 +354,7 @@ impl Rig {
             Server::Own => Some(self.queue.deliveries()),
             Server::RabbitMq(_) => None,
         };
-        self.books
+        self.audit
             .check_ledger(published, deliveries, &self.ends)
             .await?;
         match status.code() {

@@ -6,7 +6,7 @@ use tokio::sync::{Mutex, OnceCell};
 
 use peers::Postgres;
 
-/// As [`POISON`](crate::books::POISON), and each row that is stored is noted in the order of the
+/// As [`POISON`](crate::audit::POISON), and each row that is stored is noted in the order of the
 /// inserts.
 const TRIGGERS: &str = "\
     CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \

@@ -86,7 +86,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let previous = Verdict::Accepted {
         previous: Some("离线".into()),
     };
-    let rejected = Verdict::Rejected {
+    let undecodable = Verdict::Undecodable {
         reason: "not JSON".into(),
     };
     let entries = vec![
@@ -94,7 +94,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         entry("map-1", status("2", "正常")),
         entry("status", status("3", "故障")),
         NewEntry {
-            verdict: rejected,
+            verdict: undecodable,
             ..entry("map-1", "{")
         },
         entry("map-1", "no longer JSON"),
@@ -158,7 +158,13 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             (8, &*origin(8), "fault", true)
         ]
     );
-    let aside = journal.reader().await.unwrap().set_aside().await.unwrap();
+    let aside = journal
+        .reader()
+        .await
+        .unwrap()
+        .dead_letters()
+        .await
+        .unwrap();
     let aside: Vec<_> = aside
         .iter()
         .map(|aside| (aside.position.0, aside.error.as_str()))
@@ -176,11 +182,11 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let Counters {
         delivered,
         filtered,
-        set_aside,
+        dead_lettered,
         ..
     } = &*counters;
     assert_eq!(
-        [delivered, filtered, set_aside].map(|counter| counter.load(Ordering::Relaxed)),
+        [delivered, filtered, dead_lettered].map(|counter| counter.load(Ordering::Relaxed)),
         [2, 3, 3]
     );
     assert_eq!(aside.len(), 3);

@@ -136,7 +136,7 @@ enum Step {
     Append(Vec<usize>),
     /// A sink goes forward by so many thousandths of its lag.
     Advance(usize, i64),
-    SetAside(usize, i64),
+    DeadLetter(usize, i64),
     Reopen,
     /// The writer vanishes with these batches queued.
     Crash(Vec<usize>),
@@ -149,7 +149,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let step = prop_oneof![
         4 => sizes().prop_map(Step::Append),
         4 => (0..SINKS.len(), 0..=1000i64).prop_map(|(sink, share)| Step::Advance(sink, share)),
-        2 => (0..SINKS.len(), 0..=1000i64).prop_map(|(sink, share)| Step::SetAside(sink, share)),
+        2 => (0..SINKS.len(), 0..=1000i64).prop_map(|(sink, share)| Step::DeadLetter(sink, share)),
         1 => Just(Step::Reopen),
         1 => sizes().prop_map(Step::Crash),
     ];
@@ -162,12 +162,13 @@ struct Model {
     entries: Vec<NewEntry>,
     last_states: BTreeMap<String, String>,
     cursors: BTreeMap<&'static str, i64>,
-    set_aside: BTreeMap<(&'static str, i64), String>,
+    dead_lettered: BTreeMap<(&'static str, i64), String>,
     made: usize,
 }
 
 impl Model {
-    /// A batch unlike any other, with rejected entries, previous states and odd characters in it.
+    /// A batch unlike any other, with undecodable entries, previous states and odd characters in
+    /// it.
     fn batch(&mut self, size: usize) -> NewBatch {
         let mut made = NewBatch::default();
         for _ in 0..size {
@@ -176,7 +177,7 @@ impl Model {
             let mut entry = entry(format!("{n}\0\u{1f6f0}").into_bytes().repeat(n % 7 + 1));
             entry.topic = ["map-1", "状态"][n % 2].into();
             entry.verdict = match n % 5 {
-                0 => Verdict::Rejected {
+                0 => Verdict::Undecodable {
                     reason: format!("no {n}\0").into(),
                 },
                 1 => Verdict::Accepted {
@@ -242,8 +243,8 @@ impl Model {
         let expected = self.cursors.iter().map(|(sink, cursor)| SinkStatus {
             name: (*sink).into(),
             cursor: Position(*cursor),
-            set_aside: self
-                .set_aside
+            dead_lettered: self
+                .dead_lettered
                 .keys()
                 .filter(|(name, _)| name == sink)
                 .count() as u64,
@@ -255,7 +256,7 @@ impl Model {
             .reader()
             .await
             .unwrap()
-            .set_aside()
+            .dead_letters()
             .await
             .unwrap();
         let aside = aside
@@ -263,7 +264,7 @@ impl Model {
             .map(|aside| (aside.sink, aside.position.0, aside.error))
             .collect::<Vec<_>>();
         let expected = self
-            .set_aside
+            .dead_lettered
             .iter()
             .map(|((sink, at), error)| (sink.to_string(), *at, error.clone()));
         assert_eq!(aside, expected.collect::<Vec<_>>());
@@ -313,20 +314,20 @@ async fn play(steps: Vec<Step>) {
                 running.journal.advance(sink, Position(to));
                 model.cursors.insert(sink, to);
             }
-            Step::SetAside(sink, share) => {
+            Step::DeadLetter(sink, share) => {
                 let (sink, at) = (SINKS[sink], model.share(0, share));
                 running
                     .journal
-                    .set_aside(sink, Position(at), &format!("first {at}"))
+                    .dead_letter(sink, Position(at), &format!("first {at}"))
                     .await
                     .unwrap();
                 running
                     .journal
-                    .set_aside(sink, Position(at), "again")
+                    .dead_letter(sink, Position(at), "again")
                     .await
                     .unwrap();
                 model
-                    .set_aside
+                    .dead_lettered
                     .entry((sink, at))
                     .or_insert(format!("first {at}"));
             }
@@ -647,7 +648,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
 
     running
         .journal
-        .set_aside("slow", Position(7), "refused")
+        .dead_letter("slow", Position(7), "refused")
         .await
         .unwrap();
     // Not in the configuration any more: entries are kept for it until it is forgotten.
@@ -661,7 +662,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
     );
     running
         .journal
-        .set_aside("fast", Position(8), "refused")
+        .dead_letter("fast", Position(8), "refused")
         .await
         .unwrap();
     running
@@ -676,7 +677,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         "it is forgotten already"
     );
     running
-        .until("fast", "only what is set aside is left", |journal| {
+        .until("fast", "only what is dead-lettered is left", |journal| {
             journal.status().oldest == Some(Position(8))
         })
         .await;
@@ -814,7 +815,7 @@ async fn full_journal_pauses_until_the_sinks_have_caught_up() {
             (Position(n as i64 + 1), n as u8)
         );
     }
-    assert_eq!(running.journal.status().dropped, 0);
+    assert_eq!(running.journal.status().evicted, 0);
     running.close().await;
 }
 
@@ -839,7 +840,7 @@ async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
         .unwrap();
     running
         .journal
-        .set_aside("site", Position(1), "refused")
+        .dead_letter("site", Position(1), "refused")
         .await
         .unwrap();
     for _ in 1..ENTRIES {
@@ -863,17 +864,17 @@ async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
         panic!("one run of losses is one gap: {gaps:?}")
     };
     let left = running.read(Position::START).await;
-    assert!(status.dropped > 0 && !status.full);
+    assert!(status.evicted > 0 && !status.full);
     assert_eq!(gap.from, Position(1));
     assert_eq!(
         (gap.entries, gap.to.0 as u64),
-        (status.dropped, status.dropped)
+        (status.evicted, status.evicted)
     );
     assert_eq!(left.first().unwrap().position.0, gap.to.0 + 1);
-    assert_eq!(left.len() as u64 + status.dropped, ENTRIES as u64);
+    assert_eq!(left.len() as u64 + status.evicted, ENTRIES as u64);
     assert_eq!(
-        status.sinks[0].set_aside, 0,
-        "what is gone is not set aside any more"
+        status.sinks[0].dead_lettered, 0,
+        "what is gone is not dead-lettered any more"
     );
     running.close().await;
 }

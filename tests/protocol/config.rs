@@ -12,7 +12,7 @@ use stomp_bridge::model::Severity;
 use stomp_bridge::pipeline::Field;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
-use stomp_bridge::source::{Broker, Pass, Wording, guarantee};
+use stomp_bridge::source::{Broker, Credentials, SigninTemplate, guarantee};
 use stomp_bridge::stomp::{AckMode, Backslashes};
 use stomp_bridge::transport::{Content, Method};
 
@@ -71,10 +71,10 @@ fn webhook_of(plan: &Plan) -> &webhook::Settings {
 }
 
 /// As it is without a sign-in.
-fn filled(wording: &Wording) -> String {
-    wording
-        .filled(&Pass::default())
-        .expect("no blanks")
+fn rendered(template: &SigninTemplate) -> String {
+    template
+        .render(&Credentials::default())
+        .expect("no placeholders")
         .expose_secret()
         .to_owned()
 }
@@ -362,10 +362,10 @@ fn the_environment_overrides_the_file() {
         .map(|address| address.url().as_str())
         .collect();
     assert_eq!(urls, ["ws://a/ws", "ws://b/ws"]);
-    assert_eq!(filled(plan.source.passcode.as_ref().unwrap()), "0123");
+    assert_eq!(rendered(plan.source.passcode.as_ref().unwrap()), "0123");
     assert_eq!(plan.source.reconnect.attempts, Some(5));
     assert_eq!(plan.source.headers[0].0, "X-Key");
-    assert_eq!(filled(&plan.source.headers[0].1), "b");
+    assert_eq!(rendered(&plan.source.headers[0].1), "b");
     assert_eq!(plan.source.topics[0].destination.as_str(), "/topic/2");
     assert!(!mqtt_of(&plan).retain);
     assert_eq!(
@@ -1026,20 +1026,21 @@ extract = {{ token = "/data/token", user = "" }}
     let expected = r#"{"deep":{"n":[1,2.5]},"password":"a&b","remember":true,"username":"bridge"}"#;
     assert_eq!(json.expose_secret(), expected);
     assert_eq!(signin.timeout, Duration::from_secs(10));
-    let pass = Pass::new(
+    let pass = Credentials::new(
         [("token".into(), "t/1".into()), ("user".into(), "me".into())],
         Default::default(),
     );
-    let filled = |wording: &Wording| wording.filled(&pass).unwrap().expose_secret().to_owned();
+    let rendered =
+        |template: &SigninTemplate| template.render(&pass).unwrap().expose_secret().to_owned();
     let source = &plan.source;
     assert_eq!(
-        source.urls[0].filled(&pass).unwrap().as_str(),
+        source.urls[0].render(&pass).unwrap().as_str(),
         "wss://h/ws?a=a%26b&token=t%2F1"
     );
-    assert_eq!(filled(source.login.as_ref().unwrap()), "me");
-    assert_eq!(filled(source.passcode.as_ref().unwrap()), "t/1");
-    assert_eq!(filled(&source.headers[0].1), "Bearer t/1");
-    assert_eq!(filled(&source.topics[0].headers[0].1), "u = 'me'");
+    assert_eq!(rendered(source.login.as_ref().unwrap()), "me");
+    assert_eq!(rendered(source.passcode.as_ref().unwrap()), "t/1");
+    assert_eq!(rendered(&source.headers[0].1), "Bearer t/1");
+    assert_eq!(rendered(&source.topics[0].headers[0].1), "u = 'me'");
     let shown = format!("{plan:?}");
     assert!(
         !shown.contains("a&b") && !shown.contains("a%26b") && !shown.contains("Bearer"),

@@ -154,7 +154,7 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
                     value["payload"] = payload.get().into();
                     value
                 }
-                (Err(rejection), Err(_)) => json!({"rejected": rejection.to_string()}),
+                (Err(undecodable), Err(_)) => json!({"undecodable": undecodable.to_string()}),
                 (split, event) => panic!("intake and delivery differ: {split:?}, {event:?}"),
             }
         })

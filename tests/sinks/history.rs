@@ -131,7 +131,7 @@ async fn a_batch_delivered_twice_is_stored_once_and_its_cursor_is_found_again() 
         assert!(sink.keeps_cursor());
         assert_eq!(sink.open(JOURNAL).await, Ok(None));
         sink.deliver(batch(&thousand)).await.unwrap();
-        assert!(health.report().able);
+        assert!(health.report().up);
         sink.deliver(batch(&thousand)).await.unwrap();
         sink.close().await;
 

@@ -46,9 +46,9 @@ fn message(event: &Event) -> String {
 async fn a_thousand_events_arrive_in_order_and_stay_retained() {
     let broker = Mosquitto::start();
     let (mut sink, health) = mqtt(settings(broker.port));
-    assert!(!health.report().able);
+    assert!(!health.report().up);
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
-    assert!(health.report().able);
+    assert!(health.report().up);
     let live = broker.subscriber(2000);
     let thousands = events(1..=2000);
     sink.deliver(batch(&thousands[..1000])).await.unwrap();
@@ -134,7 +134,7 @@ async fn an_oversize_packet_is_refused_alone() {
         panic!("{:?}", failed.trouble)
     };
     assert!(error.contains("packet_bytes_max = 100"), "{error}");
-    assert!(health.report().able);
+    assert!(health.report().up);
     sink.deliver(batch(&four[3..])).await.unwrap();
     let delivered = [&four[0], &four[1], &four[3]].map(message);
     assert_eq!(broker.retained().await, delivered.into_iter().collect());
@@ -186,7 +186,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     );
     let opened = sink.open(JOURNAL).await;
     assert!(matches!(opened, Err(Trouble::Retry { .. })), "{opened:?}");
-    assert!(!health.report().able);
+    assert!(!health.report().up);
 
     broker.restart();
     // Everything that we call confirmed was with the broker before it stopped.
@@ -204,7 +204,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
         published.len()
     );
     while sink.open(JOURNAL).await.is_err() {}
-    assert!(health.report().able);
+    assert!(health.report().up);
     sink.deliver(batch(&all[confirmed..])).await.unwrap();
     assert_eq!(broker.retained().await, messages.into_iter().collect());
 }
@@ -511,7 +511,7 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
     });
     sink.open(JOURNAL).await.unwrap();
     let opened = tokio::time::Instant::now();
-    while health.report().able {
+    while health.report().up {
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
     let lived = opened.elapsed().as_secs();

@@ -292,7 +292,7 @@ async fn a_connection_that_the_server_ends_is_made_again() {
         "{:?}",
         failed.trouble
     );
-    assert!(!health.report().able);
+    assert!(!health.report().up);
     assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(2))));
     sink.deliver(batch(&events(3..=4))).await.unwrap();
     assert_eq!(database.count("status_event").await, 4);

@@ -26,12 +26,12 @@ async fn a_file_that_another_program_holds_is_the_sinks_trouble_and_passes() {
         error.contains(&database.url()) && error.contains("another program holds the file"),
         "{error}"
     );
-    assert!(!health.report().able);
+    assert!(!health.report().up);
 
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink.deliver(batch(&events(1..=2))).await.unwrap();
-    assert!(health.report().able);
+    assert!(health.report().up);
     assert_eq!(database.count("status_event").await, 2);
 }
 

@@ -276,7 +276,7 @@ fn stuck_lane_delays_no_other() {
 }
 
 #[test]
-fn event_that_has_used_up_the_schedule_is_set_aside_and_its_lane_goes_on() {
+fn event_that_has_used_up_the_schedule_is_dead_lettered_and_its_lane_goes_on() {
     let mut world = World::new();
     world.bad("3", Answer::Fails);
     world.push("3");
@@ -300,7 +300,7 @@ fn event_that_has_used_up_the_schedule_is_set_aside_and_its_lane_goes_on() {
 }
 
 #[test]
-fn nothing_is_set_aside_for_a_failure_while_the_sink_takes_nothing_else() {
+fn nothing_is_dead_lettered_for_a_failure_while_the_sink_takes_nothing_else() {
     let mut world = World::new();
     world.bad("3", Answer::Fails);
     world.push("3");
@@ -373,7 +373,7 @@ fn some_lanes_that_fail_in_a_row_are_the_sinks_trouble_and_a_new_event_may_try_i
     world.all = None;
     world.run(Duration::from_secs(120));
     assert_eq!(world.taken.len(), 604);
-    assert_eq!(world.news.last(), Some(&News::Able));
+    assert_eq!(world.news.last(), Some(&News::Up));
 }
 
 #[test]
@@ -417,7 +417,7 @@ fn attempts_while_the_sink_was_in_trouble_do_not_count() {
 }
 
 #[test]
-fn refused_events_are_set_aside_unless_the_sink_refuses_more_than_a_fifth() {
+fn refused_events_are_dead_lettered_unless_the_sink_refuses_more_than_a_fifth() {
     let mut world = World::new();
     world.bad("3", Answer::Refuses);
     world.push_in_turn(300);

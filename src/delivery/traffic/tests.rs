@@ -211,7 +211,7 @@ async fn cursor_waits_for_the_lane_that_is_stuck_and_the_others_do_not() {
         3,
         "the first event of device 3 is at 4"
     );
-    assert!(house.health.report().able);
+    assert!(house.health.report().up);
     house.append(in_turn(200)).await;
     house
         .until("the others are served", |_| road.taken_in_all() == 360)
@@ -224,7 +224,7 @@ async fn cursor_waits_for_the_lane_that_is_stuck_and_the_others_do_not() {
         (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>()
     );
     house.stop().await;
-    assert_eq!(house.account().await.ledger.passed.delivered, 400);
+    assert_eq!(house.account().await.accounting.passed.delivered, 400);
 }
 
 #[tokio::test(start_paused = true)]
@@ -252,7 +252,7 @@ async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
         (0..10).map(|n| 2 + n * 10).collect::<Vec<_>>()
     );
     house.stop().await;
-    assert_eq!(house.account().await.ledger.passed.delivered, 100);
+    assert_eq!(house.account().await.accounting.passed.delivered, 100);
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,7 +298,7 @@ async fn disabled_sink_is_left_alone() {
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(cursor(&house).await, 1);
     assert_eq!(road.world().attempts, 2);
-    assert!(!house.health.report().able);
+    assert!(!house.health.report().up);
     house.stop().await;
     house.start_with(road.sink());
     house.until_done().await;
@@ -322,17 +322,17 @@ async fn sink_that_refuses_too_much_is_not_able_until_it_takes_something() {
         .await;
     let report = house.health.report();
     assert!(
-        !report.able
+        !report.up
             && report
                 .last_error
                 .unwrap()
                 .starts_with("20 of the last 20 events were refused")
     );
-    assert!(house.set_aside().await.len() >= 19);
+    assert!(house.dead_letters().await.len() >= 19);
     road.world().all = None;
     house.until_done().await;
-    assert!(house.health.report().able);
-    let aside = house.set_aside().await.len();
+    assert!(house.health.report().up);
+    let aside = house.dead_letters().await.len();
     assert_eq!(
         (road.taken_in_all() + aside, house.counted()[2]),
         (100, aside as u64)
@@ -376,14 +376,14 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
     let mut third = road.taken("3");
     third.sort_unstable();
     assert_eq!(third, [3, 3, 5, 5, 6]);
-    assert!(house.set_aside().await.is_empty());
+    assert!(house.dead_letters().await.is_empty());
     house.stop().await;
     let account = house.account().await;
     assert_eq!(
         (
-            account.ledger.redriven,
-            account.ledger.passed.set_aside,
-            account.ledger.passed.delivered
+            account.accounting.redriven,
+            account.accounting.passed.dead_lettered,
+            account.accounting.passed.delivered
         ),
         (1, 1, 6)
     );
@@ -406,7 +406,7 @@ async fn redriven_event_that_is_refused_again_is_listed_again() {
     road.always("2", gone());
     assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 2);
     house.until_settled().await;
-    let aside: Vec<(i64, String)> = house.set_aside().await.into_iter().collect();
+    let aside: Vec<(i64, String)> = house.dead_letters().await.into_iter().collect();
     assert_eq!(
         aside,
         [(1, "413".to_owned()), (3, "no such field".to_owned())]
@@ -488,7 +488,7 @@ proptest! {
             }
             house.until_done().await;
             house.stop().await;
-            let aside = house.set_aside().await;
+            let aside = house.dead_letters().await;
             let (mut arrived, world) = (aside.len(), road.world());
             for taken in world.taken.values() {
                 let mut first: Vec<i64> = Vec::new();
@@ -500,7 +500,7 @@ proptest! {
                 }
                 arrived += first.iter().filter(|position| !aside.contains_key(position)).count();
             }
-            assert_eq!(arrived, count, "set aside: {aside:?}");
+            assert_eq!(arrived, count, "dead-lettered: {aside:?}");
         });
     }
 }

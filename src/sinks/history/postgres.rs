@@ -28,7 +28,7 @@ use super::{
     BATCH_EVENTS_MAX, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
     warn_of_another_journal,
 };
-use crate::faults::{self, Place};
+use crate::faults::{self, Failpoint};
 use crate::model::columns::STATUS;
 use crate::model::{Column, ColumnKind, Event, Position};
 use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, Undelivered};
@@ -198,7 +198,7 @@ impl Sink for PostgresHistory {
             {
                 Ok(next) => {
                     self.way = next;
-                    self.health.able();
+                    self.health.up();
                     self.prune(&mut connection).await;
                     self.connection = Some(connection);
                     Ok(())
@@ -435,9 +435,9 @@ async fn transact(
     .bind(batch.through.0)
     .execute(&mut *transaction)
     .await?;
-    faults::reach(Place::InHistory);
+    faults::reach(Failpoint::InHistory);
     transaction.commit().await?;
-    faults::reach(Place::AfterHistory);
+    faults::reach(Failpoint::AfterHistory);
     Ok(next)
 }
 

@@ -29,7 +29,7 @@ use super::{
     BATCH_EVENTS_MAX, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
     warn_of_another_journal,
 };
-use crate::faults::{self, Place};
+use crate::faults::{self, Failpoint};
 use crate::model::columns::STATUS;
 use crate::model::{Column, ColumnKind, Event, Position};
 use crate::sinks::{Batch, Built, By, Health, Newest, Occasion, Sink, Trouble, Undelivered};
@@ -109,7 +109,7 @@ impl Sink for SqliteHistory {
             };
             match store(&mut connection, &self.settings.name, batch).await {
                 Ok(()) => {
-                    self.health.able();
+                    self.health.up();
                     self.prune(&mut connection).await;
                     self.connection = Some(connection);
                     Ok(())
@@ -312,9 +312,9 @@ async fn store(
     .bind(batch.through.0)
     .execute(&mut *transaction)
     .await?;
-    faults::reach(Place::InHistory);
+    faults::reach(Failpoint::InHistory);
     transaction.commit().await?;
-    faults::reach(Place::AfterHistory);
+    faults::reach(Failpoint::AfterHistory);
     Ok(())
 }
 

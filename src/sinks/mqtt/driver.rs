@@ -136,7 +136,7 @@ impl Driver {
             })??,
             () = no_longer_wanted(self.wanted.clone()) => return Ok(()),
         };
-        self.health.able();
+        self.health.up();
         info!(
             sink = self.name,
             server = self.server,

@@ -84,7 +84,7 @@ pub struct Settings {
     pub status_topic: Option<String>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
-    /// Largest encoded PUBLISH; a larger one is set aside.
+    /// Largest encoded PUBLISH; a larger one is dead-lettered.
     pub packet_bytes_max: usize,
 }
 

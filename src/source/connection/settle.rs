@@ -98,7 +98,7 @@ impl Connection<'_> {
 
     /// The ACKs of topics that are being left: they wait for nothing now.
     pub(super) fn acknowledge_held(&mut self) {
-        for ack in self.roster.release() {
+        for ack in self.subscriptions.release() {
             self.acknowledge_one(&ack);
         }
     }

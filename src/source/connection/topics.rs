@@ -1,5 +1,5 @@
-//! The topics of a living connection, as they come and go: what the roster decides is done to the
-//! session here, and said in the log and the status.
+//! The topics of a living connection, as they come and go: what the subscriptions decides is done
+//! to the session here, and said in the log and the status.
 
 use std::sync::Arc;
 
@@ -7,14 +7,14 @@ use futures_util::future::FusedFuture;
 use tracing::{debug, info, warn};
 
 use super::{Connection, Stage};
-use crate::source::ended::Ended;
+use crate::source::disconnect::DisconnectReason;
 use crate::source::guarantee::{Broker, guarantee};
-use crate::source::leftover::leftover;
 use crate::source::names::in_short;
-use crate::source::orders::Orders;
-use crate::source::roster::{Gone, Leave};
+use crate::source::orphan::orphaned;
+use crate::source::reload::ReloadRequest;
 use crate::source::status::Profile;
-use crate::source::weakness::weaknesses;
+use crate::source::subscriptions::{Gone, Leave};
+use crate::source::warning::warnings;
 use crate::source::{Topic, clock};
 use crate::stomp::{AckMode, Confirmation};
 
@@ -41,7 +41,7 @@ impl Connection<'_> {
     /// Whether each topic has lines of its own in the log: hundreds would drown all else, with
     /// every connection.
     fn names_each(&self) -> bool {
-        self.orders.settings.topics.len() <= LOGGED_MAX
+        self.wanted.settings.topics.len() <= LOGGED_MAX
     }
 
     /// Says what the server and the topics amount to; of what is weak only what is news.
@@ -50,20 +50,20 @@ impl Connection<'_> {
             broker: Some(self.broker),
             ..Profile::default()
         };
-        for topic in &self.orders.settings.topics {
+        for topic in &self.wanted.settings.topics {
             profile
                 .guarantees
                 .insert(Arc::clone(&topic.name), guarantee(self.broker, topic));
         }
-        profile.weaknesses = weaknesses(self.broker, &self.orders.settings.topics);
-        profile.weaknesses.extend(self.weak_heartbeats());
-        for weakness in self.status.profiled(profile) {
-            warn!(%weakness, "a weak point of the set-up");
+        profile.warnings = warnings(self.broker, &self.wanted.settings.topics);
+        profile.warnings.extend(self.heartbeat_warnings());
+        for warning in self.status.profiled(profile) {
+            warn!(%warning, "configuration warning");
         }
     }
 
     pub(super) fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
-        if self.roster.confirm(id, clock::now()) {
+        if self.subscriptions.confirm(id, clock::now()) {
             if self.names_each() {
                 info!(topic = %id, by = ?confirmed, "subscribed");
             } else {
@@ -75,7 +75,7 @@ impl Connection<'_> {
 
     /// Whether every topic that is wanted stands, where that is news.
     fn count_topics(&mut self) {
-        let complete = self.roster.complete();
+        let complete = self.subscriptions.complete();
         if std::mem::replace(&mut self.complete, complete) == complete {
             return;
         }
@@ -94,33 +94,35 @@ impl Connection<'_> {
     }
 
     /// Carries out what is another than before, where this connection can; else it is to end.
-    pub(super) fn reload(&mut self, mut orders: Orders) -> Result<(), Ended> {
-        let last_states = std::mem::take(&mut orders.last_states);
+    pub(super) fn reload(&mut self, mut wanted: ReloadRequest) -> Result<(), DisconnectReason> {
+        let last_states = std::mem::take(&mut wanted.last_states);
         self.intake
-            .meet(&orders.settings.topics, &orders.decoders, last_states);
-        let before = std::mem::replace(self.orders, orders);
-        if !self.orders.settings.connects_as(&before.settings) {
+            .meet(&wanted.settings.topics, &wanted.decoders, last_states);
+        let before = std::mem::replace(self.wanted, wanted);
+        if !self.wanted.settings.connects_as(&before.settings) {
             info!("what the connection was made with has changed: it is made anew, once");
             self.stage = Stage::Finishing;
             return Ok(());
         }
-        let change = self
-            .roster
-            .assign(&self.orders.settings.topics, self.batches, clock::now());
+        let change =
+            self.subscriptions
+                .assign(&self.wanted.settings.topics, self.batches, clock::now());
         for ack in &change.release {
             self.acknowledge_one(ack);
         }
         for topic in self
-            .orders
+            .wanted
             .settings
             .topics
             .iter()
-            .filter(|topic| self.roster.stands(topic))
+            .filter(|topic| self.subscriptions.stands(topic))
         {
-            self.intake.change(topic, &self.orders.decoders);
+            self.intake.change(topic, &self.wanted.decoders);
         }
         for topic in &change.subscribe {
-            if self.withheld.contains(&topic.name) && !self.roster.can_do_without(&topic.name) {
+            if self.withheld.contains(&topic.name)
+                && !self.subscriptions.can_do_without(&topic.name)
+            {
                 let topic = &topic.name;
                 info!(%topic, "the server withholds messages of this topic: the connection is made anew, once");
                 self.stage = Stage::Finishing;
@@ -139,22 +141,25 @@ impl Connection<'_> {
         Ok(())
     }
 
-    fn subscribe(&mut self, topic: &Topic) -> Result<(), Ended> {
-        self.intake.change(topic, &self.orders.decoders);
+    fn subscribe(&mut self, topic: &Topic) -> Result<(), DisconnectReason> {
+        self.intake.change(topic, &self.wanted.decoders);
         self.session
-            .subscribe(topic.subscribe(&self.pass)?, clock::now());
+            .subscribe(topic.subscribe(&self.credentials)?, clock::now());
         Ok(())
     }
 
     /// Unsubscribes the topics of which nothing is on its way any more, behind their last ACKs.
-    pub(super) fn leave_topics(&mut self) -> Result<(), Ended> {
+    pub(super) fn leave_topics(&mut self) -> Result<(), DisconnectReason> {
         if self.stage != Stage::Living {
             return Ok(());
         }
         let idle = self.intake.is_empty() && self.committing.is_terminated();
         let committed = self.batches - u64::from(!self.committing.is_terminated());
         let now = clock::now();
-        for Leave { topic, acks } in self.roster.leave(|batch| idle || batch < committed, now) {
+        for Leave { topic, acks } in self
+            .subscriptions
+            .leave(|batch| idle || batch < committed, now)
+        {
             let id = &topic.name;
             // RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it
             // has sent then stays unacknowledged until the connection ends.
@@ -186,7 +191,7 @@ impl Connection<'_> {
         &mut self,
         id: &Arc<str>,
         confirmed: Confirmation,
-    ) -> Result<(), Ended> {
+    ) -> Result<(), DisconnectReason> {
         let Some(gone) = self.topic_gone(id)? else {
             return Ok(());
         };
@@ -198,18 +203,18 @@ impl Connection<'_> {
             );
         }
         if gone.next.is_none()
-            && let Some(leftover) = leftover(self.broker, &gone.topic)
+            && let Some(orphaned) = orphaned(self.broker, &gone.topic)
         {
             warn!(
-                topic = %id, leftover,
+                topic = %id, orphaned,
                 "the server keeps it, and goes on filling it: delete it there unless others read it"
             );
         }
         Ok(())
     }
 
-    fn topic_gone(&mut self, id: &Arc<str>) -> Result<Option<Gone>, Ended> {
-        let gone = self.roster.gone(id);
+    fn topic_gone(&mut self, id: &Arc<str>) -> Result<Option<Gone>, DisconnectReason> {
+        let gone = self.subscriptions.gone(id);
         if let Some(next) = gone.as_ref().and_then(|gone| gone.next.as_ref()) {
             self.subscribe(next)?;
             if self.connected {
@@ -220,9 +225,9 @@ impl Connection<'_> {
     }
 
     /// The server did not send a message of a topic that we have left.
-    pub(super) fn topic_withheld(&mut self, id: Arc<str>) -> Result<(), Ended> {
-        if !self.roster.can_do_without(&id) {
-            return Err(Ended::Lost(format!(
+    pub(super) fn topic_withheld(&mut self, id: Arc<str>) -> Result<(), DisconnectReason> {
+        if !self.subscriptions.can_do_without(&id) {
+            return Err(DisconnectReason::Lost(format!(
                 "topic {id} was left while the server was sending: it sends the rest again"
             )));
         }

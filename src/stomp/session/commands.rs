@@ -80,9 +80,9 @@ impl Session {
     }
 
     /// Acknowledges a message; with [`crate::stomp::AckMode::Client`] also all before it, so that
-    /// only the last of a batch needs it. Also after an error that has ended the session: the server
-    /// may still read. Does nothing after DISCONNECT, or where the subscription has ended: the
-    /// server would answer with an ERROR, and sends the message again by itself.
+    /// only the last of a batch needs it. Also after an error that has ended the session: the
+    /// server may still read. Does nothing after DISCONNECT, or where the subscription has ended:
+    /// the server would answer with an ERROR, and sends the message again by itself.
     pub fn ack(&mut self, id: &AckId) {
         if let Some(version) = self.acknowledges(id) {
             self.outbox
@@ -99,7 +99,7 @@ impl Session {
     }
 
     /// Refuses a message. What becomes of it is the server's matter: RabbitMQ sends it again,
-    /// ActiveMQ sets it aside. Does nothing where the subscription has ended.
+    /// ActiveMQ dead-letters it. Does nothing where the subscription has ended.
     pub fn nack(&mut self, id: &AckId) -> Result<(), NackError> {
         if self.version()? == Version::V1_0 {
             return Err(NackError::NoNack);

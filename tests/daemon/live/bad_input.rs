@@ -54,7 +54,7 @@ async fn refused_destination_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_bodies_are_set_aside_and_the_rest_arrives() {
+async fn bad_bodies_are_dead_lettered_and_the_rest_arrives() {
     let rabbitmq = &lab().await.rabbitmq;
     let mut run = Run::start("bad_bodies", &rabbitmq.stomp_url(), EventKey::EventId).await;
     let huge = vec![b'x'; 10 << 20];

@@ -297,7 +297,7 @@ async fn session_that_stops_answering_is_given_up() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn text_that_postgres_cannot_hold_is_set_aside_for_it_alone() {
+async fn text_that_postgres_cannot_hold_is_dead_lettered_for_it_alone() {
     let name = "postgres_nul";
     let mut run = start(name).await;
     let text = platform::message(name, PART, 50);
@@ -320,7 +320,7 @@ async fn text_that_postgres_cannot_hold_is_set_aside_for_it_alone() {
     let sinks = report["sinks"].as_array().expect("there are sinks");
     let aside: Vec<(&str, i64)> = sinks
         .iter()
-        .filter_map(|sink| Some((sink["name"].as_str()?, sink["set_aside"].as_i64()?)))
+        .filter_map(|sink| Some((sink["name"].as_str()?, sink["dead_lettered"].as_i64()?)))
         .collect();
     assert_eq!(
         aside

@@ -104,11 +104,8 @@ async fn fifty_reloads_under_load_lose_nothing_and_never_reconnect() {
         let left = daemon.log().matches(LEFT).count();
         daemon.hang_up();
         wait::until("a reload", async || {
-            let done = daemon
-                .log()
-                .matches("\"the configuration is taken up\"")
-                .count();
-            let same = daemon.log().matches("\"nothing to be taken up").count();
+            let done = daemon.log().matches("\"configuration applied\"").count();
+            let same = daemon.log().matches("\"configuration unchanged").count();
             (done + same > reload).then_some(())
         })
         .await;

@@ -204,7 +204,7 @@ impl Run {
                 .iter()
                 .find(|found| found["name"] == sink)?
                 .clone();
-            let error = (found["able"] == false)
+            let error = (found["up"] == false)
                 .then(|| found["last_error"].as_str().map(str::to_owned))??;
             let told = error.contains(words);
             *said.lock().expect("no panic") = Some(error.clone());
@@ -307,7 +307,7 @@ impl Run {
         let status = self.daemon.stop().await;
         assert_eq!(status.code(), Some(0), "the exit code after SIGTERM");
         assert!(
-            !self.daemon.log().contains("accounts do not balance"),
+            !self.daemon.log().contains("accounting does not balance"),
             "{}",
             self.daemon.log()
         );

@@ -190,11 +190,7 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
     .await;
     assert!(daemon.stop().await.success());
     let log = daemon.log();
-    assert_eq!(
-        log.matches("a weak point of the set-up").count(),
-        2,
-        "{log}"
-    );
+    assert_eq!(log.matches("configuration warning").count(), 2, "{log}");
     assert_eq!(log.matches("no message for so long").count(), 1, "{log}");
 }
 

@@ -106,7 +106,7 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
     assert_eq!(served.publish_to(OTHER, 4), 1);
     delivered(&daemon, "oncall", 3.0).await;
     assert_eq!(
-        metric(&daemon, "stomp_bridge_sink_able{sink=\"history\"}").await,
+        metric(&daemon, "stomp_bridge_sink_up{sink=\"history\"}").await,
         None
     );
     let status = daemon.status().await;
@@ -127,7 +127,7 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
     daemon.hang_up();
     notified.reloaded().await;
     daemon
-        .logged("no change", |line| line.contains("nothing to be taken up"))
+        .logged("no change", |line| line.contains("configuration unchanged"))
         .await;
 
     // A sink that comes back goes on where it was.
@@ -177,7 +177,7 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
     daemon
         .complains(&[&format!("config.toml:{}:", lines + 2), "haeders"])
         .await;
-    daemon.complains(&["nothing is changed"]).await;
+    daemon.complains(&["reload rejected"]).await;
 
     std::fs::remove_file(daemon.folder().join("config.toml")).unwrap();
     daemon.hang_up();
@@ -193,7 +193,7 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
     daemon.hang_up();
     notified.reloaded().await;
     daemon
-        .complains(&["nothing is changed", "sink site", "ca.pem"])
+        .complains(&["reload rejected", "sink site", "ca.pem"])
         .await;
 
     assert_eq!(served.publish_to(OTHER, 1), 0, "it is not subscribed");
@@ -204,7 +204,7 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
         Some(1.0)
     );
 
-    // What only a restart takes up is named, and the rest is taken up.
+    // What only a restart applies is named, and the rest is applied.
     let text = with_other_topic(&served.url)
         .table("journal", "retain = \"1d\"\n")
         .text();
@@ -215,7 +215,7 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
     notified.reloaded().await;
     for key in ["journal.retain", "http.listen"] {
         daemon
-            .complains(&[key, "only a restart takes this up"])
+            .complains(&[key, "only a restart applies this key"])
             .await;
     }
     subscribed(&served, OTHER, 1).await;
@@ -298,7 +298,7 @@ async fn a_watched_file_is_taken_up_however_it_is_replaced() {
 
     // A mistake changes nothing, and is said once, whatever else happens in the folder.
     std::fs::write(home.join("..3/config.toml"), "[source]\nurl = 5\n").unwrap();
-    daemon.complains(&["nothing is changed"]).await;
+    daemon.complains(&["reload rejected"]).await;
     for n in 0..3 {
         daemon.folder().write("another-file", &n.to_string());
     }
@@ -313,10 +313,10 @@ async fn a_watched_file_is_taken_up_however_it_is_replaced() {
     subscribed(&served, "/topic/5", 0).await;
     daemon
         .logged("no watch", |line| {
-            line.contains("taken up") && line.contains("-t5")
+            line.contains("configuration applied") && line.contains("-t5")
         })
         .await;
-    assert_eq!(daemon.log().matches("nothing is changed").count(), 1);
+    assert_eq!(daemon.log().matches("reload rejected").count(), 1);
     assert_eq!(
         metric(&daemon, "stomp_bridge_connections_total").await,
         Some(1.0)

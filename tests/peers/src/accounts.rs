@@ -10,8 +10,8 @@ pub async fn report(daemon: &Daemon) -> Option<Value> {
     serde_json::from_str(&body).ok()
 }
 
-/// Waits until nothing is pending, and panics unless received = journaled + rejected + dropped and,
-/// for each sink, journaled = delivered + filtered + set aside.
+/// Waits until nothing is pending, and panics unless received = journaled + undecodable + evicted
+/// and, for each sink, journaled = delivered + filtered + dead-lettered.
 pub async fn balance(daemon: &Daemon) {
     let mut last = Value::Null;
     let settled = wait::within(wait::LONG, async || {
@@ -30,7 +30,7 @@ pub async fn balance(daemon: &Daemon) {
     let intake = |name: &str| number(&last["intake"][name]);
     assert_eq!(
         intake("received"),
-        intake("accepted") + intake("rejected"),
+        intake("accepted") + intake("undecodable"),
         "{last:#}"
     );
     let head = number(&last["journal"]["head"]);
@@ -39,8 +39,8 @@ pub async fn balance(daemon: &Daemon) {
         let outcomes = [
             "delivered",
             "filtered",
-            "rejected",
-            "set_aside",
+            "undecodable",
+            "dead_lettered",
             "lost",
             "removed",
         ]
@@ -51,19 +51,19 @@ pub async fn balance(daemon: &Daemon) {
             "{last:#}"
         );
         assert_eq!(
-            count("set_aside"),
+            count("dead_lettered"),
             count("waiting") + count("redriven") + count("discarded"),
             "{last:#}"
         );
     }
     assert_eq!(
-        last["imbalances"].as_array().map(Vec::len),
+        last["accounting_errors"].as_array().map(Vec::len),
         Some(0),
         "{last:#}"
     );
     let metrics = daemon.get("/metrics").await.expect("the daemon answers").1;
     assert!(
-        metrics.contains("\nstomp_bridge_imbalances 0\n"),
+        metrics.contains("\nstomp_bridge_accounting_errors 0\n"),
         "{metrics}"
     );
 }

@@ -78,7 +78,7 @@ impl Daemon {
             .to_owned();
     }
 
-    /// Waits until `/readyz` says 200: connected, subscribed, and every sink able.
+    /// Waits until `/readyz` says 200: connected, subscribed, and every sink up.
     pub async fn ready(&mut self) {
         let ready = wait::within(wait::LONG, async || {
             assert!(
@@ -214,8 +214,8 @@ fn is_complaint(line: &str) -> bool {
     value.is_some_and(|value| matches!(value["level"].as_str(), Some("WARN" | "ERROR")))
 }
 
-/// Where the daemon's binary is: cargo says it to the tests and benchmarks that it runs. One that is
-/// run by hand lies in `deps/` below it.
+/// Where the daemon's binary is: cargo says it to the tests and benchmarks that it runs. One that
+/// is run by hand lies in `deps/` below it.
 fn binary() -> PathBuf {
     std::env::var_os("CARGO_BIN_EXE_stomp-bridge").map_or_else(
         || {

@@ -45,8 +45,8 @@ fn all(count: usize) -> Vec<usize> {
 }
 
 impl Server {
-    /// Writes all of this before it reads anything, as a server with one thread does, and then reads
-    /// until the other side has closed.
+    /// Writes all of this before it reads anything, as a server with one thread does, and then
+    /// reads until the other side has closed.
     async fn hear_out(mut self, bytes: &str) -> String {
         within(self.stream.write_all(bytes.as_bytes()))
             .await

@@ -358,7 +358,7 @@ async fn what_cannot_be_decoded_is_kept_raw_and_acknowledged() {
     let entries = lab.entries().await;
     assert_eq!(entries[0].1, "not json");
     assert!(
-        matches!(entries[0].2, Verdict::Rejected { .. }),
+        matches!(entries[0].2, Verdict::Undecodable { .. }),
         "{entries:?}"
     );
 }
@@ -373,7 +373,7 @@ async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
     assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
     let entries = lab.entries().await;
     assert_eq!((entries.len(), entries[0].1.len()), (2, 64 << 10));
-    let Verdict::Rejected { reason } = &entries[0].2 else {
+    let Verdict::Undecodable { reason } = &entries[0].2 else {
         panic!("{:?}", entries[0].2)
     };
     assert!(
@@ -411,7 +411,7 @@ async fn a_missed_transition_is_seen_across_a_reconnect() {
     server.frame().await;
     let previous = |verdict: &Verdict| match verdict {
         Verdict::Accepted { previous } => previous.as_deref().map(str::to_owned),
-        Verdict::Rejected { reason } => panic!("{reason}"),
+        Verdict::Undecodable { reason } => panic!("{reason}"),
     };
     let seen: Vec<Option<String>> = lab
         .entries()

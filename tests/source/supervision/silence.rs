@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use stomp_bridge::source::{Detection, LinkState, Settings, Weakness};
+use stomp_bridge::source::{ConfigurationWarning, Detection, LinkState, Settings};
 
 use super::lab::{Lab, pass, pass_in_steps, pass_until, settings};
 use super::server::{CONNECTED, Peer, Server};
@@ -64,7 +64,7 @@ async fn a_link_without_messages_is_silent_until_the_next_one() {
     // Heart-beats are agreed: nobody doubts the link.
     pass(3 * SILENCE).await;
     assert_eq!((lab.attempts(), lab.state()), (1, LinkState::Silent));
-    assert_eq!(lab.status.profile().weaknesses, []);
+    assert_eq!(lab.status.profile().warnings, []);
 }
 
 #[tokio::test]
@@ -113,8 +113,10 @@ async fn without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time() 
     pass_until(SECOND, || lab.state() == LinkState::Silent).await;
     assert_eq!(lab.status.counters.silences.load(Relaxed), 1);
     assert_eq!(
-        lab.status.profile().weaknesses,
-        [Weakness::NoHeartbeats(Detection::Silence(SILENCE))]
+        lab.status.profile().warnings,
+        [ConfigurationWarning::NoHeartbeats(Detection::Silence(
+            SILENCE
+        ))]
     );
     receives(&lab, &mut peer).await;
 }
@@ -140,7 +142,7 @@ async fn without_source_silence_a_quiet_link_is_left_alone() {
     pass_in_steps(SECOND, 3_600 * SECOND, || false).await;
     assert_eq!((lab.attempts(), lab.state()), (1, LinkState::Subscribed));
     assert_eq!(
-        lab.status.profile().weaknesses,
-        [Weakness::NoHeartbeats(Detection::KeepAlive)]
+        lab.status.profile().warnings,
+        [ConfigurationWarning::NoHeartbeats(Detection::KeepAlive)]
     );
 }

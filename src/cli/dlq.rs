@@ -1,4 +1,4 @@
-//! `stomp-bridge dead`: what a sink has refused for good, and what could not be decoded when it
+//! `stomp-bridge dlq`: what a sink has refused for good, and what could not be decoded when it
 //! came.
 
 use std::process::ExitCode;
@@ -12,42 +12,42 @@ use super::print::{self, harmless, one_line, say, table};
 use super::target::{Target, account};
 use crate::journal::{Entry, Reader, Verdict, Which};
 use crate::model::Position;
-use crate::ops::control::Command;
+use crate::ops::control::AdminCommand;
 use crate::pipeline::Decoder;
 
 #[derive(Debug, Args)]
-pub(super) struct DeadArgs {
+pub(super) struct DlqArgs {
     #[command(subcommand)]
     verb: Verb,
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// List what is set aside, and what was rejected.
-    #[command(after_help = "Example: stomp-bridge dead ls oncall")]
-    Ls {
+    /// List dead letters and undecodable entries.
+    #[command(after_help = "Example: stomp-bridge dlq list oncall")]
+    List {
         #[command(flatten)]
         target: Target,
         /// Only this sink's.
         sink: Option<String>,
-        /// Only what was rejected when it came: for no sink.
+        /// Only what was undecodable when it came: for no sink.
         #[arg(long, conflicts_with = "sink")]
-        rejected: bool,
+        undecodable: bool,
         /// As JSON.
         #[arg(long)]
         json: bool,
     },
     /// Show entries whole: what came, when, and why they are here.
-    #[command(after_help = "Example: stomp-bridge dead show oncall 17")]
+    #[command(after_help = "Example: stomp-bridge dlq show oncall 17")]
     Show(Chosen),
     /// Deliver entries once more, with the same event ids. What is refused again stays listed, with
     /// the new reason.
     #[command(
-        after_help = "Examples: stomp-bridge dead redrive oncall --all\n          stomp-bridge dead redrive --rejected 17"
+        after_help = "Examples: stomp-bridge dlq redrive oncall --all\n          stomp-bridge dlq redrive --undecodable 17"
     )]
     Redrive(Chosen),
     /// Give entries up.
-    #[command(after_help = "Example: stomp-bridge dead drop oncall 17 18")]
+    #[command(after_help = "Example: stomp-bridge dlq drop oncall 17 18")]
     Drop(Chosen),
 }
 
@@ -55,12 +55,12 @@ enum Verb {
 struct Chosen {
     #[command(flatten)]
     target: Target,
-    /// The sink, then positions as `dead ls` gives them; with --rejected positions alone.
+    /// The sink, then positions as `dlq list` gives them; with --undecodable positions alone.
     #[arg(value_name = "SINK|POSITION")]
     names: Vec<String>,
-    /// What was rejected when it came, in place of a sink's.
+    /// What was undecodable when it came, in place of a sink's.
     #[arg(long)]
-    rejected: bool,
+    undecodable: bool,
     /// All of them.
     #[arg(long)]
     all: bool,
@@ -72,7 +72,7 @@ struct Chosen {
 /// One line of the list.
 #[derive(Debug, Serialize)]
 struct Listed {
-    /// `None`: rejected at intake.
+    /// `None`: undecodable at intake.
     sink: Option<String>,
     position: Position,
     at: Timestamp,
@@ -91,12 +91,12 @@ struct Shown {
     body: String,
 }
 
-pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
+pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
     match &args.verb {
-        Verb::Ls {
+        Verb::List {
             target,
             sink,
-            rejected,
+            undecodable,
             json,
         } => {
             let mut reader = target.reader().await?;
@@ -104,7 +104,7 @@ pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
             if let Some(sink) = sink {
                 account(&mut reader, sink).await?;
             }
-            let wanted = |listed: &Listed| match (sink, rejected) {
+            let wanted = |listed: &Listed| match (sink, undecodable) {
                 (Some(_), _) => listed.sink == *sink,
                 (None, true) => listed.sink.is_none(),
                 (None, false) => true,
@@ -118,18 +118,18 @@ pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Show(chosen) => chosen.show().await,
-        Verb::Redrive(chosen) if chosen.rejected => chosen.redrive_rejected().await,
+        Verb::Redrive(chosen) if chosen.undecodable => chosen.redrive_undecodable().await,
         Verb::Redrive(chosen) => {
             let (sink, which) = chosen.sink_and_which()?;
             let done = format!("to be delivered to {sink} once more");
             chosen
-                .carry_out(Command::Redrive { sink, which }, &done)
+                .carry_out(AdminCommand::Redrive { sink, which }, &done)
                 .await
         }
-        Verb::Drop(chosen) if chosen.rejected => {
+        Verb::Drop(chosen) if chosen.undecodable => {
             chosen
                 .carry_out(
-                    Command::DropRejected {
+                    AdminCommand::DropUndecodable {
                         which: chosen.which(&chosen.names)?,
                     },
                     "given up",
@@ -139,31 +139,35 @@ pub(super) async fn dead(args: &DeadArgs) -> anyhow::Result<ExitCode> {
         Verb::Drop(chosen) => {
             let (sink, which) = chosen.sink_and_which()?;
             chosen
-                .carry_out(Command::Drop { sink, which }, "given up")
+                .carry_out(AdminCommand::Drop { sink, which }, "given up")
                 .await
         }
     }
 }
 
 async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
-    let aside = reader.set_aside().await?.into_iter().map(|aside| Listed {
-        sink: Some(aside.sink),
-        position: aside.position,
-        at: aside.at,
-        error: aside.error,
-    });
-    let rejected = reader.rejected().await?.into_iter().map(|entry| Listed {
+    let aside = reader
+        .dead_letters()
+        .await?
+        .into_iter()
+        .map(|aside| Listed {
+            sink: Some(aside.sink),
+            position: aside.position,
+            at: aside.at,
+            error: aside.error,
+        });
+    let undecodable = reader.undecodable().await?.into_iter().map(|entry| Listed {
         sink: None,
         position: entry.position,
         at: entry.received_at,
         error: reason(&entry).to_owned(),
     });
-    Ok(aside.chain(rejected).collect())
+    Ok(aside.chain(undecodable).collect())
 }
 
 fn print_list(listed: &[Listed]) {
     if listed.is_empty() {
-        say!("nothing is set aside, and nothing was rejected");
+        say!("no dead letters, and nothing undecodable");
         return;
     }
     let head = ["SINK", "POSITION", "SINCE", "WHY"].map(str::to_owned);
@@ -171,7 +175,7 @@ fn print_list(listed: &[Listed]) {
         let sink = listed
             .sink
             .clone()
-            .unwrap_or_else(|| "(rejected)".to_owned());
+            .unwrap_or_else(|| "(undecodable)".to_owned());
         [
             sink,
             listed.position.to_string(),
@@ -186,7 +190,7 @@ fn print_list(listed: &[Listed]) {
 
 fn reason(entry: &Entry) -> &str {
     match &entry.verdict {
-        Verdict::Rejected { reason } => reason,
+        Verdict::Undecodable { reason } => reason,
         Verdict::Accepted { .. } => "",
     }
 }
@@ -194,7 +198,7 @@ fn reason(entry: &Entry) -> &str {
 impl Chosen {
     fn sink_and_which(&self) -> anyhow::Result<(String, Which)> {
         let Some((sink, positions)) = self.names.split_first() else {
-            bail!("name a sink, or say --rejected; `stomp-bridge dead ls` lists what there is");
+            bail!("name a sink, or say --undecodable; `stomp-bridge dlq list` lists what there is");
         };
         Ok((sink.clone(), self.which(positions)?))
     }
@@ -204,7 +208,7 @@ impl Chosen {
             (true, true) => Ok(Which::All),
             (true, false) => bail!("--all and positions do not go together"),
             (false, true) => {
-                bail!("name positions, or say --all; `stomp-bridge dead ls` lists what there is")
+                bail!("name positions, or say --all; `stomp-bridge dlq list` lists what there is")
             }
             (false, false) => {
                 let position = |text: &String| {
@@ -220,7 +224,7 @@ impl Chosen {
     }
 
     async fn show(&self) -> anyhow::Result<ExitCode> {
-        let (sink, which) = match self.rejected {
+        let (sink, which) = match self.undecodable {
             true => (None, self.which(&self.names)?),
             false => self
                 .sink_and_which()
@@ -253,7 +257,7 @@ impl Chosen {
             });
         }
         if shown.is_empty() {
-            bail!("there is no such entry; `stomp-bridge dead ls` lists what there is");
+            bail!("there is no such entry; `stomp-bridge dlq list` lists what there is");
         }
         if self.json {
             print::json(&shown)?;
@@ -269,15 +273,15 @@ impl Chosen {
             body,
         } in shown
         {
-            let sink = sink.unwrap_or_else(|| "(rejected)".to_owned());
-            say!("{sink} {position}: topic {topic}, received {received_at}, set aside {at}");
+            let sink = sink.unwrap_or_else(|| "(undecodable)".to_owned());
+            say!("{sink} {position}: topic {topic}, received {received_at}, dead-lettered {at}");
             say!("  why:  {}", harmless(&error));
             say!("  body: {}\n", harmless(&body));
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    async fn carry_out(&self, command: Command, done: &str) -> anyhow::Result<ExitCode> {
+    async fn carry_out(&self, command: AdminCommand, done: &str) -> anyhow::Result<ExitCode> {
         let reply = self.target.carry_out(&command).await?;
         self.say(reply.entries, done)
     }
@@ -291,7 +295,7 @@ impl Chosen {
         let wanted = if self.all {
             1
         } else {
-            self.names.len() - usize::from(!self.rejected)
+            self.names.len() - usize::from(!self.undecodable)
         };
         if entries < wanted as u64 && !self.all {
             eprintln!("the others are not listed, or the sink has not come so far yet");
@@ -301,17 +305,17 @@ impl Chosen {
     }
 
     /// With the configuration as it stands: what cannot be decoded by it stays where it is.
-    async fn redrive_rejected(&self) -> anyhow::Result<ExitCode> {
+    async fn redrive_undecodable(&self) -> anyhow::Result<ExitCode> {
         let which = self.which(&self.names)?;
         let plan = self.target.plan()?;
-        let rejected = self.target.reader().await?.rejected().await?;
+        let undecodable = self.target.reader().await?.undecodable().await?;
         let wanted = |entry: &Entry| match &which {
             Which::All => true,
             Which::Positions(positions) => positions.contains(&entry.position),
         };
         let mut entries = 0;
         let mut failed = false;
-        for entry in rejected.iter().filter(|entry| wanted(entry)) {
+        for entry in undecodable.iter().filter(|entry| wanted(entry)) {
             let position = entry.position;
             match plan
                 .decoders
@@ -320,7 +324,7 @@ impl Chosen {
             {
                 Some(Ok(parts)) => {
                     self.target
-                        .carry_out(&Command::RedriveRejected { position, parts })
+                        .carry_out(&AdminCommand::RedriveUndecodable { position, parts })
                         .await?;
                     entries += 1;
                 }
@@ -348,7 +352,9 @@ impl Chosen {
 /// Where the statuses of a body stand in it; all of them must be readable.
 fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, String> {
     let part = |element: crate::pipeline::Element<'_>| {
-        element.outcome.map_err(|rejection| rejection.to_string())?;
+        element
+            .outcome
+            .map_err(|undecodable| undecodable.to_string())?;
         let start = element.raw.as_ptr() as usize - body.as_ptr() as usize;
         Ok(start..start + element.raw.len())
     };

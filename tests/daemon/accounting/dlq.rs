@@ -1,5 +1,5 @@
-//! What is set aside or rejected: listed, shown, redriven and dropped, while the daemon runs and
-//! while it does not.
+//! What is dead-lettered or undecodable: listed, shown, redriven and dropped, while the daemon runs
+//! and while it does not.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -30,19 +30,19 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     source.messages(0..4);
     passed(&daemon, "oncall", 4, 4).await;
     assert_eq!(
-        positions(&asked(&daemon, &["dead", "ls", "oncall"]).await),
+        positions(&asked(&daemon, &["dlq", "list", "oncall"]).await),
         [1, 2, 3, 4]
     );
     assert!(
-        asked(&daemon, &["dead", "ls", "history"])
+        asked(&daemon, &["dlq", "list", "history"])
             .await
             .as_array()
             .unwrap()
             .is_empty()
     );
     for asked in [
-        &["dead", "ls", "oncal"][..],
-        &["dead", "show", "oncal", "2"],
+        &["dlq", "list", "oncal"][..],
+        &["dlq", "show", "oncal", "2"],
     ] {
         let mistyped = text(&cli(&daemon, asked).await.stderr);
         assert!(
@@ -50,7 +50,7 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
             "{mistyped}"
         );
     }
-    let shown = asked(&daemon, &["dead", "show", "oncall", "2"]).await;
+    let shown = asked(&daemon, &["dlq", "show", "oncall", "2"]).await;
     assert!(
         shown[0]["error"].as_str().unwrap().contains("answered 422"),
         "{shown}"
@@ -62,24 +62,24 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
             .contains("\"eventId\":\"run-1\""),
         "{shown}"
     );
-    assert!(done(&daemon, &["dead", "ls"]).await.contains("oncall  1"));
+    assert!(done(&daemon, &["dlq", "list"]).await.contains("oncall  1"));
 
     // Refused again: it stays.
-    done(&daemon, &["dead", "redrive", "oncall", "1"]).await;
-    done(&daemon, &["dead", "drop", "oncall", "3"]).await;
+    done(&daemon, &["dlq", "redrive", "oncall", "1"]).await;
+    done(&daemon, &["dlq", "drop", "oncall", "3"]).await;
     passed(&daemon, "oncall", 4, 3).await;
     receiver.answer(204);
-    done(&daemon, &["dead", "redrive", "oncall", "1", "2"]).await;
+    done(&daemon, &["dlq", "redrive", "oncall", "1", "2"]).await;
     passed(&daemon, "oncall", 4, 1).await;
     // One that is not listed is said to be none.
     assert!(
-        !cli(&daemon, &["dead", "redrive", "oncall", "3"])
+        !cli(&daemon, &["dlq", "redrive", "oncall", "3"])
             .await
             .status
             .success()
     );
     assert!(
-        !cli(&daemon, &["dead", "redrive", "nobody", "3"])
+        !cli(&daemon, &["dlq", "redrive", "nobody", "3"])
             .await
             .status
             .success()
@@ -87,7 +87,7 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     stop(&mut daemon).await;
 
     // The daemon is stopped: the order waits in the journal.
-    let ordered = cli(&daemon, &["dead", "redrive", "oncall", "--all"]).await;
+    let ordered = cli(&daemon, &["dlq", "redrive", "oncall", "--all"]).await;
     assert!(
         ordered.status.success() && text(&ordered.stderr).contains("after the next start"),
         "{ordered:?}"
@@ -122,7 +122,7 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
 }
 
 #[tokio::test]
-async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
+async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);
     let mut daemon = Daemon::start(&source.configuration().sqlite().webhook(&receiver.url())).await;
     daemon.ready().await;
@@ -138,10 +138,10 @@ async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
     source.publish("not JSON at all");
     passed(&daemon, "oncall", 4, 0).await;
     assert_eq!(
-        positions(&asked(&daemon, &["dead", "ls", "--rejected"]).await),
+        positions(&asked(&daemon, &["dlq", "list", "--undecodable"]).await),
         [2, 4]
     );
-    let refused = cli(&daemon, &["dead", "redrive", "--rejected", "--all"]).await;
+    let refused = cli(&daemon, &["dlq", "redrive", "--undecodable", "--all"]).await;
     assert!(!refused.status.success());
     assert!(
         text(&refused.stderr).contains("entry 2 cannot be decoded"),
@@ -149,7 +149,7 @@ async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
         text(&refused.stderr)
     );
     assert_eq!(
-        positions(&asked(&daemon, &["dead", "ls"]).await),
+        positions(&asked(&daemon, &["dlq", "list"]).await),
         [2, 4],
         "they stay"
     );
@@ -162,14 +162,14 @@ async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
     corrected.write(daemon.folder());
     daemon.restart().await;
     daemon.ready().await;
-    done(&daemon, &["dead", "redrive", "--rejected", "2"]).await;
-    done(&daemon, &["dead", "drop", "--rejected", "4"]).await;
+    done(&daemon, &["dlq", "redrive", "--undecodable", "2"]).await;
+    done(&daemon, &["dlq", "drop", "--undecodable", "4"]).await;
     wait::until("both statuses have arrived", async || {
         (receiver.count() == 4).then_some(())
     })
     .await;
     wait::until("nothing is left", async || {
-        asked(&daemon, &["dead", "ls"])
+        asked(&daemon, &["dlq", "list"])
             .await
             .as_array()
             .unwrap()
@@ -187,7 +187,7 @@ async fn rejected_messages_reach_every_sink_once_the_mapping_is_right() {
     );
     let account = passed(&daemon, "history", 6, 0).await;
     assert_eq!(
-        (&account["delivered"], &account["rejected"]),
+        (&account["delivered"], &account["undecodable"]),
         (&2.into(), &4.into())
     );
     stop(&mut daemon).await;
@@ -226,7 +226,7 @@ async fn only_who_can_read_the_token_may_change_anything() {
         access["http"].as_str().unwrap(),
         access["token"].as_str().unwrap(),
     );
-    let drop_all = r#"{"order":"drop_rejected","which":"all"}"#;
+    let drop_all = r#"{"order":"drop_undecodable","which":"all"}"#;
     for (header, body, expected) in [
         (String::new(), drop_all, 403),
         ("Authorization: Bearer 0\r\n".to_owned(), drop_all, 403),

@@ -1,6 +1,6 @@
-//! The books of one rig: what was acknowledged, what the journal holds and what has arrived, held
-//! against the invariants of ARCHITECTURE.md after every life and against the ledger at the end.
-//! What is wrong is returned, not panicked, since the mistakes' tests want to see it.
+//! The audit of one rig: what was acknowledged, what the journal holds and what has arrived, held
+//! against the invariants of ARCHITECTURE.md after every life and against the accounting at the
+//! end. What is wrong is returned, not panicked, since the mutations' tests want to see it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -70,24 +70,24 @@ struct Pages {
     sequence: i64,
     entries: BTreeMap<i64, usize>,
     cursors: HashMap<String, i64>,
-    set_aside: BTreeSet<(String, i64)>,
+    dead_lettered: BTreeSet<(String, i64)>,
     /// Sinks whose account does not balance, with it.
-    imbalances: Vec<String>,
+    accounting_errors: Vec<String>,
 }
 
-/// The two equations of `migrations/journal/0002_ledger.sql`; what is set aside is counted once the
-/// cursor has passed it.
-const IMBALANCES: &str = "SELECT format('%s: at %d, started %d, rewound %d, delivered %d, filtered %d, rejected %d, \
-     set aside %d (%d listed), lost %d, removed %d, redriven %d, discarded %d', sink, position, started, rewound, \
-     delivered, filtered, rejected, set_aside, listed, lost, removed, redriven, discarded) \
-     FROM (SELECT *, (SELECT count(*) FROM set_aside WHERE set_aside.sink = cursor.sink AND intake = 0 \
-     AND set_aside.position <= cursor.position) AS listed FROM cursor) \
-     WHERE position - started + rewound <> delivered + filtered + rejected + set_aside + lost + removed \
-     OR set_aside <> listed + redriven + discarded";
+/// The two equations of `migrations/journal/0001_journal.sql`; what is dead-lettered is counted once
+/// the cursor has passed it.
+const ACCOUNTING_ERRORS: &str = "SELECT format('%s: at %d, started %d, rewound %d, delivered %d, filtered %d, undecodable %d, \
+     dead-lettered %d (%d listed), evicted %d, removed %d, redriven %d, discarded %d', sink, position, started, rewound, \
+     delivered, filtered, undecodable, dead_lettered, listed, evicted, removed, redriven, discarded) \
+     FROM (SELECT *, (SELECT count(*) FROM dead_letter WHERE dead_letter.sink = cursor.sink AND intake = 0 \
+     AND dead_letter.position <= cursor.position) AS listed FROM cursor) \
+     WHERE position - started + rewound <> delivered + filtered + undecodable + dead_lettered + evicted + removed \
+     OR dead_lettered <> listed + redriven + discarded";
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(crate) struct Books {
+pub(crate) struct Audit {
     arrivals: HashMap<&'static str, Arrivals>,
     /// The last row of each history that was read.
     row: i64,
@@ -103,7 +103,7 @@ pub(crate) struct Books {
     again_max: usize,
 }
 
-impl Books {
+impl Audit {
     /// How many different messages have arrived everywhere.
     pub(crate) fn arrived(&self) -> usize {
         self.arrived_at(&SINKS)
@@ -145,7 +145,7 @@ impl Books {
         let pages = read_journal(&ends.data.join("journal.db")).await;
         self.read_arrivals(ends).await;
         self.check_positions(&pages)?;
-        if let Some(account) = pages.imbalances.first() {
+        if let Some(account) = pages.accounting_errors.first() {
             return Err(format!("an account does not balance: {account}"));
         }
         self.check_passed(&pages, &ends.subscriber).await?;
@@ -215,12 +215,12 @@ impl Books {
         Ok(())
     }
 
-    /// I2: what a cursor has passed has arrived or is set aside.
+    /// I2: what a cursor has passed has arrived or is dead-lettered.
     async fn check_passed(&mut self, pages: &Pages, subscriber: &Subscriber) -> Result<(), String> {
         for sink in SINKS {
             let cursor = pages.cursors.get(sink).copied().unwrap_or(0);
             for (position, n) in pages.entries.range(..=cursor) {
-                let aside = pages.set_aside.contains(&(sink.to_owned(), *position));
+                let aside = pages.dead_lettered.contains(&(sink.to_owned(), *position));
                 if !aside && !self.has(sink, *n, subscriber).await {
                     return Err(format!(
                         "the cursor of {sink} is at {cursor}, past {position} (message {n}), which has not arrived"
@@ -287,8 +287,8 @@ impl Books {
     }
 
     async fn has(&mut self, sink: &str, n: usize, subscriber: &Subscriber) -> bool {
-        let known = |books: &Books| {
-            books
+        let known = |audit: &Audit| {
+            audit
                 .arrivals
                 .get(sink)
                 .is_some_and(|arrivals| arrivals.numbers.contains(&n))
@@ -316,7 +316,7 @@ impl Books {
             pages
                 .entries
                 .iter()
-                .any(|(p, m)| *m == n && pages.set_aside.contains(&(sink.to_owned(), *p)))
+                .any(|(p, m)| *m == n && pages.dead_lettered.contains(&(sink.to_owned(), *p)))
         };
         let histories = [
             (HISTORY, count_history(&ends.data.join("history.db")).await),
@@ -344,7 +344,7 @@ impl Books {
             }
             if let Some(n) = (0..published).find(|n| refused(*n) && !aside(sink, *n)) {
                 return Err(format!(
-                    "{sink} has refused message {n}, which is not set aside"
+                    "{sink} has refused message {n}, which is not dead-lettered"
                 ));
             }
             if arrivals
@@ -440,12 +440,13 @@ async fn read_journal(path: &Path) -> Pages {
         .await
         .expect("read cursors");
     pages.cursors = cursors.into_iter().collect();
-    let set_aside: Vec<(String, i64)> = sqlx::query_as("SELECT sink, position FROM set_aside")
-        .fetch_all(&mut connection)
-        .await
-        .expect("read what was set aside");
-    pages.set_aside = set_aside.into_iter().collect();
-    pages.imbalances = sqlx::query_scalar(IMBALANCES)
+    let dead_lettered: Vec<(String, i64)> =
+        sqlx::query_as("SELECT sink, position FROM dead_letter")
+            .fetch_all(&mut connection)
+            .await
+            .expect("read what was dead-lettered");
+    pages.dead_lettered = dead_lettered.into_iter().collect();
+    pages.accounting_errors = sqlx::query_scalar(ACCOUNTING_ERRORS)
         .fetch_all(&mut connection)
         .await
         .expect("read the sinks' accounts");

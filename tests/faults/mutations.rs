@@ -1,44 +1,44 @@
-//! Ten mistakes that the daemon makes on purpose: each must be found by the same look at the books
+//! Ten mutations that the daemon makes on purpose: each must be found by the same look at the audit
 //! that finds nothing in a daemon without them.
 
 use std::time::Duration;
 
 use fastrand::Rng;
-use stomp_bridge::faults::{Mistake, Place};
+use stomp_bridge::faults::{Failpoint, Mutation};
 
 use crate::plan::{End, Plan, seed};
 use crate::rig::Rig;
 
-/// A mistake that is not found in so many lives is not found.
+/// A mutation that is not found in so many lives is not found.
 const LIVES_MAX: usize = 60;
 
 /// See [`Rig::slowness`].
 const SLOWNESS_MAX: u32 = 8;
 
-/// Draws lives in which the mistake can matter, and tells how many it took to find it.
-async fn check(mistake: Mistake) {
+/// Draws lives in which the mutation can matter, and tells how many it took to find it.
+async fn check(mutation: Mutation) {
     let mut rng = Rng::with_seed(seed());
-    let mut rig = Rig::start(mistake.name()).await;
+    let mut rig = Rig::start(mutation.name()).await;
     for life in 1..=LIVES_MAX {
         let plan = Plan {
-            mistake: Some(mistake),
-            ..plan(mistake, &mut rng)
+            mutation: Some(mutation),
+            ..plan(mutation, &mut rng)
         };
-        let before = rig.books.arrived();
+        let before = rig.audit.arrived();
         if let Err(found) = rig.live(&plan, &mut rng).await {
             let found = found.lines().next().unwrap_or_default();
-            return eprintln!("{}: found in life {life}: {found}", mistake.name());
+            return eprintln!("{}: found in life {life}: {found}", mutation.name());
         }
-        // A life in which nothing arrived everywhere was too short for any mistake.
-        if rig.books.arrived() == before {
+        // A life in which nothing arrived everywhere was too short for any mutation.
+        if rig.audit.arrived() == before {
             rig.slowness = (rig.slowness * 2).min(SLOWNESS_MAX);
         }
     }
-    panic!("{} was not found in {LIVES_MAX} lives", mistake.name());
+    panic!("{} was not found in {LIVES_MAX} lives", mutation.name());
 }
 
-/// A life of the crash loop; where the mistake needs a certain moment, mostly one that ends there.
-fn plan(mistake: Mistake, rng: &mut Rng) -> Plan {
+/// A life of the crash loop; where the mutation needs a certain moment, mostly one that ends there.
+fn plan(mutation: Mutation, rng: &mut Rng) -> Plan {
     let plan = Plan {
         flow: true,
         ..Plan::draw(rng)
@@ -47,17 +47,17 @@ fn plan(mistake: Mistake, rng: &mut Rng) -> Plan {
         end: End::Abort(place, count),
         ..plan.clone()
     };
-    match mistake {
-        Mistake::AckBeforeCommit => abort(Place::BeforeCommit, rng.u64(2..12)),
-        Mistake::AckOfAnother => abort(Place::AckWritten, rng.u64(2..12)),
-        Mistake::CursorBeforeDelivery => abort(Place::BeforeDeliver, rng.u64(4..12)),
-        Mistake::SkipAfterRetry | Mistake::DropBatchOnReconnect => Plan {
+    match mutation {
+        Mutation::AckBeforeCommit => abort(Failpoint::BeforeCommit, rng.u64(2..12)),
+        Mutation::AckOfAnother => abort(Failpoint::AckWritten, rng.u64(2..12)),
+        Mutation::CursorBeforeDelivery => abort(Failpoint::BeforeDeliver, rng.u64(4..12)),
+        Mutation::SkipAfterRetry | Mutation::DropBatchOnReconnect => Plan {
             end: End::Kill(Duration::from_millis(900)),
             trouble: Duration::from_millis(300),
             ..plan
         },
         // The log must have time to become empty.
-        Mistake::ReusePositions => Plan {
+        Mutation::ReusePositions => Plan {
             end: End::Kill(Duration::from_millis(1000)),
             burst: 10,
             flow: false,
@@ -71,19 +71,19 @@ fn plan(mistake: Mistake, rng: &mut Rng) -> Plan {
 }
 
 macro_rules! found {
-    ($($test:ident: $mistake:ident,)*) => {
+    ($($test:ident: $mutation:ident,)*) => {
         $(#[tokio::test(flavor = "multi_thread")]
         async fn $test() {
-            check(Mistake::$mistake).await;
+            check(Mutation::$mutation).await;
         })*
 
         /// The control of the power cut looks for it: a kill alone loses nothing that was written.
-        const ELSEWHERE: [Mistake; 1] = [Mistake::CommitWithoutSync];
+        const ELSEWHERE: [Mutation; 1] = [Mutation::CommitWithoutSync];
 
         #[test]
-        fn every_mistake_has_a_test() {
-            let tested = [$(Mistake::$mistake),*];
-            assert!(Mistake::ALL.iter().all(|mistake| tested.contains(mistake) || ELSEWHERE.contains(mistake)));
+        fn every_mutation_has_a_test() {
+            let tested = [$(Mutation::$mutation),*];
+            assert!(Mutation::ALL.iter().all(|mutation| tested.contains(mutation) || ELSEWHERE.contains(mutation)));
         }
     };
 }
@@ -95,7 +95,7 @@ found! {
     entry_skipped_after_a_retry_is_found: SkipAfterRetry,
     batch_dropped_on_reconnect_is_found: DropBatchOnReconnect,
     lost_half_of_a_bisected_batch_is_found: LoseBisectHalf,
-    forgotten_set_aside_is_found: ForgetSetAside,
+    forgotten_set_aside_is_found: ForgetDeadLetter,
     entries_collected_early_are_found: CollectEarly,
     reused_positions_are_found: ReusePositions,
 }

@@ -1,5 +1,5 @@
-//! What an operator, or a sink's redelivery, wants changed in the log's books: each order is one
-//! transaction's, whole or not at all. No entry is ever rewritten.
+//! What an operator, or a sink's redelivery, wants changed in the journal: each
+//! command is one transaction's, whole or not at all. No entry is ever rewritten.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use super::Error;
 use super::error::failed;
 use crate::model::Position;
 
-/// Entries that are set aside for a sink, or that were rejected.
+/// Entries that are dead-lettered for a sink, or that were undecodable.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Which {
@@ -49,27 +49,27 @@ impl Replay {
 /// What became of an entry that was delivered again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// The sink has it, or does not want it any more: it is not set aside any more.
+    /// The sink has it, or does not want it any more: it is not dead-lettered any more.
     Done,
-    /// It was refused again, and why: it stays set aside until somebody asks again.
+    /// It was refused again, and why: it stays dead-lettered until somebody asks again.
     Refused(String),
 }
 
 /// See the module.
 #[derive(Debug)]
-pub(super) enum Order {
-    /// Deliver what is set aside for a sink again.
+pub(super) enum Command {
+    /// Deliver what is dead-lettered for a sink again.
     Redrive { sink: Arc<str>, which: Which },
-    /// Give up what is set aside for a sink.
+    /// Give up what is dead-lettered for a sink.
     Discard { sink: Arc<str>, which: Which },
-    /// A rejected entry can be decoded now: deliver these to these sinks, in its place.
-    RedriveRejected {
+    /// An undecodable entry can be decoded now: deliver these to these sinks, in its place.
+    RedriveUndecodable {
         position: Position,
         parts: Vec<Position>,
         sinks: Vec<Arc<str>>,
     },
-    /// List these rejected entries no more.
-    DiscardRejected { which: Which },
+    /// List these undecodable entries no more.
+    DiscardUndecodable { which: Which },
     /// An entry was delivered again.
     Settle {
         sink: Arc<str>,
@@ -80,65 +80,68 @@ pub(super) enum Order {
     Replay { sink: Arc<str>, replay: Replay },
     /// A replay has come so far; at its end it is forgotten.
     Replayed { sink: Arc<str>, done: Position },
-    /// A sink is gone for good: its cursor, and what was set aside for it.
+    /// A sink is gone for good: its cursor, and what was dead-lettered for it.
     Forget { sink: Arc<str> },
 }
 
-/// An order on its way, and who waits for the number of entries (or sinks) that it has changed.
+/// A command on its way, and who waits for the number of entries (or sinks) that it has changed.
 #[derive(Debug)]
-pub(super) struct Ordered {
-    pub(super) order: Order,
+pub(super) struct QueuedCommand {
+    pub(super) command: Command,
     pub(super) done: oneshot::Sender<u64>,
 }
 
-/// What is set aside for `?1` and is passed by its cursor: what is ahead of it is delivery's, which
-/// has not counted it yet.
+/// What is dead-lettered for `?1` and is passed by its cursor: what is ahead of it is delivery's,
+/// which has not counted it yet.
 const PASSED: &str =
     "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
 
-impl Order {
+impl Command {
     /// Writes it; gives how many entries (or sinks) it has changed.
     pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
         self.execute(connection)
             .await
-            .map_err(failed("write an order"))
+            .map_err(failed("write a command"))
     }
 
     async fn execute(&self, connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
         match self {
-            Order::Redrive { sink, which } => {
+            Command::Redrive { sink, which } => {
                 let text = format!(
-                    "UPDATE set_aside SET again = 1 WHERE {PASSED} AND {}",
+                    "UPDATE dead_letter SET redrive = 1 WHERE {PASSED} AND {}",
                     chosen(which)
                 );
                 run(connection, &text, sink, which).await
             }
-            Order::Discard { sink, which } => {
+            Command::Discard { sink, which } => {
                 let count = format!(
-                    "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM set_aside WHERE {PASSED} \
+                    "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter WHERE {PASSED} \
                      AND intake = 0 AND {}) WHERE sink = ?1",
                     chosen(which)
                 );
                 run(connection, &count, sink, which).await?;
                 run(
                     connection,
-                    &format!("DELETE FROM set_aside WHERE {PASSED} AND {}", chosen(which)),
+                    &format!(
+                        "DELETE FROM dead_letter WHERE {PASSED} AND {}",
+                        chosen(which)
+                    ),
                     sink,
                     which,
                 )
                 .await
             }
-            Order::RedriveRejected {
+            Command::RedriveUndecodable {
                 position,
                 parts,
                 sinks,
             } => {
-                settle_rejected(connection, &[&[*position], parts.as_slice()].concat()).await?;
+                settle_undecodable(connection, &[&[*position], parts.as_slice()].concat()).await?;
                 for sink in sinks {
                     for part in parts {
-                        const ADD: &str = "INSERT INTO set_aside (sink, position, error, at, again, intake) \
-                             VALUES (?, ?, 'rejected at intake; to be delivered since it can be decoded', ?, 1, 1) \
-                             ON CONFLICT DO UPDATE SET again = 1";
+                        const ADD: &str = "INSERT INTO dead_letter (sink, position, error, at, redrive, intake) \
+                             VALUES (?, ?, 'undecodable when it came; to be delivered since it can be decoded', ?, 1, 1) \
+                             ON CONFLICT DO UPDATE SET redrive = 1";
                         let now = Timestamp::now().as_microsecond();
                         sqlx::query(ADD)
                             .bind(Arc::clone(sink))
@@ -150,20 +153,20 @@ impl Order {
                 }
                 Ok(parts.len() as u64)
             }
-            Order::DiscardRejected {
+            Command::DiscardUndecodable {
                 which: Which::Positions(positions),
-            } => settle_rejected(connection, positions).await,
-            Order::DiscardRejected { which: Which::All } => {
+            } => settle_undecodable(connection, positions).await,
+            Command::DiscardUndecodable { which: Which::All } => {
                 let all =
                     "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL";
                 Ok(sqlx::query(all).execute(connection).await?.rows_affected())
             }
-            Order::Settle {
+            Command::Settle {
                 sink,
                 position,
                 settled: Settled::Refused(error),
             } => {
-                let refuse = "UPDATE set_aside SET again = 0, error = ?, at = ? WHERE sink = ? AND position = ?";
+                let refuse = "UPDATE dead_letter SET redrive = 0, error = ?, at = ? WHERE sink = ? AND position = ?";
                 let now = Timestamp::now().as_microsecond();
                 let refuse = sqlx::query(refuse)
                     .bind(error)
@@ -172,14 +175,14 @@ impl Order {
                     .bind(position.0);
                 Ok(refuse.execute(connection).await?.rows_affected())
             }
-            Order::Settle {
+            Command::Settle {
                 sink,
                 position,
                 settled: Settled::Done,
             } => {
-                const COUNT: &str = "UPDATE cursor SET redriven = redriven + (SELECT count(*) FROM set_aside \
+                const COUNT: &str = "UPDATE cursor SET redriven = redriven + (SELECT count(*) FROM dead_letter \
                      WHERE sink = ?1 AND position = ?2 AND intake = 0) WHERE sink = ?1";
-                const REMOVE: &str = "DELETE FROM set_aside WHERE sink = ?1 AND position = ?2";
+                const REMOVE: &str = "DELETE FROM dead_letter WHERE sink = ?1 AND position = ?2";
                 sqlx::query(COUNT)
                     .bind(Arc::clone(sink))
                     .bind(position.0)
@@ -188,7 +191,7 @@ impl Order {
                 let remove = sqlx::query(REMOVE).bind(Arc::clone(sink)).bind(position.0);
                 Ok(remove.execute(connection).await?.rows_affected())
             }
-            Order::Replay { sink, replay } => {
+            Command::Replay { sink, replay } => {
                 const BEGIN: &str = "INSERT INTO replay (sink, position, last_position, since, until, device_id) \
                      VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, \
                      last_position = excluded.last_position, since = excluded.since, until = excluded.until, \
@@ -202,7 +205,7 @@ impl Order {
                     .bind(replay.device_id.clone());
                 Ok(begin.execute(connection).await?.rows_affected())
             }
-            Order::Replayed { sink, done } => {
+            Command::Replayed { sink, done } => {
                 const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
                 const END: &str =
                     "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
@@ -217,9 +220,9 @@ impl Order {
                     .await?
                     .rows_affected())
             }
-            Order::Forget { sink } => {
+            Command::Forget { sink } => {
                 for forget in [
-                    "DELETE FROM set_aside WHERE sink = ?",
+                    "DELETE FROM dead_letter WHERE sink = ?",
                     "DELETE FROM replay WHERE sink = ?",
                 ] {
                     sqlx::query(forget)
@@ -235,7 +238,7 @@ impl Order {
     }
 }
 
-async fn settle_rejected(
+async fn settle_undecodable(
     connection: &mut SqliteConnection,
     positions: &[Position],
 ) -> Result<u64, sqlx::Error> {

@@ -15,12 +15,12 @@ pub struct Passed {
     pub delivered: u64,
     /// Not for this sink: another topic, or `when` says no.
     pub filtered: u64,
-    /// Rejected at intake: for no sink.
-    pub rejected: u64,
+    /// Undecodable at intake: for no sink.
+    pub undecodable: u64,
     /// Refused by the sink for good, or not to be decoded.
-    pub set_aside: u64,
+    pub dead_lettered: u64,
     /// Removed by `when_full = "drop_oldest"` before the sink had them.
-    pub lost: u64,
+    pub evicted: u64,
     /// Read again because the sink's own cursor went back, but removed meanwhile as delivered
     /// everywhere.
     pub removed: u64,
@@ -28,22 +28,27 @@ pub struct Passed {
 
 impl Passed {
     fn sum(self) -> u64 {
-        self.delivered + self.filtered + self.rejected + self.set_aside + self.lost + self.removed
+        self.delivered
+            + self.filtered
+            + self.undecodable
+            + self.dead_lettered
+            + self.evicted
+            + self.removed
     }
 
     pub(super) fn add(&mut self, other: Passed) {
         self.delivered += other.delivered;
         self.filtered += other.filtered;
-        self.rejected += other.rejected;
-        self.set_aside += other.set_aside;
-        self.lost += other.lost;
+        self.undecodable += other.undecodable;
+        self.dead_lettered += other.dead_lettered;
+        self.evicted += other.evicted;
         self.removed += other.removed;
     }
 }
 
 /// See the module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Ledger {
+pub struct Accounting {
     /// The cursor when the sink was first seen.
     pub started: Position,
     /// By how much the cursor was put back since, to read entries again (negative: put forward).
@@ -53,42 +58,42 @@ pub struct Ledger {
     /// Since `started`, entries that were read again included.
     #[serde(flatten)]
     pub passed: Passed,
-    /// Set aside, then delivered on an operator's demand.
+    /// Dead-lettered, then delivered on an operator's demand.
     pub redriven: u64,
-    /// Set aside, then given up: by an operator, or by `when_full = "drop_oldest"`.
+    /// Dead-lettered, then given up: by an operator, or by `when_full = "drop_oldest"`.
     pub discarded: u64,
 }
 
 /// A sink's account, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Account {
+pub struct SinkAccounting {
     /// As in the configuration.
     pub sink: Arc<str>,
     /// The cursor.
     pub cursor: Position,
     /// Entries of the log that the cursor has not passed.
     pub pending: u64,
-    /// Entries that are set aside now, and were passed.
+    /// Entries that are dead-lettered now, and were passed.
     pub waiting: u64,
-    /// See [`Ledger`].
+    /// See [`Accounting`].
     #[serde(flatten)]
-    pub ledger: Ledger,
+    pub accounting: Accounting,
 }
 
-impl Account {
+impl SinkAccounting {
     /// Whether every entry is accounted for.
     ///
     /// # Errors
     /// Both sides of what does not balance.
     pub fn check(&self) -> Result<(), String> {
-        let Ledger {
+        let Accounting {
             started,
             rewound,
             passed,
             redriven,
             discarded,
             ..
-        } = self.ledger;
+        } = self.accounting;
         let moved = self.cursor.0 - started.0 + rewound;
         let sum = i64::try_from(passed.sum()).unwrap_or(i64::MAX);
         if moved != sum {
@@ -97,11 +102,11 @@ impl Account {
             ));
         }
         let known = self.waiting + redriven + discarded;
-        if passed.set_aside != known {
+        if passed.dead_lettered != known {
             return Err(format!(
-                "{} entries were set aside, but {known} are known of: {} waiting, {redriven} redriven, {discarded} \
+                "{} entries were dead-lettered, but {known} are known of: {} waiting, {redriven} redriven, {discarded} \
                  discarded",
-                passed.set_aside, self.waiting
+                passed.dead_lettered, self.waiting
             ));
         }
         Ok(())
@@ -112,16 +117,16 @@ impl Account {
 mod tests {
     use super::*;
 
-    fn check(change: impl FnOnce(&mut Account), expected: Option<&str>) {
+    fn check(change: impl FnOnce(&mut SinkAccounting), expected: Option<&str>) {
         let passed = Passed {
             delivered: 5,
             filtered: 4,
-            rejected: 2,
-            set_aside: 6,
-            lost: 2,
+            undecodable: 2,
+            dead_lettered: 6,
+            evicted: 2,
             removed: 1,
         };
-        let ledger = Ledger {
+        let accounting = Accounting {
             started: Position(100),
             rewound: 10,
             furthest: Position(110),
@@ -129,12 +134,12 @@ mod tests {
             redriven: 2,
             discarded: 3,
         };
-        let mut account = Account {
+        let mut account = SinkAccounting {
             sink: "site".into(),
             cursor: Position(110),
             pending: 7,
             waiting: 1,
-            ledger,
+            accounting,
         };
         change(&mut account);
         let found = account.check().err();
@@ -155,20 +160,20 @@ mod tests {
             Some("has passed 21 entries, but 20"),
         );
         check(
-            |account| account.ledger.rewound -= 1,
+            |account| account.accounting.rewound -= 1,
             Some("has passed 19 entries, but 20"),
         );
         check(
-            |account| account.ledger.passed.lost += 1,
+            |account| account.accounting.passed.evicted += 1,
             Some("has passed 20 entries, but 21"),
         );
         check(
             |account| account.waiting = 0,
-            Some("6 entries were set aside, but 5"),
+            Some("6 entries were dead-lettered, but 5"),
         );
         check(
-            |account| account.ledger.redriven += 1,
-            Some("6 entries were set aside, but 7"),
+            |account| account.accounting.redriven += 1,
+            Some("6 entries were dead-lettered, but 7"),
         );
     }
 }

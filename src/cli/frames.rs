@@ -8,7 +8,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::live::printable;
-use crate::source::{Crossing, Pass, Watch};
+use crate::source::{Credentials, Observer, WireTrace};
 use crate::stomp::{Command, Decoder, Frame, HEARTBEAT, Limits, Version};
 
 /// How it is printed.
@@ -25,25 +25,29 @@ pub(super) enum Form {
 pub(super) fn watch(
     form: Form,
     limits: Limits,
-    pass: &Pass,
+    credentials: &Credentials,
     out: impl Write + Send + 'static,
-) -> Watch {
-    let (sent, received, pass) = (Decoder::new(limits), Decoder::new(limits), pass.clone());
-    let mut crossings = Crossings {
+) -> Observer {
+    let (sent, received, credentials) = (
+        Decoder::new(limits),
+        Decoder::new(limits),
+        credentials.clone(),
+    );
+    let mut frames = Frames {
         form,
         sent,
         received,
-        pass,
+        credentials,
         out,
     };
-    Box::new(move |crossing| crossings.show(crossing))
+    Box::new(move |trace| frames.show(trace))
 }
 
-struct Crossings<W> {
+struct Frames<W> {
     form: Form,
     sent: Decoder,
     received: Decoder,
-    pass: Pass,
+    credentials: Credentials,
     out: W,
 }
 
@@ -53,11 +57,11 @@ enum Direction {
     Received,
 }
 
-impl<W: Write> Crossings<W> {
-    fn show(&mut self, crossing: Crossing<'_>) -> io::Result<()> {
-        let (direction, bytes) = match crossing {
-            Crossing::Sent(bytes) => (Direction::Sent, bytes),
-            Crossing::Received(bytes) => (Direction::Received, bytes),
+impl<W: Write> Frames<W> {
+    fn show(&mut self, trace: WireTrace<'_>) -> io::Result<()> {
+        let (direction, bytes) = match trace {
+            WireTrace::Sent(bytes) => (Direction::Sent, bytes),
+            WireTrace::Received(bytes) => (Direction::Received, bytes),
         };
         // Alone, it is a heart-beat; else it ends a frame, as RabbitMQ's do.
         if **bytes == [HEARTBEAT] && self.decoder(direction).unfinished_bytes() == 0 {
@@ -98,13 +102,13 @@ impl<W: Write> Crossings<W> {
         let headers: Vec<(Cow<'_, str>, Cow<'_, str>)> = headers
             .map(|(name, value)| match is_secret(frame.command, &name) {
                 true => (name, "…".into()),
-                false => (name, self.pass.hush(&value).into()),
+                false => (name, self.credentials.redact(&value).into()),
             })
             .collect();
         let mut body = String::from_utf8_lossy(&frame.body);
         if frame.command == Command::Error {
             // It may say again what it does not like.
-            body = self.pass.hush(&body).into();
+            body = self.credentials.redact(&body).into();
         }
         if self.form == Form::Json {
             return self.json(
@@ -217,7 +221,7 @@ mod tests {
         }
     }
 
-    fn shown(form: Form, crossings: &[(Direction, &str)]) -> String {
+    fn shown(form: Form, frames: &[(Direction, &str)]) -> String {
         let paper = Paper::default();
         let mut watch = watch(
             form,
@@ -225,22 +229,22 @@ mod tests {
                 oversize_bytes_max: 1 << 20,
                 ..Limits::with_body_bytes_max(32)
             },
-            &pass(),
+            &credentials(),
             paper.clone(),
         );
-        for (direction, text) in crossings {
+        for (direction, text) in frames {
             let bytes = Bytes::copy_from_slice(text.as_bytes());
             match direction {
-                Direction::Sent => watch(Crossing::Sent(&bytes)).unwrap(),
-                Direction::Received => watch(Crossing::Received(&bytes)).unwrap(),
+                Direction::Sent => watch(WireTrace::Sent(&bytes)).unwrap(),
+                Direction::Received => watch(WireTrace::Received(&bytes)).unwrap(),
             }
         }
         let text = paper.0.lock().unwrap().clone();
         String::from_utf8(text).unwrap()
     }
 
-    fn pass() -> Pass {
-        Pass::new([("code".into(), "c0de".into())], Default::default())
+    fn credentials() -> Credentials {
+        Credentials::new([("code".into(), "c0de".into())], Default::default())
     }
 
     use Direction::{Received, Sent};

@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::report::unknown;
 use super::secret::{Secrets, Within};
-use crate::source::{Part, Wording, percent_encoded};
+use crate::source::{Part, SigninTemplate, percent_encoded};
 
 /// What a value may name besides secrets.
 #[derive(Debug, Clone)]
@@ -39,14 +39,14 @@ impl Scope<'_> {
 
 /// What is wrong with a value, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Mistake {
+pub(super) struct TemplateError {
     pub(super) message: String,
     pub(super) help: Option<String>,
 }
 
-impl From<String> for Mistake {
-    fn from(message: String) -> Mistake {
-        Mistake {
+impl From<String> for TemplateError {
+    fn from(message: String) -> TemplateError {
+        TemplateError {
             message,
             help: None,
         }
@@ -72,7 +72,7 @@ impl Draft {
         within: Within,
         scope: &Scope<'_>,
         secrets: &Secrets,
-    ) -> Result<Draft, Mistake> {
+    ) -> Result<Draft, TemplateError> {
         let encoded = within == Within::Url && !source.trim_start().starts_with("{{");
         let mut pieces = Vec::new();
         let mut rest = source;
@@ -124,27 +124,27 @@ impl Draft {
     }
 
     /// As it is used, with these values for the variables.
-    pub(super) fn wording<'v>(&self, value: impl Fn(&str) -> &'v str) -> Wording {
+    pub(super) fn template<'v>(&self, value: impl Fn(&str) -> &'v str) -> SigninTemplate {
         let part = |piece: &Piece| match piece {
             Piece::Text(text) => Part::Text(text.clone()),
             Piece::Secret(secret) => Part::Secret(secret.clone()),
             Piece::Signin(name) => Part::Signin(Arc::clone(name)),
             Piece::Variable(name) => Part::Text(value(name).to_owned()),
         };
-        Wording::new(self.0.iter().map(part).collect())
+        SigninTemplate::new(self.0.iter().map(part).collect())
     }
 
     /// As it is used, where it has no variables.
-    pub(super) fn plain(&self) -> Wording {
-        self.wording(|_| "")
+    pub(super) fn plain(&self) -> SigninTemplate {
+        self.template(|_| "")
     }
 
-    /// The text, with `blank` for each value of the sign-in.
-    pub(super) fn text(&self, blank: &str) -> SecretString {
+    /// The text, with `placeholder` for each value of the sign-in.
+    pub(super) fn text(&self, placeholder: &str) -> SecretString {
         let text = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.as_str(),
             Piece::Secret(secret) => secret.expose_secret(),
-            Piece::Signin(_) => blank,
+            Piece::Signin(_) => placeholder,
             Piece::Variable(_) => "",
         });
         text.collect::<String>().into()
@@ -152,7 +152,10 @@ impl Draft {
 
     /// What stands before the first `separator` and what stands behind it, where no value of the
     /// sign-in stands before it; `None` where one does.
-    pub(super) fn split_before_blanks(&self, separator: char) -> Option<(SecretString, Draft)> {
+    pub(super) fn split_before_placeholders(
+        &self,
+        separator: char,
+    ) -> Option<(SecretString, Draft)> {
         let mut before = String::new();
         for (index, piece) in self.0.iter().enumerate() {
             let (text, behind): (&str, fn(String) -> Piece) = match piece {
@@ -174,7 +177,7 @@ impl Draft {
     }
 
     /// Whether it depends on the sign-in.
-    pub(super) fn has_blanks(&self) -> bool {
+    pub(super) fn has_placeholders(&self) -> bool {
         self.0.iter().any(|piece| matches!(piece, Piece::Signin(_)))
     }
 }
@@ -229,10 +232,10 @@ pub(super) fn is_name(text: &str) -> bool {
 }
 
 impl Scope<'_> {
-    fn signin(&self, name: &str) -> Result<Arc<str>, Mistake> {
+    fn signin(&self, name: &str) -> Result<Arc<str>, TemplateError> {
         let extracts = match &self.signin {
             Signin::Elsewhere => {
-                return Err(Mistake {
+                return Err(TemplateError {
                     message: format!("`signin.{name}` has no value here"),
                     help: Some(
                         "it has one in source.url, login, passcode and headers, and in a topic's destination and headers"
@@ -241,7 +244,7 @@ impl Scope<'_> {
                 });
             }
             Signin::Missing => {
-                return Err(Mistake {
+                return Err(TemplateError {
                     message: format!("`signin.{name}` has no value: there is no [source.signin]"),
                     help: Some(format!(
                         "add [source.signin] with url and extract = {{ {name} = \"/…\" }}"
@@ -266,13 +269,13 @@ impl Scope<'_> {
             &format!("signin.{name}"),
             names.iter().map(String::as_str),
         );
-        Err(Mistake {
+        Err(TemplateError {
             message,
             help: Some(help),
         })
     }
 
-    fn variable(&self, name: &str) -> Result<String, Mistake> {
+    fn variable(&self, name: &str) -> Result<String, TemplateError> {
         if self.variables.iter().any(|known| known == name) {
             return Ok(name.to_owned());
         }
@@ -282,7 +285,7 @@ impl Scope<'_> {
             (variables, _) => format!("the topic's `for` has {}", variables.join(", ")),
         };
         let message = unknown("variable", name, self.variables.iter().map(String::as_str));
-        Err(Mistake {
+        Err(TemplateError {
             message,
             help: Some(help),
         })
@@ -296,7 +299,7 @@ mod tests {
     use super::super::Environment;
     use super::*;
 
-    fn read(source: &str, within: Within, scope: &Scope<'_>) -> Result<Draft, Mistake> {
+    fn read(source: &str, within: Within, scope: &Scope<'_>) -> Result<Draft, TemplateError> {
         let variable = |name: &str, value: &str| (name.to_owned(), value.to_owned());
         let variables = BTreeMap::from([variable("STOMP_BRIDGE_SECRET_MY_DB", "p@ss:w/rd")]);
         Draft::read(
@@ -431,7 +434,7 @@ mod tests {
         .unwrap();
         assert_eq!(draft.variables().collect::<Vec<_>>(), ["client"]);
         assert_eq!(
-            draft.wording(|_| "7").as_str(),
+            draft.template(|_| "7").as_str(),
             "/topic/{{ signin.code }}/7"
         );
     }
@@ -445,7 +448,7 @@ mod tests {
         let parted = |source: &str| {
             let (before, behind) = read(source, Within::Url, &scope)
                 .unwrap()
-                .split_before_blanks('?')?;
+                .split_before_placeholders('?')?;
             Some((
                 before.expose_secret().to_owned(),
                 behind.plain().to_string(),

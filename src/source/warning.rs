@@ -12,7 +12,7 @@ use crate::stomp::AckMode;
 
 /// One weak point; its text is one line that ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Weakness {
+pub enum ConfigurationWarning {
     /// The server would keep messages until they are acknowledged, and is told not to wait for it.
     AutoAck(Vec<Arc<str>>),
     /// RabbitMQ sends all that waits at once.
@@ -39,7 +39,7 @@ pub enum Detection {
 }
 
 /// Every weak point of these topics on that server.
-pub(super) fn weaknesses(broker: Broker, topics: &[Topic]) -> Vec<Weakness> {
+pub(super) fn warnings(broker: Broker, topics: &[Topic]) -> Vec<ConfigurationWarning> {
     let those = |weak: &dyn Fn(&Topic) -> bool| -> Vec<Arc<str>> {
         topics
             .iter()
@@ -60,48 +60,48 @@ pub(super) fn weaknesses(broker: Broker, topics: &[Topic]) -> Vec<Weakness> {
     let shared = those(&|topic| rabbitmq && several && topic.ack == AckMode::Client);
     let mut found = Vec::new();
     if !auto.is_empty() {
-        found.push(Weakness::AutoAck(auto));
+        found.push(ConfigurationWarning::AutoAck(auto));
     }
     if !unlimited.is_empty() {
-        found.push(Weakness::UnlimitedPrefetch(unlimited));
+        found.push(ConfigurationWarning::UnlimitedPrefetch(unlimited));
     }
     if !shared.is_empty() {
-        found.push(Weakness::SharedAck(shared));
+        found.push(ConfigurationWarning::SharedAck(shared));
     }
     found
 }
 
-impl fmt::Display for Weakness {
+impl fmt::Display for ConfigurationWarning {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Weakness::AutoAck(topics) => write!(
+            ConfigurationWarning::AutoAck(topics) => write!(
                 f,
                 "{}: the server would keep messages until they are on our disk, but ack is auto: what is \
                  under way when the connection breaks is lost; set ack = \"client-individual\"",
                 subject(topics)
             ),
-            Weakness::UnlimitedPrefetch(topics) => write!(
+            ConfigurationWarning::UnlimitedPrefetch(topics) => write!(
                 f,
                 "{}: RabbitMQ sends all that waits at once and holds it in memory until it is acknowledged; \
                  set headers = {{ \"prefetch-count\" = \"1000\" }}",
                 subject(topics)
             ),
-            Weakness::SharedAck(topics) => write!(
+            ConfigurationWarning::SharedAck(topics) => write!(
                 f,
                 "topics with ack = \"client\" ({}): RabbitMQ takes an ACK for all older messages of the connection, \
                  those of other topics included; set ack = \"client-individual\"",
                 in_short(topics)
             ),
-            Weakness::NoHeartbeats(detection) => write!(
+            ConfigurationWarning::NoHeartbeats(detection) => write!(
                 f,
                 "the server sends no heart-beats: {detection}; switch them on in the server (Spring: give \
                  enableSimpleBroker a task scheduler and heart-beat values){}",
                 detection.advice()
             ),
-            Weakness::HeartbeatsOff(detection) => {
+            ConfigurationWarning::HeartbeatsOff(detection) => {
                 write!(f, "heart-beats are off: {detection}; set source.heartbeat = \"10s\"{}", detection.advice())
             }
-            Weakness::CutWhenQuiet => f.write_str(
+            ConfigurationWarning::CutWhenQuiet => f.write_str(
                 "we send no heart-beats, and Artemis ends a connection on which we say nothing for a minute; set \
                  source.heartbeat = \"10s\"",
             ),
@@ -161,9 +161,9 @@ mod tests {
     }
 
     fn check(broker: Broker, topics: &[Topic], expected: &[&str]) {
-        let found: Vec<String> = weaknesses(broker, topics)
+        let found: Vec<String> = warnings(broker, topics)
             .iter()
-            .map(Weakness::to_string)
+            .map(ConfigurationWarning::to_string)
             .collect();
         assert_eq!(
             found.len(),
@@ -242,29 +242,29 @@ mod tests {
 
     #[test]
     fn without_heartbeats_it_is_said_what_notices_a_dead_link() {
-        let check = |weakness: Weakness, expected: &[&str]| {
-            let said = weakness.to_string();
+        let check = |warning: ConfigurationWarning, expected: &[&str]| {
+            let said = warning.to_string();
             assert!(expected.iter().all(|part| said.contains(part)), "{said}");
         };
         let ten = Duration::from_secs(10);
         check(
-            Weakness::NoHeartbeats(Detection::Pings(ten)),
+            ConfigurationWarning::NoHeartbeats(Detection::Pings(ten)),
             &["by WebSocket pings, every 10s; switch them on"],
         );
         check(
-            Weakness::NoHeartbeats(Detection::KeepAlive),
+            ConfigurationWarning::NoHeartbeats(Detection::KeepAlive),
             &["TCP keep-alive alone", "or source.silence"],
         );
         check(
-            Weakness::NoHeartbeats(Detection::Silence(ten)),
+            ConfigurationWarning::NoHeartbeats(Detection::Silence(ten)),
             &["after 10s without a byte by connecting anew"],
         );
         check(
-            Weakness::HeartbeatsOff(Detection::KeepAlive),
+            ConfigurationWarning::HeartbeatsOff(Detection::KeepAlive),
             &["heart-beats are off", "source.heartbeat = \"10s\""],
         );
         check(
-            Weakness::CutWhenQuiet,
+            ConfigurationWarning::CutWhenQuiet,
             &["Artemis ends", "source.heartbeat = \"10s\""],
         );
     }

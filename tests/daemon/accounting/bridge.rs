@@ -102,10 +102,10 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits until a sink has passed every entry, and `waiting` of them are set aside.
+/// Waits until a sink has passed every entry, and `waiting` of them are dead-lettered.
 pub(crate) async fn passed(daemon: &Daemon, sink: &str, head: i64, waiting: i64) -> Value {
     wait::until(
-        &format!("{sink} has passed {head}, {waiting} set aside"),
+        &format!("{sink} has passed {head}, {waiting} dead-lettered"),
         async || {
             let report = asked(daemon, &["status"]).await;
             let found = report["sinks"]
@@ -125,5 +125,9 @@ pub(crate) async fn passed(daemon: &Daemon, sink: &str, head: i64, waiting: i64)
 /// Stops a daemon in order; its last audit must have found nothing.
 pub(crate) async fn stop(daemon: &mut Daemon) {
     assert!(daemon.stop().await.success(), "{}", daemon.log());
-    assert!(!daemon.log().contains("do not balance"), "{}", daemon.log());
+    assert!(
+        !daemon.log().contains("does not balance"),
+        "{}",
+        daemon.log()
+    );
 }

@@ -12,7 +12,7 @@ const NAMES_MAX: usize = 10;
 
 /// See the module.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Change {
+pub(super) struct Diff {
     /// What the connection is made with.
     pub(super) source: bool,
     pub(super) topics: Names,
@@ -21,7 +21,7 @@ pub(super) struct Change {
     pub(super) sinks: Names,
     /// Whether the file is watched.
     pub(super) watch: bool,
-    /// Keys that only a restart takes up.
+    /// Keys that only a restart applies.
     pub(super) restart: Vec<&'static str>,
 }
 
@@ -68,9 +68,9 @@ impl fmt::Display for Names {
     }
 }
 
-impl Change {
+impl Diff {
     /// From one plan to the next.
-    pub(super) fn between(old: &Plan, new: &Plan) -> Change {
+    pub(super) fn between(old: &Plan, new: &Plan) -> Diff {
         let topic = |topic: &crate::source::Topic| (topic.name.clone(), topic.clone());
         let sink = |sink: &(crate::delivery::Settings, crate::sinks::Settings)| {
             (sink.0.name.clone(), sink.clone())
@@ -85,7 +85,7 @@ impl Change {
                 .get(name)
                 .is_some_and(|before| before != decoder)
         };
-        Change {
+        Diff {
             source: !new.source.connects_as(&old.source),
             topics,
             decoding: new.decoders.iter().any(stays),
@@ -97,7 +97,7 @@ impl Change {
 
     /// Nothing is to be done but by a restart.
     pub(super) fn is_empty(&self) -> bool {
-        let Change {
+        let Diff {
             source,
             topics,
             decoding,
@@ -193,8 +193,8 @@ when = \"changed\"
     /// `old` in the text becomes `new`.
     fn check(old: &str, new: &str, expected: &str) {
         assert!(TEXT.contains(old), "{old}");
-        let change = Change::between(&plan(TEXT, "s"), &plan(&TEXT.replace(old, new), "s"));
-        let Change {
+        let change = Diff::between(&plan(TEXT, "s"), &plan(&TEXT.replace(old, new), "s"));
+        let Diff {
             source,
             topics,
             decoding,
@@ -252,11 +252,11 @@ when = \"changed\"
 
     #[test]
     fn another_secret_is_a_change() {
-        let change = Change::between(&plan(TEXT, "s"), &plan(TEXT, "t"));
+        let change = Diff::between(&plan(TEXT, "s"), &plan(TEXT, "t"));
         assert!(
             change.source && change.sinks == Names::default(),
             "{change:?}"
         );
-        assert!(Change::between(&plan(TEXT, "s"), &plan(TEXT, "s")).is_empty());
+        assert!(Diff::between(&plan(TEXT, "s"), &plan(TEXT, "s")).is_empty());
     }
 }

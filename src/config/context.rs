@@ -17,10 +17,10 @@ use super::problem::Problems;
 use super::report::{Report, unknown};
 use super::schema::{self, ConnectBackslashes, Root, STATES_DEFAULT, WhenFull};
 use super::secret::{Secrets, Within};
-use super::wording::{Draft, Mistake, Scope, Signin};
+use super::template::{Draft, Scope, Signin, TemplateError};
 use super::{Environment, Plan, signin, sinks};
 use crate::pipeline::{State, States};
-use crate::source::{self, Address, Wording};
+use crate::source::{self, Address, SigninTemplate};
 use crate::stomp::Backslashes;
 use crate::{journal, ops, tls};
 
@@ -44,7 +44,7 @@ const SPLIT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
 /// What all checks share.
-pub(super) struct Check<'a> {
+pub(super) struct Context<'a> {
     pub(super) report: Report<'a>,
     pub(super) secrets: Secrets,
     /// What the sign-in gives.
@@ -96,7 +96,7 @@ pub(super) fn check(
     let signed_in = signin::extracts(root.source.signin.as_ref());
     let tables = root.topics.keys().cloned().collect();
     let has_client_id = root.source.headers.contains_key("client-id");
-    let mut check = Check {
+    let mut check = Context {
         report,
         secrets,
         signed_in,
@@ -152,7 +152,7 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
     States { words }
 }
 
-impl Check<'_> {
+impl Context<'_> {
     fn source(
         &mut self,
         source: schema::Source,
@@ -199,14 +199,14 @@ impl Check<'_> {
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
         let login = source
             .login
-            .and_then(|login| self.wording(&path.join("login"), &login));
+            .and_then(|login| self.template(&path.join("login"), &login));
         let backslashes = self.backslashes(
             &path,
             source.connect_backslashes,
             [
                 ("login", login.as_ref()),
                 ("passcode", passcode.as_ref()),
-                ("host", Some(&Wording::from(source.host.as_str()))),
+                ("host", Some(&SigninTemplate::from(source.host.as_str()))),
             ],
         );
         Some(source::Settings {
@@ -215,8 +215,8 @@ impl Check<'_> {
                 Some(signin) => Some(signin?),
                 None => None,
             },
-            login: login.map(Wording::hidden),
-            passcode: passcode.map(Wording::hidden),
+            login: login.map(SigninTemplate::hidden),
+            passcode: passcode.map(SigninTemplate::hidden),
             host: source.host,
             headers: headers
                 .into_iter()
@@ -266,12 +266,12 @@ impl Check<'_> {
     /// A URL whose query may depend on the sign-in.
     fn address(&mut self, path: &Path, text: &str, schemes: &[&str]) -> Option<Address> {
         let draft = self.draft(path, text, Within::Url, &self.signin_scope())?;
-        if !draft.has_blanks() {
+        if !draft.has_placeholders() {
             return self
                 .checked_url(path, draft.text("").expose_secret(), schemes)
                 .map(Address::from);
         }
-        let Some((base, query)) = draft.split_before_blanks('?') else {
+        let Some((base, query)) = draft.split_before_placeholders('?') else {
             let help = "such as wss://host/ws?token={{ signin.token }}";
             self.report.error_with(
                 path,
@@ -289,7 +289,7 @@ impl Check<'_> {
         path: &Path,
         text: Option<String>,
         file: Option<PathBuf>,
-    ) -> Option<Wording> {
+    ) -> Option<SigninTemplate> {
         let file_path = path.join("passcode_file");
         match (text, file) {
             (Some(_), Some(_)) => {
@@ -300,7 +300,7 @@ impl Check<'_> {
                 );
                 None
             }
-            (Some(text), None) => self.wording(&path.join("passcode"), &text),
+            (Some(text), None) => self.template(&path.join("passcode"), &text),
             (None, Some(file)) => {
                 let file = self.folders.config.join(file);
                 let text = fs::read_to_string(&file)
@@ -318,10 +318,10 @@ impl Check<'_> {
         &mut self,
         path: &Path,
         written: Option<ConnectBackslashes>,
-        values: [(&str, Option<&Wording>); 3],
+        values: [(&str, Option<&SigninTemplate>); 3],
     ) -> Backslashes {
         if written.is_none() {
-            let has_one = |value: &&Wording| value.has('\\');
+            let has_one = |value: &&SigninTemplate| value.has('\\');
             for (name, _) in values
                 .iter()
                 .filter(|(_, value)| value.as_ref().is_some_and(has_one))
@@ -412,7 +412,7 @@ impl Check<'_> {
     }
 
     /// A value that may depend on the sign-in.
-    fn wording(&mut self, path: &Path, text: &str) -> Option<Wording> {
+    fn template(&mut self, path: &Path, text: &str) -> Option<SigninTemplate> {
         Some(
             self.draft(path, text, Within::Text, &self.signin_scope())?
                 .plain(),
@@ -436,14 +436,14 @@ impl Check<'_> {
     ) -> Option<Draft> {
         match Draft::read(text, within, scope, &self.secrets) {
             Ok(draft) => Some(draft),
-            Err(Mistake {
+            Err(TemplateError {
                 message,
                 help: Some(help),
             }) => {
                 self.report.error_with(path, message, help);
                 None
             }
-            Err(Mistake {
+            Err(TemplateError {
                 message,
                 help: None,
             }) => {
@@ -508,7 +508,7 @@ impl Check<'_> {
         &mut self,
         path: &Path,
         written: BTreeMap<String, String>,
-    ) -> Vec<(String, Wording)> {
+    ) -> Vec<(String, SigninTemplate)> {
         let drafts = self.header_drafts(path, written, &self.signin_scope());
         drafts
             .into_iter()

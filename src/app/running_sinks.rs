@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::background::Background;
+use super::delivery_runtime::DeliveryRuntime;
 use super::expected::Expected;
 use crate::delivery;
 use crate::journal::{Journal, Start};
@@ -27,30 +27,30 @@ const ABORT_MAX: Duration = Duration::from_secs(1);
 const ABORT_POLL: Duration = Duration::from_millis(10);
 
 /// See the module.
-pub(super) struct Fleet {
-    members: Vec<Member>,
+pub(super) struct RunningSinks {
+    running: Vec<RunningSink>,
     journal: Journal,
     decoders: Decoders,
     view: ops::Sinks,
-    background: Background,
+    delivery_runtime: DeliveryRuntime,
     stop: CancellationToken,
 }
 
 /// One sink that runs, or is ending.
-struct Member {
+struct RunningSink {
     view: SinkView,
     stop: CancellationToken,
     tasks: Vec<(String, AbortHandle)>,
 }
 
 /// A sink that has been built and is not running yet.
-pub(super) struct Recruit {
+pub(super) struct BuiltSink {
     delivery: delivery::Settings,
     health: Health,
     built: Built,
 }
 
-impl Recruit {
+impl BuiltSink {
     /// Builds a sink, which connects to nothing yet.
     ///
     /// # Errors
@@ -58,11 +58,11 @@ impl Recruit {
     pub(super) fn new(
         delivery: &delivery::Settings,
         settings: &sinks::Settings,
-    ) -> anyhow::Result<Recruit> {
+    ) -> anyhow::Result<BuiltSink> {
         let health = Health::default();
         let built = sinks::build(settings.clone(), health.clone())
             .with_context(|| format!("sink {}", delivery.name))?;
-        Ok(Recruit {
+        Ok(BuiltSink {
             delivery: delivery.clone(),
             health,
             built,
@@ -70,8 +70,8 @@ impl Recruit {
     }
 }
 
-impl Fleet {
-    /// One without members, which all end with `stop`.
+impl RunningSinks {
+    /// Without sinks at first; they all end with `stop`.
     ///
     /// # Errors
     /// The system has no threads for them.
@@ -80,13 +80,13 @@ impl Fleet {
         decoders: Decoders,
         view: ops::Sinks,
         stop: CancellationToken,
-    ) -> anyhow::Result<Fleet> {
-        Ok(Fleet {
-            members: Vec::new(),
+    ) -> anyhow::Result<RunningSinks> {
+        Ok(RunningSinks {
+            running: Vec::new(),
             journal,
             decoders,
             view,
-            background: Background::new()?,
+            delivery_runtime: DeliveryRuntime::new()?,
             stop,
         })
     }
@@ -122,35 +122,34 @@ impl Fleet {
     /// Starts sinks that the journal knows; `order` is the configuration's.
     pub(super) fn start(
         &mut self,
-        recruits: Vec<Recruit>,
+        built: Vec<BuiltSink>,
         order: &[(delivery::Settings, sinks::Settings)],
         tasks: &mut Tasks,
         expected: &mut Expected,
     ) {
-        for recruit in recruits {
-            let member = self.enlist(recruit, tasks);
+        for built in built {
+            let sink = self.add(built, tasks);
             // They were to end once, under the same names.
-            member
-                .tasks
+            sink.tasks
                 .iter()
                 .for_each(|(task, _)| expected.forget(task));
-            self.members.push(member);
+            self.running.push(sink);
         }
-        let place = |member: &Member| {
+        let place = |sink: &RunningSink| {
             order
                 .iter()
-                .position(|(delivery, _)| delivery.name == member.view.name)
+                .position(|(delivery, _)| delivery.name == sink.view.name)
         };
-        self.members.sort_by_key(place);
+        self.running.sort_by_key(place);
         self.show();
     }
 
-    fn enlist(&self, recruit: Recruit, tasks: &mut Tasks) -> Member {
-        let Recruit {
+    fn add(&self, built: BuiltSink, tasks: &mut Tasks) -> RunningSink {
+        let BuiltSink {
             delivery,
             health,
             built,
-        } = recruit;
+        } = built;
         let name = delivery.name.clone();
         let mut running = Vec::new();
         if let Some(driver) = built.driver {
@@ -160,7 +159,10 @@ impl Fleet {
                 driver.await;
                 Ok(())
             };
-            running.push((task.clone(), self.background.spawn(tasks, task, driver)));
+            running.push((
+                task.clone(),
+                self.delivery_runtime.spawn(tasks, task, driver),
+            ));
         }
         let counters = Arc::new(delivery::Counters::default());
         let view = SinkView {
@@ -181,10 +183,10 @@ impl Fleet {
         let task = format!("sink {name}");
         running.push((
             task.clone(),
-            self.background
+            self.delivery_runtime
                 .spawn(tasks, task, async move { Ok(run.await?) }),
         ));
-        Member {
+        RunningSink {
             view,
             stop,
             tasks: running,
@@ -193,21 +195,21 @@ impl Fleet {
 
     /// Ends the sinks of these names, once what they have in flight is finished, in
     /// [`DELIVERY_STOP`] at most. Where this is given up half-way, they go on ending, and
-    /// [`Fleet::tasks`] still has them.
+    /// [`RunningSinks::tasks`] still has them.
     ///
     /// # Errors
     /// Another task has failed meanwhile.
-    pub(super) async fn dismiss(
+    pub(super) async fn stop_sinks(
         &mut self,
         names: &[Arc<str>],
         tasks: &mut Tasks,
         expected: &mut Expected,
     ) -> anyhow::Result<()> {
-        let leaving = |member: &Member| names.contains(&member.view.name);
+        let leaving = |sink: &RunningSink| names.contains(&sink.view.name);
         let mut waited_for: Vec<String> = Vec::new();
-        for member in self.members.iter().filter(|member| leaving(member)) {
-            member.stop.cancel();
-            waited_for.extend(member.tasks.iter().map(|(task, _)| task.clone()));
+        for sink in self.running.iter().filter(|sink| leaving(sink)) {
+            sink.stop.cancel();
+            waited_for.extend(sink.tasks.iter().map(|(task, _)| task.clone()));
         }
         waited_for.iter().for_each(|task| expected.add(task));
         let deadline = Instant::now() + DELIVERY_STOP;
@@ -225,19 +227,19 @@ impl Fleet {
                 }
             }
         }
-        for member in self.members.extract_if(.., |member| leaving(member)) {
-            info!(sink = %member.view.name, "sink stopped");
+        for sink in self.running.extract_if(.., |sink| leaving(sink)) {
+            info!(sink = %sink.view.name, "sink stopped");
         }
         self.show();
         Ok(())
     }
 
-    async fn abort(&self, leaving: &impl Fn(&Member) -> bool) {
+    async fn abort(&self, leaving: &impl Fn(&RunningSink) -> bool) {
         let handles = || {
-            self.members
+            self.running
                 .iter()
-                .filter(|member| leaving(member))
-                .flat_map(|member| &member.tasks)
+                .filter(|sink| leaving(sink))
+                .flat_map(|sink| &sink.tasks)
         };
         handles().for_each(|(_, handle)| handle.abort());
         let deadline = Instant::now() + ABORT_MAX;
@@ -248,12 +250,12 @@ impl Fleet {
 
     /// The names of its tasks that deliver.
     pub(super) fn tasks(&self) -> Vec<String> {
-        let deliveries = self.members.iter().filter_map(|member| member.tasks.last());
+        let deliveries = self.running.iter().filter_map(|sink| sink.tasks.last());
         deliveries.map(|(task, _)| task.clone()).collect()
     }
 
     fn show(&self) {
         self.view
-            .replace(self.members.iter().map(|member| member.view.clone()));
+            .replace(self.running.iter().map(|sink| sink.view.clone()));
     }
 }

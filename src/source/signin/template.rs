@@ -1,5 +1,5 @@
-//! A text of the configuration with blanks for what a sign-in gives. What is secret in it is never
-//! shown.
+//! A text of the configuration with placeholders for what a sign-in gives. What is secret in it is
+//! never shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,48 +7,48 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Pass, SigninError};
+use super::{Credentials, SigninError};
 
-/// A piece of a [`Wording`].
+/// A piece of a [`SigninTemplate`].
 #[derive(Debug, Clone)]
 pub enum Part {
     /// As it is written.
     Text(String),
     /// What a secret holds, or what is as secret as that.
     Secret(SecretString),
-    /// `{{ signin.NAME }}`: a blank, filled in for each connection.
+    /// `{{ signin.NAME }}`: a placeholder, rendered in for each connection.
     Signin(Arc<str>),
 }
 
-/// See the module. As a text ([`Wording::as_str`], `Display`) it is what may be shown: a secret is
-/// `…`, and a blank `{{ signin.NAME }}`, also once its value is known.
+/// See the module. As a text ([`SigninTemplate::as_str`], `Display`) it is what may be shown: a
+/// secret is `…`, and a placeholder `{{ signin.NAME }}`, also once its value is known.
 #[derive(Clone, Default)]
-pub struct Wording {
+pub struct SigninTemplate {
     parts: Vec<Part>,
     shown: String,
 }
 
-impl Wording {
+impl SigninTemplate {
     /// Of these pieces, one after the other.
-    pub fn new(parts: Vec<Part>) -> Wording {
+    pub fn new(parts: Vec<Part>) -> SigninTemplate {
         let shown = parts.iter().map(|part| match part {
             Part::Text(text) => text.clone(),
             Part::Secret(_) => "…".to_owned(),
-            Part::Signin(name) => blank(name),
+            Part::Signin(name) => placeholder(name),
         });
-        Wording {
+        SigninTemplate {
             shown: shown.collect(),
             parts,
         }
     }
 
-    /// The same, with nothing of it shown but its blanks.
-    pub fn hidden(self) -> Wording {
+    /// The same, with nothing of it shown but its placeholders.
+    pub fn hidden(self) -> SigninTemplate {
         let hide = |part| match part {
             Part::Text(text) => Part::Secret(text.into()),
             other => other,
         };
-        Wording::new(self.parts.into_iter().map(hide).collect())
+        SigninTemplate::new(self.parts.into_iter().map(hide).collect())
     }
 
     /// As it may be shown.
@@ -56,7 +56,7 @@ impl Wording {
         &self.shown
     }
 
-    /// Whether the character stands in it, blanks apart.
+    /// Whether the character stands in it, placeholders apart.
     pub fn has(&self, character: char) -> bool {
         self.parts.iter().any(|part| match part {
             Part::Text(text) => text.contains(character),
@@ -68,22 +68,25 @@ impl Wording {
     /// The text for one connection.
     ///
     /// # Errors
-    /// A blank that the pass has nothing for.
-    pub fn filled(&self, pass: &Pass) -> Result<SecretString, SigninError> {
-        self.filled_with(pass, str::to_owned)
+    /// A placeholder that the credentials has nothing for.
+    pub fn render(&self, credentials: &Credentials) -> Result<SecretString, SigninError> {
+        self.rendered_with(credentials, str::to_owned)
     }
 
-    /// The same as the query of a URL: what fills a blank is percent-encoded.
+    /// The same as the query of a URL: what fills a placeholder is percent-encoded.
     ///
     /// # Errors
-    /// As [`Wording::filled`].
-    pub(super) fn filled_in_url(&self, pass: &Pass) -> Result<SecretString, SigninError> {
-        self.filled_with(pass, percent_encoded)
+    /// As [`SigninTemplate::rendered`].
+    pub(in crate::source) fn render_in_url(
+        &self,
+        credentials: &Credentials,
+    ) -> Result<SecretString, SigninError> {
+        self.rendered_with(credentials, percent_encoded)
     }
 
-    fn filled_with(
+    fn rendered_with(
         &self,
-        pass: &Pass,
+        credentials: &Credentials,
         encode: fn(&str) -> String,
     ) -> Result<SecretString, SigninError> {
         let mut text = String::new();
@@ -91,15 +94,17 @@ impl Wording {
             match part {
                 Part::Text(plain) => text.push_str(plain),
                 Part::Secret(secret) => text.push_str(secret.expose_secret()),
-                Part::Signin(name) => text.push_str(&encode(pass.value(name)?.expose_secret())),
+                Part::Signin(name) => {
+                    text.push_str(&encode(credentials.value(name)?.expose_secret()))
+                }
             }
         }
         Ok(text.into())
     }
 }
 
-/// A blank as it is written.
-pub(super) fn blank(name: &str) -> String {
+/// A placeholder as it is written.
+pub(super) fn placeholder(name: &str) -> String {
     format!("{{{{ signin.{name} }}}}")
 }
 
@@ -116,31 +121,31 @@ pub fn percent_encoded(text: &str) -> String {
     utf8_percent_encode(text, RESERVED).to_string()
 }
 
-impl From<&str> for Wording {
-    fn from(text: &str) -> Wording {
-        Wording::new(vec![Part::Text(text.to_owned())])
+impl From<&str> for SigninTemplate {
+    fn from(text: &str) -> SigninTemplate {
+        SigninTemplate::new(vec![Part::Text(text.to_owned())])
     }
 }
 
-impl From<String> for Wording {
-    fn from(text: String) -> Wording {
-        Wording::new(vec![Part::Text(text)])
+impl From<String> for SigninTemplate {
+    fn from(text: String) -> SigninTemplate {
+        SigninTemplate::new(vec![Part::Text(text)])
     }
 }
 
-impl From<SecretString> for Wording {
-    fn from(secret: SecretString) -> Wording {
-        Wording::new(vec![Part::Secret(secret)])
+impl From<SecretString> for SigninTemplate {
+    fn from(secret: SecretString) -> SigninTemplate {
+        SigninTemplate::new(vec![Part::Secret(secret)])
     }
 }
 
-impl fmt::Display for Wording {
+impl fmt::Display for SigninTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.shown)
     }
 }
 
-impl fmt::Debug for Wording {
+impl fmt::Debug for SigninTemplate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&self.shown, f)
     }
@@ -160,64 +165,72 @@ impl PartialEq for Part {
 impl Eq for Part {}
 
 /// Whether two configurations say the same.
-impl PartialEq for Wording {
-    fn eq(&self, other: &Wording) -> bool {
+impl PartialEq for SigninTemplate {
+    fn eq(&self, other: &SigninTemplate) -> bool {
         self.parts == other.parts
     }
 }
 
-impl Eq for Wording {}
+impl Eq for SigninTemplate {}
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn wording() -> Wording {
+    fn template() -> SigninTemplate {
         let parts = [
             Part::Text("/topic/".to_owned()),
             Part::Signin("code".into()),
             Part::Text("/".to_owned()),
             Part::Secret("hunter2".into()),
         ];
-        Wording::new(parts.to_vec())
+        SigninTemplate::new(parts.to_vec())
     }
 
-    fn pass(code: &str) -> Pass {
-        Pass::new([("code".into(), code.into())], Default::default())
+    fn credentials(code: &str) -> Credentials {
+        Credentials::new([("code".into(), code.into())], Default::default())
     }
 
     #[test]
     fn blanks_are_filled_and_what_is_secret_is_not_shown() {
-        let wording = wording();
-        let filled = wording.filled(&pass("a/b 7")).unwrap();
-        assert_eq!(filled.expose_secret(), "/topic/a/b 7/hunter2");
-        assert_eq!(wording.as_str(), "/topic/{{ signin.code }}/…");
+        let template = template();
+        let rendered = template.render(&credentials("a/b 7")).unwrap();
+        assert_eq!(rendered.expose_secret(), "/topic/a/b 7/hunter2");
+        assert_eq!(template.as_str(), "/topic/{{ signin.code }}/…");
         assert_eq!(
-            format!("{wording:?} {wording}").matches("hunter2").count(),
+            format!("{template:?} {template}")
+                .matches("hunter2")
+                .count(),
             0
         );
-        assert_eq!(wording.hidden().as_str(), "…{{ signin.code }}……");
+        assert_eq!(template.hidden().as_str(), "…{{ signin.code }}……");
     }
 
     #[test]
     fn in_a_url_a_value_is_nothing_but_a_value() {
-        let filled = wording().filled_in_url(&pass("a/b&c=é")).unwrap();
-        assert_eq!(filled.expose_secret(), "/topic/a%2Fb%26c%3D%C3%A9/hunter2");
+        let rendered = template().render_in_url(&credentials("a/b&c=é")).unwrap();
+        assert_eq!(
+            rendered.expose_secret(),
+            "/topic/a%2Fb%26c%3D%C3%A9/hunter2"
+        );
     }
 
     #[test]
     fn a_blank_without_a_value_is_an_error_that_names_it() {
-        let error = wording().filled(&Pass::default()).unwrap_err().to_string();
+        let error = template()
+            .render(&Credentials::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("signin.code"), "{error}");
     }
 
     #[test]
     fn two_wordings_are_equal_where_they_say_the_same() {
-        assert_eq!(wording(), wording());
-        assert_ne!(wording(), wording().hidden());
+        assert_eq!(template(), template());
+        assert_ne!(template(), template().hidden());
         assert_ne!(
-            Wording::from(SecretString::from("a")),
-            Wording::from(SecretString::from("b"))
+            SigninTemplate::from(SecretString::from("a")),
+            SigninTemplate::from(SecretString::from("b"))
         );
     }
 }

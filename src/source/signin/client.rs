@@ -9,10 +9,11 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::info;
 use url::Url;
 
-use super::address::masked;
+use super::Credentials;
 use super::outline::{self, outline};
-use super::{Pass, wording};
+use super::template;
 use crate::pipeline::Pointer;
+use crate::source::address::masked;
 use crate::tls;
 use crate::transport::{Answer, Body, DialError, Method, Proxies, Request, exchange};
 
@@ -30,7 +31,7 @@ pub struct Signin {
     /// What is taken out of the answer.
     pub extract: Vec<Extract>,
     /// What must not be shown, should the server repeat it.
-    pub hushed: Vec<SecretString>,
+    pub redacted: Vec<SecretString>,
 }
 
 /// A value of the answer, and where it stands.
@@ -61,7 +62,10 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl Signin {
     /// Signs in. With the source's TLS settings, since it is one platform mostly.
-    pub(super) async fn ask(&self, tls: &tls::Settings) -> Result<Pass, SigninError> {
+    pub(in crate::source) async fn ask(
+        &self,
+        tls: &tls::Settings,
+    ) -> Result<Credentials, SigninError> {
         let request = Request {
             url: self.url.clone(),
             method: self.method.clone(),
@@ -71,16 +75,16 @@ impl Signin {
             timeout: self.timeout,
             body_bytes_max: ANSWER_BYTES_MAX,
         };
-        let pass = self.read(exchange(&request).await?)?;
+        let credentials = self.read(exchange(&request).await?)?;
         info!(url = %masked(&self.url), "signed in");
-        Ok(pass)
+        Ok(credentials)
     }
 
-    fn read(&self, answer: Answer) -> Result<Pass, SigninError> {
+    fn read(&self, answer: Answer) -> Result<Credentials, SigninError> {
         match answer.status {
-            200..=299 => Ok(Pass::new(self.extract(&answer)?, answer.cookies)),
+            200..=299 => Ok(Credentials::new(self.extract(&answer)?, answer.cookies)),
             // What a gateway says while the service behind it starts, and what says of itself that
-            // it will pass.
+            // it will credentials.
             404 | 408 | 425 | 500..=599 => Err(SigninError::Trouble(self.told(&answer))),
             _ => Err(SigninError::Refused(self.told(&answer))),
         }
@@ -93,7 +97,7 @@ impl Signin {
         let refused = |problem: String| {
             let url = masked(&self.url);
             SigninError::Refused(
-                self.hush(&format!("{url} answered {}, but {problem}", answer.status)),
+                self.redact(&format!("{url} answered {}, but {problem}", answer.status)),
             )
         };
         let Body::Whole(body) = &answer.body else {
@@ -140,14 +144,14 @@ impl Signin {
                 }
             }
         };
-        self.hush(&format!(
+        self.redact(&format!(
             "{url} answered {status}{said}; {}",
             advice(status)
         ))
     }
 
-    fn hush(&self, text: &str) -> String {
-        self.hushed
+    fn redact(&self, text: &str) -> String {
+        self.redacted
             .iter()
             .map(ExposeSecret::expose_secret)
             .filter(|secret| !secret.is_empty())
@@ -156,7 +160,7 @@ impl Signin {
                 // As it is, and as a form or a URL has it.
                 |text, secret| {
                     text.replace(secret, "…")
-                        .replace(&wording::percent_encoded(secret), "…")
+                        .replace(&template::percent_encoded(secret), "…")
                 },
             )
     }
@@ -224,7 +228,7 @@ impl PartialEq for Signin {
             headers: _,
             timeout,
             extract,
-            hushed: _,
+            redacted: _,
         } = self;
         let headers = |headers: &[(String, SecretString)]| -> Vec<(String, String)> {
             headers
@@ -272,7 +276,7 @@ mod tests {
             headers: vec![("X-Key".to_owned(), "hunter4".into())],
             timeout: Duration::from_secs(10),
             extract: extract.to_vec(),
-            hushed: vec!["hunter2+".into(), "hunter3".into(), "hunter4".into()],
+            redacted: vec!["hunter2+".into(), "hunter3".into(), "hunter4".into()],
         }
     }
 
@@ -290,13 +294,16 @@ mod tests {
     #[test]
     fn texts_numbers_and_truth_values_are_taken_as_they_are_written() {
         let check = |value: &str, expected: &str| {
-            let pass = signin()
+            let credentials = signin()
                 .read(answer(
                     200,
                     &format!(r#"{{"data":{{"token":{value},"socketCode":1}}}}"#),
                 ))
                 .unwrap();
-            assert_eq!(pass.value("token").unwrap().expose_secret(), expected);
+            assert_eq!(
+                credentials.value("token").unwrap().expose_secret(),
+                expected
+            );
         };
         check(r#""a\u0062\/c""#, "ab/c");
         check(

@@ -1,4 +1,4 @@
-//! A new id for an older copy of a journal, so that it may go on: the positions that it gives from
+//! A new id for a stale copy of a journal, so that it may go on: the positions that it gives from
 //! now on were given before, and with the id they are others.
 
 use uuid::Uuid;
@@ -8,21 +8,21 @@ use super::lock::{Left, Mark};
 use super::{Error, Settings, file};
 use crate::model::Position;
 
-/// The ids of a journal that was renewed.
+/// The ids of a journal whose id was reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Renewed {
+pub struct ResetId {
     /// The one that it had.
     pub before: Uuid,
     /// The one that it has.
     pub now: Uuid,
 }
 
-/// Gives the journal a new id, and keeps all that is in it: entries, cursors, and what is set
-/// aside. Durable on return.
+/// Gives the journal a new id, and keeps all that is in it: entries, cursors, and what is dead-
+/// lettered. Durable on return.
 ///
 /// # Errors
 /// [`Error::InUse`] where a process writes it; the others as they say.
-pub async fn renew(settings: &Settings) -> Result<Renewed, Error> {
+pub async fn reset_id(settings: &Settings) -> Result<ResetId, Error> {
     let mut opened = file::open(settings).await?;
     let now = Uuid::new_v4();
     let renewed = sqlx::query("UPDATE journal SET uuid = ?").bind(now.simple().to_string());
@@ -37,7 +37,7 @@ pub async fn renew(settings: &Settings) -> Result<Renewed, Error> {
         head: Position::START,
         left: Left::Open,
     })?;
-    Ok(Renewed {
+    Ok(ResetId {
         before: opened.uuid,
         now,
     })

@@ -1,9 +1,9 @@
 //! The real binary and what an operator does with it: accounts that balance over crashes, redrive,
 //! drop, replay, forget. The source is the demo's broker.
 
-mod accounts;
+mod balance;
 mod bridge;
-mod dead;
+mod dlq;
 mod http;
 mod replay;
 mod sinks;

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::{Pass, SigninError, Topic};
+use super::{Credentials, SigninError, Topic};
 use crate::journal;
 use crate::stomp::{Session, SessionError};
 use crate::transport::{DialError, TransportError};
 
 /// See the module.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Ended {
+pub(super) enum DisconnectReason {
     /// We said goodbye.
     #[error("stopped")]
     Stopped,
-    /// We said goodbye, or had not said anything yet, since there are other orders now.
+    /// We said goodbye, or had not said anything yet, since the configuration has changed.
     #[error("the configuration has changed")]
     Reloaded,
     /// The server does not want us as we are configured: retried slowly.
@@ -32,47 +32,47 @@ pub(super) enum Ended {
     Journal(#[from] journal::Error),
 }
 
-impl From<DialError> for Ended {
-    fn from(error: DialError) -> Ended {
+impl From<DialError> for DisconnectReason {
+    fn from(error: DialError) -> DisconnectReason {
         match error {
             DialError::Http {
                 status: 401 | 403, ..
             }
             | DialError::Address { .. }
-            | DialError::TlsSettings(_) => Ended::Refused(error.to_string()),
-            _ => Ended::Lost(error.to_string()),
+            | DialError::TlsSettings(_) => DisconnectReason::Refused(error.to_string()),
+            _ => DisconnectReason::Lost(error.to_string()),
         }
     }
 }
 
-impl From<SigninError> for Ended {
-    fn from(error: SigninError) -> Ended {
+impl From<SigninError> for DisconnectReason {
+    fn from(error: SigninError) -> DisconnectReason {
         let text = error.to_string();
         match error {
-            SigninError::Refused(_) => Ended::Refused(text),
-            SigninError::Trouble(_) => Ended::Lost(text),
-            SigninError::Dial(error) => match Ended::from(error) {
-                Ended::Refused(_) => Ended::Refused(text),
-                _ => Ended::Lost(text),
+            SigninError::Refused(_) => DisconnectReason::Refused(text),
+            SigninError::Trouble(_) => DisconnectReason::Lost(text),
+            SigninError::Dial(error) => match DisconnectReason::from(error) {
+                DisconnectReason::Refused(_) => DisconnectReason::Refused(text),
+                _ => DisconnectReason::Lost(text),
             },
         }
     }
 }
 
-impl Ended {
+impl DisconnectReason {
     /// Without what a server has repeated of the sign-in's values.
-    pub(super) fn hushed(self, pass: &Pass) -> Ended {
+    pub(super) fn redacted(self, credentials: &Credentials) -> DisconnectReason {
         match self {
-            Ended::Refused(text) => Ended::Refused(pass.hush(&text)),
-            Ended::Lost(text) => Ended::Lost(pass.hush(&text)),
+            DisconnectReason::Refused(text) => DisconnectReason::Refused(credentials.redact(&text)),
+            DisconnectReason::Lost(text) => DisconnectReason::Lost(credentials.redact(&text)),
             other => other,
         }
     }
 }
 
-impl From<TransportError> for Ended {
-    fn from(error: TransportError) -> Ended {
-        Ended::Lost(error.to_string())
+impl From<TransportError> for DisconnectReason {
+    fn from(error: TransportError) -> DisconnectReason {
+        DisconnectReason::Lost(error.to_string())
     }
 }
 
@@ -82,13 +82,13 @@ const CLIENT_ID_IN_USE: &str = "already connected from";
 
 /// What the end of a session means. Many servers do not say what an ERROR is about; one that comes
 /// before every topic stands is taken for the refusal of one of those.
-pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> Ended {
+pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> DisconnectReason {
     match error {
         SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => {
-            Ended::Lost(error.to_string())
+            DisconnectReason::Lost(error.to_string())
         }
         SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => {
-            Ended::Refused(error.to_string())
+            DisconnectReason::Refused(error.to_string())
         }
         SessionError::Server(said) if !said.unconfirmed.is_empty() => {
             let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);
@@ -98,19 +98,19 @@ pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> Ended {
                 .map(|topic| topic.destination.as_str())
                 .collect();
             let destinations = destinations.join(" or ");
-            Ended::Refused(format!(
+            DisconnectReason::Refused(format!(
                 "subscribe to {destinations} refused: {said}; check that it exists and that this login may read it"
             ))
         }
-        _ => Ended::Lost(error.to_string()),
+        _ => DisconnectReason::Lost(error.to_string()),
     }
 }
 
 /// What the end of the socket means is the session's to say; the transport may know the server's
 /// own words.
-pub(super) fn by_close(session: &mut Session, error: &TransportError) -> Ended {
+pub(super) fn by_close(session: &mut Session, error: &TransportError) -> DisconnectReason {
     match session.closed() {
-        Err(why) => Ended::Lost(format!("{why} ({error})")),
-        Ok(()) => Ended::Lost(error.to_string()),
+        Err(why) => DisconnectReason::Lost(format!("{why} ({error})")),
+        Ok(()) => DisconnectReason::Lost(error.to_string()),
     }
 }

@@ -22,17 +22,17 @@ fn threads() -> usize {
 }
 
 /// See the module.
-pub(super) struct Background {
+pub(super) struct DeliveryRuntime {
     /// There until it is dropped, which must not wait in a task.
     runtime: Option<Runtime>,
 }
 
-impl Background {
+impl DeliveryRuntime {
     /// Starts the threads.
     ///
     /// # Errors
     /// The system gives us none.
-    pub(super) fn new() -> anyhow::Result<Background> {
+    pub(super) fn new() -> anyhow::Result<DeliveryRuntime> {
         let mut builder = Builder::new_multi_thread();
         builder
             .worker_threads(threads())
@@ -44,7 +44,7 @@ impl Background {
                     debug!(%error, "deliveries have the same priority as everything else");
                 }
             });
-        Ok(Background {
+        Ok(DeliveryRuntime {
             runtime: Some(builder.build().context("start the threads that deliver")?),
         })
     }
@@ -64,7 +64,7 @@ impl Background {
     }
 }
 
-impl Drop for Background {
+impl Drop for DeliveryRuntime {
     fn drop(&mut self) {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();

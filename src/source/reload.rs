@@ -9,9 +9,9 @@ use super::Settings;
 use crate::journal::{self, Journal, LastState};
 use crate::pipeline::Decoder;
 
-/// See the module.
+/// The settings that the source is to have from now on.
 #[derive(Debug)]
-pub(super) struct Orders {
+pub(super) struct ReloadRequest {
     pub(super) settings: Settings,
     /// By the topics' names.
     pub(super) decoders: Arc<HashMap<Arc<str>, Decoder>>,
@@ -19,43 +19,43 @@ pub(super) struct Orders {
     pub(super) last_states: Vec<LastState>,
 }
 
-/// The newest orders that nobody has taken yet. They say all that is to be, so older ones are of no
-/// use.
+/// The newest request that the source has not read yet. Each says all that is wanted, so a newer
+/// one replaces it.
 #[derive(Debug, Default)]
-struct Slot {
-    orders: Mutex<Option<Orders>>,
+struct InboxSlot {
+    wanted: Mutex<Option<ReloadRequest>>,
     filled: Notify,
 }
 
-/// Where the source finds its orders.
+/// Where the source finds the newest request.
 #[derive(Debug)]
-pub(super) struct Inbox(Arc<Slot>);
+pub(super) struct Inbox(Arc<InboxSlot>);
 
 /// Tells a source what to do from now on.
 #[derive(Debug, Clone)]
 pub struct Handle {
     journal: Journal,
-    slot: Arc<Slot>,
+    slot: Arc<InboxSlot>,
 }
 
 impl Inbox {
     /// The other end of a new handle.
     pub(super) fn new(journal: Journal) -> (Inbox, Handle) {
-        let slot = Arc::new(Slot::default());
+        let slot = Arc::new(InboxSlot::default());
         (Inbox(Arc::clone(&slot)), Handle { journal, slot })
     }
 
-    /// Waits for orders. Cancel-safe.
-    pub(super) async fn next(&self) -> Orders {
+    /// Waits for a request. Cancel-safe.
+    pub(super) async fn next(&self) -> ReloadRequest {
         loop {
-            let orders = self
+            let wanted = self
                 .0
-                .orders
+                .wanted
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .take();
-            match orders {
-                Some(orders) => return orders,
+            match wanted {
+                Some(wanted) => return wanted,
                 None => self.0.filled.notified().await,
             }
         }
@@ -75,16 +75,16 @@ impl Handle {
         decoders: Arc<HashMap<Arc<str>, Decoder>>,
     ) -> Result<(), journal::Error> {
         let last_states = self.journal.last_states().await?;
-        let orders = Orders {
+        let wanted = ReloadRequest {
             settings,
             decoders,
             last_states,
         };
         *self
             .slot
-            .orders
+            .wanted
             .lock()
-            .unwrap_or_else(PoisonError::into_inner) = Some(orders);
+            .unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.slot.filled.notify_one();
         Ok(())
     }

@@ -6,7 +6,7 @@ use super::guarantee::{Broker, keeps_messages};
 /// Names it so that somebody can delete it there; `None`: nothing stays. UNSUBSCRIBE is sent
 /// without the headers of a durable subscription, with which RabbitMQ and ActiveMQ would delete it
 /// together with the messages in it.
-pub(super) fn leftover(broker: Broker, topic: &Topic) -> Option<String> {
+pub(super) fn orphaned(broker: Broker, topic: &Topic) -> Option<String> {
     if !keeps_messages(broker, topic) {
         return None;
     }
@@ -58,7 +58,7 @@ mod tests {
             headers,
         };
         assert_eq!(
-            leftover(Broker::of(server, Some("s")), &topic).as_deref(),
+            orphaned(Broker::of(server, Some("s")), &topic).as_deref(),
             expected,
             "{server:?} {destination}"
         );

@@ -39,7 +39,8 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
             (asked(&daemon, &["status"]).await["journal"]["head"] == head).then_some(())
         })
         .await;
-        // At any moment of the deliveries, but not before the first refusal where there is to be one.
+        // At any moment of the deliveries, but not before the first refusal where there is to be
+        // one.
         if answer == 422 {
             wait::until("some are refused", async || {
                 let report = asked(&daemon, &["status"]).await;
@@ -61,7 +62,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         let account = wait::until(sink, async || {
             let report = asked(&daemon, &["status"]).await;
             assert!(
-                report["imbalances"].as_array().unwrap().is_empty(),
+                report["accounting_errors"].as_array().unwrap().is_empty(),
                 "{report}"
             );
             let found = report["sinks"]
@@ -73,14 +74,14 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         })
         .await;
         let count = |name: &str| account[name].as_i64().unwrap();
-        assert_eq!(count("rejected"), ROUNDS as i64, "{account}");
-        assert_eq!(count("set_aside"), count("waiting"), "{account}");
+        assert_eq!(count("undecodable"), ROUNDS as i64, "{account}");
+        assert_eq!(count("dead_lettered"), count("waiting"), "{account}");
         let moved = head - count("started") + count("rewound");
         let sum = [
             "delivered",
             "filtered",
-            "rejected",
-            "set_aside",
+            "undecodable",
+            "dead_lettered",
             "lost",
             "removed",
         ]
@@ -102,7 +103,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     );
 
     for sink in ["oncall", "filtered"] {
-        done(&daemon, &["dead", "redrive", sink, "--all"]).await;
+        done(&daemon, &["dlq", "redrive", sink, "--all"]).await;
         passed(&daemon, sink, head, 0).await;
     }
     assert_complete("webhook", &receiver.delivered(), sent);
@@ -134,7 +135,7 @@ async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     .await;
     let sink = &report["sinks"][0];
     assert!(
-        report["imbalances"].as_array().unwrap().is_empty() && sink["able"] == true,
+        report["accounting_errors"].as_array().unwrap().is_empty() && sink["up"] == true,
         "{report}"
     );
     assert_eq!(sink["delivered"], 1);
@@ -153,8 +154,8 @@ async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     );
 }
 
-/// What a mistake of ours would look like: an entry too many, one too few, and one that is set
-/// aside nowhere.
+/// What a mistake of ours would look like: an entry too many, one too few, and one that is dead-
+/// lettered nowhere.
 #[tokio::test]
 async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics() {
     let source = Source::start().await;
@@ -162,7 +163,7 @@ async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics
     daemon.ready().await;
     daemon
         .logged("it delivers", |line| {
-            line.contains("sink is able to deliver") && line.contains("history")
+            line.contains("sink is up") && line.contains("history")
         })
         .await;
     source.messages(0..5);
@@ -172,21 +173,24 @@ async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics
         ("delivered = delivered + 1", "delivered = delivered - 1"),
         ("position = position - 1", "position = position + 1"),
         (
-            "delivered = delivered - 1, set_aside = 1",
-            "delivered = delivered + 1, set_aside = 0",
+            "delivered = delivered - 1, dead_lettered = 1",
+            "delivered = delivered + 1, dead_lettered = 0",
         ),
     ] {
         write(&daemon, mistake).await;
         daemon.restart().await;
         daemon
             .logged(mistake, |line| {
-                line.contains("the accounts do not balance") && line.contains("history")
+                line.contains("delivery accounting does not balance") && line.contains("history")
             })
             .await;
         let (_, metrics) = daemon.get("/metrics").await.unwrap();
-        assert!(metrics.contains("stomp_bridge_imbalances 1"), "{metrics}");
+        assert!(
+            metrics.contains("stomp_bridge_accounting_errors 1"),
+            "{metrics}"
+        );
         assert_eq!(
-            asked(&daemon, &["status"]).await["imbalances"]
+            asked(&daemon, &["status"]).await["accounting_errors"]
                 .as_array()
                 .unwrap()
                 .len(),

@@ -7,23 +7,26 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret, SecretString};
 
 use super::SigninError;
-use super::wording::blank;
+use super::template::placeholder;
 use crate::transport::Jar;
 
 /// See the module. The default is that of a source without a sign-in: it gives nothing.
 #[derive(Clone, Default)]
-pub struct Pass {
+pub struct Credentials {
     values: Arc<BTreeMap<Arc<str>, SecretString>>,
     cookies: Jar,
 }
 
 /// A shorter value gives nothing away, and stands in many a text by chance.
-const HUSHED_CHARS_MIN: usize = 4;
+const REDACTED_CHARS_MIN: usize = 4;
 
-impl Pass {
+impl Credentials {
     /// Of these values and cookies.
-    pub fn new(values: impl IntoIterator<Item = (Arc<str>, SecretString)>, cookies: Jar) -> Pass {
-        Pass {
+    pub fn new(
+        values: impl IntoIterator<Item = (Arc<str>, SecretString)>,
+        cookies: Jar,
+    ) -> Credentials {
+        Credentials {
             values: Arc::new(values.into_iter().collect()),
             cookies,
         }
@@ -33,18 +36,19 @@ impl Pass {
     ///
     /// # Errors
     /// The sign-in extracts none of that name; `check` does not let that through.
-    pub(super) fn value(&self, name: &str) -> Result<&SecretString, SigninError> {
-        let missing = || SigninError::Refused(format!("nothing is extracted for {}", blank(name)));
+    pub(in crate::source) fn value(&self, name: &str) -> Result<&SecretString, SigninError> {
+        let missing =
+            || SigninError::Refused(format!("nothing is extracted for {}", placeholder(name)));
         self.values.get(name).ok_or_else(missing)
     }
 
     /// What the sign-in has set.
-    pub(super) fn cookies(&self) -> &Jar {
+    pub(in crate::source) fn cookies(&self) -> &Jar {
         &self.cookies
     }
 
     /// A text fit for a log: what a server has repeated of our values stands in it by name.
-    pub fn hush(&self, text: &str) -> String {
+    pub fn redact(&self, text: &str) -> String {
         let mut values: Vec<(&Arc<str>, &str)> = self
             .values
             .iter()
@@ -52,20 +56,20 @@ impl Pass {
             .collect();
         // One value may hold another.
         values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
-        values.retain(|(_, value)| value.chars().count() >= HUSHED_CHARS_MIN);
+        values.retain(|(_, value)| value.chars().count() >= REDACTED_CHARS_MIN);
         values
             .into_iter()
             .fold(text.to_owned(), |text, (name, value)| {
-                text.replace(value, &blank(name))
+                text.replace(value, &placeholder(name))
             })
     }
 }
 
 /// The names alone.
-impl fmt::Debug for Pass {
+impl fmt::Debug for Credentials {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<&Arc<str>> = self.values.keys().collect();
-        f.debug_struct("Pass")
+        f.debug_struct("Credentials")
             .field("values", &names)
             .field("cookies", &self.cookies)
             .finish()
@@ -84,11 +88,14 @@ mod tests {
             value("long", "abcdefgh"),
             value("n", "7"),
         ];
-        let pass = Pass::new(values, Jar::default());
-        assert_eq!(pass.hush("no abcdef"), "no {{ signin.token }}");
-        assert_eq!(pass.hush("abcdefgh of 7"), "{{ signin.long }} of 7");
-        assert_eq!(Pass::default().hush("abcdef"), "abcdef");
-        let shown = format!("{pass:?}");
+        let credentials = Credentials::new(values, Jar::default());
+        assert_eq!(credentials.redact("no abcdef"), "no {{ signin.token }}");
+        assert_eq!(
+            credentials.redact("abcdefgh of 7"),
+            "{{ signin.long }} of 7"
+        );
+        assert_eq!(Credentials::default().redact("abcdef"), "abcdef");
+        let shown = format!("{credentials:?}");
         assert!(
             shown.contains("token") && !shown.contains("abcdef"),
             "{shown}"

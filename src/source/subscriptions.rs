@@ -34,8 +34,8 @@ const DRAIN_MAX_WITH_WINDOW: Duration = Duration::from_secs(15);
 
 /// See the module.
 #[derive(Debug)]
-pub(super) struct Roster {
-    seats: BTreeMap<Arc<str>, Seat>,
+pub(super) struct Subscriptions {
+    slots: BTreeMap<Arc<str>, Slot>,
     /// How many of them are being drained; most of the time none, and messages have nothing to do
     /// with this room.
     draining: usize,
@@ -45,7 +45,7 @@ pub(super) struct Roster {
 
 /// What holds one name, which is a subscription id.
 #[derive(Debug)]
-struct Seat {
+struct Slot {
     topic: Topic,
     /// The server has confirmed the SUBSCRIBE, or has not in time.
     confirmed: bool,
@@ -108,15 +108,15 @@ pub(super) struct Gone {
     pub(super) next: Option<Topic>,
 }
 
-impl Roster {
+impl Subscriptions {
     /// Topics that are being subscribed.
-    pub(super) fn new(topics: &[Topic]) -> Roster {
-        let seats = topics
+    pub(super) fn new(topics: &[Topic]) -> Subscriptions {
+        let slots = topics
             .iter()
-            .map(|topic| (Arc::clone(&topic.name), Seat::new(topic.clone())))
+            .map(|topic| (Arc::clone(&topic.name), Slot::new(topic.clone())))
             .collect();
-        Roster {
-            seats,
+        Subscriptions {
+            slots,
             draining: 0,
             left: BTreeMap::new(),
         }
@@ -127,16 +127,16 @@ impl Roster {
         let mut change = Change::default();
         let by_name: BTreeMap<&str, &Topic> =
             wanted.iter().map(|topic| (&*topic.name, topic)).collect();
-        for (name, seat) in &mut self.seats {
+        for (name, slot) in &mut self.slots {
             match by_name.get(&**name) {
-                Some(same) if **same == seat.topic => change.release.extend(seat.stay()),
-                other => seat.leave(other.copied().cloned(), batch, now),
+                Some(same) if **same == slot.topic => change.release.extend(slot.stay()),
+                other => slot.leave(other.copied().cloned(), batch, now),
             }
         }
         for topic in wanted {
-            if !self.seats.contains_key(&topic.name) {
-                self.seats
-                    .insert(Arc::clone(&topic.name), Seat::new(topic.clone()));
+            if !self.slots.contains_key(&topic.name) {
+                self.slots
+                    .insert(Arc::clone(&topic.name), Slot::new(topic.clone()));
                 change.subscribe.push(topic.clone());
             }
         }
@@ -147,10 +147,10 @@ impl Roster {
     /// A message of a topic was taken into that batch.
     pub(super) fn heard(&mut self, name: &str, batch: u64, now: Instant) {
         if self.draining > 0
-            && let Some(Seat {
+            && let Some(Slot {
                 stage: Stage::Draining(drain),
                 ..
-            }) = self.seats.get_mut(name)
+            }) = self.slots.get_mut(name)
         {
             (drain.batch, drain.quiet_at) = (batch, now + drain.quiet);
         }
@@ -159,10 +159,10 @@ impl Roster {
     /// Takes an ACK that is to wait.
     pub(super) fn hold(&mut self, ack: &AckId) -> bool {
         if self.draining > 0
-            && let Some(Seat {
+            && let Some(Slot {
                 stage: Stage::Draining(drain),
                 ..
-            }) = self.seats.get_mut(ack.subscription())
+            }) = self.slots.get_mut(ack.subscription())
         {
             drain.held.push(ack.clone());
             return true;
@@ -173,9 +173,9 @@ impl Roster {
     /// All ACKs that wait.
     pub(super) fn release(&mut self) -> Vec<AckId> {
         let held = self
-            .seats
+            .slots
             .values_mut()
-            .filter_map(|seat| match &mut seat.stage {
+            .filter_map(|slot| match &mut slot.stage {
                 Stage::Draining(drain) => Some(std::mem::take(&mut drain.held)),
                 Stage::Taken | Stage::Gone { .. } => None,
             });
@@ -189,19 +189,19 @@ impl Roster {
             return Vec::new();
         }
         let mut leaving = Vec::new();
-        for (name, seat) in &mut self.seats {
-            let Stage::Draining(drain) = &mut seat.stage else {
+        for (name, slot) in &mut self.slots {
+            let Stage::Draining(drain) = &mut slot.stage else {
                 continue;
             };
             // A server that has not come to the SUBSCRIBE yet has everything still to send.
-            let done = seat.confirmed && committed(drain.batch) && drain.is_done(&seat.topic, now);
-            if seat.topic.ack == AckMode::Auto || done {
+            let done = slot.confirmed && committed(drain.batch) && drain.is_done(&slot.topic, now);
+            if slot.topic.ack == AckMode::Auto || done {
                 leaving.push(Leave {
-                    topic: seat.topic.clone(),
+                    topic: slot.topic.clone(),
                     acks: std::mem::take(&mut drain.held),
                 });
-                self.left.insert(Arc::clone(name), seat.topic.ack);
-                seat.stage = Stage::Gone { late: 0 };
+                self.left.insert(Arc::clone(name), slot.topic.ack);
+                slot.stage = Stage::Gone { late: 0 };
             }
         }
         self.count();
@@ -227,10 +227,10 @@ impl Roster {
 
     /// A message of a topic has come after UNSUBSCRIBE.
     pub(super) fn late(&mut self, name: &str) {
-        if let Some(Seat {
+        if let Some(Slot {
             stage: Stage::Gone { late },
             ..
-        }) = self.seats.get_mut(name)
+        }) = self.slots.get_mut(name)
         {
             *late += 1;
         }
@@ -238,17 +238,17 @@ impl Roster {
 
     /// The UNSUBSCRIBE of that name is done.
     pub(super) fn gone(&mut self, name: &str) -> Option<Gone> {
-        let seat = self.seats.get_mut(name)?;
-        let Stage::Gone { late } = seat.stage else {
+        let slot = self.slots.get_mut(name)?;
+        let Stage::Gone { late } = slot.stage else {
             return None;
         };
-        let next = seat.next.take();
-        let seat = match next.clone() {
-            Some(next) => std::mem::replace(seat, Seat::new(next)),
-            None => self.seats.remove(name)?,
+        let next = slot.next.take();
+        let slot = match next.clone() {
+            Some(next) => std::mem::replace(slot, Slot::new(next)),
+            None => self.slots.remove(name)?,
         };
         Some(Gone {
-            topic: seat.topic,
+            topic: slot.topic,
             late,
             next,
         })
@@ -256,11 +256,11 @@ impl Roster {
 
     /// A SUBSCRIBE is done. True where that is news.
     pub(super) fn confirm(&mut self, name: &str, now: Instant) -> bool {
-        let Some(seat) = self.seats.get_mut(name).filter(|seat| !seat.confirmed) else {
+        let Some(slot) = self.slots.get_mut(name).filter(|slot| !slot.confirmed) else {
             return false;
         };
-        seat.confirmed = true;
-        if let Stage::Draining(drain) = &mut seat.stage {
+        slot.confirmed = true;
+        if let Stage::Draining(drain) = &mut slot.stage {
             drain.quiet_at = now + drain.quiet;
         }
         true
@@ -269,10 +269,10 @@ impl Roster {
     /// How many topics stand, where all do that are wanted.
     pub(super) fn complete(&self) -> Option<usize> {
         let mut stand = 0;
-        for seat in self.seats.values() {
-            match seat.stage {
-                Stage::Taken if seat.confirmed => stand += 1,
-                Stage::Draining(_) | Stage::Gone { .. } if seat.next.is_none() => {}
+        for slot in self.slots.values() {
+            match slot.stage {
+                Stage::Taken if slot.confirmed => stand += 1,
+                Stage::Draining(_) | Stage::Gone { .. } if slot.next.is_none() => {}
                 _ => return None,
             }
         }
@@ -281,9 +281,9 @@ impl Roster {
 
     /// Whether a topic is subscribed, or being subscribed, as it is.
     pub(super) fn stands(&self, topic: &Topic) -> bool {
-        self.seats
+        self.slots
             .get(&topic.name)
-            .is_some_and(|seat| matches!(seat.stage, Stage::Taken) && seat.topic == *topic)
+            .is_some_and(|slot| matches!(slot.stage, Stage::Taken) && slot.topic == *topic)
     }
 
     /// Whether a message that the server has withheld of a topic that was left can still come on
@@ -293,44 +293,44 @@ impl Roster {
     pub(super) fn can_do_without(&self, name: &str) -> bool {
         let acknowledged = self.left.get(name).is_some_and(|ack| *ack != AckMode::Auto);
         let wanted = self
-            .seats
+            .slots
             .get(name)
-            .is_some_and(|seat| seat.next.is_some() || matches!(seat.stage, Stage::Taken));
+            .is_some_and(|slot| slot.next.is_some() || matches!(slot.stage, Stage::Taken));
         !acknowledged
             || !wanted
                 && self
-                    .seats
+                    .slots
                     .values()
-                    .all(|seat| seat.topic.ack != AckMode::Client)
+                    .all(|slot| slot.topic.ack != AckMode::Client)
     }
 
     fn drains(&self) -> impl Iterator<Item = &Drain> {
-        let seats = if self.draining > 0 {
-            Some(self.seats.values())
+        let slots = if self.draining > 0 {
+            Some(self.slots.values())
         } else {
             None
         };
-        seats
+        slots
             .into_iter()
             .flatten()
-            .filter_map(|seat| match &seat.stage {
-                Stage::Draining(drain) if seat.topic.ack != AckMode::Auto => Some(drain),
+            .filter_map(|slot| match &slot.stage {
+                Stage::Draining(drain) if slot.topic.ack != AckMode::Auto => Some(drain),
                 _ => None,
             })
     }
 
     fn count(&mut self) {
         self.draining = self
-            .seats
+            .slots
             .values()
-            .filter(|seat| matches!(seat.stage, Stage::Draining(_)))
+            .filter(|slot| matches!(slot.stage, Stage::Draining(_)))
             .count();
     }
 }
 
-impl Seat {
-    fn new(topic: Topic) -> Seat {
-        Seat {
+impl Slot {
+    fn new(topic: Topic) -> Slot {
+        Slot {
             topic,
             confirmed: false,
             stage: Stage::Taken,
@@ -431,13 +431,15 @@ mod tests {
         }
     }
 
-    fn standing(topics: &[Topic]) -> Roster {
-        let (mut roster, now) = (Roster::new(topics), Instant::now());
+    fn standing(topics: &[Topic]) -> Subscriptions {
+        let (mut subscriptions, now) = (Subscriptions::new(topics), Instant::now());
         for topic in topics {
-            assert!(roster.confirm(&topic.name, now) && !roster.confirm(&topic.name, now));
+            assert!(
+                subscriptions.confirm(&topic.name, now) && !subscriptions.confirm(&topic.name, now)
+            );
         }
-        assert_eq!(roster.complete(), Some(topics.len()));
-        roster
+        assert_eq!(subscriptions.complete(), Some(topics.len()));
+        subscriptions
     }
 
     fn left(leaving: &[Leave]) -> Vec<(&str, usize)> {
@@ -452,77 +454,86 @@ mod tests {
         let start = Instant::now();
         let individual = topic("i", "/queue/i", AckMode::ClientIndividual, None);
         let auto = topic("a", "/topic/a", AckMode::Auto, None);
-        let mut roster = standing(&[individual, auto.clone()]);
-        assert!(!roster.hold(&ack("i")) && roster.leave(|_| true, start).is_empty());
-        roster.assign(&[], 0, start);
-        assert_eq!(roster.complete(), Some(0), "what goes is not waited for");
+        let mut subscriptions = standing(&[individual, auto.clone()]);
+        assert!(!subscriptions.hold(&ack("i")) && subscriptions.leave(|_| true, start).is_empty());
+        subscriptions.assign(&[], 0, start);
         assert_eq!(
-            left(&roster.leave(|_| true, start)),
+            subscriptions.complete(),
+            Some(0),
+            "what goes is not waited for"
+        );
+        assert_eq!(
+            left(&subscriptions.leave(|_| true, start)),
             [("a", 0)],
             "nothing of it is acknowledged"
         );
-        assert_eq!(roster.due(start), Some(start + QUIET));
+        assert_eq!(subscriptions.due(start), Some(start + QUIET));
 
         let later = start + QUIET / 2;
-        roster.heard("i", 7, later);
-        assert!(roster.hold(&ack("i")));
-        assert_eq!(roster.due(later), Some(later + QUIET));
+        subscriptions.heard("i", 7, later);
+        assert!(subscriptions.hold(&ack("i")));
+        assert_eq!(subscriptions.due(later), Some(later + QUIET));
         let quiet = later + QUIET;
         assert!(
-            roster.leave(|batch| batch < 7, quiet).is_empty(),
+            subscriptions.leave(|batch| batch < 7, quiet).is_empty(),
             "the last one is not on disk yet"
         );
-        assert_eq!(left(&roster.leave(|batch| batch <= 7, quiet)), [("i", 1)]);
-        assert!(!roster.hold(&ack("i")), "there is no ACK after it");
         assert_eq!(
-            (roster.due(quiet), roster.wants_a_pause(quiet)),
+            left(&subscriptions.leave(|batch| batch <= 7, quiet)),
+            [("i", 1)]
+        );
+        assert!(!subscriptions.hold(&ack("i")), "there is no ACK after it");
+        assert_eq!(
+            (subscriptions.due(quiet), subscriptions.wants_a_pause(quiet)),
             (None, false)
         );
 
-        roster.late("i");
-        let gone = roster.gone("i").unwrap();
+        subscriptions.late("i");
+        let gone = subscriptions.gone("i").unwrap();
         assert_eq!((gone.late, gone.next), (1, None));
-        assert!(roster.gone("i").is_none() && roster.gone("nobody").is_none());
+        assert!(subscriptions.gone("i").is_none() && subscriptions.gone("nobody").is_none());
     }
 
     #[test]
     fn a_topic_that_is_not_subscribed_yet_is_not_quiet() {
         let start = Instant::now();
-        let mut roster = Roster::new(&[topic("i", "/queue/i", AckMode::ClientIndividual, None)]);
-        roster.assign(&[], 0, start);
+        let mut subscriptions =
+            Subscriptions::new(&[topic("i", "/queue/i", AckMode::ClientIndividual, None)]);
+        subscriptions.assign(&[], 0, start);
         let late = start + DRAIN_MAX;
-        assert!(roster.leave(|_| true, late).is_empty());
-        roster.confirm("i", start + QUIET);
-        assert!(roster.leave(|_| true, start + QUIET).is_empty());
-        assert_eq!(left(&roster.leave(|_| true, late)), [("i", 0)]);
+        assert!(subscriptions.leave(|_| true, late).is_empty());
+        subscriptions.confirm("i", start + QUIET);
+        assert!(subscriptions.leave(|_| true, start + QUIET).is_empty());
+        assert_eq!(left(&subscriptions.leave(|_| true, late)), [("i", 0)]);
     }
 
     #[test]
     fn a_full_window_has_nothing_more_under_way() {
         let start = Instant::now();
-        let mut roster = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
-        roster.assign(&[], 0, start);
-        roster.hold(&ack("i"));
+        let mut subscriptions =
+            standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
+        subscriptions.assign(&[], 0, start);
+        subscriptions.hold(&ack("i"));
         assert!(
-            roster.leave(|_| true, start + QUIET).is_empty(),
+            subscriptions.leave(|_| true, start + QUIET).is_empty(),
             "it is worth waiting for"
         );
-        roster.hold(&ack("i"));
-        assert_eq!(left(&roster.leave(|_| true, start)), [("i", 2)]);
+        subscriptions.hold(&ack("i"));
+        assert_eq!(left(&subscriptions.leave(|_| true, start)), [("i", 2)]);
     }
 
     #[test]
     fn a_topic_that_never_falls_quiet_is_left_after_a_pause() {
         let start = Instant::now();
-        let mut roster = standing(&[topic("c", "/queue/c", AckMode::Client, None)]);
-        roster.assign(&[], 0, start);
+        let mut subscriptions = standing(&[topic("c", "/queue/c", AckMode::Client, None)]);
+        subscriptions.assign(&[], 0, start);
         let end = start + DRAIN_MAX;
         for step in 0..=DRAIN_MAX.as_millis() as u64 / 50 {
             let now = start + Duration::from_millis(50 * step);
-            assert_eq!(roster.wants_a_pause(now), now >= end);
-            roster.heard("c", step, now);
+            assert_eq!(subscriptions.wants_a_pause(now), now >= end);
+            subscriptions.heard("c", step, now);
         }
-        assert_eq!(left(&roster.leave(|_| true, end)), [("c", 0)]);
+        assert_eq!(left(&subscriptions.leave(|_| true, end)), [("c", 0)]);
     }
 
     #[test]
@@ -532,18 +543,22 @@ mod tests {
             topic("t", "/a", AckMode::Auto, None),
             topic("t", "/b", AckMode::Client, None),
         );
-        let mut roster = standing(std::slice::from_ref(&old));
+        let mut subscriptions = standing(std::slice::from_ref(&old));
         assert!(
-            roster
+            subscriptions
                 .assign(std::slice::from_ref(&new), 0, start)
                 .subscribe
                 .is_empty()
         );
-        assert!(!roster.stands(&old) && !roster.stands(&new) && roster.complete().is_none());
-        assert_eq!(left(&roster.leave(|_| true, start)), [("t", 0)]);
-        assert_eq!(roster.gone("t").unwrap().next, Some(new.clone()));
-        assert!(roster.stands(&new) && roster.complete().is_none());
-        assert!(roster.confirm("t", start) && roster.complete() == Some(1));
+        assert!(
+            !subscriptions.stands(&old)
+                && !subscriptions.stands(&new)
+                && subscriptions.complete().is_none()
+        );
+        assert_eq!(left(&subscriptions.leave(|_| true, start)), [("t", 0)]);
+        assert_eq!(subscriptions.gone("t").unwrap().next, Some(new.clone()));
+        assert!(subscriptions.stands(&new) && subscriptions.complete().is_none());
+        assert!(subscriptions.confirm("t", start) && subscriptions.complete() == Some(1));
     }
 
     #[test]
@@ -553,18 +568,22 @@ mod tests {
             topic("a", "/a", AckMode::Client, None),
             topic("b", "/b", AckMode::Auto, None),
         );
-        let mut roster = standing(&[a.clone(), b.clone()]);
-        roster.assign(&[], 0, start);
-        roster.hold(&ack("a"));
-        roster.leave(|_| false, start);
-        let change = roster.assign(&[a.clone(), b.clone()], 0, start);
+        let mut subscriptions = standing(&[a.clone(), b.clone()]);
+        subscriptions.assign(&[], 0, start);
+        subscriptions.hold(&ack("a"));
+        subscriptions.leave(|_| false, start);
+        let change = subscriptions.assign(&[a.clone(), b.clone()], 0, start);
         assert_eq!(
             (change.release.len(), change.subscribe),
             (1, vec![]),
             "the one was not unsubscribed yet"
         );
-        assert!(roster.stands(&a) && !roster.stands(&b) && roster.complete().is_none());
-        assert_eq!(roster.gone("b").unwrap().next, Some(b));
+        assert!(
+            subscriptions.stands(&a)
+                && !subscriptions.stands(&b)
+                && subscriptions.complete().is_none()
+        );
+        assert_eq!(subscriptions.gone("b").unwrap().next, Some(b));
     }
 
     #[test]
@@ -574,16 +593,16 @@ mod tests {
             let goes = topic("goes", "/a", ack, None);
             let stays = stays.map(|ack| topic("stays", "/b", ack, None));
             let all: Vec<Topic> = stays.iter().cloned().chain([goes.clone()]).collect();
-            let mut roster = standing(&all);
+            let mut subscriptions = standing(&all);
             let rest: Vec<Topic> = stays.into_iter().collect();
-            roster.assign(&rest, 0, start);
-            roster.leave(|_| true, start + DRAIN_MAX);
-            roster.gone("goes");
+            subscriptions.assign(&rest, 0, start);
+            subscriptions.leave(|_| true, start + DRAIN_MAX);
+            subscriptions.gone("goes");
             if again {
-                roster.assign(&all, 0, start);
+                subscriptions.assign(&all, 0, start);
             }
             assert_eq!(
-                roster.can_do_without("goes"),
+                subscriptions.can_do_without("goes"),
                 expected,
                 "{ack:?} {rest:?} {again}"
             );

@@ -15,13 +15,13 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct Cache {
     /// Without a hole, up to the head.
     entries: VecDeque<Entry>,
     bytes: usize,
 }
 
-impl Recent {
+impl Cache {
     /// These were written after `before`.
     pub(super) fn wrote(
         &mut self,
@@ -102,7 +102,7 @@ impl Recent {
 fn bytes(entry: &Entry) -> usize {
     let text = match &entry.verdict {
         Verdict::Accepted { previous } => previous.as_ref().map_or(0, |previous| previous.len()),
-        Verdict::Rejected { reason } => reason.len(),
+        Verdict::Undecodable { reason } => reason.len(),
     };
     size_of::<Entry>() + entry.body.len() + text
 }
@@ -111,27 +111,27 @@ fn bytes(entry: &Entry) -> usize {
 mod tests {
     use super::*;
 
-    fn recent(bodies: usize, body_bytes: usize) -> Recent {
-        let mut recent = Recent::default();
+    fn cache(bodies: usize, body_bytes: usize) -> Cache {
+        let mut cache = Cache::default();
         let entry = NewEntry {
             topic: "map-1".into(),
             received_at: Timestamp::from_nanosecond(1_234_567).unwrap(),
             body: Bytes::from(vec![b'x'; body_bytes]),
             verdict: Verdict::Accepted { previous: None },
         };
-        recent.wrote(Position(10), vec![entry; bodies]);
-        recent
+        cache.wrote(Position(10), vec![entry; bodies]);
+        cache
     }
 
     /// Up to position 13.
     fn check(
-        recent: &Recent,
+        cache: &Cache,
         after: i64,
         entries_max: usize,
         bytes_max: usize,
         expected: Option<&[i64]>,
     ) {
-        let entries = recent.between(Position(after), Position(13), entries_max, bytes_max);
+        let entries = cache.between(Position(after), Position(13), entries_max, bytes_max);
         let positions = entries.map(|entries| {
             entries
                 .iter()
@@ -147,25 +147,25 @@ mod tests {
 
     #[test]
     fn what_it_has_is_given_within_the_limits_and_nothing_where_one_is_missing() {
-        let mut recent = recent(5, 100);
-        check(&recent, 9, 10, 1000, None);
-        check(&recent, 10, 10, 1000, Some(&[11, 12, 13]));
-        check(&recent, 11, 10, 1000, Some(&[12, 13]));
-        check(&recent, 10, 2, 1000, Some(&[11, 12]));
-        check(&recent, 10, 10, 101, Some(&[11, 12]));
-        check(&recent, 10, 10, 100, Some(&[11]));
-        check(&recent, 13, 10, 1000, Some(&[]));
-        recent.removed(Position(11));
-        check(&recent, 10, 10, 1000, None);
-        check(&recent, 11, 10, 1000, Some(&[12, 13]));
-        recent.removed(Position(100));
-        check(&recent, 13, 10, 1000, None);
-        assert_eq!(recent.bytes, 0);
+        let mut cache = cache(5, 100);
+        check(&cache, 9, 10, 1000, None);
+        check(&cache, 10, 10, 1000, Some(&[11, 12, 13]));
+        check(&cache, 11, 10, 1000, Some(&[12, 13]));
+        check(&cache, 10, 2, 1000, Some(&[11, 12]));
+        check(&cache, 10, 10, 101, Some(&[11, 12]));
+        check(&cache, 10, 10, 100, Some(&[11]));
+        check(&cache, 13, 10, 1000, Some(&[]));
+        cache.removed(Position(11));
+        check(&cache, 10, 10, 1000, None);
+        check(&cache, 11, 10, 1000, Some(&[12, 13]));
+        cache.removed(Position(100));
+        check(&cache, 13, 10, 1000, None);
+        assert_eq!(cache.bytes, 0);
     }
 
     #[test]
     fn times_are_in_whole_microseconds_as_on_disk() {
-        let entries = recent(1, 1)
+        let entries = cache(1, 1)
             .between(Position(10), Position(11), 1, 1)
             .unwrap();
         assert_eq!(
@@ -176,9 +176,9 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        let recent = recent(1000, 64 * 1024);
-        assert!(recent.bytes <= BYTES_MAX && recent.bytes > BYTES_MAX - 65 * 1024);
-        let entries = recent
+        let cache = cache(1000, 64 * 1024);
+        assert!(cache.bytes <= BYTES_MAX && cache.bytes > BYTES_MAX - 65 * 1024);
+        let entries = cache
             .between(Position(1000), Position(1010), 1000, usize::MAX)
             .unwrap();
         assert_eq!(
