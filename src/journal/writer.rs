@@ -591,10 +591,10 @@ impl Group {
         for note in self.notes {
             match note {
                 Note::Flush { done } | Note::SetAside { done, .. } | Note::Disown { done } => {
-                    drop(done.send(()))
+                    let _ = done.send(());
                 }
                 Note::Order(Ordered { done, .. }) => {
-                    drop(done.send(orders.next().unwrap_or_default()))
+                    let _ = done.send(orders.next().unwrap_or_default());
                 }
             }
         }
