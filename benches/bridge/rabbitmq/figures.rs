@@ -34,8 +34,8 @@ pub(super) const MEASURES: [Measure; 8] = [
     Measure::new("p50 ms", 2),
     Measure::new("p99 ms", 2),
     Measure::new("peak MiB", 1),
-    Measure::new("KB written", 2),
-    Measure::new("KB to disk", 2),
+    Measure::new("KB write", 2),
+    Measure::new("KB disk", 2),
     Measure::new("switches", 2),
 ];
 

@@ -61,6 +61,10 @@ pub(crate) fn run(arguments: &[String]) -> ExitCode {
         Ok(options) => options,
         Err(error) => error.exit(),
     };
+    if let Some(unknown) = options.unknown() {
+        eprintln!("--without {unknown}: no contestant is called so");
+        return ExitCode::FAILURE;
+    }
     println!("{}", machine::describe());
     match compare(&options) {
         Ok(file) => {
@@ -124,15 +128,15 @@ fn compete(
         .collect();
     for round in 0..options.rounds {
         for turn in 0..contestants.len() {
-            let turn = (turn + index + round as usize) % contestants.len();
-            let (contestant, prepared) = &contestants[turn];
-            let outcome = &mut outcomes[turn];
+            let at = (turn + index + round as usize) % contestants.len();
+            let (contestant, prepared) = &contestants[at];
+            let outcome = &mut outcomes[at];
             let conditions = Round {
                 contestant,
                 scenario,
                 duration: options.duration(),
                 stomp_port: rabbitmq.stomp_port(),
-                queue: format!("/queue/{scenario}-{round}-{}", contestant.name),
+                queue: format!("/queue/{scenario}-{index}-{round}-{at}"),
             };
             let result = prepared
                 .clone()

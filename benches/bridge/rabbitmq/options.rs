@@ -47,6 +47,22 @@ impl Options {
 
     /// Who takes part.
     pub(super) fn contestants(&self) -> Vec<Contestant> {
+        let mut all = self.all();
+        all.retain(|contestant| !self.without.contains(&contestant.name));
+        all
+    }
+
+    /// Who was left out without having been there.
+    pub(super) fn unknown(&self) -> Option<&str> {
+        let all = self.all();
+        let known = |name: &str| all.iter().any(|contestant| contestant.name == name);
+        self.without
+            .iter()
+            .map(String::as_str)
+            .find(|name| !known(name))
+    }
+
+    fn all(&self) -> Vec<Contestant> {
         let mut all = match self.contestants.as_slice() {
             [] => vec![Contestant::ours()],
             given => given.to_vec(),
@@ -56,7 +72,6 @@ impl Options {
             all.push(Contestant::python());
         }
         all.extend([Contestant::camel(), Contestant::floor()]);
-        all.retain(|contestant| !self.without.contains(&contestant.name));
         all
     }
 }

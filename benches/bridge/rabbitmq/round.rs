@@ -12,7 +12,7 @@ use super::contestant::{Contestant, End, Role, Surroundings, telling_line};
 use super::figures::{Figures, Measured};
 use super::proc::Counters;
 use super::publisher::Publisher;
-use super::scenario::Scenario;
+use super::scenario::{DRAIN_MESSAGES, Scenario};
 use crate::mosquitto::{Mosquitto, Nagle};
 use crate::peers::process::Process;
 use crate::source::Source;
@@ -77,8 +77,9 @@ impl Round<'_> {
         let patience = WARM_UP + self.duration + PACED_PATIENCE;
         let after = self.counted_at(Event::Complete, patience, &watch, &mut process);
         let came = watch.finish()?;
-        let (before, after) = complete(&came, before, after)?;
+        // Nobody publishes into the next run.
         let written = written.recv().context("the publisher")??;
+        let (before, after) = complete(&came, before, after)?;
 
         let pairs = written.iter().zip(&came).skip(expected.measured);
         let latencies = pairs
@@ -98,7 +99,7 @@ impl Round<'_> {
     fn drain(&self, folder: &Path, mosquitto: &Mosquitto) -> anyhow::Result<Measured> {
         let expected = Expected {
             measured: 0,
-            count: Scenario::drained(),
+            count: DRAIN_MESSAGES,
         };
         Publisher::open(self.stomp_port, &self.queue)?.fill(expected.count)?;
         let watch = Watch::start(self.place(folder, mosquitto)?, expected)?;

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// What a queue holds after ten minutes at 100 a second.
-const DRAIN_MESSAGES: usize = 60_000;
+pub(super) const DRAIN_MESSAGES: usize = 60_000;
 /// A rate that a single publisher here can keep.
 const RATE_MAX: u32 = 10_000;
 
@@ -28,11 +28,6 @@ pub(super) enum Scenario {
 impl Scenario {
     /// Where nothing else is asked for.
     pub(super) const DEFAULT: &str = "paced-100,paced-1000,paced-3000,drain,idle";
-
-    /// Messages in the queue of [`Scenario::Drain`].
-    pub(super) const fn drained() -> usize {
-        DRAIN_MESSAGES
-    }
 
     /// For the head of its table.
     pub(super) fn describe(self, duration: Duration) -> String {

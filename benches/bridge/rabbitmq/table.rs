@@ -6,7 +6,7 @@ use super::contestant::SCRIPT;
 use super::figures::{Figures, MEASURES, ThreadFigures};
 
 const NAME_WIDTH: usize = 12;
-const WIDTH: usize = 10;
+const WIDTH: usize = 9;
 /// A thread below this part of its process's CPU and switches is one of the others.
 const THREAD_PART_MIN: f64 = 0.02;
 /// As wide as the table.
@@ -22,7 +22,7 @@ pub(super) struct Outcome {
 
 /// Prints it.
 pub(super) fn print(outcomes: &[Outcome]) {
-    print_head("");
+    print_head();
     let medians: Vec<(&str, Figures)> = outcomes
         .iter()
         .filter_map(|outcome| {
@@ -54,10 +54,10 @@ pub(super) fn print(outcomes: &[Outcome]) {
     }
 }
 
-fn print_head(name: &str) {
-    print!("  {name:<NAME_WIDTH$}");
+fn print_head() {
+    print!("  {:<NAME_WIDTH$}", "");
     for measure in &MEASURES {
-        print!("{:>WIDTH$} ", measure.head);
+        print!(" {:>WIDTH$}", measure.head);
     }
     println!();
 }
@@ -66,8 +66,8 @@ fn print_figures(name: &str, figures: &Figures) {
     print!("  {name:<NAME_WIDTH$}");
     for (measure, value) in MEASURES.iter().zip(&figures.values) {
         match value {
-            Some(value) => print!("{value:>WIDTH$.*} ", measure.decimals),
-            None => print!("{:>WIDTH$} ", "-"),
+            Some(value) => print!(" {value:>WIDTH$.*}", measure.decimals),
+            None => print!(" {:>WIDTH$}", "-"),
         }
     }
     println!();
@@ -78,9 +78,9 @@ fn print_ratios(name: &str, figures: &Figures, script: &Figures) {
     for (value, script) in figures.values.iter().zip(&script.values) {
         match (value, script) {
             (Some(value), Some(script)) if *script > 0.0 => {
-                print!("{:>WIDTH$.2} ", value / script);
+                print!(" {:>WIDTH$.2}", value / script);
             }
-            _ => print!("{:>WIDTH$} ", "-"),
+            _ => print!(" {:>WIDTH$}", "-"),
         }
     }
     println!();
