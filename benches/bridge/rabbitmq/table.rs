@@ -115,8 +115,9 @@ fn print_threads(contestant: &str, threads: &BTreeMap<String, ThreadFigures>) {
     let mut others = ThreadFigures { cpu_us, switches };
     for (name, thread) in named {
         print_thread(&format!("{contestant}: {name}"), *thread);
-        others.cpu_us -= thread.cpu_us;
-        others.switches -= thread.switches;
+        // Sums of rounded numbers may end just below nothing.
+        others.cpu_us = (others.cpu_us - thread.cpu_us).max(0.0);
+        others.switches = (others.switches - thread.switches).max(0.0);
     }
     if others.cpu_us > 0.05 || others.switches > 0.005 {
         print_thread(&format!("{contestant}: others"), others);
