@@ -25,9 +25,8 @@
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
 //! Each figure is from one run, but for those of the latency (medians of five) and of the ruler
-//! (of three). The daemon's
-//! files lie under `target/`, not in `/tmp`, which may be memory and make syncing free; those of
-//! PostgreSQL and RabbitMQ do lie there.
+//! (medians of three). The daemon's files lie under `target/`, not in `/tmp`, which may be memory
+//! and make syncing free; those of PostgreSQL and RabbitMQ do lie there.
 
 mod daemon;
 mod flood;

@@ -94,7 +94,7 @@ pub(crate) fn body(slot: usize) -> String {
     unnumbered(slot, BODY_BYTES)
 }
 
-/// The platform's message with this sequence number, so many bytes long.
+/// The platform's message with this sequence number, `bytes` long.
 pub(crate) fn status(sequence: usize, bytes: usize) -> Vec<u8> {
     let mut body = unnumbered(sequence, bytes).into_bytes();
     let mark = memchr::memmem::find(&body, MARK).expect("each message has a mark");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::peers::{PASSWORD, USER};
 use crate::source::PREFETCH;
 
-/// A server that says nothing for so long has failed.
+/// A server that says nothing for this time has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// As much as one read gives.
 const READ_BYTES: usize = 256 * 1024;

@@ -36,7 +36,7 @@ pub(super) struct Tail {
     buffer: Vec<u8>,
 }
 
-/// What the watching thread tells.
+/// News from the watching thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Event {
     /// The probe has come.
@@ -159,7 +159,7 @@ impl Watch {
         })
     }
 
-    /// Waits until it is told of `event`.
+    /// Waits for `event`.
     pub(super) fn until(
         &self,
         event: Event,

@@ -203,7 +203,7 @@ impl Contestant {
                 }
                 succeed(&scripts, "./prepare", &[])
             }
-            // Maven itself looks what is newer than what it has built.
+            // Maven builds what has changed, and nothing else.
             Needs::Camel => succeed(
                 &PathBuf::from(benches("camel")),
                 "mvn",

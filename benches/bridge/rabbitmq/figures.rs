@@ -1,4 +1,4 @@
-//! What is reported of a run, and the medians of several.
+//! The figures of a run, and the medians of several.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

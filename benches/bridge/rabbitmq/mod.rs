@@ -14,17 +14,19 @@
 //! mosquitto and folder; in each round it is another contestant's turn first.
 //!
 //! - Paced: one write for each message, at its moment of a schedule that does not move. Once a
-//!   probe has come and 1.5 s are over, messages count: from the moment before the publisher's
-//!   write to the moment after the subscriber's read, with one clock. What /proc says is of the
-//!   time from the first counted message to the last at the subscriber. A message that does not
-//!   come is a failure.
-//! - Drain: the queue is full before the contestant starts. What /proc says is of the time from
-//!   the first message at the subscriber to the last.
-//! - Idle: per second.
+//!   probe has come and 1.5 s are over, messages count. A latency begins just before the
+//!   publisher's write and ends just after the subscriber's read, on one clock. /proc is read at
+//!   the first counted message at the subscriber and at the last. A message that does not come is
+//!   a failure.
+//! - Drain: the queue is full before the contestant starts. /proc is read at the first message at
+//!   the subscriber and at the last: the start costs nothing here, nor does what a journal took in
+//!   before that first message.
+//! - Idle: connected and subscribed; the figures are per second.
 //! - Flood, when it is asked for: the server in here instead of RabbitMQ, and the binaries journal
 //!   and deliver to nobody.
 //!
-//! Of a file that is the end, latencies are not measured: it is looked at once a millisecond.
+//! A run that ends at a file has no latencies: the file is read once a millisecond. `KB write`
+//! holds sockets too where they are written by write(2), as Node does, and not by send(2).
 
 mod arrivals;
 mod contestant;
@@ -151,7 +153,7 @@ fn compete(
     Ok(outcomes)
 }
 
-/// Each run as it ends, separated by tabs: in a file, and for whoever waits.
+/// Each run as it ends, separated by tabs: in a file, and on stderr.
 struct Runs {
     path: PathBuf,
     file: File,

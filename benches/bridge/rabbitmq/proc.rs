@@ -117,8 +117,8 @@ fn without_number(name: &str) -> String {
     if stem.is_empty() { name } else { stem }.to_owned()
 }
 
-/// The sum of so many fields of `stat`, from utime on, which is the 14th; the second is the name in
-/// parentheses and may hold blanks.
+/// The sum of the first `fields` times of `stat`. Its second field is the name in parentheses and
+/// may hold blanks; utime is the 14th.
 fn ticks(stat: &str, fields: usize) -> io::Result<Duration> {
     let (_, rest) = stat
         .rsplit_once(')')

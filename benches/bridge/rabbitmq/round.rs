@@ -24,7 +24,7 @@ const WARM_UP: Duration = Duration::from_millis(1_500);
 const READY_PATIENCE: Duration = Duration::from_secs(60);
 /// Then another probe: who does not acknowledge may lose the first one while it starts.
 const PROBE_INTERVAL: Duration = Duration::from_secs(2);
-/// Until the last has come, after the last was written. What is missing then is lost.
+/// Until the last has come, after the last was written. A message that is missing then is lost.
 const PACED_PATIENCE: Duration = Duration::from_secs(20);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
 /// Until nothing is left to do after the probe.

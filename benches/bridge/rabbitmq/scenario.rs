@@ -1,4 +1,4 @@
-//! What the contestants are put to.
+//! The conditions under which contestants are compared.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ const RATE_MAX: u32 = 10_000;
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scenario {
-    /// So many a second, one at a time.
+    /// One message at a time, at a steady rate.
     Paced {
         /// A second.
         rate: u32,
