@@ -13,17 +13,20 @@
 //!   `set_tcp_nodelay true`.
 //! - `latency`: from the server's write to an MQTT subscriber behind mosquitto, at 1,000 messages a
 //!   second.
-//! - `rabbitmq`: a real source. The daemon with all four sinks against a reader that does nothing
-//!   but acknowledge.
+//! - `rabbitmq`: the ruler. From a real RabbitMQ to mosquitto at the rates that users have: the
+//!   daemon, a script, an Apache Camel application and the floor in turn, or any two binaries. Only
+//!   when it is asked for by name, alone, and with options of its own: `-- rabbitmq --help`.
+//! - `rabbitmq-sinks`: a real source. The daemon with all four sinks against a reader that does
+//!   nothing but acknowledge.
 //! - `heartbeat`: how late the daemon's heart-beats come while a webhook never answers, the history
 //!   is locked, and messages flood in or the journal is full.
 //! - `scripts`: the same work by scripts in JavaScript and Python, as ratios; run
 //!   `benches/scripts/prepare` first. Only when it is asked for by name.
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
-//! Each figure is from one run, but for the latency, which is the median of five. The daemon's
-//! files lie under `target/`, not in `/tmp`, which may be memory and make syncing free; those of
-//! PostgreSQL and RabbitMQ do lie there.
+//! Each figure is from one run, but for those of the latency (medians of five) and of the ruler
+//! (medians of three). The daemon's files lie under `target/`, not in `/tmp`, which may be memory
+//! and make syncing free; those of PostgreSQL and RabbitMQ do lie there.
 
 mod daemon;
 mod flood;
@@ -32,8 +35,10 @@ mod latency;
 mod machine;
 mod mosquitto;
 mod rabbitmq;
+mod rabbitmq_sinks;
 mod scripts;
 mod self_check;
+mod stomp;
 mod subscriber;
 mod sustained;
 
@@ -43,6 +48,8 @@ type Bench = fn() -> Vec<Row>;
 
 /// Needs what nobody else does, so it runs only when it is asked for.
 const SCRIPTS: &str = "scripts";
+/// Has options of its own.
+const RABBITMQ: &str = "rabbitmq";
 
 /// One line of the table.
 struct Row {
@@ -67,7 +74,7 @@ const BENCHES: [(&str, Bench); 10] = [
     ("mqtt", sustained::mqtt),
     ("mqtt-default", sustained::mqtt_default),
     ("latency", latency::run),
-    ("rabbitmq", rabbitmq::run),
+    ("rabbitmq-sinks", rabbitmq_sinks::run),
     ("heartbeat", heartbeat::run),
     (SCRIPTS, scripts::run),
 ];
@@ -85,7 +92,17 @@ fn main() -> ExitCode {
     // `cargo bench` says --bench; `cargo test --all-targets` does not, and wants to know only that
     // nothing is broken.
     let measured = arguments.iter().any(|argument| argument == "--bench");
-    let mut chosen: Vec<&str> = arguments
+    let others: Vec<String> = arguments
+        .iter()
+        .filter(|argument| *argument != "--bench")
+        .cloned()
+        .collect();
+    match others.split_first() {
+        Some((name, rest)) if name == rabbitmq::FLOOR => return rabbitmq::floor(rest),
+        Some((name, rest)) if name == RABBITMQ => return rabbitmq::run(rest),
+        _ => {}
+    }
+    let mut chosen: Vec<&str> = others
         .iter()
         .map(String::as_str)
         .filter(|argument| !argument.starts_with('-'))
@@ -106,7 +123,7 @@ fn main() -> ExitCode {
         .find(|name| BENCHES.iter().all(|(known, _)| known != *name))
     {
         eprintln!(
-            "no benchmark is called {unknown}: choose from {}",
+            "no benchmark is called {unknown}: choose from {}, or {RABBITMQ} alone",
             BENCHES.map(|(name, _)| name).join(", ")
         );
         return ExitCode::FAILURE;

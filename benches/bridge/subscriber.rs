@@ -46,33 +46,52 @@ impl Subscriber {
         let mut came: Vec<Option<Instant>> = vec![None; count];
         let mut missing = count;
         while missing > 0 {
-            let length = self.stream.read(&mut self.buffer[self.filled..]);
-            let length = length.map_err(|error| {
-                io::Error::other(format!("{missing} messages did not come: {error}"))
-            })?;
-            let now = Instant::now();
-            if length == 0 {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            self.filled += length;
-            let mut start = 0;
-            while let Some((body, end)) = packet(&self.buffer[start..self.filled]) {
-                let sequence = message::read_number(&self.buffer[start + body..start + end]);
-                let slot = sequence.and_then(|sequence| came.get_mut(sequence));
+            let read = self.read(|sequence, now| {
+                let slot = came.get_mut(sequence);
                 let slot = slot.ok_or_else(|| io::Error::other("a message that was not sent"))?;
                 if slot.is_none() {
                     *slot = Some(now);
                     missing -= 1;
                 }
-                start += end;
-            }
-            self.buffer.copy_within(start..self.filled, 0);
-            self.filled -= start;
+                Ok(())
+            });
+            read.map_err(|error| {
+                io::Error::other(format!("{missing} messages did not come: {error}"))
+            })?;
         }
         Ok(came
             .into_iter()
             .map(|came| came.expect("none is missing"))
             .collect())
+    }
+
+    /// One read, and the sequence number of each message that has come whole by then, with when
+    /// that was.
+    pub(crate) fn read(
+        &mut self,
+        mut take: impl FnMut(usize, Instant) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let length = self.stream.read(&mut self.buffer[self.filled..])?;
+        let now = Instant::now();
+        if length == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.filled += length;
+        let mut start = 0;
+        while let Some((body, end)) = packet(&self.buffer[start..self.filled]) {
+            let sequence = message::read_number(&self.buffer[start + body..start + end]);
+            let unnumbered = || io::Error::other("a message without a number");
+            take(sequence.ok_or_else(unnumbered)?, now)?;
+            start += end;
+        }
+        self.buffer.copy_within(start..self.filled, 0);
+        self.filled -= start;
+        Ok(())
+    }
+
+    /// A read that takes longer fails as timed out.
+    pub(crate) fn set_patience(&self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))
     }
 }
 

@@ -1,11 +1,12 @@
-// STOMP to one destination with @stomp/stompjs: node bridge.mjs HOST PORT sqlite|postgres|mqtt WHERE
+// STOMP to one destination with @stomp/stompjs:
+//   node bridge.mjs HOST PORT sqlite|postgres|mqtt WHERE [QUEUE [LOGIN PASSCODE VHOST]]
 //
 // What waits goes in one batch, as large as it has grown while the one before was written, and each message is
 // acknowledged once it is there. There is no journal: what such a script has not written yet, it has not acknowledged.
 import { Client } from '@stomp/stompjs'
 import { Tcp } from './tcp.mjs'
 
-const [host, port, kind, where] = process.argv.slice(2)
+const [host, port, kind, where, queue = '/topic/state/1', login, passcode, vhost] = process.argv.slice(2)
 const BATCH_MAX = 1000
 
 const COLUMNS = [
@@ -91,7 +92,8 @@ const client = new Client({
   webSocketFactory: () => new Tcp(host, Number(port)),
   heartbeatIncoming: 0,
   heartbeatOutgoing: 0,
-  onConnect: () => client.subscribe('/topic/state/1', take, { ack: 'client-individual', 'prefetch-count': '1000' }),
+  connectHeaders: login === undefined ? {} : { login, passcode, host: vhost },
+  onConnect: () => client.subscribe(queue, take, { ack: 'client-individual', 'prefetch-count': '1000' }),
   onStompError: frame => { throw new Error(frame.headers.message) }
 })
 process.on('SIGTERM', () => process.exit(0))

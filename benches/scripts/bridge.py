@@ -1,4 +1,5 @@
-"""STOMP to one destination with stomp.py: python3 bridge.py HOST PORT sqlite|postgres|mqtt WHERE
+"""STOMP to one destination with stomp.py:
+python3 bridge.py HOST PORT sqlite|postgres|mqtt WHERE [QUEUE [LOGIN PASSCODE VHOST]]
 
 What waits goes in one batch, as large as it has grown while the one before was written, and each message is
 acknowledged once it is there. There is no journal: what such a script has not written yet, it has not acknowledged.
@@ -15,6 +16,8 @@ from urllib.parse import urlsplit
 import stomp
 
 HOST, PORT, KIND, WHERE = sys.argv[1:5]
+QUEUE = sys.argv[5] if len(sys.argv) > 5 else "/topic/state/1"
+LOGIN, PASSCODE, VHOST = sys.argv[6:9] if len(sys.argv) > 6 else (None, None, None)
 BATCH_MAX = 1000
 
 COLUMNS = [
@@ -112,13 +115,13 @@ def run_batches(connection, write):
 
 def begin(connection, take):
     connection.set_listener("", Listener(take))
-    connection.connect(wait=True)
+    connection.connect(LOGIN, PASSCODE, wait=True)
     headers = {"prefetch-count": "1000"}
-    connection.subscribe("/topic/state/1", id="bench", ack="client-individual", headers=headers)
+    connection.subscribe(QUEUE, id="bench", ack="client-individual", headers=headers)
 
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-stomp_connection = stomp.Connection12([(HOST, int(PORT))])
+stomp_connection = stomp.Connection12([(HOST, int(PORT))], vhost=VHOST)
 if KIND == "mqtt":
     run_mqtt(stomp_connection)
 else:

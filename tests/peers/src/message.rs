@@ -89,9 +89,22 @@ fn frame(subscription: &str, destination: &str, slot: usize) -> Vec<u8> {
     [head.as_bytes(), body.as_bytes(), b"\0\n"].concat()
 }
 
-/// The platform's message; the detail of the address holds the sequence number and what is missing
-/// to 400 bytes.
+/// The platform's message in 400 bytes, with zeros for its number.
 pub fn body(slot: usize) -> String {
+    unnumbered(slot, BODY_BYTES)
+}
+
+/// The platform's message with this sequence number, `bytes` long.
+pub fn status(sequence: usize, bytes: usize) -> Vec<u8> {
+    let mut body = unnumbered(sequence, bytes).into_bytes();
+    let mark = memchr::memmem::find(&body, MARK).expect("each message has a mark");
+    let digits = mark + MARK.len();
+    write_number(&mut body[digits..digits + DIGITS], sequence);
+    body
+}
+
+/// The detail of the address holds the place of the sequence number and what is missing to `bytes`.
+fn unnumbered(slot: usize, bytes: usize) -> String {
     const STATES: [&str; 3] = ["正常", "故障", "离线"];
     let device = slot % DEVICES;
     let whole = |detail: &str| {
@@ -105,6 +118,6 @@ pub fn body(slot: usize) -> String {
         )
     };
     let mark = format!("seq={}", "0".repeat(DIGITS));
-    let padding = BODY_BYTES - whole(&mark).len();
+    let padding = bytes - whole(&mark).len();
     whole(&format!("{mark}{}", "-".repeat(padding)))
 }

@@ -2,8 +2,7 @@
 //! acknowledge, and how fast to the daemon with all four sinks on. A ratio of 1 says that the
 //! daemon holds nothing back.
 
-use std::io::{self, Read, Write};
-use std::net::{Ipv4Addr, TcpStream};
+use std::io::{self, Write};
 use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,12 +11,12 @@ use crate::Row;
 use crate::daemon::Daemon;
 use crate::flood::{mebibytes, per_million};
 use crate::mosquitto::{Mosquitto, Nagle};
+use crate::stomp::{self, Connection, PATIENCE};
 use peers::message;
 use peers::source::PREFETCH;
 use peers::{PASSWORD, Postgres, RabbitMq, Receiver, USER};
 
 const COUNT: usize = 150_000;
-const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(20);
 /// SENDs between two receipts: RabbitMQ would take them all into its memory.
 const SEND_WINDOW: usize = 5_000;
@@ -185,8 +184,8 @@ fn fill(port: u16, queue: &str) -> io::Result<()> {
                 body.len()
             )?;
         }
-        connection.stream.write_all(&frames)?;
-        connection.frame(|frame| expect(frame, b"RECEIPT"))?;
+        connection.send(&frames)?;
+        connection.frame(b"RECEIPT")?;
     }
     Ok(())
 }
@@ -196,95 +195,18 @@ fn fill(port: u16, queue: &str) -> io::Result<()> {
 fn read(port: u16, queue: &str, ack: &str) -> io::Result<f64> {
     let mut connection = Connection::open(port)?;
     let start = Instant::now();
-    write!(
-        connection.stream,
-        "SUBSCRIBE\nid:0\ndestination:{queue}\nack:{ack}\nprefetch-count:{PREFETCH}\n\n\0"
-    )?;
+    connection.subscribe(queue, ack)?;
     let (mut count, mut acks) = (0, Vec::new());
     while count < COUNT {
         connection.frames(|frame| {
-            expect(frame, b"MESSAGE")?;
             count += 1;
-            if ack != "auto" {
-                let id = header(frame, b"\nack:")
-                    .ok_or_else(|| io::Error::other("a message without ack"))?;
-                acks.extend_from_slice(b"ACK\nid:");
-                acks.extend_from_slice(id);
-                acks.extend_from_slice(b"\n\n\0");
+            match ack {
+                "auto" => stomp::expect(frame, b"MESSAGE"),
+                _ => stomp::acknowledge(frame, &mut acks),
             }
-            Ok(())
         })?;
-        connection.stream.write_all(&acks)?;
+        connection.send(&acks)?;
         acks.clear();
     }
     Ok(count as f64 / start.elapsed().as_secs_f64())
-}
-
-/// STOMP 1.2 as far as this needs it: no body here holds a NUL.
-struct Connection {
-    stream: TcpStream,
-    buffer: Vec<u8>,
-    chunk: Vec<u8>,
-}
-
-impl Connection {
-    fn open(port: u16) -> io::Result<Connection> {
-        let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        let mut connection = Connection {
-            stream,
-            buffer: Vec::new(),
-            chunk: vec![0; 256 * 1024],
-        };
-        write!(
-            connection.stream,
-            "CONNECT\naccept-version:1.2\nhost:/\nheart-beat:0,0\nlogin:{USER}\npasscode:{PASSWORD}\n\n\0"
-        )?;
-        connection.frame(|frame| expect(frame, b"CONNECTED"))?;
-        Ok(connection)
-    }
-
-    /// One read, and the frames that have come whole by then.
-    fn frames(&mut self, mut take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let length = self.stream.read(&mut self.chunk)?;
-        if length == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.buffer.extend_from_slice(&self.chunk[..length]);
-        let mut start = 0;
-        while let Some(length) = memchr::memchr(0, &self.buffer[start..]) {
-            take(self.buffer[start..start + length].trim_ascii_start())?;
-            start += length + 1;
-        }
-        self.buffer.drain(..start);
-        Ok(())
-    }
-
-    /// The next frame, which is the last for now.
-    fn frame(&mut self, take: impl Fn(&[u8]) -> io::Result<()>) -> io::Result<()> {
-        let mut seen = false;
-        while !seen {
-            self.frames(|frame| {
-                seen = true;
-                take(frame)
-            })?;
-        }
-        Ok(())
-    }
-}
-
-fn expect(frame: &[u8], command: &[u8]) -> io::Result<()> {
-    match frame.starts_with(command) {
-        true => Ok(()),
-        false => Err(io::Error::other(
-            String::from_utf8_lossy(frame).into_owned(),
-        )),
-    }
-}
-
-fn header<'a>(frame: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
-    let start = memchr::memmem::find(frame, name)? + name.len();
-    let length = memchr::memchr(b'\n', &frame[start..])?;
-    Some(&frame[start..start + length])
 }
