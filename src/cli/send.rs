@@ -153,10 +153,10 @@ mod tests {
         check("x:", Ok(("x", "")));
         check("x", Err("expected NAME:VALUE"));
         check(":x", Err("expected a name before the colon"));
-        check("receipt:1", Err("`receipt` is not for a sender to set"));
+        check("receipt:1", Err("the header `receipt` cannot be set here"));
         check(
             "message-id:1",
-            Err("`message-id` is not for a sender to set"),
+            Err("the header `message-id` cannot be set here"),
         );
     }
 }

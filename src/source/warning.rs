@@ -187,7 +187,7 @@ mod tests {
         let limit = [("prefetch-count", "256")];
         let auto = "topic a: the server would keep … set ack = \"client-individual\"";
         let prefetch =
-            "topic a: RabbitMQ sends all … set headers = { \"prefetch-count\" = \"1000\" }";
+            "topic a: RabbitMQ sends the … set headers = { \"prefetch-count\" = \"1000\" }";
         check(
             Broker::RabbitMq,
             &[topic("a", "/queue/a", Auto, &[])],
