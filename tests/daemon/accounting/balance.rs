@@ -83,7 +83,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
             "filtered",
             "undecodable",
             "dead_lettered",
-            "lost",
+            "evicted",
             "removed",
         ]
         .map(count)

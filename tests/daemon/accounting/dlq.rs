@@ -226,7 +226,7 @@ async fn only_who_can_read_the_token_may_change_anything() {
         access["http"].as_str().unwrap(),
         access["token"].as_str().unwrap(),
     );
-    let drop_all = r#"{"order":"drop_undecodable","which":"all"}"#;
+    let drop_all = r#"{"command":"drop_undecodable","which":"all"}"#;
     for (header, body, expected) in [
         (String::new(), drop_all, 403),
         ("Authorization: Bearer 0\r\n".to_owned(), drop_all, 403),

@@ -67,7 +67,7 @@ async fn command_that_is_too_long_is_refused_at_once_and_one_that_is_not_waits_f
 
     // One command after another on one connection, each as long as it may be.
     let mut stream = TcpStream::connect(daemon.http()).await.unwrap();
-    let command = r#"{"order":"drop_undecodable","which":"all"}"#;
+    let command = r#"{"command":"drop_undecodable","which":"all"}"#;
     let body = [command, &" ".repeat(BODY_BYTES - command.len())].concat();
     for _ in 0..2 {
         let head = control(&header, body.len());

@@ -41,7 +41,7 @@ pub async fn balance(daemon: &Daemon) {
             "filtered",
             "undecodable",
             "dead_lettered",
-            "lost",
+            "evicted",
             "removed",
         ]
         .map(count);
