@@ -1,5 +1,5 @@
 //! stomp-bridge carries device status messages from one supervised STOMP connection to MQTT, SQL
-//! histories and webhooks, and never loses a message that it has accepted.
+//! histories and webhooks. Nothing is lost once it is received.
 //!
 //! One log, many cursors: a message is decoded, written to the [`journal`], synced, and only then
 //! acknowledged to the STOMP server; every sink reads the journal at its own pace and moves its

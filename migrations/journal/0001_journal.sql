@@ -7,7 +7,7 @@ CREATE TABLE journal (
 ) STRICT;
 
 -- AUTOINCREMENT: a position is never used twice, not even after every entry was removed.
--- settled: an undecodable entry that was redriven or dropped; it is listed no more.
+-- settled: an undecodable entry that was redriven or dropped; no list has it.
 CREATE TABLE entry (
     position    INTEGER PRIMARY KEY AUTOINCREMENT,
     topic       TEXT    NOT NULL,
@@ -41,8 +41,8 @@ CREATE TABLE cursor (
     discarded     INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- redrive: it is to be delivered once more. intake: it was undecodable when it came, and its
--- redrive is not done yet.
+-- redrive: an operator wants it delivered again. intake: it was undecodable when it was received,
+-- and its redrive is not done yet.
 CREATE TABLE dead_letter (
     sink     TEXT    NOT NULL,
     position INTEGER NOT NULL,

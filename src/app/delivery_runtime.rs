@@ -21,7 +21,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
-/// See the module.
+/// The threads that deliver.
 pub(super) struct DeliveryRuntime {
     /// There until it is dropped, which must not wait in a task.
     runtime: Option<Runtime>,

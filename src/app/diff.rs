@@ -10,7 +10,7 @@ use crate::{journal, ops};
 /// More names of a kind are counted in the log.
 const NAMES_MAX: usize = 10;
 
-/// See the module.
+/// The differences between two configurations.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Diff {
     /// What the connection is made with.

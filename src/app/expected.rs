@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::supervise::{Ended, Tasks};
 
-/// See the module.
+/// Names of tasks whose end is expected.
 #[derive(Debug, Default)]
 pub(super) struct Expected(BTreeSet<String>);
 
@@ -37,7 +37,7 @@ impl Expected {
             Some(Ended {
                 task,
                 outcome: Ok(()),
-            }) => Err(anyhow::anyhow!("{task} ended unasked")),
+            }) => Err(anyhow::anyhow!("{task} ended unexpectedly")),
             None => Err(anyhow::anyhow!("every task has ended")),
         }
     }

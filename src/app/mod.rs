@@ -296,7 +296,7 @@ impl App {
         if journal.is_ok()
             && let Err(error) = audit::close(&self.view).await
         {
-            warn!(%error, "the delivery accounting could not be read");
+            warn!(%error, "delivery accounting could not be read");
         }
         source.and(delivered).and(journal)?;
         info!("stopped");
@@ -319,12 +319,17 @@ impl App {
                     task,
                     outcome: Err(error),
                 })) => {
-                    error!(task, error = format!("{error:#}"), "failed while stopping");
+                    error!(
+                        task,
+                        error = format!("{error:#}"),
+                        "task failed while stopping"
+                    );
                     outcome = Err(error);
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    warn!(waiting_for = ?names, "not finished in time; the journal holds the rest");
+                    warn!(waiting_for = ?names, "tasks not finished in time; the journal holds \
+                     the rest");
                     break;
                 }
             }

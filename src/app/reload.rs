@@ -32,7 +32,7 @@ impl App {
             // Another file, or the moment between an editor's two steps.
             return Ok(());
         }
-        info!(config = %self.config.display(), ?cause, "reading the configuration again");
+        info!(config = %self.config.display(), ?cause, "reload begins: reading the configuration");
         systemd::reloading();
         let plan = match &text {
             Some(text) => config::parse(&self.config, text.clone(), &Environment::of_process()),
@@ -59,7 +59,7 @@ impl App {
         for key in &change.restart {
             warn!(
                 key,
-                "only a restart applies this key; the rest is applied now"
+                "restart needed: a reload does not apply this key; the others are applied"
             );
         }
         if change.is_empty() {

@@ -26,7 +26,7 @@ pub(super) const DELIVERY_STOP: Duration = Duration::from_secs(15);
 const ABORT_MAX: Duration = Duration::from_secs(1);
 const ABORT_POLL: Duration = Duration::from_millis(10);
 
-/// See the module.
+/// The sinks that run, by name.
 pub(super) struct RunningSinks {
     running: Vec<RunningSink>,
     journal: Journal,
@@ -112,7 +112,8 @@ impl RunningSinks {
         {
             warn!(
                 sink = %left,
-                "not in the configuration any more, but the journal keeps entries for it: bring it back, or run \
+                "sink removed from the configuration, and the journal keeps its entries: add it \
+                 again, or run \
                  `stomp-bridge sinks forget {left}`"
             );
         }
@@ -221,7 +222,8 @@ impl RunningSinks {
             match timeout_at(deadline, tasks.next()).await {
                 Ok(ended) => expected.judge(ended)?,
                 Err(_) => {
-                    warn!(waiting_for = ?waited_for, "not finished in time: it is ended; the journal holds the rest");
+                    warn!(waiting_for = ?waited_for, "sinks not finished in time: they are ended; \
+                     the journal holds the rest");
                     self.abort(&leaving).await;
                     break;
                 }

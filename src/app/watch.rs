@@ -35,7 +35,7 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
     let mut watcher = match notify::recommended_watcher(seen) {
         Ok(watcher) => watcher,
         Err(error) => {
-            warn!(%error, "the configuration is not watched: SIGHUP reloads it");
+            warn!(%error, "configuration not watched: reload it by SIGHUP");
             return stop.cancelled().await;
         }
     };
@@ -47,7 +47,8 @@ pub(super) async fn watch(config: PathBuf, changes: mpsc::Sender<()>, stop: Canc
             match watcher.watch(folder, RecursiveMode::NonRecursive) {
                 Ok(()) => debug!(folder = %folder.display(), "watching"),
                 Err(error) => {
-                    warn!(folder = %folder.display(), %error, "not watched: SIGHUP reloads")
+                    warn!(folder = %folder.display(), %error, "folder not watched: reload by \
+                     SIGHUP")
                 }
             }
         }

@@ -14,7 +14,7 @@ use crate::source::{Client, Credentials, Observer, Settings};
 /// Starts the log and loads the configuration.
 ///
 /// # Errors
-/// The exit code; what is wrong has been printed.
+/// The exit code; the problems have been printed.
 pub(super) fn plan(config: &Path, filter: &str) -> Result<Plan, ExitCode> {
     // Standard output is for data; the log speaks up only when something is wrong.
     let filter = if filter == "info" { "warn" } else { filter };

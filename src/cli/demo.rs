@@ -22,8 +22,7 @@ use crate::model::{Origin, Position};
 const ENTRIES_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// The history has what was printed within so long, or something is wrong with it; and how often it
-/// is looked at.
+/// How long the history may take to store what was printed, and how often the demo looks.
 const HISTORY_MAX: Duration = Duration::from_secs(30);
 const HISTORY_LOOK: Duration = Duration::from_millis(10);
 
@@ -32,7 +31,7 @@ pub(super) struct DemoArgs {
     /// Where config.toml, the journal and history.db go; a new temporary folder if not given.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Stop by itself after so many messages.
+    /// Stop after this number of messages.
     #[arg(long, value_name = "COUNT")]
     messages: Option<u64>,
 }
@@ -201,9 +200,14 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
             tokio::time::sleep(HISTORY_LOOK).await;
         }
     };
-    tokio::time::timeout(HISTORY_MAX, reached).await.with_context(|| {
-        format!("the history has not taken all messages within {HISTORY_MAX:?}; the log above says why")
-    })
+    tokio::time::timeout(HISTORY_MAX, reached)
+        .await
+        .with_context(|| {
+            format!(
+                "the history has not stored all messages within {HISTORY_MAX:?}; the log above \
+         says why"
+            )
+        })
 }
 
 fn farewell(dir: &Path, url: &str) {

@@ -1,5 +1,4 @@
-//! `stomp-bridge dlq`: what a sink has refused for good, and what could not be decoded when it
-//! came.
+//! `stomp-bridge dlq`: the dead letters of each sink, and the undecodable entries.
 
 use std::process::ExitCode;
 
@@ -28,25 +27,25 @@ enum Verb {
     List {
         #[command(flatten)]
         target: Target,
-        /// Only this sink's.
+        /// Only the dead letters of this sink.
         sink: Option<String>,
-        /// Only what was undecodable when it came: for no sink.
+        /// Only undecodable entries, which belong to no sink.
         #[arg(long, conflicts_with = "sink")]
         undecodable: bool,
-        /// As JSON.
+        /// Print JSON.
         #[arg(long)]
         json: bool,
     },
-    /// Show entries whole: what came, when, and why they are here.
+    /// Show entries in full: topic, time, reason and body.
     #[command(after_help = "Example: stomp-bridge dlq show oncall 17")]
     Show(Chosen),
-    /// Deliver entries once more, with the same event ids. What is refused again stays listed, with
-    /// the new reason.
+    /// Deliver entries again, with the same event ids. An entry that is rejected again stays
+    /// listed, with the new reason.
     #[command(
         after_help = "Examples: stomp-bridge dlq redrive oncall --all\n          stomp-bridge dlq redrive --undecodable 17"
     )]
     Redrive(Chosen),
-    /// Give entries up.
+    /// Drop entries: the sink never gets them.
     #[command(after_help = "Example: stomp-bridge dlq drop oncall 17 18")]
     Drop(Chosen),
 }
@@ -55,16 +54,16 @@ enum Verb {
 struct Chosen {
     #[command(flatten)]
     target: Target,
-    /// The sink, then positions as `dlq list` gives them; with --undecodable positions alone.
+    /// The sink, then positions as `dlq list` prints them; with --undecodable only positions.
     #[arg(value_name = "SINK|POSITION")]
     names: Vec<String>,
-    /// What was undecodable when it came, in place of a sink's.
+    /// Undecodable entries, in place of a sink's dead letters.
     #[arg(long)]
     undecodable: bool,
-    /// All of them.
+    /// All entries.
     #[arg(long)]
     all: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -121,7 +120,7 @@ pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
         Verb::Redrive(chosen) if chosen.undecodable => chosen.redrive_undecodable().await,
         Verb::Redrive(chosen) => {
             let (sink, which) = chosen.sink_and_which()?;
-            let done = format!("to be delivered to {sink} once more");
+            let done = format!("queued for redelivery to {sink}");
             chosen
                 .carry_out(AdminCommand::Redrive { sink, which }, &done)
                 .await
@@ -132,29 +131,29 @@ pub(super) async fn dlq(args: &DlqArgs) -> anyhow::Result<ExitCode> {
                     AdminCommand::DropUndecodable {
                         which: chosen.which(&chosen.names)?,
                     },
-                    "given up",
+                    "dropped",
                 )
                 .await
         }
         Verb::Drop(chosen) => {
             let (sink, which) = chosen.sink_and_which()?;
             chosen
-                .carry_out(AdminCommand::Drop { sink, which }, "given up")
+                .carry_out(AdminCommand::Drop { sink, which }, "dropped")
                 .await
         }
     }
 }
 
 async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
-    let aside = reader
+    let dead_letters = reader
         .dead_letters()
         .await?
         .into_iter()
-        .map(|aside| Listed {
-            sink: Some(aside.sink),
-            position: aside.position,
-            at: aside.at,
-            error: aside.error,
+        .map(|letter| Listed {
+            sink: Some(letter.sink),
+            position: letter.position,
+            at: letter.at,
+            error: letter.error,
         });
     let undecodable = reader.undecodable().await?.into_iter().map(|entry| Listed {
         sink: None,
@@ -162,7 +161,7 @@ async fn list(reader: &mut Reader) -> anyhow::Result<Vec<Listed>> {
         at: entry.received_at,
         error: reason(&entry).to_owned(),
     });
-    Ok(aside.chain(undecodable).collect())
+    Ok(dead_letters.chain(undecodable).collect())
 }
 
 fn print_list(listed: &[Listed]) {
@@ -198,7 +197,7 @@ fn reason(entry: &Entry) -> &str {
 impl Chosen {
     fn sink_and_which(&self) -> anyhow::Result<(String, Which)> {
         let Some((sink, positions)) = self.names.split_first() else {
-            bail!("name a sink, or say --undecodable; `stomp-bridge dlq list` lists what there is");
+            bail!("name a sink, or use --undecodable; `stomp-bridge dlq list` lists the entries");
         };
         Ok((sink.clone(), self.which(positions)?))
     }
@@ -208,7 +207,7 @@ impl Chosen {
             (true, true) => Ok(Which::All),
             (true, false) => bail!("--all and positions do not go together"),
             (false, true) => {
-                bail!("name positions, or say --all; `stomp-bridge dlq list` lists what there is")
+                bail!("name positions, or use --all; `stomp-bridge dlq list` lists the entries")
             }
             (false, false) => {
                 let position = |text: &String| {
@@ -257,7 +256,7 @@ impl Chosen {
             });
         }
         if shown.is_empty() {
-            bail!("there is no such entry; `stomp-bridge dlq list` lists what there is");
+            bail!("there is no such entry; `stomp-bridge dlq list` lists the entries");
         }
         if self.json {
             print::json(&shown)?;
@@ -298,13 +297,17 @@ impl Chosen {
             self.names.len() - usize::from(!self.undecodable)
         };
         if entries < wanted as u64 && !self.all {
-            eprintln!("the others are not listed, or the sink has not come so far yet");
+            eprintln!(
+                "the other entries are not dead-lettered, or the sink has not reached them \
+             yet"
+            );
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
     }
 
-    /// With the configuration as it stands: what cannot be decoded by it stays where it is.
+    /// Decodes with the present configuration: an entry that is still undecodable stays where it
+    /// is.
     async fn redrive_undecodable(&self) -> anyhow::Result<ExitCode> {
         let which = self.which(&self.names)?;
         let plan = self.target.plan()?;
@@ -344,12 +347,12 @@ impl Chosen {
                 }
             }
         }
-        let code = self.say(entries, "to be delivered to every sink that wants them")?;
+        let code = self.say(entries, "queued for delivery to every sink that wants them")?;
         Ok(if failed { ExitCode::FAILURE } else { code })
     }
 }
 
-/// Where the statuses of a body stand in it; all of them must be readable.
+/// Where the statuses of a body stand in it; all of them must be decodable.
 fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, String> {
     let part = |element: crate::pipeline::Element<'_>| {
         element

@@ -20,8 +20,8 @@ pub(super) enum Form {
     Json,
 }
 
-/// Prints frames to `out`; what the sign-in has given stands in their headers by name. Whoever
-/// reads the stream reads it once more than this: what is no STOMP is for them to tell.
+/// Prints frames to `out`; values of the sign-in stand in their headers by name. The
+/// session reads the stream, too: it reports bytes that are no STOMP.
 pub(super) fn watch(
     form: Form,
     limits: Limits,

@@ -15,12 +15,11 @@ pub(super) struct JournalArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give the journal a new id, where it is a copy that was brought back and is older than what a
-    /// sink has got from it.
+    /// Give a new id to a stale copy of the journal, such as a restored backup.
     ///
-    /// The daemon must not run. Everything that the copy holds is kept, and each sink goes on where
-    /// the copy knows it to be: what it had got after that comes once more, under other event ids.
-    /// A SQL history with start = "oldest" gets all that is kept.
+    /// The daemon must not run. The copy keeps all its entries, and each sink continues from its
+    /// cursor in the copy. Entries that a sink got later come again, under other event ids. A SQL
+    /// history with start = "oldest" gets all entries of the copy.
     ResetId {
         #[command(flatten)]
         target: Target,

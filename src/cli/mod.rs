@@ -26,14 +26,14 @@ use clap::{Args, Parser, Subcommand};
 /// EX_CONFIG).
 const BAD_CONFIGURATION: u8 = 78;
 
-/// Carries device status messages from STOMP to MQTT, SQL history and webhooks, and loses none of
-/// them.
+/// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
+/// it is received.
 #[derive(Debug, Parser)]
 #[command(name = "stomp-bridge", version, about, max_term_width = 100)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
-    /// What to log: error, warn, info, debug, trace, or by part, such as
+    /// The log level: error, warn, info, debug or trace; or a level for each part, such as
     /// `info,stomp_bridge::sinks=debug`.
     #[arg(
         long,
@@ -50,35 +50,35 @@ enum Verb {
     /// Run the daemon.
     #[command(after_help = "Example: stomp-bridge run --config /etc/stomp-bridge/config.toml")]
     Run(ConfigArgs),
-    /// Say everything that is wrong with a configuration; exit code 78 where there is something.
+    /// Validate the configuration; the exit code is 78 if it has errors.
     #[command(after_help = "Example: stomp-bridge check --config config.toml")]
     Check(ConfigArgs),
-    /// Try it all without any set-up: a small STOMP broker, simulated devices and the daemon, into
-    /// SQLite.
+    /// Try everything without any set-up: a small STOMP broker, simulated devices, and the daemon
+    /// with a SQLite history.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
-    /// Show what the running daemon does: its link, its journal, and each sink's lag.
+    /// Show the running daemon's link, its journal and each sink's lag.
     #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
     Status(status::StatusArgs),
     /// List, show, redrive and drop dead letters and undecodable entries.
     Dlq(dlq::DlqArgs),
-    /// Deliver a slice of the journal to one sink once more, with the same event ids.
+    /// Deliver a slice of the journal to one sink again, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),
-    /// Let go of sinks that have left the configuration.
+    /// Forget sinks that were removed from the configuration.
     #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
     Sinks(sinks::SinksArgs),
-    /// Go on with a stale copy of a journal.
+    /// Use a stale copy of a journal under a new id.
     #[command(
         after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
     )]
     Journal(journal::JournalArgs),
-    /// Show the topics' messages as they come, from a connection of its own; the daemon need not
+    /// Show the topics' messages as they arrive, over a connection of its own; the daemon need not
     /// run.
     ///
-    /// Each topic is subscribed to anew, with ack auto and without the headers of a durable
-    /// subscription, so that the daemon misses nothing. Queues are refused unless --force is given:
-    /// they give each message to one consumer only. It does not reconnect; Ctrl-C ends it.
+    /// The command subscribes to each topic with ack auto and without the headers of a durable
+    /// subscription: the daemon misses nothing. It refuses queues unless --force is given: a queue
+    /// gives each message to one consumer only. It does not reconnect; Ctrl-C ends it.
     #[command(
         after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
                             stomp-bridge tap --json | jq .state"

@@ -1,4 +1,4 @@
-//! `stomp-bridge replay`: a slice of the log to one sink once more.
+//! `stomp-bridge replay`: a slice of the log to one sink again.
 
 use std::process::ExitCode;
 
@@ -22,22 +22,22 @@ const BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct ReplayArgs {
     #[command(flatten)]
     target: Target,
-    /// The sink that is to get them.
+    /// The sink that gets the entries.
     sink: String,
-    /// Only what was received at or after it: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC), or so
-    /// long ago: 2h, 3d.
+    /// Only entries received at or after this time: 2026-11-23T08:00:00Z, "2026-11-23 08:00" (UTC),
+    /// or an age: 2h, 3d.
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
-    /// Only what was received before it.
+    /// Only entries received before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
     /// Only this device, by its id.
     #[arg(long, value_name = "ID")]
     device: Option<String>,
-    /// Only say how many there are.
+    /// Only print how many entries there are.
     #[arg(long)]
     dry_run: bool,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -64,8 +64,8 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         print::json(&json!({ "sink": args.sink, "looked_at": reply.entries }))?;
     } else {
         say!(
-            "the sink {} gets once more what is asked for, with the same event ids: {} entries are looked through; \
-             `stomp-bridge status` says `replays` until it is done",
+            "replay to the sink {} begins, with the same event ids: it looks through {} entries; \
+             `stomp-bridge status` says `replays` until it ends",
             args.sink,
             reply.entries
         );
@@ -92,7 +92,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         until: args.until,
         device_id: args.device.clone(),
     };
-    let aside = reader
+    let dead_letters = reader
         .dead_letters_after(&args.sink, Position::START)
         .await?;
     let mut found: Option<(Position, Position, u64)> = None;
@@ -106,7 +106,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
                 continue;
             };
             if !slice.wants(entry.received_at)
-                || aside.contains(&entry.position)
+                || dead_letters.contains(&entry.position)
                 || delivery
                     .topics
                     .as_ref()

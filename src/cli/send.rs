@@ -23,7 +23,7 @@ pub(super) struct SendArgs {
     /// A further header; may be given several times.
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Wait until the server has confirmed it; Spring's simple broker never does.
+    /// Wait until the server confirms the message; Spring's simple broker never does.
     #[arg(long)]
     receipt: bool,
     /// The configuration file.
@@ -44,7 +44,7 @@ fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("expected NAME:VALUE")?;
     match name {
         "" => Err("expected a name before the colon".to_owned()),
-        name if OURS.contains(&name) => Err(format!("`{name}` is not for a sender to set")),
+        name if OURS.contains(&name) => Err(format!("the header `{name}` cannot be set here")),
         name => Ok((name.to_owned(), value.to_owned())),
     }
 }
@@ -98,8 +98,8 @@ async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
                 confirmed: Confirmation::Silence,
                 ..
             } => bail!(
-                "the server has not confirmed the message: it may have arrived all the same; Spring's simple broker \
-                 confirms none, leave --receipt out"
+                "the server has not confirmed the message, which may have arrived; Spring's \
+                 simple broker confirms none: leave --receipt out"
             ),
             Event::Receipt { .. } => break,
             _ => {}
@@ -153,10 +153,10 @@ mod tests {
         check("x:", Ok(("x", "")));
         check("x", Err("expected NAME:VALUE"));
         check(":x", Err("expected a name before the colon"));
-        check("receipt:1", Err("`receipt` is not for a sender to set"));
+        check("receipt:1", Err("the header `receipt` cannot be set here"));
         check(
             "message-id:1",
-            Err("`message-id` is not for a sender to set"),
+            Err("the header `message-id` cannot be set here"),
         );
     }
 }

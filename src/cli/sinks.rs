@@ -1,4 +1,4 @@
-//! `stomp-bridge sinks forget`: a sink that has left the configuration lets go of its entries.
+//! `stomp-bridge sinks forget`: a removed sink keeps no entries.
 
 use std::process::ExitCode;
 
@@ -16,12 +16,12 @@ pub(super) struct SinksArgs {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Give up a sink that has left the configuration: its cursor, what is dead-lettered for it,
-    /// and the entries that the journal kept for it alone.
+    /// Forget a sink that was removed from the configuration: its cursor, its dead letters, and the
+    /// entries that only this sink needs.
     Forget {
         #[command(flatten)]
         target: Target,
-        /// Its name.
+        /// The sink's name.
         sink: String,
     },
 }
@@ -31,6 +31,6 @@ pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
     target
         .carry_out(&AdminCommand::Forget { sink: sink.clone() })
         .await?;
-    say!("the sink {sink} is forgotten: what the journal kept for it alone goes");
+    say!("the sink {sink} is forgotten: the journal keeps nothing for it");
     Ok(ExitCode::SUCCESS)
 }

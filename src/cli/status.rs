@@ -15,7 +15,7 @@ use crate::source::in_short;
 pub(super) struct StatusArgs {
     #[command(flatten)]
     target: Target,
-    /// As JSON.
+    /// Print JSON.
     #[arg(long)]
     json: bool,
 }
@@ -105,7 +105,7 @@ fn text(report: &Report) -> String {
         "LAG",
         "DELIVERED",
         "FILTERED",
-        "ASIDE",
+        "DLQ",
         "LAST ERROR",
     ]
     .map(str::to_owned);

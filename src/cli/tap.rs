@@ -32,10 +32,10 @@ pub(super) struct TapArgs {
     /// Only this topic of the configuration; may be given several times.
     #[arg(long = "topic", value_name = "NAME")]
     topics: Vec<String>,
-    /// End by itself after so many messages.
+    /// Stop after this number of messages.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     count: Option<u64>,
-    /// One JSON object a line.
+    /// Print one JSON object per line.
     #[arg(long)]
     json: bool,
     /// Read queues too, and take the messages away from the daemon and every other consumer.

@@ -28,11 +28,10 @@ pub(super) struct Target {
     /// The configuration file of the daemon.
     #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
     config: PathBuf,
-    /// The daemon's journal, in place of the configuration's: under systemd
-    /// /var/lib/stomp-bridge/journal.db.
+    /// The daemon's journal, in place of --config: under systemd /var/lib/stomp-bridge/journal.db.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where the daemon listens, in place of what it says itself beside its journal.
+    /// Where the daemon listens. By default the file beside its journal says it.
     #[arg(long, value_name = "ADDRESS:PORT")]
     http: Option<SocketAddr>,
 }
@@ -41,7 +40,7 @@ impl Target {
     /// The configuration.
     ///
     /// # Errors
-    /// Everything that is wrong with it.
+    /// Every problem of it.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
         config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
     }
@@ -163,7 +162,8 @@ impl Target {
                     | AdminCommand::Replay { .. }
             ) {
                 eprintln!(
-                    "no stomp-bridge runs on this journal: it is delivered after the next start"
+                    "no stomp-bridge runs on this journal: the entries are delivered after the \
+                     next start"
                 );
             }
             anyhow::Ok(reply)
@@ -203,12 +203,18 @@ impl Target {
     fn settings(&self) -> anyhow::Result<journal::Settings> {
         match &self.journal {
             None => self.plan().map(|plan| plan.journal).map_err(|problems| {
-                anyhow!("{problems}\nthe daemon's journal may be named by --journal in place of the configuration")
+                anyhow!("{problems}\n--journal names the daemon's journal without a configuration")
             }),
             Some(path) => {
-                let path = std::path::absolute(path).with_context(|| format!("--journal {}", path.display()))?;
+                let path = std::path::absolute(path)
+                    .with_context(|| format!("--journal {}", path.display()))?;
                 let (bytes_max, retain) = NO_LIMIT;
-                Ok(journal::Settings { path, bytes_max, when_full: WhenFull::Pause, retain })
+                Ok(journal::Settings {
+                    path,
+                    bytes_max,
+                    when_full: WhenFull::Pause,
+                    retain,
+                })
             }
         }
     }

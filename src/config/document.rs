@@ -54,7 +54,7 @@ pub(super) enum Part {
     Value,
 }
 
-/// See the module.
+/// The TOML file, with the place of each key and value.
 pub(super) struct Document {
     file: PathBuf,
     text: String,

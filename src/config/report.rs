@@ -15,7 +15,7 @@ const SECRET_KEYS: [&str; 7] = [
     "passcode", "password", "secret", "headers", "login", "json", "form",
 ];
 
-/// See the module.
+/// Reads values of the document, and collects every problem with its place.
 pub(super) struct Report<'a> {
     document: &'a Document,
     problems: Vec<Problem>,

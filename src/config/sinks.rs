@@ -215,7 +215,7 @@ fn delivery(
                 let help = "a condition such as changed and severity == 'critical'";
                 check
                     .report
-                    .error_with(&path, format!("`when` does not hold up: {error}"), help);
+                    .error_with(&path, format!("`when` is not valid: {error}"), help);
                 None
             }
         }
@@ -412,7 +412,7 @@ fn webhook(
     }
     let schedule: Vec<Duration> = written.retry.schedule.iter().map(|wait| wait.0).collect();
     if schedule.last().is_none_or(Duration::is_zero) {
-        let help = "the last wait is repeated for as long as the server is in trouble";
+        let help = "the last wait is repeated while the server is in trouble";
         check.report.error_with(
             &path.join("retry").join("schedule"),
             "expected a last wait above 0",

@@ -26,7 +26,7 @@ const SUBSCRIBE_HEADERS: [&str; 4] = ["id", "destination", "ack", "receipt"];
 /// for each connection: what came in between is lost, and nobody ends the subscription.
 const DURABLE_NAMES: [&str; 2] = ["activemq.subscriptionName", "durable-subscription-name"];
 
-/// See the module.
+/// All topics of the configuration, those of a `for` included.
 #[derive(Default)]
 pub(super) struct Topics {
     pub(super) topics: Vec<Topic>,

@@ -1,7 +1,7 @@
-//! One sink's account of the log: what became of every entry that its cursor has passed. It
-//! balances, across restarts and crashes too, since it is written in one transaction with the
-//! cursor.
+//! One sink's accounting: the outcomes of the entries that its cursor has passed. It balances,
+//! across restarts and crashes too, since it is written in one transaction with the cursor.
 
+use std::fmt;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -17,7 +17,7 @@ pub struct Passed {
     pub filtered: u64,
     /// Undecodable at intake: for no sink.
     pub undecodable: u64,
-    /// Refused by the sink for good, or not to be decoded.
+    /// Rejected by the sink, or not to be decoded.
     pub dead_lettered: u64,
     /// Removed by `when_full = "drop_oldest"` before the sink had them.
     pub evicted: u64,
@@ -46,7 +46,25 @@ impl Passed {
     }
 }
 
-/// See the module.
+impl fmt::Display for Passed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Passed {
+            delivered,
+            filtered,
+            undecodable,
+            dead_lettered,
+            evicted,
+            removed,
+        } = self;
+        write!(
+            f,
+            "{delivered} delivered, {filtered} filtered, {undecodable} undecodable, \
+             {dead_lettered} dead-lettered, {evicted} evicted, {removed} removed"
+        )
+    }
+}
+
+/// One sink's accounting: where its cursor began, and the outcomes of the entries it has passed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Accounting {
     /// The cursor when the sink was first seen.
@@ -60,11 +78,11 @@ pub struct Accounting {
     pub passed: Passed,
     /// Dead-lettered, then delivered on an operator's demand.
     pub redriven: u64,
-    /// Dead-lettered, then given up: by an operator, or by `when_full = "drop_oldest"`.
+    /// Dead-lettered, then dropped: by an operator, or by `when_full = "drop_oldest"`.
     pub discarded: u64,
 }
 
-/// A sink's account, as it is on disk.
+/// A sink's accounting, as it is on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SinkAccounting {
     /// As in the configuration.
@@ -98,13 +116,14 @@ impl SinkAccounting {
         let sum = i64::try_from(passed.sum()).unwrap_or(i64::MAX);
         if moved != sum {
             return Err(format!(
-                "the cursor has passed {moved} entries, but {sum} are accounted for: {passed:?}"
+                "the cursor has passed {moved} entries, but {sum} are accounted for: {passed}"
             ));
         }
         let known = self.waiting + redriven + discarded;
         if passed.dead_lettered != known {
             return Err(format!(
-                "{} entries were dead-lettered, but {known} are known of: {} waiting, {redriven} redriven, {discarded} \
+                "{} entries were dead-lettered, but {known} are known: {} waiting, {redriven} \
+                 redriven, {discarded} \
                  discarded",
                 passed.dead_lettered, self.waiting
             ));

@@ -13,7 +13,7 @@ use crate::model::Position;
 /// the greatest speed. A sink that is further behind reads the file.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// See the module.
+/// The newest synced entries, in memory.
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     /// Without a hole, up to the head.

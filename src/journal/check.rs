@@ -14,7 +14,7 @@ use super::{Error, file};
 /// accepted, and a larger one holds nobody up.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// See the module.
+/// The check of a journal whose last stop was not clean.
 #[derive(Default)]
 pub(super) struct Check {
     under_way: Option<BoxFuture<'static, Result<(), Error>>>,
@@ -26,12 +26,12 @@ impl Check {
     /// # Errors
     /// [`Error::Damaged`], or the file cannot be read.
     pub(super) async fn begin(path: PathBuf) -> Result<Check, Error> {
-        warn!(journal = %path.display(), "the last stop was not clean: the journal is checked");
+        warn!(journal = %path.display(), "journal check begins: the last stop was not clean");
         let mut check = file::check(path).boxed();
         match tokio::time::timeout(PATIENCE, &mut check).await {
             Ok(outcome) => outcome.map(|()| Check::default()),
             Err(_) => {
-                info!("the journal is large: its check goes on while it is written");
+                info!("journal check continues in the background: the file is large");
                 Ok(Check {
                     under_way: Some(check),
                 })
@@ -55,7 +55,7 @@ impl Check {
         };
         let outcome = check.await;
         self.under_way = None;
-        info!("the journal's check has ended");
+        info!("journal check finished");
         outcome
     }
 }

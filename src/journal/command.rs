@@ -1,5 +1,5 @@
-//! What an operator, or a sink's redelivery, wants changed in the journal: each
-//! command is one transaction's, whole or not at all. No entry is ever rewritten.
+//! What an operator, or a sink's redelivery, wants changed in the journal: each command is one
+//! transaction's, whole or not at all. No entry is ever rewritten.
 
 use std::sync::Arc;
 
@@ -49,18 +49,18 @@ impl Replay {
 /// What became of an entry that was delivered again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
-    /// The sink has it, or does not want it any more: it is not dead-lettered any more.
+    /// The sink has it, or does not want it: it is no longer a dead letter.
     Done,
     /// It was refused again, and why: it stays dead-lettered until somebody asks again.
     Refused(String),
 }
 
-/// See the module.
+/// A change that an operator or a redelivery asks of the journal.
 #[derive(Debug)]
 pub(super) enum Command {
-    /// Deliver what is dead-lettered for a sink again.
+    /// Deliver a sink's dead letters again.
     Redrive { sink: Arc<str>, which: Which },
-    /// Give up what is dead-lettered for a sink.
+    /// Drop a sink's dead letters.
     Discard { sink: Arc<str>, which: Which },
     /// An undecodable entry can be decoded now: deliver these to these sinks, in its place.
     RedriveUndecodable {
@@ -68,7 +68,7 @@ pub(super) enum Command {
         parts: Vec<Position>,
         sinks: Vec<Arc<str>>,
     },
-    /// List these undecodable entries no more.
+    /// These undecodable entries are settled: no list has them.
     DiscardUndecodable { which: Which },
     /// An entry was delivered again.
     Settle {
@@ -80,7 +80,7 @@ pub(super) enum Command {
     Replay { sink: Arc<str>, replay: Replay },
     /// A replay has come so far; at its end it is forgotten.
     Replayed { sink: Arc<str>, done: Position },
-    /// A sink is gone for good: its cursor, and what was dead-lettered for it.
+    /// A sink is forgotten: its cursor and its dead letters go.
     Forget { sink: Arc<str> },
 }
 
@@ -91,8 +91,8 @@ pub(super) struct QueuedCommand {
     pub(super) done: oneshot::Sender<u64>,
 }
 
-/// What is dead-lettered for `?1` and is passed by its cursor: what is ahead of it is delivery's,
-/// which has not counted it yet.
+/// The dead letters of `?1` that its cursor has passed: those ahead of it are delivery's, which has
+/// not counted them yet.
 const PASSED: &str =
     "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
 
@@ -140,7 +140,7 @@ impl Command {
                 for sink in sinks {
                     for part in parts {
                         const ADD: &str = "INSERT INTO dead_letter (sink, position, error, at, redrive, intake) \
-                             VALUES (?, ?, 'undecodable when it came; to be delivered since it can be decoded', ?, 1, 1) \
+                             VALUES (?, ?, 'undecodable when received, decodable now: waits for delivery', ?, 1, 1) \
                              ON CONFLICT DO UPDATE SET redrive = 1";
                         let now = Timestamp::now().as_microsecond();
                         sqlx::query(ADD)

@@ -336,7 +336,7 @@ pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cur
 pub(super) async fn operator_state(
     connection: &mut SqliteConnection,
 ) -> Result<OperatorState, Error> {
-    let reading = || failed("read what was commanded");
+    let reading = || failed("read the pending redrives and replays");
     let dead_lettered = sqlx::query_as("SELECT sink, count(*) FROM dead_letter GROUP BY sink")
         .fetch_all(&mut *connection)
         .await
@@ -431,7 +431,7 @@ pub(super) async fn truncation(
             Ok(past
                 .execute(connection)
                 .await
-                .map_err(failed("remove what is past"))?
+                .map_err(failed("delete delivered entries"))?
                 .rows_affected())
         }
         Truncation::Drop { from, through } => drop_oldest(connection, from, through).await,
@@ -448,7 +448,7 @@ async fn drop_oldest(
          SELECT coalesce((SELECT from_position FROM gap WHERE to_position = ?1 - 1), ?1), ?2, ?3, ?4, ?4, ?5 \
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
          entries = entries + excluded.entries, until = excluded.until";
-    let dropping = || failed("drop its oldest entries");
+    let dropping = || failed("evict its oldest entries");
     const COUNT: &str = "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
          WHERE dead_letter.sink = cursor.sink AND intake = 0 AND dead_letter.position BETWEEN ? AND ?)";
     for statement in [

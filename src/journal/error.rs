@@ -18,7 +18,8 @@ pub enum Error {
     },
     /// The folder, the file or its lock cannot be made or opened.
     #[error(
-        "the journal {path} cannot be opened: check journal.path, and that its folder may be written to"
+        "the journal {path} cannot be opened: check journal.path, and that the daemon may write \
+         to its folder"
     )]
     Open {
         /// The journal's file.
@@ -37,8 +38,8 @@ pub enum Error {
     /// The file is the same journal as before, but ends earlier: its next positions were given
     /// before (invariant I4).
     #[error(
-        "the journal {path} ends at {head}, but it was at {known} before: it is a stale copy; bring back the newer \
-         one, or go on with this one under a new id by `stomp-bridge journal reset-id`"
+        "the journal {path} is a stale copy: it ends at {head}, and it was at {known} before; \
+         restore the newer one, or give this one a new id by `stomp-bridge journal reset-id`"
     )]
     OlderCopy {
         /// The journal's file.
@@ -50,9 +51,9 @@ pub enum Error {
     },
     /// A sink has an entry of this journal that is not in it: the same, noticed by the other side.
     #[error(
-        "the sink {sink} has position {position} from another copy of the journal {path}: this one is a stale copy, whose \
-         next positions were given before; bring back the newer one with its -lock, or go on with this one under a new \
-         id by `stomp-bridge journal reset-id`"
+        "the journal {path} is a stale copy: the sink {sink} has position {position} from another \
+         copy of it; restore the newer one with its -lock, or give this one a new id by \
+         `stomp-bridge journal reset-id`"
     )]
     OtherCopy {
         /// The journal's file.
@@ -64,8 +65,8 @@ pub enum Error {
     },
     /// What [`Error::OtherCopy`] has said at an earlier start.
     #[error(
-        "the journal {path} is a stale copy, as a sink has noticed before; bring back the newer one with its -lock, or \
-         go on with this one under a new id by `stomp-bridge journal reset-id`"
+        "the journal {path} is a stale copy: an earlier start found it out by a sink; restore the \
+         newer one with its -lock, or give this one a new id by `stomp-bridge journal reset-id`"
     )]
     Fenced {
         /// The journal's file.

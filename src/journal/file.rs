@@ -249,7 +249,7 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error>
     match done.map(drop).map_err(failed("checkpoint before closing")) {
         // What was committed is in the WAL as safely as in the database.
         Err(error) if error.is_out_of_space() => {
-            warn!("the journal is closed with its WAL: the disk is full")
+            warn!("journal closed with its -wal file: the disk is full; free some space")
         }
         done => done?,
     }

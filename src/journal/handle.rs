@@ -28,7 +28,7 @@ const QUEUE_BATCHES_MAX: usize = 1024;
 /// Sinks wait for each request, so a few for each sink will do.
 const REQUESTS_MAX: usize = 64;
 
-/// See the module.
+/// A handle of the journal; its clones share one writer.
 #[derive(Debug, Clone)]
 pub struct Journal {
     path: Arc<PathBuf>,
@@ -117,7 +117,7 @@ impl Journal {
     pub async fn append(&self, batch: NewBatch) -> Result<Position, Error> {
         let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
-        // Both waits are first come, first served, so the command of the calls is kept.
+        // Both waits are first come, first served, so the order of the calls is kept.
         let room = Arc::clone(&self.room)
             .acquire_many_owned(wanted)
             .await
@@ -163,7 +163,7 @@ impl Journal {
         self.state.is_configured(sink)
     }
 
-    /// Gives up a sink's cursor and what was dead-lettered for it: nothing is kept for it any more.
+    /// Forgets a sink's cursor and its dead letters: the journal keeps nothing for it.
     /// True where there was one. Durable on return.
     ///
     /// # Panics
@@ -222,7 +222,7 @@ impl Journal {
     }
 
     /// The same for a sink that has so many entries dead-lettered between there and its cursor:
-    /// they will be passed, and counted, once more.
+    /// they will be passed, and counted, again.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -265,7 +265,7 @@ impl Journal {
         }
     }
 
-    /// Has what is dead-lettered for a sink delivered again, or gives it up; what its cursor has
+    /// Has a sink's dead letters delivered again, or drops them; what its cursor has
     /// not passed yet stays. Gives the number of entries. Durable on return.
     ///
     /// # Errors
@@ -278,7 +278,7 @@ impl Journal {
         .await
     }
 
-    /// Gives up what is dead-lettered for a sink, as [`Journal::redrive`].
+    /// Drops a sink's dead letters, as [`Journal::redrive`].
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -447,7 +447,7 @@ impl Journal {
 fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Result<(), Error> {
     let Some(mark) = mark else {
         if head == Position::START {
-            info!(path = %path.display(), "no journal was here: a new one begins");
+            info!(path = %path.display(), "journal created: there was none at this path");
         }
         return Ok(());
     };
@@ -456,8 +456,8 @@ fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Resul
             journal = %uuid.simple(),
             before = %mark.journal.simple(),
             head = %mark.head,
-            "this is not the journal that was here before: where that one was deleted, what some sink had not got yet is \
-             lost; where it was moved, stop and bring it back"
+            "journal replaced: another one was here before; if it was deleted, its pending \
+             entries are lost; if it was moved, stop and bring it back"
         );
     } else if head < mark.head {
         return Err(Error::OlderCopy {

@@ -19,7 +19,7 @@ use crate::model::Position;
 const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
-/// See the module. It sees only what was synced.
+/// A connection that reads the log and cannot write. It sees only what was synced.
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,
@@ -89,7 +89,7 @@ impl Reader {
         Ok(entries)
     }
 
-    /// What is dead-lettered for any sink, by sink and position.
+    /// The dead letters of all sinks, by sink and position.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -108,10 +108,10 @@ impl Reader {
             .try_map(row)
             .fetch_all(&mut self.connection)
             .await
-            .map_err(failed("read what was dead-lettered"))
+            .map_err(failed("read the dead letters"))
     }
 
-    /// What is dead-lettered for one sink after a position.
+    /// The dead letters of one sink after a position.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -127,7 +127,7 @@ impl Reader {
         .bind(after.0)
         .fetch_all(&mut self.connection)
         .await
-        .map_err(failed("read what was dead-lettered"))?;
+        .map_err(failed("read the dead letters"))?;
         Ok(rows
             .into_iter()
             .map(|(position,)| Position(position))
@@ -147,7 +147,7 @@ impl Reader {
             .bind(entries_max)
             .fetch_all(&mut self.connection)
             .await
-            .map_err(failed("read what is to be delivered again"))?;
+            .map_err(failed("read the entries to redrive"))?;
         rows.iter()
             .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
             .collect()
@@ -205,7 +205,7 @@ impl Reader {
             "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)";
         const WAITING: &str =
             "SELECT count(*) FROM dead_letter WHERE sink = ? AND position <= ? AND intake = 0";
-        let reading = || failed("read the accounts");
+        let reading = || failed("read the delivery accounting");
         let mut moment = self.connection.begin().await.map_err(reading())?;
         let (head,): (i64,) = sqlx::query_as(HEAD)
             .fetch_one(&mut *moment)

@@ -17,8 +17,8 @@ pub struct ResetId {
     pub now: Uuid,
 }
 
-/// Gives the journal a new id, and keeps all that is in it: entries, cursors, and what is dead-
-/// lettered. Durable on return.
+/// Gives the journal a new id, and keeps all that is in it: entries, cursors and dead letters.
+/// Durable on return.
 ///
 /// # Errors
 /// [`Error::InUse`] where a process writes it; the others as they say.

@@ -63,7 +63,7 @@ impl Truncation {
     }
 }
 
-/// See the module.
+/// Decides which entries may go, and when the journal is full.
 #[derive(Debug)]
 pub(super) struct Retention {
     bytes_max: u64,
@@ -144,10 +144,10 @@ impl Retention {
     /// A watermark that was just reached, in percent: once each, until there is clearly more room
     /// again. What counts is what some sink still needs; what every sink is past makes room when it
     /// must.
-    pub(super) fn watermark(&mut self, floor: Option<Position>) -> Option<u8> {
+    pub(super) fn watermark(&mut self, slowest: Option<Position>) -> Option<u8> {
         let oldest = self.begin.oldest?;
         let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
-        let waiting = (self.head.0 - floor?.0.max(oldest.0 - 1))
+        let waiting = (self.head.0 - slowest?.0.max(oldest.0 - 1))
             .max(0)
             .unsigned_abs();
         let limit = self
@@ -172,16 +172,16 @@ impl Retention {
         None
     }
 
-    /// The next piece to remove. `floor`: every sink is past it (`None`: not known yet).
+    /// The next piece to remove. `slowest`: every sink is past it (`None`: not known yet).
     /// `incoming`: how many entries are being written in the same transaction; while there are,
     /// less than a whole piece is not worth the time.
     pub(super) fn due(
         &self,
-        floor: Option<Position>,
+        slowest: Option<Position>,
         incoming: usize,
         now: Timestamp,
     ) -> Option<Truncation> {
-        let floor = floor?;
+        let slowest = slowest?;
         let piece = i64::try_from(PIECE_ENTRIES_MIN.max(2 * incoming)).unwrap_or(i64::MAX);
         let short =
             self.out_of_room || self.usage.used_bytes >= self.bytes_max - self.bytes_max / 10;
@@ -192,11 +192,11 @@ impl Retention {
             now.as_microsecond().saturating_sub(retain_us)
         };
         if let Some((from, received_at)) = self.begin.removable
-            && from <= floor
+            && from <= slowest
             && received_at < received_before
-            && (incoming == 0 || short || floor.0 - from.0 >= piece)
+            && (incoming == 0 || short || slowest.0 - from.0 >= piece)
         {
-            let through = Position(from.0 + piece - 1).min(floor);
+            let through = Position(from.0 + piece - 1).min(slowest);
             return Some(Truncation::Past {
                 from,
                 through,
@@ -234,11 +234,11 @@ mod tests {
         Retention::new(&settings, Position(5000), begin)
     }
 
-    /// The piece that is due at a second, with so much used, and every sink past `floor`.
+    /// The piece that is due at a second, with so much used, and every sink past `slowest`.
     fn check(
         when_full: WhenFull,
         used_mib: u64,
-        floor: Option<i64>,
+        slowest: Option<i64>,
         second: i64,
         expected: Option<(&str, i64)>,
     ) {
@@ -249,14 +249,14 @@ mod tests {
         });
         let now = Timestamp::from_second(second).unwrap();
         let due = retention
-            .due(floor.map(Position), 0, now)
+            .due(slowest.map(Position), 0, now)
             .map(|truncation| match truncation {
                 Truncation::Past { through, .. } => ("past", through.0),
                 Truncation::Drop { through, .. } => ("drop", through.0),
             });
         assert_eq!(
             due, expected,
-            "{when_full:?}, {used_mib} MiB, floor {floor:?}, at {second} s"
+            "{when_full:?}, {used_mib} MiB, slowest {slowest:?}, at {second} s"
         );
     }
 
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn each_watermark_is_reached_once_until_there_is_room_again() {
         let mut retention = retention(WhenFull::Pause);
-        for (used_mib, free_mib, floor, expected) in [
+        for (used_mib, free_mib, slowest, expected) in [
             (79, 1000, Some(10), None),
             (80, 1000, Some(10), Some(80)),
             (82, 1000, Some(10), None),
@@ -347,9 +347,9 @@ mod tests {
                 free_bytes: free_mib * MIB,
             });
             assert_eq!(
-                retention.watermark(floor.map(Position)),
+                retention.watermark(slowest.map(Position)),
                 expected,
-                "{used_mib} MiB, {free_mib} free, {floor:?}"
+                "{used_mib} MiB, {free_mib} free, {slowest:?}"
             );
         }
     }

@@ -14,7 +14,7 @@ use super::{SinkStatus, Start, Status};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
-/// See the module.
+/// Head, cursors and commands, as handles and the writer share them.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) uuid: Uuid,
@@ -80,7 +80,7 @@ pub(super) struct Cursors {
     /// Those that the disk does not have yet.
     pub(super) moved: Vec<CursorRow>,
     /// Every sink is past the entries at or before it; `None`: not known yet.
-    pub(super) floor: Option<Position>,
+    pub(super) slowest: Option<Position>,
 }
 
 impl State {
@@ -242,7 +242,7 @@ impl State {
     }
 
     /// Puts a cursor anywhere. So many entries that it has passed are dead-lettered, and will be
-    /// passed once more.
+    /// passed again.
     pub(super) fn place(&self, sink: &str, at: Position, dead_lettered: u64) {
         let mut known = self.lock();
         let cursor = known.of(sink);
@@ -261,7 +261,7 @@ impl State {
         self.lock().of(sink).dead_lettered += 1;
     }
 
-    /// Orders were written, or entries that were dead-lettered dropped: what the disk says now.
+    /// Commands were written, or dead letters dropped: what the disk says now.
     pub(super) fn set_operator_state(&self, operator_state: OperatorState) {
         let mut known = self.lock();
         known
@@ -310,7 +310,7 @@ impl State {
         if faults::makes(Mutation::CollectEarly) {
             return Cursors {
                 moved: moved.collect(),
-                floor: Some(self.head()),
+                slowest: Some(self.head()),
             };
         }
         let replays = known.replays.values().map(|replay| replay.done);
@@ -320,16 +320,16 @@ impl State {
             .map(|cursor| cursor.position)
             .chain(replays)
             .min();
-        let floor = known
+        let slowest = known
             .registered
             .then(|| held.unwrap_or_else(|| self.head()));
         Cursors {
             moved: moved.collect(),
-            floor,
+            slowest,
         }
     }
 
-    /// Takes request of what the disk has now.
+    /// Takes note of what the disk has now.
     pub(super) fn saved(&self, cursors: &[CursorRow]) {
         let mut known = self.lock();
         for CursorRow {

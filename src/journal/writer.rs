@@ -89,7 +89,7 @@ pub(super) struct Queue {
     pub(super) _ended: DropGuard,
 }
 
-/// See the module.
+/// The owner of the write connection.
 #[derive(Debug)]
 pub struct Writer {
     settings: Settings,
@@ -135,7 +135,7 @@ struct Written {
     /// The last entry, where there was one.
     last: Option<Position>,
     newly_dead_lettered: Vec<Arc<str>>,
-    /// What each command has changed, in their command.
+    /// What each command has changed, in their order.
     commands: Vec<u64>,
     /// How many entries were removed.
     removed: u64,
@@ -248,12 +248,12 @@ impl Writer {
         flush: &mut Interval,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let Cursors { mut moved, floor } = self.state.cursors();
+        let Cursors { mut moved, slowest } = self.state.cursors();
         let now = self
             .clock
             .read(std::time::Instant::now(), Timestamp::now())
             .now;
-        let truncation = self.retention.due(floor, group.entries.len(), now);
+        let truncation = self.retention.due(slowest, group.entries.len(), now);
         let small = (1..SMALL_ENTRIES).contains(&group.entries.len());
         let wait = self
             .cursors_saved
@@ -264,10 +264,10 @@ impl Writer {
         if group.is_empty() && moved.is_empty() && truncation.is_none() {
             return Ok(());
         }
-        if let (Some(Truncation::Past { through, .. }), Some(floor)) = (&truncation, floor) {
+        if let (Some(Truncation::Past { through, .. }), Some(slowest)) = (&truncation, slowest) {
             assert!(
-                *through <= floor,
-                "only what every sink is past is removed (I3): {through} > {floor}"
+                *through <= slowest,
+                "only what every sink is past is removed (I3): {through} > {slowest}"
             );
         }
         let written = loop {
@@ -279,7 +279,7 @@ impl Writer {
             }
         };
         if std::mem::take(&mut self.out_of_space) {
-            info!("the journal's disk has room again");
+            info!("journal continues: its disk has free space again");
             self.measure().await?;
         }
         if !moved.is_empty() {
@@ -332,7 +332,8 @@ impl Writer {
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         if !std::mem::replace(&mut self.out_of_space, true) {
-            warn!(%error, "the journal's disk is full: nothing is accepted until there is room; free some space");
+            warn!(%error, "journal stopped: its disk is full, and nothing is accepted; free some \
+             space");
             self.state.full.store(true, Ordering::Relaxed);
         }
         tokio::select! {
@@ -502,7 +503,8 @@ impl Writer {
             warn!(
                 bytes = usage.used_bytes,
                 free_bytes = usage.free_bytes,
-                "the journal's disk is nearly full: nothing is accepted until it has more than {} MiB free; free some space",
+                "journal stopped: its disk is nearly full, and nothing is accepted until more \
+                 than {} MiB are free; free some space",
                 FREE_BYTES_AGAIN >> 20
             );
         } else if full && !was_full {
@@ -512,14 +514,17 @@ impl Writer {
                 "journal full: nothing is accepted until the sinks have caught up; see their lag, or raise journal.max_bytes"
             );
         } else if was_full && !full {
-            info!(bytes = usage.used_bytes, "journal has room again");
+            info!(
+                bytes = usage.used_bytes,
+                "journal continues: it has free space again"
+            );
         }
-        if let Some(percent) = self.retention.watermark(self.state.cursors().floor) {
+        if let Some(percent) = self.retention.watermark(self.state.cursors().slowest) {
             warn!(
                 percent,
                 bytes = usage.used_bytes,
                 free_bytes = usage.free_bytes,
-                "journal fills up with what some sink has not got yet: see which sink is behind, raise \
+                "journal fills up with pending entries: see which sink is behind, raise \
                  journal.max_bytes or free some space"
             );
         }
@@ -551,7 +556,7 @@ impl Writer {
     }
 }
 
-/// The sinks whose requests were new.
+/// The sinks that got a new dead letter.
 async fn dead_letter(
     connection: &mut SqliteConnection,
     requests: &[Request],

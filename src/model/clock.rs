@@ -9,13 +9,13 @@ use jiff::Timestamp;
 /// Two clocks are never quite of one mind, and a correction of seconds is no jump.
 const SLACK_MIN: Duration = Duration::from_secs(60);
 
-/// See the module.
+/// The wall clock, checked against the monotonic one before anything is deleted by age.
 #[derive(Debug, Clone)]
 pub struct TrustedClock {
     /// How far ahead of what it should be the clock is still believed.
     slack: Duration,
     /// What was believed last, and when by the monotonic clock. `None`: nothing is known yet.
-    believed: Option<(Instant, Timestamp)>,
+    reference: Option<(Instant, Timestamp)>,
 }
 
 /// What the clock says, where it is believed.
@@ -33,21 +33,21 @@ impl TrustedClock {
     pub fn for_keeping(keep: Duration) -> TrustedClock {
         TrustedClock {
             slack: (keep / 10).max(SLACK_MIN),
-            believed: None,
+            reference: None,
         }
     }
 
     /// The time of something that is known to have happened before, such as the newest of what is
     /// to be deleted. Counts before the first [`TrustedClock::read`] only.
     pub fn witness(&mut self, now: Instant, time: Option<Timestamp>) {
-        self.believed = self.believed.or(time.map(|time| (now, time)));
+        self.reference = self.reference.or(time.map(|time| (now, time)));
     }
 
     /// What is believed of the wall clock's time `clock`. Ahead of what has passed since the last
     /// time it is not, until it is back. Behind it is: then less is deleted, and it may come back
     /// to where it was.
     pub fn read(&mut self, now: Instant, clock: Timestamp) -> Reading {
-        let (since, time) = *self.believed.get_or_insert((now, clock));
+        let (since, time) = *self.reference.get_or_insert((now, clock));
         let expected = time
             .checked_add(now.saturating_duration_since(since))
             .unwrap_or(Timestamp::MAX);
@@ -59,7 +59,7 @@ impl TrustedClock {
             };
         }
         if clock > expected {
-            self.believed = Some((now, clock));
+            self.reference = Some((now, clock));
         }
         Reading {
             now: clock,

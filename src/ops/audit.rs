@@ -1,4 +1,4 @@
-//! The accounts, held against each other: what was received is journaled or waits to be, and what
+//! The delivery accounting, checked: what was received is journaled or waits to be, and what
 //! is journaled is delivered, filtered, dead-lettered or pending for each sink. What does not
 //! balance is an error of ours, and said once.
 

@@ -30,7 +30,7 @@ const QUIET: Duration = Duration::from_secs(60);
 
 /// How many connections there may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct Limits {
     /// Connections at once; further ones wait in the kernel's queue.
     pub(super) connections_max: usize,
     /// The last of them, which answer probes alone.
@@ -39,9 +39,9 @@ pub(super) struct Room {
     pub(super) stop: Duration,
 }
 
-impl Default for Room {
-    fn default() -> Room {
-        Room {
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
             connections_max: CONNECTIONS_MAX,
             reserved: CONNECTIONS_RESERVED,
             stop: STOP_TIMEOUT,
@@ -57,7 +57,7 @@ impl Default for Room {
 /// that hangs.
 pub(super) struct Connections {
     site: Site,
-    room: Room,
+    limits: Limits,
     open: HashMap<u64, Handle>,
     serving: FuturesUnordered<BoxFuture<'static, u64>>,
     /// The next connection's number.
@@ -69,10 +69,10 @@ pub(super) struct Connections {
 
 impl Connections {
     /// None yet.
-    pub(super) fn new(site: Site, room: Room) -> Connections {
+    pub(super) fn new(site: Site, limits: Limits) -> Connections {
         Connections {
             site,
-            room,
+            limits,
             open: HashMap::new(),
             serving: FuturesUnordered::new(),
             next: 0,
@@ -93,12 +93,12 @@ impl Connections {
                 // the task's budget, so that busy connections leave some for `accept`.
                 Some(id) = unconstrained(self.serving.next()) => self.ended(id),
                 accepted = accept(&listener, self.accept_from),
-                    if self.serving.len() < self.room.connections_max => self.accepted(accepted),
+                    if self.serving.len() < self.limits.connections_max => self.accepted(accepted),
             }
         }
         drop(listener);
         let rest = async { while self.serving.next().await.is_some() {} };
-        if timeout(self.room.stop, rest).await.is_err() {
+        if timeout(self.limits.stop, rest).await.is_err() {
             tracing::debug!("http requests cut at the stop");
         }
     }
@@ -112,7 +112,7 @@ impl Connections {
     }
 
     fn admit(&mut self, stream: TcpStream, peer: SocketAddr) {
-        let full = self.room.connections_max - self.room.reserved;
+        let full = self.limits.connections_max - self.limits.reserved;
         if self.open.len() >= full {
             if let Some(times) = self.room_throttle.should_log(Instant::now()) {
                 tracing::warn!(

@@ -1,9 +1,9 @@
 //! What an operator may change while the daemon runs, or on a journal that no daemon has: redrive,
 //! drop, replay, forget.
 //!
-//! Over HTTP it is `POST /control`, for whoever can read a file beside the journal that only its
-//! owner can (mode 0600): it names the address and a token that is made at each start. Requests
-//! from other machines are refused.
+//! Over HTTP it is `POST /control`, for anybody who can read the file beside the journal: its owner
+//! alone (mode 0600). The file has the address and a token that each start makes. Requests from
+//! other machines are refused.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -24,14 +24,14 @@ use crate::model::Position;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "command", rename_all = "snake_case")]
 pub enum AdminCommand {
-    /// Deliver what is dead-lettered for a sink once more.
+    /// Deliver a sink's dead letters again.
     Redrive {
         /// Its name.
         sink: String,
         /// Which entries.
         which: Which,
     },
-    /// Give up what is dead-lettered for a sink.
+    /// Drop a sink's dead letters.
     Drop {
         /// Its name.
         sink: String,
@@ -45,12 +45,12 @@ pub enum AdminCommand {
         /// Where its statuses stand in its body, in bytes.
         parts: Vec<Range<usize>>,
     },
-    /// List undecodable entries no more.
+    /// Settle undecodable entries: no list has them.
     DropUndecodable {
         /// Which entries.
         which: Which,
     },
-    /// Deliver a slice of the log to one sink once more.
+    /// Deliver a slice of the log to one sink again.
     Replay {
         /// Its name.
         sink: String,

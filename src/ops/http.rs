@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::activity::Patience;
 use super::connection::Site;
-use super::connections::{Connections, Room};
+use super::connections::{Connections, Limits};
 use super::control::{Access, AdminCommand, Refusal, execute};
 use super::status::Report;
 use super::{Settings, View, metrics};
@@ -96,7 +96,7 @@ impl Listener {
             patience: Patience::default(),
             stop,
         };
-        Connections::new(site, Room::default())
+        Connections::new(site, Limits::default())
             .run(self.listener)
             .await;
     }
@@ -155,7 +155,7 @@ async fn control(
     if !peer.ip().to_canonical().is_loopback() || !controlled.access.allows(authorization) {
         return closing(
             StatusCode::FORBIDDEN,
-            "only for who can read the token beside the journal, on this machine",
+            "this needs the token beside the journal, and a request from this machine",
         );
     }
     let (_turn, body) = match read(&controlled.turns, request.into_body()).await {

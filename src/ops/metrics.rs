@@ -69,7 +69,7 @@ impl Scrape {
             "1 for the state that the STOMP link is in",
             states,
         )?;
-        let help = "Since when it is in that state, in seconds since 1970";
+        let help = "When the link entered that state, in seconds since 1970";
         gauge(
             encoder,
             "link_state_since_timestamp_seconds",
@@ -166,7 +166,7 @@ impl Scrape {
                 position(oldest),
             )?;
         }
-        let help = "Entries removed by when_full = \"drop_oldest\" before every sink was past them";
+        let help = "Entries evicted by when_full = \"drop_oldest\" before every sink had them";
         count(encoder, "journal_evicted", help, status.evicted)?;
         gauge(
             encoder,
@@ -177,7 +177,7 @@ impl Scrape {
         gauge(
             encoder,
             "journal_full",
-            "1 while the journal takes nothing",
+            "1 while the journal accepts nothing",
             u64::from(status.full),
         )
     }
@@ -198,7 +198,7 @@ impl Scrape {
         gauges(
             encoder,
             "sink_up",
-            "1 while the sink's other side answers",
+            "1 while the sink is up",
             each(|s| s.health.report().up.into()),
         )?;
         let lag = running.iter().map(|sink| {
@@ -213,7 +213,7 @@ impl Scrape {
         gauges(
             encoder,
             "sink_lag",
-            "Entries that the sink has still to read",
+            "Entries between the sink's cursor and the head",
             lag,
         )?;
         let delivered = each(|sink| sink.counters.delivered.load(Relaxed));
@@ -234,14 +234,14 @@ impl Scrape {
         counters(
             encoder,
             "sink_dead_lettered",
-            "Events that the sink refuses for good",
+            "Events dead-lettered for the sink since the start",
             dead_lettered,
         )?;
         let retries = each(|sink| sink.counters.retries.load(Relaxed));
         counters(
             encoder,
             "sink_retries",
-            "Deliveries that are tried again",
+            "Attempts that failed and are made again",
             retries,
         )?;
         let waiting = each(|sink| sink.counters.lanes_waiting.load(Relaxed));
@@ -250,8 +250,8 @@ impl Scrape {
         let again = each(|sink| sink.counters.again.load(Relaxed));
         counters(
             encoder,
-            "sink_again",
-            "Events delivered once more by a redrive or a replay",
+            "sink_redelivered",
+            "Events delivered again by a redrive or a replay",
             again,
         )?;
         self.accounts(encoder)
@@ -283,15 +283,15 @@ impl Scrape {
         });
         gauges(
             encoder,
-            "account",
-            "What became of the sink's entries, ever (across restarts)",
+            "sink_accounting",
+            "Outcomes of the entries that the sink's cursor has passed, across restarts",
             outcomes,
         )?;
         let accounting_errors = self.0.audit.accounting_errors().len() as u64;
         gauge(
             encoder,
             "accounting_errors",
-            "Accounts that does not balance: there should be none",
+            "Errors of the delivery accounting: there should be none",
             accounting_errors,
         )
     }

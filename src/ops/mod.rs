@@ -1,5 +1,5 @@
-//! What an operator looks at and asks for: health, readiness, metrics, status, accounts that
-//! balance, redrives and replays; and systemd's notifications.
+//! What an operator looks at and asks for: health, readiness, metrics, status, delivery
+//! accounting, redrives and replays; and systemd's notifications.
 
 mod activity;
 pub mod audit;
@@ -75,7 +75,7 @@ impl View {
         let mut reasons = Vec::new();
         if link.state == source::LinkState::Silent {
             reasons.push(format!(
-                "source silent since {}: no message for as long as source.silence says",
+                "source silent since {}: no message for as long as source.silence allows",
                 link.since
             ));
         } else if !link.state.is_ready() {
@@ -104,7 +104,8 @@ impl View {
         }
         if self.journal.status().full {
             reasons.push(
-                "journal full: nothing is acknowledged until the sinks have caught up, or its disk has more room"
+                "journal full: nothing is acknowledged until the sinks have caught up, or its \
+                 disk has more free space"
                     .to_owned(),
             );
         }

@@ -10,7 +10,7 @@ use super::audit::Intake;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
 
-/// See the module.
+/// The state of the daemon at one moment, as `/status` gives it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Report {
     /// Of the daemon.
@@ -47,7 +47,7 @@ pub struct Link {
     pub broker: Option<String>,
     /// What is promised for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
-    /// What is weak in the set-up, and what to do about it, one line each.
+    /// Configuration warnings, one line each.
     pub warnings: Vec<String>,
 }
 
@@ -84,9 +84,9 @@ pub struct Sink {
     pub since: Option<Timestamp>,
     /// The last trouble, though it may have passed.
     pub last_error: Option<String>,
-    /// A replay is under way.
+    /// A replay is going on.
     pub replaying: bool,
-    /// Its account: where the cursor is, and what became of every entry before it.
+    /// Its accounting: where the cursor is, and the outcomes of the entries before it.
     #[serde(flatten)]
     pub account: SinkAccounting,
 }

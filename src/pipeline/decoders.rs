@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use super::Decoder;
 
-/// See the module. Clones share what they hold.
+/// The decoders of all topics, by name. Clones share what they hold.
 #[derive(Debug, Clone)]
 pub struct Decoders(Arc<RwLock<ByTopic>>);
 

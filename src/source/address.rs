@@ -8,7 +8,7 @@ use url::Url;
 
 use super::{Credentials, SigninError, SigninTemplate};
 
-/// See the module. As a text it is what may be shown: without user and query.
+/// An address to dial. As a text it is what may be shown: without user and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     url: Url,
@@ -32,7 +32,7 @@ impl Address {
     /// The URL for one connection.
     ///
     /// # Errors
-    /// A placeholder that the credentials has nothing for.
+    /// A placeholder that the credentials have no value for.
     pub fn render(&self, credentials: &Credentials) -> Result<Url, SigninError> {
         let mut url = self.url.clone();
         if let Some(query) = &self.query {

@@ -60,7 +60,7 @@ pub enum WireTrace<'a> {
 /// Is shown everything that crosses, before it is written or read.
 pub type Observer = Box<dyn FnMut(WireTrace<'_>) -> io::Result<()> + Send>;
 
-/// See the module.
+/// A connection without the journal, for `tap` and `send`.
 pub struct Client {
     session: Session,
     receiver: Receiver,

@@ -325,7 +325,7 @@ impl<'a> Connection<'a> {
                 self.intake.take(message, now);
                 faults::reach(Failpoint::MessageRead);
                 if self.intake.silence.broken(clock::now()) {
-                    info!("messages come again");
+                    info!("source receives messages again");
                 }
                 self.status.enter_receiving();
             }
@@ -336,7 +336,8 @@ impl<'a> Connection<'a> {
             }
             Event::Withheld { id } => self.topic_withheld(id)?,
             Event::Unknown(message) => {
-                warn!(subscription = %message.subscription, "a message of no topic of ours is left alone");
+                warn!(subscription = %message.subscription, "message ignored: its subscription is \
+                 none of ours");
             }
             Event::Disconnected(_) => self.stage = Stage::Left,
             Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
@@ -404,7 +405,8 @@ impl<'a> Connection<'a> {
             let silence = self.wanted.settings.silence.unwrap_or_default();
             warn!(
                 ?silence,
-                "no message for so long: look whether the platform still sends, and to these destinations"
+                "source silent: no message for as long as source.silence allows; check that the \
+                 platform still sends, and to these destinations"
             );
         }
         if self.intake.silence.lasts() {

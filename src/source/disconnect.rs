@@ -7,7 +7,7 @@ use crate::journal;
 use crate::stomp::{Session, SessionError};
 use crate::transport::{DialError, TransportError};
 
-/// See the module.
+/// Why a connection ended.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DisconnectReason {
     /// We said goodbye.
@@ -24,7 +24,7 @@ pub(super) enum DisconnectReason {
     Lost(String),
     /// Nothing has gone wrong that could be seen.
     #[error(
-        "no byte for {0:?} from a server that sends no heart-beats: connecting anew, to be sure of the link"
+        "no byte for {0:?} from a server that sends no heart-beats: reconnecting to test the link"
     )]
     Quiet(Duration),
     /// The journal has ended: so does the process.

@@ -52,8 +52,8 @@ pub fn guarantee(broker: Broker, topic: &Topic) -> &'static str {
                 nothing while we are away";
     }
     if topic.ack == AckMode::Auto {
-        return "at most once before receipt: ack is auto, so what is under way when the connection breaks is gone; \
-                use ack = \"client-individual\"";
+        return "at most once before receipt: ack is auto, so messages in flight are lost when the \
+         connection breaks; use ack = \"client-individual\"";
     }
     if keeps_messages(broker, topic) {
         "nothing is lost: the server keeps messages until they are on our disk"

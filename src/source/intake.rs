@@ -199,7 +199,8 @@ impl Intake {
                     tracing::warn!(
                         topic = %topic.name,
                         reason = %undecodable,
-                        "a status cannot be decoded: it is kept raw in the journal; see the reason, and the topic's `fields`"
+                        "status undecodable: the journal keeps it raw; correct the topic's \
+                         `fields`, then run `stomp-bridge dlq redrive --undecodable`"
                     );
                     Verdict::Undecodable {
                         reason: undecodable.0.into(),

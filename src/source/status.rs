@@ -83,7 +83,7 @@ pub struct Profile {
     pub broker: Option<Broker>,
     /// What is promised for each topic.
     pub guarantees: BTreeMap<Arc<str>, &'static str>,
-    /// What is weak.
+    /// Configuration warnings.
     pub warnings: Vec<ConfigurationWarning>,
 }
 
@@ -168,7 +168,7 @@ impl Status {
             .clone()
     }
 
-    /// Takes the new profile, and gives those of its weak points that the one before did not have:
+    /// Takes the new profile, and gives those of its warnings that the one before did not have:
     /// only they are news.
     pub(super) fn profiled(&self, profile: Profile) -> Vec<ConfigurationWarning> {
         let mut known = self.profile.lock().unwrap_or_else(PoisonError::into_inner);

@@ -32,7 +32,7 @@ const DRAIN_MAX: Duration = Duration::from_secs(2);
 /// The same where its window is known: messages that trickle fill it some day.
 const DRAIN_MAX_WITH_WINDOW: Duration = Duration::from_secs(15);
 
-/// See the module.
+/// The topics of one connection, each with its state.
 #[derive(Debug)]
 pub(super) struct Subscriptions {
     slots: BTreeMap<Arc<str>, Slot>,

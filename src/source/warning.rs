@@ -1,5 +1,5 @@
-//! What is weak in a set-up, from the server's answer and the configuration, and what to do about
-//! it. It is told, never acted on: whoever set it up may have a reason.
+//! Configuration warnings, from the server's answer and the configuration, with what to do. They
+//! are reported, never acted on: the operator may have a reason.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::guarantee::{Broker, keeps_messages};
 use super::names::in_short;
 use crate::stomp::AckMode;
 
-/// One weak point; its text is one line that ends with what to do.
+/// One warning; its text is one line that ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigurationWarning {
     /// The server would keep messages until they are acknowledged, and is told not to wait for it.
@@ -38,7 +38,7 @@ pub enum Detection {
     KeepAlive,
 }
 
-/// Every weak point of these topics on that server.
+/// Every warning about these topics on that server.
 pub(super) fn warnings(broker: Broker, topics: &[Topic]) -> Vec<ConfigurationWarning> {
     let those = |weak: &dyn Fn(&Topic) -> bool| -> Vec<Arc<str>> {
         topics
@@ -76,14 +76,15 @@ impl fmt::Display for ConfigurationWarning {
         match self {
             ConfigurationWarning::AutoAck(topics) => write!(
                 f,
-                "{}: the server would keep messages until they are on our disk, but ack is auto: what is \
-                 under way when the connection breaks is lost; set ack = \"client-individual\"",
+                "{}: the server would keep messages until they are on our disk, but ack is auto: \
+                 messages in flight are lost when the connection breaks; \
+                 set ack = \"client-individual\"",
                 subject(topics)
             ),
             ConfigurationWarning::UnlimitedPrefetch(topics) => write!(
                 f,
-                "{}: RabbitMQ sends all that waits at once and holds it in memory until it is acknowledged; \
-                 set headers = {{ \"prefetch-count\" = \"1000\" }}",
+                "{}: RabbitMQ sends the whole queue at once and keeps it in memory until it is \
+                 acknowledged; set headers = {{ \"prefetch-count\" = \"1000\" }}",
                 subject(topics)
             ),
             ConfigurationWarning::SharedAck(topics) => write!(
@@ -133,10 +134,11 @@ impl fmt::Display for Detection {
             Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {every:?}"),
             Detection::Silence(after) => write!(
                 f,
-                "a dead link is noticed by TCP keep-alive, and after {after:?} without a byte by connecting anew"
+                "a dead link is noticed by TCP keep-alive, and after {after:?} without a byte by \
+                 reconnecting"
             ),
             Detection::KeepAlive => f.write_str(
-                "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs or what is \
+                "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs, or one \
                  behind a proxy",
             ),
         }
@@ -185,7 +187,7 @@ mod tests {
         let limit = [("prefetch-count", "256")];
         let auto = "topic a: the server would keep … set ack = \"client-individual\"";
         let prefetch =
-            "topic a: RabbitMQ sends all … set headers = { \"prefetch-count\" = \"1000\" }";
+            "topic a: RabbitMQ sends the … set headers = { \"prefetch-count\" = \"1000\" }";
         check(
             Broker::RabbitMq,
             &[topic("a", "/queue/a", Auto, &[])],
@@ -257,7 +259,7 @@ mod tests {
         );
         check(
             ConfigurationWarning::NoHeartbeats(Detection::Silence(ten)),
-            &["after 10s without a byte by connecting anew"],
+            &["after 10s without a byte by reconnecting"],
         );
         check(
             ConfigurationWarning::HeartbeatsOff(Detection::KeepAlive),

@@ -25,7 +25,7 @@ use super::receipts::{ReceiptId, Receipts};
 use super::subscription::{State, Subscription};
 use super::{Command, Decoder, FrameWriter, Options, Version};
 
-/// See the module.
+/// A client's STOMP session, without sockets and clocks.
 pub struct Session {
     options: Options,
     phase: Phase,

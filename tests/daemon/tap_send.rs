@@ -326,10 +326,7 @@ async fn send_says_what_is_wrong_and_fails() {
         &["send", TOPIC, "x", "--header", "receipt:1"],
     ))
     .await;
-    assert!(
-        code == 2 && text.contains("is not for a sender to set"),
-        "{text}"
-    );
+    assert!(code == 2 && text.contains("cannot be set here"), "{text}");
     let nowhere = Folder::new("nowhere");
     let (text, code) = output(start(&nowhere, &["send", TOPIC, "x"])).await;
     assert!(code == 78 && text.contains("config.toml"), "{text}");

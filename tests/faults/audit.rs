@@ -75,7 +75,7 @@ struct Pages {
     accounting_errors: Vec<String>,
 }
 
-/// The two equations of `migrations/journal/0001_journal.sql`; what is dead-lettered is counted once
+/// The two equations of `migrations/journal/0001_journal.sql`; each dead letter is counted once
 /// the cursor has passed it.
 const ACCOUNTING_ERRORS: &str = "SELECT format('%s: at %d, started %d, rewound %d, delivered %d, filtered %d, undecodable %d, \
      dead-lettered %d (%d listed), evicted %d, removed %d, redriven %d, discarded %d', sink, position, started, rewound, \
@@ -220,8 +220,8 @@ impl Audit {
         for sink in SINKS {
             let cursor = pages.cursors.get(sink).copied().unwrap_or(0);
             for (position, n) in pages.entries.range(..=cursor) {
-                let aside = pages.dead_lettered.contains(&(sink.to_owned(), *position));
-                if !aside && !self.has(sink, *n, subscriber).await {
+                let dead_letters = pages.dead_lettered.contains(&(sink.to_owned(), *position));
+                if !dead_letters && !self.has(sink, *n, subscriber).await {
                     return Err(format!(
                         "the cursor of {sink} is at {cursor}, past {position} (message {n}), which has not arrived"
                     ));
@@ -305,14 +305,14 @@ impl Audit {
 
     /// At the end: every sink holds all that was published, in order, and the histories hold each
     /// message once. `deliveries`: how often the server has sent each, where it can tell.
-    pub(crate) async fn check_ledger(
+    pub(crate) async fn check_accounting(
         &self,
         published: usize,
         deliveries: Option<Vec<u32>>,
         ends: &Ends,
     ) -> Result<(), String> {
         let pages = read_journal(&ends.data.join("journal.db")).await;
-        let aside = |sink: &str, n: usize| {
+        let dead_letters = |sink: &str, n: usize| {
             pages
                 .entries
                 .iter()
@@ -342,7 +342,7 @@ impl Audit {
             if !missing.is_empty() {
                 return Err(format!("{sink} misses {missing:?} of {published}"));
             }
-            if let Some(n) = (0..published).find(|n| refused(*n) && !aside(sink, *n)) {
+            if let Some(n) = (0..published).find(|n| refused(*n) && !dead_letters(sink, *n)) {
                 return Err(format!(
                     "{sink} has refused message {n}, which is not dead-lettered"
                 ));
@@ -444,7 +444,7 @@ async fn read_journal(path: &Path) -> Pages {
         sqlx::query_as("SELECT sink, position FROM dead_letter")
             .fetch_all(&mut connection)
             .await
-            .expect("read what was dead-lettered");
+            .expect("read the dead letters");
     pages.dead_lettered = dead_lettered.into_iter().collect();
     pages.accounting_errors = sqlx::query_scalar(ACCOUNTING_ERRORS)
         .fetch_all(&mut connection)

@@ -49,7 +49,7 @@ async fn deleted_journal_is_named_and_the_histories_go_on() {
     let mut process = rig.launch("");
     process
         .logged("the journal's own", |line| {
-            line.contains("not the journal that was here before")
+            line.contains("journal replaced: another one was here before")
         })
         .await;
     process
@@ -74,16 +74,16 @@ async fn journal_from_a_backup_is_refused() {
     rig.publish(100).await;
     heal(&mut rig).await;
     fs::copy(&backup, &journal).expect("restore a journal");
-    refused(rig.launch(""), "it is a stale copy").await;
+    refused(rig.launch(""), "is a stale copy: it ends at").await;
     // Even where the mark has gone with the machine, the history knows what it has confirmed; and
     // from then on no restart is taken for the end of it, though what comes in would have reached
     // what the history knows.
     fs::remove_file(rig.ends.data.join("journal.db-lock")).expect("remove the mark");
     rig.publish(300).await;
-    refused(rig.launch(""), "from another copy of the journal").await;
+    refused(rig.launch(""), "from another copy of it").await;
     refused(
         rig.launch(""),
-        "is a stale copy, as a sink has noticed before",
+        "is a stale copy: an earlier start found it out",
     )
     .await;
 

@@ -95,7 +95,7 @@ found! {
     entry_skipped_after_a_retry_is_found: SkipAfterRetry,
     batch_dropped_on_reconnect_is_found: DropBatchOnReconnect,
     lost_half_of_a_bisected_batch_is_found: LoseBisectHalf,
-    forgotten_set_aside_is_found: ForgetDeadLetter,
+    forgotten_dead_letter_is_found: ForgetDeadLetter,
     entries_collected_early_are_found: CollectEarly,
     reused_positions_are_found: ReusePositions,
 }

@@ -355,7 +355,7 @@ impl Rig {
             Server::RabbitMq(_) => None,
         };
         self.audit
-            .check_ledger(published, deliveries, &self.ends)
+            .check_accounting(published, deliveries, &self.ends)
             .await?;
         match status.code() {
             Some(0) => Ok(()),

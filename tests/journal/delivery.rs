@@ -158,18 +158,18 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             (8, &*origin(8), "fault", true)
         ]
     );
-    let aside = journal
+    let dead_letters = journal
         .reader()
         .await
         .unwrap()
         .dead_letters()
         .await
         .unwrap();
-    let aside: Vec<_> = aside
+    let dead_letters: Vec<_> = dead_letters
         .iter()
-        .map(|aside| (aside.position.0, aside.error.as_str()))
+        .map(|letter| (letter.position.0, letter.error.as_str()))
         .collect();
-    for ((position, error), (expected, text)) in aside.iter().zip([
+    for ((position, error), (expected, text)) in dead_letters.iter().zip([
         (5, "cannot be decoded any more"),
         (6, "topic gone is not in the configuration any more"),
         (7, "`when` cannot be evaluated"),
@@ -189,7 +189,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         [delivered, filtered, dead_lettered].map(|counter| counter.load(Ordering::Relaxed)),
         [2, 3, 3]
     );
-    assert_eq!(aside.len(), 3);
+    assert_eq!(dead_letters.len(), 3);
     stop_writer.cancel();
     writer.await.unwrap().unwrap();
 }

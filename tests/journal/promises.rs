@@ -251,7 +251,7 @@ impl Model {
             configured: true,
         });
         assert_eq!(status.sinks, expected.collect::<Vec<_>>());
-        let aside = running
+        let dead_letters = running
             .journal
             .reader()
             .await
@@ -259,15 +259,15 @@ impl Model {
             .dead_letters()
             .await
             .unwrap();
-        let aside = aside
+        let dead_letters = dead_letters
             .into_iter()
-            .map(|aside| (aside.sink, aside.position.0, aside.error))
+            .map(|letter| (letter.sink, letter.position.0, letter.error))
             .collect::<Vec<_>>();
         let expected = self
             .dead_lettered
             .iter()
             .map(|((sink, at), error)| (sink.to_string(), *at, error.clone()));
-        assert_eq!(aside, expected.collect::<Vec<_>>());
+        assert_eq!(dead_letters, expected.collect::<Vec<_>>());
         let states = running.journal.last_states().await.unwrap();
         let states = states
             .into_iter()
@@ -575,7 +575,7 @@ async fn journal_that_took_the_place_of_another_is_named() {
     assert!(
         !std::fs::read_to_string(&log)
             .unwrap()
-            .contains("not the journal")
+            .contains("journal replaced")
     );
     std::fs::remove_file(&settings.path).unwrap();
     let running = Running::open(&settings).await;
@@ -584,7 +584,7 @@ async fn journal_that_took_the_place_of_another_is_named() {
     let said = std::fs::read_to_string(&log).unwrap();
     let line = said
         .lines()
-        .find(|line| line.contains("this is not the journal that was here before"));
+        .find(|line| line.contains("journal replaced: another one was here before"));
     assert!(
         line.is_some_and(|line| line.contains(&before.simple().to_string())),
         "{said}"
@@ -677,7 +677,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         "it is forgotten already"
     );
     running
-        .until("fast", "only what is dead-lettered is left", |journal| {
+        .until("fast", "only dead letters are left", |journal| {
             journal.status().oldest == Some(Position(8))
         })
         .await;

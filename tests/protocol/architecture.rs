@@ -1,5 +1,4 @@
-//! The rooms of the house: which module may know which, held against the `use` lines and paths of
-//! `src/`.
+//! Which module may know which, held against the `use` lines and paths of `src/`.
 //!
 //! The order is the list of modules in `src/lib.rs`; what is said here in addition are absences.
 
@@ -11,7 +10,7 @@ use std::path::{Path, PathBuf};
 const WITHIN_A_GROUP: &[(&str, &str)] =
     &[("cli", "app"), ("app", "supervise"), ("cli", "supervise")];
 
-/// `room` must not know `path`, although the order would allow it.
+/// `module` must not know `path`, although the order would allow it.
 const ABSENCES: &[(&str, &str)] = &[
     // STOMP is frames and a state machine that is given the time.
     ("stomp", "crate::model"),
@@ -45,7 +44,7 @@ const ABSENCES: &[(&str, &str)] = &[
     ("delivery", "crate::stomp"),
 ];
 
-/// A crate stays in the rooms that wrap it.
+/// A crate stays in the folders that wrap it.
 const WRAPPED: &[(&str, &[&str])] = &[
     ("figment::", &["config"]),
     ("rumqttc::", &["sinks/mqtt"]),
@@ -63,7 +62,7 @@ const WRAPPED: &[(&str, &[&str])] = &[
 ];
 
 #[test]
-fn rooms_know_only_what_stands_below_them() {
+fn modules_know_only_what_stands_below_them() {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let ranks = ranks(&fs::read_to_string(src.join("lib.rs")).expect("read src/lib.rs"));
     let mut files = Vec::new();
@@ -143,7 +142,8 @@ fn ranks(lib: &str) -> BTreeMap<String, usize> {
     ranks
 }
 
-fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+/// Every Rust file below a folder.
+pub(crate) fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(folder).expect("list a folder of src/") {
         let path = entry.expect("list a folder of src/").path();
         if path.is_dir() {
@@ -155,7 +155,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn violations(name: &str, text: &str, ranks: &BTreeMap<String, usize>) -> Vec<String> {
-    let room = name.split(['/', '.']).next().unwrap_or_default();
+    let module = name.split(['/', '.']).next().unwrap_or_default();
     // Tests may use more, and they stand last in a file.
     let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
     if name.ends_with("/tests.rs") {
@@ -165,28 +165,28 @@ fn violations(name: &str, text: &str, ranks: &BTreeMap<String, usize>) -> Vec<St
     let mut check = |line: usize, path: &str| {
         for (_, forbidden) in ABSENCES
             .iter()
-            .filter(|(r, f)| *r == room && path.contains(f))
+            .filter(|(r, f)| *r == module && path.contains(f))
         {
             found.push(format!(
-                "src/{name}:{line}: {room} must not know {forbidden}"
+                "src/{name}:{line}: {module} must not know {forbidden}"
             ));
         }
-        for (wrapped, rooms) in WRAPPED.iter().filter(|(w, _)| is_path(path, w)) {
-            if !rooms.iter().any(|r| name.starts_with(r)) {
+        for (wrapped, folders) in WRAPPED.iter().filter(|(w, _)| is_path(path, w)) {
+            if !folders.iter().any(|r| name.starts_with(r)) {
                 found.push(format!(
                     "src/{name}:{line}: {wrapped} belongs in {}",
-                    rooms.join(", ")
+                    folders.join(", ")
                 ));
             }
         }
-        for other in rooms_named(path) {
-            let (Some(own), Some(theirs)) = (ranks.get(room), ranks.get(other)) else {
+        for other in modules_named(path) {
+            let (Some(own), Some(theirs)) = (ranks.get(module), ranks.get(other)) else {
                 continue;
             };
-            let neighbours = WITHIN_A_GROUP.contains(&(room, other));
-            if other != room && theirs >= own && !neighbours {
+            let neighbours = WITHIN_A_GROUP.contains(&(module, other));
+            if other != module && theirs >= own && !neighbours {
                 found.push(format!(
-                    "src/{name}:{line}: {room} must not know crate::{other}"
+                    "src/{name}:{line}: {module} must not know crate::{other}"
                 ));
             }
         }
@@ -227,12 +227,12 @@ fn is_path(text: &str, wanted: &str) -> bool {
 }
 
 /// The modules behind each `crate::` of a line, those of a list in braces included.
-fn rooms_named(text: &str) -> Vec<&str> {
+fn modules_named(text: &str) -> Vec<&str> {
     let name = |path: &'_ str| {
         path.find(|c: char| !c.is_alphanumeric() && c != '_')
             .unwrap_or(path.len())
     };
-    let mut rooms = Vec::new();
+    let mut modules = Vec::new();
     for (at, _) in text.match_indices("crate::") {
         let rest = &text[at + "crate::".len()..];
         match rest.strip_prefix('{') {
@@ -246,15 +246,15 @@ fn rooms_named(text: &str) -> Vec<&str> {
                         '}' => depth -= 1,
                         ',' if depth == 0 => start = true,
                         c if start && (c.is_alphanumeric() || c == '_') => {
-                            rooms.push(&list[i..i + name(&list[i..])]);
+                            modules.push(&list[i..i + name(&list[i..])]);
                             start = false;
                         }
                         _ => {}
                     }
                 }
             }
-            None => rooms.push(&rest[..name(rest)]),
+            None => modules.push(&rest[..name(rest)]),
         }
     }
-    rooms
+    modules
 }

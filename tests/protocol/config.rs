@@ -456,7 +456,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}when = \"changed and\"\n"),
             "7:8",
             "sinks.h.when",
-            "does not hold up: unexpected end",
+            "is not valid: unexpected end",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}when = \"severty == 'ok'\"\n"),

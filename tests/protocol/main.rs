@@ -14,3 +14,4 @@ mod rules;
 mod script;
 mod session;
 mod transcripts;
+mod vocabulary;

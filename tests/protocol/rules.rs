@@ -1,5 +1,5 @@
-//! Every rule that a client must keep, with the tests that hold it; and the rules that no room has
-//! a test of its own for. STOMP x.y, section: https://stomp.github.io/stomp-specification-x.y.html.
+//! Every rule that a client must keep, with the tests that hold it; and tests of the rules that no
+//! other file tests. STOMP x.y, section: https://stomp.github.io/stomp-specification-x.y.html.
 //! SockJS: sockjs-protocol 0.3.3.
 
 use std::fs;

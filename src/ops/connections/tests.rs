@@ -17,7 +17,7 @@ use super::*;
 /// Nothing here takes so long, unless it hangs.
 const HANGS: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_millis(100);
-const SMALL: Room = Room {
+const SMALL: Limits = Limits {
     connections_max: 4,
     reserved: 1,
     stop: HANGS,
@@ -41,7 +41,7 @@ struct Served {
 }
 
 /// `/ok` and `/probe` answer at once, `/hang` when it may, `/long` with more than sockets hold.
-async fn serve(room: Room, patience: Patience) -> Served {
+async fn serve(limits: Limits, patience: Patience) -> Served {
     let (hanging, arrived) = (Arc::new(Semaphore::new(0)), Arc::new(Barrier::new(2)));
     let hang = {
         let (hanging, arrived) = (hanging.clone(), arrived.clone());
@@ -68,7 +68,7 @@ async fn serve(room: Room, patience: Patience) -> Served {
     Served {
         address: listener.local_addr().unwrap(),
         stop,
-        running: tokio::spawn(Connections::new(site, room).run(listener)),
+        running: tokio::spawn(Connections::new(site, limits).run(listener)),
         hanging,
         arrived,
     }
@@ -270,7 +270,7 @@ async fn stop_ends_idle_connections_at_once_and_waits_for_requests() {
 #[tokio::test]
 async fn stop_does_not_wait_long_for_a_request() {
     let served = serve(
-        Room {
+        Limits {
             stop: SOON,
             ..SMALL
         },

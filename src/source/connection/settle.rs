@@ -77,7 +77,7 @@ impl Connection<'_> {
                 written = self.writer.written(&mut self.session), if self.writer.is_busy() => {
                     match written {
                         Ok(()) => self.reach_ack_written(),
-                        Err(error) => debug!(%error, "the last ACKs cannot be written"),
+                        Err(error) => debug!(%error, "last ACKs cannot be written"),
                     }
                 }
                 () = stop.cancelled(), if close_by.is_none() => {}

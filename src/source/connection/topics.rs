@@ -1,5 +1,5 @@
-//! The topics of a living connection, as they come and go: what the subscriptions decides is done
-//! to the session here, and said in the log and the status.
+//! The topics of a living connection, as they come and go: the decisions of
+//! `Subscriptions` are carried out on the session here, and said in the log and the status.
 
 use std::sync::Arc;
 
@@ -100,7 +100,7 @@ impl Connection<'_> {
             .meet(&wanted.settings.topics, &wanted.decoders, last_states);
         let before = std::mem::replace(self.wanted, wanted);
         if !self.wanted.settings.connects_as(&before.settings) {
-            info!("what the connection was made with has changed: it is made anew, once");
+            info!("source reconnects: its settings have changed");
             self.stage = Stage::Finishing;
             return Ok(());
         }
@@ -124,7 +124,7 @@ impl Connection<'_> {
                 && !self.subscriptions.can_do_without(&topic.name)
             {
                 let topic = &topic.name;
-                info!(%topic, "the server withholds messages of this topic: the connection is made anew, once");
+                info!(%topic, "source reconnects: the server withholds messages of this topic");
                 self.stage = Stage::Finishing;
                 return Ok(());
             }
@@ -199,7 +199,7 @@ impl Connection<'_> {
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
                 topic = %id, messages = gone.late,
-                "messages that were under way are in the journal; not acknowledged, they may be sent again"
+                "late messages journaled without an ACK: the server may send them again"
             );
         }
         if gone.next.is_none()
@@ -207,7 +207,8 @@ impl Connection<'_> {
         {
             warn!(
                 topic = %id, orphaned,
-                "the server keeps it, and goes on filling it: delete it there unless others read it"
+                "subscription orphaned: the server keeps it and fills it; delete it there unless \
+                 others read it"
             );
         }
         Ok(())
@@ -234,7 +235,8 @@ impl Connection<'_> {
         if self.withheld.insert(Arc::clone(&id)) {
             warn!(
                 topic = %id,
-                "messages that met our UNSUBSCRIBE were not sent: with acks the server keeps them until this connection ends"
+                "messages withheld: they met our UNSUBSCRIBE, and the server keeps them until \
+                 this connection ends"
             );
         }
         Ok(())

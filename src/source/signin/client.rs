@@ -83,8 +83,8 @@ impl Signin {
     fn read(&self, answer: Answer) -> Result<Credentials, SigninError> {
         match answer.status {
             200..=299 => Ok(Credentials::new(self.extract(&answer)?, answer.cookies)),
-            // What a gateway says while the service behind it starts, and what says of itself that
-            // it will credentials.
+            // A gateway answers so while the service behind it starts; the others say themselves
+            // that they will pass.
             404 | 408 | 425 | 500..=599 => Err(SigninError::Trouble(self.told(&answer))),
             _ => Err(SigninError::Refused(self.told(&answer))),
         }

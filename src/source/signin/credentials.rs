@@ -10,7 +10,8 @@ use super::SigninError;
 use super::template::placeholder;
 use crate::transport::Jar;
 
-/// See the module. The default is that of a source without a sign-in: it gives nothing.
+/// The values that a sign-in gave, for one connection. The default is that of a source without a
+/// sign-in: it gives nothing.
 #[derive(Clone, Default)]
 pub struct Credentials {
     values: Arc<BTreeMap<Arc<str>, SecretString>>,

@@ -16,12 +16,13 @@ pub enum Part {
     Text(String),
     /// What a secret holds, or what is as secret as that.
     Secret(SecretString),
-    /// `{{ signin.NAME }}`: a placeholder, rendered in for each connection.
+    /// `{{ signin.NAME }}`: a placeholder, rendered for each connection.
     Signin(Arc<str>),
 }
 
-/// See the module. As a text ([`SigninTemplate::as_str`], `Display`) it is what may be shown: a
-/// secret is `…`, and a placeholder `{{ signin.NAME }}`, also once its value is known.
+/// A text with placeholders for values of the sign-in. As a text ([`SigninTemplate::as_str`],
+/// `Display`) it is what may be shown: a secret is `…`, and a placeholder `{{ signin.NAME }}`, also
+/// once its value is known.
 #[derive(Clone, Default)]
 pub struct SigninTemplate {
     parts: Vec<Part>,
@@ -68,7 +69,7 @@ impl SigninTemplate {
     /// The text for one connection.
     ///
     /// # Errors
-    /// A placeholder that the credentials has nothing for.
+    /// A placeholder that the credentials have no value for.
     pub fn render(&self, credentials: &Credentials) -> Result<SecretString, SigninError> {
         self.rendered_with(credentials, str::to_owned)
     }
@@ -76,7 +77,7 @@ impl SigninTemplate {
     /// The same as the query of a URL: what fills a placeholder is percent-encoded.
     ///
     /// # Errors
-    /// As [`SigninTemplate::rendered`].
+    /// As [`SigninTemplate::render`].
     pub(in crate::source) fn render_in_url(
         &self,
         credentials: &Credentials,

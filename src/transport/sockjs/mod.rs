@@ -84,7 +84,7 @@ pub(super) async fn dial(
         match attempt.dial(*transport, share).await {
             Ok(halves) => {
                 if !failures.is_empty() {
-                    info!(url = shown(&info.base), %transport, tried = told(&failures), "fell back to another transport");
+                    info!(url = shown(&info.base), %transport, tried = told(&failures), "SockJS fell back to another transport");
                 }
                 return Ok(halves);
             }
@@ -233,7 +233,7 @@ impl Receiver {
             Frame::Heartbeat => Ok(Bytes::new()),
             Frame::Close { code, reason } => Err(TransportError::Closed { code, reason }),
             Frame::Open => Err(TransportError::Protocol(
-                "the SockJS session began anew: the old one is lost".to_owned(),
+                "the SockJS session began again: the old one is lost".to_owned(),
             )),
         }
     }

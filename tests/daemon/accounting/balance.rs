@@ -1,4 +1,5 @@
-//! Accounts that balance while sinks refuse and fail, and while the daemon is killed in the middle.
+//! Delivery accounting that balances while sinks refuse and fail, and while the daemon is killed in
+//! the middle.
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
@@ -27,7 +28,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     for round in 0..ROUNDS {
         daemon.ready().await;
         source.messages(sent..sent + MESSAGES / 2);
-        // Good, refused for good, in trouble.
+        // Good, rejected permanently, in trouble.
         let answer = [204, 422, 500, 204][round % 4];
         receiver.answer(answer);
         source.messages(sent + MESSAGES / 2..sent + MESSAGES);

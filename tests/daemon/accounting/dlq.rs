@@ -1,4 +1,4 @@
-//! What is dead-lettered or undecodable: listed, shown, redriven and dropped, while the daemon runs
+//! Dead letters and undecodable entries: listed, shown, redriven and dropped, while the daemon runs
 //! and while it does not.
 
 use std::os::unix::fs::PermissionsExt;

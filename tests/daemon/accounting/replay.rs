@@ -1,4 +1,4 @@
-//! A slice once more: the same ids, and nothing newer is overwritten.
+//! A slice again: the same ids, and nothing newer is overwritten.
 
 use super::bridge::{DEVICES, Source, asked, cli, done, passed, stop, text};
 use peers::{Daemon, Mosquitto, Receiver, Subscriber, wait};

@@ -318,12 +318,12 @@ async fn text_that_postgres_cannot_hold_is_dead_lettered_for_it_alone() {
         .await
         .expect("the daemon answers");
     let sinks = report["sinks"].as_array().expect("there are sinks");
-    let aside: Vec<(&str, i64)> = sinks
+    let dead_letters: Vec<(&str, i64)> = sinks
         .iter()
         .filter_map(|sink| Some((sink["name"].as_str()?, sink["dead_lettered"].as_i64()?)))
         .collect();
     assert_eq!(
-        aside
+        dead_letters
             .iter()
             .filter(|(_, count)| *count > 0)
             .collect::<Vec<_>>(),

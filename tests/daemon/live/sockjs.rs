@@ -62,7 +62,7 @@ async fn begins_anew(name: &str, transport: &'static str, security: Security) ->
     sockjs.close_all();
     let said = run
         .daemon
-        .complains(&["code 3456", "this house moves"])
+        .complains(&["code 3456", "this server moves"])
         .await;
     assert!(said.contains("not connected"), "{said}");
     publisher

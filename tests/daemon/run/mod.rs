@@ -191,7 +191,7 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
     assert!(daemon.stop().await.success());
     let log = daemon.log();
     assert_eq!(log.matches("configuration warning").count(), 2, "{log}");
-    assert_eq!(log.matches("no message for so long").count(), 1, "{log}");
+    assert_eq!(log.matches("source silent").count(), 1, "{log}");
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ endpoint.on('connection', (session) => {
     broker.destroy()
   })
 })
-process.on('SIGUSR2', () => sessions.forEach((session) => session.close(3456, 'this house moves')))
+process.on('SIGUSR2', () => sessions.forEach((session) => session.close(3456, 'this server moves')))
 
 const server = cert ? https.createServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key) }) : http.createServer()
 endpoint.installHandlers(server)

@@ -1,4 +1,4 @@
-//! The daemon's accounts as `/status` has them, added up once more.
+//! The daemon's delivery accounting as `/status` has it, added up again.
 
 use serde_json::Value;
 

@@ -44,7 +44,7 @@ impl Configuration {
         self
     }
 
-    /// Takes up its changes by itself.
+    /// Applies its changes by itself.
     pub fn watched(mut self) -> Configuration {
         self.watch = true;
         self

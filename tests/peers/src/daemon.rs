@@ -123,7 +123,7 @@ impl Daemon {
             words.iter().all(|word| line.contains(&word.to_lowercase()))
         };
         self.logged(&format!("complaint with {words:?}"), |line| {
-            is_complaint(line) && has_all(line)
+            is_warning(line) && has_all(line)
         })
         .await
     }
@@ -209,7 +209,7 @@ impl Drop for Daemon {
     }
 }
 
-fn is_complaint(line: &str) -> bool {
+fn is_warning(line: &str) -> bool {
     let value: Option<Value> = serde_json::from_str(line).ok();
     value.is_some_and(|value| matches!(value["level"].as_str(), Some("WARN" | "ERROR")))
 }

@@ -86,7 +86,7 @@ impl SockJs {
         }
     }
 
-    /// Closes every session with code 3456 and "this house moves".
+    /// Closes every session with code 3456 and "this server moves".
     pub fn close_all(&self) {
         self.process.signal(Signal::USR2);
     }

@@ -100,7 +100,7 @@ async fn second_open_means_that_the_session_is_lost() {
         answer
     };
     let (_answer, end) = tokio::join!(serve, ended(&mut receiver));
-    assert!(end.to_string().contains("began anew"), "{end}");
+    assert!(end.to_string().contains("began again"), "{end}");
 }
 
 #[tokio::test]

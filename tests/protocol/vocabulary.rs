@@ -1,0 +1,592 @@
+//! Words that were given up, held against all that a user reads and against the names in the code.
+//! `docs/vocabulary.md` says what the words in use mean. Single words in prose are for a reviewer's
+//! eye: most of them have another meaning somewhere.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::architecture::collect;
+
+/// Subcommands of the command line, and the word in use.
+const VERBS: &[(&str, &str)] = &[("dead", "dlq"), ("ls", "list"), ("renew", "reset-id")];
+
+/// Words of configuration keys, metrics, tables, columns and table heads.
+const NAMES: &[(&str, &str)] = &[
+    ("able", "up"),
+    ("account", "accounting"),
+    ("accounts", "accounting"),
+    ("again", "redelivered"),
+    ("aside", "dead_lettered, DLQ"),
+    ("dropped", "evicted"),
+    ("imbalance", "accounting_errors"),
+    ("imbalances", "accounting_errors"),
+    ("ledger", "accounting"),
+    ("lost", "evicted"),
+    ("rejected", "undecodable"),
+    ("weakness", "warning"),
+    ("weaknesses", "warnings"),
+];
+
+/// Words that no text of the program has: log lines, errors, `--help`.
+const WORDS: &[(&str, &str)] = &[
+    ("anew", "again"),
+    ("aside", "dead-lettered"),
+    ("disowned", "a stale copy"),
+    ("errand", "attempt"),
+    ("imbalance", "accounting error"),
+    ("ledger", "delivery accounting"),
+    ("parcel", "attempt"),
+    ("roster", "subscriptions"),
+    ("weakness", "configuration warning"),
+    ("whoever", "the one who"),
+];
+
+/// Phrases that stand nowhere: documents, examples, `--help`, log lines, errors, SQL.
+const PHRASES: &[(&str, &str)] = &[
+    ("set aside", "dead-lettered"),
+    ("sets aside", "dead-letters"),
+    ("for good", "permanently"),
+    ("once more", "again; redelivered"),
+    ("weak point", "configuration warning"),
+    ("weak points", "configuration warnings"),
+    ("take up", "apply"),
+    ("taken up", "applied"),
+    ("takes up", "applies"),
+    ("takes this up", "applies this key"),
+    ("nothing is changed", "reload rejected"),
+    ("lets us in", "accepts connections"),
+    ("older copy", "stale copy"),
+    ("journal renew", "journal reset-id"),
+    ("dead ls", "dlq list"),
+    ("dead show", "dlq show"),
+    ("dead redrive", "dlq redrive"),
+    ("dead drop", "dlq drop"),
+    ("loses none of them", "nothing is lost once it is received"),
+    (
+        "accounts do not balance",
+        "delivery accounting does not balance",
+    ),
+    ("more than a fifth", "rejection rate above 20 %"),
+    ("of the house", "of the project"),
+    ("all the same", "still, or nothing"),
+    ("any more", "no longer, or nothing"),
+    ("for ever", "without end"),
+    ("is told", "gets, or reads"),
+    ("lets go of", "releases, or forgets"),
+    ("so long", "for that time"),
+    ("so many", "this number of"),
+    ("under way", "in flight"),
+    ("what is", "the thing by its name"),
+];
+
+/// Words of identifiers, where the word has no other meaning in the code.
+const IDENTIFIERS: &[(&str, &str)] = &[
+    ("able", "up"),
+    ("aside", "dead letter"),
+    ("complaint", "log throttle"),
+    ("courier", "publisher"),
+    ("crossings", "wire trace"),
+    ("disowned", "stale, fenced"),
+    ("dismiss", "stop"),
+    ("distrust", "circuit breaker"),
+    ("enlist", "start"),
+    ("errand", "attempt"),
+    ("house", "rig"),
+    ("hush", "redact"),
+    ("imbalance", "accounting error"),
+    ("judgement", "circuit breaker"),
+    ("ledger", "accounting"),
+    ("leftover", "orphan"),
+    ("occasion", "reason"),
+    ("parcel", "attempt"),
+    ("recruit", "start"),
+    ("roster", "subscriptions"),
+    ("seat", "slot"),
+    ("sighting", "status key"),
+    ("suspect", "circuit breaker"),
+    ("traffic", "engine"),
+    ("weakness", "warning"),
+    ("witness", "reference time"),
+    ("wording", "template"),
+    ("worth a line", "should_log"),
+];
+
+/// Where a given-up word may stand: a path or its beginning, the word, and why. An exception that
+/// nothing needs is an error, too.
+const EXCEPTIONS: &[(&str, &str, &str)] = &[
+    ("src/delivery/", "*", "the new engine replaces the folder"),
+    (
+        "src/sinks/",
+        "*",
+        "the new engine brings other names of attempts",
+    ),
+    ("tests/sinks/", "*", "it calls src/sinks by its names"),
+    ("benches/sinks.rs", "*", "it calls src/sinks by its names"),
+    (
+        "README.md",
+        "more than a fifth",
+        "it quotes a log line of src/delivery",
+    ),
+    (
+        "src/pipeline/",
+        "sighting",
+        "src/source calls it, and is being divided",
+    ),
+    ("src/source/", "sighting", "src/source is being divided"),
+    (
+        "tests/protocol/decode.rs",
+        "sighting",
+        "it calls src/pipeline",
+    ),
+    (
+        "src/model/clock.rs",
+        "witness",
+        "src/sinks/history calls it",
+    ),
+    (
+        "src/journal/writer.rs",
+        "witness",
+        "src/sinks/history calls it",
+    ),
+];
+
+/// A given-up word that was found.
+struct Found {
+    place: String,
+    word: &'static str,
+    said: String,
+}
+
+#[test]
+fn nobody_reads_a_word_that_was_given_up() {
+    let mut found = Vec::new();
+    let mut search = |place: &str, text: &str, words: &[(&'static str, &'static str)]| {
+        for (number, line) in text.lines().enumerate() {
+            for &(word, new) in words.iter().filter(|(word, _)| has(line, word)) {
+                found.push(Found {
+                    place: format!("{place}:{}", number + 1),
+                    word,
+                    said: format!("`{word}` is `{new}`: {}", around(line, word)),
+                });
+            }
+        }
+    };
+    let (verbs, help) = help();
+    search("commands", &verbs.join("\n"), VERBS);
+    search("--help", &joined(&help), WORDS);
+    search("--help", &joined(&help), PHRASES);
+    for (place, text) in documents() {
+        search(&place, &joined(&text), PHRASES);
+    }
+    for (place, text) in read("config.toml").into_iter().chain(examples()) {
+        search(&place, &keys(&text), NAMES);
+    }
+    for file in sources("src") {
+        let text = fs::read_to_string(root().join(&file)).expect("read a source file");
+        // Tests stand last in a file.
+        let text = text
+            .split_once("#[cfg(test)]")
+            .map_or(&*text, |(code, _)| code);
+        if file.ends_with("tests.rs") {
+            continue;
+        }
+        let (_, literals) = lexed(text);
+        for (line, literal) in literals {
+            let place = format!("{file}:{line}");
+            match literal.contains(' ') {
+                true => {
+                    search(&place, &literal, WORDS);
+                    search(&place, &literal, PHRASES);
+                }
+                // A table head, or the name of a metric.
+                false if is_head(&literal) || file == "src/ops/metrics.rs" => {
+                    search(&place, &words(&literal), NAMES);
+                }
+                false => {}
+            }
+        }
+    }
+    for (place, text) in migrations() {
+        let code = text
+            .lines()
+            .map(|line| line.split("--").next().unwrap_or_default());
+        search(&place, &words(&code.collect::<Vec<_>>().join("\n")), NAMES);
+        search(&place, &text, PHRASES);
+    }
+    for folder in ["src", "tests", "benches"] {
+        for file in sources(folder) {
+            let text = fs::read_to_string(root().join(&file)).expect("read a source file");
+            search(&file, &words(&lexed(&text).0), IDENTIFIERS);
+        }
+    }
+    let mut needed = BTreeSet::new();
+    let mut report = String::new();
+    for Found { place, word, said } in &found {
+        let exception = EXCEPTIONS
+            .iter()
+            .position(|(path, but, _)| place.starts_with(path) && (but == word || *but == "*"));
+        match exception {
+            Some(index) => {
+                needed.insert(index);
+            }
+            None => writeln!(report, "{place}: {said}").expect("write to a String"),
+        }
+    }
+    for (index, (path, word, _)) in EXCEPTIONS.iter().enumerate() {
+        if !needed.contains(&index) {
+            writeln!(report, "no exception is needed: {path} {word}").expect("write to a String");
+        }
+    }
+    assert!(report.is_empty(), "given-up words:\n{report}");
+}
+
+#[test]
+fn a_word_is_found_where_it_stands_alone() {
+    for (line, word, found) in [
+        ("An event is Set Aside.", "set aside", true),
+        ("the offset asides", "set aside", false),
+        ("what is", "what is", true),
+        ("somewhat is", "what is", false),
+        ("able, or not", "able", true),
+        ("table", "able", false),
+    ] {
+        assert_eq!(has(line, word), found, "{line}: {word}");
+    }
+    assert_eq!(words("sink_again SinkAgain x"), "sink again Sink Again x");
+    let (code, literals) =
+        lexed("let a = \"b \\\"c\\\" \\\n   d\"; // e 'f'\nlet 'g' = r#\"h \"i\"#;");
+    assert_eq!(code, "let a = \n; \nlet  = ;");
+    assert_eq!(
+        literals,
+        [(1, "b \\\"c\\\" d".to_owned()), (3, "h \"i".to_owned())]
+    );
+    assert_eq!(keys("# a = 1   # b = 2\n#   # c\n[d.e]\n"), "a\n\nd e\n");
+}
+
+/// README's table of log lines: each is a log line or an error of the program.
+#[test]
+fn readme_quotes_log_lines_as_they_are() {
+    let readme = fs::read_to_string(root().join("README.md")).expect("read README.md");
+    let (_, table) = readme
+        .split_once("| log line |")
+        .expect("a table of log lines");
+    let rows: Vec<&str> = table
+        .lines()
+        .skip(2)
+        .take_while(|line| line.starts_with('|'))
+        .collect();
+    assert!(rows.len() > 10, "{} log lines", rows.len());
+    let texts: Vec<String> = sources("src")
+        .into_iter()
+        .flat_map(|file| {
+            let text = fs::read_to_string(root().join(file)).expect("read a source file");
+            lexed(&text).1.into_iter().map(|(_, literal)| literal)
+        })
+        .collect();
+    for row in rows {
+        let quoted = row.split('`').nth(1).expect("a log line in backticks");
+        // What stands between the pieces differs from line to line.
+        let is_said = texts.iter().any(|text| {
+            quoted
+                .split('…')
+                .try_fold(&**text, |rest, piece| Some(rest.split_once(piece)?.1))
+                .is_some()
+        });
+        assert!(is_said, "no text of src/ says `{quoted}`");
+    }
+}
+
+/// Every command that a document shows exists, with its flags.
+#[test]
+fn documents_show_commands_that_exist() {
+    let (verbs, _) = help();
+    let mut shown = 0;
+    for (place, text) in documents() {
+        // A command in prose may go on in the next line.
+        let text = text.lines().map(str::trim).collect::<Vec<_>>().join(" ");
+        for (at, _) in text.match_indices("stomp-bridge ") {
+            let before = &text[..at];
+            // In a line, or in a block of commands.
+            let in_code = before.ends_with('`') || before.matches("```").count() % 2 == 1;
+            let command = text[at + "stomp-bridge ".len()..]
+                .split(['`', '#', '\'', '|'])
+                .next();
+            let command = command.filter(|_| in_code).unwrap_or_default();
+            let named: Vec<&str> = command.split_whitespace().take(2).collect();
+            let Some(verb) = [2, 1].iter().find_map(|count| {
+                let verb = named.get(..*count)?.join(" ");
+                // `dlq` alone does nothing.
+                let is_leaf = !verbs
+                    .iter()
+                    .any(|other| other.starts_with(&format!("{verb} ")));
+                (is_leaf && verbs.contains(&verb)).then_some(verb)
+            }) else {
+                let is_verb = named.first().is_some_and(|name| {
+                    name.len() > 2 && name.bytes().all(|byte| byte.is_ascii_lowercase())
+                });
+                assert!(
+                    !is_verb,
+                    "{place}: there is no `stomp-bridge {}`",
+                    named.join(" ")
+                );
+                continue;
+            };
+            shown += 1;
+            let help = help_of(&verb);
+            for flag in command
+                .split_whitespace()
+                .filter(|word| word.starts_with("--"))
+            {
+                assert!(
+                    has(&help, flag),
+                    "{place}: `stomp-bridge {verb}` has no {flag}"
+                );
+            }
+        }
+    }
+    assert!(shown > 15, "only {shown} commands in the documents");
+}
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn read(path: &str) -> Option<(String, String)> {
+    let text = fs::read_to_string(root().join(path)).ok()?;
+    Some((path.to_owned(), text))
+}
+
+/// Files of a folder with an ending, by their paths in the repository.
+fn files(folder: &str, ending: &str) -> Vec<(String, String)> {
+    let mut paths: Vec<PathBuf> = fs::read_dir(root().join(folder))
+        .expect("list a folder")
+        .map(|entry| entry.expect("list a folder").path())
+        .filter(|path| path.to_string_lossy().ends_with(ending))
+        .collect();
+    paths.sort();
+    assert!(!paths.is_empty(), "no *{ending} in {folder}");
+    paths
+        .into_iter()
+        .filter_map(|path| read(&path.strip_prefix(root()).ok()?.to_string_lossy()))
+        .collect()
+}
+
+fn examples() -> Vec<(String, String)> {
+    files("examples", ".toml")
+}
+
+fn migrations() -> Vec<(String, String)> {
+    ["journal", "history_sqlite", "history_postgres"]
+        .iter()
+        .flat_map(|kind| files(&format!("migrations/{kind}"), ".sql"))
+        .collect()
+}
+
+/// What users read. CHANGELOG.md is not among them: it names old words beside the new ones.
+fn documents() -> Vec<(String, String)> {
+    let mut documents: Vec<(String, String)> = files("", ".md");
+    documents.retain(|(path, _)| path != "CHANGELOG.md");
+    documents.extend(files("docs", ".md"));
+    documents.extend(read("config.toml"));
+    documents.extend(examples());
+    assert!(documents.len() > 8);
+    documents
+}
+
+/// Rust files below a folder, by their paths in the repository.
+fn sources(folder: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    collect(&root().join(folder), &mut found);
+    let path = |file: &PathBuf| {
+        let path = file
+            .strip_prefix(root())
+            .expect("files of the repository are in it");
+        path.to_string_lossy().into_owned()
+    };
+    let found: Vec<String> = found
+        .iter()
+        .map(path)
+        // This file is the list of the words.
+        .filter(|file| file != "tests/protocol/vocabulary.rs" && !file.contains("node_modules"))
+        .collect();
+    assert!(found.len() > 3, "only {} files in {folder}", found.len());
+    found
+}
+
+/// All commands, as `dlq list`, and the help of each.
+fn help() -> (Vec<String>, String) {
+    let (mut verbs, mut texts) = (Vec::new(), help_of(""));
+    let mut open = commands(&texts, "");
+    while let Some(verb) = open.pop() {
+        let text = help_of(&verb);
+        open.extend(commands(&text, &verb));
+        texts += &text;
+        verbs.push(verb);
+    }
+    assert!(verbs.len() > 10, "{verbs:?}");
+    (verbs, texts)
+}
+
+fn help_of(verb: &str) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"))
+        .args(verb.split_whitespace())
+        .arg("--help")
+        .output()
+        .expect("run stomp-bridge --help");
+    assert!(output.status.success(), "{verb}: {output:?}");
+    String::from_utf8(output.stdout).expect("help is text")
+}
+
+/// The commands that a help lists, behind the verb that it is the help of.
+fn commands(help: &str, verb: &str) -> Vec<String> {
+    help.lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| !line.is_empty())
+        .filter(|line| !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .filter(|name| *name != "help")
+        .map(|name| format!("{verb} {name}").trim().to_owned())
+        .collect()
+}
+
+/// The lines of each paragraph in one: a phrase may begin at a line's end.
+fn joined(text: &str) -> String {
+    let mut joined = String::new();
+    for line in text.lines().map(|line| line.trim_matches(['#', ' '])) {
+        joined += line;
+        joined.push(if line.is_empty() { '\n' } else { ' ' });
+    }
+    joined
+}
+
+/// The part of a line that a word stands in.
+fn around(line: &str, word: &str) -> String {
+    let at = line.to_lowercase().find(word).unwrap_or_default();
+    let before = line.get(..at).map_or(0, |before| before.chars().count());
+    line.chars()
+        .skip(before.saturating_sub(40))
+        .take(120)
+        .collect()
+}
+
+/// The keys and tables of a configuration, commented or not, as words.
+fn keys(text: &str) -> String {
+    let mut keys = String::new();
+    for line in text.lines() {
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        let key = match line.split_once(" = ") {
+            Some((key, _)) if !key.contains(' ') => key,
+            _ if line.starts_with('[') => line.split(']').next().unwrap_or_default(),
+            _ => "",
+        };
+        keys += words(key).replace(['[', '.'], " ").trim();
+        keys.push('\n');
+    }
+    keys
+}
+
+/// Whether a word or a phrase stands in a line by itself.
+fn has(line: &str, word: &str) -> bool {
+    let line = line.to_lowercase();
+    line.match_indices(&word.to_lowercase()).any(|(at, _)| {
+        let (before, after) = (&line[..at], &line[at + word.len()..]);
+        !before.ends_with(char::is_alphanumeric) && !after.starts_with(char::is_alphanumeric)
+    })
+}
+
+fn is_head(literal: &str) -> bool {
+    literal.len() > 2 && literal.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+/// Names taken apart: `sink_again` and `SinkAgain` are the words sink and again.
+fn words(text: &str) -> String {
+    let mut words = String::new();
+    let mut small = false;
+    for c in text.chars() {
+        if c.is_uppercase() && small {
+            words.push(' ');
+        }
+        small = c.is_lowercase();
+        words.push(if c == '_' { ' ' } else { c });
+    }
+    words
+}
+
+/// Rust code without its comments and literals, and its string literals with their lines.
+fn lexed(text: &str) -> (String, Vec<(usize, String)>) {
+    let (mut code, mut literals) = (String::new(), Vec::new());
+    let mut rest = text;
+    let mut line = 1;
+    while let Some(c) = rest.chars().next() {
+        let hashes = raw(rest, &code);
+        let taken = if rest.starts_with("//") {
+            rest.find('\n').unwrap_or(rest.len())
+        } else if let Some(hashes) = hashes {
+            let begin = rest.find('"').map_or(rest.len(), |at| at + 1);
+            let end = format!("\"{}", "#".repeat(hashes));
+            let length = rest[begin..].find(&end).unwrap_or(rest.len() - begin);
+            literals.push((line, rest[begin..begin + length].to_owned()));
+            begin + length + end.len()
+        } else if c == '"' {
+            let length = string_bytes(&rest[1..]);
+            literals.push((line, unbroken(&rest[1..=length])));
+            length + 2
+        } else if let Some(bytes) = character_bytes(rest) {
+            bytes
+        } else {
+            code.push(c);
+            line += usize::from(c == '\n');
+            rest = &rest[c.len_utf8()..];
+            continue;
+        };
+        let taken = taken.min(rest.len());
+        let lines = rest[..taken].matches('\n').count();
+        code.extend(std::iter::repeat_n('\n', lines));
+        line += lines;
+        rest = &rest[taken..];
+    }
+    (code, literals)
+}
+
+/// How many `#` a raw string has that begins here.
+fn raw(rest: &str, before: &str) -> Option<usize> {
+    let hashes = rest.strip_prefix('r')?;
+    let is_name = before.ends_with(|c: char| (c.is_alphanumeric() && c != 'b') || c == '_');
+    let begin = hashes.find(|c| c != '#')?;
+    (hashes[begin..].starts_with('"') && !is_name).then_some(begin)
+}
+
+/// The bytes of a string literal up to its closing quote.
+fn string_bytes(text: &str) -> usize {
+    let mut escaped = false;
+    text.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })
+    .unwrap_or(text.len().saturating_sub(1))
+}
+
+/// A literal without its line breaks: `\` at the end of a line, and the blanks behind it.
+fn unbroken(literal: &str) -> String {
+    let mut pieces = literal.split("\\\n");
+    let mut text = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        text += piece.trim_start();
+    }
+    text
+}
+
+/// The bytes of a character literal that begins here: not those of a lifetime.
+fn character_bytes(rest: &str) -> Option<usize> {
+    let inner = rest.strip_prefix('\'')?;
+    let length = match inner.strip_prefix('\\') {
+        Some(escape) => escape.get(1..)?.find('\'')? + 2,
+        None => inner.chars().next()?.len_utf8(),
+    };
+    inner.get(length..)?.starts_with('\'').then_some(length + 2)
+}
