@@ -6,9 +6,11 @@ use std::str::FromStr;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{Credentials, SigninError, SigninTemplate};
+use super::masked::masked;
+use super::signin::{Credentials, SigninError, SigninTemplate};
 
-/// See the module. As a text it is what may be shown: without user and query.
+/// A URL to dial, with placeholders for what a sign-in gives. As a text it is what may be shown:
+/// without user and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     url: Url,
@@ -68,20 +70,10 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The URL without what may be secret in it: user, password and query.
-pub(super) fn masked(url: &Url) -> String {
-    let mut url = url.clone();
-    // Fails only for URLs that cannot have them.
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.set_query(None);
-    url.to_string()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Part;
     use super::*;
+    use crate::source::signin::Part;
 
     #[test]
     fn a_query_is_filled_for_each_connection_and_never_shown() {

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::guarantee::Broker;
-use super::warning::ConfigurationWarning;
+use super::broker::{Broker, ConfigurationWarning};
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -83,7 +82,7 @@ pub struct Profile {
     pub broker: Option<Broker>,
     /// What is promised for each topic.
     pub guarantees: BTreeMap<Arc<str>, &'static str>,
-    /// What is weak.
+    /// What is weak in it.
     pub warnings: Vec<ConfigurationWarning>,
 }
 
@@ -168,7 +167,7 @@ impl Status {
             .clone()
     }
 
-    /// Takes the new profile, and gives those of its weak points that the one before did not have:
+    /// Takes the new profile, and gives those of its warnings that the one before did not have:
     /// only they are news.
     pub(super) fn profiled(&self, profile: Profile) -> Vec<ConfigurationWarning> {
         let mut known = self.profile.lock().unwrap_or_else(PoisonError::into_inner);
@@ -282,7 +281,10 @@ mod tests {
         };
         let (auto, prefetch) = (
             ConfigurationWarning::AutoAck(vec!["a".into()]),
-            ConfigurationWarning::UnlimitedPrefetch(vec!["a".into()]),
+            ConfigurationWarning::OfServer {
+                topics: vec!["a".into()],
+                text: "topic a: the server sends all that waits at once".to_owned(),
+            },
         );
         let both = profile(&[auto.clone(), prefetch.clone()]);
         assert_eq!(

@@ -7,7 +7,7 @@ use super::clock;
 use crate::stomp::{Outgoing, Session};
 use crate::transport::{self, Receiver, Sender, TransportError};
 
-/// See the module.
+/// Writes what a session has queued, one write at a time.
 pub(super) struct Writer {
     /// Here while nothing is being written, else inside `writing`.
     sender: Option<Sender>,

@@ -18,14 +18,19 @@ use bytes::Bytes;
 
 pub use commands::{NackError, NotConnected};
 
+use super::codec::Decoder;
+use super::command::Command;
+use super::connect::Options;
+use super::encode::FrameWriter;
 use super::event::{Confirmation, Event, Farewell, SessionError};
 use super::heartbeat::Pulse;
 use super::outbox::{Outbox, Outgoing};
 use super::receipts::{ReceiptId, Receipts};
 use super::subscription::{State, Subscription};
-use super::{Command, Decoder, FrameWriter, Options, Version};
+use super::version::Version;
 
-/// See the module.
+/// A client's session on one stream: it is given bytes and the time, and gives events, bytes and
+/// the next deadline.
 pub struct Session {
     options: Options,
     phase: Phase,

@@ -6,11 +6,10 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::SigninError;
-use super::template::placeholder;
+use super::error::SigninError;
 use crate::transport::Jar;
 
-/// See the module. The default is that of a source without a sign-in: it gives nothing.
+/// What a sign-in has given, for one connection. The default is that of a source without a sign-in: it gives nothing.
 #[derive(Clone, Default)]
 pub struct Credentials {
     values: Arc<BTreeMap<Arc<str>, SecretString>>,
@@ -63,6 +62,11 @@ impl Credentials {
                 text.replace(value, &placeholder(name))
             })
     }
+}
+
+/// A value's name, as it is written in the configuration and shown in a log.
+pub(super) fn placeholder(name: &str) -> String {
+    format!("{{{{ signin.{name} }}}}")
 }
 
 /// The names alone.
