@@ -17,7 +17,7 @@ use super::live::{self, printable};
 use crate::config::Plan;
 use crate::model::{Event as Status, Origin, Position};
 use crate::pipeline::Decoder;
-use crate::source::{Client, ClientError, Credentials, Observer, Topic};
+use crate::source::{Client, ClientError, Credentials, Observer, Topic, reads_a_queue};
 use crate::stomp::{AckMode, Event, Message, Subscribe};
 
 #[derive(Debug, Args)]
@@ -147,7 +147,7 @@ fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Resu
     match topics
         .iter()
         .zip(subscriptions)
-        .find(|(_, subscription)| is_queue(subscription))
+        .find(|(_, subscription)| reads_a_queue(subscription))
     {
         None => Ok(()),
         Some((topic, _)) => bail!(
@@ -157,21 +157,6 @@ fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Resu
             topic.destination
         ),
     }
-}
-
-/// RabbitMQ's and ActiveMQ's prefixes, and Artemis's header for queues.
-fn is_queue(subscription: &Subscribe) -> bool {
-    let prefixes = ["/queue/", "/amq/queue/", "queue://", "jms.queue."];
-    let prefixed = prefixes
-        .iter()
-        .any(|prefix| subscription.destination.starts_with(prefix));
-    let header = |name: &str, value: &str| {
-        subscription
-            .headers
-            .iter()
-            .any(|(n, v)| n == name && v == value)
-    };
-    prefixed || header("subscription-type", "ANYCAST")
 }
 
 /// A subscription that goes with the connection: without the headers that would make it the
@@ -339,25 +324,6 @@ mod tests {
                 .iter()
                 .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
                 .collect(),
-        }
-    }
-
-    #[test]
-    fn a_queue_is_told_from_a_topic() {
-        for (destination, headers, expected) in [
-            ("/topic/state/1", &[][..], false),
-            ("/exchange/amq.topic/a", &[], false),
-            ("/queue/a", &[], true),
-            ("/amq/queue/a", &[], true),
-            ("jms.queue.a", &[], true),
-            ("a", &[("subscription-type", "ANYCAST")], true),
-            ("a", &[("subscription-type", "MULTICAST")], false),
-        ] {
-            assert_eq!(
-                is_queue(&subscription(destination, headers)),
-                expected,
-                "{destination} {headers:?}"
-            );
         }
     }
 

@@ -13,9 +13,9 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::debug;
 
-use super::FRAME_BYTES_MAX;
-use super::framing::{Farewell, Receiver, Sender};
-use super::hub::{Hub, Mail, Mailbox, Message};
+use super::framing::{FRAME_BYTES_MAX, Farewell, Receiver, Sender};
+use super::hub::{Hub, Mail, Mailbox};
+use super::message::Message;
 use super::session::{Answer, Session, Step, refuse};
 use crate::stomp::{Command, Decoder, FrameWriter, HEARTBEAT, Limits, Version, encode};
 

@@ -11,7 +11,8 @@ use serde::Serialize;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::hub::{Message, Publisher};
+use super::hub::Publisher;
+use super::message::Message;
 
 /// Shortest and longest time between two statuses of one device, in milliseconds: about 30 statuses
 /// a second from the whole fleet, which a terminal can still show line by line.

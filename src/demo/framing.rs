@@ -16,7 +16,8 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::FRAME_BYTES_MAX;
+/// Longest STOMP frame that a client may send.
+pub(super) const FRAME_BYTES_MAX: usize = 1 << 20;
 
 /// Read from a TCP client at once; a chat of small frames needs no more.
 const CHUNK_BYTES: usize = 16 * 1024;

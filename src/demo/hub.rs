@@ -4,40 +4,16 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::Bytes;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tokio_util::sync::CancellationToken;
 
+use super::message::Message;
 use super::session::Answer;
 
 /// Frames that wait for one client. At 400 bytes a message this is about 400 KiB and, with the
 /// simulated devices, half a minute of a client that does not read.
 const MAILBOX_FRAMES_MAX: usize = 1_024;
-
-/// What is published: the body and the headers that come with it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// Exactly as it is subscribed to; there are no patterns.
-    pub destination: String,
-    /// Further headers of MESSAGE, without those that belong to one delivery (`subscription`,
-    /// `message-id`, `ack`) and without `content-length`.
-    pub headers: Vec<(String, String)>,
-    /// Any bytes.
-    pub body: Bytes,
-}
-
-impl Message {
-    /// A body of JSON, with its `content-type`.
-    pub fn json(destination: impl Into<String>, body: impl Into<Bytes>) -> Message {
-        let headers = vec![("content-type".to_owned(), "application/json".to_owned())];
-        Message {
-            destination: destination.into(),
-            headers,
-            body: body.into(),
-        }
-    }
-}
 
 /// Publishes from within the process, as a client's SEND does.
 #[derive(Debug, Clone)]

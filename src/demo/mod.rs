@@ -17,11 +17,10 @@ mod devices;
 mod framing;
 mod http;
 mod hub;
+mod message;
 mod session;
 
 pub use broker::Broker;
 pub use devices::{Devices, Status};
-pub use hub::{Message, Publisher};
-
-/// Longest STOMP frame that a client may send.
-const FRAME_BYTES_MAX: usize = 1 << 20;
+pub use hub::Publisher;
+pub use message::Message;

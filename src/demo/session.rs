@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::hub::Message;
+use super::message::Message;
 use crate::stomp::{Command, Frame, Version};
 
 /// Subscriptions of one client.

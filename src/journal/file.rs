@@ -63,13 +63,6 @@ pub(super) struct Opened {
     pub(super) uuid: Uuid,
 }
 
-/// The file with `suffix` appended to its name, as SQLite does for `-wal`.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
 /// Makes what is missing, takes the lock, opens the one write connection and brings the tables to
 /// this version.
 pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
 use super::Error;
-use super::file::beside;
+use super::beside::beside;
 use crate::model::Position;
 
 /// Held for as long as the journal is written; the operating system lets go of it with the process,

@@ -27,6 +27,7 @@
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
 
 mod accounting;
+mod beside;
 mod cache;
 mod check;
 mod command;

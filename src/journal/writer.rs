@@ -13,6 +13,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+use super::beside::beside;
 use super::check::Check;
 use super::command::QueuedCommand;
 use super::disk::{self, Insert};
@@ -543,7 +544,7 @@ impl Writer {
         {
             return Ok(());
         }
-        let wal = std::fs::metadata(file::beside(&self.settings.path, "-wal"));
+        let wal = std::fs::metadata(beside(&self.settings.path, "-wal"));
         if wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
             self.wal_reset = Some(Instant::now());
             match disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await {

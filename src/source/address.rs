@@ -6,7 +6,8 @@ use std::str::FromStr;
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::{Credentials, SigninError, SigninTemplate};
+use super::masked::masked;
+use super::signin::{Credentials, SigninError, SigninTemplate};
 
 /// An address to dial. As a text it is what may be shown: without user and query.
 #[derive(Clone, PartialEq, Eq)]
@@ -68,20 +69,10 @@ impl fmt::Debug for Address {
     }
 }
 
-/// The URL without what may be secret in it: user, password and query.
-pub(super) fn masked(url: &Url) -> String {
-    let mut url = url.clone();
-    // Fails only for URLs that cannot have them.
-    let _ = url.set_password(None);
-    let _ = url.set_username("");
-    url.set_query(None);
-    url.to_string()
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Part;
     use super::*;
+    use crate::source::signin::Part;
 
     #[test]
     fn a_query_is_filled_for_each_connection_and_never_shown() {

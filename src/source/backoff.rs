@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::Reconnect;
+use super::settings::Reconnect;
 
 /// A connection that lived so long was good: the next failure starts the backoff anew.
 pub(super) const STABLE: Duration = Duration::from_secs(60);

@@ -7,9 +7,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::sleep_until;
 
+use super::address::Address;
+use super::broker;
 use super::clock;
+use super::settings::Settings;
+use super::signin::{Credentials, SigninError};
+use super::topic::Topic;
 use super::writer::Writer;
-use super::{Address, Credentials, Settings, SigninError, Topic};
 use crate::stomp::{Connected, Event, Farewell, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
@@ -26,14 +30,20 @@ pub enum ClientError {
     #[error(transparent)]
     Transport(#[from] TransportError),
     /// The session has ended.
-    #[error(transparent)]
-    Session(#[from] SessionError),
+    #[error("{0}{advice}", advice = broker::advice(.0))]
+    Session(SessionError),
     /// The one that watches wants no more.
     #[error(transparent)]
     Observer(io::Error),
     /// Any of these, where the server has repeated what the sign-in had given: without that.
     #[error("{0}")]
     Redacted(String),
+}
+
+impl From<SessionError> for ClientError {
+    fn from(error: SessionError) -> ClientError {
+        ClientError::Session(error)
+    }
 }
 
 impl ClientError {

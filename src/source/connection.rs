@@ -19,16 +19,15 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Credentials;
+use super::broker::{Broker, ConfigurationWarning, Detection};
 use super::clock;
 use super::disconnect::{self, DisconnectReason};
-use super::guarantee::Broker;
 use super::intake::{Intake, Owed};
 use super::reload::{Inbox, ReloadRequest};
 use super::settings::Attempt;
+use super::signin::Credentials;
 use super::status::{LinkState, Status, TURN};
 use super::subscriptions::Subscriptions;
-use super::warning::{ConfigurationWarning, Detection};
 use super::writer::Writer;
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal};
@@ -393,9 +392,12 @@ impl<'a> Connection<'a> {
         } else {
             ConfigurationWarning::NoHeartbeats
         };
-        let cut =
-            (off && self.broker == Broker::Artemis).then_some(ConfigurationWarning::CutWhenQuiet);
-        detection.map(dead).into_iter().chain(cut)
+        let of_server = if off {
+            self.broker.warning_without_heartbeats()
+        } else {
+            None
+        };
+        detection.map(dead).into_iter().chain(of_server)
     }
 
     /// A silence that begins is said once; it outlasts connections.

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{Credentials, SigninError, Topic};
+use super::broker;
+use super::signin::{Credentials, SigninError};
+use super::topic::Topic;
 use crate::journal;
 use crate::stomp::{Session, SessionError};
 use crate::transport::{DialError, TransportError};
@@ -76,15 +78,11 @@ impl From<TransportError> for DisconnectReason {
     }
 }
 
-/// ActiveMQ refuses a `client-id` while it has not noticed the end of the connection before: that
-/// mends itself, with our heart-beats within seconds.
-const CLIENT_ID_IN_USE: &str = "already connected from";
-
 /// What the end of a session means. Many servers do not say what an ERROR is about; one that comes
 /// before every topic stands is taken for the refusal of one of those.
 pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> DisconnectReason {
     match error {
-        SessionError::Refused(said) if said.message.contains(CLIENT_ID_IN_USE) => {
+        SessionError::Refused(said) if broker::mends_itself(said) => {
             DisconnectReason::Lost(error.to_string())
         }
         SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => {
@@ -110,7 +108,7 @@ pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> DisconnectRe
 /// own words.
 pub(super) fn by_close(session: &mut Session, error: &TransportError) -> DisconnectReason {
     match session.closed() {
-        Err(why) => DisconnectReason::Lost(format!("{why} ({error})")),
+        Err(why) => DisconnectReason::Lost(format!("{why}{} ({error})", broker::advice(&why))),
         Ok(()) => DisconnectReason::Lost(error.to_string()),
     }
 }

@@ -8,7 +8,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use jiff::Timestamp;
 
 use super::silence::Silence;
-use super::status::Status;
+use super::status::{Counters, Status};
+use super::topic::Topic;
 use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
 use crate::pipeline::{Decoder, Element, Sighting, Undecodable};
 use crate::stomp::{AckId, AckMode, Message};
@@ -26,7 +27,7 @@ const DEVICES_MAX: usize = 1_000_000;
 
 /// How one topic's messages are taken in.
 #[derive(Debug)]
-struct Topic {
+struct TopicState {
     name: Arc<str>,
     ack: AckMode,
     decoder: Decoder,
@@ -34,7 +35,7 @@ struct Topic {
     told_of_no_ack: bool,
 }
 
-impl Topic {
+impl TopicState {
     /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one for ever.
     fn tell_of_no_ack(&mut self) {
         if !std::mem::replace(&mut self.told_of_no_ack, true) {
@@ -76,7 +77,7 @@ impl Owed {
 /// Fills one batch while another is being written.
 #[derive(Debug)]
 pub(super) struct Intake {
-    topics: HashMap<Arc<str>, Topic>,
+    topics: HashMap<Arc<str>, TopicState>,
     status: Arc<Status>,
     entries: Vec<NewEntry>,
     seen: HashMap<(Arc<str>, String, String), String>,
@@ -106,11 +107,11 @@ impl Intake {
     /// [`Intake::change`].
     pub(super) fn meet(
         &mut self,
-        topics: &[super::Topic],
+        topics: &[Topic],
         decoders: &HashMap<Arc<str>, Decoder>,
         last_states: Vec<LastState>,
     ) {
-        let strangers: Vec<&super::Topic> = topics
+        let strangers: Vec<&Topic> = topics
             .iter()
             .filter(|topic| !self.topics.contains_key(&topic.name))
             .collect();
@@ -131,7 +132,7 @@ impl Intake {
     }
 
     /// From now on the topic's messages are taken in so.
-    pub(super) fn change(&mut self, topic: &super::Topic, decoders: &HashMap<Arc<str>, Decoder>) {
+    pub(super) fn change(&mut self, topic: &Topic, decoders: &HashMap<Arc<str>, Decoder>) {
         let Some(decoder) = decoders.get(&topic.name).cloned() else {
             return;
         };
@@ -139,7 +140,7 @@ impl Intake {
         match self.topics.get_mut(&name) {
             Some(known) => (known.ack, known.decoder) = (ack, decoder),
             None => {
-                let topic = Topic {
+                let topic = TopicState {
                     name: name.clone(),
                     ack,
                     decoder,
@@ -152,7 +153,7 @@ impl Intake {
     }
 
     /// Forgets all topics but these: of no other anything can come.
-    pub(super) fn keep(&mut self, topics: &[super::Topic]) {
+    pub(super) fn keep(&mut self, topics: &[Topic]) {
         let names: HashSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
         self.topics.retain(|name, _| names.contains(&**name));
     }
@@ -264,10 +265,10 @@ fn too_long(body_bytes: usize) -> Undecodable {
 
 /// Remembers the device's state, and gives the one before where the status says another.
 fn see(
-    topic: &mut Topic,
+    topic: &mut TopicState,
     seen: &mut HashMap<(Arc<str>, String, String), String>,
     sighting: Sighting,
-    counters: &super::status::Counters,
+    counters: &Counters,
 ) -> Option<Box<str>> {
     let Sighting {
         client_id,

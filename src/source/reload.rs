@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::journal::{self, Journal, LastState};
 use crate::pipeline::Decoder;
 

@@ -1,12 +1,14 @@
 //! What the source is told.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Address, Credentials, Signin, SigninError, SigninTemplate};
-use crate::stomp::{AckMode, Backslashes, Limits, Options, Subscribe};
+use super::address::Address;
+use super::broker;
+use super::signin::{Credentials, Signin, SigninError, SigninTemplate};
+use super::topic::Topic;
+use crate::stomp::{Backslashes, Limits, Options};
 use crate::tls;
 use crate::transport::{Proxies, Target};
 
@@ -19,50 +21,6 @@ pub struct Reconnect {
     pub max: Duration,
     /// Give up (and end the process) after so many failures in a row; `None`: never.
     pub attempts: Option<u32>,
-}
-
-/// One subscription, as it is configured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Topic {
-    /// The name in the configuration, and the subscription id.
-    pub name: Arc<str>,
-    /// As the server knows it.
-    pub destination: SigninTemplate,
-    /// How messages are acknowledged.
-    pub ack: AckMode,
-    /// Further headers of SUBSCRIBE.
-    pub headers: Vec<(String, SigninTemplate)>,
-}
-
-impl Topic {
-    /// What is asked of the server on one connection.
-    ///
-    /// # Errors
-    /// A placeholder that the credentials have no value for.
-    pub(super) fn subscribe(&self, credentials: &Credentials) -> Result<Subscribe, SigninError> {
-        let headers = self
-            .headers
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), plain(value, credentials)?)));
-        Ok(Subscribe {
-            id: self.name.clone(),
-            destination: plain(&self.destination, credentials)?,
-            ack: self.ack,
-            headers: headers.collect::<Result<_, SigninError>>()?,
-        })
-    }
-
-    /// The value of a further header, as it may be shown; the first, as the server reads it.
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value.as_str())
-    }
-}
-
-fn plain(template: &SigninTemplate, credentials: &Credentials) -> Result<String, SigninError> {
-    Ok(template.render(credentials)?.expose_secret().to_owned())
 }
 
 /// Validated settings of the source.
@@ -171,8 +129,9 @@ impl Settings {
             login: self
                 .login
                 .as_ref()
-                .map(|login| plain(login, &credentials))
-                .transpose()?,
+                .map(|login| login.render(&credentials))
+                .transpose()?
+                .map(|login| login.expose_secret().to_owned()),
             passcode: self
                 .passcode
                 .as_ref()
@@ -181,6 +140,7 @@ impl Settings {
             headers,
             heartbeat: self.heartbeat,
             backslashes: self.backslashes,
+            withheld: broker::withheld,
             connected_timeout: STEP_TIMEOUT,
             limits: self.limits(),
             ..Options::new(self.host.clone())

@@ -8,8 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::guarantee::Broker;
-use super::warning::ConfigurationWarning;
+use super::broker::{Broker, ConfigurationWarning};
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -282,7 +281,10 @@ mod tests {
         };
         let (auto, prefetch) = (
             ConfigurationWarning::AutoAck(vec!["a".into()]),
-            ConfigurationWarning::UnlimitedPrefetch(vec!["a".into()]),
+            ConfigurationWarning::OfServer {
+                topics: vec!["a".into()],
+                text: "topic a: the server sends all that waits at once".to_owned(),
+            },
         );
         let both = profile(&[auto.clone(), prefetch.clone()]);
         assert_eq!(

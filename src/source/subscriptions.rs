@@ -14,7 +14,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::Topic;
+use super::broker;
+use super::topic::Topic;
 use crate::stomp::{AckId, AckMode};
 
 /// A topic that has sent nothing for so long while nothing of it was acknowledged has nothing more
@@ -364,10 +365,7 @@ impl Slot {
 
 impl Drain {
     fn new(topic: &Topic, batch: u64, now: Instant) -> Drain {
-        let window = topic
-            .header("prefetch-count")
-            .and_then(|count| count.parse().ok())
-            .filter(|count| *count > 0);
+        let window = broker::window(topic);
         let (quiet, max) = match window {
             Some(_) => (QUIET_WITH_WINDOW, DRAIN_MAX_WITH_WINDOW),
             None => (QUIET, DRAIN_MAX),

@@ -6,7 +6,12 @@ use std::time::Duration;
 use bytes::BytesMut;
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Command, FrameWriter, Heartbeats, Limits, Version};
+use super::command::Command;
+use super::encode::FrameWriter;
+use super::frame::Frame;
+use super::heartbeat::Heartbeats;
+use super::limits::Limits;
+use super::version::Version;
 
 /// Longest wait for anything.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -48,6 +53,10 @@ pub struct Options {
     pub disconnect_timeout: Duration,
     /// See [`Backslashes`].
     pub backslashes: Backslashes,
+    /// Finds in an ERROR the subscription that we have ended, and of which the server has not sent
+    /// a message for that reason; `None`: the ERROR says something else, and ends the session. The
+    /// words are a server's own, so a session does not know them.
+    pub withheld: fn(&Frame) -> Option<&str>,
 }
 
 impl Options {
@@ -65,6 +74,7 @@ impl Options {
             receipt_timeout: Duration::from_secs(3),
             disconnect_timeout: Duration::from_secs(2),
             backslashes: Backslashes::Plain,
+            withheld: |_| None,
         }
     }
 

@@ -6,8 +6,10 @@ use std::fmt::Write;
 use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
+use super::command::Command;
 use super::escape::{Escaping, Side};
-use super::{Command, Frame, Version};
+use super::frame::Frame;
+use super::version::Version;
 
 /// The one byte of a heart-beat (STOMP 1.2, section Heart-beating).
 pub const HEARTBEAT: u8 = b'\n';

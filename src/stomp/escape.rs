@@ -6,7 +6,8 @@ use std::borrow::Cow;
 use bytes::{BufMut, BytesMut};
 use memchr::memchr;
 
-use super::{Command, Version};
+use super::command::Command;
+use super::version::Version;
 
 /// The rules that hold for the headers of one frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -4,8 +4,14 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::command::Command;
+use super::error::DecodeError;
 use super::excerpt::{TEXT_CHARS_MAX, excerpt, first_lines};
-use super::{Command, DecodeError, Frame, Heartbeats, Message, ReceiptId, Version};
+use super::frame::Frame;
+use super::heartbeat::Heartbeats;
+use super::message::Message;
+use super::receipts::{self, ReceiptId};
+use super::version::Version;
 
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,8 +38,8 @@ pub enum Event {
     /// any more.
     Late(Message),
     /// The server had a message of a subscription that we have ended on its way to us and has not
-    /// sent it, as RabbitMQ says. Where messages are acknowledged it keeps it until the session is
-    /// over.
+    /// sent it, as [`Options::withheld`](super::Options::withheld) reads its ERROR. Where messages
+    /// are acknowledged it keeps it until the session is over.
     Withheld {
         /// The subscription.
         id: Arc<str>,
@@ -111,7 +117,7 @@ impl ServerError {
         ServerError {
             message: excerpt(message.trim().as_bytes(), TEXT_CHARS_MAX),
             detail: first_lines(&frame.body),
-            receipt: super::receipts::named(frame.headers.get("receipt-id").as_deref()),
+            receipt: receipts::named(frame.headers.get("receipt-id").as_deref()),
             unconfirmed: Vec::new(),
         }
     }
@@ -185,10 +191,7 @@ pub enum SessionError {
     },
     /// The stream ended before CONNECTED, as RabbitMQ ends it where it cannot read a header of
     /// CONNECT.
-    #[error(
-        "the server closed the connection before CONNECTED; check login, passcode and host; if one has a \
-             backslash, RabbitMQ wants it doubled"
-    )]
+    #[error("the server closed the connection before CONNECTED; check login, passcode and host")]
     ClosedBeforeConnected,
     /// The stream ended, unasked.
     #[error("the server closed the connection, {unfinished_bytes} bytes into a frame")]

@@ -7,8 +7,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
+use super::command::Command;
+use super::encode::FrameWriter;
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
-use super::{AckMode, Command, FrameWriter, Headers, ReceiptId, Version};
+use super::headers::Headers;
+use super::receipts::ReceiptId;
+use super::subscription::AckMode;
+use super::version::Version;
 
 /// What acknowledges one message. Cheap to clone and to keep by the thousand; of use only in the
 /// session that it came from. It shares the memory of the chunk that the message arrived in until

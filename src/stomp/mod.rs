@@ -6,8 +6,10 @@
 //! and says what happened, what is to be sent and when it wants to be asked again.
 
 mod codec;
+mod command;
 mod connect;
 mod encode;
+mod error;
 mod escape;
 mod event;
 mod excerpt;
@@ -24,11 +26,13 @@ mod session;
 mod subscription;
 mod version;
 
-pub use codec::{DecodeError, Decoder};
+pub use codec::Decoder;
+pub use command::Command;
 pub use connect::{Backslashes, Options};
 pub use encode::{FrameWriter, HEARTBEAT, encode};
+pub use error::DecodeError;
 pub use event::{Confirmation, Connected, Event, Farewell, ServerError, SessionError};
-pub use frame::{Command, Frame};
+pub use frame::Frame;
 pub use headers::Headers;
 pub use heartbeat::Heartbeats;
 pub use limits::Limits;

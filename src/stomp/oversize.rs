@@ -5,9 +5,10 @@
 use bytes::{Buf, Bytes};
 use memchr::memchr;
 
-use super::codec::DecodeError;
+use super::error::DecodeError;
+use super::frame::Frame;
+use super::limits::Limits;
 use super::scan::{Rest, body_too_long};
-use super::{Frame, Limits};
 
 /// The frame and what is known of the rest of its body.
 #[derive(Debug)]

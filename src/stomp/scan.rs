@@ -5,10 +5,12 @@ use std::ops::Range;
 
 use memchr::memchr;
 
-use super::codec::DecodeError;
+use super::command::Command;
+use super::error::DecodeError;
 use super::escape::Escaping;
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
-use super::{Command, Limits, Version};
+use super::limits::Limits;
+use super::version::Version;
 
 /// Where the parts of a whole frame stand, counted from its first byte.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -18,12 +18,16 @@ use bytes::Bytes;
 
 pub use commands::{NackError, NotConnected};
 
+use super::codec::Decoder;
+use super::command::Command;
+use super::connect::Options;
+use super::encode::FrameWriter;
 use super::event::{Confirmation, Event, Farewell, SessionError};
 use super::heartbeat::Pulse;
 use super::outbox::{Outbox, Outgoing};
 use super::receipts::{ReceiptId, Receipts};
 use super::subscription::{State, Subscription};
-use super::{Command, Decoder, FrameWriter, Options, Version};
+use super::version::Version;
 
 /// A client's STOMP session, without sockets and clocks.
 pub struct Session {

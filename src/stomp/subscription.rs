@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Command, FrameWriter, ReceiptId, Version};
+use super::command::Command;
+use super::encode::FrameWriter;
+use super::receipts::ReceiptId;
+use super::version::Version;
 
 /// SUBSCRIBE's `ack` header (STOMP 1.2, section SUBSCRIBE).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

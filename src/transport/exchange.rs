@@ -11,7 +11,8 @@ use url::Url;
 use super::cookies::Jar;
 use super::error::{DialError, Stage};
 use super::peer::{Deadline, Peer};
-use super::{Proxies, headers, http};
+use super::proxy::Proxies;
+use super::{headers, http};
 
 /// What to ask, and whom.
 #[derive(Clone)]

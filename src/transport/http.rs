@@ -11,9 +11,9 @@ use reqwest::{Client, Proxy};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use super::Proxies;
 use super::error::{DialError, Stage};
 use super::peer::{Peer, Security, shown};
+use super::proxy::Proxies;
 use crate::tls;
 
 /// A server that vanished in the middle of a long answer is noticed after so much silence of its

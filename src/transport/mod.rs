@@ -1,7 +1,17 @@
 //! Bytes to and from a STOMP server: TCP or TLS, plain or under WebSocket or SockJS. Knows nothing
 //! of STOMP but that a frame to be sent stays whole where the framing needs it. Spawns nothing,
 //! retries nothing.
+//!
+//! In reading order:
+//!
+//! - `target`, `peer`: where a connection goes, and what that means; `proxy`: by which way
+//! - `connection`: one connection, whatever its framing; `error`: why there is none
+//! - `stream`: TCP and TLS; `plain`: STOMP on them as it is
+//! - `upgrade`, `websocket`, `split`: STOMP in WebSocket messages
+//! - `sockjs`: `/info`, and the first of its transports that works
+//! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request
 
+mod connection;
 mod cookies;
 mod error;
 mod exchange;
@@ -13,237 +23,13 @@ mod proxy;
 mod sockjs;
 mod split;
 mod stream;
+mod target;
 mod upgrade;
 mod websocket;
 
-use std::fmt;
-use std::time::Duration;
-
-use bytes::Bytes;
-use secrecy::SecretString;
-use url::Url;
-
+pub use connection::{Receiver, Sender, close, dial};
 pub use cookies::Jar;
 pub use error::{DialError, Stage, TransportError};
 pub use exchange::{Answer, Body, Content, Method, Request, exchange};
 pub use proxy::Proxies;
-
-use peer::{Deadline, Framing, Peer};
-
-/// Where and how to connect, for one attempt.
-#[derive(Debug, Clone)]
-pub struct Target {
-    /// `stomp`, `stomps`: TCP, TLS; the ports are 61613 and 61614 unless given. `ws`, `wss`:
-    /// WebSocket. `http`, `https`: the base of a SockJS endpoint. A user in it is not sent.
-    pub url: Url,
-    /// Sent with every HTTP request of `ws`, `wss`, `http` and `https`.
-    pub headers: Vec<(String, SecretString)>,
-    /// Sent with those of them that they are for; `stomp` and `stomps` have no use for any.
-    pub cookies: Jar,
-    /// Extra roots, client certificate.
-    pub tls: crate::tls::Settings,
-    /// Which servers are behind an HTTP proxy.
-    pub proxies: Proxies,
-    /// Largest WebSocket message, and largest SockJS frame, that is accepted.
-    pub message_bytes_max: usize,
-    /// Longest WebSocket message that is sent: a longer frame goes in pieces, on the boundaries of
-    /// characters. `None`: a frame is a message. SockJS's `xhr_send` gets the same pieces.
-    pub websocket_split: Option<usize>,
-    /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of
-    /// SockJS together. So may each later HTTP request that sends.
-    pub timeout: Duration,
-}
-
-/// Connects to `target`: one attempt, over when [`Target::timeout`] is.
-///
-/// ```no_run
-/// # async fn example(target: stomp_bridge::transport::Target) -> Result<(), Box<dyn std::error::Error>> {
-/// let (mut receiver, mut sender) = stomp_bridge::transport::dial(&target).await?;
-/// let connect = "CONNECT\naccept-version:1.2\nhost:/\n\n\0";
-/// sender.send(connect.into(), &[connect.len()]).await?;
-/// let bytes = receiver.receive().await?;
-/// # Ok(()) }
-/// ```
-pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
-    let deadline = Deadline::after(target.timeout);
-    let peer = Peer::of(&target.url)?;
-    let (incoming, framing) = match peer.framing {
-        Framing::Plain => {
-            let stream = stream::connect(&peer, target, deadline).await?;
-            let (receiver, sender) = plain::split(stream);
-            (Incoming::Plain(receiver), Outgoing::Plain(sender))
-        }
-        Framing::WebSocket => {
-            let (receiver, sender) = websocket::dial(target, &peer, deadline).await?;
-            (Incoming::WebSocket(receiver), Outgoing::WebSocket(sender))
-        }
-        Framing::SockJs => {
-            let (receiver, sender) = sockjs::dial(target, &peer, deadline).await?;
-            (Incoming::SockJs(receiver), Outgoing::SockJs(sender))
-        }
-    };
-    Ok((
-        Receiver(incoming),
-        Sender {
-            framing,
-            split: target.websocket_split,
-        },
-    ))
-}
-
-/// The incoming half of a connection. Independent of [`Sender`]: a server that does not read does
-/// not stop us reading.
-pub struct Receiver(Incoming);
-
-enum Incoming {
-    Plain(plain::Receiver),
-    WebSocket(websocket::Receiver),
-    SockJs(sockjs::Receiver),
-}
-
-impl Receiver {
-    /// The next bytes of the STOMP stream, cut anywhere: a frame may span several of them, and
-    /// several frames may be in one.
-    ///
-    /// Empty bytes say that the link is alive and nothing more: a WebSocket ping or pong, or
-    /// SockJS's `h`, has come.
-    ///
-    /// Cancel-safe: nothing is lost if the future is dropped. After an error there is nothing more
-    /// to come.
-    pub async fn receive(&mut self) -> Result<Bytes, TransportError> {
-        match &mut self.0 {
-            Incoming::Plain(receiver) => receiver.receive().await,
-            Incoming::WebSocket(receiver) => receiver.receive().await,
-            Incoming::SockJs(receiver) => receiver.receive().await,
-        }
-    }
-}
-
-impl fmt::Debug for Receiver {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Receiver").finish_non_exhaustive()
-    }
-}
-
-/// The outgoing half of a connection.
-pub struct Sender {
-    framing: Outgoing,
-    split: Option<usize>,
-}
-
-enum Outgoing {
-    Plain(plain::Sender),
-    WebSocket(websocket::Sender),
-    SockJs(sockjs::Sender),
-}
-
-impl Sender {
-    /// Sends whole STOMP frames: `ends` holds the end of each in `bytes`, ascending, the last one
-    /// being `bytes.len()`. A heart-beat's LF is a frame of its own. It returns when the system has
-    /// taken all of it.
-    ///
-    /// TCP and TLS write them at once; WebSocket sends one text message a frame (binary, if it is
-    /// not UTF-8); SockJS one `["frame"]` a frame, or one request for all. Many servers take
-    /// exactly one frame a message, so that only [`Target::websocket_split`] makes several of one.
-    ///
-    /// Not cancel-safe: a dropped future leaves half a frame on the wire, so that only
-    /// [`close`](Self::close) may follow. While it waits, [`Receiver::receive`] goes on in the same
-    /// task.
-    ///
-    /// # Panics
-    /// If `ends` goes down or beyond `bytes`.
-    pub async fn send(&mut self, bytes: Bytes, ends: &[usize]) -> Result<(), TransportError> {
-        debug_assert_eq!(
-            ends.last().copied().unwrap_or(0),
-            bytes.len(),
-            "the last frame ends with the bytes"
-        );
-        match &mut self.framing {
-            Outgoing::Plain(sender) => sender.send(bytes).await,
-            Outgoing::WebSocket(sender) => sender.send(messages(&bytes, ends, self.split)).await,
-            Outgoing::SockJs(sender) => sender.send(messages(&bytes, ends, self.split)).await,
-        }
-    }
-
-    /// Whether the transport has a [`probe`](Self::probe) that the server answers.
-    pub fn can_probe(&self) -> bool {
-        match &self.framing {
-            Outgoing::Plain(_) => false,
-            Outgoing::WebSocket(_) => true,
-            Outgoing::SockJs(sender) => sender.can_probe(),
-        }
-    }
-
-    /// Asks the server for a sign of life below STOMP: a WebSocket ping, whose pong
-    /// [`Receiver::receive`] shows as empty bytes. Nothing on TCP and TLS, whose keep-alive does
-    /// it, nor on SockJS's HTTP transports.
-    ///
-    /// For servers that offer no heart-beat. Not cancel-safe.
-    pub async fn probe(&mut self) -> Result<(), TransportError> {
-        match &mut self.framing {
-            Outgoing::Plain(_) => Ok(()),
-            Outgoing::WebSocket(sender) => sender.ping().await,
-            Outgoing::SockJs(sender) => sender.ping().await,
-        }
-    }
-
-    /// Says goodbye as the transport has it (TCP's FIN, TLS's close_notify, WebSocket's close), and
-    /// waits for it to be written, a second at most. That the server is gone already is fine.
-    pub async fn close(&mut self) {
-        let goodbye = async {
-            match &mut self.framing {
-                Outgoing::Plain(sender) => sender.close().await,
-                Outgoing::WebSocket(sender) => sender.close().await,
-                Outgoing::SockJs(sender) => sender.close().await,
-            }
-        };
-        // A timeout is the peer's loss: whoever does not read our goodbye sees the end of the
-        // stream.
-        let _ = tokio::time::timeout(CLOSE_MAX, goodbye).await;
-    }
-}
-
-/// How long a goodbye may take: the server may have stopped reading.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
-
-/// Ends a connection so that what was sent arrives: says goodbye as [`Sender::close`] does, then
-/// reads and drops what still comes until the server has closed, too.
-///
-/// A TCP socket that is closed with bytes in it that nobody has read is reset, and with the reset
-/// the server may lose what it has not read of ours (RFC 1122, section 4.2.2.13).
-///
-/// It is the caller's to bound: a server that never closes, or sends without end, is waited for.
-/// The future may be dropped at any time.
-pub async fn close(receiver: Receiver, mut sender: Sender) {
-    sender.close().await;
-    match (receiver.0, sender.framing) {
-        (Incoming::Plain(receiver), _) => receiver.drain().await,
-        (Incoming::WebSocket(receiver), Outgoing::WebSocket(sender)) => {
-            websocket::drain(receiver, sender).await;
-        }
-        (Incoming::SockJs(receiver), Outgoing::SockJs(sender)) => {
-            sockjs::drain(receiver, sender).await;
-        }
-        // Halves of two connections.
-        _ => {}
-    }
-}
-
-impl fmt::Debug for Sender {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Sender").finish_non_exhaustive()
-    }
-}
-
-/// Each frame, in pieces where it is longer than `split`.
-fn messages<'a>(
-    bytes: &'a Bytes,
-    ends: &'a [usize],
-    split: Option<usize>,
-) -> impl Iterator<Item = Bytes> + Send + 'a {
-    let starts = std::iter::once(0).chain(ends.iter().copied());
-    let frames = starts
-        .zip(ends)
-        .map(|(start, end)| bytes.slice(start..*end));
-    frames.flat_map(move |frame| split::pieces(frame, split.unwrap_or(usize::MAX)))
-}
+pub use target::Target;

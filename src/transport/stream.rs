@@ -14,10 +14,10 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::Target;
 use super::error::{DialError, Stage};
 use super::peer::{Deadline, Peer, Security};
 use super::proxy::Proxy;
+use super::target::Target;
 use crate::tls;
 
 /// A connected socket, encrypted or not.

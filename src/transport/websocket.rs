@@ -11,11 +11,11 @@ use tokio_tungstenite::tungstenite::http::header;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
-use super::Target;
 use super::error::{DialError, Stage, TransportError};
 use super::headers;
 use super::peer::{Deadline, Peer};
 use super::stream::{self, Stream};
+use super::target::Target;
 use super::upgrade::{self, Upgraded};
 
 pub(super) struct Receiver {

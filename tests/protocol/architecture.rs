@@ -2,6 +2,10 @@
 //!
 //! The order is the list of modules in `src/lib.rs`; what is said here in addition are absences.
 
+mod circles;
+mod servers;
+mod text;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -156,8 +160,7 @@ pub(crate) fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 
 fn violations(name: &str, text: &str, ranks: &BTreeMap<String, usize>) -> Vec<String> {
     let module = name.split(['/', '.']).next().unwrap_or_default();
-    // Tests may use more, and they stand last in a file.
-    let (code, _) = text.split_once("#[cfg(test)]").unwrap_or((text, ""));
+    let code = text::production(text);
     if name.ends_with("/tests.rs") {
         return Vec::new();
     }
@@ -191,7 +194,7 @@ fn violations(name: &str, text: &str, ranks: &BTreeMap<String, usize>) -> Vec<St
             }
         }
     };
-    for (line, statement) in statements(code) {
+    for (line, statement) in statements(&code) {
         check(line, &statement);
     }
     found

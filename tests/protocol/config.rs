@@ -12,7 +12,7 @@ use stomp_bridge::model::Severity;
 use stomp_bridge::pipeline::Field;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
-use stomp_bridge::source::{Broker, Credentials, SigninTemplate, guarantee};
+use stomp_bridge::source::{Broker, Credentials, SigninTemplate};
 use stomp_bridge::stomp::{AckMode, Backslashes};
 use stomp_bridge::transport::{Content, Method};
 
@@ -1220,7 +1220,7 @@ fn the_durable_examples_lose_nothing() {
                 .join(name),
         );
         for topic in plan.source.topics.iter() {
-            let promise = guarantee(broker, topic);
+            let promise = broker.guarantee(topic);
             assert!(
                 promise.starts_with("nothing is lost"),
                 "{name}, {}: {promise}",

@@ -121,7 +121,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "without heart-beats TCP keep-alive, pings and a watchdog notice a dead link, and it is said which",
-        "tests/protocol/session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source/scripted/mod.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings; src/transport/stream.rs: every_socket_has_keep_alive_and_waits_for_nothing; tests/source/supervision/silence.rs: without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time any_byte_is_a_sign_of_life_and_no_message; src/source/warning.rs: without_heartbeats_it_is_said_what_notices_a_dead_link",
+        "tests/protocol/session/heartbeats.rs: without_heartbeats_only_the_watchdog_notices_silence; tests/source/scripted/mod.rs: without_heartbeats_a_dead_websocket_is_noticed_by_pings; src/transport/stream.rs: every_socket_has_keep_alive_and_waits_for_nothing; tests/source/supervision/silence.rs: without_heartbeats_a_link_without_a_byte_is_made_anew_once_each_time any_byte_is_a_sign_of_life_and_no_message; src/source/broker/warning.rs: without_heartbeats_it_is_said_what_notices_a_dead_link",
     ),
     // STOMP 1.2, ERROR, RECEIPT and DISCONNECT.
     (
@@ -189,7 +189,7 @@ const RULES: &[(&str, &str)] = &[
     // The servers' habits.
     (
         "what a server keeps is told from CONNECTED, and nothing more is claimed",
-        "src/source/guarantee.rs: a_broker_is_what_connected_says_and_no_more the_promise_is_as_strong_as_the_server_and_the_subscription; src/source/warning.rs: each_weak_point_is_one_line_that_says_what_to_do; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended; tests/daemon/live/guarantees.rs: what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_that_is_promised",
+        "src/source/broker/kind.rs: a_broker_is_what_connected_says_and_no_more auto_is_warned_of_where_the_server_would_keep_messages only_what_the_server_keeps_is_orphaned; src/source/broker/rabbitmq.rs: durable_queues_keep_messages_and_fleeting_ones_do_not each_warning_is_one_line_that_says_what_to_do; src/source/broker/activemq.rs: durable_subscriptions_keep_messages_and_stay; src/source/broker/artemis.rs: a_durable_subscription_keeps_messages; src/source/broker/spring.rs: it_keeps_nothing_whatever_the_destination_is_called; src/source/broker/unknown.rs: only_queues_are_believed_to_keep_messages; src/source/status.rs: a_weak_point_is_news_once_and_again_after_it_was_mended; tests/daemon/live/guarantees.rs: what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_that_is_promised",
     ),
     (
         "a SUBSCRIBE that nobody confirms is taken for done",
@@ -205,7 +205,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "Artemis ends what says nothing for a minute, though no heart-beat was agreed",
-        "src/source/warning.rs: without_heartbeats_it_is_said_what_notices_a_dead_link",
+        "src/source/broker/artemis.rs: without_our_heartbeats_it_is_said_that_the_connection_ends",
     ),
     (
         "a server that hangs is left in time, wherever it hangs",

@@ -7,15 +7,13 @@ use futures_util::future::FusedFuture;
 use tracing::{debug, info, warn};
 
 use super::{Connection, Stage};
+use crate::source::clock;
 use crate::source::disconnect::DisconnectReason;
-use crate::source::guarantee::{Broker, guarantee};
 use crate::source::names::in_short;
-use crate::source::orphan::orphaned;
 use crate::source::reload::ReloadRequest;
 use crate::source::status::Profile;
 use crate::source::subscriptions::{Gone, Leave};
-use crate::source::warning::warnings;
-use crate::source::{Topic, clock};
+use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Confirmation};
 
 /// More topics are told of as a whole; each by itself at the level `debug`.
@@ -25,7 +23,7 @@ impl Connection<'_> {
     /// Says what is being subscribed, and what is promised of it.
     pub(super) fn announce(&self, topics: &[Topic]) {
         for topic in topics {
-            let guarantee = guarantee(self.broker, topic);
+            let guarantee = self.broker.guarantee(topic);
             if self.names_each() {
                 info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
             } else {
@@ -53,9 +51,9 @@ impl Connection<'_> {
         for topic in &self.wanted.settings.topics {
             profile
                 .guarantees
-                .insert(Arc::clone(&topic.name), guarantee(self.broker, topic));
+                .insert(Arc::clone(&topic.name), self.broker.guarantee(topic));
         }
-        profile.warnings = warnings(self.broker, &self.wanted.settings.topics);
+        profile.warnings = self.broker.warnings(&self.wanted.settings.topics);
         profile.warnings.extend(self.heartbeat_warnings());
         for warning in self.status.profiled(profile) {
             warn!(%warning, "configuration warning");
@@ -161,9 +159,7 @@ impl Connection<'_> {
             .leave(|batch| idle || batch < committed, now)
         {
             let id = &topic.name;
-            // RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it
-            // has sent then stays unacknowledged until the connection ends.
-            let transaction = (self.broker == Broker::RabbitMq && !acks.is_empty())
+            let transaction = (self.broker.leaves_in_a_transaction() && !acks.is_empty())
                 .then(|| format!("leave-{id}"));
             self.acknowledged(acks.len());
             match &transaction {
@@ -203,7 +199,7 @@ impl Connection<'_> {
             );
         }
         if gone.next.is_none()
-            && let Some(orphaned) = orphaned(self.broker, &gone.topic)
+            && let Some(orphaned) = self.broker.orphaned(&gone.topic)
         {
             warn!(
                 topic = %id, orphaned,

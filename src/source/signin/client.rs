@@ -9,13 +9,14 @@ use secrecy::{ExposeSecret, SecretString};
 use tracing::info;
 use url::Url;
 
-use super::Credentials;
+use super::credentials::Credentials;
+use super::error::SigninError;
 use super::outline::{self, outline};
 use super::template;
 use crate::pipeline::Pointer;
-use crate::source::address::masked;
+use crate::source::masked::masked;
 use crate::tls;
-use crate::transport::{Answer, Body, DialError, Method, Proxies, Request, exchange};
+use crate::transport::{Answer, Body, Method, Proxies, Request, exchange};
 
 /// `[source.signin]`.
 #[derive(Clone)]
@@ -41,20 +42,6 @@ pub struct Extract {
     pub name: Arc<str>,
     /// In the answer.
     pub pointer: Pointer,
-}
-
-/// Why nobody is signed in. What a caller does differently: a refusal is tried again slowly.
-#[derive(Debug, thiserror::Error)]
-pub enum SigninError {
-    /// The server does not want us as we are configured, or its answer is not what was expected.
-    #[error("sign-in refused: {0}")]
-    Refused(String),
-    /// The server is in trouble.
-    #[error("sign-in failed: {0}")]
-    Trouble(String),
-    /// The server could not be asked.
-    #[error("sign-in failed: {0}")]
-    Dial(#[from] DialError),
 }
 
 /// An answer to a sign-in is a few hundred bytes, or a token of a few thousand.

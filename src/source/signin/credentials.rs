@@ -6,8 +6,7 @@ use std::sync::Arc;
 
 use secrecy::{ExposeSecret, SecretString};
 
-use super::SigninError;
-use super::template::placeholder;
+use super::error::SigninError;
 use crate::transport::Jar;
 
 /// The values that a sign-in gave, for one connection. The default is that of a source without a
@@ -64,6 +63,11 @@ impl Credentials {
                 text.replace(value, &placeholder(name))
             })
     }
+}
+
+/// A value's name, as it is written in the configuration and shown in a log.
+pub(super) fn placeholder(name: &str) -> String {
+    format!("{{{{ signin.{name} }}}}")
 }
 
 /// The names alone.

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use secrecy::{ExposeSecret, SecretString};
 
-use super::{Credentials, SigninError};
+use super::credentials::{Credentials, placeholder};
+use super::error::SigninError;
 
 /// A piece of a [`SigninTemplate`].
 #[derive(Debug, Clone)]
@@ -102,11 +103,6 @@ impl SigninTemplate {
         }
         Ok(text.into())
     }
-}
-
-/// A placeholder as it is written.
-pub(super) fn placeholder(name: &str) -> String {
-    format!("{{{{ signin.{name} }}}}")
 }
 
 /// All but the unreserved characters of RFC 3986, section 2.3, so that a value cannot change the

@@ -180,17 +180,10 @@ impl Session {
         }
     }
 
-    /// The subscription that we have ended and that RabbitMQ had a message of when it took our
-    /// UNSUBSCRIBE. It says so by an ERROR for each, and goes on as if there were none.
+    /// The subscription that we have ended and that the server had a message of when it took our
+    /// UNSUBSCRIBE, where the ERROR says no more than that: the server goes on.
     fn withheld(&self, frame: &Frame) -> Option<Arc<str>> {
-        let message = frame.headers.get("message")?;
-        if message.trim() != "Subscription not found" {
-            return None;
-        }
-        let detail = std::str::from_utf8(&frame.body).ok()?;
-        // "There is no current subscription with tag 'T_map-1'."
-        let (_, tag) = detail.split_once("subscription with tag 'T_")?;
-        let (id, _) = tag.split_once('\'')?;
+        let id = (self.options.withheld)(frame)?;
         self.left.get(id).cloned()
     }
 

@@ -7,10 +7,10 @@ use reqwest::{Client, RequestBuilder, Response};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap};
 use url::Url;
 
-use crate::transport::Target;
 use crate::transport::cookies::Jar;
 use crate::transport::error::DialError;
 use crate::transport::peer::{Peer, shown};
+use crate::transport::target::Target;
 use crate::transport::upgrade::{BODY_SHOWN_BYTES, shown_text};
 use crate::transport::{headers, http};
 

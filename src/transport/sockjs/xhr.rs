@@ -14,8 +14,9 @@ use super::frame::{self, Frame};
 use super::http::{Http, refusal};
 use super::info::below;
 use crate::transport::error::{DialError, Stage, TransportError};
+use crate::transport::http;
 use crate::transport::peer::Peer;
-use crate::transport::{Target, http};
+use crate::transport::target::Target;
 
 /// How the server sends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

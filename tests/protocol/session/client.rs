@@ -4,11 +4,19 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use stomp_bridge::stomp::{
-    AckId, AckMode, Connected, Event, Farewell, Message, Options, Session, SessionError, Subscribe,
+    AckId, AckMode, Connected, Event, Farewell, Frame, Message, Options, Session, SessionError,
+    Subscribe,
 };
 
 /// A server without heart-beats.
 pub(crate) const CONNECTED: &str = "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0";
+
+/// The words of a server of these tests, for a message that met our UNSUBSCRIBE.
+fn withheld(error: &Frame) -> Option<&str> {
+    std::str::from_utf8(&error.body)
+        .ok()?
+        .strip_prefix("not sent to ")
+}
 
 /// A session under test.
 pub(crate) struct Client {
@@ -34,7 +42,10 @@ impl Client {
 
     /// Connected to a server that answered with these bytes.
     pub(crate) fn connected(answer: &str) -> Client {
-        let mut client = Client::new(Options::new("/"));
+        let mut client = Client::new(Options {
+            withheld,
+            ..Options::new("/")
+        });
         let events = client.hears(answer).unwrap();
         assert!(events[0].starts_with("connected"), "{events:?}");
         client

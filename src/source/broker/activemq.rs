@@ -1,0 +1,70 @@
+//! ActiveMQ Classic.
+
+use super::facts::{ErrorMeaning, Facts};
+use crate::stomp::Subscribe;
+
+/// ActiveMQ Classic.
+pub(super) struct ActiveMq;
+
+impl Facts for ActiveMq {
+    fn name(&self) -> &'static str {
+        "activemq"
+    }
+
+    fn connected_with(&self, server: Option<&str>, _session: Option<&str>) -> bool {
+        server.is_some_and(|name| name.starts_with("ActiveMQ"))
+    }
+
+    fn durable_header(&self) -> Option<&'static str> {
+        Some("activemq.subscriptionName")
+    }
+
+    fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
+        ["/queue/", "queue://"]
+            .iter()
+            .any(|prefix| subscription.destination.starts_with(prefix))
+    }
+
+    /// A `client-id` is refused while the connection before still has it.
+    fn reads_error<'a>(&self, message: &str, _body: &'a str) -> Option<ErrorMeaning<'a>> {
+        message
+            .contains("already connected from")
+            .then_some(ErrorMeaning::StillConnected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::topic::Topic;
+    use crate::stomp::AckMode;
+
+    #[test]
+    fn durable_subscriptions_keep_messages_and_stay() {
+        let check = |destination: &str, headers: &[(&str, &str)], expected: Option<&str>| {
+            let topic = Topic::sample("t", destination, AckMode::ClientIndividual, headers);
+            let orphaned = ActiveMq
+                .keeps_messages(&topic)
+                .then(|| ActiveMq.orphaned(&topic));
+            assert_eq!(orphaned.as_deref(), expected, "{topic:?}");
+        };
+        let named = [("activemq.subscriptionName", "bridge")];
+        check("/topic/a", &[], None);
+        check("/queue/a", &[], Some("the queue a"));
+        check(
+            "/topic/a",
+            &named,
+            Some("the durable subscription bridge of /topic/a"),
+        );
+    }
+
+    #[test]
+    fn a_client_id_that_is_still_connected_is_known_by_its_error() {
+        let message = "Broker: lab - Client: bridge already connected from tcp://127.0.0.1:32914";
+        assert_eq!(
+            ActiveMq.reads_error(message, ""),
+            Some(ErrorMeaning::StillConnected)
+        );
+        assert_eq!(ActiveMq.reads_error("User name is invalid", ""), None);
+    }
+}

@@ -1,0 +1,113 @@
+//! What can be asked of every kind of server. The answers here are those of a server that does what
+//! STOMP says and no more; it never knows a particular one.
+
+use std::sync::Arc;
+
+use crate::source::topic::Topic;
+use crate::stomp::{AckMode, Subscribe};
+
+/// What is known of one kind of server.
+pub(super) trait Facts {
+    /// The name used in status and log.
+    fn name(&self) -> &'static str;
+
+    /// Whether CONNECTED with these headers `server` and `session` is this one's.
+    fn connected_with(&self, server: Option<&str>, session: Option<&str>) -> bool;
+
+    /// The header of SUBSCRIBE that names a durable subscription.
+    fn durable_header(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether the server keeps what comes while nobody is subscribed, and what is not
+    /// acknowledged.
+    fn keeps_messages(&self, topic: &Topic) -> bool {
+        topic.destination.as_str().starts_with("/queue/") || self.durable_name(topic).is_some()
+    }
+
+    /// One sentence on what is lost, and when, of one topic.
+    fn guarantee(&self, topic: &Topic) -> &'static str {
+        if topic.ack == AckMode::Auto {
+            return "at most once before receipt: ack is auto, so messages in flight are lost when the \
+                    connection breaks; use ack = \"client-individual\"";
+        }
+        if self.keeps_messages(topic) {
+            "nothing is lost: the server keeps messages until they are on our disk"
+        } else {
+            "at most once while we are away: the destination is not a durable queue or subscription"
+        }
+    }
+
+    /// The warnings about these topics on this server alone.
+    fn warnings(&self, _topics: &[Topic]) -> Vec<Warning> {
+        Vec::new()
+    }
+
+    /// The warnings where no heart-beats are sent to this server.
+    fn warning_without_heartbeats(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// What the server keeps of a topic that it keeps messages of, once that is not subscribed any
+    /// more: named so that somebody can delete it there.
+    fn orphaned(&self, topic: &Topic) -> String {
+        let destination = topic.destination.as_str();
+        match (
+            self.durable_name(topic),
+            destination.strip_prefix("/queue/"),
+        ) {
+            (Some(name), _) => format!("the durable subscription {name} of {destination}"),
+            (None, Some(queue)) => format!("the queue {queue}"),
+            (None, None) => destination.to_owned(),
+        }
+    }
+
+    /// Whether the last ACKs before an UNSUBSCRIBE go into one transaction with it.
+    fn leaves_in_a_transaction(&self) -> bool {
+        false
+    }
+
+    /// The most messages of a topic that are sent without an ACK, where SUBSCRIBE says so.
+    fn window(&self, _topic: &Topic) -> Option<usize> {
+        None
+    }
+
+    /// Whether each message goes to one consumer alone.
+    fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
+        subscription.destination.starts_with("/queue/")
+    }
+
+    /// What an ERROR means, by its `message` header and its body.
+    fn reads_error<'a>(&self, _message: &str, _body: &'a str) -> Option<ErrorMeaning<'a>> {
+        None
+    }
+
+    /// What else is to be looked at where the server closes before CONNECTED and says nothing.
+    fn advice_before_connected(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// The name of the durable subscription that a topic has.
+    fn durable_name<'a>(&self, topic: &'a Topic) -> Option<&'a str> {
+        topic.header(self.durable_header()?)
+    }
+}
+
+/// The warnings about these topics, each in one line that ends with what to do.
+pub(super) struct Warning {
+    pub(super) topics: Vec<Arc<str>>,
+    pub(super) text: String,
+}
+
+/// What an ERROR means that does not mean what it says.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum ErrorMeaning<'a> {
+    /// A message of this subscription met our UNSUBSCRIBE and was not sent. The session goes on.
+    Withheld {
+        /// The subscription.
+        id: &'a str,
+    },
+    /// The server has not noticed the end of our last connection yet. It will, with our heart-beats
+    /// within seconds.
+    StillConnected,
+}

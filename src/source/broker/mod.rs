@@ -1,0 +1,23 @@
+//! What is known of servers: what each promises, what it warns of, what it asks for when a topic is
+//! left, and the words of its errors. Nothing outside this folder knows one server from another.
+//!
+//! - [`facts`]: the questions, with the answers of a server that does what STOMP says
+//! - [`rabbitmq`], [`activemq`], [`artemis`], [`spring`], [`unknown`]: a server each, as far as it
+//!   differs from that
+//! - [`kind`]: which of them has answered, and what follows for the source
+//! - [`warning`]: what is weak in a set-up, in sentences
+//!
+//! Another server is another file, and a variant of [`Broker`].
+
+mod activemq;
+mod artemis;
+mod facts;
+mod kind;
+mod rabbitmq;
+mod spring;
+mod unknown;
+mod warning;
+
+pub use kind::{Broker, reads_a_queue};
+pub(super) use kind::{advice, mends_itself, window, withheld};
+pub use warning::{ConfigurationWarning, Detection};

@@ -1,0 +1,160 @@
+//! Configuration warnings, from the server's answer and the configuration, with what to do. They
+//! are reported, never acted on: the operator may have a reason.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::facts::Warning;
+use super::spring;
+use crate::source::names::in_short;
+
+/// One warning; its text is one line that ends with what to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ConfigurationWarning {
+    /// The server would keep messages until they are acknowledged, and is told not to wait for it.
+    AutoAck(Vec<Arc<str>>),
+    /// What that kind of server does, and others do not.
+    OfServer {
+        /// All topics that it is about; the text names the first few.
+        topics: Vec<Arc<str>>,
+        /// The line.
+        text: String,
+    },
+    /// The server promises no heart-beats, although we ask for them.
+    NoHeartbeats(Detection),
+    /// We ask for none.
+    HeartbeatsOff(Detection),
+}
+
+/// What notices a dead link where the server sends no heart-beats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Detection {
+    /// WebSocket pings, so often.
+    Pings(Duration),
+    /// TCP keep-alive, and a new connection after so long without a byte (`source.silence`).
+    Silence(Duration),
+    /// TCP keep-alive.
+    KeepAlive,
+}
+
+impl From<Warning> for ConfigurationWarning {
+    fn from(Warning { topics, text }: Warning) -> ConfigurationWarning {
+        ConfigurationWarning::OfServer { topics, text }
+    }
+}
+
+impl fmt::Display for ConfigurationWarning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigurationWarning::AutoAck(topics) => write!(
+                f,
+                "{}: the server would keep messages until they are on our disk, but ack is auto: \
+                 messages in flight are lost when the connection breaks; set ack = \"client-individual\"",
+                subject(topics)
+            ),
+            ConfigurationWarning::OfServer { text, .. } => f.write_str(text),
+            ConfigurationWarning::NoHeartbeats(detection) => write!(
+                f,
+                "the server sends no heart-beats: {detection}; switch them on in the server ({}){}",
+                spring::HEARTBEATS,
+                detection.advice()
+            ),
+            ConfigurationWarning::HeartbeatsOff(detection) => {
+                write!(
+                    f,
+                    "heart-beats are off: {detection}; set source.heartbeat = \"10s\"{}",
+                    detection.advice()
+                )
+            }
+        }
+    }
+}
+
+/// `topic a`, or `topics a, b`.
+pub(super) fn subject(topics: &[Arc<str>]) -> String {
+    format!(
+        "{} {}",
+        if topics.len() == 1 { "topic" } else { "topics" },
+        in_short(topics)
+    )
+}
+
+impl Detection {
+    fn advice(self) -> &'static str {
+        match self {
+            Detection::KeepAlive => ", or source.silence to the longest pause that is normal",
+            Detection::Pings(_) | Detection::Silence(_) => "",
+        }
+    }
+}
+
+impl fmt::Display for Detection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {every:?}"),
+            Detection::Silence(after) => write!(
+                f,
+                "a dead link is noticed by TCP keep-alive, and after {after:?} without a byte by \
+                 reconnecting"
+            ),
+            Detection::KeepAlive => f.write_str(
+                "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs, or one \
+                 behind a proxy",
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_acknowledgement_that_is_not_waited_for_is_one_line_that_says_what_to_do() {
+        let check = |topics: &[String], begins: &str| {
+            let topics = topics.iter().map(|name| name.as_str().into()).collect();
+            let said = ConfigurationWarning::AutoAck(topics).to_string();
+            assert!(
+                said.starts_with(begins)
+                    && said.ends_with("set ack = \"client-individual\"")
+                    && !said.contains('\n'),
+                "{said}"
+            );
+        };
+        let many: Vec<String> = (0..500).map(|number| format!("a-{number}")).collect();
+        check(&many[..1], "topic a-0: the server would keep");
+        check(
+            &many,
+            "topics a-0, a-1, a-2, a-3, a-4 and 495 more: the server",
+        );
+    }
+
+    #[test]
+    fn without_heartbeats_it_is_said_what_notices_a_dead_link() {
+        let check = |warning: ConfigurationWarning, expected: &[&str]| {
+            let said = warning.to_string();
+            assert!(expected.iter().all(|part| said.contains(part)), "{said}");
+        };
+        let ten = Duration::from_secs(10);
+        check(
+            ConfigurationWarning::NoHeartbeats(Detection::Pings(ten)),
+            &[
+                "by WebSocket pings, every 10s; switch them on",
+                "(Spring: give enableSimpleBroker a task scheduler and heart-beat values)",
+            ],
+        );
+        check(
+            ConfigurationWarning::NoHeartbeats(Detection::KeepAlive),
+            &["TCP keep-alive alone", "or source.silence"],
+        );
+        check(
+            ConfigurationWarning::NoHeartbeats(Detection::Silence(ten)),
+            &["after 10s without a byte by reconnecting"],
+        );
+        check(
+            ConfigurationWarning::HeartbeatsOff(Detection::KeepAlive),
+            &["heart-beats are off", "source.heartbeat = \"10s\""],
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Keeps one connection after another, as long as it is not stopped. A failure never ends it, but
+//! for a journal that has ended and a bound on attempts that somebody has set.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::address::Address;
+use super::backoff::Backoff;
+use super::clock;
+use super::connection::Connection;
+use super::disconnect::DisconnectReason;
+use super::intake::Intake;
+use super::reload::{Handle, Inbox, ReloadRequest};
+use super::settings::Settings;
+use super::silence::Silence;
+use super::status::{LinkState, Status};
+use crate::journal::{self, Journal};
+use crate::pipeline::Decoder;
+
+/// Why the source ended, other than by being asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// `source.reconnect.attempts` is used up.
+    #[error(
+        "gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}"
+    )]
+    GaveUp {
+        /// Failures in a row.
+        attempts: u32,
+        /// The last one.
+        error: String,
+    },
+    /// The journal has ended.
+    #[error(transparent)]
+    Journal(#[from] journal::Error),
+}
+
+/// The STOMP side, to be run.
+pub struct Source {
+    wanted: ReloadRequest,
+    inbox: Inbox,
+    journal: Journal,
+    status: Arc<Status>,
+    intake: Intake,
+    backoff: Backoff,
+}
+
+impl Source {
+    /// A source that is not connected yet, and what tells it of reloads.
+    ///
+    /// # Errors
+    /// The journal cannot be read.
+    pub async fn new(
+        settings: Settings,
+        decoders: Arc<HashMap<Arc<str>, Decoder>>,
+        journal: Journal,
+        status: Arc<Status>,
+    ) -> Result<(Source, Handle), journal::Error> {
+        let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
+        intake.meet(&settings.topics, &decoders, journal.last_states().await?);
+        let (inbox, handle) = Inbox::new(journal.clone());
+        let backoff = Backoff::new(settings.reconnect.clone());
+        let wanted = ReloadRequest {
+            settings,
+            decoders,
+            last_states: Vec::new(),
+        };
+        Ok((
+            Source {
+                wanted,
+                inbox,
+                journal,
+                status,
+                intake,
+                backoff,
+            },
+            handle,
+        ))
+    }
+
+    /// Keeps one connection, as long as it is not stopped.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), SourceError> {
+        let status = self.status.clone();
+        let mut turn = 0;
+        while !stop.is_cancelled() {
+            let urls = &self.wanted.settings.urls;
+            let address = urls[turn % urls.len()].clone();
+            turn += 1;
+            status.counters.attempts.fetch_add(1, Relaxed);
+            status.enter(LinkState::Connecting);
+            let ended = self.one_connection(&address, &stop).await;
+            status.enter(LinkState::Connecting);
+            let wait = match &ended {
+                DisconnectReason::Stopped => break,
+                DisconnectReason::Reloaded => {
+                    turn = 0;
+                    self.backoff = Backoff::new(self.wanted.settings.reconnect.clone());
+                    continue;
+                }
+                DisconnectReason::Journal(_) => None,
+                // No failure: at once, since nothing is heard meanwhile.
+                DisconnectReason::Quiet(_) => Some(Duration::ZERO),
+                DisconnectReason::Refused(_) => self.backoff.next_refused(fastrand::f64()),
+                DisconnectReason::Lost(_) => self.backoff.next(fastrand::f64()),
+            };
+            let error = ended.to_string();
+            status.failed(&error);
+            let wait = match (wait, ended) {
+                (_, DisconnectReason::Journal(error)) => return Err(error.into()),
+                (None, _) => {
+                    return Err(SourceError::GaveUp {
+                        attempts: self.backoff.failures(),
+                        error,
+                    });
+                }
+                (Some(wait), _) => wait,
+            };
+            let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+            warn!(url = %address, failures = self.backoff.failures(), retry_in_ms, error, "not connected");
+            tokio::select! {
+                () = stop.cancelled() => {}
+                // What has been corrected is tried at once.
+                wanted = self.inbox.next() => {
+                    turn = 0;
+                    self.reload(wanted);
+                }
+                () = status.turning(tokio::time::sleep(wait)) => {}
+            }
+        }
+        status.enter(LinkState::Stopped);
+        info!("source stopped");
+        Ok(())
+    }
+
+    async fn one_connection(
+        &mut self,
+        address: &Address,
+        stop: &CancellationToken,
+    ) -> DisconnectReason {
+        info!(url = %address, "connecting");
+        let signed_in = tokio::select! {
+            biased;
+            () = stop.cancelled() => return DisconnectReason::Stopped,
+            wanted = self.inbox.next() => return self.reload(wanted),
+            signed_in = self.status.turning(self.wanted.settings.sign_in()) => signed_in,
+        };
+        let credentials = match signed_in {
+            Ok(credentials) => credentials,
+            Err(error) => return error.into(),
+        };
+        let open = async {
+            let attempt = self.wanted.settings.attempt(address, credentials.clone())?;
+            Connection::open(
+                &mut self.wanted,
+                attempt,
+                &self.journal,
+                &mut self.intake,
+                &self.status,
+            )
+            .await
+        };
+        let opened = tokio::select! {
+            biased;
+            () = stop.cancelled() => return DisconnectReason::Stopped,
+            wanted = self.inbox.next() => Err(wanted),
+            opened = open => Ok(opened),
+        };
+        let ended = match opened {
+            Ok(Ok(connection)) => {
+                let (ended, subscribed_at) = connection.run(&self.inbox, stop).await;
+                if let Some(at) = subscribed_at {
+                    self.backoff
+                        .lived(clock::now().saturating_duration_since(at));
+                }
+                ended
+            }
+            Ok(Err(ended)) => ended,
+            Err(wanted) => self.reload(wanted),
+        };
+        // From here on it is for the log and the status.
+        ended.redacted(&credentials)
+    }
+
+    /// While nothing is connected there is no difference to be carried out.
+    fn reload(&mut self, mut wanted: ReloadRequest) -> DisconnectReason {
+        let last_states = std::mem::take(&mut wanted.last_states);
+        self.intake
+            .meet(&wanted.settings.topics, &wanted.decoders, last_states);
+        self.backoff = Backoff::new(wanted.settings.reconnect.clone());
+        self.wanted = wanted;
+        DisconnectReason::Reloaded
+    }
+}

@@ -1,0 +1,288 @@
+//! Tries the transports of SockJS, the best first, and is the session of the one that works. Each
+//! attempt has a session of its own.
+
+use std::fmt;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tracing::info;
+use url::Url;
+use uuid::Uuid;
+
+use super::frame::{self, Frame};
+use super::http::Http;
+use super::info::{self, Offer, below};
+use super::xhr;
+use crate::transport::error::{DialError, Stage, TransportError};
+use crate::transport::peer::{Deadline, Peer, shown};
+use crate::transport::target::Target;
+use crate::transport::{stream, upgrade, websocket};
+
+pub(in crate::transport) enum Receiver {
+    WebSocket(websocket::Receiver),
+    Xhr(Box<xhr::Receiver>),
+}
+
+pub(in crate::transport) enum Sender {
+    WebSocket(websocket::Sender),
+    Xhr(xhr::Sender),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    WebSocket,
+    XhrStreaming,
+    Xhr,
+}
+
+impl fmt::Display for Transport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Transport::WebSocket => "websocket",
+            Transport::XhrStreaming => "xhr_streaming",
+            Transport::Xhr => "xhr",
+        })
+    }
+}
+
+/// The best first.
+const TRANSPORTS: [Transport; 3] = [
+    Transport::WebSocket,
+    Transport::XhrStreaming,
+    Transport::Xhr,
+];
+
+/// A server that does not answer `/info` by then does not answer.
+const INFO_MAX: Duration = Duration::from_secs(8);
+
+pub(in crate::transport) async fn dial(
+    target: &Target,
+    peer: &Peer,
+    deadline: Deadline,
+) -> Result<(Receiver, Sender), DialError> {
+    let http = Http::new(target, peer)?;
+    let info = info::ask(&http, peer, &target.url, deadline.part(INFO_MAX)).await?;
+    let attempt = Attempt {
+        target,
+        http: &http,
+        peer: &Peer::of(&info.base)?,
+        base: &info.base,
+    };
+    let mut transports = TRANSPORTS.to_vec();
+    if info.websocket == Offer::Absent {
+        transports.retain(|transport| *transport != Transport::WebSocket);
+    }
+
+    let mut failures = Vec::new();
+    for (index, transport) in transports.iter().enumerate() {
+        // A proxy that swallows one transport must leave time for the next one.
+        let left = u32::try_from(transports.len() - index).unwrap_or(1);
+        let share = deadline.part(deadline.remaining() / left);
+        match attempt.dial(*transport, share).await {
+            Ok(halves) => {
+                if !failures.is_empty() {
+                    info!(url = shown(&info.base), %transport, tried = told(&failures), "SockJS fell back to another transport");
+                }
+                return Ok(halves);
+            }
+            Err(error) if is_common(&error) => return Err(error),
+            Err(error) => failures.push((*transport, error)),
+        }
+    }
+    Err(verdict(&info.base, failures))
+}
+
+/// What every transport would fail of.
+fn is_common(error: &DialError) -> bool {
+    match error {
+        DialError::Address { .. }
+        | DialError::TlsSettings(_)
+        | DialError::Resolve { .. }
+        | DialError::Refused { .. }
+        | DialError::Tls { .. } => true,
+        DialError::Http { status, .. } => *status == 401,
+        _ => false,
+    }
+}
+
+/// One status from all of them is what the server thinks of us; else each has its reason.
+fn verdict(base: &Url, mut failures: Vec<(Transport, DialError)>) -> DialError {
+    let status_of = |error: &DialError| match error {
+        DialError::Http { status, .. } => Some(*status),
+        _ => None,
+    };
+    let mut statuses = failures.iter().map(|(_, error)| status_of(error));
+    let first = statuses.next().flatten();
+    if first.is_some() && statuses.all(|status| status == first) {
+        return failures.swap_remove(0).1;
+    }
+    DialError::NoTransport {
+        url: shown(base),
+        tried: told(&failures),
+    }
+}
+
+fn told(failures: &[(Transport, DialError)]) -> String {
+    let told = failures
+        .iter()
+        .map(|(transport, error)| format!("{transport}: {error}"));
+    told.collect::<Vec<_>>().join("; ")
+}
+
+/// What all transports of one attempt share.
+struct Attempt<'a> {
+    target: &'a Target,
+    http: &'a Http,
+    peer: &'a Peer,
+    base: &'a Url,
+}
+
+impl Attempt<'_> {
+    async fn dial(
+        &self,
+        transport: Transport,
+        deadline: Deadline,
+    ) -> Result<(Receiver, Sender), DialError> {
+        let session = below(self.base, &session_path());
+        let (mut receiver, sender) = match transport {
+            Transport::WebSocket => self.dial_websocket(&session, deadline).await?,
+            Transport::XhrStreaming => {
+                self.dial_xhr(&session, xhr::Mode::Streaming, deadline)
+                    .await?
+            }
+            Transport::Xhr => {
+                self.dial_xhr(&session, xhr::Mode::Polling, deadline)
+                    .await?
+            }
+        };
+        deadline
+            .bound(self.peer, Stage::Open, receiver.open(&session))
+            .await?;
+        Ok((receiver, sender))
+    }
+
+    async fn dial_websocket(
+        &self,
+        session: &Url,
+        deadline: Deadline,
+    ) -> Result<(Receiver, Sender), DialError> {
+        let url = below(session, "websocket");
+        let stream = stream::connect(self.peer, self.target, deadline).await?;
+        let headers = self.http.headers_for(&url);
+        let handshake = upgrade::upgrade(stream, self.peer, &url, &headers);
+        let upgraded = deadline.bound(self.peer, Stage::Upgrade, handshake).await?;
+        let (receiver, sender) = websocket::open(upgraded, self.target.message_bytes_max).await;
+        Ok((Receiver::WebSocket(receiver), Sender::WebSocket(sender)))
+    }
+
+    async fn dial_xhr(
+        &self,
+        session: &Url,
+        mode: xhr::Mode,
+        deadline: Deadline,
+    ) -> Result<(Receiver, Sender), DialError> {
+        let dialled = xhr::dial(self.target, self.http, self.peer, session, mode);
+        let (receiver, sender) = deadline.bound(self.peer, Stage::Open, dialled).await?;
+        Ok((Receiver::Xhr(Box::new(receiver)), Sender::Xhr(sender)))
+    }
+}
+
+/// As [`websocket::drain`], where there is one below. What `xhr_send` has sent the server has
+/// confirmed, so that its other transports wait for nothing.
+pub(in crate::transport) async fn drain(receiver: Receiver, sender: Sender) {
+    if let (Receiver::WebSocket(receiver), Sender::WebSocket(sender)) = (receiver, sender) {
+        websocket::drain(receiver, sender).await;
+    }
+}
+
+/// `{server}/{session}`: three digits, and an id that nobody guesses, since whoever knows it may
+/// send in our name. A new one for every attempt: Spring answers 404 to a session that began on
+/// another transport.
+fn session_path() -> String {
+    format!("{:03}/{}", fastrand::u16(0..1000), Uuid::new_v4().simple())
+}
+
+impl Receiver {
+    /// Waits for `o`, the first frame of a session.
+    async fn open(&mut self, url: &Url) -> Result<(), DialError> {
+        let problem = loop {
+            match self.frame().await {
+                Ok(Frame::Open) => return Ok(()),
+                Ok(Frame::Heartbeat) => {}
+                Ok(Frame::Payload(_)) => {
+                    break "the server sent a message before opening the session".to_owned();
+                }
+                Ok(Frame::Close { code, reason }) => {
+                    break TransportError::Closed { code, reason }.to_string();
+                }
+                Err(error) => break error.to_string(),
+            }
+        };
+        Err(DialError::Handshake {
+            url: shown(url),
+            problem,
+        })
+    }
+
+    pub(in crate::transport) async fn receive(&mut self) -> Result<Bytes, TransportError> {
+        match self.frame().await? {
+            Frame::Payload(bytes) => Ok(bytes),
+            Frame::Heartbeat => Ok(Bytes::new()),
+            Frame::Close { code, reason } => Err(TransportError::Closed { code, reason }),
+            Frame::Open => Err(TransportError::Protocol(
+                "the SockJS session began again: the old one is lost".to_owned(),
+            )),
+        }
+    }
+
+    async fn frame(&mut self) -> Result<Frame, TransportError> {
+        match self {
+            Receiver::WebSocket(receiver) => {
+                let message = receiver.receive().await?;
+                frame::decode(&message).map_err(TransportError::Protocol)
+            }
+            Receiver::Xhr(receiver) => receiver.frame().await,
+        }
+    }
+}
+
+impl Sender {
+    pub(in crate::transport) async fn send(
+        &mut self,
+        frames: impl Iterator<Item = Bytes>,
+    ) -> Result<(), TransportError> {
+        let frames = frames.collect::<Vec<_>>();
+        let texts = frames
+            .iter()
+            .map(|frame| std::str::from_utf8(frame).map_err(|_| TransportError::NotText));
+        let texts = texts.collect::<Result<Vec<_>, _>>()?;
+        match self {
+            Sender::WebSocket(sender) => {
+                sender
+                    .send_text(texts.into_iter().map(|text| frame::encode([text])))
+                    .await
+            }
+            Sender::Xhr(sender) => sender.send(texts).await,
+        }
+    }
+
+    pub(in crate::transport) fn can_probe(&self) -> bool {
+        matches!(self, Sender::WebSocket(_))
+    }
+
+    pub(in crate::transport) async fn ping(&mut self) -> Result<(), TransportError> {
+        match self {
+            Sender::WebSocket(sender) => sender.ping().await,
+            Sender::Xhr(_) => Ok(()),
+        }
+    }
+
+    pub(in crate::transport) async fn close(&mut self) {
+        match self {
+            Sender::WebSocket(sender) => sender.close().await,
+            // A client cannot end such a session but by asking no more, which the receiver's drop
+            // does.
+            Sender::Xhr(_) => {}
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! Where a connection goes, and on which terms.
+
+use std::time::Duration;
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::cookies::Jar;
+use super::proxy::Proxies;
+use crate::tls;
+
+/// Where and how to connect, for one attempt.
+#[derive(Debug, Clone)]
+pub struct Target {
+    /// `stomp`, `stomps`: TCP, TLS; the ports are 61613 and 61614 unless given. `ws`, `wss`:
+    /// WebSocket. `http`, `https`: the base of a SockJS endpoint. A user in it is not sent.
+    pub url: Url,
+    /// Sent with every HTTP request of `ws`, `wss`, `http` and `https`.
+    pub headers: Vec<(String, SecretString)>,
+    /// Sent with those of them that they are for; `stomp` and `stomps` have no use for any.
+    pub cookies: Jar,
+    /// Extra roots, client certificate.
+    pub tls: tls::Settings,
+    /// Which servers are behind an HTTP proxy.
+    pub proxies: Proxies,
+    /// Largest WebSocket message, and largest SockJS frame, that is accepted.
+    pub message_bytes_max: usize,
+    /// Longest WebSocket message that is sent: a longer frame goes in pieces, on the boundaries of
+    /// characters. `None`: a frame is a message. SockJS's `xhr_send` gets the same pieces.
+    pub websocket_split: Option<usize>,
+    /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of
+    /// SockJS together. So may each later HTTP request that sends.
+    pub timeout: Duration,
+}
