@@ -117,7 +117,7 @@ impl Journal {
     pub async fn append(&self, batch: NewBatch) -> Result<Position, Error> {
         let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
-        // Both waits are first come, first served, so the command of the calls is kept.
+        // Both waits are first come, first served, so the order of the calls is kept.
         let room = Arc::clone(&self.room)
             .acquire_many_owned(wanted)
             .await
@@ -128,6 +128,23 @@ impl Journal {
             .await
             .map_err(|_| Error::Closed)?;
         self.answer(written).await
+    }
+
+    /// Queues a batch that nobody can wait for, behind those whose [`Journal::append`] was polled:
+    /// the last of a source that stops. It needs no room in the queue, since nothing follows it;
+    /// the writer writes it, at its end at the latest.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the writer has ended, or so many batches wait that the queue has no place
+    /// for one more. The batch is gone.
+    pub fn append_last(&self, batch: NewBatch) -> Result<(), Error> {
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(0)
+            .map_err(|_| Error::Closed)?;
+        let (done, _) = oneshot::channel();
+        self.appends
+            .try_send(Append { batch, room, done })
+            .map_err(|_| Error::Closed)
     }
 
     /// The newest durable position; changes wake the sinks.

@@ -4,11 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Connection, Stage};
 use crate::journal;
@@ -108,7 +107,10 @@ impl Connection<'_> {
     fn leave_to_journal(&mut self) {
         if !self.intake.is_empty() {
             let (batch, _) = self.intake.drain();
-            let _ = self.journal.append(batch).now_or_never();
+            let entries = batch.entries.len();
+            if let Err(error) = self.journal.append_last(batch) {
+                warn!(%error, entries, "the last messages were not journaled: without acks they are lost");
+            }
         }
     }
 

@@ -281,6 +281,38 @@ async fn a_stop_does_not_wait_for_a_full_journal_which_still_writes_what_came() 
 }
 
 #[tokio::test]
+async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
+    // With `auto` nobody sends it again.
+    let mut lab = Lab::with_full_journal_and(AckMode::Auto).await;
+    let small = lab.accept_session("0,0").await;
+    let settings = Settings {
+        body_bytes_max: 8 << 20,
+        ..lab.settings.clone()
+    };
+    let decoders = decoders(&settings.topics);
+    within(lab.handle.reload(settings, decoders)).await.unwrap();
+    drop(small);
+    let mut server = lab.accept_session("0,0").await;
+    // The queue holds 8 MiB: one is with the journal when the other comes, and its place is small.
+    let large = "x".repeat(5 << 20);
+    for id in 0..2 {
+        server.message(id, &large).await;
+        let count = id as u64 + 1;
+        lab.until(|status| status.counters.messages.load(Relaxed) == count)
+            .await;
+    }
+    lab.stop.cancel();
+    assert_eq!(server.rest().await, "", "nothing of it is on disk");
+    within(&mut lab.source).await.unwrap().unwrap();
+    let before = *lab.journal.head().borrow();
+    lab.journal.advance("stuck", before);
+    let mut head = lab.journal.head();
+    within(head.wait_for(|head| head.0 == before.0 + 2))
+        .await
+        .expect("the writer runs");
+}
+
+#[tokio::test]
 async fn a_server_that_neither_reads_nor_closes_is_left_in_time() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut deaf = lab.accept_session("0,0").await;
