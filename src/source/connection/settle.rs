@@ -15,8 +15,8 @@ use crate::source::clock;
 
 /// The last ACKs are written and the server has closed within this time of the commit. A distant
 /// server needs two round trips, perhaps a packet sent twice; a dead link answers never, and is
-/// only then dialled again. With `GOODBYE` before it, it fits into the 5 s that a stop gives the
-/// source.
+/// only then dialled again. With `GOODBYE` before it and the transport's close behind it, it fits
+/// into the 5 s that a stop gives the source.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
 
 /// What of it a server has to answer DISCONNECT by closing. Most do at once; the rest of the time

@@ -313,6 +313,29 @@ async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
 }
 
 #[tokio::test]
+async fn acks_of_a_commit_that_ends_late_in_a_stop_have_their_time() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 1)
+        .await;
+    let asked = std::time::Instant::now();
+    lab.stop.cancel();
+    // Most of the time that a stop has for a commit: this is the case, and nothing is waited for.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert!(server.frame().await.starts_with("DISCONNECT\n"));
+    let told = std::time::Instant::now();
+    // It does not answer: the connection stays as long as it may.
+    assert_eq!(server.rest().await, "");
+    let waited = told.elapsed();
+    assert!(waited > Duration::from_secs(1), "{waited:?}");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_server_that_neither_reads_nor_closes_is_left_in_time() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut deaf = lab.accept_session("0,0").await;
