@@ -65,6 +65,8 @@ impl Connection<'_> {
             // Once all is written, what is left of the time is for the close.
             let written = committed && !self.writer.is_busy();
             let give_up_at = close_by.map(|at| if written { at - FAREWELL_MAX } else { at });
+            // A session that has failed has no deadline.
+            let beat_at = self.session.deadline().filter(|_| !committed);
             tokio::select! {
                 biased;
                 (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
@@ -80,6 +82,7 @@ impl Connection<'_> {
                     }
                 }
                 () = stop.cancelled(), if close_by.is_none() => {}
+                () = sleep_until(beat_at.unwrap_or(now).into()), if beat_at.is_some() => self.beat(),
                 () = sleep_until(give_up_at.unwrap_or(now).into()), if give_up_at.is_some() => {
                     if !committed {
                         self.leave_to_journal();
@@ -92,6 +95,16 @@ impl Connection<'_> {
                     readable = received.is_ok();
                 }
             }
+        }
+    }
+
+    /// A commit may take hours where the journal is full, and the server hears of us meanwhile.
+    /// What it sends is not read, so its silence means nothing.
+    fn beat(&mut self) {
+        let now = clock::now();
+        self.session.alive(now);
+        if let Err(error) = self.session.tick(now) {
+            debug!(%error, "the session has ended before its last ACKs");
         }
     }
 

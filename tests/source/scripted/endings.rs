@@ -14,6 +14,10 @@ const GOOD: usize = 50;
 /// frame may have.
 const UNREAD_BYTES: usize = 2 << 20;
 
+/// RabbitMQ's word for a message of map-1 that it has not sent, since that was left.
+const WITHHELD: &str = "ERROR\nmessage:Subscription not found\n\n\
+                        There is no current subscription with tag 'T_map-1'.\0\n";
+
 fn message(id: usize) -> String {
     format!("MESSAGE\nsubscription:map-1\nmessage-id:m{id}\nack:a{id}\n\n{BODY}\0\n")
 }
@@ -42,6 +46,31 @@ fn acknowledged(sent: &str) -> Vec<usize> {
 
 fn all(count: usize) -> Vec<usize> {
     (0..count).collect()
+}
+
+impl Lab {
+    /// Puts map-2 in the place of map-1; gives its SUBSCRIBE, which is not answered yet.
+    async fn change_topics(&self, server: &mut Server) -> String {
+        let other = Topic {
+            name: "map-2".into(),
+            destination: "/queue/2".into(),
+            ..self.settings.topics[0].clone()
+        };
+        let settings = Settings {
+            topics: vec![other],
+            ..self.settings.clone()
+        };
+        let decoders = decoders(&settings.topics);
+        within(self.handle.reload(settings, decoders))
+            .await
+            .unwrap();
+        let subscribe = server.frame().await;
+        assert!(
+            subscribe.starts_with("SUBSCRIBE\nid:map-2\n"),
+            "{subscribe}"
+        );
+        subscribe
+    }
 }
 
 impl Server {
@@ -167,22 +196,7 @@ async fn what_comes_before_a_websocket_that_breaks_its_protocol_is_acknowledged(
 async fn acks_that_wait_for_a_topic_to_be_left_are_written_before_the_end() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
-    let other = Topic {
-        name: "map-2".into(),
-        destination: "/queue/2".into(),
-        ..lab.settings.topics[0].clone()
-    };
-    let settings = Settings {
-        topics: vec![other],
-        ..lab.settings.clone()
-    };
-    let decoders = decoders(&settings.topics);
-    within(lab.handle.reload(settings, decoders)).await.unwrap();
-    let subscribe = server.frame().await;
-    assert!(
-        subscribe.starts_with("SUBSCRIBE\nid:map-2\n"),
-        "{subscribe}"
-    );
+    lab.change_topics(&mut server).await;
     let sent = server
         .hear_out(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
         .await;
@@ -198,18 +212,7 @@ async fn nothing_is_acknowledged_behind_a_message_that_was_withheld() {
     // With `client`, RabbitMQ takes an ACK for all before it, of whatever topic.
     let lab = Lab::new(AckMode::Client).await;
     let mut server = lab.accept_session("0,0").await;
-    let other = Topic {
-        name: "map-2".into(),
-        destination: "/queue/2".into(),
-        ..lab.settings.topics[0].clone()
-    };
-    let settings = Settings {
-        topics: vec![other],
-        ..lab.settings.clone()
-    };
-    let decoders = decoders(&settings.topics);
-    within(lab.handle.reload(settings, decoders)).await.unwrap();
-    let subscribe = server.frame().await;
+    let subscribe = lab.change_topics(&mut server).await;
     server.receipt(&subscribe).await;
     let unsubscribe = server.frame().await;
     assert!(
@@ -217,10 +220,8 @@ async fn nothing_is_acknowledged_behind_a_message_that_was_withheld() {
         "{unsubscribe}"
     );
     let of_other = |id| message(id).replace("map-1", "map-2");
-    let withheld = "ERROR\nmessage:Subscription not found\n\n\
-                    There is no current subscription with tag 'T_map-1'.\0\n";
     let sent = server
-        .hear_out(&[&of_other(0), withheld, &of_other(1)].concat())
+        .hear_out(&[&of_other(0), WITHHELD, &of_other(1)].concat())
         .await;
     assert_eq!(acknowledged(&sent), [0], "{sent}");
     assert_eq!(lab.entries().await.len(), 1, "the other comes again");
@@ -254,6 +255,25 @@ async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
     lab.journal.advance("stuck", *lab.journal.head().borrow());
     assert_eq!(acknowledged(&server.rest().await), all(3));
     assert_eq!(lab.statuses().await, 3);
+}
+
+#[tokio::test]
+async fn heart_beats_go_on_while_the_end_of_a_connection_waits_for_a_full_journal() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,200").await;
+    let subscribe = lab.change_topics(&mut server).await;
+    server.receipt(&subscribe).await;
+    let unsubscribe = server.frame().await;
+    assert!(
+        unsubscribe.starts_with("UNSUBSCRIBE\nid:map-1\n"),
+        "{unsubscribe}"
+    );
+    // The connection ends by it, and the session has not failed.
+    server.send(&[&messages(0..1), WITHHELD].concat()).await;
+    lab.until(|status| !status.link().state.is_ready()).await;
+    server.exchange_heartbeats(3).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(acknowledged(&server.rest().await), all(1));
 }
 
 #[tokio::test]
