@@ -22,6 +22,29 @@ const NAMES: tls::Names = tls::Names {
     client: "sslcert, sslkey",
 };
 
+/// The options that sqlx 0.9.0 understands, besides `options[NAME]`. It logs another one with its
+/// value, which may be a password (`sslpassword`), and goes on without it.
+const OPTIONS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
+
 /// A URL, understood.
 pub(super) struct Server {
     /// Without the files of certificates, which each connection reads.
@@ -60,13 +83,17 @@ pub(super) enum Unconnected {
 }
 
 impl Server {
-    /// The server of a URL. The error says what is expected and holds no part of the URL, since
-    /// there may be a password in any of them.
-    pub(super) fn parse(text: &str) -> Result<Server, &'static str> {
+    /// The server of a URL. The error says what is expected and holds no part of the URL but the
+    /// name of an option, since there may be a password in any other.
+    pub(super) fn parse(text: &str) -> Result<Server, String> {
         let url = Url::parse(text)
             .ok()
             .filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
             .ok_or("url is not one of Postgres; expected postgres://user:password@host/database")?;
+        // Before sqlx sees it.
+        if let Some(option) = unknown_option(&url) {
+            return Err(option);
+        }
         // The last one counts, as it does for sqlx.
         let said = |names: &[&str]| {
             url.query_pairs()
@@ -195,6 +222,27 @@ impl Way {
             exposure: exposure.filter(|_| !here),
         }
     }
+}
+
+/// Says which option of the URL would have no effect. Where there is an `@` behind the `?`, the `?`
+/// may be a password's, and what looks like an option may be the rest of it.
+fn unknown_option(url: &Url) -> Option<String> {
+    let is_known = |name: &str| {
+        let is_setting = name.starts_with("options[") && name.ends_with(']');
+        is_setting || OPTIONS.contains(&name)
+    };
+    let (unknown, _) = url.query_pairs().find(|(name, _)| !is_known(name))?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-[].".contains(&byte);
+    let has_at = url.query().is_some_and(|query| query.contains('@'));
+    let named = if unknown.bytes().all(is_name) && !has_at {
+        format!("the option {unknown} of the URL")
+    } else {
+        "an option of the URL (a ? in a password is written %3F)".to_owned()
+    };
+    Some(format!(
+        "{named} is not known and would have no effect; remove it, or use one of {}",
+        OPTIONS.join(", ")
+    ))
 }
 
 /// By its spelling alone: a name that only resolves to a loopback address may resolve to another
@@ -387,6 +435,14 @@ mod tests {
             ),
             ("postgres://u@db/x?port=s3cret", "port"),
             ("postgres://u@db/x?hostaddr=s3cret", "hostaddr"),
+            ("postgres://u@db/x?sslpassword=s3cret", "option sslpassword"),
+            (
+                "postgres://u@db/x?sslmode=verify-full&channel_binding=s3cret",
+                "option channel_binding",
+            ),
+            ("postgres://u@db/x?options[work_mem=s3cret", "options[work_mem"),
+            ("postgres://u:12?s3cret=1@db/x", "an option of the URL"),
+            ("postgres://u@db/x?s3cret%20word=1", "an option of the URL"),
         ] {
             let problem = Server::parse(url).err().expect(url);
             assert!(
