@@ -126,13 +126,7 @@ impl Lab {
     }
 
     async fn with_full_journal_and(ack: AckMode) -> Lab {
-        let lab = Lab::with(
-            ack,
-            Duration::from_millis(200),
-            256 << 10,
-            None,
-        )
-        .await;
+        let lab = Lab::with(ack, Duration::from_millis(200), 256 << 10, None).await;
         let mut filled = 0;
         while !lab.journal.status().full {
             let entry = NewEntry {
