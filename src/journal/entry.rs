@@ -98,7 +98,7 @@ pub struct Gap {
 /// What is written in one transaction, whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct NewBatch {
-    /// In the command in which they get their positions.
+    /// In the order in which they get their positions.
     pub entries: Vec<NewEntry>,
     /// The newest states that the entries bring; of two for one device the later one holds.
     pub last_states: Vec<LastState>,

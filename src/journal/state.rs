@@ -329,7 +329,7 @@ impl State {
         }
     }
 
-    /// Takes request of what the disk has now.
+    /// Takes note of what the disk has now.
     pub(super) fn saved(&self, cursors: &[CursorRow]) {
         let mut known = self.lock();
         for CursorRow {

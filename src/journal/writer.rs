@@ -135,7 +135,7 @@ struct Written {
     /// The last entry, where there was one.
     last: Option<Position>,
     newly_dead_lettered: Vec<Arc<str>>,
-    /// What each command has changed, in their command.
+    /// What each command has changed, in their order.
     commands: Vec<u64>,
     /// How many entries were removed.
     removed: u64,

@@ -32,7 +32,7 @@ impl Address {
     /// The URL for one connection.
     ///
     /// # Errors
-    /// A placeholder that the credentials has nothing for.
+    /// The sign-in gave no value for a placeholder.
     pub fn render(&self, credentials: &Credentials) -> Result<Url, SigninError> {
         let mut url = self.url.clone();
         if let Some(query) = &self.query {

@@ -38,7 +38,7 @@ impl Topic {
     /// What is asked of the server on one connection.
     ///
     /// # Errors
-    /// A placeholder that the credentials has nothing for.
+    /// The sign-in gave no value for a placeholder.
     pub(super) fn subscribe(&self, credentials: &Credentials) -> Result<Subscribe, SigninError> {
         let headers = self
             .headers
@@ -142,7 +142,7 @@ impl Settings {
     /// daemon and for whoever connects by hand.
     ///
     /// # Errors
-    /// A placeholder that the credentials has nothing for.
+    /// The sign-in gave no value for a placeholder.
     pub(super) fn attempt(
         &self,
         address: &Address,

@@ -1,4 +1,4 @@
-//! The topics of a living connection, as they come and go: what the subscriptions decides is done
+//! The topics of a living connection, as they come and go: what the subscriptions decide is done
 //! to the session here, and said in the log and the status.
 
 use std::sync::Arc;

@@ -84,7 +84,7 @@ impl Signin {
         match answer.status {
             200..=299 => Ok(Credentials::new(self.extract(&answer)?, answer.cookies)),
             // What a gateway says while the service behind it starts, and what says of itself that
-            // it will credentials.
+            // it will pass.
             404 | 408 | 425 | 500..=599 => Err(SigninError::Trouble(self.told(&answer))),
             _ => Err(SigninError::Refused(self.told(&answer))),
         }

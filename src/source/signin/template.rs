@@ -16,7 +16,7 @@ pub enum Part {
     Text(String),
     /// What a secret holds, or what is as secret as that.
     Secret(SecretString),
-    /// `{{ signin.NAME }}`: a placeholder, rendered in for each connection.
+    /// `{{ signin.NAME }}`: a placeholder, filled in for each connection.
     Signin(Arc<str>),
 }
 
@@ -68,7 +68,7 @@ impl SigninTemplate {
     /// The text for one connection.
     ///
     /// # Errors
-    /// A placeholder that the credentials has nothing for.
+    /// The sign-in gave no value for a placeholder.
     pub fn render(&self, credentials: &Credentials) -> Result<SecretString, SigninError> {
         self.rendered_with(credentials, str::to_owned)
     }
@@ -76,7 +76,7 @@ impl SigninTemplate {
     /// The same as the query of a URL: what fills a placeholder is percent-encoded.
     ///
     /// # Errors
-    /// As [`SigninTemplate::rendered`].
+    /// As [`SigninTemplate::render`].
     pub(in crate::source) fn render_in_url(
         &self,
         credentials: &Credentials,
