@@ -1,19 +1,20 @@
 //! A private mosquitto on a free port of loopback.
 
 use std::fs;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use peers::port;
+use peers::process::{Process, tethered};
+use rustix::process::Signal;
 
 const START_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Stopped when dropped.
 pub(crate) struct Mosquitto {
-    child: Child,
+    process: Process,
     address: SocketAddr,
 }
 
@@ -29,7 +30,7 @@ pub(crate) enum Nagle {
 impl Mosquitto {
     /// With its files in `folder`. Debian keeps it in /usr/sbin, which is not in everybody's PATH.
     pub(crate) fn start(folder: &Path, nagle: Nagle) -> Mosquitto {
-        let address = free_port();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port::free()));
         let config = folder.join("mosquitto.conf");
         let text = format!(
             "listener {} 127.0.0.1\nsocket_domain ipv4\nallow_anonymous true\nset_tcp_nodelay {}\n",
@@ -37,17 +38,12 @@ impl Mosquitto {
             nagle == Nagle::Off
         );
         fs::write(&config, text).expect("a writable folder");
-        let log = fs::File::create(folder.join("mosquitto.log")).expect("a writable folder");
         let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
-        let child = Command::new("mosquitto")
-            .env("PATH", path)
-            .arg("-c")
-            .arg(&config)
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("mosquitto is not installed: apt-get install mosquitto");
-        let mut mosquitto = Mosquitto { child, address };
+        let mut command = tethered("mosquitto");
+        command.env("PATH", path).arg("-c").arg(&config);
+        let process = Process::start("mosquitto", command, &folder.join("mosquitto.log"))
+            .ending_with(Signal::TERM);
+        let mut mosquitto = Mosquitto { process, address };
         mosquitto.wait();
         mosquitto
     }
@@ -70,26 +66,12 @@ impl Mosquitto {
     fn wait(&mut self) {
         let deadline = Instant::now() + START_TIMEOUT;
         while TcpStream::connect(self.address).is_err() {
-            let ended = self.child.try_wait().expect("mosquitto is our child");
             assert!(
-                ended.is_none() && Instant::now() < deadline,
-                "mosquitto did not start: {ended:?}"
+                self.process.runs() && Instant::now() < deadline,
+                "mosquitto did not start (apt-get install mosquitto): {}",
+                self.process.log_tail()
             );
             thread::sleep(Duration::from_millis(10));
         }
     }
-}
-
-impl Drop for Mosquitto {
-    fn drop(&mut self) {
-        kill_process(Pid::from_child(&self.child), Signal::TERM).ok();
-        self.child.wait().ok();
-    }
-}
-
-fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port on loopback");
-    listener
-        .local_addr()
-        .expect("a bound listener has an address")
 }

@@ -10,8 +10,9 @@ use peers::{PASSWORD, USER};
 
 /// A server that says nothing for this time has failed.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
-/// As much as one read gives.
-const READ_BYTES: usize = 256 * 1024;
+/// As much as one read gives: as much as the daemon's (src/transport/plain.rs), since the floor
+/// syncs and acknowledges once for each.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Signed in.
 pub(crate) struct Connection {

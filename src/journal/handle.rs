@@ -130,6 +130,23 @@ impl Journal {
         self.answer(written).await
     }
 
+    /// Queues a batch that nobody can wait for, behind those whose [`Journal::append`] was polled:
+    /// the last of a source that stops. It needs no room in the queue, since nothing follows it;
+    /// the writer writes it, at its end at the latest.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the writer has ended, or so many batches wait that the queue has no place
+    /// for one more. The batch is gone.
+    pub fn append_last(&self, batch: NewBatch) -> Result<(), Error> {
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(0)
+            .map_err(|_| Error::Closed)?;
+        let (done, _) = oneshot::channel();
+        self.appends
+            .try_send(Append { batch, room, done })
+            .map_err(|_| Error::Closed)
+    }
+
     /// The newest durable position; changes wake the sinks.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.state.head.subscribe()

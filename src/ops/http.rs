@@ -36,6 +36,12 @@ const COMMANDS_MAX: usize = 1;
 const TURN_TIMEOUT: Duration = Duration::from_secs(15);
 /// A command's body has to be there within this time: its client runs on this machine.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Reports that are made at once, since anybody may ask for one: each opens the journal's file to
+/// read, with a thread of its own. Two: a monitor does not wait for an operator.
+const REPORTS_MAX: usize = 2;
+/// A report is there within this time, its turn included: less than the 10 s that a monitor waits
+/// for an answer by default.
+const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What answers, and quickly, when every other connection is used up.
 const PROBED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
@@ -82,12 +88,19 @@ impl Listener {
         let control = Router::new()
             .route("/control", post(control))
             .with_state(controlled);
+        let reported = Reported {
+            view: view.clone(),
+            turns: Arc::new(Semaphore::new(REPORTS_MAX)),
+        };
+        let report = Router::new()
+            .route("/status", get(status))
+            .with_state(reported);
         let router = Router::new()
             .route("/healthz", get(healthz))
             .route("/readyz", get(readyz))
             .route("/metrics", get(scrape))
-            .route("/status", get(status))
             .with_state(view)
+            .merge(report)
             .merge(control);
         let site = Site {
             router,
@@ -107,6 +120,13 @@ impl Listener {
 struct Controlled {
     view: View,
     access: Arc<Access>,
+    turns: Arc<Semaphore>,
+}
+
+/// What `/status` needs.
+#[derive(Debug, Clone)]
+struct Reported {
+    view: View,
     turns: Arc<Semaphore>,
 }
 
@@ -135,11 +155,24 @@ async fn scrape(State(view): State<View>) -> impl IntoResponse {
     )
 }
 
-async fn status(State(view): State<View>) -> Response {
-    match Report::of(&view).await {
-        Ok(report) => Json(report).into_response(),
-        Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+async fn status(State(reported): State<Reported>) -> Response {
+    match in_turn(&reported.turns, Report::of(&reported.view)).await {
+        Some(Ok(report)) => Json(report).into_response(),
+        Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        None => problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "the status was not ready in time: others ask for it too, or the disk is slow; try again",
+        ),
     }
+}
+
+/// Makes a report once it has its turn; `None`: it took too long.
+async fn in_turn<T>(turns: &Semaphore, report: impl Future<Output = T>) -> Option<T> {
+    let made = async {
+        let _turn = turns.acquire().await.ok()?;
+        Some(report.await)
+    };
+    timeout(REPORT_TIMEOUT, made).await.ok().flatten()
 }
 
 /// Who asks is decided by the head alone, before a byte of the body is read.
@@ -255,7 +288,10 @@ fn used_up() -> Response {
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
+    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::Ordering::Relaxed;
 
+    use futures_util::future::join_all;
     use futures_util::stream;
     use tokio::time::Instant;
 
@@ -278,6 +314,24 @@ mod tests {
         let read = read.map(|(_, body)| body.len());
         assert_eq!(read.map_err(|unread| unread.status().as_u16()), expected);
         assert_eq!(started.elapsed(), after);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn few_reports_are_made_at_once_and_none_waits_without_end() {
+        let turns = Semaphore::new(REPORTS_MAX);
+        let (running, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let report = || async {
+            most.fetch_max(running.fetch_add(1, Relaxed) + 1, Relaxed);
+            tokio::time::sleep(REPORT_TIMEOUT * 2 / 5).await;
+            running.fetch_sub(1, Relaxed);
+        };
+        let asked = (0..240).map(|_| in_turn(&turns, report()));
+        let started = Instant::now();
+        let answered = join_all(asked).await;
+        // Two rounds end in time; the third is given up.
+        assert_eq!(answered.iter().flatten().count(), 2 * REPORTS_MAX);
+        assert_eq!(most.into_inner(), REPORTS_MAX);
+        assert_eq!(started.elapsed(), REPORT_TIMEOUT);
     }
 
     #[tokio::test(start_paused = true)]

@@ -128,7 +128,7 @@ impl Client {
     /// What is asked of the server for a topic of the settings, on this connection.
     ///
     /// # Errors
-    /// A placeholder that the sign-in has given nothing for.
+    /// The sign-in gave no value for a placeholder.
     pub fn subscription(&self, topic: &Topic) -> Result<Subscribe, ClientError> {
         Ok(topic.subscribe(&self.credentials)?)
     }

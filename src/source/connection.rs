@@ -35,9 +35,11 @@ use crate::model::Position;
 use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
-/// DISCONNECT is sent and its receipt awaited within so long of the wish to stop; the rest comes
-/// again.
-const GOODBYE: Duration = Duration::from_secs(2);
+/// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
+/// rest comes again. A server needs one round trip. The longest stop waits for a commit, then for
+/// the last ACKs (`LAST_ACKS_MAX`), then for the transport's close (1 s): 4.5 s of the 5 s that a
+/// stop gives the source.
+const GOODBYE: Duration = Duration::from_millis(1500);
 
 /// Reading pauses so long at most for a commit that is under way: where the journal is full, it may
 /// take hours.
@@ -66,7 +68,7 @@ pub(super) struct Connection<'a> {
     /// Topics whose messages the server withholds, as far as they were named in the log.
     withheld: BTreeSet<Arc<str>>,
     stage: Stage,
-    /// Of `Finishing` and `Leaving`: the server is waited for until then.
+    /// Of `Finishing`: the commit is waited for until then; of `Leaving`: the server.
     give_up_at: Option<Instant>,
     probing: Probing,
     /// Unknown before CONNECTED.
@@ -219,7 +221,7 @@ impl<'a> Connection<'a> {
             self.start_committing();
             self.leave_when_done();
             let now = clock::now();
-            if matches!(self.stage, Stage::Finishing | Stage::Leaving) {
+            if self.stage == Stage::Finishing {
                 self.give_up_at.get_or_insert(now + GOODBYE);
             }
             let turn = now + TURN;
@@ -516,8 +518,11 @@ impl<'a> Connection<'a> {
             && self.committing.is_terminated()
         {
             self.acknowledge_held();
-            self.session.disconnect(clock::now());
+            let now = clock::now();
+            self.session.disconnect(now);
             self.stage = Stage::Leaving;
+            // However late the commit ended, the ACKs have their time.
+            self.give_up_at = Some(now + GOODBYE);
             self.start_writing();
         }
     }

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::SystemTime;
 
 use anyhow::{Context, bail};
 use rustix::process::Signal;
@@ -195,10 +196,16 @@ impl Contestant {
             Needs::Nothing => Ok(()),
             Needs::Scripts => {
                 let scripts = PathBuf::from(benches("scripts"));
-                let installed = ["node_modules/.package-lock.json", "lib"]
-                    .iter()
-                    .all(|path| scripts.join(path).exists());
-                if installed {
+                let installed = [
+                    ("package-lock.json", "node_modules/.package-lock.json"),
+                    ("requirements.txt", "lib"),
+                ];
+                let is_newer =
+                    |(lock, made)| Some(modified(&scripts, made)? > modified(&scripts, lock)?);
+                if installed
+                    .into_iter()
+                    .all(|pair| is_newer(pair) == Some(true))
+                {
                     return Ok(());
                 }
                 succeed(&scripts, "./prepare", &[])
@@ -280,6 +287,11 @@ impl Surroundings<'_> {
 /// A path below `benches`.
 fn benches(path: &str) -> String {
     format!("{}/benches/{path}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// When a file was last written; `None`: it is not there.
+fn modified(folder: &Path, file: &str) -> Option<SystemTime> {
+    fs::metadata(folder.join(file)).ok()?.modified().ok()
 }
 
 /// Runs a command to its end; fails with what it says.

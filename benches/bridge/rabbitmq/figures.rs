@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::proc::Used;
+use super::proc::{TICK, Used};
 
 /// Of one run, or medians.
 #[derive(Clone, Default)]
@@ -12,6 +12,10 @@ pub(super) struct Figures {
     pub(super) values: [Option<f64>; MEASURES.len()],
     /// By the thread's name.
     pub(super) threads: BTreeMap<String, ThreadFigures>,
+    /// What one tick of the CPU's count is, per message: no difference below it means anything.
+    pub(super) tick_us: f64,
+    /// How late the publisher was at most, where it has a schedule.
+    pub(super) late_max: Option<Duration>,
 }
 
 /// Per message, of all threads with one name.
@@ -35,7 +39,7 @@ pub(super) const MEASURES: [Measure; 8] = [
     Measure::new("p99 ms", 2),
     Measure::new("peak MiB", 1),
     Measure::new("KB write", 2),
-    Measure::new("KB disk", 2),
+    Measure::new("KB dirty", 2),
     Measure::new("switches", 2),
 ];
 
@@ -53,6 +57,8 @@ pub(super) struct Measured {
     pub(super) rate_per_second: Option<f64>,
     /// From the publisher's write to the subscriber; none where nobody subscribes.
     pub(super) latencies: Vec<Duration>,
+    /// How late the publisher was at most, where it has a schedule.
+    pub(super) late_max: Option<Duration>,
 }
 
 impl Measured {
@@ -84,10 +90,12 @@ impl Measured {
                 latency_ms(99),
                 Some(self.used.resident_bytes_max as f64 / f64::from(1 << 20)),
                 Some(self.used.written_bytes as f64 / 1e3 / self.per),
-                Some(self.used.disk_bytes as f64 / 1e3 / self.per),
+                Some(self.used.dirty_bytes as f64 / 1e3 / self.per),
                 Some(switches),
             ],
             threads,
+            tick_us: TICK.as_secs_f64() * 1e6 / self.per,
+            late_max: self.late_max,
         }
     }
 }
@@ -98,7 +106,11 @@ impl Figures {
         if runs.is_empty() {
             return None;
         }
-        let mut medians = Figures::default();
+        let mut medians = Figures {
+            tick_us: median(runs.iter().map(|run| run.tick_us).collect()).unwrap_or_default(),
+            late_max: runs.iter().filter_map(|run| run.late_max).max(),
+            ..Figures::default()
+        };
         for (index, value) in medians.values.iter_mut().enumerate() {
             *value = median(runs.iter().filter_map(|run| run.values[index]).collect());
         }

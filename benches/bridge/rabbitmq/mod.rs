@@ -11,13 +11,15 @@
 //! The queue is durable, the 450-byte statuses persistent; who acknowledges subscribes with
 //! `client-individual` and a prefetch of 1,000, and publishes with QoS 1, retained, to a mosquitto
 //! with `set_tcp_nodelay true`. The subscriber is in here, with QoS 0. Each run has a fresh queue,
-//! mosquitto and folder; in each round it is another contestant's turn first.
+//! mosquitto and folder; every other round goes in the reverse order of the one before, and then
+//! it is another contestant's turn first.
 //!
 //! - Paced: one write for each message, at its moment of a schedule that does not move. Once a
 //!   probe has come and 1.5 s are over, messages count. A latency begins just before the
 //!   publisher's write and ends just after the subscriber's read, on one clock. /proc is read at
 //!   the first counted message at the subscriber and at the last. A message that does not come is
-//!   a failure.
+//!   a failure, and so is a publisher that was late by more than a second; each run's line ends
+//!   with how late it was.
 //! - Drain: the queue is full before the contestant starts. /proc is read at the first message at
 //!   the subscriber and at the last: the start costs nothing here, nor does what a journal took in
 //!   before that first message.
@@ -26,7 +28,8 @@
 //!   and deliver to nobody.
 //!
 //! A run that ends at a file has no latencies: the file is read once a millisecond. `KB write`
-//! holds sockets too where they are written by write(2), as Node does, and not by send(2).
+//! holds sockets too where they are written by write(2), as Node does, and not by send(2). `KB dirty`
+//! is the pages that were made dirty, and not what the device wrote: see [`proc`].
 
 mod arrivals;
 mod contestant;
@@ -111,7 +114,7 @@ fn compare(options: &Options) -> io::Result<PathBuf> {
     Ok(runs.path)
 }
 
-/// One scenario's rounds; in each it is another contestant's turn first.
+/// One scenario's rounds.
 fn compete(
     options: &Options,
     index: usize,
@@ -130,7 +133,7 @@ fn compete(
         .collect();
     for round in 0..options.rounds {
         for turn in 0..contestants.len() {
-            let at = (turn + index + round as usize) % contestants.len();
+            let at = place(contestants.len(), turn, index, round as usize);
             let (contestant, prepared) = &contestants[at];
             let outcome = &mut outcomes[at];
             let conditions = Round {
@@ -153,6 +156,16 @@ fn compete(
     Ok(outcomes)
 }
 
+/// Whose turn it is. A machine that gets slower, or faster, favours nobody in two rounds: the second
+/// one is the first in reverse.
+fn place(contestants: usize, turn: usize, scenario: usize, round: usize) -> usize {
+    let turn = match round % 2 {
+        0 => turn,
+        _ => contestants - 1 - turn,
+    };
+    (turn + scenario + round / 2) % contestants
+}
+
 /// Each run as it ends, separated by tabs: in a file, and on stderr.
 struct Runs {
     path: PathBuf,
@@ -164,7 +177,8 @@ impl Runs {
         let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("rabbitmq.tsv");
         let mut file = File::create(&path)?;
         let heads: Vec<&str> = MEASURES.iter().map(|measure| measure.head).collect();
-        writeln!(file, "scenario\tround\tcontestant\t{}", heads.join("\t"))?;
+        let heads = heads.join("\t");
+        writeln!(file, "scenario\tround\tcontestant\t{heads}\tlate ms")?;
         Ok(Runs { path, file })
     }
 
@@ -179,6 +193,7 @@ impl Runs {
             Ok(figures) => figures
                 .values
                 .iter()
+                .chain([&figures.late_max.map(|late| late.as_secs_f64() * 1e3)])
                 .map(|value| value.map_or("-".to_owned(), |value| format!("{value:.3}")))
                 .collect::<Vec<_>>()
                 .join("\t"),

@@ -6,6 +6,10 @@ use super::contestant::Contestant;
 use super::scenario::Scenario;
 
 /// Compares ways from a queue of RabbitMQ to mosquitto, side by side.
+///
+/// `KB dirty` is the pages of files that a contestant made dirty (write_bytes of /proc/PID/io), not
+/// what the device wrote. For that put the target folder on a loop device of its own, and read
+/// /sys/block/loopN/stat before and after: its seventh number counts 512 bytes.
 #[derive(clap::Parser)]
 #[command(name = "cargo bench --bench bridge -- rabbitmq", no_binary_name = true)]
 pub(super) struct Options {

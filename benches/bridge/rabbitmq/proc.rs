@@ -1,5 +1,11 @@
 //! What the kernel counts for a process and those that it has started, from /proc (proc(5)). It
 //! never touches the process.
+//!
+//! `write_bytes` counts the pages of files that were made dirty, 4 KiB for each: a page that is
+//! written twice before it is synced counts once, one that is synced in between twice, and what the
+//! file system and the device add is missing. What a device wrote stands in
+//! /sys/block/NAME/stat (its seventh number, in 512 bytes): give the run's folder a loop device of
+//! its own.
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
@@ -7,7 +13,7 @@ use std::io;
 use std::time::Duration;
 
 /// The unit of `stat`'s times: USER_HZ is 100 on every architecture that we build for.
-const TICK: Duration = Duration::from_millis(10);
+pub(super) const TICK: Duration = Duration::from_millis(10);
 
 /// Counted until now.
 pub(super) struct Counters {
@@ -16,8 +22,8 @@ pub(super) struct Counters {
     /// Bytes given to write(2) and its kin. Sockets count where they are written so and not by
     /// send(2).
     written_bytes: u64,
-    /// Bytes that had to go to the disk.
-    disk_bytes: u64,
+    /// Bytes of the pages of files that were made dirty.
+    dirty_bytes: u64,
     /// The most memory that was resident at once.
     resident_bytes_max: u64,
     /// By thread id.
@@ -36,7 +42,7 @@ pub(super) struct Thread {
 pub(super) struct Used {
     pub(super) cpu: Duration,
     pub(super) written_bytes: u64,
-    pub(super) disk_bytes: u64,
+    pub(super) dirty_bytes: u64,
     /// Since the process began.
     pub(super) resident_bytes_max: u64,
     /// By name, without the number at its end. A thread that has ended in between is missing.
@@ -49,7 +55,7 @@ impl Counters {
         let mut counters = Counters {
             cpu: Duration::ZERO,
             written_bytes: 0,
-            disk_bytes: 0,
+            dirty_bytes: 0,
             resident_bytes_max: 0,
             threads: HashMap::new(),
         };
@@ -70,7 +76,7 @@ impl Counters {
         Used {
             cpu: self.cpu.saturating_sub(earlier.cpu),
             written_bytes: self.written_bytes.saturating_sub(earlier.written_bytes),
-            disk_bytes: self.disk_bytes.saturating_sub(earlier.disk_bytes),
+            dirty_bytes: self.dirty_bytes.saturating_sub(earlier.dirty_bytes),
             resident_bytes_max: self.resident_bytes_max,
             threads,
         }
@@ -82,7 +88,7 @@ impl Counters {
         self.cpu += ticks(&fs::read_to_string(format!("{folder}/stat"))?, 4)?;
         let io = fs::read_to_string(format!("{folder}/io"))?;
         self.written_bytes += number(&io, "wchar:")?;
-        self.disk_bytes += number(&io, "write_bytes:")?;
+        self.dirty_bytes += number(&io, "write_bytes:")?;
         let status = fs::read_to_string(format!("{folder}/status"))?;
         self.resident_bytes_max += number(&status, "VmHWM:")? * 1024;
         for task in fs::read_dir(format!("{folder}/task"))? {

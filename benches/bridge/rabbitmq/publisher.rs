@@ -22,6 +22,14 @@ pub(super) struct Publisher {
     frames: Vec<u8>,
 }
 
+/// What came of a schedule.
+pub(super) struct Paced {
+    /// When each message was written.
+    pub(super) written: Vec<Instant>,
+    /// How late one was at most.
+    pub(super) late_max: Duration,
+}
+
 impl Publisher {
     pub(super) fn open(port: u16, queue: &str) -> io::Result<Publisher> {
         Ok(Publisher {
@@ -55,11 +63,11 @@ impl Publisher {
     }
 
     /// `0..count`, each in a write of its own at its multiple of `interval` from now. A late one
-    /// does not move those behind it. Gives when each was written; RabbitMQ has confirmed the last
-    /// by then.
-    pub(super) fn pace(&mut self, interval: Duration, count: usize) -> io::Result<Vec<Instant>> {
+    /// does not move those behind it. RabbitMQ has confirmed the last by the end.
+    pub(super) fn pace(&mut self, interval: Duration, count: usize) -> io::Result<Paced> {
         let start = Instant::now();
         let mut written = Vec::with_capacity(count);
+        let mut late_max = Duration::ZERO;
         for sequence in 0..count {
             let receipt = if sequence + 1 == count {
                 "receipt:pace\n"
@@ -69,12 +77,14 @@ impl Publisher {
             self.render(sequence, receipt)?;
             let due = start + interval * u32::try_from(sequence).map_err(io::Error::other)?;
             thread::sleep(due.saturating_duration_since(Instant::now()));
-            written.push(Instant::now());
+            let now = Instant::now();
+            late_max = late_max.max(now.saturating_duration_since(due));
+            written.push(now);
             self.connection.send(&self.frames)?;
             self.frames.clear();
         }
         self.connection.frame(b"RECEIPT")?;
-        Ok(written)
+        Ok(Paced { written, late_max })
     }
 
     fn render(&mut self, sequence: usize, receipt: &str) -> io::Result<()> {

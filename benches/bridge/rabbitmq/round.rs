@@ -27,6 +27,9 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(2);
 /// Until the last has come, after the last was written. A message that is missing then is lost.
 const PACED_PATIENCE: Duration = Duration::from_secs(20);
 const DRAIN_PATIENCE: Duration = Duration::from_secs(120);
+/// A publisher that falls behind its schedule by more has not kept the rate: this machine is too
+/// busy, or RabbitMQ holds it back.
+const LATE_MAX: Duration = Duration::from_secs(1);
 /// Until nothing is left to do after the probe.
 const SETTLE: Duration = Duration::from_secs(3);
 /// What the flood's server is subscribed to.
@@ -78,10 +81,15 @@ impl Round<'_> {
         let after = self.counted_at(Event::Complete, patience, &watch, &mut process);
         let came = watch.finish()?;
         // Nobody publishes into the next run.
-        let written = written.recv().context("the publisher")??;
+        let paced = written.recv().context("the publisher")??;
         let (before, after) = complete(&came, before, after)?;
+        let late_max = paced.late_max;
+        ensure!(
+            late_max <= LATE_MAX,
+            "the publisher was {late_max:.1?} late: the rate was not {rate} a second"
+        );
 
-        let pairs = written.iter().zip(&came).skip(expected.measured);
+        let pairs = paced.written.iter().zip(&came).skip(expected.measured);
         let latencies = pairs
             .filter_map(|(written, came)| Some(came.as_ref()?.saturating_duration_since(*written)));
         Ok(Measured {
@@ -92,6 +100,7 @@ impl Round<'_> {
                 End::Subscriber => latencies.collect(),
                 End::File(_) => Vec::new(),
             },
+            late_max: Some(late_max),
         })
     }
 
@@ -113,6 +122,7 @@ impl Round<'_> {
             per: expected.count as f64,
             rate_per_second: rate_of(&came),
             latencies: Vec::new(),
+            late_max: None,
         })
     }
 
@@ -137,6 +147,7 @@ impl Round<'_> {
             per: elapsed.as_secs_f64(),
             rate_per_second: None,
             latencies: Vec::new(),
+            late_max: None,
         })
     }
 
@@ -165,6 +176,7 @@ impl Round<'_> {
             per: messages as f64,
             rate_per_second: Some(messages as f64 / elapsed.as_secs_f64()),
             latencies: Vec::new(),
+            late_max: None,
         })
     }
 

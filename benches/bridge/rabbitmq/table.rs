@@ -22,15 +22,14 @@ pub(super) struct Outcome {
 
 /// Prints it.
 pub(super) fn print(outcomes: &[Outcome]) {
-    print_head();
     let medians: Vec<(&str, Figures)> = outcomes
         .iter()
-        .filter_map(|outcome| {
-            let medians = Figures::medians(&outcome.runs)?;
-            print_figures(&outcome.name, &medians);
-            Some((outcome.name.as_str(), medians))
-        })
+        .filter_map(|outcome| Some((outcome.name.as_str(), Figures::medians(&outcome.runs)?)))
         .collect();
+    print_head(&medians);
+    for (name, figures) in &medians {
+        print_figures(name, figures);
+    }
     for outcome in outcomes
         .iter()
         .filter(|outcome| !outcome.failures.is_empty())
@@ -54,7 +53,11 @@ pub(super) fn print(outcomes: &[Outcome]) {
     }
 }
 
-fn print_head() {
+fn print_head(medians: &[(&str, Figures)]) {
+    let ticks_us = medians.iter().map(|(_, figures)| figures.tick_us);
+    if let Some(tick_us) = ticks_us.max_by(f64::total_cmp) {
+        println!("  the kernel counts CPU in ticks of 10 ms: here one makes {tick_us:.2} CPU us");
+    }
     print!("  {:<NAME_WIDTH$}", "");
     for measure in &MEASURES {
         print!(" {:>WIDTH$}", measure.head);

@@ -100,7 +100,7 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     let server =
         Server::parse(settings.url.expose_secret()).map_err(|problem| BuildError::Settings {
             name: settings.name.clone(),
-            problem: problem.to_owned(),
+            problem,
         })?;
     let retention = Retention::new(&settings.name, settings.retention);
     let sink = PostgresHistory {

@@ -4,11 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::FutureExt;
 use futures_util::future::FusedFuture;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::{Connection, Stage};
 use crate::journal;
@@ -16,8 +15,8 @@ use crate::source::clock;
 
 /// The last ACKs are written and the server has closed within this time of the commit. A distant
 /// server needs two round trips, perhaps a packet sent twice; a dead link answers never, and is
-/// only then dialled again. With `GOODBYE` before it, it fits into the 5 s that a stop gives the
-/// source.
+/// only then dialled again. With `GOODBYE` before it and the transport's close behind it, it fits
+/// into the 5 s that a stop gives the source.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
 
 /// What of it a server has to answer DISCONNECT by closing. Most do at once; the rest of the time
@@ -66,6 +65,8 @@ impl Connection<'_> {
             // Once all is written, what is left of the time is for the close.
             let written = committed && !self.writer.is_busy();
             let give_up_at = close_by.map(|at| if written { at - FAREWELL_MAX } else { at });
+            // A session that has failed has no deadline.
+            let beat_at = self.session.deadline().filter(|_| !committed);
             tokio::select! {
                 biased;
                 (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
@@ -81,6 +82,7 @@ impl Connection<'_> {
                     }
                 }
                 () = stop.cancelled(), if close_by.is_none() => {}
+                () = sleep_until(beat_at.unwrap_or(now).into()), if beat_at.is_some() => self.beat(),
                 () = sleep_until(give_up_at.unwrap_or(now).into()), if give_up_at.is_some() => {
                     if !committed {
                         self.leave_to_journal();
@@ -96,6 +98,16 @@ impl Connection<'_> {
         }
     }
 
+    /// A commit may take hours where the journal is full, and the server hears of us meanwhile.
+    /// What it sends is not read, so its silence means nothing.
+    fn beat(&mut self) {
+        let now = clock::now();
+        self.session.alive(now);
+        if let Err(error) = self.session.tick(now) {
+            debug!(%error, "the session has ended before its last ACKs");
+        }
+    }
+
     /// The ACKs of topics that are being left: they wait for nothing now.
     pub(super) fn acknowledge_held(&mut self) {
         for ack in self.subscriptions.release() {
@@ -108,7 +120,10 @@ impl Connection<'_> {
     fn leave_to_journal(&mut self) {
         if !self.intake.is_empty() {
             let (batch, _) = self.intake.drain();
-            let _ = self.journal.append(batch).now_or_never();
+            let entries = batch.entries.len();
+            if let Err(error) = self.journal.append_last(batch) {
+                warn!(%error, entries, "the last messages were not journaled: without acks they are lost");
+            }
         }
     }
 

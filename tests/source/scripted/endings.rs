@@ -14,6 +14,10 @@ const GOOD: usize = 50;
 /// frame may have.
 const UNREAD_BYTES: usize = 2 << 20;
 
+/// RabbitMQ's word for a message of map-1 that it has not sent, since that was left.
+const WITHHELD: &str = "ERROR\nmessage:Subscription not found\n\n\
+                        There is no current subscription with tag 'T_map-1'.\0\n";
+
 fn message(id: usize) -> String {
     format!("MESSAGE\nsubscription:map-1\nmessage-id:m{id}\nack:a{id}\n\n{BODY}\0\n")
 }
@@ -42,6 +46,31 @@ fn acknowledged(sent: &str) -> Vec<usize> {
 
 fn all(count: usize) -> Vec<usize> {
     (0..count).collect()
+}
+
+impl Lab {
+    /// Puts map-2 in the place of map-1; gives its SUBSCRIBE, which is not answered yet.
+    async fn change_topics(&self, server: &mut Server) -> String {
+        let other = Topic {
+            name: "map-2".into(),
+            destination: "/queue/2".into(),
+            ..self.settings.topics[0].clone()
+        };
+        let settings = Settings {
+            topics: vec![other],
+            ..self.settings.clone()
+        };
+        let decoders = decoders(&settings.topics);
+        within(self.handle.reload(settings, decoders))
+            .await
+            .unwrap();
+        let subscribe = server.frame().await;
+        assert!(
+            subscribe.starts_with("SUBSCRIBE\nid:map-2\n"),
+            "{subscribe}"
+        );
+        subscribe
+    }
 }
 
 impl Server {
@@ -167,22 +196,7 @@ async fn what_comes_before_a_websocket_that_breaks_its_protocol_is_acknowledged(
 async fn acks_that_wait_for_a_topic_to_be_left_are_written_before_the_end() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
-    let other = Topic {
-        name: "map-2".into(),
-        destination: "/queue/2".into(),
-        ..lab.settings.topics[0].clone()
-    };
-    let settings = Settings {
-        topics: vec![other],
-        ..lab.settings.clone()
-    };
-    let decoders = decoders(&settings.topics);
-    within(lab.handle.reload(settings, decoders)).await.unwrap();
-    let subscribe = server.frame().await;
-    assert!(
-        subscribe.starts_with("SUBSCRIBE\nid:map-2\n"),
-        "{subscribe}"
-    );
+    lab.change_topics(&mut server).await;
     let sent = server
         .hear_out(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
         .await;
@@ -198,18 +212,7 @@ async fn nothing_is_acknowledged_behind_a_message_that_was_withheld() {
     // With `client`, RabbitMQ takes an ACK for all before it, of whatever topic.
     let lab = Lab::new(AckMode::Client).await;
     let mut server = lab.accept_session("0,0").await;
-    let other = Topic {
-        name: "map-2".into(),
-        destination: "/queue/2".into(),
-        ..lab.settings.topics[0].clone()
-    };
-    let settings = Settings {
-        topics: vec![other],
-        ..lab.settings.clone()
-    };
-    let decoders = decoders(&settings.topics);
-    within(lab.handle.reload(settings, decoders)).await.unwrap();
-    let subscribe = server.frame().await;
+    let subscribe = lab.change_topics(&mut server).await;
     server.receipt(&subscribe).await;
     let unsubscribe = server.frame().await;
     assert!(
@@ -217,10 +220,8 @@ async fn nothing_is_acknowledged_behind_a_message_that_was_withheld() {
         "{unsubscribe}"
     );
     let of_other = |id| message(id).replace("map-1", "map-2");
-    let withheld = "ERROR\nmessage:Subscription not found\n\n\
-                    There is no current subscription with tag 'T_map-1'.\0\n";
     let sent = server
-        .hear_out(&[&of_other(0), withheld, &of_other(1)].concat())
+        .hear_out(&[&of_other(0), WITHHELD, &of_other(1)].concat())
         .await;
     assert_eq!(acknowledged(&sent), [0], "{sent}");
     assert_eq!(lab.entries().await.len(), 1, "the other comes again");
@@ -257,6 +258,25 @@ async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
 }
 
 #[tokio::test]
+async fn heart_beats_go_on_while_the_end_of_a_connection_waits_for_a_full_journal() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,200").await;
+    let subscribe = lab.change_topics(&mut server).await;
+    server.receipt(&subscribe).await;
+    let unsubscribe = server.frame().await;
+    assert!(
+        unsubscribe.starts_with("UNSUBSCRIBE\nid:map-1\n"),
+        "{unsubscribe}"
+    );
+    // The connection ends by it, and the session has not failed.
+    server.send(&[&messages(0..1), WITHHELD].concat()).await;
+    lab.until(|status| !status.link().state.is_ready()).await;
+    server.exchange_heartbeats(3).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(acknowledged(&server.rest().await), all(1));
+}
+
+#[tokio::test]
 async fn a_stop_does_not_wait_for_a_full_journal_which_still_writes_what_came() {
     let mut lab = Lab::with_full_journal().await;
     let mut server = lab.accept_session("0,0").await;
@@ -278,6 +298,61 @@ async fn a_stop_does_not_wait_for_a_full_journal_which_still_writes_what_came() 
     );
     lab.journal.advance("stuck", *lab.journal.head().borrow());
     lab.journaled(3).await;
+}
+
+#[tokio::test]
+async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
+    // With `auto` nobody sends it again.
+    let mut lab = Lab::with_full_journal_and(AckMode::Auto).await;
+    let small = lab.accept_session("0,0").await;
+    let settings = Settings {
+        body_bytes_max: 8 << 20,
+        ..lab.settings.clone()
+    };
+    let decoders = decoders(&settings.topics);
+    within(lab.handle.reload(settings, decoders)).await.unwrap();
+    drop(small);
+    let mut server = lab.accept_session("0,0").await;
+    // The queue holds 8 MiB: one is with the journal when the other comes, and its place is small.
+    let large = "x".repeat(5 << 20);
+    for id in 0..2 {
+        server.message(id, &large).await;
+        let count = id as u64 + 1;
+        lab.until(|status| status.counters.messages.load(Relaxed) == count)
+            .await;
+    }
+    lab.stop.cancel();
+    assert_eq!(server.rest().await, "", "nothing of it is on disk");
+    within(&mut lab.source).await.unwrap().unwrap();
+    let before = *lab.journal.head().borrow();
+    lab.journal.advance("stuck", before);
+    let mut head = lab.journal.head();
+    within(head.wait_for(|head| head.0 == before.0 + 2))
+        .await
+        .expect("the writer runs");
+}
+
+#[tokio::test]
+async fn acks_of_a_commit_that_ends_late_in_a_stop_have_their_time() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, BODY).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 1)
+        .await;
+    let asked = std::time::Instant::now();
+    lab.stop.cancel();
+    // Most of the time that a stop has for a commit: this is the case, and nothing is waited for.
+    tokio::time::sleep(Duration::from_millis(1200)).await;
+    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert!(server.frame().await.starts_with("DISCONNECT\n"));
+    let told = std::time::Instant::now();
+    // It does not answer: the connection stays as long as it may.
+    assert_eq!(server.rest().await, "");
+    let waited = told.elapsed();
+    assert!(waited > Duration::from_secs(1), "{waited:?}");
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
 }
 
 #[tokio::test]

@@ -122,13 +122,11 @@ impl Lab {
     /// A journal of a few pages, which is full, and whose one sink does not move until the test
     /// says so.
     async fn with_full_journal() -> Lab {
-        let lab = Lab::with(
-            AckMode::ClientIndividual,
-            Duration::from_millis(200),
-            256 << 10,
-            None,
-        )
-        .await;
+        Lab::with_full_journal_and(AckMode::ClientIndividual).await
+    }
+
+    async fn with_full_journal_and(ack: AckMode) -> Lab {
+        let lab = Lab::with(ack, Duration::from_millis(200), 256 << 10, None).await;
         let mut filled = 0;
         while !lab.journal.status().full {
             let entry = NewEntry {

@@ -1,7 +1,9 @@
 //! The server that a URL names, and TLS on the way to it. Another machine gets no password without
 //! TLS and a verified certificate, unless the URL says so. The URL alone decides: sqlx would take
-//! PGSSLMODE and PGSSLROOTCERT from the environment too.
+//! PGSSLMODE and PGSSLROOTCERT from the environment too. It also takes our own certificate and key
+//! from there (PGSSLCERT, PGSSLKEY), and cannot be told not to: that is logged.
 
+use std::env;
 use std::fmt;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::str::FromStr;
 
 use sqlx::ConnectOptions;
 use sqlx::postgres::{PgConnectOptions, PgConnection, PgSslMode};
+use tracing::warn;
 use url::Url;
 
 use crate::tls;
@@ -21,6 +24,29 @@ const NAMES: tls::Names = tls::Names {
     ca: "sslrootcert",
     client: "sslcert, sslkey",
 };
+
+/// The options that sqlx 0.9.0 understands, besides `options[NAME]`. It logs another one with its
+/// value, which may be a password (`sslpassword`), and goes on without it.
+const OPTIONS: [&str; 18] = [
+    "application_name",
+    "dbname",
+    "host",
+    "hostaddr",
+    "options",
+    "password",
+    "port",
+    "ssl-ca",
+    "ssl-cert",
+    "ssl-key",
+    "ssl-mode",
+    "ssl-root-cert",
+    "sslcert",
+    "sslkey",
+    "sslmode",
+    "sslrootcert",
+    "statement-cache-capacity",
+    "user",
+];
 
 /// A URL, understood.
 pub(super) struct Server {
@@ -60,13 +86,22 @@ pub(super) enum Unconnected {
 }
 
 impl Server {
-    /// The server of a URL. The error says what is expected and holds no part of the URL, since
-    /// there may be a password in any of them.
-    pub(super) fn parse(text: &str) -> Result<Server, &'static str> {
+    /// The server of a URL. The error says what is expected and holds no part of the URL but the
+    /// name of an option, since there may be a password in any other.
+    pub(super) fn parse(text: &str) -> Result<Server, String> {
+        Server::parse_in(text, |variable| env::var(variable).is_ok())
+    }
+
+    /// The same where the environment has these variables.
+    fn parse_in(text: &str, is_set: impl Fn(&str) -> bool) -> Result<Server, String> {
         let url = Url::parse(text)
             .ok()
             .filter(|url| ["postgres", "postgresql"].contains(&url.scheme()))
             .ok_or("url is not one of Postgres; expected postgres://user:password@host/database")?;
+        // Before sqlx sees it.
+        if let Some(option) = unknown_option(&url) {
+            return Err(option);
+        }
         // The last one counts, as it does for sqlx.
         let said = |names: &[&str]| {
             url.query_pairs()
@@ -87,6 +122,17 @@ impl Server {
         })?;
         let root = said(&["sslrootcert", "ssl-root-cert", "ssl-ca"]);
         let way = Way::of(&options, mode, root.is_some());
+        let cert = said(&["sslcert", "ssl-cert"]);
+        let key = said(&["sslkey", "ssl-key"]);
+        if !matches!(way.mode, PgSslMode::Disable) {
+            let variables = inherited(cert.is_some(), key.is_some(), is_set)?;
+            if !variables.is_empty() {
+                warn!(
+                    variables = variables.join(", "),
+                    "the Postgres client certificate comes from the environment; write sslcert and sslkey in `url`"
+                );
+            }
+        }
         // An address in brackets is resolved by nobody, and no certificate is for it.
         let host = options.get_host().trim_matches(['[', ']']).to_owned();
         // `system` is libpq's word for the system's roots, which are always taken. No certificate:
@@ -98,8 +144,8 @@ impl Server {
         Ok(Server {
             options,
             root_file: root.filter(|root| root != "system").map(PathBuf::from),
-            cert_file: said(&["sslcert", "ssl-cert"]).map(PathBuf::from),
-            key_file: said(&["sslkey", "ssl-key"]).map(PathBuf::from),
+            cert_file: cert.map(PathBuf::from),
+            key_file: key.map(PathBuf::from),
             exposure: way.exposure,
         })
     }
@@ -195,6 +241,59 @@ impl Way {
             exposure: exposure.filter(|_| !here),
         }
     }
+}
+
+/// The variables from which sqlx takes what the URL does not name of our certificate. One without
+/// the other half makes every connection with TLS fail, in words that name neither.
+fn inherited(
+    has_cert: bool,
+    has_key: bool,
+    is_set: impl Fn(&str) -> bool,
+) -> Result<Vec<&'static str>, String> {
+    let halves = [
+        (has_cert, "PGSSLCERT", "sslcert"),
+        (has_key, "PGSSLKEY", "sslkey"),
+    ];
+    let [cert, key] = halves.map(|(has, variable, option)| {
+        let inherited = (!has && is_set(variable)).then_some(variable);
+        (has || inherited.is_some(), inherited, option)
+    });
+    for ((present, variable, option), (other_present, _, other)) in [(cert, key), (key, cert)] {
+        if present && !other_present {
+            let set = variable.map_or_else(
+                || format!("{option} is set in the URL"),
+                |variable| format!("{variable} is set in the environment"),
+            );
+            let unset =
+                variable.map_or_else(String::new, |variable| format!(", or unset {variable}"));
+            return Err(format!(
+                "{set} but {other} is not: a client certificate needs both; write sslcert and \
+                 sslkey in the URL{unset}"
+            ));
+        }
+    }
+    Ok([cert.1, key.1].into_iter().flatten().collect())
+}
+
+/// Says which option of the URL would have no effect. Where there is an `@` behind the `?`, the `?`
+/// may be a password's, and what looks like an option may be the rest of it.
+fn unknown_option(url: &Url) -> Option<String> {
+    let is_known = |name: &str| {
+        let is_setting = name.starts_with("options[") && name.ends_with(']');
+        is_setting || OPTIONS.contains(&name)
+    };
+    let (unknown, _) = url.query_pairs().find(|(name, _)| !is_known(name))?;
+    let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b"_-[].".contains(&byte);
+    let has_at = url.query().is_some_and(|query| query.contains('@'));
+    let named = if unknown.bytes().all(is_name) && !has_at {
+        format!("the option {unknown} of the URL")
+    } else {
+        "an option of the URL (a ? in a password is written %3F)".to_owned()
+    };
+    Some(format!(
+        "{named} is not known and would have no effect; remove it, or use one of {}",
+        OPTIONS.join(", ")
+    ))
 }
 
 /// By its spelling alone: a name that only resolves to a loopback address may resolve to another
@@ -372,6 +471,47 @@ mod tests {
     }
 
     #[test]
+    fn a_client_certificate_of_the_environment_is_reported_and_half_of_one_refused() {
+        let both = "sslcert=/c.pem&sslkey=/k.pem";
+        for (variables, options, expected) in [
+            (&[][..], "", Ok(&[][..])),
+            (&["PGSSLCERT"], "", Err("PGSSLCERT is set in the env")),
+            (&["PGSSLKEY"], "", Err("PGSSLKEY is set in the env")),
+            (&[], "sslcert=/c.pem", Err("sslcert is set in the URL")),
+            (&["PGSSLCERT"], "sslcert=/c.pem", Err("sslkey is not")),
+            (&["PGSSLKEY"], "sslcert=/c.pem", Ok(&["PGSSLKEY"])),
+            (
+                &["PGSSLCERT", "PGSSLKEY"],
+                "",
+                Ok(&["PGSSLCERT", "PGSSLKEY"]),
+            ),
+            (&["PGSSLCERT"], both, Ok(&[])),
+            (&["PGSSLCERT"], "sslmode=disable", Ok(&[])),
+        ] {
+            let case = format!("{variables:?} with ?{options}");
+            let is_set = |variable: &str| variables.contains(&variable);
+            let server = Server::parse_in(&format!("postgres://u@db/x?{options}"), is_set);
+            let [has_cert, has_key] = ["sslcert", "sslkey"].map(|name| options.contains(name));
+            match expected {
+                Ok(expected) => {
+                    assert!(server.is_ok(), "{case}");
+                    if !options.contains("disable") {
+                        assert_eq!(
+                            inherited(has_cert, has_key, is_set).expect(&case),
+                            expected,
+                            "{case}"
+                        );
+                    }
+                }
+                Err(expected) => {
+                    let problem = server.err().expect(&case);
+                    assert!(problem.contains(expected), "{case}: {problem}");
+                }
+            }
+        }
+    }
+
+    #[test]
     fn a_url_that_cannot_be_read_is_not_shown() {
         for (url, expected) in [
             ("s3cret", "url is not one of Postgres"),
@@ -387,6 +527,17 @@ mod tests {
             ),
             ("postgres://u@db/x?port=s3cret", "port"),
             ("postgres://u@db/x?hostaddr=s3cret", "hostaddr"),
+            ("postgres://u@db/x?sslpassword=s3cret", "option sslpassword"),
+            (
+                "postgres://u@db/x?sslmode=verify-full&channel_binding=s3cret",
+                "option channel_binding",
+            ),
+            (
+                "postgres://u@db/x?options[work_mem=s3cret",
+                "options[work_mem",
+            ),
+            ("postgres://u:12?s3cret=1@db/x", "an option of the URL"),
+            ("postgres://u@db/x?s3cret%20word=1", "an option of the URL"),
         ] {
             let problem = Server::parse(url).err().expect(url);
             assert!(
