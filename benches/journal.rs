@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use stomp_bridge::journal::{
-    Journal, NewBatch, NewEntry, Reader, Settings, Start, Verdict, WhenFull,
+    Journal, NewBatch, NewEntry, Passed, Reader, Settings, Start, Verdict, WhenFull,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinSet;
@@ -140,7 +140,11 @@ async fn follow(mut reader: Reader, journal: Journal, stop: CancellationToken) -
         }
         let entries = reader.read_after(at, 1000, 1 << 20).await.expect("entries");
         at = entries.last().map_or(at, |entry| entry.position);
-        journal.advance("bench", at);
+        let passed = Passed {
+            delivered: entries.len() as u64,
+            ..Passed::default()
+        };
+        journal.pass("bench", at, passed);
     }
 }
 

@@ -156,11 +156,6 @@ impl App {
         Ok(app)
     }
 
-    /// Where `/healthz`, `/readyz` and `/metrics` are.
-    pub fn http(&self) -> SocketAddr {
-        self.http
-    }
-
     /// What an operator may look at.
     pub fn view(&self) -> &View {
         &self.view

@@ -319,7 +319,11 @@ impl Delivery {
         let (events, through) = self.pending.next(self.attempt_max);
         let attempted = events.len();
         if faults::makes(Mutation::CursorBeforeDelivery) && through > self.cursor {
-            self.journal.advance(&self.name, through);
+            let passed = Passed {
+                delivered: (through.0 - self.cursor.0).unsigned_abs(),
+                ..Passed::default()
+            };
+            self.journal.pass(&self.name, through, passed);
             self.cursor = through;
         }
         let batch = Batch {

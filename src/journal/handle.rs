@@ -212,21 +212,13 @@ impl Journal {
         self.state.furthest(sink)
     }
 
-    /// Moves a sink's cursor forward, over entries that it has: in memory at once, on disk with the
-    /// next commit or within 200 ms.
+    /// Moves a sink's cursor forward, over entries of which `passed` says what became of them: in
+    /// memory at once, on disk with the next commit or within 200 ms.
     ///
     /// # Panics
     /// The cursor would go back, or past the newest entry.
-    pub fn advance(&self, sink: &str, to: Position) {
-        self.state.advance(sink, to, None);
-    }
-
-    /// The same over entries of which not all were delivered: what became of them.
-    ///
-    /// # Panics
-    /// As [`Journal::advance`].
     pub fn pass(&self, sink: &str, to: Position, passed: Passed) {
-        self.state.advance(sink, to, Some(passed));
+        self.state.pass(sink, to, passed);
     }
 
     /// Puts a sink's cursor anywhere, backwards too: for a sink that keeps a cursor of its own and

@@ -220,7 +220,7 @@ impl State {
 
     /// Moves a cursor forward (invariant I2 depends on it never going back on its own). `passed`
     /// says what became of the entries; `None`: the sink has them all.
-    pub(super) fn advance(&self, sink: &str, to: Position, passed: Option<Passed>) {
+    pub(super) fn pass(&self, sink: &str, to: Position, passed: Passed) {
         let head = self.head();
         assert!(
             to <= head,
@@ -234,11 +234,7 @@ impl State {
             "the cursor of {sink} may not go back: {at} > {to}"
         );
         cursor.position = to;
-        let all = Passed {
-            delivered: (to.0 - at.0).unsigned_abs(),
-            ..Passed::default()
-        };
-        cursor.accounting.passed.add(passed.unwrap_or(all));
+        cursor.accounting.passed.add(passed);
     }
 
     /// Puts a cursor anywhere. So many entries that it has passed are dead-lettered, and will be

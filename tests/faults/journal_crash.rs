@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use peers::process::own_test;
 use stomp_bridge::journal::{
-    Error, Journal, NewBatch, NewEntry, Settings, Start, Verdict, WhenFull,
+    Error, Journal, NewBatch, NewEntry, Passed, Settings, Start, Verdict, WhenFull,
 };
 use stomp_bridge::model::Position;
 use tokio_util::sync::CancellationToken;
@@ -81,7 +81,11 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
             let entries = reader.read_after(at, 100, usize::MAX).await.unwrap();
             at = entries.last().unwrap().position;
             say("confirmed", at);
-            sink.advance("sink", at);
+            let passed = Passed {
+                delivered: entries.len() as u64,
+                ..Passed::default()
+            };
+            sink.pass("sink", at, passed);
         }
     });
     let mut last = *journal.head().borrow();

@@ -252,7 +252,7 @@ async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
         status.counters.messages.load(Relaxed) == 3 && !status.link().state.is_ready()
     })
     .await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     assert_eq!(acknowledged(&server.rest().await), all(3));
     assert_eq!(lab.statuses().await, 3);
 }
@@ -296,7 +296,7 @@ async fn a_stop_does_not_wait_for_a_full_journal_which_still_writes_what_came() 
         took < Duration::from_secs(5),
         "the daemon gives it no longer: {took:?}"
     );
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     lab.journaled(3).await;
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Passed, Start, Verdict, WhenFull};
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{
@@ -117,6 +117,12 @@ impl Lab {
             source,
             _folder: folder,
         }
+    }
+
+    /// The one sink is done with all that is in the journal.
+    fn unstick(&self) {
+        let head = *self.journal.head().borrow();
+        self.journal.pass("stuck", head, Passed::default());
     }
 
     /// A journal of a few pages, which is full, and whose one sink does not move until the test
@@ -601,7 +607,7 @@ async fn a_full_journal_stops_the_acks_and_not_the_heartbeats() {
     let mut server = lab.accept_session("200,200").await;
     server.message(0, BODY).await;
     server.exchange_heartbeats(10).await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
 }
 
@@ -615,7 +621,7 @@ async fn a_server_that_is_not_read_is_not_taken_for_silent() {
         server.message(id, BODY).await;
     }
     server.exchange_heartbeats(10).await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
 }
 

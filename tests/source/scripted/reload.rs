@@ -163,7 +163,7 @@ async fn what_came_is_acknowledged_before_the_topic_is_left_and_nothing_after() 
     server.message(2, BODY).await;
     lab.until(|status| status.counters.messages.load(Relaxed) == 3)
         .await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     // RabbitMQ fills a window that an ACK opens before it comes to the UNSUBSCRIBE; a transaction
     // keeps it shut.
     assert_eq!(server.frame().await, "BEGIN\ntransaction:leave-map-1\n\n");
@@ -290,7 +290,7 @@ async fn a_topic_that_comes_back_before_it_is_left_stays() {
     lab.reload([map_1(), map_2(), topic("map-3", "/queue/3", INDIVIDUAL)])
         .await;
     server.subscribed("map-3", "/queue/3").await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
     server.acknowledges("map-1", 1).await;
     assert_eq!(lab.attempts(), 1);
