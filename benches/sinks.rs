@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use peers::{Mosquitto, PASSWORD, Postgres, USER, platform, port};
-use secrecy::SecretString;
 use stomp_bridge::model::{Event, Origin, Position};
 use stomp_bridge::pipeline::{Decoder, Mapping, Template};
+use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::{
     Batch, Built, Health, Occasion, Settings, Sink, build, history, mqtt, webhook,
 };
@@ -49,7 +49,7 @@ async fn main() {
     }
     if wanted("postgres") {
         let server = Postgres::start().await;
-        let url = SecretString::from(server.url("postgres"));
+        let url = Secret::from(server.url("postgres"));
         run(
             "postgres",
             100,
@@ -76,7 +76,7 @@ async fn main() {
             name: name(),
             url: broker.url().parse().unwrap(),
             username: Some(USER.to_owned()),
-            password: Some(SecretString::from(PASSWORD)),
+            password: Some(Secret::from(PASSWORD)),
             client_id: None,
             topic: Template::parse("devices/{{ client_id }}/{{ device_id }}/status").unwrap(),
             body: None,
@@ -95,7 +95,7 @@ async fn main() {
             headers: Vec::new(),
             posting: webhook::Posting::Single { body: None },
             concurrency: 8,
-            secrets: vec![SecretString::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
+            secrets: vec![Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
             timeout: Duration::from_secs(20),
             schedule: vec![Duration::ZERO],
         };

@@ -4,6 +4,9 @@
 
 #![no_main]
 
+#[allow(dead_code)] // What `stomp` stands on.
+#[path = "../../src/secret.rs"]
+mod secret;
 #[allow(dead_code, unused_imports)] // The target uses a part of it.
 #[path = "../../src/stomp/mod.rs"]
 mod stomp;

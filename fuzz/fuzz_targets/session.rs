@@ -13,6 +13,9 @@ use stomp::{
     AckMode, Command, Confirm, Decoder, Event, Limits, NewMessage, Options, Session, Subscribe,
 };
 
+#[allow(dead_code)] // What `stomp` stands on.
+#[path = "../../src/secret.rs"]
+mod secret;
 #[allow(dead_code, unused_imports)] // The target uses a part of it.
 #[path = "../../src/stomp/mod.rs"]
 mod stomp;

@@ -2,7 +2,6 @@
 //! them was written.
 
 use std::collections::HashMap;
-use std::fmt;
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -11,41 +10,10 @@ use figment::{Figment, Metadata, Profile, Provider};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::Environment;
+use super::environment::Environment;
+use super::masking::{Masking, may_hold_credentials};
+use super::path::Path;
 use super::problem::{Level, Location, Problem};
-
-/// Names of keys, from the outermost; in an array, indices.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-pub(super) struct Path(pub(super) Vec<String>);
-
-impl Path {
-    pub(super) fn join(&self, name: impl Into<String>) -> Path {
-        let mut path = self.clone();
-        path.0.push(name.into());
-        path
-    }
-
-    pub(super) fn below(&self, path: &[String]) -> Path {
-        Path(self.0.iter().chain(path).cloned().collect())
-    }
-
-    pub(super) fn parent(&self) -> Option<Path> {
-        self.0.split_last().map(|(_, parent)| Path(parent.to_vec()))
-    }
-}
-
-impl From<&str> for Path {
-    /// Of plain names between dots.
-    fn from(source: &str) -> Path {
-        Path(source.split('.').map(str::to_owned).collect())
-    }
-}
-
-impl fmt::Display for Path {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.join(".").fmt(f)
-    }
-}
 
 /// What a problem points at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,10 +22,13 @@ pub(super) enum Part {
     Value,
 }
 
-/// The TOML file, with the place of each key and value.
+/// The file's text with the place of each key and value, and what of it may be shown.
 pub(super) struct Document {
     file: PathBuf,
     text: String,
+    masking: Masking,
+    /// The values that are never shown, in bytes.
+    hidden: Vec<Range<usize>>,
     /// Where each key and its value stand, in bytes.
     spans: HashMap<Path, (Range<usize>, Range<usize>)>,
     /// Which variable gave what overrides the file.
@@ -90,15 +61,19 @@ impl Document {
         file: PathBuf,
         text: String,
         environment: &Environment,
+        masking: Masking,
     ) -> (Document, Result<Dict, Vec<SyntaxError>>) {
         let mut document = Document {
             file,
+            masking,
+            hidden: Vec::new(),
             spans: HashMap::new(),
             variables: HashMap::new(),
             text,
         };
         let text = document.text.clone();
         let (table, errors) = DeTable::parse_recoverable(&text);
+        document.remember(&Path::default(), table.get_ref());
         if !errors.is_empty() {
             let errors = errors
                 .iter()
@@ -106,7 +81,6 @@ impl Document {
                 .collect();
             return (document, Err(errors));
         }
-        document.remember(&Path::default(), table.get_ref());
         let written = dict(table.get_ref());
         let overriding = document.overriding(&written, environment);
         let layers = Figment::from(Layer(written)).merge(Layer(overriding));
@@ -134,33 +108,9 @@ impl Document {
         Location::Whole(self.file.clone())
     }
 
-    /// Removes from a place what the line says after its key.
-    pub(super) fn without_value(&self, place: Location) -> Location {
-        match place {
-            Location::File {
-                file,
-                line,
-                column,
-                source,
-                width,
-            } => {
-                let source = source
-                    .split_once('=')
-                    .map_or(source.clone(), |(key, _)| format!("{key}= …"));
-                Location::File {
-                    file,
-                    line,
-                    column,
-                    source,
-                    width,
-                }
-            }
-            other => other,
-        }
-    }
-
-    pub(super) fn whole(&self) -> Location {
-        Location::Whole(self.file.clone())
+    /// Whether what stands at a path may be, or hold, something that must not be shown.
+    pub(super) fn is_masked(&self, path: &Path) -> bool {
+        self.masking.is_masked(path)
     }
 
     fn at(&self, span: &Range<usize>) -> Location {
@@ -168,27 +118,40 @@ impl Document {
             .rfind('\n')
             .map_or(0, |newline| newline + 1);
         let line = self.text[..start].matches('\n').count() + 1;
-        let source = self.text[start..]
-            .lines()
-            .next()
-            .unwrap_or_default()
-            .to_owned();
+        let line_bytes = self.text[start..].lines().next().unwrap_or_default().len();
         let column = self.text[start..span.start].chars().count() + 1;
-        let end = span.end.min(start + source.len()).max(span.start);
+        let end = span.end.min(start + line_bytes).max(span.start);
         let width = self.text[span.start..end].chars().count().max(1);
         Location::File {
             file: self.file.clone(),
             line,
             column,
-            source,
+            source: self.shown(start..start + line_bytes),
             width,
+        }
+    }
+
+    /// A line up to the first value in it that must not be shown.
+    fn shown(&self, line: Range<usize>) -> String {
+        let text = &self.text[line.clone()];
+        let hidden = self
+            .hidden
+            .iter()
+            .filter(|value| value.start < line.end && line.start < value.end)
+            .map(|value| value.start.saturating_sub(line.start))
+            .min();
+        // What is no value of the schema may hold a URL, too.
+        let url = (text.contains("://") && may_hold_credentials(text)).then(|| key_end(text));
+        match hidden.into_iter().chain(url).min() {
+            Some(end) => format!("{}…", &text[..end]),
+            None => text.to_owned(),
         }
     }
 
     fn syntax_error(&self, error: &toml::de::Error) -> SyntaxError {
         let place = error
             .span()
-            .map_or_else(|| self.whole(), |span| self.at(&span));
+            .map_or_else(|| Location::Whole(self.file.clone()), |span| self.at(&span));
         let message = match (error.message(), error.span()) {
             // The parser does not name it: it is what two topics of one name are.
             ("duplicate key", Some(span)) => {
@@ -197,7 +160,7 @@ impl Document {
             (message, _) => message.replace('\n', ", "),
         };
         SyntaxError {
-            place: self.without_value(place),
+            place: place.without_value(),
             message,
         }
     }
@@ -216,7 +179,11 @@ impl Document {
                     self.remember_value(path.join(index.to_string()), element.span(), element);
                 }
             }
-            _ => {}
+            scalar => {
+                if self.masking.hides(&path, scalar.as_str()) {
+                    self.hidden.push(value.span());
+                }
+            }
         }
         self.spans.insert(path, (key, value.span()));
     }
@@ -290,6 +257,14 @@ fn figment_value(value: &DeValue<'_>) -> Value {
         ),
         DeValue::Table(table) => Value::from(dict(table)),
     }
+}
+
+/// Where the value begins in a line such as `key = value`.
+fn key_end(line: &str) -> usize {
+    line.find('=').map_or(0, |equals| {
+        let value = line[equals + 1..].trim_start();
+        line.len() - value.len()
+    })
 }
 
 /// A tree of values as a layer for figment.

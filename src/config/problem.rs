@@ -49,6 +49,28 @@ impl fmt::Display for Location {
     }
 }
 
+impl Location {
+    /// The same without what its line says after the key. Nothing is left of a line that does not
+    /// begin with a key or a table's name: it goes on with a value.
+    pub(super) fn without_value(mut self) -> Location {
+        if let Location::File { source, .. } = &mut self {
+            match source.split_once('=') {
+                Some((key, _)) if is_key(key) => *source = format!("{key}= …"),
+                None if source.starts_with('[') && is_key(source) => {}
+                _ => *source = "…".to_owned(),
+            }
+        }
+        self
+    }
+}
+
+/// Whether a text can stand before `=`, or be a table's name in its brackets.
+fn is_key(text: &str) -> bool {
+    let in_pairs = |quote: char| text.matches(quote).count().is_multiple_of(2);
+    let plain = |c: char| c.is_alphanumeric() || "-_. \t\"'[]".contains(c);
+    text.chars().all(plain) && in_pairs('"') && in_pairs('\'')
+}
+
 /// One problem.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {

@@ -6,16 +6,13 @@ use figment::error::{Actual, Kind};
 use figment::value::{Dict, Value};
 use serde::de::DeserializeOwned;
 
-use super::document::{Document, Part, Path};
+use super::document::{Document, Part};
+use super::path::Path;
 use super::problem::{Level, Location, Problem, Problems};
 use crate::pipeline::nearest;
 
-/// Keys whose values are never shown, whatever is wrong with them.
-const SECRET_KEYS: [&str; 7] = [
-    "passcode", "password", "secret", "headers", "login", "json", "form",
-];
-
-/// Reads values of the document, and collects every problem with its place.
+/// The problems of one configuration: each key has one at most, and what follows from another is
+/// left out.
 pub(super) struct Report<'a> {
     document: &'a Document,
     problems: Vec<Problem>,
@@ -135,20 +132,13 @@ impl<'a> Report<'a> {
     }
 
     fn mistake(&mut self, path: &Path, kind: Kind) {
+        let masked = self.document.is_masked(path);
         match kind {
             Kind::UnknownField(name, expected) => {
                 self.unknown_key(path, &name, expected.iter().copied())
             }
-            Kind::UnknownVariant(name, expected) => {
-                let message = unknown("value", &name, expected.iter().copied());
-                self.error_with(
-                    path,
-                    message,
-                    format!("expected one of {}", expected.join(", ")),
-                );
-            }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
-                let found = if secret(path) {
+                let found = if masked {
                     kind_of(&found).to_owned()
                 } else {
                     found.to_string()
@@ -159,6 +149,16 @@ impl<'a> Report<'a> {
                     expected.as_str()
                 };
                 self.error(path, format!("expected {expected}, found {found}"));
+            }
+            // What else it says may hold the value.
+            _ if masked => self.error(path, "this value cannot be used"),
+            Kind::UnknownVariant(name, expected) => {
+                let message = unknown("value", &name, expected.iter().copied());
+                self.error_with(
+                    path,
+                    message,
+                    format!("expected one of {}", expected.join(", ")),
+                );
             }
             Kind::Message(message) => self.error(path, message),
             other => self.error(path, other.to_string()),
@@ -174,11 +174,17 @@ impl<'a> Report<'a> {
     ) {
         let mut listed: Vec<&str> = known.clone().collect();
         listed.sort_unstable();
-        self.key_error(
-            path,
-            unknown("key", name, known.clone()),
-            format!("expected one of {}", listed.join(", ")),
-        );
+        if self.is_news(path) {
+            // A key that nothing knows may be a mistyped password.
+            let place = self.document.place(path, Part::Key).without_value();
+            self.problems.push(Problem {
+                level: Level::Error,
+                place,
+                path: path.to_string(),
+                message: unknown("key", name, known.clone()),
+                help: Some(format!("expected one of {}", listed.join(", "))),
+            });
+        }
         if let (Some(near), Some(parent)) = (nearest(name, known), path.parent()) {
             self.redacted.insert(parent.join(near));
         }
@@ -192,26 +198,22 @@ impl<'a> Report<'a> {
         message: String,
         help: Option<String>,
     ) {
-        let redacted =
-            (1..=path.0.len()).any(|end| self.redacted.contains(&Path(path.0[..end].to_vec())));
-        if redacted || !self.told.insert(path.clone()) {
-            return;
+        if self.is_news(path) {
+            self.problems.push(Problem {
+                level,
+                place: self.document.place(path, part),
+                path: path.to_string(),
+                message,
+                help,
+            });
         }
-        let place = self.document.place(path, part);
-        // A key that nothing knows may be a mistyped password.
-        let hidden = secret(path) || message.starts_with("unknown key") || signed_url(&place);
-        let place = if hidden {
-            self.document.without_value(place)
-        } else {
-            place
-        };
-        self.problems.push(Problem {
-            level,
-            place,
-            path: path.to_string(),
-            message,
-            help,
-        });
+    }
+
+    /// Whether this is the first problem of a key, and follows from no other.
+    fn is_news(&mut self, path: &Path) -> bool {
+        let follows =
+            (1..=path.0.len()).any(|end| self.redacted.contains(&Path(path.0[..end].to_vec())));
+        !follows && self.told.insert(path.clone())
     }
 }
 
@@ -223,25 +225,13 @@ pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'
     }
 }
 
-fn secret(path: &Path) -> bool {
-    path.0
-        .iter()
-        .any(|name| SECRET_KEYS.contains(&name.as_str()))
-        || (path.0.first().is_some_and(|first| first == "sinks")
-            && path.0.last().is_some_and(|last| last == "url"))
-}
-
-/// A line with a URL that may hold a password or a token.
-fn signed_url(place: &Location) -> bool {
-    matches!(place, Location::File { source, .. } if source.contains("://") && source.contains(['@', '?']))
-}
-
 fn kind_of(found: &Actual) -> &'static str {
     match found {
         Actual::Bool(_) => "a boolean",
         Actual::Unsigned(_) | Actual::Signed(_) | Actual::Float(_) => "a number",
         Actual::Seq => "a list",
         Actual::Map => "a table",
+        Actual::Str(_) => "a text",
         _ => "something else",
     }
 }

@@ -1,40 +1,47 @@
 //! The configuration as it is written: every key, and beside it its default. Nothing here is
-//! checked but its shape; what the values mean is `check`'s.
+//! checked but its shape; what the values mean is `check`'s. A key whose value must not be shown
+//! has the type [`Secret`], or one that holds it: that is all it takes.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use figment::value::Value;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
-use serde_json::{Map, Value};
 
-pub(super) use super::units::Each;
-use super::units::{List, Plain, Retention, Size, Span};
+use super::units::{Each, List, Plain, Retention, SecretTable, Size, Span, UrlText};
 use crate::model::Severity;
+use crate::secret::Secret;
 
-/// The whole but `[sinks]`, whose tables have a shape by their `type`.
-#[derive(Deserialize, Default)]
+/// The whole.
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Root {
     pub(super) source: Source,
     pub(super) topics: BTreeMap<String, Topic>,
     pub(super) states: BTreeMap<String, State>,
+    #[schemars(with = "BTreeMap<String, SecretFileForm>")]
     pub(super) secrets: BTreeMap<String, SecretFile>,
     pub(super) journal: Journal,
+    /// Their tables have a shape by their `type`: who has read that reads the rest.
+    #[schemars(with = "BTreeMap<String, AnySink>")]
+    pub(super) sinks: Option<Value>,
     pub(super) http: Http,
     pub(super) watch: Option<Plain<bool>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Source {
-    pub(super) url: List,
-    pub(super) login: Option<String>,
-    pub(super) passcode: Option<String>,
+    pub(super) url: List<UrlText>,
+    pub(super) login: Option<Secret>,
+    pub(super) passcode: Option<Secret>,
     pub(super) passcode_file: Option<PathBuf>,
     pub(super) host: String,
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, Secret>,
     pub(super) heartbeat: Span,
     pub(super) silence: Span,
     pub(super) connect_backslashes: Option<ConnectBackslashes>,
@@ -70,21 +77,21 @@ impl Default for Source {
     }
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
+#[derive(Deserialize, JsonSchema, Clone, Copy, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum ConnectBackslashes {
     Plain,
     Doubled,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Signin {
-    pub(super) url: Option<String>,
+    pub(super) url: Option<UrlText>,
     pub(super) method: SigninMethod,
-    pub(super) json: Option<Map<String, Value>>,
-    pub(super) form: Option<Map<String, Value>>,
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) json: Option<SecretTable>,
+    pub(super) form: Option<SecretTable>,
+    pub(super) headers: BTreeMap<String, Secret>,
     pub(super) timeout: Span,
     pub(super) extract: BTreeMap<String, String>,
 }
@@ -103,7 +110,7 @@ impl Default for Signin {
     }
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "UPPERCASE")]
 pub(super) enum SigninMethod {
     Get,
@@ -111,7 +118,7 @@ pub(super) enum SigninMethod {
     Post,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Tls {
     pub(super) ca_file: Option<PathBuf>,
@@ -119,7 +126,7 @@ pub(super) struct Tls {
     pub(super) key_file: Option<PathBuf>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reconnect {
     pub(super) initial: Span,
@@ -137,13 +144,13 @@ impl Default for Reconnect {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Topic {
     pub(super) destination: Option<String>,
     pub(super) r#for: Option<BTreeMap<String, Each>>,
     pub(super) ack: Ack,
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) headers: BTreeMap<String, Secret>,
     pub(super) fields: BTreeMap<String, String>,
     pub(super) event_key: List,
     pub(super) items: Option<String>,
@@ -168,7 +175,7 @@ impl Default for Topic {
     }
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Ack {
     #[default]
@@ -177,11 +184,12 @@ pub(super) enum Ack {
     ClientIndividual,
 }
 
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, JsonSchema, Default)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct State {
     /// The word itself where absent.
     pub(super) name: Option<String>,
+    #[schemars(with = "String")]
     pub(super) severity: Severity,
 }
 
@@ -197,7 +205,7 @@ pub(super) const STATES_DEFAULT: [(&str, &str, Severity); 3] = [
 #[serde(from = "SecretFileForm")]
 pub(super) struct SecretFile(pub(super) PathBuf);
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(
     untagged,
     expecting = "expected the path of a file, or { file = \"path\" }"
@@ -207,7 +215,7 @@ enum SecretFileForm {
     Table(SecretFileTable),
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct SecretFileTable {
     file: PathBuf,
@@ -223,7 +231,7 @@ impl From<SecretFileForm> for SecretFile {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Journal {
     pub(super) path: PathBuf,
@@ -243,7 +251,7 @@ impl Default for Journal {
     }
 }
 
-#[derive(Deserialize, Default, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum WhenFull {
     #[default]
@@ -251,7 +259,7 @@ pub(super) enum WhenFull {
     DropOldest,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
     pub(super) listen: String,
@@ -266,7 +274,7 @@ impl Default for Http {
 }
 
 /// Where a sink begins that is new.
-#[derive(Deserialize, Clone, Copy)]
+#[derive(Deserialize, JsonSchema, Clone, Copy)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Start {
     Oldest,
@@ -276,12 +284,31 @@ pub(super) enum Start {
 /// The values of a sink's `type`.
 pub(super) const SINK_TYPES: [&str; 4] = ["sqlite", "postgres", "mqtt", "webhook"];
 
+/// A sink's table, whatever its `type`.
+enum AnySink {}
+
+impl JsonSchema for AnySink {
+    fn schema_name() -> Cow<'static, str> {
+        "Sink".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [
+            generator.subschema_for::<Sqlite>(),
+            generator.subschema_for::<Postgres>(),
+            generator.subschema_for::<Mqtt>(),
+            generator.subschema_for::<Webhook>(),
+        ] })
+    }
+}
+
 /// How long rows of `status_event` stay.
 const RETENTION_DEFAULT: Retention = Retention(Some(Duration::from_secs(365 * 86_400)));
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sqlite {
+    #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
@@ -303,14 +330,15 @@ impl Default for Sqlite {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
+    #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
-    pub(super) url: String,
+    pub(super) url: Secret,
     pub(super) retention: Retention,
 }
 
@@ -321,26 +349,27 @@ impl Default for Postgres {
             topics: None,
             when: None,
             start: None,
-            url: "postgres://127.0.0.1/devices".to_owned(),
+            url: "postgres://127.0.0.1/devices".into(),
             retention: RETENTION_DEFAULT,
         }
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
+    #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
-    pub(super) url: String,
+    pub(super) url: Secret,
     pub(super) topic: String,
     pub(super) body: Option<String>,
     pub(super) qos: Plain<u32>,
     pub(super) retain: Plain<bool>,
     pub(super) username: Option<String>,
-    pub(super) password: Option<String>,
+    pub(super) password: Option<Secret>,
     pub(super) client_id: Option<String>,
     pub(super) status_topic: Option<String>,
     pub(super) tls: Tls,
@@ -354,7 +383,7 @@ impl Default for Mqtt {
             topics: None,
             when: None,
             start: None,
-            url: "mqtt://127.0.0.1:1883".to_owned(),
+            url: "mqtt://127.0.0.1:1883".into(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
             qos: Plain(1),
@@ -369,19 +398,20 @@ impl Default for Mqtt {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Webhook {
+    #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
-    pub(super) url: Option<String>,
-    pub(super) headers: BTreeMap<String, String>,
+    pub(super) url: Option<Secret>,
+    pub(super) headers: BTreeMap<String, Secret>,
     pub(super) body: Option<String>,
     pub(super) concurrency: Plain<u32>,
     pub(super) batch: Option<Together>,
-    pub(super) secret: List,
+    pub(super) secret: List<Secret>,
     pub(super) timeout: Span,
     pub(super) retry: Retry,
 }
@@ -406,7 +436,7 @@ impl Default for Webhook {
 }
 
 /// Events in one request.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Together {
     pub(super) max: Plain<u32>,
@@ -422,7 +452,7 @@ impl Default for Together {
     }
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Retry {
     pub(super) schedule: Vec<Span>,

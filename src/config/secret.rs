@@ -4,22 +4,20 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
-use secrecy::SecretString;
-
-use super::Environment;
-use super::environment::SECRET_PREFIX;
+use super::environment::{Environment, SECRET_PREFIX};
+use crate::secret::Secret;
 
 /// Looks for secrets: a systemd credential of that name, then the file that `[secrets]` names, then
 /// an environment variable.
 #[derive(Debug, Clone)]
-pub struct Secrets {
+pub(super) struct Secrets {
     environment: Environment,
     files: BTreeMap<String, PathBuf>,
 }
 
 /// What becomes of a secret within its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Within {
+pub(super) enum Within {
     /// It is the text, or stands in it as it is.
     Text,
     /// It is a part of a URL: what has a meaning there is percent-encoded, but for a secret at the
@@ -29,7 +27,7 @@ pub enum Within {
 
 impl Secrets {
     /// Secrets of an environment, and of `[secrets]` with absolute paths.
-    pub fn new(environment: Environment, files: BTreeMap<String, PathBuf>) -> Secrets {
+    pub(super) fn new(environment: Environment, files: BTreeMap<String, PathBuf>) -> Secrets {
         Secrets { environment, files }
     }
 
@@ -37,7 +35,7 @@ impl Secrets {
     ///
     /// # Errors
     /// Where it was looked for; never its text.
-    pub fn lookup(&self, name: &str) -> Result<SecretString, String> {
+    pub(super) fn lookup(&self, name: &str) -> Result<Secret, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             return Err(format!(
@@ -58,14 +56,14 @@ impl Secrets {
             .or_else(|| self.files.get(name));
         if let Some(file) = file {
             return match fs::read_to_string(file) {
-                Ok(text) => Ok(SecretString::from(text.trim_end_matches(['\r', '\n']))),
+                Ok(text) => Ok(Secret::from(text.trim_end_matches(['\r', '\n']))),
                 Err(error) => Err(format!(
                     "secret `{name}`: cannot read {}: {error}",
                     file.display()
                 )),
             };
         }
-        self.environment.variables.get(&variable).map(|value| SecretString::from(value.as_str())).ok_or_else(|| {
+        self.environment.variables.get(&variable).map(|value| Secret::from(value.as_str())).ok_or_else(|| {
             let credential = match credential {
                 Some(file) => format!("{}, ", file.display()),
                 None => "$CREDENTIALS_DIRECTORY (not set), ".to_owned(),
@@ -77,7 +75,6 @@ impl Secrets {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
 
     use super::*;
 

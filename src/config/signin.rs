@@ -1,15 +1,16 @@
 //! `[source.signin]`: what is asked before every connection, and what is taken out of the answer.
 
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value};
 use url::form_urlencoded;
 
 use super::context::Context;
-use super::document::Path;
+use super::path::Path;
 use super::schema::{self, SigninMethod};
 use super::secret::Within;
 use super::template::{Scope, Signin, is_name};
+use super::units::{SecretTable, UrlText};
 use crate::pipeline::Pointer;
+use crate::secret::Secret;
 use crate::source::{self, Extract};
 use crate::transport::{Content, Method};
 
@@ -53,7 +54,7 @@ impl Context<'_> {
             }
         }
         let url_path = path.join("url");
-        let Some(url) = written.url else {
+        let Some(UrlText(url)) = written.url else {
             let help = "such as url = \"https://platform.example.com/api/login\"";
             self.report
                 .key_error(&url_path, "the address to sign in at is missing", help);
@@ -79,7 +80,7 @@ impl Context<'_> {
         &mut self,
         path: &Path,
         written: &schema::Signin,
-        redacted: &mut Vec<SecretString>,
+        redacted: &mut Vec<Secret>,
     ) -> Method {
         if written.json.is_some() && written.form.is_some() {
             self.report.key_error(
@@ -96,7 +97,7 @@ impl Context<'_> {
                 "leave method out: it is POST by default",
             );
         }
-        let content = if let Some(json) = &written.json {
+        let content = if let Some(SecretTable(json)) = &written.json {
             let value = self.render(
                 &path.join("json"),
                 &Value::Object(json.clone()),
@@ -104,7 +105,7 @@ impl Context<'_> {
                 redacted,
             );
             Content::Json(value.to_string().into())
-        } else if let Some(form) = &written.form {
+        } else if let Some(SecretTable(form)) = &written.form {
             Content::Form(self.form(&path.join("form"), form, redacted))
         } else {
             Content::Empty
@@ -119,8 +120,8 @@ impl Context<'_> {
         &mut self,
         path: &Path,
         written: &Map<String, Value>,
-        redacted: &mut Vec<SecretString>,
-    ) -> SecretString {
+        redacted: &mut Vec<Secret>,
+    ) -> Secret {
         let mut form = form_urlencoded::Serializer::new(String::new());
         for (name, value) in written {
             let path = path.join(name);
@@ -146,7 +147,7 @@ impl Context<'_> {
         path: &Path,
         value: &Value,
         name: &str,
-        redacted: &mut Vec<SecretString>,
+        redacted: &mut Vec<Secret>,
     ) -> Value {
         match value {
             Value::String(text) => {

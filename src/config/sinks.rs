@@ -8,11 +8,10 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use figment::value::{Dict, Value};
 use percent_encoding::percent_decode_str;
-use secrecy::{ExposeSecret, SecretString};
 use url::Url;
 
 use super::context::Context;
-use super::document::Path;
+use super::path::Path;
 use super::report::unknown;
 use super::schema::{self, SINK_TYPES};
 use super::secret::Within;
@@ -21,6 +20,7 @@ use super::units::List;
 use crate::delivery;
 use crate::journal::Start;
 use crate::pipeline::{Expression, ListTemplate, Template};
+use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
 use crate::sinks::mqtt::Qos;
 use crate::sinks::webhook::Posting;
@@ -269,7 +269,11 @@ fn postgres(
     written: &schema::Postgres,
 ) -> Option<Settings> {
     let path = named.path.join("url");
-    let url = check.url(&path, &written.url, &["postgres", "postgresql"])?;
+    let url = check.url(
+        &path,
+        written.url.expose_secret(),
+        &["postgres", "postgresql"],
+    )?;
     if url.path().trim_matches('/').is_empty() {
         check.report.error_with(
             &path,
@@ -277,7 +281,7 @@ fn postgres(
             "such as postgres://bridge@db/devices",
         );
     }
-    let url = SecretString::from(url.as_str());
+    let url = Secret::from(url.as_str());
     match postgres::exposure(&url) {
         Ok(exposure) => exposure
             .into_iter()
@@ -347,13 +351,18 @@ fn mqtt(check: &mut Context<'_>, named: &Named<'_>, written: schema::Mqtt) -> Op
         .map(|body| template(check, &path.join("body"), &body));
     let tls = check.tls(&path.join("tls"), written.tls);
     let mut secret =
-        |name: &str, text: Option<String>| check.secret(&path.join(name), &text?, Within::Text);
-    let (username, password) = (
-        secret("username", written.username),
-        secret("password", written.password),
+        |name: &str, text: Option<&str>| check.secret(&path.join(name), text?, Within::Text);
+    let username = secret("username", written.username.as_deref());
+    let password = secret(
+        "password",
+        written.password.as_ref().map(Secret::expose_secret),
     );
-    let client_id = secret("client_id", written.client_id);
-    let mut url = check.url(&path.join("url"), &written.url, &["mqtt", "mqtts"])?;
+    let client_id = secret("client_id", written.client_id.as_deref());
+    let mut url = check.url(
+        &path.join("url"),
+        written.url.expose_secret(),
+        &["mqtt", "mqtts"],
+    )?;
     let (url_username, url_password) = credentials(&mut url);
     Some(Settings::Mqtt(mqtt::Settings {
         name: named.name.to_string(),
@@ -387,12 +396,12 @@ fn status_topic(template: &str) -> String {
 }
 
 /// Takes the user and password out of a URL.
-fn credentials(url: &mut Url) -> (Option<String>, Option<SecretString>) {
+fn credentials(url: &mut Url) -> (Option<String>, Option<Secret>) {
     let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     let username = Some(url.username())
         .filter(|name| !name.is_empty())
         .map(decoded);
-    let password = url.password().map(decoded).map(SecretString::from);
+    let password = url.password().map(decoded).map(Secret::from);
     // Both fail only for URLs that cannot have them, and those have none.
     let _ = url.set_username("");
     let _ = url.set_password(None);
@@ -450,7 +459,7 @@ fn webhook(
         );
         return None;
     };
-    let url = check.url(&url_path, &url, &["http", "https"])?;
+    let url = check.url(&url_path, url.expose_secret(), &["http", "https"])?;
     Some(Settings::Webhook(webhook::Settings {
         name: named.name.to_string(),
         url,
@@ -498,8 +507,8 @@ fn posting(
 }
 
 /// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
-fn signing_secret(check: &mut Context<'_>, path: &Path, text: &str) -> Option<SecretString> {
-    let secret = check.secret(path, text, Within::Text)?;
+fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Option<Secret> {
+    let secret = check.secret(path, written.expose_secret(), Within::Text)?;
     let text = secret.expose_secret();
     let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text));
     if !key.is_ok_and(|key| !key.is_empty()) {

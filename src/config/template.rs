@@ -4,10 +4,9 @@
 
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use super::report::unknown;
 use super::secret::{Secrets, Within};
+use crate::secret::Secret;
 use crate::source::{Part, SigninTemplate, percent_encoded};
 
 /// What a value may name besides secrets.
@@ -60,7 +59,7 @@ pub(super) struct Draft(Vec<Piece>);
 #[derive(Debug, Clone)]
 enum Piece {
     Text(String),
-    Secret(SecretString),
+    Secret(Secret),
     Signin(Arc<str>),
     Variable(String),
 }
@@ -113,7 +112,7 @@ impl Draft {
     }
 
     /// Its secrets.
-    pub(super) fn secrets(&self) -> impl Iterator<Item = &SecretString> {
+    pub(super) fn secrets(&self) -> impl Iterator<Item = &Secret> {
         self.0.iter().filter_map(|piece| {
             if let Piece::Secret(secret) = piece {
                 Some(secret)
@@ -140,7 +139,7 @@ impl Draft {
     }
 
     /// The text, with `placeholder` for each value of the sign-in.
-    pub(super) fn text(&self, placeholder: &str) -> SecretString {
+    pub(super) fn text(&self, placeholder: &str) -> Secret {
         let text = self.0.iter().map(|piece| match piece {
             Piece::Text(text) => text.as_str(),
             Piece::Secret(secret) => secret.expose_secret(),
@@ -152,10 +151,7 @@ impl Draft {
 
     /// What stands before the first `separator` and what stands behind it, where no value of the
     /// sign-in stands before it; `None` where one does.
-    pub(super) fn split_before_placeholders(
-        &self,
-        separator: char,
-    ) -> Option<(SecretString, Draft)> {
+    pub(super) fn split_before_placeholders(&self, separator: char) -> Option<(Secret, Draft)> {
         let mut before = String::new();
         for (index, piece) in self.0.iter().enumerate() {
             let (text, behind): (&str, fn(String) -> Piece) = match piece {

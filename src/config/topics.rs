@@ -6,11 +6,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 
 use super::context::Context;
-use super::document::Path;
+use super::path::Path;
 use super::schema::{self, Ack, TIMEZONE_DEFAULT};
 use super::secret::Within;
 use super::template::{Draft, Scope, is_name};
+use super::units::Each;
 use crate::pipeline::{Decoder, Field, Mapping, Pointer, States};
+use crate::secret::Secret;
 use crate::source::Topic;
 use crate::stomp::AckMode;
 
@@ -115,7 +117,7 @@ impl Context<'_> {
                         && !std::mem::replace(&mut told, true)
                     {
                         let message = format!(
-                            "`{other}` and `{}` have one durable subscription, {value}",
+                            "`{other}` and `{}` have one durable subscription",
                             topic.name
                         );
                         let help = "the server gives it to one of them; with `for`, write a variable into its name";
@@ -241,7 +243,7 @@ impl Context<'_> {
     }
 
     /// The variables of a `for` that can be used.
-    fn each(&mut self, path: &Path, written: &BTreeMap<String, schema::Each>) -> Variables {
+    fn each(&mut self, path: &Path, written: &BTreeMap<String, Each>) -> Variables {
         if written.is_empty() {
             self.report.error_with(
                 path,
@@ -250,7 +252,7 @@ impl Context<'_> {
             );
         }
         let mut variables = Variables::new();
-        for (name, schema::Each(values)) in written {
+        for (name, Each(values)) in written {
             let path = path.join(name);
             if !is_name(name) || matches!(name.as_str(), "signin" | "secret") {
                 let help = "letters, digits and `_`; not signin, not secret";
@@ -334,7 +336,7 @@ impl Context<'_> {
     fn subscribe_headers(
         &mut self,
         path: &Path,
-        written: BTreeMap<String, String>,
+        written: BTreeMap<String, Secret>,
         scope: &Scope<'_>,
     ) -> Vec<(String, Draft)> {
         let mut headers = Vec::new();
@@ -352,7 +354,7 @@ impl Context<'_> {
                 self.report
                     .key_error(&path, "a durable subscription without a client-id", help);
             }
-            if let Some(value) = self.draft(&path, &value, Within::Text, scope) {
+            if let Some(value) = self.draft(&path, value.expose_secret(), Within::Text, scope) {
                 headers.push((header, value));
             }
         }

@@ -1,17 +1,23 @@
 //! Values as people write them: `"10s"`, `"1GiB"`, `"forever"`, lists of one, numbers and switches
 //! that an environment variable can give.
 
+use std::borrow::Cow;
 use std::fmt::{self, Display};
 use std::marker::PhantomData;
 use std::str::FromStr;
 use std::time::Duration;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::{self, Deserializer, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::masking;
+use crate::secret::Secret;
 
 /// A duration: `"10s"`, `"1h30m"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Span(pub(super) Duration);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+pub(super) struct Span(#[schemars(with = "String")] pub(super) Duration);
 
 impl FromStr for Span {
     type Err = String;
@@ -55,8 +61,8 @@ impl FromStr for Span {
 }
 
 /// A number of bytes: `"1GiB"`, `"64 KiB"`, `1048576`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Size(pub(super) u64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+pub(super) struct Size(#[schemars(with = "String")] pub(super) u64);
 
 impl FromStr for Size {
     type Err = String;
@@ -87,8 +93,8 @@ impl FromStr for Size {
 }
 
 /// How long something is kept: a duration, or `"forever"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Retention(pub(super) Option<Duration>);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+pub(super) struct Retention(#[schemars(with = "String")] pub(super) Option<Duration>);
 
 impl FromStr for Retention {
     type Err = String;
@@ -108,7 +114,7 @@ impl FromStr for Retention {
 }
 
 /// A number or a switch, also as a text: an environment variable has no types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 pub(super) struct Plain<T>(pub(super) T);
 
 impl FromStr for Plain<bool> {
@@ -205,27 +211,28 @@ where
 
 /// A list, or one text: its only element, or several between commas.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(super) struct List(pub(super) Vec<String>);
+pub(super) struct List<T = String>(pub(super) Vec<T>);
 
-impl<'de> Deserialize<'de> for List {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List, D::Error> {
-        struct ListVisitor;
+impl<'de, T: Deserialize<'de> + From<String>> Deserialize<'de> for List<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<List<T>, D::Error> {
+        struct ListVisitor<T>(PhantomData<T>);
 
-        impl<'de> Visitor<'de> for ListVisitor {
-            type Value = List;
+        impl<'de, T: Deserialize<'de> + From<String>> Visitor<'de> for ListVisitor<T> {
+            type Value = List<T>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a string or a list of strings")
             }
-            fn visit_str<E>(self, text: &str) -> Result<List, E> {
+            fn visit_str<E>(self, text: &str) -> Result<List<T>, E> {
                 Ok(List(
                     text.split(',')
-                        .map(|part| part.trim().to_owned())
+                        .map(str::trim)
                         .filter(|part| !part.is_empty())
+                        .map(|part| T::from(part.to_owned()))
                         .collect(),
                 ))
             }
-            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List, A::Error> {
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<List<T>, A::Error> {
                 let mut list = Vec::new();
                 while let Some(element) = seq.next_element()? {
                     list.push(element);
@@ -234,28 +241,102 @@ impl<'de> Deserialize<'de> for List {
             }
         }
 
-        deserializer.deserialize_any(ListVisitor)
+        deserializer.deserialize_any(ListVisitor(PhantomData))
+    }
+}
+
+impl<T: JsonSchema> JsonSchema for List<T> {
+    fn schema_name() -> Cow<'static, str> {
+        format!("ListOf{}", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "anyOf": [generator.subschema_for::<T>(), generator.subschema_for::<Vec<T>>()] })
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Secret, D::Error> {
+        String::deserialize(deserializer).map(Secret::from)
+    }
+}
+
+impl JsonSchema for Secret {
+    fn schema_name() -> Cow<'static, str> {
+        "Secret".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        masking::always(json_schema!({ "type": "string" }))
+    }
+}
+
+/// A URL, which may be shown where it has no user, no password and no query.
+#[derive(Clone, Default, Deserialize)]
+#[serde(transparent)]
+pub(super) struct UrlText(pub(super) String);
+
+impl From<String> for UrlText {
+    fn from(text: String) -> UrlText {
+        UrlText(text)
+    }
+}
+
+impl JsonSchema for UrlText {
+    fn schema_name() -> Cow<'static, str> {
+        "Url".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        masking::credentials(json_schema!({ "type": "string" }))
+    }
+}
+
+/// A table of any shape, of which nothing is shown.
+#[derive(Clone, Deserialize)]
+#[serde(transparent)]
+pub(super) struct SecretTable(pub(super) Map<String, Value>);
+
+impl JsonSchema for SecretTable {
+    fn schema_name() -> Cow<'static, str> {
+        "SecretTable".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        masking::always(json_schema!({ "type": "object" }))
     }
 }
 
 /// The values of a topic's variable: a list of numbers and texts, or a range such as `"1..500"`,
 /// both ends included. What is wrong with them is kept, so that the variable is known all the same.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Each(pub(super) Result<Vec<String>, String>);
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+pub(super) struct Each(#[schemars(with = "Value")] pub(super) Result<Vec<String>, String>);
 
 /// A longer range is a slip; what is still too many topics is told later.
 const RANGE_MAX: u64 = 1_000_000;
 
 impl<'de> Deserialize<'de> for Each {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Each, D::Error> {
-        let text = |element: &serde_json::Value| match element {
-            serde_json::Value::String(text) => Ok(text.clone()),
-            serde_json::Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
+        let text = |element: &Value| match element {
+            Value::String(text) => Ok(text.clone()),
+            Value::Number(number) if !number.is_f64() => Ok(number.to_string()),
             other => Err(format!("expected numbers and texts, found {other}")),
         };
-        Ok(Each(match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::Array(elements) => elements.iter().map(text).collect(),
-            serde_json::Value::String(range) => values(&range),
+        Ok(Each(match Value::deserialize(deserializer)? {
+            Value::Array(elements) => elements.iter().map(text).collect(),
+            Value::String(range) => values(&range),
             other => Err(format!(
                 "expected a list such as [1, 2, 3], or a range such as \"1..500\", found {other}"
             )),

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use secrecy::ExposeSecret;
 use url::Url;
 
 use super::masked::masked;

@@ -2,12 +2,11 @@
 
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use super::address::Address;
 use super::broker;
 use super::signin::{Credentials, Signin, SigninError, SigninTemplate};
 use super::topic::Topic;
+use crate::secret::Secret;
 use crate::stomp::{Backslashes, Limits, Options};
 use crate::tls;
 use crate::transport::{Proxies, Target};
@@ -110,7 +109,7 @@ impl Settings {
             .headers
             .iter()
             .map(|(name, value)| Ok((name.clone(), value.render(&credentials)?)));
-        let headers: Vec<(String, SecretString)> = headers.collect::<Result<_, SigninError>>()?;
+        let headers: Vec<(String, Secret)> = headers.collect::<Result<_, SigninError>>()?;
         let target = Target {
             url: address.render(&credentials)?,
             headers: headers.clone(),

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use secrecy::ExposeSecret;
-
 use super::signin::{Credentials, SigninError, SigninTemplate};
 use crate::stomp::{AckMode, Subscribe};
 

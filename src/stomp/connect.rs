@@ -4,7 +4,6 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use secrecy::{ExposeSecret, SecretString};
 
 use super::command::Command;
 use super::encode::FrameWriter;
@@ -12,6 +11,7 @@ use super::frame::Frame;
 use super::heartbeat::Heartbeats;
 use super::limits::Limits;
 use super::version::Version;
+use crate::secret::Secret;
 
 /// Longest wait for anything.
 const WAIT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
@@ -34,9 +34,9 @@ pub struct Options {
     /// CONNECT's `login`.
     pub login: Option<String>,
     /// CONNECT's `passcode`.
-    pub passcode: Option<SecretString>,
+    pub passcode: Option<Secret>,
     /// Further headers of CONNECT, written after ours: of a repeated header the first counts.
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<(String, Secret)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
     /// Where the server promises no heart-beats, so long a silence ends the session; `None`:

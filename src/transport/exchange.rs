@@ -4,7 +4,6 @@
 use std::fmt;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
@@ -13,6 +12,7 @@ use super::error::{DialError, Stage};
 use super::peer::{Deadline, Peer};
 use super::proxy::Proxies;
 use super::{headers, http};
+use crate::secret::Secret;
 
 /// What to ask, and whom.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub struct Request {
     /// With what is sent.
     pub method: Method,
     /// Sent with it; a `Content-Type` or `Accept` of these replaces ours.
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<(String, Secret)>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
     /// Which servers are behind an HTTP proxy.
@@ -43,30 +43,15 @@ pub enum Method {
 }
 
 /// What is sent.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Nothing.
     Empty,
     /// `application/json`.
-    Json(SecretString),
+    Json(Secret),
     /// `application/x-www-form-urlencoded`.
-    Form(SecretString),
+    Form(Secret),
 }
-
-/// Secrets included.
-impl PartialEq for Content {
-    fn eq(&self, other: &Content) -> bool {
-        match (self, other) {
-            (Content::Empty, Content::Empty) => true,
-            (Content::Json(a), Content::Json(b)) | (Content::Form(a), Content::Form(b)) => {
-                a.expose_secret() == b.expose_secret()
-            }
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Content {}
 
 /// What came back.
 #[derive(Debug)]

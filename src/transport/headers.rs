@@ -1,13 +1,13 @@
 //! The headers that the user has configured, checked once: what they may hold, and which of them
 //! are ours.
 
-use secrecy::{ExposeSecret, SecretString};
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use url::Url;
 
 use super::cookies::Jar;
 use super::error::DialError;
 use super::peer::shown;
+use crate::secret::Secret;
 
 /// The handshake's own (RFC 6455, section 4.1), and those that frame a body: a second one would
 /// break the request.
@@ -26,7 +26,7 @@ const OURS: [HeaderName; 9] = [
 /// Checks the headers of a target. Values are marked as secret, so that no Debug shows them. There
 /// is no `Origin` unless the user names one: we are no browser, and servers refuse origins that
 /// they do not know.
-pub(super) fn parse(url: &Url, headers: &[(String, SecretString)]) -> Result<HeaderMap, DialError> {
+pub(super) fn parse(url: &Url, headers: &[(String, Secret)]) -> Result<HeaderMap, DialError> {
     let unusable = |name: &str, problem: &str| DialError::Address {
         url: shown(url),
         problem: format!("the header {name:?} {problem}"),

@@ -8,7 +8,6 @@ use std::io;
 use std::time::Duration;
 
 use reqwest::{Client, Proxy};
-use secrecy::ExposeSecret;
 use url::Url;
 
 use super::error::{DialError, Stage};

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::handshake::client::Response;
@@ -16,6 +15,7 @@ use url::Url;
 use super::error::DialError;
 use super::headers::USER_AGENT;
 use super::peer::{Framing, Peer, Security};
+use crate::secret::Secret;
 
 /// The proxies of an environment: `http_proxy` for `ws` and `http`, `https_proxy` for `wss` and
 /// `https`, `all_proxy` for all that have none of their own, `stomp` and `stomps` included;
@@ -35,7 +35,7 @@ pub struct Proxies {
 #[derive(Clone)]
 struct Variable {
     name: &'static str,
-    value: SecretString,
+    value: Secret,
 }
 
 impl Proxies {
@@ -164,10 +164,10 @@ pub(super) struct Proxy {
     /// Where it listens.
     pub(super) peer: Peer,
     /// The whole URL, its password included.
-    pub(super) url: SecretString,
+    pub(super) url: Secret,
     variable: &'static str,
     /// `Proxy-Authorization`.
-    authorization: Option<SecretString>,
+    authorization: Option<Secret>,
 }
 
 impl Proxy {
@@ -387,10 +387,7 @@ mod tests {
         let proxy = set.before(&peer).unwrap().unwrap();
         let expected = format!("Basic {}", STANDARD.encode("us@er:p:w"));
         assert_eq!(
-            proxy
-                .authorization
-                .as_ref()
-                .map(ExposeSecret::expose_secret),
+            proxy.authorization.as_ref().map(Secret::expose_secret),
             Some(expected.as_str())
         );
         let error = proxy.error("x".to_owned());

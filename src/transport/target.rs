@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use secrecy::SecretString;
+use crate::secret::Secret;
 use url::Url;
 
 use super::cookies::Jar;
@@ -16,7 +16,7 @@ pub struct Target {
     /// WebSocket. `http`, `https`: the base of a SockJS endpoint. A user in it is not sent.
     pub url: Url,
     /// Sent with every HTTP request of `ws`, `wss`, `http` and `https`.
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<(String, Secret)>,
     /// Sent with those of them that they are for; `stomp` and `stomps` have no use for any.
     pub cookies: Jar,
     /// Extra roots, client certificate.

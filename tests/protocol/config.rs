@@ -5,7 +5,6 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use secrecy::ExposeSecret;
 use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::Severity;
@@ -958,7 +957,7 @@ fn each_mistake_is_told_with_its_place() {
             ),
             "7:43",
             "topics.t.headers.activemq.subscriptionName",
-            "`t-1` and `t-2` have one durable subscription, bridge",
+            "`t-1` and `t-2` have one durable subscription",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[secrets]\ndb = 5\n"),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::SecretString;
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use stomp_bridge::model::{ColumnKind, Event, Position, columns};
+use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::history::{postgres, sqlite};
 use stomp_bridge::sinks::{Batch, Occasion, Settings, Trouble};
 use tempfile::TempDir;
@@ -64,7 +64,7 @@ impl Database {
             }),
             Database::Postgres { .. } => Settings::Postgres(postgres::Settings {
                 name,
-                url: SecretString::from(self.url()),
+                url: Secret::from(self.url()),
                 retention,
             }),
         }

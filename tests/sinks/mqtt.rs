@@ -3,8 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use secrecy::SecretString;
 use stomp_bridge::model::Event;
+use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Qos, Settings};
 use stomp_bridge::sinks::{Batch, By, Occasion, Sink, Trouble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -212,10 +212,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
 #[tokio::test]
 async fn a_wrong_password_is_named_and_never_shown() {
     let broker = Mosquitto::start_with("allow_anonymous false");
-    let (username, password) = (
-        Some("bridge".to_owned()),
-        Some(SecretString::from("s3cret")),
-    );
+    let (username, password) = (Some("bridge".to_owned()), Some(Secret::from("s3cret")));
     let (mut sink, health) = mqtt(Settings {
         username,
         password,

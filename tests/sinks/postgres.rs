@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
-use secrecy::SecretString;
 use sqlx::{Connection, PgConnection};
 use stomp_bridge::model::{Event, Position};
+use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::{BuildError, Health, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ fn settings(url: String) -> Settings {
     let name = "history".to_owned();
     Settings::Postgres(history::postgres::Settings {
         name,
-        url: SecretString::from(url),
+        url: Secret::from(url),
         retention: None,
     })
 }

@@ -12,9 +12,9 @@ use axum::http::{HeaderMap, Response, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::SecretString;
 use stomp_bridge::model::Event;
 use stomp_bridge::pipeline::ListTemplate;
+use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::webhook::{Posting, Settings};
 use stomp_bridge::sinks::{By, Sink, Trouble, Undelivered};
 use tokio::net::TcpListener;
@@ -154,13 +154,10 @@ async fn events_are_posted_in_order_over_one_connection() {
 async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() {
     let receiver = Receiver::default();
     let key = b"0123456789abcdef0123456789abcdef";
-    let secrets = vec![SecretString::from(format!(
-        "whsec_{}",
-        STANDARD.encode(key)
-    ))];
+    let secrets = vec![Secret::from(format!("whsec_{}", STANDARD.encode(key)))];
     let headers = vec![
-        ("Authorization".to_owned(), SecretString::from("Bearer x")),
-        ("content-type".to_owned(), SecretString::from("text/plain")),
+        ("Authorization".to_owned(), Secret::from("Bearer x")),
+        ("content-type".to_owned(), Secret::from("text/plain")),
     ];
     let posting = Posting::Single {
         body: Some(template("{{ device_id }} is {{ state }}")),
@@ -333,10 +330,7 @@ async fn batch_is_an_array_whose_id_and_signature_are_its_own() {
         wait: Duration::from_secs(1),
     };
     let key = b"0123456789abcdef0123456789abcdef";
-    let secrets = vec![SecretString::from(format!(
-        "whsec_{}",
-        STANDARD.encode(key)
-    ))];
+    let secrets = vec![Secret::from(format!("whsec_{}", STANDARD.encode(key)))];
     let settings = Settings {
         posting: posting(None),
         secrets,

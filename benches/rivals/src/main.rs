@@ -15,6 +15,9 @@ use stomp::{Command, Decoder, FrameWriter, Limits, Version};
 use stomp_parser::server::ServerFrame;
 use tokio_util::codec::Decoder as _;
 
+#[allow(dead_code)] // What `stomp` stands on.
+#[path = "../../../src/secret.rs"]
+mod secret;
 #[allow(dead_code, unused_imports)] // A part of it is enough.
 #[path = "../../../src/stomp/mod.rs"]
 mod stomp;

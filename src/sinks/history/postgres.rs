@@ -9,7 +9,6 @@ use std::time::{Duration, Instant};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use secrecy::{ExposeSecret, SecretString};
 use sqlx::migrate::Migrator;
 use sqlx::postgres::PgConnection;
 use sqlx::{AssertSqlSafe, Connection};
@@ -31,6 +30,7 @@ use super::{
 use crate::faults::{self, Failpoint};
 use crate::model::columns::STATUS;
 use crate::model::{Column, ColumnKind, Event, Position};
+use crate::secret::Secret;
 use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, Undelivered};
 
 /// Dialling, TLS and signing in.
@@ -58,27 +58,14 @@ const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Validated settings of a Postgres history.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The sink's name in the configuration: the cursor's key.
     pub name: String,
     /// `postgres://user:password@host/database?options`, with the password, hence secret.
-    pub url: SecretString,
+    pub url: Secret,
     /// How long `status_event` rows stay; `None`: for ever.
     pub retention: Option<Duration>,
-}
-
-/// Secrets included.
-impl PartialEq for Settings {
-    fn eq(&self, other: &Settings) -> bool {
-        let Settings {
-            name,
-            url,
-            retention,
-        } = self;
-        (name, url.expose_secret(), retention)
-            == (&other.name, other.url.expose_secret(), &other.retention)
-    }
 }
 
 /// What a URL leaves open on the way to its server, if anything; connects to nothing.
@@ -86,7 +73,7 @@ impl PartialEq for Settings {
 /// # Errors
 /// The URL, or a file of certificates that it names, cannot be used; says why, and shows nothing
 /// else of the URL.
-pub fn exposure(url: &SecretString) -> Result<Option<Exposure>, String> {
+pub fn exposure(url: &Secret) -> Result<Option<Exposure>, String> {
     // What sqlx makes of the URL is logged where the sink is built.
     let server = tracing::subscriber::with_default(NoSubscriber::default(), || {
         Server::parse(url.expose_secret())

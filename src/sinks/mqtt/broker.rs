@@ -10,7 +10,6 @@ use bytes::BytesMut;
 use futures_util::StreamExt;
 use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Login, Packet, QoS, mqttbytes};
 use rustls::pki_types::ServerName;
-use secrecy::{ExposeSecret, SecretString};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -18,6 +17,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::codec::FramedRead;
 
 use super::OFFLINE;
+use crate::secret::Secret;
 use crate::tls;
 
 /// We say something at least so often; a broker hangs up after one and a half times this (MQTT
@@ -43,7 +43,7 @@ pub(super) struct Broker {
     /// used at the next one.
     pub(super) tls: Option<tls::Settings>,
     /// User and password.
-    pub(super) login: Option<(String, SecretString)>,
+    pub(super) login: Option<(String, Secret)>,
     /// Where we say that we are there, and it that we are not, if we vanish.
     pub(super) status_topic: Option<String>,
 }

@@ -13,7 +13,6 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use rumqttc::QoS;
-use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -25,6 +24,7 @@ use self::connection::{Connection, Standing};
 use self::driver::{Driver, Link, Wanted};
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
+use crate::secret::Secret;
 use crate::sinks::{Batch, BuildError, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
 
 /// How long `open` waits for a connection before it reports the trouble.
@@ -58,7 +58,7 @@ pub enum Qos {
 }
 
 /// Validated settings of an MQTT sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The sink's name in the configuration; part of the default client id.
     pub name: String,
@@ -67,7 +67,7 @@ pub struct Settings {
     /// The user's name.
     pub username: Option<String>,
     /// The user's password.
-    pub password: Option<SecretString>,
+    pub password: Option<Secret>,
     /// MQTT client id; `None`: made from the sink's name and the journal's uuid, so that it is the
     /// same after a restart and never that of another daemon.
     pub client_id: Option<String>,
@@ -86,56 +86,6 @@ pub struct Settings {
     pub tls: crate::tls::Settings,
     /// Largest encoded PUBLISH; a larger one is dead-lettered.
     pub packet_bytes_max: usize,
-}
-
-/// Secrets included.
-impl PartialEq for Settings {
-    fn eq(&self, other: &Settings) -> bool {
-        let Settings {
-            name,
-            url,
-            username,
-            password,
-            client_id,
-            topic,
-            body,
-            qos,
-            retain,
-            status_topic,
-            tls,
-            packet_bytes_max,
-        } = self;
-        let exposed = |password: &Option<SecretString>| {
-            password
-                .as_ref()
-                .map(|text| text.expose_secret().to_owned())
-        };
-        (name, url, username, exposed(password), client_id)
-            == (
-                &other.name,
-                &other.url,
-                &other.username,
-                exposed(&other.password),
-                &other.client_id,
-            )
-            && (
-                topic,
-                body,
-                qos,
-                retain,
-                status_topic,
-                tls,
-                packet_bytes_max,
-            ) == (
-                &other.topic,
-                &other.body,
-                &other.qos,
-                &other.retain,
-                &other.status_topic,
-                &other.tls,
-                &other.packet_bytes_max,
-            )
-    }
 }
 
 /// See [`crate::sinks::build`].

@@ -21,13 +21,13 @@ use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response};
-use secrecy::{ExposeSecret, SecretString};
 use url::{Host, Url};
 use uuid::Uuid;
 
 use self::answer::{Verdict, advice, judge};
 use self::signature::Signer;
 use crate::model::{Event, Position};
+use crate::secret::Secret;
 use crate::sinks::{Batch, BuildError, Built, By, Courier, Lanes, Sink, Trouble, Undelivered};
 
 pub use body::{Body, Posting};
@@ -41,63 +41,25 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const EXCERPT_CHARS: usize = 200;
 
 /// Validated settings of a webhook sink.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
     /// The sink's name in the configuration.
     pub name: String,
     /// Where to POST; `http` or `https`.
     pub url: Url,
     /// Sent with every request.
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<(String, Secret)>,
     /// What is in a request.
     pub posting: Posting,
     /// Requests that may be under way at once; at least 1.
     pub concurrency: usize,
     /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front;
     /// two during a rotation; none: requests are not signed.
-    pub secrets: Vec<SecretString>,
+    pub secrets: Vec<Secret>,
     /// A request that takes longer has failed.
     pub timeout: Duration,
     /// Waits before the first and each further attempt: see [`Lanes::schedule`].
     pub schedule: Vec<Duration>,
-}
-
-/// Secrets included.
-impl PartialEq for Settings {
-    fn eq(&self, other: &Settings) -> bool {
-        let Settings {
-            name,
-            url,
-            headers,
-            posting,
-            concurrency,
-            secrets,
-            timeout,
-            schedule,
-        } = self;
-        let exposed = |secrets: &[SecretString]| {
-            secrets
-                .iter()
-                .map(|secret| secret.expose_secret().to_owned())
-                .collect::<Vec<_>>()
-        };
-        let named = |headers: &[(String, SecretString)]| {
-            headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
-                .collect::<Vec<_>>()
-        };
-        (name, url, named(headers), posting)
-            == (
-                &other.name,
-                &other.url,
-                named(&other.headers),
-                &other.posting,
-            )
-            && (exposed(secrets), timeout, schedule)
-                == (exposed(&other.secrets), &other.timeout, &other.schedule)
-            && *concurrency == other.concurrency
-    }
 }
 
 /// See [`crate::sinks::build`].
@@ -106,7 +68,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         name: settings.name.clone(),
         problem,
     };
-    let secrets = settings.secrets.iter().map(ExposeSecret::expose_secret);
+    let secrets = settings.secrets.iter().map(Secret::expose_secret);
     let signer = if settings.secrets.is_empty() {
         None
     } else {

@@ -5,7 +5,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret, SecretString};
 use tracing::info;
 use url::Url;
 
@@ -14,25 +13,26 @@ use super::error::SigninError;
 use super::outline::{self, outline};
 use super::template;
 use crate::pipeline::Pointer;
+use crate::secret::Secret;
 use crate::source::masked::masked;
 use crate::tls;
 use crate::transport::{Answer, Body, Method, Proxies, Request, exchange};
 
 /// `[source.signin]`.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Signin {
     /// `http` or `https`.
     pub url: Url,
     /// With what is sent.
     pub method: Method,
     /// Sent with it.
-    pub headers: Vec<(String, SecretString)>,
+    pub headers: Vec<(String, Secret)>,
     /// The whole of it may take so long.
     pub timeout: Duration,
     /// What is taken out of the answer.
     pub extract: Vec<Extract>,
     /// What must not be shown, should the server repeat it.
-    pub redacted: Vec<SecretString>,
+    pub redacted: Vec<Secret>,
 }
 
 /// A value of the answer, and where it stands.
@@ -77,7 +77,7 @@ impl Signin {
         }
     }
 
-    fn extract(&self, answer: &Answer) -> Result<Vec<(Arc<str>, SecretString)>, SigninError> {
+    fn extract(&self, answer: &Answer) -> Result<Vec<(Arc<str>, Secret)>, SigninError> {
         if self.extract.is_empty() {
             return Ok(Vec::new());
         }
@@ -140,7 +140,7 @@ impl Signin {
     fn redact(&self, text: &str) -> String {
         self.redacted
             .iter()
-            .map(ExposeSecret::expose_secret)
+            .map(Secret::expose_secret)
             .filter(|secret| !secret.is_empty())
             .fold(
                 text.to_owned(),
@@ -181,7 +181,7 @@ enum Unfit {
 }
 
 /// A text, a number as it is written, or `true` or `false`.
-fn value_at(pointer: &Pointer, json: &str) -> Result<SecretString, Unfit> {
+fn value_at(pointer: &Pointer, json: &str) -> Result<Secret, Unfit> {
     let found = |what: &str| Unfit::Value(format!("there is {what}"));
     let raw = pointer
         .find(json)
@@ -205,31 +205,6 @@ fn value_at(pointer: &Pointer, json: &str) -> Result<SecretString, Unfit> {
     }
     Ok(value.into())
 }
-
-/// Whether two configurations sign in alike, secrets included.
-impl PartialEq for Signin {
-    fn eq(&self, other: &Signin) -> bool {
-        let Signin {
-            url,
-            method,
-            headers: _,
-            timeout,
-            extract,
-            redacted: _,
-        } = self;
-        let headers = |headers: &[(String, SecretString)]| -> Vec<(String, String)> {
-            headers
-                .iter()
-                .map(|(name, value)| (name.clone(), value.expose_secret().to_owned()))
-                .collect()
-        };
-        (url, method, timeout, extract)
-            == (&other.url, &other.method, &other.timeout, &other.extract)
-            && headers(&self.headers) == headers(&other.headers)
-    }
-}
-
-impl Eq for Signin {}
 
 /// Without the URL's query, and without the values of headers and body.
 impl fmt::Debug for Signin {

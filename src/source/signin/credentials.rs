@@ -4,16 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret, SecretString};
-
 use super::error::SigninError;
+use crate::secret::Secret;
 use crate::transport::Jar;
 
 /// The values that a sign-in gave, for one connection. The default is that of a source without a
 /// sign-in: it gives nothing.
 #[derive(Clone, Default)]
 pub struct Credentials {
-    values: Arc<BTreeMap<Arc<str>, SecretString>>,
+    values: Arc<BTreeMap<Arc<str>, Secret>>,
     cookies: Jar,
 }
 
@@ -22,10 +21,7 @@ const REDACTED_CHARS_MIN: usize = 4;
 
 impl Credentials {
     /// Of these values and cookies.
-    pub fn new(
-        values: impl IntoIterator<Item = (Arc<str>, SecretString)>,
-        cookies: Jar,
-    ) -> Credentials {
+    pub fn new(values: impl IntoIterator<Item = (Arc<str>, Secret)>, cookies: Jar) -> Credentials {
         Credentials {
             values: Arc::new(values.into_iter().collect()),
             cookies,
@@ -36,7 +32,7 @@ impl Credentials {
     ///
     /// # Errors
     /// The sign-in extracts none of that name; `check` does not let that through.
-    pub(in crate::source) fn value(&self, name: &str) -> Result<&SecretString, SigninError> {
+    pub(in crate::source) fn value(&self, name: &str) -> Result<&Secret, SigninError> {
         let missing =
             || SigninError::Refused(format!("nothing is extracted for {}", placeholder(name)));
         self.values.get(name).ok_or_else(missing)
@@ -87,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_a_server_repeats_is_shown_by_its_name() {
-        let value = |name: &str, value: &str| (Arc::from(name), SecretString::from(value));
+        let value = |name: &str, value: &str| (Arc::from(name), Secret::from(value));
         let values = [
             value("token", "abcdef"),
             value("long", "abcdefgh"),

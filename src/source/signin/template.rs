@@ -5,18 +5,18 @@ use std::fmt;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use secrecy::{ExposeSecret, SecretString};
 
 use super::credentials::{Credentials, placeholder};
 use super::error::SigninError;
+use crate::secret::Secret;
 
 /// A piece of a [`SigninTemplate`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Part {
     /// As it is written.
     Text(String),
     /// What a secret holds, or what is as secret as that.
-    Secret(SecretString),
+    Secret(Secret),
     /// `{{ signin.NAME }}`: a placeholder, rendered for each connection.
     Signin(Arc<str>),
 }
@@ -24,7 +24,7 @@ pub enum Part {
 /// A text with placeholders for values of the sign-in. As a text ([`SigninTemplate::as_str`],
 /// `Display`) it is what may be shown: a secret is `…`, and a placeholder `{{ signin.NAME }}`, also
 /// once its value is known.
-#[derive(Clone, Default)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct SigninTemplate {
     parts: Vec<Part>,
     shown: String,
@@ -71,7 +71,7 @@ impl SigninTemplate {
     ///
     /// # Errors
     /// A placeholder that the credentials have no value for.
-    pub fn render(&self, credentials: &Credentials) -> Result<SecretString, SigninError> {
+    pub fn render(&self, credentials: &Credentials) -> Result<Secret, SigninError> {
         self.rendered_with(credentials, str::to_owned)
     }
 
@@ -82,7 +82,7 @@ impl SigninTemplate {
     pub(in crate::source) fn render_in_url(
         &self,
         credentials: &Credentials,
-    ) -> Result<SecretString, SigninError> {
+    ) -> Result<Secret, SigninError> {
         self.rendered_with(credentials, percent_encoded)
     }
 
@@ -90,7 +90,7 @@ impl SigninTemplate {
         &self,
         credentials: &Credentials,
         encode: fn(&str) -> String,
-    ) -> Result<SecretString, SigninError> {
+    ) -> Result<Secret, SigninError> {
         let mut text = String::new();
         for part in &self.parts {
             match part {
@@ -130,8 +130,8 @@ impl From<String> for SigninTemplate {
     }
 }
 
-impl From<SecretString> for SigninTemplate {
-    fn from(secret: SecretString) -> SigninTemplate {
+impl From<Secret> for SigninTemplate {
+    fn from(secret: Secret) -> SigninTemplate {
         SigninTemplate::new(vec![Part::Secret(secret)])
     }
 }
@@ -147,28 +147,6 @@ impl fmt::Debug for SigninTemplate {
         fmt::Debug::fmt(&self.shown, f)
     }
 }
-
-impl PartialEq for Part {
-    fn eq(&self, other: &Part) -> bool {
-        match (self, other) {
-            (Part::Text(a), Part::Text(b)) => a == b,
-            (Part::Secret(a), Part::Secret(b)) => a.expose_secret() == b.expose_secret(),
-            (Part::Signin(a), Part::Signin(b)) => a == b,
-            _ => false,
-        }
-    }
-}
-
-impl Eq for Part {}
-
-/// Whether two configurations say the same.
-impl PartialEq for SigninTemplate {
-    fn eq(&self, other: &SigninTemplate) -> bool {
-        self.parts == other.parts
-    }
-}
-
-impl Eq for SigninTemplate {}
 
 #[cfg(test)]
 mod tests {
@@ -226,8 +204,8 @@ mod tests {
         assert_eq!(template(), template());
         assert_ne!(template(), template().hidden());
         assert_ne!(
-            SigninTemplate::from(SecretString::from("a")),
-            SigninTemplate::from(SecretString::from("b"))
+            SigninTemplate::from(Secret::from("a")),
+            SigninTemplate::from(Secret::from("b"))
         );
     }
 }

@@ -1,6 +1,6 @@
 //! One HTTP exchange, and what becomes of its cookies.
 
-use secrecy::SecretString;
+use stomp_bridge::secret::Secret;
 use stomp_bridge::transport::{Body, Content, Method, Request, exchange};
 
 use super::http::Server;
@@ -15,7 +15,7 @@ fn request(url: &str) -> Request {
     } = target(url);
     Request {
         url: url.parse().expect("a URL"),
-        method: Method::Post(Content::Json(SecretString::from("{}"))),
+        method: Method::Post(Content::Json(Secret::from("{}"))),
         headers,
         tls,
         proxies,

@@ -1,0 +1,142 @@
+//! From the configuration as it is written to each part's own settings: what the values mean, and
+//! whether they fit together.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::path::Path as FilePath;
+use std::sync::Arc;
+
+use figment::value::{Dict, Value};
+
+use super::context::{Context, Folders};
+use super::document::Document;
+use super::environment::Environment;
+use super::path::Path;
+use super::plan::Plan;
+use super::problem::Problems;
+use super::report::Report;
+use super::schema::{self, Root, STATES_DEFAULT, WhenFull};
+use super::secret::Secrets;
+use super::{signin, sinks};
+use crate::pipeline::{State, States};
+use crate::{journal, ops};
+
+/// The smallest journal: a few batches.
+const JOURNAL_BYTES_MIN: u64 = 1 << 20;
+
+/// The plan of a tree of values.
+pub(super) fn check(
+    document: &Document,
+    file: &FilePath,
+    values: Dict,
+    environment: &Environment,
+) -> Result<Plan, Problems> {
+    let mut report = Report::new(document);
+    for (name, meant) in environment.misspelt() {
+        report.idle_variable(name, &meant);
+    }
+    let root: Root = report.extract(&Path::default(), values);
+    let config = std::path::absolute(file)
+        .ok()
+        .and_then(|file| file.parent().map(FilePath::to_owned));
+    let config = config.unwrap_or_default();
+    let folders = Folders {
+        state: environment.state().unwrap_or_else(|| config.clone()),
+        config,
+    };
+    let files = root
+        .secrets
+        .iter()
+        .map(|(name, file)| (name.clone(), folders.config.join(&file.0)))
+        .collect();
+    let secrets = Secrets::new(environment.clone(), files);
+    let signed_in = signin::extracts(root.source.signin.as_ref());
+    let tables = root.topics.keys().cloned().collect();
+    let has_client_id = root.source.headers.contains_key("client-id");
+    let mut check = Context {
+        report,
+        secrets,
+        signed_in,
+        has_client_id,
+        tables,
+        folders,
+    };
+
+    let states = Arc::new(states(root.states));
+    let mut topics = check.topics(root.topics, &states);
+    let subscriptions = std::mem::take(&mut topics.topics);
+    let source = check.source(root.source, subscriptions);
+    let journal = check.journal(root.journal);
+    let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
+    let sinks = sinks::check(&mut check, sinks, &topics, &journal.path);
+    let http = check.http(root.http);
+    let plan = source.zip(http).map(|(source, http)| Plan {
+        source,
+        decoders: Arc::new(topics.decoders),
+        families: topics.families,
+        journal,
+        sinks,
+        http,
+        watch: root.watch.is_some_and(|watch| watch.0),
+        warnings: Vec::new(),
+    });
+    check
+        .report
+        .finish(plan)
+        .map(|(plan, warnings)| Plan { warnings, ..plan })
+}
+
+fn states(written: BTreeMap<String, schema::State>) -> States {
+    let state = |(word, name, severity): (&str, &str, _)| {
+        (
+            word.to_owned(),
+            State {
+                name: name.to_owned(),
+                severity,
+            },
+        )
+    };
+    let mut words: HashMap<String, State> = STATES_DEFAULT.map(state).into();
+    for (word, written) in written {
+        let name = written.name.unwrap_or_else(|| word.clone());
+        words.insert(
+            word,
+            State {
+                name,
+                severity: written.severity,
+            },
+        );
+    }
+    States { words }
+}
+
+impl Context<'_> {
+    fn journal(&mut self, written: schema::Journal) -> journal::Settings {
+        let bytes_max = written.max_bytes.0;
+        if bytes_max < JOURNAL_BYTES_MIN {
+            self.report
+                .error(&Path::from("journal.max_bytes"), "expected at least 1MiB");
+        }
+        let when_full = match written.when_full {
+            WhenFull::Pause => journal::WhenFull::Pause,
+            WhenFull::DropOldest => journal::WhenFull::DropOldest,
+        };
+        journal::Settings {
+            path: self.state_file(&written.path),
+            bytes_max,
+            when_full,
+            retain: written.retain.0,
+        }
+    }
+
+    fn http(&mut self, written: schema::Http) -> Option<ops::Settings> {
+        let listen = written.listen.parse::<SocketAddr>().map_err(|_| {
+            format!(
+                "expected an address and port such as \"127.0.0.1:9610\" or \"[::1]:0\", found \"{}\"",
+                written.listen
+            )
+        });
+        let listen = self.report.take(&Path::from("http.listen"), listen)?;
+        Some(ops::Settings { listen })
+    }
+}

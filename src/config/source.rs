@@ -1,0 +1,246 @@
+//! `[source]`: where the STOMP server is, and how the daemon introduces itself to it.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::context::Context;
+use super::path::Path;
+use super::schema::{self, ConnectBackslashes};
+use super::secret::Within;
+use super::units::UrlText;
+use crate::secret::Secret;
+use crate::source::{self, Address, SigninTemplate};
+use crate::stomp::Backslashes;
+
+/// The shortest wait between attempts to connect: below it a refusing server is hammered.
+const RECONNECT_MIN: Duration = Duration::from_millis(10);
+
+/// Bodies that may be accepted, in bytes: a few of them are held in memory at once.
+const BODY_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=256 << 20;
+
+/// The shortest heart-beat: below it a scheduler's delay looks like a dead server.
+const HEARTBEAT_MIN: Duration = Duration::from_millis(100);
+
+/// The shortest silence: below it the wait for an answer to SUBSCRIBE looks like one.
+const SILENCE_MIN: Duration = Duration::from_secs(10);
+
+/// Pieces of a WebSocket message, in bytes: smaller ones are mostly header, and larger ones no
+/// server asks for.
+const SPLIT_BYTES: std::ops::RangeInclusive<u64> = 1 << 10..=16 << 20;
+
+impl Context<'_> {
+    pub(super) fn source(
+        &mut self,
+        source: schema::Source,
+        topics: Vec<source::Topic>,
+    ) -> Option<source::Settings> {
+        let path = Path::from("source");
+        let signin = source
+            .signin
+            .map(|signin| self.signin(&path.join("signin"), signin));
+        let urls = self.source_urls(&path.join("url"), source.url.0);
+        let passcode = self.passcode(&path, source.passcode, source.passcode_file);
+        if passcode.is_some() && source.login.is_none() {
+            self.report.key_error(
+                &path.join("login"),
+                "a passcode without a login",
+                "add login = \"…\"",
+            );
+        }
+        let headers = self.worded_headers(&path.join("headers"), source.headers);
+        let heartbeat = source.heartbeat.0;
+        if !heartbeat.is_zero() && heartbeat < HEARTBEAT_MIN {
+            let message =
+                format!("expected \"0s\" (off) or at least {HEARTBEAT_MIN:?}, found {heartbeat:?}");
+            self.report.error(&path.join("heartbeat"), message);
+        }
+        let silence = source.silence.0;
+        if !silence.is_zero() && silence < SILENCE_MIN {
+            let message =
+                format!("expected \"0s\" (off) or at least {SILENCE_MIN:?}, found {silence:?}");
+            self.report.error(&path.join("silence"), message);
+        }
+        let split = source.websocket_split.0;
+        if split != 0 && !SPLIT_BYTES.contains(&split) {
+            let message =
+                format!("expected \"0\" (off) or \"1KiB\" to \"16MiB\", found {split} bytes");
+            self.report.error(&path.join("websocket_split"), message);
+        }
+        let bytes = source.max_body.0;
+        if !BODY_BYTES.contains(&bytes) {
+            let message = format!("expected \"1KiB\" to \"256MiB\", found {bytes} bytes");
+            self.report.error(&path.join("max_body"), message);
+        }
+        let tls = self.tls(&path.join("tls"), source.tls);
+        let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
+        let login = source
+            .login
+            .and_then(|login| self.template(&path.join("login"), login.expose_secret()));
+        let backslashes = self.backslashes(
+            &path,
+            source.connect_backslashes,
+            [
+                ("login", login.as_ref()),
+                ("passcode", passcode.as_ref()),
+                ("host", Some(&SigninTemplate::from(source.host.as_str()))),
+            ],
+        );
+        Some(source::Settings {
+            urls: urls?,
+            signin: match signin {
+                Some(signin) => Some(signin?),
+                None => None,
+            },
+            login: login.map(SigninTemplate::hidden),
+            passcode: passcode.map(SigninTemplate::hidden),
+            host: source.host,
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (name, value.hidden()))
+                .collect(),
+            heartbeat,
+            silence: (!silence.is_zero()).then_some(silence),
+            backslashes,
+            websocket_split: usize::try_from(split).ok().filter(|split| *split != 0),
+            tls,
+            reconnect,
+            topics,
+            body_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
+        })
+    }
+
+    fn source_urls(&mut self, path: &Path, written: Vec<UrlText>) -> Option<Vec<Address>> {
+        if written.is_empty() {
+            let help = "such as url = \"http://platform.example.com:9004/webSocketServer\"";
+            self.report
+                .key_error(path, "the address of the STOMP server is missing", help);
+            return None;
+        }
+        let schemes = ["stomp", "stomps", "ws", "wss", "http", "https"];
+        let several = written.len() > 1;
+        let mut urls = Vec::new();
+        for (index, UrlText(text)) in written.iter().enumerate() {
+            let here = if several {
+                path.join(index.to_string())
+            } else {
+                path.clone()
+            };
+            let Some(address) = self.address(&here, text, &schemes) else {
+                continue;
+            };
+            if !address.url().username().is_empty() || address.url().password().is_some() {
+                self.report.error(
+                    &here,
+                    "a user and password do not belong here: write login and passcode_file",
+                );
+            }
+            urls.push(address);
+        }
+        (urls.len() == written.len()).then_some(urls)
+    }
+
+    /// A URL whose query may depend on the sign-in.
+    fn address(&mut self, path: &Path, text: &str, schemes: &[&str]) -> Option<Address> {
+        let draft = self.draft(path, text, Within::Url, &self.signin_scope())?;
+        if !draft.has_placeholders() {
+            return self
+                .checked_url(path, draft.text("").expose_secret(), schemes)
+                .map(Address::from);
+        }
+        let Some((base, query)) = draft.split_before_placeholders('?') else {
+            let help = "such as wss://host/ws?token={{ signin.token }}";
+            self.report.error_with(
+                path,
+                "a value of the sign-in can stand in a URL's query only",
+                help,
+            );
+            return None;
+        };
+        let url = self.checked_url(path, base.expose_secret(), schemes)?;
+        Some(Address::new(url, query.plain()))
+    }
+
+    fn passcode(
+        &mut self,
+        path: &Path,
+        text: Option<Secret>,
+        file: Option<PathBuf>,
+    ) -> Option<SigninTemplate> {
+        let file_path = path.join("passcode_file");
+        match (text, file) {
+            (Some(_), Some(_)) => {
+                self.report.key_error(
+                    &file_path,
+                    "both passcode and passcode_file",
+                    "remove one of them",
+                );
+                None
+            }
+            (Some(text), None) => self.template(&path.join("passcode"), text.expose_secret()),
+            (None, Some(file)) => {
+                let file = self.folders.config.join(file);
+                let text = fs::read_to_string(&file)
+                    .map_err(|error| format!("cannot read {}: {error}", file.display()));
+                let text = self.report.take(&file_path, text)?;
+                Some(text.trim_end_matches(['\r', '\n']).into())
+            }
+            (None, None) => None,
+        }
+    }
+
+    /// Which servers unescape CONNECT cannot be known before it is sent: whoever has a backslash in
+    /// it is asked.
+    fn backslashes(
+        &mut self,
+        path: &Path,
+        written: Option<ConnectBackslashes>,
+        values: [(&str, Option<&SigninTemplate>); 3],
+    ) -> Backslashes {
+        if written.is_none() {
+            let has_one = |value: &&SigninTemplate| value.has('\\');
+            for (name, _) in values
+                .iter()
+                .filter(|(_, value)| value.as_ref().is_some_and(has_one))
+            {
+                let message = format!(
+                    "{name} has a backslash, which RabbitMQ alone takes for an escape: write connect_backslashes = \
+                     \"doubled\" for RabbitMQ, \"plain\" for any other server"
+                );
+                self.report.warning(&path.join(*name), message);
+            }
+        }
+        match written {
+            Some(ConnectBackslashes::Doubled) => Backslashes::Doubled,
+            Some(ConnectBackslashes::Plain) | None => Backslashes::Plain,
+        }
+    }
+
+    fn reconnect(&mut self, path: &Path, written: &schema::Reconnect) -> source::Reconnect {
+        let (initial, max) = (written.initial.0, written.max.0);
+        if initial < RECONNECT_MIN {
+            self.report.error(
+                &path.join("initial"),
+                format!("expected at least {RECONNECT_MIN:?}, found {initial:?}"),
+            );
+        }
+        if max < initial {
+            self.report.error(
+                &path.join("max"),
+                format!("expected at least initial ({initial:?}), found {max:?}"),
+            );
+        }
+        let attempts = written.attempts.map(|attempts| attempts.0);
+        if attempts == Some(0) {
+            self.report.error(
+                &path.join("attempts"),
+                "expected 1 or more; without the key it goes on for ever",
+            );
+        }
+        source::Reconnect {
+            initial,
+            max,
+            attempts,
+        }
+    }
+}
