@@ -159,10 +159,26 @@ impl Document {
             }
             (message, _) => message.replace('\n', ", "),
         };
+        let goes_on = error
+            .span()
+            .is_some_and(|span| self.is_in_a_text(span.start));
         SyntaxError {
-            place: place.without_value(),
+            place: if goes_on {
+                place.hidden()
+            } else {
+                place.without_value()
+            },
             message,
         }
+    }
+
+    /// Whether the line of a place goes on with a text that began in an earlier one.
+    fn is_in_a_text(&self, at: usize) -> bool {
+        let before = &self.text[..at];
+        let line = before.rfind('\n').map_or(0, |newline| newline + 1);
+        ["\"\"\"", "'''"]
+            .into_iter()
+            .any(|quotes| !before[..line].matches(quotes).count().is_multiple_of(2))
     }
 
     fn remember(&mut self, path: &Path, table: &DeTable<'_>) {

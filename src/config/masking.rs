@@ -239,7 +239,7 @@ mod tests {
     }
 
     /// Values that no masked key takes, each with a secret in it.
-    const WRONG: [&str; 17] = [
+    const WRONG: [&str; 18] = [
         "7355608",
         "{ a = \"u:hunter2@h\" }",
         "[\"u:hunter2@h\", 7355608]",
@@ -256,6 +256,7 @@ mod tests {
         "\"u:hunter2@h",
         "'''\nhunter2 = 7355608\n''' hunter2",
         "\"\"\"\nhunter2 \\q\n\"\"\"",
+        "\"\"\"\nhunter2 = \\q\n\"\"\"",
         "[\n  \"hunter2=\" 7355608,\n]",
         "{ a = \"u:hunter2@h\" hunter2",
     ];

@@ -50,6 +50,14 @@ impl fmt::Display for Location {
 }
 
 impl Location {
+    /// The same without anything of its line.
+    pub(super) fn hidden(mut self) -> Location {
+        if let Location::File { source, .. } = &mut self {
+            *source = "…".to_owned();
+        }
+        self
+    }
+
     /// The same without what its line says after the key. Nothing is left of a line that does not
     /// begin with a key or a table's name: it goes on with a value.
     pub(super) fn without_value(mut self) -> Location {
