@@ -286,6 +286,7 @@ pub(super) struct Sqlite {
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
     pub(super) path: PathBuf,
     pub(super) retention: Retention,
 }
@@ -297,6 +298,7 @@ impl Default for Sqlite {
             topics: None,
             when: None,
             start: None,
+            retry: Retry::default(),
             path: PathBuf::from("history.db"),
             retention: RETENTION_DEFAULT,
         }
@@ -310,6 +312,7 @@ pub(super) struct Postgres {
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
     pub(super) url: String,
     pub(super) retention: Retention,
 }
@@ -321,6 +324,7 @@ impl Default for Postgres {
             topics: None,
             when: None,
             start: None,
+            retry: Retry::default(),
             url: "postgres://127.0.0.1/devices".to_owned(),
             retention: RETENTION_DEFAULT,
         }
@@ -334,6 +338,7 @@ pub(super) struct Mqtt {
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
     pub(super) url: String,
     pub(super) topic: String,
     pub(super) body: Option<String>,
@@ -354,6 +359,7 @@ impl Default for Mqtt {
             topics: None,
             when: None,
             start: None,
+            retry: Retry::default(),
             url: "mqtt://127.0.0.1:1883".to_owned(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -422,29 +428,22 @@ impl Default for Together {
     }
 }
 
+/// Of every sink.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Retry {
-    pub(super) schedule: Vec<Span>,
+    pub(super) initial: Span,
+    pub(super) max: Span,
+    pub(super) give_up: Span,
 }
 
 impl Default for Retry {
-    /// The example of Standard Webhooks.
     fn default() -> Retry {
-        let schedule = [
-            0,
-            5,
-            5 * 60,
-            30 * 60,
-            2 * 3600,
-            5 * 3600,
-            10 * 3600,
-            10 * 3600,
-        ];
+        let retry = crate::retry::Retry::default();
         Retry {
-            schedule: schedule
-                .map(|seconds| Span(Duration::from_secs(seconds)))
-                .to_vec(),
+            initial: Span(retry.initial),
+            max: Span(retry.max),
+            give_up: Span(retry.give_up),
         }
     }
 }

@@ -5,7 +5,6 @@
 //! has set.
 
 mod address;
-mod backoff;
 mod client;
 mod clock;
 mod connection;
@@ -31,7 +30,6 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use self::backoff::Backoff;
 use self::connection::Connection;
 use self::disconnect::DisconnectReason;
 use self::intake::Intake;
@@ -39,6 +37,7 @@ use self::reload::{Inbox, ReloadRequest};
 use self::silence::Silence;
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
+use crate::retry::Backoff;
 
 pub use address::Address;
 pub use client::{Client, ClientError, Observer, WireTrace};
@@ -94,7 +93,7 @@ impl Source {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
         intake.meet(&settings.topics, &decoders, journal.last_states().await?);
         let (inbox, handle) = Inbox::new(journal.clone());
-        let backoff = Backoff::new(settings.reconnect.clone());
+        let backoff = settings.reconnect.backoff();
         let wanted = ReloadRequest {
             settings,
             decoders,
@@ -132,14 +131,16 @@ impl Source {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
                     turn = 0;
-                    self.backoff = Backoff::new(self.wanted.settings.reconnect.clone());
+                    self.backoff = self.wanted.settings.reconnect.backoff();
                     continue;
                 }
                 DisconnectReason::Journal(_) => None,
                 // No failure: at once, since nothing is heard meanwhile.
                 DisconnectReason::Quiet(_) => Some(Duration::ZERO),
-                DisconnectReason::Refused(_) => self.backoff.next_refused(fastrand::f64()),
-                DisconnectReason::Lost(_) => self.backoff.next(fastrand::f64()),
+                DisconnectReason::Refused(_) => {
+                    self.bounded(|backoff| backoff.next_refused(fastrand::f64()))
+                }
+                DisconnectReason::Lost(_) => self.bounded(|backoff| backoff.next(fastrand::f64())),
             };
             let error = ended.to_string();
             status.failed(&error);
@@ -219,12 +220,19 @@ impl Source {
         ended.redacted(&credentials)
     }
 
+    /// The wait after a failure; `None` once the attempts are used up.
+    fn bounded(&mut self, wait: impl FnOnce(&mut Backoff) -> Duration) -> Option<Duration> {
+        let wait = wait(&mut self.backoff);
+        let reconnect = &self.wanted.settings.reconnect;
+        (!reconnect.is_used_up(self.backoff.failures())).then_some(wait)
+    }
+
     /// While nothing is connected there is no difference to be carried out.
     fn reload(&mut self, mut wanted: ReloadRequest) -> DisconnectReason {
         let last_states = std::mem::take(&mut wanted.last_states);
         self.intake
             .meet(&wanted.settings.topics, &wanted.decoders, last_states);
-        self.backoff = Backoff::new(wanted.settings.reconnect.clone());
+        self.backoff = wanted.settings.reconnect.backoff();
         self.wanted = wanted;
         DisconnectReason::Reloaded
     }
