@@ -12,9 +12,7 @@ use peers::{Mosquitto, PASSWORD, Postgres, USER, platform, port};
 use stomp_bridge::model::{Event, Origin, Position};
 use stomp_bridge::pipeline::{Decoder, Mapping, Template};
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::{
-    Batch, Built, Health, Occasion, Settings, Sink, build, history, mqtt, webhook,
-};
+use stomp_bridge::sinks::{Batch, Built, Reason, Settings, Sink, build, history, mqtt, webhook};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use uuid::Uuid;
@@ -97,14 +95,13 @@ async fn main() {
             concurrency: 8,
             secrets: vec![Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
             timeout: Duration::from_secs(20),
-            schedule: vec![Duration::ZERO],
         };
         run("webhook", 10, Settings::Webhook(settings)).await;
     }
 }
 
 async fn run(name: &str, batches: i64, settings: Settings) {
-    let Built { mut sink, driver } = build(settings, Health::default()).unwrap();
+    let Built { mut sink, driver } = build(settings).unwrap();
     if let Some(driver) = driver {
         tokio::spawn(driver);
     }
@@ -138,9 +135,9 @@ async fn deliver(sink: &mut dyn Sink, events: &[Event]) -> Duration {
         journal: JOURNAL,
         events,
         through: events.last().unwrap().position,
-        occasion: Occasion::Turn,
+        reason: Reason::Log,
     };
-    sink.deliver(batch).await.unwrap();
+    sink.attempt(batch).await.unwrap();
     begun.elapsed()
 }
 

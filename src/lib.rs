@@ -14,6 +14,7 @@
 
 pub mod faults;
 pub mod model;
+pub mod retry;
 pub mod secret;
 
 pub mod pipeline;

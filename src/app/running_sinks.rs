@@ -60,8 +60,8 @@ impl BuiltSink {
         settings: &sinks::Settings,
     ) -> anyhow::Result<BuiltSink> {
         let health = Health::default();
-        let built = sinks::build(settings.clone(), health.clone())
-            .with_context(|| format!("sink {}", delivery.name))?;
+        let built =
+            sinks::build(settings.clone()).with_context(|| format!("sink {}", delivery.name))?;
         Ok(BuiltSink {
             delivery: delivery.clone(),
             health,

@@ -313,6 +313,7 @@ pub(super) struct Sqlite {
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
     pub(super) path: PathBuf,
     pub(super) retention: Retention,
 }
@@ -324,6 +325,7 @@ impl Default for Sqlite {
             topics: None,
             when: None,
             start: None,
+            retry: Retry::default(),
             path: PathBuf::from("history.db"),
             retention: RETENTION_DEFAULT,
         }
@@ -338,6 +340,7 @@ pub(super) struct Postgres {
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
     pub(super) url: Secret,
     pub(super) retention: Retention,
 }
@@ -349,6 +352,7 @@ impl Default for Postgres {
             topics: None,
             when: None,
             start: None,
+            retry: Retry::default(),
             url: "postgres://127.0.0.1/devices".into(),
             retention: RETENTION_DEFAULT,
         }
@@ -363,6 +367,7 @@ pub(super) struct Mqtt {
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
     pub(super) url: Secret,
     pub(super) topic: String,
     pub(super) body: Option<String>,
@@ -383,6 +388,7 @@ impl Default for Mqtt {
             topics: None,
             when: None,
             start: None,
+            retry: Retry::default(),
             url: "mqtt://127.0.0.1:1883".into(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -452,29 +458,22 @@ impl Default for Together {
     }
 }
 
+/// Of every sink.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Retry {
-    pub(super) schedule: Vec<Span>,
+    pub(super) initial: Span,
+    pub(super) max: Span,
+    pub(super) give_up: Span,
 }
 
 impl Default for Retry {
-    /// The example of Standard Webhooks.
     fn default() -> Retry {
-        let schedule = [
-            0,
-            5,
-            5 * 60,
-            30 * 60,
-            2 * 3600,
-            5 * 3600,
-            10 * 3600,
-            10 * 3600,
-        ];
+        let retry = crate::retry::Retry::default();
         Retry {
-            schedule: schedule
-                .map(|seconds| Span(Duration::from_secs(seconds)))
-                .to_vec(),
+            initial: Span(retry.initial),
+            max: Span(retry.max),
+            give_up: Span(retry.give_up),
         }
     }
 }

@@ -20,6 +20,7 @@ use super::units::List;
 use crate::delivery;
 use crate::journal::Start;
 use crate::pipeline::{Expression, ListTemplate, Template};
+use crate::retry::Retry;
 use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
 use crate::sinks::mqtt::Qos;
@@ -37,6 +38,9 @@ const CONCURRENCY_MAX: u32 = 256;
 /// news.
 const BATCH_EVENTS_MAX: u32 = 1000;
 const BATCH_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// The shortest first wait of a sink: below it trouble is a flood.
+const RETRY_MIN: Duration = Duration::from_millis(10);
 
 /// Keys of a webhook: the old one and the new one.
 const SIGNING_SECRETS_MAX: usize = 2;
@@ -125,6 +129,7 @@ fn sink(
                 written.topics.take(),
                 written.when.take(),
                 start,
+                &written.retry,
             );
             Some((delivery, sqlite(check, named, written, files)))
         }
@@ -137,6 +142,7 @@ fn sink(
                 written.topics.take(),
                 written.when.take(),
                 start,
+                &written.retry,
             );
             Some((delivery, postgres(check, named, &written)?))
         }
@@ -149,6 +155,7 @@ fn sink(
                 written.topics.take(),
                 written.when.take(),
                 start,
+                &written.retry,
             );
             Some((delivery, mqtt(check, named, written)?))
         }
@@ -161,6 +168,7 @@ fn sink(
                 written.topics.take(),
                 written.when.take(),
                 start,
+                &written.retry,
             );
             Some((delivery, webhook(check, named, written)?))
         }
@@ -191,7 +199,9 @@ fn delivery(
     topics: Option<List>,
     when: Option<String>,
     start: Start,
+    written: &schema::Retry,
 ) -> delivery::Settings {
+    let retry = retry(check, &named.path.join("retry"), written);
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
         check.report.error(
@@ -225,6 +235,33 @@ fn delivery(
         topics,
         when,
         start,
+        retry,
+    }
+}
+
+fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry {
+    let (initial, max, give_up) = (written.initial.0, written.max.0, written.give_up.0);
+    if initial < RETRY_MIN {
+        check.report.error(
+            &path.join("initial"),
+            format!("expected at least {RETRY_MIN:?}, found {initial:?}"),
+        );
+    }
+    if max < initial {
+        check.report.error(
+            &path.join("max"),
+            format!("expected at least initial ({initial:?}), found {max:?}"),
+        );
+    }
+    if give_up.is_zero() {
+        check
+            .report
+            .error(&path.join("give_up"), "expected a duration above 0");
+    }
+    Retry {
+        initial,
+        max,
+        give_up,
     }
 }
 
@@ -419,15 +456,6 @@ fn webhook(
             .report
             .error(&path.join("timeout"), "expected a duration above 0");
     }
-    let schedule: Vec<Duration> = written.retry.schedule.iter().map(|wait| wait.0).collect();
-    if schedule.last().is_none_or(Duration::is_zero) {
-        let help = "the last wait is repeated while the server is in trouble";
-        check.report.error_with(
-            &path.join("retry").join("schedule"),
-            "expected a last wait above 0",
-            help,
-        );
-    }
     let headers = check.headers(&path.join("headers"), written.headers);
     let concurrency = written.concurrency.0;
     if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
@@ -468,7 +496,6 @@ fn webhook(
         concurrency: concurrency as usize,
         secrets,
         timeout: written.timeout.0,
-        schedule,
     }))
 }
 

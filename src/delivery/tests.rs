@@ -1,8 +1,12 @@
 //! Delivery by its promises, with a sink that follows a script and a journal on disk. Time is
 //! paused.
 
+mod per_device;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::sync::{Mutex, MutexGuard};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
@@ -10,14 +14,20 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::*;
+use super::decode::Decoded;
+use super::engine::Engine;
+use super::report::Report;
+use super::{Counters, Settings};
 use crate::journal::{
-    Entry, NewBatch, NewEntry, Replay, SinkAccounting, Start, Verdict, WhenFull, Which, Writer,
+    self, Entry, Journal, NewBatch, NewEntry, Replay, SinkAccounting, Start, Verdict, WhenFull,
+    Which, Writer,
 };
-use crate::model::{Event, Origin};
-use crate::sinks::Newest;
+use crate::model::{Event, Origin, Position};
+use crate::retry::Retry;
+use crate::sinks::{Batch, By, Capabilities, Health, Newest, Reason, Sink, Trouble, Undelivered};
 
 /// What the other side does, and what it has seen.
 #[derive(Debug)]
@@ -43,6 +53,8 @@ pub(super) struct Far {
     opened: usize,
     closed: usize,
     tended: usize,
+    /// What happens at the next looks at an idle sink.
+    probes: VecDeque<Trouble>,
     by: By,
 }
 
@@ -62,6 +74,7 @@ impl Default for Far {
             opened: 0,
             closed: 0,
             tended: 0,
+            probes: VecDeque::new(),
             by: By::Them,
         }
     }
@@ -127,6 +140,13 @@ impl Fake {
 }
 
 impl Sink for Fake {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            keeps_cursor: self.far().own.is_some(),
+            ..Capabilities::default()
+        }
+    }
+
     fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         Box::pin(async {
             let mut far = self.far();
@@ -138,11 +158,11 @@ impl Sink for Fake {
         })
     }
 
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         Box::pin(async move {
             let positions: Vec<i64> = batch.events.iter().map(|event| event.position.0).collect();
             let cursor = self.journal.cursor("site").await.unwrap().unwrap().0;
-            if batch.occasion == Occasion::Again {
+            if batch.reason != Reason::Log {
                 assert_eq!(batch.through.0, cursor, "the cursor stays where it is");
                 self.far().again.extend(&positions);
                 return match self.refuse(batch) {
@@ -189,17 +209,15 @@ impl Sink for Fake {
         Box::pin(async {})
     }
 
-    fn keeps_cursor(&self) -> bool {
-        self.far().own.is_some()
-    }
-
     fn newest(&self) -> Option<Newest> {
         self.far().newest
     }
 
-    fn tend(&mut self) -> BoxFuture<'_, ()> {
-        self.far().tended += 1;
-        Box::pin(async {})
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
+        let mut far = self.far();
+        far.tended += 1;
+        let lost = far.probes.pop_front();
+        Box::pin(async { lost.map_or(Ok(()), Err) })
     }
 }
 
@@ -249,7 +267,7 @@ impl House {
         }
     }
 
-    /// Entries of these bodies; see [`fake_reading`].
+    /// Entries of these bodies; see [`fake_decode`].
     pub(super) async fn append(&self, bodies: impl IntoIterator<Item = &'static str>) {
         let entries = bodies.into_iter().map(|body| NewEntry {
             topic: "map-1".into(),
@@ -269,21 +287,23 @@ impl House {
     }
 
     pub(super) fn start_with(&mut self, sink: Box<dyn Sink>) {
-        let delivery = Delivery::new(
-            "site".into(),
-            Start::Oldest,
-            sink,
-            self.health.clone(),
-            Arc::clone(&self.counters),
-            self.journal.clone(),
-            Box::new(fake_reading),
-        );
+        let settings = Settings {
+            name: "site".into(),
+            topics: None,
+            when: None,
+            start: Start::Oldest,
+            retry: Retry::default(),
+        };
+        let (health, counters) = (self.health.clone(), Arc::clone(&self.counters));
+        let report = Report::new("site".into(), health, counters);
+        let (journal, decode) = (self.journal.clone(), Box::new(fake_decode));
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        self.running = Some((
-            stop,
-            tokio::spawn(async move { delivery.run(&stopped).await }),
-        ));
+        let running = tokio::spawn(async move {
+            let engine = Engine::new(&settings, sink, report, journal, decode).await?;
+            engine.run(&stopped).await
+        });
+        self.running = Some((stop, running));
     }
 
     pub(super) async fn stop(&mut self) {
@@ -376,11 +396,11 @@ impl House {
 }
 
 /// A body such as `d7` is a status of device 7; others of device 1.
-fn fake_reading(entry: &Entry) -> Reading {
+fn fake_decode(entry: &Entry) -> Decoded {
     match &*entry.body {
-        b"filtered" => Reading::Filtered,
-        b"unreadable" => Reading::Unreadable("no such field".to_owned()),
-        body => Reading::Event(Box::new(Event {
+        b"filtered" => Decoded::Filtered,
+        b"unreadable" => Decoded::Unreadable("no such field".to_owned()),
+        body => Decoded::Event(Box::new(Event {
             event_id: entry.position.to_string(),
             topic: Arc::clone(&entry.topic),
             client_id: String::new(),
@@ -1202,6 +1222,37 @@ async fn idle_sink_may_look_after_itself() {
     house
         .until("it has, twice", |house| house.fake.far().tended == 2)
         .await;
+    house.append(["ok"]).await;
+    house.until_done().await;
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_sink_that_no_longer_answers_is_not_up_and_is_opened_again() {
+    let mut house = House::new(Far {
+        probes: [retry("no PINGRESP")].into(),
+        openings: VecDeque::new(),
+        ..Far::default()
+    })
+    .await;
+    house.start();
+    house
+        .until("it is up", |house| house.health.report().up)
+        .await;
+    // Long enough for the test to see it.
+    let after = Some(Duration::from_secs(60));
+    let error = "refused".to_owned();
+    house.fake.far().openings = [Trouble::Retry { error, after }].into();
+    house
+        .until("it is not", |house| {
+            let report = house.health.report();
+            !report.up && report.last_error.as_deref() == Some("refused")
+        })
+        .await;
+    house
+        .until("it is up again", |house| house.health.report().up)
+        .await;
+    assert_eq!(house.fake.far().opened, 3);
     house.append(["ok"]).await;
     house.until_done().await;
     house.stop().await;

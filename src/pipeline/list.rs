@@ -74,13 +74,13 @@ impl ListTemplate {
         })
     }
 
-    /// The text for these events.
+    /// The text for these events, of which the template keeps copies while it is rendered.
     ///
     /// # Errors
     /// What failed in rendering it.
-    pub fn render(&self, events: &[Arc<Event>]) -> Result<String, String> {
+    pub fn render(&self, events: &[Event]) -> Result<String, String> {
         let items = events.iter().map(|event| Item {
-            event: Arc::clone(event),
+            event: Arc::new(event.clone()),
             unknown: None,
         });
         compiled(&self.environment)?
@@ -133,11 +133,9 @@ mod tests {
 
     fn check(source: &str, expected: Result<&str, &str>) {
         let rendered = ListTemplate::parse(source).and_then(|template| {
-            template.render(&samples().map(|event| {
-                Arc::new(Event {
-                    payload: raw(),
-                    ..event
-                })
+            template.render(&samples().map(|event| Event {
+                payload: raw(),
+                ..event
             }))
         });
         match (rendered, expected) {

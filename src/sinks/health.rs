@@ -15,7 +15,7 @@ pub struct HealthReport {
     pub last_error: Option<String>,
 }
 
-/// Shared between a sink, its driver, its delivery loop and the status.
+/// Written by the sink's delivery alone, and read by the status.
 #[derive(Debug, Clone)]
 pub struct Health {
     report: Arc<Mutex<HealthReport>>,

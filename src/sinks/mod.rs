@@ -1,13 +1,11 @@
-//! Where events go. A sink delivers a batch in order and says how far it came, or several devices'
-//! events at once ([`Lanes`]); reading the journal, moving cursors, dead-lettering and backing off
-//! are `delivery`'s.
+//! Where events go. A sink makes one attempt at a batch and says how far it came; reading the
+//! journal, moving cursors, retrying and dead-lettering are `delivery`'s.
 
 mod health;
 pub mod history;
 pub mod mqtt;
 pub mod webhook;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -25,22 +23,23 @@ pub struct Batch<'a> {
     pub journal: Uuid,
     /// At least one.
     pub events: &'a [Event],
-    /// Where the cursor stands once all of them are confirmed: at or after the last event's
-    /// position.
+    /// Where the cursor stands once all of them are confirmed.
     pub through: Position,
-    /// See [`Occasion`].
-    pub occasion: Occasion,
+    /// See [`Reason`].
+    pub reason: Reason,
 }
 
-/// Why a batch is delivered.
+/// Why events are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Occasion {
-    /// It is its turn. After trouble it may come again.
+pub enum Reason {
+    /// They come next in the log. After trouble they may come again.
     #[default]
-    Turn,
-    /// Somebody wants it once more, though the sink may have newer ones: nothing newer may be
-    /// overwritten by it.
-    Again,
+    Log,
+    /// They were dead-lettered, and an operator wants them delivered. The sink may have newer ones:
+    /// nothing newer may be overwritten by them.
+    Redrive,
+    /// They are part of a replay, and may be older than what the sink has, too.
+    Replay,
 }
 
 /// Why a sink could not deliver, by what `delivery` does about it.
@@ -55,8 +54,8 @@ pub enum Trouble {
         after: Option<Duration>,
     },
     /// The attempt failed, and nobody can tell whether by the sink or by what it was given (a
-    /// timeout, HTTP 500): where the sink has lanes only this one waits, while the others get on.
-    /// Elsewhere it is the sink's trouble.
+    /// timeout, HTTP 500): where each device has an order of its own, this one's events wait while
+    /// the others' go on. Elsewhere it is the sink's trouble.
     Unclear {
         /// What failed and where, for one log line.
         error: String,
@@ -106,30 +105,56 @@ pub struct Newest {
     pub received_at: Timestamp,
 }
 
+/// What a sink can do: the same for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Events of one attempt at most; at least 1. What is not confirmed when the process is killed
+    /// comes again: where that shows, as few as cost little more than many.
+    pub batch_max: usize,
+    /// See [`Ordering`].
+    pub ordering: Ordering,
+    /// The destination keeps a cursor of its own: [`Sink::open`] gives it.
+    pub keeps_cursor: bool,
+    /// Between two calls of [`Sink::idle`].
+    pub idle_interval: Duration,
+}
+
+impl Default for Capabilities {
+    fn default() -> Capabilities {
+        Capabilities {
+            batch_max: 1000,
+            ordering: Ordering::Global,
+            keeps_cursor: false,
+            idle_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Which events wait for which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordering {
+    /// All events keep the log's order: one attempt at a time, whose events may be confirmed in
+    /// part.
+    Global,
+    /// Each device's events keep their order. Several attempts are under way at once, and a device
+    /// that fails does not hold the others.
+    PerDevice {
+        /// Attempts at once; at least 1.
+        concurrency: usize,
+        /// How long events may wait for others to go with them.
+        batch_wait: Duration,
+    },
+}
+
 /// One destination.
 pub trait Sink: Send {
+    /// The same for as long as it lives.
+    fn capabilities(&self) -> Capabilities;
+
     /// Connects, again after trouble; whether that makes it up is the delivery's to say. Gives
     /// the cursor that the destination keeps itself (SQL histories: in the same transaction as
     /// their rows); `None` where it keeps none, or none for this journal.
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
-
-    /// Delivers the events in order and returns once the other side has confirmed all of them. Must
-    /// be safe to call again with the same events: after an error, and after a crash.
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
-
-    /// Says goodbye within a second or two; nothing is delivered afterwards.
-    fn close(&mut self) -> BoxFuture<'_, ()>;
-
-    /// How many events it is given at once, where so many wait. What is not confirmed when the
-    /// process is killed comes again: where that shows, as few as cost little more than many.
-    fn batch_events_max(&self) -> usize {
-        1000
-    }
-
-    /// Whether the destination keeps a cursor of its own.
-    fn keeps_cursor(&self) -> bool {
-        false
-    }
 
     /// The newest status that the destination has, as [`Sink::open`] has found it; `None`: it does
     /// not say.
@@ -137,41 +162,24 @@ pub trait Sink: Send {
         None
     }
 
-    /// How it delivers several devices' events at once; `None`: a batch is its unit.
-    fn lanes(&self) -> Option<Lanes> {
+    /// One attempt at these events, in order; returns once the other side has confirmed all of
+    /// them. Must be safe to make again with the same events: after an error, and after a crash.
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
+
+    /// Another one for the same destination, whose attempts are under way beside this one's. Only
+    /// [`Ordering::PerDevice`] asks for it.
+    fn another(&self) -> Option<Box<dyn Sink>> {
         None
     }
 
-    /// There is nothing to deliver: time for what does not depend on deliveries, such as deleting
-    /// what is too old. Called now and then while the sink is up; takes a second or two at most.
-    fn tend(&mut self) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
-    }
-}
+    /// There is nothing to deliver: time to see whether the other side answers, without sending it
+    /// anything, and for what does not depend on deliveries, such as deleting what is too old.
+    /// Called every [`Capabilities::idle_interval`] while nothing waits; takes a second or two
+    /// where the other side answers.
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>>;
 
-/// A sink that takes several devices' events at once: each device is a lane of its own, in order,
-/// and one that fails does not hold the others. [`Sink::deliver`] is not called for it.
-#[derive(Clone)]
-pub struct Lanes {
-    /// Makes the attempts.
-    pub courier: Arc<dyn Courier>,
-    /// Attempts that may be under way at once; at least 1.
-    pub concurrency: usize,
-    /// Events of one attempt at most; at least 1.
-    pub batch_max: usize,
-    /// How long events may wait for others to go with them.
-    pub batch_wait: Duration,
-    /// Waits before the first and each further attempt at the same events, their number that of the
-    /// attempts before they are dead-lettered, if the sink takes others meanwhile. The last is
-    /// repeated. At least one.
-    pub schedule: Vec<Duration>,
-}
-
-/// Makes attempts that do not wait for each other.
-pub trait Courier: Send + Sync {
-    /// One attempt at these events, of one or several devices, each device's in order: all are
-    /// confirmed, or none.
-    fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>>;
+    /// Says goodbye within a second or two; nothing is delivered afterwards.
+    fn close(&mut self) -> BoxFuture<'_, ()>;
 }
 
 /// A sink, and where it needs one, the task that drives its connection (spawned and supervised by
@@ -218,11 +226,11 @@ pub enum BuildError {
 ///
 /// # Errors
 /// See [`BuildError`]: trying again without another configuration is of no use.
-pub fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+pub fn build(settings: Settings) -> Result<Built, BuildError> {
     match settings {
-        Settings::Sqlite(settings) => Ok(history::sqlite::build(settings, health)),
-        Settings::Postgres(settings) => history::postgres::build(settings, health),
-        Settings::Mqtt(settings) => mqtt::build(settings, health),
+        Settings::Sqlite(settings) => Ok(history::sqlite::build(settings)),
+        Settings::Postgres(settings) => history::postgres::build(settings),
+        Settings::Mqtt(settings) => mqtt::build(settings),
         Settings::Webhook(settings) => webhook::build(settings),
     }
 }

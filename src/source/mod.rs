@@ -6,7 +6,7 @@
 //! - `settings`, `topic`, `address`: what the source is told, and `reload`: by whom
 //! - `signin`: the HTTP sign-in before each connection, and texts with what it gives
 //! - `broker`: what is known of each kind of server
-//! - `supervisor`: the task; `backoff`: how long it waits between connections
+//! - `supervisor`: the task, which keeps one connection
 //! - `connection`: one connected life; `disconnect`: why it ended; `writer`: what it writes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
 //! - `intake`: from messages to journal batches; `silence`: whether any come
@@ -15,7 +15,6 @@
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
 mod address;
-mod backoff;
 mod broker;
 mod client;
 mod clock;

@@ -6,6 +6,7 @@ use super::address::Address;
 use super::broker;
 use super::signin::{Credentials, Signin, SigninError, SigninTemplate};
 use super::topic::Topic;
+use crate::retry::Backoff;
 use crate::secret::Secret;
 use crate::stomp::{Backslashes, Limits, Options};
 use crate::tls;
@@ -20,6 +21,18 @@ pub struct Reconnect {
     pub max: Duration,
     /// Give up (and end the process) after so many failures in a row; `None`: never.
     pub attempts: Option<u32>,
+}
+
+impl Reconnect {
+    /// The waits between attempts.
+    pub(super) fn backoff(&self) -> Backoff {
+        Backoff::new(self.initial, self.max)
+    }
+
+    /// After so many failures in a row there is no further attempt.
+    pub(super) fn is_used_up(&self, failures: u32) -> bool {
+        self.attempts.is_some_and(|attempts| failures >= attempts)
+    }
 }
 
 /// Validated settings of the source.
@@ -157,5 +170,22 @@ impl Settings {
             oversize_bytes_max: OVERSIZE_BYTES_MAX,
             ..Limits::with_body_bytes_max(self.body_bytes_max)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attempts_bound_the_failures_in_a_row() {
+        let reconnect = |attempts| Reconnect {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(60),
+            attempts,
+        };
+        let used_up = [1, 2, 3, 4].map(|failures| reconnect(Some(3)).is_used_up(failures));
+        assert_eq!(used_up, [false, false, true, true]);
+        assert!(!reconnect(None).is_used_up(u32::MAX));
     }
 }

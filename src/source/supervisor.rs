@@ -10,7 +10,6 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::address::Address;
-use super::backoff::Backoff;
 use super::clock;
 use super::connection::Connection;
 use super::disconnect::DisconnectReason;
@@ -21,6 +20,7 @@ use super::silence::Silence;
 use super::status::{LinkState, Status};
 use crate::journal::{self, Journal};
 use crate::pipeline::Decoder;
+use crate::retry::Backoff;
 
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -64,7 +64,7 @@ impl Source {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
         intake.meet(&settings.topics, &decoders, journal.last_states().await?);
         let (inbox, handle) = Inbox::new(journal.clone());
-        let backoff = Backoff::new(settings.reconnect.clone());
+        let backoff = settings.reconnect.backoff();
         let wanted = ReloadRequest {
             settings,
             decoders,
@@ -102,14 +102,16 @@ impl Source {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
                     turn = 0;
-                    self.backoff = Backoff::new(self.wanted.settings.reconnect.clone());
+                    self.backoff = self.wanted.settings.reconnect.backoff();
                     continue;
                 }
                 DisconnectReason::Journal(_) => None,
                 // No failure: at once, since nothing is heard meanwhile.
                 DisconnectReason::Quiet(_) => Some(Duration::ZERO),
-                DisconnectReason::Refused(_) => self.backoff.next_refused(fastrand::f64()),
-                DisconnectReason::Lost(_) => self.backoff.next(fastrand::f64()),
+                DisconnectReason::Refused(_) => {
+                    self.bounded(|backoff| backoff.next_refused(fastrand::f64()))
+                }
+                DisconnectReason::Lost(_) => self.bounded(|backoff| backoff.next(fastrand::f64())),
             };
             let error = ended.to_string();
             status.failed(&error);
@@ -138,6 +140,13 @@ impl Source {
         status.enter(LinkState::Stopped);
         info!("source stopped");
         Ok(())
+    }
+
+    /// The wait after a failure; `None` once the attempts are used up.
+    fn bounded(&mut self, wait: impl FnOnce(&mut Backoff) -> Duration) -> Option<Duration> {
+        let wait = wait(&mut self.backoff);
+        let reconnect = &self.wanted.settings.reconnect;
+        (!reconnect.is_used_up(self.backoff.failures())).then_some(wait)
     }
 
     async fn one_connection(
@@ -194,7 +203,7 @@ impl Source {
         let last_states = std::mem::take(&mut wanted.last_states);
         self.intake
             .meet(&wanted.settings.topics, &wanted.decoders, last_states);
-        self.backoff = Backoff::new(wanted.settings.reconnect.clone());
+        self.backoff = wanted.settings.reconnect.backoff();
         self.wanted = wanted;
         DisconnectReason::Reloaded
     }

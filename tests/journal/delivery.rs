@@ -12,7 +12,8 @@ use stomp_bridge::delivery::{self, Counters};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
 use stomp_bridge::model::{Event, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
-use stomp_bridge::sinks::{Batch, Health, Sink, Trouble, Undelivered};
+use stomp_bridge::retry::Retry;
+use stomp_bridge::sinks::{Batch, Capabilities, Health, Sink, Trouble, Undelivered};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -25,8 +26,16 @@ impl Sink for Collector {
         Box::pin(async { Ok(None) })
     }
 
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities::default()
+    }
+
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         self.0.lock().unwrap().extend_from_slice(batch.events);
+        Box::pin(async { Ok(()) })
+    }
+
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         Box::pin(async { Ok(()) })
     }
 
@@ -123,6 +132,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             // Fails for a device whose id is no number.
             when: Some(Expression::parse("severity == 'critical' and device_id|int > 0").unwrap()),
             start: Start::Newest,
+            retry: Retry::default(),
         },
         Box::new(collector.clone()),
         Health::default(),

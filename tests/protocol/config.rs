@@ -9,6 +9,7 @@ use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::Severity;
 use stomp_bridge::pipeline::Field;
+use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
 use stomp_bridge::source::{Broker, Credentials, SigninTemplate};
@@ -196,7 +197,7 @@ fn the_examples_comments_are_keys_too() {
         (mqtt_of(&defaults).qos, mqtt_of(&defaults).retain)
     );
     assert_eq!(webhook_of(&plan).timeout, webhook_of(&defaults).timeout);
-    assert_eq!(webhook_of(&plan).schedule, webhook_of(&defaults).schedule);
+    assert_eq!(plan.sinks[0].0.retry, defaults.sinks[0].0.retry);
     assert_eq!(
         webhook_of(&plan).concurrency,
         webhook_of(&defaults).concurrency
@@ -254,8 +255,16 @@ fn the_defaults_are_the_promised_ones() {
         (mqtt_of(&plan).qos, mqtt_of(&plan).retain),
         (Qos::AtLeastOnce, true)
     );
-    let schedule = [0, 5, 300, 1_800, 7_200, 18_000, 36_000, 36_000].map(seconds);
-    assert_eq!(webhook_of(&plan).schedule, schedule);
+    let retry = Retry {
+        initial: seconds(1),
+        max: seconds(300),
+        give_up: seconds(24 * 3600),
+    };
+    assert!(
+        plan.sinks
+            .iter()
+            .all(|(delivery, _)| delivery.retry == retry)
+    );
     assert_eq!(
         (
             webhook_of(&plan).concurrency,
@@ -927,11 +936,27 @@ fn each_mistake_is_told_with_its_place() {
         ),
         (
             format!(
-                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nretry = {{ schedule = [\"0s\"] }}\n"
+                "{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nretry = {{ initial = \"0s\" }}\n"
             ),
-            "10:22",
-            "sinks.w.retry.schedule",
-            "a last wait above 0",
+            "9:21",
+            "sinks.m.retry.initial",
+            "expected at least 10ms",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nretry = {{ max = \"500ms\" }}\n"
+            ),
+            "10:17",
+            "sinks.w.retry.max",
+            "at least initial",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nretry = {{ give_up = \"0s\" }}\n"
+            ),
+            "10:21",
+            "sinks.w.retry.give_up",
+            "a duration above 0",
         ),
         (
             format!(
@@ -1281,7 +1306,7 @@ type = "webhook"
 url = "https://hooks.example.com/devices"
 when = "changed and severity == 'critical'"
 secret = "{{ secret('oncall') }}"
-retry = { schedule = ["0s", "5s", "5m", "30m", "2h", "5h", "10h", "10h"] }
+retry = { initial = "1s", max = "5m", give_up = "24h" }
 
 [http]
 listen = "127.0.0.1:9610"

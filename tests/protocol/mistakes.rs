@@ -54,7 +54,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         "11: giving up for ever; the old connection leaked",
-        "src/source/backoff.rs: the_bound_doubles_up_to_the_maximum; tests/source/scripted/mod.rs: a_lost_connection_is_made_anew_with_one_subscription attempts_bound_the_reconnects; tests/source/supervision/attempts.rs: a_dead_server_is_asked_150_times_an_hour_at_most_and_for_ever; tests/source/supervision/lives.rs: ten_thousand_lives_leave_nothing_behind",
+        "src/retry.rs: the_bound_doubles_up_to_the_maximum; tests/source/scripted/mod.rs: a_lost_connection_is_made_anew_with_one_subscription attempts_bound_the_reconnects; tests/source/supervision/attempts.rs: a_dead_server_is_asked_150_times_an_hour_at_most_and_for_ever; tests/source/supervision/lives.rs: ten_thousand_lives_leave_nothing_behind",
     ),
 ];
 

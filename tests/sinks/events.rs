@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use stomp_bridge::model::{Coordinates, Event, Origin, Place, Position};
-use stomp_bridge::sinks::{Batch, Built, Health, Occasion, Settings, Sink, build};
+use stomp_bridge::sinks::{Batch, Built, Reason, Settings, Sink, build};
 use uuid::Uuid;
 
 pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
@@ -75,18 +75,17 @@ pub(crate) fn batch(events: &[Event]) -> Batch<'_> {
         journal: JOURNAL,
         events,
         through: events.last().unwrap().position,
-        occasion: Occasion::Turn,
+        reason: Reason::Log,
     }
 }
 
-/// A sink that is built and whose driver runs, and what it says of its health.
-pub(crate) fn start(settings: Settings) -> (Box<dyn Sink>, Health) {
-    let health = Health::default();
-    let Built { sink, driver } = build(settings, health.clone()).unwrap();
+/// A sink that is built and whose driver runs.
+pub(crate) fn start(settings: Settings) -> Box<dyn Sink> {
+    let Built { sink, driver } = build(settings).unwrap();
     if let Some(driver) = driver {
         tokio::spawn(driver);
     }
-    (sink, health)
+    sink
 }
 
 pub(crate) fn template(source: &str) -> stomp_bridge::pipeline::Template {

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
 use stomp_bridge::model::{ColumnKind, Event, Position, columns};
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::history::{postgres, sqlite};
-use stomp_bridge::sinks::{Batch, Occasion, Settings, Trouble};
+use stomp_bridge::sinks::{Batch, Reason, Settings, Trouble};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -127,22 +127,22 @@ impl Database {
 async fn a_batch_delivered_twice_is_stored_once_and_its_cursor_is_found_again() {
     for database in Database::both().await {
         let thousand = events(1..=1000);
-        let (mut sink, health) = start(database.settings(None));
-        assert!(sink.keeps_cursor());
+        let mut sink = start(database.settings(None));
+        assert!(sink.capabilities().keeps_cursor);
         assert_eq!(sink.open(JOURNAL).await, Ok(None));
-        sink.deliver(batch(&thousand)).await.unwrap();
-        assert!(health.report().up);
-        sink.deliver(batch(&thousand)).await.unwrap();
+        sink.attempt(batch(&thousand)).await.unwrap();
+        assert_eq!(sink.idle().await, Ok(()));
+        sink.attempt(batch(&thousand)).await.unwrap();
         sink.close().await;
 
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(1000))));
         assert_eq!(
             sink.open(Uuid::from_u128(7)).await,
             Ok(None),
             "a cursor belongs to one journal"
         );
-        sink.deliver(batch(&thousand[500..])).await.unwrap();
+        sink.attempt(batch(&thousand[500..])).await.unwrap();
         assert_eq!(database.count("status_event").await, 1000);
         assert_eq!(database.count("device").await, 1000);
     }
@@ -151,18 +151,18 @@ async fn a_batch_delivered_twice_is_stored_once_and_its_cursor_is_found_again() 
 #[tokio::test]
 async fn batches_of_every_size_are_stored_whole() {
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         let mut stored = 0;
         for size in [1, 9, 10, 11, 99, 100, 101, 219, 499, 500, 700] {
             let piece = events(stored + 1..=stored + size);
             // The cursor may stand beyond the last event: what follows was filtered out.
             let through = Position(stored + size + 3);
-            sink.deliver(Batch {
+            sink.attempt(Batch {
                 journal: JOURNAL,
                 events: &piece,
                 through,
-                occasion: Occasion::Turn,
+                reason: Reason::Log,
             })
             .await
             .unwrap();
@@ -176,9 +176,9 @@ async fn batches_of_every_size_are_stored_whole() {
 #[tokio::test]
 async fn rows_and_cursor_move_together_or_not_at_all() {
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        sink.deliver(batch(&events(1..=3))).await.unwrap();
+        sink.attempt(batch(&events(1..=3))).await.unwrap();
         database
             .execute(match &database {
                 Database::Sqlite { .. } => {
@@ -188,7 +188,7 @@ async fn rows_and_cursor_move_together_or_not_at_all() {
                 Database::Postgres { .. } => "ALTER TABLE bridge_cursor ADD CHECK (position <= 4)",
             })
             .await;
-        let failed = sink.deliver(batch(&events(4..=9))).await.unwrap_err();
+        let failed = sink.attempt(batch(&events(4..=9))).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
         assert!(
             matches!(failed.trouble, Trouble::Refused { index: None, .. }),
@@ -202,7 +202,7 @@ async fn rows_and_cursor_move_together_or_not_at_all() {
             ),
             (3, 3)
         );
-        sink.deliver(batch(&events(4..=4))).await.unwrap();
+        sink.attempt(batch(&events(4..=4))).await.unwrap();
         assert_eq!(database.count("status_event").await, 4);
         assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(4))));
     }
@@ -255,10 +255,10 @@ async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
         ),
     ];
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         for (step, events, state) in &steps {
-            sink.deliver(batch(events)).await.unwrap();
+            sink.attempt(batch(events)).await.unwrap();
             assert_eq!(
                 database.text("SELECT state FROM device_current").await,
                 *state,
@@ -273,7 +273,7 @@ async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
 #[tokio::test]
 async fn tables_have_the_columns_of_the_list() {
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         let listed: Vec<String> = columns::STATUS
             .iter()
@@ -333,9 +333,9 @@ async fn values_are_stored_as_they_are() {
         ..event(2)
     };
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        sink.deliver(batch(&[full.clone(), bare.clone()]))
+        sink.attempt(batch(&[full.clone(), bare.clone()]))
             .await
             .unwrap();
         let time = |column: &str| match &database {
@@ -415,7 +415,7 @@ async fn values_are_stored_as_they_are() {
 #[tokio::test]
 async fn rows_past_the_retention_are_deleted_and_devices_stay() {
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(Some(Duration::from_secs(3600))));
+        let mut sink = start(database.settings(Some(Duration::from_secs(3600))));
         sink.open(JOURNAL).await.unwrap();
         let now = jiff::Timestamp::now();
         let young = |event: Event| Event {
@@ -424,9 +424,9 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
         };
         // More than a piece, so that the round has to go on with the next batch.
         let old = events(1..=2500);
-        sink.deliver(batch(&old)).await.unwrap();
+        sink.attempt(batch(&old)).await.unwrap();
         assert_eq!(database.count("status_event").await, 500);
-        sink.deliver(batch(&[young(event(2501))])).await.unwrap();
+        sink.attempt(batch(&[young(event(2501))])).await.unwrap();
         assert_eq!(database.count("status_event").await, 1);
         assert_eq!(database.count("device").await, 2501);
     }
@@ -435,26 +435,26 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
 #[tokio::test]
 async fn an_idle_history_deletes_what_is_past_the_retention() {
     for database in Database::both().await {
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         let young = |position| Event {
             received_at: jiff::Timestamp::now(),
             ..event(position)
         };
-        sink.deliver(batch(&events(1..=5000))).await.unwrap();
+        sink.attempt(batch(&events(1..=5000))).await.unwrap();
         // By this one the clock is believed.
-        sink.deliver(batch(&[young(5001)])).await.unwrap();
+        sink.attempt(batch(&[young(5001)])).await.unwrap();
         sink.close().await;
-        let (mut sink, _) = start(database.settings(Some(Duration::from_secs(3600))));
+        let mut sink = start(database.settings(Some(Duration::from_secs(3600))));
         sink.open(JOURNAL).await.unwrap();
         // More than one piece, and no delivery.
         for _ in 0..100 {
-            sink.tend().await;
+            sink.idle().await.unwrap();
         }
         assert_eq!(database.count("status_event").await, 1);
         assert_eq!(database.count("device").await, 5001);
         // The connection is as good as before.
-        sink.deliver(batch(&[young(5002)])).await.unwrap();
+        sink.attempt(batch(&[young(5002)])).await.unwrap();
         assert_eq!(database.count("status_event").await, 2);
     }
 }

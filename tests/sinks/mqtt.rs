@@ -6,7 +6,7 @@ use std::time::Duration;
 use stomp_bridge::model::Event;
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Qos, Settings};
-use stomp_bridge::sinks::{Batch, By, Occasion, Sink, Trouble};
+use stomp_bridge::sinks::{Batch, By, Reason, Sink, Trouble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
@@ -33,7 +33,7 @@ fn settings(port: u16) -> Settings {
     }
 }
 
-fn mqtt(settings: Settings) -> (Box<dyn Sink>, stomp_bridge::sinks::Health) {
+fn mqtt(settings: Settings) -> Box<dyn Sink> {
     start(stomp_bridge::sinks::Settings::Mqtt(settings))
 }
 
@@ -45,14 +45,14 @@ fn message(event: &Event) -> String {
 #[tokio::test]
 async fn a_thousand_events_arrive_in_order_and_stay_retained() {
     let broker = Mosquitto::start();
-    let (mut sink, health) = mqtt(settings(broker.port));
-    assert!(!health.report().up);
+    let mut sink = mqtt(settings(broker.port));
+    assert!(sink.idle().await.is_err());
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
-    assert!(health.report().up);
+    assert_eq!(sink.idle().await, Ok(()));
     let live = broker.subscriber(2000);
     let thousands = events(1..=2000);
-    sink.deliver(batch(&thousands[..1000])).await.unwrap();
-    sink.deliver(batch(&thousands[1000..])).await.unwrap();
+    sink.attempt(batch(&thousands[..1000])).await.unwrap();
+    sink.attempt(batch(&thousands[1000..])).await.unwrap();
     let expected: Vec<String> = thousands.iter().map(message).collect();
     assert_eq!(live.messages().await, expected);
     assert_eq!(broker.retained().await, expected.into_iter().collect());
@@ -67,7 +67,7 @@ async fn a_thousand_events_arrive_in_order_and_stay_retained() {
 #[tokio::test]
 async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
     let broker = Mosquitto::start();
-    let (mut sink, _) = mqtt(Settings {
+    let mut sink = mqtt(Settings {
         qos: Qos::AtMostOnce,
         body: None,
         ..settings(broker.port)
@@ -75,7 +75,7 @@ async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
     sink.open(JOURNAL).await.unwrap();
     let live = broker.subscriber(600);
     let many = events(1..=600);
-    sink.deliver(batch(&many)).await.unwrap();
+    sink.attempt(batch(&many)).await.unwrap();
     let messages = live.messages().await;
     assert_eq!(messages.len(), 600);
     let json = String::from_utf8(many[599].to_json()).unwrap();
@@ -85,7 +85,7 @@ async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
 #[tokio::test]
 async fn values_with_the_marks_of_a_topic_stay_one_level() {
     let broker = Mosquitto::start();
-    let (mut sink, _) = mqtt(settings(broker.port));
+    let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
     let cases = [
         ("a/b", "a%2Fb"),
@@ -102,7 +102,7 @@ async fn values_with_the_marks_of_a_topic_stay_one_level() {
             state: "x".to_owned(),
             ..event(1)
         };
-        sink.deliver(batch(&[event])).await.unwrap();
+        sink.attempt(batch(&[event])).await.unwrap();
         let messages = live.messages().await;
         assert!(
             messages[0].starts_with(&format!("devices/1/{level}/status ")),
@@ -116,14 +116,14 @@ async fn values_with_the_marks_of_a_topic_stay_one_level() {
 #[tokio::test]
 async fn an_oversize_packet_is_refused_alone() {
     let broker = Mosquitto::start();
-    let (mut sink, health) = mqtt(Settings {
+    let mut sink = mqtt(Settings {
         packet_bytes_max: 100,
         ..settings(broker.port)
     });
     sink.open(JOURNAL).await.unwrap();
     let mut four = events(1..=4);
     four[2].state = "x".repeat(100);
-    let failed = sink.deliver(batch(&four)).await.unwrap_err();
+    let failed = sink.attempt(batch(&four)).await.unwrap_err();
     assert_eq!(failed.confirmed, 2);
     let Trouble::Refused {
         index: Some(2),
@@ -134,8 +134,8 @@ async fn an_oversize_packet_is_refused_alone() {
         panic!("{:?}", failed.trouble)
     };
     assert!(error.contains("packet_bytes_max = 100"), "{error}");
-    assert!(health.report().up);
-    sink.deliver(batch(&four[3..])).await.unwrap();
+    assert_eq!(sink.idle().await, Ok(()));
+    sink.attempt(batch(&four[3..])).await.unwrap();
     let delivered = [&four[0], &four[1], &four[3]].map(message);
     assert_eq!(broker.retained().await, delivered.into_iter().collect());
 }
@@ -143,12 +143,12 @@ async fn an_oversize_packet_is_refused_alone() {
 #[tokio::test]
 async fn a_topic_with_a_wildcard_is_refused_and_nothing_is_sent() {
     let broker = Mosquitto::start();
-    let (mut sink, _) = mqtt(Settings {
+    let mut sink = mqtt(Settings {
         topic: template("devices/+/{{ device_id }}"),
         ..settings(broker.port)
     });
     sink.open(JOURNAL).await.unwrap();
-    let failed = sink.deliver(batch(&events(1..=2))).await.unwrap_err();
+    let failed = sink.attempt(batch(&events(1..=2))).await.unwrap_err();
     assert_eq!(failed.confirmed, 0);
     assert!(
         matches!(failed.trouble, Trouble::Refused { index: Some(0), .. }),
@@ -160,12 +160,12 @@ async fn a_topic_with_a_wildcard_is_refused_and_nothing_is_sent() {
 #[tokio::test]
 async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     let mut broker = Mosquitto::start();
-    let (mut sink, health) = mqtt(settings(broker.port));
+    let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
     let seen_some = broker.subscriber(3000);
     let delivering = tokio::spawn(async move {
         for first in (1..).step_by(1000) {
-            if let Err(failed) = sink.deliver(batch(&events(first..=first + 999))).await {
+            if let Err(failed) = sink.attempt(batch(&events(first..=first + 999))).await {
                 return (sink, first, failed);
             }
         }
@@ -186,7 +186,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     );
     let opened = sink.open(JOURNAL).await;
     assert!(matches!(opened, Err(Trouble::Retry { .. })), "{opened:?}");
-    assert!(!health.report().up);
+    assert!(sink.idle().await.is_err());
 
     broker.restart();
     // Everything that we call confirmed was with the broker before it stopped.
@@ -204,8 +204,8 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
         published.len()
     );
     while sink.open(JOURNAL).await.is_err() {}
-    assert!(health.report().up);
-    sink.deliver(batch(&all[confirmed..])).await.unwrap();
+    assert_eq!(sink.idle().await, Ok(()));
+    sink.attempt(batch(&all[confirmed..])).await.unwrap();
     assert_eq!(broker.retained().await, messages.into_iter().collect());
 }
 
@@ -213,7 +213,7 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
 async fn a_wrong_password_is_named_and_never_shown() {
     let broker = Mosquitto::start_with("allow_anonymous false");
     let (username, password) = (Some("bridge".to_owned()), Some(Secret::from("s3cret")));
-    let (mut sink, health) = mqtt(Settings {
+    let mut sink = mqtt(Settings {
         username,
         password,
         ..settings(broker.port)
@@ -230,13 +230,14 @@ async fn a_wrong_password_is_named_and_never_shown() {
         "{error}"
     );
     assert!(!error.contains("s3cret"), "{error}");
-    assert_eq!(health.report().last_error, Some(error));
+    let after = None;
+    assert_eq!(sink.idle().await, Err(Trouble::Retry { error, after }));
 }
 
 #[tokio::test]
 async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused() {
     let broker = Mosquitto::start_with("allow_anonymous true\nlog_type all\nmax_packet_size 200");
-    let (mut sink, _) = mqtt(settings(broker.port));
+    let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
     let mut three = events(1..=3);
     three[1].state = "x".repeat(300);
@@ -245,7 +246,7 @@ async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused
     let mut confirmed = 0;
     let mut named = Vec::new();
     let refused = loop {
-        let failed = sink.deliver(batch(&three[confirmed..])).await.unwrap_err();
+        let failed = sink.attempt(batch(&three[confirmed..])).await.unwrap_err();
         confirmed += failed.confirmed;
         match failed.trouble {
             Trouble::Retry { error, .. } => named.push(error),
@@ -274,7 +275,7 @@ async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused
         refused.1
     );
     while sink.open(JOURNAL).await.is_err() {}
-    sink.deliver(batch(&three[2..])).await.unwrap();
+    sink.attempt(batch(&three[2..])).await.unwrap();
     assert_eq!(
         broker.retained().await,
         [&three[0], &three[2]].map(message).into_iter().collect()
@@ -301,10 +302,10 @@ async fn a_connection_that_is_lost_whatever_is_published_accuses_no_event() {
             });
         }
     });
-    let (mut sink, _) = mqtt(settings(port));
+    let mut sink = mqtt(settings(port));
     while sink.open(JOURNAL).await.is_err() {}
     for _ in 0..8 {
-        let failed = sink.deliver(batch(&events(1..=3))).await.unwrap_err();
+        let failed = sink.attempt(batch(&events(1..=3))).await.unwrap_err();
         assert!(
             matches!(failed.trouble, Trouble::Retry { .. }),
             "{:?}",
@@ -317,13 +318,13 @@ async fn a_connection_that_is_lost_whatever_is_published_accuses_no_event() {
 #[tokio::test]
 async fn what_is_delivered_again_replaces_no_retained_message() {
     let broker = Mosquitto::start();
-    let (mut sink, _) = mqtt(settings(broker.port));
+    let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
     let newest = Event {
         state: "new".to_owned(),
         ..event(1)
     };
-    sink.deliver(batch(std::slice::from_ref(&newest)))
+    sink.attempt(batch(std::slice::from_ref(&newest)))
         .await
         .unwrap();
     let live = broker.subscriber(2);
@@ -332,10 +333,10 @@ async fn what_is_delivered_again_replaces_no_retained_message() {
         ..event(1)
     };
     let again = Batch {
-        occasion: Occasion::Again,
+        reason: Reason::Replay,
         ..batch(std::slice::from_ref(&older))
     };
-    sink.deliver(again).await.unwrap();
+    sink.attempt(again).await.unwrap();
     let expected = ["devices/1/1/status 1 new", "devices/1/1/status 1 old"];
     assert_eq!(live.messages().await, expected, "a subscriber sees it");
     assert_eq!(
@@ -393,7 +394,7 @@ async fn mqtts_trusts_the_configured_certificates_and_no_others() {
         url,
         ..settings(broker.port)
     };
-    let (mut sink, _) = mqtt(strict.clone());
+    let mut sink = mqtt(strict.clone());
     let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
         panic!("trusted")
     };
@@ -403,9 +404,9 @@ async fn mqtts_trusts_the_configured_certificates_and_no_others() {
         ca_file: Some(cert),
         ..Default::default()
     };
-    let (mut sink, _) = mqtt(Settings { tls, ..strict });
+    let mut sink = mqtt(Settings { tls, ..strict });
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
-    sink.deliver(batch(&events(1..=100))).await.unwrap();
+    sink.attempt(batch(&events(1..=100))).await.unwrap();
 }
 
 #[tokio::test]
@@ -414,7 +415,7 @@ async fn mqtts_at_a_port_of_clear_text_is_named() {
     let url = format!("mqtts://127.0.0.1:{}", broker.port)
         .parse()
         .unwrap();
-    let (mut sink, _) = mqtt(Settings {
+    let mut sink = mqtt(Settings {
         url,
         ..settings(broker.port)
     });
@@ -446,7 +447,7 @@ async fn mqtts_shows_its_own_certificate_where_the_broker_wants_one() {
         tls: tls.clone(),
         ..settings(broker.port)
     };
-    let (mut sink, _) = mqtt(without.clone());
+    let mut sink = mqtt(without.clone());
     let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
         panic!("taken without a certificate")
     };
@@ -460,15 +461,15 @@ async fn mqtts_shows_its_own_certificate_where_the_broker_wants_one() {
         key_file: Some(key),
         ..tls
     };
-    let (mut sink, _) = mqtt(Settings { tls, ..without });
+    let mut sink = mqtt(Settings { tls, ..without });
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
-    sink.deliver(batch(&events(1..=100))).await.unwrap();
+    sink.attempt(batch(&events(1..=100))).await.unwrap();
 }
 
 #[tokio::test]
 async fn a_broker_that_is_not_there_is_reported_at_once() {
-    let (mut sink, _) = mqtt(settings(free_port()));
-    let failed = sink.deliver(batch(&events(1..=1))).await.unwrap_err();
+    let mut sink = mqtt(settings(free_port()));
+    let failed = sink.attempt(batch(&events(1..=1))).await.unwrap_err();
     assert_eq!(failed.confirmed, 0);
     let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
         panic!("opened")
@@ -479,7 +480,7 @@ async fn a_broker_that_is_not_there_is_reported_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_never_answers_is_given_up() {
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut sink, _) = mqtt(settings(silent.local_addr().unwrap().port()));
+    let mut sink = mqtt(settings(silent.local_addr().unwrap().port()));
     let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
         panic!("opened")
     };
@@ -490,7 +491,7 @@ async fn a_broker_that_never_answers_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_no_longer_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let (mut sink, health) = mqtt(settings(listener.local_addr().unwrap().port()));
+    let mut sink = mqtt(settings(listener.local_addr().unwrap().port()));
     let broker = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut packet = [0; 256];
@@ -508,15 +509,18 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
     });
     sink.open(JOURNAL).await.unwrap();
     let opened = tokio::time::Instant::now();
-    while health.report().up {
-        tokio::time::sleep(Duration::from_secs(1)).await;
-    }
+    let error = loop {
+        match sink.idle().await {
+            Ok(()) => tokio::time::sleep(Duration::from_secs(1)).await,
+            Err(Trouble::Retry { error, .. }) => break error,
+            Err(other) => panic!("{other:?}"),
+        }
+    };
     let lived = opened.elapsed().as_secs();
     assert!(
         (89..=92).contains(&lived),
         "asked after 30 s and 60 s, given up at 90 s, not at {lived} s"
     );
-    let error = health.report().last_error.unwrap();
     assert!(error.contains("PINGRESP"), "{error}");
     let _listener = broker.await.unwrap();
 }
@@ -525,7 +529,7 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
 async fn the_driver_ends_with_its_sink() {
     let settings = stomp_bridge::sinks::Settings::Mqtt(settings(free_port()));
     for opened in [false, true] {
-        let mut built = stomp_bridge::sinks::build(settings.clone(), Default::default()).unwrap();
+        let mut built = stomp_bridge::sinks::build(settings.clone()).unwrap();
         let driver = tokio::spawn(built.driver.take().unwrap());
         if opened {
             built.sink.open(JOURNAL).await.unwrap_err();

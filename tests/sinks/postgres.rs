@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sqlx::{Connection, PgConnection};
 use stomp_bridge::model::{Event, Position};
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::{BuildError, Health, Settings, Trouble, build, history};
+use stomp_bridge::sinks::{BuildError, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -25,11 +25,10 @@ fn settings(url: String) -> Settings {
 }
 
 async fn trouble_of_opening(url: String) -> String {
-    let (mut sink, health) = start(settings(url));
+    let mut sink = start(settings(url));
     let Err(Trouble::Retry { error, after: None }) = sink.open(JOURNAL).await else {
         panic!("opened")
     };
-    assert_eq!(health.report().last_error, Some(error.clone()));
     assert!(!error.contains(PASSWORD), "{error}");
     error
 }
@@ -40,7 +39,7 @@ const FEW_AND_MANY: [i64; 2] = [0, 600];
 #[tokio::test]
 async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
     let database = Database::postgres().await;
-    let (mut sink, health) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let too_long = (0..4000)
         .map(|_| fastrand::alphanumeric())
@@ -67,17 +66,17 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
             .chain(events(3..=2 + more))
             .chain([refused.clone()])
             .collect();
-        let failed = sink.deliver(batch(&given)).await.unwrap_err();
+        let failed = sink.attempt(batch(&given)).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
         assert!(
             matches!(failed.trouble, Trouble::Refused { index: None, .. }),
             "{:?}",
             failed.trouble
         );
-        assert_eq!(health.report().last_error, None, "the server is well");
+        assert_eq!(sink.idle().await, Ok(()), "the server is well");
         assert_eq!(database.count("status_event").await, 0);
     }
-    sink.deliver(batch(&[event(1)])).await.unwrap();
+    sink.attempt(batch(&[event(1)])).await.unwrap();
     assert_eq!(database.count("status_event").await, 1);
 }
 
@@ -85,7 +84,7 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
 async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored() {
     for more in FEW_AND_MANY {
         let database = Database::postgres().await;
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
         let full = Event {
             occurred_at: Some("1969-07-20T20:17:40.000001Z".parse().unwrap()),
@@ -113,7 +112,7 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
         ];
         for (step, (mut events, rows)) in (1..).zip(steps) {
             events.extend((0..more).map(|number| named(&full, &format!("{step}-{number}"))));
-            sink.deliver(batch(&events)).await.unwrap();
+            sink.attempt(batch(&events)).await.unwrap();
             assert_eq!(
                 database.count("status_event").await,
                 rows + step * more as usize
@@ -138,15 +137,15 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
 async fn an_event_that_another_session_stores_at_this_moment_is_passed_over() {
     for more in FEW_AND_MANY {
         let database = Database::postgres().await;
-        let (mut sink, _) = start(database.settings(None));
+        let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        sink.deliver(batch(&[event(1)])).await.unwrap();
+        sink.attempt(batch(&[event(1)])).await.unwrap();
         let mut other = PgConnection::connect(&database.url()).await.unwrap();
         let copies = "BEGIN; CREATE TEMPORARY TABLE two AS SELECT * FROM status_event; \
                       UPDATE two SET event_id = left(event_id, -1) || '2'; INSERT INTO status_event SELECT * FROM two";
         sqlx::raw_sql(copies).execute(&mut other).await.unwrap();
         let delivery =
-            tokio::spawn(async move { sink.deliver(batch(&events(2..=5 + more))).await });
+            tokio::spawn(async move { sink.attempt(batch(&events(2..=5 + more))).await });
         let waiting = "SELECT count(*)::text FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
         while database.text(waiting).await == "0" {}
@@ -159,20 +158,20 @@ async fn an_event_that_another_session_stores_at_this_moment_is_passed_over() {
 #[tokio::test]
 async fn a_view_in_place_of_the_table_takes_events() {
     let database = Database::postgres().await;
-    let (mut sink, _) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let view =
         "ALTER TABLE status_event RENAME TO event; CREATE VIEW status_event AS SELECT * FROM event";
     database.execute(view).await;
-    sink.deliver(batch(&events(1..=2))).await.unwrap();
-    sink.deliver(batch(&events(2..=700))).await.unwrap();
+    sink.attempt(batch(&events(1..=2))).await.unwrap();
+    sink.attempt(batch(&events(2..=700))).await.unwrap();
     assert_eq!(database.count("event").await, 700);
 }
 
 #[tokio::test]
 async fn what_a_trigger_says_holds_nothing_up() {
     let database = Database::postgres().await;
-    let (mut sink, _) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let says = "CREATE FUNCTION say() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN \
                 RAISE WARNING '%', new.payload; RETURN new; END $$; \
@@ -186,7 +185,7 @@ async fn what_a_trigger_says_holds_nothing_up() {
             ..event(position)
         })
         .collect();
-    sink.deliver(batch(&events)).await.unwrap();
+    sink.attempt(batch(&events)).await.unwrap();
     assert_eq!(database.count("status_event").await, 1000);
 }
 
@@ -234,10 +233,10 @@ async fn a_commit_whose_answer_is_lost_is_found_in_the_cursor() {
     };
     let cut = Arc::new(AtomicBool::new(false));
     let port = proxy(server.port(), cut.clone()).await;
-    let (mut sink, _) = start(settings(Postgres::url_at(port, name)));
+    let mut sink = start(settings(Postgres::url_at(port, name)));
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     cut.store(true, Ordering::SeqCst);
-    let failed = sink.deliver(batch(&events(1..=10))).await.unwrap_err();
+    let failed = sink.attempt(batch(&events(1..=10))).await.unwrap_err();
     assert_eq!(failed.confirmed, 0);
     assert!(
         matches!(failed.trouble, Trouble::Retry { .. }),
@@ -247,7 +246,7 @@ async fn a_commit_whose_answer_is_lost_is_found_in_the_cursor() {
     assert!(!cut.load(Ordering::SeqCst), "the COMMIT was cut");
 
     assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(10))));
-    sink.deliver(batch(&events(1..=10))).await.unwrap();
+    sink.attempt(batch(&events(1..=10))).await.unwrap();
     assert_eq!(database.count("status_event").await, 10);
 }
 
@@ -277,24 +276,24 @@ async fn trouble_with_the_server_is_retried_and_says_what_to_do() {
 #[tokio::test]
 async fn a_connection_that_the_server_ends_is_made_again() {
     let database = Database::postgres().await;
-    let (mut sink, health) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
-    sink.deliver(batch(&events(1..=2))).await.unwrap();
+    sink.attempt(batch(&events(1..=2))).await.unwrap();
     database
         .texts(
             "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
              WHERE datname = current_database() AND pid <> pg_backend_pid()",
         )
         .await;
-    let failed = sink.deliver(batch(&events(3..=4))).await.unwrap_err();
+    let failed = sink.attempt(batch(&events(3..=4))).await.unwrap_err();
     assert!(
         matches!(failed.trouble, Trouble::Retry { .. }),
         "{:?}",
         failed.trouble
     );
-    assert!(!health.report().up);
+    assert!(sink.idle().await.is_err());
     assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(2))));
-    sink.deliver(batch(&events(3..=4))).await.unwrap();
+    sink.attempt(batch(&events(3..=4))).await.unwrap();
     assert_eq!(database.count("status_event").await, 4);
 }
 
@@ -313,9 +312,7 @@ fn a_url_that_is_none_is_refused_without_being_shown() {
         "mysql://bridge:s3cret@db/x",
         "s3cret",
     ] {
-        let Err(error @ BuildError::Settings { .. }) =
-            build(settings(url.to_owned()), Health::default())
-        else {
+        let Err(error @ BuildError::Settings { .. }) = build(settings(url.to_owned())) else {
             panic!("{url}")
         };
         assert!(!error.to_string().contains("s3cret"), "{error}");
@@ -472,7 +469,7 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
         assert!(error.contains(expected), "{host} {options}: {error}");
     }
 
-    let (mut sink, _) = start(settings(right));
+    let mut sink = start(settings(right));
     server.shows("expired");
     // It reads the file when it gets to it.
     within_a_minute(async || match sink.open(JOURNAL).await {
@@ -485,7 +482,7 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
 
     server.shows("server");
     within_a_minute(async || sink.open(JOURNAL).await.is_ok()).await;
-    sink.deliver(batch(&events(1..=3))).await.unwrap();
+    sink.attempt(batch(&events(1..=3))).await.unwrap();
     let rows = "SELECT count(*) FROM status_event";
     assert_eq!(number(&server, "devices", rows).await, 3);
     let encrypted = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
@@ -538,8 +535,8 @@ async fn a_certificate_of_ours_is_shown_to_a_server_that_wants_one() {
             "known",
             &format!("{mode}&{}", ours("client")),
         );
-        let (mut sink, _) = start(settings(url));
+        let mut sink = start(settings(url));
         sink.open(JOURNAL).await.expect(mode);
-        sink.deliver(batch(&[event(position)])).await.expect(mode);
+        sink.attempt(batch(&[event(position)])).await.expect(mode);
     }
 }

@@ -10,7 +10,7 @@ use crate::history::Database;
 #[tokio::test]
 async fn a_file_that_another_program_holds_is_the_sinks_trouble_and_passes() {
     let database = Database::sqlite();
-    let (mut sink, health) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
     let mut other = SqliteConnection::connect(&database.url()).await.unwrap();
     sqlx::raw_sql("BEGIN IMMEDIATE")
@@ -18,7 +18,7 @@ async fn a_file_that_another_program_holds_is_the_sinks_trouble_and_passes() {
         .await
         .unwrap();
 
-    let failed = sink.deliver(batch(&events(1..=2))).await.unwrap_err();
+    let failed = sink.attempt(batch(&events(1..=2))).await.unwrap_err();
     let Trouble::Retry { error, after: None } = failed.trouble else {
         panic!("{:?}", failed.trouble)
     };
@@ -26,21 +26,37 @@ async fn a_file_that_another_program_holds_is_the_sinks_trouble_and_passes() {
         error.contains(&database.url()) && error.contains("another program holds the file"),
         "{error}"
     );
-    assert!(!health.report().up);
+    assert!(sink.idle().await.is_err());
 
     sqlx::raw_sql("ROLLBACK").execute(&mut other).await.unwrap();
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
-    sink.deliver(batch(&events(1..=2))).await.unwrap();
-    assert!(health.report().up);
+    sink.attempt(batch(&events(1..=2))).await.unwrap();
+    assert_eq!(sink.idle().await, Ok(()));
     assert_eq!(database.count("status_event").await, 2);
+}
+
+#[tokio::test]
+async fn a_file_that_is_moved_away_is_noticed_by_an_idle_history() {
+    let database = Database::sqlite();
+    let mut sink = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    sink.attempt(batch(&events(1..=2))).await.unwrap();
+    assert_eq!(sink.idle().await, Ok(()));
+    std::fs::rename(database.url(), format!("{}.old", database.url())).unwrap();
+    let Err(Trouble::Retry { error, .. }) = sink.idle().await else {
+        panic!("it writes to a file that has no name")
+    };
+    assert!(error.contains("moved or replaced"), "{error}");
+    assert_eq!(sink.open(JOURNAL).await, Ok(None), "a file of its own");
+    assert_eq!(sink.idle().await, Ok(()));
 }
 
 #[tokio::test]
 async fn a_nul_in_a_text_is_stored() {
     let database = Database::sqlite();
-    let (mut sink, _) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
-    sink.deliver(batch(&[Event {
+    sink.attempt(batch(&[Event {
         new_state: "a\0b".to_owned(),
         ..event(1)
     }]))
@@ -57,9 +73,9 @@ async fn a_nul_in_a_text_is_stored() {
 #[tokio::test]
 async fn times_are_read_by_sqlites_own_functions() {
     let database = Database::sqlite();
-    let (mut sink, _) = start(database.settings(None));
+    let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
-    sink.deliver(batch(&[event(1)])).await.unwrap();
+    sink.attempt(batch(&[event(1)])).await.unwrap();
     let minute = database
         .text("SELECT strftime('%H:%M', received_at, '+8 hours') FROM device_current")
         .await;
@@ -81,7 +97,7 @@ async fn a_file_that_cannot_be_a_history_says_what_to_do() {
             path,
             retention: None,
         };
-        let (mut sink, _) = start(Settings::Sqlite(settings));
+        let mut sink = start(Settings::Sqlite(settings));
         let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
             panic!("{advice}")
         };

@@ -104,24 +104,20 @@ fn settings(address: SocketAddr) -> Settings {
         concurrency: 8,
         secrets: Vec::new(),
         timeout: Duration::from_secs(20),
-        schedule: vec![
-            Duration::ZERO,
-            Duration::from_secs(5),
-            Duration::from_secs(300),
-        ],
     }
 }
 
 async fn webhook(settings: Settings) -> Box<dyn Sink> {
-    let (mut sink, _) = start(stomp_bridge::sinks::Settings::Webhook(settings));
+    let mut sink = start(stomp_bridge::sinks::Settings::Webhook(settings));
     assert_eq!(sink.open(JOURNAL).await, Ok(None));
     sink
 }
 
-/// One attempt at these events, as a delivery by lanes makes it.
+/// One attempt at these events, as a delivery makes it beside others.
 async fn attempt(sink: &dyn Sink, events: &[Event]) -> Result<(), Trouble> {
-    let events = events.iter().map(|event| Arc::new(event.clone())).collect();
-    sink.lanes().unwrap().courier.attempt(events).await
+    let mut sink = sink.another().unwrap();
+    let attempted = sink.attempt(batch(events)).await;
+    attempted.map_err(|undelivered| undelivered.trouble)
 }
 
 fn trouble(outcome: Result<(), Undelivered>) -> Trouble {
@@ -135,7 +131,7 @@ async fn events_are_posted_in_order_over_one_connection() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
     let fifty = events(1..=50);
-    sink.deliver(batch(&fifty)).await.unwrap();
+    sink.attempt(batch(&fifty)).await.unwrap();
     let requests = receiver.requests();
     assert_eq!(requests.len(), 50);
     for (request, event) in requests.iter().zip(&fifty) {
@@ -171,10 +167,10 @@ async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() 
     .await;
     receiver.answers(500, &[], "later");
     let one = [event(7)];
-    trouble(sink.deliver(batch(&one)).await);
+    trouble(sink.attempt(batch(&one)).await);
     // The timestamp is the attempt's own.
     tokio::time::sleep(Duration::from_millis(1100)).await;
-    sink.deliver(batch(&one)).await.unwrap();
+    sink.attempt(batch(&one)).await.unwrap();
     let requests = receiver.requests();
     assert_eq!(requests.len(), 2);
     assert_ne!(
@@ -205,7 +201,7 @@ async fn a_batch_ends_at_the_first_event_that_does_not_arrive() {
     receiver.answers(200, &[], "");
     receiver.answers(201, &[], "");
     receiver.answers(422, &[], "no such\r\ndevice");
-    let failed = sink.deliver(batch(&events(1..=9))).await.unwrap_err();
+    let failed = sink.attempt(batch(&events(1..=9))).await.unwrap_err();
     assert_eq!((failed.confirmed, receiver.requests().len()), (2, 3));
     let Trouble::Refused {
         by: By::Them,
@@ -243,7 +239,7 @@ async fn each_class_of_answer_does_its_own() {
             "{status}"
         );
     }
-    for status in [301, 307, 401, 403, 404, 429, 503] {
+    for status in [301, 307, 401, 403, 404, 429, 502, 503, 504, 520, 527] {
         assert!(
             matches!(
                 answered(status, &[]).await,
@@ -252,7 +248,7 @@ async fn each_class_of_answer_does_its_own() {
             "{status}"
         );
     }
-    for status in [408, 409, 500, 502, 504] {
+    for status in [408, 409, 500, 501, 528] {
         assert!(
             matches!(answered(status, &[]).await, Some(Trouble::Unclear { .. })),
             "{status}"
@@ -302,15 +298,14 @@ async fn request_that_is_not_answered_holds_no_other() {
     })
     .await;
     let sink = webhook(settings).await;
-    let (stuck, events) = (stuck.lanes().unwrap().courier, events(1..=8));
-    let mut hanging = stuck.attempt(vec![Arc::new(event(99))]);
+    let (late, events) = ([event(99)], events(1..=8));
+    let mut hanging = std::pin::pin!(attempt(&*stuck, &late));
     let first = futures_util::future::poll_immediate(&mut hanging).await;
     assert_eq!(first, None);
-    let courier = sink.lanes().unwrap().courier;
     let all = futures_util::future::join_all(
         events
             .iter()
-            .map(|event| courier.attempt(vec![Arc::new(event.clone())])),
+            .map(|event| attempt(&*sink, std::slice::from_ref(event))),
     );
     assert!(all.await.into_iter().all(|outcome| outcome.is_ok()));
     let peers: HashSet<SocketAddr> = receiver
@@ -394,7 +389,7 @@ async fn a_redirect_is_not_followed() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
     receiver.answers(307, &[("location", "/elsewhere")], "");
-    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else {
+    let Trouble::Retry { error, .. } = trouble(sink.attempt(batch(&[event(1)])).await) else {
         panic!("followed")
     };
     assert!(error.contains("redirects are not followed"), "{error}");
@@ -409,7 +404,7 @@ async fn an_endless_answer_is_not_read_to_its_end() {
         Ok::<_, std::io::Error>(Bytes::from_static(&[b'x'; 4096]))
     });
     receiver.answers(200, &[], Body::from_stream(endless));
-    sink.deliver(batch(&events(1..=2))).await.unwrap();
+    sink.attempt(batch(&events(1..=2))).await.unwrap();
     assert_eq!(receiver.requests().len(), 2);
 }
 
@@ -423,7 +418,7 @@ async fn a_server_that_never_answers_times_out() {
         ..settings(address)
     })
     .await;
-    let Trouble::Unclear { error } = trouble(sink.deliver(batch(&[event(1)])).await) else {
+    let Trouble::Unclear { error } = trouble(sink.attempt(batch(&[event(1)])).await) else {
         panic!("answered")
     };
     assert!(
@@ -437,7 +432,7 @@ async fn a_server_that_never_answers_times_out() {
 async fn a_server_that_is_not_there_is_retried() {
     let address = SocketAddr::from(([127, 0, 0, 1], crate::servers::free_port()));
     let mut sink = webhook(settings(address)).await;
-    let Trouble::Retry { error, .. } = trouble(sink.deliver(batch(&[event(1)])).await) else {
+    let Trouble::Retry { error, .. } = trouble(sink.attempt(batch(&[event(1)])).await) else {
         panic!("answered")
     };
     assert!(
@@ -455,7 +450,7 @@ async fn an_id_that_no_header_can_hold_is_refused() {
         ..event(1)
     };
     assert!(matches!(
-        trouble(sink.deliver(batch(&[odd])).await),
+        trouble(sink.attempt(batch(&[odd])).await),
         Trouble::Refused { by: By::Us, .. }
     ));
     assert_eq!(receiver.requests().len(), 0);

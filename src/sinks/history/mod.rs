@@ -8,6 +8,7 @@ mod retention;
 pub mod sqlite;
 
 use std::sync::LazyLock;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::migrate::MigrateError;
@@ -16,11 +17,19 @@ use uuid::Uuid;
 
 use crate::model::columns::STATUS;
 use crate::model::{Column, Origin};
-use crate::sinks::{Newest, Occasion};
+use crate::sinks::{Capabilities, Newest, Ordering, Reason};
 
 /// A transaction while it catches up: each brings a device's row up to date once, however many
 /// statuses the device has in it, and syncs once. Nothing of it is stored twice after a crash.
 const BATCH_EVENTS_MAX: usize = 4000;
+
+/// What both can do.
+const CAPABILITIES: Capabilities = Capabilities {
+    batch_max: BATCH_EVENTS_MAX,
+    ordering: Ordering::Global,
+    keeps_cursor: true,
+    idle_interval: Duration::from_secs(30),
+};
 
 /// Both histories keep their migrations apart from those of other programs in the same database.
 const MIGRATIONS_TABLE: &str = "bridge_migration";
@@ -56,10 +65,10 @@ static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
 static KEEP_NEWEST_RECEIVED: LazyLock<String> =
     LazyLock::new(|| upsert("excluded.received_at > device.received_at"));
 
-fn keep_newest(occasion: Occasion) -> &'static str {
-    match occasion {
-        Occasion::Turn => &KEEP_NEWEST,
-        Occasion::Again => &KEEP_NEWEST_RECEIVED,
+fn keep_newest(reason: Reason) -> &'static str {
+    match reason {
+        Reason::Log => &KEEP_NEWEST,
+        Reason::Redrive | Reason::Replay => &KEEP_NEWEST_RECEIVED,
     }
 }
 

@@ -24,14 +24,16 @@ use super::copy::copy;
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{
-    BATCH_EVENTS_MAX, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
+    CAPABILITIES, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
     warn_of_another_journal,
 };
 use crate::faults::{self, Failpoint};
 use crate::model::columns::STATUS;
 use crate::model::{Column, ColumnKind, Event, Position};
 use crate::secret::Secret;
-use crate::sinks::{Batch, BuildError, Built, By, Health, Newest, Sink, Trouble, Undelivered};
+use crate::sinks::{
+    Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
+};
 
 /// Dialling, TLS and signing in.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -83,7 +85,7 @@ pub fn exposure(url: &Secret) -> Result<Option<Exposure>, String> {
 }
 
 /// See [`crate::sinks::build`].
-pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     let server =
         Server::parse(settings.url.expose_secret()).map_err(|problem| BuildError::Settings {
             name: settings.name.clone(),
@@ -93,7 +95,6 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
     let sink = PostgresHistory {
         name: settings.name,
         server,
-        health,
         connection: None,
         newest: None,
         way: Way::Copy,
@@ -108,7 +109,6 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
 struct PostgresHistory {
     name: String,
     server: Server,
-    health: Health,
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
     /// never used again.
     connection: Option<PgConnection>,
@@ -152,6 +152,10 @@ impl From<Unconnected> for Failure {
 }
 
 impl Sink for PostgresHistory {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async move {
             self.connection = None;
@@ -166,13 +170,12 @@ impl Sink for PostgresHistory {
         .boxed()
     }
 
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
-                let error = format!("{}: not connected", self.server);
                 return Err(Undelivered {
                     confirmed: 0,
-                    trouble: Trouble::Retry { error, after: None },
+                    trouble: self.not_connected(),
                 });
             };
             // Where the answer to COMMIT is lost, nobody knows: `open` reads the cursor again, and
@@ -185,7 +188,6 @@ impl Sink for PostgresHistory {
             {
                 Ok(next) => {
                     self.way = next;
-                    self.health.up();
                     self.prune(&mut connection).await;
                     self.connection = Some(connection);
                     Ok(())
@@ -222,33 +224,29 @@ impl Sink for PostgresHistory {
         .boxed()
     }
 
-    fn batch_events_max(&self) -> usize {
-        BATCH_EVENTS_MAX
-    }
-
-    fn keeps_cursor(&self) -> bool {
-        true
-    }
-
     fn newest(&self) -> Option<Newest> {
         self.newest
     }
 
-    fn tend(&mut self) -> BoxFuture<'_, ()> {
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
-                return;
+                return Err(self.not_connected());
             };
+            let probe = sqlx::raw_sql("SELECT 1").execute(&mut connection);
+            let probed = bounded(ASIDE_TIMEOUT, probe).await;
+            probed.map_err(|failure| self.pause(&failure))?;
             let began = Instant::now();
             while began.elapsed() < TEND_MAX {
                 match self.prune(&mut connection).await {
                     Pruned::More => {}
                     Pruned::Done => break,
-                    // It may be silent: the next delivery makes another.
-                    Pruned::Failed => return,
+                    // It may be silent.
+                    Pruned::Failed => return Err(self.not_connected()),
                 }
             }
             self.connection = Some(connection);
+            Ok(())
         }
         .boxed()
     }
@@ -303,12 +301,16 @@ impl PostgresHistory {
         Ok((connection, cursor.map(Position)))
     }
 
+    fn not_connected(&self) -> Trouble {
+        let error = format!("{}: not connected", self.server);
+        Trouble::Retry { error, after: None }
+    }
+
     fn pause(&self, failure: &Failure) -> Trouble {
         let error = match advice(failure) {
             Some(advice) => format!("{}: {failure}; {advice}", self.server),
             None => format!("{}: {failure}", self.server),
         };
-        self.health.in_trouble(&error);
         Trouble::Retry { error, after: None }
     }
 
@@ -409,7 +411,7 @@ async fn transact(
         &mut transaction,
         "device",
         &STATUS,
-        keep_newest(batch.occasion),
+        keep_newest(batch.reason),
         &newest_per_device(batch.events, &known),
     )
     .await?;

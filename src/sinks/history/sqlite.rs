@@ -6,7 +6,8 @@
 //! costs one fsync per batch.
 
 use std::collections::HashSet;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -26,13 +27,13 @@ use uuid::Uuid;
 use super::newest::{known_before, newest_per_device};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::{
-    BATCH_EVENTS_MAX, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
+    CAPABILITIES, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
     warn_of_another_journal,
 };
 use crate::faults::{self, Failpoint};
 use crate::model::columns::STATUS;
 use crate::model::{Column, ColumnKind, Event, Position};
-use crate::sinks::{Batch, Built, By, Health, Newest, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Built, By, Capabilities, Newest, Reason, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
 /// hundred rows at once cost hardly more than a thousand do.
@@ -59,13 +60,13 @@ pub struct Settings {
 }
 
 /// See [`crate::sinks::build`].
-pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
+pub(in crate::sinks) fn build(settings: Settings) -> Built {
     let retention = Retention::new(&settings.name, settings.retention);
     Built {
         sink: Box::new(SqliteHistory {
             settings,
-            health,
             connection: None,
+            file: None,
             newest: None,
             retention,
         }),
@@ -75,15 +76,20 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Built {
 
 struct SqliteHistory {
     settings: Settings,
-    health: Health,
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
     /// never used again.
     connection: Option<SqliteConnection>,
+    /// Which file it is, whatever its name.
+    file: Option<(u64, u64)>,
     newest: Option<Newest>,
     retention: Retention,
 }
 
 impl Sink for SqliteHistory {
+    fn capabilities(&self) -> Capabilities {
+        CAPABILITIES
+    }
+
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async move {
             self.connection = None;
@@ -98,18 +104,16 @@ impl Sink for SqliteHistory {
         .boxed()
     }
 
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
-                let error = format!("{}: not open", self.settings.path.display());
                 return Err(Undelivered {
                     confirmed: 0,
-                    trouble: Trouble::Retry { error, after: None },
+                    trouble: self.not_open(),
                 });
             };
             match store(&mut connection, &self.settings.name, batch).await {
                 Ok(()) => {
-                    self.health.up();
                     self.prune(&mut connection).await;
                     self.connection = Some(connection);
                     Ok(())
@@ -153,26 +157,27 @@ impl Sink for SqliteHistory {
         .boxed()
     }
 
-    fn batch_events_max(&self) -> usize {
-        BATCH_EVENTS_MAX
-    }
-
-    fn keeps_cursor(&self) -> bool {
-        true
-    }
-
     fn newest(&self) -> Option<Newest> {
         self.newest
     }
 
-    fn tend(&mut self) -> BoxFuture<'_, ()> {
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         async move {
             let Some(mut connection) = self.connection.take() else {
-                return;
+                return Err(self.not_open());
             };
+            let probe = "SELECT count(*) FROM bridge_cursor";
+            let probed = sqlx::query(probe).execute(&mut connection).await;
+            probed.map_err(|error| self.pause(&error))?;
+            if file_id(&self.settings.path) != self.file {
+                let path = self.settings.path.display();
+                let error = format!("{path}: the file was moved or replaced; opening it again");
+                return Err(Trouble::Retry { error, after: None });
+            }
             let began = Instant::now();
             while began.elapsed() < TEND_MAX && self.prune(&mut connection).await == Pruned::More {}
             self.connection = Some(connection);
+            Ok(())
         }
         .boxed()
     }
@@ -235,7 +240,13 @@ impl SqliteHistory {
             newest.as_ref().map(|(_, received_at)| *received_at),
         );
         self.newest = newest.and_then(super::newest);
+        self.file = file_id(&self.settings.path);
         Ok((connection, cursor.map(Position)))
+    }
+
+    fn not_open(&self) -> Trouble {
+        let error = format!("{}: not open", self.settings.path.display());
+        Trouble::Retry { error, after: None }
     }
 
     fn pause(&self, error: &sqlx::Error) -> Trouble {
@@ -244,7 +255,6 @@ impl SqliteHistory {
             Some(advice) => format!("{path}: {error}; {advice}"),
             None => format!("{path}: {error}"),
         };
-        self.health.in_trouble(&error);
         Trouble::Retry { error, after: None }
     }
 
@@ -268,6 +278,12 @@ impl SqliteHistory {
         self.retention
             .deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
+}
+
+/// Device and inode.
+fn file_id(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
 }
 
 /// One transaction. IMMEDIATE, since one that begins by reading cannot wait for another writer.
@@ -296,9 +312,9 @@ async fn store(
         .await?;
         known_before(batch.events, &stored)
     };
-    let devices = match batch.occasion {
-        Occasion::Turn => &INSERT_DEVICES,
-        Occasion::Again => &INSERT_DEVICES_AGAIN,
+    let devices = match batch.reason {
+        Reason::Log => &INSERT_DEVICES,
+        Reason::Redrive | Reason::Replay => &INSERT_DEVICES_AGAIN,
     };
     devices
         .run(&mut transaction, &newest_per_device(batch.events, &known))
@@ -329,9 +345,9 @@ struct Insert<Row: 'static> {
 static INSERT_EVENTS: LazyLock<Insert<Event>> =
     LazyLock::new(|| Insert::new("status_event", &STATUS, "ON CONFLICT (event_id) DO NOTHING"));
 static INSERT_DEVICES: LazyLock<Insert<Event>> =
-    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Occasion::Turn)));
+    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Reason::Log)));
 static INSERT_DEVICES_AGAIN: LazyLock<Insert<Event>> =
-    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Occasion::Again)));
+    LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Reason::Redrive)));
 
 impl<Row> Insert<Row> {
     fn new(table: &str, columns: &'static [Column<Row>], on_conflict: &str) -> Insert<Row> {

@@ -25,10 +25,6 @@ use crate::tls;
 pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
-/// The wait after a failure, at least.
-pub(super) const BACKOFF_MIN: Duration = Duration::from_millis(200);
-/// After a refusal of who we are: a person has to act, and brokers lock out those who insist.
-const BACKOFF_REFUSED: Duration = Duration::from_secs(30);
 
 /// What there is to say where it does not say why.
 pub(super) const CLOSED: &str = "the broker closed the connection";
@@ -103,14 +99,15 @@ impl AsyncWrite for Prompt {
 #[derive(Debug)]
 pub(super) struct Loss {
     pub(super) error: String,
-    pub(super) backoff_min: Duration,
+    /// Who we are was refused: a person has to act, and brokers lock out those who insist.
+    pub(super) is_refusal: bool,
 }
 
 impl Loss {
     pub(super) fn new(error: impl Into<String>) -> Loss {
         Loss {
             error: error.into(),
-            backoff_min: BACKOFF_MIN,
+            is_refusal: false,
         }
     }
 }
@@ -215,7 +212,7 @@ fn accepted(code: ConnectReturnCode) -> Result<(), Loss> {
     let refused = |text: &str| {
         Err(Loss {
             error: format!("connection refused (CONNACK {text}"),
-            backoff_min: BACKOFF_REFUSED,
+            is_refusal: true,
         })
     };
     match code {

@@ -17,20 +17,19 @@ use tokio::time::{interval_at, timeout};
 use tokio_util::codec::FramedRead;
 use tracing::{info, warn};
 
-use super::broker::{BACKOFF_MIN, Broker, CLOSED, KEEP_ALIVE, Loss, Stream, Wire};
+use super::broker::{Broker, CLOSED, KEEP_ALIVE, Loss, Stream, Wire};
 use super::connection::{Connection, Outbox};
 use super::{OFFLINE, ONLINE};
-use crate::sinks::Health;
+use crate::retry::Backoff;
 
 /// Dialling, TLS and CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
 /// The longest that the broker may take nothing of what we write.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(8);
-/// Short, since a broker in trouble is usually one that restarts.
-const BACKOFF_MAX: Duration = Duration::from_secs(5);
-/// A connection that lived so long ends the backoff; one that another client with our id keeps
-/// taking over does not.
-const STABLE_AFTER: Duration = Duration::from_secs(10);
+/// Short, since a broker in trouble is usually one that restarts. When it is given publishes again
+/// is decided by the delivery.
+const RECONNECT_FIRST: Duration = Duration::from_millis(200);
+const RECONNECT_MAX: Duration = Duration::from_secs(5);
 /// For DISCONNECT to be written, and for the broker to hang up.
 const GOODBYE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -68,7 +67,6 @@ pub(super) struct Driver {
     /// The broker without user and password, for log lines.
     pub(super) server: String,
     pub(super) broker: Broker,
-    pub(super) health: Health,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) link: watch::Sender<Link>,
 }
@@ -76,7 +74,7 @@ pub(super) struct Driver {
 impl Driver {
     /// Until the sink is dropped or says goodbye.
     pub(super) async fn run(mut self) {
-        let mut backoff = BACKOFF_MIN;
+        let mut backoff = Backoff::new(RECONNECT_FIRST, RECONNECT_MAX);
         let mut attempt = 0;
         let Some(client_id) = self.asked().await else {
             return;
@@ -84,18 +82,19 @@ impl Driver {
         loop {
             let started = Instant::now();
             let connection = Arc::new(Connection::default());
-            let Err(Loss { error, backoff_min }) = self.live(&client_id, &connection).await else {
+            let Err(Loss { error, is_refusal }) = self.live(&client_id, &connection).await else {
                 connection.lose("closed".into());
                 return;
             };
-            if started.elapsed() >= STABLE_AFTER {
-                backoff = BACKOFF_MIN;
-            }
-            backoff = backoff.max(backoff_min);
-            let wait = backoff.mul_f64(0.5 + fastrand::f64() / 2.0);
+            // One that another client with our id keeps taking over does not live so long.
+            backoff.lived(started.elapsed());
+            let wait = match is_refusal {
+                true => backoff.next_refused(fastrand::f64()),
+                false => backoff.next(fastrand::f64()),
+            };
             let error: Arc<str> = format!("{}: {error}", self.server).into();
             attempt += 1;
-            if self.health.in_trouble(&error) || attempt == 1 {
+            if attempt == 1 || matches!(*self.link.borrow(), Link::Up(_)) {
                 warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
             }
             // In this order, so that a publisher that sees the loss never finds this connection
@@ -109,7 +108,6 @@ impl Driver {
                 () = tokio::time::sleep(wait) => {}
                 () = no_longer_wanted(self.wanted.clone()) => return,
             }
-            backoff = (backoff * 2).min(BACKOFF_MAX.max(backoff_min));
         }
     }
 
@@ -136,7 +134,6 @@ impl Driver {
             })??,
             () = no_longer_wanted(self.wanted.clone()) => return Ok(()),
         };
-        self.health.up();
         info!(
             sink = self.name,
             server = self.server,

@@ -25,7 +25,9 @@ use self::driver::{Driver, Link, Wanted};
 use crate::model::{Event, Position};
 use crate::pipeline::Template;
 use crate::secret::Secret;
-use crate::sinks::{Batch, BuildError, Built, By, Health, Occasion, Sink, Trouble, Undelivered};
+use crate::sinks::{
+    Batch, BuildError, Built, By, Capabilities, Reason, Sink, Trouble, Undelivered,
+};
 
 /// How long `open` waits for a connection before it reports the trouble.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,7 +91,7 @@ pub struct Settings {
 }
 
 /// See [`crate::sinks::build`].
-pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Built, BuildError> {
+pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     let problem = |problem: &str| BuildError::Settings {
         name: settings.name.clone(),
         problem: problem.to_owned(),
@@ -142,7 +144,6 @@ pub(in crate::sinks) fn build(settings: Settings, health: Health) -> Result<Buil
         name,
         server: server.clone(),
         broker,
-        health,
         wanted: wanted_by_sink,
         link,
     };
@@ -203,6 +204,14 @@ struct Publish {
 }
 
 impl Sink for MqttSink {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            // It only looks at what the connection's task knows.
+            idle_interval: Duration::from_secs(1),
+            ..Capabilities::default()
+        }
+    }
+
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async move {
             let client_id = self
@@ -223,7 +232,7 @@ impl Sink for MqttSink {
         .boxed()
     }
 
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
             let Some(connection) = self.connection() else {
                 return Err(Undelivered {
@@ -257,6 +266,20 @@ impl Sink for MqttSink {
                     }
                     Err(self.accuse(undelivered, closed_at.filter(|_| alone)))
                 }
+            }
+        }
+        .boxed()
+    }
+
+    /// The connection's task knows: a broker that no longer answers its pings has lost it.
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
+        async move {
+            match self.connection() {
+                Some(_) => Ok(()),
+                None => Err(Trouble::Retry {
+                    error: self.why_down(),
+                    after: None,
+                }),
             }
         }
         .boxed()
@@ -364,7 +387,7 @@ impl MqttSink {
     async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Failed> {
         let events = batch.events;
         // What is published again may be older than what the broker keeps.
-        let retain = self.settings.retain && batch.occasion == Occasion::Turn;
+        let retain = self.settings.retain && batch.reason == Reason::Log;
         let first = connection.accepted();
         let mut sent = 0;
         let mut confirmed_before = first;

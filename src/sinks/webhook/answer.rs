@@ -29,8 +29,9 @@ pub(super) fn judge(status: u16, retry_after: Option<&str>, now: SystemTime) -> 
         400 | 413 | 422 => Verdict::Refused,
         410 => Verdict::Disabled,
         429 | 503 => Verdict::Retry(retry_after.and_then(|text| wait(text, now))),
-        // Where we are sent, who we are and what we ask for is the same for every event.
-        300..=399 | 401..=407 => Verdict::Retry(None),
+        // Where we are sent, who we are and what we ask for is the same for every event, and so is
+        // what a proxy says of the server behind it (520 to 527: Cloudflare's).
+        300..=399 | 401..=407 | 502 | 504 | 520..=527 => Verdict::Retry(None),
         _ => Verdict::Unclear,
     }
 }
@@ -80,9 +81,11 @@ mod tests {
             (422..=422, Verdict::Refused),
             (423..=428, Verdict::Unclear),
             (429..=429, Verdict::Retry(None)),
-            (430..=502, Verdict::Unclear),
-            (503..=503, Verdict::Retry(None)),
-            (504..=999, Verdict::Unclear),
+            (430..=501, Verdict::Unclear),
+            (502..=504, Verdict::Retry(None)),
+            (505..=519, Verdict::Unclear),
+            (520..=527, Verdict::Retry(None)),
+            (528..=999, Verdict::Unclear),
         ];
         for (statuses, verdict) in cases {
             for status in statuses {

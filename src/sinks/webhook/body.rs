@@ -1,6 +1,5 @@
 //! What is in a request: one event, or a batch of them.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
@@ -49,7 +48,7 @@ impl Posting {
     ///
     /// # Errors
     /// What failed in rendering the template.
-    pub(super) fn body(&self, events: &[Arc<Event>]) -> Result<Body, String> {
+    pub(super) fn body(&self, events: &[Event]) -> Result<Body, String> {
         match (self, events) {
             (Posting::Single { body }, [event]) => {
                 let bytes = match body {
@@ -78,7 +77,7 @@ impl Posting {
     }
 }
 
-fn array(events: &[Arc<Event>]) -> Vec<u8> {
+fn array(events: &[Event]) -> Vec<u8> {
     let mut bytes = vec![b'['];
     for (index, event) in events.iter().enumerate() {
         if index > 0 {
@@ -91,7 +90,7 @@ fn array(events: &[Arc<Event>]) -> Vec<u8> {
 }
 
 /// `batch-` and 32 hex digits: the same for the same events in the same order.
-fn batch_id(events: &[Arc<Event>]) -> String {
+fn batch_id(events: &[Event]) -> String {
     let mut digest = Sha256::new();
     for event in events {
         // Its length too, so that no two lists of ids are one text.

@@ -10,6 +10,7 @@
 
 mod answer;
 mod body;
+mod reach;
 mod signature;
 
 use std::sync::Arc;
@@ -25,10 +26,13 @@ use url::{Host, Url};
 use uuid::Uuid;
 
 use self::answer::{Verdict, advice, judge};
+use self::reach::Reach;
 use self::signature::Signer;
 use crate::model::{Event, Position};
 use crate::secret::Secret;
-use crate::sinks::{Batch, BuildError, Built, By, Courier, Lanes, Sink, Trouble, Undelivered};
+use crate::sinks::{
+    Batch, BuildError, Built, By, Capabilities, Ordering, Sink, Trouble, Undelivered,
+};
 
 pub use body::{Body, Posting};
 
@@ -58,8 +62,6 @@ pub struct Settings {
     pub secrets: Vec<Secret>,
     /// A request that takes longer has failed.
     pub timeout: Duration,
-    /// Waits before the first and each further attempt: see [`Lanes::schedule`].
-    pub schedule: Vec<Duration>,
 }
 
 /// See [`crate::sinks::build`].
@@ -75,10 +77,11 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         Some(Signer::new(secrets).map_err(problem)?)
     };
     let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
+    let connect_timeout = settings.timeout.min(CONNECT_TIMEOUT_MAX);
     let mut client = Client::builder()
         .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
         .redirect(Policy::none())
-        .connect_timeout(settings.timeout.min(CONNECT_TIMEOUT_MAX))
+        .connect_timeout(connect_timeout)
         .timeout(settings.timeout)
         .pool_max_idle_per_host(settings.concurrency)
         .default_headers(headers(&settings).map_err(problem)?)
@@ -90,34 +93,32 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     let client = client
         .build()
         .map_err(|error| problem(format!("http client: {}", chain(&error))))?;
-    let (batch_max, batch_wait) = settings.posting.size();
-    let lanes = Lanes {
-        courier: Arc::new(Post(Arc::new(Target {
-            server: server(&settings.url),
-            url: settings.url,
-            posting: settings.posting,
-            signer,
-            client,
-        }))),
-        concurrency: settings.concurrency,
-        batch_max,
-        batch_wait,
-        schedule: settings.schedule,
-    };
+    let target = Arc::new(Target {
+        reach: Reach::new(&settings.url, tls, connect_timeout),
+        server: server(&settings.url),
+        url: settings.url,
+        posting: settings.posting,
+        signer,
+        client,
+    });
     Ok(Built {
-        sink: Box::new(Webhook { lanes }),
+        sink: Box::new(Webhook {
+            target,
+            concurrency: settings.concurrency,
+        }),
         driver: None,
     })
 }
 
+#[derive(Clone)]
 struct Webhook {
-    lanes: Lanes,
+    target: Arc<Target>,
+    concurrency: usize,
 }
-
-struct Post(Arc<Target>);
 
 /// Where to, and how.
 struct Target {
+    reach: Reach,
     /// For log lines: path and query may be secrets (chat groups give them out as such).
     server: String,
     url: Url,
@@ -127,45 +128,59 @@ struct Target {
 }
 
 impl Sink for Webhook {
+    fn capabilities(&self) -> Capabilities {
+        let (batch_max, batch_wait) = self.target.posting.size();
+        Capabilities {
+            batch_max,
+            ordering: Ordering::PerDevice {
+                concurrency: self.concurrency,
+                batch_wait,
+            },
+            ..Capabilities::default()
+        }
+    }
+
     /// There is nothing to open: whether the receiver answers is seen at the first event.
     fn open(&mut self, _journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async { Ok(None) }.boxed()
     }
 
-    /// One request after the other: for who has no lanes to drive.
-    fn deliver<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
-            for (confirmed, event) in batch.events.iter().enumerate() {
-                let outcome = self
-                    .lanes
-                    .courier
-                    .attempt(vec![Arc::new(event.clone())])
-                    .await;
-                outcome.map_err(|trouble| Undelivered { confirmed, trouble })?;
+            let (max, _) = self.target.posting.size();
+            for (before, events) in batch.events.chunks(max).enumerate() {
+                let confirmed = before * max;
+                let posted = self.target.post(events).await;
+                posted.map_err(|trouble| Undelivered { confirmed, trouble })?;
             }
             Ok(())
         }
         .boxed()
     }
 
+    /// Connects, and sends nothing.
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
+        async move {
+            let reached = self.target.reach.probe().await;
+            reached.map_err(|error| Trouble::Retry {
+                error: format!("{}: {error}", self.target.server),
+                after: None,
+            })
+        }
+        .boxed()
+    }
+
+    fn another(&self) -> Option<Box<dyn Sink>> {
+        Some(Box::new(self.clone()))
+    }
+
     fn close(&mut self) -> BoxFuture<'_, ()> {
         async {}.boxed()
-    }
-
-    fn lanes(&self) -> Option<Lanes> {
-        Some(self.lanes.clone())
-    }
-}
-
-impl Courier for Post {
-    fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>> {
-        let target = Arc::clone(&self.0);
-        async move { target.post(&events).await }.boxed()
     }
 }
 
 impl Target {
-    async fn post(&self, events: &[Arc<Event>]) -> Result<(), Trouble> {
+    async fn post(&self, events: &[Event]) -> Result<(), Trouble> {
         let ours = |error| Trouble::Refused {
             index: None,
             by: By::Us,

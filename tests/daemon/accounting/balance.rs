@@ -15,7 +15,7 @@ const MESSAGES: usize = 150;
 async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     let (source, receiver) = (Source::start().await, Receiver::start().await);
     let filtered = format!(
-        "type = \"webhook\"\nurl = \"{}\"\nwhen = \"device_id == '1'\"\nretry = {{ schedule = [\"0s\", \"50ms\"] }}\n",
+        "type = \"webhook\"\nurl = \"{}\"\nwhen = \"device_id == '1'\"\nretry = {{ initial = \"50ms\", max = \"50ms\" }}\n",
         receiver.url()
     );
     let configuration = source

@@ -105,7 +105,7 @@ impl Configuration {
 
     /// The same with more lines.
     pub fn webhook_with(self, url: &str, lines: &str) -> Configuration {
-        let retry = "retry = { schedule = [\"0s\", \"100ms\"] }\n";
+        let retry = "retry = { initial = \"100ms\", max = \"100ms\" }\n";
         self.table(
             "sinks.oncall",
             &format!("type = \"webhook\"\nurl = \"{url}\"\n{retry}{lines}"),

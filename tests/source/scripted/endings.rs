@@ -272,7 +272,7 @@ async fn heart_beats_go_on_while_the_end_of_a_connection_waits_for_a_full_journa
     server.send(&[&messages(0..1), WITHHELD].concat()).await;
     lab.until(|status| !status.link().state.is_ready()).await;
     server.exchange_heartbeats(3).await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     assert_eq!(acknowledged(&server.rest().await), all(1));
 }
 
@@ -325,7 +325,7 @@ async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
     assert_eq!(server.rest().await, "", "nothing of it is on disk");
     within(&mut lab.source).await.unwrap().unwrap();
     let before = *lab.journal.head().borrow();
-    lab.journal.advance("stuck", before);
+    lab.unstick();
     let mut head = lab.journal.head();
     within(head.wait_for(|head| head.0 == before.0 + 2))
         .await
@@ -343,7 +343,7 @@ async fn acks_of_a_commit_that_ends_late_in_a_stop_have_their_time() {
     lab.stop.cancel();
     // Most of the time that a stop has for a commit: this is the case, and nothing is waited for.
     tokio::time::sleep(Duration::from_millis(1200)).await;
-    lab.journal.advance("stuck", *lab.journal.head().borrow());
+    lab.unstick();
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
     assert!(server.frame().await.starts_with("DISCONNECT\n"));
     let told = std::time::Instant::now();

@@ -1,5 +1,5 @@
-//! Lanes with a journal on disk, and a far side that follows a script: the cursor and the accounts.
-//! How long anything takes is the business of [`super::super::lanes`]'s tests: paused time runs
+//! Each device's order with a journal on disk, and a far side that follows a script: the cursor and
+//! the accounts. How long anything takes is the business of the scheduler's tests: paused time runs
 //! ahead whenever the disk is waited for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -10,12 +10,8 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::*;
-use crate::delivery::tests::{Far, House};
-use crate::journal::Which;
-use crate::sinks::{Batch, By, Sink, Undelivered};
-
-/// Waits before attempts, in seconds.
-const SCHEDULE: [u64; 8] = [0, 1, 1, 1, 1, 1, 1, 1];
+use crate::delivery::engine::AHEAD_ENTRIES_MAX;
+use crate::sinks::Ordering as SinkOrdering;
 
 #[derive(Debug, Clone)]
 enum Answer {
@@ -37,6 +33,8 @@ struct World {
     taken: BTreeMap<String, Vec<i64>>,
     held: usize,
     release: Arc<Notify>,
+    /// What a look at it finds.
+    unreachable: Option<Trouble>,
 }
 
 #[derive(Clone)]
@@ -59,6 +57,7 @@ impl Road {
             taken: BTreeMap::new(),
             held: 0,
             release: Arc::default(),
+            unreachable: None,
         };
         Road {
             world: Arc::new(Mutex::new(world)),
@@ -98,33 +97,48 @@ impl Road {
 }
 
 impl Sink for Road {
+    fn capabilities(&self) -> Capabilities {
+        let (concurrency, batch_max, batch_wait) = self.terms;
+        Capabilities {
+            batch_max,
+            ordering: SinkOrdering::PerDevice {
+                concurrency,
+                batch_wait,
+            },
+            ..Capabilities::default()
+        }
+    }
+
     fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         Box::pin(async { Ok(None) })
     }
 
-    fn deliver<'a>(&'a mut self, _: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
-        unreachable!("it has lanes")
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
+        let attempted = self.make(batch.events.to_vec());
+        Box::pin(async move {
+            attempted.await.map_err(|trouble| Undelivered {
+                confirmed: 0,
+                trouble,
+            })
+        })
+    }
+
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
+        let unreachable = self.world().unreachable.clone();
+        Box::pin(async { unreachable.map_or(Ok(()), Err) })
+    }
+
+    fn another(&self) -> Option<Box<dyn Sink>> {
+        Some(self.sink())
     }
 
     fn close(&mut self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
-
-    fn lanes(&self) -> Option<sinks::Lanes> {
-        let (concurrency, batch_max, batch_wait) = self.terms;
-        let schedule = SCHEDULE.map(Duration::from_secs).to_vec();
-        Some(sinks::Lanes {
-            courier: Arc::new(self.clone()),
-            concurrency,
-            batch_max,
-            batch_wait,
-            schedule,
-        })
-    }
 }
 
-impl Courier for Road {
-    fn attempt(&self, events: Vec<Arc<Event>>) -> BoxFuture<'static, Result<(), Trouble>> {
+impl Road {
+    fn make(&self, events: Vec<Event>) -> BoxFuture<'static, Result<(), Trouble>> {
         let mut world = self.world();
         world.attempts += 1;
         let answers = events.iter().map(|event| {
@@ -448,6 +462,40 @@ async fn window_ahead_of_the_cursor_is_bounded() {
     road.release("1");
     house.until_done().await;
     assert_eq!(house.counted(), [12_001, 12_000, 0]);
+    house.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_that_was_never_reached_is_not_up_until_it_is() {
+    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    road.world().unreachable = Some(Trouble::Retry {
+        error: "connection refused".to_owned(),
+        after: None,
+    });
+    house.start_with(road.sink());
+    house
+        .until("it was looked at", |house| {
+            house.health.report().last_error.is_some()
+        })
+        .await;
+    assert!(!house.health.report().up);
+    road.world().unreachable = None;
+    house
+        .until("it is up", |house| house.health.report().up)
+        .await;
+    // An event is as good as a look.
+    road.world().unreachable = Some(Trouble::Retry {
+        error: "connection refused".to_owned(),
+        after: None,
+    });
+    house
+        .until("it is not up", |house| !house.health.report().up)
+        .await;
+    house.append(["d1"]).await;
+    house.until_done().await;
+    house
+        .until("it is up", |house| house.health.report().up)
+        .await;
     house.stop().await;
 }
 

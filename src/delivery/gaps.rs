@@ -1,7 +1,7 @@
 //! Positions that have no entry any more: what the journal's records say of them. What they do not
 //! say stays unaccounted for, and the audit finds it.
 
-use super::reading::Reading;
+use super::decode::Decoded;
 use crate::journal::{self, Entry, Gap, Reader};
 use crate::model::Position;
 
@@ -12,7 +12,7 @@ pub(super) async fn missing(
     entries: &[Entry],
     through: Position,
     reader: &mut Reader,
-) -> Result<Vec<(Position, Reading)>, journal::Error> {
+) -> Result<Vec<(Position, Decoded)>, journal::Error> {
     if usize::try_from(through.0 - cursor.0).is_ok_and(|span| span == entries.len()) {
         return Ok(Vec::new());
     }
@@ -32,9 +32,9 @@ pub(super) async fn missing(
         let lost = recorded(first, last, &gaps);
         let passed_before = (last.min(furthest).0 - first.0 + 1).max(0).unsigned_abs();
         if lost > 0 {
-            missing.push((last, Reading::Evicted(lost)));
+            missing.push((last, Decoded::Evicted(lost)));
         } else if passed_before > 0 {
-            missing.push((last, Reading::Removed(passed_before)));
+            missing.push((last, Decoded::Removed(passed_before)));
         }
     }
     Ok(missing)

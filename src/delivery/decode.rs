@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::Settings;
+use super::settings::Settings;
 use crate::journal::{Entry, Verdict};
 use crate::model::{Event, Origin};
 use crate::pipeline::{Decoder, Decoders, Expression};
 
-/// See the module.
+/// A decoded entry.
 #[derive(Debug)]
-pub(super) enum Reading {
+pub(super) enum Decoded {
     /// To be delivered.
     Event(Box<Event>),
     /// Not for this sink.
@@ -30,33 +30,33 @@ pub(super) enum Reading {
     Removed(u64),
 }
 
-/// Reads entries for one sink.
-pub(super) type Read = Box<dyn Fn(&Entry) -> Reading + Send + Sync>;
+/// Decodes entries for one sink.
+pub(super) type Decode = Box<dyn Fn(&Entry) -> Decoded + Send + Sync>;
 
 /// By a sink's settings and the decoders of the topics, as they are when an entry is read.
-pub(super) fn reader_of(settings: Settings, journal: Uuid, decoders: Decoders) -> Read {
-    Box::new(move |entry| read(&settings, journal, &decoders.current(), entry))
+pub(super) fn decode_for(settings: Settings, journal: Uuid, decoders: Decoders) -> Decode {
+    Box::new(move |entry| decode(&settings, journal, &decoders.current(), entry))
 }
 
-fn read(
+fn decode(
     settings: &Settings,
     journal: Uuid,
     decoders: &HashMap<Arc<str>, Decoder>,
     entry: &Entry,
-) -> Reading {
+) -> Decoded {
     let Verdict::Accepted { previous } = &entry.verdict else {
-        return Reading::Undecodable;
+        return Decoded::Undecodable;
     };
     let foreign = settings
         .topics
         .as_ref()
         .is_some_and(|topics| !topics.contains(&entry.topic));
     if foreign || settings.when.as_ref().and_then(Expression::constant) == Some(false) {
-        return Reading::Filtered;
+        return Decoded::Filtered;
     }
     let Some(decoder) = decoders.get(&entry.topic) else {
         let topic = &entry.topic;
-        return Reading::Unreadable(format!(
+        return Decoded::Unreadable(format!(
             "topic {topic} is not in the configuration any more: add it to decode this"
         ));
     };
@@ -67,7 +67,7 @@ fn read(
     let event = match decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
         Ok(event) => event,
         Err(undecodable) => {
-            return Reading::Unreadable(format!("cannot be decoded any more: {undecodable}"));
+            return Decoded::Unreadable(format!("cannot be decoded any more: {undecodable}"));
         }
     };
     match settings
@@ -75,9 +75,9 @@ fn read(
         .as_ref()
         .map_or(Ok(true), |when| when.holds(&event))
     {
-        Ok(true) => Reading::Event(Box::new(event)),
-        Ok(false) => Reading::Filtered,
-        Err(error) => Reading::Unreadable(format!("`when` cannot be evaluated: {error}")),
+        Ok(true) => Decoded::Event(Box::new(event)),
+        Ok(false) => Decoded::Filtered,
+        Err(error) => Decoded::Unreadable(format!("`when` cannot be evaluated: {error}")),
     }
 }
 
@@ -89,6 +89,7 @@ mod tests {
     use crate::journal::Start;
     use crate::model::Position;
     use crate::pipeline::{Mapping, States};
+    use crate::retry::Retry;
 
     fn check(topic: &str, verdict: Verdict, expected: &str) {
         let mapping = Mapping::default();
@@ -98,9 +99,10 @@ mod tests {
             topics: Some(["map-1".into(), "gone".into()].into()),
             when: None,
             start: Start::Oldest,
+            retry: Retry::default(),
         };
         let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
-        let read = reader_of(settings, Uuid::nil(), decoders);
+        let decode = decode_for(settings, Uuid::nil(), decoders);
         let entry = Entry {
             position: Position(1),
             topic: topic.into(),
@@ -108,15 +110,15 @@ mod tests {
             body: "[{".into(),
             verdict,
         };
-        let reading = format!("{:?}", read(&entry));
+        let decoded = format!("{:?}", decode(&entry));
         assert!(
-            reading.contains(expected),
-            "{topic}: {reading}, not {expected}"
+            decoded.contains(expected),
+            "{topic}: {decoded}, not {expected}"
         );
     }
 
     #[test]
-    fn entry_is_read_by_its_verdict_its_topic_and_its_decoder() {
+    fn entry_is_decoded_by_its_verdict_its_topic_and_its_decoder() {
         let accepted = Verdict::Accepted { previous: None };
         check(
             "map-1",

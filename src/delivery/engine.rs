@@ -1,0 +1,457 @@
+//! The task of one sink: it makes the attempts that the [`Scheduler`] decides on, and tells it what
+//! became of them.
+//!
+//! The cursor stays before the first event that is neither confirmed nor dead-lettered. What is
+//! confirmed beyond it comes again after a crash, with the same event ids; so does what was under
+//! way. So that this has a bound, no more than [`AHEAD_ENTRIES_MAX`] are ahead of it: then the sink
+//! waits for the device that holds the cursor.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{BoxFuture, try_join_all};
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::Attempt;
+use super::decode::{Decode, Decoded, decode_for};
+use super::metrics::Counters;
+use super::prefetch::{Chunk, Log, Prefetch};
+use super::progress::{Outcome, Progress};
+use super::redrive::Redrive;
+use super::report::Report;
+use super::scheduler::{Action, Finished, Scheduler};
+use super::settings::Settings;
+use crate::faults::{self, Failpoint, Mutation};
+use crate::journal::{self, Journal, Passed, Start};
+use crate::model::Position;
+use crate::pipeline::Decoders;
+use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
+
+/// Entries ahead of the cursor, one of which holds it: what may come twice after a crash. Enough
+/// for a device that fails while some hundred others report every few minutes; neighbours that are
+/// filtered count as one.
+pub(super) const AHEAD_ENTRIES_MAX: usize = 10_000;
+
+/// Payloads of the events that are here: a bound of the sink's memory.
+const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Events that could go at once; more are not read before they are needed.
+const READY_MAX: usize = 1000;
+
+/// At a stop what is under way may take so long, which leaves the app some of its own time; then it
+/// is broken off, and comes again after the next start.
+const UNDER_WAY_STOP: Duration = Duration::from_secs(10);
+
+/// Delivers what the journal holds and what comes, until it is stopped; then what is in flight is
+/// finished and the sink closed. A sink in trouble is tried again for ever: its entries wait in the
+/// journal.
+///
+/// # Errors
+/// The journal has failed; nothing else ends it.
+pub async fn run(
+    settings: Settings,
+    sink: Box<dyn Sink>,
+    health: Health,
+    counters: Arc<Counters>,
+    journal: Journal,
+    decoders: Decoders,
+    stop: CancellationToken,
+) -> Result<(), journal::Error> {
+    let report = Report::new(Arc::clone(&settings.name), health, counters);
+    let decode = decode_for(settings.clone(), journal.uuid(), decoders);
+    let engine = Engine::new(&settings, sink, report, journal, decode).await?;
+    engine.run(&stop).await
+}
+
+/// One sink's delivery while it runs.
+pub(super) struct Engine {
+    pub(super) start: Start,
+    pub(super) capabilities: Capabilities,
+    /// Those that make no attempt now.
+    sinks: Vec<Box<dyn Sink>>,
+    under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
+    pub(super) report: Report,
+    pub(super) log: Log,
+    pub(super) scheduler: Scheduler,
+    pub(super) progress: Progress,
+    /// What comes after what was read.
+    pub(super) prefetch: Prefetch,
+    pub(super) redrive: Redrive,
+    /// When the sink is asked next whether the other side answers.
+    pub(super) idle_at: Instant,
+}
+
+/// An attempt that has ended.
+struct Ended {
+    sink: Box<dyn Sink>,
+    attempt: Attempt,
+    outcome: Result<(), Undelivered>,
+}
+
+/// What the engine waits for.
+enum Wake {
+    Stop,
+    Ended(Ended),
+    /// An operator wants something delivered again.
+    Command,
+    /// Nothing has come for so long.
+    Idle,
+    /// Something is due, or the log goes on.
+    Due,
+}
+
+impl Engine {
+    pub(super) async fn new(
+        settings: &Settings,
+        sink: Box<dyn Sink>,
+        report: Report,
+        journal: Journal,
+        decode: Decode,
+    ) -> Result<Engine, journal::Error> {
+        let capabilities = sink.capabilities();
+        let mut sinks = vec![sink];
+        let entries_max = match capabilities.ordering {
+            Ordering::Global => capabilities.batch_max,
+            Ordering::PerDevice { concurrency, .. } => {
+                while sinks.len() < concurrency
+                    && let Some(another) = sinks[0].another()
+                {
+                    sinks.push(another);
+                }
+                READY_MAX
+            }
+        };
+        Ok(Engine {
+            start: settings.start,
+            capabilities,
+            sinks,
+            under_way: FuturesUnordered::new(),
+            report,
+            log: Log {
+                sink: Arc::clone(&settings.name),
+                reader: journal.reader().await?,
+                journal,
+                decode,
+                entries_max,
+            },
+            scheduler: Scheduler::new(capabilities, settings.retry.clone()),
+            progress: Progress::default(),
+            prefetch: Prefetch::default(),
+            redrive: Redrive::default(),
+            idle_at: Instant::now(),
+        })
+    }
+
+    pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
+        let worked = self.work(stop).await;
+        let finished = match worked {
+            Ok(()) => self.finish().await,
+            failed => failed,
+        };
+        for sink in &mut self.sinks {
+            sink.close().await;
+        }
+        finished
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
+        let (mut head, mut commands) = (self.log.journal.head(), self.log.journal.commands());
+        self.resume().await?;
+        while !stop.is_cancelled() {
+            match self.scheduler.next(Instant::now()) {
+                Some(Action::Attempt(attempt)) => {
+                    self.begin(attempt);
+                    continue;
+                }
+                Some(Action::Open) => {
+                    tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        opened = self.open() => opened?,
+                    }
+                    continue;
+                }
+                None => self.report.waiting(self.scheduler.waiting()),
+            }
+            if commands.has_changed().unwrap_or(false) {
+                commands.mark_unchanged();
+                self.redrive.look();
+            }
+            let newest = *head.borrow();
+            if self.may_read() && newest > self.progress.through {
+                self.read_log(newest).await?;
+            } else if self.may_redrive() {
+                self.read_again().await?;
+            } else {
+                match self.wait(&mut head, &mut commands, stop).await? {
+                    Wake::Stop => return Ok(()),
+                    Wake::Ended(ended) => self.ended(ended).await?,
+                    Wake::Command => self.redrive.look(),
+                    Wake::Idle => tokio::select! {
+                        () = stop.cancelled() => return Ok(()),
+                        () = self.idle() => {}
+                    },
+                    Wake::Due => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is under way is waited for; nothing is begun.
+    async fn finish(&mut self) -> Result<(), journal::Error> {
+        let deadline = Instant::now() + UNDER_WAY_STOP;
+        while let Ok(Some(ended)) = timeout_at(deadline, self.under_way.next()).await {
+            self.ended(ended).await?;
+        }
+        self.report.waiting(0);
+        Ok(())
+    }
+
+    /// Waits. Where a batch is with the sink, what comes after it is read meanwhile.
+    async fn wait(
+        &mut self,
+        head: &mut watch::Receiver<Position>,
+        commands: &mut watch::Receiver<u64>,
+        stop: &CancellationToken,
+    ) -> Result<Wake, journal::Error> {
+        let may_read = self.may_read();
+        let is_busy = !self.under_way.is_empty();
+        let reads_ahead = is_busy && self.capabilities.ordering == Ordering::Global;
+        let (due, through) = (self.scheduler.due(), self.progress.through);
+        let is_idle = !is_busy && self.scheduler.is_empty();
+        let idle_at = self.idle_at;
+        let (under_way, done) = (&mut self.under_way, CancellationToken::new());
+        let waking = async {
+            let wake = tokio::select! {
+                () = stop.cancelled() => Wake::Stop,
+                Some(ended) = under_way.next() => Wake::Ended(ended),
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Wake::Due,
+                // Both senders live as long as the journal.
+                _ = commands.changed() => Wake::Command,
+                _ = head.wait_for(|head| *head > through), if may_read => Wake::Due,
+                () = sleep_until(idle_at), if is_idle => Wake::Idle,
+            };
+            done.cancel();
+            wake
+        };
+        if !reads_ahead {
+            return Ok(waking.await);
+        }
+        let filling = self.prefetch.fill(through, &done, &mut self.log);
+        let (wake, read) = tokio::join!(waking, filling);
+        read?;
+        Ok(wake)
+    }
+
+    /// The sink that makes no attempt now.
+    pub(super) fn sink(&mut self) -> &mut dyn Sink {
+        &mut **self
+            .sinks
+            .last_mut()
+            .expect("a sink makes no attempt while it is opened or idle")
+    }
+
+    /// There is nothing to deliver: does the other side answer?
+    pub(super) async fn idle(&mut self) {
+        let idle = self.sink().idle().await;
+        let now = Instant::now();
+        self.idle_at = now + self.capabilities.idle_interval;
+        match idle {
+            Ok(()) => {
+                self.scheduler.probed();
+                self.report.up("sink is up");
+            }
+            Err(trouble) => {
+                let news = self.scheduler.lost(trouble, now, fastrand::f64());
+                self.report.news(&news, true);
+            }
+        }
+    }
+
+    /// Whether what comes next in the log may be read.
+    fn may_read(&self) -> bool {
+        self.scheduler.is_open()
+            && match self.capabilities.ordering {
+                Ordering::Global => self.progress.ahead() == 0,
+                Ordering::PerDevice { .. } => self.has_room() && !self.is_held(),
+            }
+    }
+
+    /// Whether what is to be delivered again may be read.
+    fn may_redrive(&self) -> bool {
+        self.scheduler.is_open() && self.redrive.is_wanted() && self.has_room()
+    }
+
+    fn has_room(&self) -> bool {
+        self.scheduler.ready() < READY_MAX && self.scheduler.bytes() < AHEAD_BYTES_MAX
+    }
+
+    /// One event holds the cursor, and too much is ahead of it.
+    fn is_held(&self) -> bool {
+        self.progress.ahead() >= AHEAD_ENTRIES_MAX
+    }
+
+    /// Takes on what comes next in the log. What cannot be read is dead-lettered before anything
+    /// moves.
+    async fn read_log(&mut self, newest: Position) -> Result<(), journal::Error> {
+        let after = self.progress.through;
+        let chunk = self.prefetch.take(after, newest, &mut self.log);
+        let Chunk {
+            mut entries,
+            through,
+            ..
+        } = chunk.await?;
+        for (position, decoded) in &mut entries {
+            if self.progress.is_dead_letter(*position)
+                && !matches!(decoded, Decoded::Evicted(_) | Decoded::Removed(_))
+            {
+                *decoded = Decoded::DeadLetter;
+            }
+        }
+        let unreadable = entries
+            .iter()
+            .filter_map(|(position, decoded)| match decoded {
+                Decoded::Unreadable(reason) => Some((*position, reason)),
+                _ => None,
+            });
+        for (position, reason) in unreadable.clone() {
+            self.report.dead_lettered(position, reason);
+        }
+        let dead_letters = unreadable.map(|(position, reason)| {
+            self.log
+                .journal
+                .dead_letter(&self.log.sink, position, reason)
+        });
+        try_join_all(dead_letters).await?;
+        let events = self.progress.read(entries, through);
+        if !events.is_empty() {
+            let now = Instant::now();
+            self.scheduler.push(Reason::Log, events, Some(through), now);
+        }
+        self.advance();
+        if self.is_held() {
+            self.report.held(self.progress.ahead());
+        }
+        Ok(())
+    }
+
+    /// Takes on what an operator wants delivered again.
+    async fn read_again(&mut self) -> Result<(), journal::Error> {
+        let cursor = self.progress.cursor;
+        let again = self.redrive.read(&mut self.log, cursor, &mut self.report);
+        for (reason, events) in again.await? {
+            self.scheduler.push(reason, events, None, Instant::now());
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, attempt: Attempt) {
+        if faults::makes(Mutation::CursorBeforeDelivery)
+            && let Some(through) = attempt.through().filter(|to| *to > self.progress.cursor)
+        {
+            let passed = Passed {
+                delivered: (through.0 - self.progress.cursor.0).unsigned_abs(),
+                ..Passed::default()
+            };
+            self.log.journal.pass(&self.log.sink, through, passed);
+            self.progress.cursor = through;
+        }
+        faults::reach(Failpoint::BeforeDeliver);
+        let mut sink = self
+            .sinks
+            .pop()
+            .expect("there are as many sinks as attempts at once");
+        let (journal, cursor) = (self.log.journal.uuid(), self.progress.cursor);
+        self.under_way.push(Box::pin(async move {
+            let outcome = sink.attempt(attempt.batch(journal, cursor)).await;
+            Ended {
+                sink,
+                attempt,
+                outcome,
+            }
+        }));
+    }
+
+    /// An attempt has ended: what that means for the accounts, the cursor and the log.
+    async fn ended(&mut self, ended: Ended) -> Result<(), journal::Error> {
+        let Ended {
+            sink,
+            attempt,
+            outcome,
+        } = ended;
+        self.sinks.push(sink);
+        self.idle_at = Instant::now() + self.capabilities.idle_interval;
+        if outcome.is_ok() {
+            faults::reach(Failpoint::AfterDeliver);
+            let through = attempt.through().unwrap_or_default();
+            self.progress.confirmed = self.progress.confirmed.max(through);
+        }
+        let outcome = outcome.map_err(|undelivered| mutated(undelivered, attempt.count));
+        let finished = self
+            .scheduler
+            .finished(attempt, outcome, Instant::now(), fastrand::f64());
+        self.settle(&finished).await?;
+        self.advance();
+        if let Some(news) = &finished.news {
+            self.report.news(news, self.scheduler.is_stuck());
+        }
+        Ok(())
+    }
+
+    async fn settle(&mut self, finished: &Finished) -> Result<(), journal::Error> {
+        if let Some((position, error)) = &finished.rejected {
+            self.report.dead_lettered(*position, error);
+        }
+        if finished.reason != Reason::Log {
+            self.report.redelivered(finished.delivered.len());
+            let Log { sink, journal, .. } = &self.log;
+            return self.redrive.settle(finished, sink, journal).await;
+        }
+        self.progress
+            .settle(&finished.delivered, Outcome::Delivered);
+        if let Some((position, error)) = &finished.rejected {
+            if !faults::makes(Mutation::ForgetDeadLetter) {
+                self.log
+                    .journal
+                    .dead_letter(&self.log.sink, *position, error)
+                    .await?;
+            }
+            self.progress.settle(&[*position], Outcome::DeadLetter);
+        }
+        Ok(())
+    }
+
+    /// Moves the cursor over what is done without a hole.
+    pub(super) fn advance(&mut self) {
+        if let Some(passed) = self.progress.advance() {
+            let cursor = self.progress.cursor;
+            self.log.journal.pass(&self.log.sink, cursor, passed);
+            self.report.passed(cursor, passed);
+        }
+    }
+}
+
+/// What a test wants to be found.
+fn mutated(undelivered: Undelivered, count: usize) -> Undelivered {
+    let left = count - undelivered.confirmed.min(count);
+    let taken_for_delivered = match &undelivered.trouble {
+        Trouble::Retry { .. } | Trouble::Unclear { .. } => {
+            if faults::makes(Mutation::DropBatchOnReconnect) {
+                left
+            } else if faults::makes(Mutation::SkipAfterRetry) {
+                left.min(1)
+            } else {
+                0
+            }
+        }
+        Trouble::Refused { index: None, .. } if faults::makes(Mutation::LoseBisectHalf) => left / 2,
+        Trouble::Refused { .. } | Trouble::Disabled { .. } => 0,
+    };
+    Undelivered {
+        confirmed: undelivered.confirmed + taken_for_delivered,
+        ..undelivered
+    }
+}

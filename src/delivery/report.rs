@@ -1,0 +1,227 @@
+//! What a delivery says of its sink, and counts: in the log, in the health and in the metrics.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{error, info, warn};
+
+use super::metrics::Counters;
+use super::scheduler::News;
+use crate::journal::Passed;
+use crate::model::Position;
+use crate::sinks::Health;
+
+/// Between any two lines of a kind: a thousand events may be rejected at once, each with a text of
+/// its own.
+const QUIET_ALWAYS: Duration = Duration::from_secs(1);
+
+/// Between two lines about the same trouble, at first and at most.
+const QUIET_FIRST: Duration = Duration::from_secs(60);
+const QUIET_LONGEST: Duration = Duration::from_secs(3600);
+
+/// Speaks for one sink.
+pub(super) struct Report {
+    sink: Arc<str>,
+    health: Health,
+    counters: Arc<Counters>,
+    /// The cursor.
+    position: Position,
+    /// It has been said that the sink is up, and nothing since.
+    up: bool,
+    trouble: LogThrottle,
+    rejected: LogThrottle,
+    lane: LogThrottle,
+    held: LogThrottle,
+}
+
+impl Report {
+    pub(super) fn new(sink: Arc<str>, health: Health, counters: Arc<Counters>) -> Report {
+        Report {
+            sink,
+            health,
+            counters,
+            position: Position::START,
+            up: false,
+            trouble: LogThrottle::default(),
+            rejected: LogThrottle::default(),
+            lane: LogThrottle::default(),
+            held: LogThrottle::default(),
+        }
+    }
+
+    /// The cursor is here, or somewhere else than where it was to go on.
+    pub(super) fn at(&mut self, cursor: Position) {
+        self.position = cursor;
+        self.counters.position.store(cursor.0, Ordering::Relaxed);
+    }
+
+    pub(super) fn passed(&mut self, cursor: Position, passed: Passed) {
+        self.at(cursor);
+        self.counters.add(passed);
+    }
+
+    /// So many attempts wait.
+    pub(super) fn waiting(&self, attempts: usize) {
+        let attempts = attempts as u64;
+        self.counters
+            .lanes_waiting
+            .store(attempts, Ordering::Relaxed);
+    }
+
+    pub(super) fn redelivered(&self, events: usize) {
+        let events = events as u64;
+        self.counters.again.fetch_add(events, Ordering::Relaxed);
+    }
+
+    /// The other side answers.
+    pub(super) fn up(&mut self, message: &str) {
+        self.health.up();
+        if !std::mem::replace(&mut self.up, true) {
+            info!(sink = %self.sink, position = %self.position, "{message}");
+        }
+    }
+
+    /// The sink does not deliver, and why.
+    pub(super) fn down(&mut self, error: &str) {
+        self.health.in_trouble(error);
+        self.up = false;
+    }
+
+    /// `is_stuck`: as far as is known the sink takes nothing.
+    pub(super) fn news(&mut self, news: &News, is_stuck: bool) {
+        if !matches!(news, News::Up | News::Disabled { .. }) {
+            self.counters.retries.fetch_add(1, Ordering::Relaxed);
+        }
+        let (sink, position, now) = (&self.sink, self.position, Instant::now());
+        match news {
+            News::Up => {
+                self.trouble.over();
+                return self.up("sink is up again");
+            }
+            News::LaneWaits {
+                device,
+                error,
+                wait,
+            } => {
+                if self.lane.should_log(error, now) {
+                    warn!(
+                        %sink, %device, error, again_in_ms = wait.as_millis() as u64,
+                        "an event of one device waits; the other devices' go on"
+                    );
+                }
+                if is_stuck {
+                    self.down(error);
+                }
+            }
+            News::SinkWaits { error, wait } => {
+                if self.trouble.should_log(error, now) {
+                    warn!(
+                        %sink, error, again_in_ms = wait.as_millis() as u64, %position,
+                        "delivery waits for the sink; the journal keeps its entries: check that it is up and lets us in"
+                    );
+                }
+                self.down(error);
+            }
+            News::BreakerOpen { error, wait } => {
+                if self.trouble.should_log("rejected", now) {
+                    error!(
+                        %sink, error, again_in_ms = wait.as_millis() as u64, %position,
+                        "rejection rate above 20 %: circuit breaker open, so no more is dead-lettered than one event at \
+                         a time; the journal keeps the rest: correct what the sink rejects, then `dlq redrive`"
+                    );
+                }
+                self.down(error);
+            }
+            News::Disabled { error } => {
+                error!(
+                    %sink, error, %position,
+                    "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then \
+                     reload; where only its receiver was mended, restart"
+                );
+                self.down(error);
+            }
+        }
+    }
+
+    pub(super) fn dead_lettered(&mut self, position: Position, error: &str) {
+        let sink = &self.sink;
+        if self.rejected.should_log(error, Instant::now()) {
+            warn!(%sink, %position, error, "event dead-lettered for this sink alone; the others get it");
+        }
+    }
+
+    /// As much is ahead of the cursor as may be.
+    pub(super) fn held(&mut self, ahead: usize) {
+        let (sink, position) = (&self.sink, self.position);
+        if self.held.should_log("", Instant::now()) {
+            warn!(
+                %sink, %position, ahead,
+                "one device holds the cursor and no more may be ahead of it: the sink waits for that device"
+            );
+        }
+    }
+}
+
+/// One kind of line: said when its text changes, then at growing intervals, and never in a flood.
+#[derive(Debug, Default)]
+struct LogThrottle {
+    said: Option<Said>,
+}
+
+#[derive(Debug)]
+struct Said {
+    error: String,
+    at: Instant,
+    quiet: Duration,
+}
+
+impl LogThrottle {
+    /// Whether to log it now.
+    fn should_log(&mut self, error: &str, now: Instant) -> bool {
+        let quiet = match &self.said {
+            Some(said) if now < said.at + QUIET_ALWAYS => return false,
+            Some(said) if said.error == error && now < said.at + said.quiet => return false,
+            Some(said) if said.error == error => (said.quiet * 2).min(QUIET_LONGEST),
+            _ => QUIET_FIRST,
+        };
+        self.said = Some(Said {
+            error: error.to_owned(),
+            at: now,
+            quiet,
+        });
+        true
+    }
+
+    /// It has passed: the next one is news.
+    fn over(&mut self) {
+        self.said = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn same_trouble_is_said_at_growing_intervals_and_another_sooner() {
+        let start = Instant::now();
+        let mut throttle = LogThrottle::default();
+        let lines = (0..24 * 60).filter(|minute| {
+            throttle.should_log("refused", start + Duration::from_secs(60 * minute))
+        });
+        let lines = lines.count();
+        assert!((10..40).contains(&lines), "{lines} lines a day");
+        let flood = start + Duration::from_secs(48 * 3600);
+        let lines = (0..5000)
+            .filter(|ms| throttle.should_log(&ms.to_string(), flood + Duration::from_millis(*ms)));
+        assert_eq!(lines.count(), 5, "one line a second at most");
+        throttle.over();
+        let later = start + Duration::from_secs(24 * 3600);
+        assert!(throttle.should_log("timed out", later));
+        assert!(!throttle.should_log("timed out", later + QUIET_ALWAYS));
+        throttle.over();
+        assert!(throttle.should_log("timed out", later + QUIET_ALWAYS));
+    }
+}

@@ -1,0 +1,647 @@
+//! What a sink is given next, and what a failure means. Is told the time and returns actions; owns
+//! no clock, no task and no socket.
+//!
+//! Where the order is one for all devices ([`Ordering::Global`]), attempts follow each other, and
+//! events that are delivered again take turns with the log's. Where each device has its own
+//! ([`Ordering::PerDevice`]) a device is a lane, and one whose event fails waits alone.
+//!
+//! Whose trouble it is: where the other side says so itself (it refuses the connection, answers
+//! 401, 404, 429, 503), the sink pauses. A failure that says nothing (a timeout, HTTP 500) is its
+//! lane's, unless [`SUSPECT_LANES`] of them fail with nothing delivered between; without lanes it
+//! is the sink's. A paused sink is opened again before its next attempt, or where it has lanes,
+//! tried with one attempt at a time: others first than the last time, when the backoff says so, and
+//! once a [`PROBE_INTERVAL`] one that was not tried yet, unless the other side has named a time.
+//! Failures in such times do not count against the events.
+//!
+//! An event that has failed for `retry.give_up`, while the sink took others, is dead-lettered. What
+//! is rejected in a batch is found by halves, and so is what fails a second time. See
+//! [`super::circuit_breaker`] for a sink that rejects too much.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, HashSet};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::attempt::{Attempt, Device, Failures};
+use super::circuit_breaker::{CircuitBreaker, Decision};
+use super::lanes::Lanes;
+use crate::model::{Event, Position};
+use crate::retry::{Backoff, Retry};
+use crate::sinks::{By, Capabilities, Ordering, Reason, Trouble, Undelivered};
+
+/// So many lanes that fail one after the other, with nothing delivered between, are the sink's
+/// trouble.
+const SUSPECT_LANES: usize = 3;
+
+/// While the sink pauses an event that was not tried yet is, no more often than this.
+const PROBE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The upper bound of a wait that the other side asked for.
+const ASKED_MAX: Duration = Duration::from_secs(24 * 3600);
+
+/// Failed attempts at an event that an operator wants delivered again, before it is listed again:
+/// nobody waits a day for that.
+const REDRIVE_ATTEMPTS_MAX: u32 = 3;
+
+/// Events of the next attempt once the other side has rejected one, in the log's order: where one
+/// in a hundred is rejected, a sink that does not name it would else be given thousands again and
+/// again to find each. An attempt that fails otherwise halves the next, down to this; each that
+/// goes well allows twice as many.
+const CAREFUL_EVENTS: usize = 64;
+
+/// Decides for one sink.
+pub(super) struct Scheduler {
+    capabilities: Capabilities,
+    retry: Retry,
+    link: Link,
+    lanes: Lanes,
+    /// Attempts that wait to be made, by when that is and who came first.
+    waiting: BTreeMap<(Instant, u64), Attempt>,
+    /// Makes the keys of `waiting` unique.
+    number: u64,
+    under_way: usize,
+    bytes: usize,
+    /// See [`CAREFUL_EVENTS`].
+    attempt_max: usize,
+    /// Devices that have failed since anything was delivered.
+    failing: HashSet<Device>,
+    pause: Option<Pause>,
+    /// Of pauses by trouble.
+    backoff: Backoff,
+    /// An attempt has failed since the last that went well: that the sink accepts connections
+    /// proves nothing.
+    unproven: bool,
+    /// Counts what the sink has taken.
+    proofs: u64,
+    /// Counts the pauses.
+    pauses: u64,
+    breaker: CircuitBreaker,
+}
+
+/// Whether attempts may be made at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Link {
+    /// The sink is to be opened first.
+    Closed,
+    Open,
+    /// The sink wants nothing more.
+    Disabled,
+}
+
+/// The sink is left alone.
+#[derive(Debug)]
+struct Pause {
+    until: Instant,
+    /// Then an event that was not tried yet may be; `None`: the other side has named a time.
+    fresh: Option<Instant>,
+}
+
+/// What is to be done now.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Open the sink; [`Scheduler::opened`] or [`Scheduler::not_opened`] is to follow.
+    Open,
+    /// Make this attempt; [`Scheduler::finished`] is to follow.
+    Attempt(Attempt),
+}
+
+/// How an attempt ends.
+#[derive(Debug, Clone, Copy)]
+struct End {
+    now: Instant,
+    /// The sink has paused while it was under way: that it fails is no news.
+    known: bool,
+    /// Where its events are tried again at once, their place among others: what was under way when
+    /// a pause began comes before what the pause began with.
+    turn: Instant,
+    /// From 0 to 1.
+    random: f64,
+}
+
+/// What an attempt has led to.
+#[derive(Debug)]
+pub(super) struct Finished {
+    pub(super) reason: Reason,
+    pub(super) delivered: Vec<Position>,
+    /// To be dead-lettered, and why.
+    pub(super) rejected: Option<(Position, String)>,
+    pub(super) news: Option<News>,
+}
+
+/// What is worth saying.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum News {
+    /// The sink takes events.
+    Up,
+    /// One lane waits; the others get on.
+    LaneWaits {
+        device: Device,
+        error: String,
+        wait: Duration,
+    },
+    /// All events wait.
+    SinkWaits { error: String, wait: Duration },
+    /// The sink rejects too much.
+    BreakerOpen { error: String, wait: Duration },
+    /// The sink wants nothing more.
+    Disabled { error: String },
+}
+
+impl Scheduler {
+    pub(super) fn new(capabilities: Capabilities, retry: Retry) -> Scheduler {
+        Scheduler {
+            backoff: retry.backoff(),
+            capabilities,
+            retry,
+            link: Link::Closed,
+            lanes: Lanes::default(),
+            waiting: BTreeMap::new(),
+            number: 0,
+            under_way: 0,
+            bytes: 0,
+            attempt_max: usize::MAX,
+            failing: HashSet::new(),
+            pause: None,
+            unproven: false,
+            proofs: 0,
+            pauses: 0,
+            breaker: CircuitBreaker::default(),
+        }
+    }
+
+    /// More events, behind those that are there already. `through` is where the cursor stands once
+    /// all of them are settled; `None`: they do not move it.
+    pub(super) fn push(
+        &mut self,
+        reason: Reason,
+        events: Vec<Event>,
+        through: Option<Position>,
+        now: Instant,
+    ) {
+        self.bytes += bytes(&events);
+        match self.capabilities.ordering {
+            Ordering::Global => {
+                let attempt = Attempt::new(reason, events, through, Vec::new(), &self.retry, now);
+                self.go_on(attempt, now, now);
+            }
+            Ordering::PerDevice { .. } => {
+                for event in events {
+                    self.lanes.push(reason, event, now);
+                }
+            }
+        }
+    }
+
+    /// The sink has everything of the log at or before it, though it was not given here.
+    pub(super) fn drop_through(&mut self, to: Position) {
+        for attempt in self.waiting.values_mut() {
+            if attempt.reason == Reason::Log {
+                self.bytes -= bytes(attempt.take_through(to));
+            }
+        }
+        self.waiting.retain(|_, attempt| !attempt.is_empty());
+    }
+
+    /// Events that could go now, if the sink took them.
+    pub(super) fn ready(&self) -> usize {
+        self.lanes.ready()
+    }
+
+    /// Bytes of all payloads that are here.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Attempts that wait to be made again.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Attempts may be made, now or once a pause has passed.
+    pub(super) fn is_open(&self) -> bool {
+        self.link == Link::Open
+    }
+
+    /// The sink is open, and nothing waits for it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.is_open() && self.waiting.is_empty() && self.lanes.ready() == 0
+    }
+
+    /// As far as is known the sink takes nothing.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.pause.is_some()
+            || (!self.failing.is_empty() && self.lanes.ready() == 0 && self.under_way == 0)
+    }
+
+    /// What is to be done now, if anything.
+    pub(super) fn next(&mut self, now: Instant) -> Option<Action> {
+        let paused = self.pause.as_ref().is_some_and(|pause| pause.until > now);
+        let mut attempt = match (self.link, &self.pause) {
+            (Link::Disabled, _) => None,
+            (Link::Closed, _) => {
+                return (self.under_way == 0 && !paused).then_some(Action::Open);
+            }
+            (Link::Open, None) if self.under_way >= self.concurrency() => None,
+            (Link::Open, None) => self.due_attempt(now).or_else(|| self.fresh(now)),
+            (Link::Open, Some(_)) if self.under_way > 0 => None,
+            // Another one than before, where there is one.
+            (Link::Open, Some(_)) if !paused => self.fresh(now).or_else(|| self.due_attempt(now)),
+            (Link::Open, Some(Pause { fresh, .. })) => fresh
+                .is_some_and(|at| at <= now)
+                .then(|| self.fresh(now))
+                .flatten(),
+        }?;
+        self.under_way += 1;
+        attempt.count = match self.breaker.is_open() {
+            true => 1,
+            false => attempt.size(self.attempt_max),
+        };
+        (attempt.began, attempt.pauses) = (now, self.pauses);
+        Some(Action::Attempt(attempt))
+    }
+
+    /// When there is something to be done that is not to be done now; `None`: not before something
+    /// else happens.
+    pub(super) fn due(&self) -> Option<Instant> {
+        if self.link == Link::Disabled {
+            return None;
+        }
+        if self.link == Link::Closed {
+            return self.pause.as_ref().map(|pause| pause.until);
+        }
+        let fresh = self.lanes.ready_since().map(|since| {
+            if self.lanes.ready() >= self.capabilities.batch_max {
+                since
+            } else {
+                since + self.batch_wait()
+            }
+        });
+        let waiting = self.waiting.first_key_value().map(|((due, _), _)| *due);
+        let (fresh, waiting) = match &self.pause {
+            None if self.under_way >= self.concurrency() => return None,
+            None => (fresh, waiting),
+            Some(_) if self.under_way > 0 => return None,
+            Some(pause) => {
+                let probe = pause.fresh.map_or(pause.until, |at| at.min(pause.until));
+                let fresh = fresh.map(|at| at.max(probe));
+                (fresh, waiting.map(|at| at.max(pause.until)))
+            }
+        };
+        [fresh, waiting].into_iter().flatten().min()
+    }
+
+    /// The sink is open. True where that makes it up, as far as is known.
+    pub(super) fn opened(&mut self) -> bool {
+        self.link = Link::Open;
+        self.pause = None;
+        !self.unproven
+    }
+
+    /// The other side answers, and nothing waits for it.
+    pub(super) fn probed(&mut self) {
+        self.backoff.reset();
+        self.unproven = false;
+    }
+
+    /// The other side does not answer, while nothing waits for it. With lanes the next event may
+    /// try it.
+    pub(super) fn lost(&mut self, trouble: Trouble, now: Instant, random: f64) -> News {
+        let news = self.not_opened(trouble, now, random);
+        match self.capabilities.ordering {
+            Ordering::PerDevice { .. } => self.pause = None,
+            Ordering::Global if self.link == Link::Open => self.link = Link::Closed,
+            Ordering::Global => {}
+        }
+        news
+    }
+
+    /// The sink could not be opened.
+    pub(super) fn not_opened(&mut self, trouble: Trouble, now: Instant, random: f64) -> News {
+        let (error, after) = match trouble {
+            Trouble::Disabled { error } => return self.disabled(error),
+            Trouble::Retry { error, after } => (error, after),
+            Trouble::Refused { error, .. } | Trouble::Unclear { error } => (error, None),
+        };
+        let wait = self.wait(after, random);
+        let (until, fresh) = (now + wait, None);
+        self.pause = Some(Pause { until, fresh });
+        News::SinkWaits { error, wait }
+    }
+
+    /// An attempt has ended. `random` is from 0 to 1.
+    pub(super) fn finished(
+        &mut self,
+        mut attempt: Attempt,
+        outcome: Result<(), Undelivered>,
+        now: Instant,
+        random: f64,
+    ) -> Finished {
+        self.under_way -= 1;
+        let known = attempt.pauses < self.pauses;
+        let turn = if known { attempt.began } else { now };
+        let end = End {
+            now,
+            known,
+            turn,
+            random,
+        };
+        let mut finished = Finished {
+            reason: attempt.reason,
+            delivered: Vec::new(),
+            rejected: None,
+            news: None,
+        };
+        let (confirmed, trouble) = match outcome {
+            Ok(()) => (attempt.count, None),
+            Err(Undelivered { confirmed, trouble }) => {
+                (confirmed.min(attempt.count), Some(trouble))
+            }
+        };
+        let left = attempt.count - confirmed;
+        if confirmed > 0 {
+            let delivered = attempt.take(confirmed);
+            self.bytes -= bytes(delivered);
+            finished.delivered = delivered.iter().map(|event| event.position).collect();
+            attempt.failures = self.no_failures(now);
+            self.breaker.accepted(confirmed);
+            finished.news = self.proved(known);
+        }
+        match trouble {
+            None => {
+                if attempt.reason == Reason::Log {
+                    self.attempt_max = self.attempt_max.saturating_mul(2);
+                }
+                self.go_on(attempt, now, now);
+            }
+            Some(Trouble::Refused { index, by, error }) => {
+                let index = index.and_then(|index| index.checked_sub(confirmed));
+                self.rejected(attempt, (left, index), (by, error), end, &mut finished);
+            }
+            Some(Trouble::Unclear { .. }) if attempt.is_empty() => self.go_on(attempt, now, now),
+            Some(Trouble::Unclear { error }) => {
+                self.failed(attempt, left, error, end, &mut finished)
+            }
+            Some(Trouble::Retry { error, after }) => {
+                if self.capabilities.ordering == Ordering::Global {
+                    // A slow sink may not take so many in the time that it has.
+                    self.attempt_max = self.attempt_max.min((left / 2).max(CAREFUL_EVENTS));
+                }
+                self.troubled(attempt, error, after, end, &mut finished)
+            }
+            Some(Trouble::Disabled { error }) => {
+                self.go_on(attempt, now, now);
+                finished.news = Some(self.disabled(error));
+            }
+        }
+        finished
+    }
+
+    /// One of the next `left` events was rejected permanently, where it is known the one of this
+    /// index.
+    fn rejected(
+        &mut self,
+        mut attempt: Attempt,
+        (left, index): (usize, Option<usize>),
+        (by, error): (By, String),
+        end: End,
+        finished: &mut Finished,
+    ) {
+        let Some(index) = attempt.rejected(left, index) else {
+            return self.go_on(attempt, end.now, end.now);
+        };
+        let decision = match (by, attempt.reason) {
+            (By::Us, _) => Decision::OF_THE_EVENT,
+            (By::Them, Reason::Redrive | Reason::Replay) => {
+                finished.news = self.proved(end.known);
+                Decision::OF_THE_EVENT
+            }
+            // It is tried again when the sink is trusted again.
+            (By::Them, Reason::Log) if end.known && self.breaker.is_open() => {
+                return self.go_on(attempt, end.turn, end.now);
+            }
+            (By::Them, Reason::Log) => {
+                let decision = self.breaker.rejected(attempt.waiting()[index].position);
+                match decision.wait {
+                    // The other side is well: only this event is not to its liking.
+                    None => finished.news = self.proved(end.known),
+                    Some(wait) => {
+                        let error =
+                            format!("{} events were refused: {error}", self.breaker.ratio());
+                        self.pause(wait, true, end);
+                        finished.news = Some(News::BreakerOpen { error, wait });
+                    }
+                }
+                if self.capabilities.ordering == Ordering::Global {
+                    let careful = decision.wait.map_or(CAREFUL_EVENTS, |_| 1);
+                    self.attempt_max = careful;
+                }
+                decision
+            }
+        };
+        if decision.dead_lettered {
+            self.give_up(attempt, index, error, end, finished);
+        } else {
+            self.go_on(attempt, end.turn, end.now);
+        }
+    }
+
+    /// An attempt failed, and it may be by the event.
+    fn failed(
+        &mut self,
+        mut attempt: Attempt,
+        left: usize,
+        error: String,
+        end: End,
+        finished: &mut Finished,
+    ) {
+        let now = end.now;
+        if self.capabilities.ordering == Ordering::Global {
+            return self.troubled(attempt, error, None, end, finished);
+        }
+        if end.known {
+            attempt.failures.forgive();
+            return self.go_on(attempt, end.turn, now);
+        }
+        let device = Device::of(attempt.first());
+        self.failing.insert(device.clone());
+        if self.failing.len() >= SUSPECT_LANES {
+            return self.troubled(attempt, error, None, end, finished);
+        }
+        if let Some(Pause {
+            fresh: Some(fresh), ..
+        }) = &mut self.pause
+        {
+            *fresh = now + PROBE_INTERVAL;
+        }
+        if left > 1 && (attempt.is_suspected() || attempt.failures.count > 0) {
+            // Not by chance, then: something in it may be the cause.
+            attempt.suspect(left);
+            return self.go_on(attempt, now, now);
+        }
+        let proven = attempt.failures.fail(now, self.proofs);
+        if left == 1
+            && let Some(others) = attempt.split_others(&self.retry, now)
+        {
+            self.go_on(others, now, now);
+        }
+        let (failures, for_so_long) = (attempt.failures.count, attempt.failures.total());
+        let is_used_up = match attempt.reason {
+            Reason::Log => for_so_long >= self.retry.give_up,
+            Reason::Redrive | Reason::Replay => failures >= REDRIVE_ATTEMPTS_MAX,
+        };
+        if left == 1 && proven && is_used_up {
+            if attempt.reason == Reason::Log {
+                self.breaker.rejected(attempt.first().position);
+            }
+            let error = format!("after {failures} attempts: {error}");
+            return self.give_up(attempt, 0, error, end, finished);
+        }
+        let wait = attempt.failures.backoff.next(end.random);
+        finished.news = Some(News::LaneWaits {
+            device,
+            error,
+            wait,
+        });
+        self.go_on(attempt, now + wait, now);
+    }
+
+    /// The sink pauses, unless it does already.
+    fn troubled(
+        &mut self,
+        mut attempt: Attempt,
+        error: String,
+        after: Option<Duration>,
+        end: End,
+        finished: &mut Finished,
+    ) {
+        if !end.known {
+            let wait = match &self.pause {
+                // One that was tried between is no turn of the backoff.
+                Some(pause) if after.is_none() && pause.until > end.now => pause.until - end.now,
+                _ => self.wait(after, end.random),
+            };
+            self.pause(wait, after.is_none(), end);
+            finished.news = Some(News::SinkWaits { error, wait });
+        }
+        attempt.failures.forgive();
+        self.go_on(attempt, end.turn, end.now);
+    }
+
+    /// The next wait of the sink, never shorter than what the other side asked for.
+    fn wait(&mut self, after: Option<Duration>, random: f64) -> Duration {
+        let asked = after.unwrap_or_default().min(ASKED_MAX);
+        self.backoff.next(random).max(asked)
+    }
+
+    fn pause(&mut self, wait: Duration, may_probe: bool, end: End) {
+        for attempt in self.waiting.values_mut() {
+            attempt.failures.forgive();
+        }
+        self.pause = Some(Pause {
+            until: end.now + wait,
+            fresh: may_probe.then(|| end.now + PROBE_INTERVAL),
+        });
+        self.pauses += 1;
+        self.unproven = true;
+        self.failing.clear();
+        if self.capabilities.ordering == Ordering::Global {
+            self.link = Link::Closed;
+        }
+    }
+
+    /// The sink has taken something. What was on its way when the pause began does not end it.
+    fn proved(&mut self, known: bool) -> Option<News> {
+        self.proofs += 1;
+        self.failing.clear();
+        if known {
+            return None;
+        }
+        self.pause = None;
+        self.backoff.reset();
+        self.unproven = false;
+        Some(News::Up)
+    }
+
+    fn disabled(&mut self, error: String) -> News {
+        self.link = Link::Disabled;
+        News::Disabled { error }
+    }
+
+    /// The event of this index is not tried again.
+    fn give_up(
+        &mut self,
+        mut attempt: Attempt,
+        index: usize,
+        error: String,
+        end: End,
+        finished: &mut Finished,
+    ) {
+        let event = attempt.give_up(index);
+        self.bytes -= bytes(std::slice::from_ref(&event));
+        finished.rejected = Some((event.position, error));
+        attempt.failures = self.no_failures(end.now);
+        self.go_on(attempt, end.now, end.now);
+    }
+
+    /// The attempt's next turn is at `due`; where it is done, its lanes go on.
+    fn go_on(&mut self, attempt: Attempt, due: Instant, now: Instant) {
+        if attempt.is_empty() {
+            return self.lanes.release(attempt.devices, now);
+        }
+        self.number += 1;
+        self.waiting.insert((due, self.number), attempt);
+    }
+
+    fn due_attempt(&mut self, now: Instant) -> Option<Attempt> {
+        self.waiting
+            .first_entry()
+            .filter(|entry| entry.key().0 <= now)
+            .map(|entry| entry.remove())
+    }
+
+    /// A first attempt at events that may go, where it is full or they have waited for long enough.
+    fn fresh(&mut self, now: Instant) -> Option<Attempt> {
+        let since = self.lanes.ready_since()?;
+        let batch_max = self.capabilities.batch_max;
+        if self.lanes.ready() < batch_max && now < since + self.batch_wait() {
+            return None;
+        }
+        let (reason, events, devices) = self.lanes.take(batch_max)?;
+        Some(Attempt::new(
+            reason,
+            events,
+            None,
+            devices,
+            &self.retry,
+            now,
+        ))
+    }
+
+    fn no_failures(&self, now: Instant) -> Failures {
+        Failures::new(&self.retry, now)
+    }
+
+    fn concurrency(&self) -> usize {
+        match self.capabilities.ordering {
+            Ordering::Global => 1,
+            Ordering::PerDevice { concurrency, .. } => concurrency,
+        }
+    }
+
+    fn batch_wait(&self) -> Duration {
+        match self.capabilities.ordering {
+            Ordering::Global => Duration::ZERO,
+            Ordering::PerDevice { batch_wait, .. } => batch_wait,
+        }
+    }
+}
+
+fn bytes(events: &[Event]) -> usize {
+    events
+        .iter()
+        .map(|event| event.payload.get().len())
+        .sum::<usize>()
+}

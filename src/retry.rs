@@ -1,0 +1,181 @@
+//! How long to wait before what has failed is tried again: exponential with full jitter, so that
+//! many daemons do not return in step. Short waits and long ones come in pairs, so that chance
+//! never makes an hour of short ones. No clock: it is given the random part.
+
+use std::time::Duration;
+
+/// Something that stood for so long was good: the next failure starts the backoff afresh.
+pub const STABLE: Duration = Duration::from_secs(60);
+
+/// Refused credentials do not mend themselves in a second, and some servers lock an account that
+/// keeps trying.
+pub const REFUSED_MIN: Duration = Duration::from_secs(30);
+
+/// Refused attempts wait at most so long, plus half of it.
+const REFUSED_MAX: Duration = Duration::from_secs(300);
+
+/// How a sink's deliveries are retried.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// The upper bound of the first wait; each further one is twice as long.
+    pub initial: Duration,
+    /// The upper bound of every wait that we choose.
+    pub max: Duration,
+    /// An event that has failed for so long, while the sink took others, is dead-lettered. The
+    /// sink's own trouble is retried without end.
+    pub give_up: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Retry {
+        Retry {
+            initial: Duration::from_secs(1),
+            max: Duration::from_secs(5 * 60),
+            give_up: Duration::from_secs(24 * 3600),
+        }
+    }
+}
+
+impl Retry {
+    /// A backoff of these waits.
+    pub fn backoff(&self) -> Backoff {
+        Backoff::new(self.initial, self.max)
+    }
+}
+
+/// Counts failures in a row.
+#[derive(Debug, Clone)]
+pub struct Backoff {
+    initial: Duration,
+    max: Duration,
+    failures: u32,
+    /// What the next wait takes instead of a random part: the rest of the one before.
+    rest: Option<f64>,
+}
+
+impl Backoff {
+    /// Waits of at most `initial`, then of at most twice as much each time, up to `max`.
+    pub fn new(initial: Duration, max: Duration) -> Backoff {
+        Backoff {
+            initial,
+            max,
+            failures: 0,
+            rest: None,
+        }
+    }
+
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
+    }
+
+    /// It has gone well.
+    pub fn reset(&mut self) {
+        self.failures = 0;
+        self.rest = None;
+    }
+
+    /// It has ended after going well for so long.
+    pub fn lived(&mut self, lived: Duration) {
+        if lived >= STABLE {
+            self.reset();
+        }
+    }
+
+    /// Counts a failure and gives the wait: `random` (0 to 1) of the bound, and every other time
+    /// what that left of it.
+    pub fn next(&mut self, random: f64) -> Duration {
+        let bound = doubled(self.initial, self.failures).min(self.max);
+        self.failures = self.failures.saturating_add(1);
+        let part = self.rest.take().unwrap_or_else(|| {
+            self.rest = Some(1.0 - random);
+            random
+        });
+        bound.mul_f64(part)
+    }
+
+    /// As [`Backoff::next`], where the other side refused who we are: slower, with the jitter
+    /// above the bound.
+    pub fn next_refused(&mut self, random: f64) -> Duration {
+        let bound = doubled(REFUSED_MIN, self.failures).min(REFUSED_MAX);
+        self.failures = self.failures.saturating_add(1);
+        bound.mul_f64(1.0 + random / 2.0)
+    }
+}
+
+/// Twice as long, so many times.
+pub fn doubled(base: Duration, times: u32) -> Duration {
+    base.saturating_mul(2_u32.saturating_pow(times.min(31)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backoff() -> Backoff {
+        Backoff::new(Duration::from_secs(1), Duration::from_secs(60))
+    }
+
+    #[test]
+    fn the_bound_doubles_up_to_the_maximum() {
+        let mut backoff = backoff();
+        let waits: Vec<u128> = (0..9).map(|_| backoff.next(0.5).as_millis()).collect();
+        assert_eq!(
+            waits,
+            [
+                500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000, 30_000
+            ]
+        );
+        for _ in 0..200 {
+            assert!(backoff.next(1.0) <= Duration::from_secs(60));
+        }
+        assert_eq!(backoff.failures(), 209);
+    }
+
+    #[test]
+    fn jitter_takes_any_part_of_the_bound_and_then_the_rest() {
+        let mut backoff = backoff();
+        assert_eq!(
+            [0.0, 0.9, 0.25, 0.9].map(|random| backoff.next(random).as_millis()),
+            [0, 2_000, 1_000, 6_000]
+        );
+    }
+
+    #[test]
+    fn only_what_was_stable_resets_it() {
+        let mut backoff = backoff();
+        assert!((0..5).all(|_| backoff.next(0.5) > Duration::ZERO));
+        backoff.lived(STABLE - Duration::from_millis(1));
+        assert_eq!(backoff.next(0.5), Duration::from_secs(16));
+        backoff.lived(STABLE);
+        assert_eq!(backoff.next(1.0), Duration::from_secs(1));
+    }
+
+    #[test]
+    fn a_dead_server_is_asked_at_most_150_times_an_hour_whatever_chance_says() {
+        let hour = Duration::from_secs(3_600);
+        for seed in 0..10_000 {
+            let (mut random, mut backoff) = (fastrand::Rng::with_seed(seed), backoff());
+            // The worst case: each attempt fails at once.
+            let (mut passed, mut attempts) = (Duration::ZERO, 0);
+            while passed < hour {
+                attempts += 1;
+                passed += backoff.next(random.f64());
+            }
+            assert!(
+                (100..=150).contains(&attempts),
+                "seed {seed}: {attempts} attempts"
+            );
+        }
+    }
+
+    #[test]
+    fn a_refusal_waits_half_a_minute_at_least_and_seven_and_a_half_at_most() {
+        let mut backoff = backoff();
+        assert_eq!(backoff.next_refused(0.0), REFUSED_MIN);
+        for _ in 0..100 {
+            let wait = backoff.next_refused(1.0);
+            assert!(wait >= REFUSED_MIN && wait <= REFUSED_MAX.mul_f64(1.5));
+        }
+    }
+}
