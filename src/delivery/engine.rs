@@ -72,7 +72,7 @@ pub(super) struct Engine {
     pub(super) capabilities: Capabilities,
     /// Those that make no attempt now.
     sinks: Vec<Box<dyn Sink>>,
-    under_way: FuturesUnordered<BoxFuture<'static, Ended>>,
+    under_way: FuturesUnordered<BoxFuture<'static, Box<Ended>>>,
     pub(super) report: Report,
     pub(super) log: Log,
     pub(super) scheduler: Scheduler,
@@ -87,14 +87,14 @@ pub(super) struct Engine {
 /// An attempt that has ended.
 struct Ended {
     sink: Box<dyn Sink>,
-    attempt: Attempt,
+    attempt: Box<Attempt>,
     outcome: Result<(), Undelivered>,
 }
 
 /// What the engine waits for.
 enum Wake {
     Stop,
-    Ended(Ended),
+    Ended(Box<Ended>),
     /// An operator wants something delivered again.
     Command,
     /// Nothing has come for so long.
@@ -348,7 +348,7 @@ impl Engine {
         Ok(())
     }
 
-    fn begin(&mut self, attempt: Attempt) {
+    fn begin(&mut self, attempt: Box<Attempt>) {
         if faults::makes(Mutation::CursorBeforeDelivery)
             && let Some(through) = attempt.through().filter(|to| *to > self.progress.cursor)
         {
@@ -367,21 +367,21 @@ impl Engine {
         let (journal, cursor) = (self.log.journal.uuid(), self.progress.cursor);
         self.under_way.push(Box::pin(async move {
             let outcome = sink.attempt(attempt.batch(journal, cursor)).await;
-            Ended {
+            Box::new(Ended {
                 sink,
                 attempt,
                 outcome,
-            }
+            })
         }));
     }
 
     /// An attempt has ended: what that means for the accounts, the cursor and the log.
-    async fn ended(&mut self, ended: Ended) -> Result<(), journal::Error> {
+    async fn ended(&mut self, ended: Box<Ended>) -> Result<(), journal::Error> {
         let Ended {
             sink,
             attempt,
             outcome,
-        } = ended;
+        } = *ended;
         self.sinks.push(sink);
         self.idle_at = Instant::now() + self.capabilities.idle_interval;
         if outcome.is_ok() {
@@ -392,7 +392,7 @@ impl Engine {
         let outcome = outcome.map_err(|undelivered| mutated(undelivered, attempt.count));
         let finished = self
             .scheduler
-            .finished(attempt, outcome, Instant::now(), fastrand::f64());
+            .finished(*attempt, outcome, Instant::now(), fastrand::f64());
         self.settle(&finished).await?;
         self.advance();
         if let Some(news) = &finished.news {

@@ -98,7 +98,7 @@ impl Report {
         match news {
             News::Up => {
                 self.trouble.over();
-                return self.up("sink is up again");
+                self.up("sink is up again");
             }
             News::LaneWaits {
                 device,

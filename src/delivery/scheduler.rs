@@ -105,7 +105,7 @@ pub(super) enum Action {
     /// Open the sink; [`Scheduler::opened`] or [`Scheduler::not_opened`] is to follow.
     Open,
     /// Make this attempt; [`Scheduler::finished`] is to follow.
-    Attempt(Attempt),
+    Attempt(Box<Attempt>),
 }
 
 /// How an attempt ends.
@@ -260,7 +260,7 @@ impl Scheduler {
             false => attempt.size(self.attempt_max),
         };
         (attempt.began, attempt.pauses) = (now, self.pauses);
-        Some(Action::Attempt(attempt))
+        Some(Action::Attempt(Box::new(attempt)))
     }
 
     /// When there is something to be done that is not to be done now; `None`: not before something

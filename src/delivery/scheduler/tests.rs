@@ -142,7 +142,7 @@ impl World {
         loop {
             while let Some(action) = self.scheduler.next(self.now) {
                 match action {
-                    Action::Attempt(attempt) => self.begin(attempt),
+                    Action::Attempt(attempt) => self.begin(*attempt),
                     Action::Open => self.up = self.scheduler.opened(),
                 }
             }
@@ -608,7 +608,7 @@ impl Line {
                     let given: Vec<i64> = given(&attempt).iter().map(|e| e.position.0).collect();
                     let outcome = answer(&given);
                     self.attempts.push((attempt.reason, given));
-                    let finished = self.scheduler.finished(attempt, outcome, self.now, 0.5);
+                    let finished = self.scheduler.finished(*attempt, outcome, self.now, 0.5);
                     self.taken.extend(finished.delivered.iter().map(|at| at.0));
                     self.aside.extend(finished.rejected.map(|(at, _)| at.0));
                 }
