@@ -390,8 +390,8 @@ mod tests {
             "[::ffff:127.0.0.1]",
             "localhost",
             "LOCALHOST",
-            "db/x?hostaddr=127.0.0.1&n=",
-            "db/x?host=localhost&n=",
+            "db/x?hostaddr=127.0.0.1&application_name=",
+            "db/x?host=localhost&application_name=",
         ] {
             let url = format!("postgres://u:p@{host}/devices");
             assert_eq!(way(&url), ("prefer", None), "{host}");
@@ -412,8 +412,8 @@ mod tests {
             "%6cocalhost",
             "db%2Fx",
             "127.1",
-            "localhost/x?host=db&n=",
-            "127.0.0.1/x?hostaddr=10.0.0.1&n=",
+            "localhost/x?host=db&application_name=",
+            "127.0.0.1/x?hostaddr=10.0.0.1&application_name=",
             "localhost,db",
         ] {
             let url = format!("postgresql://u:p@{host}/devices");
