@@ -234,7 +234,7 @@ impl Context<'_> {
         if attempts == Some(0) {
             self.report.error(
                 &path.join("attempts"),
-                "expected 1 or more; without the key it goes on for ever",
+                "expected 1 or more; without the key there is no bound",
             );
         }
         source::Reconnect {

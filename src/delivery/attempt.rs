@@ -137,7 +137,7 @@ impl Attempt {
         match (index, attempted) {
             (None, 1) => Some(0),
             (None, _) => {
-                self.suspect(attempted);
+                self.narrow(attempted);
                 None
             }
             known => known.0,
@@ -145,7 +145,7 @@ impl Attempt {
     }
 
     /// One of the next so many is the cause: half as many are tried next.
-    pub(super) fn suspect(&mut self, attempted: usize) {
+    pub(super) fn narrow(&mut self, attempted: usize) {
         self.suspects = attempted;
     }
 

@@ -161,9 +161,9 @@ mod tests {
     #[test]
     fn before_the_ratio_is_known_a_bounded_number_is_dead_lettered() {
         let mut breaker = CircuitBreaker::default();
-        let aside = (1..=1000)
+        let dead = (1..=1000)
             .take_while(|position| breaker.rejected(Position(*position)) == Decision::OF_THE_EVENT);
-        assert_eq!(aside.count(), JUDGED_MIN - 1);
+        assert_eq!(dead.count(), JUDGED_MIN - 1);
     }
 
     #[test]

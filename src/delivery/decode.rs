@@ -57,7 +57,7 @@ fn decode(
     let Some(decoder) = decoders.get(&entry.topic) else {
         let topic = &entry.topic;
         return Decoded::Unreadable(format!(
-            "topic {topic} is not in the configuration any more: add it to decode this"
+            "topic {topic} is no longer in the configuration: add it to decode this"
         ));
     };
     let origin = Origin {
@@ -67,7 +67,7 @@ fn decode(
     let event = match decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
         Ok(event) => event,
         Err(undecodable) => {
-            return Decoded::Unreadable(format!("cannot be decoded any more: {undecodable}"));
+            return Decoded::Unreadable(format!("can no longer be decoded: {undecodable}"));
         }
     };
     match settings
@@ -131,8 +131,8 @@ mod tests {
         check(
             "gone",
             accepted.clone(),
-            "topic gone is not in the configuration any more",
+            "topic gone is no longer in the configuration",
         );
-        check("map-1", accepted, "cannot be decoded any more");
+        check("map-1", accepted, "can no longer be decoded");
     }
 }

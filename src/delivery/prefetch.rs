@@ -163,12 +163,12 @@ pub(super) struct Log {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use super::super::tests::{Far, House};
+    use super::super::tests::{Far, Rig};
     use super::*;
 
     #[tokio::test]
     async fn what_comes_while_the_sink_is_busy_is_read_meanwhile() {
-        let house = House::new(Far::default()).await;
+        let rig = Rig::new(Far::default()).await;
         let decoded = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&decoded);
         let decode: Decode = Box::new(move |_| {
@@ -177,8 +177,8 @@ mod tests {
         });
         let mut log = Log {
             sink: "site".into(),
-            journal: house.journal.clone(),
-            reader: house.journal.reader().await.unwrap(),
+            journal: rig.journal.clone(),
+            reader: rig.journal.reader().await.unwrap(),
             decode,
             entries_max: 6,
         };
@@ -186,7 +186,7 @@ mod tests {
         let done = CancellationToken::new();
         let busy = async {
             for (new, all) in [(2, 2), (3, 5)] {
-                house.append(vec!["ok"; new]).await;
+                rig.append(vec!["ok"; new]).await;
                 while decoded.load(Ordering::Relaxed) < all {
                     tokio::time::sleep(LOOK_INTERVAL).await;
                 }
@@ -196,7 +196,7 @@ mod tests {
         let (filled, ()) = tokio::join!(prefetch.fill(Position::START, &done, &mut log), busy);
         filled.unwrap();
         // The last ones have come after the sink was done, and there is room for one.
-        house.append(["ok"; 3]).await;
+        rig.append(["ok"; 3]).await;
         let chunk = prefetch
             .take(Position::START, Position(8), &mut log)
             .await

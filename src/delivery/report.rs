@@ -119,7 +119,7 @@ impl Report {
                 if self.trouble.should_log(error, now) {
                     warn!(
                         %sink, error, again_in_ms = wait.as_millis() as u64, %position,
-                        "delivery waits for the sink; the journal keeps its entries: check that it is up and lets us in"
+                        "delivery waits for the sink; the journal keeps its entries: check that it is up and accepts connections"
                     );
                 }
                 self.down(error);
@@ -137,7 +137,7 @@ impl Report {
             News::Disabled { error } => {
                 error!(
                     %sink, error, %position,
-                    "the sink wants nothing any more; the journal keeps its entries: correct or remove the sink, then \
+                    "the sink is disabled; the journal keeps its entries: correct or remove the sink, then \
                      reload; where only its receiver was mended, restart"
                 );
                 self.down(error);

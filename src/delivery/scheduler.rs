@@ -7,7 +7,7 @@
 //!
 //! Whose trouble it is: where the other side says so itself (it refuses the connection, answers
 //! 401, 404, 429, 503), the sink pauses. A failure that says nothing (a timeout, HTTP 500) is its
-//! lane's, unless [`SUSPECT_LANES`] of them fail with nothing delivered between; without lanes it
+//! lane's, unless [`FAILING_LANES`] of them fail with nothing delivered between; without lanes it
 //! is the sink's. A paused sink is opened again before its next attempt, or where it has lanes,
 //! tried with one attempt at a time: others first than the last time, when the backoff says so, and
 //! once a [`PROBE_INTERVAL`] one that was not tried yet, unless the other side has named a time.
@@ -34,7 +34,7 @@ use crate::sinks::{By, Capabilities, Ordering, Reason, Trouble, Undelivered};
 
 /// So many lanes that fail one after the other, with nothing delivered between, are the sink's
 /// trouble.
-const SUSPECT_LANES: usize = 3;
+const FAILING_LANES: usize = 3;
 
 /// While the sink pauses an event that was not tried yet is, no more often than this.
 const PROBE_INTERVAL: Duration = Duration::from_secs(60);
@@ -467,7 +467,7 @@ impl Scheduler {
         }
         let device = Device::of(attempt.first());
         self.failing.insert(device.clone());
-        if self.failing.len() >= SUSPECT_LANES {
+        if self.failing.len() >= FAILING_LANES {
             return self.troubled(attempt, error, None, end, finished);
         }
         if let Some(Pause {
@@ -478,7 +478,7 @@ impl Scheduler {
         }
         if left > 1 && (attempt.is_suspected() || attempt.failures.count > 0) {
             // Not by chance, then: something in it may be the cause.
-            attempt.suspect(left);
+            attempt.narrow(left);
             return self.go_on(attempt, now, now);
         }
         let proven = attempt.failures.fail(now, self.proofs);

@@ -222,7 +222,7 @@ impl Sink for Fake {
 }
 
 /// A journal, a sink that follows a script, and perhaps a delivery between them.
-pub(super) struct House {
+pub(super) struct Rig {
     _folder: tempfile::TempDir,
     pub(super) journal: Journal,
     _writer: JoinHandle<Result<(), journal::Error>>,
@@ -232,12 +232,12 @@ pub(super) struct House {
     running: Option<(CancellationToken, JoinHandle<Result<(), journal::Error>>)>,
 }
 
-impl House {
-    pub(super) async fn new(far: Far) -> House {
-        House::with(far, 1 << 30, WhenFull::Pause).await
+impl Rig {
+    pub(super) async fn new(far: Far) -> Rig {
+        Rig::with(far, 1 << 30, WhenFull::Pause).await
     }
 
-    async fn with(far: Far, bytes_max: u64, when_full: WhenFull) -> House {
+    async fn with(far: Far, bytes_max: u64, when_full: WhenFull) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let settings = journal::Settings {
             path: folder.path().join("journal.db"),
@@ -252,7 +252,7 @@ impl House {
             .await
             .unwrap();
         let health = Health::default();
-        House {
+        Rig {
             _folder: folder,
             fake: Fake {
                 far: Arc::new(Mutex::new(far)),
@@ -346,7 +346,7 @@ impl House {
     }
 
     /// Paused time passes while nothing else can go on.
-    pub(super) async fn until(&self, what: &str, holds: impl Fn(&House) -> bool) {
+    pub(super) async fn until(&self, what: &str, holds: impl Fn(&Rig) -> bool) {
         for _ in 0..200_000 {
             if holds(self) {
                 return;
@@ -362,14 +362,14 @@ impl House {
 
     pub(super) async fn until_done(&self) {
         let head = self.journal.status().head;
-        self.until("the cursor is at the head", |house| {
-            house.journal.status().sinks[0].cursor == head
+        self.until("the cursor is at the head", |rig| {
+            rig.journal.status().sinks[0].cursor == head
         })
         .await;
     }
 
     pub(super) async fn dead_letters(&self) -> BTreeMap<i64, String> {
-        let aside = self
+        let dead = self
             .journal
             .reader()
             .await
@@ -377,9 +377,8 @@ impl House {
             .dead_letters()
             .await
             .unwrap();
-        aside
-            .into_iter()
-            .map(|aside| (aside.position.0, aside.error))
+        dead.into_iter()
+            .map(|dead| (dead.position.0, dead.error))
             .collect()
     }
 
@@ -440,65 +439,61 @@ async fn only_what_is_refused_is_dead_lettered() {
             &[1, 2, 99, 100],
             &[7, 63, 64, 65],
         ] {
-            let mut house = House::new(far(bad, refuses)).await;
-            house.append(["ok"; 100]).await;
-            house.start();
-            house.until_done().await;
+            let mut rig = Rig::new(far(bad, refuses)).await;
+            rig.append(["ok"; 100]).await;
+            rig.start();
+            rig.until_done().await;
             let expected: Vec<i64> = (1..=100)
                 .filter(|position| !bad.contains(position))
                 .collect();
-            assert_eq!(house.fake.far().confirmed, expected, "{refuses:?} {bad:?}");
-            let aside = house.dead_letters().await;
+            assert_eq!(rig.fake.far().confirmed, expected, "{refuses:?} {bad:?}");
+            let dead = rig.dead_letters().await;
             let named: BTreeMap<i64, String> = bad
                 .iter()
                 .map(|bad| (*bad, format!("refused {bad}")))
                 .collect();
-            assert_eq!(aside, named, "{refuses:?}");
-            assert_eq!(
-                house.counted(),
-                [100 - bad.len() as u64, 0, bad.len() as u64]
-            );
-            let attempts = house.fake.far().attempts.len();
+            assert_eq!(dead, named, "{refuses:?}");
+            assert_eq!(rig.counted(), [100 - bad.len() as u64, 0, bad.len() as u64]);
+            let attempts = rig.fake.far().attempts.len();
             assert!(
                 attempts <= 1 + bad.len() * 9,
                 "{attempts} attempts for {bad:?}: halves, not one by one"
             );
-            house.stop().await;
+            rig.stop().await;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn unreadable_entries_are_dead_lettered_and_filtered_ones_passed() {
-    let mut house = House::new(Far::default()).await;
-    house
-        .append([
-            "filtered",
-            "ok",
-            "unreadable",
-            "ok",
-            "filtered",
-            "unreadable",
-        ])
-        .await;
-    house.start();
-    house.until_done().await;
-    assert_eq!(house.fake.far().attempts, [[2, 4]]);
+    let mut rig = Rig::new(Far::default()).await;
+    rig.append([
+        "filtered",
+        "ok",
+        "unreadable",
+        "ok",
+        "filtered",
+        "unreadable",
+    ])
+    .await;
+    rig.start();
+    rig.until_done().await;
+    assert_eq!(rig.fake.far().attempts, [[2, 4]]);
     assert_eq!(
-        house.dead_letters().await,
+        rig.dead_letters().await,
         BTreeMap::from([3, 6].map(|position| (position, "no such field".to_owned())))
     );
-    assert_eq!(house.counted(), [2, 2, 2]);
-    house.append(["filtered"; 10]).await;
-    house.until_done().await;
+    assert_eq!(rig.counted(), [2, 2, 2]);
+    rig.append(["filtered"; 10]).await;
+    rig.until_done().await;
     assert_eq!(
-        house.fake.far().attempts.len(),
+        rig.fake.far().attempts.len(),
         1,
         "the sink hears nothing of what it does not want"
     );
-    assert_eq!(house.counted(), [2, 12, 2]);
-    house.stop().await;
-    assert_eq!(house.fake.far().closed, 1);
+    assert_eq!(rig.counted(), [2, 12, 2]);
+    rig.stop().await;
+    assert_eq!(rig.fake.far().closed, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -509,15 +504,15 @@ async fn trouble_is_retried_from_the_first_unconfirmed_event() {
         Some((0, retry("down"))),
         None,
     ];
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script: script.into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok"; 4]).await;
-    house.start();
-    house.until_done().await;
-    let far = house.fake.far();
+    rig.append(["ok"; 4]).await;
+    rig.start();
+    rig.until_done().await;
+    let far = rig.fake.far();
     assert_eq!(
         far.attempts,
         [vec![1, 2, 3, 4], vec![1, 2, 3, 4], vec![3, 4], vec![3, 4]]
@@ -527,8 +522,8 @@ async fn trouble_is_retried_from_the_first_unconfirmed_event() {
         (&vec![1, 2, 3, 4], 4),
         "it connects again after each trouble"
     );
-    assert_eq!(house.counters.retries.load(Ordering::Relaxed), 3);
-    let report = house.health.report();
+    assert_eq!(rig.counters.retries.load(Ordering::Relaxed), 3);
+    let report = rig.health.report();
     assert_eq!(
         (report.up, report.last_error.as_deref()),
         (true, Some("down"))
@@ -542,16 +537,16 @@ async fn sink_is_left_alone_for_as_long_as_it_asked() {
         error: "429".to_owned(),
         after: Some(after),
     };
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script: [Some((0, busy())), None].into(),
         openings: [busy()].into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok"]).await;
+    rig.append(["ok"]).await;
     let began = Instant::now();
-    house.start();
-    house.until_done().await;
+    rig.start();
+    rig.until_done().await;
     assert!(
         began.elapsed() >= 2 * after && began.elapsed() < 3 * after,
         "{:?}",
@@ -575,28 +570,27 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
         },
     ] {
         let confirmed = scripted.script.len();
-        let mut house = House::new(scripted).await;
-        house.append(["ok"; 3]).await;
-        house.start();
+        let mut rig = Rig::new(scripted).await;
+        rig.append(["ok"; 3]).await;
+        rig.start();
         let error = Some("410".to_owned());
-        house
-            .until("it is disabled", |house| {
-                house.health.report().last_error == error
-            })
-            .await;
-        house.append(["ok"]).await;
+        rig.until("it is disabled", |rig| {
+            rig.health.report().last_error == error
+        })
+        .await;
+        rig.append(["ok"]).await;
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
-        assert_eq!(house.fake.far().attempts.len(), confirmed);
+        assert_eq!(rig.fake.far().attempts.len(), confirmed);
         assert_eq!(
-            house.journal.cursor("site").await.unwrap(),
+            rig.journal.cursor("site").await.unwrap(),
             Some(Position(confirmed as i64))
         );
-        assert!(!house.health.report().up);
-        house.stop().await;
+        assert!(!rig.health.report().up);
+        rig.stop().await;
         // After a restart it is tried again.
-        house.start();
-        house.until_done().await;
-        assert_eq!(house.fake.far().confirmed, [1, 2, 3, 4]);
+        rig.start();
+        rig.until_done().await;
+        assert_eq!(rig.fake.far().confirmed, [1, 2, 3, 4]);
     }
 }
 
@@ -607,21 +601,20 @@ async fn restart_goes_on_after_what_was_confirmed() {
         error: "down".to_owned(),
         after: Some(Duration::from_secs(60)),
     };
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script: [Some((3, down))].into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok"; 5]).await;
-    house.start();
-    house
-        .until("some are confirmed", |house| house.counted()[0] == 3)
+    rig.append(["ok"; 5]).await;
+    rig.start();
+    rig.until("some are confirmed", |rig| rig.counted()[0] == 3)
         .await;
-    house.stop().await;
-    house.append(["ok"; 2]).await;
-    house.start();
-    house.until_done().await;
-    assert_eq!(house.fake.far().confirmed, [1, 2, 3, 4, 5, 6, 7]);
+    rig.stop().await;
+    rig.append(["ok"; 2]).await;
+    rig.start();
+    rig.until_done().await;
+    assert_eq!(rig.fake.far().confirmed, [1, 2, 3, 4, 5, 6, 7]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -631,37 +624,36 @@ async fn stop_ends_a_long_wait_at_once() {
         error: "down".to_owned(),
         after,
     };
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         openings: [down].into(),
         ..Far::default()
     })
     .await;
     let began = Instant::now();
-    house.start();
-    house
-        .until("it waits", |house| {
-            house.counters.retries.load(Ordering::Relaxed) == 1
-        })
-        .await;
-    house.stop().await;
+    rig.start();
+    rig.until("it waits", |rig| {
+        rig.counters.retries.load(Ordering::Relaxed) == 1
+    })
+    .await;
+    rig.stop().await;
     assert!(began.elapsed() < Duration::from_secs(3600));
-    assert_eq!(house.fake.far().closed, 1);
+    assert_eq!(rig.fake.far().closed, 1);
 }
 
 /// The sink's own cursor, the journal's, the first attempt.
 async fn check_start(own: Option<Option<i64>>, known: i64, expected: i64) {
     let own = own.map(|own| own.map(Position));
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         own,
         ..Far::default()
     })
     .await;
-    house.append(["ok"; 10]).await;
-    house.journal.place("site", Position(known)).await.unwrap();
-    house.start();
-    house.until_done().await;
-    assert_eq!(house.fake.far().attempts[0][0], expected, "{own:?} {known}");
-    house.stop().await;
+    rig.append(["ok"; 10]).await;
+    rig.journal.place("site", Position(known)).await.unwrap();
+    rig.start();
+    rig.until_done().await;
+    assert_eq!(rig.fake.far().attempts[0][0], expected, "{own:?} {known}");
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -675,14 +667,14 @@ async fn sinks_own_cursor_comes_before_the_journals() {
 /// The sink's own cursor, the position of its newest status and how much later the journal's entry
 /// there was received, and what of it is of another copy of the journal.
 async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: Option<i64>) {
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         own: Some(Some(Position(own))),
         ..Far::default()
     })
     .await;
-    house.append(["ok"; 10]).await;
-    house.journal.place("site", Position(4)).await.unwrap();
-    let entries = house
+    rig.append(["ok"; 10]).await;
+    rig.journal.place("site", Position(4)).await.unwrap();
+    let entries = rig
         .journal
         .reader()
         .await
@@ -690,9 +682,9 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
         .read_after(Position::START, 10, 1 << 20)
         .await
         .unwrap();
-    house.fake.far().newest = newest.map(|(position, later)| Newest {
+    rig.fake.far().newest = newest.map(|(position, later)| Newest {
         origin: Origin {
-            journal: house.journal.uuid(),
+            journal: rig.journal.uuid(),
             position: Position(position),
         },
         received_at: entries
@@ -700,74 +692,72 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
             .map_or(Timestamp::now(), |entry| entry.received_at)
             - later,
     });
-    house.start();
+    rig.start();
     let Some(expected) = expected else {
-        house.until_done().await;
-        return house.stop().await;
+        rig.until_done().await;
+        return rig.stop().await;
     };
-    let (_, running) = house.running.take().unwrap();
+    let (_, running) = rig.running.take().unwrap();
     let error = running.await.unwrap().unwrap_err();
     assert!(
         matches!(&error, journal::Error::OtherCopy { position: Position(p), .. } if *p == expected),
         "{error:?}"
     );
-    assert_eq!(house.health.report().last_error, Some(error.to_string()));
-    assert!(house.fake.far().attempts.is_empty(), "{own} {newest:?}");
+    assert_eq!(rig.health.report().last_error, Some(error.to_string()));
+    assert!(rig.fake.far().attempts.is_empty(), "{own} {newest:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn sink_that_accepts_connections_and_no_rows_is_not_up() {
     let locked = || Some((0, retry("locked")));
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script: [None, locked(), locked(), None].into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok"]).await;
-    house.start();
-    house.until_done().await;
-    house.append(["ok"]).await;
-    house.until_done().await;
-    house.append(["ok"]).await;
-    house.until_done().await;
-    assert_eq!(house.fake.far().up, [true, true, false, false, true]);
-    assert_eq!(house.fake.far().opened, 3);
-    house.stop().await;
+    rig.append(["ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    rig.append(["ok"]).await;
+    rig.until_done().await;
+    rig.append(["ok"]).await;
+    rig.until_done().await;
+    assert_eq!(rig.fake.far().up, [true, true, false, false, true]);
+    assert_eq!(rig.fake.far().opened, 3);
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn sink_that_refuses_after_trouble_is_up() {
     let script = [Some((0, retry("connection lost")))].into();
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script,
         ..far(&[1], Refuses::Whole)
     })
     .await;
-    house.append(["ok"]).await;
-    house.start();
-    house.until_done().await;
-    assert_eq!(house.dead_letters().await.len(), 1);
-    house
-        .until("it is up", |house| house.health.report().up)
-        .await;
-    house.stop().await;
+    rig.append(["ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    assert_eq!(rig.dead_letters().await.len(), 1);
+    rig.until("it is up", |rig| rig.health.report().up).await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn sink_that_is_too_slow_for_a_batch_is_given_less() {
     let slow = || Some((0, retry("no answer within 45 s")));
     let script = [slow(), slow(), slow(), slow(), None, None].into();
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script,
         ..Far::default()
     })
     .await;
-    house.append(["ok"; 400]).await;
-    house.start();
-    house.until_done().await;
-    let sizes: Vec<usize> = house.fake.far().attempts.iter().map(Vec::len).collect();
+    rig.append(["ok"; 400]).await;
+    rig.start();
+    rig.until_done().await;
+    let sizes: Vec<usize> = rig.fake.far().attempts.iter().map(Vec::len).collect();
     assert_eq!(sizes, [400, 200, 100, 64, 64, 128, 208]);
-    house.stop().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -796,47 +786,46 @@ async fn confirmation_that_was_lost_on_the_way_is_not_delivered_twice() {
         error: "connection lost after the commit".to_owned(),
         after,
     };
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         own: Some(Some(Position::START)),
         script: [None, Some((0, lost))].into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok", "ok"]).await;
-    house.start();
-    house.until_done().await;
-    house.append(["ok", "filtered", "ok", "ok"]).await;
-    house
-        .until("the answer was lost", |house| {
-            house.fake.far().attempts.len() == 2
-        })
-        .await;
-    house.fake.far().own = Some(Some(Position(5)));
-    house.until_done().await;
+    rig.append(["ok", "ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    rig.append(["ok", "filtered", "ok", "ok"]).await;
+    rig.until("the answer was lost", |rig| {
+        rig.fake.far().attempts.len() == 2
+    })
+    .await;
+    rig.fake.far().own = Some(Some(Position(5)));
+    rig.until_done().await;
     assert_eq!(
-        house.fake.far().attempts,
+        rig.fake.far().attempts,
         [vec![1, 2], vec![3, 5, 6], vec![6]]
     );
-    assert_eq!(house.counted(), [5, 1, 0]);
+    assert_eq!(rig.counted(), [5, 1, 0]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn filtered_entries_are_not_read_again_after_trouble() {
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         own: Some(Some(Position::START)),
         script: [None, Some((0, retry("down")))].into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok"]).await;
-    house.start();
-    house.until_done().await;
-    house.append(["filtered"; 5]).await;
-    house.until_done().await;
-    house.append(["ok"]).await;
-    house.until_done().await;
-    assert_eq!(house.counted(), [2, 5, 0]);
-    assert_eq!(house.fake.far().attempts, [vec![1], vec![7], vec![7]]);
+    rig.append(["ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    rig.append(["filtered"; 5]).await;
+    rig.until_done().await;
+    rig.append(["ok"]).await;
+    rig.until_done().await;
+    assert_eq!(rig.counted(), [2, 5, 0]);
+    assert_eq!(rig.fake.far().attempts, [vec![1], vec![7], vec![7]]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -846,22 +835,19 @@ async fn what_was_read_ahead_is_dropped_where_the_sink_goes_back() {
         error: "restored from a backup".to_owned(),
         after: Some(Duration::from_secs(60)),
     };
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         own: Some(Some(Position::START)),
         script: [None, Some((0, lost))].into(),
         ..Far::default()
     })
     .await;
-    house.append(["ok"; 2500]).await;
-    house.start();
-    house
-        .until("it is in trouble", |house| {
-            house.fake.far().attempts.len() == 2
-        })
+    rig.append(["ok"; 2500]).await;
+    rig.start();
+    rig.until("it is in trouble", |rig| rig.fake.far().attempts.len() == 2)
         .await;
-    house.fake.far().own = Some(Some(Position(500)));
-    house.until_done().await;
-    let attempts: Vec<_> = house
+    rig.fake.far().own = Some(Some(Position(500)));
+    rig.until_done().await;
+    let attempts: Vec<_> = rig
         .fake
         .far()
         .attempts
@@ -879,7 +865,7 @@ async fn what_was_read_ahead_is_dropped_where_the_sink_goes_back() {
             (1501, 1000)
         ]
     );
-    house.stop().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -891,24 +877,23 @@ async fn batches_follow_each_other_whatever_becomes_of_them() {
         Some((0, retry("down"))),
         Some((1, retry("down"))),
     ];
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         script: script.into(),
         ..far(&[1001, 3999], Refuses::Whole)
     })
     .await;
-    house
-        .append(["ok", "ok", "filtered", "ok", "unreadable"].repeat(800))
+    rig.append(["ok", "ok", "filtered", "ok", "unreadable"].repeat(800))
         .await;
-    house.start();
-    house.until_done().await;
+    rig.start();
+    rig.until_done().await;
     let good =
         |position: &i64| ![1001, 3999].contains(position) && ![3, 0].contains(&(position % 5));
     assert_eq!(
-        house.fake.far().confirmed,
+        rig.fake.far().confirmed,
         (1..=4000).filter(good).collect::<Vec<_>>()
     );
-    assert_eq!(house.counted(), [2398, 800, 802]);
-    house.stop().await;
+    assert_eq!(rig.counted(), [2398, 800, 802]);
+    rig.stop().await;
 }
 
 fn positions(positions: &[i64]) -> Which {
@@ -918,42 +903,40 @@ fn positions(positions: &[i64]) -> Which {
 #[tokio::test(start_paused = true)]
 async fn redriven_entry_is_delivered_and_moves_no_cursor() {
     for own in [None, Some(Some(Position::START))] {
-        let mut house = House::new(Far {
+        let mut rig = Rig::new(Far {
             own,
             ..far(&[2, 4, 5], Refuses::Whole)
         })
         .await;
-        house
-            .append(["ok", "ok", "ok", "ok", "ok", "unreadable"])
+        rig.append(["ok", "ok", "ok", "ok", "ok", "unreadable"])
             .await;
-        house.start();
-        house.until_done().await;
-        assert_eq!(house.account().await.waiting, 4);
+        rig.start();
+        rig.until_done().await;
+        assert_eq!(rig.account().await.waiting, 4);
         // 2 and 5 are taken by now, 4 is not.
-        house.fake.far().bad = [4].into();
-        house
-            .journal
+        rig.fake.far().bad = [4].into();
+        rig.journal
             .redrive("site", positions(&[2, 4]))
             .await
             .unwrap();
-        house.until_settled().await;
-        assert_eq!(house.fake.far().again, [2, 4]);
+        rig.until_settled().await;
+        assert_eq!(rig.fake.far().again, [2, 4]);
         assert_eq!(
-            house.dead_letters().await.into_keys().collect::<Vec<_>>(),
+            rig.dead_letters().await.into_keys().collect::<Vec<_>>(),
             [4, 5, 6]
         );
-        house.stop().await;
+        rig.stop().await;
         // A redrive that was asked for while nothing runs waits for the start.
-        assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 3);
-        house.start();
-        house.until_settled().await;
-        assert_eq!(house.fake.far().again, [2, 4, 4, 5]);
+        assert_eq!(rig.journal.redrive("site", Which::All).await.unwrap(), 3);
+        rig.start();
+        rig.until_settled().await;
+        assert_eq!(rig.fake.far().again, [2, 4, 4, 5]);
         assert_eq!(
-            house.dead_letters().await.into_keys().collect::<Vec<_>>(),
+            rig.dead_letters().await.into_keys().collect::<Vec<_>>(),
             [4, 6]
         );
-        assert_eq!(house.journal.discard("site", Which::All).await.unwrap(), 2);
-        let account = house.account().await;
+        assert_eq!(rig.journal.discard("site", Which::All).await.unwrap(), 2);
+        let account = rig.account().await;
         assert_eq!(
             (
                 account.accounting.redriven,
@@ -966,21 +949,19 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
             (account.cursor, account.accounting.passed.delivered),
             (Position(6), 2)
         );
-        house.append(["ok"]).await;
-        house.until_done().await;
-        house.stop().await;
-        assert_eq!(house.fake.far().confirmed, [1, 3, 7]);
+        rig.append(["ok"]).await;
+        rig.until_done().await;
+        rig.stop().await;
+        assert_eq!(rig.fake.far().confirmed, [1, 3, 7]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn replay_gives_the_slice_again_and_only_that() {
-    let mut house = House::new(far(&[3], Refuses::Whole)).await;
-    house
-        .append(["ok", "filtered", "ok", "ok", "ok", "ok"])
-        .await;
-    house.start();
-    house.until_done().await;
+    let mut rig = Rig::new(far(&[3], Refuses::Whole)).await;
+    rig.append(["ok", "filtered", "ok", "ok", "ok", "ok"]).await;
+    rig.start();
+    rig.until_done().await;
     let replay = Replay {
         done: Position(1),
         through: Position(5),
@@ -988,19 +969,17 @@ async fn replay_gives_the_slice_again_and_only_that() {
         until: None,
         device_id: None,
     };
-    house
-        .journal
+    rig.journal
         .begin_replay("site", replay.clone())
         .await
         .unwrap();
-    house.until_settled().await;
+    rig.until_settled().await;
     assert_eq!(
-        house.fake.far().again,
+        rig.fake.far().again,
         [4, 5],
         "3 is dead-lettered, and stays so"
     );
-    house
-        .journal
+    rig.journal
         .begin_replay(
             "site",
             Replay {
@@ -1010,10 +989,9 @@ async fn replay_gives_the_slice_again_and_only_that() {
         )
         .await
         .unwrap();
-    house.until_settled().await;
+    rig.until_settled().await;
     let since = Some(Timestamp::MAX);
-    house
-        .journal
+    rig.journal
         .begin_replay(
             "site",
             Replay {
@@ -1023,21 +1001,21 @@ async fn replay_gives_the_slice_again_and_only_that() {
         )
         .await
         .unwrap();
-    house.until_settled().await;
-    assert_eq!(house.fake.far().again, [4, 5]);
+    rig.until_settled().await;
+    assert_eq!(rig.fake.far().again, [4, 5]);
     // Refused in a replay: it was delivered once, so it is passed over.
-    house.fake.far().bad = [4].into();
-    house.fake.far().again.clear();
-    house.journal.begin_replay("site", replay).await.unwrap();
-    house.until_settled().await;
-    assert_eq!(house.fake.far().again, [4, 5, 4, 5]);
-    assert_eq!(house.dead_letters().await.len(), 1);
-    house.stop().await;
+    rig.fake.far().bad = [4].into();
+    rig.fake.far().again.clear();
+    rig.journal.begin_replay("site", replay).await.unwrap();
+    rig.until_settled().await;
+    assert_eq!(rig.fake.far().again, [4, 5, 4, 5]);
+    assert_eq!(rig.dead_letters().await.len(), 1);
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
-    let mut house = House::new(Far::default()).await;
+    let mut rig = Rig::new(Far::default()).await;
     let undecodable = NewEntry {
         topic: "map-1".into(),
         received_at: Timestamp::now(),
@@ -1050,101 +1028,91 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
         entries: vec![undecodable.clone(), undecodable],
         last_states: Vec::new(),
     };
-    house.journal.append(batch).await.unwrap();
-    house.start();
-    house.until_done().await;
-    let mut reader = house.journal.reader().await.unwrap();
+    rig.journal.append(batch).await.unwrap();
+    rig.start();
+    rig.until_done().await;
+    let mut reader = rig.journal.reader().await.unwrap();
     assert_eq!(reader.undecodable().await.unwrap().len(), 2);
-    house
-        .journal
+    rig.journal
         .redrive_undecodable(Position(1), vec![Position(1)])
         .await
         .unwrap();
-    house.until_settled().await;
-    assert_eq!(house.fake.far().again, [1]);
+    rig.until_settled().await;
+    assert_eq!(rig.fake.far().again, [1]);
     assert_eq!(reader.undecodable().await.unwrap().len(), 1);
     assert_eq!(
-        house.journal.discard_undecodable(Which::All).await.unwrap(),
+        rig.journal.discard_undecodable(Which::All).await.unwrap(),
         1
     );
     assert!(reader.undecodable().await.unwrap().is_empty());
-    assert!(house.dead_letters().await.is_empty());
-    house.stop().await;
+    assert!(rig.dead_letters().await.is_empty());
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn account_balances_where_the_sinks_own_cursor_goes_back() {
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         own: Some(Some(Position::START)),
         ..far(&[3, 5], Refuses::Whole)
     })
     .await;
-    house
-        .append(["ok", "ok", "ok", "filtered", "ok", "ok"])
-        .await;
-    house.start();
-    house.until_done().await;
-    house.stop().await;
-    house
-        .journal
-        .redrive("site", positions(&[3]))
-        .await
-        .unwrap();
-    house.fake.far().bad = [5].into();
-    house.start();
-    house.until_settled().await;
-    house.stop().await;
+    rig.append(["ok", "ok", "ok", "filtered", "ok", "ok"]).await;
+    rig.start();
+    rig.until_done().await;
+    rig.stop().await;
+    rig.journal.redrive("site", positions(&[3])).await.unwrap();
+    rig.fake.far().bad = [5].into();
+    rig.start();
+    rig.until_settled().await;
+    rig.stop().await;
     for own in [2, 4, 0] {
-        house.fake.far().own = Some(Some(Position(own)));
-        house.start();
-        house
-            .until("it has read again", |house| {
-                house.fake.far().own == Some(Some(Position(6)))
-            })
-            .await;
-        house.until_done().await;
-        house.stop().await;
+        rig.fake.far().own = Some(Some(Position(own)));
+        rig.start();
+        rig.until("it has read again", |rig| {
+            rig.fake.far().own == Some(Some(Position(6)))
+        })
+        .await;
+        rig.until_done().await;
+        rig.stop().await;
     }
-    assert_eq!(house.account().await.waiting, 1);
+    assert_eq!(rig.account().await.waiting, 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_was_evicted_before_it_was_read_is_accounted_for() {
     let long: &str = "x".repeat(3000).leak();
-    let mut house = House::with(far(&[], Refuses::Whole), 1 << 20, WhenFull::DropOldest).await;
+    let mut rig = Rig::with(far(&[], Refuses::Whole), 1 << 20, WhenFull::DropOldest).await;
     for _ in 0..14 {
-        house.append([long; 100]).await;
+        rig.append([long; 100]).await;
     }
-    house
-        .until("some are dropped", |house| {
-            house.journal.status().oldest > Some(Position(1))
-        })
-        .await;
-    house.start();
-    house.until_done().await;
-    house.stop().await;
-    let passed = house.account().await.accounting.passed;
+    rig.until("some are dropped", |rig| {
+        rig.journal.status().oldest > Some(Position(1))
+    })
+    .await;
+    rig.start();
+    rig.until_done().await;
+    rig.stop().await;
+    let passed = rig.account().await.accounting.passed;
     assert!(passed.evicted > 0 && passed.delivered > 0, "{passed:?}");
     assert_eq!(passed.evicted + passed.delivered, 1400);
-    assert_eq!(passed.delivered, house.fake.far().confirmed.len() as u64);
+    assert_eq!(passed.delivered, rig.fake.far().confirmed.len() as u64);
 }
 
 #[tokio::test(start_paused = true)]
 async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_its_events() {
     for refuses in [Refuses::ByIndex, Refuses::ByIndexWhole, Refuses::Whole] {
         let all: Vec<i64> = (1..=300).collect();
-        let mut house = House::new(far(&all, refuses)).await;
-        house.append(["ok"; 300]).await;
-        house.start();
-        house
-            .until("it is distrusted", |house| {
-                house.counters.retries.load(Ordering::Relaxed) > 0
-            })
-            .await;
+        let mut rig = Rig::new(far(&all, refuses)).await;
+        rig.append(["ok"; 300]).await;
+        rig.start();
+        rig.until("it is distrusted", |rig| {
+            rig.counters.retries.load(Ordering::Relaxed) > 0
+        })
+        .await;
         // Time runs on while the disk is asked.
-        let aside = house.dead_letters().await.len();
-        assert!((19..30).contains(&aside), "{refuses:?}: {aside}");
-        let report = house.health.report();
+        let dead = rig.dead_letters().await.len();
+        assert!((19..30).contains(&dead), "{refuses:?}: {dead}");
+        let report = rig.health.report();
         assert!(!report.up);
         assert!(
             report
@@ -1154,19 +1122,16 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
             "{refuses:?}"
         );
         // Refused a second time it is the event's fault, as far as that can be known.
-        house
-            .until("one more is dead-lettered", |house| {
-                house.counted()[2] >= 20
-            })
+        rig.until("one more is dead-lettered", |rig| rig.counted()[2] >= 20)
             .await;
-        assert!(house.counters.retries.load(Ordering::Relaxed) >= 2);
+        assert!(rig.counters.retries.load(Ordering::Relaxed) >= 2);
         // Somebody has mended it.
-        house.fake.far().bad.clear();
-        house.until_done().await;
-        let aside = house.dead_letters().await.len() as u64;
-        assert_eq!(house.counted(), [300 - aside, 0, aside]);
-        assert!(house.health.report().up);
-        house.stop().await;
+        rig.fake.far().bad.clear();
+        rig.until_done().await;
+        let dead = rig.dead_letters().await.len() as u64;
+        assert_eq!(rig.counted(), [300 - dead, 0, dead]);
+        assert!(rig.health.report().up);
+        rig.stop().await;
     }
 }
 
@@ -1174,88 +1139,80 @@ async fn sink_that_refuses_more_than_a_fifth_is_waited_for_and_not_stripped_of_i
 async fn one_bad_event_in_a_hundred_costs_the_others_little() {
     let bad: Vec<i64> = (0..4000).filter(|position| position % 97 == 13).collect();
     for refuses in [Refuses::ByIndexWhole, Refuses::Whole] {
-        let mut house = House::new(far(&bad, refuses)).await;
-        house.append(["ok"; 4000]).await;
-        house.start();
-        house.until_done().await;
+        let mut rig = Rig::new(far(&bad, refuses)).await;
+        rig.append(["ok"; 4000]).await;
+        rig.start();
+        rig.until_done().await;
         assert_eq!(
-            house.dead_letters().await.into_keys().collect::<Vec<_>>(),
+            rig.dead_letters().await.into_keys().collect::<Vec<_>>(),
             bad
         );
-        let given: usize = house.fake.far().attempts.iter().map(Vec::len).sum();
+        let given: usize = rig.fake.far().attempts.iter().map(Vec::len).sum();
         assert!(
             given < 6 * 4000,
             "{refuses:?}: 4000 events were given as {given}"
         );
         // What is good again goes in whole portions again.
-        house.append(["ok"; 4000]).await;
-        house.until_done().await;
-        assert_eq!(house.fake.far().attempts.last().map(Vec::len), Some(1000));
-        house.stop().await;
+        rig.append(["ok"; 4000]).await;
+        rig.until_done().await;
+        assert_eq!(rig.fake.far().attempts.last().map(Vec::len), Some(1000));
+        rig.stop().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_we_refuse_ourselves_says_nothing_of_the_sink() {
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         by: By::Us,
         ..far(&(1..=60).collect::<Vec<_>>(), Refuses::ByIndex)
     })
     .await;
-    house.append(["ok"; 60]).await;
-    house.start();
-    house.until_done().await;
+    rig.append(["ok"; 60]).await;
+    rig.start();
+    rig.until_done().await;
     assert_eq!(
-        (
-            house.counted(),
-            house.counters.retries.load(Ordering::Relaxed)
-        ),
+        (rig.counted(), rig.counters.retries.load(Ordering::Relaxed)),
         ([0, 0, 60], 0)
     );
-    house.stop().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn idle_sink_may_look_after_itself() {
-    let mut house = House::new(Far::default()).await;
-    house.start();
-    house
-        .until("it has, twice", |house| house.fake.far().tended == 2)
+    let mut rig = Rig::new(Far::default()).await;
+    rig.start();
+    rig.until("it has, twice", |rig| rig.fake.far().tended == 2)
         .await;
-    house.append(["ok"]).await;
-    house.until_done().await;
-    house.stop().await;
+    rig.append(["ok"]).await;
+    rig.until_done().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn idle_sink_that_no_longer_answers_is_not_up_and_is_opened_again() {
-    let mut house = House::new(Far {
+    let mut rig = Rig::new(Far {
         probes: [retry("no PINGRESP")].into(),
         openings: VecDeque::new(),
         ..Far::default()
     })
     .await;
-    house.start();
-    house
-        .until("it is up", |house| house.health.report().up)
-        .await;
+    rig.start();
+    rig.until("it is up", |rig| rig.health.report().up).await;
     // Long enough for the test to see it.
     let after = Some(Duration::from_secs(60));
     let error = "refused".to_owned();
-    house.fake.far().openings = [Trouble::Retry { error, after }].into();
-    house
-        .until("it is not", |house| {
-            let report = house.health.report();
-            !report.up && report.last_error.as_deref() == Some("refused")
-        })
+    rig.fake.far().openings = [Trouble::Retry { error, after }].into();
+    rig.until("it is not", |rig| {
+        let report = rig.health.report();
+        !report.up && report.last_error.as_deref() == Some("refused")
+    })
+    .await;
+    rig.until("it is up again", |rig| rig.health.report().up)
         .await;
-    house
-        .until("it is up again", |house| house.health.report().up)
-        .await;
-    assert_eq!(house.fake.far().opened, 3);
-    house.append(["ok"]).await;
-    house.until_done().await;
-    house.stop().await;
+    assert_eq!(rig.fake.far().opened, 3);
+    rig.append(["ok"]).await;
+    rig.until_done().await;
+    rig.stop().await;
 }
 
 fn scripts() -> impl Strategy<Value = VecDeque<Option<(usize, Trouble)>>> {
@@ -1285,21 +1242,21 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let mut house = House::new(Far { bad: bad.clone(), refuses, script, ..Far::default() }).await;
-            house.append(bodies.clone()).await;
-            house.start();
-            house.until_done().await;
-            house.stop().await;
+            let mut rig = Rig::new(Far { bad: bad.clone(), refuses, script, ..Far::default() }).await;
+            rig.append(bodies.clone()).await;
+            rig.start();
+            rig.until_done().await;
+            rig.stop().await;
             let of = |wanted: &str| -> Vec<i64> {
                 (1..).zip(&bodies).filter(|(_, body)| **body == wanted).map(|(position, _)| position).collect()
             };
             let (bad, good): (Vec<i64>, Vec<i64>) =
                 of("ok").into_iter().partition(|position| bad.contains(position));
-            assert!(house.fake.far().confirmed == good, "confirmed is what is good, in order");
-            let mut aside = [bad, of("unreadable")].concat();
-            aside.sort_unstable();
-            assert!(house.dead_letters().await.into_keys().eq(aside.iter().copied()), "dead-lettered is what is not");
-            assert_eq!(house.counted(), [good.len() as u64, of("filtered").len() as u64, aside.len() as u64]);
+            assert!(rig.fake.far().confirmed == good, "confirmed is what is good, in order");
+            let mut dead = [bad, of("unreadable")].concat();
+            dead.sort_unstable();
+            assert!(rig.dead_letters().await.into_keys().eq(dead.iter().copied()), "dead-lettered is what is not");
+            assert_eq!(rig.counted(), [good.len() as u64, of("filtered").len() as u64, dead.len() as u64]);
         });
     }
 }

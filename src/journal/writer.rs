@@ -153,7 +153,7 @@ impl Writer {
         check: Check,
     ) -> Writer {
         let mut clock = TrustedClock::for_keeping(settings.retain);
-        clock.witness(std::time::Instant::now(), newest);
+        clock.set_reference(std::time::Instant::now(), newest);
         Writer {
             retention: Retention::new(&settings, state.head(), begin),
             clock,

@@ -39,7 +39,7 @@ impl TrustedClock {
 
     /// The time of something that is known to have happened before, such as the newest of what is
     /// to be deleted. Counts before the first [`TrustedClock::read`] only.
-    pub fn witness(&mut self, now: Instant, time: Option<Timestamp>) {
+    pub fn set_reference(&mut self, now: Instant, time: Option<Timestamp>) {
         self.reference = self.reference.or(time.map(|time| (now, time)));
     }
 
@@ -80,10 +80,10 @@ mod tests {
 
     /// Readings after so many seconds, with the wall clock at so many; what is believed, and
     /// whether it was doubted.
-    fn check(witness: Option<i64>, readings: &[(u64, i64, i64, bool)]) {
+    fn check(reference: Option<i64>, readings: &[(u64, i64, i64, bool)]) {
         let begin = Instant::now();
         let mut clock = TrustedClock::for_keeping(Duration::from_secs(10 * DAY));
-        clock.witness(begin, witness.map(at));
+        clock.set_reference(begin, reference.map(at));
         for (passed, wall, believed, doubted) in readings {
             let reading = clock.read(begin + Duration::from_secs(*passed), at(*wall));
             assert_eq!(

@@ -180,8 +180,8 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         .map(|letter| (letter.position.0, letter.error.as_str()))
         .collect();
     for ((position, error), (expected, text)) in dead_letters.iter().zip([
-        (5, "cannot be decoded any more"),
-        (6, "topic gone is not in the configuration any more"),
+        (5, "can no longer be decoded"),
+        (6, "topic gone is no longer in the configuration"),
         (7, "`when` cannot be evaluated"),
     ]) {
         assert!(

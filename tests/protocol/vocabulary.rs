@@ -117,19 +117,6 @@ const IDENTIFIERS: &[(&str, &str)] = &[
 /// Where a given-up word may stand: a path or its beginning, the word, and why. An exception that
 /// nothing needs is an error, too.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    ("src/delivery/", "*", "the new engine replaces the folder"),
-    (
-        "src/sinks/",
-        "*",
-        "the new engine brings other names of attempts",
-    ),
-    ("tests/sinks/", "*", "it calls src/sinks by its names"),
-    ("benches/sinks.rs", "*", "it calls src/sinks by its names"),
-    (
-        "README.md",
-        "more than a fifth",
-        "it quotes a log line of src/delivery",
-    ),
     (
         "src/pipeline/",
         "sighting",
@@ -140,16 +127,6 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "tests/protocol/decode.rs",
         "sighting",
         "it calls src/pipeline",
-    ),
-    (
-        "src/model/clock.rs",
-        "witness",
-        "src/sinks/history calls it",
-    ),
-    (
-        "src/journal/writer.rs",
-        "witness",
-        "src/sinks/history calls it",
     ),
 ];
 

@@ -73,7 +73,7 @@ struct World {
     attempts: Vec<(Duration, Vec<i64>)>,
     /// When each event was taken, in order.
     taken: Vec<(Duration, i64)>,
-    aside: BTreeMap<i64, String>,
+    dead: BTreeMap<i64, String>,
     news: Vec<News>,
     at_once_max: usize,
     up: bool,
@@ -107,7 +107,7 @@ impl World {
             all: None,
             attempts: Vec::new(),
             taken: Vec::new(),
-            aside: BTreeMap::new(),
+            dead: BTreeMap::new(),
             news: Vec::new(),
             at_once_max: 0,
             up: false,
@@ -212,7 +212,7 @@ impl World {
         let taken = delivered.into_iter().map(|position| (at, position.0));
         self.taken.extend(taken);
         if let Some((position, error)) = rejected {
-            assert_eq!(self.aside.insert(position.0, error), None);
+            assert_eq!(self.dead.insert(position.0, error), None);
         }
         self.news.extend(news);
     }
@@ -285,7 +285,7 @@ fn event_that_has_failed_for_give_up_is_dead_lettered_and_its_lane_goes_on() {
     world.push("3");
     world.push("3");
     // The others report now and then.
-    while world.aside.is_empty() {
+    while world.dead.is_empty() {
         world.push("1");
         world.run(Duration::from_secs(60));
         assert!(world.now - world.began < hours(25));
@@ -300,7 +300,7 @@ fn event_that_has_failed_for_give_up_is_dead_lettered_and_its_lane_goes_on() {
     ];
     assert_eq!(waits[..11], expected);
     assert_eq!(
-        world.aside[&1],
+        world.dead[&1],
         format!("after {} attempts: 500", times.len())
     );
     world.bad.clear();
@@ -314,7 +314,7 @@ fn nothing_is_dead_lettered_for_a_failure_while_the_sink_takes_nothing_else() {
     world.bad("3", Answer::Fails);
     world.push("3");
     world.run(hours(200));
-    assert!(world.aside.is_empty() && world.scheduler.is_stuck());
+    assert!(world.dead.is_empty() && world.scheduler.is_stuck());
     assert!(
         (4_700..4_900).contains(&world.attempts.len()),
         "{}",
@@ -324,7 +324,7 @@ fn nothing_is_dead_lettered_for_a_failure_while_the_sink_takes_nothing_else() {
     for hour in 0..30 {
         world.push("1");
         world.run(hours(1));
-        if !world.aside.is_empty() {
+        if !world.dead.is_empty() {
             assert!((23..26).contains(&hour), "after {hour} hours");
             return;
         }
@@ -352,7 +352,7 @@ fn sink_that_says_when_is_left_alone_until_then_and_tried_with_one_event() {
             "one alone, then the others"
         );
         assert_eq!(world.attempts[16].0, resumed + SERVED);
-        assert_eq!((world.taken.len(), world.aside.len()), (51, 0));
+        assert_eq!((world.taken.len(), world.dead.len()), (51, 0));
     }
 }
 
@@ -364,7 +364,7 @@ fn some_lanes_that_fail_in_a_row_are_the_sinks_trouble_and_a_new_event_may_try_i
         .into_iter()
         .for_each(|device| world.push(device));
     world.run(hours(100));
-    assert!(world.aside.is_empty() && world.scheduler.is_stuck());
+    assert!(world.dead.is_empty() && world.scheduler.is_stuck());
     let tried = world.attempts.len();
     assert!(
         (5_000..5_600).contains(&tried),
@@ -415,7 +415,7 @@ fn attempts_while_the_sink_was_in_trouble_do_not_count() {
             world.push("1");
             world.run(Duration::from_secs(60));
         }
-        if let Some(error) = world.aside.get(&1) {
+        if let Some(error) = world.dead.get(&1) {
             assert!((46..60).contains(&hour), "in hour {hour}: {error}");
             return;
         }
@@ -430,7 +430,7 @@ fn refused_events_are_dead_lettered_unless_the_sink_refuses_more_than_a_fifth() 
     world.push_in_turn(300);
     world.run(Duration::from_secs(10));
     assert_eq!(
-        (world.aside.len(), world.taken.len()),
+        (world.dead.len(), world.taken.len()),
         (30, 270),
         "a tenth is"
     );
@@ -439,10 +439,10 @@ fn refused_events_are_dead_lettered_unless_the_sink_refuses_more_than_a_fifth() 
     world.all = Some(Answer::Refuses);
     world.push_in_turn(300);
     world.run(Duration::from_millis(900));
-    let aside = world.aside.len() - 30;
+    let dead = world.dead.len() - 30;
     assert!(
-        (10..=20).contains(&aside) && world.scheduler.is_stuck(),
-        "{aside}"
+        (10..=20).contains(&dead) && world.scheduler.is_stuck(),
+        "{dead}"
     );
     let said = world.news.iter().any(
         |news| matches!(news, News::BreakerOpen { error, .. } if error.starts_with("21 of the last 100 events were refused")),
@@ -450,19 +450,19 @@ fn refused_events_are_dead_lettered_unless_the_sink_refuses_more_than_a_fifth() 
     assert!(said, "{:?}", world.news);
     world.run(Duration::from_secs(100));
     assert_eq!(
-        world.aside.len() - 30,
-        aside,
+        world.dead.len() - 30,
+        dead,
         "the other lanes are tried before one of them is again"
     );
     world.run(hours(48));
-    let later = world.aside.len() - 30;
+    let later = world.dead.len() - 30;
     assert!(
-        (aside + 20..aside + 60).contains(&later),
-        "{aside}, after two days {later}"
+        (dead + 20..dead + 60).contains(&later),
+        "{dead}, after two days {later}"
     );
     world.all = None;
     world.run(hours(2));
-    assert_eq!(world.taken.len() + world.aside.len(), 600);
+    assert_eq!(world.taken.len() + world.dead.len(), 600);
 }
 
 #[test]
@@ -480,7 +480,7 @@ fn what_an_operator_wants_again_is_given_up_sooner_and_says_nothing_of_the_sink(
         world.push("1");
         world.run(Duration::from_secs(60));
     }
-    assert_eq!((world.aside.len(), world.taken.len()), (202, 60));
+    assert_eq!((world.dead.len(), world.taken.len()), (202, 60));
     assert_eq!(world.times(101).len(), REDRIVE_ATTEMPTS_MAX as usize);
 }
 
@@ -530,7 +530,7 @@ fn failing_batch_is_bisected_and_what_is_good_arrives() {
             );
         }
         assert_eq!(
-            world.aside.keys().collect::<Vec<_>>(),
+            world.dead.keys().collect::<Vec<_>>(),
             if answer == Answer::Refuses {
                 vec![&4, &14]
             } else {
@@ -571,7 +571,7 @@ struct Line {
     /// What each attempt held, and why it was made.
     attempts: Vec<(Reason, Vec<i64>)>,
     taken: Vec<i64>,
-    aside: Vec<i64>,
+    dead: Vec<i64>,
 }
 
 impl Line {
@@ -582,7 +582,7 @@ impl Line {
             opened: 0,
             attempts: Vec::new(),
             taken: Vec::new(),
-            aside: Vec::new(),
+            dead: Vec::new(),
         }
     }
 
@@ -610,7 +610,7 @@ impl Line {
                     self.attempts.push((attempt.reason, given));
                     let finished = self.scheduler.finished(*attempt, outcome, self.now, 0.5);
                     self.taken.extend(finished.delivered.iter().map(|at| at.0));
-                    self.aside.extend(finished.rejected.map(|(at, _)| at.0));
+                    self.dead.extend(finished.rejected.map(|(at, _)| at.0));
                 }
                 None => match self.scheduler.due() {
                     Some(due) => self.now = due,
@@ -736,9 +736,9 @@ proptest::proptest! {
                 }
             });
         }
-        let (aside, good): (Vec<i64>, Vec<i64>) = (1..=end).partition(|at| bad.contains(at));
-        line.aside.sort_unstable();
-        proptest::prop_assert_eq!(&line.aside, &aside);
+        let (dead, good): (Vec<i64>, Vec<i64>) = (1..=end).partition(|at| bad.contains(at));
+        line.dead.sort_unstable();
+        proptest::prop_assert_eq!(&line.dead, &dead);
         proptest::prop_assert_eq!(&line.taken, &good);
         proptest::prop_assert_eq!(line.scheduler.bytes(), 0);
     }

@@ -207,55 +207,48 @@ fn in_turn(count: usize) -> impl Iterator<Item = &'static str> {
     DEVICES.into_iter().cycle().take(count)
 }
 
-async fn cursor(house: &House) -> i64 {
-    house.journal.cursor("site").await.unwrap().unwrap().0
+async fn cursor(rig: &Rig) -> i64 {
+    rig.journal.cursor("site").await.unwrap().unwrap().0
 }
 
 #[tokio::test(start_paused = true)]
 async fn cursor_waits_for_the_lane_that_is_stuck_and_the_others_do_not() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("3", Some(Answer::Held));
-    house.append(in_turn(200)).await;
-    house.start_with(road.sink());
-    house
-        .until("the others are served", |_| road.taken_in_all() == 180)
+    rig.append(in_turn(200)).await;
+    rig.start_with(road.sink());
+    rig.until("the others are served", |_| road.taken_in_all() == 180)
         .await;
-    assert_eq!(
-        cursor(&house).await,
-        3,
-        "the first event of device 3 is at 4"
-    );
-    assert!(house.health.report().up);
-    house.append(in_turn(200)).await;
-    house
-        .until("the others are served", |_| road.taken_in_all() == 360)
+    assert_eq!(cursor(&rig).await, 3, "the first event of device 3 is at 4");
+    assert!(rig.health.report().up);
+    rig.append(in_turn(200)).await;
+    rig.until("the others are served", |_| road.taken_in_all() == 360)
         .await;
-    assert_eq!((cursor(&house).await, road.world().held), (3, 1));
+    assert_eq!((cursor(&rig).await, road.world().held), (3, 1));
     road.release("3");
-    house.until_done().await;
+    rig.until_done().await;
     assert_eq!(
         road.taken("3"),
         (0..40).map(|n| 4 + n * 10).collect::<Vec<_>>()
     );
-    house.stop().await;
-    assert_eq!(house.account().await.accounting.passed.delivered, 400);
+    rig.stop().await;
+    assert_eq!(rig.account().await.accounting.passed.delivered, 400);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("1", Some(Answer::Held));
-    house.append(in_turn(100)).await;
-    house.start_with(road.sink());
-    house
-        .until("the others are served", |_| road.taken_in_all() == 90)
+    rig.append(in_turn(100)).await;
+    rig.start_with(road.sink());
+    rig.until("the others are served", |_| road.taken_in_all() == 90)
         .await;
     // It does not wait for an answer that never comes.
-    house.stop().await;
-    assert_eq!((cursor(&house).await, house.counted()), (1, [1, 0, 0]));
+    rig.stop().await;
+    assert_eq!((cursor(&rig).await, rig.counted()), (1, [1, 0, 0]));
     road.always("1", None);
-    house.start_with(road.sink());
-    house.until_done().await;
+    rig.start_with(road.sink());
+    rig.until_done().await;
     let again = (0..9).map(|n| 11 + n * 10).cycle().take(18);
     assert_eq!(
         road.taken("0"),
@@ -265,76 +258,73 @@ async fn what_is_beyond_the_cursor_at_a_stop_comes_again_with_its_id() {
         road.taken("1"),
         (0..10).map(|n| 2 + n * 10).collect::<Vec<_>>()
     );
-    house.stop().await;
-    assert_eq!(house.account().await.accounting.passed.delivered, 100);
+    rig.stop().await;
+    assert_eq!(rig.account().await.accounting.passed.delivered, 100);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_under_way_at_a_stop_is_waited_for() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("1", Some(Answer::Held));
-    house.append(["d1", "d1", "d2"]).await;
-    house.start_with(road.sink());
-    house
-        .until("one is under way", |_| {
-            road.world().held == 1 && road.taken("2") == [3]
-        })
-        .await;
+    rig.append(["d1", "d1", "d2"]).await;
+    rig.start_with(road.sink());
+    rig.until("one is in flight", |_| {
+        road.world().held == 1 && road.taken("2") == [3]
+    })
+    .await;
     let world = Arc::clone(&road.world);
     let released = tokio::spawn(async move {
         tokio::time::sleep(Duration::from_secs(2)).await;
         world.lock().unwrap().release.notify_waiters();
     });
-    house.stop().await;
+    rig.stop().await;
     released.await.unwrap();
     // And nothing is begun any more.
-    assert_eq!((cursor(&house).await, road.taken("1")), (1, vec![1]));
+    assert_eq!((cursor(&rig).await, road.taken("1")), (1, vec![1]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn disabled_sink_is_left_alone() {
-    let (mut house, road) = (
-        House::new(Far::default()).await,
+    let (mut rig, road) = (
+        Rig::new(Far::default()).await,
         Road::with(1, 1, Duration::ZERO),
     );
     let gone = Answer::Trouble(Trouble::Disabled {
         error: "410".to_owned(),
     });
     road.world().script.insert("2".to_owned(), [gone].into());
-    house.append(["d1", "d2"]).await;
-    house.start_with(road.sink());
-    house
-        .until("it is disabled", |house| {
-            house.health.report().last_error.as_deref() == Some("410")
-        })
-        .await;
-    house.append(["d1", "d3"]).await;
+    rig.append(["d1", "d2"]).await;
+    rig.start_with(road.sink());
+    rig.until("it is disabled", |rig| {
+        rig.health.report().last_error.as_deref() == Some("410")
+    })
+    .await;
+    rig.append(["d1", "d3"]).await;
     tokio::time::sleep(Duration::from_secs(3600)).await;
-    assert_eq!(cursor(&house).await, 1);
+    assert_eq!(cursor(&rig).await, 1);
     assert_eq!(road.world().attempts, 2);
-    assert!(!house.health.report().up);
-    house.stop().await;
-    house.start_with(road.sink());
-    house.until_done().await;
+    assert!(!rig.health.report().up);
+    rig.stop().await;
+    rig.start_with(road.sink());
+    rig.until_done().await;
     assert_eq!(
         (road.taken("1"), road.taken("2"), road.taken("3")),
         (vec![1, 3], vec![2], vec![4])
     );
-    house.stop().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn sink_that_refuses_too_much_is_not_able_until_it_takes_something() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+async fn sink_that_rejects_too_much_is_not_up_until_it_accepts_something() {
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.world().all = refuses();
-    house.append(in_turn(100)).await;
-    house.start_with(road.sink());
-    house
-        .until("it is distrusted", |house| {
-            house.health.report().last_error.is_some()
-        })
-        .await;
-    let report = house.health.report();
+    rig.append(in_turn(100)).await;
+    rig.start_with(road.sink());
+    rig.until("it is distrusted", |rig| {
+        rig.health.report().last_error.is_some()
+    })
+    .await;
+    let report = rig.health.report();
     assert!(
         !report.up
             && report
@@ -342,30 +332,29 @@ async fn sink_that_refuses_too_much_is_not_able_until_it_takes_something() {
                 .unwrap()
                 .starts_with("20 of the last 20 events were refused")
     );
-    assert!(house.dead_letters().await.len() >= 19);
+    assert!(rig.dead_letters().await.len() >= 19);
     road.world().all = None;
-    house.until_done().await;
-    assert!(house.health.report().up);
-    let aside = house.dead_letters().await.len();
+    rig.until_done().await;
+    assert!(rig.health.report().up);
+    let dead = rig.dead_letters().await.len();
     assert_eq!(
-        (road.taken_in_all() + aside, house.counted()[2]),
-        (100, aside as u64)
+        (road.taken_in_all() + dead, rig.counted()[2]),
+        (100, dead as u64)
     );
-    house.stop().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("2", refuses());
-    house.append(["d1", "d2", "d3", "d1", "d3"]).await;
-    house.start_with(road.sink());
-    house.until_done().await;
+    rig.append(["d1", "d2", "d3", "d1", "d3"]).await;
+    rig.start_with(road.sink());
+    rig.until_done().await;
     road.always("2", None);
     road.always("3", Some(Answer::Held));
-    house.append(["d3", "d1"]).await;
-    house
-        .journal
+    rig.append(["d3", "d1"]).await;
+    rig.journal
         .redrive("site", Which::Positions(vec![Position(2)]))
         .await
         .unwrap();
@@ -376,23 +365,22 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
         until: None,
         device_id: None,
     };
-    house.journal.begin_replay("site", replay).await.unwrap();
-    house
-        .until("what can be delivered is", |_| {
-            road.taken("1").len() == 5 && road.taken("2").starts_with(&[2])
-        })
-        .await;
-    assert_eq!(cursor(&house).await, 5);
+    rig.journal.begin_replay("site", replay).await.unwrap();
+    rig.until("what can be delivered is", |_| {
+        road.taken("1").len() == 5 && road.taken("2").starts_with(&[2])
+    })
+    .await;
+    assert_eq!(cursor(&rig).await, 5);
     road.release("3");
-    house.until_settled().await;
-    house.until_done().await;
+    rig.until_settled().await;
+    rig.until_done().await;
     assert_eq!(road.taken("1"), [1, 4, 7, 1, 4]);
     let mut third = road.taken("3");
     third.sort_unstable();
     assert_eq!(third, [3, 3, 5, 5, 6]);
-    assert!(house.dead_letters().await.is_empty());
-    house.stop().await;
-    let account = house.account().await;
+    assert!(rig.dead_letters().await.is_empty());
+    rig.stop().await;
+    let account = rig.account().await;
     assert_eq!(
         (
             account.accounting.redriven,
@@ -405,11 +393,11 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
 
 #[tokio::test(start_paused = true)]
 async fn redriven_event_that_is_refused_again_is_listed_again() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("2", refuses());
-    house.append(["d2", "d1", "unreadable"]).await;
-    house.start_with(road.sink());
-    house.until_done().await;
+    rig.append(["d2", "d1", "unreadable"]).await;
+    rig.start_with(road.sink());
+    rig.until_done().await;
     let gone = || {
         Some(Answer::Trouble(Trouble::Refused {
             index: None,
@@ -418,85 +406,76 @@ async fn redriven_event_that_is_refused_again_is_listed_again() {
         }))
     };
     road.always("2", gone());
-    assert_eq!(house.journal.redrive("site", Which::All).await.unwrap(), 2);
-    house.until_settled().await;
-    let aside: Vec<(i64, String)> = house.dead_letters().await.into_iter().collect();
+    assert_eq!(rig.journal.redrive("site", Which::All).await.unwrap(), 2);
+    rig.until_settled().await;
+    let dead: Vec<(i64, String)> = rig.dead_letters().await.into_iter().collect();
     assert_eq!(
-        aside,
+        dead,
         [(1, "413".to_owned()), (3, "no such field".to_owned())]
     );
-    house.stop().await;
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn window_ahead_of_the_cursor_is_bounded() {
-    let (mut house, road) = (
-        House::new(Far::default()).await,
+    let (mut rig, road) = (
+        Rig::new(Far::default()).await,
         Road::with(64, 100, Duration::ZERO),
     );
-    house.append(["d1"]).await;
+    rig.append(["d1"]).await;
     road.always("1", Some(Answer::Held));
-    house.start_with(road.sink());
-    house
-        .until("it is on its way", |_| road.world().held == 1)
+    rig.start_with(road.sink());
+    rig.until("it is on its way", |_| road.world().held == 1)
         .await;
     for _ in 0..12 {
-        house
-            .append(["filtered", "d2"].into_iter().cycle().take(2000))
+        rig.append(["filtered", "d2"].into_iter().cycle().take(2000))
             .await;
     }
     // Every other run of the window is one event.
     let most = AHEAD_ENTRIES_MAX / 2;
-    house
-        .until("as many as may are served", |_| {
-            road.taken("2").len() >= most
-        })
-        .await;
+    rig.until("as many as may are served", |_| {
+        road.taken("2").len() >= most
+    })
+    .await;
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert!(
         road.taken("2").len() <= most + 1000,
         "{}",
         road.taken("2").len()
     );
-    assert_eq!(cursor(&house).await, 0);
+    assert_eq!(cursor(&rig).await, 0);
     road.release("1");
-    house.until_done().await;
-    assert_eq!(house.counted(), [12_001, 12_000, 0]);
-    house.stop().await;
+    rig.until_done().await;
+    assert_eq!(rig.counted(), [12_001, 12_000, 0]);
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn sink_that_was_never_reached_is_not_up_until_it_is() {
-    let (mut house, road) = (House::new(Far::default()).await, Road::new());
+    let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.world().unreachable = Some(Trouble::Retry {
         error: "connection refused".to_owned(),
         after: None,
     });
-    house.start_with(road.sink());
-    house
-        .until("it was looked at", |house| {
-            house.health.report().last_error.is_some()
-        })
-        .await;
-    assert!(!house.health.report().up);
+    rig.start_with(road.sink());
+    rig.until("it was looked at", |rig| {
+        rig.health.report().last_error.is_some()
+    })
+    .await;
+    assert!(!rig.health.report().up);
     road.world().unreachable = None;
-    house
-        .until("it is up", |house| house.health.report().up)
-        .await;
+    rig.until("it is up", |rig| rig.health.report().up).await;
     // An event is as good as a look.
     road.world().unreachable = Some(Trouble::Retry {
         error: "connection refused".to_owned(),
         after: None,
     });
-    house
-        .until("it is not up", |house| !house.health.report().up)
+    rig.until("it is not up", |rig| !rig.health.report().up)
         .await;
-    house.append(["d1"]).await;
-    house.until_done().await;
-    house
-        .until("it is up", |house| house.health.report().up)
-        .await;
-    house.stop().await;
+    rig.append(["d1"]).await;
+    rig.until_done().await;
+    rig.until("it is up", |rig| rig.health.report().up).await;
+    rig.stop().await;
 }
 
 /// What the far side answers to one event after the other.
@@ -522,22 +501,22 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let (mut house, road) = (House::new(Far::default()).await, Road::with(terms.0, terms.1, Duration::from_millis(5)));
+            let (mut rig, road) = (Rig::new(Far::default()).await, Road::with(terms.0, terms.1, Duration::from_millis(5)));
             for (device, answer) in answers {
                 let script = &mut road.world().script;
                 script.entry(device.to_string()).or_default().push_back(answer.unwrap_or(Answer::Taken));
             }
-            house.append(in_turn(count)).await;
-            house.start_with(road.sink());
+            rig.append(in_turn(count)).await;
+            rig.start_with(road.sink());
             for ms in stops {
                 tokio::time::sleep(Duration::from_millis(ms)).await;
-                house.stop().await;
-                house.start_with(road.sink());
+                rig.stop().await;
+                rig.start_with(road.sink());
             }
-            house.until_done().await;
-            house.stop().await;
-            let aside = house.dead_letters().await;
-            let (mut arrived, world) = (aside.len(), road.world());
+            rig.until_done().await;
+            rig.stop().await;
+            let dead = rig.dead_letters().await;
+            let (mut arrived, world) = (dead.len(), road.world());
             for taken in world.taken.values() {
                 let mut first: Vec<i64> = Vec::new();
                 for position in taken {
@@ -546,9 +525,9 @@ proptest! {
                         first.push(*position);
                     }
                 }
-                arrived += first.iter().filter(|position| !aside.contains_key(position)).count();
+                arrived += first.iter().filter(|position| !dead.contains_key(position)).count();
             }
-            assert_eq!(arrived, count, "dead-lettered: {aside:?}");
+            assert_eq!(arrived, count, "dead-lettered: {dead:?}");
         });
     }
 }

@@ -55,7 +55,7 @@ const QUIET: &str = "SET client_min_messages = error";
 /// acknowledged the one before, up to 40 ms later.
 const COPY_EVENTS_MIN: usize = 500;
 /// Deleting what is too old, and closing.
-const ASIDE_TIMEOUT: Duration = Duration::from_secs(10);
+const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -234,7 +234,7 @@ impl Sink for PostgresHistory {
                 return Err(self.not_connected());
             };
             let probe = sqlx::raw_sql("SELECT 1").execute(&mut connection);
-            let probed = bounded(ASIDE_TIMEOUT, probe).await;
+            let probed = bounded(UPKEEP_TIMEOUT, probe).await;
             probed.map_err(|failure| self.pause(&failure))?;
             let began = Instant::now();
             while began.elapsed() < TEND_MAX {
@@ -293,7 +293,7 @@ impl PostgresHistory {
         .await?;
         let newest =
             newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
-        self.retention.witness(
+        self.retention.set_reference(
             Instant::now(),
             newest.as_ref().map(|(_, received_at)| *received_at),
         );
@@ -321,7 +321,7 @@ impl PostgresHistory {
         let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
             return Pruned::Done;
         };
-        let deleted = bounded(ASIDE_TIMEOUT, async {
+        let deleted = bounded(UPKEEP_TIMEOUT, async {
             sqlx::query(
                 "DELETE FROM status_event WHERE event_id IN \
                  (SELECT event_id FROM status_event WHERE received_at < $1::timestamptz LIMIT $2)",

@@ -53,8 +53,8 @@ impl Retention {
     }
 
     /// What to believe the clock by: the newest row's time of receipt.
-    pub(super) fn witness(&mut self, now: Instant, newest: Option<Timestamp>) {
-        self.clock.witness(now, newest);
+    pub(super) fn set_reference(&mut self, now: Instant, newest: Option<Timestamp>) {
+        self.clock.set_reference(now, newest);
     }
 
     /// Rows received before this may go now; `None`: nothing is due.
@@ -139,7 +139,7 @@ mod tests {
     fn clock_that_is_years_ahead_deletes_nothing_that_it_would_not_have_deleted() {
         let now = Instant::now();
         let mut retention = retention(Some(Duration::from_secs(86_400)));
-        retention.witness(now, Some("2026-01-02T00:00:00Z".parse().unwrap()));
+        retention.set_reference(now, Some("2026-01-02T00:00:00Z".parse().unwrap()));
         let cutoff = retention.cutoff(now, "2036-01-02T00:00:00Z".parse().unwrap());
         assert_eq!(cutoff, Some("2026-01-01T00:00:00Z".parse().unwrap()));
     }

@@ -235,7 +235,7 @@ impl SqliteHistory {
         .await?;
         let newest =
             newest.and_then(|(origin, received_at)| Some((origin, received_at.parse().ok()?)));
-        self.retention.witness(
+        self.retention.set_reference(
             Instant::now(),
             newest.as_ref().map(|(_, received_at)| *received_at),
         );

@@ -153,7 +153,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         wanted,
         link: link_seen,
         pace: Pace::Window,
-        suspect: None,
+        closing: None,
     };
     Ok(Built {
         sink: Box::new(sink),
@@ -168,12 +168,12 @@ struct MqttSink {
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
     pace: Pace,
-    suspect: Option<Suspect>,
+    closing: Option<Closing>,
 }
 
 /// A publish at which the broker has closed the connection, nothing else being in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Suspect {
+struct Closing {
     position: Position,
     closes: u32,
 }
@@ -244,7 +244,7 @@ impl Sink for MqttSink {
                 });
             };
             if let Err(error) = self.watch(&connection, batch.events).await {
-                self.suspect = None;
+                self.closing = None;
                 return Err(retry(0, error));
             }
             let alone = self.pace == Pace::OneByOne;
@@ -252,7 +252,7 @@ impl Sink for MqttSink {
             match outcome {
                 Ok(()) => {
                     self.pace = Pace::Window;
-                    self.suspect = None;
+                    self.closing = None;
                     Ok(())
                 }
                 Err(Failed {
@@ -309,13 +309,13 @@ impl MqttSink {
     /// Sees whether the connection holds while nothing of ours is in flight, where a publish is
     /// under suspicion.
     async fn watch(&self, connection: &Connection, events: &[Event]) -> Result<(), String> {
-        let suspected = self.suspect.is_some_and(|suspect| {
-            suspect.closes >= CLOSES_UNWATCHED
+        let closing_at = self.closing.is_some_and(|closing| {
+            closing.closes >= CLOSES_UNWATCHED
                 && events
                     .first()
-                    .is_some_and(|event| event.position == suspect.position)
+                    .is_some_and(|event| event.position == closing.position)
         });
-        if !suspected {
+        if !closing_at {
             return Ok(());
         }
         match timeout(QUIET, connection.progress(u64::MAX)).await {
@@ -328,15 +328,15 @@ impl MqttSink {
     /// refusal.
     fn accuse(&mut self, undelivered: Undelivered, closed_at: Option<Position>) -> Undelivered {
         let Some(position) = closed_at else {
-            self.suspect = None;
+            self.closing = None;
             return undelivered;
         };
         let before = self
-            .suspect
-            .filter(|suspect| suspect.position == position)
-            .map_or(0, |suspect| suspect.closes);
+            .closing
+            .filter(|closing| closing.position == position)
+            .map_or(0, |closing| closing.closes);
         let closes = before + 1;
-        self.suspect = Some(Suspect { position, closes });
+        self.closing = Some(Closing { position, closes });
         let Undelivered {
             confirmed,
             trouble: Trouble::Retry { error, .. },
@@ -347,7 +347,7 @@ impl MqttSink {
         if closes < CLOSES_MAX {
             return retry(confirmed as u64, error);
         }
-        self.suspect = None;
+        self.closing = None;
         let error =
             format!("the broker has closed the connection {closes} times at this publish: {error}");
         let trouble = Trouble::Refused {

@@ -17,7 +17,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "the advice to leave out a flag of this verb",
     ),
     (
-        "config/context.rs",
+        "config/source.rs",
         "rabbit",
         "whoever writes the configuration knows the server; no CONNECTED has come yet",
     ),
