@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::View;
 use crate::journal::{Error, Reader, SinkAccounting};
@@ -108,10 +108,22 @@ pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
             () = stop.cancelled() => return Ok(()),
             _ = interval.tick() => {}
         }
-        let accounts = view.journal.reader().await?.accounts().await?;
-        view.audit
-            .found(accounting_errors(&Intake::of(&view), &accounts));
+        match accounts(&view).await {
+            Ok(accounts) => view
+                .audit
+                .found(accounting_errors(&Intake::of(&view), &accounts)),
+            // Too many open files, as a rule: the journal's own connection lives on, and says what
+            // ails the disk.
+            Err(error) if view.journal.path().exists() => {
+                warn!(%error, "audit skipped: the journal could not be read; the next is in a minute");
+            }
+            Err(error) => return Err(error),
+        }
     }
+}
+
+async fn accounts(view: &View) -> Result<Vec<SinkAccounting>, Error> {
+    view.journal.reader().await?.accounts().await
 }
 
 /// The last audit, once nothing moves any more.

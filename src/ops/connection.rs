@@ -64,9 +64,15 @@ pub(super) struct Site {
 pub(super) struct Handle {
     activity: Shared,
     cut: CancellationToken,
+    admission: Admission,
 }
 
 impl Handle {
+    /// What it may ask for.
+    pub(super) fn admission(&self) -> Admission {
+        self.admission
+    }
+
     /// Since when the client is waited for; `None`: it waits for us.
     pub(super) fn waiting_since(&self) -> Option<Instant> {
         self.activity.lock().waiting_since()
@@ -83,7 +89,6 @@ impl Handle {
 pub(super) struct Connection {
     stream: TcpStream,
     peer: SocketAddr,
-    admission: Admission,
     handle: Handle,
 }
 
@@ -94,10 +99,10 @@ impl Connection {
         Connection {
             stream,
             peer,
-            admission,
             handle: Handle {
                 activity: Shared(Arc::new(Mutex::new(activity))),
                 cut: CancellationToken::new(),
+                admission,
             },
         }
     }
@@ -109,7 +114,11 @@ impl Connection {
 
     /// Answers requests until either side closes, the client is too slow, or it is cut.
     pub(super) async fn serve(self, site: Site) {
-        let Handle { activity, cut } = self.handle;
+        let Handle {
+            activity,
+            cut,
+            admission,
+        } = self.handle;
         let mut stream = self.stream;
         let end = {
             let watched = Watched {
@@ -119,14 +128,16 @@ impl Connection {
             let requests = Requests {
                 router: TowerToHyperService::new(site.router),
                 peer: self.peer,
-                admission: self.admission,
+                admission,
                 reserved_paths: site.reserved_paths,
                 refuse: site.refuse,
                 activity: activity.clone(),
             };
             let mut http = pin!(
                 http1::Builder::new()
-                    .keep_alive(self.admission == Admission::Full)
+                    .keep_alive(admission == Admission::Full)
+                    // A client that has said all it wants still reads the answer.
+                    .half_close(true)
                     // `activity` has a deadline for it, and one for what hyper has none.
                     .header_read_timeout(None)
                     .max_header_size(HEAD_BYTES_MAX)

@@ -121,7 +121,11 @@ impl Connections {
                     "http connections used up: idle ones are closed, or only probes are answered"
                 );
             }
-            self.evict();
+            // A probe on a reserved place is cut only where the last such place is taken.
+            let all_taken = self.open.len() + 1 >= self.limits.connections_max;
+            if self.evict(Some(Admission::Full)).is_none() && all_taken {
+                self.evict(None);
+            }
         }
         let admission = if self.open.len() < full {
             Admission::Full
@@ -139,11 +143,13 @@ impl Connections {
         }));
     }
 
-    /// Closes the connection whose client has been waited for longest, if any is waited for.
-    fn evict(&mut self) -> Option<Handle> {
+    /// Closes the connection whose client has been waited for longest, if any is waited for: of
+    /// this admission, or of any.
+    fn evict(&mut self, admission: Option<Admission>) -> Option<Handle> {
         let waiting = self
             .open
             .iter()
+            .filter(|(_, handle)| admission.is_none_or(|only| handle.admission() == only))
             .filter_map(|(id, handle)| Some((handle.waiting_since()?, *id)));
         let (_, longest) = waiting.min()?;
         self.open.remove(&longest).inspect(Handle::cut)
@@ -153,7 +159,7 @@ impl Connections {
     /// pause helps.
     fn accept_failed(&mut self, error: &io::Error) {
         let now = Instant::now();
-        if self.evict().is_none() {
+        if self.evict(None).is_none() {
             self.accept_from = now + ACCEPT_PAUSE;
         }
         if let Some(times) = self.accept_throttle.should_log(now) {

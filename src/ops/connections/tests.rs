@@ -250,6 +250,46 @@ async fn the_last_connections_answer_probes_alone() {
 }
 
 #[tokio::test]
+async fn probes_do_not_cut_each_other_while_reserved_places_are_free() {
+    let limits = Limits {
+        connections_max: 6,
+        reserved: 3,
+        ..SMALL
+    };
+    let served = serve(limits, PATIENT).await;
+    let mut handled = Vec::new();
+    for _ in 0..3 {
+        handled.push(served.hang().await);
+    }
+    // The first has sent half of its request when the second one comes.
+    let mut first = served.connect().await;
+    first.write_all(b"GET /probe HTTP/1.1\r\n").await.unwrap();
+    let mut second = served.connect().await;
+    assert!(ask(&mut second, "/probe").await.starts_with("HTTP/1.1 200"));
+    first.write_all(b"Host: localhost\r\n\r\n").await.unwrap();
+    assert!(answer(&mut first).await.starts_with("HTTP/1.1 200"));
+    drop((first, second));
+    served.hanging.add_permits(handled.len());
+    for stream in &mut handled {
+        assert!(answer(stream).await.ends_with("at last"));
+    }
+    drop(handled);
+    served.end().await;
+}
+
+#[tokio::test]
+async fn client_that_has_said_all_it_wants_still_gets_its_answer() {
+    let served = serve(SMALL, PATIENT).await;
+    for _ in 0..20 {
+        let mut stream = served.connect().await;
+        send(&mut stream, "/ok").await;
+        stream.shutdown().await.unwrap();
+        assert!(answer(&mut stream).await.starts_with("HTTP/1.1 200"));
+    }
+    served.end().await;
+}
+
+#[tokio::test]
 async fn stop_ends_idle_connections_at_once_and_waits_for_requests() {
     let served = serve(SMALL, PATIENT).await;
     let mut silent = served.connect().await;
