@@ -63,6 +63,8 @@ pub(super) struct Connection<'a> {
     subscriptions: Subscriptions,
     /// ACKs were queued on this connection.
     acknowledged: bool,
+    /// The server has missed its heart-beats.
+    peer_silent: bool,
     /// How many topics stand, if all do.
     complete: Option<usize>,
     /// Topics whose messages the server withholds, as far as they were named in the log.
@@ -152,6 +154,7 @@ impl<'a> Connection<'a> {
             committing_since: now,
             subscriptions,
             acknowledged: false,
+            peer_silent: false,
             complete: None,
             withheld: BTreeSet::new(),
             stage: Stage::Living,
@@ -450,7 +453,9 @@ impl<'a> Connection<'a> {
             self.writer.probe();
         }
         self.watch_silence(now);
-        self.session.tick(now).map_err(|error| match error {
+        let ticked = self.session.tick(now);
+        self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
+        ticked.map_err(|error| match error {
             SessionError::Silent { silence } if self.probing == Probing::Listening => {
                 // As it is configured, and not to the microsecond.
                 DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))

@@ -520,7 +520,10 @@ async fn a_certificate_of_ours_is_shown_to_a_server_that_wants_one() {
             "it may want a client certificate (sslcert, sslkey) that it knows",
         ),
         (
-            &format!("{verified}&sslcert={}", fixture_path("client.key")),
+            &format!(
+                "{verified}&sslcert={0}&sslkey={0}",
+                fixture_path("client.key")
+            ),
             "client.key: holds no certificate",
         ),
     ] {

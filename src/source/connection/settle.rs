@@ -19,6 +19,10 @@ use crate::source::clock;
 /// into the 5 s that a stop gives the source.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
 
+/// The same for a server that has missed its heart-beats: what the kernel takes goes out by itself,
+/// and nobody waits for an answer of a dead link.
+const SILENT_ACKS_MAX: Duration = Duration::from_millis(200);
+
 /// What of it a server has to answer DISCONNECT by closing. Most do at once; the rest of the time
 /// is for one that closes only after us.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
@@ -55,10 +59,11 @@ impl Connection<'_> {
                 close_by.get_or_insert(match self.stage {
                     // The server had its time to answer DISCONNECT, and nothing follows that.
                     Stage::Leaving | Stage::Left => self.give_up_at.unwrap_or(now),
+                    Stage::Living | Stage::Finishing if self.peer_silent => now + SILENT_ACKS_MAX,
                     Stage::Living | Stage::Finishing => now + LAST_ACKS_MAX,
                 });
             }
-            let awaited = self.acknowledged && readable && !self.writer.has_failed();
+            let awaited = self.is_close_awaited() && readable;
             if committed && (!self.writer.is_busy() && !awaited || self.stage == Stage::Left) {
                 return Ok(close_by.unwrap_or(now));
             }
@@ -108,6 +113,11 @@ impl Connection<'_> {
         }
     }
 
+    /// Whether the server is to show that it has read our ACKs.
+    fn is_close_awaited(&self) -> bool {
+        self.acknowledged && !self.peer_silent && !self.writer.has_failed()
+    }
+
     /// The ACKs of topics that are being left: they wait for nothing now.
     pub(super) fn acknowledge_held(&mut self) {
         for ack in self.subscriptions.release() {
@@ -130,8 +140,8 @@ impl Connection<'_> {
     /// Closes the socket. Where ACKs were written, the server is given until `close_by` to read
     /// them, unless it has confirmed our DISCONNECT.
     pub(super) async fn close(mut self, close_by: Instant) {
-        let awaited = self.acknowledged && self.stage != Stage::Left && close_by > clock::now();
-        if awaited && !self.writer.has_failed() {
+        let awaited = self.is_close_awaited() && self.stage != Stage::Left;
+        if awaited && close_by > clock::now() {
             let closed = self.writer.close_with(self.receiver);
             // A timeout is the server's loss: it has not read in time.
             let _ = timeout_at(close_by.into(), closed).await;
