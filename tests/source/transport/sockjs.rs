@@ -187,7 +187,7 @@ async fn end_of_a_session_is_told() {
         "the server closed the connection with code 3000 (go away): Go away!",
     )
     .await;
-    check("o", "the server broke the transport's protocol: the SockJS session began anew: the old one is lost").await;
+    check("o", "the server broke the transport's protocol: the SockJS session began again: the old one is lost").await;
     check("{}", "the server broke the transport's protocol: a SockJS frame that is none of o, h, a, m, c: {}").await;
     // Spring's send limit closes without a `c`.
     let (mut socket, mut receiver, _sender) = connected().await;
