@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use stomp_bridge::journal::{
-    Journal, NewBatch, NewEntry, Passed, Reader, Settings, Start, Verdict, WhenFull,
+    EntryContent, Journal, NewBatch, NewEntry, Passed, Reader, Settings, Start, WhenFull,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinSet;
@@ -113,7 +113,10 @@ async fn append(journal: Journal, batch: usize, until: Instant) -> Vec<Duration>
             topic: Arc::clone(&topic),
             received_at: Timestamp::now(),
             body: body.clone(),
-            verdict: Verdict::Accepted { previous: None },
+            content: EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
         };
         let entries = std::iter::repeat_with(entry).take(batch).collect();
         let began = Instant::now();

@@ -1,25 +1,33 @@
 -- The journal's tables; what they mean stands in src/journal/mod.rs. Times are microseconds since
 -- 1970 in UTC.
 
+-- head: no smaller position is the newest one, although every entry may have been removed.
+-- heard_at: a byte came from the server then; what was received since is newer proof.
 CREATE TABLE journal (
     uuid       TEXT    NOT NULL,
-    created_at INTEGER NOT NULL
+    created_at INTEGER NOT NULL,
+    head       INTEGER NOT NULL DEFAULT 0,
+    heard_at   INTEGER
 ) STRICT;
 
--- AUTOINCREMENT: a position is never used twice, not even after every entry was removed.
--- settled: an undecodable entry that was redriven or dropped; no list has it.
+-- kind: status, undecodable, coverage or alarm.
+-- previous: of a status, the last state known of the device, where it gives another as its old one.
+-- repeat: 1: the same status was received before. reason: why it is undecodable.
+-- settled: 1: an undecodable entry that was redriven or dropped; no list has it.
 CREATE TABLE entry (
-    position    INTEGER PRIMARY KEY AUTOINCREMENT,
+    position    INTEGER PRIMARY KEY,
+    kind        TEXT    NOT NULL,
     topic       TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
     body        BLOB    NOT NULL,
     previous    TEXT,
+    repeat      INTEGER,
     reason      TEXT,
     settled     INTEGER
 ) STRICT;
 
--- Costs nothing for accepted entries, and lists the undecodable ones without a scan.
-CREATE INDEX entry_undecodable ON entry (position) WHERE reason IS NOT NULL;
+-- Costs nothing for the other kinds, and lists the undecodable entries without a scan.
+CREATE INDEX entry_undecodable ON entry (position) WHERE kind = 'undecodable' AND settled IS NULL;
 
 -- A cursor and its accounting, which are written together:
 -- position - started + rewound
@@ -41,31 +49,72 @@ CREATE TABLE cursor (
     discarded     INTEGER NOT NULL DEFAULT 0
 ) STRICT, WITHOUT ROWID;
 
--- redrive: an operator wants it delivered again. intake: it was undecodable when it was received,
--- and its redrive is not done yet.
+-- The dead letters of each sink: copies, which do not hold the log.
+-- redrive: 1: an operator wants it delivered again. intake: 1: it was undecodable when it was
+-- received, and its redrive is not done yet. bytes: what it counts for in its sink's bound.
 CREATE TABLE dead_letter (
-    sink     TEXT    NOT NULL,
-    position INTEGER NOT NULL,
-    error    TEXT    NOT NULL,
-    at       INTEGER NOT NULL,
-    redrive  INTEGER NOT NULL DEFAULT 0,
-    intake   INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (sink, position)
-) STRICT, WITHOUT ROWID;
+    id          INTEGER PRIMARY KEY,
+    sink        TEXT    NOT NULL,
+    position    INTEGER NOT NULL,
+    kind        TEXT    NOT NULL,
+    topic       TEXT    NOT NULL,
+    received_at INTEGER NOT NULL,
+    body        BLOB    NOT NULL,
+    previous    TEXT,
+    error       TEXT    NOT NULL,
+    at          INTEGER NOT NULL,
+    redrive     INTEGER NOT NULL DEFAULT 0,
+    intake      INTEGER NOT NULL DEFAULT 0,
+    bytes       INTEGER NOT NULL,
+    UNIQUE (sink, position)
+) STRICT;
 
-CREATE INDEX dead_letter_position ON dead_letter (position);
 CREATE INDEX dead_letter_redrive ON dead_letter (sink, position) WHERE redrive = 1;
 
+-- How many dead letters each sink has and what they take: kept by the triggers, so that no command
+-- counts rows.
+CREATE TABLE dlq (
+    sink    TEXT    PRIMARY KEY,
+    entries INTEGER NOT NULL,
+    bytes   INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER dead_letter_added AFTER INSERT ON dead_letter BEGIN
+    INSERT INTO dlq (sink, entries, bytes) VALUES (new.sink, 1, new.bytes)
+        ON CONFLICT DO UPDATE SET entries = entries + 1, bytes = bytes + excluded.bytes;
+END;
+
+CREATE TRIGGER dead_letter_removed AFTER DELETE ON dead_letter BEGIN
+    UPDATE dlq SET entries = entries - 1, bytes = bytes - old.bytes WHERE sink = old.sink;
+END;
+
+CREATE TRIGGER dead_letter_changed AFTER UPDATE OF bytes ON dead_letter BEGIN
+    UPDATE dlq SET bytes = bytes + new.bytes - old.bytes WHERE sink = new.sink;
+END;
+
+-- The newest state of each device of a stream, as sent, and its last event keys, 8 bytes each, the
+-- newest last. heard_at is up to an hour late.
 CREATE TABLE last_state (
-    topic     TEXT NOT NULL,
-    client_id TEXT NOT NULL,
-    device_id TEXT NOT NULL,
-    new_state TEXT NOT NULL,
-    PRIMARY KEY (topic, client_id, device_id)
+    stream    TEXT    NOT NULL,
+    client_id TEXT    NOT NULL,
+    device_id TEXT    NOT NULL,
+    state     TEXT    NOT NULL,
+    keys      BLOB,
+    heard_at  INTEGER NOT NULL,
+    PRIMARY KEY (stream, client_id, device_id)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX last_state_heard_at ON last_state (heard_at);
+
+-- Whether each topic is heard: as its newest coverage entry says.
+CREATE TABLE coverage (
+    topic TEXT    PRIMARY KEY,
+    heard INTEGER NOT NULL,
+    at    INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 -- A run of entries that `when_full = "drop_oldest"` evicted before every sink had them.
-CREATE TABLE gap (
+CREATE TABLE eviction (
     from_position INTEGER PRIMARY KEY,
     to_position   INTEGER NOT NULL,
     entries       INTEGER NOT NULL,

@@ -15,7 +15,7 @@ use super::{fail, live, log, runtime};
 use crate::app::App;
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
-use crate::journal::{Journal, Verdict};
+use crate::journal::{EntryContent, Journal};
 use crate::model::{Origin, Position};
 
 /// Entries that the live lines read at once, and their bytes.
@@ -167,7 +167,11 @@ async fn print_live(
     loop {
         for entry in reader.read_after(position, ENTRIES_MAX, BYTES_MAX).await? {
             position = entry.position;
-            let Verdict::Accepted { previous } = &entry.verdict else {
+            let EntryContent::Status {
+                previous,
+                repeat: false,
+            } = &entry.content
+            else {
                 continue;
             };
             let Some(decoder) = decoders.get(&entry.topic) else {

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::print::{self, harmless, one_line, say, table};
 use super::target::{Target, account};
-use crate::journal::{Entry, Reader, Verdict, Which};
+use crate::journal::{Entry, EntryContent, Reader, Which};
 use crate::model::Position;
 use crate::ops::control::AdminCommand;
 use crate::pipeline::Decoder;
@@ -188,9 +188,9 @@ fn print_list(listed: &[Listed]) {
 }
 
 fn reason(entry: &Entry) -> &str {
-    match &entry.verdict {
-        Verdict::Undecodable { reason } => reason,
-        Verdict::Accepted { .. } => "",
+    match &entry.content {
+        EntryContent::Undecodable { reason } => reason,
+        _ => "",
     }
 }
 

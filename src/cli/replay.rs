@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::print::{self, say};
 use super::target::{Target, account};
-use crate::journal::{Replay, Verdict};
+use crate::journal::{EntryContent, Replay};
 use crate::model::{Origin, Position};
 use crate::ops::control::AdminCommand;
 
@@ -102,7 +102,11 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         let Some(last) = entries.last() else { break };
         slice.done = last.position;
         for entry in entries {
-            let Verdict::Accepted { previous } = &entry.verdict else {
+            let EntryContent::Status {
+                previous,
+                repeat: false,
+            } = &entry.content
+            else {
                 continue;
             };
             if !slice.wants(entry.received_at)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::settings::Settings;
-use crate::journal::{Entry, Verdict};
+use crate::journal::{Entry, EntryContent};
 use crate::model::{Event, Origin};
 use crate::pipeline::{Decoder, Decoders, Expression};
 
@@ -44,8 +44,12 @@ fn decode(
     decoders: &HashMap<Arc<str>, Decoder>,
     entry: &Entry,
 ) -> Decoded {
-    let Verdict::Accepted { previous } = &entry.verdict else {
-        return Decoded::Undecodable;
+    let previous = match &entry.content {
+        EntryContent::Status { repeat: true, .. }
+        | EntryContent::Coverage
+        | EntryContent::Alarm => return Decoded::Filtered,
+        EntryContent::Undecodable { .. } => return Decoded::Undecodable,
+        EntryContent::Status { previous, .. } => previous,
     };
     let foreign = settings
         .topics
@@ -91,7 +95,7 @@ mod tests {
     use crate::pipeline::{Mapping, States};
     use crate::retry::Retry;
 
-    fn check(topic: &str, verdict: Verdict, expected: &str) {
+    fn check(topic: &str, content: EntryContent, expected: &str) {
         let mapping = Mapping::default();
         let decoder = Decoder::new("map-1".into(), mapping, Arc::new(States::default()));
         let settings = Settings {
@@ -108,7 +112,7 @@ mod tests {
             topic: topic.into(),
             received_at: Timestamp::UNIX_EPOCH,
             body: "[{".into(),
-            verdict,
+            content,
         };
         let decoded = format!("{:?}", decode(&entry));
         assert!(
@@ -119,10 +123,13 @@ mod tests {
 
     #[test]
     fn entry_is_decoded_by_its_verdict_its_topic_and_its_decoder() {
-        let accepted = Verdict::Accepted { previous: None };
+        let accepted = EntryContent::Status {
+            previous: None,
+            repeat: false,
+        };
         check(
             "map-1",
-            Verdict::Undecodable {
+            EntryContent::Undecodable {
                 reason: "not JSON".into(),
             },
             "Undecodable",

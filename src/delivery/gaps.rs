@@ -2,7 +2,7 @@
 //! say stays unaccounted for, and the audit finds it.
 
 use super::decode::Decoded;
-use crate::journal::{self, Entry, Gap, Reader};
+use crate::journal::{self, Entry, Eviction, Reader};
 use crate::model::Position;
 
 /// Entries between the cursor and `through` that are not there any more, by runs.
@@ -16,7 +16,7 @@ pub(super) async fn missing(
     if usize::try_from(through.0 - cursor.0).is_ok_and(|span| span == entries.len()) {
         return Ok(Vec::new());
     }
-    let gaps = reader.gaps().await?;
+    let evictions = reader.evictions().await?;
     let mut missing = Vec::new();
     let mut before = cursor;
     for position in entries
@@ -29,7 +29,7 @@ pub(super) async fn missing(
         if first > last {
             continue;
         }
-        let lost = recorded(first, last, &gaps);
+        let lost = recorded(first, last, &evictions);
         let passed_before = (last.min(furthest).0 - first.0 + 1).max(0).unsigned_abs();
         if lost > 0 {
             missing.push((last, Decoded::Evicted(lost)));
@@ -41,11 +41,11 @@ pub(super) async fn missing(
 }
 
 /// How many entries of a run that is not there the journal has recorded as evicted.
-fn recorded(first: Position, last: Position, gaps: &[Gap]) -> u64 {
-    let overlap = |gap: &Gap| {
-        (gap.to.min(last).0 - gap.from.max(first).0 + 1)
+fn recorded(first: Position, last: Position, evictions: &[Eviction]) -> u64 {
+    let overlap = |eviction: &Eviction| {
+        (eviction.to.min(last).0 - eviction.from.max(first).0 + 1)
             .max(0)
             .unsigned_abs()
     };
-    gaps.iter().map(overlap).sum()
+    evictions.iter().map(overlap).sum()
 }

@@ -9,7 +9,7 @@ use super::decode::Decoded;
 use super::prefetch::{CHUNK_BYTES_MAX, Log};
 use super::report::Report;
 use super::scheduler::Finished;
-use crate::journal::{self, Entry, Journal, Replay, Settled, Verdict};
+use crate::journal::{self, Entry, EntryContent, Journal, Replay, Settled};
 use crate::model::{Event, Position};
 use crate::sinks::Reason;
 
@@ -99,11 +99,14 @@ impl Redrive {
     ) -> Result<Option<Again>, journal::Error> {
         let position = entry.position;
         // An undecodable one stands here because it can be decoded by now.
-        let verdict = match entry.verdict {
-            Verdict::Undecodable { .. } => Verdict::Accepted { previous: None },
+        let content = match entry.content {
+            EntryContent::Undecodable { .. } => EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
             accepted => accepted,
         };
-        let settled = match (log.decode)(&Entry { verdict, ..entry }) {
+        let settled = match (log.decode)(&Entry { content, ..entry }) {
             Decoded::Event(event) => {
                 self.redriven.insert(position);
                 return Ok(Some((Reason::Redrive, vec![*event])));

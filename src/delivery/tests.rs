@@ -22,8 +22,8 @@ use super::engine::Engine;
 use super::report::Report;
 use super::{Counters, Settings};
 use crate::journal::{
-    self, Entry, Journal, NewBatch, NewEntry, Replay, SinkAccounting, Start, Verdict, WhenFull,
-    Which, Writer,
+    self, Entry, EntryContent, Journal, NewBatch, NewEntry, Replay, SinkAccounting, Start,
+    WhenFull, Which, Writer,
 };
 use crate::model::{Event, Origin, Position};
 use crate::retry::Retry;
@@ -273,7 +273,10 @@ impl Rig {
             topic: "map-1".into(),
             received_at: Timestamp::now(),
             body: Bytes::from_static(body.as_bytes()),
-            verdict: Verdict::Accepted { previous: None },
+            content: EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
         });
         let batch = NewBatch {
             entries: entries.collect(),
@@ -1020,7 +1023,7 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
         topic: "map-1".into(),
         received_at: Timestamp::now(),
         body: Bytes::from_static(b"ok"),
-        verdict: Verdict::Undecodable {
+        content: EntryContent::Undecodable {
             reason: "no such field".into(),
         },
     };

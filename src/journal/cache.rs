@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use super::{Entry, NewEntry, Verdict};
+use super::{Entry, EntryContent, NewEntry};
 use crate::model::Position;
 
 /// What it may take, in bytes: some ten thousand of the platform's messages, a tenth of a second at
@@ -32,7 +32,7 @@ impl Cache {
             topic,
             received_at,
             body,
-            verdict,
+            content,
         } in written
         {
             before.0 += 1;
@@ -46,7 +46,7 @@ impl Cache {
                 topic,
                 received_at,
                 body,
-                verdict,
+                content,
             };
             self.bytes += bytes(&entry);
             self.entries.push_back(entry);
@@ -100,9 +100,10 @@ impl Cache {
 }
 
 fn bytes(entry: &Entry) -> usize {
-    let text = match &entry.verdict {
-        Verdict::Accepted { previous } => previous.as_ref().map_or(0, |previous| previous.len()),
-        Verdict::Undecodable { reason } => reason.len(),
+    let text = match &entry.content {
+        EntryContent::Status { previous, .. } => previous.as_ref().map_or(0, |text| text.len()),
+        EntryContent::Undecodable { reason } => reason.len(),
+        EntryContent::Coverage | EntryContent::Alarm => 0,
     };
     size_of::<Entry>() + entry.body.len() + text
 }
@@ -117,7 +118,10 @@ mod tests {
             topic: "map-1".into(),
             received_at: Timestamp::from_nanosecond(1_234_567).unwrap(),
             body: Bytes::from(vec![b'x'; body_bytes]),
-            verdict: Verdict::Accepted { previous: None },
+            content: EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
         };
         cache.wrote(Position(10), vec![entry; bodies]);
         cache

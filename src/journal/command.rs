@@ -139,9 +139,10 @@ impl Command {
                 settle_undecodable(connection, &[&[*position], parts.as_slice()].concat()).await?;
                 for sink in sinks {
                     for part in parts {
-                        const ADD: &str = "INSERT INTO dead_letter (sink, position, error, at, redrive, intake) \
-                             VALUES (?, ?, 'undecodable when received, decodable now: waits for delivery', ?, 1, 1) \
-                             ON CONFLICT DO UPDATE SET redrive = 1";
+                        const ADD: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, error, at, redrive, intake, bytes) \
+                             SELECT ?1, position, kind, topic, received_at, body, \
+                             'undecodable when received, decodable now: waits for delivery', ?3, 1, 1, octet_length(body) + 256 \
+                             FROM entry WHERE position = ?2 ON CONFLICT DO UPDATE SET redrive = 1";
                         let now = Timestamp::now().as_microsecond();
                         sqlx::query(ADD)
                             .bind(Arc::clone(sink))
@@ -158,7 +159,7 @@ impl Command {
             } => settle_undecodable(connection, positions).await,
             Command::DiscardUndecodable { which: Which::All } => {
                 let all =
-                    "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL";
+                    "UPDATE entry SET settled = 1 WHERE kind = 'undecodable' AND settled IS NULL";
                 Ok(sqlx::query(all).execute(connection).await?.rows_affected())
             }
             Command::Settle {
@@ -242,7 +243,7 @@ async fn settle_undecodable(
     connection: &mut SqliteConnection,
     positions: &[Position],
 ) -> Result<u64, sqlx::Error> {
-    const SETTLE: &str = "UPDATE entry SET settled = 1 WHERE reason IS NOT NULL AND settled IS NULL \
+    const SETTLE: &str = "UPDATE entry SET settled = 1 WHERE kind = 'undecodable' AND settled IS NULL \
          AND position IN (SELECT value FROM json_each(?))";
     let settled = sqlx::query(SETTLE)
         .bind(json(positions))

@@ -14,7 +14,7 @@ use super::command::Replay;
 use super::error::failed;
 use super::retention::{LogStart, Truncation, Usage};
 use super::state::{CursorRow, OperatorState, State};
-use super::{Error, LastState, NewEntry, Verdict, file};
+use super::{EntryContent, Error, LastState, NewEntry, file};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
@@ -44,8 +44,8 @@ impl Insert {
     /// For [`insert_entries`].
     pub(super) fn entries() -> Insert {
         Insert::new(
-            "INSERT INTO entry (topic, received_at, body, previous, reason) VALUES ",
-            5,
+            "INSERT INTO entry (position, kind, topic, received_at, body, previous, repeat, reason) VALUES ",
+            8,
             "",
         )
     }
@@ -64,12 +64,8 @@ impl Insert {
 
     /// For [`upsert_last_states`].
     pub(super) fn last_states() -> Insert {
-        let head = "INSERT INTO last_state (topic, client_id, device_id, new_state) VALUES ";
-        Insert::new(
-            head,
-            4,
-            " ON CONFLICT DO UPDATE SET new_state = excluded.new_state",
-        )
+        let head = "INSERT INTO last_state (stream, client_id, device_id, state, heard_at) VALUES ";
+        Insert::new(head, 5, " ON CONFLICT DO UPDATE SET state = excluded.state")
     }
 
     fn new(head: &'static str, columns: usize, tail: &'static str) -> Insert {
@@ -121,9 +117,8 @@ impl Insert {
         &self,
         connection: &mut SqliteConnection,
         mut rows: &[T],
-        bind: impl Fn(&T, &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError>,
-    ) -> Result<Option<i64>, sqlx::Error> {
-        let mut last = None;
+        mut bind: impl FnMut(&T, &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError>,
+    ) -> Result<(), sqlx::Error> {
         while !rows.is_empty() {
             let (piece, rest) = rows.split_at(Insert::piece(rows.len()));
             let mut arguments = SqliteArguments::default();
@@ -134,35 +129,45 @@ impl Insert {
                 .map_err(sqlx::Error::Encode)?;
             let query =
                 sqlx::query_with(AssertSqlSafe(Arc::clone(self.text(piece.len()))), arguments);
-            last = Some(query.execute(&mut *connection).await?.last_insert_rowid());
+            query.execute(&mut *connection).await?;
             rows = rest;
         }
-        Ok(last)
+        Ok(())
     }
 }
 
-/// Writes entries in order; gives the last one's position, where there was one.
+/// Writes entries in order, behind the newest one; gives the last one's position, where there was
+/// one.
 pub(super) async fn insert_entries(
     connection: &mut SqliteConnection,
     insert: &Insert,
+    after: Position,
     entries: &[NewEntry],
 ) -> Result<Option<Position>, Error> {
+    let mut position = after.0;
     let bind = |entry: &NewEntry, arguments: &mut SqliteArguments| {
-        let (previous, reason) = match &entry.verdict {
-            Verdict::Accepted { previous } => (previous.as_deref(), None),
-            Verdict::Undecodable { reason } => (None, Some(&**reason)),
+        position += 1;
+        let (previous, repeat, reason) = match &entry.content {
+            EntryContent::Status { previous, repeat } => {
+                (previous.as_deref(), repeat.then_some(1), None)
+            }
+            EntryContent::Undecodable { reason } => (None, None, Some(&**reason)),
+            EntryContent::Coverage | EntryContent::Alarm => (None, None, None),
         };
+        arguments.add(position)?;
+        arguments.add(entry.content.kind().as_str())?;
         arguments.add(Arc::clone(&entry.topic))?;
         arguments.add(entry.received_at.as_microsecond())?;
         arguments.add(&*entry.body)?;
         arguments.add(previous)?;
+        arguments.add(repeat)?;
         arguments.add(reason)
     };
-    let last = insert
+    insert
         .run(connection, entries, bind)
         .await
         .map_err(failed("write entries"))?;
-    Ok(last.map(Position))
+    Ok(Some(Position(position)).filter(|last| *last != after))
 }
 
 /// Writes the newest states; of two for one device the later one holds.
@@ -175,7 +180,8 @@ pub(super) async fn upsert_last_states(
         arguments.add(Arc::clone(&state.topic))?;
         arguments.add(state.client_id.as_str())?;
         arguments.add(state.device_id.as_str())?;
-        arguments.add(state.new_state.as_str())
+        arguments.add(state.new_state.as_str())?;
+        arguments.add(0)
     };
     insert
         .run(connection, states, bind)
@@ -190,33 +196,49 @@ pub(super) async fn load(
     uuid: Uuid,
 ) -> Result<(State, LogStart), Error> {
     if faults::makes(Mutation::ReusePositions) {
-        const REWIND: &str =
-            "UPDATE sqlite_sequence SET seq = (SELECT coalesce(max(position), 0) FROM entry)";
-        sqlx::query(REWIND)
+        sqlx::query("UPDATE journal SET head = 0")
             .execute(&mut *connection)
             .await
             .map_err(failed("rewind"))?;
     }
-    // The sequence outlives the entries: a position is never used twice (invariant I4).
-    let head: Option<(i64,)> =
-        sqlx::query_as("SELECT seq FROM sqlite_sequence WHERE name = 'entry'")
-            .fetch_optional(&mut *connection)
-            .await
-            .map_err(failed("read its newest position"))?;
+    let head = head(&mut *connection).await?;
     let cursors = cursors(&mut *connection).await?;
     let operator_state = operator_state(&mut *connection).await?;
-    let head = head.map_or(Position::START, |(seq,)| Position(seq));
     let begin = begin(connection, Position::START).await?;
     let state = State::new(uuid, head, cursors, operator_state);
     state.begins(begin.oldest);
     Ok((state, begin))
 }
 
+/// The newest position. It outlives its entry: a position is never used twice (invariant I4).
+pub(super) async fn head(connection: &mut SqliteConnection) -> Result<Position, Error> {
+    const HEAD: &str =
+        "SELECT max(head, coalesce((SELECT max(position) FROM entry), 0)) FROM journal";
+    let head: i64 = sqlx::query_scalar(HEAD)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("read its newest position"))?;
+    Ok(Position(head))
+}
+
+/// Keeps the newest position, whatever is removed.
+pub(super) async fn save_head(
+    connection: &mut SqliteConnection,
+    head: Position,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE journal SET head = ?")
+        .bind(head.0)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed("keep its newest position"))
+}
+
 /// Every device's newest state, read on a connection of its own.
 pub(super) async fn last_states(path: &Path) -> Result<Vec<LastState>, Error> {
     let mut connection = file::open_to_read(path).await?;
     let rows: Vec<(String, String, String, String)> =
-        sqlx::query_as("SELECT topic, client_id, device_id, new_state FROM last_state")
+        sqlx::query_as("SELECT stream, client_id, device_id, state FROM last_state")
             .fetch_all(&mut connection)
             .await
             .map_err(failed("read the last states"))?;
@@ -285,15 +307,18 @@ pub(super) async fn dead_letter(
     position: Position,
     error: &str,
 ) -> Result<bool, Error> {
-    let done =
-        sqlx::query("INSERT INTO dead_letter (sink, position, error, at) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING")
-            .bind(Arc::clone(sink))
-            .bind(position.0)
-            .bind(error)
-            .bind(Timestamp::now().as_microsecond())
-            .execute(connection)
-            .await
-            .map_err(failed("dead-letter an entry"))?;
+    const COPY: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, previous, error, at, bytes) \
+         SELECT ?1, position, kind, topic, received_at, body, previous, ?3, ?4, \
+         octet_length(body) + octet_length(?3) + 256 FROM entry WHERE position = ?2 \
+         ON CONFLICT DO NOTHING";
+    let done = sqlx::query(COPY)
+        .bind(Arc::clone(sink))
+        .bind(position.0)
+        .bind(error)
+        .bind(Timestamp::now().as_microsecond())
+        .execute(connection)
+        .await
+        .map_err(failed("dead-letter an entry"))?;
     Ok(done.rows_affected() == 1)
 }
 
@@ -438,14 +463,14 @@ pub(super) async fn truncation(
     }
 }
 
-/// Removes entries that some sink may still need, and records it: a run of removals is one gap.
+/// Removes entries that some sink may still need, and records it: a run of removals is one row.
 async fn drop_oldest(
     connection: &mut SqliteConnection,
     from: Position,
     through: Position,
 ) -> Result<u64, Error> {
-    const RECORD: &str = "INSERT INTO gap (from_position, to_position, entries, since, until, reason) \
-         SELECT coalesce((SELECT from_position FROM gap WHERE to_position = ?1 - 1), ?1), ?2, ?3, ?4, ?4, ?5 \
+    const RECORD: &str = "INSERT INTO eviction (from_position, to_position, entries, since, until, reason) \
+         SELECT coalesce((SELECT from_position FROM eviction WHERE to_position = ?1 - 1), ?1), ?2, ?3, ?4, ?4, ?5 \
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("evict its oldest entries");
@@ -532,7 +557,7 @@ mod tests {
             while rest > 0 {
                 let piece = Insert::piece(rest);
                 assert_eq!(
-                    insert.text(piece).matches("(?,?,?,?)").count(),
+                    insert.text(piece).matches("(?,?,?,?,?)").count(),
                     piece,
                     "of {rows}"
                 );

@@ -5,22 +5,40 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 
-use crate::model::Position;
+use crate::model::{EntryKind, Position};
 
-/// Whether a status could be decoded at intake.
+/// What an entry is, with what the journal knows of it beside its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It could.
-    Accepted {
-        /// The last `new_state` seen of this device before, where it is not what the status gives
-        /// as its old state.
+pub enum EntryContent {
+    /// A status that could be decoded when it was received.
+    Status {
+        /// The last state known of this device before, where it is not what the status gives as
+        /// its old state.
         previous: Option<Box<str>>,
+        /// The same status was received before: no sink gets it.
+        repeat: bool,
     },
-    /// It could not: kept, counted, skipped by every sink.
+    /// What could not be decoded: kept, counted, for no sink.
     Undecodable {
         /// What was expected and what stands there.
         reason: Box<str>,
     },
+    /// A [`Coverage`](crate::model::Coverage), as JSON.
+    Coverage,
+    /// Nothing writes one yet.
+    Alarm,
+}
+
+impl EntryContent {
+    /// The kind of the entry.
+    pub fn kind(&self) -> EntryKind {
+        match self {
+            EntryContent::Status { .. } => EntryKind::Status,
+            EntryContent::Undecodable { .. } => EntryKind::Undecodable,
+            EntryContent::Coverage => EntryKind::Coverage,
+            EntryContent::Alarm => EntryKind::Alarm,
+        }
+    }
 }
 
 /// A status to be written.
@@ -32,8 +50,8 @@ pub struct NewEntry {
     pub received_at: Timestamp,
     /// The status's own bytes, or the whole body where that could not be taken apart.
     pub body: Bytes,
-    /// See [`Verdict`].
-    pub verdict: Verdict,
+    /// See [`EntryContent`].
+    pub content: EntryContent,
 }
 
 /// A status that was read back.
@@ -48,7 +66,7 @@ pub struct Entry {
     /// As in [`NewEntry`].
     pub body: Bytes,
     /// As in [`NewEntry`].
-    pub verdict: Verdict,
+    pub content: EntryContent,
 }
 
 /// The newest state of one device on one topic, kept with the journal so that a missed transition
@@ -80,7 +98,7 @@ pub struct DeadLetter {
 
 /// A run of entries that were evicted before every sink had them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Gap {
+pub struct Eviction {
     /// The first of them.
     pub from: Position,
     /// The last of them.

@@ -15,14 +15,14 @@
 //! | `dead_letter` | an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
 //! | `replay` | a slice that one sink is to get again, and how far that has come |
 //! | `last_state` | the newest state of a device on a topic |
-//! | `gap` | a run of entries that were evicted before every sink had them |
+//! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
 //! # What holds at every moment, a crash included
 //! - A position is given once: `AUTOINCREMENT` counts on after every entry is gone, and positions
 //!   follow each other without a hole.
 //! - `append` returns, and readers see an entry, only after the sync.
 //! - An entry is removed only once every sink that was not forgotten is past it, and it is dead-
-//!   lettered for none and in no replay; or by [`WhenFull::DropOldest`], which leaves a `gap`.
+//!   lettered for none and in no replay; or by [`WhenFull::DropOldest`], which leaves an `eviction`.
 //! - A cursor and its account are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
 
@@ -47,7 +47,7 @@ mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use command::{Replay, Settled, Which};
-pub use entry::{DeadLetter, Entry, Gap, LastState, NewBatch, NewEntry, Verdict};
+pub use entry::{DeadLetter, Entry, EntryContent, Eviction, LastState, NewBatch, NewEntry};
 pub use error::Error;
 pub use handle::Journal;
 pub use reader::Reader;

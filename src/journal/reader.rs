@@ -13,10 +13,10 @@ use super::accounting::SinkAccounting;
 use super::disk::timestamp;
 use super::error::failed;
 use super::state::{CursorRow, State};
-use super::{DeadLetter, Entry, Error, Gap, Verdict, disk, file};
+use super::{DeadLetter, Entry, EntryContent, Error, Eviction, disk, file};
 use crate::model::Position;
 
-const READ_AFTER: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
+const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
 /// A connection that reads the log and cannot write. It sees only what was synced.
@@ -139,9 +139,8 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn again(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
-        const AGAIN: &str = "SELECT entry.position, topic, received_at, body, previous, reason FROM dead_letter \
-             JOIN entry ON entry.position = dead_letter.position \
-             WHERE dead_letter.sink = ? AND dead_letter.redrive = 1 ORDER BY dead_letter.position LIMIT ?";
+        const AGAIN: &str = "SELECT position, kind, topic, received_at, body, previous, NULL, error FROM dead_letter \
+             WHERE sink = ? AND redrive = 1 ORDER BY position LIMIT ?";
         let rows = sqlx::query(AGAIN)
             .bind(Arc::<str>::from(sink))
             .bind(entries_max)
@@ -158,8 +157,8 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn undecodable(&mut self) -> Result<Vec<Entry>, Error> {
-        const REJECTED: &str = "SELECT position, topic, received_at, body, previous, reason FROM entry \
-             WHERE reason IS NOT NULL AND settled IS NULL ORDER BY position";
+        const REJECTED: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
+             WHERE kind = 'undecodable' AND settled IS NULL ORDER BY position";
         let rows = sqlx::query(REJECTED)
             .fetch_all(&mut self.connection)
             .await
@@ -175,7 +174,7 @@ impl Reader {
     /// The file cannot be read.
     pub async fn undecodable_count(&mut self) -> Result<u64, Error> {
         let (count,): (i64,) = sqlx::query_as(
-            "SELECT count(*) FROM entry WHERE reason IS NOT NULL AND settled IS NULL",
+            "SELECT count(*) FROM entry WHERE kind = 'undecodable' AND settled IS NULL",
         )
         .fetch_one(&mut self.connection)
         .await
@@ -201,16 +200,11 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn accounts(&mut self) -> Result<Vec<SinkAccounting>, Error> {
-        const HEAD: &str =
-            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'entry'), 0)";
         const WAITING: &str =
             "SELECT count(*) FROM dead_letter WHERE sink = ? AND position <= ? AND intake = 0";
         let reading = || failed("read the delivery accounting");
         let mut moment = self.connection.begin().await.map_err(reading())?;
-        let (head,): (i64,) = sqlx::query_as(HEAD)
-            .fetch_one(&mut *moment)
-            .await
-            .map_err(reading())?;
+        let Position(head) = disk::head(&mut moment).await?;
         let mut accounts = Vec::new();
         for CursorRow {
             sink,
@@ -239,9 +233,9 @@ impl Reader {
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn gaps(&mut self) -> Result<Vec<Gap>, Error> {
+    pub async fn evictions(&mut self) -> Result<Vec<Eviction>, Error> {
         let row = |row: SqliteRow| {
-            Ok(Gap {
+            Ok(Eviction {
                 from: Position(row.try_get(0)?),
                 to: Position(row.try_get(1)?),
                 entries: row.try_get::<i64, _>(2)?.unsigned_abs(),
@@ -251,32 +245,37 @@ impl Reader {
             })
         };
         sqlx::query(
-            "SELECT from_position, to_position, entries, since, until, reason FROM gap ORDER BY from_position",
+            "SELECT from_position, to_position, entries, since, until, reason FROM eviction ORDER BY from_position",
         )
         .try_map(row)
         .fetch_all(&mut self.connection)
         .await
-        .map_err(failed("read the gaps"))
+        .map_err(failed("read the evictions"))
     }
 }
 
 fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx::Error> {
-    let reason: Option<String> = row.try_get(5)?;
-    let previous: Option<String> = row.try_get(4)?;
-    let verdict = match reason {
-        Some(reason) => Verdict::Undecodable {
-            reason: reason.into(),
+    let content = match row.try_get(1)? {
+        "status" => EntryContent::Status {
+            previous: row.try_get::<Option<String>, _>(5)?.map(Into::into),
+            repeat: row.try_get::<Option<bool>, _>(6)?.unwrap_or_default(),
         },
-        None => Verdict::Accepted {
-            previous: previous.map(Into::into),
+        "undecodable" => EntryContent::Undecodable {
+            reason: row.try_get::<String, _>(7)?.into(),
         },
+        "coverage" => EntryContent::Coverage,
+        "alarm" => EntryContent::Alarm,
+        kind => {
+            let error = format!("{kind} is no kind of entry");
+            return Err(sqlx::Error::Decode(error.into()));
+        }
     };
     Ok(Entry {
         position: Position(row.try_get(0)?),
-        topic: interned(row.try_get(1)?, topics),
-        received_at: timestamp(row.try_get(2)?)?,
-        body: Bytes::from(row.try_get::<Vec<u8>, _>(3)?),
-        verdict,
+        topic: interned(row.try_get(2)?, topics),
+        received_at: timestamp(row.try_get(3)?)?,
+        body: Bytes::from(row.try_get::<Vec<u8>, _>(4)?),
+        content,
     })
 }
 

@@ -363,7 +363,10 @@ mod tests {
             topic: "map-1".into(),
             received_at: Timestamp::UNIX_EPOCH,
             body: bytes::Bytes::new(),
-            verdict: crate::journal::Verdict::Accepted { previous: None },
+            content: crate::journal::EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
         };
         retention.wrote(Position(5000), &[entry.clone(), entry]);
         assert_eq!(retention.oldest(), Some(Position(5001)));

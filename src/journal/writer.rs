@@ -22,7 +22,7 @@ use super::file::{self, Opened};
 use super::lock::{Left, Lock, Mark};
 use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation};
 use super::state::{CursorRow, Cursors, State};
-use super::{Error, LastState, NewBatch, NewEntry, Settings, Verdict};
+use super::{EntryContent, Error, LastState, NewBatch, NewEntry, Settings};
 use crate::faults::{self, Failpoint};
 use crate::model::{Position, TrustedClock};
 
@@ -360,6 +360,7 @@ impl Writer {
         moved: &[CursorRow],
         truncation: Option<Truncation>,
     ) -> Result<Written, Error> {
+        let head = self.state.head();
         // What comes one by one is mostly this: a third of the way to the connection's thread and
         // back.
         if moved.is_empty()
@@ -369,9 +370,13 @@ impl Writer {
             && self.insert_entries.is_one(group.entries.len())
             && !faults::awaits(Failpoint::BeforeCommit)
         {
-            let last =
-                disk::insert_entries(&mut self.connection, &self.insert_entries, &group.entries)
-                    .await?;
+            let last = disk::insert_entries(
+                &mut self.connection,
+                &self.insert_entries,
+                head,
+                &group.entries,
+            )
+            .await?;
             faults::reach(Failpoint::AfterCommit);
             return Ok(Written {
                 last,
@@ -386,7 +391,8 @@ impl Writer {
             .await
             .map_err(failed("begin a transaction"))?;
         let last =
-            disk::insert_entries(&mut transaction, &self.insert_entries, &group.entries).await?;
+            disk::insert_entries(&mut transaction, &self.insert_entries, head, &group.entries)
+                .await?;
         disk::upsert_last_states(
             &mut transaction,
             &self.insert_last_states,
@@ -403,6 +409,7 @@ impl Writer {
         }
         let removed = match truncation {
             Some(truncation) => {
+                disk::save_head(&mut transaction, last.unwrap_or(head)).await?;
                 let removed = disk::truncation(&mut transaction, truncation).await?;
                 faults::reach(Failpoint::InRetention);
                 removed
@@ -437,7 +444,7 @@ impl Writer {
         let undecodable = group
             .entries
             .iter()
-            .filter(|entry| matches!(entry.verdict, Verdict::Undecodable { .. }))
+            .filter(|entry| matches!(entry.content, EntryContent::Undecodable { .. }))
             .count();
         self.state
             .undecodable

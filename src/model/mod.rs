@@ -3,10 +3,14 @@
 
 mod clock;
 pub mod columns;
+mod coverage;
 mod event;
+mod kind;
 mod position;
 
 pub use clock::{Reading, TrustedClock};
 pub use columns::{Column, ColumnKind};
+pub use coverage::{Coverage, CoverageCause};
 pub use event::{Coordinates, Event, Place, Severity};
+pub use kind::EntryKind;
 pub use position::{Origin, Position};

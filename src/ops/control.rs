@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::journal::{self, Journal, NewEntry, Replay, Verdict, Which};
+use crate::journal::{self, EntryContent, Journal, NewEntry, Replay, Which};
 use crate::model::Position;
 
 /// What may be asked for.
@@ -181,7 +181,8 @@ async fn redrive_undecodable(
         ));
     }
     let entry = journal.reader().await?.entry(position).await?;
-    let Some(entry) = entry.filter(|entry| matches!(entry.verdict, Verdict::Undecodable { .. }))
+    let Some(entry) =
+        entry.filter(|entry| matches!(entry.content, EntryContent::Undecodable { .. }))
     else {
         return Err(Refusal::Senseless(format!(
             "there is no undecodable entry {position}"
@@ -204,7 +205,7 @@ async fn redrive_undecodable(
             topic: entry.topic.clone(),
             received_at: entry.received_at,
             body: entry.body.slice(part),
-            verdict: Verdict::Undecodable {
+            content: EntryContent::Undecodable {
                 reason: format!("a status of entry {position}, which was undecodable").into(),
             },
         };

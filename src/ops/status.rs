@@ -125,7 +125,12 @@ impl Report {
                 bytes: status.bytes,
                 full: status.full,
                 undecodable: reader.undecodable_count().await?,
-                evicted: reader.gaps().await?.iter().map(|gap| gap.entries).sum(),
+                evicted: reader
+                    .evictions()
+                    .await?
+                    .iter()
+                    .map(|eviction| eviction.entries)
+                    .sum(),
             },
             sinks: sinks(view, accounts),
             accounting_errors: view.audit.accounting_errors(),

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use super::silence::Silence;
 use super::status::{Counters, Status};
 use super::topic::Topic;
-use crate::journal::{LastState, NewBatch, NewEntry, Verdict};
+use crate::journal::{EntryContent, LastState, NewBatch, NewEntry};
 use crate::pipeline::{Decoder, Element, Sighting, Undecodable};
 use crate::stomp::{AckId, AckMode, Message};
 
@@ -189,11 +189,14 @@ impl Intake {
             }],
         };
         for element in elements {
-            let verdict = match element.outcome {
+            let content = match element.outcome {
                 Ok(sighting) => {
                     counters.accepted.fetch_add(1, Relaxed);
                     let previous = see(topic, &mut self.seen, sighting, counters);
-                    Verdict::Accepted { previous }
+                    EntryContent::Status {
+                        previous,
+                        repeat: false,
+                    }
                 }
                 Err(undecodable) => {
                     counters.undecodable.fetch_add(1, Relaxed);
@@ -203,7 +206,7 @@ impl Intake {
                         "status undecodable: the journal keeps it raw; correct the topic's \
                          `fields`, then run `stomp-bridge dlq redrive --undecodable`"
                     );
-                    Verdict::Undecodable {
+                    EntryContent::Undecodable {
                         reason: undecodable.0.into(),
                     }
                 }
@@ -213,7 +216,7 @@ impl Intake {
                 topic: topic.name.clone(),
                 received_at: now,
                 body,
-                verdict,
+                content,
             });
         }
         self.bytes += body.len();

@@ -420,7 +420,9 @@ async fn read_journal(path: &Path) -> Pages {
     let Some(mut connection) = open(path).await else {
         return pages;
     };
-    let sequence = sqlx::query_scalar("SELECT seq FROM sqlite_sequence WHERE name = 'entry'");
+    let sequence = sqlx::query_scalar(
+        "SELECT max(head, coalesce((SELECT max(position) FROM entry), 0)) FROM journal",
+    );
     // Killed before it had its tables, it has nothing.
     let Ok(sequence) = sequence.fetch_optional(&mut connection).await else {
         return pages;

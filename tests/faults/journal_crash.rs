@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use peers::process::own_test;
 use stomp_bridge::journal::{
-    Error, Journal, NewBatch, NewEntry, Passed, Settings, Start, Verdict, WhenFull,
+    EntryContent, Error, Journal, NewBatch, NewEntry, Passed, Settings, Start, WhenFull,
 };
 use stomp_bridge::model::Position;
 use tokio_util::sync::CancellationToken;
@@ -95,7 +95,10 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
             topic: "map-1".into(),
             received_at: Timestamp::now(),
             body: Bytes::from(position.to_string()),
-            verdict: Verdict::Accepted { previous: None },
+            content: EntryContent::Status {
+                previous: None,
+                repeat: false,
+            },
         });
         last = journal
             .append(NewBatch {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
-use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Start, Verdict, WhenFull};
+use stomp_bridge::journal::{self, EntryContent, Journal, NewBatch, NewEntry, Start, WhenFull};
 use stomp_bridge::model::{Event, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
@@ -66,7 +66,10 @@ fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
         topic: topic.into(),
         received_at: Timestamp::now(),
         body: body.into().into(),
-        verdict: Verdict::Accepted { previous: None },
+        content: EntryContent::Status {
+            previous: None,
+            repeat: false,
+        },
     }
 }
 
@@ -92,10 +95,11 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         .register_sinks(&[("oncall".into(), Start::Newest)])
         .await
         .unwrap();
-    let previous = Verdict::Accepted {
+    let previous = EntryContent::Status {
         previous: Some("离线".into()),
+        repeat: false,
     };
-    let undecodable = Verdict::Undecodable {
+    let undecodable = EntryContent::Undecodable {
         reason: "not JSON".into(),
     };
     let entries = vec![
@@ -103,14 +107,14 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         entry("map-1", status("2", "正常")),
         entry("status", status("3", "故障")),
         NewEntry {
-            verdict: undecodable,
+            content: undecodable,
             ..entry("map-1", "{")
         },
         entry("map-1", "no longer JSON"),
         entry("gone", status("5", "故障")),
         entry("map-1", status("six", "故障")),
         NewEntry {
-            verdict: previous,
+            content: previous,
             ..entry("map-1", status("7", "故障"))
         },
     ];

@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Entry, Error, Journal, LastState, NewBatch, NewEntry, Passed, Reader, Settings, SinkStatus,
-    Start, Verdict, WhenFull, Which,
+    Entry, EntryContent, Error, Journal, LastState, NewBatch, NewEntry, Passed, Reader, Settings,
+    SinkStatus, Start, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinHandle;
@@ -114,7 +114,10 @@ fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
         topic: "map-1".into(),
         received_at: Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap(),
         body: Bytes::from(body.into()),
-        verdict: Verdict::Accepted { previous: None },
+        content: EntryContent::Status {
+            previous: None,
+            repeat: false,
+        },
     }
 }
 
@@ -132,13 +135,13 @@ fn sinks(names: &[&str]) -> Vec<(Arc<str>, Start)> {
         .collect()
 }
 
-fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &Verdict) {
+fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &EntryContent) {
     (
         entry.position,
         &entry.topic,
         entry.received_at,
         &entry.body,
-        &entry.verdict,
+        &entry.content,
     )
 }
 
@@ -188,14 +191,18 @@ impl Model {
             let n = self.made;
             let mut entry = entry(format!("{n}\0\u{1f6f0}").into_bytes().repeat(n % 7 + 1));
             entry.topic = ["map-1", "状态"][n % 2].into();
-            entry.verdict = match n % 5 {
-                0 => Verdict::Undecodable {
+            entry.content = match n % 5 {
+                0 => EntryContent::Undecodable {
                     reason: format!("no {n}\0").into(),
                 },
-                1 => Verdict::Accepted {
+                1 => EntryContent::Status {
                     previous: Some(format!("故障 {n}").into()),
+                    repeat: n % 10 == 1,
                 },
-                _ => Verdict::Accepted { previous: None },
+                _ => EntryContent::Status {
+                    previous: None,
+                    repeat: false,
+                },
             };
             made.entries.push(entry);
             made.last_states.push(LastState {
@@ -232,7 +239,7 @@ impl Model {
                     topic,
                     received_at,
                     body,
-                    verdict,
+                    content,
                 } = written;
                 assert_eq!(
                     as_written(found),
@@ -241,7 +248,7 @@ impl Model {
                         &**topic,
                         *received_at,
                         body,
-                        verdict
+                        content
                     )
                 );
             }
@@ -869,7 +876,7 @@ async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
         .reader()
         .await
         .unwrap()
-        .gaps()
+        .evictions()
         .await
         .unwrap();
     let [gap] = gaps.as_slice() else {

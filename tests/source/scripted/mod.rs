@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
-use stomp_bridge::journal::{self, Journal, NewBatch, NewEntry, Passed, Start, Verdict, WhenFull};
+use stomp_bridge::journal::{
+    self, EntryContent, Journal, NewBatch, NewEntry, Passed, Start, WhenFull,
+};
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{
@@ -139,7 +141,10 @@ impl Lab {
                 topic: "map-1".into(),
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 body: vec![b'x'; 16 << 10].into(),
-                verdict: Verdict::Accepted { previous: None },
+                content: EntryContent::Status {
+                    previous: None,
+                    repeat: false,
+                },
             };
             let append = lab.journal.append(NewBatch {
                 entries: vec![entry],
@@ -181,7 +186,7 @@ impl Lab {
         server
     }
 
-    async fn entries(&self) -> Vec<(Position, String, Verdict)> {
+    async fn entries(&self) -> Vec<(Position, String, EntryContent)> {
         let mut reader = self.journal.reader().await.unwrap();
         let entries = reader
             .read_after(Position::START, 1000, 1 << 20)
@@ -190,7 +195,7 @@ impl Lab {
         let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
         entries
             .into_iter()
-            .map(|entry| (entry.position, text(&entry.body), entry.verdict))
+            .map(|entry| (entry.position, text(&entry.body), entry.content))
             .collect()
     }
 
@@ -362,7 +367,7 @@ async fn what_cannot_be_decoded_is_kept_raw_and_acknowledged() {
     let entries = lab.entries().await;
     assert_eq!(entries[0].1, "not json");
     assert!(
-        matches!(entries[0].2, Verdict::Undecodable { .. }),
+        matches!(entries[0].2, EntryContent::Undecodable { .. }),
         "{entries:?}"
     );
 }
@@ -377,7 +382,7 @@ async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
     assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
     let entries = lab.entries().await;
     assert_eq!((entries.len(), entries[0].1.len()), (2, 64 << 10));
-    let Verdict::Undecodable { reason } = &entries[0].2 else {
+    let EntryContent::Undecodable { reason } = &entries[0].2 else {
         panic!("{:?}", entries[0].2)
     };
     assert!(
@@ -413,15 +418,15 @@ async fn a_missed_transition_is_seen_across_a_reconnect() {
     let mut server = lab.accept_session("0,0").await;
     server.message(1, BODY).await;
     server.frame().await;
-    let previous = |verdict: &Verdict| match verdict {
-        Verdict::Accepted { previous } => previous.as_deref().map(str::to_owned),
-        Verdict::Undecodable { reason } => panic!("{reason}"),
+    let previous = |content: &EntryContent| match content {
+        EntryContent::Status { previous, .. } => previous.as_deref().map(str::to_owned),
+        EntryContent::Undecodable { reason } => panic!("{reason}"),
     };
     let seen: Vec<Option<String>> = lab
         .entries()
         .await
         .iter()
-        .map(|(_, _, verdict)| previous(verdict))
+        .map(|(_, _, content)| previous(content))
         .collect();
     assert_eq!(
         seen,

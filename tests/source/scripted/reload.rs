@@ -382,9 +382,9 @@ async fn a_device_is_remembered_while_its_topic_is_away() {
     lab.reload([map_1(), map_2()]).await;
     server.subscribed("map-1", "/queue/a").await;
     server.acknowledges("map-1", 2).await;
-    let verdict = lab.entries().await[1].2.clone();
-    let Verdict::Accepted { previous } = verdict else {
-        panic!("{verdict:?}")
+    let content = lab.entries().await[1].2.clone();
+    let EntryContent::Status { previous, .. } = content else {
+        panic!("{content:?}")
     };
     assert_eq!(
         previous.as_deref(),
