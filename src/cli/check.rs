@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::BAD_CONFIGURATION;
+use super::exit::BAD_CONFIGURATION;
 use super::print::say;
 use crate::config;
 

@@ -7,7 +7,9 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::{BAD_CONFIGURATION, log, runtime};
+use super::exit::BAD_CONFIGURATION;
+use super::log;
+use super::runtime::runtime;
 use crate::config::{self, Plan};
 use crate::source::{Client, Credentials, Observer, Settings};
 

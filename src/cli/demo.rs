@@ -10,8 +10,10 @@ use anyhow::Context;
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
+use super::exit::fail;
 use super::print::say;
-use super::{fail, live, log, runtime};
+use super::runtime::runtime;
+use super::{live, log};
 use crate::app::App;
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};

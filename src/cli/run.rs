@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{BAD_CONFIGURATION, fail, log, runtime};
+use super::exit::{BAD_CONFIGURATION, fail};
+use super::log;
+use super::runtime::runtime;
 use crate::app::App;
 use crate::config::{self, Plan};
 

@@ -141,13 +141,9 @@ impl<'a> Report<'a> {
                 let found = if masked {
                     kind_of(&found).to_owned()
                 } else {
-                    found.to_string()
+                    shown(&found)
                 };
-                let expected = if expected == "path string" {
-                    "a path"
-                } else {
-                    expected.as_str()
-                };
+                let expected = in_words(&expected);
                 self.error(path, format!("expected {expected}, found {found}"));
             }
             // What else it says may hold the value.
@@ -222,6 +218,31 @@ pub(super) fn unknown<'k>(what: &str, name: &str, known: impl Iterator<Item = &'
     match nearest(name, known) {
         Some(near) => format!("unknown {what} `{name}`, did you mean `{near}`?"),
         None => format!("unknown {what} `{name}`"),
+    }
+}
+
+/// What serde expects, without the names of our types.
+fn in_words(expected: &str) -> &str {
+    match expected {
+        "path string" => "a path",
+        "a string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        expected if expected.starts_with("struct ") => "a table",
+        expected if expected.starts_with("enum ") => "a text",
+        expected => expected,
+    }
+}
+
+/// A value as it is written; of what is long its kind.
+fn shown(found: &Actual) -> String {
+    match found {
+        Actual::Bool(switch) => switch.to_string(),
+        Actual::Unsigned(number) => number.to_string(),
+        Actual::Signed(number) => number.to_string(),
+        Actual::Float(number) => number.to_string(),
+        Actual::Str(text) => format!("\"{text}\""),
+        other => kind_of(other).to_owned(),
     }
 }
 

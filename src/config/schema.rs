@@ -302,8 +302,21 @@ impl JsonSchema for AnySink {
     }
 }
 
-/// How long rows of `status_event` stay.
-const RETENTION_DEFAULT: Retention = Retention(Some(Duration::from_secs(365 * 86_400)));
+/// How long a history keeps its rows, by what they are.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HistoryRetention {
+    /// Those of `status_event`.
+    pub(super) statuses: Retention,
+}
+
+impl Default for HistoryRetention {
+    fn default() -> HistoryRetention {
+        HistoryRetention {
+            statuses: Retention(Some(Duration::from_secs(365 * 86_400))),
+        }
+    }
+}
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -315,7 +328,7 @@ pub(super) struct Sqlite {
     pub(super) start: Option<Start>,
     pub(super) retry: Retry,
     pub(super) path: PathBuf,
-    pub(super) retention: Retention,
+    pub(super) retention: HistoryRetention,
 }
 
 impl Default for Sqlite {
@@ -327,7 +340,7 @@ impl Default for Sqlite {
             start: None,
             retry: Retry::default(),
             path: PathBuf::from("history.db"),
-            retention: RETENTION_DEFAULT,
+            retention: HistoryRetention::default(),
         }
     }
 }
@@ -342,7 +355,7 @@ pub(super) struct Postgres {
     pub(super) start: Option<Start>,
     pub(super) retry: Retry,
     pub(super) url: Secret,
-    pub(super) retention: Retention,
+    pub(super) retention: HistoryRetention,
 }
 
 impl Default for Postgres {
@@ -354,7 +367,7 @@ impl Default for Postgres {
             start: None,
             retry: Retry::default(),
             url: "postgres://127.0.0.1/devices".into(),
-            retention: RETENTION_DEFAULT,
+            retention: HistoryRetention::default(),
         }
     }
 }

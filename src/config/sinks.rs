@@ -16,7 +16,7 @@ use super::report::unknown;
 use super::schema::{self, SINK_TYPES};
 use super::secret::Within;
 use super::topics::Topics;
-use super::units::List;
+use super::units::{List, Retention};
 use crate::delivery;
 use crate::journal::Start;
 use crate::pipeline::{Expression, ListTemplate, Template};
@@ -121,6 +121,7 @@ fn sink(
     };
     match kind.as_str().unwrap_or_default() {
         "sqlite" => {
+            let table = with_retention(check, path, table);
             let mut written: schema::Sqlite = check.report.extract(path, table);
             let start = start(written.start, Start::Oldest);
             let delivery = delivery(
@@ -134,6 +135,7 @@ fn sink(
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
+            let table = with_retention(check, path, table);
             let mut written: schema::Postgres = check.report.extract(path, table);
             let start = start(written.start, Start::Oldest);
             let delivery = delivery(
@@ -181,6 +183,22 @@ fn sink(
             None
         }
     }
+}
+
+/// The table of a history whose `retention` is a table, too; one text, as it was before 0.2, is a
+/// problem that says what to write.
+fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict {
+    let name = "retention";
+    if let Some(text) = table.get(name).and_then(Value::as_str) {
+        let is_retention = text.parse::<Retention>().is_ok();
+        let statuses = if is_retention { text } else { "365d" };
+        let help = format!("write retention = {{ statuses = \"{statuses}\" }}");
+        let message =
+            "expected a table, found a text: each kind of rows has a retention of its own";
+        check.report.error_with(&path.join(name), message, help);
+        table.remove(name);
+    }
+    table
 }
 
 /// A history is to have everything; elsewhere old news is none.
@@ -283,7 +301,7 @@ fn sqlite(
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),
         path,
-        retention: written.retention.0,
+        retention: written.retention.statuses.0,
     })
 }
 
@@ -328,7 +346,7 @@ fn postgres(
     Some(Settings::Postgres(postgres::Settings {
         name: named.name.to_string(),
         url,
-        retention: written.retention.0,
+        retention: written.retention.statuses.0,
     }))
 }
 

@@ -4,14 +4,13 @@
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::warn;
 
-use super::View;
+use super::view::View;
 use crate::journal::{Error, Reader, SinkAccounting};
 
 /// Between two audits.
@@ -65,38 +64,6 @@ impl Intake {
     }
 }
 
-/// What the last audit found.
-#[derive(Debug, Default)]
-pub struct Audit {
-    accounting_errors: Mutex<BTreeSet<String>>,
-}
-
-impl Audit {
-    /// What did not balance, one line each.
-    pub fn accounting_errors(&self) -> Vec<String> {
-        self.accounting_errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
-    }
-
-    fn found(&self, accounting_errors: BTreeSet<String>) {
-        let mut known = self
-            .accounting_errors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        for accounting_error in accounting_errors.difference(&known) {
-            error!(
-                accounting_error,
-                "delivery accounting does not balance: please report this, with the log since the last start"
-            );
-        }
-        *known = accounting_errors;
-    }
-}
-
 /// Audits now and then, until stopped.
 ///
 /// # Errors
@@ -111,7 +78,7 @@ pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
         match accounts(&view).await {
             Ok(accounts) => view
                 .audit
-                .found(accounting_errors(&Intake::of(&view), &accounts)),
+                .replace(accounting_errors(&Intake::of(&view), &accounts)),
             // Too many open files, as a rule: the journal's own connection lives on, and says what
             // ails the disk.
             Err(error) if view.journal.path().exists() => {
@@ -140,7 +107,7 @@ pub async fn close(view: &View) -> Result<(), Error> {
             intake.waiting
         ));
     }
-    view.audit.found(accounting_errors);
+    view.audit.replace(accounting_errors);
     Ok(())
 }
 

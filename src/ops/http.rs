@@ -23,8 +23,10 @@ use super::activity::Patience;
 use super::connection::Site;
 use super::connections::{Connections, Limits};
 use super::control::{Access, AdminCommand, Refusal, execute};
+use super::metrics;
+use super::settings::Settings;
 use super::status::Report;
-use super::{Settings, View, metrics};
+use super::view::View;
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -10,7 +10,8 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::View;
+use super::sinks::SinkView;
+use super::view::View;
 use crate::source::LinkState;
 
 /// OpenMetrics text, as the body's first lines promise.
@@ -185,7 +186,7 @@ impl Scrape {
     fn sinks(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let head = self.0.journal.status().head;
         let running = self.0.sinks.all();
-        let each = |value: fn(&super::SinkView) -> u64| {
+        let each = |value: fn(&SinkView) -> u64| {
             running.iter().map(move |sink| {
                 (
                     Sink {

@@ -5,8 +5,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
-use super::View;
 use super::audit::Intake;
+use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
 

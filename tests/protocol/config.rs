@@ -449,10 +449,40 @@ fn each_mistake_is_told_with_its_place() {
             "expected a path, found ",
         ),
         (
+            format!("{SOURCE}{TOPIC}{SINK}retention = {{ statuses = \"a while\" }}\n"),
+            "7:26",
+            "sinks.h.retention.statuses",
+            "or \"forever\"",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}retention = \"30d\"\n"),
+            "7:13",
+            "sinks.h.retention",
+            "write retention = { statuses = \"30d\" }",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}retention = \"a while\"\n"),
             "7:13",
             "sinks.h.retention",
-            "or \"forever\"",
+            "write retention = { statuses = \"365d\" }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}retention = 30\n"),
+            "7:13",
+            "sinks.h.retention",
+            "expected a table, found 30",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}retention = {{ status = \"30d\" }}\n"),
+            "7:15",
+            "sinks.h.retention.status",
+            "did you mean `statuses`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}ack = true\n{SINK}"),
+            "5:7",
+            "topics.t.ack",
+            "expected a text, found true",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}topics = [\"tt\"]\n"),
@@ -1292,7 +1322,7 @@ retain = "7d"
 [sinks.history]
 type = "sqlite"
 path = "history.db"
-retention = "365d"
+retention = { statuses = "365d" }
 [sinks.warehouse]
 type = "postgres"
 url = "postgres://bridge@db/devices"

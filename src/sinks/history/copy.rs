@@ -5,7 +5,7 @@
 use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
-use super::column_names;
+use super::sql::column_names;
 use crate::model::{Column, ColumnKind};
 
 /// The server stores one piece while the next one is made.

@@ -1,8 +1,19 @@
-//! Which events of a batch become the rows of `device`.
+//! The newest row of `device`, and which events of a batch become its rows.
 
 use std::collections::{HashMap, HashSet};
 
-use crate::model::Event;
+use jiff::Timestamp;
+
+use crate::model::{Event, Origin};
+use crate::sinks::Newest;
+
+/// What `device` says of its newest row: its origin, and when it was received.
+pub(super) fn stored_newest((origin, received_at): (String, Timestamp)) -> Option<Newest> {
+    Some(Newest {
+        origin: Origin::parse(&origin)?,
+        received_at,
+    })
+}
 
 /// The last event of each device, in the batch's order, of those whose index is not in `known`.
 pub(super) fn newest_per_device<'a>(events: &'a [Event], known: &HashSet<usize>) -> Vec<&'a Event> {

@@ -20,13 +20,13 @@ use uuid::Uuid;
 pub use self::server::Exposure;
 use self::server::{Server, Unconnected};
 
+use super::another_journal::warn_of_another_journal;
+use super::capabilities::CAPABILITIES;
 use super::copy::copy;
-use super::newest::{known_before, newest_per_device};
+use super::migration::{MIGRATIONS_TABLE, migration_failure};
+use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
-use super::{
-    CAPABILITIES, MIGRATIONS_TABLE, column_names, keep_newest, migration_failure,
-    warn_of_another_journal,
-};
+use super::sql::{column_names, keep_newest};
 use crate::faults::{self, Failpoint};
 use crate::model::columns::STATUS;
 use crate::model::{Column, ColumnKind, Event, Position};
@@ -297,7 +297,7 @@ impl PostgresHistory {
             Instant::now(),
             newest.as_ref().map(|(_, received_at)| *received_at),
         );
-        self.newest = newest.and_then(super::newest);
+        self.newest = newest.and_then(stored_newest);
         Ok((connection, cursor.map(Position)))
     }
 

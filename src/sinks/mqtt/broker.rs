@@ -16,7 +16,6 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::codec::FramedRead;
 
-use super::OFFLINE;
 use crate::secret::Secret;
 use crate::tls;
 
@@ -26,10 +25,14 @@ pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// We subscribe to nothing: whatever a broker sends us is short.
 const INCOMING_BYTES_MAX: usize = 64 * 1024;
 
+/// Bodies of the status topic.
+pub(super) const ONLINE: &str = "online";
+pub(super) const OFFLINE: &str = "offline";
+
 /// What there is to say where it does not say why.
 pub(super) const CLOSED: &str = "the broker closed the connection";
 
-/// See the module.
+/// One broker, and who we are to it.
 #[derive(Debug)]
 pub(super) struct Broker {
     /// An IPv6 address has no brackets here.

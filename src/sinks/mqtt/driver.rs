@@ -17,9 +17,8 @@ use tokio::time::{interval_at, timeout};
 use tokio_util::codec::FramedRead;
 use tracing::{info, warn};
 
-use super::broker::{Broker, CLOSED, KEEP_ALIVE, Loss, Stream, Wire};
+use super::broker::{Broker, CLOSED, KEEP_ALIVE, Loss, OFFLINE, ONLINE, Stream, Wire};
 use super::connection::{Connection, Outbox};
-use super::{OFFLINE, ONLINE};
 use crate::retry::Backoff;
 
 /// Dialling, TLS and CONNACK.
@@ -60,7 +59,7 @@ pub(super) enum Link {
     },
 }
 
-/// See the module.
+/// The task of one sink's connection.
 pub(super) struct Driver {
     /// The sink's name, for log lines.
     pub(super) name: String,

@@ -12,6 +12,8 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
+use super::address::is_loopback;
+
 /// The system's proxies. Behind one only a request tells whether the receiver is there.
 const PROXY_VARIABLES: [&str; 6] = [
     "http_proxy",
@@ -43,7 +45,7 @@ impl Reach {
             port: url.port_or_known_default().unwrap_or_default(),
             tls: (url.scheme() == "https").then_some(tls),
             timeout,
-            is_proxied: !super::is_loopback(url) && PROXY_VARIABLES.iter().any(variable),
+            is_proxied: !is_loopback(url) && PROXY_VARIABLES.iter().any(variable),
         }
     }
 

@@ -6,8 +6,8 @@ use anyhow::Context;
 use tracing::{error, info, warn};
 
 use super::App;
-use super::diff::Diff;
-use super::running_sinks::BuiltSink;
+use crate::app::diff::Diff;
+use crate::app::running_sinks::BuiltSink;
 use crate::config::{self, Environment, Level, Plan, Problem, Problems};
 use crate::ops::systemd;
 

@@ -1,0 +1,321 @@
+//! The daemon: it builds the parts, owns the task tree, and stops it in order.
+
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use self::reload::ReloadCause;
+use super::expected::Expected;
+use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
+use super::watch::watch;
+use crate::config::Plan;
+use crate::journal::Journal;
+use crate::ops::control::Access;
+use crate::ops::{self, Listener, View, audit, systemd};
+use crate::pipeline::Decoders;
+use crate::source::{self, Source, Status};
+use crate::supervise::{Ended, Tasks};
+
+/// The source commits, acknowledges and says goodbye within so long.
+const SOURCE_STOP: Duration = Duration::from_secs(5);
+
+/// The journal writes its cursors and its checkpoint within so long.
+const JOURNAL_STOP: Duration = Duration::from_secs(3);
+
+/// A daemon that has been built, with its tasks running.
+pub struct App {
+    /// The file that `plan` was read from.
+    config: PathBuf,
+    /// What is in force.
+    plan: Plan,
+    /// The file as it was read last, whether it could be used or not.
+    read: Option<String>,
+    tasks: Tasks,
+    expected: Expected,
+    view: View,
+    http: SocketAddr,
+    source: source::Handle,
+    decoders: Decoders,
+    running_sinks: RunningSinks,
+    /// Something has happened in the configuration's folder.
+    happenings: mpsc::Receiver<()>,
+    /// Kept for whoever watches the folder.
+    happened: mpsc::Sender<()>,
+    stop_watch: CancellationToken,
+    stop_source: CancellationToken,
+    stop_delivery: CancellationToken,
+    stop_journal: CancellationToken,
+    stop_ops: CancellationToken,
+}
+
+/// The stages' task names.
+const SOURCE: &str = "source";
+const JOURNAL: &str = "journal";
+const HTTP: &str = "http";
+const AUDIT: &str = "audit";
+const WATCHDOG: &str = "watchdog";
+const WATCH: &str = "watch";
+
+impl App {
+    /// Opens the journal and the HTTP port, and starts every task. `config` is the file that the
+    /// plan was read from.
+    ///
+    /// # Errors
+    /// What cannot be opened, and what to do about it. Peers that do not answer are no error: they
+    /// are retried.
+    pub async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
+        let read = std::fs::read_to_string(config).ok();
+        let (journal, writer) = Journal::open(&plan.journal)
+            .await
+            .with_context(|| format!("open the journal {}", plan.journal.path.display()))?;
+        info!(
+            version = env!("CARGO_PKG_VERSION"),
+            config = %config.display(),
+            journal = %plan.journal.path.display(),
+            journal_id = %journal.uuid().simple(),
+            head = %journal.status().head,
+            "starting"
+        );
+        let listener = Listener::bind(&plan.http).await?;
+        let http = listener.address();
+        let mut tasks = Tasks::default();
+        let stop_journal = CancellationToken::new();
+        let stop = stop_journal.clone();
+        tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
+        let (decoders, stop_delivery) = (
+            Decoders::new(plan.decoders.clone()),
+            CancellationToken::new(),
+        );
+        let (status, sinks) = (Status::new(), ops::Sinks::default());
+        let running_sinks = RunningSinks::new(
+            journal.clone(),
+            decoders.clone(),
+            sinks.clone(),
+            stop_delivery.clone(),
+        )?;
+        let (source, handle) = Source::new(
+            plan.source.clone(),
+            plan.decoders.clone(),
+            journal.clone(),
+            status.clone(),
+        )
+        .await?;
+        let (happened, happenings) = mpsc::channel(1);
+        let mut app = App {
+            config: config.to_owned(),
+            plan,
+            read,
+            tasks,
+            expected: Expected::default(),
+            view: View {
+                source: status,
+                journal,
+                sinks,
+                audit: Arc::default(),
+            },
+            http,
+            source: handle,
+            decoders,
+            running_sinks,
+            happenings,
+            happened,
+            stop_watch: CancellationToken::new(),
+            stop_source: CancellationToken::new(),
+            stop_delivery,
+            stop_journal,
+            stop_ops: CancellationToken::new(),
+        };
+        app.start_sinks().await?;
+        app.start_ops(listener)?;
+        app.watch(app.plan.watch);
+        let stop = app.stop_source.clone();
+        app.tasks
+            .spawn(SOURCE, async move { Ok(source.run(stop).await?) });
+        Ok(app)
+    }
+
+    /// What an operator may look at.
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Adds a task that lives beside the daemon (the demo's broker); it may end when it likes.
+    pub fn accompany(
+        &mut self,
+        name: &str,
+        task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) {
+        self.expected.add(name);
+        self.tasks.spawn(name, task);
+    }
+
+    /// Cancelled, it stops the daemon as a signal does; and it is cancelled when the daemon begins
+    /// to stop.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop_source.clone()
+    }
+
+    /// Runs until a signal asks to stop, then stops in order.
+    ///
+    /// # Errors
+    /// A task failed: the journal could not be written, the attempts to connect are used up, or a
+    /// panic.
+    pub async fn run(mut self) -> anyhow::Result<()> {
+        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
+        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
+        let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+        systemd::ready("connecting");
+        let stop_source = self.stop_source.clone();
+        let outcome = loop {
+            let cause = tokio::select! {
+                // The source ends because it was asked to: that comes first.
+                biased;
+                _ = terminate.recv() => break Ok("SIGTERM"),
+                _ = interrupt.recv() => break Ok("SIGINT"),
+                () = stop_source.cancelled() => break Ok("a request"),
+                failure = self.expected.next_failure(&mut self.tasks) => break Err(failure),
+                _ = hangup.recv() => ReloadCause::Signal,
+                Some(()) = self.happenings.recv() => ReloadCause::Folder,
+            };
+            // A reload waits for sinks that end; nobody who wants to stop waits for a reload.
+            tokio::select! {
+                _ = terminate.recv() => break Ok("SIGTERM"),
+                _ = interrupt.recv() => break Ok("SIGINT"),
+                () = stop_source.cancelled() => break Ok("a request"),
+                reloaded = self.reload(cause) => if let Err(failure) = reloaded { break Err(failure) },
+            }
+        };
+        systemd::stopping();
+        let outcome = match outcome {
+            Ok(asked_by) => {
+                info!(
+                    asked_by,
+                    "stopping; a second signal ends the process at once"
+                );
+                Ok(())
+            }
+            Err(error) => Err(error),
+        };
+        let stopped = tokio::select! {
+            stopped = self.stop() => stopped,
+            _ = terminate.recv() => Err(anyhow::anyhow!("ended by a second signal")),
+            _ = interrupt.recv() => Err(anyhow::anyhow!("ended by a second signal")),
+        };
+        outcome.and(stopped)
+    }
+
+    async fn start_sinks(&mut self) -> anyhow::Result<()> {
+        let sinks = &self.plan.sinks;
+        let built: anyhow::Result<Vec<BuiltSink>> = sinks
+            .iter()
+            .map(|(delivery, settings)| BuiltSink::new(delivery, settings))
+            .collect();
+        let built = built?;
+        self.running_sinks.register(sinks, None).await?;
+        self.running_sinks
+            .start(built, sinks, &mut self.tasks, &mut self.expected);
+        Ok(())
+    }
+
+    /// Watches the configuration's folder from now on, or does not.
+    fn watch(&mut self, wanted: bool) {
+        self.stop_watch.cancel();
+        self.expected.add(WATCH);
+        if wanted {
+            self.stop_watch = self.stop_ops.child_token();
+            let watch = watch(
+                self.config.clone(),
+                self.happened.clone(),
+                self.stop_watch.clone(),
+            );
+            self.tasks.spawn(WATCH, async move {
+                watch.await;
+                Ok(())
+            });
+        }
+    }
+
+    fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
+        let access = Access::grant(self.view.journal.path(), self.http).with_context(|| {
+            format!("write {}", Access::path(self.view.journal.path()).display())
+        })?;
+        info!(listen = %self.http, "http is listening");
+        let (view, stop) = (self.view.clone(), self.stop_ops.clone());
+        self.tasks.spawn(HTTP, async move {
+            listener.serve(view, access, stop).await;
+            Ok(())
+        });
+        let (view, stop) = (self.view.clone(), self.stop_ops.clone());
+        self.tasks
+            .spawn(AUDIT, async move { Ok(audit::watch(view, stop).await?) });
+        let (source, stop) = (self.view.source.clone(), self.stop_ops.clone());
+        self.tasks.spawn(WATCHDOG, async move {
+            systemd::feed_watchdog(source, stop).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    async fn stop(&mut self) -> anyhow::Result<()> {
+        self.stop_source.cancel();
+        let source = self.wait_for(&[SOURCE.to_owned()], SOURCE_STOP).await;
+        self.stop_delivery.cancel();
+        let deliveries = self.running_sinks.tasks();
+        let delivered = self.wait_for(&deliveries, DELIVERY_STOP).await;
+        self.stop_journal.cancel();
+        let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
+        self.stop_ops.cancel();
+        Access::revoke(self.view.journal.path());
+        if journal.is_ok()
+            && let Err(error) = audit::close(&self.view).await
+        {
+            warn!(%error, "delivery accounting could not be read");
+        }
+        source.and(delivered).and(journal)?;
+        info!("stopped");
+        Ok(())
+    }
+
+    /// Waits until none of these tasks runs, or the time is up: what is then unfinished is in the
+    /// journal.
+    async fn wait_for(&mut self, names: &[String], limit: Duration) -> anyhow::Result<()> {
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut outcome = Ok(());
+        while self
+            .tasks
+            .running()
+            .iter()
+            .any(|running| names.iter().any(|name| name == running))
+        {
+            match tokio::time::timeout_at(deadline, self.tasks.next()).await {
+                Ok(Some(Ended {
+                    task,
+                    outcome: Err(error),
+                })) => {
+                    error!(
+                        task,
+                        error = format!("{error:#}"),
+                        "task failed while stopping"
+                    );
+                    outcome = Err(error);
+                }
+                Ok(_) => {}
+                Err(_) => {
+                    warn!(waiting_for = ?names, "tasks not finished in time; the journal holds \
+                     the rest");
+                    break;
+                }
+            }
+        }
+        outcome
+    }
+}

@@ -1,0 +1,82 @@
+//! What may stand on the command line: the verbs, each with the arguments that its file declares.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{demo, dlq, journal, replay, send, sinks, status, tap};
+
+/// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
+/// it is received.
+#[derive(Debug, Parser)]
+#[command(name = "stomp-bridge", version, about, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+    /// The log level: error, warn, info, debug or trace; or a level for each part, such as
+    /// `info,stomp_bridge::sinks=debug`.
+    #[arg(
+        long,
+        global = true,
+        env = "RUST_LOG",
+        default_value = "info",
+        value_name = "LEVEL"
+    )]
+    pub(super) log: String,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run the daemon.
+    #[command(after_help = "Example: stomp-bridge run --config /etc/stomp-bridge/config.toml")]
+    Run(ConfigArgs),
+    /// Validate the configuration; the exit code is 78 if it has errors.
+    #[command(after_help = "Example: stomp-bridge check --config config.toml")]
+    Check(ConfigArgs),
+    /// Try everything without any set-up: a small STOMP broker, simulated devices, and the daemon
+    /// with a SQLite history.
+    #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
+    Demo(demo::DemoArgs),
+    /// Show the running daemon's link, its journal and each sink's lag.
+    #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
+    Status(status::StatusArgs),
+    /// List, show, redrive and drop dead letters and undecodable entries.
+    Dlq(dlq::DlqArgs),
+    /// Deliver a slice of the journal to one sink again, with the same event ids.
+    #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
+    Replay(replay::ReplayArgs),
+    /// Forget sinks that were removed from the configuration.
+    #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
+    Sinks(sinks::SinksArgs),
+    /// Use a stale copy of a journal under a new id.
+    #[command(
+        after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"
+    )]
+    Journal(journal::JournalArgs),
+    /// Show the topics' messages as they arrive, over a connection of its own; the daemon need not
+    /// run.
+    ///
+    /// The command subscribes to each topic with ack auto and without the headers of a durable
+    /// subscription: the daemon misses nothing. It refuses queues unless --force is given: a queue
+    /// gives each message to one consumer only. It does not reconnect; Ctrl-C ends it.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
+                            stomp-bridge tap --json | jq .state"
+    )]
+    Tap(tap::TapArgs),
+    /// Send one message to the source's server; the daemon need not run.
+    #[command(
+        after_help = "Example: stomp-bridge send /topic/state/1 '{\"deviceId\":1,\"newState\":\"正常\"}' --header \
+                            content-type:application/json --receipt"
+    )]
+    Send(send::SendArgs),
+}
+
+/// The arguments of a verb that needs nothing but the configuration.
+#[derive(Debug, Args)]
+pub(super) struct ConfigArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    pub(super) config: PathBuf,
+}

@@ -1,0 +1,37 @@
+//! From the command line to the verb that it names.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::args::{Cli, Verb};
+use super::runtime::runtime;
+use super::{check, demo, dlq, journal, replay, send, sinks, status, tap};
+
+/// Runs the verb that the command line names.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    match cli.verb {
+        Verb::Run(args) => super::run::run(&args.config, &cli.log),
+        Verb::Check(args) => check::check(&args.config),
+        Verb::Demo(args) => demo::demo(&args, &cli.log),
+        Verb::Status(args) => ask(status::status(&args)),
+        Verb::Dlq(args) => ask(dlq::dlq(&args)),
+        Verb::Replay(args) => ask(replay::replay(&args)),
+        Verb::Sinks(args) => ask(sinks::sinks(&args)),
+        Verb::Journal(args) => ask(journal::journal(&args)),
+        Verb::Tap(args) => tap::tap(&args, &cli.log),
+        Verb::Send(args) => send::send(&args, &cli.log),
+    }
+}
+
+/// Runs a verb that asks and answers; its error is told on standard error, with all its causes.
+fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
+    match runtime().and_then(|runtime| runtime.block_on(verb)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("stomp-bridge: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! What a sink can do, for `delivery` to go by.
+
+use std::time::Duration;
+
+/// What a sink can do: the same for as long as it lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Events of one attempt at most; at least 1. What is not confirmed when the process is killed
+    /// comes again: where that shows, as few as cost little more than many.
+    pub batch_max: usize,
+    /// See [`Ordering`].
+    pub ordering: Ordering,
+    /// The destination keeps a cursor of its own: [`Sink::open`](super::Sink::open) gives it.
+    pub keeps_cursor: bool,
+    /// Between two calls of [`Sink::idle`](super::Sink::idle).
+    pub idle_interval: Duration,
+}
+
+impl Default for Capabilities {
+    fn default() -> Capabilities {
+        Capabilities {
+            batch_max: 1000,
+            ordering: Ordering::Global,
+            keeps_cursor: false,
+            idle_interval: Duration::from_secs(60),
+        }
+    }
+}
+
+/// Which events wait for which.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ordering {
+    /// All events keep the log's order: one attempt at a time, whose events may be confirmed in
+    /// part.
+    Global,
+    /// Each device's events keep their order. Several attempts are under way at once, and a device
+    /// that fails does not hold the others.
+    PerDevice {
+        /// Attempts at once; at least 1.
+        concurrency: usize,
+        /// How long events may wait for others to go with them.
+        batch_wait: Duration,
+    },
+}

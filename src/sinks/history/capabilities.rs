@@ -1,0 +1,17 @@
+//! What both histories can do.
+
+use std::time::Duration;
+
+use crate::sinks::{Capabilities, Ordering};
+
+/// A transaction while it catches up: each brings a device's row up to date once, however many
+/// statuses the device has in it, and syncs once. Nothing of it is stored twice after a crash.
+const BATCH_EVENTS_MAX: usize = 4000;
+
+/// What both can do.
+pub(super) const CAPABILITIES: Capabilities = Capabilities {
+    batch_max: BATCH_EVENTS_MAX,
+    ordering: Ordering::Global,
+    keeps_cursor: true,
+    idle_interval: Duration::from_secs(30),
+};

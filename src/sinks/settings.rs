@@ -1,0 +1,32 @@
+//! Which kinds of sinks there are, and how one is made.
+
+use super::error::BuildError;
+use super::sink::Built;
+use super::{history, mqtt, webhook};
+
+/// Validated settings of one sink's destination.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Settings {
+    /// History tables in SQLite.
+    Sqlite(history::sqlite::Settings),
+    /// History tables in Postgres.
+    Postgres(history::postgres::Settings),
+    /// MQTT.
+    Mqtt(mqtt::Settings),
+    /// HTTP POST.
+    Webhook(webhook::Settings),
+}
+
+/// Makes a sink from its settings. Connects to nothing: that is
+/// [`Sink::open`](super::Sink::open)'s, which may be tried again.
+///
+/// # Errors
+/// See [`BuildError`]: trying again without another configuration is of no use.
+pub fn build(settings: Settings) -> Result<Built, BuildError> {
+    match settings {
+        Settings::Sqlite(settings) => Ok(history::sqlite::build(settings)),
+        Settings::Postgres(settings) => history::postgres::build(settings),
+        Settings::Mqtt(settings) => mqtt::build(settings),
+        Settings::Webhook(settings) => webhook::build(settings),
+    }
+}

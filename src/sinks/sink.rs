@@ -1,0 +1,55 @@
+//! The trait that every kind of sink implements. It makes attempts, and decides nothing else.
+
+use futures_util::future::BoxFuture;
+use uuid::Uuid;
+
+use super::batch::Batch;
+use super::capabilities::Capabilities;
+use super::newest::Newest;
+use super::trouble::{Trouble, Undelivered};
+use crate::model::Position;
+
+/// One destination.
+pub trait Sink: Send {
+    /// The same for as long as it lives.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Connects, again after trouble; whether that makes it up is the delivery's to say. Gives
+    /// the cursor that the destination keeps itself (SQL histories: in the same transaction as
+    /// their rows); `None` where it keeps none, or none for this journal.
+    fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
+
+    /// The newest status that the destination has, as [`Sink::open`] has found it; `None`: it does
+    /// not say.
+    fn newest(&self) -> Option<Newest> {
+        None
+    }
+
+    /// One attempt at these events, in order; returns once the other side has confirmed all of
+    /// them. Must be safe to make again with the same events: after an error, and after a crash.
+    fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
+
+    /// Another one for the same destination, whose attempts are under way beside this one's. Only
+    /// [`Ordering::PerDevice`](super::Ordering::PerDevice) asks for it.
+    fn another(&self) -> Option<Box<dyn Sink>> {
+        None
+    }
+
+    /// There is nothing to deliver: time to see whether the other side answers, without sending it
+    /// anything, and for what does not depend on deliveries, such as deleting what is too old.
+    /// Called every [`Capabilities::idle_interval`] while nothing waits; takes a second or two
+    /// where the other side answers.
+    fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>>;
+
+    /// Says goodbye within a second or two; nothing is delivered afterwards.
+    fn close(&mut self) -> BoxFuture<'_, ()>;
+}
+
+/// A sink, and where it needs one, the task that drives its connection (spawned and supervised by
+/// `app`; it ends when the sink is dropped).
+pub struct Built {
+    /// See [`Sink`].
+    pub sink: Box<dyn Sink>,
+    /// Must be running for `sink` to make progress.
+    pub driver: Option<BoxFuture<'static, ()>>,
+}
