@@ -420,7 +420,7 @@ async fn a_missed_transition_is_seen_across_a_reconnect() {
     server.frame().await;
     let previous = |content: &EntryContent| match content {
         EntryContent::Status { previous, .. } => previous.as_deref().map(str::to_owned),
-        EntryContent::Undecodable { reason } => panic!("{reason}"),
+        other => panic!("{other:?}"),
     };
     let seen: Vec<Option<String>> = lab
         .entries()
