@@ -14,7 +14,7 @@ use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
 use stomp_bridge::source::{Broker, Credentials, SigninTemplate};
 use stomp_bridge::stomp::{AckMode, Backslashes};
-use stomp_bridge::transport::{EntryContent, Method};
+use stomp_bridge::transport::{Content, Method};
 
 /// A whole configuration without the part that a test is about.
 const SOURCE: &str = "[source]\nurl = \"stomp://broker\"\n";
@@ -1074,7 +1074,7 @@ extract = {{ token = "/data/token", user = "" }}
     let plan = good(&text, &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
     let signin = plan.source.signin.as_ref().unwrap();
     assert_eq!(signin.url.as_str(), "https://h/login?key=a%26b");
-    let Method::Post(EntryContent::Json(json)) = &signin.method else {
+    let Method::Post(Content::Json(json)) = &signin.method else {
         panic!("{signin:?}")
     };
     let expected = r#"{"deep":{"n":[1,2.5]},"password":"a&b","remember":true,"username":"bridge"}"#;
@@ -1109,7 +1109,7 @@ extract = {{ token = "/data/token", user = "" }}
         &format!("{SOURCE}{TOPIC}{SINK}{form}"),
         &[("STOMP_BRIDGE_SECRET_A", "a&b")],
     );
-    let Method::Post(EntryContent::Form(form)) = &plan.source.signin.as_ref().unwrap().method
+    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method
     else {
         panic!("no form")
     };
