@@ -248,7 +248,7 @@ async fn post(http: &str, header: &str, body: &str) -> u16 {
     let mut stream = TcpStream::connect(http).await.unwrap();
     let length = body.len();
     let request = format!(
-        "POST /control HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}EntryContent-Length: {length}\r\n\r\n{body}"
+        "POST /control HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{header}Content-Length: {length}\r\n\r\n{body}"
     );
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = String::new();

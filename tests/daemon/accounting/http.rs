@@ -108,7 +108,7 @@ async fn probes_are_answered_while_hundreds_of_clients_hold_their_connections() 
 /// The head of a command with this many bytes.
 fn control(headers: &str, length: usize) -> String {
     format!(
-        "POST /control HTTP/1.1\r\nHost: localhost\r\n{headers}EntryContent-Length: {length}\r\n\r\n"
+        "POST /control HTTP/1.1\r\nHost: localhost\r\n{headers}Content-Length: {length}\r\n\r\n"
     )
 }
 

@@ -65,7 +65,7 @@ async fn sockjs_endpoint_speaks_for(rabbitmq: &RabbitMq) {
         &connect.to_string(),
     )
     .await;
-    assert!(sent.contains("204 No EntryContent"), "{sent}");
+    assert!(sent.contains("204 No Content"), "{sent}");
     let answer = exchange(sockjs.port(), "POST", &format!("{session}/xhr"), "").await;
     assert!(answer.contains(r#"a["CONNECTED\n"#), "{answer}");
 }
