@@ -168,7 +168,7 @@ async fn receiver() -> String {
                     if let Some(bytes) = request_bytes(&received) {
                         received.drain(..bytes);
                         if stream
-                            .write_all(b"HTTP/1.1 204 No EntryContent\r\n\r\n")
+                            .write_all(b"HTTP/1.1 204 No Content\r\n\r\n")
                             .await
                             .is_err()
                         {
