@@ -237,7 +237,11 @@ pub(super) struct Journal {
     pub(super) path: PathBuf,
     pub(super) max_bytes: Size,
     pub(super) when_full: WhenFull,
-    pub(super) retain: Span,
+    pub(super) keep: Span,
+    pub(super) devices_max: Plain<u32>,
+    pub(super) dlq_max_bytes: Size,
+    pub(super) dlq_keep: Retention,
+    pub(super) dlq_when_full: WhenFull,
 }
 
 impl Default for Journal {
@@ -246,7 +250,11 @@ impl Default for Journal {
             path: PathBuf::from("journal.db"),
             max_bytes: Size(1 << 30),
             when_full: WhenFull::default(),
-            retain: Span(Duration::from_secs(7 * 86_400)),
+            keep: Span(Duration::from_secs(7 * 86_400)),
+            devices_max: Plain(1_000_000),
+            dlq_max_bytes: Size(256 << 20),
+            dlq_keep: Retention(None),
+            dlq_when_full: WhenFull::default(),
         }
     }
 }

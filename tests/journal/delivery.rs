@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
-use stomp_bridge::journal::{self, EntryContent, Journal, NewBatch, NewEntry, Start, WhenFull};
+use stomp_bridge::journal::{self, EntryContent, Journal, NewBatch, NewEntry, Start};
 use stomp_bridge::model::{Event, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
@@ -83,10 +83,9 @@ fn status(device: &str, new_state: &str) -> String {
 async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let settings = journal::Settings {
-        path: folder.path().join("journal.db"),
         bytes_max: 1 << 30,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..journal::Settings::new(folder.path().join("journal.db"))
     };
     let (journal, writer) = Journal::open(&settings).await.unwrap();
     let stop_writer = CancellationToken::new();

@@ -181,7 +181,7 @@ fn the_examples_comments_are_keys_too() {
         )
     );
     assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
-    assert_eq!(plan.journal.retain, defaults.journal.retain);
+    assert_eq!(plan.journal.keep, defaults.journal.keep);
     assert_eq!(plan.http.listen, defaults.http.listen);
     assert_eq!(mqtt_of(&plan).url, mqtt_of(&defaults).url);
     assert_eq!(
@@ -239,7 +239,7 @@ fn the_defaults_are_the_promised_ones() {
         (plan.journal.bytes_max, plan.journal.when_full),
         (1 << 30, WhenFull::Pause)
     );
-    assert_eq!(plan.journal.retain, seconds(7 * 86_400));
+    assert_eq!(plan.journal.keep, seconds(7 * 86_400));
     assert_eq!(plan.http.listen.to_string(), "127.0.0.1:9610");
     let sqlite = plan.sinks.iter().find_map(|(_, sink)| {
         if let Settings::Sqlite(sink) = sink {
@@ -1109,8 +1109,7 @@ extract = {{ token = "/data/token", user = "" }}
         &format!("{SOURCE}{TOPIC}{SINK}{form}"),
         &[("STOMP_BRIDGE_SECRET_A", "a&b")],
     );
-    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method
-    else {
+    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method else {
         panic!("no form")
     };
     assert_eq!(form.expose_secret(), "n=5&password=a%26b&user=a+b");
@@ -1317,7 +1316,7 @@ headers = { "prefetch-count" = "256" }
 path = "journal.db"
 max_bytes = "1GiB"
 when_full = "pause"
-retain = "7d"
+keep = "7d"
 
 [sinks.history]
 type = "sqlite"

@@ -223,10 +223,9 @@ fn decoders(topics: &[Topic]) -> Arc<HashMap<Arc<str>, Decoder>> {
 
 fn journal_settings(folder: &Path, bytes_max: u64) -> journal::Settings {
     journal::Settings {
-        path: folder.join("journal.db"),
         bytes_max,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..journal::Settings::new(folder.join("journal.db"))
     }
 }
 
