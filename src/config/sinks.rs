@@ -18,6 +18,7 @@ use super::secret::Within;
 use super::topics::Topics;
 use super::units::{List, Retention};
 use crate::delivery;
+use crate::duration::InWords;
 use crate::journal::Start;
 use crate::pipeline::{Expression, ListTemplate, Template};
 use crate::retry::Retry;
@@ -262,13 +263,21 @@ fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry
     if initial < RETRY_MIN {
         check.report.error(
             &path.join("initial"),
-            format!("expected at least {RETRY_MIN:?}, found {initial:?}"),
+            format!(
+                "expected at least {}, found {}",
+                InWords(RETRY_MIN),
+                InWords(initial)
+            ),
         );
     }
     if max < initial {
         check.report.error(
             &path.join("max"),
-            format!("expected at least initial ({initial:?}), found {max:?}"),
+            format!(
+                "expected at least initial ({}), found {}",
+                InWords(initial),
+                InWords(max)
+            ),
         );
     }
     if give_up.is_zero() {
