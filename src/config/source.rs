@@ -219,26 +219,7 @@ impl Context<'_> {
 
     fn reconnect(&mut self, path: &Path, written: &schema::Reconnect) -> source::Reconnect {
         let (initial, max) = (written.initial.0, written.max.0);
-        if initial < RECONNECT_MIN {
-            self.report.error(
-                &path.join("initial"),
-                format!(
-                    "expected at least {}, found {}",
-                    InWords(RECONNECT_MIN),
-                    InWords(initial)
-                ),
-            );
-        }
-        if max < initial {
-            self.report.error(
-                &path.join("max"),
-                format!(
-                    "expected at least initial ({}), found {}",
-                    InWords(initial),
-                    InWords(max)
-                ),
-            );
-        }
+        self.waits(path, initial, max, RECONNECT_MIN);
         let attempts = written.attempts.map(|attempts| attempts.0);
         if attempts == Some(0) {
             self.report.error(
