@@ -302,12 +302,30 @@ impl JsonSchema for AnySink {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [
+            generator.subschema_for::<Delivery>(),
             generator.subschema_for::<Sqlite>(),
             generator.subschema_for::<Postgres>(),
             generator.subschema_for::<Mqtt>(),
             generator.subschema_for::<Webhook>(),
         ] })
     }
+}
+
+/// The keys of every sink, which stand in its table beside those of its `type`.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(default)]
+pub(super) struct Delivery {
+    #[schemars(with = "String")]
+    pub(super) r#type: IgnoredAny,
+    pub(super) topics: Option<List>,
+    pub(super) when: Option<String>,
+    pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
+}
+
+impl Delivery {
+    /// Their names.
+    pub(super) const KEYS: [&str; 5] = ["type", "topics", "when", "start", "retry"];
 }
 
 /// How long a history keeps its rows, by what they are.
@@ -329,12 +347,6 @@ impl Default for HistoryRetention {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sqlite {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
-    pub(super) retry: Retry,
     pub(super) path: PathBuf,
     pub(super) retention: HistoryRetention,
 }
@@ -342,11 +354,6 @@ pub(super) struct Sqlite {
 impl Default for Sqlite {
     fn default() -> Sqlite {
         Sqlite {
-            r#type: IgnoredAny,
-            topics: None,
-            when: None,
-            start: None,
-            retry: Retry::default(),
             path: PathBuf::from("history.db"),
             retention: HistoryRetention::default(),
         }
@@ -356,12 +363,6 @@ impl Default for Sqlite {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
-    pub(super) retry: Retry,
     pub(super) url: Secret,
     pub(super) retention: HistoryRetention,
 }
@@ -369,11 +370,6 @@ pub(super) struct Postgres {
 impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
-            r#type: IgnoredAny,
-            topics: None,
-            when: None,
-            start: None,
-            retry: Retry::default(),
             url: "postgres://127.0.0.1/devices".into(),
             retention: HistoryRetention::default(),
         }
@@ -383,12 +379,6 @@ impl Default for Postgres {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
-    pub(super) retry: Retry,
     pub(super) url: Secret,
     pub(super) topic: String,
     pub(super) body: Option<String>,
@@ -405,11 +395,6 @@ pub(super) struct Mqtt {
 impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
-            r#type: IgnoredAny,
-            topics: None,
-            when: None,
-            start: None,
-            retry: Retry::default(),
             url: "mqtt://127.0.0.1:1883".into(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -428,11 +413,6 @@ impl Default for Mqtt {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Webhook {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
     pub(super) url: Option<Secret>,
     pub(super) headers: BTreeMap<String, Secret>,
     pub(super) body: Option<String>,
@@ -440,16 +420,11 @@ pub(super) struct Webhook {
     pub(super) batch: Option<Together>,
     pub(super) secret: List<Secret>,
     pub(super) timeout: Span,
-    pub(super) retry: Retry,
 }
 
 impl Default for Webhook {
     fn default() -> Webhook {
         Webhook {
-            r#type: IgnoredAny,
-            topics: None,
-            when: None,
-            start: None,
             url: None,
             headers: BTreeMap::new(),
             body: None,
@@ -457,7 +432,6 @@ impl Default for Webhook {
             batch: None,
             secret: List::default(),
             timeout: Span(Duration::from_secs(15)),
-            retry: Retry::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use figment::value::{Dict, Value};
 use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::context::Context;
@@ -119,59 +120,32 @@ fn sink(
             .key_error(&type_path, format!("sink `{name}` has no type"), expected);
         return None;
     };
-    match kind.as_str().unwrap_or_default() {
+    let kind = kind.as_str().unwrap_or_default().to_owned();
+    let (common, table) = table
+        .into_iter()
+        .partition(|(key, _)| schema::Delivery::KEYS.contains(&key.as_str()));
+    let written = check.report.extract(path, common);
+    match kind.as_str() {
         "sqlite" => {
+            let delivery = delivery(check, named, written, Start::Oldest);
             let table = with_retention(check, path, table);
-            let mut written: schema::Sqlite = check.report.extract(path, table);
-            let start = start(written.start, Start::Oldest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
+            let written = own(check, path, table);
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
+            let delivery = delivery(check, named, written, Start::Oldest);
             let table = with_retention(check, path, table);
-            let mut written: schema::Postgres = check.report.extract(path, table);
-            let start = start(written.start, Start::Oldest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
+            let written = own(check, path, table);
             Some((delivery, postgres(check, named, &written)?))
         }
         "mqtt" => {
-            let mut written: schema::Mqtt = check.report.extract(path, table);
-            let start = start(written.start, Start::Newest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
+            let delivery = delivery(check, named, written, Start::Newest);
+            let written = own(check, path, table);
             Some((delivery, mqtt(check, named, written)?))
         }
         "webhook" => {
-            let mut written: schema::Webhook = check.report.extract(path, table);
-            let start = start(written.start, Start::Newest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
+            let delivery = delivery(check, named, written, Start::Newest);
+            let written = own(check, path, table);
             Some((delivery, webhook(check, named, written)?))
         }
         other => {
@@ -183,6 +157,13 @@ fn sink(
             None
         }
     }
+}
+
+/// The keys of one type of sink alone.
+fn own<T: DeserializeOwned + Default>(check: &mut Context<'_>, path: &Path, table: Dict) -> T {
+    check
+        .report
+        .extract_beside(path, table, &schema::Delivery::KEYS)
 }
 
 /// The table of a history whose `retention` is a table, too; one text, as it was before 0.2, is a
@@ -201,25 +182,21 @@ fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict
     table
 }
 
-/// A history is to have everything; elsewhere old news is none.
-fn start(written: Option<schema::Start>, default: Start) -> Start {
-    match written {
-        Some(schema::Start::Oldest) => Start::Oldest,
-        Some(schema::Start::Now) => Start::Newest,
-        None => default,
-    }
-}
-
-/// What every sink has: the topics and the events that it wants.
+/// What every sink has: the topics and the events that it wants, and where it begins when it is
+/// new. A history is to have everything; elsewhere old news is none.
 fn delivery(
     check: &mut Context<'_>,
     named: &Named<'_>,
-    topics: Option<List>,
-    when: Option<String>,
+    written: schema::Delivery,
     start: Start,
-    written: &schema::Retry,
 ) -> delivery::Settings {
-    let retry = retry(check, &named.path.join("retry"), written);
+    let retry = retry(check, &named.path.join("retry"), &written.retry);
+    let start = match written.start {
+        Some(schema::Start::Oldest) => Start::Oldest,
+        Some(schema::Start::Now) => Start::Newest,
+        None => start,
+    };
+    let topics = written.topics;
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
         check.report.error(
@@ -235,7 +212,7 @@ fn delivery(
         }
         names.iter().filter_map(|name| named.topics.named(name)).flatten().collect()
     });
-    let when = when.and_then(|when| {
+    let when = written.when.and_then(|when| {
         let path = named.path.join("when");
         match Expression::parse(&when) {
             Ok(when) => Some(when),
@@ -259,18 +236,7 @@ fn delivery(
 
 fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry {
     let (initial, max, give_up) = (written.initial.0, written.max.0, written.give_up.0);
-    if initial < RETRY_MIN {
-        check.report.error(
-            &path.join("initial"),
-            format!("expected at least {RETRY_MIN:?}, found {initial:?}"),
-        );
-    }
-    if max < initial {
-        check.report.error(
-            &path.join("max"),
-            format!("expected at least initial ({initial:?}), found {max:?}"),
-        );
-    }
+    check.waits(path, initial, max, RETRY_MIN);
     if give_up.is_zero() {
         check
             .report

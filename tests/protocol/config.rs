@@ -467,6 +467,18 @@ fn each_mistake_is_told_with_its_place() {
             "write retention = { statuses = \"365d\" }",
         ),
         (
+            format!("{SOURCE}{TOPIC}{SINK}wehn = \"changed\"\n"),
+            "7:1",
+            "sinks.h.wehn",
+            "expected one of path, retention, retry, start, topics, type, when",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}strat = \"now\"\n"),
+            "7:1",
+            "sinks.h.strat",
+            "did you mean `start`?",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}retention = 30\n"),
             "7:13",
             "sinks.h.retention",
