@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
-use stomp_bridge::journal::{self, EntryContent, Journal, NewBatch, NewEntry, Start};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Start};
 use stomp_bridge::model::{Event, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
@@ -66,10 +66,7 @@ fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
         topic: topic.into(),
         received_at: Timestamp::now(),
         body: body.into().into(),
-        content: EntryContent::Status {
-            previous: None,
-            repeat: false,
-        },
+        content: NewContent::sample(),
     }
 }
 
@@ -94,11 +91,12 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         .register_sinks(&[("oncall".into(), Start::Newest)])
         .await
         .unwrap();
-    let previous = EntryContent::Status {
-        previous: Some("离线".into()),
-        repeat: false,
-    };
-    let undecodable = EntryContent::Undecodable {
+    // The last state known is another.
+    let mut missed = NewContent::sample();
+    if let NewContent::Status { key, .. } = &mut missed {
+        key.old_state = Some("正常".to_owned());
+    }
+    let undecodable = NewContent::Undecodable {
         reason: "not JSON".into(),
     };
     let entries = vec![
@@ -113,17 +111,11 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         entry("gone", status("5", "故障")),
         entry("map-1", status("six", "故障")),
         NewEntry {
-            content: previous,
+            content: missed,
             ..entry("map-1", status("7", "故障"))
         },
     ];
-    let head = journal
-        .append(NewBatch {
-            entries,
-            last_states: Vec::new(),
-        })
-        .await
-        .unwrap();
+    let head = journal.append(NewBatch { entries }).await.unwrap();
 
     let collector = Collector::default();
     let counters = Arc::new(Counters::default());
