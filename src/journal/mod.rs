@@ -15,6 +15,7 @@
 //! | `dead_letter` | an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
 //! | `replay` | a slice that one sink is to get again, and how far that has come |
 //! | `last_state` | the newest state of a device on a topic |
+//! | `coverage` | whether a topic is heard, as its newest coverage entry says |
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
 //! # What holds at every moment, a crash included
@@ -31,6 +32,7 @@ mod beside;
 mod cache;
 mod check;
 mod command;
+mod coverage;
 mod disk;
 mod entry;
 mod error;
@@ -47,6 +49,7 @@ mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use command::{Replay, Settled, Which};
+pub use coverage::Heard;
 pub use entry::{DeadLetter, Entry, EntryContent, Eviction, LastState, NewBatch, NewEntry};
 pub use error::Error;
 pub use handle::Journal;

@@ -16,6 +16,7 @@ use tracing::{info, warn};
 use super::beside::beside;
 use super::check::Check;
 use super::command::QueuedCommand;
+use super::coverage;
 use super::disk::{self, Insert};
 use super::error::failed;
 use super::file::{self, Opened};
@@ -76,6 +77,11 @@ pub(super) enum Request {
     },
     /// This is a stale copy.
     Fence { done: oneshot::Sender<()> },
+    /// The server was heard then.
+    LinkProven {
+        at: Timestamp,
+        done: oneshot::Sender<()>,
+    },
     /// A change that an operator or a sink asks for.
     Command(QueuedCommand),
 }
@@ -368,6 +374,7 @@ impl Writer {
             && group.requests.is_empty()
             && group.last_states.is_empty()
             && self.insert_entries.is_one(group.entries.len())
+            && !coverage::changes(&group.entries)
             && !faults::awaits(Failpoint::BeforeCommit)
         {
             let last = disk::insert_entries(
@@ -399,6 +406,12 @@ impl Writer {
             &group.last_states,
         )
         .await?;
+        coverage::keep(&mut transaction, &group.entries).await?;
+        for request in &group.requests {
+            if let Request::LinkProven { at, .. } = request {
+                coverage::keep_proof(&mut transaction, *at).await?;
+            }
+        }
         let newly_dead_lettered = dead_letter(&mut transaction, &group.requests).await?;
         disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
         let mut commands = Vec::new();
@@ -416,11 +429,13 @@ impl Writer {
             }
             None => 0,
         };
-        if last.is_some() {
+        // A test counts the commits of what was received.
+        let received = coverage::received(&group.entries);
+        if received {
             faults::reach(Failpoint::BeforeCommit);
         }
         transaction.commit().await.map_err(failed("commit"))?;
-        if last.is_some() {
+        if received {
             faults::reach(Failpoint::AfterCommit);
         }
         Ok(Written {
@@ -441,18 +456,18 @@ impl Writer {
             head.0 + count,
             "positions follow each other without a hole (I4)"
         );
-        let undecodable = group
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.content, EntryContent::Undecodable { .. }))
-            .count();
+        let (mut accepted, mut undecodable) = (0, 0);
+        for entry in &group.entries {
+            match entry.content {
+                EntryContent::Status { .. } => accepted += 1,
+                EntryContent::Undecodable { .. } => undecodable += 1,
+                EntryContent::Coverage | EntryContent::Alarm => {}
+            }
+        }
+        self.state.accepted.fetch_add(accepted, Ordering::Relaxed);
         self.state
             .undecodable
-            .fetch_add(undecodable as u64, Ordering::Relaxed);
-        self.state.accepted.fetch_add(
-            (group.entries.len() - undecodable) as u64,
-            Ordering::Relaxed,
-        );
+            .fetch_add(undecodable, Ordering::Relaxed);
         self.unmeasured_bytes += group
             .entries
             .iter()
@@ -608,7 +623,8 @@ impl Group {
             match request {
                 Request::Flush { done }
                 | Request::DeadLetter { done, .. }
-                | Request::Fence { done } => {
+                | Request::Fence { done }
+                | Request::LinkProven { done, .. } => {
                     let _ = done.send(());
                 }
                 Request::Command(QueuedCommand { done, .. }) => {
