@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::address::Address;
 use super::clock;
@@ -143,7 +143,7 @@ impl Source {
                 () = status.turning(tokio::time::sleep(wait)) => {}
             }
         }
-        self.leave_to_journal()?;
+        self.leave_to_journal();
         status.enter(LinkState::Stopped);
         info!("source stopped");
         Ok(())
@@ -210,12 +210,13 @@ impl Source {
         ended.redacted(&credentials)
     }
 
-    /// What a full journal has not taken yet it writes once it can.
-    fn leave_to_journal(&mut self) -> Result<(), journal::Error> {
-        if self.intake.is_empty() {
-            return Ok(());
+    /// What a full journal has not taken yet it writes once it can, or else the next start does.
+    fn leave_to_journal(&mut self) {
+        if !self.intake.is_empty()
+            && let Err(error) = self.journal.append_last(self.intake.drain().0)
+        {
+            debug!(%error, "the end of what was heard is left to the next start");
         }
-        self.journal.append_last(self.intake.drain().0)
     }
 
     /// While nothing is connected there is no difference to be carried out.
