@@ -70,7 +70,8 @@ struct Pages {
     sequence: i64,
     entries: BTreeMap<i64, usize>,
     cursors: HashMap<String, i64>,
-    dead_lettered: BTreeSet<(String, i64)>,
+    /// The messages of each sink's dead letters.
+    dead_lettered: BTreeSet<(String, usize)>,
     /// Sinks whose account does not balance, with it.
     accounting_errors: Vec<String>,
 }
@@ -220,8 +221,9 @@ impl Audit {
         for sink in SINKS {
             let cursor = pages.cursors.get(sink).copied().unwrap_or(0);
             for (position, n) in pages.entries.range(..=cursor) {
-                let dead_letters = pages.dead_lettered.contains(&(sink.to_owned(), *position));
-                if !dead_letters && !self.has(sink, *n, subscriber).await {
+                // Also where this is a redelivery of it.
+                let is_dead_letter = pages.dead_lettered.contains(&(sink.to_owned(), *n));
+                if !is_dead_letter && !self.has(sink, *n, subscriber).await {
                     return Err(format!(
                         "the cursor of {sink} is at {cursor}, past {position} (message {n}), which has not arrived"
                     ));
@@ -231,7 +233,8 @@ impl Audit {
         Ok(())
     }
 
-    /// I1 and I3: what was acknowledged is in the journal, or has arrived everywhere.
+    /// I1 and I3: what was acknowledged is in the journal, or has arrived everywhere or is a dead
+    /// letter there.
     async fn check_acknowledged(
         &mut self,
         acknowledged: &BTreeSet<usize>,
@@ -246,7 +249,8 @@ impl Audit {
             .collect();
         for n in open {
             for sink in SINKS {
-                if !self.has(sink, n, subscriber).await {
+                let is_dead_letter = pages.dead_lettered.contains(&(sink.to_owned(), n));
+                if !is_dead_letter && !self.has(sink, n, subscriber).await {
                     return Err(format!(
                         "message {n} was acknowledged and is neither in the journal nor with {sink}"
                     ));
@@ -312,12 +316,8 @@ impl Audit {
         ends: &Ends,
     ) -> Result<(), String> {
         let pages = read_journal(&ends.data.join("journal.db")).await;
-        let dead_letters = |sink: &str, n: usize| {
-            pages
-                .entries
-                .iter()
-                .any(|(p, m)| *m == n && pages.dead_lettered.contains(&(sink.to_owned(), *p)))
-        };
+        let dead_letters =
+            |sink: &str, n: usize| pages.dead_lettered.contains(&(sink.to_owned(), n));
         let histories = [
             (HISTORY, count_history(&ends.data.join("history.db")).await),
             (WAREHOUSE, ends.warehouse.counts().await),
@@ -442,12 +442,15 @@ async fn read_journal(path: &Path) -> Pages {
         .await
         .expect("read cursors");
     pages.cursors = cursors.into_iter().collect();
-    let dead_lettered: Vec<(String, i64)> =
-        sqlx::query_as("SELECT sink, position FROM dead_letter")
+    let dead_lettered: Vec<(String, String)> =
+        sqlx::query_as("SELECT sink, CAST(body AS TEXT) FROM dead_letter")
             .fetch_all(&mut connection)
             .await
             .expect("read the dead letters");
-    pages.dead_lettered = dead_lettered.into_iter().collect();
+    pages.dead_lettered = dead_lettered
+        .into_iter()
+        .map(|(sink, body)| (sink, number(&body)))
+        .collect();
     pages.accounting_errors = sqlx::query_scalar(ACCOUNTING_ERRORS)
         .fetch_all(&mut connection)
         .await

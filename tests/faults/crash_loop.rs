@@ -40,6 +40,7 @@ async fn crash_loop(row: u64) {
         }
         messages += rig.queue.published();
         again = again.max(rig.audit.again_max());
+        eprintln!("row {row}: {lives} lives so far, {messages} messages");
     }
     eprintln!(
         "row {row}: {lives} lives, {messages} messages, none evicted, at most {again} again in one life, {:?}",
