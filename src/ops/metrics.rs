@@ -244,6 +244,15 @@ impl Scrape {
             "Events dead-lettered for the sink since the start",
             dead_lettered,
         )?;
+        let known = self.0.journal.status().sinks;
+        let dlq_bytes = known.iter().filter(|sink| sink.configured).map(|sink| {
+            let label = Sink {
+                sink: sink.name.to_string(),
+            };
+            (label, sink.dlq_bytes)
+        });
+        let help = "Bytes that the sink's dead letters take, of journal.dlq_max_bytes";
+        gauges(encoder, "sink_dlq_bytes", help, dlq_bytes)?;
         let retries = each(|sink| sink.counters.retries.load(Relaxed));
         counters(
             encoder,

@@ -68,6 +68,8 @@ pub struct Journal {
     pub undecodable: u64,
     /// Entries that were evicted because it was full, ever.
     pub evicted: u64,
+    /// Devices whose last state is known.
+    pub devices: u64,
 }
 
 /// One sink.
@@ -86,6 +88,8 @@ pub struct Sink {
     pub last_error: Option<String>,
     /// A replay is going on.
     pub replaying: bool,
+    /// What its dead letters take, in bytes; their bound is `journal.dlq_max_bytes`.
+    pub dlq_bytes: u64,
     /// Its accounting: where the cursor is, and the outcomes of the entries before it.
     #[serde(flatten)]
     pub account: SinkAccounting,
@@ -131,6 +135,7 @@ impl Report {
                     .iter()
                     .map(|eviction| eviction.entries)
                     .sum(),
+                devices: status.devices,
             },
             sinks: sinks(view, accounts),
             accounting_errors: view.audit.accounting_errors(),
@@ -140,6 +145,11 @@ impl Report {
 
 fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
     let running = view.sinks.all();
+    let in_journal = view.journal.status().sinks;
+    let dlq_bytes = |name: &str| {
+        let of_sink = in_journal.iter().find(|sink| &*sink.name == name);
+        of_sink.map_or(0, |sink| sink.dlq_bytes)
+    };
     let place = |sink: &Sink| {
         running
             .iter()
@@ -158,6 +168,7 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 since: health.as_ref().map(|health| health.since),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.replay(&account.sink).is_some(),
+                dlq_bytes: dlq_bytes(&account.sink),
                 account,
             }
         })
