@@ -237,10 +237,7 @@ async fn a_refused_sign_in_is_told_by_name_and_tried_again_slowly() {
             "answered 401 (",
         ),
         (answer("403 Forbidden", "hunter2%26co"), "answered 403 (…)"),
-        (
-            answer("422 Unprocessable Content", ""),
-            "answered 422;",
-        ),
+        (answer("422 Unprocessable Content", ""), "answered 422;"),
         (answer("302 Found", ""), "redirects are not followed"),
         (
             answer(
