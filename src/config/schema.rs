@@ -323,6 +323,7 @@ impl Default for HistoryRetention {
 pub(super) struct Sqlite {
     #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
+    pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
@@ -335,6 +336,7 @@ impl Default for Sqlite {
     fn default() -> Sqlite {
         Sqlite {
             r#type: IgnoredAny,
+            kinds: None,
             topics: None,
             when: None,
             start: None,
@@ -350,6 +352,7 @@ impl Default for Sqlite {
 pub(super) struct Postgres {
     #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
+    pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
@@ -362,6 +365,7 @@ impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
             r#type: IgnoredAny,
+            kinds: None,
             topics: None,
             when: None,
             start: None,
@@ -377,6 +381,7 @@ impl Default for Postgres {
 pub(super) struct Mqtt {
     #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
+    pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
@@ -398,6 +403,7 @@ impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
             r#type: IgnoredAny,
+            kinds: None,
             topics: None,
             when: None,
             start: None,
@@ -422,6 +428,7 @@ impl Default for Mqtt {
 pub(super) struct Webhook {
     #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
+    pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
@@ -439,6 +446,7 @@ impl Default for Webhook {
     fn default() -> Webhook {
         Webhook {
             r#type: IgnoredAny,
+            kinds: None,
             topics: None,
             when: None,
             start: None,

@@ -1,5 +1,6 @@
 //! The sinks of a configuration: each `[sinks.NAME]` by its `type`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use percent_encoding::percent_decode_str;
 use url::Url;
 
 use super::context::Context;
+use super::kinds;
 use super::path::Path;
 use super::report::unknown;
 use super::schema::{self, SINK_TYPES};
@@ -19,6 +21,7 @@ use super::topics::Topics;
 use super::units::{List, Retention};
 use crate::delivery;
 use crate::journal::Start;
+use crate::model::EventKind;
 use crate::pipeline::{Expression, ListTemplate, Template};
 use crate::retry::Retry;
 use crate::secret::Secret;
@@ -123,56 +126,54 @@ fn sink(
         "sqlite" => {
             let table = with_retention(check, path, table);
             let mut written: schema::Sqlite = check.report.extract(path, table);
-            let start = start(written.start, Start::Oldest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
+            let wishes = Wishes {
+                kinds: written.kinds.take(),
+                kinds_default: kinds::HISTORY,
+                topics: written.topics.take(),
+                when: written.when.take(),
+                start: start(written.start, Start::Oldest),
+            };
+            let delivery = delivery(check, named, wishes, &written.retry);
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
             let table = with_retention(check, path, table);
             let mut written: schema::Postgres = check.report.extract(path, table);
-            let start = start(written.start, Start::Oldest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
+            let wishes = Wishes {
+                kinds: written.kinds.take(),
+                kinds_default: kinds::HISTORY,
+                topics: written.topics.take(),
+                when: written.when.take(),
+                start: start(written.start, Start::Oldest),
+            };
+            let delivery = delivery(check, named, wishes, &written.retry);
             Some((delivery, postgres(check, named, &written)?))
         }
         "mqtt" => {
             let mut written: schema::Mqtt = check.report.extract(path, table);
-            let start = start(written.start, Start::Newest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
-            Some((delivery, mqtt(check, named, written)?))
+            let wishes = Wishes {
+                kinds: written.kinds.take(),
+                kinds_default: kinds::OTHERS,
+                topics: written.topics.take(),
+                when: written.when.take(),
+                start: start(written.start, Start::Newest),
+            };
+            let delivery = delivery(check, named, wishes, &written.retry);
+            let settings = mqtt(check, named, written, &delivery.kinds)?;
+            Some((delivery, settings))
         }
         "webhook" => {
             let mut written: schema::Webhook = check.report.extract(path, table);
-            let start = start(written.start, Start::Newest);
-            let delivery = delivery(
-                check,
-                named,
-                written.topics.take(),
-                written.when.take(),
-                start,
-                &written.retry,
-            );
-            Some((delivery, webhook(check, named, written)?))
+            let wishes = Wishes {
+                kinds: written.kinds.take(),
+                kinds_default: kinds::OTHERS,
+                topics: written.topics.take(),
+                when: written.when.take(),
+                start: start(written.start, Start::Newest),
+            };
+            let delivery = delivery(check, named, wishes, &written.retry);
+            let settings = webhook(check, named, written, &delivery.kinds)?;
+            Some((delivery, settings))
         }
         other => {
             check.report.error_with(
@@ -210,16 +211,32 @@ fn start(written: Option<schema::Start>, default: Start) -> Start {
     }
 }
 
-/// What every sink has: the topics and the events that it wants.
-fn delivery(
-    check: &mut Context<'_>,
-    named: &Named<'_>,
+/// What every sink may want, as it is written.
+struct Wishes {
+    kinds: Option<List>,
+    kinds_default: &'static [EventKind],
     topics: Option<List>,
     when: Option<String>,
     start: Start,
+}
+
+/// What every sink has: the kinds, the topics and the statuses that it wants.
+fn delivery(
+    check: &mut Context<'_>,
+    named: &Named<'_>,
+    wishes: Wishes,
     written: &schema::Retry,
 ) -> delivery::Settings {
+    let Wishes {
+        kinds: names,
+        kinds_default,
+        topics,
+        when,
+        start,
+    } = wishes;
     let retry = retry(check, &named.path.join("retry"), written);
+    let names = names.as_ref().map(|List(names)| names.as_slice());
+    let kinds = kinds::check(check, &named.path.join("kinds"), names, kinds_default);
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
         check.report.error(
@@ -237,6 +254,10 @@ fn delivery(
     });
     let when = when.and_then(|when| {
         let path = named.path.join("when");
+        if !kinds.contains(&EventKind::Status) {
+            let message = "`when` judges statuses, and this sink wants none by its `kinds`";
+            check.report.warning(&path, message);
+        }
         match Expression::parse(&when) {
             Ok(when) => Some(when),
             Err(error) => {
@@ -250,6 +271,7 @@ fn delivery(
     });
     delivery::Settings {
         name: Arc::clone(&named.name),
+        kinds,
         topics,
         when,
         start,
@@ -350,7 +372,12 @@ fn postgres(
     }))
 }
 
-fn mqtt(check: &mut Context<'_>, named: &Named<'_>, written: schema::Mqtt) -> Option<Settings> {
+fn mqtt(
+    check: &mut Context<'_>,
+    named: &Named<'_>,
+    written: schema::Mqtt,
+    kinds: &BTreeSet<EventKind>,
+) -> Option<Settings> {
     let path = &named.path;
     let qos = match written.qos.0 {
         0 => Qos::AtMostOnce,
@@ -400,10 +427,10 @@ fn mqtt(check: &mut Context<'_>, named: &Named<'_>, written: schema::Mqtt) -> Op
             Some(topic)
         }
     };
-    let topic = template(check, &path.join("topic"), &written.topic);
+    let topic = template(check, &path.join("topic"), &written.topic, kinds);
     let body = written
         .body
-        .map(|body| template(check, &path.join("body"), &body));
+        .map(|body| template(check, &path.join("body"), &body, kinds));
     let tls = check.tls(&path.join("tls"), written.tls);
     let mut secret =
         |name: &str, text: Option<&str>| check.secret(&path.join(name), text?, Within::Text);
@@ -467,6 +494,7 @@ fn webhook(
     check: &mut Context<'_>,
     named: &Named<'_>,
     written: schema::Webhook,
+    kinds: &BTreeSet<EventKind>,
 ) -> Option<Settings> {
     let path = &named.path;
     if written.timeout.0.is_zero() {
@@ -481,7 +509,7 @@ fn webhook(
             format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
         check.report.error(&path.join("concurrency"), message);
     }
-    let posting = posting(check, path, written.body, written.batch);
+    let posting = posting(check, path, written.body, written.batch, kinds);
     if written.secret.0.len() > SIGNING_SECRETS_MAX {
         let message = format!(
             "expected one secret, or two during a rotation, found {}",
@@ -523,10 +551,11 @@ fn posting(
     path: &Path,
     body: Option<String>,
     batch: Option<schema::Together>,
+    kinds: &BTreeSet<EventKind>,
 ) -> Option<Posting> {
     let body_path = path.join("body");
     let Some(batch) = batch else {
-        let body = body.map(|body| template(check, &body_path, &body));
+        let body = body.map(|body| template(check, &body_path, &body, kinds));
         return Some(Posting::Single {
             body: body.map_or(Some(None), |body| body.map(Some))?,
         });
@@ -542,7 +571,10 @@ fn posting(
             .report
             .error(&path.join("wait"), "expected an hour at most");
     }
-    let body = body.map(|body| check.report.take(&body_path, ListTemplate::parse(&body)));
+    let body = body.map(|body| {
+        let parsed = ListTemplate::parse(&body, kinds);
+        check.report.take(&body_path, parsed)
+    });
     let body = body.map_or(Some(None), |body| body.map(Some))?;
     Some(Posting::Batch {
         body,
@@ -563,8 +595,13 @@ fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Opt
     Some(secret)
 }
 
-fn template(check: &mut Context<'_>, path: &Path, source: &str) -> Option<Template> {
-    check.report.take(path, Template::parse(source))
+fn template(
+    check: &mut Context<'_>,
+    path: &Path,
+    source: &str,
+    kinds: &BTreeSet<EventKind>,
+) -> Option<Template> {
+    check.report.take(path, Template::parse(source, kinds))
 }
 
 /// What a template prints whatever the event, roughly: without its `{…}`.

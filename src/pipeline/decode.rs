@@ -17,7 +17,7 @@ use super::coordinates::{System, to_wgs84};
 use super::pointer::Finder;
 use super::scalar::{excerpt, number, text, time};
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Event, Origin, Place};
+use crate::model::{Coordinates, Origin, Place, StatusEvent};
 
 /// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a
 /// multiple of its size in memory; the body is kept whole and undecodable.
@@ -144,7 +144,7 @@ impl Decoder {
         origin: Origin,
         received_at: Timestamp,
         previous: Option<&str>,
-    ) -> Result<Event, Undecodable> {
+    ) -> Result<StatusEvent, Undecodable> {
         let json = utf8(raw)?;
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
@@ -158,7 +158,7 @@ impl Decoder {
         let (state, severity) = self.states.lookup(&new_state);
         let before = old_state.as_deref().or(previous);
         let origin_text = origin.to_string();
-        Ok(Event {
+        Ok(StatusEvent {
             event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
             topic: Arc::clone(&self.topic),
             client_id,
