@@ -109,12 +109,12 @@ pub static STATUS: [Column<StatusEvent>; 24] = [
     Column {
         name: "changed",
         kind: ColumnKind::Boolean(|event| event.changed),
-        about: "the state is another than before: than `old_state`, else than the last one seen",
+        about: "the state is another than the last one known of the device, else than `old_state`",
     },
     Column {
         name: "missed_transition",
         kind: ColumnKind::Boolean(|event| event.missed_transition),
-        about: "`old_state` is not the last state seen of the device: a status was missed",
+        about: "`old_state` is not the last state known of the device: a status was missed",
     },
     Column {
         name: "province",

@@ -233,7 +233,7 @@ pub struct StatusEvent {
     pub client_id: String,
     /// The device; never empty (the serial stands in).
     pub device_id: String,
-    /// The device's serial number.
+    /// The device's serial number; one that is too long is cut.
     pub serial: Option<String>,
     /// The state before, as sent.
     pub old_state: Option<String>,
@@ -243,9 +243,10 @@ pub struct StatusEvent {
     pub state: String,
     /// From the vocabulary.
     pub severity: Severity,
-    /// `old_state` differs from `new_state`; where no old state was sent, from the last one seen.
+    /// `new_state` differs from the last one that we knew of this device, else from `old_state`;
+    /// false where there is neither.
     pub changed: bool,
-    /// `old_state` is not the last `new_state` that we saw of this device: a transition passed us
+    /// `old_state` is not the last `new_state` that we knew of this device: a transition passed us
     /// by.
     pub missed_transition: bool,
     /// Where the device stands.
