@@ -123,6 +123,8 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
         ValueKind::Map | ValueKind::Seq => serde_json::to_string(value).map_err(|error| {
             Error::new(ErrorKind::BadSerialization, "no JSON form").with_source(error)
         })?,
+        // As in JSON: the language itself prints `True`.
+        ValueKind::Bool => value.is_true().to_string(),
         _ => value.to_string(),
     };
     let encoding = state.lookup(ENCODING);
@@ -173,6 +175,7 @@ mod tests {
             ("{{ payload.x.y }} {{ payload.missing }}", "7 "),
             ("{{ payload }}", r#"{"x":{"y":7}}"#),
             ("{% if changed %}changed{% endif %}", "changed"),
+            ("{{ changed }}", "true"),
             ("no value at all", "no value at all"),
             ("{{ received_at }}", "1970-01-01T00:00:00Z"),
         ] {
@@ -229,7 +232,7 @@ mod tests {
         for (source, kinds, expected) in [
             ("{{ kind }} {{ topic }}", coverage, Ok("coverage sample")),
             (
-                "{{ heard|tojson }} {{ at }}",
+                "{{ heard }} {{ at }}",
                 coverage,
                 Ok("false 1970-01-01T00:00:00Z"),
             ),
