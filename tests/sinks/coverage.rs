@@ -7,7 +7,7 @@ use stomp_bridge::model::CoverageCause::{
     self, ConnectionLost, DaemonDown, DaemonStopped, Refused, Silent,
 };
 use stomp_bridge::model::{CoverageEvent, Event, Position};
-use stomp_bridge::sinks::{Batch, Reason, Trouble};
+use stomp_bridge::sinks::{Batch, Reason, Settings, Trouble, history};
 use uuid::Uuid;
 
 use crate::events::{JOURNAL, batch, coverage, event, events, start};
@@ -236,5 +236,68 @@ async fn the_retention_of_statuses_leaves_coverage() {
         sink.attempt(batch(&mixed)).await.unwrap();
         assert_eq!(database.count("status_event").await, 0);
         assert_eq!(database.count("coverage").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_to_do() {
+    // What 0.1 left, and what a later version may leave.
+    for change in [
+        match_checksum("UPDATE bridge_migration SET checksum = {}"),
+        match_checksum(
+            "INSERT INTO bridge_migration (version, description, success, checksum, execution_time) \
+             VALUES (9, 'later', true, {}, 0)",
+        ),
+    ] {
+        for database in Database::both().await {
+            let mut sink = start(database.settings(None));
+            sink.open(JOURNAL).await.unwrap();
+            sink.close().await;
+            database.execute(&change(&database)).await;
+            let Err(Trouble::Retry { error, after: None }) = sink.open(JOURNAL).await else {
+                panic!("opened")
+            };
+            let (whose, what) = match &database {
+                Database::Sqlite { .. } => (database.url(), "begin a new file"),
+                Database::Postgres { name, .. } => (name.clone(), "begin a new database"),
+            };
+            for expected in [
+                whose.as_str(),
+                "has another layout, that of stomp-bridge 0.1 or of a newer version: ",
+                what,
+                "the journal fills it as far as it reaches",
+            ] {
+                assert!(error.contains(expected), "{error}, not {expected}");
+            }
+            assert!(!error.contains("migration"), "{error}");
+
+            // What it says helps.
+            let advised = match &database {
+                Database::Sqlite { path, .. } => {
+                    std::fs::rename(path, path.with_extension("old")).unwrap();
+                    database.settings(None)
+                }
+                Database::Postgres { .. } => {
+                    database.execute("CREATE SCHEMA fresh").await;
+                    Settings::Postgres(history::postgres::Settings {
+                        name: "history".to_owned(),
+                        url: format!("{}&options[search_path]=fresh", database.url()).into(),
+                        retention: None,
+                    })
+                }
+            };
+            assert_eq!(start(advised).open(JOURNAL).await, Ok(None));
+        }
+    }
+}
+
+/// A statement with a checksum in the database's own spelling.
+fn match_checksum(statement: &'static str) -> impl Fn(&Database) -> String {
+    move |database| {
+        let checksum = match database {
+            Database::Sqlite { .. } => "x'00'",
+            Database::Postgres { .. } => "'\\x00'::bytea",
+        };
+        statement.replace("{}", checksum)
     }
 }

@@ -23,7 +23,7 @@ use self::server::{Server, Unconnected};
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::copy::copy;
-use super::migration::{MIGRATIONS_TABLE, migration_failure};
+use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
@@ -309,6 +309,11 @@ impl PostgresHistory {
 
     fn pause(&self, failure: &Failure) -> Trouble {
         let error = match advice(failure) {
+            _ if matches!(failure, Failure::Sql(sqlx::Error::Migrate(_))) => format!(
+                "{}: {ANOTHER_LAYOUT}: begin a new database, or a new schema by \
+                 options[search_path]=NAME in `url`; the journal fills it as far as it reaches",
+                self.server
+            ),
             Some(advice) => format!("{}: {failure}; {advice}", self.server),
             None => format!("{}: {failure}", self.server),
         };
@@ -529,11 +534,6 @@ fn is_refusal(failure: &Failure) -> bool {
 
 /// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn advice(failure: &Failure) -> Option<&'static str> {
-    if let Failure::Sql(sqlx::Error::Migrate(_)) = failure {
-        return Some(
-            "the tables were made by another version of stomp-bridge: use that, or another database",
-        );
-    }
     let state = state(failure)?;
     match (state.get(..2)?, state.as_str()) {
         (_, "28000") => Some(

@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
-use super::migration::{MIGRATIONS_TABLE, migration_failure};
+use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
@@ -253,6 +253,10 @@ impl SqliteHistory {
     fn pause(&self, error: &sqlx::Error) -> Trouble {
         let path = self.settings.path.display();
         let error = match advice(error) {
+            _ if matches!(error, sqlx::Error::Migrate(_)) => format!(
+                "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
+                 `path`; the journal fills it as far as it reaches"
+            ),
             Some(advice) => format!("{path}: {error}; {advice}"),
             None => format!("{path}: {error}"),
         };
@@ -472,11 +476,6 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 
 /// What to do about it, by <https://www.sqlite.org/rescode.html>.
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
-    if let sqlx::Error::Migrate(_) = error {
-        return Some(
-            "the file was written by another version of stomp-bridge: use that, or another `path`",
-        );
-    }
     match primary_code(error)? {
         5 | 6 => Some("another program holds the file: close its transaction"),
         3 | 8 | 14 => {
