@@ -54,10 +54,9 @@ fn main() {
 async fn row(batch: usize, callers: usize) {
     let folder = tempfile::tempdir_in(".").expect("a folder on the disk, not in memory");
     let settings = Settings {
-        path: folder.path().join("journal.db"),
         bytes_max: 256 << 20,
-        when_full: WhenFull::Pause,
-        retain: Duration::ZERO,
+        keep: Duration::ZERO,
+        ..Settings::new(folder.path().join("journal.db"))
     };
     let (journal, writer) = Journal::open(&settings).await.expect("a journal");
     let stop = CancellationToken::new();

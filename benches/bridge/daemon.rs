@@ -1,14 +1,14 @@
 //! The daemon as a process: started, looked at through /proc, stopped.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 
 use crate::runtime;
+use peers::daemon::launch;
+use peers::process::{Process, resident_bytes_max};
 use peers::{http, port};
 
 /// The unit of /proc/PID/stat's times: USER_HZ is 100 on every architecture that we build for
@@ -21,8 +21,7 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running daemon; dropping it kills it.
 pub(crate) struct Daemon {
-    child: Child,
-    log: PathBuf,
+    process: Process,
     /// For its metrics.
     port: u16,
 }
@@ -40,26 +39,16 @@ impl Daemon {
     /// `stomp-bridge run` with this configuration, which says nothing of `[http]`, in this folder.
     pub(crate) fn start(folder: &Path, config: &str) -> Daemon {
         let path = folder.join("config.toml");
-        let log = folder.join("daemon.log");
         let port = port::free();
         let config = format!("{config}\n[http]\nlisten = \"127.0.0.1:{port}\"\n");
         fs::write(&path, config).expect("a writable folder");
-        let output = fs::File::create(&log).expect("a writable folder");
-        let child = Command::new(env!("CARGO_BIN_EXE_stomp-bridge"))
-            .args(["run", "--config"])
-            .arg(&path)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone().expect("a second handle"))
-            .stderr(output)
-            .spawn()
-            .expect("the daemon's binary was built with this benchmark");
-        Daemon { child, log, port }
+        let process = launch(folder, &path, &[]);
+        Daemon { process, port }
     }
 
     /// What it has used until now.
     pub(crate) fn usage(&self) -> Usage {
-        usage_of(self.child.id())
+        usage_of(self.process.pid())
     }
 
     /// The last message in its journal.
@@ -78,41 +67,20 @@ impl Daemon {
         runtime().block_on(http::exchange(self.port, "GET", "/metrics", ""))
     }
 
-    /// What it has logged, for the message of a failure.
+    /// What it has logged last, for the message of a failure.
     pub(crate) fn log(&self) -> String {
-        let log = fs::read_to_string(&self.log).unwrap_or_default();
-        let last: Vec<&str> = log.lines().rev().take(20).collect();
-        last.into_iter().rev().collect::<Vec<_>>().join("\n")
+        self.process.log_tail()
     }
 
     /// SIGTERM, and until it has gone.
     pub(crate) fn stop(mut self) {
-        let pid = Pid::from_child(&self.child);
-        kill_process(pid, Signal::TERM).expect("the daemon is our child");
-        let deadline = Instant::now() + STOP_TIMEOUT;
-        while Instant::now() < deadline {
-            if let Some(status) = self.child.try_wait().expect("the daemon is our child") {
-                assert!(
-                    status.success(),
-                    "the daemon ended with {status}:\n{}",
-                    self.log()
-                );
-                return;
-            }
-            thread::sleep(Duration::from_millis(20));
-        }
-        panic!(
-            "the daemon did not stop within {STOP_TIMEOUT:?}:\n{}",
+        self.process.signal(Signal::TERM);
+        let status = runtime().block_on(self.process.ended(STOP_TIMEOUT));
+        assert!(
+            status.success(),
+            "the daemon ended with {status}:\n{}",
             self.log()
         );
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Stopped already, or a failure on the way: then there is nothing left to save.
-        self.child.kill().ok();
-        self.child.wait().ok();
     }
 }
 
@@ -129,9 +97,9 @@ fn largest(metrics: &str, metric: &str) -> usize {
 }
 
 /// What a process of ours has used until now.
-pub(crate) fn usage_of(pid: u32) -> Usage {
-    let proc = PathBuf::from(format!("/proc/{pid}"));
-    let stat = fs::read_to_string(proc.join("stat")).expect("the process runs");
+pub(crate) fn usage_of(pid: Pid) -> Usage {
+    let stat = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let stat = fs::read_to_string(stat).expect("the process runs");
     // The second field is the name in parentheses, which may hold blanks; utime and stime are the
     // 14th and 15th.
     let (_, fields) = stat
@@ -143,20 +111,8 @@ pub(crate) fn usage_of(pid: u32) -> Usage {
         .take(2)
         .map(|field| field.parse::<u64>().expect("a number"))
         .sum();
-    let status = fs::read_to_string(proc.join("status")).expect("the process runs");
-    let kib: u64 = status
-        .lines()
-        .find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse()
-                .ok()
-        })
-        .expect("proc(5): VmHWM is in kB");
     Usage {
         cpu: Duration::from_secs_f64(ticks as f64 / TICKS_PER_SECOND),
-        resident_bytes_max: kib * 1024,
+        resident_bytes_max: resident_bytes_max(pid),
     }
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use rustix::process::Pid;
+
 use crate::Row;
 use crate::daemon::{Usage, usage_of};
 use crate::mosquitto::{Mosquitto, Nagle};
@@ -182,7 +184,7 @@ impl Script {
     }
 
     fn usage(&self) -> Usage {
-        usage_of(self.child.id())
+        usage_of(Pid::from_child(&self.child))
     }
 
     fn said(&self) -> String {

@@ -4,16 +4,9 @@
 
 #![no_main]
 
-#[allow(dead_code)] // What `stomp` stands on.
-#[path = "../../src/secret.rs"]
-mod secret;
-#[allow(dead_code, unused_imports)] // The target uses a part of it.
-#[path = "../../src/stomp/mod.rs"]
-mod stomp;
-
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use stomp::{DecodeError, Decoder, Frame, Limits, Version};
+use stomp_bridge::stomp::{DecodeError, Decoder, Frame, Limits, Version};
 
 /// Within reach of a short input. Longer bodies are read past.
 const LIMITS: Limits = Limits {

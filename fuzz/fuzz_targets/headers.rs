@@ -4,16 +4,9 @@
 
 #![no_main]
 
-#[allow(dead_code)] // What `stomp` stands on.
-#[path = "../../src/secret.rs"]
-mod secret;
-#[allow(dead_code, unused_imports)] // The target uses a part of it.
-#[path = "../../src/stomp/mod.rs"]
-mod stomp;
-
 use bytes::{Bytes, BytesMut};
 use libfuzzer_sys::fuzz_target;
-use stomp::{Decoder, Frame, Limits, Version, encode};
+use stomp_bridge::stomp::{Decoder, Frame, Limits, Version, encode};
 
 fn decode(bytes: &[u8]) -> Option<Frame> {
     let mut decoder = Decoder::new(Limits::default());

@@ -9,16 +9,9 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
-use stomp::{
+use stomp_bridge::stomp::{
     AckMode, Command, Confirm, Decoder, Event, Limits, NewMessage, Options, Session, Subscribe,
 };
-
-#[allow(dead_code)] // What `stomp` stands on.
-#[path = "../../src/secret.rs"]
-mod secret;
-#[allow(dead_code, unused_imports)] // The target uses a part of it.
-#[path = "../../src/stomp/mod.rs"]
-mod stomp;
 
 /// What we have sent, read by the rules of the server.
 struct Sent {

@@ -4,6 +4,7 @@
 
 #![no_main]
 
+// The crate shows a connection, not its frames.
 #[path = "../../src/transport/sockjs/frame.rs"]
 mod frame;
 

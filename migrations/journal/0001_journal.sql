@@ -70,6 +70,7 @@ CREATE TABLE dead_letter (
 ) STRICT;
 
 CREATE INDEX dead_letter_redrive ON dead_letter (sink, position) WHERE redrive = 1;
+CREATE INDEX dead_letter_at ON dead_letter (at);
 
 -- How many dead letters each sink has and what they take: kept by the triggers, so that no command
 -- counts rows.

@@ -310,8 +310,11 @@ impl App {
                 }
                 Ok(_) => {}
                 Err(_) => {
-                    warn!(waiting_for = ?names, "tasks not finished in time; the journal holds \
-                     the rest");
+                    warn!(
+                        waiting_for = names.join(", "),
+                        "tasks not finished in time; the journal holds \
+                     the rest"
+                    );
                     break;
                 }
             }

@@ -120,14 +120,31 @@ fn restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
         path,
         bytes_max,
         when_full,
-        retain,
+        keep,
+        devices_max,
+        dlq_bytes_max,
+        dlq_keep,
+        dlq_when_full,
     } = &new.journal;
     let ops::Settings { listen } = &new.http;
     let keys = [
         ("journal.path", *path != old.journal.path),
         ("journal.max_bytes", *bytes_max != old.journal.bytes_max),
         ("journal.when_full", *when_full != old.journal.when_full),
-        ("journal.retain", *retain != old.journal.retain),
+        ("journal.keep", *keep != old.journal.keep),
+        (
+            "journal.devices_max",
+            *devices_max != old.journal.devices_max,
+        ),
+        (
+            "journal.dlq_max_bytes",
+            *dlq_bytes_max != old.journal.dlq_bytes_max,
+        ),
+        ("journal.dlq_keep", *dlq_keep != old.journal.dlq_keep),
+        (
+            "journal.dlq_when_full",
+            *dlq_when_full != old.journal.dlq_when_full,
+        ),
         ("http.listen", *listen != old.http.listen),
     ];
     keys.into_iter()
@@ -240,8 +257,8 @@ when = \"changed\"
         check("[sinks.h]", "[sinks.g]", "|+g -h|");
         check(
             "[topics.a]",
-            "[journal]\nretain = \"1d\"\npath = \"j\"\n[topics.a]",
-            "||journal.path journal.retain",
+            "[journal]\nkeep = \"1d\"\npath = \"j\"\n[topics.a]",
+            "||journal.path journal.keep",
         );
         check(
             "[topics.a]",

@@ -222,8 +222,11 @@ impl RunningSinks {
             match timeout_at(deadline, tasks.next()).await {
                 Ok(ended) => expected.judge(ended)?,
                 Err(_) => {
-                    warn!(waiting_for = ?waited_for, "sinks not finished in time: they are ended; \
-                     the journal holds the rest");
+                    warn!(
+                        waiting_for = waited_for.join(", "),
+                        "sinks not finished in time: they are ended; \
+                     the journal holds the rest"
+                    );
                     self.abort(&leaving).await;
                     break;
                 }

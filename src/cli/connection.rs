@@ -79,7 +79,7 @@ pub(super) async fn connect(
     tokio::select! {
         connected = Client::connect(settings, watch) => {
             let (client, connected) = connected.context("connect to the source")?;
-            tracing::info!(version = ?connected.version, server = connected.server.as_deref(), "connected");
+            tracing::info!(version = connected.version.as_str(), server = connected.server.as_deref(), "connected");
             Ok(Some(client))
         }
         () = interrupt.asked() => Ok(None),

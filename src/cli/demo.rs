@@ -17,6 +17,7 @@ use super::{live, log};
 use crate::app::App;
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
+use crate::duration::InWords;
 use crate::journal::{EntryContent, Journal};
 use crate::model::{Origin, Position};
 
@@ -210,8 +211,8 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
         .await
         .with_context(|| {
             format!(
-                "the history has not stored all messages within {HISTORY_MAX:?}; the log above \
-         says why"
+                "the history has not stored all messages within {}; the log above says why",
+                InWords(HISTORY_MAX)
             )
         })
 }

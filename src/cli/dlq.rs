@@ -242,7 +242,11 @@ impl Chosen {
             if listed.sink != sink || !wanted {
                 continue;
             }
-            let Some(entry) = reader.entry(listed.position).await? else {
+            let entry = match &listed.sink {
+                Some(sink) => reader.dead_letter(sink, listed.position).await?,
+                None => reader.entry(listed.position).await?,
+            };
+            let Some(entry) = entry else {
                 continue;
             };
             shown.push(Shown {

@@ -13,15 +13,22 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{self, Plan};
-use crate::journal::{self, Journal, Reader, ResetId, SinkAccounting, Start, WhenFull};
+use crate::journal::{self, Journal, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For those that have no configuration at hand: nothing is removed meanwhile, so neither value
-/// matters.
-const NO_LIMIT: (u64, Duration) = (u64::MAX / 2, Duration::MAX);
+/// For those that have no configuration at hand: nothing is removed meanwhile.
+fn without_bounds(path: PathBuf) -> journal::Settings {
+    journal::Settings {
+        bytes_max: u64::MAX / 2,
+        keep: Duration::MAX,
+        devices_max: u64::MAX,
+        dlq_bytes_max: u64::MAX / 2,
+        ..journal::Settings::new(path)
+    }
+}
 
 #[derive(Debug, Args)]
 pub(super) struct Target {
@@ -208,13 +215,7 @@ impl Target {
             Some(path) => {
                 let path = std::path::absolute(path)
                     .with_context(|| format!("--journal {}", path.display()))?;
-                let (bytes_max, retain) = NO_LIMIT;
-                Ok(journal::Settings {
-                    path,
-                    bytes_max,
-                    when_full: WhenFull::Pause,
-                    retain,
-                })
+                Ok(without_bounds(path))
             }
         }
     }

@@ -121,11 +121,31 @@ impl Context<'_> {
             WhenFull::Pause => journal::WhenFull::Pause,
             WhenFull::DropOldest => journal::WhenFull::DropOldest,
         };
+        let dlq_when_full = match written.dlq_when_full {
+            WhenFull::Pause => journal::DlqWhenFull::Pause,
+            WhenFull::DropOldest => journal::DlqWhenFull::DropOldest,
+        };
+        let dlq_bytes_max = written.dlq_max_bytes.0;
+        if dlq_bytes_max < JOURNAL_BYTES_MIN {
+            self.report.error(
+                &Path::from("journal.dlq_max_bytes"),
+                "expected at least 1MiB",
+            );
+        }
+        let devices_max = written.devices_max.0;
+        if devices_max == 0 {
+            self.report
+                .error(&Path::from("journal.devices_max"), "expected at least 1");
+        }
         journal::Settings {
             path: self.state_file(&written.path),
             bytes_max,
             when_full,
-            retain: written.retain.0,
+            devices_max: devices_max.into(),
+            dlq_bytes_max,
+            dlq_keep: written.dlq_keep.0,
+            dlq_when_full,
+            keep: written.keep.0,
         }
     }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::path::{Path as FilePath, PathBuf};
+use std::time::Duration;
 
 use url::Url;
 
@@ -12,6 +13,7 @@ use super::report::{Report, unknown};
 use super::schema;
 use super::secret::{Secrets, Within};
 use super::template::{Draft, Scope, Signin, TemplateError};
+use crate::duration::InWords;
 use crate::secret::Secret;
 use crate::source::SigninTemplate;
 use crate::tls;
@@ -41,6 +43,22 @@ impl Context<'_> {
     /// A database of ours.
     pub(super) fn state_file(&self, path: &FilePath) -> PathBuf {
         self.folders.state.join(path)
+    }
+
+    /// The bounds of the waits between attempts: those of the first wait and of every wait.
+    pub(super) fn waits(&mut self, path: &Path, initial: Duration, max: Duration, min: Duration) {
+        let (shown, least) = (InWords(initial), InWords(min));
+        if initial < min {
+            let message = format!("expected at least {least}, found {shown}");
+            self.report.error(&path.join("initial"), message);
+        }
+        if max < initial {
+            let message = format!(
+                "expected at least initial ({shown}), found {}",
+                InWords(max)
+            );
+            self.report.error(&path.join("max"), message);
+        }
     }
 
     /// A value with its secrets filled in.

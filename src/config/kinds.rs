@@ -5,22 +5,18 @@ use std::collections::BTreeSet;
 use super::context::Context;
 use super::path::Path;
 use super::report::unknown;
+use super::units::List;
 use crate::model::{EntryKind, EventKind};
-
-/// Without the key, a history stores everything.
-pub(super) const HISTORY: &[EventKind] = &EventKind::ALL;
-/// Without the key, what goes to others is what devices say.
-pub(super) const OTHERS: &[EventKind] = &[EventKind::Status];
 
 /// The kinds of these names; the default where there are no names, or none that holds.
 pub(super) fn check(
     check: &mut Context<'_>,
     path: &Path,
-    written: Option<&[String]>,
+    written: Option<&List>,
     default: &[EventKind],
 ) -> BTreeSet<EventKind> {
     let mut kinds = BTreeSet::new();
-    if let Some(names) = written {
+    if let Some(List(names)) = written {
         let known = EventKind::ALL.map(EventKind::as_str).join(", ");
         let expected = format!("expected one or more of {known}");
         if names.is_empty() {

@@ -111,17 +111,25 @@ impl<'a> Report<'a> {
 
     /// A `T` of the values at `path`. serde stops at the first mistake: it is told, what is
     /// mistaken is taken out, and what is left is read again, until there is none.
-    pub(super) fn extract<T: DeserializeOwned + Default>(
+    pub(super) fn extract<T: DeserializeOwned + Default>(&mut self, path: &Path, table: Dict) -> T {
+        self.extract_beside(path, table, &[])
+    }
+
+    /// The same of a table that may have these keys, too: they were read before.
+    pub(super) fn extract_beside<T: DeserializeOwned + Default>(
         &mut self,
         path: &Path,
         mut table: Dict,
+        others: &[&'static str],
     ) -> T {
         loop {
             match Value::from(table.clone()).deserialize::<T>() {
                 Ok(values) => return values,
                 Err(error) => {
                     let here = path.below(&error.path);
-                    self.mistake(&here, error.kind);
+                    let is_of_table = error.path.len() == 1;
+                    let others = if is_of_table { others } else { &[] };
+                    self.mistake(&here, error.kind, others);
                     self.redacted.insert(here);
                     if !remove(&mut table, &error.path) {
                         return T::default();
@@ -131,11 +139,12 @@ impl<'a> Report<'a> {
         }
     }
 
-    fn mistake(&mut self, path: &Path, kind: Kind) {
+    fn mistake(&mut self, path: &Path, kind: Kind, others: &[&'static str]) {
         let masked = self.document.is_masked(path);
         match kind {
             Kind::UnknownField(name, expected) => {
-                self.unknown_key(path, &name, expected.iter().copied())
+                let known = expected.iter().chain(others).copied();
+                self.unknown_key(path, &name, known);
             }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
                 let found = if masked {

@@ -237,7 +237,11 @@ pub(super) struct Journal {
     pub(super) path: PathBuf,
     pub(super) max_bytes: Size,
     pub(super) when_full: WhenFull,
-    pub(super) retain: Span,
+    pub(super) keep: Span,
+    pub(super) devices_max: Plain<u32>,
+    pub(super) dlq_max_bytes: Size,
+    pub(super) dlq_keep: Retention,
+    pub(super) dlq_when_full: WhenFull,
 }
 
 impl Default for Journal {
@@ -246,7 +250,11 @@ impl Default for Journal {
             path: PathBuf::from("journal.db"),
             max_bytes: Size(1 << 30),
             when_full: WhenFull::default(),
-            retain: Span(Duration::from_secs(7 * 86_400)),
+            keep: Span(Duration::from_secs(7 * 86_400)),
+            devices_max: Plain(1_000_000),
+            dlq_max_bytes: Size(256 << 20),
+            dlq_keep: Retention(None),
+            dlq_when_full: WhenFull::default(),
         }
     }
 }
@@ -294,12 +302,31 @@ impl JsonSchema for AnySink {
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
         json_schema!({ "anyOf": [
+            generator.subschema_for::<Delivery>(),
             generator.subschema_for::<Sqlite>(),
             generator.subschema_for::<Postgres>(),
             generator.subschema_for::<Mqtt>(),
             generator.subschema_for::<Webhook>(),
         ] })
     }
+}
+
+/// The keys of every sink, which stand in its table beside those of its `type`.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(default)]
+pub(super) struct Delivery {
+    #[schemars(with = "String")]
+    pub(super) r#type: IgnoredAny,
+    pub(super) kinds: Option<List>,
+    pub(super) topics: Option<List>,
+    pub(super) when: Option<String>,
+    pub(super) start: Option<Start>,
+    pub(super) retry: Retry,
+}
+
+impl Delivery {
+    /// Their names.
+    pub(super) const KEYS: [&str; 6] = ["type", "kinds", "topics", "when", "start", "retry"];
 }
 
 /// How long a history keeps its rows, by what they are.
@@ -321,13 +348,6 @@ impl Default for HistoryRetention {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sqlite {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) kinds: Option<List>,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
-    pub(super) retry: Retry,
     pub(super) path: PathBuf,
     pub(super) retention: HistoryRetention,
 }
@@ -335,12 +355,6 @@ pub(super) struct Sqlite {
 impl Default for Sqlite {
     fn default() -> Sqlite {
         Sqlite {
-            r#type: IgnoredAny,
-            kinds: None,
-            topics: None,
-            when: None,
-            start: None,
-            retry: Retry::default(),
             path: PathBuf::from("history.db"),
             retention: HistoryRetention::default(),
         }
@@ -350,13 +364,6 @@ impl Default for Sqlite {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) kinds: Option<List>,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
-    pub(super) retry: Retry,
     pub(super) url: Secret,
     pub(super) retention: HistoryRetention,
 }
@@ -364,12 +371,6 @@ pub(super) struct Postgres {
 impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
-            r#type: IgnoredAny,
-            kinds: None,
-            topics: None,
-            when: None,
-            start: None,
-            retry: Retry::default(),
             url: "postgres://127.0.0.1/devices".into(),
             retention: HistoryRetention::default(),
         }
@@ -379,13 +380,6 @@ impl Default for Postgres {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) kinds: Option<List>,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
-    pub(super) retry: Retry,
     pub(super) url: Secret,
     pub(super) topic: String,
     pub(super) body: Option<String>,
@@ -402,12 +396,6 @@ pub(super) struct Mqtt {
 impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
-            r#type: IgnoredAny,
-            kinds: None,
-            topics: None,
-            when: None,
-            start: None,
-            retry: Retry::default(),
             url: "mqtt://127.0.0.1:1883".into(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
@@ -426,12 +414,6 @@ impl Default for Mqtt {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Webhook {
-    #[schemars(with = "String")]
-    pub(super) r#type: IgnoredAny,
-    pub(super) kinds: Option<List>,
-    pub(super) topics: Option<List>,
-    pub(super) when: Option<String>,
-    pub(super) start: Option<Start>,
     pub(super) url: Option<Secret>,
     pub(super) headers: BTreeMap<String, Secret>,
     pub(super) body: Option<String>,
@@ -439,17 +421,11 @@ pub(super) struct Webhook {
     pub(super) batch: Option<Together>,
     pub(super) secret: List<Secret>,
     pub(super) timeout: Span,
-    pub(super) retry: Retry,
 }
 
 impl Default for Webhook {
     fn default() -> Webhook {
         Webhook {
-            r#type: IgnoredAny,
-            kinds: None,
-            topics: None,
-            when: None,
-            start: None,
             url: None,
             headers: BTreeMap::new(),
             body: None,
@@ -457,7 +433,6 @@ impl Default for Webhook {
             batch: None,
             secret: List::default(),
             timeout: Span(Duration::from_secs(15)),
-            retry: Retry::default(),
         }
     }
 }

@@ -9,6 +9,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use figment::value::{Dict, Value};
 use percent_encoding::percent_decode_str;
+use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::context::Context;
@@ -122,56 +123,33 @@ fn sink(
             .key_error(&type_path, format!("sink `{name}` has no type"), expected);
         return None;
     };
-    match kind.as_str().unwrap_or_default() {
+    let kind = kind.as_str().unwrap_or_default().to_owned();
+    let (common, table) = table
+        .into_iter()
+        .partition(|(key, _)| schema::Delivery::KEYS.contains(&key.as_str()));
+    let written = check.report.extract(path, common);
+    match kind.as_str() {
         "sqlite" => {
+            let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
-            let mut written: schema::Sqlite = check.report.extract(path, table);
-            let wishes = Wishes {
-                kinds: written.kinds.take(),
-                kinds_default: kinds::HISTORY,
-                topics: written.topics.take(),
-                when: written.when.take(),
-                start: start(written.start, Start::Oldest),
-            };
-            let delivery = delivery(check, named, wishes, &written.retry);
+            let written = own(check, path, table);
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
+            let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
-            let mut written: schema::Postgres = check.report.extract(path, table);
-            let wishes = Wishes {
-                kinds: written.kinds.take(),
-                kinds_default: kinds::HISTORY,
-                topics: written.topics.take(),
-                when: written.when.take(),
-                start: start(written.start, Start::Oldest),
-            };
-            let delivery = delivery(check, named, wishes, &written.retry);
+            let written = own(check, path, table);
             Some((delivery, postgres(check, named, &written)?))
         }
         "mqtt" => {
-            let mut written: schema::Mqtt = check.report.extract(path, table);
-            let wishes = Wishes {
-                kinds: written.kinds.take(),
-                kinds_default: kinds::OTHERS,
-                topics: written.topics.take(),
-                when: written.when.take(),
-                start: start(written.start, Start::Newest),
-            };
-            let delivery = delivery(check, named, wishes, &written.retry);
+            let delivery = delivery(check, named, written, OTHERS);
+            let written = own(check, path, table);
             let settings = mqtt(check, named, written, &delivery.kinds)?;
             Some((delivery, settings))
         }
         "webhook" => {
-            let mut written: schema::Webhook = check.report.extract(path, table);
-            let wishes = Wishes {
-                kinds: written.kinds.take(),
-                kinds_default: kinds::OTHERS,
-                topics: written.topics.take(),
-                when: written.when.take(),
-                start: start(written.start, Start::Newest),
-            };
-            let delivery = delivery(check, named, wishes, &written.retry);
+            let delivery = delivery(check, named, written, OTHERS);
+            let written = own(check, path, table);
             let settings = webhook(check, named, written, &delivery.kinds)?;
             Some((delivery, settings))
         }
@@ -184,6 +162,13 @@ fn sink(
             None
         }
     }
+}
+
+/// The keys of one type of sink alone.
+fn own<T: DeserializeOwned + Default>(check: &mut Context<'_>, path: &Path, table: Dict) -> T {
+    check
+        .report
+        .extract_beside(path, table, &schema::Delivery::KEYS)
 }
 
 /// The table of a history whose `retention` is a table, too; one text, as it was before 0.2, is a
@@ -202,41 +187,44 @@ fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict
     table
 }
 
-/// A history is to have everything; elsewhere old news is none.
-fn start(written: Option<schema::Start>, default: Start) -> Start {
-    match written {
-        Some(schema::Start::Oldest) => Start::Oldest,
-        Some(schema::Start::Now) => Start::Newest,
-        None => default,
-    }
-}
-
-/// What every sink may want, as it is written.
-struct Wishes {
-    kinds: Option<List>,
-    kinds_default: &'static [EventKind],
-    topics: Option<List>,
-    when: Option<String>,
+/// What a sink wants where its table does not say it.
+struct Defaults {
+    kinds: &'static [EventKind],
     start: Start,
 }
 
-/// What every sink has: the kinds, the topics and the statuses that it wants.
+/// A history is to have everything.
+const HISTORY: Defaults = Defaults {
+    kinds: &EventKind::ALL,
+    start: Start::Oldest,
+};
+/// Elsewhere old news is none, and what the daemon observed is for those who ask for it.
+const OTHERS: Defaults = Defaults {
+    kinds: &[EventKind::Status],
+    start: Start::Newest,
+};
+
+/// What every sink has: the kinds, topics and statuses that it wants, and where it begins when it
+/// is new.
 fn delivery(
     check: &mut Context<'_>,
     named: &Named<'_>,
-    wishes: Wishes,
-    written: &schema::Retry,
+    written: schema::Delivery,
+    defaults: Defaults,
 ) -> delivery::Settings {
-    let Wishes {
-        kinds: names,
-        kinds_default,
-        topics,
-        when,
-        start,
-    } = wishes;
-    let retry = retry(check, &named.path.join("retry"), written);
-    let names = names.as_ref().map(|List(names)| names.as_slice());
-    let kinds = kinds::check(check, &named.path.join("kinds"), names, kinds_default);
+    let retry = retry(check, &named.path.join("retry"), &written.retry);
+    let start = match written.start {
+        Some(schema::Start::Oldest) => Start::Oldest,
+        Some(schema::Start::Now) => Start::Newest,
+        None => defaults.start,
+    };
+    let kinds = kinds::check(
+        check,
+        &named.path.join("kinds"),
+        written.kinds.as_ref(),
+        defaults.kinds,
+    );
+    let topics = written.topics;
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
         check.report.error(
@@ -252,7 +240,7 @@ fn delivery(
         }
         names.iter().filter_map(|name| named.topics.named(name)).flatten().collect()
     });
-    let when = when.and_then(|when| {
+    let when = written.when.and_then(|when| {
         let path = named.path.join("when");
         if !kinds.contains(&EventKind::Status) {
             let message = "`when` judges statuses, and this sink wants none by its `kinds`";
@@ -281,18 +269,7 @@ fn delivery(
 
 fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry {
     let (initial, max, give_up) = (written.initial.0, written.max.0, written.give_up.0);
-    if initial < RETRY_MIN {
-        check.report.error(
-            &path.join("initial"),
-            format!("expected at least {RETRY_MIN:?}, found {initial:?}"),
-        );
-    }
-    if max < initial {
-        check.report.error(
-            &path.join("max"),
-            format!("expected at least initial ({initial:?}), found {max:?}"),
-        );
-    }
+    check.waits(path, initial, max, RETRY_MIN);
     if give_up.is_zero() {
         check
             .report

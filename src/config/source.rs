@@ -9,6 +9,7 @@ use super::path::Path;
 use super::schema::{self, ConnectBackslashes};
 use super::secret::Within;
 use super::units::UrlText;
+use crate::duration::InWords;
 use crate::secret::Secret;
 use crate::source::{self, Address, SigninTemplate};
 use crate::stomp::Backslashes;
@@ -51,14 +52,14 @@ impl Context<'_> {
         let headers = self.worded_headers(&path.join("headers"), source.headers);
         let heartbeat = source.heartbeat.0;
         if !heartbeat.is_zero() && heartbeat < HEARTBEAT_MIN {
-            let message =
-                format!("expected \"0s\" (off) or at least {HEARTBEAT_MIN:?}, found {heartbeat:?}");
+            let (min, found) = (InWords(HEARTBEAT_MIN), InWords(heartbeat));
+            let message = format!("expected \"0s\" (off) or at least {min}, found {found}");
             self.report.error(&path.join("heartbeat"), message);
         }
         let silence = source.silence.0;
         if !silence.is_zero() && silence < SILENCE_MIN {
-            let message =
-                format!("expected \"0s\" (off) or at least {SILENCE_MIN:?}, found {silence:?}");
+            let (min, found) = (InWords(SILENCE_MIN), InWords(silence));
+            let message = format!("expected \"0s\" (off) or at least {min}, found {found}");
             self.report.error(&path.join("silence"), message);
         }
         let split = source.websocket_split.0;
@@ -218,18 +219,7 @@ impl Context<'_> {
 
     fn reconnect(&mut self, path: &Path, written: &schema::Reconnect) -> source::Reconnect {
         let (initial, max) = (written.initial.0, written.max.0);
-        if initial < RECONNECT_MIN {
-            self.report.error(
-                &path.join("initial"),
-                format!("expected at least {RECONNECT_MIN:?}, found {initial:?}"),
-            );
-        }
-        if max < initial {
-            self.report.error(
-                &path.join("max"),
-                format!("expected at least initial ({initial:?}), found {max:?}"),
-            );
-        }
+        self.waits(path, initial, max, RECONNECT_MIN);
         let attempts = written.attempts.map(|attempts| attempts.0);
         if attempts == Some(0) {
             self.report.error(

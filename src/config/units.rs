@@ -377,6 +377,7 @@ fn values(source: &str) -> Result<Vec<String>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::duration::InWords;
 
     #[test]
     fn durations_are_read_as_people_write_them() {
@@ -400,6 +401,15 @@ mod tests {
                 .ok()
                 .map(|Span(span)| span.as_millis());
             assert_eq!(span, expected, "{source}");
+        }
+    }
+
+    #[test]
+    fn a_duration_is_read_as_it_is_shown() {
+        for milliseconds in [0, 1, 999, 1_500, 90_000, 3_601_000, 90_061_001, u64::MAX] {
+            let duration = Duration::from_millis(milliseconds);
+            let shown = InWords(duration).to_string();
+            assert_eq!(shown.parse(), Ok(Span(duration)), "{shown}");
         }
     }
 

@@ -6,6 +6,7 @@
 //! way. So that this has a bound, no more than [`AHEAD_ENTRIES_MAX`] are ahead of it: then the sink
 //! waits for the device that holds the cursor.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -135,6 +136,7 @@ impl Engine {
                 reader: journal.reader().await?,
                 journal,
                 decode,
+                dead_letters: BTreeSet::new(),
                 entries_max,
             },
             scheduler: Scheduler::new(capabilities, settings.retry.clone()),
@@ -161,6 +163,7 @@ impl Engine {
         let (mut head, mut commands) = (self.log.journal.head(), self.log.journal.commands());
         self.resume().await?;
         while !stop.is_cancelled() {
+            self.look_at_dlq();
             match self.scheduler.next(Instant::now()) {
                 Some(Action::Attempt(attempt)) => {
                     self.begin(attempt);
@@ -271,9 +274,24 @@ impl Engine {
         }
     }
 
+    /// An attempt may end with a dead letter each: where there is no room for them, the log waits,
+    /// and what an operator wants delivered again goes on.
+    fn look_at_dlq(&mut self) {
+        let (events, bytes_max) = self.scheduler.dead_letters_next();
+        let Log { sink, journal, .. } = &self.log;
+        let full = !journal.has_dlq_room(sink, events, bytes_max);
+        if full {
+            self.report.dlq_full();
+        } else if self.scheduler.is_log_held() {
+            self.report.dlq_has_room();
+        }
+        self.scheduler.hold_log(full);
+    }
+
     /// Whether what comes next in the log may be read.
     fn may_read(&self) -> bool {
         self.scheduler.is_open()
+            && !self.scheduler.is_log_held()
             && match self.capabilities.ordering {
                 Ordering::Global => self.progress.ahead() == 0,
                 Ordering::PerDevice { .. } => self.has_room() && !self.is_held(),
@@ -301,31 +319,16 @@ impl Engine {
         let chunk = self.prefetch.take(after, newest, &mut self.log);
         let Chunk {
             mut entries,
-            through,
+            mut through,
             ..
         } = chunk.await?;
-        for (position, decoded) in &mut entries {
-            if self.progress.is_dead_letter(*position)
-                && !matches!(decoded, Decoded::Evicted(_) | Decoded::Removed(_))
-            {
-                *decoded = Decoded::DeadLetter;
-            }
+        if let Some(refused) = self.dead_letter_unreadable(&entries).await? {
+            entries.retain(|(position, _)| *position < refused);
+            through = Position(refused.0 - 1);
+            self.prefetch.discard();
+            self.scheduler.hold_log(true);
+            self.report.dlq_full();
         }
-        let unreadable = entries
-            .iter()
-            .filter_map(|(position, decoded)| match decoded {
-                Decoded::Unreadable(reason) => Some((*position, reason)),
-                _ => None,
-            });
-        for (position, reason) in unreadable.clone() {
-            self.report.dead_lettered(position, reason);
-        }
-        let dead_letters = unreadable.map(|(position, reason)| {
-            self.log
-                .journal
-                .dead_letter(&self.log.sink, position, reason)
-        });
-        try_join_all(dead_letters).await?;
         let events = self.progress.read(entries, through);
         if !events.is_empty() {
             let now = Instant::now();
@@ -336,6 +339,37 @@ impl Engine {
             self.report.held(self.progress.ahead());
         }
         Ok(())
+    }
+
+    /// Dead-letters what cannot be read. Gives the first for which the sink's dead letters have no
+    /// room: the log goes on with it once they have.
+    async fn dead_letter_unreadable(
+        &mut self,
+        entries: &[(Position, Decoded)],
+    ) -> Result<Option<Position>, journal::Error> {
+        let unreadable = entries
+            .iter()
+            .filter_map(|(position, decoded)| match decoded {
+                Decoded::Unreadable(reason) => Some((*position, reason)),
+                _ => None,
+            });
+        let Log { sink, journal, .. } = &self.log;
+        let listing = unreadable
+            .clone()
+            .map(|(position, reason)| journal.dead_letter_if_room(sink, position, reason));
+        let listed = try_join_all(listing).await?;
+        let mut refused = None;
+        for ((position, reason), listed) in unreadable.zip(listed) {
+            if !listed {
+                refused.get_or_insert(position);
+            } else if refused.is_none() {
+                self.report.dead_lettered(position, reason);
+            } else {
+                // It is read again, and known by then.
+                self.log.dead_letters.insert(position);
+            }
+        }
+        Ok(refused)
     }
 
     /// Takes on what an operator wants delivered again.

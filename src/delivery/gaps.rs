@@ -1,29 +1,40 @@
 //! Positions that have no entry any more: what the journal's records say of them. What they do not
 //! say stays unaccounted for, and the audit finds it.
 
+use std::collections::BTreeSet;
+
 use super::decode::Decoded;
 use crate::journal::{self, Entry, Eviction, Reader};
 use crate::model::Position;
 
-/// Entries between the cursor and `through` that are not there any more, by runs.
+/// Entries between the cursor and `through` that are not there any more, by runs. A dead letter
+/// needs no entry, and is one by itself.
 pub(super) async fn missing(
     cursor: Position,
     furthest: Position,
     entries: &[Entry],
     through: Position,
+    dead_letters: &BTreeSet<Position>,
     reader: &mut Reader,
 ) -> Result<Vec<(Position, Decoded)>, journal::Error> {
     if usize::try_from(through.0 - cursor.0).is_ok_and(|span| span == entries.len()) {
         return Ok(Vec::new());
     }
     let evictions = reader.evictions().await?;
-    let mut missing = Vec::new();
+    let present: BTreeSet<Position> = entries.iter().map(|entry| entry.position).collect();
+    let listed = dead_letters
+        .range(Position(cursor.0 + 1)..=through)
+        .filter(|position| !present.contains(position));
+    let listed: Vec<Position> = listed.copied().collect();
+    let mut known: BTreeSet<Position> = present;
+    known.extend(&listed);
+    known.insert(Position(through.0 + 1));
+    let mut missing: Vec<_> = listed
+        .into_iter()
+        .map(|position| (position, Decoded::DeadLetter))
+        .collect();
     let mut before = cursor;
-    for position in entries
-        .iter()
-        .map(|entry| entry.position)
-        .chain([Position(through.0 + 1)])
-    {
+    for position in known {
         let (first, last) = (Position(before.0 + 1), Position(position.0 - 1));
         before = position;
         if first > last {
@@ -37,6 +48,7 @@ pub(super) async fn missing(
             missing.push((last, Decoded::Removed(passed_before)));
         }
     }
+    missing.sort_by_key(|(position, _)| *position);
     Ok(missing)
 }
 

@@ -2,6 +2,7 @@
 //! moves nothing: a chunk that is not wanted any more is dropped, and read again where it
 //! belongs.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::decode::{Decode, Decoded};
 use super::gaps::missing;
-use crate::journal::{self, Journal, Reader};
+use crate::journal::{self, Entry, Journal, Reader};
 use crate::model::Position;
 
 /// Bodies in one chunk: a bound of each sink's memory, the decoded events included.
@@ -64,7 +65,15 @@ impl Chunk {
         // Nothing there although the head is further: evicted because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
         let furthest = log.journal.furthest(&log.sink);
-        let missing = missing(self.through, furthest, &entries, through, &mut log.reader).await?;
+        let missing = missing(
+            self.through,
+            furthest,
+            &entries,
+            through,
+            &log.dead_letters,
+            &mut log.reader,
+        )
+        .await?;
         let (first, in_order) = (self.entries.len(), missing.is_empty());
         self.entries.reserve(missing.len() + entries.len());
         self.entries.extend(missing);
@@ -75,7 +84,7 @@ impl Chunk {
             self.entries.extend(
                 entries
                     .iter()
-                    .map(|entry| (entry.position, (log.decode)(entry))),
+                    .map(|entry| (entry.position, log.decoded(entry))),
             );
         }
         if !in_order {
@@ -155,8 +164,20 @@ pub(super) struct Log {
     pub(super) journal: Journal,
     pub(super) reader: Reader,
     pub(super) decode: Decode,
+    /// Dead-lettered already, after the cursor.
+    pub(super) dead_letters: BTreeSet<Position>,
     /// Of one chunk.
     pub(super) entries_max: usize,
+}
+
+impl Log {
+    /// What an entry that comes next means to the sink.
+    fn decoded(&self, entry: &Entry) -> Decoded {
+        match self.dead_letters.contains(&entry.position) {
+            true => Decoded::DeadLetter,
+            false => (self.decode)(entry),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -180,6 +201,7 @@ mod tests {
             journal: rig.journal.clone(),
             reader: rig.journal.reader().await.unwrap(),
             decode,
+            dead_letters: BTreeSet::new(),
             entries_max: 6,
         };
         let mut prefetch = Prefetch::default();

@@ -1,7 +1,7 @@
 //! Where a sink stands: its cursor, how far the log was read for it, and what became of the entries
 //! between. No IO.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use super::decode::Decoded;
 use crate::journal::Passed;
@@ -17,8 +17,6 @@ pub(super) struct Progress {
     /// The sink has everything at or before it, as far as it has said in this run: its own cursor
     /// cannot be before it without a loss on its side.
     pub(super) confirmed: Position,
-    /// Dead-lettered before this run, after the cursor.
-    dead_letters: BTreeSet<Position>,
     /// After the cursor, in order. Neighbours that are not for the sink are one, which has the
     /// position of the last.
     outcomes: VecDeque<(Position, Outcome)>,
@@ -40,19 +38,13 @@ pub(super) enum Outcome {
 }
 
 impl Progress {
-    /// At this cursor; `dead_letters` are those behind it.
-    pub(super) fn at(cursor: Position, dead_letters: BTreeSet<Position>) -> Progress {
+    /// At this cursor.
+    pub(super) fn at(cursor: Position) -> Progress {
         Progress {
             cursor,
             through: cursor,
-            dead_letters,
             ..Progress::default()
         }
-    }
-
-    /// The entry was dead-lettered before this run.
-    pub(super) fn is_dead_letter(&self, position: Position) -> bool {
-        self.dead_letters.contains(&position)
     }
 
     /// The log was read on, through this entry. Gives the events that are to be delivered.

@@ -76,7 +76,7 @@ impl Redrive {
         self.wanted = false;
         let mut again = Vec::new();
         if self.redriven.len() < REDRIVES_MAX as usize {
-            for entry in log.reader.again(&log.sink, REDRIVES_MAX).await? {
+            for entry in log.reader.to_redrive(&log.sink, REDRIVES_MAX).await? {
                 if !self.redriven.contains(&entry.position) {
                     again.extend(self.redrive(entry, log, report).await?);
                 }

@@ -34,6 +34,8 @@ pub(super) struct Report {
     rejected: LogThrottle,
     lane: LogThrottle,
     held: LogThrottle,
+    /// It has been said that the dead letters have no room.
+    dlq_full: bool,
 }
 
 impl Report {
@@ -48,6 +50,7 @@ impl Report {
             rejected: LogThrottle::default(),
             lane: LogThrottle::default(),
             held: LogThrottle::default(),
+            dlq_full: false,
         }
     }
 
@@ -150,6 +153,28 @@ impl Report {
         if self.rejected.should_log(error, Instant::now()) {
             warn!(%sink, %position, error, "event dead-lettered for this sink alone; the others get it");
         }
+    }
+
+    /// There is no room for another dead letter.
+    pub(super) fn dlq_full(&mut self) {
+        if std::mem::replace(&mut self.dlq_full, true) {
+            return;
+        }
+        error!(
+            sink = %self.sink, position = %self.position,
+            "dead letters full: the sink stops, and the journal keeps its entries; run \
+             `stomp-bridge dlq redrive` or `dlq drop`, or raise journal.dlq_max_bytes"
+        );
+        self.down(
+            "its dead letters have reached journal.dlq_max_bytes: redrive or drop some by \
+             `stomp-bridge dlq`",
+        );
+    }
+
+    /// There is room again; whether the sink is up is said by the next attempt.
+    pub(super) fn dlq_has_room(&mut self) {
+        self.dlq_full = false;
+        info!(sink = %self.sink, "dead letters have room again: the sink goes on");
     }
 
     /// As much is ahead of the cursor as may be.

@@ -146,12 +146,12 @@ impl Engine {
     }
 
     async fn stand_at(&mut self, cursor: Position) -> Result<(), journal::Error> {
-        let dead_letters = self
+        self.log.dead_letters = self
             .log
             .reader
             .dead_letters_after(&self.log.sink, cursor)
             .await?;
-        self.progress = Progress::at(cursor, dead_letters);
+        self.progress = Progress::at(cursor);
         self.report.at(cursor);
         Ok(())
     }

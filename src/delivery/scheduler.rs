@@ -64,6 +64,10 @@ pub(super) struct Scheduler {
     number: u64,
     under_way: usize,
     bytes: usize,
+    /// Of the largest payload so far.
+    largest: usize,
+    /// The log's events wait: there is no room for their dead letters.
+    log_held: bool,
     /// See [`CAREFUL_EVENTS`].
     attempt_max: usize,
     /// Devices that have failed since anything was delivered.
@@ -162,6 +166,8 @@ impl Scheduler {
             number: 0,
             under_way: 0,
             bytes: 0,
+            largest: 0,
+            log_held: false,
             attempt_max: usize::MAX,
             failing: HashSet::new(),
             pause: None,
@@ -182,6 +188,10 @@ impl Scheduler {
         now: Instant,
     ) {
         self.bytes += bytes(&events);
+        let sizes = events
+            .iter()
+            .map(|event| bytes(std::slice::from_ref(event)));
+        self.largest = self.largest.max(sizes.max().unwrap_or(0));
         match self.capabilities.ordering {
             Ordering::Global => {
                 let attempt = Attempt::new(reason, events, through, Vec::new(), &self.retry, now);
@@ -213,6 +223,22 @@ impl Scheduler {
     /// Bytes of all payloads that are here.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// How many dead letters the attempts that are under way and the next one may lead to, and how
+    /// large each may be, in bytes of its payload.
+    pub(super) fn dead_letters_next(&self) -> (usize, usize) {
+        ((self.under_way + 1).min(self.concurrency()), self.largest)
+    }
+
+    /// From now on the log's events wait, or go on.
+    pub(super) fn hold_log(&mut self, held: bool) {
+        self.log_held = held;
+    }
+
+    /// The log's events wait.
+    pub(super) fn is_log_held(&self) -> bool {
+        self.log_held
     }
 
     /// Attempts that wait to be made again.
@@ -272,14 +298,17 @@ impl Scheduler {
         if self.link == Link::Closed {
             return self.pause.as_ref().map(|pause| pause.until);
         }
-        let fresh = self.lanes.ready_since().map(|since| {
+        let fresh = self.lanes.ready_since(self.log_held).map(|since| {
             if self.lanes.ready() >= self.capabilities.batch_max {
                 since
             } else {
                 since + self.batch_wait()
             }
         });
-        let waiting = self.waiting.first_key_value().map(|((due, _), _)| *due);
+        let mut waiting = self.waiting.iter();
+        let waiting = waiting
+            .find(|(_, attempt)| self.may_go(attempt))
+            .map(|((due, _), _)| *due);
         let (fresh, waiting) = match &self.pause {
             None if self.under_way >= self.concurrency() => return None,
             None => (fresh, waiting),
@@ -596,20 +625,25 @@ impl Scheduler {
     }
 
     fn due_attempt(&mut self, now: Instant) -> Option<Attempt> {
-        self.waiting
-            .first_entry()
-            .filter(|entry| entry.key().0 <= now)
-            .map(|entry| entry.remove())
+        let mut due = self.waiting.iter().take_while(|((due, _), _)| *due <= now);
+        let key = due
+            .find(|(_, attempt)| self.may_go(attempt))
+            .map(|(key, _)| *key)?;
+        self.waiting.remove(&key)
+    }
+
+    fn may_go(&self, attempt: &Attempt) -> bool {
+        !self.log_held || attempt.reason != Reason::Log
     }
 
     /// A first attempt at events that may go, where it is full or they have waited for long enough.
     fn fresh(&mut self, now: Instant) -> Option<Attempt> {
-        let since = self.lanes.ready_since()?;
+        let since = self.lanes.ready_since(self.log_held)?;
         let batch_max = self.capabilities.batch_max;
         if self.lanes.ready() < batch_max && now < since + self.batch_wait() {
             return None;
         }
-        let (reason, events, devices) = self.lanes.take(batch_max)?;
+        let (reason, events, devices) = self.lanes.take(batch_max, self.log_held)?;
         Some(Attempt::new(
             reason,
             events,

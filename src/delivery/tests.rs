@@ -4,6 +4,7 @@
 mod per_device;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -242,12 +243,20 @@ impl Rig {
     }
 
     async fn with(far: Far, bytes_max: u64, when_full: WhenFull) -> Rig {
+        let settings = journal::Settings {
+            bytes_max,
+            when_full,
+            ..journal::Settings::new(PathBuf::new())
+        };
+        Rig::of(far, settings).await
+    }
+
+    pub(super) async fn of(far: Far, settings: journal::Settings) -> Rig {
         let folder = tempfile::tempdir().unwrap();
         let settings = journal::Settings {
             path: folder.path().join("journal.db"),
-            bytes_max,
-            when_full,
-            retain: Duration::from_secs(3600),
+            keep: Duration::from_secs(3600),
+            ..settings
         };
         let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
@@ -340,7 +349,7 @@ impl Rig {
     pub(super) async fn until_settled(&self) {
         for _ in 0..10_000 {
             let mut reader = self.journal.reader().await.unwrap();
-            if reader.again("site", 1).await.unwrap().is_empty()
+            if reader.to_redrive("site", 1).await.unwrap().is_empty()
                 && self.journal.replay("site").is_none()
             {
                 return;
@@ -906,6 +915,52 @@ async fn batches_follow_each_other_whatever_becomes_of_them() {
 
 fn positions(positions: &[i64]) -> Which {
     Which::Positions(positions.iter().copied().map(Position).collect())
+}
+
+#[tokio::test(start_paused = true)]
+async fn sink_whose_dead_letters_are_full_waits_and_goes_on_once_there_is_room() {
+    // Room for nine or so, as the reason of the next one may be long.
+    let settings = journal::Settings {
+        dlq_bytes_max: 5000,
+        ..journal::Settings::new(PathBuf::new())
+    };
+    let mut rig = Rig::of(
+        far(&(1..=20).collect::<Vec<i64>>(), Refuses::ByIndex),
+        settings,
+    )
+    .await;
+    rig.fake.far().by = By::Us;
+    rig.append(["ok", "ok", "ok", "ok", "ok", "unreadable"])
+        .await;
+    rig.append(["ok"; 14]).await;
+    rig.start();
+    let full = |rig: &Rig| {
+        let down = rig.health.report().last_error;
+        down.is_some_and(|error| error.contains("dlq_max_bytes"))
+    };
+    rig.until("the dead letters are full", full).await;
+    let listed = rig.dead_letters().await.len();
+    let attempts = rig.fake.far().attempts.len();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert_eq!(rig.fake.far().attempts.len(), attempts, "it waits");
+    assert!(
+        rig.journal.status().sinks[0].dlq_bytes <= 5000,
+        "within its bound"
+    );
+    // The receiver was mended: what is redriven makes room, and the log goes on.
+    rig.fake.far().bad = [2].into();
+    rig.journal.redrive("site", Which::All).await.unwrap();
+    rig.until_done().await;
+    rig.until_settled().await;
+    let mut kept: Vec<i64> = rig.dead_letters().await.into_keys().collect();
+    kept.retain(|position| *position != 6);
+    assert_eq!(kept, [2]);
+    let passed = rig.account().await.accounting.passed;
+    assert_eq!(
+        (listed, passed.dead_lettered, passed.delivered),
+        (11, 11, 9)
+    );
+    rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -17,6 +17,7 @@ use super::framing::{FRAME_BYTES_MAX, Farewell, Receiver, Sender};
 use super::hub::{Hub, Mail, Mailbox};
 use super::message::Message;
 use super::session::{Answer, Session, Step, refuse};
+use crate::duration::InWords;
 use crate::stomp::{Command, Decoder, FrameWriter, HEARTBEAT, Limits, Version, encode};
 
 /// CONNECT must come within this time, as with RabbitMQ.
@@ -135,7 +136,8 @@ impl Reader {
                     Err(error) => self.answer(refuse(&error.to_string(), None)),
                 },
                 silence = silence(heard, self.silence_max) => {
-                    self.answer(refuse(&format!("nothing was heard for {silence:?}"), None))
+                    let why = format!("nothing was heard for {}", InWords(silence));
+                    self.answer(refuse(&why, None))
                 }
             };
             if talk == Talk::Over {

@@ -1,15 +1,12 @@
-//! What an operator, or a sink's redelivery, wants changed in the journal: each command is one
-//! transaction's, whole or not at all. No entry is ever rewritten.
+//! What is asked of the writer beside the batches: each command is one transaction's, whole or not
+//! at all. No entry is ever rewritten.
 
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use sqlx::sqlite::SqliteConnection;
 use tokio::sync::oneshot;
 
-use super::Error;
-use super::error::failed;
 use crate::model::Position;
 
 /// Entries that are dead-lettered for a sink, or that were undecodable.
@@ -55,9 +52,21 @@ pub enum Settled {
     Refused(String),
 }
 
-/// A change that an operator or a redelivery asks of the journal.
+/// What is to be on disk before its sender goes on.
 #[derive(Debug)]
 pub(super) enum Command {
+    /// Cursors as they stand.
+    Flush,
+    /// A sink will not get this entry. Changes nothing where it is listed already, and gives 0
+    /// where `only_if_room` and there is no room.
+    DeadLetter {
+        sink: Arc<str>,
+        position: Position,
+        error: Box<str>,
+        only_if_room: bool,
+    },
+    /// This is a stale copy.
+    Fence,
     /// Deliver a sink's dead letters again.
     Redrive { sink: Arc<str>, which: Which },
     /// Drop a sink's dead letters.
@@ -84,198 +93,19 @@ pub(super) enum Command {
     Forget { sink: Arc<str> },
 }
 
+impl Command {
+    /// Whether it changes what the sinks' deliveries look at: redrives, replays, dead letters.
+    pub(super) fn concerns_sinks(&self) -> bool {
+        !matches!(
+            self,
+            Command::Flush | Command::DeadLetter { .. } | Command::Fence
+        )
+    }
+}
+
 /// A command on its way, and who waits for the number of entries (or sinks) that it has changed.
 #[derive(Debug)]
 pub(super) struct QueuedCommand {
     pub(super) command: Command,
     pub(super) done: oneshot::Sender<u64>,
-}
-
-/// The dead letters of `?1` that its cursor has passed: those ahead of it are delivery's, which has
-/// not counted them yet.
-const PASSED: &str =
-    "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
-
-impl Command {
-    /// Writes it; gives how many entries (or sinks) it has changed.
-    pub(super) async fn write(&self, connection: &mut SqliteConnection) -> Result<u64, Error> {
-        self.execute(connection)
-            .await
-            .map_err(failed("write a command"))
-    }
-
-    async fn execute(&self, connection: &mut SqliteConnection) -> Result<u64, sqlx::Error> {
-        match self {
-            Command::Redrive { sink, which } => {
-                let text = format!(
-                    "UPDATE dead_letter SET redrive = 1 WHERE {PASSED} AND {}",
-                    chosen(which)
-                );
-                run(connection, &text, sink, which).await
-            }
-            Command::Discard { sink, which } => {
-                let count = format!(
-                    "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter WHERE {PASSED} \
-                     AND intake = 0 AND {}) WHERE sink = ?1",
-                    chosen(which)
-                );
-                run(connection, &count, sink, which).await?;
-                run(
-                    connection,
-                    &format!(
-                        "DELETE FROM dead_letter WHERE {PASSED} AND {}",
-                        chosen(which)
-                    ),
-                    sink,
-                    which,
-                )
-                .await
-            }
-            Command::RedriveUndecodable {
-                position,
-                parts,
-                sinks,
-            } => {
-                settle_undecodable(connection, &[&[*position], parts.as_slice()].concat()).await?;
-                for sink in sinks {
-                    for part in parts {
-                        const ADD: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, error, at, redrive, intake, bytes) \
-                             SELECT ?1, position, kind, topic, received_at, body, \
-                             'undecodable when received, decodable now: waits for delivery', ?3, 1, 1, octet_length(body) + 256 \
-                             FROM entry WHERE position = ?2 ON CONFLICT DO UPDATE SET redrive = 1";
-                        let now = Timestamp::now().as_microsecond();
-                        sqlx::query(ADD)
-                            .bind(Arc::clone(sink))
-                            .bind(part.0)
-                            .bind(now)
-                            .execute(&mut *connection)
-                            .await?;
-                    }
-                }
-                Ok(parts.len() as u64)
-            }
-            Command::DiscardUndecodable {
-                which: Which::Positions(positions),
-            } => settle_undecodable(connection, positions).await,
-            Command::DiscardUndecodable { which: Which::All } => {
-                let all =
-                    "UPDATE entry SET settled = 1 WHERE kind = 'undecodable' AND settled IS NULL";
-                Ok(sqlx::query(all).execute(connection).await?.rows_affected())
-            }
-            Command::Settle {
-                sink,
-                position,
-                settled: Settled::Refused(error),
-            } => {
-                let refuse = "UPDATE dead_letter SET redrive = 0, error = ?, at = ? WHERE sink = ? AND position = ?";
-                let now = Timestamp::now().as_microsecond();
-                let refuse = sqlx::query(refuse)
-                    .bind(error)
-                    .bind(now)
-                    .bind(Arc::clone(sink))
-                    .bind(position.0);
-                Ok(refuse.execute(connection).await?.rows_affected())
-            }
-            Command::Settle {
-                sink,
-                position,
-                settled: Settled::Done,
-            } => {
-                const COUNT: &str = "UPDATE cursor SET redriven = redriven + (SELECT count(*) FROM dead_letter \
-                     WHERE sink = ?1 AND position = ?2 AND intake = 0) WHERE sink = ?1";
-                const REMOVE: &str = "DELETE FROM dead_letter WHERE sink = ?1 AND position = ?2";
-                sqlx::query(COUNT)
-                    .bind(Arc::clone(sink))
-                    .bind(position.0)
-                    .execute(&mut *connection)
-                    .await?;
-                let remove = sqlx::query(REMOVE).bind(Arc::clone(sink)).bind(position.0);
-                Ok(remove.execute(connection).await?.rows_affected())
-            }
-            Command::Replay { sink, replay } => {
-                const BEGIN: &str = "INSERT INTO replay (sink, position, last_position, since, until, device_id) \
-                     VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, \
-                     last_position = excluded.last_position, since = excluded.since, until = excluded.until, \
-                     device_id = excluded.device_id";
-                let begin = sqlx::query(BEGIN)
-                    .bind(Arc::clone(sink))
-                    .bind(replay.done.0)
-                    .bind(replay.through.0)
-                    .bind(replay.since.map(Timestamp::as_microsecond))
-                    .bind(replay.until.map(Timestamp::as_microsecond))
-                    .bind(replay.device_id.clone());
-                Ok(begin.execute(connection).await?.rows_affected())
-            }
-            Command::Replayed { sink, done } => {
-                const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
-                const END: &str =
-                    "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
-                sqlx::query(MOVE)
-                    .bind(Arc::clone(sink))
-                    .bind(done.0)
-                    .execute(&mut *connection)
-                    .await?;
-                Ok(sqlx::query(END)
-                    .bind(Arc::clone(sink))
-                    .execute(connection)
-                    .await?
-                    .rows_affected())
-            }
-            Command::Forget { sink } => {
-                for forget in [
-                    "DELETE FROM dead_letter WHERE sink = ?",
-                    "DELETE FROM replay WHERE sink = ?",
-                ] {
-                    sqlx::query(forget)
-                        .bind(Arc::clone(sink))
-                        .execute(&mut *connection)
-                        .await?;
-                }
-                let forget =
-                    sqlx::query("DELETE FROM cursor WHERE sink = ?").bind(Arc::clone(sink));
-                Ok(forget.execute(connection).await?.rows_affected())
-            }
-        }
-    }
-}
-
-async fn settle_undecodable(
-    connection: &mut SqliteConnection,
-    positions: &[Position],
-) -> Result<u64, sqlx::Error> {
-    const SETTLE: &str = "UPDATE entry SET settled = 1 WHERE kind = 'undecodable' AND settled IS NULL \
-         AND position IN (SELECT value FROM json_each(?))";
-    let settled = sqlx::query(SETTLE)
-        .bind(json(positions))
-        .execute(connection)
-        .await?;
-    Ok(settled.rows_affected())
-}
-
-/// Runs a statement whose `?1` is the sink and whose `?2` is a JSON array of the positions.
-async fn run(
-    connection: &mut SqliteConnection,
-    text: &str,
-    sink: &Arc<str>,
-    which: &Which,
-) -> Result<u64, sqlx::Error> {
-    let positions = match which {
-        Which::All => "[]".to_owned(),
-        Which::Positions(positions) => json(positions),
-    };
-    let query = sqlx::query(sqlx::AssertSqlSafe(text.to_owned()))
-        .bind(Arc::clone(sink))
-        .bind(positions);
-    Ok(query.execute(connection).await?.rows_affected())
-}
-
-fn chosen(which: &Which) -> &'static str {
-    match which {
-        Which::All => "?2 = '[]'",
-        Which::Positions(_) => "position IN (SELECT value FROM json_each(?2))",
-    }
-}
-
-fn json(positions: &[Position]) -> String {
-    serde_json::to_string(positions).expect("numbers always serialise")
 }

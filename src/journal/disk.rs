@@ -10,11 +10,12 @@ use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
 use uuid::Uuid;
 
 use super::accounting::{Accounting, Passed};
-use super::command::Replay;
+use super::command::Which;
 use super::error::failed;
 use super::retention::{LogStart, Truncation, Usage};
+use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
-use super::{EntryContent, Error, LastState, NewEntry, file};
+use super::{EntryContent, Error, LastState, NewEntry, Settings, dead_letters, file, replays};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
@@ -193,6 +194,7 @@ pub(super) async fn upsert_last_states(
 /// Everything that is kept in memory while the journal is open, and where the log begins.
 pub(super) async fn load(
     connection: &mut SqliteConnection,
+    settings: &Settings,
     uuid: Uuid,
 ) -> Result<(State, LogStart), Error> {
     if faults::makes(Mutation::ReusePositions) {
@@ -204,9 +206,9 @@ pub(super) async fn load(
     let head = head(&mut *connection).await?;
     let cursors = cursors(&mut *connection).await?;
     let operator_state = operator_state(&mut *connection).await?;
-    let begin = begin(connection, Position::START).await?;
-    let state = State::new(uuid, head, cursors, operator_state);
-    state.begins(begin.oldest);
+    let begin = begin(connection).await?;
+    let state = State::new(settings, uuid, head, cursors, operator_state);
+    state.begins(begin.oldest());
     Ok((state, begin))
 }
 
@@ -300,26 +302,19 @@ pub(super) async fn save_cursors(
     Ok(())
 }
 
-/// Writes that an entry was dead-lettered. True where it was not yet.
-pub(super) async fn dead_letter(
+/// Lists undecodable entries no more; gives how many.
+pub(super) async fn settle_undecodable(
     connection: &mut SqliteConnection,
-    sink: &Arc<str>,
-    position: Position,
-    error: &str,
-) -> Result<bool, Error> {
-    const COPY: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, previous, error, at, bytes) \
-         SELECT ?1, position, kind, topic, received_at, body, previous, ?3, ?4, \
-         octet_length(body) + octet_length(?3) + 256 FROM entry WHERE position = ?2 \
-         ON CONFLICT DO NOTHING";
-    let done = sqlx::query(COPY)
-        .bind(Arc::clone(sink))
-        .bind(position.0)
-        .bind(error)
-        .bind(Timestamp::now().as_microsecond())
-        .execute(connection)
-        .await
-        .map_err(failed("dead-letter an entry"))?;
-    Ok(done.rows_affected() == 1)
+    which: &Which,
+) -> Result<u64, sqlx::Error> {
+    const ALL: &str = "UPDATE entry SET settled = 1 WHERE kind = 'undecodable' AND settled IS NULL";
+    const SOME: &str = "UPDATE entry SET settled = 1 WHERE kind = 'undecodable' \
+         AND settled IS NULL AND position IN (SELECT value FROM json_each(?))";
+    let settled = match which {
+        Which::All => sqlx::query(ALL),
+        Which::Positions(positions) => sqlx::query(SOME).bind(json(positions)),
+    };
+    Ok(settled.execute(connection).await?.rows_affected())
 }
 
 /// Every cursor, with its account.
@@ -362,68 +357,29 @@ pub(super) async fn operator_state(
     connection: &mut SqliteConnection,
 ) -> Result<OperatorState, Error> {
     let reading = || failed("read the pending redrives and replays");
-    let dead_lettered = sqlx::query_as("SELECT sink, count(*) FROM dead_letter GROUP BY sink")
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(reading())?;
+    let dead_letters = dead_letters::totals(&mut *connection).await?;
     let settled = sqlx::query_as("SELECT sink, redriven, discarded FROM cursor")
         .fetch_all(&mut *connection)
         .await
         .map_err(reading())?;
-    let row = |row: SqliteRow| {
-        // One that is out of range bounds nothing either way.
-        let time = |index: usize| {
-            let time = row.try_get::<Option<i64>, _>(index)?;
-            Ok::<_, sqlx::Error>(
-                time.map(|time| Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)),
-            )
-        };
-        let replay = Replay {
-            done: Position(row.try_get(1)?),
-            through: Position(row.try_get(2)?),
-            since: time(3)?,
-            until: time(4)?,
-            device_id: row.try_get(5)?,
-        };
-        Ok((row.try_get(0)?, replay))
-    };
-    let replays =
-        sqlx::query("SELECT sink, position, last_position, since, until, device_id FROM replay")
-            .try_map(row)
-            .fetch_all(connection)
-            .await
-            .map_err(reading())?;
+    let replays = replays::all(connection).await.map_err(reading())?;
     Ok(OperatorState {
-        dead_lettered,
+        dead_letters,
         settled,
         replays,
     })
 }
 
-/// A time as it is stored.
-pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
-    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
-}
-
-/// Where the log begins, looking from a position that is not after it.
-pub(super) async fn begin(
-    connection: &mut SqliteConnection,
-    from: Position,
-) -> Result<LogStart, Error> {
-    const BEGIN: &str = "SELECT (SELECT min(position) FROM entry), removable.position, removable.received_at \
-         FROM (SELECT 1) LEFT JOIN (SELECT position, received_at FROM entry WHERE position >= ? \
-         AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.position = entry.position) \
-         ORDER BY position LIMIT 1) AS removable";
-    let (oldest, position, received_at): (Option<i64>, Option<i64>, Option<i64>) =
-        sqlx::query_as(BEGIN)
-            .bind(from.0)
-            .fetch_one(connection)
-            .await
-            .map_err(failed("find its oldest entry"))?;
-    Ok(LogStart {
-        oldest: oldest.map(Position),
-        removable: position.map(Position).zip(received_at),
-    })
+/// Where the log begins.
+pub(super) async fn begin(connection: &mut SqliteConnection) -> Result<LogStart, Error> {
+    const BEGIN: &str = "SELECT position, received_at FROM entry ORDER BY position LIMIT 1";
+    let oldest: Option<(i64, i64)> = sqlx::query_as(BEGIN)
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("find its oldest entry"))?;
+    Ok(LogStart(oldest.map(|(position, received_at)| {
+        (Position(position), received_at)
+    })))
 }
 
 /// When the newest entry that is kept was received.
@@ -437,12 +393,11 @@ pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Option<T
 }
 
 /// Removes entries; gives how many.
-pub(super) async fn truncation(
+pub(super) async fn truncate(
     connection: &mut SqliteConnection,
     truncation: Truncation,
 ) -> Result<u64, Error> {
-    const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ? \
-         AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE dead_letter.position = entry.position)";
+    const PAST: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? AND received_at < ?";
     match truncation {
         Truncation::Past {
             from,
@@ -474,34 +429,23 @@ async fn drop_oldest(
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("evict its oldest entries");
-    const COUNT: &str = "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
-         WHERE dead_letter.sink = cursor.sink AND intake = 0 AND dead_letter.position BETWEEN ? AND ?)";
-    for statement in [
-        COUNT,
-        "DELETE FROM dead_letter WHERE position BETWEEN ? AND ?",
-        "DELETE FROM entry WHERE position BETWEEN ? AND ?",
-    ] {
-        sqlx::query(statement)
-            .bind(from.0)
-            .bind(through.0)
-            .execute(&mut *connection)
-            .await
-            .map_err(dropping())?;
-    }
-    let (removed,): (i64,) = sqlx::query_as("SELECT changes()")
-        .fetch_one(&mut *connection)
+    let removed = sqlx::query("DELETE FROM entry WHERE position BETWEEN ? AND ?")
+        .bind(from.0)
+        .bind(through.0)
+        .execute(&mut *connection)
         .await
-        .map_err(dropping())?;
+        .map_err(dropping())?
+        .rows_affected();
     sqlx::query(RECORD)
         .bind(from.0)
         .bind(through.0)
-        .bind(removed)
+        .bind(removed.cast_signed())
         .bind(Timestamp::now().as_microsecond())
         .bind("journal full: drop_oldest")
         .execute(connection)
         .await
         .map_err(dropping())?;
-    Ok(removed.unsigned_abs())
+    Ok(removed)
 }
 
 /// How much room the entries take and how much there is.

@@ -14,8 +14,10 @@ use super::check::Check;
 use super::command::{Command, QueuedCommand, Replay, Settled, Which};
 use super::lock::{Left, Mark};
 use super::state::State;
-use super::writer::{Append, Queue, Request, Writer};
-use super::{Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, disk, file};
+use super::writer::{Append, Queue, Writer};
+use super::{
+    Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, dead_letters, disk, file,
+};
 use crate::model::Position;
 
 /// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits
@@ -25,8 +27,8 @@ const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What may wait to be committed, in batches: enough for single entries from many callers at once.
 const QUEUE_BATCHES_MAX: usize = 1024;
 
-/// Sinks wait for each request, so a few for each sink will do.
-const REQUESTS_MAX: usize = 64;
+/// Sinks wait for each command, so a few for each sink will do.
+const COMMANDS_MAX: usize = 64;
 
 /// A handle of the journal; its clones share one writer.
 #[derive(Debug, Clone)]
@@ -34,7 +36,7 @@ pub struct Journal {
     path: Arc<PathBuf>,
     state: Arc<State>,
     appends: mpsc::Sender<Append>,
-    requests: mpsc::Sender<Request>,
+    commands: mpsc::Sender<QueuedCommand>,
     room: Arc<Semaphore>,
     /// The writer is gone.
     ended: CancellationToken,
@@ -48,7 +50,7 @@ impl Journal {
     /// [`Error::InUse`] at once where another process has it; the others as they say.
     pub async fn open(settings: &Settings) -> Result<(Journal, Writer), Error> {
         let mut opened = file::open(settings).await?;
-        let (state, begin) = disk::load(&mut opened.connection, opened.uuid).await?;
+        let (state, begin) = disk::load(&mut opened.connection, settings, opened.uuid).await?;
         compare(&settings.path, opened.mark, opened.uuid, state.head())?;
         opened.lock.mark(Mark {
             journal: opened.uuid,
@@ -64,12 +66,12 @@ impl Journal {
         };
         let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
-        let (requests, queued_requests) = mpsc::channel(REQUESTS_MAX);
+        let (commands, queued_commands) = mpsc::channel(COMMANDS_MAX);
         let room = Arc::new(Semaphore::new(QUEUE_BYTES_MAX));
         let ended = CancellationToken::new();
         let queue = Queue {
             appends: queued_appends,
-            requests: queued_requests,
+            commands: queued_commands,
             room: Arc::clone(&room),
             _ended: ended.clone().drop_guard(),
         };
@@ -89,7 +91,7 @@ impl Journal {
                 path,
                 state,
                 appends,
-                requests,
+                commands,
                 room,
                 ended,
             },
@@ -251,21 +253,53 @@ impl Journal {
         position: Position,
         error: &str,
     ) -> Result<(), Error> {
+        let listed = self.list_dead_letter(sink, position, error, false);
+        listed.await.map(drop)
+    }
+
+    /// The same where the sink's dead letters have room for it; false where they have none: then
+    /// nothing was written.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn dead_letter_if_room(
+        &self,
+        sink: &str,
+        position: Position,
+        error: &str,
+    ) -> Result<bool, Error> {
+        self.list_dead_letter(sink, position, error, true).await
+    }
+
+    async fn list_dead_letter(
+        &self,
+        sink: &str,
+        position: Position,
+        error: &str,
+        only_if_room: bool,
+    ) -> Result<bool, Error> {
         let (sink, error) = (sink.into(), error.into());
-        self.request(|done| Request::DeadLetter {
+        let listed = self.command(Command::DeadLetter {
             sink,
             position,
             error,
-            done,
-        })
-        .await
+            only_if_room,
+        });
+        Ok(listed.await? > 0)
+    }
+
+    /// Whether a sink's dead letters have room for so many entries whose bodies have at most so
+    /// many bytes.
+    pub fn has_dlq_room(&self, sink: &str, entries: usize, body_bytes: usize) -> bool {
+        let bytes = dead_letters::room_for(body_bytes).saturating_mul(entries as u64);
+        self.state.has_dlq_room(sink, bytes)
     }
 
     /// A sink has an entry from another copy of this journal: the next process is told, and is
     /// refused this one unless its id is reset. Gives the error that says so.
     pub async fn fence(&self, sink: &str, position: Position) -> Error {
-        match self.request(|done| Request::Fence { done }).await {
-            Ok(()) => Error::OtherCopy {
+        match self.command(Command::Fence).await {
+            Ok(_) => Error::OtherCopy {
                 path: self.path.to_path_buf(),
                 sink: sink.into(),
                 position,
@@ -418,15 +452,15 @@ impl Journal {
 
     async fn command(&self, command: Command) -> Result<u64, Error> {
         let (done, written) = oneshot::channel();
-        self.requests
-            .send(Request::Command(QueuedCommand { command, done }))
+        self.commands
+            .send(QueuedCommand { command, done })
             .await
             .map_err(|_| Error::Closed)?;
         self.answer(written).await
     }
 
     async fn flush(&self) -> Result<(), Error> {
-        self.request(|done| Request::Flush { done }).await
+        self.command(Command::Flush).await.map(drop)
     }
 
     /// What is sent in the moment in which the writer goes may stay in a queue that nobody empties
@@ -437,18 +471,6 @@ impl Journal {
             answer = &mut written => answer.map_err(|_| Error::Closed),
             () = self.ended.cancelled() => written.try_recv().map_err(|_| Error::Closed),
         }
-    }
-
-    async fn request(
-        &self,
-        request: impl FnOnce(oneshot::Sender<()>) -> Request,
-    ) -> Result<(), Error> {
-        let (done, written) = oneshot::channel();
-        self.requests
-            .send(request(done))
-            .await
-            .map_err(|_| Error::Closed)?;
-        self.answer(written).await
     }
 }
 
@@ -487,17 +509,15 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::journal::WhenFull;
 
     #[tokio::test]
     async fn caller_whose_batch_came_after_the_writers_end_is_told() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("journal.db");
         let settings = Settings {
-            path,
             bytes_max: 1 << 30,
-            when_full: WhenFull::Pause,
-            retain: Duration::ZERO,
+            keep: Duration::ZERO,
+            ..Settings::new(path)
         };
         let (journal, writer) = Journal::open(&settings).await.unwrap();
         let place = journal.appends.reserve().await.unwrap();

@@ -10,10 +10,11 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use sqlx::{Connection, Row};
 
 use super::accounting::SinkAccounting;
-use super::disk::timestamp;
+
 use super::error::failed;
+use super::row::{content, timestamp};
 use super::state::{CursorRow, State};
-use super::{DeadLetter, Entry, EntryContent, Error, Eviction, disk, file};
+use super::{DeadLetter, Entry, Error, Eviction, dead_letters, disk, file};
 use crate::model::Position;
 
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
@@ -94,21 +95,7 @@ impl Reader {
     /// # Errors
     /// The file cannot be read.
     pub async fn dead_letters(&mut self) -> Result<Vec<DeadLetter>, Error> {
-        let row = |row: SqliteRow| {
-            let (sink, position, error) =
-                (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
-            Ok(DeadLetter {
-                sink,
-                position,
-                error,
-                at: timestamp(row.try_get(3)?)?,
-            })
-        };
-        sqlx::query("SELECT sink, position, error, at FROM dead_letter ORDER BY sink, position")
-            .try_map(row)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed("read the dead letters"))
+        dead_letters::list(&mut self.connection).await
     }
 
     /// The dead letters of one sink after a position.
@@ -120,36 +107,27 @@ impl Reader {
         sink: &str,
         after: Position,
     ) -> Result<BTreeSet<Position>, Error> {
-        let rows: Vec<(i64,)> = sqlx::query_as(
-            "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND intake = 0",
-        )
-        .bind(Arc::<str>::from(sink))
-        .bind(after.0)
-        .fetch_all(&mut self.connection)
-        .await
-        .map_err(failed("read the dead letters"))?;
-        Ok(rows
-            .into_iter()
-            .map(|(position,)| Position(position))
-            .collect())
+        dead_letters::positions_after(&mut self.connection, sink, after).await
+    }
+
+    /// One dead letter of a sink as the entry that it was; `None`: there is no such dead letter.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn dead_letter(
+        &mut self,
+        sink: &str,
+        position: Position,
+    ) -> Result<Option<Entry>, Error> {
+        dead_letters::get(&mut self.connection, sink, position).await
     }
 
     /// What one sink is to be given again, in order; at most so many.
     ///
     /// # Errors
     /// The file cannot be read.
-    pub async fn again(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
-        const AGAIN: &str = "SELECT position, kind, topic, received_at, body, previous, NULL, error FROM dead_letter \
-             WHERE sink = ? AND redrive = 1 ORDER BY position LIMIT ?";
-        let rows = sqlx::query(AGAIN)
-            .bind(Arc::<str>::from(sink))
-            .bind(entries_max)
-            .fetch_all(&mut self.connection)
-            .await
-            .map_err(failed("read the entries to redrive"))?;
-        rows.iter()
-            .map(|row| entry(row, &mut self.topics).map_err(failed("read an entry")))
-            .collect()
+    pub async fn to_redrive(&mut self, sink: &str, entries_max: u32) -> Result<Vec<Entry>, Error> {
+        dead_letters::to_redrive(&mut self.connection, sink, entries_max).await
     }
 
     /// Undecodable entries that nobody has dealt with yet, in order.
@@ -255,21 +233,8 @@ impl Reader {
 }
 
 fn entry(row: &SqliteRow, topics: &mut HashSet<Arc<str>>) -> Result<Entry, sqlx::Error> {
-    let content = match row.try_get(1)? {
-        "status" => EntryContent::Status {
-            previous: row.try_get::<Option<String>, _>(5)?.map(Into::into),
-            repeat: row.try_get::<Option<bool>, _>(6)?.unwrap_or_default(),
-        },
-        "undecodable" => EntryContent::Undecodable {
-            reason: row.try_get::<String, _>(7)?.into(),
-        },
-        "coverage" => EntryContent::Coverage,
-        "alarm" => EntryContent::Alarm,
-        kind => {
-            let error = format!("{kind} is no kind of entry");
-            return Err(sqlx::Error::Decode(error.into()));
-        }
-    };
+    let repeat = row.try_get::<Option<bool>, _>(6)?.unwrap_or_default();
+    let content = content(row.try_get(1)?, row.try_get(5)?, repeat, row.try_get(7)?)?;
     Ok(Entry {
         position: Position(row.try_get(0)?),
         topic: interned(row.try_get(2)?, topics),

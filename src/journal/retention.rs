@@ -27,21 +27,22 @@ pub(super) struct Usage {
     pub(super) free_bytes: u64,
 }
 
-/// Where the log begins.
+/// Where the log begins: its oldest entry, and when that was received, in microseconds. `None`: the
+/// log is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct LogStart {
-    /// The oldest entry.
-    pub(super) oldest: Option<Position>,
-    /// The oldest one that is not dead-lettered for any sink, and when it was received, in
-    /// microseconds.
-    pub(super) removable: Option<(Position, i64)>,
+pub(super) struct LogStart(pub(super) Option<(Position, i64)>);
+
+impl LogStart {
+    /// The position of the oldest entry.
+    pub(super) fn oldest(self) -> Option<Position> {
+        self.0.map(|(position, _)| position)
+    }
 }
 
 /// Entries to remove.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Truncation {
-    /// Every sink is past them; those dead-lettered stay, and those received at or after
-    /// `received_before` (microseconds).
+    /// Every sink is past them; those received at or after `received_before` (microseconds) stay.
     Past {
         from: Position,
         through: Position,
@@ -52,11 +53,6 @@ pub(super) enum Truncation {
 }
 
 impl Truncation {
-    pub(super) fn from(self) -> Position {
-        let (Truncation::Past { from, .. } | Truncation::Drop { from, .. }) = self;
-        from
-    }
-
     pub(super) fn through(self) -> Position {
         let (Truncation::Past { through, .. } | Truncation::Drop { through, .. }) = self;
         through
@@ -68,7 +64,7 @@ impl Truncation {
 pub(super) struct Retention {
     bytes_max: u64,
     when_full: WhenFull,
-    retain: Duration,
+    keep: Duration,
     begin: LogStart,
     head: Position,
     usage: Usage,
@@ -88,7 +84,7 @@ impl Retention {
         Retention {
             bytes_max: settings.bytes_max,
             when_full: settings.when_full,
-            retain: settings.retain,
+            keep: settings.keep,
             begin,
             head,
             usage: Usage {
@@ -106,7 +102,7 @@ impl Retention {
     }
 
     pub(super) fn oldest(&self) -> Option<Position> {
-        self.begin.oldest
+        self.begin.oldest()
     }
 
     pub(super) fn begins(&mut self, begin: LogStart) {
@@ -117,9 +113,8 @@ impl Retention {
     pub(super) fn wrote(&mut self, before: Position, entries: &[NewEntry]) {
         let Some(first) = entries.first() else { return };
         let position = Position(before.0 + 1);
-        self.begin.oldest.get_or_insert(position);
         self.begin
-            .removable
+            .0
             .get_or_insert((position, first.received_at.as_microsecond()));
         self.head = Position(before.0 + i64::try_from(entries.len()).unwrap_or(i64::MAX));
     }
@@ -145,7 +140,7 @@ impl Retention {
     /// again. What counts is what some sink still needs; what every sink is past makes room when it
     /// must.
     pub(super) fn watermark(&mut self, slowest: Option<Position>) -> Option<u8> {
-        let oldest = self.begin.oldest?;
+        let oldest = self.begin.oldest()?;
         let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
         let waiting = (self.head.0 - slowest?.0.max(oldest.0 - 1))
             .max(0)
@@ -185,13 +180,13 @@ impl Retention {
         let piece = i64::try_from(PIECE_ENTRIES_MIN.max(2 * incoming)).unwrap_or(i64::MAX);
         let short =
             self.out_of_room || self.usage.used_bytes >= self.bytes_max - self.bytes_max / 10;
-        let retain_us = i64::try_from(self.retain.as_micros()).unwrap_or(i64::MAX);
+        let keep_us = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
         let received_before = if short {
             i64::MAX
         } else {
-            now.as_microsecond().saturating_sub(retain_us)
+            now.as_microsecond().saturating_sub(keep_us)
         };
-        if let Some((from, received_at)) = self.begin.removable
+        if let Some((from, received_at)) = self.begin.0
             && from <= slowest
             && received_at < received_before
             && (incoming == 0 || short || slowest.0 - from.0 >= piece)
@@ -203,7 +198,7 @@ impl Retention {
                 received_before,
             });
         }
-        let from = self.begin.oldest?;
+        let from = self.begin.oldest()?;
         let drop = self.out_of_room && self.when_full == WhenFull::DropOldest;
         drop.then(|| Truncation::Drop {
             from,
@@ -222,15 +217,12 @@ mod tests {
     /// 1000.
     fn retention(when_full: WhenFull) -> Retention {
         let settings = Settings {
-            path: "/nowhere".into(),
             bytes_max: 100 * MIB,
             when_full,
-            retain: Duration::from_secs(60),
+            keep: Duration::from_secs(60),
+            ..Settings::new("/nowhere".into())
         };
-        let begin = LogStart {
-            oldest: Some(Position(11)),
-            removable: Some((Position(11), 1_000_000_000)),
-        };
+        let begin = LogStart(Some((Position(11), 1_000_000_000)));
         Retention::new(&settings, Position(5000), begin)
     }
 

@@ -13,17 +13,52 @@ pub enum WhenFull {
     DropOldest,
 }
 
+/// What happens when a sink's dead letters have reached their bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DlqWhenFull {
+    /// The sink stops before the next attempt; the others go on.
+    #[default]
+    Pause,
+    /// The oldest dead letters of the sink are dropped.
+    DropOldest,
+}
+
 /// Validated settings of the journal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settings {
     /// The SQLite file; an absolute path.
     pub path: PathBuf,
-    /// The size from which `when_full` holds.
+    /// The size of the log from which `when_full` holds.
     pub bytes_max: u64,
     /// See [`WhenFull`].
     pub when_full: WhenFull,
     /// How long delivered entries stay for replay, while there is room.
-    pub retain: Duration,
+    pub keep: Duration,
+    /// Devices whose last state is known. Beyond it the one that was not heard for longest is
+    /// forgotten.
+    pub devices_max: u64,
+    /// The size of each sink's dead letters from which `dlq_when_full` holds.
+    pub dlq_bytes_max: u64,
+    /// How long dead letters stay; `None`: until somebody redrives or drops them.
+    pub dlq_keep: Option<Duration>,
+    /// See [`DlqWhenFull`].
+    pub dlq_when_full: DlqWhenFull,
+}
+
+impl Settings {
+    /// What holds where nothing else is said, for the journal of that path.
+    pub fn new(path: PathBuf) -> Settings {
+        Settings {
+            path,
+            bytes_max: 1 << 30,
+            when_full: WhenFull::default(),
+            keep: Duration::from_secs(7 * 86_400),
+            devices_max: 1_000_000,
+            dlq_bytes_max: 256 << 20,
+            dlq_keep: None,
+            dlq_when_full: DlqWhenFull::default(),
+        }
+    }
 }
 
 /// Where a sink begins that the journal has not seen before.

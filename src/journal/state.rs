@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::accounting::{Accounting, Passed};
 use super::cache::Cache;
 use super::command::Replay;
-use super::{SinkStatus, Start, Status};
+use super::dead_letters::Total;
+use super::{DlqWhenFull, Settings, SinkStatus, Start, Status};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
@@ -30,6 +31,8 @@ pub(super) struct State {
     pub(super) evicted: AtomicU64,
     /// Counts the commands: a change wakes the sinks.
     pub(super) commands: watch::Sender<u64>,
+    /// The bound of each sink's dead letters, in bytes; `None`: the oldest make room.
+    dlq_bytes_max: Option<u64>,
     cache: Mutex<Cache>,
     sinks: Mutex<Sinks>,
 }
@@ -51,6 +54,8 @@ struct Cursor {
     /// What the disk has; `None`: nothing yet.
     durable: Option<(Position, Accounting)>,
     dead_lettered: u64,
+    /// What the dead letters take, in bytes.
+    dlq_bytes: u64,
     /// It is in the configuration. Entries after its cursor are kept for it even where it is not,
     /// until it is forgotten.
     configured: bool,
@@ -67,8 +72,7 @@ pub(super) struct CursorRow {
 /// What commands have changed on disk, for every sink.
 #[derive(Debug, Default)]
 pub(super) struct OperatorState {
-    /// How many entries are dead-lettered.
-    pub(super) dead_lettered: Vec<(String, i64)>,
+    pub(super) dead_letters: Vec<Total>,
     /// Redriven and discarded.
     pub(super) settled: Vec<(String, i64, i64)>,
     pub(super) replays: Vec<(String, Replay)>,
@@ -86,6 +90,7 @@ pub(super) struct Cursors {
 impl State {
     /// What the disk had when the journal was opened.
     pub(super) fn new(
+        settings: &Settings,
         uuid: Uuid,
         head: Position,
         cursors: Vec<CursorRow>,
@@ -117,6 +122,10 @@ impl State {
             parts: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
             commands: watch::Sender::new(0),
+            dlq_bytes_max: match settings.dlq_when_full {
+                DlqWhenFull::Pause => Some(settings.dlq_bytes_max),
+                DlqWhenFull::DropOldest => None,
+            },
             cache: Mutex::default(),
             sinks: Mutex::new(sinks),
         };
@@ -253,8 +262,23 @@ impl State {
         cursor.position = at;
     }
 
-    pub(super) fn count_dead_letter(&self, sink: &str) {
-        self.lock().of(sink).dead_lettered += 1;
+    /// Whether a sink's dead letters have room for so many bytes more.
+    pub(super) fn has_dlq_room(&self, sink: &str, bytes: u64) -> bool {
+        let Some(bytes_max) = self.dlq_bytes_max else {
+            return true;
+        };
+        let known = self.lock();
+        let used = known.by_name.get(sink).map_or(0, |cursor| cursor.dlq_bytes);
+        used.saturating_add(bytes) <= bytes_max
+    }
+
+    /// What all dead letters take, in bytes.
+    pub(super) fn dlq_bytes(&self) -> u64 {
+        self.lock()
+            .by_name
+            .values()
+            .map(|cursor| cursor.dlq_bytes)
+            .sum()
     }
 
     /// Commands were written, or dead letters dropped: what the disk says now.
@@ -263,9 +287,15 @@ impl State {
         known
             .by_name
             .values_mut()
-            .for_each(|cursor| cursor.dead_lettered = 0);
-        for (sink, count) in operator_state.dead_lettered {
-            known.of(&sink).dead_lettered = count.unsigned_abs();
+            .for_each(|cursor| (cursor.dead_lettered, cursor.dlq_bytes) = (0, 0));
+        for Total {
+            sink,
+            entries,
+            bytes,
+        } in operator_state.dead_letters
+        {
+            let cursor = known.of(&sink);
+            (cursor.dead_lettered, cursor.dlq_bytes) = (entries, bytes);
         }
         let kept: BTreeSet<String> = operator_state
             .settled
@@ -344,6 +374,7 @@ impl State {
             name: Arc::clone(name),
             cursor: cursor.position,
             dead_lettered: cursor.dead_lettered,
+            dlq_bytes: cursor.dlq_bytes,
             configured: cursor.configured,
         });
         Status {

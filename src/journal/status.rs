@@ -39,6 +39,8 @@ pub struct SinkStatus {
     pub cursor: Position,
     /// How many entries are dead-lettered for it.
     pub dead_lettered: u64,
+    /// What they take, in bytes.
+    pub dlq_bytes: u64,
     /// It is in the configuration; where it is not, its cursor still holds entries back.
     pub configured: bool,
 }

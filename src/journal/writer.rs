@@ -15,16 +15,16 @@ use tracing::{info, warn};
 
 use super::beside::beside;
 use super::check::Check;
-use super::command::QueuedCommand;
-use super::disk::{self, Insert};
-use super::error::failed;
+use super::command::{Command, QueuedCommand};
+use super::disk;
+use super::dlq_watch::DlqWatch;
 use super::file::{self, Opened};
 use super::lock::{Left, Lock, Mark};
 use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation};
 use super::state::{CursorRow, Cursors, State};
-use super::{EntryContent, Error, LastState, NewBatch, NewEntry, Settings};
-use crate::faults::{self, Failpoint};
-use crate::model::{Position, TrustedClock};
+use super::transaction::{Statements, Transaction, Written};
+use super::{Error, LastState, NewBatch, NewEntry, Settings, dead_letters};
+use crate::model::{EntryKind, Position, TrustedClock};
 
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
@@ -50,6 +50,9 @@ const MEASURE_BYTES: u64 = 1024 * 1024;
 /// Dropping goes on piece by piece: one line in the log for so long.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Between two looks for dead letters that are older than `journal.dlq_keep`.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How long a full disk is left alone before the same is tried again.
 const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -62,29 +65,11 @@ pub(super) struct Append {
     pub(super) done: oneshot::Sender<Position>,
 }
 
-/// Something else that is to be on disk before its sender goes on.
-#[derive(Debug)]
-pub(super) enum Request {
-    /// Cursors as they stand.
-    Flush { done: oneshot::Sender<()> },
-    /// An entry that a sink will not get.
-    DeadLetter {
-        sink: Arc<str>,
-        position: Position,
-        error: Box<str>,
-        done: oneshot::Sender<()>,
-    },
-    /// This is a stale copy.
-    Fence { done: oneshot::Sender<()> },
-    /// A change that an operator or a sink asks for.
-    Command(QueuedCommand),
-}
-
 /// What the handles send, and the bytes that it may take while it waits.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) appends: mpsc::Receiver<Append>,
-    pub(super) requests: mpsc::Receiver<Request>,
+    pub(super) commands: mpsc::Receiver<QueuedCommand>,
     pub(super) room: Arc<Semaphore>,
     /// Tells the handles, once the queue itself is gone.
     pub(super) _ended: DropGuard,
@@ -95,9 +80,7 @@ pub(super) struct Queue {
 pub struct Writer {
     settings: Settings,
     connection: SqliteConnection,
-    insert_entries: Insert,
-    insert_last_states: Insert,
-    insert_cursors: Insert,
+    statements: Statements,
     state: Arc<State>,
     queue: Queue,
     retention: Retention,
@@ -111,6 +94,10 @@ pub struct Writer {
     wal_reset: Option<Instant>,
     /// When the log was last told that entries are dropped.
     drop_said: Option<Instant>,
+    /// What was said of the dead letters.
+    dlq_watch: DlqWatch,
+    /// When dead letters that are too old are looked for next.
+    expire_at: Instant,
     /// The disk had no room for the last commit.
     out_of_space: bool,
     check: Check,
@@ -127,19 +114,7 @@ struct Group {
     last_states: Vec<LastState>,
     /// Who waits for how many of the entries, in order.
     appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
-    requests: Vec<Request>,
-}
-
-/// What a transaction has done.
-#[derive(Debug)]
-struct Written {
-    /// The last entry, where there was one.
-    last: Option<Position>,
-    newly_dead_lettered: Vec<Arc<str>>,
-    /// What each command has changed, in their order.
-    commands: Vec<u64>,
-    /// How many entries were removed.
-    removed: u64,
+    commands: Vec<QueuedCommand>,
 }
 
 impl Writer {
@@ -152,22 +127,23 @@ impl Writer {
         queue: Queue,
         check: Check,
     ) -> Writer {
-        let mut clock = TrustedClock::for_keeping(settings.retain);
+        let mut clock = TrustedClock::for_keeping(settings.keep);
         clock.set_reference(std::time::Instant::now(), newest);
+        let dlq_watch = DlqWatch::new(&settings);
         Writer {
             retention: Retention::new(&settings, state.head(), begin),
             clock,
             settings,
             connection: opened.connection,
-            insert_entries: Insert::entries(),
-            insert_last_states: Insert::last_states(),
-            insert_cursors: Insert::cursors(),
+            statements: Statements::default(),
             state,
             queue,
             unmeasured_bytes: 0,
             cursors_saved: None,
             wal_reset: None,
             drop_said: None,
+            dlq_watch,
+            expire_at: Instant::now(),
             out_of_space: false,
             check,
             fenced: false,
@@ -190,7 +166,7 @@ impl Writer {
             let mut group = Group::default();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(request) = self.queue.requests.recv() => group.requests.push(request),
+                Some(command) = self.queue.commands.recv() => group.commands.push(command),
                 Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
                 _ = flush.tick() => self.look_round().await?,
                 checked = self.check.done() => checked?,
@@ -203,8 +179,8 @@ impl Writer {
 
     /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
     fn gather(&mut self, group: &mut Group) {
-        while let Ok(request) = self.queue.requests.try_recv() {
-            group.requests.push(request);
+        while let Ok(command) = self.queue.commands.try_recv() {
+            group.commands.push(command);
         }
         while !self.retention.full()
             && let Ok(append) = self.queue.appends.try_recv()
@@ -216,13 +192,13 @@ impl Writer {
     async fn finish(mut self, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
         self.queue.room.close();
         self.queue.appends.close();
-        self.queue.requests.close();
+        self.queue.commands.close();
         let mut group = Group::default();
         while let Some(append) = self.queue.appends.recv().await {
             group.append(append);
         }
-        while let Some(request) = self.queue.requests.recv().await {
-            group.requests.push(request);
+        while let Some(command) = self.queue.commands.recv().await {
+            group.commands.push(command);
         }
         self.commit(group, flush, stop).await?;
         // The cursors, where they have waited.
@@ -259,7 +235,7 @@ impl Writer {
         let wait = self
             .cursors_saved
             .is_some_and(|saved| saved.elapsed() < CURSORS_INTERVAL);
-        if small && wait && group.requests.is_empty() && truncation.is_none() {
+        if small && wait && group.commands.is_empty() && truncation.is_none() {
             moved.clear();
         }
         if group.is_empty() && moved.is_empty() && truncation.is_none() {
@@ -287,19 +263,9 @@ impl Writer {
             self.cursors_saved = Some(Instant::now());
             self.state.saved(&moved);
         }
-        written
-            .newly_dead_lettered
-            .iter()
-            .for_each(|sink| self.state.count_dead_letter(sink));
-        let fenced = group
-            .requests
-            .iter()
-            .any(|request| matches!(request, Request::Fence { .. }));
-        let commanded = !written.commands.is_empty();
-        if commanded {
-            self.state
-                .set_operator_state(disk::operator_state(&mut self.connection).await?);
-        }
+        self.count(&group.commands).await?;
+        let fences = |queued: &QueuedCommand| matches!(queued.command, Command::Fence);
+        let fenced = group.commands.iter().any(fences);
         if fenced {
             self.fenced = true;
             let head = written.last.unwrap_or(self.state.head());
@@ -309,15 +275,10 @@ impl Writer {
                 left: Left::Fenced,
             })?;
         }
-        self.publish(group, written.last, written.commands);
+        self.publish(group, written.last, written.changed);
         if let Some(truncation) = truncation {
             self.removed(truncation, written.removed).await?;
             flush.reset_immediately();
-        }
-        if commanded {
-            // What was held back may be removed now, however old it is.
-            self.retention
-                .begins(disk::begin(&mut self.connection, Position::START).await?);
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
@@ -360,79 +321,34 @@ impl Writer {
         moved: &[CursorRow],
         truncation: Option<Truncation>,
     ) -> Result<Written, Error> {
-        let head = self.state.head();
-        // What comes one by one is mostly this: a third of the way to the connection's thread and
-        // back.
-        if moved.is_empty()
-            && truncation.is_none()
-            && group.requests.is_empty()
-            && group.last_states.is_empty()
-            && self.insert_entries.is_one(group.entries.len())
-            && !faults::awaits(Failpoint::BeforeCommit)
-        {
-            let last = disk::insert_entries(
-                &mut self.connection,
-                &self.insert_entries,
-                head,
-                &group.entries,
-            )
-            .await?;
-            faults::reach(Failpoint::AfterCommit);
-            return Ok(Written {
-                last,
-                newly_dead_lettered: Vec::new(),
-                commands: Vec::new(),
-                removed: 0,
-            });
-        }
-        let mut transaction = self
-            .connection
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(failed("begin a transaction"))?;
-        let last =
-            disk::insert_entries(&mut transaction, &self.insert_entries, head, &group.entries)
-                .await?;
-        disk::upsert_last_states(
-            &mut transaction,
-            &self.insert_last_states,
-            &group.last_states,
-        )
-        .await?;
-        let newly_dead_lettered = dead_letter(&mut transaction, &group.requests).await?;
-        disk::save_cursors(&mut transaction, &self.insert_cursors, moved).await?;
-        let mut commands = Vec::new();
-        for request in &group.requests {
-            if let Request::Command(QueuedCommand { command, .. }) = request {
-                commands.push(command.write(&mut transaction).await?);
-            }
-        }
-        let removed = match truncation {
-            Some(truncation) => {
-                disk::save_head(&mut transaction, last.unwrap_or(head)).await?;
-                let removed = disk::truncation(&mut transaction, truncation).await?;
-                faults::reach(Failpoint::InRetention);
-                removed
-            }
-            None => 0,
+        let transaction = Transaction {
+            settings: &self.settings,
+            head: self.state.head(),
+            entries: &group.entries,
+            last_states: &group.last_states,
+            commands: &group.commands,
+            cursors: moved,
+            truncation,
         };
-        if last.is_some() {
-            faults::reach(Failpoint::BeforeCommit);
+        transaction
+            .write(&mut self.connection, &self.statements)
+            .await
+    }
+
+    /// Takes note of what commands have changed on disk.
+    async fn count(&mut self, commands: &[QueuedCommand]) -> Result<(), Error> {
+        let is_flush = |queued: &QueuedCommand| matches!(queued.command, Command::Flush);
+        if commands.iter().all(is_flush) {
+            return Ok(());
         }
-        transaction.commit().await.map_err(failed("commit"))?;
-        if last.is_some() {
-            faults::reach(Failpoint::AfterCommit);
-        }
-        Ok(Written {
-            last,
-            newly_dead_lettered,
-            commands,
-            removed,
-        })
+        let operator_state = disk::operator_state(&mut self.connection).await?;
+        self.dlq_watch.look(&operator_state.dead_letters);
+        self.state.set_operator_state(operator_state);
+        Ok(())
     }
 
     /// The group is on disk: everybody may know.
-    fn publish(&mut self, mut group: Group, last: Option<Position>, commands: Vec<u64>) {
+    fn publish(&mut self, mut group: Group, last: Option<Position>, changed: Vec<u64>) {
         let head = self.state.head();
         let new_head = last.unwrap_or(head);
         let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
@@ -441,18 +357,16 @@ impl Writer {
             head.0 + count,
             "positions follow each other without a hole (I4)"
         );
-        let undecodable = group
-            .entries
-            .iter()
-            .filter(|entry| matches!(entry.content, EntryContent::Undecodable { .. }))
-            .count();
+        let count = |kind: EntryKind| {
+            let of_kind = |entry: &&NewEntry| entry.content.kind() == kind;
+            group.entries.iter().filter(of_kind).count() as u64
+        };
         self.state
             .undecodable
-            .fetch_add(undecodable as u64, Ordering::Relaxed);
-        self.state.accepted.fetch_add(
-            (group.entries.len() - undecodable) as u64,
-            Ordering::Relaxed,
-        );
+            .fetch_add(count(EntryKind::Undecodable), Ordering::Relaxed);
+        self.state
+            .accepted
+            .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
         self.unmeasured_bytes += group
             .entries
             .iter()
@@ -467,18 +381,20 @@ impl Writer {
         self.state
             .head
             .send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
-        if !commands.is_empty() {
+        if group
+            .commands
+            .iter()
+            .any(|queued| queued.command.concerns_sinks())
+        {
             self.state.commands.send_modify(|count| *count += 1);
         }
-        group.answer(head, commands);
+        group.answer(head, changed);
     }
 
     async fn removed(&mut self, truncation: Truncation, removed: u64) -> Result<(), Error> {
         self.state.cache().removed(truncation.through());
         if let Truncation::Drop { from, through } = truncation {
             self.state.evicted.fetch_add(removed, Ordering::Relaxed);
-            self.state
-                .set_operator_state(disk::operator_state(&mut self.connection).await?);
             if self
                 .drop_said
                 .is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL)
@@ -488,7 +404,7 @@ impl Writer {
             }
         }
         self.retention
-            .begins(disk::begin(&mut self.connection, truncation.from()).await?);
+            .begins(disk::begin(&mut self.connection).await?);
         self.state.begins(self.retention.oldest());
         self.measure().await
     }
@@ -496,15 +412,44 @@ impl Writer {
     /// What is worth a look now and then, not with every commit.
     async fn look_round(&mut self) -> Result<(), Error> {
         self.bound_wal().await?;
+        self.expire_dead_letters().await?;
         if self.unmeasured_bytes > 0 || self.retention.full() {
             self.measure().await?;
         }
         Ok(())
     }
 
+    async fn expire_dead_letters(&mut self) -> Result<(), Error> {
+        let Some(keep) = self.settings.dlq_keep else {
+            return Ok(());
+        };
+        if Instant::now() < self.expire_at {
+            return Ok(());
+        }
+        self.expire_at = Instant::now() + EXPIRE_INTERVAL;
+        let now = self
+            .clock
+            .read(std::time::Instant::now(), Timestamp::now())
+            .now;
+        let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let before = now.as_microsecond().saturating_sub(keep_us);
+        let expired = dead_letters::expire(&mut self.connection, before).await?;
+        if expired > 0 {
+            info!(
+                dead_letters = expired,
+                "dead letters dropped: they are older than journal.dlq_keep"
+            );
+            let operator_state = disk::operator_state(&mut self.connection).await?;
+            self.state.set_operator_state(operator_state);
+        }
+        Ok(())
+    }
+
     async fn measure(&mut self) -> Result<(), Error> {
         let was_full = self.retention.full();
-        let usage = disk::usage(&mut self.connection, &self.settings.path).await?;
+        let mut usage = disk::usage(&mut self.connection, &self.settings.path).await?;
+        // Dead letters have bounds of their own.
+        usage.used_bytes = usage.used_bytes.saturating_sub(self.state.dlq_bytes());
         self.retention.measured(usage);
         let full = self.retention.full();
         if full && !was_full && usage.used_bytes < self.settings.bytes_max {
@@ -564,27 +509,6 @@ impl Writer {
     }
 }
 
-/// The sinks that got a new dead letter.
-async fn dead_letter(
-    connection: &mut SqliteConnection,
-    requests: &[Request],
-) -> Result<Vec<Arc<str>>, Error> {
-    let mut new = Vec::new();
-    for request in requests {
-        if let Request::DeadLetter {
-            sink,
-            position,
-            error,
-            ..
-        } = request
-            && disk::dead_letter(connection, sink, *position, error).await?
-        {
-            new.push(Arc::clone(sink));
-        }
-    }
-    Ok(new)
-}
-
 impl Group {
     fn append(&mut self, append: Append) {
         let Append { batch, room, done } = append;
@@ -594,27 +518,17 @@ impl Group {
     }
 
     fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.requests.is_empty()
+        self.appends.is_empty() && self.commands.is_empty()
     }
 
     /// Tells everybody; who has gone away meanwhile loses only the news.
-    fn answer(self, mut before: Position, commands: Vec<u64>) {
+    fn answer(self, mut before: Position, changed: Vec<u64>) {
         for (count, _room, done) in self.appends {
             before.0 += i64::try_from(count).expect("a batch fits in memory");
             let _ = done.send(before);
         }
-        let mut commands = commands.into_iter();
-        for request in self.requests {
-            match request {
-                Request::Flush { done }
-                | Request::DeadLetter { done, .. }
-                | Request::Fence { done } => {
-                    let _ = done.send(());
-                }
-                Request::Command(QueuedCommand { done, .. }) => {
-                    let _ = done.send(commands.next().unwrap_or_default());
-                }
-            }
+        for (queued, changed) in self.commands.into_iter().zip(changed) {
+            let _ = queued.done.send(changed);
         }
     }
 }

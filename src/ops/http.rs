@@ -27,6 +27,7 @@ use super::metrics;
 use super::settings::Settings;
 use super::status::Report;
 use super::view::View;
+use crate::duration::InWords;
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -221,7 +222,7 @@ enum Unread {
     TooLong,
     #[error("another command is being carried out: try again")]
     Busy,
-    #[error("a command's body has to come within {BODY_TIMEOUT:?}")]
+    #[error("a command's body has to come within {}", InWords(BODY_TIMEOUT))]
     TooSlow,
     #[error("the body broke off: {0}")]
     Broken(axum::Error),

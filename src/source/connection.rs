@@ -29,6 +29,7 @@ use super::signin::Credentials;
 use super::status::{LinkState, Status, TURN};
 use super::subscriptions::Subscriptions;
 use super::writer::Writer;
+use crate::duration::{self, InWords};
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal};
 use crate::model::Position;
@@ -362,10 +363,10 @@ impl<'a> Connection<'a> {
         self.broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
         info!(
             broker = self.broker.as_str(),
-            version = ?connected.version,
+            version = connected.version.as_str(),
             server = connected.server.as_deref().unwrap_or("unnamed"),
-            heartbeat_out = ?connected.heartbeat.outgoing,
-            heartbeat_in = ?connected.heartbeat.incoming,
+            heartbeat_out = duration::or_off(connected.heartbeat.outgoing),
+            heartbeat_in = duration::or_off(connected.heartbeat.incoming),
             "connected"
         );
         self.connected = true;
@@ -411,7 +412,7 @@ impl<'a> Connection<'a> {
             self.status.counters.silences.fetch_add(1, Relaxed);
             let silence = self.wanted.settings.silence.unwrap_or_default();
             warn!(
-                ?silence,
+                silence = %InWords(silence),
                 "source silent: no message for as long as source.silence allows; check that the \
                  platform still sends, and to these destinations"
             );

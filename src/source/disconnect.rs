@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::broker;
 use super::signin::{Credentials, SigninError};
 use super::topic::Topic;
+use crate::duration::InWords;
 use crate::journal;
 use crate::stomp::{Session, SessionError};
 use crate::transport::{DialError, TransportError};
@@ -26,7 +27,8 @@ pub(super) enum DisconnectReason {
     Lost(String),
     /// Nothing has gone wrong that could be seen.
     #[error(
-        "no byte for {0:?} from a server that sends no heart-beats: reconnecting to test the link"
+        "no byte for {} from a server that sends no heart-beats: reconnecting to test the link",
+        InWords(*.0)
     )]
     Quiet(Duration),
     /// The journal has ended: so does the process.

@@ -12,6 +12,7 @@ use super::heartbeat::Heartbeats;
 use super::message::Message;
 use super::receipts::{self, ReceiptId};
 use super::version::Version;
+use crate::duration::InWords;
 
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +68,17 @@ pub enum Confirmation {
     Message,
     /// It sent no receipt and no ERROR in time, as Spring's simple broker never does.
     Silence,
+}
+
+impl Confirmation {
+    /// One word, for log lines.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Confirmation::Receipt => "receipt",
+            Confirmation::Message => "message",
+            Confirmation::Silence => "silence",
+        }
+    }
 }
 
 /// How a session ended that we wanted to end.
@@ -178,13 +190,13 @@ pub enum SessionError {
         value: String,
     },
     /// No CONNECTED and no ERROR in time.
-    #[error("no CONNECTED within {after:?}: check that the URL is a STOMP endpoint's")]
+    #[error("no CONNECTED within {}: check that the URL is a STOMP endpoint's", InWords(*after))]
     ConnectedTimeout {
         /// [`super::Options::connected_timeout`].
         after: Duration,
     },
     /// The server has sent nothing, not even a heart-beat.
-    #[error("the server has been silent for {silence:?}")]
+    #[error("the server has been silent for {}", InWords::about(*silence))]
     Silent {
         /// For so long.
         silence: Duration,

@@ -116,7 +116,7 @@ async fn stop(mut process: Process) {
 async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
     let rabbitmq = RabbitMq::start().await;
     let keys = Keys {
-        retain: "7d",
+        keep: "7d",
         source: "heartbeat = \"2s\"",
     };
     let mut rig = Rig::with_rabbitmq_and("clock", &rabbitmq, keys).await;
@@ -167,6 +167,6 @@ async fn clock_that_jumps_loses_nothing_and_deletes_nothing() {
     rig.heal("", Duration::from_secs(60))
         .await
         .unwrap_or_else(|loss| panic!("{loss}"));
-    // All of it is younger than `retain`, however old the clock made it look.
+    // All of it is younger than `keep`, however old the clock made it look.
     assert_eq!(rig.audit.kept(&rig.ends).await, rig.queue.published());
 }

@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use peers::process::own_test;
 use stomp_bridge::journal::{
-    EntryContent, Error, Journal, NewBatch, NewEntry, Passed, Settings, Start, WhenFull,
+    EntryContent, Error, Journal, NewBatch, NewEntry, Passed, Settings, Start,
 };
 use stomp_bridge::model::Position;
 use tokio_util::sync::CancellationToken;
@@ -26,10 +26,9 @@ const JOURNAL: &str = "JOURNAL_CRASH_PATH";
 
 fn settings(path: PathBuf) -> Settings {
     Settings {
-        path,
         bytes_max: 1 << 30,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..Settings::new(path)
     }
 }
 

@@ -72,7 +72,7 @@ impl Queue {
 
     /// As in a configuration.
     pub(crate) fn url(&self) -> String {
-        format!("stomp://127.0.0.1:{}", self.port)
+        peers::stomp::url(self.port)
     }
 
     /// Adds messages, whose bodies are made from their numbers.

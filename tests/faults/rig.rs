@@ -40,15 +40,15 @@ pub(crate) enum Server {
 
 /// What rigs may have configured in their own way.
 pub(crate) struct Keys {
-    /// `journal.retain`.
-    pub(crate) retain: &'static str,
+    /// `journal.keep`.
+    pub(crate) keep: &'static str,
     /// Lines of `[source]`.
     pub(crate) source: &'static str,
 }
 
 /// Nothing stays in the journal that need not.
 const KEYS: Keys = Keys {
-    retain: "0s",
+    keep: "0s",
     source: "",
 };
 
@@ -127,9 +127,9 @@ impl Rig {
             .table(
                 "journal",
                 &format!(
-                    "path = \"{}\"\nretain = \"{}\"\n",
+                    "path = \"{}\"\nkeep = \"{}\"\n",
                     file("journal.db"),
-                    keys.retain
+                    keys.keep
                 ),
             )
             .table(

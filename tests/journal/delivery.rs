@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
 use stomp_bridge::journal::{
-    self, EntryContent, Journal, NewBatch, NewEntry, Replay, Start, WhenFull, Which,
+    self, EntryContent, Journal, NewBatch, NewEntry, Replay, Start, Which,
 };
 use stomp_bridge::model::{Event, EventKind, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
@@ -120,10 +120,9 @@ fn status(device: &str, new_state: &str) -> String {
 async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let folder = tempfile::tempdir().unwrap();
     let settings = journal::Settings {
-        path: folder.path().join("journal.db"),
         bytes_max: 1 << 30,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..journal::Settings::new(folder.path().join("journal.db"))
     };
     let (journal, writer) = Journal::open(&settings).await.unwrap();
     let stop_writer = CancellationToken::new();
@@ -252,10 +251,9 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
 async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
     let folder = tempfile::tempdir().unwrap();
     let settings = journal::Settings {
-        path: folder.path().join("journal.db"),
         bytes_max: 1 << 30,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..journal::Settings::new(folder.path().join("journal.db"))
     };
     let (journal, writer) = Journal::open(&settings).await.unwrap();
     let stop_writer = CancellationToken::new();

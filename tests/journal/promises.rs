@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    Entry, EntryContent, Error, Journal, LastState, NewBatch, NewEntry, Passed, Reader, Settings,
-    SinkStatus, Start, WhenFull, Which,
+    DlqWhenFull, Entry, EntryContent, Error, Journal, LastState, NewBatch, NewEntry, Passed,
+    Reader, Settings, SinkStatus, Start, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinHandle;
@@ -102,10 +102,9 @@ impl Running {
 
 fn settings(folder: &Path) -> Settings {
     Settings {
-        path: folder.join("state/journal.db"),
         bytes_max: 1 << 30,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..Settings::new(folder.join("state/journal.db"))
     }
 }
 
@@ -259,7 +258,12 @@ impl Model {
             (status.head, *running.journal.head().borrow()),
             (head, head)
         );
+        let dlq_bytes = |sink: &str| {
+            let of_sink = status.sinks.iter().find(|status| &*status.name == sink);
+            of_sink.map_or(0, |status| status.dlq_bytes)
+        };
         let expected = self.cursors.iter().map(|(sink, cursor)| SinkStatus {
+            dlq_bytes: dlq_bytes(sink),
             name: (*sink).into(),
             cursor: Position(*cursor),
             dead_lettered: self
@@ -345,10 +349,11 @@ async fn play(steps: Vec<Step>) {
                     .dead_letter(sink, Position(at), "again")
                     .await
                     .unwrap();
-                model
-                    .dead_lettered
-                    .entry((sink, at))
-                    .or_insert(format!("first {at}"));
+                // Where there is no entry there is nothing to be kept.
+                if at > 0 {
+                    let error = format!("first {at}");
+                    model.dead_lettered.entry((sink, at)).or_insert(error);
+                }
             }
             Step::Reopen => {
                 let uuid = running.journal.uuid();
@@ -420,7 +425,7 @@ proptest! {
 async fn positions_go_on_after_every_entry_was_removed() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
-        retain: Duration::ZERO,
+        keep: Duration::ZERO,
         ..settings(folder.path())
     };
     let running = Running::open(&settings).await;
@@ -638,7 +643,7 @@ async fn journal_is_readable_by_its_owner_alone() {
 async fn entries_stay_until_every_registered_sink_is_past_them() {
     let folder = tempfile::tempdir().unwrap();
     let settings = Settings {
-        retain: Duration::ZERO,
+        keep: Duration::ZERO,
         ..settings(folder.path())
     };
     let running = Running::open(&settings).await;
@@ -696,25 +701,27 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         "it is forgotten already"
     );
     running
-        .until("fast", "only dead letters are left", |journal| {
-            journal.status().oldest == Some(Position(8))
+        .until("fast", "a dead letter does not hold the log", |journal| {
+            journal.status().oldest == Some(Position(11))
         })
         .await;
-    let left: Vec<_> = running
-        .read(Position::START)
-        .await
-        .iter()
-        .map(|entry| entry.position)
-        .collect();
-    assert_eq!(left, [Position(8), Position(11)]);
     running.advance("fast", Position(11));
     assert_eq!(running.journal.cursor("slow").await.unwrap(), None);
-    running.journal.discard("fast", Which::All).await.unwrap();
     running
         .until("fast", "nothing is left", |journal| {
             journal.status().oldest.is_none()
         })
         .await;
+    let mut reader = running.journal.reader().await.unwrap();
+    let copy = reader.dead_letter("fast", Position(8)).await.unwrap();
+    assert_eq!(&copy.unwrap().body[..], b"7");
+    running.journal.redrive("fast", Which::All).await.unwrap();
+    let redriven = reader.to_redrive("fast", 10).await.unwrap();
+    assert_eq!(&redriven[0].body[..], b"7");
+    assert_eq!(
+        running.journal.discard("fast", Which::All).await.unwrap(),
+        1
+    );
     running.close().await;
 }
 
@@ -892,9 +899,116 @@ async fn full_journal_that_may_drop_drops_the_oldest_and_records_the_gap() {
     assert_eq!(left.first().unwrap().position.0, gap.to.0 + 1);
     assert_eq!(left.len() as u64 + status.evicted, ENTRIES as u64);
     assert_eq!(
-        status.sinks[0].dead_lettered, 0,
-        "what is gone is not dead-lettered any more"
+        status.sinks[0].dead_lettered, 1,
+        "a dead letter is a copy of its own"
     );
+    running.close().await;
+}
+
+#[tokio::test]
+async fn dead_letters_of_each_sink_have_a_bound_of_their_own() {
+    const LETTERS: i64 = 100;
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        dlq_bytes_max: 1 << 20,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let journal = &running.journal;
+    let known = sinks(&["bad", "good"]);
+    journal.register_sinks(&known).await.unwrap();
+    let bodies = (0..LETTERS).map(|_| entry(vec![b'x'; 20 << 10]));
+    journal.append(batch(bodies.collect())).await.unwrap();
+    let mut listed = 0;
+    for position in 1..=LETTERS {
+        let position = Position(position);
+        let list = journal.dead_letter_if_room("bad", position, "refused");
+        listed += u64::from(list.await.unwrap());
+    }
+    let bad = journal.status().sinks[0].clone();
+    assert_eq!(bad.dead_lettered, listed);
+    assert!(
+        bad.dlq_bytes <= 1 << 20 && bad.dlq_bytes > 1000 << 10,
+        "{bad:?}"
+    );
+    assert!(!journal.has_dlq_room("bad", 1, 20 << 10) && journal.has_dlq_room("good", 1, 20 << 10));
+    // What is listed is listed, and a sink that cannot wait is not made to.
+    assert!(
+        journal
+            .dead_letter_if_room("bad", Position(1), "again")
+            .await
+            .unwrap()
+    );
+    assert!(
+        !journal
+            .dead_letter_if_room("bad", Position(99), "refused")
+            .await
+            .unwrap()
+    );
+    journal
+        .dead_letter("bad", Position(99), "refused")
+        .await
+        .unwrap();
+    // Only what the cursor has passed can be dropped.
+    assert_eq!(journal.discard("bad", Which::All).await.unwrap(), 0);
+    running.advance("bad", Position(10));
+    assert_eq!(journal.discard("bad", Which::All).await.unwrap(), 10);
+    assert!(journal.has_dlq_room("bad", 1, 20 << 10));
+    let bytes = journal.status().sinks[0].dlq_bytes;
+    running.close().await;
+    let running = Running::open(&settings).await;
+    assert_eq!(running.journal.status().sinks[0].dlq_bytes, bytes);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn oldest_dead_letters_make_room_where_they_may_and_old_ones_go() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        dlq_bytes_max: 1 << 20,
+        dlq_when_full: DlqWhenFull::DropOldest,
+        dlq_keep: Some(Duration::from_millis(1)),
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let journal = &running.journal;
+    journal.register_sinks(&sinks(&["bad"])).await.unwrap();
+    for position in 1..=100 {
+        let body = entry(vec![b'x'; 20 << 10]);
+        journal.append(batch(vec![body])).await.unwrap();
+        let position = Position(position);
+        journal
+            .dead_letter("bad", position, "refused")
+            .await
+            .unwrap();
+        let passed = Passed {
+            dead_lettered: 1,
+            ..Passed::default()
+        };
+        journal.pass("bad", position, passed);
+        assert!(journal.has_dlq_room("bad", 1, usize::MAX / 2));
+        let bytes = journal.status().sinks[0].dlq_bytes;
+        assert!(bytes <= 1 << 20, "{bytes} at {position}");
+    }
+    running
+        .journal
+        .register_sinks(&sinks(&["bad"]))
+        .await
+        .unwrap();
+    let mut reader = running.journal.reader().await.unwrap();
+    let account = reader.accounts().await.unwrap().remove(0);
+    assert_eq!(account.check(), Ok(()));
+    assert!(account.accounting.discarded > 40, "{account:?}");
+    running.close().await;
+    // The first look for what is too old comes with the start.
+    let running = Running::open(&settings).await;
+    running
+        .until("bad", "all are older than they may be", |journal| {
+            journal.status().sinks[0].dead_lettered == 0
+        })
+        .await;
+    let mut reader = running.journal.reader().await.unwrap();
+    assert_eq!(reader.accounts().await.unwrap()[0].check(), Ok(()));
     running.close().await;
 }
 

@@ -6,6 +6,8 @@ mod circles;
 mod servers;
 mod text;
 
+pub(crate) use text::production;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};

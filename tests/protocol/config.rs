@@ -181,7 +181,7 @@ fn the_examples_comments_are_keys_too() {
         )
     );
     assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
-    assert_eq!(plan.journal.retain, defaults.journal.retain);
+    assert_eq!(plan.journal.keep, defaults.journal.keep);
     assert_eq!(plan.http.listen, defaults.http.listen);
     assert_eq!(mqtt_of(&plan).url, mqtt_of(&defaults).url);
     assert_eq!(
@@ -305,7 +305,7 @@ fn the_defaults_are_the_promised_ones() {
         (plan.journal.bytes_max, plan.journal.when_full),
         (1 << 30, WhenFull::Pause)
     );
-    assert_eq!(plan.journal.retain, seconds(7 * 86_400));
+    assert_eq!(plan.journal.keep, seconds(7 * 86_400));
     assert_eq!(plan.http.listen.to_string(), "127.0.0.1:9610");
     let sqlite = plan.sinks.iter().find_map(|(_, sink)| {
         if let Settings::Sqlite(sink) = sink {
@@ -531,6 +531,18 @@ fn each_mistake_is_told_with_its_place() {
             "7:13",
             "sinks.h.retention",
             "write retention = { statuses = \"365d\" }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}wehn = \"changed\"\n"),
+            "7:1",
+            "sinks.h.wehn",
+            "expected one of kinds, path, retention, retry, start, topics, type, when",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}strat = \"now\"\n"),
+            "7:1",
+            "sinks.h.strat",
+            "did you mean `start`?",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}retention = 30\n"),
@@ -1431,7 +1443,7 @@ headers = { "prefetch-count" = "256" }
 path = "journal.db"
 max_bytes = "1GiB"
 when_full = "pause"
-retain = "7d"
+keep = "7d"
 
 [sinks.history]
 type = "sqlite"

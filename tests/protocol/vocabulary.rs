@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::architecture::collect;
+use crate::architecture::{collect, production};
 
 /// Subcommands of the command line, and the word in use.
 const VERBS: &[(&str, &str)] = &[("dead", "dlq"), ("ls", "list"), ("renew", "reset-id")];
@@ -130,6 +130,27 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ),
 ];
 
+/// Texts of the program that print a value with `{:?}`, by file and placeholder: all are texts from
+/// outside, in quotes and with their control characters escaped. An entry that nothing needs is an
+/// error, too.
+const QUOTED: &[(&str, &str)] = &[
+    // What the command line, the environment and the configuration say.
+    ("src/cli/log.rs", "{filter:?}"),
+    ("src/faults.rs", "{fault:?}"),
+    ("src/sinks/webhook/build.rs", "{name:?}"),
+    ("src/transport/headers.rs", "{name:?}"),
+    // What events and servers say.
+    ("src/sinks/mqtt/sink.rs", "{topic:?}"),
+    ("src/sinks/mqtt/topic.rs", "{c:?}"),
+    ("src/sinks/webhook/target.rs", "{id:?}"),
+    ("src/transport/sockjs/info.rs", "{moved:?}"),
+    // A character of JSON.
+    ("src/transport/sockjs/frame.rs", "{:?}"),
+];
+
+/// The macros that write a line of the log.
+const LOG_MACROS: &[&str] = &["error!", "warn!", "info!", "debug!", "trace!", "event!"];
+
 /// A given-up word that was found.
 struct Found {
     place: String,
@@ -241,6 +262,76 @@ fn a_word_is_found_where_it_stands_alone() {
         [(1, "b \\\"c\\\" d".to_owned()), (3, "h \"i".to_owned())]
     );
     assert_eq!(keys("# a = 1   # b = 2\n#   # c\n[d.e]\n"), "a\n\nd e\n");
+}
+
+/// `Some(10s)` and `V1_2` are Rust's words: a log line has `10s` and `1.2`.
+#[test]
+fn nobody_reads_a_value_in_rusts_words() {
+    let mut report = String::new();
+    let mut needed = BTreeSet::new();
+    let (mut lines, mut texts) = (0, 0);
+    for file in sources("src") {
+        if file.ends_with("tests.rs") || file.contains("/tests/") {
+            continue;
+        }
+        let text = fs::read_to_string(root().join(&file)).expect("read a source file");
+        let (code, literals) = lexed(&production(&text));
+        for (line, fields) in log_fields(&code) {
+            lines += 1;
+            if has_debug_field(fields) {
+                writeln!(report, "{file}:{line}: a field with `?`").expect("write to a String");
+            }
+        }
+        for (line, literal) in literals {
+            texts += 1;
+            for placeholder in debug_placeholders(&literal) {
+                match QUOTED
+                    .iter()
+                    .position(|entry| *entry == (&file, placeholder))
+                {
+                    Some(index) => {
+                        needed.insert(index);
+                    }
+                    None => {
+                        writeln!(report, "{file}:{line}: {placeholder}").expect("write to a String")
+                    }
+                }
+            }
+        }
+    }
+    for (index, entry) in QUOTED.iter().enumerate() {
+        if !needed.contains(&index) {
+            writeln!(report, "nothing needs {entry:?}").expect("write to a String");
+        }
+    }
+    assert!(
+        lines > 80 && texts > 800,
+        "{lines} log lines, {texts} texts"
+    );
+    assert!(
+        report.is_empty(),
+        "give it `as_str` or `Display`:\n{report}"
+    );
+}
+
+#[test]
+fn a_field_in_rusts_words_is_found() {
+    for (code, found) in [
+        ("info!(?cause, \"\");", true),
+        ("info!(a, b = ?c.d(), \"\");", true),
+        ("tracing::warn!(\n    %a,\n    ?b,\n);", true),
+        ("info!(a = f(b)?, c = %d, \"\");", false),
+        ("info!(a); let b = c?;", false),
+    ] {
+        let mut fields = log_fields(code);
+        assert_eq!(
+            fields.any(|(_, fields)| has_debug_field(fields)),
+            found,
+            "{code}"
+        );
+    }
+    let found: Vec<&str> = debug_placeholders("{a} {b:.1?} {:#?} {{:?} {c:>5}").collect();
+    assert_eq!(found, ["{b:.1?}", "{:#?}"]);
 }
 
 /// README's table of log lines: each is a log line or an error of the program.
@@ -491,6 +582,40 @@ fn words(text: &str) -> String {
         words.push(if c == '_' { ' ' } else { c });
     }
     words
+}
+
+/// What stands in the parentheses of each log line, and the number of its line.
+fn log_fields(code: &str) -> impl Iterator<Item = (usize, &str)> {
+    let begins = LOG_MACROS.iter().flat_map(|name| code.match_indices(name));
+    begins.filter_map(|(at, name)| {
+        let fields = code[at + name.len()..].strip_prefix('(')?;
+        let mut depth = 1;
+        let end = fields.find(|c| {
+            depth += i32::from(c == '(') - i32::from(c == ')');
+            depth == 0
+        })?;
+        let line = code[..at].matches('\n').count() + 1;
+        Some((line, &fields[..end]))
+    })
+}
+
+/// Whether a field prints itself as Rust does: `?name`, `name = ?value`.
+fn has_debug_field(fields: &str) -> bool {
+    fields.match_indices('?').any(|(at, _)| {
+        let before = fields[..at].trim_end();
+        before.is_empty() || before.ends_with([',', '='])
+    })
+}
+
+/// The placeholders of a text that print as Rust does.
+fn debug_placeholders(literal: &str) -> impl Iterator<Item = &str> {
+    literal.match_indices("?}").filter_map(|(end, _)| {
+        let begin = literal[..end].rfind('{')?;
+        let is_escaped = literal[..begin].ends_with('{');
+        let inner = &literal[begin + 1..end];
+        let is_format = inner.contains(':') && !inner.contains([' ', '}']);
+        (is_format && !is_escaped).then_some(&literal[begin..end + 2])
+    })
 }
 
 /// Rust code without its comments and literals, and its string literals with their lines.

@@ -11,16 +11,9 @@ use async_stomp::client::ClientCodec;
 use bytes::{Bytes, BytesMut};
 use divan::counter::BytesCount;
 use divan::{Bencher, black_box};
-use stomp::{Command, Decoder, FrameWriter, Limits, Version};
+use stomp_bridge::stomp::{Command, Decoder, FrameWriter, Limits, Version};
 use stomp_parser::server::ServerFrame;
 use tokio_util::codec::Decoder as _;
-
-#[allow(dead_code)] // What `stomp` stands on.
-#[path = "../../../src/secret.rs"]
-mod secret;
-#[allow(dead_code, unused_imports)] // A part of it is enough.
-#[path = "../../../src/stomp/mod.rs"]
-mod stomp;
 
 /// What one read from a socket gives at most.
 const CHUNK_BYTES: usize = 64 << 10;

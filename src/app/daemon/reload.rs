@@ -20,6 +20,16 @@ pub(super) enum ReloadCause {
     Folder,
 }
 
+impl ReloadCause {
+    /// One word, for log lines.
+    fn as_str(self) -> &'static str {
+        match self {
+            ReloadCause::Signal => "signal",
+            ReloadCause::Folder => "folder",
+        }
+    }
+}
+
 impl App {
     /// Reads the configuration again and applies what has changed. systemd hears of the end however
     /// it ends.
@@ -32,7 +42,7 @@ impl App {
             // Another file, or the moment between an editor's two steps.
             return Ok(());
         }
-        info!(config = %self.config.display(), ?cause, "reload begins: reading the configuration");
+        info!(config = %self.config.display(), cause = cause.as_str(), "reload begins: reading the configuration");
         systemd::reloading();
         let plan = match &text {
             Some(text) => config::parse(&self.config, text.clone(), &Environment::of_process()),

@@ -29,6 +29,10 @@ const INCOMING_BYTES_MAX: usize = 64 * 1024;
 pub(super) const ONLINE: &str = "online";
 pub(super) const OFFLINE: &str = "offline";
 
+/// Some other packet came first (MQTT 3.1.1, section 3.2).
+const NO_CONNACK: &str =
+    "the first packet was no CONNACK: check that url is that of an MQTT 3.1.1 broker";
+
 /// What there is to say where it does not say why.
 pub(super) const CLOSED: &str = "the broker closed the connection";
 
@@ -158,11 +162,7 @@ impl Broker {
         writer.flush().await?;
         match reader.next().await {
             Some(Ok(Packet::ConnAck(answer))) => accepted(answer.code)?,
-            Some(Ok(other)) => {
-                return Err(Loss::new(format!(
-                    "expected CONNACK from the broker, got {other:?}"
-                )));
-            }
+            Some(Ok(_)) => return Err(Loss::new(NO_CONNACK)),
             Some(Err(error)) => return Err(error.into()),
             None => return Err(Loss::new(CLOSED)),
         }

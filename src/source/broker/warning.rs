@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::facts::Warning;
 use super::spring;
+use crate::duration::InWords;
 use crate::source::names::in_short;
 
 /// One warning; its text is one line that ends with what to do.
@@ -92,11 +93,12 @@ impl Detection {
 impl fmt::Display for Detection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {every:?}"),
+            Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {}", InWords(*every)),
             Detection::Silence(after) => write!(
                 f,
-                "a dead link is noticed by TCP keep-alive, and after {after:?} without a byte by \
-                 reconnecting"
+                "a dead link is noticed by TCP keep-alive, and after {} without a byte by \
+                 reconnecting",
+                InWords(*after)
             ),
             Detection::KeepAlive => f.write_str(
                 "a dead link is noticed by TCP keep-alive alone, which does not see a server that hangs, or one \

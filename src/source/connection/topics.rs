@@ -63,9 +63,9 @@ impl Connection<'_> {
     pub(super) fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
         if self.subscriptions.confirm(id, clock::now()) {
             if self.names_each() {
-                info!(topic = %id, by = ?confirmed, "subscribed");
+                info!(topic = %id, by = confirmed.as_str(), "subscribed");
             } else {
-                debug!(topic = %id, by = ?confirmed, "subscribed");
+                debug!(topic = %id, by = confirmed.as_str(), "subscribed");
             }
             self.count_topics();
         }
@@ -191,7 +191,7 @@ impl Connection<'_> {
         let Some(gone) = self.topic_gone(id)? else {
             return Ok(());
         };
-        info!(topic = %id, by = ?confirmed, late = gone.late, "unsubscribed");
+        info!(topic = %id, by = confirmed.as_str(), late = gone.late, "unsubscribed");
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
                 topic = %id, messages = gone.late,

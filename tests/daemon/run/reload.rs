@@ -207,14 +207,14 @@ async fn what_cannot_be_used_changes_nothing_and_is_named() {
 
     // What only a restart applies is named, and the rest is applied.
     let text = with_other_topic(&served.url)
-        .table("journal", "retain = \"1d\"\n")
+        .table("journal", "keep = \"1d\"\n")
         .text();
     daemon
         .folder()
         .write("config.toml", &text.replace("127.0.0.1:0", "127.0.0.1:1"));
     daemon.hang_up();
     notified.reloaded().await;
-    for key in ["journal.retain", "http.listen"] {
+    for key in ["journal.keep", "http.listen"] {
         daemon.complains(&[key, "restart needed"]).await;
     }
     subscribed(&served, OTHER, 1).await;

@@ -1,12 +1,10 @@
 //! A private ActiveMQ Classic: STOMP over TCP and TLS, with a password; what it confirmed survives
 //! SIGKILL.
 
-use rustix::process::Signal;
-
 use super::folder::Folder;
 use super::java::java;
 use super::process::Process;
-use super::{PASSWORD, USER, certificates, port};
+use super::{PASSWORD, USER, certificates, port, stomp};
 
 /// Enough for some ten thousand messages under way.
 const HEAP_MEBIBYTES: usize = 128;
@@ -53,7 +51,7 @@ impl ActiveMq {
 
     /// STOMP over TCP, as in a configuration.
     pub fn stomp_url(&self) -> String {
-        format!("stomp://127.0.0.1:{}", self.ports.stomp)
+        stomp::url(self.ports.stomp)
     }
 
     /// STOMP over TLS, as in a configuration; it asks for no certificate.
@@ -78,12 +76,12 @@ impl ActiveMq {
 
     /// Stops it in its tracks, until [`ActiveMq::thaw`].
     pub fn freeze(&self) {
-        self.process.signal(Signal::STOP);
+        self.process.freeze();
     }
 
     /// The end of [`ActiveMq::freeze`].
     pub fn thaw(&self) {
-        self.process.signal(Signal::CONT);
+        self.process.thaw();
     }
 }
 

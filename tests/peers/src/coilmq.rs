@@ -5,8 +5,8 @@
 use std::path::Path;
 
 use super::folder::Folder;
-use super::port;
 use super::process::{Process, tethered};
+use super::{port, stomp};
 
 /// A running coilmq.
 pub struct CoilMq {
@@ -36,7 +36,7 @@ impl CoilMq {
 
     /// As in a configuration.
     pub fn url(&self) -> String {
-        format!("stomp://127.0.0.1:{}", self.port)
+        stomp::url(self.port)
     }
 
     /// The virtual host that it takes: what it thinks that this machine is called.

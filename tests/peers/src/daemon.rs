@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::configuration::Configuration;
 use super::folder::Folder;
-use super::process::{Process, tethered};
+use super::process::{Process, resident_bytes_max, tethered};
 use super::wait;
 
 /// A started (or ended) daemon. When it is dropped by a panic its log's tail is printed.
@@ -40,7 +40,7 @@ impl Daemon {
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_path_buf()))
             .collect();
-        let process = launch(&folder, &config, &environment);
+        let process = launch(folder.path(), &config, &environment);
         let mut daemon = Daemon {
             process,
             folder,
@@ -58,7 +58,7 @@ impl Daemon {
             !self.process.runs(),
             "the daemon is restarted while it runs"
         );
-        self.process = launch(&self.folder, &self.config, &self.environment);
+        self.process = launch(self.folder.path(), &self.config, &self.environment);
         self.listening().await;
     }
 
@@ -145,18 +145,7 @@ impl Daemon {
 
     /// The most memory that was resident at once, in bytes.
     pub fn resident_bytes_max(&self) -> u64 {
-        let status = format!("/proc/{}/status", self.process.pid().as_raw_nonzero());
-        let status = std::fs::read_to_string(status).expect("the daemon runs");
-        let kib = status.lines().find_map(|line| {
-            line.strip_prefix("VmHWM:")?
-                .trim()
-                .strip_suffix("kB")?
-                .trim()
-                .parse()
-                .ok()
-        });
-        kib.map(|kib: u64| kib * 1024)
-            .expect("proc(5): VmHWM is in kB")
+        resident_bytes_max(self.process.pid())
     }
 
     /// Where its HTTP listens, as `address:port`.
@@ -227,13 +216,14 @@ fn binary() -> PathBuf {
     )
 }
 
-fn launch(folder: &Folder, config: &Path, environment: &[(String, PathBuf)]) -> Process {
+/// `stomp-bridge run` in a folder, which gets its log, too.
+pub fn launch(folder: &Path, config: &Path, environment: &[(String, PathBuf)]) -> Process {
     let mut command = tethered(binary());
     command
         .arg("run")
         .arg("--config")
         .arg(config)
-        .current_dir(folder.path());
+        .current_dir(folder);
     // What the tester's own shell has set is not part of the test.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("STOMP_BRIDGE_"))

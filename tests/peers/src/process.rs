@@ -235,6 +235,17 @@ impl Process {
     }
 }
 
+/// The most memory of a process that was resident at once, in bytes.
+pub fn resident_bytes_max(pid: Pid) -> u64 {
+    let status = format!("/proc/{}/status", pid.as_raw_nonzero());
+    let status = fs::read_to_string(status).expect("the process runs");
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
+    let kib: Option<u64> = kib.and_then(|kib| kib.parse().ok());
+    kib.expect("proc(5): VmHWM is in kB") * 1024
+}
+
 /// Those of a process's main thread, which is who forks in all of our peers.
 fn children(pid: Pid) -> Vec<Pid> {
     let pid = pid.as_raw_nonzero();

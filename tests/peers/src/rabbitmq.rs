@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use super::folder::Folder;
 use super::process::{Process, tethered};
-use super::{PASSWORD, USER, certificates, port};
+use super::{PASSWORD, USER, certificates, port, stomp};
 
 /// RabbitMQ 3.10 says that a durable queue is declared before it has written so: one that is killed
 /// within a second or two may have forgotten the queue, with every message in it that it has
@@ -66,7 +66,7 @@ impl RabbitMq {
 
     /// STOMP over TCP, as in a configuration.
     pub fn stomp_url(&self) -> String {
-        format!("stomp://127.0.0.1:{}", self.ports.stomp)
+        stomp::url(self.ports.stomp)
     }
 
     /// STOMP over TLS, as in a configuration: whoever comes must show a certificate.

@@ -5,6 +5,8 @@ use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::stomp;
+
 /// A running proxy; it and all its connections end when it is dropped.
 pub struct RewritingProxy {
     port: u16,
@@ -38,7 +40,7 @@ impl RewritingProxy {
 
     /// As in a configuration.
     pub fn url(&self) -> String {
-        format!("stomp://127.0.0.1:{}", self.port)
+        stomp::url(self.port)
     }
 }
 

@@ -7,6 +7,8 @@ use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
+use super::stomp;
+
 /// What a server does with one connection once it has seen CONNECT and SUBSCRIBE.
 #[derive(Debug, Clone)]
 pub struct Life {
@@ -62,7 +64,7 @@ impl Scripted {
 
     /// As in a configuration.
     pub fn url(&self) -> String {
-        format!("stomp://127.0.0.1:{}", self.port)
+        stomp::url(self.port)
     }
 
     /// How many connections there have been.

@@ -12,6 +12,11 @@ use tokio::time::timeout;
 
 use super::{PASSWORD, USER};
 
+/// Of a server on this machine, as in a configuration: STOMP over TCP.
+pub fn url(port: u16) -> String {
+    format!("stomp://127.0.0.1:{port}")
+}
+
 /// So many SENDs may wait for their receipts.
 const WINDOW: usize = 200;
 

@@ -10,7 +10,7 @@ pub(super) enum Literals {
 
 /// What of a file is production code, as rustfmt writes it: each item behind `#[cfg(test)]` leaves
 /// empty lines, since tests may use more.
-pub(super) fn production(text: &str) -> String {
+pub(crate) fn production(text: &str) -> String {
     let mut code = String::new();
     let mut lines = text.lines();
     while let Some(line) = lines.next() {

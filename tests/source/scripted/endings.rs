@@ -186,8 +186,7 @@ async fn what_comes_before_a_websocket_that_breaks_its_protocol_is_acknowledged(
         }
     }
     assert_eq!(acknowledged(&sent), all(GOOD));
-    lab.until(|status| status.link().last_error.is_some()).await;
-    let error = lab.status.link().last_error.unwrap();
+    let error = lab.error().await;
     assert!(error.contains("broke the transport's protocol"), "{error}");
     assert_eq!(lab.entries().await.len(), GOOD);
 }

@@ -160,6 +160,20 @@ impl Lab {
         lab
     }
 
+    /// Why a connection or an attempt ended, once one has.
+    async fn error(&self) -> String {
+        self.until(|status| status.link().last_error.is_some())
+            .await;
+        self.status.link().last_error.unwrap()
+    }
+
+    /// The backoff of this lab is zero: any other failure would be tried again within the
+    /// millisecond.
+    async fn waits_with_the_next_attempt(&self) {
+        let again = tokio::time::timeout(Duration::from_millis(300), self.server.accept()).await;
+        assert!(again.is_err(), "tried again at once");
+    }
+
     async fn accept(&self) -> Server {
         let (stream, _) = within(self.server.accept()).await.unwrap();
         Server {
@@ -223,10 +237,9 @@ fn decoders(topics: &[Topic]) -> Arc<HashMap<Arc<str>, Decoder>> {
 
 fn journal_settings(folder: &Path, bytes_max: u64) -> journal::Settings {
     journal::Settings {
-        path: folder.join("journal.db"),
         bytes_max,
-        when_full: WhenFull::Pause,
-        retain: Duration::from_secs(3600),
+        keep: Duration::from_secs(3600),
+        ..journal::Settings::new(folder.join("journal.db"))
     }
 }
 
@@ -488,15 +501,12 @@ async fn a_refused_login_is_not_tried_again_at_once() {
         )
         .await;
     server.rest().await;
-    lab.until(|status| status.link().last_error.is_some()).await;
-    let error = lab.status.link().last_error.unwrap();
+    let error = lab.error().await;
     assert!(
         error.contains("Access refused for user 'lab'") && error.contains("check login"),
         "{error}"
     );
-    // The backoff of this lab is zero: another failure would be tried again within the millisecond.
-    let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
-    assert!(again.is_err(), "tried again at once");
+    lab.waits_with_the_next_attempt().await;
 }
 
 #[tokio::test]
@@ -542,14 +552,12 @@ async fn a_refused_subscription_is_not_tried_again_at_once() {
         .send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n")
         .await;
     server.rest().await;
-    lab.until(|status| status.link().last_error.is_some()).await;
-    let error = lab.status.link().last_error.unwrap();
+    let error = lab.error().await;
     assert!(
         error.contains("subscribe to /queue/a refused") && error.contains("access_refused"),
         "{error}"
     );
-    let again = tokio::time::timeout(Duration::from_millis(300), lab.server.accept()).await;
-    assert!(again.is_err(), "tried again at once");
+    lab.waits_with_the_next_attempt().await;
 }
 
 #[tokio::test]

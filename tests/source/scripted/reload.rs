@@ -307,8 +307,7 @@ async fn a_topic_that_is_refused_after_a_reload_is_named() {
         .send("ERROR\nmessage:access_refused\ncontent-length:3\n\nno\n\0\n")
         .await;
     server.rest().await;
-    lab.until(|status| status.link().last_error.is_some()).await;
-    let error = lab.status.link().last_error.unwrap();
+    let error = lab.error().await;
     assert!(
         error.contains("subscribe to /queue/2 refused: access_refused"),
         "{error}"

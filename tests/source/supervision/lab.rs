@@ -152,10 +152,9 @@ fn journal(path: std::path::PathBuf) -> Journal {
             .unwrap();
         runtime.block_on(async {
             let settings = journal::Settings {
-                path,
                 bytes_max: 1 << 30,
-                when_full: WhenFull::Pause,
-                retain: Duration::from_secs(3600),
+                keep: Duration::from_secs(3600),
+                ..journal::Settings::new(path)
             };
             let (journal, writer) = Journal::open(&settings).await.unwrap();
             give.send(journal).unwrap();

@@ -1,0 +1,417 @@
+//! The dead letters of each sink: copies of entries, which do not hold the log. Each sink's have a
+//! bound of their own.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+use sqlx::{Connection, Row};
+
+use super::command::{Settled, Which};
+use super::error::failed;
+use super::row::{content, json, timestamp};
+use super::{DeadLetter, DlqWhenFull, Entry, Error, Settings};
+use crate::model::Position;
+
+/// What a dead letter counts for beside its texts: its row and its places in three indexes.
+const ROW_BYTES: usize = 256;
+
+/// What is kept of a reason; the rest is cut.
+pub(super) const ERROR_BYTES_MAX: usize = 2048;
+
+/// Dead letters that are dropped in one step to make room.
+const DROPPED_AT_ONCE: u32 = 16;
+
+/// Dead letters that are dropped in one transaction because of their age.
+const EXPIRED_AT_ONCE: u32 = 1000;
+
+/// Of the dead letters of `?1` those that its cursor has passed: an operator's command leaves the
+/// others alone, since the accounting has not counted them yet.
+const PASSED: &str =
+    "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
+
+/// How much there is of one sink's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Total {
+    pub(super) sink: String,
+    pub(super) entries: u64,
+    pub(super) bytes: u64,
+}
+
+/// What became of an entry that was to be dead-lettered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It is listed, now or since before.
+    Listed,
+    /// The sink's dead letters have no room for it.
+    NoRoom,
+}
+
+/// What an entry with such a body and reason counts for at most.
+pub(super) fn room_for(body_bytes: usize) -> u64 {
+    (body_bytes + ERROR_BYTES_MAX + ROW_BYTES) as u64
+}
+
+/// Copies an entry to the dead letters of a sink; again for the same entry changes nothing. With
+/// `only_if_room` nothing is written where the bound does not allow it.
+pub(super) async fn add(
+    connection: &mut SqliteConnection,
+    settings: &Settings,
+    (sink, position): (&Arc<str>, Position),
+    error: &str,
+    only_if_room: bool,
+) -> Result<Added, Error> {
+    let adding = || failed("dead-letter an entry");
+    let error = cut(error);
+    let pauses = settings.dlq_when_full == DlqWhenFull::Pause;
+    if only_if_room && pauses && !has_room(connection, settings, (sink, position)).await? {
+        return Ok(Added::NoRoom);
+    }
+    const COPY: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
+         previous, error, at, bytes) \
+         SELECT ?1, position, kind, topic, received_at, body, previous, ?3, ?4, \
+         octet_length(body) + octet_length(?3) + ?5 FROM entry WHERE position = ?2 \
+         ON CONFLICT DO NOTHING";
+    // Evicted meanwhile: there is nothing left to keep, and the accounting says so.
+    const GONE: &str = "UPDATE cursor SET discarded = discarded + 1 WHERE sink = ?1 \
+         AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE sink = ?1 AND position = ?2)";
+    let copied = sqlx::query(COPY)
+        .bind(Arc::clone(sink))
+        .bind(position.0)
+        .bind(error)
+        .bind(Timestamp::now().as_microsecond())
+        .bind(ROW_BYTES as i64)
+        .execute(&mut *connection)
+        .await
+        .map_err(adding())?;
+    if copied.rows_affected() == 0 {
+        sqlx::query(GONE)
+            .bind(Arc::clone(sink))
+            .bind(position.0)
+            .execute(&mut *connection)
+            .await
+            .map_err(adding())?;
+    }
+    if !pauses {
+        drop_oldest(connection, settings, (sink, position))
+            .await
+            .map_err(adding())?;
+    }
+    Ok(Added::Listed)
+}
+
+/// Whether the sink's bound allows one more, or has it already.
+async fn has_room(
+    connection: &mut SqliteConnection,
+    settings: &Settings,
+    (sink, position): (&Arc<str>, Position),
+) -> Result<bool, Error> {
+    const ROOM: &str = "SELECT coalesce((SELECT bytes FROM dlq WHERE sink = ?1), 0), \
+         coalesce((SELECT octet_length(body) FROM entry WHERE position = ?2), 0), \
+         EXISTS (SELECT 1 FROM dead_letter WHERE sink = ?1 AND position = ?2)";
+    let (used, body, listed): (i64, i64, bool) = sqlx::query_as(ROOM)
+        .bind(Arc::clone(sink))
+        .bind(position.0)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("measure the dead letters"))?;
+    let body = usize::try_from(body).unwrap_or(usize::MAX);
+    Ok(listed || used.unsigned_abs() + room_for(body) <= settings.dlq_bytes_max)
+}
+
+/// Drops the oldest dead letters of a sink, but for the newest one, until they are within their
+/// bound.
+async fn drop_oldest(
+    connection: &mut SqliteConnection,
+    settings: &Settings,
+    (sink, newest): (&Arc<str>, Position),
+) -> Result<(), sqlx::Error> {
+    const BYTES: &str = "SELECT coalesce((SELECT bytes FROM dlq WHERE sink = ?), 0)";
+    loop {
+        let bytes: i64 = sqlx::query_scalar(BYTES)
+            .bind(Arc::clone(sink))
+            .fetch_one(&mut *connection)
+            .await?;
+        if bytes.unsigned_abs() <= settings.dlq_bytes_max {
+            return Ok(());
+        }
+        let oldest = format!(
+            "SELECT id FROM dead_letter WHERE {PASSED} AND position <> ?2 ORDER BY id \
+             LIMIT {DROPPED_AT_ONCE}"
+        );
+        if discard_ids(connection, sink, newest, &oldest).await? == 0 {
+            return Ok(());
+        }
+    }
+}
+
+/// Drops the dead letters that a query gives, whose `?1` is the sink and `?2` a position.
+async fn discard_ids(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    position: Position,
+    ids: &str,
+) -> Result<u64, sqlx::Error> {
+    let count = format!(
+        "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
+         WHERE intake = 0 AND id IN ({ids})) WHERE sink = ?1"
+    );
+    let delete = format!("DELETE FROM dead_letter WHERE id IN ({ids})");
+    let mut changed = 0;
+    for text in [count, delete] {
+        changed = sqlx::query(sqlx::AssertSqlSafe(text))
+            .bind(Arc::clone(sink))
+            .bind(position.0)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    }
+    Ok(changed)
+}
+
+/// Drops dead letters that were listed before a moment (microseconds), a piece at a time; gives how
+/// many.
+pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Result<u64, Error> {
+    const DUE: &str = "SELECT DISTINCT sink FROM dead_letter WHERE at < ? AND redrive = 0";
+    let expiring = || failed("drop dead letters that are too old");
+    let mut transaction = connection.begin().await.map_err(expiring())?;
+    let sinks: Vec<String> = sqlx::query_scalar(DUE)
+        .bind(before)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(expiring())?;
+    let mut expired = 0;
+    for sink in sinks {
+        let old = format!(
+            "SELECT id FROM dead_letter WHERE {PASSED} AND at < ?2 AND redrive = 0 ORDER BY id \
+             LIMIT {EXPIRED_AT_ONCE}"
+        );
+        expired += discard_ids(&mut transaction, &sink.into(), Position(before), &old)
+            .await
+            .map_err(expiring())?;
+    }
+    transaction.commit().await.map_err(expiring())?;
+    Ok(expired)
+}
+
+/// Has dead letters of a sink delivered again; gives how many.
+pub(super) async fn redrive(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    which: &Which,
+) -> Result<u64, sqlx::Error> {
+    let text = format!(
+        "UPDATE dead_letter SET redrive = 1 WHERE {PASSED} AND {}",
+        chosen(which)
+    );
+    run(connection, text, sink, which).await
+}
+
+/// Drops dead letters of a sink; gives how many.
+pub(super) async fn discard(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    which: &Which,
+) -> Result<u64, sqlx::Error> {
+    let count = format!(
+        "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
+         WHERE {PASSED} AND intake = 0 AND {}) WHERE sink = ?1",
+        chosen(which)
+    );
+    run(connection, count, sink, which).await?;
+    let delete = format!(
+        "DELETE FROM dead_letter WHERE {PASSED} AND {}",
+        chosen(which)
+    );
+    run(connection, delete, sink, which).await
+}
+
+/// Has an entry that was undecodable when it was received delivered to a sink.
+pub(super) async fn redrive_undecodable(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    part: Position,
+) -> Result<(), sqlx::Error> {
+    const ADD: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
+         error, at, redrive, intake, bytes) \
+         SELECT ?1, position, kind, topic, received_at, body, \
+         'undecodable when received, decodable now: waits for delivery', ?3, 1, 1, \
+         octet_length(body) + ?4 FROM entry WHERE position = ?2 \
+         ON CONFLICT DO UPDATE SET redrive = 1";
+    sqlx::query(ADD)
+        .bind(Arc::clone(sink))
+        .bind(part.0)
+        .bind(Timestamp::now().as_microsecond())
+        .bind(ROW_BYTES as i64)
+        .execute(connection)
+        .await
+        .map(drop)
+}
+
+/// Writes what became of a dead letter that was delivered again.
+pub(super) async fn settle(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    position: Position,
+    settled: &Settled,
+) -> Result<u64, sqlx::Error> {
+    const REFUSED: &str = "UPDATE dead_letter SET redrive = 0, error = ?3, at = ?4, \
+         bytes = bytes - octet_length(error) + octet_length(?3) WHERE sink = ?1 AND position = ?2";
+    const COUNT: &str = "UPDATE cursor SET redriven = redriven + (SELECT count(*) FROM dead_letter \
+         WHERE sink = ?1 AND position = ?2 AND intake = 0) WHERE sink = ?1";
+    const REMOVE: &str = "DELETE FROM dead_letter WHERE sink = ?1 AND position = ?2";
+    if let Settled::Refused(error) = settled {
+        let refused = sqlx::query(REFUSED)
+            .bind(Arc::clone(sink))
+            .bind(position.0)
+            .bind(cut(error))
+            .bind(Timestamp::now().as_microsecond());
+        return Ok(refused.execute(connection).await?.rows_affected());
+    }
+    let mut changed = 0;
+    for text in [COUNT, REMOVE] {
+        changed = sqlx::query(text)
+            .bind(Arc::clone(sink))
+            .bind(position.0)
+            .execute(&mut *connection)
+            .await?
+            .rows_affected();
+    }
+    Ok(changed)
+}
+
+/// How many each sink has and what they take.
+pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<Total>, Error> {
+    let rows: Vec<(String, i64, i64)> = sqlx::query_as("SELECT sink, entries, bytes FROM dlq")
+        .fetch_all(connection)
+        .await
+        .map_err(failed("count the dead letters"))?;
+    let total = |(sink, entries, bytes): (String, i64, i64)| Total {
+        sink,
+        entries: entries.unsigned_abs(),
+        bytes: bytes.unsigned_abs(),
+    };
+    Ok(rows.into_iter().map(total).collect())
+}
+
+/// Those of all sinks, by sink and position.
+pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>, Error> {
+    let row = |row: SqliteRow| {
+        let (sink, position, error) = (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
+        Ok(DeadLetter {
+            sink,
+            position,
+            error,
+            at: timestamp(row.try_get(3)?)?,
+        })
+    };
+    sqlx::query("SELECT sink, position, error, at FROM dead_letter ORDER BY sink, position")
+        .try_map(row)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the dead letters"))
+}
+
+/// The positions of one sink's, after a position.
+pub(super) async fn positions_after(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    after: Position,
+) -> Result<BTreeSet<Position>, Error> {
+    const AFTER: &str =
+        "SELECT position FROM dead_letter WHERE sink = ? AND position > ? AND intake = 0";
+    let positions: Vec<i64> = sqlx::query_scalar(AFTER)
+        .bind(Arc::<str>::from(sink))
+        .bind(after.0)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the dead letters"))?;
+    Ok(positions.into_iter().map(Position).collect())
+}
+
+/// What one sink is to be given again, in order; at most so many.
+pub(super) async fn to_redrive(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    entries_max: u32,
+) -> Result<Vec<Entry>, Error> {
+    const REDRIVEN: &str = "SELECT position, kind, topic, received_at, body, previous, error \
+         FROM dead_letter WHERE sink = ? AND redrive = 1 ORDER BY position LIMIT ?";
+    sqlx::query(REDRIVEN)
+        .bind(Arc::<str>::from(sink))
+        .bind(entries_max)
+        .try_map(|row: SqliteRow| entry(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the entries to redrive"))
+}
+
+/// One dead letter of a sink as the entry that it was.
+pub(super) async fn get(
+    connection: &mut SqliteConnection,
+    sink: &str,
+    position: Position,
+) -> Result<Option<Entry>, Error> {
+    const ONE: &str = "SELECT position, kind, topic, received_at, body, previous, error \
+         FROM dead_letter WHERE sink = ? AND position = ?";
+    sqlx::query(ONE)
+        .bind(Arc::<str>::from(sink))
+        .bind(position.0)
+        .try_map(|row: SqliteRow| entry(&row))
+        .fetch_optional(connection)
+        .await
+        .map_err(failed("read a dead letter"))
+}
+
+fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
+    let content = content(row.try_get(1)?, row.try_get(5)?, false, row.try_get(6)?)?;
+    Ok(Entry {
+        position: Position(row.try_get(0)?),
+        topic: row.try_get::<&str, _>(2)?.into(),
+        received_at: timestamp(row.try_get(3)?)?,
+        body: row.try_get::<Vec<u8>, _>(4)?.into(),
+        content,
+    })
+}
+
+/// Runs a statement whose `?1` is the sink and whose `?2` is a JSON array of the positions.
+async fn run(
+    connection: &mut SqliteConnection,
+    text: String,
+    sink: &Arc<str>,
+    which: &Which,
+) -> Result<u64, sqlx::Error> {
+    let positions = match which {
+        Which::All => "[]".to_owned(),
+        Which::Positions(positions) => json(positions),
+    };
+    let query = sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(Arc::clone(sink))
+        .bind(positions);
+    Ok(query.execute(connection).await?.rows_affected())
+}
+
+fn chosen(which: &Which) -> &'static str {
+    match which {
+        Which::All => "?2 = '[]'",
+        Which::Positions(_) => "position IN (SELECT value FROM json_each(?2))",
+    }
+}
+
+/// A reason within [`ERROR_BYTES_MAX`].
+fn cut(error: &str) -> &str {
+    &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_cut_between_two_characters() {
+        assert_eq!(cut("故障"), "故障");
+        let long = "故".repeat(1000);
+        assert_eq!(cut(&long).len(), ERROR_BYTES_MAX / 3 * 3);
+    }
+}

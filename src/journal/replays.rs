@@ -1,0 +1,72 @@
+//! The replays that sinks have still to do.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::Row;
+use sqlx::sqlite::{SqliteConnection, SqliteRow};
+
+use super::command::Replay;
+use crate::model::Position;
+
+/// Begins one, in place of one that is not done.
+pub(super) async fn begin(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    replay: &Replay,
+) -> Result<u64, sqlx::Error> {
+    const BEGIN: &str = "INSERT INTO replay (sink, position, last_position, since, until, device_id) \
+         VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET position = excluded.position, \
+         last_position = excluded.last_position, since = excluded.since, until = excluded.until, \
+         device_id = excluded.device_id";
+    let begun = sqlx::query(BEGIN)
+        .bind(Arc::clone(sink))
+        .bind(replay.done.0)
+        .bind(replay.through.0)
+        .bind(replay.since.map(Timestamp::as_microsecond))
+        .bind(replay.until.map(Timestamp::as_microsecond))
+        .bind(replay.device_id.clone());
+    Ok(begun.execute(connection).await?.rows_affected())
+}
+
+/// Moves one on, and removes it at its end; gives 1 where it was removed.
+pub(super) async fn go_on(
+    connection: &mut SqliteConnection,
+    sink: &Arc<str>,
+    done: Position,
+) -> Result<u64, sqlx::Error> {
+    const MOVE: &str = "UPDATE replay SET position = ?2 WHERE sink = ?1";
+    const END: &str = "DELETE FROM replay WHERE sink = ?1 AND position >= last_position";
+    sqlx::query(MOVE)
+        .bind(Arc::clone(sink))
+        .bind(done.0)
+        .execute(&mut *connection)
+        .await?;
+    let ended = sqlx::query(END).bind(Arc::clone(sink));
+    Ok(ended.execute(connection).await?.rows_affected())
+}
+
+/// All of them, by sink.
+pub(super) async fn all(
+    connection: &mut SqliteConnection,
+) -> Result<Vec<(String, Replay)>, sqlx::Error> {
+    const ALL: &str = "SELECT sink, position, last_position, since, until, device_id FROM replay";
+    let row = |row: SqliteRow| {
+        // One that is out of range bounds nothing either way.
+        let time = |index: usize| {
+            let time = row.try_get::<Option<i64>, _>(index)?;
+            Ok::<_, sqlx::Error>(
+                time.map(|time| Timestamp::from_microsecond(time).unwrap_or(Timestamp::MAX)),
+            )
+        };
+        let replay = Replay {
+            done: Position(row.try_get(1)?),
+            through: Position(row.try_get(2)?),
+            since: time(3)?,
+            until: time(4)?,
+            device_id: row.try_get(5)?,
+        };
+        Ok((row.try_get(0)?, replay))
+    };
+    sqlx::query(ALL).try_map(row).fetch_all(connection).await
+}

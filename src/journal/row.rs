@@ -1,0 +1,39 @@
+//! How values stand in the rows of the journal's tables.
+
+use jiff::Timestamp;
+
+use super::EntryContent;
+use crate::model::{EntryKind, Position};
+
+/// A time as it is stored.
+pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
+    Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
+}
+
+/// What an entry is, from its columns.
+pub(super) fn content(
+    kind: &str,
+    previous: Option<String>,
+    repeat: bool,
+    reason: Option<String>,
+) -> Result<EntryContent, sqlx::Error> {
+    match EntryKind::named(kind) {
+        Some(EntryKind::Status) => Ok(EntryContent::Status {
+            previous: previous.map(Into::into),
+            repeat,
+        }),
+        Some(EntryKind::Undecodable) => Ok(EntryContent::Undecodable {
+            reason: reason.unwrap_or_default().into(),
+        }),
+        Some(EntryKind::Coverage) => Ok(EntryContent::Coverage),
+        Some(EntryKind::Alarm) => Ok(EntryContent::Alarm),
+        None => Err(sqlx::Error::Decode(
+            format!("{kind} is no kind of entry").into(),
+        )),
+    }
+}
+
+/// Positions as the JSON array that `json_each` takes.
+pub(super) fn json(positions: &[Position]) -> String {
+    serde_json::to_string(positions).expect("numbers always serialise")
+}

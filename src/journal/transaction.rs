@@ -1,0 +1,206 @@
+//! What one transaction of the writer does: entries, last states, cursors, commands and a piece of
+//! what may be removed, whole or not at all.
+
+use std::sync::Arc;
+
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::command::{Command, QueuedCommand, Which};
+use super::dead_letters::{self, Added};
+use super::disk::{self, Insert};
+use super::error::failed;
+use super::retention::Truncation;
+use super::state::CursorRow;
+use super::{Error, LastState, NewEntry, Settings, replays};
+use crate::faults::{self, Failpoint};
+use crate::model::Position;
+
+/// The statements of the writer that take many rows, prepared once.
+#[derive(Debug)]
+pub(super) struct Statements {
+    entries: Insert,
+    last_states: Insert,
+    cursors: Insert,
+}
+
+impl Default for Statements {
+    fn default() -> Statements {
+        Statements {
+            entries: Insert::entries(),
+            last_states: Insert::last_states(),
+            cursors: Insert::cursors(),
+        }
+    }
+}
+
+/// What is to be written.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Transaction<'a> {
+    pub(super) settings: &'a Settings,
+    /// The newest position before it.
+    pub(super) head: Position,
+    pub(super) entries: &'a [NewEntry],
+    pub(super) last_states: &'a [LastState],
+    pub(super) commands: &'a [QueuedCommand],
+    pub(super) cursors: &'a [CursorRow],
+    pub(super) truncation: Option<Truncation>,
+}
+
+/// What a transaction has done.
+#[derive(Debug, Default)]
+pub(super) struct Written {
+    /// The last entry, where there was one.
+    pub(super) last: Option<Position>,
+    /// What each command has changed, in their order.
+    pub(super) changed: Vec<u64>,
+    /// How many entries were removed.
+    pub(super) removed: u64,
+}
+
+impl Transaction<'_> {
+    /// Writes it; durable on return.
+    pub(super) async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        statements: &Statements,
+    ) -> Result<Written, Error> {
+        // What comes one by one is mostly this: a third of the way to the connection's thread and
+        // back.
+        if self.is_one_insert(statements) {
+            let last =
+                disk::insert_entries(connection, &statements.entries, self.head, self.entries)
+                    .await?;
+            faults::reach(Failpoint::AfterCommit);
+            return Ok(Written {
+                last,
+                ..Written::default()
+            });
+        }
+        let mut transaction = connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed("begin a transaction"))?;
+        let last = disk::insert_entries(
+            &mut transaction,
+            &statements.entries,
+            self.head,
+            self.entries,
+        )
+        .await?;
+        disk::upsert_last_states(&mut transaction, &statements.last_states, self.last_states)
+            .await?;
+        disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
+        let mut changed = Vec::new();
+        for QueuedCommand { command, .. } in self.commands {
+            changed.push(command.write(&mut transaction, self.settings).await?);
+        }
+        let mut removed = 0;
+        if let Some(truncation) = self.truncation {
+            disk::save_head(&mut transaction, last.unwrap_or(self.head)).await?;
+            removed = disk::truncate(&mut transaction, truncation).await?;
+            faults::reach(Failpoint::InRetention);
+        }
+        if last.is_some() {
+            faults::reach(Failpoint::BeforeCommit);
+        }
+        transaction.commit().await.map_err(failed("commit"))?;
+        if last.is_some() {
+            faults::reach(Failpoint::AfterCommit);
+        }
+        Ok(Written {
+            last,
+            changed,
+            removed,
+        })
+    }
+
+    /// One statement is a transaction by itself.
+    fn is_one_insert(&self, statements: &Statements) -> bool {
+        self.cursors.is_empty()
+            && self.truncation.is_none()
+            && self.commands.is_empty()
+            && self.last_states.is_empty()
+            && statements.entries.is_one(self.entries.len())
+            && !faults::awaits(Failpoint::BeforeCommit)
+    }
+}
+
+impl Command {
+    /// Writes it; gives how many entries (or sinks) it has changed.
+    async fn write(
+        &self,
+        connection: &mut SqliteConnection,
+        settings: &Settings,
+    ) -> Result<u64, Error> {
+        let written = match self {
+            Command::Flush | Command::Fence => Ok(0),
+            Command::DeadLetter {
+                sink,
+                position,
+                error,
+                only_if_room,
+            } => {
+                let entry = (sink, *position);
+                let added =
+                    dead_letters::add(connection, settings, entry, error, *only_if_room).await?;
+                Ok(u64::from(added == Added::Listed))
+            }
+            Command::Redrive { sink, which } => {
+                dead_letters::redrive(connection, sink, which).await
+            }
+            Command::Discard { sink, which } => {
+                dead_letters::discard(connection, sink, which).await
+            }
+            Command::RedriveUndecodable {
+                position,
+                parts,
+                sinks,
+            } => redrive_undecodable(connection, *position, parts, sinks).await,
+            Command::DiscardUndecodable { which } => {
+                disk::settle_undecodable(connection, which).await
+            }
+            Command::Settle {
+                sink,
+                position,
+                settled,
+            } => dead_letters::settle(connection, sink, *position, settled).await,
+            Command::Replay { sink, replay } => replays::begin(connection, sink, replay).await,
+            Command::Replayed { sink, done } => replays::go_on(connection, sink, *done).await,
+            Command::Forget { sink } => forget(connection, sink).await,
+        };
+        written.map_err(failed("write a command"))
+    }
+}
+
+async fn redrive_undecodable(
+    connection: &mut SqliteConnection,
+    position: Position,
+    parts: &[Position],
+    sinks: &[Arc<str>],
+) -> Result<u64, sqlx::Error> {
+    let settled = Which::Positions([&[position], parts].concat());
+    disk::settle_undecodable(connection, &settled).await?;
+    for sink in sinks {
+        for part in parts {
+            dead_letters::redrive_undecodable(connection, sink, *part).await?;
+        }
+    }
+    Ok(parts.len() as u64)
+}
+
+/// Removes everything that is kept for a sink; gives 1 where it was known.
+async fn forget(connection: &mut SqliteConnection, sink: &Arc<str>) -> Result<u64, sqlx::Error> {
+    const FORGET: [&str; 4] = [
+        "DELETE FROM dead_letter WHERE sink = ?",
+        "DELETE FROM dlq WHERE sink = ?",
+        "DELETE FROM replay WHERE sink = ?",
+        "DELETE FROM cursor WHERE sink = ?",
+    ];
+    let mut changed = 0;
+    for text in FORGET {
+        let forget = sqlx::query(text).bind(Arc::clone(sink));
+        changed = forget.execute(&mut *connection).await?.rows_affected();
+    }
+    Ok(changed)
+}
