@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use stomp_bridge::journal::{
-    EntryContent, Journal, NewBatch, NewEntry, Passed, Reader, Settings, Start, WhenFull,
+    EntryContent, Journal, NewBatch, NewContent, NewEntry, Passed, Reader, Settings, Start,
+    WhenFull,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinSet;
@@ -112,18 +113,12 @@ async fn append(journal: Journal, batch: usize, until: Instant) -> Vec<Duration>
             topic: Arc::clone(&topic),
             received_at: Timestamp::now(),
             body: body.clone(),
-            content: EntryContent::Status {
-                previous: None,
-                repeat: false,
-            },
+            content: NewContent::sample(),
         };
         let entries = std::iter::repeat_with(entry).take(batch).collect();
         let began = Instant::now();
         journal
-            .append(NewBatch {
-                entries,
-                last_states: Vec::new(),
-            })
+            .append(NewBatch { entries })
             .await
             .expect("an append");
         times.push(began.elapsed());

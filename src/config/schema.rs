@@ -148,6 +148,7 @@ impl Default for Reconnect {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Topic {
     pub(super) destination: Option<String>,
+    pub(super) stream: Option<String>,
     pub(super) r#for: Option<BTreeMap<String, Each>>,
     pub(super) ack: Ack,
     pub(super) headers: BTreeMap<String, Secret>,
@@ -164,6 +165,7 @@ impl Default for Topic {
     fn default() -> Topic {
         Topic {
             destination: None,
+            stream: None,
             r#for: None,
             ack: Ack::default(),
             headers: BTreeMap::new(),

@@ -63,7 +63,40 @@ impl Topics {
 /// A topic's variables with their values, in the order in which the names are made.
 type Variables = Vec<(String, Vec<String>)>;
 
+impl Topics {
+    fn join_stream(&mut self, topic: &str, stream: &Arc<str>) {
+        if let Some(decoder) = self.decoders.get_mut(topic) {
+            *decoder = decoder.clone().in_stream(Arc::clone(stream), false);
+        }
+    }
+
+    /// Tells the decoders of one stream that there are others.
+    fn share_streams(&mut self) {
+        let mut topics: HashMap<Arc<str>, usize> = HashMap::new();
+        for decoder in self.decoders.values() {
+            *topics.entry(Arc::clone(decoder.stream())).or_default() += 1;
+        }
+        for decoder in self.decoders.values_mut() {
+            let stream = Arc::clone(decoder.stream());
+            if topics.get(&stream).is_some_and(|topics| *topics > 1) {
+                *decoder = decoder.clone().in_stream(stream, true);
+            }
+        }
+    }
+}
+
 impl Context<'_> {
+    fn stream(&mut self, path: &Path, stream: Option<&str>) -> Option<Arc<str>> {
+        let stream = stream?;
+        if !is_id(stream) {
+            let help = "letters, digits, `-` and `_`: it begins the ids of events with a key";
+            let message = format!("`{stream}` cannot name a stream");
+            self.report.error_with(&path.join("stream"), message, help);
+            return None;
+        }
+        Some(stream.into())
+    }
+
     pub(super) fn topics(
         &mut self,
         written: BTreeMap<String, schema::Topic>,
@@ -93,8 +126,12 @@ impl Context<'_> {
                 self.mapping(&path, &topic),
                 Arc::clone(states),
             );
+            let stream = self.stream(&path, topic.stream.as_deref());
             let mut told = false;
             for topic in self.expanded(&path, &table, topic, &mut room, &mut all, &decoder) {
+                if let Some(stream) = &stream {
+                    all.join_stream(&topic.name, stream);
+                }
                 match destinations.get(topic.destination.as_str()) {
                     // Headers that differ, such as selectors, are what such a `for` is for.
                     Some((same, of)) if *of != table && same.destination == topic.destination => {
@@ -139,6 +176,7 @@ impl Context<'_> {
                 "each is a subscription that the server has to keep",
             );
         }
+        all.share_streams();
         all
     }
 

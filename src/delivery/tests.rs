@@ -23,8 +23,8 @@ use super::engine::Engine;
 use super::report::Report;
 use super::{Counters, Settings};
 use crate::journal::{
-    self, Entry, EntryContent, Journal, NewBatch, NewEntry, Replay, SinkAccounting, Start,
-    WhenFull, Which, Writer,
+    self, Entry, Journal, NewBatch, NewContent, NewEntry, Replay, SinkAccounting, Start, WhenFull,
+    Which, Writer,
 };
 use crate::model::{Event, EventKind, Origin, Position, StatusEvent};
 use crate::retry::Retry;
@@ -286,14 +286,10 @@ impl Rig {
             topic: "map-1".into(),
             received_at: Timestamp::now(),
             body: Bytes::from_static(body.as_bytes()),
-            content: EntryContent::Status {
-                previous: None,
-                repeat: false,
-            },
+            content: NewContent::sample(),
         });
         let batch = NewBatch {
             entries: entries.collect(),
-            last_states: Vec::new(),
         };
         self.journal.append(batch).await.unwrap();
     }
@@ -1083,13 +1079,12 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
         topic: "map-1".into(),
         received_at: Timestamp::now(),
         body: Bytes::from_static(b"ok"),
-        content: EntryContent::Undecodable {
+        content: NewContent::Undecodable {
             reason: "no such field".into(),
         },
     };
     let batch = NewBatch {
         entries: vec![undecodable.clone(), undecodable],
-        last_states: Vec::new(),
     };
     rig.journal.append(batch).await.unwrap();
     rig.start();

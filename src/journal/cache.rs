@@ -4,9 +4,8 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 
-use super::{Entry, EntryContent, NewEntry};
+use super::{Entry, EntryContent};
 use crate::model::Position;
 
 /// What it may take, in bytes: some ten thousand of the platform's messages, a tenth of a second at
@@ -22,32 +21,11 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// These were written after `before`.
-    pub(super) fn wrote(
-        &mut self,
-        mut before: Position,
-        written: impl IntoIterator<Item = NewEntry>,
-    ) {
-        for NewEntry {
-            topic,
-            received_at,
-            body,
-            content,
-        } in written
-        {
-            before.0 += 1;
-            // As it is read back.
-            let received_at =
-                Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
+    /// These were written.
+    pub(super) fn wrote(&mut self, written: Vec<Entry>) {
+        for mut entry in written {
             // A copy, since a body is a part of all that was read from the socket with it.
-            let body = Bytes::copy_from_slice(&body);
-            let entry = Entry {
-                position: before,
-                topic,
-                received_at,
-                body,
-                content,
-            };
+            entry.body = Bytes::copy_from_slice(&entry.body);
             self.bytes += bytes(&entry);
             self.entries.push_back(entry);
             while self.bytes > BYTES_MAX {
@@ -110,20 +88,20 @@ fn bytes(entry: &Entry) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
+
     use super::*;
 
-    fn cache(bodies: usize, body_bytes: usize) -> Cache {
+    fn cache(bodies: i64, body_bytes: usize) -> Cache {
         let mut cache = Cache::default();
-        let entry = NewEntry {
+        let entry = |position| Entry {
+            position: Position(position),
             topic: "map-1".into(),
-            received_at: Timestamp::from_nanosecond(1_234_567).unwrap(),
+            received_at: Timestamp::UNIX_EPOCH,
             body: Bytes::from(vec![b'x'; body_bytes]),
-            content: EntryContent::Status {
-                previous: None,
-                repeat: false,
-            },
+            content: EntryContent::Coverage,
         };
-        cache.wrote(Position(10), vec![entry; bodies]);
+        cache.wrote((11..11 + bodies).map(entry).collect());
         cache
     }
 
@@ -165,17 +143,6 @@ mod tests {
         cache.removed(Position(100));
         check(&cache, 13, 10, 1000, None);
         assert_eq!(cache.bytes, 0);
-    }
-
-    #[test]
-    fn times_are_in_whole_microseconds_as_on_disk() {
-        let entries = cache(1, 1)
-            .between(Position(10), Position(11), 1, 1)
-            .unwrap();
-        assert_eq!(
-            entries[0].received_at,
-            Timestamp::from_microsecond(1234).unwrap()
-        );
     }
 
     #[test]

@@ -1,153 +1,53 @@
 //! What is read and written of the journal's tables, statement by statement. It decides nothing.
 
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
-use sqlx::{Arguments, AssertSqlSafe, Connection, Row};
+use sqlx::{Arguments, AssertSqlSafe, Row};
 use uuid::Uuid;
 
 use super::accounting::{Accounting, Passed};
 use super::command::Which;
 use super::error::failed;
+use super::insert::Insert;
 use super::retention::{LogStart, Truncation, Usage};
 use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
-use super::{EntryContent, Error, LastState, NewEntry, Settings, dead_letters, file, replays};
+use super::{Entry, EntryContent, Error, Settings, dead_letters, file, replays};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
-/// A batch of up to [`ROWS_MAX`] rows is cut into two statements at most, a multiple of this and
-/// what is left: each costs a round trip to the connection's thread, each size is prepared once,
-/// and the memory of all of them is bounded.
-const STEP: usize = 32;
-
-/// Rows of the largest INSERT: it binds 512 x 5 values, far below SQLite's limit of 32,766.
-const ROWS_MAX: usize = 512;
-
-/// How many sizes there are: each below [`STEP`], and its multiples.
-const SIZES: usize = STEP - 1 + ROWS_MAX / STEP;
-
-/// One INSERT of many rows.
-#[derive(Debug)]
-pub(super) struct Insert {
-    head: &'static str,
-    /// `(?,?,…)`
-    row: String,
-    tail: &'static str,
-    columns: usize,
-    texts: [OnceLock<Arc<str>>; SIZES],
+/// The statement of [`insert_entries`].
+pub(super) fn entries_statement() -> Insert {
+    Insert::new(
+        "INSERT INTO entry (position, kind, topic, received_at, body, previous, repeat, reason) VALUES ",
+        8,
+        "",
+    )
 }
 
-impl Insert {
-    /// For [`insert_entries`].
-    pub(super) fn entries() -> Insert {
-        Insert::new(
-            "INSERT INTO entry (position, kind, topic, received_at, body, previous, repeat, reason) VALUES ",
-            8,
-            "",
-        )
-    }
-
-    /// For [`save_cursors`].
-    pub(super) fn cursors() -> Insert {
-        let head = "INSERT INTO cursor (sink, position, started, rewound, furthest, delivered, filtered, undecodable, \
+/// The statement of [`save_cursors`].
+pub(super) fn cursors_statement() -> Insert {
+    let head = "INSERT INTO cursor (sink, position, started, rewound, furthest, delivered, filtered, undecodable, \
              dead_lettered, evicted, removed) VALUES ";
-        // What is redriven and discarded is the commands' to count.
-        let tail = " ON CONFLICT DO UPDATE SET position = excluded.position, started = excluded.started, \
+    // What is redriven and discarded is the commands' to count.
+    let tail = " ON CONFLICT DO UPDATE SET position = excluded.position, started = excluded.started, \
              rewound = excluded.rewound, furthest = excluded.furthest, delivered = excluded.delivered, filtered = excluded.filtered, \
              undecodable = excluded.undecodable, dead_lettered = excluded.dead_lettered, evicted = excluded.evicted, \
              removed = excluded.removed";
-        Insert::new(head, 11, tail)
-    }
-
-    /// For [`upsert_last_states`].
-    pub(super) fn last_states() -> Insert {
-        let head = "INSERT INTO last_state (stream, client_id, device_id, state, heard_at) VALUES ";
-        Insert::new(head, 5, " ON CONFLICT DO UPDATE SET state = excluded.state")
-    }
-
-    fn new(head: &'static str, columns: usize, tail: &'static str) -> Insert {
-        let row = format!("({})", vec!["?"; columns].join(","));
-        Insert {
-            head,
-            row,
-            tail,
-            columns,
-            texts: [const { OnceLock::new() }; SIZES],
-        }
-    }
-
-    /// Whether so many rows take one statement, which is a transaction by itself.
-    pub(super) fn is_one(&self, rows: usize) -> bool {
-        rows > 0 && Insert::piece(rows) == rows
-    }
-
-    /// How many of so many rows go into the next statement.
-    fn piece(rows: usize) -> usize {
-        if rows < STEP {
-            rows
-        } else {
-            (rows / STEP * STEP).min(ROWS_MAX)
-        }
-    }
-
-    /// The statement for a piece of so many rows.
-    fn text(&self, piece: usize) -> &Arc<str> {
-        let index = if piece < STEP {
-            piece - 1
-        } else {
-            STEP - 2 + piece / STEP
-        };
-        let text = || {
-            format!(
-                "{}{}{}",
-                self.head,
-                vec![self.row.as_str(); piece].join(","),
-                self.tail
-            )
-            .into()
-        };
-        self.texts[index].get_or_init(text)
-    }
-
-    /// Inserts all rows in order; gives the last one's rowid, where there was one.
-    async fn run<T>(
-        &self,
-        connection: &mut SqliteConnection,
-        mut rows: &[T],
-        mut bind: impl FnMut(&T, &mut SqliteArguments) -> Result<(), sqlx::error::BoxDynError>,
-    ) -> Result<(), sqlx::Error> {
-        while !rows.is_empty() {
-            let (piece, rest) = rows.split_at(Insert::piece(rows.len()));
-            let mut arguments = SqliteArguments::default();
-            arguments.reserve(piece.len() * self.columns, 0);
-            piece
-                .iter()
-                .try_for_each(|row| bind(row, &mut arguments))
-                .map_err(sqlx::Error::Encode)?;
-            let query =
-                sqlx::query_with(AssertSqlSafe(Arc::clone(self.text(piece.len()))), arguments);
-            query.execute(&mut *connection).await?;
-            rows = rest;
-        }
-        Ok(())
-    }
+    Insert::new(head, 11, tail)
 }
 
-/// Writes entries in order, behind the newest one; gives the last one's position, where there was
-/// one.
+/// Writes entries at their positions.
 pub(super) async fn insert_entries(
     connection: &mut SqliteConnection,
     insert: &Insert,
-    after: Position,
-    entries: &[NewEntry],
-) -> Result<Option<Position>, Error> {
-    let mut position = after.0;
-    let bind = |entry: &NewEntry, arguments: &mut SqliteArguments| {
-        position += 1;
+    entries: &[Entry],
+) -> Result<(), Error> {
+    let bind = |entry: &Entry, arguments: &mut SqliteArguments| {
         let (previous, repeat, reason) = match &entry.content {
             EntryContent::Status { previous, repeat } => {
                 (previous.as_deref(), repeat.then_some(1), None)
@@ -155,7 +55,7 @@ pub(super) async fn insert_entries(
             EntryContent::Undecodable { reason } => (None, None, Some(&**reason)),
             EntryContent::Coverage | EntryContent::Alarm => (None, None, None),
         };
-        arguments.add(position)?;
+        arguments.add(entry.position.0)?;
         arguments.add(entry.content.kind().as_str())?;
         arguments.add(Arc::clone(&entry.topic))?;
         arguments.add(entry.received_at.as_microsecond())?;
@@ -167,28 +67,7 @@ pub(super) async fn insert_entries(
     insert
         .run(connection, entries, bind)
         .await
-        .map_err(failed("write entries"))?;
-    Ok(Some(Position(position)).filter(|last| *last != after))
-}
-
-/// Writes the newest states; of two for one device the later one holds.
-pub(super) async fn upsert_last_states(
-    connection: &mut SqliteConnection,
-    insert: &Insert,
-    states: &[LastState],
-) -> Result<(), Error> {
-    let bind = |state: &LastState, arguments: &mut SqliteArguments| {
-        arguments.add(Arc::clone(&state.topic))?;
-        arguments.add(state.client_id.as_str())?;
-        arguments.add(state.device_id.as_str())?;
-        arguments.add(state.new_state.as_str())?;
-        arguments.add(0)
-    };
-    insert
-        .run(connection, states, bind)
-        .await
-        .map_err(failed("write last states"))?;
-    Ok(())
+        .map_err(failed("write entries"))
 }
 
 /// Everything that is kept in memory while the journal is open, and where the log begins.
@@ -234,24 +113,6 @@ pub(super) async fn save_head(
         .await
         .map(drop)
         .map_err(failed("keep its newest position"))
-}
-
-/// Every device's newest state, read on a connection of its own.
-pub(super) async fn last_states(path: &Path) -> Result<Vec<LastState>, Error> {
-    let mut connection = file::open_to_read(path).await?;
-    let rows: Vec<(String, String, String, String)> =
-        sqlx::query_as("SELECT stream, client_id, device_id, state FROM last_state")
-            .fetch_all(&mut connection)
-            .await
-            .map_err(failed("read the last states"))?;
-    connection.close().await.map_err(failed("close its file"))?;
-    let state = |(topic, client_id, device_id, new_state): (String, _, _, _)| LastState {
-        topic: topic.into(),
-        client_id,
-        device_id,
-        new_state,
-    };
-    Ok(rows.into_iter().map(state).collect())
 }
 
 /// Writes cursors where they stand now.
@@ -487,33 +348,4 @@ pub(super) async fn reset_wal(
         .await
         .map_err(resetting())?;
     reset.map(drop).map_err(resetting())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn any_number_of_rows_takes_few_statements() {
-        let insert = Insert::last_states();
-        for rows in 1..=3 * ROWS_MAX {
-            let (mut rest, mut statements) = (rows, 0);
-            while rest > 0 {
-                let piece = Insert::piece(rest);
-                assert_eq!(
-                    insert.text(piece).matches("(?,?,?,?,?)").count(),
-                    piece,
-                    "of {rows}"
-                );
-                rest -= piece;
-                statements += 1;
-            }
-            assert!(statements <= rows / ROWS_MAX + 2, "{statements} for {rows}");
-            assert_eq!(insert.is_one(rows), statements == 1, "{rows}");
-        }
-        assert!(
-            insert.texts.iter().all(|text| text.get().is_some()),
-            "every size is of use"
-        );
-    }
 }

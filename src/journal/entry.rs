@@ -6,6 +6,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 
 use crate::model::{EntryKind, Position};
+use crate::pipeline::StatusKey;
 
 /// What an entry is, with what the journal knows of it beside its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +42,52 @@ impl EntryContent {
     }
 }
 
-/// A status to be written.
+/// What an entry to be written is. What was known of the device before is the journal's to say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NewContent {
+    /// A status that could be decoded.
+    Status {
+        /// What its devices belong to: the topic's name, unless several topics bring the same.
+        stream: Arc<str>,
+        /// The device, and what the status says of it.
+        key: StatusKey,
+    },
+    /// What could not be decoded.
+    Undecodable {
+        /// What was expected and what stands there.
+        reason: Box<str>,
+    },
+    /// A [`Coverage`](crate::model::Coverage), as JSON.
+    Coverage,
+}
+
+impl NewContent {
+    /// The kind of the entry.
+    pub fn kind(&self) -> EntryKind {
+        match self {
+            NewContent::Status { .. } => EntryKind::Status,
+            NewContent::Undecodable { .. } => EntryKind::Undecodable,
+            NewContent::Coverage => EntryKind::Coverage,
+        }
+    }
+
+    /// A status of a device whose state never changes: what tests begin with.
+    pub fn sample() -> NewContent {
+        NewContent::Status {
+            stream: "sample".into(),
+            key: StatusKey {
+                client_id: "1".to_owned(),
+                device_id: "1".to_owned(),
+                old_state: Some("ok".to_owned()),
+                new_state: "ok".to_owned(),
+                event_key: None,
+                shared_hash: None,
+            },
+        }
+    }
+}
+
+/// An entry to be written.
 #[derive(Debug, Clone)]
 pub struct NewEntry {
     /// The topic's name in the configuration.
@@ -50,11 +96,11 @@ pub struct NewEntry {
     pub received_at: Timestamp,
     /// The status's own bytes, or the whole body where that could not be taken apart.
     pub body: Bytes,
-    /// See [`EntryContent`].
-    pub content: EntryContent,
+    /// See [`NewContent`].
+    pub content: NewContent,
 }
 
-/// A status that was read back.
+/// An entry as it stands in the log.
 #[derive(Debug, Clone)]
 pub struct Entry {
     /// Its place, given by the journal.
@@ -65,22 +111,8 @@ pub struct Entry {
     pub received_at: Timestamp,
     /// As in [`NewEntry`].
     pub body: Bytes,
-    /// As in [`NewEntry`].
+    /// See [`EntryContent`].
     pub content: EntryContent,
-}
-
-/// The newest state of one device on one topic, kept with the journal so that a missed transition
-/// is seen across a restart.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LastState {
-    /// The topic's name in the configuration.
-    pub topic: Arc<str>,
-    /// As in an event.
-    pub client_id: String,
-    /// As in an event.
-    pub device_id: String,
-    /// As sent.
-    pub new_state: String,
 }
 
 /// An entry that one sink will never get.
@@ -88,7 +120,7 @@ pub struct LastState {
 pub struct DeadLetter {
     /// As in the configuration.
     pub sink: String,
-    /// The entry; it stays in the log for as long as it is dead-lettered.
+    /// The entry that it is a copy of.
     pub position: Position,
     /// What was refused and why.
     pub error: String,
@@ -118,14 +150,12 @@ pub struct Eviction {
 pub struct NewBatch {
     /// In the order in which they get their positions.
     pub entries: Vec<NewEntry>,
-    /// The newest states that the entries bring; of two for one device the later one holds.
-    pub last_states: Vec<LastState>,
 }
 
 impl NewBatch {
     /// What the batch occupies in memory while it waits, in bytes, within a few.
     pub(super) fn bytes(&self) -> usize {
-        const ENTRY_OVERHEAD_BYTES: usize = size_of::<NewEntry>() + size_of::<LastState>();
+        const ENTRY_OVERHEAD_BYTES: usize = size_of::<NewEntry>() + size_of::<Entry>();
         self.entries
             .iter()
             .map(|entry| ENTRY_OVERHEAD_BYTES + entry.body.len())

@@ -83,10 +83,19 @@ pub enum Error {
         /// The first finding of SQLite's check.
         found: String,
     },
-    /// The tables could not be brought to this version.
+    /// The file has the layout of another version.
     #[error(
-        "the journal {path} cannot be brought to this version: was it written by a newer stomp-bridge?"
+        "the journal {path} has the layout of {of}: deliver what it holds with that version, then \
+         move it and its -wal away to begin a new one"
     )]
+    OtherLayout {
+        /// The journal's file.
+        path: PathBuf,
+        /// Which version that was, in words.
+        of: &'static str,
+    },
+    /// The tables could not be made.
+    #[error("the tables of the journal {path} cannot be made")]
     Migrate {
         /// The journal's file.
         path: PathBuf,

@@ -25,6 +25,10 @@ const SQLITE_VERSION_MIN: &str = "3.51.3";
 /// the history's above all.
 const APPLICATION_ID: i64 = 0x5374_426a;
 
+/// `PRAGMA user_version`: the number of the layout. 0.1 had none; a new number is a file that an
+/// older version refuses.
+const LAYOUT: i64 = 2;
+
 /// Wide enough for about twenty of the platform's messages, so that a commit touches few pages.
 const PAGE_BYTES: u32 = 8192;
 
@@ -196,26 +200,45 @@ fn parts(version: &str) -> Vec<u32> {
         .collect()
 }
 
-/// Marks an empty file as a journal, and refuses one that is something else.
+/// Marks an empty file as a journal, and refuses one that is something else or of another layout.
 async fn claim(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    const READ: &str = "SELECT (SELECT application_id FROM pragma_application_id), (SELECT count(*) FROM sqlite_schema)";
-    let (id, tables): (i64, i64) = sqlx::query_as(READ)
+    const EMPTY: &str = "SELECT (SELECT application_id FROM pragma_application_id) = 0 \
+         AND NOT EXISTS (SELECT 1 FROM sqlite_schema)";
+    let empty: bool = sqlx::query_scalar(EMPTY)
         .fetch_one(&mut *connection)
         .await
         .map_err(failed("read its file"))?;
-    match (id, tables) {
-        (APPLICATION_ID, _) => Ok(()),
-        (0, 0) => {
-            let mark = format!("PRAGMA application_id = {APPLICATION_ID}");
-            let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
-                .execute(connection)
-                .await;
-            marked.map(drop).map_err(failed("mark its file"))
-        }
-        _ => Err(Error::Foreign {
-            path: path.to_owned(),
-        }),
+    if !empty {
+        return assert_layout(connection, path).await;
     }
+    let mark = format!(
+        "BEGIN; PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = {LAYOUT}; COMMIT"
+    );
+    let marked = sqlx::raw_sql(sqlx::AssertSqlSafe(mark))
+        .execute(connection)
+        .await;
+    marked.map(drop).map_err(failed("mark its file"))
+}
+
+/// Refuses a file that is no journal, or one of another layout.
+pub(super) async fn assert_layout(
+    connection: &mut SqliteConnection,
+    path: &Path,
+) -> Result<(), Error> {
+    const READ: &str = "SELECT application_id, user_version \
+         FROM pragma_application_id, pragma_user_version";
+    let (id, layout): (i64, i64) = sqlx::query_as(READ)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("read its file"))?;
+    let path = path.to_owned();
+    let of = match (id, layout) {
+        (APPLICATION_ID, LAYOUT) => return Ok(()),
+        (APPLICATION_ID, ..LAYOUT) => "stomp-bridge 0.1",
+        (APPLICATION_ID, _) => "a newer stomp-bridge",
+        _ => return Err(Error::Foreign { path }),
+    };
+    Err(Error::OtherLayout { path, of })
 }
 
 /// The journal's own id, made with its tables.

@@ -12,11 +12,13 @@ use uuid::Uuid;
 use super::accounting::{Accounting, Passed};
 use super::check::Check;
 use super::command::{Command, QueuedCommand, Replay, Settled, Which};
+use super::last_states::{LastStates, Met};
 use super::lock::{Left, Mark};
 use super::state::State;
 use super::writer::{Append, Queue, Writer};
 use super::{
-    Error, LastState, NewBatch, NewEntry, Reader, Settings, Start, Status, dead_letters, disk, file,
+    Error, NewBatch, NewEntry, Reader, Settings, Start, Status, dead_letters, disk, file,
+    last_state_rows,
 };
 use crate::model::Position;
 
@@ -76,10 +78,14 @@ impl Journal {
             _ended: ended.clone().drop_guard(),
         };
         let newest = disk::newest(&mut opened.connection).await?;
+        let size = last_state_rows::size(&mut opened.connection).await?;
+        let known = last_state_rows::newest(&mut opened.connection).await?;
+        state.tell_devices(size.rows, 0, Met::default());
         let writer = Writer::new(
             settings.clone(),
             opened,
             Arc::clone(&state),
+            LastStates::new(settings, size, known),
             begin,
             newest,
             queue,
@@ -152,14 +158,6 @@ impl Journal {
     /// The newest durable position; changes wake the sinks.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.state.head.subscribe()
-    }
-
-    /// Every device's newest state.
-    ///
-    /// # Errors
-    /// The file cannot be read.
-    pub async fn last_states(&self) -> Result<Vec<LastState>, Error> {
-        disk::last_states(&self.path).await
     }
 
     /// Says which sinks there are. A sink that was never seen begins at its start. Until this was
@@ -361,10 +359,7 @@ impl Journal {
     /// [`Error::Closed`].
     pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
         let count = parts.len();
-        let batch = NewBatch {
-            entries: parts,
-            last_states: Vec::new(),
-        };
+        let batch = NewBatch { entries: parts };
         let last = self.append(batch).await?;
         self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
         let count = i64::try_from(count).expect("a batch fits in memory");

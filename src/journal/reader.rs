@@ -38,7 +38,9 @@ impl Reader {
     /// # Errors
     /// There is no such file, or it cannot be read.
     pub async fn open(path: &Path) -> Result<Reader, Error> {
-        Ok(Reader::new(file::open_to_read(path).await?, None))
+        let mut connection = file::open_to_read(path).await?;
+        file::assert_layout(&mut connection, path).await?;
+        Ok(Reader::new(connection, None))
     }
 
     pub(super) fn new(connection: SqliteConnection, state: Option<Arc<State>>) -> Reader {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{NewEntry, Settings, WhenFull};
+use super::{Entry, Settings, WhenFull};
 use crate::model::Position;
 
 /// Entries removed in one transaction at least: small enough that an append hardly waits. Where
@@ -109,14 +109,15 @@ impl Retention {
         self.begin = begin;
     }
 
-    /// Entries were written after `before`.
-    pub(super) fn wrote(&mut self, before: Position, entries: &[NewEntry]) {
-        let Some(first) = entries.first() else { return };
-        let position = Position(before.0 + 1);
+    /// These were written.
+    pub(super) fn wrote(&mut self, entries: &[Entry]) {
+        let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
+            return;
+        };
         self.begin
             .0
-            .get_or_insert((position, first.received_at.as_microsecond()));
-        self.head = Position(before.0 + i64::try_from(entries.len()).unwrap_or(i64::MAX));
+            .get_or_insert((first.position, first.received_at.as_microsecond()));
+        self.head = last.position;
     }
 
     /// Out of room at the limit, and until a twentieth of it is free again: a journal at its limit
@@ -351,16 +352,14 @@ mod tests {
         let mut retention = retention(WhenFull::Pause);
         retention.begins(LogStart::default());
         assert_eq!(retention.due(Some(Position(5000)), 0, Timestamp::MAX), None);
-        let entry = NewEntry {
+        let entry = |position| Entry {
+            position: Position(position),
             topic: "map-1".into(),
             received_at: Timestamp::UNIX_EPOCH,
             body: bytes::Bytes::new(),
-            content: crate::journal::EntryContent::Status {
-                previous: None,
-                repeat: false,
-            },
+            content: crate::journal::EntryContent::Coverage,
         };
-        retention.wrote(Position(5000), &[entry.clone(), entry]);
+        retention.wrote(&[entry(5001), entry(5002)]);
         assert_eq!(retention.oldest(), Some(Position(5001)));
         let Some(Truncation::Past { from, through, .. }) =
             retention.due(Some(Position(5002)), 0, Timestamp::MAX)

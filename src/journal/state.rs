@@ -11,6 +11,7 @@ use super::accounting::{Accounting, Passed};
 use super::cache::Cache;
 use super::command::Replay;
 use super::dead_letters::Total;
+use super::last_states::Met;
 use super::{DlqWhenFull, Settings, SinkStatus, Start, Status};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
@@ -29,6 +30,10 @@ pub(super) struct State {
     pub(super) undecodable: AtomicU64,
     pub(super) parts: AtomicU64,
     pub(super) evicted: AtomicU64,
+    devices: AtomicU64,
+    devices_evicted: AtomicU64,
+    missed_transitions: AtomicU64,
+    repeats: AtomicU64,
     /// Counts the commands: a change wakes the sinks.
     pub(super) commands: watch::Sender<u64>,
     /// The bound of each sink's dead letters, in bytes; `None`: the oldest make room.
@@ -121,6 +126,10 @@ impl State {
             undecodable: AtomicU64::new(0),
             parts: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
+            devices: AtomicU64::new(0),
+            devices_evicted: AtomicU64::new(0),
+            missed_transitions: AtomicU64::new(0),
+            repeats: AtomicU64::new(0),
             commands: watch::Sender::new(0),
             dlq_bytes_max: match settings.dlq_when_full {
                 DlqWhenFull::Pause => Some(settings.dlq_bytes_max),
@@ -145,6 +154,18 @@ impl State {
     pub(super) fn begins(&self, oldest: Option<Position>) {
         self.oldest
             .store(oldest.unwrap_or(Position::START).0, Ordering::Relaxed);
+    }
+
+    /// How many devices are known, how many were just forgotten, and what was met of them.
+    pub(super) fn tell_devices(&self, devices: u64, evicted: usize, met: Met) {
+        self.devices.store(devices, Ordering::Relaxed);
+        for (counter, more) in [
+            (&self.devices_evicted, evicted as u64),
+            (&self.missed_transitions, met.missed_transitions),
+            (&self.repeats, met.repeats),
+        ] {
+            counter.fetch_add(more, Ordering::Relaxed);
+        }
     }
 
     /// The newest entries, for a moment.
@@ -386,6 +407,10 @@ impl State {
             undecodable: self.undecodable.load(Ordering::Relaxed),
             parts: self.parts.load(Ordering::Relaxed),
             evicted: self.evicted.load(Ordering::Relaxed),
+            devices: self.devices.load(Ordering::Relaxed),
+            devices_evicted: self.devices_evicted.load(Ordering::Relaxed),
+            missed_transitions: self.missed_transitions.load(Ordering::Relaxed),
+            repeats: self.repeats.load(Ordering::Relaxed),
             sinks: sinks.collect(),
         }
     }

@@ -26,6 +26,14 @@ pub struct Status {
     /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past
     /// them, since the journal was opened.
     pub evicted: u64,
+    /// Devices whose last state is known.
+    pub devices: u64,
+    /// Devices that were forgotten since the start, because of `devices_max`.
+    pub devices_evicted: u64,
+    /// Statuses since the start whose old state was not the last one known.
+    pub missed_transitions: u64,
+    /// Statuses since the start that were received before.
+    pub repeats: u64,
     /// Every sink that the journal knows, by name.
     pub sinks: Vec<SinkStatus>,
 }

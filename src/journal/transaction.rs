@@ -8,11 +8,13 @@ use sqlx::sqlite::SqliteConnection;
 
 use super::command::{Command, QueuedCommand, Which};
 use super::dead_letters::{self, Added};
-use super::disk::{self, Insert};
+use super::disk;
 use super::error::failed;
+use super::insert::Insert;
+use super::last_states::Row;
 use super::retention::Truncation;
 use super::state::CursorRow;
-use super::{Error, LastState, NewEntry, Settings, replays};
+use super::{Entry, Error, Settings, last_state_rows, replays};
 use crate::faults::{self, Failpoint};
 use crate::model::Position;
 
@@ -27,9 +29,9 @@ pub(super) struct Statements {
 impl Default for Statements {
     fn default() -> Statements {
         Statements {
-            entries: Insert::entries(),
-            last_states: Insert::last_states(),
-            cursors: Insert::cursors(),
+            entries: disk::entries_statement(),
+            last_states: last_state_rows::upsert_statement(),
+            cursors: disk::cursors_statement(),
         }
     }
 }
@@ -38,10 +40,12 @@ impl Default for Statements {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transaction<'a> {
     pub(super) settings: &'a Settings,
-    /// The newest position before it.
+    /// The newest position after it.
     pub(super) head: Position,
-    pub(super) entries: &'a [NewEntry],
-    pub(super) last_states: &'a [LastState],
+    pub(super) entries: &'a [Entry],
+    pub(super) last_states: &'a [Row],
+    /// So many devices are forgotten.
+    pub(super) excess: u64,
     pub(super) commands: &'a [QueuedCommand],
     pub(super) cursors: &'a [CursorRow],
     pub(super) truncation: Option<Truncation>,
@@ -50,12 +54,12 @@ pub(super) struct Transaction<'a> {
 /// What a transaction has done.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// The last entry, where there was one.
-    pub(super) last: Option<Position>,
     /// What each command has changed, in their order.
     pub(super) changed: Vec<u64>,
     /// How many entries were removed.
     pub(super) removed: u64,
+    /// The devices that were forgotten.
+    pub(super) evicted: Vec<Row>,
 }
 
 impl Transaction<'_> {
@@ -68,28 +72,21 @@ impl Transaction<'_> {
         // What comes one by one is mostly this: a third of the way to the connection's thread and
         // back.
         if self.is_one_insert(statements) {
-            let last =
-                disk::insert_entries(connection, &statements.entries, self.head, self.entries)
-                    .await?;
+            disk::insert_entries(connection, &statements.entries, self.entries).await?;
             faults::reach(Failpoint::AfterCommit);
-            return Ok(Written {
-                last,
-                ..Written::default()
-            });
+            return Ok(Written::default());
         }
         let mut transaction = connection
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed("begin a transaction"))?;
-        let last = disk::insert_entries(
-            &mut transaction,
-            &statements.entries,
-            self.head,
-            self.entries,
-        )
-        .await?;
-        disk::upsert_last_states(&mut transaction, &statements.last_states, self.last_states)
+        disk::insert_entries(&mut transaction, &statements.entries, self.entries).await?;
+        last_state_rows::upsert(&mut transaction, &statements.last_states, self.last_states)
             .await?;
+        let evicted = match self.excess {
+            0 => Vec::new(),
+            excess => last_state_rows::evict(&mut transaction, excess).await?,
+        };
         disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
         let mut changed = Vec::new();
         for QueuedCommand { command, .. } in self.commands {
@@ -97,21 +94,21 @@ impl Transaction<'_> {
         }
         let mut removed = 0;
         if let Some(truncation) = self.truncation {
-            disk::save_head(&mut transaction, last.unwrap_or(self.head)).await?;
+            disk::save_head(&mut transaction, self.head).await?;
             removed = disk::truncate(&mut transaction, truncation).await?;
             faults::reach(Failpoint::InRetention);
         }
-        if last.is_some() {
+        if !self.entries.is_empty() {
             faults::reach(Failpoint::BeforeCommit);
         }
         transaction.commit().await.map_err(failed("commit"))?;
-        if last.is_some() {
+        if !self.entries.is_empty() {
             faults::reach(Failpoint::AfterCommit);
         }
         Ok(Written {
-            last,
             changed,
             removed,
+            evicted,
         })
     }
 

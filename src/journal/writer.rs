@@ -19,11 +19,12 @@ use super::command::{Command, QueuedCommand};
 use super::disk;
 use super::dlq_watch::DlqWatch;
 use super::file::{self, Opened};
+use super::last_states::{LastStates, Resolved};
 use super::lock::{Left, Lock, Mark};
 use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation};
 use super::state::{CursorRow, Cursors, State};
 use super::transaction::{Statements, Transaction, Written};
-use super::{Error, LastState, NewBatch, NewEntry, Settings, dead_letters};
+use super::{Entry, Error, NewBatch, NewEntry, Settings, dead_letters, last_state_rows};
 use crate::model::{EntryKind, Position, TrustedClock};
 
 /// A cursor that moved is on disk this much later at most, and what is past is removed as often.
@@ -81,6 +82,7 @@ pub struct Writer {
     settings: Settings,
     connection: SqliteConnection,
     statements: Statements,
+    last_states: LastStates,
     state: Arc<State>,
     queue: Queue,
     retention: Retention,
@@ -111,7 +113,6 @@ pub struct Writer {
 #[derive(Debug, Default)]
 struct Group {
     entries: Vec<NewEntry>,
-    last_states: Vec<LastState>,
     /// Who waits for how many of the entries, in order.
     appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
     commands: Vec<QueuedCommand>,
@@ -122,6 +123,7 @@ impl Writer {
         settings: Settings,
         opened: Opened,
         state: Arc<State>,
+        last_states: LastStates,
         begin: LogStart,
         newest: Option<Timestamp>,
         queue: Queue,
@@ -136,6 +138,7 @@ impl Writer {
             settings,
             connection: opened.connection,
             statements: Statements::default(),
+            last_states,
             state,
             queue,
             unmeasured_bytes: 0,
@@ -221,7 +224,7 @@ impl Writer {
     /// removed.
     async fn commit(
         &mut self,
-        group: Group,
+        mut group: Group,
         flush: &mut Interval,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
@@ -247,8 +250,9 @@ impl Writer {
                 "only what every sink is past is removed (I3): {through} > {slowest}"
             );
         }
+        let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         let written = loop {
-            match self.write(&group, &moved, truncation).await {
+            match self.write(&resolved, &group, &moved, truncation).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
                     self.wait_for_space(&error, stop).await?;
                 }
@@ -268,14 +272,21 @@ impl Writer {
         let fenced = group.commands.iter().any(fences);
         if fenced {
             self.fenced = true;
-            let head = written.last.unwrap_or(self.state.head());
+            let head = resolved.head(self.state.head());
             self.lock.mark(Mark {
                 journal: self.state.uuid,
                 head,
                 left: Left::Fenced,
             })?;
         }
-        self.publish(group, written.last, written.changed);
+        self.last_states.evicted(&written.evicted);
+        self.last_states.settle();
+        self.state.tell_devices(
+            self.last_states.size().rows,
+            written.evicted.len(),
+            resolved.met,
+        );
+        self.publish(resolved.entries, group, written.changed);
         if let Some(truncation) = truncation {
             self.removed(truncation, written.removed).await?;
             flush.reset_immediately();
@@ -315,17 +326,29 @@ impl Writer {
         }
     }
 
+    /// Gives the group's entries their positions, and says what was known of their devices.
+    async fn resolve(&mut self, entries: Vec<NewEntry>) -> Result<Resolved, Error> {
+        let unknown = self.last_states.unknown(&entries);
+        if !unknown.is_empty() {
+            let found = last_state_rows::find(&mut self.connection, &unknown).await?;
+            self.last_states.found(found);
+        }
+        Ok(self.last_states.resolve(self.state.head(), entries))
+    }
+
     async fn write(
         &mut self,
+        resolved: &Resolved,
         group: &Group,
         moved: &[CursorRow],
         truncation: Option<Truncation>,
     ) -> Result<Written, Error> {
         let transaction = Transaction {
             settings: &self.settings,
-            head: self.state.head(),
-            entries: &group.entries,
-            last_states: &group.last_states,
+            head: resolved.head(self.state.head()),
+            entries: &resolved.entries,
+            last_states: &resolved.rows,
+            excess: self.last_states.excess(),
             commands: &group.commands,
             cursors: moved,
             truncation,
@@ -348,18 +371,18 @@ impl Writer {
     }
 
     /// The group is on disk: everybody may know.
-    fn publish(&mut self, mut group: Group, last: Option<Position>, changed: Vec<u64>) {
+    fn publish(&mut self, entries: Vec<Entry>, group: Group, changed: Vec<u64>) {
         let head = self.state.head();
-        let new_head = last.unwrap_or(head);
-        let count = i64::try_from(group.entries.len()).expect("a group fits in memory");
+        let new_head = entries.last().map_or(head, |entry| entry.position);
+        let count = i64::try_from(entries.len()).expect("a group fits in memory");
         assert_eq!(
             new_head.0,
             head.0 + count,
             "positions follow each other without a hole (I4)"
         );
         let count = |kind: EntryKind| {
-            let of_kind = |entry: &&NewEntry| entry.content.kind() == kind;
-            group.entries.iter().filter(of_kind).count() as u64
+            let of_kind = |entry: &&Entry| entry.content.kind() == kind;
+            entries.iter().filter(of_kind).count() as u64
         };
         self.state
             .undecodable
@@ -367,17 +390,14 @@ impl Writer {
         self.state
             .accepted
             .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
-        self.unmeasured_bytes += group
-            .entries
+        self.unmeasured_bytes += entries
             .iter()
             .map(|entry| entry.body.len() as u64)
             .sum::<u64>()
             + 1;
-        self.retention.wrote(head, &group.entries);
+        self.retention.wrote(&entries);
         self.state.begins(self.retention.oldest());
-        self.state
-            .cache()
-            .wrote(head, std::mem::take(&mut group.entries));
+        self.state.cache().wrote(entries);
         self.state
             .head
             .send_if_modified(|known| std::mem::replace(known, new_head) != new_head);
@@ -448,8 +468,10 @@ impl Writer {
     async fn measure(&mut self) -> Result<(), Error> {
         let was_full = self.retention.full();
         let mut usage = disk::usage(&mut self.connection, &self.settings.path).await?;
-        // Dead letters have bounds of their own.
-        usage.used_bytes = usage.used_bytes.saturating_sub(self.state.dlq_bytes());
+        // Dead letters and last states have bounds of their own.
+        usage.used_bytes = usage
+            .used_bytes
+            .saturating_sub(self.state.dlq_bytes() + self.last_states.size().bytes);
         self.retention.measured(usage);
         let full = self.retention.full();
         if full && !was_full && usage.used_bytes < self.settings.bytes_max {
@@ -514,7 +536,6 @@ impl Group {
         let Append { batch, room, done } = append;
         self.appends.push((batch.entries.len(), room, done));
         self.entries.extend(batch.entries);
-        self.last_states.extend(batch.last_states);
     }
 
     fn is_empty(&self) -> bool {

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-use crate::journal::{self, EntryContent, Journal, NewEntry, Replay, Which};
+use crate::journal::{self, EntryContent, Journal, NewContent, NewEntry, Replay, Which};
 use crate::model::Position;
 
 /// What may be asked for.
@@ -205,7 +205,7 @@ async fn redrive_undecodable(
             topic: entry.topic.clone(),
             received_at: entry.received_at,
             body: entry.body.slice(part),
-            content: EntryContent::Undecodable {
+            content: NewContent::Undecodable {
                 reason: format!("a status of entry {position}, which was undecodable").into(),
             },
         };

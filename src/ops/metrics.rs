@@ -141,13 +141,6 @@ impl Scrape {
             "acknowledged",
             "ACK frames sent",
             &counters.acknowledged,
-        )?;
-        let help = "Statuses whose old state was not the last one seen";
-        counter(
-            encoder,
-            "missed_transitions",
-            help,
-            &counters.missed_transitions,
         )
     }
 
@@ -169,6 +162,19 @@ impl Scrape {
         }
         let help = "Entries evicted by when_full = \"drop_oldest\" before every sink had them";
         count(encoder, "journal_evicted", help, status.evicted)?;
+        let help = "Statuses whose old state was not the last one known";
+        count(
+            encoder,
+            "missed_transitions",
+            help,
+            status.missed_transitions,
+        )?;
+        let help = "Statuses that were received before, by their event key or by another topic";
+        count(encoder, "repeats", help, status.repeats)?;
+        let help = "Devices whose last state is known";
+        gauge(encoder, "devices", help, status.devices)?;
+        let help = "Devices that were forgotten because of journal.devices_max";
+        count(encoder, "devices_evicted", help, status.devices_evicted)?;
         gauge(
             encoder,
             "journal_bytes",

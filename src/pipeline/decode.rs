@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -30,9 +31,9 @@ const NAME_BYTES_MAX: usize = 512;
 /// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
 const KEY_HASH_BYTES: usize = 16;
 
-/// What intake needs to know of an accepted status.
+/// The device of a status, and what tells a change and a repeat.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct StatusKey {
     /// Empty where the message names none.
     pub client_id: String,
     /// Never empty.
@@ -41,6 +42,10 @@ pub struct Sighting {
     pub old_state: Option<String>,
     /// As sent.
     pub new_state: String,
+    /// A hash of the event key, where the status has one.
+    pub event_key: Option<u64>,
+    /// A hash of all that it says, where several topics of its stream may bring the same.
+    pub shared_hash: Option<u64>,
 }
 
 /// Why a body, or one status in it, cannot be decoded; says what was expected and what stands
@@ -55,13 +60,16 @@ pub struct Element<'a> {
     /// A part of the body, never a copy.
     pub raw: &'a [u8],
     /// Accepted with what it says, or undecodable with why.
-    pub outcome: Result<Sighting, Undecodable>,
+    pub outcome: Result<StatusKey, Undecodable>,
 }
 
 /// Decodes the messages of one topic.
 #[derive(Debug, Clone)]
 pub struct Decoder {
     topic: Arc<str>,
+    stream: Arc<str>,
+    /// Other topics bring the statuses of the same stream.
+    shared: bool,
     mapping: Arc<Mapping>,
     states: Arc<States>,
     fields: Arc<Finder>,
@@ -74,7 +82,8 @@ pub struct Decoder {
 impl PartialEq for Decoder {
     fn eq(&self, other: &Decoder) -> bool {
         // The rest is made from these.
-        (&self.topic, &self.mapping, &self.states) == (&other.topic, &other.mapping, &other.states)
+        (&self.topic, &self.stream, self.shared) == (&other.topic, &other.stream, other.shared)
+            && (&self.mapping, &self.states) == (&other.mapping, &other.states)
     }
 }
 
@@ -88,6 +97,8 @@ impl Decoder {
             .map(|items| Arc::new(Finder::new([Some(items)])));
         let event_key = Arc::new(Finder::new(mapping.event_key.iter().map(Some)));
         Decoder {
+            stream: Arc::clone(&topic),
+            shared: false,
             topic,
             mapping: Arc::new(mapping),
             states,
@@ -100,9 +111,26 @@ impl Decoder {
     /// The same for another topic, of which there may be thousands: they share all else.
     pub fn for_topic(&self, topic: Arc<str>) -> Decoder {
         Decoder {
+            stream: Arc::clone(&topic),
+            shared: false,
             topic,
             ..self.clone()
         }
+    }
+
+    /// The same for a topic of a stream; `shared`: other topics are ways to the same statuses.
+    pub fn in_stream(self, stream: Arc<str>, shared: bool) -> Decoder {
+        Decoder {
+            stream,
+            shared,
+            ..self
+        }
+    }
+
+    /// What the topic's devices belong to: the topic's own name, unless several topics bring the
+    /// same.
+    pub fn stream(&self) -> &Arc<str> {
+        &self.stream
     }
 
     /// The vocabulary's name of a state as sent.
@@ -124,7 +152,7 @@ impl Decoder {
                 .into_iter()
                 .map(|raw| Element {
                     raw: raw.as_bytes(),
-                    outcome: self.read(raw).and_then(|said| said.sighting()),
+                    outcome: self.read(raw).and_then(|said| self.status_key(&said, raw)),
                 })
                 .collect(),
             Err(undecodable) => vec![Element {
@@ -157,12 +185,13 @@ impl Decoder {
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
         let said = self.read(json)?;
-        let Sighting {
+        let StatusKey {
             client_id,
             device_id,
             old_state,
             new_state,
-        } = said.sighting()?;
+            ..
+        } = said.status_key()?;
         let (state, severity) = self.states.lookup(&new_state);
         let old = old_state.as_deref().map(str::trim);
         let known = previous.map(str::trim);
@@ -234,8 +263,38 @@ impl Decoder {
         })
     }
 
-    /// `<topic>-<hash of the key's values>`; `None` where there is no key or a value is missing.
+    fn status_key(&self, said: &Said<'_>, json: &str) -> Result<StatusKey, Undecodable> {
+        let mut key = said.status_key()?;
+        key.event_key = self.key_hash(json).and_then(|hash| {
+            let first = hash.first_chunk::<8>()?;
+            Some(u64::from_be_bytes(*first))
+        });
+        // A key says it better.
+        if self.shared && key.event_key.is_none() {
+            let mut hash = DefaultHasher::new();
+            (&self.stream, json).hash(&mut hash);
+            key.shared_hash = Some(hash.finish());
+        }
+        Ok(key)
+    }
+
+    /// `<stream>-<hash of the key's values>`; `None` where there is no key or a value is missing.
     fn event_id(&self, json: &str) -> Option<String> {
+        let hash = self.key_hash(json)?;
+        let mut id = String::with_capacity(self.stream.len() + 1 + 2 * KEY_HASH_BYTES);
+        id.push_str(&self.stream);
+        id.push('-');
+        for byte in &hash[..KEY_HASH_BYTES] {
+            id.extend(
+                [byte >> 4, byte & 15]
+                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
+            );
+        }
+        Some(id)
+    }
+
+    /// Of the event key's values; `None` where there is no key or a value is missing.
+    fn key_hash(&self, json: &str) -> Option<[u8; 32]> {
         if self.mapping.event_key.is_empty() {
             return None;
         }
@@ -253,17 +312,7 @@ impl Decoder {
             hash.update((value.len() as u64).to_be_bytes());
             hash.update(value.as_bytes());
         }
-        let hash = hash.finalize();
-        let mut id = String::with_capacity(self.topic.len() + 1 + 2 * KEY_HASH_BYTES);
-        id.push_str(&self.topic);
-        id.push('-');
-        for byte in &hash[..KEY_HASH_BYTES] {
-            id.extend(
-                [byte >> 4, byte & 15]
-                    .map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])),
-            );
-        }
-        Some(id)
+        Some(hash.finalize().into())
     }
 }
 
@@ -313,20 +362,22 @@ impl<'a> Said<'a> {
         text(self.json(field)).ok().flatten().map(Cow::into_owned)
     }
 
-    fn sighting(&self) -> Result<Sighting, Undecodable> {
+    fn status_key(&self) -> Result<StatusKey, Undecodable> {
         let device_id = match self.name(Field::Device)? {
             Some(device) => device,
             None => self
                 .name(Field::Serial)?
                 .ok_or_else(|| self.missing(&[Field::Device, Field::Serial]))?,
         };
-        Ok(Sighting {
+        Ok(StatusKey {
             client_id: self.name(Field::Client)?.unwrap_or_default(),
             device_id,
             old_state: self.name(Field::OldState)?,
             new_state: self
                 .name(Field::NewState)?
                 .ok_or_else(|| self.missing(&[Field::NewState]))?,
+            event_key: None,
+            shared_hash: None,
         })
     }
 

@@ -14,7 +14,7 @@ mod scope;
 pub mod states;
 pub mod template;
 
-pub use decode::{Decoder, Element, Sighting, Undecodable};
+pub use decode::{Decoder, Element, StatusKey, Undecodable};
 pub use decoders::Decoders;
 pub use expression::Expression;
 pub use list::ListTemplate;

@@ -8,10 +8,10 @@ use std::sync::atomic::Ordering::Relaxed;
 use jiff::Timestamp;
 
 use super::silence::Silence;
-use super::status::{Counters, Status};
+use super::status::Status;
 use super::topic::Topic;
-use crate::journal::{EntryContent, LastState, NewBatch, NewEntry};
-use crate::pipeline::{Decoder, Element, Sighting, Undecodable};
+use crate::journal::{NewBatch, NewContent, NewEntry};
+use crate::pipeline::{Decoder, Element, Undecodable};
 use crate::stomp::{AckId, AckMode, Message};
 
 /// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server
@@ -21,17 +21,12 @@ const ENTRIES_MAX: usize = 4096;
 /// Bytes of bodies that may wait likewise; one message more may exceed it.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Devices whose last state is remembered for each topic. Further ones are carried all the same,
-/// without `missed_transition`.
-const DEVICES_MAX: usize = 1_000_000;
-
 /// How one topic's messages are taken in.
 #[derive(Debug)]
 struct TopicState {
     name: Arc<str>,
     ack: AckMode,
     decoder: Decoder,
-    last_states: HashMap<(String, String), String>,
     told_of_no_ack: bool,
 }
 
@@ -80,7 +75,6 @@ pub(super) struct Intake {
     topics: HashMap<Arc<str>, TopicState>,
     status: Arc<Status>,
     entries: Vec<NewEntry>,
-    seen: HashMap<(Arc<str>, String, String), String>,
     owed: Owed,
     bytes: usize,
     /// Whether anything comes.
@@ -90,43 +84,22 @@ pub(super) struct Intake {
 impl Intake {
     /// One that knows no topic yet.
     pub(super) fn new(status: Arc<Status>, silence: Silence) -> Intake {
-        let (topics, seen) = (HashMap::new(), HashMap::new());
         Intake {
-            topics,
+            topics: HashMap::new(),
             status,
             entries: Vec::new(),
-            seen,
             owed: Owed::default(),
             bytes: 0,
             silence,
         }
     }
 
-    /// Gets to know the topics that it does not know; `last_states` is what the journal remembers.
-    /// Those that it knows stay as they are, since messages of theirs may be under way: see
-    /// [`Intake::change`].
-    pub(super) fn meet(
-        &mut self,
-        topics: &[Topic],
-        decoders: &HashMap<Arc<str>, Decoder>,
-        last_states: Vec<LastState>,
-    ) {
-        let strangers: Vec<&Topic> = topics
-            .iter()
-            .filter(|topic| !self.topics.contains_key(&topic.name))
-            .collect();
-        for topic in &strangers {
-            self.change(topic, decoders);
-        }
-        let strangers: HashSet<&str> = strangers.iter().map(|topic| &*topic.name).collect();
-        for last in last_states
-            .into_iter()
-            .filter(|last| strangers.contains(&*last.topic))
-        {
-            if let Some(topic) = self.topics.get_mut(&last.topic) {
-                topic
-                    .last_states
-                    .insert((last.client_id, last.device_id), last.new_state);
+    /// Gets to know the topics that it does not know. Those that it knows stay as they are, since
+    /// messages of theirs may be under way: see [`Intake::change`].
+    pub(super) fn meet(&mut self, topics: &[Topic], decoders: &HashMap<Arc<str>, Decoder>) {
+        for topic in topics {
+            if !self.topics.contains_key(&topic.name) {
+                self.change(topic, decoders);
             }
         }
     }
@@ -144,7 +117,6 @@ impl Intake {
                     name: name.clone(),
                     ack,
                     decoder,
-                    last_states: HashMap::new(),
                     told_of_no_ack: false,
                 };
                 self.topics.insert(name, topic);
@@ -190,13 +162,10 @@ impl Intake {
         };
         for element in elements {
             let content = match element.outcome {
-                Ok(sighting) => {
+                Ok(key) => {
                     counters.accepted.fetch_add(1, Relaxed);
-                    let previous = see(topic, &mut self.seen, sighting, counters);
-                    EntryContent::Status {
-                        previous,
-                        repeat: false,
-                    }
+                    let stream = Arc::clone(topic.decoder.stream());
+                    NewContent::Status { stream, key }
                 }
                 Err(undecodable) => {
                     counters.undecodable.fetch_add(1, Relaxed);
@@ -206,7 +175,7 @@ impl Intake {
                         "status undecodable: the journal keeps it raw; correct the topic's \
                          `fields`, then run `stomp-bridge dlq redrive --undecodable`"
                     );
-                    EntryContent::Undecodable {
+                    NewContent::Undecodable {
                         reason: undecodable.0.into(),
                     }
                 }
@@ -240,23 +209,7 @@ impl Intake {
     pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
         self.bytes = 0;
         let entries = std::mem::take(&mut self.entries);
-        let last_states = self
-            .seen
-            .drain()
-            .map(|((topic, client_id, device_id), new_state)| LastState {
-                topic,
-                client_id,
-                device_id,
-                new_state,
-            })
-            .collect();
-        (
-            NewBatch {
-                entries,
-                last_states,
-            },
-            std::mem::take(&mut self.owed),
-        )
+        (NewBatch { entries }, std::mem::take(&mut self.owed))
     }
 }
 
@@ -264,42 +217,4 @@ fn too_long(body_bytes: usize) -> Undecodable {
     Undecodable(format!(
         "a body of {body_bytes} bytes exceeds source.max_body: raise it, or have smaller messages sent"
     ))
-}
-
-/// Remembers the device's state, and gives the one before where the status says another.
-fn see(
-    topic: &mut TopicState,
-    seen: &mut HashMap<(Arc<str>, String, String), String>,
-    sighting: Sighting,
-    counters: &Counters,
-) -> Option<Box<str>> {
-    let Sighting {
-        client_id,
-        device_id,
-        old_state,
-        new_state,
-    } = sighting;
-    let device = (client_id, device_id);
-    let before = match topic.last_states.get_mut(&device) {
-        Some(last) if *last == new_state => Some(last.clone()),
-        Some(last) => {
-            seen.insert((topic.name.clone(), device.0, device.1), new_state.clone());
-            Some(std::mem::replace(last, new_state))
-        }
-        None => {
-            if topic.last_states.len() < DEVICES_MAX {
-                seen.insert(
-                    (topic.name.clone(), device.0.clone(), device.1.clone()),
-                    new_state.clone(),
-                );
-                topic.last_states.insert(device, new_state);
-            }
-            None
-        }
-    };
-    let previous = before.filter(|before| old_state.as_ref() != Some(before))?;
-    if old_state.is_some() {
-        counters.missed_transitions.fetch_add(1, Relaxed);
-    }
-    Some(previous.into())
 }

@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 
 use super::settings::Settings;
-use crate::journal::{self, Journal, LastState};
 use crate::pipeline::Decoder;
 
 /// The settings that the source is to have from now on.
@@ -15,8 +14,6 @@ pub(super) struct ReloadRequest {
     pub(super) settings: Settings,
     /// By the topics' names.
     pub(super) decoders: Arc<HashMap<Arc<str>, Decoder>>,
-    /// What the journal remembers of every device; taken by the intake.
-    pub(super) last_states: Vec<LastState>,
 }
 
 /// The newest request that the source has not read yet. Each says all that is wanted, so a newer
@@ -34,15 +31,14 @@ pub(super) struct Inbox(Arc<InboxSlot>);
 /// Tells a source what to do from now on.
 #[derive(Debug, Clone)]
 pub struct Handle {
-    journal: Journal,
     slot: Arc<InboxSlot>,
 }
 
 impl Inbox {
     /// The other end of a new handle.
-    pub(super) fn new(journal: Journal) -> (Inbox, Handle) {
+    pub(super) fn new() -> (Inbox, Handle) {
         let slot = Arc::new(InboxSlot::default());
-        (Inbox(Arc::clone(&slot)), Handle { journal, slot })
+        (Inbox(Arc::clone(&slot)), Handle { slot })
     }
 
     /// Waits for a request. Cancel-safe.
@@ -66,26 +62,13 @@ impl Handle {
     /// The difference is subscribed and unsubscribed on the connection that lives. Where anything
     /// but the topics is another, the source connects anew, once. Returns as soon as the source has
     /// been told.
-    ///
-    /// # Errors
-    /// The journal cannot be read.
-    pub async fn reload(
-        &self,
-        settings: Settings,
-        decoders: Arc<HashMap<Arc<str>, Decoder>>,
-    ) -> Result<(), journal::Error> {
-        let last_states = self.journal.last_states().await?;
-        let wanted = ReloadRequest {
-            settings,
-            decoders,
-            last_states,
-        };
+    pub fn reload(&self, settings: Settings, decoders: Arc<HashMap<Arc<str>, Decoder>>) {
+        let wanted = ReloadRequest { settings, decoders };
         *self
             .slot
             .wanted
             .lock()
             .unwrap_or_else(PoisonError::into_inner) = Some(wanted);
         self.slot.filled.notify_one();
-        Ok(())
     }
 }

@@ -103,8 +103,6 @@ pub struct Counters {
     pub undecodable: AtomicU64,
     /// ACK frames sent.
     pub acknowledged: AtomicU64,
-    /// Statuses whose old state was not the last one seen.
-    pub missed_transitions: AtomicU64,
     /// Times that no message came for as long as `source.silence` says.
     pub silences: AtomicU64,
 }

@@ -62,14 +62,10 @@ impl Source {
         status: Arc<Status>,
     ) -> Result<(Source, Handle), journal::Error> {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
-        intake.meet(&settings.topics, &decoders, journal.last_states().await?);
-        let (inbox, handle) = Inbox::new(journal.clone());
+        intake.meet(&settings.topics, &decoders);
+        let (inbox, handle) = Inbox::new();
         let backoff = settings.reconnect.backoff();
-        let wanted = ReloadRequest {
-            settings,
-            decoders,
-            last_states: Vec::new(),
-        };
+        let wanted = ReloadRequest { settings, decoders };
         Ok((
             Source {
                 wanted,
@@ -199,10 +195,8 @@ impl Source {
     }
 
     /// While nothing is connected there is no difference to be carried out.
-    fn reload(&mut self, mut wanted: ReloadRequest) -> DisconnectReason {
-        let last_states = std::mem::take(&mut wanted.last_states);
-        self.intake
-            .meet(&wanted.settings.topics, &wanted.decoders, last_states);
+    fn reload(&mut self, wanted: ReloadRequest) -> DisconnectReason {
+        self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         self.backoff = wanted.settings.reconnect.backoff();
         self.wanted = wanted;
         DisconnectReason::Reloaded

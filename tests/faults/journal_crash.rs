@@ -16,7 +16,7 @@ use bytes::Bytes;
 use jiff::Timestamp;
 use peers::process::own_test;
 use stomp_bridge::journal::{
-    EntryContent, Error, Journal, NewBatch, NewEntry, Passed, Settings, Start,
+    Error, Journal, NewBatch, NewContent, NewEntry, Passed, Settings, Start,
 };
 use stomp_bridge::model::Position;
 use tokio_util::sync::CancellationToken;
@@ -94,15 +94,11 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
             topic: "map-1".into(),
             received_at: Timestamp::now(),
             body: Bytes::from(position.to_string()),
-            content: EntryContent::Status {
-                previous: None,
-                repeat: false,
-            },
+            content: NewContent::sample(),
         });
         last = journal
             .append(NewBatch {
                 entries: entries.collect(),
-                last_states: Vec::new(),
             })
             .await?;
         say("acknowledged", last);

@@ -9,9 +9,7 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
-use stomp_bridge::journal::{
-    self, EntryContent, Journal, NewBatch, NewEntry, Replay, Start, Which,
-};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Replay, Start, Which};
 use stomp_bridge::model::{Event, EventKind, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
@@ -96,16 +94,13 @@ fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
         topic: topic.into(),
         received_at: Timestamp::now(),
         body: body.into().into(),
-        content: EntryContent::Status {
-            previous: None,
-            repeat: false,
-        },
+        content: NewContent::sample(),
     }
 }
 
 fn coverage(topic: &str, body: &str) -> NewEntry {
     NewEntry {
-        content: EntryContent::Coverage,
+        content: NewContent::Coverage,
         ..entry(topic, body)
     }
 }
@@ -131,11 +126,12 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         .register_sinks(&[("oncall".into(), Start::Newest)])
         .await
         .unwrap();
-    let previous = EntryContent::Status {
-        previous: Some("离线".into()),
-        repeat: false,
-    };
-    let undecodable = EntryContent::Undecodable {
+    // The last state known is another.
+    let mut missed = NewContent::sample();
+    if let NewContent::Status { key, .. } = &mut missed {
+        key.old_state = Some("正常".to_owned());
+    }
+    let undecodable = NewContent::Undecodable {
         reason: "not JSON".into(),
     };
     let entries = vec![
@@ -150,18 +146,12 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         entry("gone", status("5", "故障")),
         entry("map-1", status("six", "故障")),
         NewEntry {
-            content: previous,
+            content: missed,
             ..entry("map-1", status("7", "故障"))
         },
         coverage("map-1", r#"{"heard":true,"at":"2026-01-02T03:04:05Z"}"#),
     ];
-    let head = journal
-        .append(NewBatch {
-            entries,
-            last_states: Vec::new(),
-        })
-        .await
-        .unwrap();
+    let head = journal.append(NewBatch { entries }).await.unwrap();
 
     let collector = Collector::default();
     let counters = Arc::new(Counters::default());
@@ -269,11 +259,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
         coverage("map-1", r#"{"heard":"maybe"}"#),
         entry("map-1", status("2", "正常")),
     ];
-    let batch = NewBatch {
-        entries,
-        last_states: Vec::new(),
-    };
-    let head = journal.append(batch).await.unwrap();
+    let head = journal.append(NewBatch { entries }).await.unwrap();
 
     let collector = Collector::default();
     *collector.rejects.lock().unwrap() = Some(EventKind::Coverage);

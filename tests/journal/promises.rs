@@ -13,10 +13,11 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    DlqWhenFull, Entry, EntryContent, Error, Journal, LastState, NewBatch, NewEntry, Passed,
+    DlqWhenFull, Entry, EntryContent, Error, Journal, NewBatch, NewContent, NewEntry, Passed,
     Reader, Settings, SinkStatus, Start, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
+use stomp_bridge::pipeline::StatusKey;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -113,18 +114,12 @@ fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
         topic: "map-1".into(),
         received_at: Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap(),
         body: Bytes::from(body.into()),
-        content: EntryContent::Status {
-            previous: None,
-            repeat: false,
-        },
+        content: NewContent::sample(),
     }
 }
 
 fn batch(entries: Vec<NewEntry>) -> NewBatch {
-    NewBatch {
-        entries,
-        last_states: Vec::new(),
-    }
+    NewBatch { entries }
 }
 
 fn sinks(names: &[&str]) -> Vec<(Arc<str>, Start)> {
@@ -173,8 +168,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// What must be so, kept in memory.
 #[derive(Default)]
 struct Model {
-    entries: Vec<NewEntry>,
-    last_states: BTreeMap<String, String>,
+    entries: Vec<(NewEntry, EntryContent)>,
+    /// By stream, client and device: the state, and all event keys.
+    last_states: BTreeMap<(String, String, String), (String, Vec<u64>)>,
     cursors: BTreeMap<&'static str, i64>,
     dead_lettered: BTreeMap<(&'static str, i64), String>,
     made: usize,
@@ -191,34 +187,64 @@ impl Model {
             let mut entry = entry(format!("{n}\0\u{1f6f0}").into_bytes().repeat(n % 7 + 1));
             entry.topic = ["map-1", "状态"][n % 2].into();
             entry.content = match n % 5 {
-                0 => EntryContent::Undecodable {
+                0 => NewContent::Undecodable {
                     reason: format!("no {n}\0").into(),
                 },
-                1 => EntryContent::Status {
-                    previous: Some(format!("故障 {n}").into()),
-                    repeat: n % 10 == 1,
-                },
-                _ => EntryContent::Status {
-                    previous: None,
-                    repeat: false,
+                1 => NewContent::Coverage,
+                _ => NewContent::Status {
+                    stream: ["map", "状态"][n % 2].into(),
+                    key: StatusKey {
+                        client_id: (n % 3).to_string(),
+                        device_id: format!("{}\u{1f6f0}", n % 4),
+                        old_state: (n % 3 > 0).then(|| format!("s{}", n % 2)),
+                        new_state: format!(" s{}", n % 7 % 3),
+                        event_key: (n % 4 == 2).then_some(n as u64 % 26),
+                        shared_hash: None,
+                    },
                 },
             };
             made.entries.push(entry);
-            made.last_states.push(LastState {
-                topic: "map-1".into(),
-                client_id: String::new(),
-                device_id: (n % 11).to_string(),
-                new_state: n.to_string(),
-            });
         }
         made
     }
 
     fn wrote(&mut self, batch: &NewBatch) {
-        self.entries.extend_from_slice(&batch.entries);
-        for state in &batch.last_states {
-            self.last_states
-                .insert(state.device_id.clone(), state.new_state.clone());
+        for entry in &batch.entries {
+            let content = match &entry.content {
+                NewContent::Status { stream, key } => self.status(stream, key),
+                NewContent::Undecodable { reason } => EntryContent::Undecodable {
+                    reason: reason.clone(),
+                },
+                NewContent::Coverage => EntryContent::Coverage,
+            };
+            self.entries.push((entry.clone(), content));
+        }
+    }
+
+    /// What a status is beside what was known of its device.
+    fn status(&mut self, stream: &str, key: &StatusKey) -> EntryContent {
+        let device = (
+            stream.to_owned(),
+            key.client_id.clone(),
+            key.device_id.clone(),
+        );
+        let new_state = key.new_state.trim().to_owned();
+        let known = self.last_states.get_mut(&device);
+        let repeat = known.as_ref().is_some_and(|(_, keys)| {
+            let newest = &keys[keys.len().saturating_sub(8)..];
+            key.event_key.is_some_and(|key| newest.contains(&key))
+        });
+        let mut previous = None;
+        if !repeat {
+            let (state, keys) = self.last_states.entry(device).or_default();
+            previous = Some(std::mem::replace(state, new_state));
+            keys.extend(key.event_key);
+        }
+        let previous = previous.filter(|state| !state.is_empty());
+        let previous = previous.filter(|state| key.old_state.as_ref() != Some(state));
+        EntryContent::Status {
+            previous: previous.map(Into::into),
+            repeat,
         }
     }
 
@@ -233,12 +259,12 @@ impl Model {
             running.read_file(Position::START).await,
         ] {
             assert_eq!(found.len(), self.entries.len());
-            for (at, (found, written)) in found.iter().zip(&self.entries).enumerate() {
+            for (at, (found, (written, content))) in found.iter().zip(&self.entries).enumerate() {
                 let NewEntry {
                     topic,
                     received_at,
                     body,
-                    content,
+                    ..
                 } = written;
                 assert_eq!(
                     as_written(found),
@@ -291,12 +317,6 @@ impl Model {
             .iter()
             .map(|((sink, at), error)| (sink.to_string(), *at, error.clone()));
         assert_eq!(dead_letters, expected.collect::<Vec<_>>());
-        let states = running.journal.last_states().await.unwrap();
-        let states = states
-            .into_iter()
-            .map(|state| (state.device_id, state.new_state))
-            .collect::<BTreeMap<_, _>>();
-        assert_eq!(states, self.last_states);
     }
 }
 
@@ -508,6 +528,33 @@ async fn database_of_something_else_is_refused_and_left_alone() {
         .await
         .unwrap();
     assert_eq!(tables, [("device".to_owned(),)]);
+}
+
+#[tokio::test]
+async fn journal_of_another_layout_is_refused_in_one_sentence() {
+    for (version, of) in [(0, "stomp-bridge 0.1"), (99, "a newer stomp-bridge")] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        Running::open(&settings).await.close().await;
+        let options = SqliteConnectOptions::new().filename(&settings.path);
+        let mut file = options.connect().await.unwrap();
+        let text = format!("PRAGMA user_version = {version}");
+        sqlx::raw_sql(sqlx::AssertSqlSafe(text))
+            .execute(&mut file)
+            .await
+            .unwrap();
+        file.close().await.unwrap();
+        for refused in [
+            Journal::open(&settings).await.map(drop).unwrap_err(),
+            Reader::open(&settings.path).await.map(drop).unwrap_err(),
+        ] {
+            let text = refused.to_string();
+            assert!(
+                text.contains(of) && text.contains("begin a new one"),
+                "{text}"
+            );
+        }
+    }
 }
 
 /// Makes of a journal that was closed one whose process has ended in the middle.

@@ -188,9 +188,9 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
         .map(|(element, position)| {
             let event = decoder.event(element.raw, origin(position), received_at(), None);
             match (element.outcome, event) {
-                (Ok(sighting), Ok(mut event)) => {
-                    assert_eq!(sighting.device_id, event.device_id);
-                    assert_eq!(sighting.new_state, event.new_state);
+                (Ok(key), Ok(mut event)) => {
+                    assert_eq!(key.device_id, event.device_id);
+                    assert_eq!(key.new_state, event.new_state);
                     // The payload's own text: a Value would round its numbers, or have no place for
                     // them.
                     let payload = std::mem::replace(&mut event.payload, RawValue::NULL.to_owned());

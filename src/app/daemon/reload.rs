@@ -101,8 +101,7 @@ impl App {
             .start(built, &plan.sinks, &mut self.tasks, &mut self.expected);
         if change.concerns_source() {
             self.source
-                .reload(plan.source.clone(), plan.decoders.clone())
-                .await?;
+                .reload(plan.source.clone(), plan.decoders.clone());
         }
         if change.watch {
             self.watch(plan.watch);

@@ -92,10 +92,8 @@ impl Connection<'_> {
     }
 
     /// Carries out what is another than before, where this connection can; else it is to end.
-    pub(super) fn reload(&mut self, mut wanted: ReloadRequest) -> Result<(), DisconnectReason> {
-        let last_states = std::mem::take(&mut wanted.last_states);
-        self.intake
-            .meet(&wanted.settings.topics, &wanted.decoders, last_states);
+    pub(super) fn reload(&mut self, wanted: ReloadRequest) -> Result<(), DisconnectReason> {
+        self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         let before = std::mem::replace(self.wanted, wanted);
         if !self.wanted.settings.connects_as(&before.settings) {
             info!("source reconnects: its settings have changed");

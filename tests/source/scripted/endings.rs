@@ -61,9 +61,7 @@ impl Lab {
             ..self.settings.clone()
         };
         let decoders = decoders(&settings.topics);
-        within(self.handle.reload(settings, decoders))
-            .await
-            .unwrap();
+        self.handle.reload(settings, decoders);
         let subscribe = server.frame().await;
         assert!(
             subscribe.starts_with("SUBSCRIBE\nid:map-2\n"),
@@ -310,7 +308,7 @@ async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
         ..lab.settings.clone()
     };
     let decoders = decoders(&settings.topics);
-    within(lab.handle.reload(settings, decoders)).await.unwrap();
+    lab.handle.reload(settings, decoders);
     drop(small);
     let mut server = lab.accept_session("0,0").await;
     // The queue holds 8 MiB: one is with the journal when the other comes, and its place is small.

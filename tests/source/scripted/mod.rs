@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::journal::{
-    self, EntryContent, Journal, NewBatch, NewEntry, Passed, Start, WhenFull,
+    self, EntryContent, Journal, NewBatch, NewContent, NewEntry, Passed, Start,
 };
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
@@ -141,14 +141,10 @@ impl Lab {
                 topic: "map-1".into(),
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 body: vec![b'x'; 16 << 10].into(),
-                content: EntryContent::Status {
-                    previous: None,
-                    repeat: false,
-                },
+                content: NewContent::sample(),
             };
             let append = lab.journal.append(NewBatch {
                 entries: vec![entry],
-                last_states: Vec::new(),
             });
             filled += usize::from(
                 tokio::time::timeout(Duration::from_secs(5), append)

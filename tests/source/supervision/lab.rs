@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
-use stomp_bridge::journal::{self, Journal, WhenFull};
+use stomp_bridge::journal::{self, Journal};
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
 use stomp_bridge::stomp::AckMode;

@@ -1,0 +1,127 @@
+//! The table of last states: what is read and written of it.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqliteRow};
+use sqlx::{Arguments, Row as _};
+
+use super::Error;
+use super::error::failed;
+use super::insert::Insert;
+use super::last_states::{DeviceKey, LastState, LastStates, Row, TableSize};
+
+const COLUMNS: &str = "stream, client_id, device_id, state, keys, heard_at";
+
+/// How much there is.
+pub(super) async fn size(connection: &mut SqliteConnection) -> Result<TableSize, Error> {
+    const SIZE: &str = "SELECT count(*), coalesce(sum(2 * (octet_length(stream) \
+         + octet_length(client_id) + octet_length(device_id)) + octet_length(state) \
+         + coalesce(octet_length(keys), 0) + 48), 0) FROM last_state";
+    let (rows, bytes): (i64, i64) = sqlx::query_as(SIZE)
+        .fetch_one(connection)
+        .await
+        .map_err(failed("measure the last states"))?;
+    Ok(TableSize {
+        rows: rows.unsigned_abs(),
+        bytes: bytes.unsigned_abs(),
+    })
+}
+
+/// Those that were heard last, the newest first.
+pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Vec<Row>, Error> {
+    let text = format!("SELECT {COLUMNS} FROM last_state ORDER BY heard_at DESC LIMIT ?");
+    let limit = i64::try_from(LastStates::preloaded_max()).unwrap_or(i64::MAX);
+    sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(limit)
+        .try_map(|row: SqliteRow| read(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the last states"))
+}
+
+/// Those of some devices, as far as there are any.
+pub(super) async fn find(
+    connection: &mut SqliteConnection,
+    devices: &[DeviceKey],
+) -> Result<Vec<Row>, Error> {
+    let text = format!(
+        "SELECT {COLUMNS} FROM json_each(?) JOIN last_state ON stream = value ->> 0 \
+         AND client_id = value ->> 1 AND device_id = value ->> 2"
+    );
+    let keys: Vec<[&str; 3]> = devices
+        .iter()
+        .map(|key| [&*key.stream, &*key.client_id, &*key.device_id])
+        .collect();
+    let keys = serde_json::to_string(&keys).expect("texts always serialise");
+    sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(keys)
+        .try_map(|row: SqliteRow| read(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("look up last states"))
+}
+
+/// The statement of [`upsert`].
+pub(super) fn upsert_statement() -> Insert {
+    Insert::new(
+        "INSERT INTO last_state (stream, client_id, device_id, state, keys, heard_at) VALUES ",
+        6,
+        " ON CONFLICT DO UPDATE SET state = excluded.state, keys = excluded.keys, \
+         heard_at = excluded.heard_at",
+    )
+}
+
+/// Writes what is known of devices.
+pub(super) async fn upsert(
+    connection: &mut SqliteConnection,
+    insert: &Insert,
+    rows: &[Row],
+) -> Result<(), Error> {
+    let bind = |(key, last): &Row, arguments: &mut SqliteArguments| {
+        let keys: Vec<u8> = last.keys.iter().flat_map(|key| key.to_be_bytes()).collect();
+        arguments.add(Arc::clone(&key.stream))?;
+        arguments.add(&*key.client_id)?;
+        arguments.add(&*key.device_id)?;
+        arguments.add(&*last.state)?;
+        arguments.add(Some(keys).filter(|keys| !keys.is_empty()))?;
+        arguments.add(last.heard_at.as_microsecond())
+    };
+    insert
+        .run(connection, rows, bind)
+        .await
+        .map_err(failed("write last states"))
+}
+
+/// Forgets so many devices: those that were not heard for longest. Gives them.
+pub(super) async fn evict(
+    connection: &mut SqliteConnection,
+    devices: u64,
+) -> Result<Vec<Row>, Error> {
+    let text = format!(
+        "DELETE FROM last_state WHERE (stream, client_id, device_id) IN (SELECT stream, client_id, \
+         device_id FROM last_state ORDER BY heard_at LIMIT ?) RETURNING {COLUMNS}"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(i64::try_from(devices).unwrap_or(i64::MAX))
+        .try_map(|row: SqliteRow| read(&row))
+        .fetch_all(connection)
+        .await
+        .map_err(failed("forget last states"))
+}
+
+fn read(row: &SqliteRow) -> Result<Row, sqlx::Error> {
+    let key = DeviceKey {
+        stream: row.try_get::<&str, _>(0)?.into(),
+        client_id: row.try_get::<&str, _>(1)?.into(),
+        device_id: row.try_get::<&str, _>(2)?.into(),
+    };
+    let keys: Option<&[u8]> = row.try_get(4)?;
+    let keys = keys.unwrap_or_default().as_chunks::<8>().0;
+    let last = LastState {
+        state: row.try_get::<&str, _>(3)?.into(),
+        keys: keys.iter().map(|key| u64::from_be_bytes(*key)).collect(),
+        heard_at: Timestamp::from_microsecond(row.try_get(5)?).unwrap_or_default(),
+    };
+    Ok((key, last))
+}

@@ -1,0 +1,556 @@
+//! The last state of each device, by stream: what tells a change, a missed transition and a repeat.
+//! The table on disk holds all of them, up to a bound; what was heard lately is in memory. Does no
+//! IO: see [`super::last_state_rows`].
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use hashlink::LruCache;
+use jiff::{SignedDuration, Timestamp};
+use tracing::warn;
+
+use super::{Entry, EntryContent, NewContent, NewEntry, Settings};
+use crate::model::Position;
+use crate::pipeline::StatusKey;
+
+/// Event keys that are kept for each device: a redelivery comes soon.
+const KEYS_MAX: usize = 8;
+
+/// What the cache may take, in bytes: some hundred thousand devices.
+const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
+
+/// What a device takes in the cache beside its texts.
+const CACHED_BYTES: usize = 320;
+
+/// What the table may take on disk, in bytes, however many devices that are.
+const TABLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+/// What a row takes on disk beside its texts.
+const ROW_BYTES: usize = 48;
+
+/// That a device was heard is written this much later at most, where nothing else of it changes.
+const HEARD_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
+
+/// Another topic of the stream brings the same status within this time.
+const REPEAT_MAX: SignedDuration = SignedDuration::from_secs(60);
+
+/// Statuses of the last minute that are remembered for it.
+const RECENT_MAX: usize = 65_536;
+
+/// Shares of the bounds, in percent, at which somebody is told.
+const WATERMARKS: [u64; 2] = [80, 95];
+
+/// A device, within the log.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct DeviceKey {
+    pub(super) stream: Arc<str>,
+    pub(super) client_id: Box<str>,
+    pub(super) device_id: Box<str>,
+}
+
+/// What is known of a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct LastState {
+    /// Its newest state as sent, without the blanks around it.
+    pub(super) state: Box<str>,
+    /// Its last event keys, the newest last.
+    pub(super) keys: Vec<u64>,
+    /// When it was heard; on disk up to an hour before.
+    pub(super) heard_at: Timestamp,
+}
+
+/// A row of the table.
+pub(super) type Row = (DeviceKey, LastState);
+
+/// What the table holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct TableSize {
+    pub(super) rows: u64,
+    pub(super) bytes: u64,
+}
+
+/// How many of each sort were met since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Met {
+    pub(super) missed_transitions: u64,
+    pub(super) repeats: u64,
+}
+
+/// The statuses of a group, as they stand in the log.
+#[derive(Debug, Default)]
+pub(super) struct Resolved {
+    pub(super) entries: Vec<Entry>,
+    /// Rows to be written, one for each device.
+    pub(super) rows: Vec<Row>,
+    pub(super) met: Met,
+}
+
+/// What is known of all devices.
+#[derive(Debug)]
+pub(super) struct LastStates {
+    cache: LruCache<DeviceKey, LastState>,
+    cache_bytes: usize,
+    /// The cache has every row of the table.
+    complete: bool,
+    size: TableSize,
+    devices_max: u64,
+    /// By the hash of what it says: by which topic, and when.
+    recent: HashMap<u64, (Arc<str>, Timestamp)>,
+    recent_order: VecDeque<(Timestamp, u64)>,
+    watermark: u64,
+}
+
+impl Resolved {
+    /// The newest position once they are written; `before`: the one before.
+    pub(super) fn head(&self, before: Position) -> Position {
+        self.entries.last().map_or(before, |entry| entry.position)
+    }
+}
+
+impl LastState {
+    fn table_bytes(&self, key: &DeviceKey) -> u64 {
+        let names = key.stream.len() + key.client_id.len() + key.device_id.len();
+        // The names stand in the table and in its index.
+        (2 * names + self.state.len() + 8 * self.keys.len() + ROW_BYTES) as u64
+    }
+
+    fn cached_bytes(&self, key: &DeviceKey) -> usize {
+        key.client_id.len() + key.device_id.len() + self.state.len() + CACHED_BYTES
+    }
+}
+
+impl LastStates {
+    /// With the rows that were heard last; `size` is that of the whole table.
+    pub(super) fn new(settings: &Settings, size: TableSize, rows: Vec<Row>) -> LastStates {
+        let mut known = LastStates {
+            cache: LruCache::new_unbounded(),
+            cache_bytes: 0,
+            complete: size.rows <= rows.len() as u64,
+            size,
+            devices_max: settings.devices_max,
+            recent: HashMap::new(),
+            recent_order: VecDeque::new(),
+            watermark: 0,
+        };
+        // The one that was heard last is to be forgotten last.
+        rows.into_iter()
+            .rev()
+            .for_each(|(key, last)| known.cache(key, last));
+        known
+    }
+
+    /// How many rows to read at a start.
+    pub(super) const fn preloaded_max() -> usize {
+        CACHE_BYTES_MAX / CACHED_BYTES
+    }
+
+    /// What the table holds.
+    pub(super) fn size(&self) -> TableSize {
+        self.size
+    }
+
+    /// Devices of a group that are to be looked up in the table first.
+    pub(super) fn unknown(&self, entries: &[NewEntry]) -> Vec<DeviceKey> {
+        if self.complete {
+            return Vec::new();
+        }
+        let keys = entries.iter().filter_map(|entry| match &entry.content {
+            NewContent::Status { stream, key } => Some(device(stream, key)),
+            _ => None,
+        });
+        let mut unknown: Vec<DeviceKey> =
+            keys.filter(|key| !self.cache.contains_key(key)).collect();
+        unknown.sort_unstable_by(|a, b| {
+            (&a.stream, &a.client_id, &a.device_id).cmp(&(&b.stream, &b.client_id, &b.device_id))
+        });
+        unknown.dedup();
+        unknown
+    }
+
+    /// Rows that were looked up.
+    pub(super) fn found(&mut self, rows: Vec<Row>) {
+        rows.into_iter()
+            .for_each(|(key, last)| self.cache(key, last));
+    }
+
+    /// Gives entries their positions, behind `head`, and says of each status what it is beside what
+    /// was known of its device.
+    pub(super) fn resolve(&mut self, head: Position, entries: Vec<NewEntry>) -> Resolved {
+        let mut resolved = Resolved::default();
+        let mut changed: HashMap<DeviceKey, LastState> = HashMap::new();
+        let mut position = head;
+        for NewEntry {
+            topic,
+            received_at,
+            body,
+            content,
+        } in entries
+        {
+            position.0 += 1;
+            // As it is read back.
+            let received_at =
+                Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
+            let content = match content {
+                NewContent::Status { stream, key } => {
+                    let said = Said {
+                        topic: &topic,
+                        at: received_at,
+                        key: &key,
+                    };
+                    let device = device(&stream, &key);
+                    self.status(device, said, &mut changed, &mut resolved.met)
+                }
+                NewContent::Undecodable { reason } => EntryContent::Undecodable { reason },
+                NewContent::Coverage => EntryContent::Coverage,
+            };
+            resolved.entries.push(Entry {
+                position,
+                topic,
+                received_at,
+                body,
+                content,
+            });
+        }
+        resolved.rows = changed.into_iter().collect();
+        resolved
+    }
+
+    fn status(
+        &mut self,
+        device: DeviceKey,
+        said: Said<'_>,
+        changed: &mut HashMap<DeviceKey, LastState>,
+        met: &mut Met,
+    ) -> EntryContent {
+        let known = self.cache.get_mut(&device);
+        let redelivered = said
+            .key
+            .event_key
+            .is_some_and(|key| known.as_ref().is_some_and(|last| last.keys.contains(&key)));
+        if redelivered || self.is_of_another_topic(&said) {
+            met.repeats += 1;
+            return EntryContent::Status {
+                previous: None,
+                repeat: true,
+            };
+        }
+        let new_state = said.key.new_state.trim();
+        let old_state = said.key.old_state.as_deref().map(str::trim);
+        let Some(last) = self.cache.get_mut(&device) else {
+            let last = LastState {
+                state: new_state.into(),
+                keys: said.key.event_key.into_iter().collect(),
+                heard_at: said.at,
+            };
+            self.size.rows += 1;
+            self.size.bytes += last.table_bytes(&device);
+            changed.insert(device.clone(), last.clone());
+            self.cache(device, last);
+            return EntryContent::Status {
+                previous: None,
+                repeat: false,
+            };
+        };
+        let previous = Some(&*last.state).filter(|state| old_state != Some(*state));
+        met.missed_transitions += u64::from(previous.is_some() && old_state.is_some());
+        let content = EntryContent::Status {
+            previous: previous.map(Into::into),
+            repeat: false,
+        };
+        let bytes = last.table_bytes(&device);
+        let is_late = said.at.duration_since(last.heard_at) >= HEARD_INTERVAL;
+        if *last.state != *new_state || said.key.event_key.is_some() || is_late {
+            last.state = new_state.into();
+            last.heard_at = said.at;
+            if let Some(key) = said.key.event_key {
+                if last.keys.len() == KEYS_MAX {
+                    last.keys.remove(0);
+                }
+                last.keys.push(key);
+            }
+            self.size.bytes = (self.size.bytes + last.table_bytes(&device)).saturating_sub(bytes);
+            changed.insert(device, last.clone());
+        }
+        content
+    }
+
+    /// Within a stream of several topics: another of them has brought the same a moment ago.
+    fn is_of_another_topic(&mut self, said: &Said<'_>) -> bool {
+        let Some(hash) = said.key.shared_hash else {
+            return false;
+        };
+        let is_old = |at: Timestamp| said.at.duration_since(at) > REPEAT_MAX;
+        while let Some((at, oldest)) = self.recent_order.front()
+            && (is_old(*at) || self.recent_order.len() >= RECENT_MAX)
+        {
+            if self.recent.get(oldest).is_some_and(|(_, last)| last == at) {
+                self.recent.remove(oldest);
+            }
+            self.recent_order.pop_front();
+        }
+        if let Some((topic, at)) = self.recent.get(&hash)
+            && **topic != **said.topic
+            && !is_old(*at)
+        {
+            return true;
+        }
+        self.recent.insert(hash, (Arc::clone(said.topic), said.at));
+        self.recent_order.push_back((said.at, hash));
+        false
+    }
+
+    /// How many devices are to be forgotten: a little more than there are too many, so that not
+    /// every new one costs another.
+    pub(super) fn excess(&self) -> u64 {
+        let TableSize { rows, bytes } = self.size;
+        let spare = self.devices_max / 1000 + 1;
+        if rows > self.devices_max {
+            rows - self.devices_max + spare.min(self.devices_max - 1)
+        } else if bytes > TABLE_BYTES_MAX {
+            spare
+        } else {
+            0
+        }
+    }
+
+    /// These were forgotten on disk.
+    pub(super) fn evicted(&mut self, rows: &[Row]) {
+        for (key, last) in rows {
+            self.size.rows = self.size.rows.saturating_sub(1);
+            self.size.bytes = self.size.bytes.saturating_sub(last.table_bytes(key));
+            if let Some(cached) = self.cache.remove(key) {
+                self.cache_bytes -= cached.cached_bytes(key);
+            }
+        }
+    }
+
+    /// All is on disk: what is not needed in memory goes. Says where a bound is near.
+    pub(super) fn settle(&mut self) {
+        while self.cache_bytes > CACHE_BYTES_MAX
+            && let Some((key, last)) = self.cache.remove_lru()
+        {
+            self.cache_bytes -= last.cached_bytes(&key);
+            self.complete = false;
+        }
+        if let Some(percent) = self.reached() {
+            warn!(
+                percent,
+                devices = self.size.rows,
+                bytes = self.size.bytes,
+                "last states fill up: beyond the bound the device that was not heard for longest \
+                 counts as never seen; raise journal.devices_max, or see whether ids are made up"
+            );
+        }
+    }
+
+    fn reached(&mut self) -> Option<u64> {
+        let percent = (self.size.rows.saturating_mul(100) / self.devices_max)
+            .max(self.size.bytes * 100 / TABLE_BYTES_MAX);
+        let mark = WATERMARKS.into_iter().rfind(|mark| *mark <= percent);
+        let mark = mark.unwrap_or(0);
+        let news = mark > self.watermark;
+        self.watermark = self.watermark.max(mark);
+        news.then_some(mark)
+    }
+
+    fn cache(&mut self, key: DeviceKey, last: LastState) {
+        self.cache_bytes += last.cached_bytes(&key);
+        if let Some(before) = self.cache.insert(key.clone(), last) {
+            self.cache_bytes -= before.cached_bytes(&key);
+        }
+    }
+}
+
+/// What one status says of its device.
+struct Said<'a> {
+    topic: &'a Arc<str>,
+    at: Timestamp,
+    key: &'a StatusKey,
+}
+
+fn device(stream: &Arc<str>, key: &StatusKey) -> DeviceKey {
+    DeviceKey {
+        stream: Arc::clone(stream),
+        client_id: key.client_id.as_str().into(),
+        device_id: key.device_id.as_str().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings(devices_max: u64) -> Settings {
+        Settings {
+            devices_max,
+            ..Settings::new("/nowhere".into())
+        }
+    }
+
+    fn empty(devices_max: u64) -> LastStates {
+        LastStates::new(&settings(devices_max), TableSize::default(), Vec::new())
+    }
+
+    /// A status of device 1 at a second, by a topic of the stream `s`.
+    fn status(
+        topic: &str,
+        second: i64,
+        old: Option<&str>,
+        new: &str,
+        key: Option<u64>,
+    ) -> NewEntry {
+        NewEntry {
+            topic: topic.into(),
+            received_at: Timestamp::from_second(second).unwrap(),
+            body: bytes::Bytes::new(),
+            content: NewContent::Status {
+                stream: "s".into(),
+                key: StatusKey {
+                    client_id: String::new(),
+                    device_id: "1".to_owned(),
+                    old_state: old.map(str::to_owned),
+                    new_state: new.to_owned(),
+                    event_key: key,
+                    shared_hash: None,
+                },
+            },
+        }
+    }
+
+    /// Same content, by a topic of a stream with several topics.
+    fn shared(topic: &str, second: i64, hash: u64) -> NewEntry {
+        let mut entry = status(topic, second, None, "a", None);
+        if let NewContent::Status { key, .. } = &mut entry.content {
+            key.shared_hash = Some(hash);
+        }
+        entry
+    }
+
+    fn told(known: &mut LastStates, entry: NewEntry) -> (Option<String>, bool) {
+        let resolved = known.resolve(Position(0), vec![entry]);
+        known.settle();
+        match &resolved.entries[0].content {
+            EntryContent::Status { previous, repeat } => {
+                (previous.as_deref().map(str::to_owned), *repeat)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn previous_is_what_we_knew_where_the_status_says_another() {
+        let mut known = empty(10);
+        for (old, new, expected) in [
+            (Some("ok"), "ok", None),
+            (Some("ok"), "fault", None),
+            (Some(" fault "), "ok ", None),
+            // A transition passed us by.
+            (Some("fault"), "ok", Some("ok")),
+            (None, "ok", Some("ok")),
+            (None, "fault", Some("ok")),
+        ] {
+            let (previous, repeat) = told(&mut known, status("t", 1, old, new, None));
+            assert_eq!(
+                (previous.as_deref(), repeat),
+                (expected, false),
+                "{old:?} {new}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_redelivered_key_is_a_repeat_and_moves_nothing() {
+        let mut known = empty(10);
+        assert_eq!(
+            told(&mut known, status("t", 1, None, "ok", Some(1))),
+            (None, false)
+        );
+        told(&mut known, status("t", 2, Some("ok"), "fault", Some(2)));
+        assert_eq!(
+            told(&mut known, status("t", 3, None, "ok", Some(1))),
+            (None, true)
+        );
+        let next = told(&mut known, status("t", 4, Some("fault"), "ok", Some(3)));
+        assert_eq!(next, (None, false), "the last state is still fault");
+        // Only the last eight are kept.
+        (4..11).for_each(|key| drop(told(&mut known, status("t", 5, None, "ok", Some(key)))));
+        assert!(!told(&mut known, status("t", 6, None, "ok", Some(1))).1);
+        assert!(told(&mut known, status("t", 6, None, "ok", Some(10))).1);
+    }
+
+    #[test]
+    fn what_another_topic_brought_within_a_minute_is_a_repeat() {
+        let mut known = empty(10);
+        for (topic, second, hash, expected) in [
+            ("a", 0, 7, false),
+            ("a", 1, 7, false),
+            ("b", 2, 7, true),
+            ("b", 3, 8, false),
+            ("a", 4, 8, true),
+            ("b", 63, 7, false),
+        ] {
+            let (_, repeat) = told(&mut known, shared(topic, second, hash));
+            assert_eq!(repeat, expected, "{topic} {second} {hash}");
+        }
+        (100..100 + RECENT_MAX as u64 + 10)
+            .for_each(|hash| drop(told(&mut known, shared("a", 64, hash))));
+        assert!(known.recent.len() <= RECENT_MAX && known.recent_order.len() <= RECENT_MAX);
+    }
+
+    #[test]
+    fn only_what_changes_is_written() {
+        let mut known = empty(10);
+        let rows = |known: &mut LastStates, entry| known.resolve(Position(0), vec![entry]).rows;
+        assert_eq!(rows(&mut known, status("t", 0, None, "ok", None)).len(), 1);
+        assert_eq!(
+            rows(&mut known, status("t", 3599, None, "ok", None)).len(),
+            0
+        );
+        assert_eq!(
+            rows(&mut known, status("t", 3600, None, "ok", None)).len(),
+            1
+        );
+        assert_eq!(
+            rows(&mut known, status("t", 3601, None, "fault", None)).len(),
+            1
+        );
+        assert_eq!(
+            rows(&mut known, status("t", 3602, None, "fault", Some(1))).len(),
+            1
+        );
+        assert_eq!(known.size().rows, 1);
+    }
+
+    #[test]
+    fn number_and_memory_are_bounded() {
+        let mut known = empty(100);
+        let entry = |device: usize| {
+            let mut entry = status("t", 0, None, "ok", None);
+            if let NewContent::Status { key, .. } = &mut entry.content {
+                key.device_id = device.to_string();
+            }
+            entry
+        };
+        let entries = (0..100).map(entry).collect();
+        known.resolve(Position(0), entries);
+        assert_eq!(known.excess(), 0);
+        let more = known.resolve(Position(0), vec![entry(100)]);
+        assert_eq!(known.excess(), 2);
+        known.evicted(&more.rows);
+        assert_eq!((known.size().rows, known.excess()), (100, 0));
+        assert!(
+            known.unknown(&[entry(100)]).is_empty(),
+            "all that there are stand in memory"
+        );
+
+        let mut large = empty(u64::MAX / 100);
+        let count = 2 * LastStates::preloaded_max();
+        large.resolve(Position(0), (0..count).map(entry).collect());
+        large.settle();
+        assert!(large.cache_bytes <= CACHE_BYTES_MAX);
+        assert_eq!(
+            large.unknown(&[entry(0), entry(0), entry(count - 1)]).len(),
+            1
+        );
+    }
+}
