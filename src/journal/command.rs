@@ -67,6 +67,8 @@ pub(super) enum Command {
     },
     /// This is a stale copy.
     Fence,
+    /// The server was heard then.
+    LinkProven { at: Timestamp },
     /// Deliver a sink's dead letters again.
     Redrive { sink: Arc<str>, which: Which },
     /// Drop a sink's dead letters.
@@ -98,7 +100,10 @@ impl Command {
     pub(super) fn concerns_sinks(&self) -> bool {
         !matches!(
             self,
-            Command::Flush | Command::DeadLetter { .. } | Command::Fence
+            Command::Flush
+                | Command::DeadLetter { .. }
+                | Command::Fence
+                | Command::LinkProven { .. }
         )
     }
 }

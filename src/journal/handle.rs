@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -12,6 +13,7 @@ use uuid::Uuid;
 use super::accounting::{Accounting, Passed};
 use super::check::Check;
 use super::command::{Command, QueuedCommand, Replay, Settled, Which};
+use super::coverage::{self, Heard};
 use super::last_states::{LastStates, Met};
 use super::lock::{Left, Mark};
 use super::state::State;
@@ -158,6 +160,22 @@ impl Journal {
     /// The newest durable position; changes wake the sinks.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.state.head.subscribe()
+    }
+
+    /// Which topics were heard when the last process ended, and until when that is certain.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn heard(&self) -> Result<Heard, Error> {
+        coverage::heard(&self.path).await
+    }
+
+    /// The server was heard then, though nothing came that has an entry. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn link_proven(&self, at: Timestamp) -> Result<(), Error> {
+        self.command(Command::LinkProven { at }).await.map(drop)
     }
 
     /// Says which sinks there are. A sink that was never seen begins at its start. Until this was

@@ -35,6 +35,7 @@ mod beside;
 mod cache;
 mod check;
 mod command;
+mod coverage;
 mod dead_letters;
 mod disk;
 mod dlq_watch;
@@ -59,6 +60,7 @@ mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
 pub use command::{Replay, Settled, Which};
+pub use coverage::Heard;
 pub use entry::{DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry};
 pub use error::Error;
 pub use handle::Journal;

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 
@@ -14,7 +15,7 @@ use super::insert::Insert;
 use super::last_states::Row;
 use super::retention::Truncation;
 use super::state::CursorRow;
-use super::{Entry, Error, Settings, last_state_rows, replays};
+use super::{Entry, Error, Settings, coverage, last_state_rows, replays};
 use crate::faults::{self, Failpoint};
 use crate::model::Position;
 
@@ -44,6 +45,8 @@ pub(super) struct Transaction<'a> {
     pub(super) head: Position,
     pub(super) entries: &'a [Entry],
     pub(super) last_states: &'a [Row],
+    /// The newest time at which a status was received: its entry may be among those removed.
+    pub(super) proven_at: Option<Timestamp>,
     /// So many devices are forgotten.
     pub(super) excess: u64,
     pub(super) commands: &'a [QueuedCommand],
@@ -83,6 +86,7 @@ impl Transaction<'_> {
         disk::insert_entries(&mut transaction, &statements.entries, self.entries).await?;
         last_state_rows::upsert(&mut transaction, &statements.last_states, self.last_states)
             .await?;
+        coverage::keep(&mut transaction, self.entries).await?;
         let evicted = match self.excess {
             0 => Vec::new(),
             excess => last_state_rows::evict(&mut transaction, excess).await?,
@@ -95,14 +99,19 @@ impl Transaction<'_> {
         let mut removed = 0;
         if let Some(truncation) = self.truncation {
             disk::save_head(&mut transaction, self.head).await?;
+            if let Some(at) = self.proven_at {
+                coverage::keep_proof(&mut transaction, at).await?;
+            }
             removed = disk::truncate(&mut transaction, truncation).await?;
             faults::reach(Failpoint::InRetention);
         }
-        if !self.entries.is_empty() {
+        // A test counts the commits of what was received.
+        let received = coverage::received(self.entries);
+        if received {
             faults::reach(Failpoint::BeforeCommit);
         }
         transaction.commit().await.map_err(failed("commit"))?;
-        if !self.entries.is_empty() {
+        if received {
             faults::reach(Failpoint::AfterCommit);
         }
         Ok(Written {
@@ -119,6 +128,7 @@ impl Transaction<'_> {
             && self.commands.is_empty()
             && self.last_states.is_empty()
             && statements.entries.is_one(self.entries.len())
+            && !coverage::changes(self.entries)
             && !faults::awaits(Failpoint::BeforeCommit)
     }
 }
@@ -132,6 +142,10 @@ impl Command {
     ) -> Result<u64, Error> {
         let written = match self {
             Command::Flush | Command::Fence => Ok(0),
+            Command::LinkProven { at } => {
+                coverage::keep_proof(connection, *at).await?;
+                Ok(0)
+            }
             Command::DeadLetter {
                 sink,
                 position,

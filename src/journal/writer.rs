@@ -96,6 +96,8 @@ pub struct Writer {
     wal_reset: Option<Instant>,
     /// When the log was last told that entries are dropped.
     drop_said: Option<Instant>,
+    /// When a status was received last.
+    proven_at: Option<Timestamp>,
     /// What was said of the dead letters.
     dlq_watch: DlqWatch,
     /// When dead letters that are too old are looked for next.
@@ -145,6 +147,7 @@ impl Writer {
             cursors_saved: None,
             wal_reset: None,
             drop_said: None,
+            proven_at: newest,
             dlq_watch,
             expire_at: Instant::now(),
             out_of_space: false,
@@ -348,6 +351,7 @@ impl Writer {
             head: resolved.head(self.state.head()),
             entries: &resolved.entries,
             last_states: &resolved.rows,
+            proven_at: self.proven_at,
             excess: self.last_states.excess(),
             commands: &group.commands,
             cursors: moved,
@@ -360,8 +364,10 @@ impl Writer {
 
     /// Takes note of what commands have changed on disk.
     async fn count(&mut self, commands: &[QueuedCommand]) -> Result<(), Error> {
-        let is_flush = |queued: &QueuedCommand| matches!(queued.command, Command::Flush);
-        if commands.iter().all(is_flush) {
+        let counts_nothing = |queued: &QueuedCommand| {
+            matches!(queued.command, Command::Flush | Command::LinkProven { .. })
+        };
+        if commands.iter().all(counts_nothing) {
             return Ok(());
         }
         let operator_state = disk::operator_state(&mut self.connection).await?;
@@ -395,6 +401,12 @@ impl Writer {
             .map(|entry| entry.body.len() as u64)
             .sum::<u64>()
             + 1;
+        let received = entries.iter().filter(|entry| {
+            let kind = entry.content.kind();
+            matches!(kind, EntryKind::Status | EntryKind::Undecodable)
+        });
+        let received_at = received.map(|entry| entry.received_at).max();
+        self.proven_at = self.proven_at.max(received_at);
         self.retention.wrote(&entries);
         self.state.begins(self.retention.oldest());
         self.state.cache().wrote(entries);

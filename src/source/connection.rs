@@ -21,8 +21,10 @@ use tracing::{info, warn};
 
 use super::broker::{Broker, ConfigurationWarning, Detection};
 use super::clock;
+use super::commit::Commit;
 use super::disconnect::{self, DisconnectReason};
 use super::intake::{Intake, Owed};
+use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
 use super::settings::Attempt;
 use super::signin::Credentials;
@@ -32,7 +34,7 @@ use super::writer::Writer;
 use crate::duration::{self, InWords};
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal};
-use crate::model::Position;
+use crate::model::CoverageCause;
 use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
@@ -46,21 +48,19 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 /// take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-type Committing = Fuse<BoxFuture<'static, (Result<Position, journal::Error>, Owed)>>;
-
 /// A living connection.
 pub(super) struct Connection<'a> {
     wanted: &'a mut ReloadRequest,
     journal: &'a Journal,
     intake: &'a mut Intake,
+    commit: &'a mut Commit,
     status: &'a Arc<Status>,
     session: Session,
     receiver: Receiver,
     writer: Writer,
-    committing: Committing,
-    /// Batches that were taken from the intake, and when the last was.
-    batches: u64,
-    committing_since: Instant,
+    proof: LinkProof,
+    /// The journal is being told of the last sign of life.
+    proving: Fuse<BoxFuture<'static, Result<(), journal::Error>>>,
     subscriptions: Subscriptions,
     /// ACKs were queued on this connection.
     acknowledged: bool,
@@ -116,6 +116,7 @@ impl<'a> Connection<'a> {
         attempt: Attempt,
         journal: &'a Journal,
         intake: &'a mut Intake,
+        commit: &'a mut Commit,
         status: &'a Arc<Status>,
     ) -> Result<Connection<'a>, DisconnectReason> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
@@ -146,13 +147,13 @@ impl<'a> Connection<'a> {
             wanted,
             journal,
             intake,
+            commit,
             status,
             session,
             receiver,
             writer: Writer::new(sender),
-            committing: Fuse::terminated(),
-            batches: 0,
-            committing_since: now,
+            proof: LinkProof::new(Timestamp::now(), now),
+            proving: Fuse::terminated(),
             subscriptions,
             acknowledged: false,
             peer_silent: false,
@@ -181,6 +182,7 @@ impl<'a> Connection<'a> {
             Err(ended) => ended,
         };
         self.intake.silence.pause(clock::now());
+        self.cease(&ended);
         self.status.enter(LinkState::Connecting);
         let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
         let settled = match ended {
@@ -213,6 +215,21 @@ impl<'a> Connection<'a> {
         (ended, subscribed_at)
     }
 
+    /// The topics are heard no more: the entries that say so come behind all that was read.
+    fn cease(&mut self, ended: &DisconnectReason) {
+        let (last_byte, now) = (self.proof.last_byte(), Timestamp::now());
+        let (at, cause) = match ended {
+            DisconnectReason::Stopped => (now, CoverageCause::DaemonStopped),
+            DisconnectReason::Reloaded => (now, CoverageCause::Unsubscribed),
+            DisconnectReason::Refused(_) => (last_byte, CoverageCause::Refused),
+            DisconnectReason::Lost(_) => (last_byte, CoverageCause::ConnectionLost),
+            DisconnectReason::Quiet(_) => (last_byte, CoverageCause::Silent),
+            // The next start finds them heard until the last proof.
+            DisconnectReason::Journal(_) => return,
+        };
+        self.intake.all_ceased(at, cause);
+    }
+
     async fn live(
         &mut self,
         inbox: &Inbox,
@@ -224,6 +241,7 @@ impl<'a> Connection<'a> {
             self.start_writing();
             self.start_committing();
             self.leave_when_done();
+            self.start_proving();
             let now = clock::now();
             if self.stage == Stage::Finishing {
                 self.give_up_at.get_or_insert(now + GOODBYE);
@@ -240,19 +258,21 @@ impl<'a> Connection<'a> {
                 probe_at,
                 self.intake.silence.due(),
                 self.subscriptions.due(now),
+                self.proof_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if self.stage == Stage::Living => self.stage = Stage::Finishing,
                 wanted = inbox.next(), if self.stage == Stage::Living => self.reload(wanted)?,
-                (outcome, mut owed) = &mut self.committing, if !self.committing.is_terminated() => {
+                (outcome, mut owed) = self.commit.done(), if self.commit.is_under_way() => {
                     outcome?;
                     if faults::makes(Mutation::AckOfAnother) {
                         self.intake.owe_less(&mut owed);
                     }
                     self.acknowledge(&owed);
                 }
+                proven = &mut self.proving, if !self.proving.is_terminated() => proven?,
                 written = self.writer.written(&mut self.session) => {
                     written?;
                     self.reach_ack_written();
@@ -276,6 +296,9 @@ impl<'a> Connection<'a> {
         &mut self,
         received: Result<Bytes, TransportError>,
     ) -> Result<(), DisconnectReason> {
+        if received.is_ok() {
+            self.proof.heard(Timestamp::now());
+        }
         match received {
             // The answer to a probe, or SockJS's `h`.
             Ok(bytes)
@@ -321,12 +344,12 @@ impl<'a> Connection<'a> {
     fn take_event(&mut self, event: Event, now: Timestamp) -> Result<(), DisconnectReason> {
         match event {
             Event::Connected(connected) => self.connected(&connected),
-            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed),
+            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now),
             // Unacknowledged, so it comes again.
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
             Event::Message(message) => {
                 self.subscriptions
-                    .heard(&message.subscription, self.batches, clock::now());
+                    .heard(&message.subscription, self.commit.begun(), clock::now());
                 self.intake.take(message, now);
                 faults::reach(Failpoint::MessageRead);
                 if self.intake.silence.broken(clock::now()) {
@@ -426,8 +449,8 @@ impl<'a> Connection<'a> {
     fn may_read(&self) -> bool {
         let now = clock::now();
         let pauses = self.subscriptions.wants_a_pause(now)
-            && !self.committing.is_terminated()
-            && now.duration_since(self.committing_since) < PAUSE_MAX;
+            && self.commit.is_under_way()
+            && now.duration_since(self.commit.since()) < PAUSE_MAX;
         self.intake.has_room() && !pauses
     }
 
@@ -473,20 +496,37 @@ impl<'a> Connection<'a> {
     }
 
     fn start_committing(&mut self) {
-        if self.intake.is_empty() || !self.committing.is_terminated() {
+        if self.intake.is_empty() || self.commit.is_under_way() {
             return;
         }
         let (batch, mut owed) = self.intake.drain();
-        self.batches += 1;
-        self.committing_since = clock::now();
         if faults::makes(Mutation::AckBeforeCommit) {
             self.acknowledge(&std::mem::take(&mut owed));
             self.start_writing();
         }
-        let journal = self.journal.clone();
-        self.committing = async move { (journal.append(batch).await, owed) }
-            .boxed()
-            .fuse();
+        let now = clock::now();
+        if self.commit.begin(self.journal, batch, owed, now) {
+            self.proof.carried(now);
+        }
+    }
+
+    /// When the journal is to be told of the last sign of life, where it can be. It must not be told
+    /// before the entries that say what is heard are on disk: a gap would be too short after a
+    /// crash.
+    fn proof_due(&self) -> Option<Instant> {
+        let settled = self.intake.is_empty() && !self.commit.is_under_way();
+        let can = settled && self.proving.is_terminated() && self.intake.hears();
+        self.proof.due().filter(|_| can)
+    }
+
+    fn start_proving(&mut self) {
+        let now = clock::now();
+        if self.proof_due().is_some_and(|due| due <= now)
+            && let Some(at) = self.proof.take(now)
+        {
+            let journal = self.journal.clone();
+            self.proving = async move { journal.link_proven(at).await }.boxed().fuse();
+        }
     }
 
     fn acknowledge(&mut self, owed: &Owed) {
@@ -517,12 +557,14 @@ impl<'a> Connection<'a> {
         }
     }
 
+    /// Whether anything that came from the server is not on disk yet.
+    fn has_received(&self) -> bool {
+        self.intake.has_received() || self.commit.has_received()
+    }
+
     /// Once all is committed and its ACKs are queued, DISCONNECT follows them.
     fn leave_when_done(&mut self) {
-        if self.stage == Stage::Finishing
-            && self.intake.is_empty()
-            && self.committing.is_terminated()
-        {
+        if self.stage == Stage::Finishing && !self.has_received() {
             self.acknowledge_held();
             let now = clock::now();
             self.session.disconnect(now);

@@ -7,10 +7,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 
+use super::coverage::{HeardAgain, TopicsHeard};
 use super::silence::Silence;
 use super::status::Status;
 use super::topic::Topic;
-use crate::journal::{NewBatch, NewContent, NewEntry};
+use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
+use crate::model::CoverageCause;
 use crate::pipeline::{Decoder, Element, Undecodable};
 use crate::stomp::{AckId, AckMode, Message};
 
@@ -77,8 +79,11 @@ pub(super) struct Intake {
     entries: Vec<NewEntry>,
     owed: Owed,
     bytes: usize,
+    /// A message is among what waits.
+    received: bool,
     /// Whether anything comes.
     pub(super) silence: Silence,
+    heard: TopicsHeard,
 }
 
 impl Intake {
@@ -90,7 +95,9 @@ impl Intake {
             entries: Vec::new(),
             owed: Owed::default(),
             bytes: 0,
+            received: false,
             silence,
+            heard: TopicsHeard::default(),
         }
     }
 
@@ -128,11 +135,17 @@ impl Intake {
     pub(super) fn keep(&mut self, topics: &[Topic]) {
         let names: HashSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
         self.topics.retain(|name, _| names.contains(&**name));
+        self.heard.keep(topics);
     }
 
     /// Nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Whether something that came from the server waits.
+    pub(super) fn has_received(&self) -> bool {
+        self.received
     }
 
     /// Whether the socket may be read.
@@ -189,6 +202,7 @@ impl Intake {
             });
         }
         self.bytes += body.len();
+        self.received = true;
         match (topic.ack, message.ack) {
             (AckMode::Auto, _) => {}
             (_, Some(ack)) => self.owed.acks.push((topic.name.clone(), topic.ack, ack)),
@@ -197,6 +211,39 @@ impl Intake {
         counters.messages.fetch_add(1, Relaxed);
         counters.body_bytes.fetch_add(body.len() as u64, Relaxed);
         self.status.message_at(now);
+    }
+
+    /// What the last process heard when it died is heard no more: see [`TopicsHeard::take_over`].
+    pub(super) fn take_over(&mut self, left: Heard, now: Timestamp) {
+        self.entries.extend(self.heard.take_over(left, now));
+    }
+
+    /// A topic's subscription stands: its entry comes before those of its messages.
+    pub(super) fn began(&mut self, topic: &Arc<str>, now: Timestamp) {
+        self.entries.extend(self.heard.began(topic, now));
+    }
+
+    /// Nothing more comes of a topic, which was heard until then.
+    pub(super) fn ceased(&mut self, topic: &str, at: Timestamp, cause: CoverageCause) {
+        let now = Timestamp::now();
+        self.entries
+            .extend(self.heard.ceased(topic, at, cause, now));
+    }
+
+    /// Nothing more comes of any topic.
+    pub(super) fn all_ceased(&mut self, at: Timestamp, cause: CoverageCause) {
+        let now = Timestamp::now();
+        self.entries.extend(self.heard.all_ceased(at, cause, now));
+    }
+
+    /// Whether any topic is heard.
+    pub(super) fn hears(&self) -> bool {
+        self.heard.any()
+    }
+
+    /// The topics that are heard again, each told of once.
+    pub(super) fn heard_again(&mut self) -> Option<HeardAgain> {
+        self.heard.heard_again()
     }
 
     /// Lets the newest ACK that is still to wait go with others: see
@@ -208,6 +255,7 @@ impl Intake {
     /// The batch to be written and what is owed once it is.
     pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
         self.bytes = 0;
+        self.received = false;
         let entries = std::mem::take(&mut self.entries);
         (NewBatch { entries }, std::mem::take(&mut self.owed))
     }

@@ -9,7 +9,9 @@
 //! - `supervisor`: the task, which keeps one connection
 //! - `connection`: one connected life; `disconnect`: why it ended; `writer`: what it writes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
-//! - `intake`: from messages to journal batches; `silence`: whether any come
+//! - `intake`: from messages to journal batches; `commit`: the one that is being written;
+//!   `silence`: whether any come
+//! - `coverage`: which topics are heard; `link_proof`: until when that is certain
 //! - `status`: what is known of the link
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
@@ -18,9 +20,12 @@ mod address;
 mod broker;
 mod client;
 mod clock;
+mod commit;
 mod connection;
+mod coverage;
 mod disconnect;
 mod intake;
+mod link_proof;
 mod masked;
 mod names;
 mod reload;

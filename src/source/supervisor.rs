@@ -6,11 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::address::Address;
 use super::clock;
+use super::commit::Commit;
 use super::connection::Connection;
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
@@ -47,6 +49,7 @@ pub struct Source {
     journal: Journal,
     status: Arc<Status>,
     intake: Intake,
+    commit: Commit,
     backoff: Backoff,
 }
 
@@ -63,6 +66,12 @@ impl Source {
     ) -> Result<(Source, Handle), journal::Error> {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
         intake.meet(&settings.topics, &decoders);
+        intake.take_over(journal.heard().await?, Timestamp::now());
+        if !intake.is_empty() {
+            // Before whatever a connection brings; it need not be waited for, since a crash leaves
+            // it to the next start.
+            journal.append_last(intake.drain().0)?;
+        }
         let (inbox, handle) = Inbox::new();
         let backoff = settings.reconnect.backoff();
         let wanted = ReloadRequest { settings, decoders };
@@ -73,6 +82,7 @@ impl Source {
                 journal,
                 status,
                 intake,
+                commit: Commit::new(clock::now()),
                 backoff,
             },
             handle,
@@ -133,6 +143,7 @@ impl Source {
                 () = status.turning(tokio::time::sleep(wait)) => {}
             }
         }
+        self.leave_to_journal();
         status.enter(LinkState::Stopped);
         info!("source stopped");
         Ok(())
@@ -151,15 +162,19 @@ impl Source {
         stop: &CancellationToken,
     ) -> DisconnectReason {
         info!(url = %address, "connecting");
-        let signed_in = tokio::select! {
+        let prepared = async {
+            wait_for_room(&mut self.commit, &self.intake).await?;
+            Ok(self.wanted.settings.sign_in().await?)
+        };
+        let signed_in: Result<_, DisconnectReason> = tokio::select! {
             biased;
             () = stop.cancelled() => return DisconnectReason::Stopped,
             wanted = self.inbox.next() => return self.reload(wanted),
-            signed_in = self.status.turning(self.wanted.settings.sign_in()) => signed_in,
+            signed_in = self.status.turning(prepared) => signed_in,
         };
         let credentials = match signed_in {
             Ok(credentials) => credentials,
-            Err(error) => return error.into(),
+            Err(ended) => return ended,
         };
         let open = async {
             let attempt = self.wanted.settings.attempt(address, credentials.clone())?;
@@ -168,6 +183,7 @@ impl Source {
                 attempt,
                 &self.journal,
                 &mut self.intake,
+                &mut self.commit,
                 &self.status,
             )
             .await
@@ -194,6 +210,15 @@ impl Source {
         ended.redacted(&credentials)
     }
 
+    /// What a full journal has not taken yet it writes once it can, or else the next start does.
+    fn leave_to_journal(&mut self) {
+        if !self.intake.is_empty()
+            && let Err(error) = self.journal.append_last(self.intake.drain().0)
+        {
+            debug!(%error, "the end of what was heard is left to the next start");
+        }
+    }
+
     /// While nothing is connected there is no difference to be carried out.
     fn reload(&mut self, wanted: ReloadRequest) -> DisconnectReason {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
@@ -201,4 +226,12 @@ impl Source {
         self.wanted = wanted;
         DisconnectReason::Reloaded
     }
+}
+
+/// A full journal leaves entries in the intake; another connection brings more of them.
+async fn wait_for_room(commit: &mut Commit, intake: &Intake) -> Result<(), journal::Error> {
+    while commit.is_under_way() && !intake.has_room() {
+        commit.done().await.0?;
+    }
+    Ok(())
 }

@@ -71,7 +71,7 @@ impl Options {
             silence_max: None,
             limits: Limits::default(),
             connected_timeout: Duration::from_secs(10),
-            receipt_timeout: Duration::from_secs(3),
+            receipt_timeout: Duration::from_secs(2),
             disconnect_timeout: Duration::from_secs(2),
             backslashes: Backslashes::Plain,
             withheld: |_| None,

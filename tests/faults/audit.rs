@@ -429,7 +429,7 @@ async fn read_journal(path: &Path) -> Pages {
     };
     pages.sequence = sequence.unwrap_or(0);
     let entries: Vec<(i64, String)> =
-        sqlx::query_as("SELECT position, CAST(body AS TEXT) FROM entry")
+        sqlx::query_as("SELECT position, CAST(body AS TEXT) FROM entry WHERE kind <> 'coverage'")
             .fetch_all(&mut connection)
             .await
             .expect("read the journal's entries");

@@ -104,7 +104,12 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     );
     let report = accounts::report(&daemon).await.expect("the daemon answers");
     for sink in report["sinks"].as_array().expect("there are sinks") {
-        assert!(sink["up"] == false && sink["pending"] == count, "{sink:#}");
+        // The first entry says that the topic is heard.
+        let pending = sink["pending"].as_u64().expect("a number") as usize;
+        assert!(
+            sink["up"] == false && (count..=count + 1).contains(&pending),
+            "{sink:#}"
+        );
     }
 
     // The sinks are back.
@@ -180,7 +185,7 @@ async fn drained(daemon: &Daemon, count: usize) -> HashMap<String, Drain> {
                 news = Instant::now();
                 drain.cursor = cursor;
             }
-            if cursor == 0 {
+            if cursor <= 1 {
                 drain.still = Some(asked);
             }
             if sink["pending"] == 0 {

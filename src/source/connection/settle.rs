@@ -4,7 +4,6 @@
 
 use std::time::{Duration, Instant};
 
-use futures_util::future::FusedFuture;
 use tokio::time::{sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -27,6 +26,11 @@ const SILENT_ACKS_MAX: Duration = Duration::from_millis(200);
 /// is for one that closes only after us.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
+/// The entries that say that nothing is heard any more are waited for so long: most commits take
+/// less. Nothing is owed for them, and a full journal takes them later, with what the next
+/// connection brings.
+const COVERAGE_MAX: Duration = Duration::from_millis(200);
+
 impl Connection<'_> {
     /// Commits everything that was read and writes its ACKs, as far as the server still takes
     /// them. Gives the time by which the socket is to be closed.
@@ -34,8 +38,8 @@ impl Connection<'_> {
     /// DISCONNECT follows the ACKs, and the server is waited for: what stands between may drop what
     /// it has of ours, as soon as we close (nginx's `proxy_half_close off`).
     ///
-    /// Waits for a full journal, since there is no room for another connection's messages either;
-    /// once `stop` asks to, no longer than [`LAST_ACKS_MAX`].
+    /// Waits for a full journal to take messages, since there is no room for another connection's
+    /// either; once `stop` asks to, no longer than [`LAST_ACKS_MAX`].
     pub(super) async fn settle(
         &mut self,
         stop: &CancellationToken,
@@ -43,10 +47,20 @@ impl Connection<'_> {
         let mut close_by = None;
         let mut readable = true;
         let mut said_goodbye = false;
+        let mut coverage_by: Option<Instant> = None;
         loop {
-            self.start_committing();
-            let committed = self.intake.is_empty() && self.committing.is_terminated();
             let now = clock::now();
+            let in_time = coverage_by.is_none_or(|at| now < at);
+            // What is begun is also polled once, and then it is the journal's.
+            if in_time {
+                self.start_committing();
+            }
+            let committed = !self.has_received();
+            if committed {
+                coverage_by.get_or_insert(now + COVERAGE_MAX);
+            }
+            let kept = self.intake.is_empty() && !self.commit.is_under_way();
+            let waits = committed && !kept && in_time;
             if committed && !self.writer.has_failed() && !said_goodbye {
                 said_goodbye = true;
                 self.acknowledge_held();
@@ -64,7 +78,10 @@ impl Connection<'_> {
                 });
             }
             let awaited = self.is_close_awaited() && readable;
-            if committed && (!self.writer.is_busy() && !awaited || self.stage == Stage::Left) {
+            if committed
+                && !waits
+                && (!self.writer.is_busy() && !awaited || self.stage == Stage::Left)
+            {
                 return Ok(close_by.unwrap_or(now));
             }
             // Once all is written, what is left of the time is for the close.
@@ -74,7 +91,7 @@ impl Connection<'_> {
             let beat_at = self.session.deadline().filter(|_| !committed);
             tokio::select! {
                 biased;
-                (outcome, owed) = &mut self.committing, if !self.committing.is_terminated() => {
+                (outcome, owed) = self.commit.done(), if self.commit.is_under_way() => {
                     outcome?;
                     if !self.writer.has_failed() {
                         self.acknowledge(&owed);
@@ -87,6 +104,7 @@ impl Connection<'_> {
                     }
                 }
                 () = stop.cancelled(), if close_by.is_none() => {}
+                () = sleep_until(coverage_by.unwrap_or(now).into()), if waits => {}
                 () = sleep_until(beat_at.unwrap_or(now).into()), if beat_at.is_some() => self.beat(),
                 () = sleep_until(give_up_at.unwrap_or(now).into()), if give_up_at.is_some() => {
                     if !committed {

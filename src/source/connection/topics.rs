@@ -3,11 +3,14 @@
 
 use std::sync::Arc;
 
-use futures_util::future::FusedFuture;
+use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::{Connection, Stage};
+use crate::duration::InWords;
+use crate::model::CoverageCause;
 use crate::source::clock;
+use crate::source::coverage::HeardAgain;
 use crate::source::disconnect::DisconnectReason;
 use crate::source::names::in_short;
 use crate::source::reload::ReloadRequest;
@@ -60,8 +63,14 @@ impl Connection<'_> {
         }
     }
 
-    pub(super) fn topic_subscribed(&mut self, id: &str, confirmed: Confirmation) {
+    pub(super) fn topic_subscribed(
+        &mut self,
+        id: &Arc<str>,
+        confirmed: Confirmation,
+        now: Timestamp,
+    ) {
         if self.subscriptions.confirm(id, clock::now()) {
+            self.intake.began(id, now);
             if self.names_each() {
                 info!(topic = %id, by = confirmed.as_str(), "subscribed");
             } else {
@@ -86,8 +95,23 @@ impl Connection<'_> {
                 self.intake.silence.listen(now);
                 self.status.enter_subscribed();
                 info!(subscriptions, "live");
+                self.tell_heard_again();
                 self.watch_silence(now);
             }
+        }
+    }
+
+    /// Says how long which topics were deaf, and why.
+    fn tell_heard_again(&mut self) {
+        if let Some(HeardAgain {
+            topics,
+            deaf_for,
+            cause,
+        }) = self.intake.heard_again()
+        {
+            let (topics, cause) = (in_short(&topics), cause.as_str());
+            let deaf_for = InWords::about(deaf_for);
+            info!(topics, %deaf_for, cause, "heard again");
         }
     }
 
@@ -100,9 +124,11 @@ impl Connection<'_> {
             self.stage = Stage::Finishing;
             return Ok(());
         }
-        let change =
-            self.subscriptions
-                .assign(&self.wanted.settings.topics, self.batches, clock::now());
+        let change = self.subscriptions.assign(
+            &self.wanted.settings.topics,
+            self.commit.begun(),
+            clock::now(),
+        );
         for ack in &change.release {
             self.acknowledge_one(ack);
         }
@@ -149,8 +175,8 @@ impl Connection<'_> {
         if self.stage != Stage::Living {
             return Ok(());
         }
-        let idle = self.intake.is_empty() && self.committing.is_terminated();
-        let committed = self.batches - u64::from(!self.committing.is_terminated());
+        let idle = !self.has_received();
+        let committed = self.commit.finished();
         let now = clock::now();
         for Leave { topic, acks } in self
             .subscriptions
@@ -170,6 +196,8 @@ impl Connection<'_> {
                 None => acks.iter().for_each(|ack| self.session.ack(ack)),
             }
             self.session.unsubscribe(id, now);
+            let at = Timestamp::now();
+            self.intake.ceased(id, at, CoverageCause::Unsubscribed);
             if let Some(transaction) = &transaction {
                 let _ = self.session.commit(transaction, now);
             }

@@ -4,6 +4,8 @@ use std::net::Ipv4Addr;
 use std::process::Output;
 
 use serde_json::Value;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions};
 use stomp_bridge::demo::{Broker, Message, Publisher};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -102,20 +104,44 @@ pub(crate) fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// Waits until a sink has passed every entry, and `waiting` of them are dead-lettered.
-pub(crate) async fn passed(daemon: &Daemon, sink: &str, head: i64, waiting: i64) -> Value {
+/// The positions of what the journal has received, in order: what the daemon itself observed stands
+/// among it.
+pub(crate) async fn positions(daemon: &Daemon) -> Vec<i64> {
+    entries(daemon, "kind <> 'coverage'").await
+}
+
+/// How much the daemon itself has observed: a history gets that, too.
+pub(crate) async fn observed(daemon: &Daemon) -> i64 {
+    entries(daemon, "kind = 'coverage'").await.len() as i64
+}
+
+async fn entries(daemon: &Daemon, wanted: &str) -> Vec<i64> {
+    let options = SqliteConnectOptions::new()
+        .filename(daemon.folder().join("journal.db"))
+        .read_only(true);
+    let mut journal = options.connect().await.unwrap();
+    let positions = format!("SELECT position FROM entry WHERE {wanted} ORDER BY position");
+    sqlx::query_scalar(AssertSqlSafe(positions))
+        .fetch_all(&mut journal)
+        .await
+        .unwrap()
+}
+
+/// Waits until the journal has received so much and a sink has passed all of it, and `waiting`
+/// entries are dead-lettered.
+pub(crate) async fn passed(daemon: &Daemon, sink: &str, received: i64, waiting: i64) -> Value {
     wait::until(
-        &format!("{sink} has passed {head}, {waiting} dead-lettered"),
+        &format!("{sink} has passed {received}, {waiting} dead-lettered"),
         async || {
+            let journaled = positions(daemon).await.len() as i64;
             let report = asked(daemon, &["status"]).await;
             let found = report["sinks"]
                 .as_array()?
                 .iter()
                 .find(|found| found["name"] == sink)?
                 .clone();
-            let there = report["journal"]["head"] == head
-                && found["cursor"] == head
-                && found["waiting"] == waiting;
+            let there =
+                journaled == received && found["pending"] == 0 && found["waiting"] == waiting;
             (there && found["replaying"] == false).then_some(found)
         },
     )

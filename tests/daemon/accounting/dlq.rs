@@ -9,10 +9,10 @@ use sqlx::sqlite::SqliteConnectOptions;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::bridge::{Source, asked, cli, done, passed, stop, text};
+use super::bridge::{Source, asked, cli, done, observed, passed, positions, stop, text};
 use peers::{Daemon, Receiver, wait};
 
-fn positions(listed: &Value) -> Vec<i64> {
+fn listed(listed: &Value) -> Vec<i64> {
     listed
         .as_array()
         .unwrap()
@@ -29,10 +29,14 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     receiver.answer(422);
     source.messages(0..4);
     passed(&daemon, "oncall", 4, 4).await;
+    let at = positions(&daemon).await;
     assert_eq!(
-        positions(&asked(&daemon, &["dlq", "list", "oncall"]).await),
-        [1, 2, 3, 4]
+        listed(&asked(&daemon, &["dlq", "list", "oncall"]).await),
+        at
     );
+    let [first, second, third, _] = &at.iter().map(i64::to_string).collect::<Vec<_>>()[..] else {
+        panic!("{at:?}")
+    };
     assert!(
         asked(&daemon, &["dlq", "list", "history"])
             .await
@@ -42,7 +46,7 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
     );
     for asked in [
         &["dlq", "list", "oncal"][..],
-        &["dlq", "show", "oncal", "2"],
+        &["dlq", "show", "oncal", second],
     ] {
         let mistyped = text(&cli(&daemon, asked).await.stderr);
         assert!(
@@ -50,7 +54,7 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
             "{mistyped}"
         );
     }
-    let shown = asked(&daemon, &["dlq", "show", "oncall", "2"]).await;
+    let shown = asked(&daemon, &["dlq", "show", "oncall", second]).await;
     assert!(
         shown[0]["error"].as_str().unwrap().contains("answered 422"),
         "{shown}"
@@ -62,18 +66,22 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
             .contains("\"eventId\":\"run-1\""),
         "{shown}"
     );
-    assert!(done(&daemon, &["dlq", "list"]).await.contains("oncall  1"));
+    assert!(
+        done(&daemon, &["dlq", "list"])
+            .await
+            .contains(&format!("oncall  {first}"))
+    );
 
     // Refused again: it stays.
-    done(&daemon, &["dlq", "redrive", "oncall", "1"]).await;
-    done(&daemon, &["dlq", "drop", "oncall", "3"]).await;
+    done(&daemon, &["dlq", "redrive", "oncall", first]).await;
+    done(&daemon, &["dlq", "drop", "oncall", third]).await;
     passed(&daemon, "oncall", 4, 3).await;
     receiver.answer(204);
-    done(&daemon, &["dlq", "redrive", "oncall", "1", "2"]).await;
+    done(&daemon, &["dlq", "redrive", "oncall", first, second]).await;
     passed(&daemon, "oncall", 4, 1).await;
     // One that is not listed is said to be none.
     assert!(
-        !cli(&daemon, &["dlq", "redrive", "oncall", "3"])
+        !cli(&daemon, &["dlq", "redrive", "oncall", third])
             .await
             .status
             .success()
@@ -111,7 +119,7 @@ async fn redriven_events_arrive_with_their_ids_and_dropped_ones_never() {
             .iter()
             .map(|event| event.position)
             .collect::<Vec<_>>(),
-        [1, 2, 4]
+        [at[0], at[1], at[3]]
     );
     assert!(
         delivered
@@ -137,20 +145,22 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     source.publish(status(4));
     source.publish("not JSON at all");
     passed(&daemon, "oncall", 4, 0).await;
+    let at = positions(&daemon).await;
+    let (wrapped, broken) = (at[1].to_string(), at[3].to_string());
     assert_eq!(
-        positions(&asked(&daemon, &["dlq", "list", "--undecodable"]).await),
-        [2, 4]
+        listed(&asked(&daemon, &["dlq", "list", "--undecodable"]).await),
+        [at[1], at[3]]
     );
     let refused = cli(&daemon, &["dlq", "redrive", "--undecodable", "--all"]).await;
     assert!(!refused.status.success());
     assert!(
-        text(&refused.stderr).contains("entry 2 cannot be decoded"),
+        text(&refused.stderr).contains(&format!("entry {wrapped} cannot be decoded")),
         "{}",
         text(&refused.stderr)
     );
     assert_eq!(
-        positions(&asked(&daemon, &["dlq", "list"]).await),
-        [2, 4],
+        listed(&asked(&daemon, &["dlq", "list"]).await),
+        [at[1], at[3]],
         "they stay"
     );
     stop(&mut daemon).await;
@@ -162,8 +172,8 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     corrected.write(daemon.folder());
     daemon.restart().await;
     daemon.ready().await;
-    done(&daemon, &["dlq", "redrive", "--undecodable", "2"]).await;
-    done(&daemon, &["dlq", "drop", "--undecodable", "4"]).await;
+    done(&daemon, &["dlq", "redrive", "--undecodable", &wrapped]).await;
+    done(&daemon, &["dlq", "drop", "--undecodable", &broken]).await;
     wait::until("both statuses have arrived", async || {
         (receiver.count() == 4).then_some(())
     })
@@ -188,7 +198,7 @@ async fn undecodable_messages_reach_every_sink_once_the_mapping_is_right() {
     let account = passed(&daemon, "history", 6, 0).await;
     assert_eq!(
         (&account["delivered"], &account["undecodable"]),
-        (&2.into(), &4.into())
+        (&(2 + observed(&daemon).await).into(), &4.into())
     );
     stop(&mut daemon).await;
     // Late as they are, they are no device's newest status.

@@ -10,7 +10,7 @@ fn a_subscription_is_confirmed_by_receipt_message_or_silence() {
     for id in ["r", "m", "s"] {
         client.subscribe(id, AckMode::Auto);
     }
-    assert_eq!(client.deadline(), Some(3_000));
+    assert_eq!(client.deadline(), Some(2_000));
     let message = "MESSAGE\nsubscription:m\nmessage-id:1\n\nx\0";
     assert_eq!(
         client.hears(message).unwrap(),
@@ -25,8 +25,8 @@ fn a_subscription_is_confirmed_by_receipt_message_or_silence() {
         Ok(vec![]),
         "known already"
     );
-    assert_eq!(client.at(2_999), Ok(vec![]));
-    assert_eq!(client.at(3_000).unwrap(), ["subscribed s by Silence"]);
+    assert_eq!(client.at(1_999), Ok(vec![]));
+    assert_eq!(client.at(2_000).unwrap(), ["subscribed s by Silence"]);
     assert_eq!(
         client.hears("RECEIPT\nreceipt-id:r-3\n\n\0"),
         Ok(vec![]),
@@ -69,7 +69,7 @@ fn receipts_come_in_any_order_and_foreign_ones_are_ignored() {
         client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap(),
         ["receipt r-1 by Receipt"]
     );
-    assert_eq!(client.at(3_000).unwrap(), ["receipt r-2 by Silence"]);
+    assert_eq!(client.at(2_000).unwrap(), ["receipt r-2 by Silence"]);
 }
 
 #[test]
@@ -240,7 +240,7 @@ fn acknowledgements_in_a_transaction_follow_its_beginning() {
 fn an_unsubscribe_that_is_not_answered_counts_as_done() {
     let mut client = Client::subscribed("1.2");
     client.session.unsubscribe("a", client.now);
-    assert_eq!(client.at(3_000).unwrap(), ["unsubscribed a by Silence"]);
+    assert_eq!(client.at(2_000).unwrap(), ["unsubscribed a by Silence"]);
 }
 
 #[test]

@@ -301,7 +301,7 @@ async fn a_stop_does_not_wait_for_a_full_journal_which_still_writes_what_came() 
 #[tokio::test]
 async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
     // With `auto` nobody sends it again.
-    let mut lab = Lab::with_full_journal_and(AckMode::Auto).await;
+    let mut lab = Lab::with(AckMode::Auto, Duration::ZERO, 256 << 10, None).await;
     let small = lab.accept_session("0,0").await;
     let settings = Settings {
         body_bytes_max: 8 << 20,
@@ -311,6 +311,9 @@ async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
     lab.handle.reload(settings, decoders);
     drop(small);
     let mut server = lab.accept_session("0,0").await;
+    lab.covered(&["map-1+", "map-1-unsubscribed", "map-1+"])
+        .await;
+    lab.fill().await;
     // The queue holds 8 MiB: one is with the journal when the other comes, and its place is small.
     let large = "x".repeat(5 << 20);
     for id in 0..2 {

@@ -1,6 +1,7 @@
 //! The source against a scripted server on loopback: what it sends, when it acknowledges, how it
 //! comes back.
 
+mod coverage;
 mod endings;
 mod reload;
 
@@ -11,7 +12,7 @@ use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
 use stomp_bridge::journal::{
-    self, EntryContent, Journal, NewBatch, NewContent, NewEntry, Passed, Start,
+    self, Entry, EntryContent, Journal, NewBatch, NewContent, NewEntry, Passed, Start,
 };
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
@@ -135,15 +136,21 @@ impl Lab {
 
     async fn with_full_journal_and(ack: AckMode) -> Lab {
         let lab = Lab::with(ack, Duration::from_millis(200), 256 << 10, None).await;
+        lab.fill().await;
+        lab
+    }
+
+    /// Fills the journal, whose one sink does not move.
+    async fn fill(&self) {
         let mut filled = 0;
-        while !lab.journal.status().full {
+        while !self.journal.status().full {
             let entry = NewEntry {
                 topic: "map-1".into(),
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 body: vec![b'x'; 16 << 10].into(),
                 content: NewContent::sample(),
             };
-            let append = lab.journal.append(NewBatch {
+            let append = self.journal.append(NewBatch {
                 entries: vec![entry],
             });
             filled += usize::from(
@@ -153,7 +160,6 @@ impl Lab {
             );
             assert!(filled < 1000, "it never gets full");
         }
-        lab
     }
 
     /// Why a connection or an attempt ended, once one has.
@@ -196,15 +202,22 @@ impl Lab {
         server
     }
 
-    async fn entries(&self) -> Vec<(Position, String, EntryContent)> {
+    /// The whole log.
+    async fn log(&self) -> Vec<Entry> {
         let mut reader = self.journal.reader().await.unwrap();
-        let entries = reader
+        reader
             .read_after(Position::START, 1000, 1 << 20)
             .await
-            .unwrap();
+            .unwrap()
+    }
+
+    /// What came from the server.
+    async fn entries(&self) -> Vec<(Position, String, EntryContent)> {
         let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
-        entries
+        self.log()
+            .await
             .into_iter()
+            .filter(|entry| entry.content != EntryContent::Coverage)
             .map(|entry| (entry.position, text(&entry.body), entry.content))
             .collect()
     }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use stomp_bridge::journal::{self, Journal};
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
@@ -17,6 +18,9 @@ use tokio_util::sync::CancellationToken;
 
 /// Each test keeps a core busy while it lets time pass: they take turns.
 static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// The journal of the one test that runs.
+static JOURNAL: std::sync::Mutex<Option<Journal>> = std::sync::Mutex::new(None);
 
 /// Of real time: generous, since no test waits for it to pass.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -72,6 +76,7 @@ impl Lab {
         let alone = alone().await;
         let folder = tempfile::tempdir().unwrap();
         let journal = journal(folder.path().join("journal.db"));
+        *JOURNAL.lock().unwrap() = Some(journal.clone());
         let decoder = |topic: &Topic| {
             Decoder::new(
                 topic.name.clone(),
@@ -110,6 +115,14 @@ impl Lab {
         lab
     }
 
+    /// When the link was last known to live, as the journal says.
+    pub(crate) async fn proven_at(&self) -> Option<Timestamp> {
+        let journal = JOURNAL.lock().unwrap().clone().expect("a lab runs");
+        // Reading waits for a thread, and the time stands still meanwhile.
+        let read = journal.heard().await;
+        read.unwrap().proven_at
+    }
+
     pub(crate) fn attempts(&self) -> u64 {
         self.status.counters.attempts.load(Relaxed)
     }
@@ -136,6 +149,9 @@ impl Drop for Lab {
     fn drop(&mut self) {
         self.source.abort();
         self.busy.abort();
+        if let Ok(mut journal) = JOURNAL.lock() {
+            *journal = None;
+        }
         if !thread::panicking() {
             resume();
         }
@@ -198,9 +214,17 @@ pub(crate) async fn pass_in_steps(
     start.elapsed()
 }
 
-/// Gives everybody the time to do what can be done now.
+/// Gives everybody the time to do what can be done now, the journal too: it has a thread of its
+/// own, where the time goes on.
 pub(crate) async fn turns() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;
+    }
+    let journal = JOURNAL.lock().unwrap().clone();
+    if let Some(journal) = journal {
+        journal.register_sinks(&[]).await.unwrap();
+        for _ in 0..TURNS {
+            tokio::task::yield_now().await;
+        }
     }
 }

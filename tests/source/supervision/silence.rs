@@ -135,6 +135,28 @@ async fn any_byte_is_a_sign_of_life_and_no_message() {
 }
 
 #[tokio::test]
+async fn a_link_with_signs_of_life_only_is_proven_every_ten_seconds() {
+    let server = Server::bind().await;
+    let lab = Lab::start(settings(&[&server.url("stomp")])).await;
+    let mut peer = session(&server, HEARTBEATS).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
+    // What is written comes at once, not with the kernel's next ACK.
+    peer.stream.set_nodelay(true).unwrap();
+    peer.send("\n").await;
+    pass(9 * SECOND).await;
+    assert_eq!(lab.proven_at().await, None, "too early");
+    pass(2 * SECOND).await;
+    let first = lab.proven_at().await;
+    assert!(first.is_some());
+    pass(30 * SECOND).await;
+    assert_eq!(lab.proven_at().await, first, "nothing came since");
+    peer.send("\n").await;
+    pass(SECOND).await;
+    assert!(lab.proven_at().await > first);
+}
+
+#[tokio::test]
 async fn without_source_silence_a_quiet_link_is_left_alone() {
     let server = Server::bind().await;
     let lab = Lab::start(settings(&[&server.url("stomp")])).await;

@@ -1,0 +1,192 @@
+//! The table `coverage`: which topics are heard, as the newest coverage entry of each says, and the
+//! last proof of the link. What it means to hear a topic is the source's.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use sqlx::Connection;
+use sqlx::sqlite::SqliteConnection;
+
+use super::error::failed;
+use super::row::timestamp;
+use super::{Entry, EntryContent, Error, file};
+use crate::model::Coverage;
+
+/// The newest entries among which the newest status is looked for: parts of an undecodable one keep
+/// their old time, and there are never so many of them in a row.
+const NEWEST_ENTRIES: i64 = 1000;
+
+/// What the last process knew of the topics when it ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// The topics that were heard, and since when: none after a stop in order.
+    pub topics: Vec<(Arc<str>, Timestamp)>,
+    /// The last time at which the link was known to live; `None`: nothing was ever received.
+    pub proven_at: Option<Timestamp>,
+}
+
+/// Whether there is anything to be kept of these entries.
+pub(super) fn changes(entries: &[Entry]) -> bool {
+    entries
+        .iter()
+        .any(|entry| matches!(entry.content, EntryContent::Coverage))
+}
+
+/// Whether any of these entries came from the server.
+pub(super) fn received(entries: &[Entry]) -> bool {
+    entries
+        .iter()
+        .any(|entry| !matches!(entry.content, EntryContent::Coverage))
+}
+
+/// Keeps what the entries say of their topics: of two for one topic the later one holds. One that
+/// cannot be read changes nothing.
+pub(super) async fn keep(
+    connection: &mut SqliteConnection,
+    entries: &[Entry],
+) -> Result<(), Error> {
+    const KEEP: &str = "INSERT INTO coverage (topic, heard, at) VALUES (?, ?, ?) \
+         ON CONFLICT DO UPDATE SET heard = excluded.heard, at = excluded.at";
+    let said = entries
+        .iter()
+        .filter(|entry| matches!(entry.content, EntryContent::Coverage))
+        .filter_map(|entry| Some((&entry.topic, serde_json::from_slice(&entry.body).ok()?)));
+    let newest: BTreeMap<&Arc<str>, Coverage> = said.collect();
+    for (topic, coverage) in newest {
+        sqlx::query(KEEP)
+            .bind(Arc::clone(topic))
+            .bind(coverage.heard)
+            .bind(coverage.at.as_microsecond())
+            .execute(&mut *connection)
+            .await
+            .map_err(failed("write which topics are heard"))?;
+    }
+    Ok(())
+}
+
+/// Keeps when the link was last known to live.
+pub(super) async fn keep_proof(
+    connection: &mut SqliteConnection,
+    at: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE journal SET heard_at = max(coalesce(heard_at, 0), ?)")
+        .bind(at.as_microsecond())
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed("write when the link was last known to live"))
+}
+
+/// What the file says, read on a connection of its own.
+pub(super) async fn heard(path: &Path) -> Result<Heard, Error> {
+    let mut connection = file::open_to_read(path).await?;
+    let heard = read(&mut connection)
+        .await
+        .map_err(failed("read which topics were heard"))?;
+    connection.close().await.map_err(failed("close its file"))?;
+    Ok(heard)
+}
+
+async fn read(connection: &mut SqliteConnection) -> Result<Heard, sqlx::Error> {
+    const TOPICS: &str = "SELECT topic, at FROM coverage WHERE heard ORDER BY topic";
+    const PROOF: &str = "SELECT max(at) FROM (SELECT heard_at AS at FROM journal UNION ALL \
+         SELECT * FROM (SELECT received_at FROM entry WHERE kind IN ('status', 'undecodable') \
+         ORDER BY position DESC LIMIT ?))";
+    let topics: Vec<(String, i64)> = sqlx::query_as(TOPICS).fetch_all(&mut *connection).await?;
+    let topic = |(name, at): (String, _)| Ok((name.into(), timestamp(at)?));
+    let proven_at: Option<i64> = sqlx::query_scalar(PROOF)
+        .bind(NEWEST_ENTRIES)
+        .fetch_one(connection)
+        .await?;
+    Ok(Heard {
+        topics: topics
+            .into_iter()
+            .map(topic)
+            .collect::<Result<_, sqlx::Error>>()?,
+        proven_at: proven_at.map(timestamp).transpose()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio_util::sync::CancellationToken;
+
+    use super::*;
+    use crate::journal::{Journal, NewBatch, NewContent, NewEntry, Settings};
+    use crate::model::CoverageCause;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_700_000_000 + second).unwrap()
+    }
+
+    fn entry(topic: &str, second: i64, heard: Option<bool>) -> NewEntry {
+        let coverage = heard.map(|heard| Coverage {
+            heard,
+            at: at(second),
+            cause: (!heard).then_some(CoverageCause::ConnectionLost),
+        });
+        NewEntry {
+            topic: topic.into(),
+            received_at: at(second),
+            body: coverage.map_or("{}".into(), |coverage| {
+                serde_json::to_vec(&coverage).unwrap().into()
+            }),
+            content: coverage.map_or(NewContent::sample(), |_| NewContent::Coverage),
+        }
+    }
+
+    async fn append(journal: &Journal, entries: Vec<NewEntry>) {
+        journal.append(NewBatch { entries }).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn journal_remembers_which_topics_are_heard_and_the_last_proof() {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = Settings {
+            keep: Duration::ZERO,
+            ..Settings::new(folder.path().join("journal.db"))
+        };
+        let (journal, writer) = Journal::open(&settings).await.unwrap();
+        let writer = tokio::spawn(writer.run(CancellationToken::new()));
+        assert_eq!(journal.heard().await.unwrap(), Heard::default());
+
+        let heard = async |topics: &[(&str, i64)], proven: Option<i64>| {
+            let expected = Heard {
+                topics: topics
+                    .iter()
+                    .map(|(topic, second)| ((*topic).into(), at(*second)))
+                    .collect(),
+                proven_at: proven.map(at),
+            };
+            assert_eq!(journal.heard().await.unwrap(), expected);
+        };
+        // One entry is one INSERT, and a coverage entry is more than that.
+        append(&journal, vec![entry("b", 1, Some(true))]).await;
+        heard(&[("b", 1)], None).await;
+        let both = vec![entry("a", 2, Some(true)), entry("b", 3, Some(false))];
+        append(&journal, both).await;
+        heard(&[("a", 2)], None).await;
+        let twice = vec![entry("a", 4, Some(false)), entry("a", 5, Some(true))];
+        append(&journal, twice).await;
+        heard(&[("a", 5)], None).await;
+        append(&journal, vec![entry("a", 6, None)]).await;
+        heard(&[("a", 5)], Some(6)).await;
+        journal.link_proven(at(9)).await.unwrap();
+        heard(&[("a", 5)], Some(9)).await;
+        append(&journal, vec![entry("a", 10, None)]).await;
+        heard(&[("a", 5)], Some(10)).await;
+        // The proof outlives the entries.
+        journal.register_sinks(&[]).await.unwrap();
+        while journal.status().oldest.is_some() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        heard(&[("a", 5)], Some(10)).await;
+        let status = journal.status();
+        assert_eq!((status.accepted, status.undecodable), (2, 0));
+        writer.abort();
+    }
+}

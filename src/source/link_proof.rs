@@ -1,0 +1,86 @@
+//! When the server was last heard, and when the journal is to be told. It is given the time.
+//!
+//! What was received is proof by itself. Where nothing is received but signs of life, the last of
+//! them is written now and then, so that a start after a crash knows until when the topics were
+//! heard.
+
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+/// One small commit for so long on a link where only heart-beats come; after a crash a gap may
+/// begin so much too early.
+const INTERVAL: Duration = Duration::from_secs(10);
+
+/// The last sign of life on one connection.
+#[derive(Debug)]
+pub(super) struct LinkProof {
+    last_byte: Timestamp,
+    /// The newest one that the journal has, or is being given.
+    kept: Timestamp,
+    kept_since: Instant,
+}
+
+impl LinkProof {
+    /// A connection was made.
+    pub(super) fn new(at: Timestamp, now: Instant) -> LinkProof {
+        LinkProof {
+            last_byte: at,
+            kept: at,
+            kept_since: now,
+        }
+    }
+
+    /// Something came, on whatever level.
+    pub(super) fn heard(&mut self, at: Timestamp) {
+        self.last_byte = at;
+    }
+
+    /// When something last came.
+    pub(super) fn last_byte(&self) -> Timestamp {
+        self.last_byte
+    }
+
+    /// A commit carries what was received.
+    pub(super) fn carried(&mut self, now: Instant) {
+        (self.kept, self.kept_since) = (self.last_byte, now);
+    }
+
+    /// When the journal is to be told; `None`: it knows.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (self.last_byte != self.kept).then(|| self.kept_since + INTERVAL)
+    }
+
+    /// What the journal is to be told now.
+    pub(super) fn take(&mut self, now: Instant) -> Option<Timestamp> {
+        let due = self.due().is_some_and(|due| due <= now);
+        due.then(|| {
+            self.carried(now);
+            self.last_byte
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_proof_is_written_once_in_ten_seconds_and_only_where_no_commit_carries_one() {
+        let (start, at) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        let second = Duration::from_secs(1);
+        let mut proof = LinkProof::new(at, start);
+        assert_eq!((proof.due(), proof.take(start + 99 * second)), (None, None));
+        proof.heard(at + second);
+        assert_eq!(proof.due(), Some(start + INTERVAL));
+        assert_eq!(proof.take(start + 9 * second), None);
+        assert_eq!(proof.take(start + 10 * second), Some(at + second));
+        assert_eq!(proof.take(start + 99 * second), None, "nothing came since");
+        proof.heard(at + 60 * second);
+        proof.carried(start + 60 * second);
+        assert_eq!(proof.due(), None);
+        proof.heard(at + 61 * second);
+        assert_eq!(proof.due(), Some(start + 70 * second));
+        assert_eq!(proof.last_byte(), at + 61 * second);
+    }
+}
