@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use peers::{Mosquitto, PASSWORD, Postgres, USER, platform, port};
-use stomp_bridge::model::{Event, Origin, Position};
+use stomp_bridge::model::{Event, EventKind, Origin, Position};
 use stomp_bridge::pipeline::{Decoder, Mapping, Template};
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::{Batch, Built, Reason, Settings, Sink, build, history, mqtt, webhook};
@@ -76,7 +76,11 @@ async fn main() {
             username: Some(USER.to_owned()),
             password: Some(Secret::from(PASSWORD)),
             client_id: None,
-            topic: Template::parse("devices/{{ client_id }}/{{ device_id }}/status").unwrap(),
+            topic: Template::parse(
+                "devices/{{ client_id }}/{{ device_id }}/status",
+                &[EventKind::Status].into(),
+            )
+            .unwrap(),
             body: None,
             qos: mqtt::Qos::AtLeastOnce,
             retain: true,
@@ -134,7 +138,7 @@ async fn deliver(sink: &mut dyn Sink, events: &[Event]) -> Duration {
     let batch = Batch {
         journal: JOURNAL,
         events,
-        through: events.last().unwrap().position,
+        through: events.last().unwrap().position(),
         reason: Reason::Log,
     };
     sink.attempt(batch).await.unwrap();
@@ -152,6 +156,7 @@ fn event(decoder: &Decoder, position: i64) -> Event {
     decoder
         .event(body.as_bytes(), origin, received_at, None)
         .unwrap()
+        .into()
 }
 
 /// Answers 204 to every request, so that the sink is what is measured.

@@ -3,11 +3,11 @@
 
 use std::io::{IsTerminal, Write};
 
-use crate::model::{Event, Severity};
+use crate::model::{Severity, StatusEvent};
 use crate::pipeline::Decoder;
 
 /// Prints the line; in the severity's colour where the state has changed and somebody looks.
-pub(super) fn print(event: &Event, decoder: &Decoder) -> std::io::Result<()> {
+pub(super) fn print(event: &StatusEvent, decoder: &Decoder) -> std::io::Result<()> {
     let text = line(event, decoder);
     let mut out = std::io::stdout();
     if event.changed && out.is_terminal() {
@@ -18,7 +18,7 @@ pub(super) fn print(event: &Event, decoder: &Decoder) -> std::io::Result<()> {
 }
 
 /// Both states in the vocabulary's words, where it has them.
-fn line(event: &Event, decoder: &Decoder) -> String {
+fn line(event: &StatusEvent, decoder: &Decoder) -> String {
     let time = event
         .received_at
         .to_zoned(jiff::tz::TimeZone::system())

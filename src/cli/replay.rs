@@ -10,8 +10,9 @@ use uuid::Uuid;
 
 use super::print::{self, say};
 use super::target::{Target, account};
-use crate::journal::{EntryContent, Replay};
-use crate::model::{Origin, Position};
+use crate::delivery::event_of;
+use crate::journal::Replay;
+use crate::model::{Event, Position};
 use crate::ops::control::AdminCommand;
 
 /// Entries that are looked at in one go.
@@ -31,7 +32,7 @@ pub(super) struct ReplayArgs {
     /// Only entries received before this time.
     #[arg(long, value_name = "TIME", value_parser = time)]
     until: Option<Timestamp>,
-    /// Only this device, by its id.
+    /// Only the statuses of this device, by its id.
     #[arg(long, value_name = "ID")]
     device: Option<String>,
     /// Only print how many entries there are.
@@ -102,45 +103,14 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         let Some(last) = entries.last() else { break };
         slice.done = last.position;
         for entry in entries {
-            let EntryContent::Status {
-                previous,
-                repeat: false,
-            } = &entry.content
-            else {
-                continue;
-            };
-            if !slice.wants(entry.received_at)
-                || dead_letters.contains(&entry.position)
-                || delivery
-                    .topics
-                    .as_ref()
-                    .is_some_and(|topics| !topics.contains(&entry.topic))
-            {
+            if !slice.wants(entry.received_at) || dead_letters.contains(&entry.position) {
                 continue;
             }
-            let Some(decoder) = plan.decoders.get(&entry.topic) else {
-                continue;
-            };
             // Which journal it is makes no difference to what is counted.
-            let origin = Origin {
-                journal: Uuid::nil(),
-                position: entry.position,
-            };
-            let Ok(event) =
-                decoder.event(&entry.body, origin, entry.received_at, previous.as_deref())
-            else {
-                continue;
-            };
-            let wanted = delivery
-                .when
-                .as_ref()
-                .is_none_or(|when| when.holds(&event).unwrap_or(false));
-            if wanted
-                && slice
-                    .device_id
-                    .as_ref()
-                    .is_none_or(|id| *id == event.device_id)
-            {
+            let event = event_of(delivery, Uuid::nil(), &plan.decoders, &entry);
+            let device = slice.device_id.as_deref();
+            let is_wanted = |event: &Event| device.is_none() || device == event.device_id();
+            if event.as_ref().is_some_and(is_wanted) {
                 let (first, _, count) = found.unwrap_or((entry.position, entry.position, 0));
                 found = Some((first, entry.position, count + 1));
             }

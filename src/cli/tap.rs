@@ -15,7 +15,7 @@ use super::connection::{Interrupt, connect, plan, verb};
 use super::frames::{self, Form};
 use super::live::{self, printable};
 use crate::config::Plan;
-use crate::model::{Event as Status, Origin, Position};
+use crate::model::{Origin, Position, StatusEvent};
 use crate::pipeline::Decoder;
 use crate::source::{Client, ClientError, Credentials, Observer, Topic, reads_a_queue};
 use crate::stomp::{AckMode, Event, Message, Subscribe};
@@ -223,7 +223,7 @@ async fn follow(
 
 /// What there is of a message: each status, or why there is none and what stands there.
 enum Found<'a> {
-    Status(Box<Status>),
+    Status(Box<StatusEvent>),
     Nothing { error: String, body: &'a [u8] },
 }
 

@@ -11,13 +11,14 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks` | the check of one table each |
+//! | `source`, `signin`, `topics`, `sinks` | the check of one table each; `kinds`: of one key of sinks |
 //! | `plan` | what comes out |
 
 mod check;
 mod context;
 mod document;
 mod environment;
+mod kinds;
 mod load;
 mod masking;
 mod path;

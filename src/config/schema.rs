@@ -319,6 +319,7 @@ impl JsonSchema for AnySink {
 pub(super) struct Delivery {
     #[schemars(with = "String")]
     pub(super) r#type: IgnoredAny,
+    pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
     pub(super) start: Option<Start>,
@@ -327,7 +328,7 @@ pub(super) struct Delivery {
 
 impl Delivery {
     /// Their names.
-    pub(super) const KEYS: [&str; 5] = ["type", "topics", "when", "start", "retry"];
+    pub(super) const KEYS: [&str; 6] = ["type", "kinds", "topics", "when", "start", "retry"];
 }
 
 /// How long a history keeps its rows, by what they are.

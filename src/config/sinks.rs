@@ -1,5 +1,6 @@
 //! The sinks of a configuration: each `[sinks.NAME]` by its `type`.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::context::Context;
+use super::kinds;
 use super::path::Path;
 use super::report::unknown;
 use super::schema::{self, SINK_TYPES};
@@ -20,6 +22,7 @@ use super::topics::Topics;
 use super::units::{List, Retention};
 use crate::delivery;
 use crate::journal::Start;
+use crate::model::EventKind;
 use crate::pipeline::{Expression, ListTemplate, Template};
 use crate::retry::Retry;
 use crate::secret::Secret;
@@ -127,26 +130,28 @@ fn sink(
     let written = check.report.extract(path, common);
     match kind.as_str() {
         "sqlite" => {
-            let delivery = delivery(check, named, written, Start::Oldest);
+            let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
             let written = own(check, path, table);
             Some((delivery, sqlite(check, named, written, files)))
         }
         "postgres" => {
-            let delivery = delivery(check, named, written, Start::Oldest);
+            let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
             let written = own(check, path, table);
             Some((delivery, postgres(check, named, &written)?))
         }
         "mqtt" => {
-            let delivery = delivery(check, named, written, Start::Newest);
+            let delivery = delivery(check, named, written, OTHERS);
             let written = own(check, path, table);
-            Some((delivery, mqtt(check, named, written)?))
+            let settings = mqtt(check, named, written, &delivery.kinds)?;
+            Some((delivery, settings))
         }
         "webhook" => {
-            let delivery = delivery(check, named, written, Start::Newest);
+            let delivery = delivery(check, named, written, OTHERS);
             let written = own(check, path, table);
-            Some((delivery, webhook(check, named, written)?))
+            let settings = webhook(check, named, written, &delivery.kinds)?;
+            Some((delivery, settings))
         }
         other => {
             check.report.error_with(
@@ -182,20 +187,43 @@ fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict
     table
 }
 
-/// What every sink has: the topics and the events that it wants, and where it begins when it is
-/// new. A history is to have everything; elsewhere old news is none.
+/// What a sink wants where its table does not say it.
+struct Defaults {
+    kinds: &'static [EventKind],
+    start: Start,
+}
+
+/// A history is to have everything.
+const HISTORY: Defaults = Defaults {
+    kinds: &EventKind::ALL,
+    start: Start::Oldest,
+};
+/// Elsewhere old news is none, and what the daemon observed is for those who ask for it.
+const OTHERS: Defaults = Defaults {
+    kinds: &[EventKind::Status],
+    start: Start::Newest,
+};
+
+/// What every sink has: the kinds, topics and statuses that it wants, and where it begins when it
+/// is new.
 fn delivery(
     check: &mut Context<'_>,
     named: &Named<'_>,
     written: schema::Delivery,
-    start: Start,
+    defaults: Defaults,
 ) -> delivery::Settings {
     let retry = retry(check, &named.path.join("retry"), &written.retry);
     let start = match written.start {
         Some(schema::Start::Oldest) => Start::Oldest,
         Some(schema::Start::Now) => Start::Newest,
-        None => start,
+        None => defaults.start,
     };
+    let kinds = kinds::check(
+        check,
+        &named.path.join("kinds"),
+        written.kinds.as_ref(),
+        defaults.kinds,
+    );
     let topics = written.topics;
     let path = named.path.join("topics");
     if topics.as_ref().is_some_and(|topics| topics.0.is_empty()) {
@@ -214,6 +242,10 @@ fn delivery(
     });
     let when = written.when.and_then(|when| {
         let path = named.path.join("when");
+        if !kinds.contains(&EventKind::Status) {
+            let message = "`when` judges statuses, and this sink wants none by its `kinds`";
+            check.report.warning(&path, message);
+        }
         match Expression::parse(&when) {
             Ok(when) => Some(when),
             Err(error) => {
@@ -227,6 +259,7 @@ fn delivery(
     });
     delivery::Settings {
         name: Arc::clone(&named.name),
+        kinds,
         topics,
         when,
         start,
@@ -316,7 +349,12 @@ fn postgres(
     }))
 }
 
-fn mqtt(check: &mut Context<'_>, named: &Named<'_>, written: schema::Mqtt) -> Option<Settings> {
+fn mqtt(
+    check: &mut Context<'_>,
+    named: &Named<'_>,
+    written: schema::Mqtt,
+    kinds: &BTreeSet<EventKind>,
+) -> Option<Settings> {
     let path = &named.path;
     let qos = match written.qos.0 {
         0 => Qos::AtMostOnce,
@@ -366,10 +404,10 @@ fn mqtt(check: &mut Context<'_>, named: &Named<'_>, written: schema::Mqtt) -> Op
             Some(topic)
         }
     };
-    let topic = template(check, &path.join("topic"), &written.topic);
+    let topic = template(check, &path.join("topic"), &written.topic, kinds);
     let body = written
         .body
-        .map(|body| template(check, &path.join("body"), &body));
+        .map(|body| template(check, &path.join("body"), &body, kinds));
     let tls = check.tls(&path.join("tls"), written.tls);
     let mut secret =
         |name: &str, text: Option<&str>| check.secret(&path.join(name), text?, Within::Text);
@@ -433,6 +471,7 @@ fn webhook(
     check: &mut Context<'_>,
     named: &Named<'_>,
     written: schema::Webhook,
+    kinds: &BTreeSet<EventKind>,
 ) -> Option<Settings> {
     let path = &named.path;
     if written.timeout.0.is_zero() {
@@ -447,7 +486,7 @@ fn webhook(
             format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
         check.report.error(&path.join("concurrency"), message);
     }
-    let posting = posting(check, path, written.body, written.batch);
+    let posting = posting(check, path, written.body, written.batch, kinds);
     if written.secret.0.len() > SIGNING_SECRETS_MAX {
         let message = format!(
             "expected one secret, or two during a rotation, found {}",
@@ -489,10 +528,11 @@ fn posting(
     path: &Path,
     body: Option<String>,
     batch: Option<schema::Together>,
+    kinds: &BTreeSet<EventKind>,
 ) -> Option<Posting> {
     let body_path = path.join("body");
     let Some(batch) = batch else {
-        let body = body.map(|body| template(check, &body_path, &body));
+        let body = body.map(|body| template(check, &body_path, &body, kinds));
         return Some(Posting::Single {
             body: body.map_or(Some(None), |body| body.map(Some))?,
         });
@@ -508,7 +548,10 @@ fn posting(
             .report
             .error(&path.join("wait"), "expected an hour at most");
     }
-    let body = body.map(|body| check.report.take(&body_path, ListTemplate::parse(&body)));
+    let body = body.map(|body| {
+        let parsed = ListTemplate::parse(&body, kinds);
+        check.report.take(&body_path, parsed)
+    });
     let body = body.map_or(Some(None), |body| body.map(Some))?;
     Some(Posting::Batch {
         body,
@@ -529,8 +572,13 @@ fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Opt
     Some(secret)
 }
 
-fn template(check: &mut Context<'_>, path: &Path, source: &str) -> Option<Template> {
-    check.report.take(path, Template::parse(source))
+fn template(
+    check: &mut Context<'_>,
+    path: &Path,
+    source: &str,
+    kinds: &BTreeSet<EventKind>,
+) -> Option<Template> {
+    check.report.take(path, Template::parse(source, kinds))
 }
 
 /// What a template prints whatever the event, roughly: without its `{…}`.

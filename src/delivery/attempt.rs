@@ -2,6 +2,7 @@
 //! up: what is sent again is the same as before. What is rejected among them is found by halves.
 //! No clock, no IO.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -13,23 +14,37 @@ use crate::sinks::{Batch, Reason};
 
 /// A lane's name: within one the order is kept.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Device {
-    client_id: String,
-    device_id: String,
+pub(super) enum Device {
+    /// Of the statuses of one device.
+    Of {
+        client_id: String,
+        device_id: String,
+    },
+    /// What concerns no device: a topic has a lane of its own.
+    Topic(Arc<str>),
 }
 
 impl Device {
     pub(super) fn of(event: &Event) -> Device {
-        Device {
-            client_id: event.client_id.clone(),
-            device_id: event.device_id.clone(),
+        match event {
+            Event::Status(status) => Device::Of {
+                client_id: status.client_id.clone(),
+                device_id: status.device_id.clone(),
+            },
+            Event::Coverage(coverage) => Device::Topic(Arc::clone(&coverage.topic)),
         }
     }
 }
 
 impl std::fmt::Display for Device {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}/{}", self.client_id, self.device_id)
+        match self {
+            Device::Of {
+                client_id,
+                device_id,
+            } => write!(f, "{client_id}/{device_id}"),
+            Device::Topic(topic) => write!(f, "topic {topic}"),
+        }
     }
 }
 
@@ -92,7 +107,7 @@ impl Attempt {
     /// Where the cursor stands once the events of this attempt are confirmed.
     pub(super) fn through(&self) -> Option<Position> {
         let next = self.waiting().get(self.count);
-        let before = |event: &Event| Position(event.position.0 - 1);
+        let before = |event: &Event| Position(event.position().0 - 1);
         self.through.map(|through| next.map_or(through, before))
     }
 
@@ -127,7 +142,10 @@ impl Attempt {
 
     /// The sink has everything at or before it. Gives what is settled by that.
     pub(super) fn take_through(&mut self, to: Position) -> &[Event] {
-        self.take(self.waiting().partition_point(|event| event.position <= to))
+        self.take(
+            self.waiting()
+                .partition_point(|event| event.position() <= to),
+        )
     }
 
     /// One of the next `attempted` was rejected. Gives its index where it is known by now; else
@@ -244,6 +262,36 @@ impl Failures {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{CoverageEvent, StatusEvent};
+
+    #[test]
+    fn a_lane_is_a_device_of_whichever_topic_or_a_topic() {
+        let status = |topic: &str, device_id: &str| {
+            Event::from(StatusEvent {
+                topic: topic.into(),
+                device_id: device_id.to_owned(),
+                ..StatusEvent::sample()
+            })
+        };
+        let coverage = |topic: &str, position| {
+            Event::from(CoverageEvent {
+                topic: topic.into(),
+                position: Position(position),
+                ..CoverageEvent::sample()
+            })
+        };
+        let lanes = [
+            status("a", "7"),
+            status("b", "7"),
+            status("a", "a"),
+            coverage("a", 1),
+            coverage("a", 2),
+            coverage("b", 1),
+        ];
+        let lanes = lanes.each_ref().map(|event| Device::of(event).to_string());
+        let expected = ["1/7", "1/7", "1/a", "topic a", "topic a", "topic b"];
+        assert_eq!(lanes, expected);
+    }
 
     #[test]
     fn failures_count_while_the_sink_takes_something_else() {

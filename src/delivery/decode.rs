@@ -7,14 +7,14 @@ use uuid::Uuid;
 
 use super::settings::Settings;
 use crate::journal::{Entry, EntryContent};
-use crate::model::{Event, Origin};
+use crate::model::{CoverageEvent, Event, EventKind, Origin};
 use crate::pipeline::{Decoder, Decoders, Expression};
 
 /// A decoded entry.
 #[derive(Debug)]
 pub(super) enum Decoded {
     /// To be delivered.
-    Event(Box<Event>),
+    Event(Event),
     /// Not for this sink.
     Filtered,
     /// Undecodable at intake: for no sink.
@@ -38,24 +38,58 @@ pub(super) fn decode_for(settings: Settings, journal: Uuid, decoders: Decoders) 
     Box::new(move |entry| decode(&settings, journal, &decoders.current(), entry))
 }
 
+/// The event that an entry of a journal is to a sink; `None`: it is none for it, or cannot be read.
+pub fn event_of(
+    settings: &Settings,
+    journal: Uuid,
+    decoders: &HashMap<Arc<str>, Decoder>,
+    entry: &Entry,
+) -> Option<Event> {
+    match decode(settings, journal, decoders, entry) {
+        Decoded::Event(event) => Some(event),
+        _ => None,
+    }
+}
+
 fn decode(
     settings: &Settings,
     journal: Uuid,
     decoders: &HashMap<Arc<str>, Decoder>,
     entry: &Entry,
 ) -> Decoded {
-    let previous = match &entry.content {
-        EntryContent::Status { repeat: true, .. }
-        | EntryContent::Coverage
-        | EntryContent::Alarm => return Decoded::Filtered,
+    let (kind, previous) = match &entry.content {
         EntryContent::Undecodable { .. } => return Decoded::Undecodable,
-        EntryContent::Status { previous, .. } => previous,
+        EntryContent::Status { repeat: true, .. } | EntryContent::Alarm => {
+            return Decoded::Filtered;
+        }
+        EntryContent::Status { previous, .. } => (EventKind::Status, previous.as_deref()),
+        EntryContent::Coverage => (EventKind::Coverage, None),
     };
-    let foreign = settings
+    let is_foreign = settings
         .topics
         .as_ref()
         .is_some_and(|topics| !topics.contains(&entry.topic));
-    if foreign || settings.when.as_ref().and_then(Expression::constant) == Some(false) {
+    if is_foreign || !settings.kinds.contains(&kind) {
+        return Decoded::Filtered;
+    }
+    let origin = Origin {
+        journal,
+        position: entry.position,
+    };
+    match kind {
+        EventKind::Status => status(settings, decoders, entry, origin, previous),
+        EventKind::Coverage => coverage(entry, origin),
+    }
+}
+
+fn status(
+    settings: &Settings,
+    decoders: &HashMap<Arc<str>, Decoder>,
+    entry: &Entry,
+    origin: Origin,
+    previous: Option<&str>,
+) -> Decoded {
+    if settings.when.as_ref().and_then(Expression::constant) == Some(false) {
         return Decoded::Filtered;
     }
     let Some(decoder) = decoders.get(&entry.topic) else {
@@ -64,24 +98,37 @@ fn decode(
             "topic {topic} is no longer in the configuration: add it to decode this"
         ));
     };
-    let origin = Origin {
-        journal,
-        position: entry.position,
-    };
-    let event = match decoder.event(&entry.body, origin, entry.received_at, previous.as_deref()) {
-        Ok(event) => event,
+    let status = match decoder.event(&entry.body, origin, entry.received_at, previous) {
+        Ok(status) => status,
         Err(undecodable) => {
             return Decoded::Unreadable(format!("can no longer be decoded: {undecodable}"));
         }
     };
-    match settings
-        .when
-        .as_ref()
-        .map_or(Ok(true), |when| when.holds(&event))
-    {
-        Ok(true) => Decoded::Event(Box::new(event)),
+    let when = settings.when.as_ref();
+    match when.map_or(Ok(true), |when| when.holds(&status)) {
+        Ok(true) => Decoded::Event(status.into()),
         Ok(false) => Decoded::Filtered,
         Err(error) => Decoded::Unreadable(format!("`when` cannot be evaluated: {error}")),
+    }
+}
+
+/// What the daemon observed itself needs no mapping: a topic that left the configuration still has
+/// its end.
+fn coverage(entry: &Entry, origin: Origin) -> Decoded {
+    match serde_json::from_slice(&entry.body) {
+        Ok(coverage) => {
+            let (event_id, origin_text) = (origin.to_string(), origin.to_string());
+            let event = CoverageEvent {
+                event_id,
+                topic: Arc::clone(&entry.topic),
+                coverage,
+                received_at: entry.received_at,
+                origin: origin_text,
+                position: entry.position,
+            };
+            Decoded::Event(event.into())
+        }
+        Err(error) => Decoded::Unreadable(format!("this coverage cannot be read: {error}")),
     }
 }
 
@@ -92,29 +139,47 @@ mod tests {
     use super::*;
     use crate::journal::Start;
     use crate::model::Position;
-    use crate::pipeline::{Mapping, States};
+    use crate::pipeline::Mapping;
     use crate::retry::Retry;
 
-    fn check(topic: &str, content: EntryContent, expected: &str) {
-        let mapping = Mapping::default();
-        let decoder = Decoder::new("map-1".into(), mapping, Arc::new(States::default()));
+    const STATUS: EntryContent = EntryContent::Status {
+        previous: None,
+        repeat: false,
+    };
+
+    fn decoded(kinds: &[EventKind], when: Option<&str>, topic: &str, entry: Written) -> Decoded {
+        let Written { body, content } = entry;
+        let decoder = Decoder::new("map-1".into(), Mapping::default(), Arc::default());
         let settings = Settings {
             name: "site".into(),
+            kinds: kinds.iter().copied().collect(),
             topics: Some(["map-1".into(), "gone".into()].into()),
-            when: None,
+            when: when.map(|when| Expression::parse(when).unwrap()),
             start: Start::Oldest,
             retry: Retry::default(),
         };
         let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
         let decode = decode_for(settings, Uuid::nil(), decoders);
-        let entry = Entry {
+        decode(&Entry {
             position: Position(1),
             topic: topic.into(),
             received_at: Timestamp::UNIX_EPOCH,
-            body: "[{".into(),
+            body: body.into(),
+            content,
+        })
+    }
+
+    struct Written {
+        body: &'static str,
+        content: EntryContent,
+    }
+
+    fn check(topic: &str, content: EntryContent, expected: &str) {
+        let entry = Written {
+            body: "[{",
             content,
         };
-        let decoded = format!("{:?}", decode(&entry));
+        let decoded = format!("{:?}", decoded(&EventKind::ALL, None, topic, entry));
         assert!(
             decoded.contains(expected),
             "{topic}: {decoded}, not {expected}"
@@ -123,23 +188,76 @@ mod tests {
 
     #[test]
     fn entry_is_decoded_by_its_verdict_its_topic_and_its_decoder() {
-        let accepted = EntryContent::Status {
-            previous: None,
-            repeat: false,
-        };
-        check(
-            "map-1",
-            EntryContent::Undecodable {
-                reason: "not JSON".into(),
-            },
-            "Undecodable",
-        );
-        check("other", accepted.clone(), "Filtered");
+        let reason = "not JSON".into();
+        check("map-1", EntryContent::Undecodable { reason }, "Undecodable");
+        check("other", STATUS, "Filtered");
         check(
             "gone",
-            accepted.clone(),
+            STATUS,
             "topic gone is no longer in the configuration",
         );
-        check("map-1", accepted, "can no longer be decoded");
+        check("map-1", STATUS, "can no longer be decoded");
+        check("map-1", EntryContent::Coverage, "coverage cannot be read");
+    }
+
+    #[test]
+    fn sink_gets_the_kinds_that_it_wants_and_no_repeat() {
+        let status = |content| Written {
+            body: r#"{"deviceId":1,"newState":"x"}"#,
+            content,
+        };
+        let repeat = EntryContent::Status {
+            previous: None,
+            repeat: true,
+        };
+        let coverage = || Written {
+            body: r#"{"heard":false,"at":"2026-01-02T03:04:05Z","cause":"silent"}"#,
+            content: EntryContent::Coverage,
+        };
+        let alarm = || Written {
+            body: "{}",
+            content: EntryContent::Alarm,
+        };
+        let both = &EventKind::ALL[..];
+        let (only_status, only_coverage) = (&[EventKind::Status][..], &[EventKind::Coverage][..]);
+        for (kinds, when, topic, entry, wanted) in [
+            (both, None, "map-1", status(STATUS), true),
+            (only_status, None, "map-1", status(STATUS), true),
+            (only_coverage, None, "map-1", status(STATUS), false),
+            (both, None, "map-1", status(repeat), false),
+            (both, None, "map-1", coverage(), true),
+            (only_coverage, None, "gone", coverage(), true),
+            (only_status, None, "map-1", coverage(), false),
+            (both, None, "other", coverage(), false),
+            (both, Some("false"), "map-1", coverage(), true),
+            (both, Some("changed"), "map-1", coverage(), true),
+            (both, Some("changed"), "map-1", status(STATUS), false),
+            (both, None, "map-1", alarm(), false),
+        ] {
+            let case = format!("{kinds:?} {when:?} {topic} {:?}", entry.content);
+            let decoded = decoded(kinds, when, topic, entry);
+            match decoded {
+                Decoded::Event(_) => assert!(wanted, "{case}"),
+                Decoded::Filtered => assert!(!wanted, "{case}"),
+                other => panic!("{case}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn coverage_is_what_the_entry_says_under_the_entrys_own_id() {
+        let entry = Written {
+            body: r#"{"heard":false,"at":"2026-01-02T03:04:05Z","cause":"silent"}"#,
+            content: EntryContent::Coverage,
+        };
+        let Decoded::Event(event) = decoded(&EventKind::ALL, None, "gone", entry) else {
+            panic!("no event")
+        };
+        let json = String::from_utf8(event.to_json()).unwrap();
+        let id = format!("{}-1", Uuid::nil().simple());
+        let expected = format!(
+            r#"{{"kind":"coverage","event_id":"{id}","topic":"gone","heard":false,"cause":"silent","at":"2026-01-02T03:04:05Z","received_at":"1970-01-01T00:00:00Z","origin":"{id}"}}"#
+        );
+        assert_eq!(json, expected);
     }
 }

@@ -1,5 +1,5 @@
 //! Events that wait for their first attempt, where each device has an order of its own: a lane is
-//! the queue of one device. No clock, no IO.
+//! the queue of one device, or of what a topic says beside its devices. No clock, no IO.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -95,7 +95,7 @@ impl Lanes {
         }
         other.append(&mut self.ready);
         self.ready = other;
-        events.sort_by_key(|event| event.position);
+        events.sort_by_key(Event::position);
         reason.map(|reason| (reason, events, devices))
     }
 

@@ -33,6 +33,7 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use decode::event_of;
 pub use engine::run;
 pub use metrics::Counters;
 pub use settings::Settings;

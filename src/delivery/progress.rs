@@ -58,7 +58,7 @@ impl Progress {
             let outcome = match decoded {
                 Decoded::Event(_) if position <= self.confirmed => Outcome::Delivered,
                 Decoded::Event(event) => {
-                    events.push(*event);
+                    events.push(event);
                     Outcome::Open
                 }
                 Decoded::Filtered => Outcome::Filtered(1),

@@ -109,13 +109,13 @@ impl Redrive {
         let settled = match (log.decode)(&Entry { content, ..entry }) {
             Decoded::Event(event) => {
                 self.redriven.insert(position);
-                return Ok(Some((Reason::Redrive, vec![*event])));
+                return Ok(Some((Reason::Redrive, vec![event])));
             }
             Decoded::Unreadable(reason) => {
                 report.dead_lettered(position, &reason);
                 Settled::Refused(reason)
             }
-            // Not for this sink any more, by its `topics` or `when`.
+            // Not for this sink any more, by its `kinds`, `topics` or `when`.
             _ => Settled::Done,
         };
         log.journal.settle(&log.sink, position, settled).await?;
@@ -146,14 +146,12 @@ impl Redrive {
         entries.retain(|entry| {
             !dead_letters.contains(&entry.position) && replay.wants(entry.received_at)
         });
-        let wanted = |event: &Event| {
-            let device = replay.device_id.as_ref();
-            device.is_none_or(|id| *id == event.device_id)
-        };
+        let device = replay.device_id.as_deref();
+        let wanted = |event: &Event| device.is_none() || device == event.device_id();
         let events = entries
             .iter()
             .filter_map(|entry| match (log.decode)(entry) {
-                Decoded::Event(event) if wanted(&event) => Some(*event),
+                Decoded::Event(event) if wanted(&event) => Some(event),
                 _ => None,
             });
         let events: Vec<Event> = events.collect();

@@ -393,7 +393,7 @@ impl Scheduler {
         if confirmed > 0 {
             let delivered = attempt.take(confirmed);
             self.bytes -= bytes(delivered);
-            finished.delivered = delivered.iter().map(|event| event.position).collect();
+            finished.delivered = delivered.iter().map(Event::position).collect();
             attempt.failures = self.no_failures(now);
             self.breaker.accepted(confirmed);
             finished.news = self.proved(known);
@@ -452,7 +452,7 @@ impl Scheduler {
                 return self.go_on(attempt, end.turn, end.now);
             }
             (By::Them, Reason::Log) => {
-                let decision = self.breaker.rejected(attempt.waiting()[index].position);
+                let decision = self.breaker.rejected(attempt.waiting()[index].position());
                 match decision.wait {
                     // The other side is well: only this event is not to its liking.
                     None => finished.news = self.proved(end.known),
@@ -523,7 +523,7 @@ impl Scheduler {
         };
         if left == 1 && proven && is_used_up {
             if attempt.reason == Reason::Log {
-                self.breaker.rejected(attempt.first().position);
+                self.breaker.rejected(attempt.first().position());
             }
             let error = format!("after {failures} attempts: {error}");
             return self.give_up(attempt, 0, error, end, finished);
@@ -610,7 +610,7 @@ impl Scheduler {
     ) {
         let event = attempt.give_up(index);
         self.bytes -= bytes(std::slice::from_ref(&event));
-        finished.rejected = Some((event.position, error));
+        finished.rejected = Some((event.position(), error));
         attempt.failures = self.no_failures(end.now);
         self.go_on(attempt, end.now, end.now);
     }
@@ -674,8 +674,5 @@ impl Scheduler {
 }
 
 fn bytes(events: &[Event]) -> usize {
-    events
-        .iter()
-        .map(|event| event.payload.get().len())
-        .sum::<usize>()
+    events.iter().map(Event::payload_bytes).sum()
 }

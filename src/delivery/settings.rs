@@ -1,9 +1,10 @@
 //! What one sink's delivery is told.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::journal::Start;
+use crate::model::EventKind;
 use crate::pipeline::Expression;
 use crate::retry::Retry;
 
@@ -12,9 +13,11 @@ use crate::retry::Retry;
 pub struct Settings {
     /// The sink's name in the configuration: its cursor's key in the journal.
     pub name: Arc<str>,
-    /// The topics that it wants; `None`: all.
+    /// The kinds of events that it wants; at least one.
+    pub kinds: BTreeSet<EventKind>,
+    /// The topics that it wants, of whatever kind; `None`: all.
     pub topics: Option<HashSet<Arc<str>>>,
-    /// The events that it wants; `None`: all.
+    /// The statuses that it wants; `None`: all. It judges no other kind.
     pub when: Option<Expression>,
     /// Where it begins when it is new; also where its destination has a cursor of its own, but none
     /// for this journal.

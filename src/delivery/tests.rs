@@ -26,7 +26,7 @@ use crate::journal::{
     self, Entry, Journal, NewBatch, NewContent, NewEntry, Replay, SinkAccounting, Start, WhenFull,
     Which, Writer,
 };
-use crate::model::{Event, Origin, Position};
+use crate::model::{Event, EventKind, Origin, Position, StatusEvent};
 use crate::retry::Retry;
 use crate::sinks::{Batch, By, Capabilities, Health, Newest, Reason, Sink, Trouble, Undelivered};
 
@@ -109,8 +109,8 @@ impl Fake {
         let index = batch
             .events
             .iter()
-            .position(|event| far.bad.contains(&event.position.0))?;
-        let error = format!("refused {}", batch.events[index].position);
+            .position(|event| far.bad.contains(&event.position().0))?;
+        let error = format!("refused {}", batch.events[index].position());
         Some(match far.refuses {
             Refuses::ByIndex => (
                 index,
@@ -161,7 +161,11 @@ impl Sink for Fake {
 
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         Box::pin(async move {
-            let positions: Vec<i64> = batch.events.iter().map(|event| event.position.0).collect();
+            let positions: Vec<i64> = batch
+                .events
+                .iter()
+                .map(|event| event.position().0)
+                .collect();
             let cursor = self.journal.cursor("site").await.unwrap().unwrap().0;
             if batch.reason != Reason::Log {
                 assert_eq!(batch.through.0, cursor, "the cursor stays where it is");
@@ -297,6 +301,7 @@ impl Rig {
     pub(super) fn start_with(&mut self, sink: Box<dyn Sink>) {
         let settings = Settings {
             name: "site".into(),
+            kinds: [EventKind::Status].into(),
             topics: None,
             when: None,
             start: Start::Oldest,
@@ -407,7 +412,7 @@ fn fake_decode(entry: &Entry) -> Decoded {
     match &*entry.body {
         b"filtered" => Decoded::Filtered,
         b"unreadable" => Decoded::Unreadable("no such field".to_owned()),
-        body => Decoded::Event(Box::new(Event {
+        body => Decoded::Event(Event::from(StatusEvent {
             event_id: entry.position.to_string(),
             topic: Arc::clone(&entry.topic),
             client_id: String::new(),
@@ -415,7 +420,7 @@ fn fake_decode(entry: &Entry) -> Decoded {
             received_at: entry.received_at,
             origin: entry.position.to_string(),
             position: entry.position,
-            ..Event::sample()
+            ..StatusEvent::sample()
         })),
     }
 }

@@ -1,16 +1,20 @@
-//! The columns of a status: the one list from which its JSON, the names of templates and `when`,
+//! The columns of each kind of event: the lists from which JSON, the names of templates and `when`,
 //! the statements of both SQL histories and docs/columns.md are made. A new column is a line here;
 //! ARCHITECTURE.md says what else it needs. It does not know how any of them writes a value.
 
 use jiff::Timestamp;
-use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::value::RawValue;
 
-use super::Event;
+use super::{CoverageCause, CoverageEvent, Event, EventKind, StatusEvent};
 
 /// Room for the other columns beside the payload: a text that grows as it is written is copied
 /// four times.
 const JSON_BYTES: usize = 1024;
+
+/// What an event is: beside its columns a name of templates, and the first key of the JSON of
+/// everything but a status.
+pub const KIND: &str = "kind";
 
 /// A column of the rows `Row`, each of which is one event, say.
 #[derive(Debug)]
@@ -54,9 +58,9 @@ impl<Row> ColumnKind<Row> {
     }
 }
 
-/// The columns of `status_event` and of the view `device_current`, and the keys of an event's JSON,
+/// The columns of `status_event` and of the view `device_current`, and the keys of a status's JSON,
 /// in this order.
-pub static STATUS: [Column<Event>; 24] = [
+pub static STATUS: [Column<StatusEvent>; 24] = [
     Column {
         name: "event_id",
         kind: ColumnKind::Text(|event| Some(&event.event_id)),
@@ -105,12 +109,12 @@ pub static STATUS: [Column<Event>; 24] = [
     Column {
         name: "changed",
         kind: ColumnKind::Boolean(|event| event.changed),
-        about: "the state is another than before: than `old_state`, else than the last one seen",
+        about: "the state is another than the last one known of the device, else than `old_state`",
     },
     Column {
         name: "missed_transition",
         kind: ColumnKind::Boolean(|event| event.missed_transition),
-        about: "`old_state` is not the last state seen of the device: a status was missed",
+        about: "`old_state` is not the last state known of the device: a status was missed",
     },
     Column {
         name: "province",
@@ -179,13 +183,61 @@ pub static STATUS: [Column<Event>; 24] = [
     },
 ];
 
-impl Event {
-    /// The names of [`STATUS`]: all that a `when` expression or a template may use.
-    pub const FIELDS: [&'static str; STATUS.len()] = names(&STATUS);
+/// The columns of the table `coverage`, and the keys of its JSON after `kind`, in this order.
+pub static COVERAGE: [Column<CoverageEvent>; 7] = [
+    Column {
+        name: "event_id",
+        kind: ColumnKind::Text(|event| Some(&event.event_id)),
+        about: "unique: the `origin`",
+    },
+    Column {
+        name: "topic",
+        kind: ColumnKind::Word(|event| Some(&event.topic)),
+        about: "the topic's name in the configuration",
+    },
+    Column {
+        name: "heard",
+        kind: ColumnKind::Boolean(|event| event.coverage.heard),
+        about: "true: the topic's messages come from `at` on; false: they do not",
+    },
+    Column {
+        name: "cause",
+        kind: ColumnKind::Word(|event| event.coverage.cause.map(CoverageCause::as_str)),
+        about: "why they do not; null where they come",
+    },
+    Column {
+        name: "at",
+        kind: ColumnKind::Time(|event| Some(event.coverage.at)),
+        about: "since when; after a crash, the last time at which the topic was surely heard",
+    },
+    Column {
+        name: "received_at",
+        kind: ColumnKind::Time(|event| Some(event.received_at)),
+        about: "when the daemon wrote it down",
+    },
+    Column {
+        name: "origin",
+        kind: ColumnKind::Text(|event| Some(&event.origin)),
+        about: "`<journal>-<position>`: the journal entry",
+    },
+];
 
-    /// The event as one JSON object, with the names of [`Event::FIELDS`].
+impl EventKind {
+    /// The names of its columns, in their order.
+    pub fn columns(self) -> &'static [&'static str] {
+        const STATUS_NAMES: [&str; STATUS.len()] = names(&STATUS);
+        const COVERAGE_NAMES: [&str; COVERAGE.len()] = names(&COVERAGE);
+        match self {
+            EventKind::Status => &STATUS_NAMES,
+            EventKind::Coverage => &COVERAGE_NAMES,
+        }
+    }
+}
+
+impl Event {
+    /// The event as one JSON object, with the names of its columns.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut json = Vec::with_capacity(JSON_BYTES + self.payload.get().len());
+        let mut json = Vec::with_capacity(JSON_BYTES + self.payload_bytes());
         serde_json::to_writer(&mut json, self)
             .expect("strings, numbers and valid raw JSON always serialise");
         json
@@ -195,24 +247,48 @@ impl Event {
 /// The JSON form: what is published to MQTT, posted to a webhook and offered to templates.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut object = serializer.serialize_struct("Event", STATUS.len())?;
-        for Column { name, kind, .. } in &STATUS {
-            match kind {
-                ColumnKind::Word(read) | ColumnKind::Text(read) => {
-                    object.serialize_field(name, &read(self))?;
-                }
-                ColumnKind::Boolean(read) => object.serialize_field(name, &read(self))?,
-                ColumnKind::Number(read) => object.serialize_field(name, &read(self))?,
-                ColumnKind::Time(read) => object.serialize_field(name, &read(self))?,
-                ColumnKind::Json(read) => object.serialize_field(name, read(self))?,
-            }
+        match self {
+            Event::Status(status) => status.serialize(serializer),
+            Event::Coverage(coverage) => object(serializer, Some(self.kind()), &COVERAGE, coverage),
         }
-        object.end()
     }
 }
 
+/// As that of [`Event`]: a status has no `kind`, as it was before there were others.
+impl Serialize for StatusEvent {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        object(serializer, None, &STATUS, self)
+    }
+}
+
+/// A JSON object of these columns.
+fn object<S: Serializer, Row>(
+    serializer: S,
+    kind: Option<EventKind>,
+    columns: &[Column<Row>],
+    row: &Row,
+) -> Result<S::Ok, S::Error> {
+    let entries = columns.len() + usize::from(kind.is_some());
+    let mut object = serializer.serialize_map(Some(entries))?;
+    if let Some(kind) = kind {
+        object.serialize_entry(KIND, kind.as_str())?;
+    }
+    for Column { name, kind, .. } in columns {
+        match kind {
+            ColumnKind::Word(read) | ColumnKind::Text(read) => {
+                object.serialize_entry(name, &read(row))?;
+            }
+            ColumnKind::Boolean(read) => object.serialize_entry(name, &read(row))?,
+            ColumnKind::Number(read) => object.serialize_entry(name, &read(row))?,
+            ColumnKind::Time(read) => object.serialize_entry(name, &read(row))?,
+            ColumnKind::Json(read) => object.serialize_entry(name, read(row))?,
+        }
+    }
+    object.end()
+}
+
 /// The names of some columns, in their order.
-pub const fn names<Row, const N: usize>(columns: &[Column<Row>; N]) -> [&'static str; N] {
+const fn names<Row, const N: usize>(columns: &[Column<Row>; N]) -> [&'static str; N] {
     let mut names = [""; N];
     let mut index = 0;
     while index < N {
@@ -233,10 +309,7 @@ mod tests {
             .lines()
             .filter(|line| line.starts_with("| `"))
             .collect();
-        let columns: Vec<String> = STATUS
-            .iter()
-            .map(|Column { name, kind, about }| format!("| `{name}` | {} | {about} |", kind.name()))
-            .collect();
+        let columns = [rows(&STATUS), rows(&COVERAGE)].concat();
         assert!(
             documented == columns,
             "docs/columns.md should have these rows:\n{}",
@@ -244,13 +317,24 @@ mod tests {
         );
     }
 
+    fn rows<Row>(columns: &[Column<Row>]) -> Vec<String> {
+        columns
+            .iter()
+            .map(|Column { name, kind, about }| format!("| `{name}` | {} | {about} |", kind.name()))
+            .collect()
+    }
+
+    fn json(event: impl Into<Event>) -> String {
+        String::from_utf8(event.into().to_json()).unwrap()
+    }
+
     #[test]
     fn json_has_the_columns_as_keys_and_null_for_what_is_absent() {
-        let event = Event {
+        let event = StatusEvent {
             payload: RawValue::from_string(r#"{"a":1e400, "b" : 0.10}"#.to_owned()).unwrap(),
-            ..Event::sample()
+            ..StatusEvent::sample()
         };
-        let json = concat!(
+        let expected = concat!(
             r#"{"event_id":"0-1","topic":"sample","client_id":"1","device_id":"1","#,
             r#""serial":"5223","old_state":"正常","new_state":"故障","state":"fault","#,
             r#""severity":"critical","changed":true,"missed_transition":true,"#,
@@ -260,6 +344,24 @@ mod tests {
             r#""received_at":"1970-01-01T00:00:00Z","origin":"0-1","#,
             r#""payload":{"a":1e400, "b" : 0.10}}"#
         );
-        assert_eq!(String::from_utf8(event.to_json()).unwrap(), json);
+        assert_eq!(json(event), expected);
+    }
+
+    #[test]
+    fn json_of_another_kind_than_a_status_begins_with_its_kind() {
+        let expected = concat!(
+            r#"{"kind":"coverage","event_id":"0-1","topic":"sample","heard":false,"#,
+            r#""cause":"connection_lost","at":"1970-01-01T00:00:00Z","#,
+            r#""received_at":"1970-01-01T00:00:00Z","origin":"0-1"}"#
+        );
+        assert_eq!(json(CoverageEvent::sample()), expected);
+    }
+
+    #[test]
+    fn no_column_is_named_as_the_kind() {
+        for kind in EventKind::ALL {
+            assert!(!kind.columns().contains(&KIND), "{}", kind.as_str());
+            assert_eq!(kind.columns()[0], "event_id", "{}", kind.as_str());
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! One device status, decoded: what every sink is given.
+//! What sinks are given: one event of one entry of the log, by its kind.
 
 use std::sync::Arc;
 
@@ -6,7 +6,159 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Position;
+use super::{Coverage, CoverageCause, EntryKind, Position};
+
+/// The kinds of entry that sinks can be given, each with columns of its own
+/// ([`columns`](super::columns)).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum EventKind {
+    /// A device's status.
+    Status,
+    /// A topic began or ceased to be heard.
+    Coverage,
+}
+
+impl EventKind {
+    /// Every kind.
+    pub const ALL: [EventKind; 2] = [EventKind::Status, EventKind::Coverage];
+
+    /// The name used in the configuration, in JSON and in templates.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EventKind::Status => EntryKind::Status.as_str(),
+            EventKind::Coverage => EntryKind::Coverage.as_str(),
+        }
+    }
+}
+
+/// One event, of whichever kind.
+#[derive(Debug, Clone)]
+pub enum Event {
+    /// A device's status.
+    Status(Box<StatusEvent>),
+    /// A topic began or ceased to be heard.
+    Coverage(Box<CoverageEvent>),
+}
+
+impl Event {
+    /// What it is.
+    pub fn kind(&self) -> EventKind {
+        match self {
+            Event::Status(_) => EventKind::Status,
+            Event::Coverage(_) => EventKind::Coverage,
+        }
+    }
+
+    /// Unique, and the same on every replay.
+    pub fn event_id(&self) -> &str {
+        match self {
+            Event::Status(status) => &status.event_id,
+            Event::Coverage(coverage) => &coverage.event_id,
+        }
+    }
+
+    /// The topic's name in the configuration.
+    pub fn topic(&self) -> &Arc<str> {
+        match self {
+            Event::Status(status) => &status.topic,
+            Event::Coverage(coverage) => &coverage.topic,
+        }
+    }
+
+    /// When the daemon received or observed it.
+    pub fn received_at(&self) -> Timestamp {
+        match self {
+            Event::Status(status) => status.received_at,
+            Event::Coverage(coverage) => coverage.received_at,
+        }
+    }
+
+    /// `<journal>-<position>`.
+    pub fn origin(&self) -> &str {
+        match self {
+            Event::Status(status) => &status.origin,
+            Event::Coverage(coverage) => &coverage.origin,
+        }
+    }
+
+    /// The entry in the journal.
+    pub fn position(&self) -> Position {
+        match self {
+            Event::Status(status) => status.position,
+            Event::Coverage(coverage) => coverage.position,
+        }
+    }
+
+    /// The bytes of its payload, which may be of any length; the rest of an event is small.
+    pub fn payload_bytes(&self) -> usize {
+        match self {
+            Event::Status(status) => status.payload.get().len(),
+            Event::Coverage(_) => 0,
+        }
+    }
+
+    /// The device that it concerns, where it concerns one.
+    pub fn device_id(&self) -> Option<&str> {
+        self.status().map(|status| status.device_id.as_str())
+    }
+
+    /// The status, where it is one.
+    pub fn status(&self) -> Option<&StatusEvent> {
+        match self {
+            Event::Status(status) => Some(status),
+            Event::Coverage(_) => None,
+        }
+    }
+}
+
+impl From<StatusEvent> for Event {
+    fn from(status: StatusEvent) -> Event {
+        Event::Status(Box::new(status))
+    }
+}
+
+impl From<CoverageEvent> for Event {
+    fn from(coverage: CoverageEvent) -> Event {
+        Event::Coverage(Box::new(coverage))
+    }
+}
+
+/// A topic began or ceased to be heard. What is shown of it, and under which names, is the list of
+/// [`columns`](super::columns).
+#[derive(Debug, Clone, PartialEq)]
+pub struct CoverageEvent {
+    /// Unique: the origin.
+    pub event_id: String,
+    /// The topic's name in the configuration.
+    pub topic: Arc<str>,
+    /// Since when it is heard, or since when not and why.
+    pub coverage: Coverage,
+    /// When the daemon wrote it down.
+    pub received_at: Timestamp,
+    /// `<journal>-<position>`.
+    pub origin: String,
+    /// The entry in the journal.
+    pub position: Position,
+}
+
+impl CoverageEvent {
+    /// The end of a topic's coverage: what templates are tried on when they are compiled, and what
+    /// tests begin with.
+    pub fn sample() -> CoverageEvent {
+        CoverageEvent {
+            event_id: "0-1".to_owned(),
+            topic: Arc::from("sample"),
+            coverage: Coverage {
+                heard: false,
+                at: Timestamp::UNIX_EPOCH,
+                cause: Some(CoverageCause::ConnectionLost),
+            },
+            received_at: Timestamp::UNIX_EPOCH,
+            origin: "0-1".to_owned(),
+            position: Position(1),
+        }
+    }
+}
 
 /// How much a state matters, from the configuration's vocabulary.
 #[derive(
@@ -71,7 +223,7 @@ pub struct Place {
 /// One status of one device. What is shown of it, and under which names, is the list of
 /// [`columns`](super::columns).
 #[derive(Debug, Clone)]
-pub struct Event {
+pub struct StatusEvent {
     /// Unique: made from the topic's `event_key` where it has one, else the origin. The same on
     /// every replay.
     pub event_id: String,
@@ -81,7 +233,7 @@ pub struct Event {
     pub client_id: String,
     /// The device; never empty (the serial stands in).
     pub device_id: String,
-    /// The device's serial number.
+    /// The device's serial number; one that is too long is cut.
     pub serial: Option<String>,
     /// The state before, as sent.
     pub old_state: Option<String>,
@@ -91,9 +243,10 @@ pub struct Event {
     pub state: String,
     /// From the vocabulary.
     pub severity: Severity,
-    /// `old_state` differs from `new_state`; where no old state was sent, from the last one seen.
+    /// `new_state` differs from the last one that we knew of this device, else from `old_state`;
+    /// false where there is neither.
     pub changed: bool,
-    /// `old_state` is not the last `new_state` that we saw of this device: a transition passed us
+    /// `old_state` is not the last `new_state` that we knew of this device: a transition passed us
     /// by.
     pub missed_transition: bool,
     /// Where the device stands.
@@ -110,11 +263,11 @@ pub struct Event {
     pub payload: Box<RawValue>,
 }
 
-impl Event {
+impl StatusEvent {
     /// A status such as a device sends: what templates and expressions are tried on when they are
     /// compiled, and what tests begin with.
-    pub fn sample() -> Event {
-        Event {
+    pub fn sample() -> StatusEvent {
+        StatusEvent {
             event_id: "0-1".to_owned(),
             topic: Arc::from("sample"),
             client_id: "1".to_owned(),

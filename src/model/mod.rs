@@ -11,6 +11,6 @@ mod position;
 pub use clock::{Reading, TrustedClock};
 pub use columns::{Column, ColumnKind};
 pub use coverage::{Coverage, CoverageCause};
-pub use event::{Coordinates, Event, Place, Severity};
+pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
 pub use kind::EntryKind;
 pub use position::{Origin, Position};

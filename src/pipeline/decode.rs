@@ -18,11 +18,15 @@ use super::coordinates::{System, to_wgs84};
 use super::pointer::Finder;
 use super::scalar::{excerpt, number, text, time};
 use super::{Field, Mapping, States};
-use crate::model::{Coordinates, Event, Origin, Place};
+use crate::model::{Coordinates, Origin, Place, StatusEvent};
 
 /// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a
 /// multiple of its size in memory; the body is kept whole and undecodable.
 const ELEMENTS_MAX: usize = 65_536;
+
+/// A device id, a client id and a state: they are kept for each device, and name MQTT topics and
+/// rows. A status with a longer one is undecodable; a serial, which nothing hangs on, is cut.
+const NAME_BYTES_MAX: usize = 512;
 
 /// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
 const KEY_HASH_BYTES: usize = 16;
@@ -159,10 +163,14 @@ impl Decoder {
     }
 
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
-    /// seen of this device before, where it is not what this status gives as `oldState`.
+    /// known of this device before, where it is not what this status gives as `oldState`.
     ///
-    /// A device that is seen for the first time, without an old state, has not changed. A status
-    /// without one of the values of the event key takes its id from its origin.
+    /// It has changed where its state is not the last one that we knew: a fault that began while
+    /// nobody listened is a change when it is heard of. Of a device that we did not know, its own
+    /// old state says so; without one it has not changed. Words are compared as sent, without the
+    /// blanks around them.
+    ///
+    /// A status without one of the values of the event key takes its id from its origin.
     ///
     /// # Errors
     /// As in [`Element::outcome`].
@@ -172,7 +180,7 @@ impl Decoder {
         origin: Origin,
         received_at: Timestamp,
         previous: Option<&str>,
-    ) -> Result<Event, Undecodable> {
+    ) -> Result<StatusEvent, Undecodable> {
         let json = utf8(raw)?;
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
@@ -185,16 +193,19 @@ impl Decoder {
             ..
         } = said.status_key()?;
         let (state, severity) = self.states.lookup(&new_state);
-        let before = old_state.as_deref().or(previous);
+        let old = old_state.as_deref().map(str::trim);
+        let known = previous.map(str::trim);
         let origin_text = origin.to_string();
-        Ok(Event {
+        Ok(StatusEvent {
             event_id: self.event_id(json).unwrap_or_else(|| origin_text.clone()),
             topic: Arc::clone(&self.topic),
             client_id,
             device_id,
-            serial: said.words(Field::Serial),
-            changed: before.is_some_and(|before| before != new_state),
-            missed_transition: old_state.is_some() && previous.is_some(),
+            serial: said.serial(),
+            changed: known
+                .or(old)
+                .is_some_and(|before| before != new_state.trim()),
+            missed_transition: old.is_some() && known.is_some() && old != known,
             state: state.to_owned(),
             severity,
             old_state,
@@ -327,24 +338,43 @@ impl<'a> Said<'a> {
         Ok(word.map(Cow::into_owned))
     }
 
+    /// The same where it names something: of a bounded length.
+    fn name(&self, field: Field) -> Result<Option<String>, Undecodable> {
+        let name = self.word(field)?;
+        match name.as_ref().map(String::len) {
+            Some(bytes) if bytes > NAME_BYTES_MAX => Err(Undecodable(format!(
+                "expected at most {NAME_BYTES_MAX} bytes as {}, found {bytes}",
+                self.place_of(field)
+            ))),
+            _ => Ok(name),
+        }
+    }
+
+    /// A serial number, as far as it is kept.
+    fn serial(&self) -> Option<String> {
+        let mut serial = self.words(Field::Serial)?;
+        serial.truncate(serial.floor_char_boundary(NAME_BYTES_MAX));
+        Some(serial)
+    }
+
     /// A text where it is one; what else may stand there is still in the payload.
     fn words(&self, field: Field) -> Option<String> {
         text(self.json(field)).ok().flatten().map(Cow::into_owned)
     }
 
     fn status_key(&self) -> Result<StatusKey, Undecodable> {
-        let device_id = match self.word(Field::Device)? {
+        let device_id = match self.name(Field::Device)? {
             Some(device) => device,
             None => self
-                .word(Field::Serial)?
+                .name(Field::Serial)?
                 .ok_or_else(|| self.missing(&[Field::Device, Field::Serial]))?,
         };
         Ok(StatusKey {
-            client_id: self.word(Field::Client)?.unwrap_or_default(),
+            client_id: self.name(Field::Client)?.unwrap_or_default(),
             device_id,
-            old_state: self.word(Field::OldState)?,
+            old_state: self.name(Field::OldState)?,
             new_state: self
-                .word(Field::NewState)?
+                .name(Field::NewState)?
                 .ok_or_else(|| self.missing(&[Field::NewState]))?,
             event_key: None,
             shared_hash: None,

@@ -1,14 +1,14 @@
-//! `when` expressions over the names of an event.
+//! `when` expressions over the names of a status.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use minijinja::Environment;
 
-use super::scope::{Scope, language, mistake, one_line, samples};
-use crate::model::Event;
+use super::scope::{Scope, language, mistake, one_line, status_samples};
+use crate::model::StatusEvent;
 
-/// A compiled `when`: true for the events that a sink wants.
+/// A compiled `when`: true for the statuses that a sink wants.
 #[derive(Clone)]
 pub struct Expression {
     source: Arc<str>,
@@ -38,10 +38,10 @@ impl Expression {
         let compiled = LANGUAGE
             .compile_expression_owned(source.to_owned())
             .map_err(|error| one_line(&error))?;
-        let scope = Scope::of(compiled.undeclared_variables(false), &LANGUAGE)?;
-        for sample in samples() {
+        let scope = Scope::of_statuses(compiled.undeclared_variables(false), &LANGUAGE)?;
+        for sample in status_samples() {
             let mistake = compiled
-                .eval(scope.context(&sample, None)?)
+                .eval(scope.status_context(&sample)?)
                 .err()
                 .and_then(|error| mistake(&error));
             mistake.map_or(Ok(()), Err)?;
@@ -54,26 +54,25 @@ impl Expression {
             constant: None,
         };
         if expression.scope.is_empty() {
-            let [sample, _] = samples();
-            expression.constant = expression.holds(&sample).ok();
+            expression.constant = expression.holds(&StatusEvent::sample()).ok();
         }
         Ok(expression)
     }
 
-    /// What it says of every event, where it uses nothing of one: then none needs to be decoded for
-    /// it.
+    /// What it says of every status, where it uses nothing of one: then none needs to be decoded
+    /// for it.
     pub fn constant(&self) -> Option<bool> {
         self.constant
     }
 
-    /// Whether the event is wanted.
+    /// Whether the status is wanted.
     ///
     /// # Errors
     /// What failed in evaluating it, such as adding a number to a text.
-    pub fn holds(&self, event: &Event) -> Result<bool, String> {
+    pub fn holds(&self, status: &StatusEvent) -> Result<bool, String> {
         let value = self
             .compiled
-            .eval(self.scope.context(event, None)?)
+            .eval(self.scope.status_context(status)?)
             .map_err(|error| one_line(&error))?;
         Ok(value.is_true())
     }
@@ -91,7 +90,7 @@ mod tests {
 
     #[test]
     fn expressions_hold_for_the_events_that_they_describe() {
-        let [fault, normal] = samples();
+        let [fault, normal] = status_samples();
         for (source, expected) in [
             ("changed and severity == 'critical'", [true, false]),
             ("not changed", [false, true]),

@@ -1,20 +1,21 @@
 //! Body templates over several events at once: `{% for event in events %}{{ event.state }}{% endfor
 //! %}`.
 
+use std::collections::BTreeSet;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use minijinja::Environment;
 use minijinja::value::{Object, ObjectRepr, Value};
 
-use super::scope::{column, mistake, one_line, samples, unknown, value};
+use super::scope::{Asked, lookup, mistake, one_line, samples};
 use super::template::{compile, compiled};
-use crate::model::Event;
+use crate::model::{Event, EventKind};
 
 /// The only variable.
 const EVENTS: &str = "events";
 
-/// A compiled template in which `events` is a list; each of them has the names of an event.
+/// A compiled template in which `events` is a list; each of them has the names of its kind.
 /// Otherwise as [`Template`](super::Template).
 #[derive(Clone)]
 pub struct ListTemplate {
@@ -36,11 +37,11 @@ impl PartialEq for ListTemplate {
 }
 
 impl ListTemplate {
-    /// Compiles a template.
+    /// Compiles a template of events of these kinds.
     ///
     /// # Errors
     /// A text for the user: where it does not parse, or the unknown variable or field.
-    pub fn parse(source: &str) -> Result<ListTemplate, String> {
+    pub fn parse(source: &str, kinds: &BTreeSet<EventKind>) -> Result<ListTemplate, String> {
         let environment = compile(source)?;
         let template = compiled(&environment)?;
         let globals: Vec<&str> = environment.globals().map(|(name, _)| name).collect();
@@ -55,19 +56,18 @@ impl ListTemplate {
                 "unknown variable `{name}`: a batch's template has `{EVENTS}`, as in {{% for event in {EVENTS} %}}"
             ));
         }
-        let asked = Arc::new(Mutex::new(None));
-        let items = samples().map(|event| Item {
-            event: Arc::new(event),
-            unknown: Some(Arc::clone(&asked)),
+        let samples: Vec<(Event, Asked)> = kinds
+            .iter()
+            .flat_map(|kind| samples(*kind).map(|sample| (sample, Asked::of(*kind))))
+            .collect();
+        let items = samples.iter().map(|(sample, asked)| Item {
+            event: sample.clone(),
+            asked: Some(asked.clone()),
         });
         let rendered = template.render(context(items));
-        rendered
-            .err()
-            .and_then(|error| mistake(&error))
-            .map_or(Ok(()), Err)?;
-        if let Some(name) = asked.lock().unwrap_or_else(PoisonError::into_inner).take() {
-            return Err(unknown(&name));
-        }
+        let mistake = rendered.err().and_then(|error| mistake(&error));
+        let mut asked = samples.iter().filter_map(|(_, asked)| asked.mistake());
+        mistake.or_else(|| asked.next()).map_or(Ok(()), Err)?;
         Ok(ListTemplate {
             source: Arc::from(source),
             environment: Arc::new(environment),
@@ -80,8 +80,8 @@ impl ListTemplate {
     /// What failed in rendering it.
     pub fn render(&self, events: &[Event]) -> Result<String, String> {
         let items = events.iter().map(|event| Item {
-            event: Arc::new(event.clone()),
-            unknown: None,
+            event: event.clone(),
+            asked: None,
         });
         compiled(&self.environment)?
             .render(context(items))
@@ -97,9 +97,9 @@ fn context(items: impl IntoIterator<Item = Item>) -> Value {
 /// One event as a template sees it: only what it asks for is taken from it.
 #[derive(Debug)]
 struct Item {
-    event: Arc<Event>,
-    /// The first name that was asked for and is none.
-    unknown: Option<Arc<Mutex<Option<String>>>>,
+    event: Event,
+    /// Where a template is only tried.
+    asked: Option<Asked>,
 }
 
 impl Object for Item {
@@ -109,34 +109,42 @@ impl Object for Item {
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
         let name = key.as_str()?;
-        let Some(column) = column(name) else {
-            if let Some(unknown) = &self.unknown {
-                unknown
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .get_or_insert_with(|| name.to_owned());
-            }
-            return None;
-        };
-        // A payload is valid JSON, or it would have been undecodable when it came.
-        value(&self.event, column).ok()
+        let value = lookup(&self.event, name);
+        if let (None, Some(asked)) = (&value, &self.asked) {
+            asked.note(name);
+        }
+        value
     }
 
     fn enumerate(self: &Arc<Self>) -> minijinja::value::Enumerator {
-        minijinja::value::Enumerator::Str(&Event::FIELDS)
+        minijinja::value::Enumerator::Str(self.event.kind().columns())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::scope::status_samples;
     use super::*;
+    use crate::model::{CoverageEvent, StatusEvent};
 
     fn check(source: &str, expected: Result<&str, &str>) {
-        let rendered = ListTemplate::parse(source).and_then(|template| {
-            template.render(&samples().map(|event| Event {
+        check_kinds(source, &[EventKind::Status], expected);
+    }
+
+    /// Two statuses, and where it is wanted one of coverage.
+    fn check_kinds(source: &str, kinds: &[EventKind], expected: Result<&str, &str>) {
+        let kinds = kinds.iter().copied().collect();
+        let rendered = ListTemplate::parse(source, &kinds).and_then(|template| {
+            let statuses = status_samples().map(|status| StatusEvent {
                 payload: raw(),
-                ..event
-            }))
+                ..status
+            });
+            let coverage = Event::from(CoverageEvent::sample());
+            let events = statuses.map(Event::from).into_iter().chain([coverage]);
+            let events: Vec<Event> = events
+                .filter(|event| kinds.contains(&event.kind()))
+                .collect();
+            template.render(&events)
         });
         match (rendered, expected) {
             (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{source}"),
@@ -185,5 +193,25 @@ mod tests {
             Err("unknown filter"),
         );
         check("{% for e in events %}", Err("unexpected end"));
+    }
+
+    #[test]
+    fn an_event_of_a_batch_has_the_names_of_its_kind() {
+        let both = &EventKind::ALL;
+        check_kinds(
+            "{% for e in events %}{{ e.kind }} {{ e.device_id if e.kind == 'status' else e.cause }};\
+             {% endfor %}",
+            both,
+            Ok("status 1;status 1;coverage connection_lost;"),
+        );
+        check_kinds(
+            "{% for e in events %}{{ e.device_id }}{% endfor %}",
+            both,
+            Err("an event of the kind coverage has no `device_id`; it has event_id, topic"),
+        );
+        check(
+            "{% for e in events %}{{ e.heard }}{% endfor %}",
+            Err("an event of the kind status has no `heard`"),
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! From a message's bytes to an [`Event`](crate::model::Event), and from an event to what a sink
-//! sends. Pure functions: no IO, no clock, not async.
+//! From a message's bytes to a [`StatusEvent`](crate::model::StatusEvent), and from an event to
+//! what a sink sends. Pure functions: no IO, no clock, not async.
 
 pub mod coordinates;
 pub mod decode;

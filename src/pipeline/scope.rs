@@ -1,51 +1,81 @@
 //! The names that `when` expressions and templates may use, and their values for one event. Only
 //! what a text uses is taken from the event, so an expression costs what it reads.
 
-use std::collections::HashSet;
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::nearest;
-use crate::model::{Column, ColumnKind, Event, Severity, columns};
+use crate::model::columns::{COVERAGE, KIND, STATUS};
+use crate::model::{
+    Column, ColumnKind, Coverage, CoverageEvent, Event, EventKind, Severity, StatusEvent,
+};
 
 /// Steps of one evaluation, so that no template can stall a sink for more than some 30 ms. Printing
 /// costs a step for each few bytes: this is enough for a payload of several MiB.
 const FUEL: u64 = 1_000_000;
 
-/// The columns that one text uses.
-#[derive(Debug, Clone)]
+/// The names that one text uses.
+#[derive(Debug, Clone, Default)]
 pub(super) struct Scope {
-    columns: Vec<&'static Column<Event>>,
+    status: Vec<&'static Column<StatusEvent>>,
+    coverage: Vec<&'static Column<CoverageEvent>>,
+    kind: bool,
 }
 
 impl Scope {
-    /// A scope of the variables that a text leaves open.
+    /// A scope of the variables that a template of events of these kinds leaves open.
     ///
     /// # Errors
-    /// A text for the user: the name that no event has, and the nearest that it has.
+    /// A text for the user: the name that no such event has, and the nearest that one has.
     pub(super) fn of(
         undeclared: HashSet<String>,
         environment: &Environment<'_>,
+        kinds: &BTreeSet<EventKind>,
+    ) -> Result<Scope, String> {
+        let kind = undeclared.contains(KIND);
+        let undeclared = undeclared.into_iter().filter(|name| name != KIND).collect();
+        let scope = Scope::of_columns(undeclared, environment, kinds)?;
+        Ok(Scope { kind, ..scope })
+    }
+
+    /// A scope of the variables that a condition of statuses leaves open.
+    ///
+    /// # Errors
+    /// As in [`Scope::of`].
+    pub(super) fn of_statuses(
+        undeclared: HashSet<String>,
+        environment: &Environment<'_>,
+    ) -> Result<Scope, String> {
+        Scope::of_columns(undeclared, environment, &[EventKind::Status].into())
+    }
+
+    fn of_columns(
+        undeclared: HashSet<String>,
+        environment: &Environment<'_>,
+        kinds: &BTreeSet<EventKind>,
     ) -> Result<Scope, String> {
         let globals: HashSet<&str> = environment.globals().map(|(name, _)| name).collect();
-        let mut columns = Vec::new();
+        let mut scope = Scope::default();
         let mut undeclared: Vec<String> = undeclared.into_iter().collect();
         undeclared.sort();
         for name in undeclared {
-            match column(&name) {
-                Some(column) => columns.push(column),
-                None if globals.contains(name.as_str()) => {}
-                None => return Err(unknown(&name)),
+            let name = name.as_str();
+            if kinds.iter().any(|kind| kind.columns().contains(&name)) {
+                scope.status.extend(column(&STATUS, name));
+                scope.coverage.extend(column(&COVERAGE, name));
+            } else if !globals.contains(name) {
+                return Err(unknown(name, kinds));
             }
         }
-        Ok(Scope { columns })
+        Ok(scope)
     }
 
     /// Nothing of the event is used.
     pub(super) fn is_empty(&self) -> bool {
-        self.columns.is_empty()
+        self.status.is_empty() && self.coverage.is_empty() && !self.kind
     }
 
     /// The values for one event, with further ones that no text can name.
@@ -54,29 +84,122 @@ impl Scope {
         event: &Event,
         hidden: Option<(&'static str, Value)>,
     ) -> Result<Value, String> {
-        let mut values = Vec::with_capacity(self.columns.len() + 1);
-        for column in &self.columns {
-            values.push((column.name, value(event, column)?));
-        }
+        let mut values = self.values(event)?;
         values.extend(hidden);
-        Ok(Value::from_object(Context { values }))
+        Ok(Value::from_object(Context {
+            values,
+            asked: None,
+        }))
+    }
+
+    /// The same for a status alone.
+    pub(super) fn status_context(&self, status: &StatusEvent) -> Result<Value, String> {
+        let values = values(&self.status, status)?;
+        Ok(Value::from_object(Context {
+            values,
+            asked: None,
+        }))
+    }
+
+    /// The same as [`Scope::context`], for trying a text on a sample: says afterwards which name it
+    /// asked for that such an event does not have.
+    pub(super) fn trial(&self, sample: &Event) -> Result<(Value, Asked), String> {
+        let asked = Asked::of(sample.kind());
+        let context = Context {
+            values: self.values(sample)?,
+            asked: Some(asked.clone()),
+        };
+        Ok((Value::from_object(context), asked))
+    }
+
+    fn values(&self, event: &Event) -> Result<Vec<(&'static str, Value)>, String> {
+        let mut values = match event {
+            Event::Status(status) => values(&self.status, status)?,
+            Event::Coverage(coverage) => values(&self.coverage, coverage)?,
+        };
+        if self.kind {
+            values.push((KIND, Value::from(event.kind().as_str())));
+        }
+        Ok(values)
     }
 }
 
-pub(super) fn unknown(name: &str) -> String {
+fn values<Row>(
+    columns: &[&'static Column<Row>],
+    row: &Row,
+) -> Result<Vec<(&'static str, Value)>, String> {
+    // One more for the kind, and one for what is hidden.
+    let mut values = Vec::with_capacity(columns.len() + 2);
+    for column in columns {
+        values.push((column.name, value(row, column)?));
+    }
+    Ok(values)
+}
+
+/// The first name that a text asked a sample for and that events of its kind do not have, although
+/// others do.
+#[derive(Debug, Clone)]
+pub(super) struct Asked {
+    kind: EventKind,
+    name: Arc<Mutex<Option<String>>>,
+}
+
+impl Asked {
+    pub(super) fn of(kind: EventKind) -> Asked {
+        Asked {
+            kind,
+            name: Arc::default(),
+        }
+    }
+
+    /// The text has asked for this.
+    pub(super) fn note(&self, name: &str) {
+        self.name
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert_with(|| name.to_owned());
+    }
+
+    /// What is wrong with the text, by what it asked for.
+    pub(super) fn mistake(&self) -> Option<String> {
+        let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(unknown(name.as_ref()?, &[self.kind].into()))
+    }
+}
+
+/// What to say of a name that no event of these kinds has.
+pub(super) fn unknown(name: &str, kinds: &BTreeSet<EventKind>) -> String {
     match name {
         "signin" => {
-            "`signin` is for the source (its url and headers, destinations), not for templates of events".to_owned()
+            return "`signin` is for the source (its url and headers, destinations), not for templates of events"
+                .to_owned();
         }
         "secret" => {
-            "`secret` is for the configuration's own values (url, headers, passwords), not for templates of events"
-                .to_owned()
+            return "`secret` is for the configuration's own values (url, headers, passwords), not for templates of events"
+                .to_owned();
         }
-        _ => match nearest(name, Event::FIELDS) {
-            Some(near) => format!("unknown variable `{name}`, did you mean `{near}`?"),
-            None => format!("unknown variable `{name}`, expected one of {}", Event::FIELDS.join(", ")),
-        },
+        _ => {}
     }
+    let known = || kinds.iter().flat_map(|kind| kind.columns()).copied();
+    if is_column(name)
+        && let Some(kind) = kinds.first()
+    {
+        let (kind, columns) = (kind.as_str(), kind.columns().join(", "));
+        return format!("an event of the kind {kind} has no `{name}`; it has {columns}");
+    }
+    if let Some(near) = nearest(name, known()) {
+        return format!("unknown variable `{name}`, did you mean `{near}`?");
+    }
+    let mut columns: Vec<&str> = Vec::new();
+    known().for_each(|name| {
+        if !columns.contains(&name) {
+            columns.push(name);
+        }
+    });
+    format!(
+        "unknown variable `{name}`, expected one of {}",
+        columns.join(", ")
+    )
 }
 
 /// What minijinja says, in one line; a mistake with the place where it stands.
@@ -114,11 +237,11 @@ pub(super) fn mistake(error: &Error) -> Option<String> {
     .then(|| one_line(error))
 }
 
-/// Two events that differ in everything that a condition is likely to ask: an unknown filter, test
-/// or function shows only when it is reached.
-pub(super) fn samples() -> [Event; 2] {
-    let fault = Event::sample();
-    let normal = Event {
+/// Two statuses that differ in everything that a condition is likely to ask: an unknown filter,
+/// test or function shows only when it is reached.
+pub(super) fn status_samples() -> [StatusEvent; 2] {
+    let fault = StatusEvent::sample();
+    let normal = StatusEvent {
         severity: Severity::Ok,
         changed: false,
         missed_transition: false,
@@ -127,9 +250,30 @@ pub(super) fn samples() -> [Event; 2] {
     [fault, normal]
 }
 
+/// Two events of a kind that differ likewise.
+pub(super) fn samples(kind: EventKind) -> [Event; 2] {
+    match kind {
+        EventKind::Status => status_samples().map(Event::from),
+        EventKind::Coverage => {
+            let lost = CoverageEvent::sample();
+            let heard = CoverageEvent {
+                coverage: Coverage {
+                    heard: true,
+                    cause: None,
+                    ..lost.coverage
+                },
+                ..lost.clone()
+            };
+            [lost, heard].map(Event::from)
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Context {
     values: Vec<(&'static str, Value)>,
+    /// Where a text is only tried.
+    asked: Option<Asked>,
 }
 
 impl Object for Context {
@@ -138,28 +282,50 @@ impl Object for Context {
     }
 
     fn get_value_by_str(self: &Arc<Self>, key: &str) -> Option<Value> {
-        self.values
-            .iter()
-            .find(|(name, _)| *name == key)
-            .map(|(_, value)| value.clone())
+        let value = self.values.iter().find(|(name, _)| *name == key);
+        if let (None, Some(asked)) = (value, &self.asked)
+            && is_column(key)
+        {
+            asked.note(key);
+        }
+        value.map(|(_, value)| value.clone())
     }
 }
 
+/// Whether events of some kind have a column of that name.
+fn is_column(name: &str) -> bool {
+    EventKind::ALL
+        .iter()
+        .any(|kind| kind.columns().contains(&name))
+}
+
 /// The column of that name.
-pub(super) fn column(name: &str) -> Option<&'static Column<Event>> {
-    columns::STATUS.iter().find(|column| column.name == name)
+fn column<Row>(columns: &'static [Column<Row>], name: &str) -> Option<&'static Column<Row>> {
+    columns.iter().find(|column| column.name == name)
+}
+
+/// What an event has under a name; `None`: it has no such name.
+pub(super) fn lookup(event: &Event, name: &str) -> Option<Value> {
+    if name == KIND {
+        return Some(Value::from(event.kind().as_str()));
+    }
+    // A payload is valid JSON, or it would have been undecodable when it came.
+    match event {
+        Event::Status(status) => value(&**status, column(&STATUS, name)?).ok(),
+        Event::Coverage(coverage) => value(&**coverage, column(&COVERAGE, name)?).ok(),
+    }
 }
 
 /// A column as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its
 /// parsed JSON.
-pub(super) fn value(event: &Event, column: &Column<Event>) -> Result<Value, String> {
+fn value<Row>(row: &Row, column: &Column<Row>) -> Result<Value, String> {
     Ok(match column.kind {
-        ColumnKind::Word(read) | ColumnKind::Text(read) => Value::from(read(event)),
-        ColumnKind::Boolean(read) => Value::from(read(event)),
-        ColumnKind::Number(read) => Value::from(read(event)),
-        ColumnKind::Time(read) => Value::from(read(event).map(|at| at.to_string())),
+        ColumnKind::Word(read) | ColumnKind::Text(read) => Value::from(read(row)),
+        ColumnKind::Boolean(read) => Value::from(read(row)),
+        ColumnKind::Number(read) => Value::from(read(row)),
+        ColumnKind::Time(read) => Value::from(read(row).map(|at| at.to_string())),
         ColumnKind::Json(read) => {
-            let json: serde_json::Value = serde_json::from_str(read(event).get())
+            let json: serde_json::Value = serde_json::from_str(read(row).get())
                 .map_err(|error| format!("{}: {error}", column.name))?;
             Value::from(minijinja::value::Serde(json))
         }

@@ -1,5 +1,6 @@
 //! Topic and body templates over the names of an event.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -7,7 +8,7 @@ use minijinja::value::{Object, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
 
 use super::scope::{Scope, language, mistake, one_line, samples};
-use crate::model::Event;
+use crate::model::{Event, EventKind};
 
 /// The only template of each environment.
 const NAME: &str = "template";
@@ -38,21 +39,20 @@ impl PartialEq for Template {
 }
 
 impl Template {
-    /// Compiles a template.
+    /// Compiles a template of events of these kinds. Beside their columns it has `kind`.
     ///
     /// # Errors
-    /// A text for the user: where it does not parse, or the unknown variable with the nearest known
-    /// name.
-    pub fn parse(source: &str) -> Result<Template, String> {
+    /// A text for the user: where it does not parse, the unknown variable with the nearest known
+    /// name, or the one that events of a kind do not have.
+    pub fn parse(source: &str, kinds: &BTreeSet<EventKind>) -> Result<Template, String> {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
-        let scope = Scope::of(undeclared, &environment)?;
-        for sample in samples() {
-            let rendered = compiled(&environment)?.render(scope.context(&sample, None)?);
-            rendered
-                .err()
-                .and_then(|error| mistake(&error))
-                .map_or(Ok(()), Err)?;
+        let scope = Scope::of(undeclared, &environment, kinds)?;
+        for sample in kinds.iter().flat_map(|kind| samples(*kind)) {
+            let (context, asked) = scope.trial(&sample)?;
+            let rendered = compiled(&environment)?.render(context);
+            let mistake = rendered.err().and_then(|error| mistake(&error));
+            mistake.or_else(|| asked.mistake()).map_or(Ok(()), Err)?;
         }
         Ok(Template {
             source: Arc::from(source),
@@ -123,6 +123,8 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
         ValueKind::Map | ValueKind::Seq => serde_json::to_string(value).map_err(|error| {
             Error::new(ErrorKind::BadSerialization, "no JSON form").with_source(error)
         })?,
+        // As in JSON: the language itself prints `True`.
+        ValueKind::Bool => value.is_true().to_string(),
         _ => value.to_string(),
     };
     let encoding = state.lookup(ENCODING);
@@ -139,13 +141,21 @@ fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Resu
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{CoverageEvent, StatusEvent};
+
+    fn parse(source: &str, kinds: &[EventKind]) -> Result<Template, String> {
+        Template::parse(source, &kinds.iter().copied().collect())
+    }
 
     fn rendered(source: &str, payload: &str) -> String {
-        let [mut event, _] = samples();
-        event.payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
-        Template::parse(source)
+        let payload = serde_json::value::RawValue::from_string(payload.to_owned()).unwrap();
+        let status = StatusEvent {
+            payload,
+            ..StatusEvent::sample()
+        };
+        parse(source, &[EventKind::Status])
             .unwrap_or_else(|error| panic!("{source}: {error}"))
-            .render(&event)
+            .render(&status.into())
             .unwrap()
     }
 
@@ -165,6 +175,7 @@ mod tests {
             ("{{ payload.x.y }} {{ payload.missing }}", "7 "),
             ("{{ payload }}", r#"{"x":{"y":7}}"#),
             ("{% if changed %}changed{% endif %}", "changed"),
+            ("{{ changed }}", "true"),
             ("no value at all", "no value at all"),
             ("{{ received_at }}", "1970-01-01T00:00:00Z"),
         ] {
@@ -180,11 +191,12 @@ mod tests {
 
     #[test]
     fn each_printed_value_is_encoded_and_nothing_else() {
-        let [mut event, _] = samples();
-        event.device_id = "a/b".to_owned();
-        let template =
-            Template::parse("x/{{ device_id }}/{% if changed %}y/{% endif %}{{ client_id }}")
-                .unwrap();
+        let event = Event::from(StatusEvent {
+            device_id: "a/b".to_owned(),
+            ..StatusEvent::sample()
+        });
+        let source = "x/{{ device_id }}/{% if changed %}y/{% endif %}{{ client_id }}";
+        let template = parse(source, &[EventKind::Status]).unwrap();
         assert_eq!(
             template
                 .render_with(&event, |text| text.replace('/', "%"))
@@ -207,8 +219,63 @@ mod tests {
                 "steps",
             ),
         ] {
-            let error = Template::parse(source).expect_err(source);
+            let error = parse(source, &[EventKind::Status]).expect_err(source);
             assert!(error.contains(expected), "{source}: {error}");
         }
+    }
+
+    #[test]
+    fn a_name_must_be_one_of_every_kind_that_asks_for_it() {
+        let either = "{% if kind == 'coverage' %}{{ topic }} {{ cause or 'heard' }}\
+            {% else %}{{ device_id }} {{ state }}{% endif %}";
+        let (status, coverage) = (&[EventKind::Status][..], &[EventKind::Coverage][..]);
+        for (source, kinds, expected) in [
+            ("{{ kind }} {{ topic }}", coverage, Ok("coverage sample")),
+            (
+                "{{ heard }} {{ at }}",
+                coverage,
+                Ok("false 1970-01-01T00:00:00Z"),
+            ),
+            (either, &EventKind::ALL, Ok("sample connection_lost")),
+            (
+                "{{ device_id }}",
+                coverage,
+                Err(
+                    "an event of the kind coverage has no `device_id`; it has event_id, topic, heard",
+                ),
+            ),
+            (
+                "{{ device_id }}",
+                &EventKind::ALL,
+                Err("an event of the kind coverage has no `device_id`"),
+            ),
+            (
+                "{{ heard }}",
+                status,
+                Err(
+                    "an event of the kind status has no `heard`; it has event_id, topic, client_id",
+                ),
+            ),
+            ("{{ caus }}", coverage, Err("did you mean `cause`?")),
+            (
+                "{{ temperature }}",
+                coverage,
+                Err("expected one of event_id, topic, heard, cause, at, received_at, origin"),
+            ),
+        ] {
+            let parsed = parse(source, kinds);
+            let text =
+                parsed.map(|template| template.render(&CoverageEvent::sample().into()).unwrap());
+            match (text, expected) {
+                (Ok(text), Ok(expected)) => assert_eq!(text, expected, "{source}"),
+                (Err(error), Err(expected)) => {
+                    assert!(error.contains(expected), "{source}: {error}");
+                }
+                (found, _) => panic!("{source}: {found:?}"),
+            }
+        }
+        let template = parse(either, &EventKind::ALL).unwrap();
+        let text = template.render(&StatusEvent::sample().into());
+        assert_eq!(text.as_deref(), Ok("1 fault"));
     }
 }

@@ -104,7 +104,7 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     );
     let report = accounts::report(&daemon).await.expect("the daemon answers");
     for sink in report["sinks"].as_array().expect("there are sinks") {
-        // The first entry says that the topic is heard: none of these sinks wants it.
+        // The first entry says that the topic is heard.
         let pending = sink["pending"].as_u64().expect("a number") as usize;
         assert!(
             sink["up"] == false && (count..=count + 1).contains(&pending),

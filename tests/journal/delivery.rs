@@ -9,17 +9,28 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters};
-use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Start};
-use stomp_bridge::model::{Event, Position, Severity};
+use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Replay, Start, Which};
+use stomp_bridge::model::{Event, EventKind, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
-use stomp_bridge::sinks::{Batch, Capabilities, Health, Sink, Trouble, Undelivered};
+use stomp_bridge::sinks::{Batch, By, Capabilities, Health, Sink, Trouble, Undelivered};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Takes everything.
+/// Takes everything but what it is told to reject.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Event>>>);
+struct Collector {
+    taken: Arc<Mutex<Vec<Event>>>,
+    rejects: Arc<Mutex<Option<EventKind>>>,
+}
+
+impl Collector {
+    /// The positions of what was taken since the last call.
+    fn positions(&self) -> Vec<i64> {
+        let taken = std::mem::take(&mut *self.taken.lock().unwrap());
+        taken.iter().map(|event| event.position().0).collect()
+    }
+}
 
 impl Sink for Collector {
     fn open(&mut self, _: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
@@ -31,8 +42,25 @@ impl Sink for Collector {
     }
 
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
-        self.0.lock().unwrap().extend_from_slice(batch.events);
-        Box::pin(async { Ok(()) })
+        let rejects = *self.rejects.lock().unwrap();
+        let rejected = |event: &Event| Some(event.kind()) == rejects;
+        let outcome = match batch.events.iter().position(rejected) {
+            Some(index) => Err(Undelivered {
+                confirmed: index,
+                trouble: Trouble::Refused {
+                    index: Some(index),
+                    by: By::Us,
+                    error: "not wanted".to_owned(),
+                },
+            }),
+            None => Ok(()),
+        };
+        let taken = outcome
+            .as_ref()
+            .map_or_else(|failed| failed.confirmed, |()| batch.events.len());
+        let mut all = self.taken.lock().unwrap();
+        all.extend_from_slice(&batch.events[..taken]);
+        Box::pin(async { outcome })
     }
 
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
@@ -67,6 +95,13 @@ fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
         received_at: Timestamp::now(),
         body: body.into().into(),
         content: NewContent::sample(),
+    }
+}
+
+fn coverage(topic: &str, body: &str) -> NewEntry {
+    NewEntry {
+        content: NewContent::Coverage,
+        ..entry(topic, body)
     }
 }
 
@@ -114,6 +149,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             content: missed,
             ..entry("map-1", status("7", "故障"))
         },
+        coverage("map-1", r#"{"heard":true,"at":"2026-01-02T03:04:05Z"}"#),
     ];
     let head = journal.append(NewBatch { entries }).await.unwrap();
 
@@ -123,6 +159,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let running = tokio::spawn(delivery::run(
         delivery::Settings {
             name: "oncall".into(),
+            kinds: [EventKind::Status].into(),
             topics: Some(["map-1".into(), "gone".into()].into()),
             // Fails for a device whose id is no number.
             when: Some(Expression::parse("severity == 'critical' and device_id|int > 0").unwrap()),
@@ -144,15 +181,16 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     running.await.unwrap().unwrap();
 
     let origin = |position: i64| format!("{}-{position}", journal.uuid().simple());
-    let events = collector.0.lock().unwrap().clone();
+    let events = collector.taken.lock().unwrap().clone();
     let seen: Vec<_> = events
         .iter()
         .map(|event| {
+            let status = event.status().unwrap();
             (
-                event.position.0,
-                event.origin.as_str(),
-                event.state.as_str(),
-                event.missed_transition,
+                status.position.0,
+                status.origin.as_str(),
+                status.state.as_str(),
+                status.missed_transition,
             )
         })
         .collect();
@@ -192,9 +230,92 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     } = &*counters;
     assert_eq!(
         [delivered, filtered, dead_lettered].map(|counter| counter.load(Ordering::Relaxed)),
-        [2, 3, 3]
+        [2, 4, 3]
     );
     assert_eq!(dead_letters.len(), 3);
+    stop_writer.cancel();
+    writer.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = journal::Settings {
+        bytes_max: 1 << 30,
+        keep: Duration::from_secs(3600),
+        ..journal::Settings::new(folder.path().join("journal.db"))
+    };
+    let (journal, writer) = Journal::open(&settings).await.unwrap();
+    let stop_writer = CancellationToken::new();
+    let writer = tokio::spawn(writer.run(stop_writer.clone()));
+    let sink: Arc<str> = "history".into();
+    let sinks = [(Arc::clone(&sink), Start::Oldest)];
+    journal.register_sinks(&sinks).await.unwrap();
+    let lost = r#"{"heard":false,"at":"2026-01-02T03:04:05Z","cause":"connection_lost"}"#;
+    let entries = vec![
+        entry("map-1", status("1", "故障")),
+        // Its topic has left the configuration.
+        coverage("gone", lost),
+        coverage("map-1", r#"{"heard":"maybe"}"#),
+        entry("map-1", status("2", "正常")),
+    ];
+    let head = journal.append(NewBatch { entries }).await.unwrap();
+
+    let collector = Collector::default();
+    *collector.rejects.lock().unwrap() = Some(EventKind::Coverage);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn(delivery::run(
+        delivery::Settings {
+            name: Arc::clone(&sink),
+            kinds: EventKind::ALL.into(),
+            topics: None,
+            when: None,
+            start: Start::Oldest,
+            retry: Retry::default(),
+        },
+        Box::new(collector.clone()),
+        Health::default(),
+        Arc::default(),
+        journal.clone(),
+        decoders(),
+        stop.clone(),
+    ));
+    while journal.cursor(&sink).await.unwrap() != Some(head) {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(collector.positions(), [1, 4]);
+
+    // Of the two dead letters one can be read.
+    *collector.rejects.lock().unwrap() = None;
+    assert_eq!(journal.redrive(&sink, Which::All).await.unwrap(), 2);
+    let mut reader = journal.reader().await.unwrap();
+    while collector.taken.lock().unwrap().is_empty()
+        || reader.dead_letters().await.unwrap().len() > 1
+    {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(collector.positions(), [2]);
+    let left = reader.dead_letters().await.unwrap();
+    assert_eq!(left[0].position, Position(3));
+    let error = &left[0].error;
+    assert!(error.contains("this coverage cannot be read"), "{error}");
+
+    for (device, expected) in [(None, &[1, 2, 4][..]), (Some("1"), &[1])] {
+        let replay = Replay {
+            done: Position::START,
+            through: head,
+            since: None,
+            until: None,
+            device_id: device.map(str::to_owned),
+        };
+        journal.begin_replay(&sink, replay).await.unwrap();
+        while journal.replay(&sink).is_some() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        assert_eq!(collector.positions(), expected, "{device:?}");
+    }
+    stop.cancel();
+    running.await.unwrap().unwrap();
     stop_writer.cancel();
     writer.await.unwrap().unwrap();
 }

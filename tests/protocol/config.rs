@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
-use stomp_bridge::model::Severity;
+use stomp_bridge::model::{EventKind, Severity};
 use stomp_bridge::pipeline::Field;
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
@@ -198,6 +198,8 @@ fn the_examples_comments_are_keys_too() {
     );
     assert_eq!(webhook_of(&plan).timeout, webhook_of(&defaults).timeout);
     assert_eq!(plan.sinks[0].0.retry, defaults.sinks[0].0.retry);
+    let history = plan.sinks.iter().find(|(sink, _)| &*sink.name == "history");
+    assert_eq!(history.unwrap().0.kinds, EventKind::ALL.into());
     assert_eq!(
         webhook_of(&plan).concurrency,
         webhook_of(&defaults).concurrency
@@ -210,6 +212,70 @@ fn the_examples_comments_are_keys_too() {
         batched.collect::<Vec<_>>(),
         [(100, Duration::from_secs(1)), (1, Duration::ZERO)]
     );
+}
+
+#[test]
+fn a_sink_gets_the_kinds_that_it_names() {
+    let sinks = [
+        ("h", "type = \"sqlite\"", &EventKind::ALL[..]),
+        ("p", "type = \"postgres\"", &EventKind::ALL[..]),
+        ("m", "type = \"mqtt\"", &[EventKind::Status]),
+        (
+            "w",
+            "type = \"webhook\"\nurl = \"http://h\"",
+            &[EventKind::Status],
+        ),
+        (
+            "h2",
+            "type = \"sqlite\"\npath = \"2.db\"\nkinds = \"status\"",
+            &[EventKind::Status],
+        ),
+        (
+            "m2",
+            "type = \"mqtt\"\nkinds = [\"coverage\", \"coverage\"]\ntopic = \"c/{{ topic }}\"\n\
+             body = \"{{ cause }}\"",
+            &[EventKind::Coverage],
+        ),
+        (
+            "m3",
+            "type = \"mqtt\"\nkinds = \"status,coverage\"\n\
+             topic = \"{% if kind == 'coverage' %}c/{{ topic }}{% else %}{{ device_id }}{% endif %}\"",
+            &EventKind::ALL,
+        ),
+        (
+            "w2",
+            "type = \"webhook\"\nurl = \"http://h\"\nkinds = [\"coverage\"]\nbatch = {}\n\
+             body = \"{{ events|map(attribute='cause')|list|tojson }}\"",
+            &[EventKind::Coverage],
+        ),
+    ];
+    let tables = sinks.map(|(name, keys, _)| format!("[sinks.{name}]\n{keys}\n"));
+    let plan = good(&format!("{SOURCE}{TOPIC}{}", tables.concat()), &[]);
+    for (name, _, kinds) in sinks {
+        let (delivery, _) = plan
+            .sinks
+            .iter()
+            .find(|(delivery, _)| &*delivery.name == name)
+            .unwrap();
+        let expected = kinds.iter().copied().collect();
+        assert_eq!(delivery.kinds, expected, "{name}");
+    }
+}
+
+#[test]
+fn a_condition_of_a_sink_that_wants_no_statuses_is_warned_of() {
+    for (kinds, expected) in [
+        ("coverage", &["sinks.h.when"][..]),
+        ("status,coverage", &[]),
+    ] {
+        let text = format!("{SOURCE}{TOPIC}{SINK}kinds = \"{kinds}\"\nwhen = \"changed\"\n");
+        let warnings = good(&text, &[]).warnings;
+        let paths: Vec<&str> = warnings
+            .iter()
+            .map(|warning| warning.path.as_str())
+            .collect();
+        assert_eq!(paths, expected, "{kinds}");
+    }
 }
 
 #[test]
@@ -470,7 +536,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}wehn = \"changed\"\n"),
             "7:1",
             "sinks.h.wehn",
-            "expected one of path, retention, retry, start, topics, type, when",
+            "expected one of kinds, path, retention, retry, start, topics, type, when",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}strat = \"now\"\n"),
@@ -891,6 +957,55 @@ fn each_mistake_is_told_with_its_place() {
             "9:9",
             "sinks.m.topic",
             "no wildcards",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}kinds = []\n"),
+            "7:9",
+            "sinks.h.kinds",
+            "an empty list wants nothing",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}kinds = [\"status\", \"covrage\"]\n"),
+            "7:9",
+            "sinks.h.kinds",
+            "unknown kind `covrage`, did you mean `coverage`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}kinds = [\"undecodable\"]\n"),
+            "7:9",
+            "sinks.h.kinds",
+            "undecodable entries stay in the journal and go to no sink",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}kinds = \"alarm\"\n"),
+            "7:9",
+            "sinks.h.kinds",
+            "there are no alarms yet",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nkinds = [\"coverage\"]\n"),
+            "7:8",
+            "sinks.m.topic",
+            "an event of the kind coverage has no `client_id`; it has event_id, topic, heard, cause, \
+             at, received_at, origin",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\ntopic = \"{{{{ topic }}}}\"\n\
+                 kinds = [\"status\", \"coverage\"]\nbody = \"{{{{ state }}}}\"\n"
+            ),
+            "11:8",
+            "sinks.m.body",
+            "an event of the kind coverage has no `state`",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\nbatch = {{}}\n\
+                 kinds = [\"status\"]\nbody = \"{{{{ events[0].heard }}}}\"\n"
+            ),
+            "12:8",
+            "sinks.w.body",
+            "an event of the kind status has no `heard`; it has event_id, topic, client_id",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nretain = \"maybe\"\n"),

@@ -48,11 +48,19 @@ fn a_status_is_a_change_and_may_follow_a_missed_one() {
     for (old, new, previous, changed, missed) in [
         (Some("正常"), "故障", None, true, false),
         (Some("故障"), "故障", None, false, false),
-        (Some("故障"), "故障", Some("正常"), false, true),
+        // It began while nobody listened.
+        (Some("故障"), "故障", Some("正常"), true, true),
         (Some("正常"), "故障", Some("离线"), true, true),
+        (Some("正常"), "故障", Some("故障"), false, true),
         (None, "故障", Some("正常"), true, false),
         (None, "故障", Some("故障"), false, false),
         (None, "故障", None, false, false),
+        // Blanks around a word are no other word.
+        (Some("故障 "), " 故障", None, false, false),
+        (Some("正常"), "故障", Some(" 正常"), true, false),
+        (None, "故障", Some("故障 "), false, false),
+        // The words as sent, not what the vocabulary calls them.
+        (Some("fault"), "故障", None, true, false),
     ] {
         let body = json!({"deviceId": 1, "oldState": old, "newState": new}).to_string();
         let event = decoder
@@ -65,6 +73,42 @@ fn a_status_is_a_change_and_may_follow_a_missed_one() {
             "{case}"
         );
     }
+}
+
+#[test]
+fn names_have_512_bytes_at_most_and_a_serial_is_cut() {
+    let long = |bytes: usize| "é".repeat(bytes / 2);
+    for (field, place) in [
+        ("deviceId", "device at /deviceId"),
+        ("clientId", "client at /clientId"),
+        ("oldState", "old_state at /oldState"),
+        ("newState", "new_state at /newState"),
+    ] {
+        let mut status = json!({"deviceId": 1, "newState": "x"});
+        status[field] = long(512).into();
+        assert!(outcome(&status).is_ok(), "{field}");
+        status[field] = long(514).into();
+        let expected = format!("expected at most 512 bytes as {place}, found 514");
+        assert_eq!(outcome(&status), Err(expected), "{field}");
+    }
+    let serial = format!("a{}", long(600));
+    let status = json!({"deviceId": 1, "newState": "x", "sn": serial});
+    assert_eq!(outcome(&status), Ok(Some(serial[..511].to_owned())));
+    // It names the device where nothing else does.
+    let nameless = json!({"newState": "x", "sn": serial});
+    let expected = "expected at most 512 bytes as serial at /sn, found 601";
+    assert_eq!(outcome(&nameless), Err(expected.to_owned()));
+}
+
+/// The serial number of a status, or why it is undecodable, by intake and by delivery alike.
+fn outcome(status: &Value) -> Result<Option<String>, String> {
+    let (decoder, body) = (platform(), status.to_string());
+    let mut elements = decoder.split(body.as_bytes());
+    let taken_in = elements.remove(0).outcome.map_err(|reason| reason.0);
+    let event = decoder.event(body.as_bytes(), origin(1), received_at(), None);
+    let event = event.map_err(|reason| reason.0);
+    assert_eq!(taken_in.err(), event.as_ref().err().cloned());
+    event.map(|event| event.serial)
 }
 
 #[test]
@@ -144,9 +188,9 @@ fn decode(decoder: &Decoder, body: &[u8]) -> Vec<Value> {
         .map(|(element, position)| {
             let event = decoder.event(element.raw, origin(position), received_at(), None);
             match (element.outcome, event) {
-                (Ok(sighting), Ok(mut event)) => {
-                    assert_eq!(sighting.device_id, event.device_id);
-                    assert_eq!(sighting.new_state, event.new_state);
+                (Ok(key), Ok(mut event)) => {
+                    assert_eq!(key.device_id, event.device_id);
+                    assert_eq!(key.new_state, event.new_state);
                     // The payload's own text: a Value would round its numbers, or have no place for
                     // them.
                     let payload = std::mem::replace(&mut event.payload, RawValue::NULL.to_owned());

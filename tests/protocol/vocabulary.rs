@@ -116,19 +116,7 @@ const IDENTIFIERS: &[(&str, &str)] = &[
 
 /// Where a given-up word may stand: a path or its beginning, the word, and why. An exception that
 /// nothing needs is an error, too.
-const EXCEPTIONS: &[(&str, &str, &str)] = &[
-    (
-        "src/pipeline/",
-        "sighting",
-        "src/source calls it, and is being divided",
-    ),
-    ("src/source/", "sighting", "src/source is being divided"),
-    (
-        "tests/protocol/decode.rs",
-        "sighting",
-        "it calls src/pipeline",
-    ),
-];
+const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
 /// Texts of the program that print a value with `{:?}`, by file and placeholder: all are texts from
 /// outside, in quotes and with their control characters escaped. An entry that nothing needs is an

@@ -2,21 +2,25 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
-use stomp_bridge::model::{Coordinates, Event, Origin, Place, Position};
+use stomp_bridge::model::{
+    Coordinates, Coverage, CoverageCause, CoverageEvent, Event, EventKind, Origin, Place, Position,
+    StatusEvent,
+};
+use stomp_bridge::pipeline::Template;
 use stomp_bridge::sinks::{Batch, Built, Reason, Settings, Sink, build};
 use uuid::Uuid;
 
 pub(crate) const JOURNAL: Uuid = Uuid::from_u128(0x1234_5678_9abc_def0_1234_5678_9abc_def0);
 
 /// A status of the platform's own message, with every field, as the decoder would give it.
-pub(crate) fn event(position: i64) -> Event {
+pub(crate) fn event(position: i64) -> StatusEvent {
     let origin = Origin {
         journal: JOURNAL,
         position: Position(position),
     };
     let start: Timestamp = "2026-01-02T03:04:05.678901Z".parse().unwrap();
     let payload = format!(r#"{{"deviceId":{position}, "oldState":"正常","newState":"故障"}}"#);
-    Event {
+    StatusEvent {
         event_id: origin.to_string(),
         topic: "map-1".into(),
         device_id: position.to_string(),
@@ -41,22 +45,22 @@ pub(crate) fn event(position: i64) -> Event {
         origin: origin.to_string(),
         position: Position(position),
         payload: raw(&payload),
-        ..Event::sample()
+        ..StatusEvent::sample()
     }
 }
 
-pub(crate) fn events(positions: std::ops::RangeInclusive<i64>) -> Vec<Event> {
+pub(crate) fn events(positions: std::ops::RangeInclusive<i64>) -> Vec<StatusEvent> {
     positions.map(event).collect()
 }
 
 /// One status of one device, which a test tells apart by its state.
-pub(crate) fn status(journal: Uuid, position: i64, device: &str, state: &str) -> Event {
+pub(crate) fn status(journal: Uuid, position: i64, device: &str, state: &str) -> StatusEvent {
     let origin = Origin {
         journal,
         position: Position(position),
     }
     .to_string();
-    Event {
+    StatusEvent {
         event_id: origin.clone(),
         origin,
         device_id: device.to_owned(),
@@ -69,12 +73,42 @@ pub(crate) fn raw(json: &str) -> Box<RawValue> {
     RawValue::from_string(json.to_owned()).unwrap()
 }
 
-/// The batch of these events, through the last of them.
-pub(crate) fn batch(events: &[Event]) -> Batch<'_> {
+/// A topic that began to be heard, or ceased by a cause, in the journal of that id.
+pub(crate) fn coverage(
+    journal: Uuid,
+    position: i64,
+    topic: &str,
+    at: &str,
+    cause: Option<CoverageCause>,
+) -> CoverageEvent {
+    let origin = Origin {
+        journal,
+        position: Position(position),
+    }
+    .to_string();
+    let at: Timestamp = at.parse().unwrap();
+    CoverageEvent {
+        event_id: origin.clone(),
+        topic: topic.into(),
+        coverage: Coverage {
+            heard: cause.is_none(),
+            at,
+            cause,
+        },
+        received_at: at + SignedDuration::from_millis(7),
+        origin,
+        position: Position(position),
+    }
+}
+
+/// The batch of these events, through the last of them. They are never freed: tests end soon.
+pub(crate) fn batch<E: Clone + Into<Event>>(events: &[E]) -> Batch<'static> {
+    let events: Vec<Event> = events.iter().cloned().map(Into::into).collect();
+    let events: &'static [Event] = events.leak();
     Batch {
         journal: JOURNAL,
         events,
-        through: events.last().unwrap().position,
+        through: events.last().unwrap().position(),
         reason: Reason::Log,
     }
 }
@@ -88,6 +122,7 @@ pub(crate) fn start(settings: Settings) -> Box<dyn Sink> {
     sink
 }
 
-pub(crate) fn template(source: &str) -> stomp_bridge::pipeline::Template {
-    stomp_bridge::pipeline::Template::parse(source).unwrap()
+/// A template of statuses.
+pub(crate) fn template(source: &str) -> Template {
+    Template::parse(source, &[EventKind::Status].into()).unwrap()
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, SqliteConnection};
-use stomp_bridge::model::{ColumnKind, Event, Position, columns};
+use stomp_bridge::model::{Column, ColumnKind, Position, StatusEvent, columns};
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::history::{postgres, sqlite};
-use stomp_bridge::sinks::{Batch, Reason, Settings, Trouble};
+use stomp_bridge::sinks::{Batch, Settings, Trouble};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -43,7 +43,7 @@ impl Database {
         Database::Postgres { name, server }
     }
 
-    async fn both() -> [Database; 2] {
+    pub(crate) async fn both() -> [Database; 2] {
         [Database::sqlite(), Database::postgres().await]
     }
 
@@ -159,10 +159,8 @@ async fn batches_of_every_size_are_stored_whole() {
             // The cursor may stand beyond the last event: what follows was filtered out.
             let through = Position(stored + size + 3);
             sink.attempt(Batch {
-                journal: JOURNAL,
-                events: &piece,
                 through,
-                reason: Reason::Log,
+                ..batch(&piece)
             })
             .await
             .unwrap();
@@ -211,15 +209,15 @@ async fn rows_and_cursor_move_together_or_not_at_all() {
 #[tokio::test]
 async fn a_device_has_its_newest_status_and_no_replay_rewinds_it() {
     let later_journal = Uuid::from_u128(u128::MAX);
-    let redelivered = Event {
+    let redelivered = StatusEvent {
         event_id: status(JOURNAL, 1, "d", "a").event_id,
         ..status(JOURNAL, 4, "d", "a")
     };
-    let before = Event {
+    let before = StatusEvent {
         received_at: event(0).received_at,
         ..status(later_journal, 9, "d", "e")
     };
-    let again = Event {
+    let again = StatusEvent {
         event_id: status(later_journal, 11, "d", "i").event_id,
         ..status(later_journal, 12, "d", "j")
     };
@@ -275,11 +273,14 @@ async fn tables_have_the_columns_of_the_list() {
     for database in Database::both().await {
         let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        let listed: Vec<String> = columns::STATUS
-            .iter()
-            .map(|column| format!("{} {}", column.name, sql_type(&database, &column.kind)))
-            .collect();
-        for table in ["status_event", "device_current", "device"] {
+        let statuses = listed(&database, &columns::STATUS);
+        let coverage = listed(&database, &columns::COVERAGE);
+        for (table, listed) in [
+            ("status_event", &statuses),
+            ("device_current", &statuses),
+            ("device", &statuses),
+            ("coverage", &coverage),
+        ] {
             let found = database
                 .texts(&match &database {
                     Database::Sqlite { .. } => {
@@ -303,7 +304,14 @@ async fn tables_have_the_columns_of_the_list() {
     }
 }
 
-fn sql_type(database: &Database, kind: &ColumnKind<Event>) -> &'static str {
+fn listed<Row>(database: &Database, columns: &[Column<Row>]) -> Vec<String> {
+    columns
+        .iter()
+        .map(|column| format!("{} {}", column.name, sql_type(database, &column.kind)))
+        .collect()
+}
+
+fn sql_type<Row>(database: &Database, kind: &ColumnKind<Row>) -> &'static str {
     let [sqlite, postgres] = match kind {
         ColumnKind::Word(_) | ColumnKind::Text(_) => ["TEXT", "text"],
         ColumnKind::Boolean(_) => ["INTEGER", "boolean"],
@@ -320,12 +328,12 @@ fn sql_type(database: &Database, kind: &ColumnKind<Event>) -> &'static str {
 #[tokio::test]
 async fn values_are_stored_as_they_are() {
     let payload = r#"{"a":1e400, "a":"\u0000\ud800", "b" : 0.10}"#;
-    let full = Event {
+    let full = StatusEvent {
         occurred_at: Some("2020-12-09T03:16:16Z".parse().unwrap()),
         payload: raw(payload),
         ..event(1)
     };
-    let bare = Event {
+    let bare = StatusEvent {
         serial: None,
         old_state: None,
         place: Default::default(),
@@ -418,7 +426,7 @@ async fn rows_past_the_retention_are_deleted_and_devices_stay() {
         let mut sink = start(database.settings(Some(Duration::from_secs(3600))));
         sink.open(JOURNAL).await.unwrap();
         let now = jiff::Timestamp::now();
-        let young = |event: Event| Event {
+        let young = |event: StatusEvent| StatusEvent {
             received_at: now,
             ..event
         };
@@ -437,7 +445,7 @@ async fn an_idle_history_deletes_what_is_past_the_retention() {
     for database in Database::both().await {
         let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        let young = |position| Event {
+        let young = |position| StatusEvent {
             received_at: jiff::Timestamp::now(),
             ..event(position)
         };

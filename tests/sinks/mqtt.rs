@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use stomp_bridge::model::Event;
+use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
+use stomp_bridge::pipeline::Template;
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Qos, Settings};
 use stomp_bridge::sinks::{Batch, By, Reason, Sink, Trouble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::events::{JOURNAL, batch, event, events, start, template};
+use crate::events::{JOURNAL, batch, coverage, event, events, start, template};
 use crate::servers::{Mosquitto, free_port};
 
 /// Publishes in flight at most.
@@ -38,7 +39,7 @@ fn mqtt(settings: Settings) -> Box<dyn Sink> {
 }
 
 /// What a subscriber sees of an event with these settings.
-fn message(event: &Event) -> String {
+fn message(event: &StatusEvent) -> String {
     format!("devices/1/{id}/status {id} fault", id = event.device_id)
 }
 
@@ -78,8 +79,35 @@ async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
     sink.attempt(batch(&many)).await.unwrap();
     let messages = live.messages().await;
     assert_eq!(messages.len(), 600);
-    let json = String::from_utf8(many[599].to_json()).unwrap();
+    let json = String::from_utf8(Event::from(many[599].clone()).to_json()).unwrap();
     assert_eq!(messages[599], format!("devices/1/600/status {json}"));
+}
+
+#[tokio::test]
+async fn coverage_has_a_topic_and_a_json_of_its_own() {
+    let broker = Mosquitto::start();
+    let topic =
+        "{% if kind == 'coverage' %}coverage/{{ topic }}{% else %}d/{{ device_id }}{% endif %}";
+    let mut sink = mqtt(Settings {
+        topic: Template::parse(topic, &EventKind::ALL.into()).unwrap(),
+        body: None,
+        ..settings(broker.port)
+    });
+    sink.open(JOURNAL).await.unwrap();
+    let live = broker.subscriber(2);
+    let at = "2026-01-02T03:04:05Z";
+    let lost = coverage(JOURNAL, 1, "a/b", at, Some(CoverageCause::Silent));
+    let (lost, status) = (Event::from(lost), Event::from(event(2)));
+    sink.attempt(batch(&[lost.clone(), status.clone()]))
+        .await
+        .unwrap();
+    let json = |event: &Event| String::from_utf8(event.to_json()).unwrap();
+    let expected = [
+        format!("coverage/a%2Fb {}", json(&lost)),
+        format!("d/2 {}", json(&status)),
+    ];
+    assert_eq!(live.messages().await, expected);
+    assert!(json(&lost).starts_with(r#"{"kind":"coverage","event_id":"#));
 }
 
 #[tokio::test]
@@ -97,7 +125,7 @@ async fn values_with_the_marks_of_a_topic_stay_one_level() {
     ];
     for (device_id, level) in cases {
         let live = broker.subscriber(1);
-        let event = Event {
+        let event = StatusEvent {
             device_id: device_id.to_owned(),
             state: "x".to_owned(),
             ..event(1)
@@ -320,7 +348,7 @@ async fn what_is_delivered_again_replaces_no_retained_message() {
     let broker = Mosquitto::start();
     let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
-    let newest = Event {
+    let newest = StatusEvent {
         state: "new".to_owned(),
         ..event(1)
     };
@@ -328,7 +356,7 @@ async fn what_is_delivered_again_replaces_no_retained_message() {
         .await
         .unwrap();
     let live = broker.subscriber(2);
-    let older = Event {
+    let older = StatusEvent {
         state: "old".to_owned(),
         ..event(1)
     };

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use jiff::Timestamp;
 use sqlx::{Connection, PgConnection};
-use stomp_bridge::model::{Event, Position};
+use stomp_bridge::model::{EventKind, Position, StatusEvent};
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::{BuildError, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -45,15 +45,15 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
         .map(|_| fastrand::alphanumeric())
         .collect::<String>();
     let refused = [
-        Event {
+        StatusEvent {
             new_state: "a\0b".to_owned(),
             ..event(2)
         },
-        Event {
+        StatusEvent {
             device_id: too_long,
             ..event(2)
         },
-        Event {
+        StatusEvent {
             occurred_at: Some(Timestamp::MIN),
             ..event(2)
         },
@@ -62,7 +62,7 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
         .iter()
         .flat_map(|refused| FEW_AND_MANY.map(|more| (refused, more)))
     {
-        let given: Vec<Event> = std::iter::once(event(1))
+        let given: Vec<StatusEvent> = std::iter::once(event(1))
             .chain(events(3..=2 + more))
             .chain([refused.clone()])
             .collect();
@@ -86,18 +86,18 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
         let database = Database::postgres().await;
         let mut sink = start(database.settings(None));
         sink.open(JOURNAL).await.unwrap();
-        let full = Event {
+        let full = StatusEvent {
             occurred_at: Some("1969-07-20T20:17:40.000001Z".parse().unwrap()),
             ..event(1)
         };
-        let bare = Event {
+        let bare = StatusEvent {
             serial: None,
             old_state: None,
             place: Default::default(),
             changed: false,
             ..event(2)
         };
-        let named = |event: &Event, name: &str| Event {
+        let named = |event: &StatusEvent, name: &str| StatusEvent {
             event_id: name.to_owned(),
             ..event.clone()
         };
@@ -118,13 +118,13 @@ async fn an_event_that_is_there_already_changes_nothing_of_how_others_are_stored
                 rows + step * more as usize
             );
         }
-        let columns = Event::FIELDS.map(|column| {
-            if column == "payload" {
-                "payload::text"
-            } else {
-                column
-            }
-        });
+        let columns = EventKind::Status.columns().iter();
+        let columns: Vec<&str> = columns
+            .map(|column| match *column {
+                "payload" => "payload::text",
+                column => column,
+            })
+            .collect();
         let alike = format!(
             "(SELECT DISTINCT {} FROM status_event) AS alike",
             columns[1..].join(", ")
@@ -179,8 +179,8 @@ async fn what_a_trigger_says_holds_nothing_up() {
     database.execute(says).await;
     // More than the buffers of a connection hold, in both directions.
     let long = format!("\"{}\"", "x".repeat(40_000));
-    let events: Vec<Event> = (1..=1000)
-        .map(|position| Event {
+    let events: Vec<StatusEvent> = (1..=1000)
+        .map(|position| StatusEvent {
             payload: raw(&long),
             ..event(position)
         })

@@ -1,7 +1,7 @@
 //! What only SQLite does.
 
 use sqlx::{Connection, SqliteConnection};
-use stomp_bridge::model::Event;
+use stomp_bridge::model::StatusEvent;
 use stomp_bridge::sinks::{Settings, Trouble, history};
 
 use crate::events::{JOURNAL, batch, event, events, start};
@@ -56,7 +56,7 @@ async fn a_nul_in_a_text_is_stored() {
     let database = Database::sqlite();
     let mut sink = start(database.settings(None));
     sink.open(JOURNAL).await.unwrap();
-    sink.attempt(batch(&[Event {
+    sink.attempt(batch(&[StatusEvent {
         new_state: "a\0b".to_owned(),
         ..event(1)
     }]))

@@ -12,14 +12,14 @@ use axum::http::{HeaderMap, Response, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
-use stomp_bridge::model::Event;
+use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
 use stomp_bridge::pipeline::ListTemplate;
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::webhook::{Posting, Settings};
 use stomp_bridge::sinks::{By, Sink, Trouble, Undelivered};
 use tokio::net::TcpListener;
 
-use crate::events::{JOURNAL, batch, event, events, start, template};
+use crate::events::{JOURNAL, batch, coverage, event, events, start, template};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
@@ -114,7 +114,7 @@ async fn webhook(settings: Settings) -> Box<dyn Sink> {
 }
 
 /// One attempt at these events, as a delivery makes it beside others.
-async fn attempt(sink: &dyn Sink, events: &[Event]) -> Result<(), Trouble> {
+async fn attempt<E: Clone + Into<Event>>(sink: &dyn Sink, events: &[E]) -> Result<(), Trouble> {
     let mut sink = sink.another().unwrap();
     let attempted = sink.attempt(batch(events)).await;
     attempted.map_err(|undelivered| undelivered.trouble)
@@ -136,7 +136,7 @@ async fn events_are_posted_in_order_over_one_connection() {
     assert_eq!(requests.len(), 50);
     for (request, event) in requests.iter().zip(&fifty) {
         assert_eq!(request.path, "/hook?access_token=t0ken");
-        assert_eq!(request.body, event.to_json());
+        assert_eq!(request.body, Event::from(event.clone()).to_json());
         assert_eq!(request.header("webhook-id"), event.event_id);
         assert_eq!(request.header("content-type"), "application/json");
         assert!(request.header("webhook-timestamp").parse::<i64>().unwrap() > 1_700_000_000);
@@ -144,6 +144,22 @@ async fn events_are_posted_in_order_over_one_connection() {
     }
     let peers: HashSet<SocketAddr> = requests.iter().map(|request| request.peer).collect();
     assert_eq!(peers.len(), 1, "{peers:?}");
+}
+
+#[tokio::test]
+async fn coverage_is_posted_under_its_own_id() {
+    let receiver = Receiver::default();
+    let sink = webhook(receiver.start().await).await;
+    let at = "2026-01-02T03:04:05Z";
+    let lost = coverage(JOURNAL, 1, "map-1", at, Some(CoverageCause::Refused));
+    attempt(&*sink, std::slice::from_ref(&lost)).await.unwrap();
+    let requests = receiver.requests();
+    assert_eq!(requests[0].header("webhook-id"), lost.origin);
+    let id = &lost.origin;
+    let expected = format!(
+        r#"{{"kind":"coverage","event_id":"{id}","topic":"map-1","heard":false,"cause":"refused","at":"{at}","received_at":"2026-01-02T03:04:05.007Z","origin":"{id}"}}"#
+    );
+    assert_eq!(requests[0].body, expected);
 }
 
 #[tokio::test]
@@ -337,8 +353,11 @@ async fn batch_is_an_array_whose_id_and_signature_are_its_own() {
     attempt(&*sink, &three).await.unwrap_err();
     attempt(&*sink, &three).await.unwrap();
     // Another process, after a crash.
-    let template =
-        ListTemplate::parse("{% for e in events %}{{ e.device_id }};{% endfor %}").unwrap();
+    let template = ListTemplate::parse(
+        "{% for e in events %}{{ e.device_id }};{% endfor %}",
+        &[EventKind::Status].into(),
+    )
+    .unwrap();
     let other = webhook(Settings {
         posting: posting(Some(template)),
         ..settings
@@ -361,7 +380,7 @@ async fn batch_is_an_array_whose_id_and_signature_are_its_own() {
     let array: Vec<serde_json::Value> = serde_json::from_slice(&requests[1].body).unwrap();
     let expected: Vec<serde_json::Value> = three
         .iter()
-        .map(|event| serde_json::from_slice(&event.to_json()).unwrap())
+        .map(|event| serde_json::from_slice(&Event::from(event.clone()).to_json()).unwrap())
         .collect();
     assert_eq!(array, expected);
     assert_eq!(
@@ -445,7 +464,7 @@ async fn a_server_that_is_not_there_is_retried() {
 async fn an_id_that_no_header_can_hold_is_refused() {
     let receiver = Receiver::default();
     let mut sink = webhook(receiver.start().await).await;
-    let odd = Event {
+    let odd = StatusEvent {
         event_id: "a\nb".to_owned(),
         ..event(1)
     };

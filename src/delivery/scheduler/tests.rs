@@ -3,6 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::*;
+use crate::model::StatusEvent;
 
 /// How long the far side takes for an answer.
 const SERVED: Duration = Duration::from_millis(10);
@@ -165,16 +166,13 @@ impl World {
 
     fn begin(&mut self, attempt: Attempt) {
         let events = given(&attempt);
-        let positions: Vec<i64> = events.iter().map(|event| event.position.0).collect();
-        let devices: BTreeSet<&str> = events
-            .iter()
-            .map(|event| event.device_id.as_str())
-            .collect();
+        let positions: Vec<i64> = events.iter().map(|event| event.position().0).collect();
+        let devices: BTreeSet<&str> = events.iter().map(|event| device_of(event)).collect();
         for (_, other, _) in &self.under_way {
             assert!(
                 given(other)
                     .iter()
-                    .all(|event| !devices.contains(event.device_id.as_str())),
+                    .all(|event| !devices.contains(device_of(event))),
                 "one at a time"
             );
         }
@@ -236,13 +234,17 @@ fn given(attempt: &Attempt) -> &[Event] {
 }
 
 fn event(device: &str, position: i64) -> Event {
-    Event {
+    Event::from(StatusEvent {
         event_id: position.to_string(),
         device_id: device.to_owned(),
         origin: position.to_string(),
         position: Position(position),
-        ..Event::sample()
-    }
+        ..StatusEvent::sample()
+    })
+}
+
+fn device_of(event: &Event) -> &str {
+    event.device_id().unwrap_or_default()
 }
 
 #[test]
@@ -605,7 +607,7 @@ impl Line {
                         self.scheduler.next(self.now).is_none(),
                         "one attempt at a time"
                     );
-                    let given: Vec<i64> = given(&attempt).iter().map(|e| e.position.0).collect();
+                    let given: Vec<i64> = given(&attempt).iter().map(|e| e.position().0).collect();
                     let outcome = answer(&given);
                     self.attempts.push((attempt.reason, given));
                     let finished = self.scheduler.finished(*attempt, outcome, self.now, 0.5);

@@ -137,6 +137,10 @@ impl Sink for Road {
     }
 }
 
+fn device_of(event: &Event) -> &str {
+    event.device_id().unwrap_or_default()
+}
+
 impl Road {
     fn make(&self, events: Vec<Event>) -> BoxFuture<'static, Result<(), Trouble>> {
         let mut world = self.world();
@@ -144,10 +148,10 @@ impl Road {
         let answers = events.iter().map(|event| {
             let scripted = world
                 .script
-                .get_mut(&event.device_id)
+                .get_mut(device_of(event))
                 .and_then(VecDeque::pop_front);
             scripted
-                .or_else(|| world.always.get(&event.device_id).cloned())
+                .or_else(|| world.always.get(device_of(event)).cloned())
                 .unwrap_or(Answer::Taken)
         });
         let answers: Vec<Answer> = answers.collect();
@@ -170,9 +174,9 @@ impl Road {
             for event in events {
                 world
                     .taken
-                    .entry(event.device_id.clone())
+                    .entry(device_of(&event).to_owned())
                     .or_default()
-                    .push(event.position.0);
+                    .push(event.position().0);
             }
             Ok(())
         })

@@ -25,7 +25,7 @@ pub(super) async fn copy<Row>(
     connection: &mut PgConnection,
     table: &str,
     columns: &[Column<Row>],
-    rows: &[Row],
+    rows: &[&Row],
 ) -> Result<u64, sqlx::Error> {
     let names = column_names(columns);
     let statement = format!("COPY {table} ({names}) FROM STDIN (FORMAT binary)");

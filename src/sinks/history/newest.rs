@@ -1,10 +1,10 @@
-//! The newest row of `device`, and which events of a batch become its rows.
+//! The newest row of `device`, and which statuses of a batch become its rows.
 
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
 
-use crate::model::{Event, Origin};
+use crate::model::{Origin, StatusEvent};
 use crate::sinks::Newest;
 
 /// What `device` says of its newest row: its origin, and when it was received.
@@ -15,38 +15,44 @@ pub(super) fn stored_newest((origin, received_at): (String, Timestamp)) -> Optio
     })
 }
 
-/// The last event of each device, in the batch's order, of those whose index is not in `known`.
-pub(super) fn newest_per_device<'a>(events: &'a [Event], known: &HashSet<usize>) -> Vec<&'a Event> {
-    let mut newest: HashMap<(&str, &str), usize> = HashMap::with_capacity(events.len());
-    for (index, event) in events
+/// The last status of each device, in the batch's order, of those whose index is not in `known`.
+pub(super) fn newest_per_device<'a>(
+    statuses: &[&'a StatusEvent],
+    known: &HashSet<usize>,
+) -> Vec<&'a StatusEvent> {
+    let mut newest: HashMap<(&str, &str), usize> = HashMap::with_capacity(statuses.len());
+    for (index, status) in statuses
         .iter()
         .enumerate()
         .filter(|(index, _)| !known.contains(index))
     {
-        newest.insert((&event.client_id, &event.device_id), index);
+        newest.insert((&status.client_id, &status.device_id), index);
     }
     let mut indices: Vec<usize> = newest.into_values().collect();
     indices.sort_unstable();
-    indices.into_iter().map(|index| &events[index]).collect()
+    indices.into_iter().map(|index| statuses[index]).collect()
 }
 
-/// The indices of the events that the history has from another origin: the broker delivered them
+/// The indices of the statuses that the history has from another origin: the broker delivered them
 /// again, so that they are old news however high their position is. `stored` is what the history
 /// has of this batch: event id, origin.
-pub(super) fn known_before(events: &[Event], stored: &[(String, String)]) -> HashSet<usize> {
+pub(super) fn known_before(
+    statuses: &[&StatusEvent],
+    stored: &[(String, String)],
+) -> HashSet<usize> {
     let origins: HashMap<&str, &str> = stored
         .iter()
         .map(|(id, origin)| (id.as_str(), origin.as_str()))
         .collect();
-    let is_known = |event: &Event| {
+    let is_known = |status: &StatusEvent| {
         origins
-            .get(event.event_id.as_str())
-            .is_some_and(|at| *at != event.origin)
+            .get(status.event_id.as_str())
+            .is_some_and(|at| *at != status.origin)
     };
-    events
+    statuses
         .iter()
         .enumerate()
-        .filter(|(_, event)| is_known(event))
+        .filter(|(_, status)| is_known(status))
         .map(|(index, _)| index)
         .collect()
 }

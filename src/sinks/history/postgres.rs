@@ -23,13 +23,14 @@ use self::server::{Server, Unconnected};
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::copy::copy;
-use super::migration::{MIGRATIONS_TABLE, migration_failure};
+use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
-use super::sql::{column_names, keep_newest};
+use super::rows::Rows;
+use super::sql::{KEEP_FIRST, column_names, keep_newest};
 use crate::faults::{self, Failpoint};
-use crate::model::columns::STATUS;
-use crate::model::{Column, ColumnKind, Event, Position};
+use crate::model::columns::{COVERAGE, STATUS};
+use crate::model::{Column, ColumnKind, Position};
 use crate::secret::Secret;
 use crate::sinks::{
     Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
@@ -308,6 +309,11 @@ impl PostgresHistory {
 
     fn pause(&self, failure: &Failure) -> Trouble {
         let error = match advice(failure) {
+            _ if matches!(failure, Failure::Sql(sqlx::Error::Migrate(_))) => format!(
+                "{}: {ANOTHER_LAYOUT}: begin a new database, or a new schema by \
+                 options[search_path]=NAME in `url`; the journal fills it as far as it reaches",
+                self.server
+            ),
             Some(advice) => format!("{}: {failure}; {advice}", self.server),
             None => format!("{}: {failure}", self.server),
         };
@@ -358,14 +364,15 @@ async fn store(
     batch: Batch<'_>,
     way: Way,
 ) -> Result<Way, sqlx::Error> {
-    let way = if batch.events.len() < COPY_EVENTS_MIN {
+    let rows = Rows::of(batch.events);
+    let way = if rows.statuses.len() < COPY_EVENTS_MIN {
         Way::Insert
     } else {
         way
     };
-    match transact(connection, sink, batch, way).await {
+    match transact(connection, sink, batch, &rows, way).await {
         Err(error) if way == Way::Copy && only_insert_can(&error) => {
-            transact(connection, sink, batch, Way::Insert).await
+            transact(connection, sink, batch, &rows, Way::Insert).await
         }
         outcome => outcome,
     }
@@ -375,44 +382,48 @@ async fn transact(
     connection: &mut PgConnection,
     sink: &str,
     batch: Batch<'_>,
+    rows: &Rows<'_>,
     way: Way,
 ) -> Result<Way, sqlx::Error> {
+    let Rows { statuses, coverage } = rows;
     let mut transaction = connection.begin().await?;
+    insert(
+        &mut transaction,
+        "coverage",
+        &COVERAGE,
+        KEEP_FIRST,
+        coverage,
+    )
+    .await?;
     let inserted = match way {
-        Way::Copy => copy(&mut transaction, "status_event", &STATUS, batch.events).await?,
+        Way::Copy => copy(&mut transaction, "status_event", &STATUS, statuses).await?,
         Way::Insert => {
-            let all: Vec<&Event> = batch.events.iter().collect();
             insert(
                 &mut transaction,
                 "status_event",
                 &STATUS,
-                "ON CONFLICT (event_id) DO NOTHING",
-                &all,
+                KEEP_FIRST,
+                statuses,
             )
             .await?
         }
     };
-    let (known, next) = if inserted == batch.events.len() as u64 {
+    let (known, next) = if inserted == statuses.len() as u64 {
         (HashSet::new(), Way::Copy)
     } else {
-        let ids: Vec<&str> = batch
-            .events
-            .iter()
-            .map(|event| event.event_id.as_str())
-            .collect();
         let stored: Vec<(String, String)> =
             sqlx::query_as("SELECT event_id, origin FROM status_event WHERE event_id = ANY($1)")
-                .bind(ids)
+                .bind(rows.status_ids())
                 .fetch_all(&mut *transaction)
                 .await?;
-        (known_before(batch.events, &stored), Way::Insert)
+        (known_before(statuses, &stored), Way::Insert)
     };
     insert(
         &mut transaction,
         "device",
         &STATUS,
         keep_newest(batch.reason),
-        &newest_per_device(batch.events, &known),
+        &newest_per_device(statuses, &known),
     )
     .await?;
     sqlx::query(
@@ -439,6 +450,9 @@ async fn insert<Row>(
     on_conflict: &str,
     rows: &[&Row],
 ) -> Result<u64, sqlx::Error> {
+    if rows.is_empty() {
+        return Ok(0);
+    }
     let sql = insert_statement(table, columns, on_conflict);
     let mut query = sqlx::query(AssertSqlSafe(sql));
     for column in columns {
@@ -520,11 +534,6 @@ fn is_refusal(failure: &Failure) -> bool {
 
 /// What to do about it, by <https://www.postgresql.org/docs/current/errcodes-appendix.html>.
 fn advice(failure: &Failure) -> Option<&'static str> {
-    if let Failure::Sql(sqlx::Error::Migrate(_)) = failure {
-        return Some(
-            "the tables were made by another version of stomp-bridge: use that, or another database",
-        );
-    }
     let state = state(failure)?;
     match (state.get(..2)?, state.as_str()) {
         (_, "28000") => Some(

@@ -13,6 +13,9 @@ pub(super) fn column_names<Row>(columns: &[Column<Row>]) -> String {
     names.join(", ")
 }
 
+/// What follows an INSERT of events: one that is there already is the same one.
+pub(super) const KEEP_FIRST: &str = "ON CONFLICT (event_id) DO NOTHING";
+
 /// What follows an INSERT into `device`: the row becomes the newer of the two. A replay never
 /// rewinds it. Within a journal its positions decide; between journals only the time of receipt
 /// can.

@@ -26,13 +26,14 @@ use uuid::Uuid;
 
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
-use super::migration::{MIGRATIONS_TABLE, migration_failure};
+use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
-use super::sql::{column_names, keep_newest};
+use super::rows::Rows;
+use super::sql::{KEEP_FIRST, column_names, keep_newest};
 use crate::faults::{self, Failpoint};
-use crate::model::columns::STATUS;
-use crate::model::{Column, ColumnKind, Event, Position};
+use crate::model::columns::{COVERAGE, STATUS};
+use crate::model::{Column, ColumnKind, CoverageEvent, Position, StatusEvent};
 use crate::sinks::{Batch, Built, By, Capabilities, Newest, Reason, Sink, Trouble, Undelivered};
 
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
@@ -252,6 +253,10 @@ impl SqliteHistory {
     fn pause(&self, error: &sqlx::Error) -> Trouble {
         let path = self.settings.path.display();
         let error = match advice(error) {
+            _ if matches!(error, sqlx::Error::Migrate(_)) => format!(
+                "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
+                 `path`; the journal fills it as far as it reaches"
+            ),
             Some(advice) => format!("{path}: {error}; {advice}"),
             None => format!("{path}: {error}"),
         };
@@ -293,16 +298,15 @@ async fn store(
     batch: Batch<'_>,
 ) -> Result<(), sqlx::Error> {
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await?;
-    let all: Vec<&Event> = batch.events.iter().collect();
-    let inserted = INSERT_EVENTS.run(&mut transaction, &all).await?;
-    let known = if inserted == batch.events.len() as u64 {
+    let rows = Rows::of(batch.events);
+    INSERT_COVERAGE
+        .run(&mut transaction, &rows.coverage)
+        .await?;
+    let inserted = INSERT_EVENTS.run(&mut transaction, &rows.statuses).await?;
+    let known = if inserted == rows.statuses.len() as u64 {
         Default::default()
     } else {
-        let ids: Vec<&str> = batch
-            .events
-            .iter()
-            .map(|event| event.event_id.as_str())
-            .collect();
+        let ids = rows.status_ids();
         let ids = serde_json::to_string(&ids).expect("strings always serialise");
         let stored: Vec<(String, String)> = sqlx::query_as(
             "SELECT event_id, origin FROM status_event WHERE event_id IN (SELECT value FROM json_each(?))",
@@ -310,14 +314,14 @@ async fn store(
         .bind(ids)
         .fetch_all(&mut *transaction)
         .await?;
-        known_before(batch.events, &stored)
+        known_before(&rows.statuses, &stored)
     };
     let devices = match batch.reason {
         Reason::Log => &INSERT_DEVICES,
         Reason::Redrive | Reason::Replay => &INSERT_DEVICES_AGAIN,
     };
     devices
-        .run(&mut transaction, &newest_per_device(batch.events, &known))
+        .run(&mut transaction, &newest_per_device(&rows.statuses, &known))
         .await?;
     sqlx::query(
         "INSERT INTO bridge_cursor (journal, sink, position) VALUES (?, ?, ?) \
@@ -342,11 +346,13 @@ struct Insert<Row: 'static> {
     texts: [(usize, Arc<str>); INSERT_ROWS.len()],
 }
 
-static INSERT_EVENTS: LazyLock<Insert<Event>> =
-    LazyLock::new(|| Insert::new("status_event", &STATUS, "ON CONFLICT (event_id) DO NOTHING"));
-static INSERT_DEVICES: LazyLock<Insert<Event>> =
+static INSERT_EVENTS: LazyLock<Insert<StatusEvent>> =
+    LazyLock::new(|| Insert::new("status_event", &STATUS, KEEP_FIRST));
+static INSERT_COVERAGE: LazyLock<Insert<CoverageEvent>> =
+    LazyLock::new(|| Insert::new("coverage", &COVERAGE, KEEP_FIRST));
+static INSERT_DEVICES: LazyLock<Insert<StatusEvent>> =
     LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Reason::Log)));
-static INSERT_DEVICES_AGAIN: LazyLock<Insert<Event>> =
+static INSERT_DEVICES_AGAIN: LazyLock<Insert<StatusEvent>> =
     LazyLock::new(|| Insert::new("device", &STATUS, keep_newest(Reason::Redrive)));
 
 impl<Row> Insert<Row> {
@@ -470,11 +476,6 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 
 /// What to do about it, by <https://www.sqlite.org/rescode.html>.
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
-    if let sqlx::Error::Migrate(_) = error {
-        return Some(
-            "the file was written by another version of stomp-bridge: use that, or another `path`",
-        );
-    }
     match primary_code(error)? {
         5 | 6 => Some("another program holds the file: close its transaction"),
         3 | 8 | 14 => {

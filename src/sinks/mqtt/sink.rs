@@ -197,7 +197,7 @@ impl MqttSink {
             closing.closes >= CLOSES_UNWATCHED
                 && events
                     .first()
-                    .is_some_and(|event| event.position == closing.position)
+                    .is_some_and(|event| event.position() == closing.position)
         });
         if !closing_at {
             return Ok(());
@@ -327,7 +327,7 @@ impl MqttSink {
                     let next = events.get(confirmed as usize);
                     let error = self.blame(&error, next);
                     let in_flight = sent as u64 > confirmed;
-                    let closed_at = next.filter(|_| in_flight).map(|event| event.position);
+                    let closed_at = next.filter(|_| in_flight).map(Event::position);
                     return Err(Failed {
                         undelivered: retry(confirmed, error),
                         closed_at,

@@ -56,7 +56,7 @@ impl Posting {
                     None => event.to_json(),
                 };
                 Ok(Body {
-                    id: event.event_id.clone(),
+                    id: event.event_id().to_owned(),
                     bytes,
                 })
             }
@@ -94,8 +94,8 @@ fn batch_id(events: &[Event]) -> String {
     let mut digest = Sha256::new();
     for event in events {
         // Its length too, so that no two lists of ids are one text.
-        digest.update((event.event_id.len() as u64).to_be_bytes());
-        digest.update(&event.event_id);
+        digest.update((event.event_id().len() as u64).to_be_bytes());
+        digest.update(event.event_id());
     }
     let digits: String = digest
         .finalize()

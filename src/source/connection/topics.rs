@@ -2,12 +2,12 @@
 //! `Subscriptions` are carried out on the session here, and said in the log and the status.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
 
 use super::{Connection, Stage};
+use crate::duration::InWords;
 use crate::model::CoverageCause;
 use crate::source::clock;
 use crate::source::coverage::HeardAgain;
@@ -110,8 +110,8 @@ impl Connection<'_> {
         }) = self.intake.heard_again()
         {
             let (topics, cause) = (in_short(&topics), cause.as_str());
-            let deaf_for = Duration::from_millis(deaf_for.as_millis() as u64);
-            info!(topics, ?deaf_for, cause, "heard again");
+            let deaf_for = InWords::about(deaf_for);
+            info!(topics, %deaf_for, cause, "heard again");
         }
     }
 

@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 use std::process::Output;
 
 use serde_json::Value;
-use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, ConnectOptions};
 use stomp_bridge::demo::{Broker, Message, Publisher};
 use tokio::process::Command;
 use tokio::task::JoinHandle;
@@ -107,12 +107,21 @@ pub(crate) fn text(bytes: &[u8]) -> String {
 /// The positions of what the journal has received, in order: what the daemon itself observed stands
 /// among it.
 pub(crate) async fn positions(daemon: &Daemon) -> Vec<i64> {
+    entries(daemon, "kind <> 'coverage'").await
+}
+
+/// How much the daemon itself has observed: a history gets that, too.
+pub(crate) async fn observed(daemon: &Daemon) -> i64 {
+    entries(daemon, "kind = 'coverage'").await.len() as i64
+}
+
+async fn entries(daemon: &Daemon, wanted: &str) -> Vec<i64> {
     let options = SqliteConnectOptions::new()
         .filename(daemon.folder().join("journal.db"))
         .read_only(true);
     let mut journal = options.connect().await.unwrap();
-    let positions = "SELECT position FROM entry WHERE kind <> 'coverage' ORDER BY position";
-    sqlx::query_scalar(positions)
+    let positions = format!("SELECT position FROM entry WHERE {wanted} ORDER BY position");
+    sqlx::query_scalar(AssertSqlSafe(positions))
         .fetch_all(&mut journal)
         .await
         .unwrap()

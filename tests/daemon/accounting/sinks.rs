@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bridge::{Source, asked, cli, done, passed, positions, stop, text};
+use super::bridge::{Source, asked, cli, done, observed, passed, positions, stop, text};
 use peers::{Daemon, Receiver, wait};
 
 #[tokio::test]
@@ -37,7 +37,8 @@ async fn new_sink_begins_where_it_is_told_and_one_that_left_holds_on_until_it_is
         .await;
     daemon.ready().await;
     source.messages(3..4);
-    for (sink, before, delivered) in [("fresh", 3, 1), ("whole", 0, 4), ("history", 0, 4)] {
+    let all = 4 + observed(&daemon).await;
+    for (sink, before, delivered) in [("fresh", 3, 1), ("whole", 0, 4), ("history", 0, all)] {
         let account = passed(&daemon, sink, 4, 0).await;
         assert_eq!(
             (

@@ -67,7 +67,7 @@ impl Served {
 fn configuration(url: &str) -> Configuration {
     Configuration::new(url)
         .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
-        .sqlite()
+        .sqlite_of_statuses()
 }
 
 async fn metric(daemon: &Daemon, line_start: &str) -> Option<f64> {
@@ -144,7 +144,7 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
     let configuration = Configuration::new(&server.url())
         .source("silence = \"10s\"")
         .table("topics.a", queue)
-        .sqlite();
+        .sqlite_of_statuses();
     let mut daemon = Daemon::start(&configuration).await;
     let silent = async || {
         let link = daemon.status().await["link"].clone();

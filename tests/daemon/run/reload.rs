@@ -134,7 +134,7 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
     // A sink that comes back goes on where it was.
     bare(&served.url)
         .webhook(&receiver.url())
-        .sqlite()
+        .sqlite_of_statuses()
         .write(daemon.folder());
     daemon.hang_up();
     notified.reloaded().await;

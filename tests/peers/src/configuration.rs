@@ -79,6 +79,14 @@ impl Configuration {
         )
     }
 
+    /// The same without what the daemon itself observes, where a test counts what it has sent.
+    pub fn sqlite_of_statuses(self) -> Configuration {
+        self.table(
+            "sinks.history",
+            "type = \"sqlite\"\npath = \"history.db\"\nkinds = [\"status\"]\n",
+        )
+    }
+
     /// History in a PostgreSQL database.
     pub fn postgres(self, url: &str) -> Configuration {
         self.table(

@@ -68,6 +68,56 @@ SELECT
     wgs84_latitude, occurred_at, received_at, origin, payload
 FROM device;
 
+-- When each topic began (`heard` = 1) and ceased (0) to be heard, and why it ceased.
+CREATE TABLE coverage (
+    event_id TEXT NOT NULL PRIMARY KEY,
+    topic TEXT NOT NULL,
+    heard INTEGER NOT NULL,
+    cause TEXT,
+    at TEXT NOT NULL,
+    received_at TEXT NOT NULL,
+    origin TEXT NOT NULL
+);
+
+CREATE INDEX coverage_topic ON coverage (topic, at);
+
+-- The times in which a topic was not heard, from the first row that says so to the next that says otherwise; `until`
+-- and `seconds` are NULL while it lasts. The order is the journal's, whatever the clock did; a gap that is open at
+-- the end of one journal ends with the next one. From the last row to the first, all that is to come is known.
+CREATE VIEW coverage_gap AS
+WITH placed AS (
+    SELECT topic, heard, cause, at, substr(origin, 1, 32) AS journal, CAST(substr(origin, 34) AS bigint) AS position
+    FROM coverage
+),
+followed AS (
+    SELECT
+        topic, heard, cause, at, journal,
+        lead(heard) OVER backwards AS heard_before,
+        min(CASE WHEN heard THEN position END)
+            OVER (backwards ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS next_heard
+    FROM placed
+    WINDOW backwards AS (PARTITION BY topic, journal ORDER BY position DESC)
+),
+gap AS (
+    SELECT
+        topic, cause, at AS since,
+        coalesce(
+            (SELECT next.at FROM coverage AS next WHERE next.event_id = journal || '-' || next_heard),
+            (
+                SELECT min(other.at) FROM coverage AS other
+                WHERE other.topic = followed.topic AND other.at >= followed.at AND other.heard
+                    AND substr(other.origin, 1, 32) <> journal
+            )
+        ) AS until
+    FROM followed
+    WHERE NOT heard AND coalesce(heard_before, 1)
+)
+SELECT
+    topic, since, until,
+    CASE WHEN until < since THEN 0.0 ELSE round((julianday(until) - julianday(since)) * 86400, 3) END AS seconds,
+    cause
+FROM gap;
+
 -- How far each sink of each daemon has come, moved in the transaction of the rows.
 CREATE TABLE bridge_cursor (
     journal TEXT NOT NULL,

@@ -1,0 +1,303 @@
+//! What both SQL histories make of coverage.
+
+use std::time::Duration;
+
+use sqlx::{AssertSqlSafe, Connection, Row, SqliteConnection};
+use stomp_bridge::model::CoverageCause::{
+    self, ConnectionLost, DaemonDown, DaemonStopped, Refused, Silent,
+};
+use stomp_bridge::model::{CoverageEvent, Event, Position};
+use stomp_bridge::sinks::{Batch, Reason, Settings, Trouble, history};
+use uuid::Uuid;
+
+use crate::events::{JOURNAL, batch, coverage, event, events, start};
+use crate::history::Database;
+
+/// Of one day.
+fn at(position: i64, topic: &str, time: &str, cause: Option<CoverageCause>) -> CoverageEvent {
+    of(JOURNAL, position, topic, time, cause)
+}
+
+fn of(
+    journal: Uuid,
+    position: i64,
+    topic: &str,
+    time: &str,
+    cause: Option<CoverageCause>,
+) -> CoverageEvent {
+    coverage(
+        journal,
+        position,
+        topic,
+        &format!("2026-01-02T{time}Z"),
+        cause,
+    )
+}
+
+/// `topic since until seconds cause` of every gap.
+async fn gaps(database: &Database) -> Vec<String> {
+    let time = |column: &str| match database {
+        Database::Sqlite { .. } => format!("strftime('%H:%M:%S', {column})"),
+        Database::Postgres { .. } => format!("to_char({column} AT TIME ZONE 'UTC', 'HH24:MI:SS')"),
+    };
+    let sql = format!(
+        "SELECT topic || ' ' || {} || ' ' || coalesce({}, '-') || ' ' || \
+         coalesce(CAST(CAST(seconds * 1000 AS bigint) AS text), '-') || ' ' || cause \
+         FROM coverage_gap ORDER BY topic, since",
+        time("since"),
+        time("until")
+    );
+    let rows = database.texts(&sql).await;
+    rows.into_iter().flatten().collect()
+}
+
+#[tokio::test]
+async fn the_same_story_has_the_same_gaps_in_both_histories() {
+    let later_journal = Uuid::from_u128(1);
+    let story = [
+        at(1, "a", "00:00:00", None),
+        at(2, "b", "00:00:01", None),
+        at(3, "a", "01:00:00", Some(ConnectionLost)),
+        // It is not heard already: that goes on, and from when it began.
+        at(4, "a", "00:59:00", Some(DaemonDown)),
+        at(9, "b", "01:30:00", Some(Silent)),
+        // Nine and ten are compared as numbers.
+        at(10, "a", "02:00:00.250", None),
+        at(11, "a", "02:30:00", None),
+        // The clock was set back: the gap ends all the same, and lasts no time.
+        at(12, "a", "05:00:00", Some(Refused)),
+        at(13, "a", "04:00:00", None),
+        at(14, "a", "06:00:00", Some(DaemonStopped)),
+        // Another journal goes on where this one ended.
+        of(later_journal, 1, "a", "07:00:00", None),
+        of(later_journal, 2, "a", "08:00:00", Some(Silent)),
+    ];
+    let expected = [
+        "a 01:00:00 02:00:00 3600250 connection_lost",
+        "a 05:00:00 04:00:00 0 refused",
+        "a 06:00:00 07:00:00 3600000 daemon_stopped",
+        "a 08:00:00 - - silent",
+        "b 01:30:00 - - silent",
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&story)).await.unwrap();
+        assert_eq!(gaps(&database).await, expected, "{}", database.url());
+
+        // In another order of storing, such as by a redrive, they are the same.
+        database.execute("DELETE FROM coverage").await;
+        let (first, second) = story.split_at(6);
+        sink.attempt(batch(second)).await.unwrap();
+        sink.attempt(batch(first)).await.unwrap();
+        assert_eq!(gaps(&database).await, expected, "{}", database.url());
+    }
+}
+
+/// How each database finds the gaps of one topic, as it says itself.
+#[tokio::test]
+async fn the_gaps_of_one_topic_are_found_by_its_index() {
+    const GAPS: &str = "SELECT * FROM coverage_gap WHERE topic = 'a'";
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let (plan, expected): (Vec<String>, _) = match &database {
+            Database::Sqlite { .. } => {
+                let mut connection = SqliteConnection::connect(&database.url()).await.unwrap();
+                let sql = format!("EXPLAIN QUERY PLAN {GAPS}");
+                let rows = sqlx::query(AssertSqlSafe(sql)).fetch_all(&mut connection);
+                let rows = rows.await.unwrap();
+                let plan = rows.iter().map(|row| row.get("detail")).collect();
+                (plan, "SEARCH coverage USING INDEX coverage_topic (topic=?)")
+            }
+            Database::Postgres { name, .. } => {
+                // A table without rows is read whole, unless that is forbidden.
+                let forbid = format!("ALTER DATABASE {name} SET enable_seqscan = off");
+                database.execute(&forbid).await;
+                let plan = database.texts(&format!("EXPLAIN {GAPS}")).await;
+                let plan = plan.into_iter().flatten().collect();
+                (plan, "Index Cond: (topic = 'a'::text)")
+            }
+        };
+        let plan = plan.join("\n");
+        assert!(plan.contains(expected), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn coverage_is_stored_as_it_is() {
+    let story = [
+        at(1, "a", "03:04:05.678901", Some(ConnectionLost)),
+        at(2, "a", "03:04:06", None),
+    ];
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&story)).await.unwrap();
+        let time = |column: &str| match &database {
+            Database::Sqlite { .. } => column.to_owned(),
+            Database::Postgres { .. } => {
+                format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
+            }
+        };
+        let rows = database
+            .texts(&format!(
+                "SELECT event_id || ' ' || topic || ' ' || CASE WHEN heard THEN 'heard' ELSE 'not' END || ' ' || \
+                 coalesce(cause, '-') || ' ' || {} || ' ' || {} || ' ' || origin FROM coverage ORDER BY event_id",
+                time("at"),
+                time("received_at")
+            ))
+            .await;
+        let [first, second] = story.each_ref().map(|event| &event.origin);
+        let expected = [
+            format!(
+                "{first} a not connection_lost 2026-01-02T03:04:05.678901Z 2026-01-02T03:04:05.685901Z {first}"
+            ),
+            format!(
+                "{second} a heard - 2026-01-02T03:04:06.000000Z 2026-01-02T03:04:06.007000Z {second}"
+            ),
+        ];
+        let rows: Vec<String> = rows.into_iter().flatten().collect();
+        assert_eq!(rows, expected);
+    }
+}
+
+/// Few statuses go to Postgres by INSERT, many by COPY.
+#[tokio::test]
+async fn a_batch_of_both_kinds_is_stored_whole_and_once() {
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let (mut position, mut statuses) = (0, 0);
+        for more in [2, 700] {
+            let first = Event::from(at(position + 1, "a", "01:00:00", Some(Silent)));
+            let last = Event::from(at(position + more + 2, "a", "02:00:00", None));
+            let between = events(position + 2..=position + more + 1);
+            let between = between.into_iter().map(Event::from);
+            let mixed: Vec<Event> = [first].into_iter().chain(between).chain([last]).collect();
+            position += more + 2;
+            statuses += more as usize;
+            // The second time as after a crash whose commit was not seen.
+            for _ in 0..2 {
+                sink.attempt(batch(&mixed)).await.unwrap();
+                assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(position))));
+            }
+            assert_eq!(database.count("status_event").await, statuses);
+            assert_eq!(database.count("device").await, statuses);
+        }
+        assert_eq!(database.count("coverage").await, 4);
+        assert_eq!(database.count("coverage_gap").await, 2);
+
+        // Coverage alone moves the cursor, too; a replay stores nothing twice.
+        let alone = at(position + 1, "a", "03:00:00", Some(Refused));
+        sink.attempt(batch(std::slice::from_ref(&alone)))
+            .await
+            .unwrap();
+        assert_eq!(sink.open(JOURNAL).await, Ok(Some(Position(position + 1))));
+        let replay = Batch {
+            reason: Reason::Replay,
+            ..batch(&[alone])
+        };
+        sink.attempt(replay).await.unwrap();
+        assert_eq!(database.count("coverage").await, 5);
+    }
+}
+
+#[tokio::test]
+async fn coverage_statuses_and_cursor_move_together_or_not_at_all() {
+    for database in Database::both().await {
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        let refuse = match &database {
+            Database::Sqlite { .. } => {
+                "CREATE TRIGGER refuse BEFORE INSERT ON device BEGIN SELECT RAISE(ABORT, 'no'); END"
+            }
+            Database::Postgres { .. } => "ALTER TABLE device ADD CHECK (false)",
+        };
+        database.execute(refuse).await;
+        let mixed = [Event::from(at(1, "a", "01:00:00", None)), event(2).into()];
+        let failed = sink.attempt(batch(&mixed)).await.unwrap_err();
+        assert!(
+            matches!(failed.trouble, Trouble::Refused { .. }),
+            "{:?}",
+            failed.trouble
+        );
+        assert_eq!(database.count("coverage").await, 0);
+        assert_eq!(database.count("bridge_cursor").await, 0);
+    }
+}
+
+#[tokio::test]
+async fn the_retention_of_statuses_leaves_coverage() {
+    for database in Database::both().await {
+        let mut sink = start(database.settings(Some(Duration::from_secs(3600))));
+        sink.open(JOURNAL).await.unwrap();
+        let mixed = [Event::from(at(1, "a", "01:00:00", None)), event(2).into()];
+        sink.attempt(batch(&mixed)).await.unwrap();
+        assert_eq!(database.count("status_event").await, 0);
+        assert_eq!(database.count("coverage").await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_history_of_another_layout_is_refused_in_one_sentence_that_says_what_to_do() {
+    // What 0.1 left, and what a later version may leave.
+    for change in [
+        match_checksum("UPDATE bridge_migration SET checksum = {}"),
+        match_checksum(
+            "INSERT INTO bridge_migration (version, description, success, checksum, execution_time) \
+             VALUES (9, 'later', true, {}, 0)",
+        ),
+    ] {
+        for database in Database::both().await {
+            let mut sink = start(database.settings(None));
+            sink.open(JOURNAL).await.unwrap();
+            sink.close().await;
+            database.execute(&change(&database)).await;
+            let Err(Trouble::Retry { error, after: None }) = sink.open(JOURNAL).await else {
+                panic!("opened")
+            };
+            let (whose, what) = match &database {
+                Database::Sqlite { .. } => (database.url(), "begin a new file"),
+                Database::Postgres { name, .. } => (name.clone(), "begin a new database"),
+            };
+            for expected in [
+                whose.as_str(),
+                "has another layout, that of stomp-bridge 0.1 or of a newer version: ",
+                what,
+                "the journal fills it as far as it reaches",
+            ] {
+                assert!(error.contains(expected), "{error}, not {expected}");
+            }
+            assert!(!error.contains("migration"), "{error}");
+
+            // What it says helps.
+            let advised = match &database {
+                Database::Sqlite { path, .. } => {
+                    std::fs::rename(path, path.with_extension("old")).unwrap();
+                    database.settings(None)
+                }
+                Database::Postgres { .. } => {
+                    database.execute("CREATE SCHEMA fresh").await;
+                    Settings::Postgres(history::postgres::Settings {
+                        name: "history".to_owned(),
+                        url: format!("{}&options[search_path]=fresh", database.url()).into(),
+                        retention: None,
+                    })
+                }
+            };
+            assert_eq!(start(advised).open(JOURNAL).await, Ok(None));
+        }
+    }
+}
+
+/// A statement with a checksum in the database's own spelling.
+fn match_checksum(statement: &'static str) -> impl Fn(&Database) -> String {
+    move |database| {
+        let checksum = match database {
+            Database::Sqlite { .. } => "x'00'",
+            Database::Postgres { .. } => "'\\x00'::bytea",
+        };
+        statement.replace("{}", checksum)
+    }
+}
