@@ -1,6 +1,7 @@
 //! The real binary against the demo's broker: readiness, metrics, exit codes, the demo itself. No
 //! other peer is needed.
 
+mod coverage;
 mod reload;
 
 use std::net::{Ipv4Addr, SocketAddr};
