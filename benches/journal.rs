@@ -63,11 +63,12 @@ async fn row(batch: usize, callers: usize) {
     let stop = CancellationToken::new();
     let writer = tokio::spawn(writer.run(stop.clone()));
     journal
+        .cursors
         .register_sinks(&[("bench".into(), Start::Oldest)])
         .await
         .expect("a sink");
     let reader = tokio::spawn(follow(
-        journal.reader().await.expect("a reader"),
+        journal.log.reader().await.expect("a reader"),
         journal.clone(),
         stop.clone(),
     ));
@@ -118,6 +119,7 @@ async fn append(journal: Journal, batch: usize, until: Instant) -> Vec<Duration>
         let entries = std::iter::repeat_with(entry).take(batch).collect();
         let began = Instant::now();
         journal
+            .log
             .append(NewBatch { entries })
             .await
             .expect("an append");
@@ -128,7 +130,7 @@ async fn append(journal: Journal, batch: usize, until: Instant) -> Vec<Duration>
 
 /// As a sink does; gives how many entries it has read.
 async fn follow(mut reader: Reader, journal: Journal, stop: CancellationToken) -> i64 {
-    let mut head = journal.head();
+    let mut head = journal.log.head();
     let mut at = Position::START;
     loop {
         tokio::select! {
@@ -141,7 +143,7 @@ async fn follow(mut reader: Reader, journal: Journal, stop: CancellationToken) -
             delivered: entries.len() as u64,
             ..Passed::default()
         };
-        journal.pass("bench", at, passed);
+        journal.cursors.pass("bench", at, passed);
     }
 }
 

@@ -81,8 +81,8 @@ impl App {
             version = env!("CARGO_PKG_VERSION"),
             config = %config.display(),
             journal = %plan.journal.path.display(),
-            journal_id = %journal.uuid().simple(),
-            head = %journal.status().head,
+            journal_id = %journal.log.uuid().simple(),
+            head = %journal.log.status().head,
             "starting"
         );
         let listener = Listener::bind(&plan.http).await?;
@@ -105,7 +105,7 @@ impl App {
         let (source, handle) = Source::new(
             plan.source.clone(),
             plan.decoders.clone(),
-            journal.clone(),
+            journal.log.clone(),
             status.clone(),
         )
         .await?;
@@ -245,8 +245,11 @@ impl App {
     }
 
     fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
-        let access = Access::grant(self.view.journal.path(), self.http).with_context(|| {
-            format!("write {}", Access::path(self.view.journal.path()).display())
+        let access = Access::grant(self.view.journal.log.path(), self.http).with_context(|| {
+            format!(
+                "write {}",
+                Access::path(self.view.journal.log.path()).display()
+            )
         })?;
         info!(listen = %self.http, "http is listening");
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
@@ -274,7 +277,7 @@ impl App {
         self.stop_journal.cancel();
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
         self.stop_ops.cancel();
-        Access::revoke(self.view.journal.path());
+        Access::revoke(self.view.journal.log.path());
         if journal.is_ok()
             && let Err(error) = audit::close(&self.view).await
         {

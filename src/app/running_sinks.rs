@@ -105,7 +105,7 @@ impl RunningSinks {
             .iter()
             .map(|(delivery, _)| (delivery.name.clone(), delivery.start))
             .collect();
-        let left = self.journal.register_sinks(&starts).await?;
+        let left = self.journal.cursors.register_sinks(&starts).await?;
         for left in left
             .iter()
             .filter(|left| news.is_none_or(|news| news.contains(left)))

@@ -163,8 +163,8 @@ async fn print_live(
     decoders: Arc<std::collections::HashMap<Arc<str>, crate::pipeline::Decoder>>,
     count: Option<u64>,
 ) -> anyhow::Result<Position> {
-    let mut head = journal.head();
-    let mut reader = journal.reader().await?;
+    let mut head = journal.log.head();
+    let mut reader = journal.log.reader().await?;
     let mut position = *head.borrow();
     let mut left = count.unwrap_or(u64::MAX);
     loop {
@@ -181,7 +181,7 @@ async fn print_live(
                 continue;
             };
             let origin = Origin {
-                journal: journal.uuid(),
+                journal: journal.log.uuid(),
                 position,
             };
             if let Ok(event) =
@@ -203,7 +203,13 @@ async fn print_live(
 /// Waits until the history has everything up to `last`: what was shown is there to be queried.
 async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
     let reached = async {
-        while journal.status().sinks.iter().any(|sink| sink.cursor < last) {
+        while journal
+            .log
+            .status()
+            .sinks
+            .iter()
+            .any(|sink| sink.cursor < last)
+        {
             tokio::time::sleep(HISTORY_LOOK).await;
         }
     };

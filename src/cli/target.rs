@@ -159,7 +159,7 @@ impl Target {
                     .iter()
                     .map(|(delivery, _)| (delivery.name.clone(), delivery.start))
                     .collect();
-                journal.register_sinks(&sinks).await?;
+                journal.cursors.register_sinks(&sinks).await?;
             }
             let reply = execute(&journal, command.clone()).await?;
             if matches!(

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use super::attempt::Attempt;
 use super::decode::{Decode, Decoded, decode_for};
 use super::metrics::Counters;
-use super::prefetch::{Chunk, Log, Prefetch};
+use super::prefetch::{Chunk, Prefetch, SinkLog};
 use super::progress::{Outcome, Progress};
 use super::redrive::Redrive;
 use super::report::Report;
@@ -62,7 +62,7 @@ pub async fn run(
     stop: CancellationToken,
 ) -> Result<(), journal::Error> {
     let report = Report::new(Arc::clone(&settings.name), health, counters);
-    let decode = decode_for(settings.clone(), journal.uuid(), decoders);
+    let decode = decode_for(settings.clone(), journal.log.uuid(), decoders);
     let engine = Engine::new(&settings, sink, report, journal, decode).await?;
     engine.run(&stop).await
 }
@@ -75,7 +75,7 @@ pub(super) struct Engine {
     sinks: Vec<Box<dyn Sink>>,
     under_way: FuturesUnordered<BoxFuture<'static, Box<Ended>>>,
     pub(super) report: Report,
-    pub(super) log: Log,
+    pub(super) log: SinkLog,
     pub(super) scheduler: Scheduler,
     pub(super) progress: Progress,
     /// What comes after what was read.
@@ -131,9 +131,9 @@ impl Engine {
             sinks,
             under_way: FuturesUnordered::new(),
             report,
-            log: Log {
+            log: SinkLog {
                 sink: Arc::clone(&settings.name),
-                reader: journal.reader().await?,
+                reader: journal.log.reader().await?,
                 journal,
                 decode,
                 dead_letters: BTreeSet::new(),
@@ -160,7 +160,10 @@ impl Engine {
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), journal::Error> {
-        let (mut head, mut commands) = (self.log.journal.head(), self.log.journal.commands());
+        let (mut head, mut commands) = (
+            self.log.journal.log.head(),
+            self.log.journal.cursors.commands(),
+        );
         self.resume().await?;
         while !stop.is_cancelled() {
             self.look_at_dlq();
@@ -278,8 +281,8 @@ impl Engine {
     /// and what an operator wants delivered again goes on.
     fn look_at_dlq(&mut self) {
         let (events, bytes_max) = self.scheduler.dead_letters_next();
-        let Log { sink, journal, .. } = &self.log;
-        let full = !journal.has_dlq_room(sink, events, bytes_max);
+        let SinkLog { sink, journal, .. } = &self.log;
+        let full = !journal.cursors.has_dlq_room(sink, events, bytes_max);
         if full {
             self.report.dlq_full();
         } else if self.scheduler.is_log_held() {
@@ -353,10 +356,10 @@ impl Engine {
                 Decoded::Unreadable(reason) => Some((*position, reason)),
                 _ => None,
             });
-        let Log { sink, journal, .. } = &self.log;
+        let SinkLog { sink, journal, .. } = &self.log;
         let listing = unreadable
             .clone()
-            .map(|(position, reason)| journal.dead_letter_if_room(sink, position, reason));
+            .map(|(position, reason)| journal.cursors.dead_letter_if_room(sink, position, reason));
         let listed = try_join_all(listing).await?;
         let mut refused = None;
         for ((position, reason), listed) in unreadable.zip(listed) {
@@ -390,7 +393,10 @@ impl Engine {
                 delivered: (through.0 - self.progress.cursor.0).unsigned_abs(),
                 ..Passed::default()
             };
-            self.log.journal.pass(&self.log.sink, through, passed);
+            self.log
+                .journal
+                .cursors
+                .pass(&self.log.sink, through, passed);
             self.progress.cursor = through;
         }
         faults::reach(Failpoint::BeforeDeliver);
@@ -398,7 +404,7 @@ impl Engine {
             .sinks
             .pop()
             .expect("there are as many sinks as attempts at once");
-        let (journal, cursor) = (self.log.journal.uuid(), self.progress.cursor);
+        let (journal, cursor) = (self.log.journal.log.uuid(), self.progress.cursor);
         self.under_way.push(Box::pin(async move {
             let outcome = sink.attempt(attempt.batch(journal, cursor)).await;
             Box::new(Ended {
@@ -441,7 +447,7 @@ impl Engine {
         }
         if finished.reason != Reason::Log {
             self.report.redelivered(finished.delivered.len());
-            let Log { sink, journal, .. } = &self.log;
+            let SinkLog { sink, journal, .. } = &self.log;
             return self.redrive.settle(finished, sink, journal).await;
         }
         self.progress
@@ -450,6 +456,7 @@ impl Engine {
             if !faults::makes(Mutation::ForgetDeadLetter) {
                 self.log
                     .journal
+                    .cursors
                     .dead_letter(&self.log.sink, *position, error)
                     .await?;
             }
@@ -462,7 +469,10 @@ impl Engine {
     pub(super) fn advance(&mut self) {
         if let Some(passed) = self.progress.advance() {
             let cursor = self.progress.cursor;
-            self.log.journal.pass(&self.log.sink, cursor, passed);
+            self.log
+                .journal
+                .cursors
+                .pass(&self.log.sink, cursor, passed);
             self.report.passed(cursor, passed);
         }
     }

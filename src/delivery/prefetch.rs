@@ -50,7 +50,7 @@ impl Chunk {
     }
 
     /// Adds what the log has up to `newest`, until the chunk is full.
-    async fn extend(&mut self, newest: Position, log: &mut Log) -> Result<(), journal::Error> {
+    async fn extend(&mut self, newest: Position, log: &mut SinkLog) -> Result<(), journal::Error> {
         if newest <= self.through || self.is_full(log.entries_max) {
             return Ok(());
         }
@@ -64,7 +64,7 @@ impl Chunk {
             .await?;
         // Nothing there although the head is further: evicted because the journal was full.
         let through = entries.last().map_or(newest, |entry| entry.position);
-        let furthest = log.journal.furthest(&log.sink);
+        let furthest = log.journal.cursors.furthest(&log.sink);
         let missing = missing(
             self.through,
             furthest,
@@ -108,7 +108,7 @@ impl Prefetch {
         &mut self,
         after: Position,
         newest: Position,
-        log: &mut Log,
+        log: &mut SinkLog,
     ) -> Result<Chunk, journal::Error> {
         let mut chunk = self.behind(after);
         chunk.extend(newest, log).await?;
@@ -121,9 +121,9 @@ impl Prefetch {
         &mut self,
         after: Position,
         done: &CancellationToken,
-        log: &mut Log,
+        log: &mut SinkLog,
     ) -> Result<(), journal::Error> {
-        let mut head = log.journal.head();
+        let mut head = log.journal.log.head();
         let mut chunk = self.behind(after);
         loop {
             let newest = *head.borrow_and_update();
@@ -159,7 +159,7 @@ impl Prefetch {
 }
 
 /// The log as one sink reads it.
-pub(super) struct Log {
+pub(super) struct SinkLog {
     pub(super) sink: Arc<str>,
     pub(super) journal: Journal,
     pub(super) reader: Reader,
@@ -170,7 +170,7 @@ pub(super) struct Log {
     pub(super) entries_max: usize,
 }
 
-impl Log {
+impl SinkLog {
     /// What an entry that comes next means to the sink.
     fn decoded(&self, entry: &Entry) -> Decoded {
         match self.dead_letters.contains(&entry.position) {
@@ -196,10 +196,10 @@ mod tests {
             counter.fetch_add(1, Ordering::Relaxed);
             Decoded::Filtered
         });
-        let mut log = Log {
+        let mut log = SinkLog {
             sink: "site".into(),
             journal: rig.journal.clone(),
-            reader: rig.journal.reader().await.unwrap(),
+            reader: rig.journal.log.reader().await.unwrap(),
             decode,
             dead_letters: BTreeSet::new(),
             entries_max: 6,

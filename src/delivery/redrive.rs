@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tracing::info;
 
 use super::decode::Decoded;
-use super::prefetch::{CHUNK_BYTES_MAX, Log};
+use super::prefetch::{CHUNK_BYTES_MAX, SinkLog};
 use super::report::Report;
 use super::scheduler::Finished;
 use crate::journal::{self, Entry, EntryContent, Journal, Replay, Settled};
@@ -68,7 +68,7 @@ impl Redrive {
     /// `cursor`: what the sink's has not passed comes in its turn.
     pub(super) async fn read(
         &mut self,
-        log: &mut Log,
+        log: &mut SinkLog,
         cursor: Position,
         report: &mut Report,
     ) -> Result<Vec<Again>, journal::Error> {
@@ -82,7 +82,7 @@ impl Redrive {
                 }
             }
         }
-        if let Some(replay) = log.journal.replay(&log.sink)
+        if let Some(replay) = log.journal.cursors.replay(&log.sink)
             // The piece that is on its way looks again.
             && self.replaying.is_none()
         {
@@ -94,7 +94,7 @@ impl Redrive {
     async fn redrive(
         &mut self,
         entry: Entry,
-        log: &Log,
+        log: &SinkLog,
         report: &mut Report,
     ) -> Result<Option<Again>, journal::Error> {
         let position = entry.position;
@@ -118,14 +118,17 @@ impl Redrive {
             // Not for this sink any more, by its `kinds`, `topics` or `when`.
             _ => Settled::Done,
         };
-        log.journal.settle(&log.sink, position, settled).await?;
+        log.journal
+            .cursors
+            .settle(&log.sink, position, settled)
+            .await?;
         Ok(None)
     }
 
     async fn replay(
         &mut self,
         replay: Replay,
-        log: &mut Log,
+        log: &mut SinkLog,
         cursor: Position,
     ) -> Result<Option<Again>, journal::Error> {
         let through = replay.through.min(cursor);
@@ -136,7 +139,10 @@ impl Redrive {
         entries.retain(|entry| entry.position <= through);
         let Some(done) = entries.last().map(|entry| entry.position) else {
             info!(sink = %log.sink, through = %replay.through, "replay is done");
-            log.journal.replayed(&log.sink, replay.through).await?;
+            log.journal
+                .cursors
+                .replayed(&log.sink, replay.through)
+                .await?;
             return Ok(None);
         };
         let dead_letters = log
@@ -157,7 +163,7 @@ impl Redrive {
         let events: Vec<Event> = events.collect();
         if events.is_empty() {
             self.look();
-            log.journal.replayed(&log.sink, done).await?;
+            log.journal.cursors.replayed(&log.sink, done).await?;
             return Ok(None);
         }
         self.replaying = Some(Page {
@@ -180,12 +186,15 @@ impl Redrive {
             return self.settle_page(settled, sink, journal).await;
         }
         for position in &finished.delivered {
-            journal.settle(sink, *position, Settled::Done).await?;
+            journal
+                .cursors
+                .settle(sink, *position, Settled::Done)
+                .await?;
             self.redriven.remove(position);
         }
         if let Some((position, error)) = &finished.rejected {
             let refused = Settled::Refused(error.clone());
-            journal.settle(sink, *position, refused).await?;
+            journal.cursors.settle(sink, *position, refused).await?;
             self.redriven.remove(position);
         }
         self.wanted |= self.redriven.len() <= REDRIVES_MAX as usize / 2;
@@ -205,8 +214,8 @@ impl Redrive {
         if page.open > 0 {
             return Ok(());
         }
-        if journal.replay(sink).as_ref() == Some(&page.of) {
-            journal.replayed(sink, page.done).await?;
+        if journal.cursors.replay(sink).as_ref() == Some(&page.of) {
+            journal.cursors.replayed(sink, page.done).await?;
         }
         self.replaying = None;
         self.look();

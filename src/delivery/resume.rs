@@ -22,11 +22,11 @@ const ENTRIES_MAX: usize = 1000;
 impl Engine {
     /// Where the journal knows the sink to be.
     pub(super) async fn resume(&mut self) -> Result<(), journal::Error> {
-        let cursor = match self.log.journal.cursor(&self.log.sink).await? {
+        let cursor = match self.log.journal.cursors.cursor(&self.log.sink).await? {
             Some(cursor) => cursor,
             None => {
-                let head = self.log.journal.status().head;
-                self.log.journal.place(&self.log.sink, head).await?;
+                let head = self.log.journal.log.status().head;
+                self.log.journal.cursors.place(&self.log.sink, head).await?;
                 head
             }
         };
@@ -36,7 +36,7 @@ impl Engine {
     /// Connects, and finds where to go on: the destination's own cursor is the truth, since it
     /// moved in one transaction with what it stands for.
     pub(super) async fn open(&mut self) -> Result<(), journal::Error> {
-        let journal = self.log.journal.uuid();
+        let journal = self.log.journal.log.uuid();
         let opened = self.sink().open(journal).await;
         let own = match opened {
             Ok(own) => own,
@@ -47,9 +47,14 @@ impl Engine {
                 return Ok(());
             }
         };
-        let status = self.log.journal.status();
+        let status = self.log.journal.log.status();
         if let Some(position) = self.of_another_copy(own, status.head).await? {
-            let error = self.log.journal.fence(&self.log.sink, position).await;
+            let error = self
+                .log
+                .journal
+                .cursors
+                .fence(&self.log.sink, position)
+                .await;
             self.report.down(&error.to_string());
             return Err(error);
         }
@@ -96,7 +101,7 @@ impl Engine {
         let newest = self
             .sink()
             .newest()
-            .filter(|newest| newest.origin.journal == self.log.journal.uuid());
+            .filter(|newest| newest.origin.journal == self.log.journal.log.uuid());
         let known = own.max(newest.map(|newest| newest.origin.position));
         if known.is_some_and(|known| known > head) {
             return Ok(known);
@@ -138,6 +143,7 @@ impl Engine {
         let passed = dead_letters.range(..=cursor).count() as u64;
         self.log
             .journal
+            .cursors
             .rewind(&self.log.sink, start, passed)
             .await?;
         self.scheduler.drop_through(Position(i64::MAX));

@@ -166,7 +166,14 @@ impl Sink for Fake {
                 .iter()
                 .map(|event| event.position().0)
                 .collect();
-            let cursor = self.journal.cursor("site").await.unwrap().unwrap().0;
+            let cursor = self
+                .journal
+                .cursors
+                .cursor("site")
+                .await
+                .unwrap()
+                .unwrap()
+                .0;
             if batch.reason != Reason::Log {
                 assert_eq!(batch.through.0, cursor, "the cursor stays where it is");
                 self.far().again.extend(&positions);
@@ -261,6 +268,7 @@ impl Rig {
         let (journal, writer): (Journal, Writer) = Journal::open(&settings).await.unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
         journal
+            .cursors
             .register_sinks(&[("site".into(), Start::Newest)])
             .await
             .unwrap();
@@ -291,7 +299,7 @@ impl Rig {
         let batch = NewBatch {
             entries: entries.collect(),
         };
-        self.journal.append(batch).await.unwrap();
+        self.journal.log.append(batch).await.unwrap();
     }
 
     fn start(&mut self) {
@@ -328,9 +336,10 @@ impl Rig {
 
     /// What the disk says of the sink; it balances at every moment.
     pub(super) async fn account(&self) -> SinkAccounting {
-        self.journal.append(NewBatch::default()).await.unwrap();
+        self.journal.log.append(NewBatch::default()).await.unwrap();
         let account = self
             .journal
+            .log
             .reader()
             .await
             .unwrap()
@@ -344,9 +353,9 @@ impl Rig {
 
     pub(super) async fn until_settled(&self) {
         for _ in 0..10_000 {
-            let mut reader = self.journal.reader().await.unwrap();
+            let mut reader = self.journal.log.reader().await.unwrap();
             if reader.to_redrive("site", 1).await.unwrap().is_empty()
-                && self.journal.replay("site").is_none()
+                && self.journal.cursors.replay("site").is_none()
             {
                 return;
             }
@@ -374,9 +383,9 @@ impl Rig {
     }
 
     pub(super) async fn until_done(&self) {
-        let head = self.journal.status().head;
+        let head = self.journal.log.status().head;
         self.until("the cursor is at the head", |rig| {
-            rig.journal.status().sinks[0].cursor == head
+            rig.journal.log.status().sinks[0].cursor == head
         })
         .await;
     }
@@ -384,6 +393,7 @@ impl Rig {
     pub(super) async fn dead_letters(&self) -> BTreeMap<i64, String> {
         let dead = self
             .journal
+            .log
             .reader()
             .await
             .unwrap()
@@ -595,7 +605,7 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
         tokio::time::sleep(Duration::from_secs(24 * 3600)).await;
         assert_eq!(rig.fake.far().attempts.len(), confirmed);
         assert_eq!(
-            rig.journal.cursor("site").await.unwrap(),
+            rig.journal.cursors.cursor("site").await.unwrap(),
             Some(Position(confirmed as i64))
         );
         assert!(!rig.health.report().up);
@@ -662,7 +672,11 @@ async fn check_start(own: Option<Option<i64>>, known: i64, expected: i64) {
     })
     .await;
     rig.append(["ok"; 10]).await;
-    rig.journal.place("site", Position(known)).await.unwrap();
+    rig.journal
+        .cursors
+        .place("site", Position(known))
+        .await
+        .unwrap();
     rig.start();
     rig.until_done().await;
     assert_eq!(rig.fake.far().attempts[0][0], expected, "{own:?} {known}");
@@ -686,9 +700,14 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
     })
     .await;
     rig.append(["ok"; 10]).await;
-    rig.journal.place("site", Position(4)).await.unwrap();
+    rig.journal
+        .cursors
+        .place("site", Position(4))
+        .await
+        .unwrap();
     let entries = rig
         .journal
+        .log
         .reader()
         .await
         .unwrap()
@@ -697,7 +716,7 @@ async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: O
         .unwrap();
     rig.fake.far().newest = newest.map(|(position, later)| Newest {
         origin: Origin {
-            journal: rig.journal.uuid(),
+            journal: rig.journal.log.uuid(),
             position: Position(position),
         },
         received_at: entries
@@ -940,12 +959,12 @@ async fn sink_whose_dead_letters_are_full_waits_and_goes_on_once_there_is_room()
     tokio::time::sleep(Duration::from_secs(3600)).await;
     assert_eq!(rig.fake.far().attempts.len(), attempts, "it waits");
     assert!(
-        rig.journal.status().sinks[0].dlq_bytes <= 5000,
+        rig.journal.log.status().sinks[0].dlq_bytes <= 5000,
         "within its bound"
     );
     // The receiver was mended: what is redriven makes room, and the log goes on.
     rig.fake.far().bad = [2].into();
-    rig.journal.redrive("site", Which::All).await.unwrap();
+    rig.journal.admin.redrive("site", Which::All).await.unwrap();
     rig.until_done().await;
     rig.until_settled().await;
     let mut kept: Vec<i64> = rig.dead_letters().await.into_keys().collect();
@@ -975,6 +994,7 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
         // 2 and 5 are taken by now, 4 is not.
         rig.fake.far().bad = [4].into();
         rig.journal
+            .admin
             .redrive("site", positions(&[2, 4]))
             .await
             .unwrap();
@@ -986,7 +1006,10 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
         );
         rig.stop().await;
         // A redrive that was asked for while nothing runs waits for the start.
-        assert_eq!(rig.journal.redrive("site", Which::All).await.unwrap(), 3);
+        assert_eq!(
+            rig.journal.admin.redrive("site", Which::All).await.unwrap(),
+            3
+        );
         rig.start();
         rig.until_settled().await;
         assert_eq!(rig.fake.far().again, [2, 4, 4, 5]);
@@ -994,7 +1017,10 @@ async fn redriven_entry_is_delivered_and_moves_no_cursor() {
             rig.dead_letters().await.into_keys().collect::<Vec<_>>(),
             [4, 6]
         );
-        assert_eq!(rig.journal.discard("site", Which::All).await.unwrap(), 2);
+        assert_eq!(
+            rig.journal.admin.discard("site", Which::All).await.unwrap(),
+            2
+        );
         let account = rig.account().await;
         assert_eq!(
             (
@@ -1029,6 +1055,7 @@ async fn replay_gives_the_slice_again_and_only_that() {
         device_id: None,
     };
     rig.journal
+        .admin
         .begin_replay("site", replay.clone())
         .await
         .unwrap();
@@ -1039,6 +1066,7 @@ async fn replay_gives_the_slice_again_and_only_that() {
         "3 is dead-lettered, and stays so"
     );
     rig.journal
+        .admin
         .begin_replay(
             "site",
             Replay {
@@ -1051,6 +1079,7 @@ async fn replay_gives_the_slice_again_and_only_that() {
     rig.until_settled().await;
     let since = Some(Timestamp::MAX);
     rig.journal
+        .admin
         .begin_replay(
             "site",
             Replay {
@@ -1065,7 +1094,11 @@ async fn replay_gives_the_slice_again_and_only_that() {
     // Refused in a replay: it was delivered once, so it is passed over.
     rig.fake.far().bad = [4].into();
     rig.fake.far().again.clear();
-    rig.journal.begin_replay("site", replay).await.unwrap();
+    rig.journal
+        .admin
+        .begin_replay("site", replay)
+        .await
+        .unwrap();
     rig.until_settled().await;
     assert_eq!(rig.fake.far().again, [4, 5, 4, 5]);
     assert_eq!(rig.dead_letters().await.len(), 1);
@@ -1086,12 +1119,13 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     let batch = NewBatch {
         entries: vec![undecodable.clone(), undecodable],
     };
-    rig.journal.append(batch).await.unwrap();
+    rig.journal.log.append(batch).await.unwrap();
     rig.start();
     rig.until_done().await;
-    let mut reader = rig.journal.reader().await.unwrap();
+    let mut reader = rig.journal.log.reader().await.unwrap();
     assert_eq!(reader.undecodable().await.unwrap().len(), 2);
     rig.journal
+        .admin
         .redrive_undecodable(Position(1), vec![Position(1)])
         .await
         .unwrap();
@@ -1099,7 +1133,11 @@ async fn redriven_undecodable_entry_goes_to_the_sinks_that_exist() {
     assert_eq!(rig.fake.far().again, [1]);
     assert_eq!(reader.undecodable().await.unwrap().len(), 1);
     assert_eq!(
-        rig.journal.discard_undecodable(Which::All).await.unwrap(),
+        rig.journal
+            .admin
+            .discard_undecodable(Which::All)
+            .await
+            .unwrap(),
         1
     );
     assert!(reader.undecodable().await.unwrap().is_empty());
@@ -1118,7 +1156,11 @@ async fn account_balances_where_the_sinks_own_cursor_goes_back() {
     rig.start();
     rig.until_done().await;
     rig.stop().await;
-    rig.journal.redrive("site", positions(&[3])).await.unwrap();
+    rig.journal
+        .admin
+        .redrive("site", positions(&[3]))
+        .await
+        .unwrap();
     rig.fake.far().bad = [5].into();
     rig.start();
     rig.until_settled().await;
@@ -1144,7 +1186,7 @@ async fn what_was_evicted_before_it_was_read_is_accounted_for() {
         rig.append([long; 100]).await;
     }
     rig.until("some are dropped", |rig| {
-        rig.journal.status().oldest > Some(Position(1))
+        rig.journal.log.status().oldest > Some(Position(1))
     })
     .await;
     rig.start();

@@ -140,7 +140,7 @@ mod tests {
     }
 
     async fn append(journal: &Journal, entries: Vec<NewEntry>) {
-        journal.append(NewBatch { entries }).await.unwrap();
+        journal.log.append(NewBatch { entries }).await.unwrap();
     }
 
     #[tokio::test]
@@ -152,7 +152,7 @@ mod tests {
         };
         let (journal, writer) = Journal::open(&settings).await.unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
-        assert_eq!(journal.heard().await.unwrap(), Heard::default());
+        assert_eq!(journal.log.heard().await.unwrap(), Heard::default());
 
         let heard = async |topics: &[(&str, i64)], proven: Option<i64>| {
             let expected = Heard {
@@ -162,7 +162,7 @@ mod tests {
                     .collect(),
                 proven_at: proven.map(at),
             };
-            assert_eq!(journal.heard().await.unwrap(), expected);
+            assert_eq!(journal.log.heard().await.unwrap(), expected);
         };
         // One entry is one INSERT, and a coverage entry is more than that.
         append(&journal, vec![entry("b", 1, Some(true))]).await;
@@ -175,17 +175,17 @@ mod tests {
         heard(&[("a", 5)], None).await;
         append(&journal, vec![entry("a", 6, None)]).await;
         heard(&[("a", 5)], Some(6)).await;
-        journal.link_proven(at(9)).await.unwrap();
+        journal.log.link_proven(at(9)).await.unwrap();
         heard(&[("a", 5)], Some(9)).await;
         append(&journal, vec![entry("a", 10, None)]).await;
         heard(&[("a", 5)], Some(10)).await;
         // The proof outlives the entries.
-        journal.register_sinks(&[]).await.unwrap();
-        while journal.status().oldest.is_some() {
+        journal.cursors.register_sinks(&[]).await.unwrap();
+        while journal.log.status().oldest.is_some() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         heard(&[("a", 5)], Some(10)).await;
-        let status = journal.status();
+        let status = journal.log.status();
         assert_eq!((status.accepted, status.undecodable), (2, 0));
         writer.abort();
     }

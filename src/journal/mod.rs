@@ -31,11 +31,14 @@
 //! - Last states are written with the entries that bring them.
 
 mod accounting;
+mod admin;
 mod beside;
 mod cache;
 mod check;
 mod command;
+mod command_sender;
 mod coverage;
+mod cursors;
 mod dead_letters;
 mod disk;
 mod dlq_watch;
@@ -47,6 +50,7 @@ mod insert;
 mod last_state_rows;
 mod last_states;
 mod lock;
+mod log;
 mod reader;
 mod replays;
 mod reset_id;
@@ -59,11 +63,14 @@ mod transaction;
 mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
+pub use admin::Admin;
 pub use command::{Replay, Settled, Which};
 pub use coverage::Heard;
+pub use cursors::Cursors;
 pub use entry::{DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry};
 pub use error::Error;
 pub use handle::Journal;
+pub use log::Log;
 pub use reader::Reader;
 pub use reset_id::{ResetId, reset_id};
 pub use settings::{DlqWhenFull, Settings, Start, WhenFull};

@@ -85,7 +85,7 @@ pub(super) struct OperatorState {
 
 /// The cursors at one moment, for one transaction.
 #[derive(Debug)]
-pub(super) struct Cursors {
+pub(super) struct MovedCursors {
     /// Those that the disk does not have yet.
     pub(super) moved: Vec<CursorRow>,
     /// Every sink is past the entries at or before it; `None`: not known yet.
@@ -343,7 +343,7 @@ impl State {
             .collect();
     }
 
-    pub(super) fn cursors(&self) -> Cursors {
+    pub(super) fn cursors(&self) -> MovedCursors {
         let known = self.lock();
         let moved = known
             .by_name
@@ -355,7 +355,7 @@ impl State {
             accounting: cursor.accounting,
         });
         if faults::makes(Mutation::CollectEarly) {
-            return Cursors {
+            return MovedCursors {
                 moved: moved.collect(),
                 slowest: Some(self.head()),
             };
@@ -370,7 +370,7 @@ impl State {
         let slowest = known
             .registered
             .then(|| held.unwrap_or_else(|| self.head()));
-        Cursors {
+        MovedCursors {
             moved: moved.collect(),
             slowest,
         }

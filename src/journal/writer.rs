@@ -22,7 +22,7 @@ use super::file::{self, Opened};
 use super::last_states::{LastStates, Resolved};
 use super::lock::{Left, Lock, Mark};
 use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation};
-use super::state::{CursorRow, Cursors, State};
+use super::state::{CursorRow, MovedCursors, State};
 use super::transaction::{Statements, Transaction, Written};
 use super::{Entry, Error, NewBatch, NewEntry, Settings, dead_letters, last_state_rows};
 use crate::model::{EntryKind, Position, TrustedClock};
@@ -231,7 +231,7 @@ impl Writer {
         flush: &mut Interval,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let Cursors { mut moved, slowest } = self.state.cursors();
+        let MovedCursors { mut moved, slowest } = self.state.cursors();
         let now = self
             .clock
             .read(std::time::Instant::now(), Timestamp::now())

@@ -35,7 +35,7 @@ impl Intake {
     /// As it is now.
     pub fn of(view: &View) -> Intake {
         // The journal first: what is received meanwhile only waits.
-        let journal = view.journal.status();
+        let journal = view.journal.log.status();
         let counters = &view.source.counters;
         let received = counters.accepted.load(Relaxed) + counters.undecodable.load(Relaxed);
         let undecodable = journal.undecodable.saturating_sub(journal.parts);
@@ -81,7 +81,7 @@ pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
                 .replace(accounting_errors(&Intake::of(&view), &accounts)),
             // Too many open files, as a rule: the journal's own connection lives on, and says what
             // ails the disk.
-            Err(error) if view.journal.path().exists() => {
+            Err(error) if view.journal.log.path().exists() => {
                 warn!(%error, "audit skipped: the journal could not be read; the next is in a minute");
             }
             Err(error) => return Err(error),
@@ -90,7 +90,7 @@ pub async fn watch(view: View, stop: CancellationToken) -> Result<(), Error> {
 }
 
 async fn accounts(view: &View) -> Result<Vec<SinkAccounting>, Error> {
-    view.journal.reader().await?.accounts().await
+    view.journal.log.reader().await?.accounts().await
 }
 
 /// The last audit, once nothing moves any more.
@@ -99,7 +99,10 @@ async fn accounts(view: &View) -> Result<Vec<SinkAccounting>, Error> {
 /// The journal cannot be read.
 pub async fn close(view: &View) -> Result<(), Error> {
     let intake = Intake::of(view);
-    let accounts = Reader::open(view.journal.path()).await?.accounts().await?;
+    let accounts = Reader::open(view.journal.log.path())
+        .await?
+        .accounts()
+        .await?;
     let mut accounting_errors = accounting_errors(&intake, &accounts);
     if intake.waiting > 0 {
         accounting_errors.insert(format!(

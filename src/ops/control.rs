@@ -95,33 +95,34 @@ pub enum Refusal {
 pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, Refusal> {
     let entries = match command {
         AdminCommand::Redrive { sink, which } => {
-            journal.redrive(known(journal, &sink)?, which).await?
+            journal.admin.redrive(known(journal, &sink)?, which).await?
         }
         AdminCommand::Drop { sink, which } => {
-            journal.discard(known(journal, &sink)?, which).await?
+            journal.admin.discard(known(journal, &sink)?, which).await?
         }
         AdminCommand::RedriveUndecodable { position, parts } => {
             redrive_undecodable(journal, position, parts).await?
         }
-        AdminCommand::DropUndecodable { which } => journal.discard_undecodable(which).await?,
+        AdminCommand::DropUndecodable { which } => journal.admin.discard_undecodable(which).await?,
         AdminCommand::Replay {
             sink,
             since,
             until,
             device_id,
         } => {
-            if !journal.is_configured(&sink) {
+            if !journal.cursors.is_configured(&sink) {
                 return Err(Refusal::Senseless(format!(
                     "there is no sink {sink} in the configuration"
                 )));
             }
-            let status = journal.status();
-            let through = journal.cursor(&sink).await?.unwrap_or(status.head);
+            let status = journal.log.status();
+            let through = journal.cursors.cursor(&sink).await?.unwrap_or(status.head);
             let done = status
                 .oldest
                 .map_or(through, |oldest| Position(oldest.0 - 1))
                 .min(through);
             journal
+                .admin
                 .begin_replay(
                     &sink,
                     Replay {
@@ -135,7 +136,7 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
                 .await?;
             (through.0 - done.0).unsigned_abs()
         }
-        AdminCommand::Forget { sink } if journal.is_configured(&sink) => {
+        AdminCommand::Forget { sink } if journal.cursors.is_configured(&sink) => {
             let error = format!(
                 "the sink {sink} is in the configuration: take it out, reload, then forget it"
             );
@@ -143,14 +144,14 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
         }
         AdminCommand::Forget { sink } => {
             known(journal, &sink)?;
-            journal.forget(&sink).await?.into()
+            journal.admin.forget(&sink).await?.into()
         }
     };
     Ok(Reply { entries })
 }
 
 fn known<'a>(journal: &Journal, sink: &'a str) -> Result<&'a str, Refusal> {
-    let sinks = journal.status().sinks;
+    let sinks = journal.log.status().sinks;
     if sinks.iter().any(|known| *known.name == *sink) {
         return Ok(sink);
     }
@@ -175,12 +176,18 @@ async fn redrive_undecodable(
     position: Position,
     parts: Vec<Range<usize>>,
 ) -> Result<u64, Refusal> {
-    if !journal.status().sinks.iter().any(|sink| sink.configured) {
+    if !journal
+        .log
+        .status()
+        .sinks
+        .iter()
+        .any(|sink| sink.configured)
+    {
         return Err(Refusal::Senseless(
             "there is no sink that it could be delivered to".to_owned(),
         ));
     }
-    let entry = journal.reader().await?.entry(position).await?;
+    let entry = journal.log.reader().await?.entry(position).await?;
     let Some(entry) =
         entry.filter(|entry| matches!(entry.content, EntryContent::Undecodable { .. }))
     else {
@@ -210,10 +217,14 @@ async fn redrive_undecodable(
             },
         };
         journal
+            .admin
             .append_parts(parts.into_iter().map(part).collect())
             .await?
     };
-    Ok(journal.redrive_undecodable(position, positions).await?)
+    Ok(journal
+        .admin
+        .redrive_undecodable(position, positions)
+        .await?)
 }
 
 /// What is in the file beside the journal.

@@ -145,7 +145,7 @@ impl Scrape {
     }
 
     fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
-        let status = self.0.journal.status();
+        let status = self.0.journal.log.status();
         gauge(
             encoder,
             "journal_head",
@@ -190,7 +190,7 @@ impl Scrape {
     }
 
     fn sinks(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
-        let head = self.0.journal.status().head;
+        let head = self.0.journal.log.status().head;
         let running = self.0.sinks.all();
         let each = |value: fn(&SinkView) -> u64| {
             running.iter().map(move |sink| {
@@ -244,7 +244,7 @@ impl Scrape {
             "Events dead-lettered for the sink since the start",
             dead_lettered,
         )?;
-        let known = self.0.journal.status().sinks;
+        let known = self.0.journal.log.status().sinks;
         let dlq_bytes = known.iter().filter(|sink| sink.configured).map(|sink| {
             let label = Sink {
                 sink: sink.name.to_string(),
@@ -274,7 +274,7 @@ impl Scrape {
     }
 
     fn accounts(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
-        let accountings = self.0.journal.accountings();
+        let accountings = self.0.journal.cursors.accountings();
         let outcomes = accountings.into_iter().flat_map(|(sink, accounting)| {
             let passed = accounting.passed;
             let outcomes = [

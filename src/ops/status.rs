@@ -101,9 +101,9 @@ impl Report {
     /// # Errors
     /// The journal cannot be read.
     pub async fn of(view: &View) -> Result<Report, journal::Error> {
-        let mut reader = view.journal.reader().await?;
+        let mut reader = view.journal.log.reader().await?;
         let accounts = reader.accounts().await?;
-        let (link, status) = (view.source.link(), view.journal.status());
+        let (link, status) = (view.source.link(), view.journal.log.status());
         let profile = view.source.profile();
         let guarantee = profile.guarantees.into_iter();
         Ok(Report {
@@ -123,7 +123,7 @@ impl Report {
             },
             intake: Intake::of(view),
             journal: Journal {
-                uuid: view.journal.uuid().simple().to_string(),
+                uuid: view.journal.log.uuid().simple().to_string(),
                 head: status.head,
                 oldest: status.oldest,
                 bytes: status.bytes,
@@ -145,7 +145,7 @@ impl Report {
 
 fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
     let running = view.sinks.all();
-    let in_journal = view.journal.status().sinks;
+    let in_journal = view.journal.log.status().sinks;
     let dlq_bytes = |name: &str| {
         let of_sink = in_journal.iter().find(|sink| &*sink.name == name);
         of_sink.map_or(0, |sink| sink.dlq_bytes)
@@ -167,7 +167,7 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 up: health.as_ref().is_some_and(|health| health.up),
                 since: health.as_ref().map(|health| health.since),
                 last_error: health.and_then(|health| health.last_error),
-                replaying: view.journal.replay(&account.sink).is_some(),
+                replaying: view.journal.cursors.replay(&account.sink).is_some(),
                 dlq_bytes: dlq_bytes(&account.sink),
                 account,
             }

@@ -55,7 +55,7 @@ impl View {
                 ));
             }
         }
-        if self.journal.status().full {
+        if self.journal.log.status().full {
             reasons.push(
                 "journal full: nothing is acknowledged until the sinks have caught up, or its \
                  disk has more free space"

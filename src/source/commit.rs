@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 
 use super::intake::Owed;
-use crate::journal::{self, Journal, NewBatch, NewContent};
+use crate::journal::{self, Log, NewBatch, NewContent};
 use crate::model::Position;
 
 /// What became of a batch, and what is owed for it.
@@ -38,7 +38,7 @@ impl Commit {
     /// server.
     pub(super) fn begin(
         &mut self,
-        journal: &Journal,
+        journal: &Log,
         batch: NewBatch,
         owed: Owed,
         now: Instant,

@@ -33,7 +33,7 @@ use super::subscriptions::Subscriptions;
 use super::writer::Writer;
 use crate::duration::{self, InWords};
 use crate::faults::{self, Failpoint, Mutation};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Log};
 use crate::model::CoverageCause;
 use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
@@ -51,7 +51,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// A living connection.
 pub(super) struct Connection<'a> {
     wanted: &'a mut ReloadRequest,
-    journal: &'a Journal,
+    journal: &'a Log,
     intake: &'a mut Intake,
     commit: &'a mut Commit,
     status: &'a Arc<Status>,
@@ -114,7 +114,7 @@ impl<'a> Connection<'a> {
     pub(super) async fn open(
         wanted: &'a mut ReloadRequest,
         attempt: Attempt,
-        journal: &'a Journal,
+        journal: &'a Log,
         intake: &'a mut Intake,
         commit: &'a mut Commit,
         status: &'a Arc<Status>,

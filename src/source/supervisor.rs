@@ -20,7 +20,7 @@ use super::reload::{Handle, Inbox, ReloadRequest};
 use super::settings::Settings;
 use super::silence::Silence;
 use super::status::{LinkState, Status};
-use crate::journal::{self, Journal};
+use crate::journal::{self, Log};
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
 
@@ -46,7 +46,7 @@ pub enum SourceError {
 pub struct Source {
     wanted: ReloadRequest,
     inbox: Inbox,
-    journal: Journal,
+    journal: Log,
     status: Arc<Status>,
     intake: Intake,
     commit: Commit,
@@ -61,7 +61,7 @@ impl Source {
     pub async fn new(
         settings: Settings,
         decoders: Arc<HashMap<Arc<str>, Decoder>>,
-        journal: Journal,
+        journal: Log,
         status: Arc<Status>,
     ) -> Result<(Source, Handle), journal::Error> {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));

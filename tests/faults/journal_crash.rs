@@ -60,7 +60,7 @@ async fn child(path: PathBuf, batches: usize) -> Result<(), Error> {
         Err(error) => {
             println!("refused: {error}");
             // Once closed, always closed.
-            journal.append(NewBatch::default()).await.unwrap_err();
+            journal.log.append(NewBatch::default()).await.unwrap_err();
         }
     }
     writer.await.unwrap()
@@ -68,13 +68,14 @@ async fn child(path: PathBuf, batches: usize) -> Result<(), Error> {
 
 async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
     journal
+        .cursors
         .register_sinks(&[("sink".into(), Start::Oldest)])
         .await?;
     let sink = journal.clone();
     tokio::spawn(async move {
-        let mut reader = sink.reader().await.unwrap();
-        let mut head = sink.head();
-        let mut at = sink.cursor("sink").await.unwrap().unwrap();
+        let mut reader = sink.log.reader().await.unwrap();
+        let mut head = sink.log.head();
+        let mut at = sink.cursors.cursor("sink").await.unwrap().unwrap();
         loop {
             let _ = head.wait_for(|head| *head > at).await;
             let entries = reader.read_after(at, 100, usize::MAX).await.unwrap();
@@ -84,10 +85,10 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
                 delivered: entries.len() as u64,
                 ..Passed::default()
             };
-            sink.pass("sink", at, passed);
+            sink.cursors.pass("sink", at, passed);
         }
     });
-    let mut last = *journal.head().borrow();
+    let mut last = *journal.log.head().borrow();
     for _ in 0..batches {
         let positions = last.0 + 1..=last.0 + 1 + last.0 % 50;
         let entries = positions.map(|position| NewEntry {
@@ -97,6 +98,7 @@ async fn append(journal: &Journal, batches: usize) -> Result<(), Error> {
             content: NewContent::sample(),
         });
         last = journal
+            .log
             .append(NewBatch {
                 entries: entries.collect(),
             })
@@ -171,19 +173,24 @@ async fn check(path: &Path, said: &Said) -> Position {
             opened => break opened.unwrap(),
         }
     };
-    let head = *journal.head().borrow();
+    let head = *journal.log.head().borrow();
     assert!(
         head.0 >= said.acknowledged,
         "{} was acknowledged, but the journal ends at {head}",
         said.acknowledged
     );
-    let cursor = journal.cursor("sink").await.unwrap().unwrap_or_default();
+    let cursor = journal
+        .cursors
+        .cursor("sink")
+        .await
+        .unwrap()
+        .unwrap_or_default();
     assert!(
         cursor.0 <= said.confirmed,
         "the cursor {cursor} is past {}, the last confirmed",
         said.confirmed
     );
-    let mut reader = journal.reader().await.unwrap();
+    let mut reader = journal.log.reader().await.unwrap();
     let entries = reader
         .read_after(Position::START, usize::MAX, usize::MAX)
         .await

@@ -123,6 +123,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
     let stop_writer = CancellationToken::new();
     let writer = tokio::spawn(writer.run(stop_writer.clone()));
     journal
+        .cursors
         .register_sinks(&[("oncall".into(), Start::Newest)])
         .await
         .unwrap();
@@ -151,7 +152,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         },
         coverage("map-1", r#"{"heard":true,"at":"2026-01-02T03:04:05Z"}"#),
     ];
-    let head = journal.append(NewBatch { entries }).await.unwrap();
+    let head = journal.log.append(NewBatch { entries }).await.unwrap();
 
     let collector = Collector::default();
     let counters = Arc::new(Counters::default());
@@ -173,14 +174,14 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         decoders(),
         stop.clone(),
     ));
-    while journal.cursor("oncall").await.unwrap() != Some(head) {
+    while journal.cursors.cursor("oncall").await.unwrap() != Some(head) {
         // Paused time: it passes while nothing else can go on.
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     stop.cancel();
     running.await.unwrap().unwrap();
 
-    let origin = |position: i64| format!("{}-{position}", journal.uuid().simple());
+    let origin = |position: i64| format!("{}-{position}", journal.log.uuid().simple());
     let events = collector.taken.lock().unwrap().clone();
     let seen: Vec<_> = events
         .iter()
@@ -202,6 +203,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         ]
     );
     let dead_letters = journal
+        .log
         .reader()
         .await
         .unwrap()
@@ -250,7 +252,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
     let writer = tokio::spawn(writer.run(stop_writer.clone()));
     let sink: Arc<str> = "history".into();
     let sinks = [(Arc::clone(&sink), Start::Oldest)];
-    journal.register_sinks(&sinks).await.unwrap();
+    journal.cursors.register_sinks(&sinks).await.unwrap();
     let lost = r#"{"heard":false,"at":"2026-01-02T03:04:05Z","cause":"connection_lost"}"#;
     let entries = vec![
         entry("map-1", status("1", "故障")),
@@ -259,7 +261,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
         coverage("map-1", r#"{"heard":"maybe"}"#),
         entry("map-1", status("2", "正常")),
     ];
-    let head = journal.append(NewBatch { entries }).await.unwrap();
+    let head = journal.log.append(NewBatch { entries }).await.unwrap();
 
     let collector = Collector::default();
     *collector.rejects.lock().unwrap() = Some(EventKind::Coverage);
@@ -280,15 +282,15 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
         decoders(),
         stop.clone(),
     ));
-    while journal.cursor(&sink).await.unwrap() != Some(head) {
+    while journal.cursors.cursor(&sink).await.unwrap() != Some(head) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     assert_eq!(collector.positions(), [1, 4]);
 
     // Of the two dead letters one can be read.
     *collector.rejects.lock().unwrap() = None;
-    assert_eq!(journal.redrive(&sink, Which::All).await.unwrap(), 2);
-    let mut reader = journal.reader().await.unwrap();
+    assert_eq!(journal.admin.redrive(&sink, Which::All).await.unwrap(), 2);
+    let mut reader = journal.log.reader().await.unwrap();
     while collector.taken.lock().unwrap().is_empty()
         || reader.dead_letters().await.unwrap().len() > 1
     {
@@ -308,8 +310,8 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
             until: None,
             device_id: device.map(str::to_owned),
         };
-        journal.begin_replay(&sink, replay).await.unwrap();
-        while journal.replay(&sink).is_some() {
+        journal.admin.begin_replay(&sink, replay).await.unwrap();
+        while journal.cursors.replay(&sink).is_some() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         assert_eq!(collector.positions(), expected, "{device:?}");

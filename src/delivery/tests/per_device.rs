@@ -212,7 +212,7 @@ fn in_turn(count: usize) -> impl Iterator<Item = &'static str> {
 }
 
 async fn cursor(rig: &Rig) -> i64 {
-    rig.journal.cursor("site").await.unwrap().unwrap().0
+    rig.journal.cursors.cursor("site").await.unwrap().unwrap().0
 }
 
 #[tokio::test(start_paused = true)]
@@ -359,6 +359,7 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
     road.always("3", Some(Answer::Held));
     rig.append(["d3", "d1"]).await;
     rig.journal
+        .admin
         .redrive("site", Which::Positions(vec![Position(2)]))
         .await
         .unwrap();
@@ -369,7 +370,11 @@ async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
         until: None,
         device_id: None,
     };
-    rig.journal.begin_replay("site", replay).await.unwrap();
+    rig.journal
+        .admin
+        .begin_replay("site", replay)
+        .await
+        .unwrap();
     rig.until("what can be delivered is", |_| {
         road.taken("1").len() == 5 && road.taken("2").starts_with(&[2])
     })
@@ -410,7 +415,10 @@ async fn redriven_event_that_is_refused_again_is_listed_again() {
         }))
     };
     road.always("2", gone());
-    assert_eq!(rig.journal.redrive("site", Which::All).await.unwrap(), 2);
+    assert_eq!(
+        rig.journal.admin.redrive("site", Which::All).await.unwrap(),
+        2
+    );
     rig.until_settled().await;
     let dead: Vec<(i64, String)> = rig.dead_letters().await.into_iter().collect();
     assert_eq!(

@@ -126,7 +126,7 @@ async fn a_topic_is_heard_from_the_receipt_to_the_last_byte() {
         (
             counters.accepted.load(Relaxed),
             counters.undecodable.load(Relaxed),
-            lab.journal.status().accepted
+            lab.journal.log.status().accepted
         ),
         (1, 0, 1),
         "what the daemon observed was not received"
@@ -173,7 +173,7 @@ async fn a_stop_stands_behind_the_last_message() {
     );
     let (stopped, made_at) = lab.newest().await;
     assert!(made_at.duration_since(stopped.at) < SignedDuration::from_millis(50));
-    assert_eq!(lab.journal.heard().await.unwrap().topics, []);
+    assert_eq!(lab.journal.log.heard().await.unwrap().topics, []);
 }
 
 #[tokio::test]
@@ -289,7 +289,7 @@ async fn after_a_crash_the_next_start_says_until_when_topics_were_heard() {
     let next = async || {
         let (status, decoders) = (Status::new(), decoders(&lab.settings.topics));
         let settings = lab.settings.clone();
-        Source::new(settings, decoders, lab.journal.clone(), status)
+        Source::new(settings, decoders, lab.journal.log.clone(), status)
             .await
             .unwrap()
     };
@@ -306,7 +306,7 @@ async fn after_a_crash_the_next_start_says_until_when_topics_were_heard() {
     }
     // And no start after it says so again.
     drop(next().await);
-    assert!(lab.journal.heard().await.unwrap().topics.is_empty());
+    assert!(lab.journal.log.heard().await.unwrap().topics.is_empty());
     lab.covered(&said).await;
 }
 

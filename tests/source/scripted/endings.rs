@@ -325,14 +325,14 @@ async fn a_stop_loses_nothing_of_two_batches_that_exceed_the_journals_queue() {
     lab.stop.cancel();
     assert_eq!(server.rest().await, "", "nothing of it is on disk");
     within(&mut lab.source).await.unwrap().unwrap();
-    let (mut head, mut large_entries) = (lab.journal.head(), 0);
+    let (mut head, mut large_entries) = (lab.journal.log.head(), 0);
     let mut seen = *head.borrow_and_update();
     within(async {
         // Each of them fills the journal again.
         while large_entries < 2 {
-            lab.journal.pass("stuck", seen, Passed::default());
+            lab.journal.cursors.pass("stuck", seen, Passed::default());
             head.changed().await.expect("the writer runs");
-            let mut reader = lab.journal.reader().await.unwrap();
+            let mut reader = lab.journal.log.reader().await.unwrap();
             let new = reader.read_after(seen, 1000, usize::MAX).await.unwrap();
             large_entries += new
                 .iter()

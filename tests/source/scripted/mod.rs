@@ -69,6 +69,7 @@ impl Lab {
             .unwrap();
         let writer = tokio::spawn(writer.run(CancellationToken::new()));
         journal
+            .cursors
             .register_sinks(&[("stuck".into(), Start::Oldest)])
             .await
             .unwrap();
@@ -104,10 +105,14 @@ impl Lab {
         };
         let decoders = decoders(&settings.topics);
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let (source, handle) =
-            Source::new(settings.clone(), decoders, journal.clone(), status.clone())
-                .await
-                .unwrap();
+        let (source, handle) = Source::new(
+            settings.clone(),
+            decoders,
+            journal.log.clone(),
+            status.clone(),
+        )
+        .await
+        .unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
         Lab {
             server,
@@ -124,8 +129,8 @@ impl Lab {
 
     /// The one sink is done with all that is in the journal.
     fn unstick(&self) {
-        let head = *self.journal.head().borrow();
-        self.journal.pass("stuck", head, Passed::default());
+        let head = *self.journal.log.head().borrow();
+        self.journal.cursors.pass("stuck", head, Passed::default());
     }
 
     /// A journal of a few pages, which is full, and whose one sink does not move until the test
@@ -143,14 +148,14 @@ impl Lab {
     /// Fills the journal, whose one sink does not move.
     async fn fill(&self) {
         let mut filled = 0;
-        while !self.journal.status().full {
+        while !self.journal.log.status().full {
             let entry = NewEntry {
                 topic: "map-1".into(),
                 received_at: jiff::Timestamp::UNIX_EPOCH,
                 body: vec![b'x'; 16 << 10].into(),
                 content: NewContent::sample(),
             };
-            let append = self.journal.append(NewBatch {
+            let append = self.journal.log.append(NewBatch {
                 entries: vec![entry],
             });
             filled += usize::from(
@@ -204,7 +209,7 @@ impl Lab {
 
     /// The whole log.
     async fn log(&self) -> Vec<Entry> {
-        let mut reader = self.journal.reader().await.unwrap();
+        let mut reader = self.journal.log.reader().await.unwrap();
         reader
             .read_after(Position::START, 1000, 1 << 20)
             .await

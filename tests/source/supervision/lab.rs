@@ -90,7 +90,7 @@ impl Lab {
             .map(|topic| (topic.name.clone(), decoder(topic)))
             .collect();
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let (source, _) = Source::new(settings, decoders.into(), journal, status.clone())
+        let (source, _) = Source::new(settings, decoders.into(), journal.log, status.clone())
             .await
             .unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
@@ -119,7 +119,7 @@ impl Lab {
     pub(crate) async fn proven_at(&self) -> Option<Timestamp> {
         let journal = JOURNAL.lock().unwrap().clone().expect("a lab runs");
         // Reading waits for a thread, and the time stands still meanwhile.
-        let read = journal.heard().await;
+        let read = journal.log.heard().await;
         read.unwrap().proven_at
     }
 
@@ -222,7 +222,7 @@ pub(crate) async fn turns() {
     }
     let journal = JOURNAL.lock().unwrap().clone();
     if let Some(journal) = journal {
-        journal.register_sinks(&[]).await.unwrap();
+        journal.cursors.register_sinks(&[]).await.unwrap();
         for _ in 0..TURNS {
             tokio::task::yield_now().await;
         }

@@ -1,0 +1,125 @@
+//! What an operator changes in the journal.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::command::{Command, Replay, Which};
+use super::command_sender::CommandSender;
+use super::log::Log;
+use super::state::State;
+use super::{Error, NewBatch, NewEntry};
+use crate::model::Position;
+
+/// The admin commands. Its clones share one writer.
+#[derive(Debug, Clone)]
+pub struct Admin {
+    pub(super) state: Arc<State>,
+    pub(super) commands: CommandSender,
+    pub(super) log: Log,
+}
+
+impl Admin {
+    /// Forgets a sink's cursor and its dead letters: the journal keeps nothing for it.
+    /// True where there was one. Durable on return.
+    ///
+    /// # Panics
+    /// The sink is in the configuration.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn forget(&self, sink: &str) -> Result<bool, Error> {
+        assert!(!self.state.is_configured(sink), "the sink {sink} is in use");
+        Ok(self
+            .commands
+            .send(Command::Forget { sink: sink.into() })
+            .await?
+            > 0)
+    }
+
+    /// Has a sink's dead letters delivered again, or drops them; what its cursor has
+    /// not passed yet stays. Gives the number of entries. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn redrive(&self, sink: &str, which: Which) -> Result<u64, Error> {
+        self.commands
+            .send(Command::Redrive {
+                sink: sink.into(),
+                which,
+            })
+            .await
+    }
+
+    /// Drops a sink's dead letters, as [`Journal::redrive`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn discard(&self, sink: &str, which: Which) -> Result<u64, Error> {
+        self.commands
+            .send(Command::Discard {
+                sink: sink.into(),
+                which,
+            })
+            .await
+    }
+
+    /// Has an undecodable entry that can be decoded now delivered to every sink of the
+    /// configuration, each of its parts in its own right. `parts` are positions of its statuses:
+    /// its own where it is one, else those of entries that were appended (as undecodable ones) in
+    /// its place. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn redrive_undecodable(
+        &self,
+        position: Position,
+        parts: Vec<Position>,
+    ) -> Result<u64, Error> {
+        let sinks = self.state.configured();
+        self.commands
+            .send(Command::RedriveUndecodable {
+                position,
+                parts,
+                sinks,
+            })
+            .await
+    }
+
+    /// Appends the statuses of an undecodable entry, for [`Journal::redrive_undecodable`]; gives
+    /// their positions.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn append_parts(&self, parts: Vec<NewEntry>) -> Result<Vec<Position>, Error> {
+        let count = parts.len();
+        let batch = NewBatch { entries: parts };
+        let last = self.log.append(batch).await?;
+        self.state.parts.fetch_add(count as u64, Ordering::Relaxed);
+        let count = i64::try_from(count).expect("a batch fits in memory");
+        Ok((last.0 - count + 1..=last.0).map(Position).collect())
+    }
+
+    /// Lists undecodable entries no more. Gives their number. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn discard_undecodable(&self, which: Which) -> Result<u64, Error> {
+        self.commands
+            .send(Command::DiscardUndecodable { which })
+            .await
+    }
+
+    /// Begins a replay for a sink, in place of one that is not done. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn begin_replay(&self, sink: &str, replay: Replay) -> Result<(), Error> {
+        self.commands
+            .send(Command::Replay {
+                sink: sink.into(),
+                replay,
+            })
+            .await
+            .map(drop)
+    }
+}

@@ -1,0 +1,122 @@
+//! The log as the source writes it and as everybody reads it.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+use uuid::Uuid;
+
+use super::command::Command;
+use super::command_sender::CommandSender;
+use super::coverage::{self, Heard};
+use super::state::State;
+use super::writer::Append;
+use super::{Error, NewBatch, Reader, Status, file};
+use crate::model::Position;
+
+/// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits
+/// for the source, and a bound of the memory that a slow disk can cost.
+pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The entries: appended by one, read by many. Its clones share one writer.
+#[derive(Debug, Clone)]
+pub struct Log {
+    pub(super) path: Arc<PathBuf>,
+    pub(super) state: Arc<State>,
+    pub(super) appends: mpsc::Sender<Append>,
+    pub(super) room: Arc<Semaphore>,
+    pub(super) commands: CommandSender,
+}
+
+impl Log {
+    /// The journal's own id, made when its file was.
+    pub fn uuid(&self) -> Uuid {
+        self.state.uuid
+    }
+
+    /// Its file.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes a batch and returns the position of its last entry once it was synced to disk;
+    /// batches are written in the order of the calls. Where the caller goes away, a batch that
+    /// was queued is written all the same. Waits while the journal is full and may not drop
+    /// anything.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the writer has ended, and the batch may or may not be written.
+    pub async fn append(&self, batch: NewBatch) -> Result<Position, Error> {
+        let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
+        let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
+        // Both waits are first come, first served, so the order of the calls is kept.
+        let room = Arc::clone(&self.room)
+            .acquire_many_owned(wanted)
+            .await
+            .map_err(|_| Error::Closed)?;
+        let (done, written) = oneshot::channel();
+        self.appends
+            .send(Append { batch, room, done })
+            .await
+            .map_err(|_| Error::Closed)?;
+        self.commands.answer(written).await
+    }
+
+    /// Queues a batch that nobody can wait for, behind those whose [`Journal::append`] was polled:
+    /// the last of a source that stops. It needs no room in the queue, since nothing follows it;
+    /// the writer writes it, at its end at the latest.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the writer has ended, or so many batches wait that the queue has no place
+    /// for one more. The batch is gone.
+    pub fn append_last(&self, batch: NewBatch) -> Result<(), Error> {
+        let room = Arc::clone(&self.room)
+            .try_acquire_many_owned(0)
+            .map_err(|_| Error::Closed)?;
+        let (done, _) = oneshot::channel();
+        self.appends
+            .try_send(Append { batch, room, done })
+            .map_err(|_| Error::Closed)
+    }
+
+    /// The newest durable position; changes wake the sinks.
+    pub fn head(&self) -> watch::Receiver<Position> {
+        self.state.head.subscribe()
+    }
+
+    /// Which topics were heard when the last process ended, and until when that is certain.
+    ///
+    /// # Errors
+    /// The file cannot be read.
+    pub async fn heard(&self) -> Result<Heard, Error> {
+        coverage::heard(&self.path).await
+    }
+
+    /// The server was heard then, though nothing came that has an entry. Durable on return.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn link_proven(&self, at: Timestamp) -> Result<(), Error> {
+        self.commands
+            .send(Command::LinkProven { at })
+            .await
+            .map(drop)
+    }
+
+    /// A reader with a connection of its own.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub async fn reader(&self) -> Result<Reader, Error> {
+        Ok(Reader::new(
+            file::open_to_read(&self.path).await?,
+            Some(Arc::clone(&self.state)),
+        ))
+    }
+
+    /// What an operator wants to know; reads memory only.
+    pub fn status(&self) -> Status {
+        self.state.status()
+    }
+}
