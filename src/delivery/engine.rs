@@ -287,6 +287,8 @@ impl Engine {
             self.report.dlq_full();
         } else if self.scheduler.is_log_held() {
             self.report.dlq_has_room();
+            // Where nothing waits, a probe says that the sink is up.
+            self.idle_at = Instant::now();
         }
         self.scheduler.hold_log(full);
     }

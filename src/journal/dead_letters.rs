@@ -73,25 +73,24 @@ pub(super) async fn add(
          SELECT ?1, position, kind, topic, received_at, body, previous, ?3, ?4, \
          octet_length(body) + octet_length(?3) + ?5 FROM entry WHERE position = ?2 \
          ON CONFLICT DO NOTHING";
-    // Evicted meanwhile: there is nothing left to keep, and the accounting says so.
-    const GONE: &str = "UPDATE cursor SET discarded = discarded + 1 WHERE sink = ?1 \
-         AND NOT EXISTS (SELECT 1 FROM dead_letter WHERE sink = ?1 AND position = ?2)";
-    let copied = sqlx::query(COPY)
-        .bind(Arc::clone(sink))
-        .bind(position.0)
-        .bind(error)
-        .bind(Timestamp::now().as_microsecond())
-        .bind(ROW_BYTES as i64)
-        .execute(&mut *connection)
-        .await
-        .map_err(adding())?;
-    if copied.rows_affected() == 0 {
-        sqlx::query(GONE)
+    // Evicted meanwhile: there is nothing left to keep, but the accounting counts it.
+    const GONE: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
+         error, at, bytes) \
+         VALUES (?1, ?2, 'undecodable', '', ?4, x'', ?3 || ' (its entry was evicted)', ?4, \
+         octet_length(?3) + ?5) ON CONFLICT DO NOTHING";
+    for text in [COPY, GONE] {
+        let written = sqlx::query(text)
             .bind(Arc::clone(sink))
             .bind(position.0)
+            .bind(error)
+            .bind(Timestamp::now().as_microsecond())
+            .bind(ROW_BYTES as i64)
             .execute(&mut *connection)
             .await
             .map_err(adding())?;
+        if written.rows_affected() > 0 {
+            break;
+        }
     }
     if !pauses {
         drop_oldest(connection, settings, (sink, position))

@@ -204,6 +204,18 @@ async fn redrive_undecodable(
             "these are no parts of entry {position}"
         )));
     }
+    for sink in journal.log.status().sinks {
+        let room = journal
+            .cursors
+            .has_dlq_room(&sink.name, parts.len(), entry.body.len());
+        if sink.configured && !room {
+            return Err(Refusal::Senseless(format!(
+                "the dead letters of {} have no room for entry {position}: redrive or drop some of \
+                 them, or raise journal.dlq_max_bytes",
+                sink.name
+            )));
+        }
+    }
     let whole = 0..entry.body.len();
     let positions = if parts == [whole] {
         vec![position]

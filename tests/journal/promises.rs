@@ -374,11 +374,13 @@ async fn play(steps: Vec<Step>) {
                     .dead_letter(sink, Position(at), "again")
                     .await
                     .unwrap();
-                // Where there is no entry there is nothing to be kept.
-                if at > 0 {
-                    let error = format!("first {at}");
-                    model.dead_lettered.entry((sink, at)).or_insert(error);
-                }
+                let gone = if at > 0 {
+                    ""
+                } else {
+                    " (its entry was evicted)"
+                };
+                let error = format!("first {at}{gone}");
+                model.dead_lettered.entry((sink, at)).or_insert(error);
             }
             Step::Reopen => {
                 let uuid = running.journal.log.uuid();
