@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use jiff::Timestamp;
 use stomp_bridge::journal::{
-    EntryContent, Journal, NewBatch, NewContent, NewEntry, Passed, Reader, Settings, Start,
-    WhenFull,
+    Journal, NewBatch, NewContent, NewEntry, Passed, Reader, Settings, Start,
 };
 use stomp_bridge::model::Position;
 use tokio::task::JoinSet;

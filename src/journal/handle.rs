@@ -15,7 +15,7 @@ use super::cursors::Cursors;
 use super::last_states::{LastStates, Met};
 use super::lock::{Left, Mark};
 use super::log::{Log, QUEUE_BYTES_MAX};
-use super::writer::{Queue, Writer};
+use super::writer::{Known, Queue, Writer};
 use super::{Error, Settings, disk, file, last_state_rows};
 use crate::model::Position;
 
@@ -73,16 +73,13 @@ impl Journal {
         let size = last_state_rows::size(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;
         state.tell_devices(size.rows, 0, Met::default());
-        let writer = Writer::new(
-            settings.clone(),
-            opened,
-            Arc::clone(&state),
-            LastStates::new(settings, size, known),
+        let known = Known {
+            state: Arc::clone(&state),
+            last_states: LastStates::new(settings, size, known),
             begin,
             newest,
-            queue,
-            check,
-        );
+        };
+        let writer = Writer::new(settings.clone(), opened, known, queue, check);
         let commands = CommandSender {
             queue: commands,
             ended,

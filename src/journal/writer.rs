@@ -111,6 +111,16 @@ pub struct Writer {
     lock: Lock,
 }
 
+/// What the file held when it was opened.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) state: Arc<State>,
+    pub(super) last_states: LastStates,
+    pub(super) begin: LogStart,
+    /// When the newest entry was received.
+    pub(super) newest: Option<Timestamp>,
+}
+
 /// What goes into one transaction.
 #[derive(Debug, Default)]
 struct Group {
@@ -124,13 +134,16 @@ impl Writer {
     pub(super) fn new(
         settings: Settings,
         opened: Opened,
-        state: Arc<State>,
-        last_states: LastStates,
-        begin: LogStart,
-        newest: Option<Timestamp>,
+        known: Known,
         queue: Queue,
         check: Check,
     ) -> Writer {
+        let Known {
+            state,
+            last_states,
+            begin,
+            newest,
+        } = known;
         let mut clock = TrustedClock::for_keeping(settings.keep);
         clock.set_reference(std::time::Instant::now(), newest);
         let dlq_watch = DlqWatch::new(&settings);

@@ -167,7 +167,7 @@ impl World {
     fn begin(&mut self, attempt: Attempt) {
         let events = given(&attempt);
         let positions: Vec<i64> = events.iter().map(|event| event.position().0).collect();
-        let devices: BTreeSet<&str> = events.iter().map(|event| device_of(event)).collect();
+        let devices: BTreeSet<&str> = events.iter().map(device_of).collect();
         for (_, other, _) in &self.under_way {
             assert!(
                 given(other)
