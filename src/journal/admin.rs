@@ -50,7 +50,7 @@ impl Admin {
             .await
     }
 
-    /// Drops a sink's dead letters, as [`Journal::redrive`].
+    /// Drops a sink's dead letters, as [`Admin::redrive`].
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -85,7 +85,7 @@ impl Admin {
             .await
     }
 
-    /// Appends the statuses of an undecodable entry, for [`Journal::redrive_undecodable`]; gives
+    /// Appends the statuses of an undecodable entry, for [`Admin::redrive_undecodable`]; gives
     /// their positions.
     ///
     /// # Errors

@@ -63,7 +63,7 @@ impl Log {
         self.commands.answer(written).await
     }
 
-    /// Queues a batch that nobody can wait for, behind those whose [`Journal::append`] was polled:
+    /// Queues a batch that nobody can wait for, behind those whose [`Log::append`] was polled:
     /// the last of a source that stops. It needs no room in the queue, since nothing follows it;
     /// the writer writes it, at its end at the latest.
     ///

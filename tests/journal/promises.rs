@@ -197,7 +197,7 @@ impl Model {
                     key: StatusKey {
                         client_id: (n % 3).to_string(),
                         device_id: format!("{}\u{1f6f0}", n % 4),
-                        old_state: (n % 3 > 0).then(|| format!("s{}", n % 2)),
+                        old_state: (!n.is_multiple_of(3)).then(|| format!("s{}", n % 2)),
                         new_state: format!(" s{}", n % 7 % 3),
                         event_key: (n % 4 == 2).then_some(n as u64 % 26),
                         shared_hash: None,
