@@ -2,12 +2,14 @@
 -- 1970 in UTC.
 
 -- head: no smaller position is the newest one, although every entry may have been removed.
--- heard_at: a byte came from the server then; what was received since is newer proof.
+-- heard_at: a byte came from the server then; what was received behind heard_position is newer
+-- proof, whatever the clock did.
 CREATE TABLE journal (
     uuid       TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     head       INTEGER NOT NULL DEFAULT 0,
-    heard_at   INTEGER
+    heard_at   INTEGER,
+    heard_position INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- kind: status, undecodable, coverage or alarm.
@@ -56,19 +58,21 @@ CREATE TABLE dead_letter (
     id          INTEGER PRIMARY KEY,
     sink        TEXT    NOT NULL,
     position    INTEGER NOT NULL,
+    redrive     INTEGER NOT NULL DEFAULT 0,
+    intake      INTEGER NOT NULL DEFAULT 0,
+    at          INTEGER NOT NULL,
+    bytes       INTEGER NOT NULL,
     kind        TEXT    NOT NULL,
     topic       TEXT    NOT NULL,
     received_at INTEGER NOT NULL,
-    body        BLOB    NOT NULL,
-    previous    TEXT,
     error       TEXT    NOT NULL,
-    at          INTEGER NOT NULL,
-    redrive     INTEGER NOT NULL DEFAULT 0,
-    intake      INTEGER NOT NULL DEFAULT 0,
-    bytes       INTEGER NOT NULL,
+    previous    TEXT,
+    body        BLOB    NOT NULL,
     UNIQUE (sink, position)
 ) STRICT;
 
+-- What the accounting counts, without a look at the rows.
+CREATE INDEX dead_letter_counted ON dead_letter (sink, position) WHERE intake = 0;
 CREATE INDEX dead_letter_redrive ON dead_letter (sink, position) WHERE redrive = 1;
 CREATE INDEX dead_letter_at ON dead_letter (at);
 

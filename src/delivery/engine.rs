@@ -81,6 +81,8 @@ pub(super) struct Engine {
     /// What comes after what was read.
     pub(super) prefetch: Prefetch,
     pub(super) redrive: Redrive,
+    /// Of the next entry, where it cannot be read and the dead letters have no room for it.
+    unreadable_bytes: usize,
     /// When the sink is asked next whether the other side answers.
     pub(super) idle_at: Instant,
 }
@@ -143,6 +145,7 @@ impl Engine {
             progress: Progress::default(),
             prefetch: Prefetch::default(),
             redrive: Redrive::default(),
+            unreadable_bytes: 0,
             idle_at: Instant::now(),
         })
     }
@@ -186,10 +189,10 @@ impl Engine {
                 self.redrive.look();
             }
             let newest = *head.borrow();
-            if self.may_read() && newest > self.progress.through {
-                self.read_log(newest).await?;
-            } else if self.may_redrive() {
+            if self.may_redrive() {
                 self.read_again().await?;
+            } else if self.may_read() && newest > self.progress.through {
+                self.read_log(newest).await?;
             } else {
                 match self.wait(&mut head, &mut commands, stop).await? {
                     Wake::Stop => return Ok(()),
@@ -277,20 +280,20 @@ impl Engine {
         }
     }
 
-    /// An attempt may end with a dead letter each: where there is no room for them, the log waits,
-    /// and what an operator wants delivered again goes on.
+    /// Each attempt may end with a dead letter: where there is no room for them, the log waits, and
+    /// what an operator wants delivered again goes on, since it makes room.
     fn look_at_dlq(&mut self) {
         let (events, bytes_max) = self.scheduler.dead_letters_next();
         let SinkLog { sink, journal, .. } = &self.log;
-        let full = !journal.cursors.has_dlq_room(sink, events, bytes_max);
-        if full {
+        let bytes_max = bytes_max.max(self.unreadable_bytes);
+        let has_room = journal.cursors.has_dlq_room(sink, events, bytes_max);
+        if !has_room && self.scheduler.is_quiet() {
             self.report.dlq_full();
-        } else if self.scheduler.is_log_held() {
-            self.report.dlq_has_room();
+        } else if has_room && self.report.dlq_has_room() {
             // Where nothing waits, a probe says that the sink is up.
             self.idle_at = Instant::now();
         }
-        self.scheduler.hold_log(full);
+        self.scheduler.hold_log(!has_room);
     }
 
     /// Whether what comes next in the log may be read.
@@ -305,7 +308,7 @@ impl Engine {
 
     /// Whether what is to be delivered again may be read.
     fn may_redrive(&self) -> bool {
-        self.scheduler.is_open() && self.redrive.is_wanted() && self.has_room()
+        self.scheduler.is_open() && self.redrive.is_wanted()
     }
 
     fn has_room(&self) -> bool {
@@ -331,8 +334,10 @@ impl Engine {
             entries.retain(|(position, _)| *position < refused);
             through = Position(refused.0 - 1);
             self.prefetch.discard();
-            self.scheduler.hold_log(true);
-            self.report.dlq_full();
+            let unreadable = self.log.reader.entry(refused).await?;
+            self.unreadable_bytes = unreadable.map_or(0, |entry| entry.body.len());
+        } else {
+            self.unreadable_bytes = 0;
         }
         let events = self.progress.read(entries, through);
         if !events.is_empty() {

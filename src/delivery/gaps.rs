@@ -41,11 +41,14 @@ pub(super) async fn missing(
             continue;
         }
         let lost = recorded(first, last, &evictions);
-        let passed_before = (last.min(furthest).0 - first.0 + 1).max(0).unsigned_abs();
+        let before = last.min(furthest);
+        let passed = (before.0 - first.0 + 1).max(0).unsigned_abs();
+        let removed = passed.saturating_sub(recorded(first, before, &evictions));
         if lost > 0 {
             missing.push((last, Decoded::Evicted(lost)));
-        } else if passed_before > 0 {
-            missing.push((last, Decoded::Removed(passed_before)));
+        }
+        if removed > 0 {
+            missing.push((last, Decoded::Removed(removed)));
         }
     }
     missing.sort_by_key(|(position, _)| *position);

@@ -44,23 +44,14 @@ impl Lanes {
         self.ready_events
     }
 
-    /// Since when the next event may go. With `log_held` only what is delivered again may.
-    pub(super) fn ready_since(&self, log_held: bool) -> Option<Instant> {
-        let mut ready = self.ready.iter();
-        let next = ready.find(|(_, device)| {
-            let queue = &self.lanes[device].queue;
-            !log_held || queue.iter().any(|(reason, _)| *reason != Reason::Log)
-        });
-        next.map(|(since, _)| *since)
+    /// Since when the next event may go.
+    pub(super) fn ready_since(&self) -> Option<Instant> {
+        self.ready.front().map(|(since, _)| *since)
     }
 
     /// Takes events that may go, of one reason, at most so many, in the log's order, and holds
-    /// their lanes. With `log_held` what is delivered again passes the log's events.
-    pub(super) fn take(
-        &mut self,
-        events_max: usize,
-        log_held: bool,
-    ) -> Option<(Reason, Vec<Event>, Vec<Device>)> {
+    /// their lanes.
+    pub(super) fn take(&mut self, events_max: usize) -> Option<(Reason, Vec<Event>, Vec<Device>)> {
         let (mut events, mut devices, mut other) = (Vec::new(), Vec::new(), VecDeque::new());
         let mut reason = None;
         while events.len() < events_max
@@ -70,26 +61,16 @@ impl Lanes {
                 .lanes
                 .get_mut(&device)
                 .expect("a ready lane has events");
-            let of_log = |(of, _): &(Reason, Event)| log_held && *of == Reason::Log;
-            let first = lane
-                .queue
-                .iter()
-                .take_while(|queued| of_log(queued))
-                .count();
+            let reason = *reason.get_or_insert(lane.queue[0].0);
             let room = events_max - events.len();
-            let wanted = lane
-                .queue
-                .get(first)
-                .map(|(of, _)| *reason.get_or_insert(*of));
-            let alike = lane.queue.iter().skip(first).take(room);
-            let alike = alike.take_while(|(of, _)| Some(*of) == wanted).count();
+            let alike = lane.queue.iter().take(room);
+            let alike = alike.take_while(|(of, _)| *of == reason).count();
             if alike == 0 {
                 other.push_back((since, device));
                 continue;
             }
             self.ready_events -= lane.queue.len();
-            let taken = lane.queue.drain(first..first + alike);
-            events.extend(taken.map(|(_, event)| event));
+            events.extend(lane.queue.drain(..alike).map(|(_, event)| event));
             lane.held = true;
             devices.push(device);
         }

@@ -78,8 +78,11 @@ impl Report {
         self.counters.again.fetch_add(events, Ordering::Relaxed);
     }
 
-    /// The other side answers.
+    /// The other side answers: the sink is up, unless its dead letters have no room.
     pub(super) fn up(&mut self, message: &str) {
+        if self.dlq_full {
+            return;
+        }
         self.health.up();
         if !std::mem::replace(&mut self.up, true) {
             info!(sink = %self.sink, position = %self.position, "{message}");
@@ -171,10 +174,13 @@ impl Report {
         );
     }
 
-    /// There is room again; whether the sink is up is said by the next attempt.
-    pub(super) fn dlq_has_room(&mut self) {
-        self.dlq_full = false;
-        info!(sink = %self.sink, "dead letters have room again: the sink goes on");
+    /// There is room; whether the sink is up is said by the next proof. True where there was none.
+    pub(super) fn dlq_has_room(&mut self) -> bool {
+        let was_full = std::mem::take(&mut self.dlq_full);
+        if was_full {
+            info!(sink = %self.sink, "dead letters have room again: the sink goes on");
+        }
+        was_full
     }
 
     /// As much is ahead of the cursor as may be.

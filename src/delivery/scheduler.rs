@@ -66,7 +66,7 @@ pub(super) struct Scheduler {
     bytes: usize,
     /// Of the largest payload so far.
     largest: usize,
-    /// The log's events wait: there is no room for their dead letters.
+    /// The log's events, and replays in lanes, wait: there is no room for dead letters.
     log_held: bool,
     /// See [`CAREFUL_EVENTS`].
     attempt_max: usize,
@@ -187,6 +187,9 @@ impl Scheduler {
         through: Option<Position>,
         now: Instant,
     ) {
+        if self.bytes == 0 {
+            self.largest = 0;
+        }
         self.bytes += bytes(&events);
         let sizes = events
             .iter()
@@ -196,6 +199,14 @@ impl Scheduler {
             Ordering::Global => {
                 let attempt = Attempt::new(reason, events, through, Vec::new(), &self.retry, now);
                 self.go_on(attempt, now, now);
+            }
+            // Old by itself: it waits for no lane, and so not for the log's events in one.
+            Ordering::PerDevice { .. } if reason == Reason::Redrive => {
+                for event in events {
+                    let alone = vec![event];
+                    let attempt = Attempt::new(reason, alone, None, Vec::new(), &self.retry, now);
+                    self.go_on(attempt, now, now);
+                }
             }
             Ordering::PerDevice { .. } => {
                 for event in events {
@@ -229,6 +240,11 @@ impl Scheduler {
     /// large each may be, in bytes of its payload.
     pub(super) fn dead_letters_next(&self) -> (usize, usize) {
         ((self.under_way + 1).min(self.concurrency()), self.largest)
+    }
+
+    /// Nothing is with the sink.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.under_way == 0
     }
 
     /// From now on the log's events wait, or go on.
@@ -298,7 +314,8 @@ impl Scheduler {
         if self.link == Link::Closed {
             return self.pause.as_ref().map(|pause| pause.until);
         }
-        let fresh = self.lanes.ready_since(self.log_held).map(|since| {
+        let fresh = self.lanes.ready_since().filter(|_| !self.log_held);
+        let fresh = fresh.map(|since| {
             if self.lanes.ready() >= self.capabilities.batch_max {
                 since
             } else {
@@ -638,12 +655,12 @@ impl Scheduler {
 
     /// A first attempt at events that may go, where it is full or they have waited for long enough.
     fn fresh(&mut self, now: Instant) -> Option<Attempt> {
-        let since = self.lanes.ready_since(self.log_held)?;
+        let since = self.lanes.ready_since().filter(|_| !self.log_held)?;
         let batch_max = self.capabilities.batch_max;
         if self.lanes.ready() < batch_max && now < since + self.batch_wait() {
             return None;
         }
-        let (reason, events, devices) = self.lanes.take(batch_max, self.log_held)?;
+        let (reason, events, devices) = self.lanes.take(batch_max)?;
         Some(Attempt::new(
             reason,
             events,

@@ -12,7 +12,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::error::failed;
 use super::row::timestamp;
 use super::{Entry, EntryContent, Error, file};
-use crate::model::Coverage;
+use crate::model::{Coverage, Position};
 
 /// The newest entries among which the newest status is looked for: parts of an undecodable one keep
 /// their old time, and there are never so many of them in a row.
@@ -66,13 +66,15 @@ pub(super) async fn keep(
     Ok(())
 }
 
-/// Keeps when the link was last known to live.
+/// Keeps when the link was last known to live; `head`: the newest position then.
 pub(super) async fn keep_proof(
     connection: &mut SqliteConnection,
     at: Timestamp,
+    head: Position,
 ) -> Result<(), Error> {
-    sqlx::query("UPDATE journal SET heard_at = max(coalesce(heard_at, 0), ?)")
+    sqlx::query("UPDATE journal SET heard_at = ?, heard_position = ?")
         .bind(at.as_microsecond())
+        .bind(head.0)
         .execute(connection)
         .await
         .map(drop)
@@ -91,9 +93,10 @@ pub(super) async fn heard(path: &Path) -> Result<Heard, Error> {
 
 async fn read(connection: &mut SqliteConnection) -> Result<Heard, sqlx::Error> {
     const TOPICS: &str = "SELECT topic, at FROM coverage WHERE heard ORDER BY topic";
-    const PROOF: &str = "SELECT max(at) FROM (SELECT heard_at AS at FROM journal UNION ALL \
-         SELECT * FROM (SELECT received_at FROM entry WHERE kind IN ('status', 'undecodable') \
-         ORDER BY position DESC LIMIT ?))";
+    const PROOF: &str = "SELECT coalesce((SELECT received_at FROM (SELECT position, kind, \
+         received_at FROM entry WHERE position > heard_position ORDER BY position DESC LIMIT ?) \
+         WHERE kind IN ('status', 'undecodable') ORDER BY position DESC LIMIT 1), heard_at) \
+         FROM journal";
     let topics: Vec<(String, i64)> = sqlx::query_as(TOPICS).fetch_all(&mut *connection).await?;
     let topic = |(name, at): (String, _)| Ok((name.into(), timestamp(at)?));
     let proven_at: Option<i64> = sqlx::query_scalar(PROOF)

@@ -136,8 +136,8 @@ async fn drop_oldest(
             return Ok(());
         }
         let oldest = format!(
-            "SELECT id FROM dead_letter WHERE {PASSED} AND position <> ?2 ORDER BY id \
-             LIMIT {DROPPED_AT_ONCE}"
+            "SELECT id FROM dead_letter WHERE {PASSED} AND position <> ?2 AND redrive = 0 \
+             ORDER BY position LIMIT {DROPPED_AT_ONCE}"
         );
         if discard_ids(connection, sink, newest, &oldest).await? == 0 {
             return Ok(());
@@ -172,7 +172,8 @@ async fn discard_ids(
 /// Drops dead letters that were listed before a moment (microseconds), a piece at a time; gives how
 /// many.
 pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Result<u64, Error> {
-    const DUE: &str = "SELECT DISTINCT sink FROM dead_letter WHERE at < ? AND redrive = 0";
+    const DUE: &str = "SELECT DISTINCT sink FROM dead_letter INDEXED BY dead_letter_at \
+         WHERE at < ? AND redrive = 0";
     let expiring = || failed("drop dead letters that are too old");
     let mut transaction = connection.begin().await.map_err(expiring())?;
     let sinks: Vec<String> = sqlx::query_scalar(DUE)
@@ -183,8 +184,8 @@ pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Re
     let mut expired = 0;
     for sink in sinks {
         let old = format!(
-            "SELECT id FROM dead_letter WHERE {PASSED} AND at < ?2 AND redrive = 0 ORDER BY id \
-             LIMIT {EXPIRED_AT_ONCE}"
+            "SELECT id FROM dead_letter INDEXED BY dead_letter_at WHERE {PASSED} AND at < ?2 \
+             AND redrive = 0 ORDER BY at LIMIT {EXPIRED_AT_ONCE}"
         );
         expired += discard_ids(&mut transaction, &sink.into(), Position(before), &old)
             .await
@@ -336,7 +337,8 @@ pub(super) async fn to_redrive(
     entries_max: u32,
 ) -> Result<Vec<Entry>, Error> {
     const REDRIVEN: &str = "SELECT position, kind, topic, received_at, body, previous, error \
-         FROM dead_letter WHERE sink = ? AND redrive = 1 ORDER BY position LIMIT ?";
+         FROM dead_letter WHERE sink = ?1 AND redrive = 1 AND (intake = 1 OR position <= \
+         (SELECT position FROM cursor WHERE cursor.sink = ?1)) ORDER BY position LIMIT ?2";
     sqlx::query(REDRIVEN)
         .bind(Arc::<str>::from(sink))
         .bind(entries_max)

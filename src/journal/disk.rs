@@ -290,7 +290,9 @@ async fn drop_oldest(
          WHERE true ON CONFLICT DO UPDATE SET to_position = excluded.to_position, \
          entries = entries + excluded.entries, until = excluded.until";
     let dropping = || failed("evict its oldest entries");
-    let removed = sqlx::query("DELETE FROM entry WHERE position BETWEEN ? AND ?")
+    const DROP: &str = "DELETE FROM entry WHERE position BETWEEN ? AND ? \
+         AND kind IN ('status', 'undecodable')";
+    let removed = sqlx::query(DROP)
         .bind(from.0)
         .bind(through.0)
         .execute(&mut *connection)

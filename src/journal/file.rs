@@ -38,8 +38,8 @@ const WRITER_CACHE_KIB: u32 = 4096;
 /// A reader goes through the table once, front to back.
 const READER_CACHE_KIB: u32 = 512;
 
-/// Statements that stay prepared: 47 sizes of each of two INSERTs, and some more.
-const STATEMENTS: usize = 128;
+/// Statements that stay prepared: 47 sizes of each of three INSERTs, and some more.
+const STATEMENTS: usize = 192;
 
 /// Pages in the WAL from which a commit also checkpoints, about 8 MiB.
 const CHECKPOINT_PAGES: u32 = 1024;

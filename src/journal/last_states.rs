@@ -28,6 +28,9 @@ const TABLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 /// What a row takes on disk beside its texts.
 const ROW_BYTES: usize = 48;
 
+/// Devices that are forgotten in one transaction: as many as one group may bring.
+const EVICTED_MAX: u64 = 4096;
+
 /// That a device was heard is written this much later at most, where nothing else of it changes.
 const HEARD_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
@@ -94,8 +97,8 @@ pub(super) struct LastStates {
     complete: bool,
     size: TableSize,
     devices_max: u64,
-    /// By the hash of what it says: by which topic, and when.
-    recent: HashMap<u64, (Arc<str>, Timestamp)>,
+    /// By the hash of what it says: which topics have brought it in the last minute, and how often.
+    recent: HashMap<u64, Vec<(Arc<str>, u32)>>,
     recent_order: VecDeque<(Timestamp, u64)>,
     watermark: u64,
 }
@@ -274,29 +277,35 @@ impl LastStates {
         content
     }
 
-    /// Within a stream of several topics: another of them has brought the same a moment ago.
+    /// Within a stream of several topics: another of them has brought the same a moment ago, and
+    /// once more than this one.
     fn is_of_another_topic(&mut self, said: &Said<'_>) -> bool {
         let Some(hash) = said.key.shared_hash else {
             return false;
         };
-        let is_old = |at: Timestamp| said.at.duration_since(at) > REPEAT_MAX;
-        while let Some((at, oldest)) = self.recent_order.front()
-            && (is_old(*at) || self.recent_order.len() >= RECENT_MAX)
+        let is_old = |since: Timestamp| said.at.duration_since(since).abs() > REPEAT_MAX;
+        while let Some((since, oldest)) = self.recent_order.front()
+            && (is_old(*since) || self.recent_order.len() >= RECENT_MAX)
         {
-            if self.recent.get(oldest).is_some_and(|(_, last)| last == at) {
-                self.recent.remove(oldest);
-            }
+            self.recent.remove(oldest);
             self.recent_order.pop_front();
         }
-        if let Some((topic, at)) = self.recent.get(&hash)
-            && **topic != **said.topic
-            && !is_old(*at)
-        {
-            return true;
+        let brought = self.recent.entry(hash).or_insert_with(|| {
+            self.recent_order.push_back((said.at, hash));
+            Vec::new()
+        });
+        let by_others = brought.iter().filter(|(topic, _)| topic != said.topic);
+        let by_others = by_others.map(|(_, times)| *times).max().unwrap_or(0);
+        match brought.iter_mut().find(|(topic, _)| topic == said.topic) {
+            Some((_, times)) => {
+                *times += 1;
+                *times <= by_others
+            }
+            None => {
+                brought.push((Arc::clone(said.topic), 1));
+                by_others > 0
+            }
         }
-        self.recent.insert(hash, (Arc::clone(said.topic), said.at));
-        self.recent_order.push_back((said.at, hash));
-        false
     }
 
     /// How many devices are to be forgotten: a little more than there are too many, so that not
@@ -304,13 +313,14 @@ impl LastStates {
     pub(super) fn excess(&self) -> u64 {
         let TableSize { rows, bytes } = self.size;
         let spare = self.devices_max / 1000 + 1;
-        if rows > self.devices_max {
+        let excess = if rows > self.devices_max {
             rows - self.devices_max + spare.min(self.devices_max - 1)
         } else if bytes > TABLE_BYTES_MAX {
-            spare
+            EVICTED_MAX
         } else {
             0
-        }
+        };
+        excess.min(EVICTED_MAX)
     }
 
     /// These were forgotten on disk.
@@ -485,9 +495,12 @@ mod tests {
             ("a", 0, 7, false),
             ("a", 1, 7, false),
             ("b", 2, 7, true),
+            ("b", 2, 7, true),
+            // What a third time only one of them brings is new.
+            ("b", 2, 7, false),
             ("b", 3, 8, false),
             ("a", 4, 8, true),
-            ("b", 63, 7, false),
+            ("b", 61, 7, false),
         ] {
             let (_, repeat) = told(&mut known, shared(topic, second, hash));
             assert_eq!(repeat, expected, "{topic} {second} {hash}");

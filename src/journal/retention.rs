@@ -66,6 +66,8 @@ pub(super) struct Retention {
     when_full: WhenFull,
     keep: Duration,
     begin: LogStart,
+    /// Everything that may be evicted up to here was.
+    evicted: Position,
     head: Position,
     usage: Usage,
     out_of_room: bool,
@@ -86,6 +88,7 @@ impl Retention {
             when_full: settings.when_full,
             keep: settings.keep,
             begin,
+            evicted: Position::START,
             head,
             usage: Usage {
                 used_bytes: 0,
@@ -103,6 +106,11 @@ impl Retention {
 
     pub(super) fn oldest(&self) -> Option<Position> {
         self.begin.oldest()
+    }
+
+    /// All that may be evicted at or before it was.
+    pub(super) fn evicted(&mut self, through: Position) {
+        self.evicted = through;
     }
 
     pub(super) fn begins(&mut self, begin: LogStart) {
@@ -199,9 +207,9 @@ impl Retention {
                 received_before,
             });
         }
-        let from = self.begin.oldest()?;
+        let from = self.begin.oldest()?.max(Position(self.evicted.0 + 1));
         let drop = self.out_of_room && self.when_full == WhenFull::DropOldest;
-        drop.then(|| Truncation::Drop {
+        (drop && from <= self.head).then(|| Truncation::Drop {
             from,
             through: Position(from.0 + piece - 1).min(self.head),
         })

@@ -94,13 +94,14 @@ impl Transaction<'_> {
         disk::save_cursors(&mut transaction, &statements.cursors, self.cursors).await?;
         let mut changed = Vec::new();
         for QueuedCommand { command, .. } in self.commands {
-            changed.push(command.write(&mut transaction, self.settings).await?);
+            let write = command.write(&mut transaction, self.settings, self.head);
+            changed.push(write.await?);
         }
         let mut removed = 0;
         if let Some(truncation) = self.truncation {
             disk::save_head(&mut transaction, self.head).await?;
             if let Some(at) = self.proven_at {
-                coverage::keep_proof(&mut transaction, at).await?;
+                coverage::keep_proof(&mut transaction, at, self.head).await?;
             }
             removed = disk::truncate(&mut transaction, truncation).await?;
             faults::reach(Failpoint::InRetention);
@@ -139,11 +140,12 @@ impl Command {
         &self,
         connection: &mut SqliteConnection,
         settings: &Settings,
+        head: Position,
     ) -> Result<u64, Error> {
         let written = match self {
             Command::Flush | Command::Fence => Ok(0),
             Command::LinkProven { at } => {
-                coverage::keep_proof(connection, *at).await?;
+                coverage::keep_proof(connection, *at, head).await?;
                 Ok(0)
             }
             Command::DeadLetter {

@@ -96,7 +96,7 @@ pub struct Writer {
     wal_reset: Option<Instant>,
     /// When the log was last told that entries are dropped.
     drop_said: Option<Instant>,
-    /// When a status was received last.
+    /// When something was received last, in the log's order.
     proven_at: Option<Timestamp>,
     /// What was said of the dead letters.
     dlq_watch: DlqWatch,
@@ -257,7 +257,8 @@ impl Writer {
         if small && wait && group.commands.is_empty() && truncation.is_none() {
             moved.clear();
         }
-        if group.is_empty() && moved.is_empty() && truncation.is_none() {
+        let excess = self.last_states.excess();
+        if group.is_empty() && moved.is_empty() && truncation.is_none() && excess == 0 {
             return Ok(());
         }
         if let (Some(Truncation::Past { through, .. }), Some(slowest)) = (&truncation, slowest) {
@@ -414,12 +415,12 @@ impl Writer {
             .map(|entry| entry.body.len() as u64)
             .sum::<u64>()
             + 1;
-        let received = entries.iter().filter(|entry| {
+        let is_received = |entry: &&Entry| {
             let kind = entry.content.kind();
             matches!(kind, EntryKind::Status | EntryKind::Undecodable)
-        });
-        let received_at = received.map(|entry| entry.received_at).max();
-        self.proven_at = self.proven_at.max(received_at);
+        };
+        let received = entries.iter().rfind(is_received);
+        self.proven_at = received.map(|entry| entry.received_at).or(self.proven_at);
         self.retention.wrote(&entries);
         self.state.begins(self.retention.oldest());
         self.state.cache().wrote(entries);
@@ -440,6 +441,7 @@ impl Writer {
         self.state.cache().removed(truncation.through());
         if let Truncation::Drop { from, through } = truncation {
             self.state.evicted.fetch_add(removed, Ordering::Relaxed);
+            self.retention.evicted(through);
             if self
                 .drop_said
                 .is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL)
@@ -478,14 +480,20 @@ impl Writer {
             .now;
         let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         let before = now.as_microsecond().saturating_sub(keep_us);
-        let expired = dead_letters::expire(&mut self.connection, before).await?;
+        let expired = match dead_letters::expire(&mut self.connection, before).await {
+            // It is tried again in a minute.
+            Err(error) if error.is_out_of_space() => 0,
+            expired => expired?,
+        };
         if expired > 0 {
             info!(
                 dead_letters = expired,
                 "dead letters dropped: they are older than journal.dlq_keep"
             );
             let operator_state = disk::operator_state(&mut self.connection).await?;
+            self.dlq_watch.look(&operator_state.dead_letters);
             self.state.set_operator_state(operator_state);
+            self.state.commands.send_modify(|count| *count += 1);
         }
         Ok(())
     }

@@ -205,9 +205,9 @@ async fn redrive_undecodable(
         )));
     }
     for sink in journal.log.status().sinks {
-        let room = journal
-            .cursors
-            .has_dlq_room(&sink.name, parts.len(), entry.body.len());
+        let bytes: usize = parts.iter().map(Range::len).sum();
+        let each = bytes.div_ceil(parts.len());
+        let room = journal.cursors.has_dlq_room(&sink.name, parts.len(), each);
         if sink.configured && !room {
             return Err(Refusal::Senseless(format!(
                 "the dead letters of {} have no room for entry {position}: redrive or drop some of \

@@ -217,17 +217,17 @@ impl<'a> Connection<'a> {
 
     /// The topics are heard no more: the entries that say so come behind all that was read.
     fn cease(&mut self, ended: &DisconnectReason) {
-        let (last_byte, now) = (self.proof.last_byte(), Timestamp::now());
-        let (at, cause) = match ended {
-            DisconnectReason::Stopped => (now, CoverageCause::DaemonStopped),
-            DisconnectReason::Reloaded => (now, CoverageCause::Unsubscribed),
-            DisconnectReason::Refused(_) => (last_byte, CoverageCause::Refused),
-            DisconnectReason::Lost(_) => (last_byte, CoverageCause::ConnectionLost),
-            DisconnectReason::Quiet(_) => (last_byte, CoverageCause::Silent),
+        let cause = match ended {
+            DisconnectReason::Stopped => CoverageCause::DaemonStopped,
+            DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
+            DisconnectReason::Refused(_) => CoverageCause::Refused,
+            DisconnectReason::Lost(_) => CoverageCause::ConnectionLost,
+            DisconnectReason::Quiet(_) => CoverageCause::Silent,
             // The next start finds them heard until the last proof.
             DisconnectReason::Journal(_) => return,
         };
-        self.intake.all_ceased(at, cause);
+        // The link may have been dead since, also where we end it ourselves.
+        self.intake.all_ceased(self.proof.last_byte(), cause);
     }
 
     async fn live(

@@ -57,8 +57,13 @@ impl TopicsHeard {
         for (topic, since) in left.topics {
             self.topics.insert(topic, Hearing::Heard { since });
         }
-        let proven_at = left.proven_at.unwrap_or(Timestamp::MIN);
-        self.all_ceased(proven_at, CoverageCause::DaemonDown, now)
+        // A proof that lies ahead is of a clock that was wrong: rather too long a gap than none.
+        let proven_at = left.proven_at.filter(|at| *at <= now);
+        self.all_ceased(
+            proven_at.unwrap_or(Timestamp::MIN),
+            CoverageCause::DaemonDown,
+            now,
+        )
     }
 
     /// A topic's subscription stands.
