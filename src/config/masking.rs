@@ -152,7 +152,7 @@ mod tests {
     use super::super::environment::Environment;
     use super::super::load::parse;
     use super::super::report::Report;
-    use super::super::schema::{Root, SINK_TYPES};
+    use super::super::schema::{Root, sink_types};
     use super::super::units::List;
     use super::*;
     use crate::secret::Secret;
@@ -326,7 +326,7 @@ mod tests {
         };
         for path in &paths {
             let mut by_variable = false;
-            for kind in SINK_TYPES {
+            for kind in sink_types() {
                 for value in WRONG {
                     let (text, path) = with(path, kind, value);
                     let told = said(&text, &[]);

@@ -291,8 +291,18 @@ pub(super) enum Start {
     Now,
 }
 
+/// The values of a sink's `type`, each with the keys that it has beside [`Delivery`]'s.
+const SINK_TYPES: &[(&str, fn(&mut SchemaGenerator) -> Schema)] = &[
+    ("sqlite", SchemaGenerator::subschema_for::<Sqlite>),
+    ("postgres", SchemaGenerator::subschema_for::<Postgres>),
+    ("mqtt", SchemaGenerator::subschema_for::<Mqtt>),
+    ("webhook", SchemaGenerator::subschema_for::<Webhook>),
+];
+
 /// The values of a sink's `type`.
-pub(super) const SINK_TYPES: [&str; 4] = ["sqlite", "postgres", "mqtt", "webhook"];
+pub(super) fn sink_types() -> Vec<&'static str> {
+    SINK_TYPES.iter().map(|(name, _)| *name).collect()
+}
 
 /// A sink's table, whatever its `type`.
 enum AnySink {}
@@ -303,13 +313,9 @@ impl JsonSchema for AnySink {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "anyOf": [
-            generator.subschema_for::<Delivery>(),
-            generator.subschema_for::<Sqlite>(),
-            generator.subschema_for::<Postgres>(),
-            generator.subschema_for::<Mqtt>(),
-            generator.subschema_for::<Webhook>(),
-        ] })
+        let mut schemas = vec![generator.subschema_for::<Delivery>()];
+        schemas.extend(SINK_TYPES.iter().map(|(_, keys)| keys(generator)));
+        json_schema!({ "anyOf": schemas })
     }
 }
 

@@ -16,7 +16,7 @@ use super::context::Context;
 use super::kinds;
 use super::path::Path;
 use super::report::unknown;
-use super::schema::{self, SINK_TYPES};
+use super::schema::{self, sink_types};
 use super::secret::Within;
 use super::topics::Topics;
 use super::units::{List, Retention};
@@ -116,7 +116,7 @@ fn sink(
         );
     }
     let type_path = path.join("type");
-    let expected = format!("expected one of {}", SINK_TYPES.join(", "));
+    let expected = format!("expected one of {}", sink_types().join(", "));
     let Some(kind) = table.get("type") else {
         check
             .report
@@ -156,7 +156,7 @@ fn sink(
         other => {
             check.report.error_with(
                 &type_path,
-                unknown("type of sink", other, SINK_TYPES.into_iter()),
+                unknown("type of sink", other, sink_types().into_iter()),
                 expected,
             );
             None
