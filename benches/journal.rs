@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 const BODY_BYTES: usize = 400;
 
-/// Each row of the table takes so long.
+/// How long each row of the table takes.
 const RUN: Duration = Duration::from_secs(4);
 
 fn main() {

@@ -14,7 +14,7 @@ pub enum Failpoint {
     MessageRead,
     /// Entries are written, the journal's transaction is not committed.
     BeforeCommit,
-    /// The journal has synced entries, nobody has been told.
+    /// The journal has synced entries, and nobody has an answer yet.
     AfterCommit,
     /// ACKs were handed to the socket.
     AckWritten,
@@ -135,8 +135,8 @@ mod armed {
         Mutation(Mutation),
     }
 
-    /// What was asked for; a fault that does not exist ends the process, lest a test that misspells
-    /// one be passed.
+    /// The requested fault. An unknown one ends the process, so that a test that misspells it
+    /// fails.
     static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         let text = std::env::var(VARIABLE).unwrap_or_default();
         let named = text.split(',').filter(|fault| !fault.is_empty());

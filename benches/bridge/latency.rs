@@ -14,7 +14,7 @@ const RATE_PER_SECOND: u32 = 1_000;
 const SECONDS: u32 = 10;
 /// Not counted: the first connections, the first pages of the journal.
 const WARM_UP_SECONDS: u32 = 1;
-/// The median of so many: a busy machine spoils one now and then.
+/// How many runs the median is of: a busy machine spoils one now and then.
 const RUNS: usize = 5;
 
 /// Through the daemon and a private mosquitto.

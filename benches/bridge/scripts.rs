@@ -26,7 +26,7 @@ const LANGUAGES: [(&str, &str, &str); 2] = [
     ("Python", "python3", "bridge.py"),
 ];
 
-/// A destination for one run, and how each side is told of it.
+/// A destination for one run, and how each side gets to know it.
 struct Destination {
     sink: String,
     kind: &'static str,

@@ -15,7 +15,7 @@ use peers::source::{PREFETCH, Source};
 
 const DURATION: Duration = Duration::from_secs(1);
 const PACED: usize = 200;
-/// Ten times what is asked of the daemon.
+/// Ten times the rate that the daemon must reach.
 const RATE_MIN: f64 = 500_000.0;
 
 /// A flood and a paced run, with a client that acknowledges everything at once.

@@ -522,7 +522,7 @@ fn webhook(
     }))
 }
 
-/// What is in a request of a webhook.
+/// The body of a webhook's request.
 fn posting(
     check: &mut Context<'_>,
     path: &Path,

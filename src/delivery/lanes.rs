@@ -1,5 +1,5 @@
-//! Events that wait for their first attempt, where each device has an order of its own: a lane is
-//! the queue of one device, or of what a topic says beside its devices. No clock, no IO.
+//! Events that wait for their first attempt, if each device has its own order. A lane is the queue
+//! of one device, or of a topic's events that belong to no device. No clock, no IO.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -44,7 +44,7 @@ impl Lanes {
         self.ready_events
     }
 
-    /// Since when the next event may go. With `log_held` only what is delivered again may.
+    /// Since when the next event may go. With `log_held`, only redrives and replays may go.
     pub(super) fn ready_since(&self, log_held: bool) -> Option<Instant> {
         let mut ready = self.ready.iter();
         let next = ready.find(|(_, device)| {
@@ -54,8 +54,8 @@ impl Lanes {
         next.map(|(since, _)| *since)
     }
 
-    /// Takes events that may go, of one reason, at most so many, in the log's order, and holds
-    /// their lanes. With `log_held` what is delivered again passes the log's events.
+    /// Takes events that may go, of one reason, at most `events_max`, in the log's order, and holds
+    /// their lanes. With `log_held`, redrives and replays pass the log's events.
     pub(super) fn take(
         &mut self,
         events_max: usize,

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::journal::Passed;
 
-/// Every entry that the cursor has passed is counted once, as `delivered`, `filtered` or
-/// `dead_lettered`; again where it is read again after the sink went back.
+/// Every entry that the cursor passes is counted once, as `delivered`, `filtered` or
+/// `dead_lettered`. An entry that is read again after the sink went back is counted again.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Confirmed by the sink.

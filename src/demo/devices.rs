@@ -232,7 +232,7 @@ impl Device {
             sn: &self.serial,
             address: WireAddress {
                 id: 62 + self.device_id,
-                // The platform sends 0 here, whoever owns the device.
+                // The platform sends 0 here for every owner.
                 client_id: 0,
                 province: self.site.province,
                 city: self.site.city,

@@ -1,5 +1,5 @@
-//! What is asked of the writer beside the batches: each command is one transaction's, whole or not
-//! at all. No entry is ever rewritten.
+//! Commands to the writer, besides the batches. The writer carries out each in one transaction,
+//! whole or not at all. No entry is ever rewritten.
 
 use std::sync::Arc;
 
@@ -15,12 +15,12 @@ use crate::model::Position;
 pub enum Which {
     /// All of them.
     All,
-    /// These; one that is not among them is passed over.
+    /// These positions; one that is not listed is ignored.
     Positions(Vec<Position>),
 }
 
-/// A slice of the log that one sink is to get again. What it keeps holds the entries of the slice
-/// in the log until they were delivered.
+/// A slice of the log that one sink gets again. It keeps its entries in the log until they are
+/// delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
     /// Everything at or before it is done.
@@ -48,17 +48,17 @@ impl Replay {
 pub enum Settled {
     /// The sink has it, or does not want it: it is no longer a dead letter.
     Done,
-    /// It was refused again, and why: it stays dead-lettered until somebody asks again.
+    /// The sink rejected it again, for this reason: it stays dead-lettered until the next redrive.
     Refused(String),
 }
 
-/// What is to be on disk before its sender goes on.
+/// A change that its sender waits for until it is on disk.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Cursors as they stand.
     Flush,
-    /// A sink will not get this entry. Changes nothing where it is listed already, and gives 0
-    /// where `only_if_room` and there is no room.
+    /// Dead-letter an entry for a sink. Changes nothing if it is listed already; gives 0 if
+    /// `only_if_room` is set and there is no room.
     DeadLetter {
         sink: Arc<str>,
         position: Position,
@@ -89,14 +89,14 @@ pub(super) enum Command {
     },
     /// Begin a replay, in place of one that is not done.
     Replay { sink: Arc<str>, replay: Replay },
-    /// A replay has come so far; at its end it is forgotten.
+    /// A replay has reached this position; at its end it is removed.
     Replayed { sink: Arc<str>, done: Position },
     /// A sink is forgotten: its cursor and its dead letters go.
     Forget { sink: Arc<str> },
 }
 
 impl Command {
-    /// Whether it changes what the sinks' deliveries look at: redrives, replays, dead letters.
+    /// Whether the deliveries must look again: it changes redrives, replays or dead letters.
     pub(super) fn concerns_sinks(&self) -> bool {
         !matches!(
             self,

@@ -1,11 +1,13 @@
-//! The log: every entry synced to disk before it is acknowledged, and one cursor per sink.
+//! The journal: a log whose entries are synced to disk before they are acknowledged, and one cursor
+//! per sink. `handle` opens it and gives three handles: [`Log`] for the source and readers,
+//! [`Cursors`] for the deliveries, [`Admin`] for the operator.
 //!
 //! # On disk
-//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB, `application_id` `StBj` and
-//! the layout's number as `user_version`; beside it SQLite's `-wal` and `-shm`, and `-lock`, which
-//! the daemon holds while it runs: one line with the uuid, a position that was on disk, and `open`,
-//! `closed` or, where a sink has told us that this is a stale copy, `stale`. Times are microseconds
-//! since 1970 in UTC.
+//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB, `application_id` `StBj`
+//! and the layout's number as `user_version`. Beside it are SQLite's `-wal` and `-shm`, and
+//! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
+//! that was on disk, and `open`, `closed` or `stale`. A sink's cursor showed that a `stale` journal
+//! is a stale copy. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
@@ -20,11 +22,10 @@
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
 //! # What holds at every moment, a crash included
-//! - A position is given once, also after every entry is gone, and positions follow each other
-//!   without a hole.
+//! - A position is given once, even if every entry is gone. Positions have no holes.
 //! - `append` returns, and readers see an entry, only after the sync.
-//! - An entry is removed only once every sink that was not forgotten is past it, and it is in no
-//!   replay; or by [`WhenFull::DropOldest`], which leaves an `eviction`. A dead letter holds no
+//! - An entry is removed only once every known sink is past it and no replay has it, or by
+//!   [`WhenFull::DropOldest`], which records an `eviction`. A dead letter is a copy and holds no
 //!   entry.
 //! - A cursor and its accounting are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.

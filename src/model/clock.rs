@@ -78,8 +78,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Readings after so many seconds, with the wall clock at so many; what is believed, and
-    /// whether it was doubted.
+    /// Readings: the seconds that passed, the wall clock's second, the believed time, and whether
+    /// the wall clock was doubted.
     fn check(reference: Option<i64>, readings: &[(u64, i64, i64, bool)]) {
         let begin = Instant::now();
         let mut clock = TrustedClock::for_keeping(Duration::from_secs(10 * DAY));

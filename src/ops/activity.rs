@@ -1,5 +1,5 @@
-//! What a connection waits for, and how long it may: a state machine that is told the time. It owns
-//! no socket and no timer.
+//! What a connection waits for, and for how long: a state machine that takes the time. It owns no
+//! socket and no timer.
 
 use std::time::Duration;
 
@@ -49,7 +49,7 @@ enum Phase {
     Idle,
     /// The client: it owes us the head of a request.
     Head,
-    /// We: a request is being handled. Whoever reads a body has a timeout of its own for it.
+    /// We: a request is being handled. The handler that reads a body has its own timeout.
     Handling,
     /// The client: it is to read an answer. An answer is one piece: a stream needs another phase.
     Answer,

@@ -217,8 +217,8 @@ async fn in_time(
     .await
 }
 
-/// Reads and drops what the client still sends, so that it can read its answer (RFC 9112, section
-/// 9.6): a socket that is closed with bytes unread resets the connection.
+/// Reads and drops the client's remaining bytes, so that it can read its answer (RFC 9112, section
+/// 9.6). A socket that is closed with unread bytes resets the connection.
 async fn linger(stream: &mut TcpStream, until: Instant) {
     let mut dropped = [0; 1024];
     let mut left = CLOSE_BYTES_MAX;

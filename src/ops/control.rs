@@ -169,8 +169,8 @@ pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
     )
 }
 
-/// One that is a status as it is stays where it is; of others the statuses are appended, so that
-/// each has a position, and so an id, of its own.
+/// An entry that is one status stays where it is. The statuses of any other are appended, so that
+/// each has its own position and so its own id.
 async fn redrive_undecodable(
     journal: &Journal,
     position: Position,
@@ -227,7 +227,7 @@ async fn redrive_undecodable(
         .await?)
 }
 
-/// What is in the file beside the journal.
+/// The content of the file beside the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Access {
     /// Where the running daemon listens.

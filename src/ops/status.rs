@@ -1,4 +1,4 @@
-//! What `/status` says and `stomp-bridge status` shows: the link, the journal and each sink, at one
+//! The report of `/status` and `stomp-bridge status`: the link, the journal and each sink, at one
 //! moment.
 
 use jiff::Timestamp;
@@ -88,7 +88,7 @@ pub struct Sink {
     pub last_error: Option<String>,
     /// A replay is going on.
     pub replaying: bool,
-    /// What its dead letters take, in bytes; their bound is `journal.dlq_max_bytes`.
+    /// The bytes of its dead letters; their bound is `journal.dlq_max_bytes`.
     pub dlq_bytes: u64,
     /// Its accounting: where the cursor is, and the outcomes of the entries before it.
     #[serde(flatten)]

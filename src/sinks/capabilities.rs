@@ -33,7 +33,7 @@ pub enum Ordering {
     /// All events keep the log's order: one attempt at a time, whose events may be confirmed in
     /// part.
     Global,
-    /// Each device's events keep their order. Several attempts are under way at once, and a device
+    /// Each device's events keep their order. Several attempts are in flight at once, and a device
     /// that fails does not hold the others.
     PerDevice {
         /// Attempts at once; at least 1.

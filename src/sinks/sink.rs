@@ -29,7 +29,7 @@ pub trait Sink: Send {
     /// them. Must be safe to make again with the same events: after an error, and after a crash.
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
 
-    /// Another one for the same destination, whose attempts are under way beside this one's. Only
+    /// Another one for the same destination, whose attempts are in flight beside this one's. Only
     /// [`Ordering::PerDevice`](super::Ordering::PerDevice) asks for it.
     fn another(&self) -> Option<Box<dyn Sink>> {
         None

@@ -33,7 +33,8 @@ struct TopicState {
 }
 
 impl TopicState {
-    /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one for ever.
+    /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one without
+    /// end.
     fn tell_of_no_ack(&mut self) {
         if !std::mem::replace(&mut self.told_of_no_ack, true) {
             tracing::warn!(
@@ -101,8 +102,8 @@ impl Intake {
         }
     }
 
-    /// Gets to know the topics that it does not know. Those that it knows stay as they are, since
-    /// messages of theirs may be under way: see [`Intake::change`].
+    /// Adds topics that it does not know. Known topics stay as they are, since their messages may
+    /// be in flight; [`Intake::change`] changes them.
     pub(super) fn meet(&mut self, topics: &[Topic], decoders: &HashMap<Arc<str>, Decoder>) {
         for topic in topics {
             if !self.topics.contains_key(&topic.name) {

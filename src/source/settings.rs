@@ -1,4 +1,4 @@
-//! What the source is told.
+//! The settings of the source.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Reconnect {
     pub initial: Duration,
     /// The upper bound of every wait.
     pub max: Duration,
-    /// Give up (and end the process) after so many failures in a row; `None`: never.
+    /// Give up (and end the process) after this many failures in a row; `None`: never.
     pub attempts: Option<u32>,
 }
 
@@ -29,7 +29,7 @@ impl Reconnect {
         Backoff::new(self.initial, self.max)
     }
 
-    /// After so many failures in a row there is no further attempt.
+    /// After this many failures in a row there is no further attempt.
     pub(super) fn is_used_up(&self, failures: u32) -> bool {
         self.attempts.is_some_and(|attempts| failures >= attempts)
     }
@@ -52,13 +52,13 @@ pub struct Settings {
     pub headers: Vec<(String, SigninTemplate)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
-    /// No message for so long is a silence, which is not ready; and no byte for so long, where
-    /// nothing else shows that the link lives, ends the connection. `None`: a quiet night is no
+    /// No message for this long is a silence: the daemon is not ready. No byte for this long ends
+    /// the connection, if nothing else shows that the link lives. `None`: a quiet night is no
     /// silence.
     pub silence: Option<Duration>,
     /// How CONNECT's values are written.
     pub backslashes: Backslashes,
-    /// Frames that are longer go in so many bytes a WebSocket message, on the boundaries of
+    /// Longer frames are cut into WebSocket messages of this many bytes, at the boundaries of
     /// characters. `None`: whole.
     pub websocket_split: Option<usize>,
     /// Extra roots, client certificate.
@@ -108,8 +108,8 @@ impl Settings {
         }
     }
 
-    /// What one attempt needs, for that address: the one place where it is put together, for the
-    /// daemon and for whoever connects by hand.
+    /// The parts of one attempt, for an address: the one place that puts them together, for the
+    /// daemon and for `tap` and `send`.
     ///
     /// # Errors
     /// A placeholder that the credentials have no value for.

@@ -107,7 +107,7 @@ pub struct Counters {
     pub silences: AtomicU64,
 }
 
-/// Shared between the source and whoever looks at it.
+/// Shared between the source and its readers.
 #[derive(Debug)]
 pub struct Status {
     link: Mutex<Link>,

@@ -18,16 +18,15 @@ use super::broker;
 use super::topic::Topic;
 use crate::stomp::{AckId, AckMode};
 
-/// A topic that has sent nothing for so long while nothing of it was acknowledged has nothing more
-/// under way.
+/// A topic that has sent nothing for this long, with no ACK in that time, has nothing in flight.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// The same where its window is known and not full: a busy RabbitMQ takes more than a second to
 /// fill it.
 const QUIET_WITH_WINDOW: Duration = Duration::from_secs(3);
 
-/// A topic without a window may send for ever, and its ACKs hold what came with them in memory.
-/// After so long it is left all the same.
+/// A topic without a window may send without end, and its ACKs hold messages in memory. After this
+/// time it is unsubscribed in spite of that.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// The same where its window is known: messages that trickle fill it some day.
@@ -78,7 +77,7 @@ struct Drain {
     quiet: Duration,
     quiet_at: Instant,
     give_up_at: Instant,
-    /// So many messages and no more are sent without an ACK.
+    /// The server sends this many messages without an ACK, and no more.
     window: Option<usize>,
 }
 
@@ -380,7 +379,7 @@ impl Drain {
         }
     }
 
-    /// Nothing more is under way, as far as can be told.
+    /// Nothing is in flight, as far as we know.
     fn is_done(&self, topic: &Topic, now: Instant) -> bool {
         // One ACK may stand for several messages with `client`.
         let full = topic.ack == AckMode::ClientIndividual

@@ -19,14 +19,14 @@ use crate::duration::InWords;
 pub enum Event {
     /// The server has accepted us; what was subscribed before is being subscribed now.
     Connected(Connected),
-    /// A subscription stands, as far as can be told.
+    /// A subscription stands, as far as we know.
     Subscribed {
         /// The subscription.
         id: Arc<str>,
         /// How we know.
         confirmed: Confirmation,
     },
-    /// A subscription has ended, as far as can be told.
+    /// A subscription has ended, as far as we know.
     Unsubscribed {
         /// The subscription.
         id: Arc<str>,
@@ -35,8 +35,8 @@ pub enum Event {
     },
     /// A message of a subscription.
     Message(Message),
-    /// A message of a subscription that we have ended: it was under way. It cannot be acknowledged
-    /// any more.
+    /// A message of a subscription that we have ended: it was in flight. It can no longer be
+    /// acknowledged.
     Late(Message),
     /// The server had a message of a subscription that we have ended on its way to us and has not
     /// sent it, as [`Options::withheld`](super::Options::withheld) reads its ERROR. Where messages
@@ -198,7 +198,7 @@ pub enum SessionError {
     /// The server has sent nothing, not even a heart-beat.
     #[error("the server has been silent for {}", InWords::about(*silence))]
     Silent {
-        /// For so long.
+        /// The length of the silence.
         silence: Duration,
     },
     /// The stream ended before CONNECTED, as RabbitMQ ends it where it cannot read a header of

@@ -53,9 +53,9 @@ fn millis(interval: Duration) -> u64 {
 /// The clock of a connected session.
 #[derive(Debug)]
 pub(super) struct Pulse {
-    /// Something must be sent when nothing was for so long.
+    /// We must send something after this long without sending.
     beat_after: Option<Duration>,
-    /// Nothing received for so long is silence.
+    /// Nothing received for this long is silence.
     silent_after: Option<Duration>,
     last_sent: Instant,
 }

@@ -1,6 +1,6 @@
-//! A frame whose body is over the limit: its beginning is kept, the rest is read past without being
-//! held, so that one message that is too long does not end the connection, only to be sent again on
-//! the next one.
+//! A frame whose body is over the limit: its beginning is kept, and the rest is read without being
+//! held. So a message that is too long does not end the connection, only to come again on the next
+//! one.
 
 use bytes::{Buf, Bytes};
 use memchr::memchr;

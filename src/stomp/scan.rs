@@ -35,7 +35,7 @@ pub(super) enum Found {
 /// What follows the part of an oversize body that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// So many bytes, and a NUL.
+    /// A body of this many bytes, and a NUL.
     Counted(usize),
     /// Whatever comes before the next NUL.
     Terminated,
@@ -171,9 +171,8 @@ impl Scan {
         }
     }
 
-    /// How many of the bytes that come next should be appended to the `have` bytes of an unfinished
-    /// frame: never more than the frame has, as far as can be told, nor more than one byte over a
-    /// limit.
+    /// How many of the next bytes to append to the `have` bytes of an unfinished frame. It is never
+    /// more than the frame has, as far as we know, nor more than one byte over a limit.
     pub(super) fn wants(&self, have: usize, next: &[u8], limits: &Limits) -> usize {
         let (through, room) = match self.stage {
             Stage::Command => (

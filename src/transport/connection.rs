@@ -154,7 +154,7 @@ impl Sender {
                 Outgoing::SockJs(sender) => sender.close().await,
             }
         };
-        // A timeout is the peer's loss: whoever does not read our goodbye sees the end of the
+        // A timeout is the peer's loss: a peer that does not read our close sees the end of the
         // stream.
         let _ = tokio::time::timeout(CLOSE_MAX, goodbye).await;
     }

@@ -1,5 +1,5 @@
-//! Why there is no connection, and why there is none any more. Each text says what failed, where,
-//! why and what to do, and stands alone: the cause is part of it and not chained.
+//! Why there is no connection, or why it ended. Each text says what failed, where, why and what to
+//! do. It stands alone: the cause is part of it and not chained.
 
 use std::io;
 use std::time::Duration;

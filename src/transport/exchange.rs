@@ -1,5 +1,5 @@
-//! One HTTP request and its whole answer, for whoever must ask something before it dials. Knows
-//! nothing of what is asked.
+//! One HTTP request and its whole answer, for code that must ask something before it dials. It
+//! knows nothing of the question.
 
 use std::fmt;
 use std::time::Duration;

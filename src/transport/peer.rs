@@ -103,7 +103,7 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 impl Deadline {
     pub(super) fn after(duration: Duration) -> Deadline {
         let since = Instant::now();
-        // What the clock cannot add is for ever.
+        // A time that the clock cannot add has no end.
         let at = since
             .checked_add(duration)
             .unwrap_or_else(|| since + FOR_EVER);

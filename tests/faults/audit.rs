@@ -1,6 +1,6 @@
-//! The audit of one rig: what was acknowledged, what the journal holds and what has arrived, held
-//! against the invariants of ARCHITECTURE.md after every life and against the accounting at the
-//! end. What is wrong is returned, not panicked, since the mutations' tests want to see it.
+//! The audit of one rig. After every session of the daemon it compares the acknowledged messages,
+//! the journal and the arrivals by the invariants of ARCHITECTURE.md; at the end also by the
+//! accounting. It returns errors and does not panic, since the mutations' tests want to see them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -86,7 +86,7 @@ const ACCOUNTING_ERRORS: &str = "SELECT format('%s: at %d, started %d, rewound %
      WHERE position - started + rewound <> delivered + filtered + undecodable + dead_lettered + evicted + removed \
      OR dead_lettered <> listed + redriven + discarded";
 
-/// See the module.
+/// The arrivals at each sink, and the checks of the invariants.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     arrivals: HashMap<&'static str, Arrivals>,

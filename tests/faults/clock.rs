@@ -36,7 +36,7 @@ impl Clock {
         clock
     }
 
-    /// So many seconds ahead of this machine's.
+    /// How many seconds it is ahead of this machine's clock.
     fn set(&self, ahead: i64) {
         // In one piece: it is read at any time.
         let next = self.folder.write("next", &format!("{ahead:+}\n"));

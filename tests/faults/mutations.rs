@@ -9,7 +9,7 @@ use stomp_bridge::faults::{Failpoint, Mutation};
 use crate::plan::{End, Plan, seed};
 use crate::rig::Rig;
 
-/// A mutation that is not found in so many lives is not found.
+/// A mutation that is not found in this many lives is not found.
 const LIVES_MAX: usize = 60;
 
 /// See [`Rig::slowness`].

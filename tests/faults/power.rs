@@ -87,8 +87,8 @@ fn run(program: &str, arguments: &[&Path]) {
 /// image.
 const CUTS: usize = 20;
 
-/// So many cuts, each in the middle of a flow; then everything has to arrive. The first loss ends
-/// it. Gives the number of messages.
+/// Makes power cuts, each in the middle of a flow; then everything has to arrive. The first loss
+/// ends it. Gives the number of messages.
 async fn cut_again_and_again(
     name: &str,
     cuts: usize,
@@ -112,8 +112,8 @@ async fn cut_again_and_again(
         rig.check()
             .await
             .map_err(|loss| format!("{name}, cut {cut}: {loss}"))?;
-        // A process that is killed in a commit, and then the power: nobody was told of what
-        // vanished.
+        // A process is killed in a commit, and then the power is cut: nobody got an answer for the
+        // entries that vanished.
         if rng.bool() {
             let killed = Plan {
                 end: End::Kill(Duration::from_millis(rng.u64(100..300))),

@@ -20,7 +20,7 @@ const TRIGGERS: &str = "\
 
 static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 
-/// See the module.
+/// One rig's Postgres history: its URL, and a connection that reads the arrivals.
 pub(crate) struct Warehouse {
     url: String,
     connection: Mutex<PgConnection>,

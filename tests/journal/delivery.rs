@@ -17,7 +17,7 @@ use stomp_bridge::sinks::{Batch, By, Capabilities, Health, Sink, Trouble, Undeli
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Takes everything but what it is told to reject.
+/// Accepts everything but the events it must reject.
 #[derive(Clone, Default)]
 struct Collector {
     taken: Arc<Mutex<Vec<Event>>>,

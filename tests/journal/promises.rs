@@ -142,9 +142,9 @@ fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &EntryConten
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Batches that are queued at the same time, each of so many entries.
+    /// Batches that are queued at the same time, each with this many entries.
     Append(Vec<usize>),
-    /// A sink goes forward by so many thousandths of its lag.
+    /// A sink goes forward by this many thousandths of its lag.
     Advance(usize, i64),
     DeadLetter(usize, i64),
     Reopen,
@@ -751,7 +751,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         .dead_letter("slow", Position(7), "refused")
         .await
         .unwrap();
-    // Not in the configuration any more: entries are kept for it until it is forgotten.
+    // No longer in the configuration: entries are kept for it until it is forgotten.
     assert_eq!(
         running
             .journal

@@ -38,7 +38,7 @@ pub(super) struct Thread {
     pub(super) switches: u64,
 }
 
-/// What was counted between two moments.
+/// The counts between two moments.
 pub(super) struct Used {
     pub(super) cpu: Duration,
     pub(super) written_bytes: u64,
@@ -63,7 +63,7 @@ impl Counters {
         Ok(counters)
     }
 
-    /// What was used from `earlier` until this was read.
+    /// The use from `earlier` until this reading.
     pub(super) fn since(&self, earlier: &Counters) -> Used {
         let mut threads: BTreeMap<String, Thread> = BTreeMap::new();
         for (id, (name, thread)) in &self.threads {

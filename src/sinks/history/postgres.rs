@@ -1,5 +1,5 @@
 //! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor
-//! together. Every call is bounded, since a server that falls silent answers nothing for ever.
+//! together. Every call has a timeout, since a silent server never answers.
 
 mod server;
 
@@ -43,9 +43,9 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its
 /// error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The server gives up on a statement, and on a transaction whose client has vanished (a power cut,
-/// a cable), so that neither holds a lock that our next connection needs. A lock that somebody else
-/// holds is said by its name, sooner.
+/// The server gives up a statement, and a transaction whose client has vanished (a power cut, a
+/// cable). So neither holds a lock that our next connection needs. A lock that somebody else holds
+/// is said by its name, sooner.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '60s'";
 /// What is said besides errors stays there: by a trigger, which nobody reads while a COPY is sent,
@@ -67,7 +67,7 @@ pub struct Settings {
     pub name: String,
     /// `postgres://user:password@host/database?options`, with the password, hence secret.
     pub url: Secret,
-    /// How long `status_event` rows stay; `None`: for ever.
+    /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
 }
 

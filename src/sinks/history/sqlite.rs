@@ -56,7 +56,7 @@ pub struct Settings {
     pub name: String,
     /// The database file; an absolute path.
     pub path: PathBuf,
-    /// How long `status_event` rows stay; `None`: for ever.
+    /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
 }
 

@@ -65,9 +65,9 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// Tells the broker's kernel at once what has arrived. Ours would wait for up to 40 ms whether we
-/// send something, and with Nagle's algorithm, mosquitto's default, the broker holds its next
-/// confirmations back for so long.
+/// Acknowledges received bytes to the broker's kernel at once. Ours would wait up to 40 ms for data
+/// to send. With Nagle's algorithm, mosquitto's default, the broker would hold back its next
+/// confirmations meanwhile.
 struct Prompt(TcpStream);
 
 impl AsyncRead for Prompt {
@@ -102,7 +102,7 @@ impl AsyncWrite for Prompt {
     }
 }
 
-/// Why there is no connection any more.
+/// Why the connection ended.
 #[derive(Debug)]
 pub(super) struct Loss {
     pub(super) error: String,

@@ -32,19 +32,19 @@ struct State {
     /// The last PINGREQ was not answered yet.
     asked: bool,
     lost: Option<Arc<str>>,
-    /// The publisher is woken once so many are confirmed: waking it for each PUBACK would cost more
-    /// than the PUBACK.
+    /// The publisher is woken once this many are confirmed: waking it for each PUBACK would cost
+    /// more than the PUBACK.
     wake_at: Option<u64>,
 }
 
 /// Where a publisher stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The first so many publishes of the connection are confirmed; the rest may still be.
+    /// How many of the connection's first publishes are confirmed; the rest may still be.
     Confirmed(u64),
     /// The same, and there will be no more.
     Lost {
-        /// The first so many publishes of the connection.
+        /// How many of the connection's first publishes.
         confirmed: u64,
         /// Why.
         error: Arc<str>,
@@ -55,7 +55,7 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) bytes: BytesMut,
-    /// The first so many publishes of the connection are written then.
+    /// How many of the connection's first publishes are written then.
     pub(super) through: u64,
     /// DISCONNECT is the end of it.
     pub(super) last: bool,

@@ -85,7 +85,8 @@ impl Driver {
                 connection.lose("closed".into());
                 return;
             };
-            // One that another client with our id keeps taking over does not live so long.
+            // A connection that another client with our id keeps taking over does not live this
+            // long.
             backoff.lived(started.elapsed());
             let wait = match is_refusal {
                 true => backoff.next_refused(fastrand::f64()),
@@ -124,7 +125,7 @@ impl Driver {
         }
     }
 
-    /// One connection, from dialling to its end. `Ok`: nobody needs one any more.
+    /// One connection, from dialling to its end. `Ok`: nobody needs it now.
     async fn live(&self, client_id: &str, connection: &Arc<Connection>) -> Result<(), Loss> {
         let Wire { reader, writer } = tokio::select! {
             wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => wire.map_err(|_| {

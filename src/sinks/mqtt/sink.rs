@@ -20,14 +20,14 @@ use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
 
 /// How long `open` waits for a connection before it reports the trouble.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A broker that confirms nothing for so long while publishes are in flight is given up.
+/// A broker that confirms nothing for this long while publishes are in flight is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// A broker that has closed so many connections at one and the same publish, with nothing else in
-/// flight, does not take that one: MQTT 3.1.1 has no other way to say so.
+/// A broker that has closed this many connections at the same publish, with nothing else in flight,
+/// rejects that publish: MQTT 3.1.1 has no other way to say so.
 const CLOSES_MAX: u32 = 5;
-/// After this many the connection is watched for [`QUIET`] before the publish: one that is lost all
-/// the same (another client takes our id over, the network) was not closed because of it, and the
-/// count begins anew.
+/// After this many the connection is watched for [`QUIET`] before the publish. A connection that is
+/// lost in that time (another client takes our id over, the network) was not closed because of the
+/// publish. Then the count starts at zero.
 const CLOSES_UNWATCHED: u32 = 2;
 const QUIET: Duration = Duration::from_secs(2);
 /// For DISCONNECT and the end of the driver.

@@ -48,8 +48,8 @@ pub(super) trait Facts {
         None
     }
 
-    /// What the server keeps of a topic that it keeps messages of, once that is not subscribed any
-    /// more: named so that somebody can delete it there.
+    /// The queue or subscription that the server keeps for a topic that is no longer subscribed, by
+    /// a name under which somebody can delete it there.
     fn orphaned(&self, topic: &Topic) -> String {
         let destination = topic.destination.as_str();
         match (

@@ -76,8 +76,8 @@ impl Broker {
         })
     }
 
-    /// What the server keeps of a topic that is not subscribed any more, and goes on filling: named
-    /// so that somebody can delete it there. `None`: nothing stays.
+    /// The queue or subscription that the server keeps and fills for a topic that is no longer
+    /// subscribed, by a name under which somebody can delete it there. `None`: nothing stays.
     pub(in crate::source) fn orphaned(self, topic: &Topic) -> Option<String> {
         let facts = self.facts();
         facts.keeps_messages(topic).then(|| facts.orphaned(topic))

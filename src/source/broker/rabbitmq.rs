@@ -28,8 +28,8 @@ impl Facts for RabbitMq {
 
     fn keeps_messages(&self, topic: &Topic) -> bool {
         let header = |name: &str| topic.header(name);
-        // Seen on 3.10.8: a queue that is only named (`x-queue-name`) goes with the connection all
-        // the same.
+        // Seen on 3.10.8: a queue that is only named (`x-queue-name`) still goes with the
+        // connection.
         let durable = header("durable") == Some("true") && header("auto-delete") == Some("false");
         let fleeting = [
             ("durable", "false"),

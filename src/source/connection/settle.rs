@@ -26,9 +26,9 @@ const SILENT_ACKS_MAX: Duration = Duration::from_millis(200);
 /// is for one that closes only after us.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
-/// The entries that say that nothing is heard any more are waited for so long: most commits take
-/// less. Nothing is owed for them, and a full journal takes them later, with what the next
-/// connection brings.
+/// How long to wait for the commit of the entries that say that no topic is heard: most commits
+/// take less. No ACK depends on them, and a full journal takes them later, with the next
+/// connection's entries.
 const COVERAGE_MAX: Duration = Duration::from_millis(200);
 
 impl Connection<'_> {

@@ -19,7 +19,7 @@ use crate::source::subscriptions::{Gone, Leave};
 use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Confirmation};
 
-/// More topics are told of as a whole; each by itself at the level `debug`.
+/// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
 
 impl Connection<'_> {
@@ -170,7 +170,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Unsubscribes the topics of which nothing is on its way any more, behind their last ACKs.
+    /// Unsubscribes the topics that have nothing in flight, after their last ACKs.
     pub(super) fn leave_topics(&mut self) -> Result<(), DisconnectReason> {
         if self.stage != Stage::Living {
             return Ok(());

@@ -27,7 +27,7 @@ pub struct Signin {
     pub method: Method,
     /// Sent with it.
     pub headers: Vec<(String, Secret)>,
-    /// The whole of it may take so long.
+    /// The timeout of the whole sign-in.
     pub timeout: Duration,
     /// What is taken out of the answer.
     pub extract: Vec<Extract>,

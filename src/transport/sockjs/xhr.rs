@@ -103,7 +103,7 @@ pub(super) async fn dial(
 }
 
 impl Receiver {
-    /// The next frame. Cancel-safe: what is under way is kept here.
+    /// The next frame. Cancel-safe: a pending request is kept here.
     pub(super) async fn frame(&mut self) -> Result<Frame, TransportError> {
         if self.over {
             return Err(TransportError::closed("it is closed already"));

@@ -1,6 +1,6 @@
-//! A peer that stops in its tracks: it answers nothing, and its sockets stay open (SIGSTOP, or a
-//! receiver that stalls). Whoever waits for it gives up in time, nobody else waits, and all of it
-//! arrives once the peer goes on.
+//! A frozen peer: it answers nothing, and its sockets stay open (SIGSTOP, or a receiver that
+//! stalls). Its own sink gives up in time, no other part waits, and everything arrives once the
+//! peer goes on.
 
 use super::lab::lab;
 use super::run::{Ends, Run, assert_drained};
@@ -130,7 +130,7 @@ async fn frozen_rabbitmq_is_noticed_and_delivers_the_rest_later() {
             .map(drop)
     })
     .await;
-    // What was taken in by then goes out all the same.
+    // Messages received by then still go out.
     let journaled = wait::until("the journal to be empty of news", async || {
         let report = accounts::report(&run.daemon).await?;
         let done = report["sinks"]

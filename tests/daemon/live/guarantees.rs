@@ -14,7 +14,7 @@ const TOPICS: [(&str, &str, &str, bool); 4] = [
         "durable = \"true\", auto-delete = \"false\", ",
         true,
     ),
-    // Its queue has a name, and goes with the connection all the same.
+    // Its queue has a name, and still goes with the connection.
     (
         "named",
         "/topic/guarantees-named",

@@ -48,13 +48,13 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// A webhook's receiver that says nothing for so long has failed.
+/// A webhook's receiver that says nothing for this long has failed.
 const WEBHOOK_TIMEOUT: &str = "timeout = \"2s\"\n";
 
 /// A database that does not answer within this time has nothing to say for now.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A scenario under way.
+/// A running scenario.
 pub(crate) struct Run {
     pub(crate) daemon: Daemon,
     pub(crate) receiver: Receiver,
@@ -235,7 +235,7 @@ impl Run {
             .unwrap_or_else(|| panic!("no count of connections in {metrics}"))
     }
 
-    /// The scenario's database, anew where the last connection is gone.
+    /// The scenario's database, on a new connection if the last one is gone.
     pub(crate) async fn warehouse(&mut self) -> &mut PgConnection {
         if self.postgres.is_none() {
             let connected = wait::until("a connection to Postgres", async || {

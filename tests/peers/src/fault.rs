@@ -27,9 +27,9 @@ pub enum Fault {
     /// has pulled a plug far away. A connection whose bytes were swallowed stays so whatever comes
     /// after.
     HalfOpen,
-    /// After so many more of them from the server, the connection ends for both sides.
+    /// After this many more of them from the server, the connection ends for both sides.
     CutAfter(usize, Cut),
-    /// The same after so many more of them from the client.
+    /// The same after this many more of them from the client.
     CutAfterSent(usize, Cut),
 }
 
@@ -194,7 +194,7 @@ impl Orders {
         self.plan.borrow_and_update().of(self.number)
     }
 
-    /// Waits for another plan; for ever where there will be none.
+    /// Waits for another plan; never returns if there will be none.
     async fn changed(&mut self) {
         if self.plan.changed().await.is_err() {
             std::future::pending().await

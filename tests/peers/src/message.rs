@@ -7,7 +7,7 @@ pub const DIGITS: usize = 9;
 pub const MARK: &[u8] = b"seq=";
 /// As the platform's messages are.
 const BODY_BYTES: usize = 400;
-/// So many devices speak in turn.
+/// How many devices speak in turn.
 const DEVICES: usize = 1_000;
 
 /// A ring of frames whose sequence numbers are patched in.

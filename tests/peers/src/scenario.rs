@@ -11,7 +11,7 @@ use super::{history, wait};
 
 const DEVICES: usize = 20;
 
-/// A scenario under way.
+/// A running scenario.
 pub struct Scenario {
     /// The daemon.
     pub daemon: Daemon,

@@ -17,10 +17,10 @@ pub fn url(port: u16) -> String {
     format!("stomp://127.0.0.1:{port}")
 }
 
-/// So many SENDs may wait for their receipts.
+/// How many SENDs may wait for their receipts.
 const WINDOW: usize = 200;
 
-/// A server that says nothing for so long has failed the test.
+/// A server that says nothing for this long has failed the test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A frame as received; header values unescaped, the first of each name wins.

@@ -10,8 +10,8 @@ use super::*;
 /// Good messages before what ends the connection.
 const GOOD: usize = 50;
 
-/// A frame's worth of bytes that nobody reads any more: more than the sockets hold, and more than a
-/// frame may have.
+/// A frame's worth of bytes that nobody reads: more than the sockets hold, and more than a frame
+/// may have.
 const UNREAD_BYTES: usize = 2 << 20;
 
 /// RabbitMQ's word for a message of map-1 that it has not sent, since that was left.
@@ -26,7 +26,7 @@ fn messages(ids: std::ops::Range<usize>) -> String {
     ids.map(message).collect()
 }
 
-/// A message with a header so long.
+/// A message with a header of this length.
 fn odd(id: usize, header_bytes: usize) -> String {
     let trace = "x".repeat(header_bytes);
     format!(
@@ -165,7 +165,7 @@ async fn what_comes_before_a_websocket_that_breaks_its_protocol_is_acknowledged(
         socket.feed(Frame::text(message(id))).await.unwrap();
     }
     socket.flush().await.unwrap();
-    // An opcode that is reserved (RFC 6455, section 5.2), and what nobody reads any more.
+    // A reserved opcode (RFC 6455, section 5.2), and bytes that nobody reads.
     let unread = vec![0; UNREAD_BYTES];
     within(
         socket

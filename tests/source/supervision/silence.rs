@@ -38,7 +38,7 @@ async fn receives(lab: &Lab, peer: &mut Peer) {
         .await;
 }
 
-/// It is silent after so long, and not before.
+/// It is silent after this time, and not before.
 async fn falls_silent(lab: &Lab) {
     let took = pass_until(SILENCE + SECOND, || lab.state() == LinkState::Silent).await;
     assert!(took >= SILENCE - SECOND, "{took:?}");
