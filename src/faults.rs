@@ -1,7 +1,7 @@
-//! Faults that tests ask for by name: places where the process aborts, and mutations that it makes
-//! on purpose, so that the tests can show that they would notice them. A build without debug
-//! assertions (`--release`) has none of it: there every question here is a constant `false`,
-//! whatever the environment says.
+//! Faults that tests ask for by name: failpoints, where the process aborts, and mutations. The
+//! tests show with mutations that they would notice such an error. A build without debug assertions
+//! (`--release`) has none of it: there every question here is a constant `false`, whatever the
+//! environment says.
 //!
 //! `STOMP_BRIDGE_TEST_FAULTS`, read once, is a list with commas of
 //! - `abort PLACE COUNT`: abort when PLACE is reached for the COUNT-th time (one such at most),

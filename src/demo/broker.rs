@@ -1,5 +1,5 @@
-//! The broker itself: one port for STOMP over TCP and for HTTP (WebSocket and SockJS), and all its
-//! connections, which live inside the one future that [`Broker::run`] is.
+//! The broker itself: one port for STOMP over TCP and for HTTP (WebSocket and SockJS). All its
+//! connections live inside the one future of [`Broker::run`].
 
 use std::io;
 use std::net::SocketAddr;

@@ -119,8 +119,8 @@ impl Retention {
         self.head = last.position;
     }
 
-    /// Takes a measurement. The journal is out of room at its limit, until a twentieth of it is
-    /// free again: else it would start and stop with every entry.
+    /// Takes a measurement. A full journal stays out of room until a twentieth of its limit is
+    /// free: else it would start and stop with every entry.
     pub(super) fn measured(&mut self, usage: Usage) {
         self.usage = usage;
         let limit = if self.out_of_room {

@@ -35,8 +35,8 @@ const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 const SMALL_ENTRIES: usize = 32;
 const CURSORS_INTERVAL: Duration = Duration::from_millis(20);
 
-/// From this size of the WAL on, the writer waits until no reader needs it, so that a busy reader
-/// cannot make it grow without end.
+/// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
+/// make it grow without end.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How long it waits for the readers. The daemon's reads take milliseconds; for an external reader

@@ -1,5 +1,5 @@
-//! The columns of each kind of event: the lists from which JSON, the names of templates and `when`,
-//! the statements of both SQL histories and docs/columns.md are made. A new column is a line here;
+//! The columns of each kind of event. These lists make the JSON, the names in templates and `when`,
+//! the statements of both SQL histories and docs/columns.md. A new column is a line here;
 //! ARCHITECTURE.md says what else it needs. It does not know how any of them writes a value.
 
 use jiff::Timestamp;

@@ -14,8 +14,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client has to read an answer within this time. The longest, /metrics with many sinks, has some
 /// hundred kilobytes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// After the last answer the client has this long to read it and to close, before the rest of what
-/// it sends is answered with a reset (RFC 9112, section 9.6).
+/// After the last answer the client has this long to read it and to close. Then more bytes of it
+/// are answered with a reset (RFC 9112, section 9.6).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a client may take for each step.

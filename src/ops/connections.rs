@@ -52,8 +52,8 @@ impl Default for Limits {
 ///
 /// Where there is no room for another connection but the reserved ones, the one whose client has
 /// been waited for longest is closed. So clients that only hold connections cost nobody else
-/// anything, and the reserve is for the time in which all requests wait for us: a journal on a disk
-/// that hangs.
+/// anything. The reserve is for the time in which all requests wait for us, such as for a journal
+/// on a disk that hangs.
 pub(super) struct Connections {
     site: Site,
     limits: Limits,

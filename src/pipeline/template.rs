@@ -42,8 +42,8 @@ impl Template {
     /// Compiles a template of events of these kinds. Beside their columns it has `kind`.
     ///
     /// # Errors
-    /// A text for the user: where it does not parse, the unknown variable with the nearest known
-    /// name, or the one that events of a kind do not have.
+    /// A text for the user: the place that does not parse, the unknown variable with the nearest
+    /// known name, or a variable that events of a kind do not have.
     pub fn parse(source: &str, kinds: &BTreeSet<EventKind>) -> Result<Template, String> {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);

@@ -39,8 +39,8 @@ use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
-/// rest comes again. A server needs one round trip. The longest stop waits for a commit, then for
-/// the last ACKs (`LAST_ACKS_MAX`), then for the transport's close (1 s): 4.5 s of the 5 s that a
+/// rest comes again. A server needs one round trip. The longest stop waits for a commit, for the
+/// last ACKs (`LAST_ACKS_MAX`) and for the transport's close (1 s). That is 4.5 s of the 5 s that a
 /// stop gives the source.
 const GOODBYE: Duration = Duration::from_millis(1500);
 

@@ -67,9 +67,9 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// At least one.
     pub topics: Vec<Topic>,
-    /// Longest body that is accepted. Of a longer one the beginning is kept as undecodable, up to
-    /// [`OVERSIZE_BYTES_MAX`], or to twice as much where it comes as one WebSocket message; beyond,
-    /// the connection ends.
+    /// Longest body that is accepted. The beginning of a longer one is kept as undecodable, up to
+    /// [`OVERSIZE_BYTES_MAX`], or twice that in one WebSocket message. Beyond that the connection
+    /// ends.
     pub body_bytes_max: usize,
 }
 

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-/// One for all connected lives, since a link that breaks now and then does not make a topic speak:
-/// what counts is the time in which we listened.
+/// One for all connections, since a link that breaks now and then does not make a topic speak. Only
+/// the time in which we listened counts.
 #[derive(Debug)]
 pub(super) struct Silence {
     /// `source.silence`; `None`: nobody has said how long is too long.

@@ -286,10 +286,10 @@ impl Subscriptions {
             .is_some_and(|slot| matches!(slot.stage, Stage::Taken) && slot.topic == *topic)
     }
 
-    /// Whether a message that the server has withheld of a topic that was left can still come on
-    /// this connection, or need not: it was not to be acknowledged. Otherwise the server sends it
-    /// once the connection is over; here another topic's ACK may be taken for its own, since
-    /// RabbitMQ's `client` ACK stands for everything before it.
+    /// Whether a message that the server withheld of an unsubscribed topic can still come on this
+    /// connection, or need not, as no ACK was due. Otherwise the server sends it on the next
+    /// connection. Here another topic's ACK may count for it, since RabbitMQ's `client` ACK stands
+    /// for everything before it.
     pub(super) fn can_do_without(&self, name: &str) -> bool {
         let acknowledged = self.left.get(name).is_some_and(|ack| *ack != AckMode::Auto);
         let wanted = self

@@ -52,9 +52,9 @@ pub struct Options {
     pub disconnect_timeout: Duration,
     /// See [`Backslashes`].
     pub backslashes: Backslashes,
-    /// Finds in an ERROR the subscription that we have ended, and of which the server has not sent
-    /// a message for that reason; `None`: the ERROR says something else, and ends the session. The
-    /// words are a server's own, so a session does not know them.
+    /// Finds in an ERROR the ended subscription of which the server withheld a message. `None`: the
+    /// ERROR says something else, and ends the session. The words are a server's own, so a session
+    /// does not know them.
     pub withheld: fn(&Frame) -> Option<&str>,
 }
 

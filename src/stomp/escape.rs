@@ -1,5 +1,5 @@
-//! How header names and values are written and read (STOMP 1.2, section Value Encoding): one pass
-//! in each direction, by the rules of the version and the command. It never changes a body.
+//! Escapes and unescapes header names and values (STOMP 1.2, section Value Encoding): one pass in
+//! each direction, by the rules of the version and the command. It never changes a body.
 
 use std::borrow::Cow;
 

@@ -38,9 +38,9 @@ pub enum Event {
     /// A message of a subscription that we have ended: it was in flight. It can no longer be
     /// acknowledged.
     Late(Message),
-    /// The server had a message of a subscription that we have ended on its way to us and has not
-    /// sent it, as [`Options::withheld`](super::Options::withheld) reads its ERROR. Where messages
-    /// are acknowledged it keeps it until the session is over.
+    /// The server withheld a message of a subscription that we have ended.
+    /// [`Options::withheld`](super::Options::withheld) finds that in its ERROR. Where messages are
+    /// acknowledged it keeps it until the session is over.
     Withheld {
         /// The subscription.
         id: Arc<str>,
@@ -159,7 +159,7 @@ pub enum SessionError {
     )]
     Refused(Box<ServerError>),
     /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed
-    /// (RabbitMQ names none): it will be so again until somebody changes something.
+    /// (RabbitMQ names none). It comes again until somebody changes something.
     #[error("subscribe to {destination} refused: {error}")]
     SubscribeRefused {
         /// The subscription.

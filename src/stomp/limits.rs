@@ -15,8 +15,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Longest frame, from its command to its closing NUL.
     pub frame_bytes_max: usize,
-    /// Longest body that is read past where it is over `body_bytes_max` (or makes its frame too
-    /// long): its beginning is handed out, and the stream goes on after it. A longer one is an
+    /// Longest body that is read and skipped if it is over `body_bytes_max` or makes its frame too
+    /// long. Its beginning is handed out, and the stream goes on after it. A longer one is an
     /// error. 0: every body over its limit is.
     pub oversize_bytes_max: usize,
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::tls;
 
-/// Why an attempt to connect has failed. The variants are what a caller does differently: `Address`
-/// and `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are
-/// worth another attempt.
+/// Why an attempt to connect has failed. The variants differ in what a caller does. `Address` and
+/// `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are worth
+/// another attempt.
 ///
 /// No text holds the query or the user of a URL: tokens travel there.
 #[derive(Debug, thiserror::Error)]
@@ -190,8 +190,8 @@ impl TransportError {
         }
     }
 
-    /// A stream that ends without TLS's or WebSocket's farewell is closed like any other: servers
-    /// often skip it, and a cut frame shows in the codec.
+    /// A stream that ends without TLS's or WebSocket's close counts as closed. Servers often skip
+    /// it, and the codec notices a cut frame.
     pub(super) fn from_io(error: io::Error) -> TransportError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => TransportError::closed("end of stream"),

@@ -1,5 +1,5 @@
-//! Ten mutations that the daemon makes on purpose: each must be found by the same look at the audit
-//! that finds nothing in a daemon without them.
+//! Ten mutations that the daemon makes on purpose. The audit must find each of them; in a daemon
+//! without them the same audit finds nothing.
 
 use std::time::Duration;
 

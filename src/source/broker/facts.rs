@@ -48,8 +48,8 @@ pub(super) trait Facts {
         None
     }
 
-    /// The queue or subscription that the server keeps for a topic that is no longer subscribed, by
-    /// a name under which somebody can delete it there.
+    /// The queue or subscription that the server keeps for a topic that is no longer subscribed.
+    /// Somebody can delete it there by this name.
     fn orphaned(&self, topic: &Topic) -> String {
         let destination = topic.destination.as_str();
         match (

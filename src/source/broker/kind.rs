@@ -77,7 +77,7 @@ impl Broker {
     }
 
     /// The queue or subscription that the server keeps and fills for a topic that is no longer
-    /// subscribed, by a name under which somebody can delete it there. `None`: nothing stays.
+    /// subscribed. Somebody can delete it there by this name. `None`: nothing stays.
     pub(in crate::source) fn orphaned(self, topic: &Topic) -> Option<String> {
         let facts = self.facts();
         facts.keeps_messages(topic).then(|| facts.orphaned(topic))

@@ -18,7 +18,7 @@ use crate::source::clock;
 /// into the 5 s that a stop gives the source.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
 
-/// The same for a server that has missed its heart-beats: what the kernel takes goes out by itself,
+/// The same for a server that has missed its heart-beats. The kernel sends the bytes that it took,
 /// and nobody waits for an answer of a dead link.
 const SILENT_ACKS_MAX: Duration = Duration::from_millis(200);
 
@@ -35,8 +35,8 @@ impl Connection<'_> {
     /// Commits everything that was read and writes its ACKs, as far as the server still takes
     /// them. Gives the time by which the socket is to be closed.
     ///
-    /// DISCONNECT follows the ACKs, and the server is waited for: what stands between may drop what
-    /// it has of ours, as soon as we close (nginx's `proxy_half_close off`).
+    /// DISCONNECT follows the ACKs, and then we wait for the server. A proxy between may drop our
+    /// bytes as soon as we close (nginx's `proxy_half_close off`).
     ///
     /// Waits for a full journal to take messages, since there is no room for another connection's
     /// either; once `stop` asks to, no longer than [`LAST_ACKS_MAX`].

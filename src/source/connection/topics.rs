@@ -1,5 +1,5 @@
-//! The topics of a living connection, as they come and go: the decisions of
-//! `Subscriptions` are carried out on the session here, and said in the log and the status.
+//! The topics of an open connection, as they come and go. It carries out the decisions of
+//! `Subscriptions` on the session, and writes them to the log and the status.
 
 use std::sync::Arc;
 

@@ -10,8 +10,8 @@ use super::process::{Process, tethered};
 use super::{PASSWORD, USER, certificates, port, stomp};
 
 /// RabbitMQ 3.10 confirms the declaration of a durable queue before it has written it. A server
-/// killed within a second or two may have forgotten the queue with all of its confirmed messages
-/// ("Recovering 0 queues" stands in its log).
+/// killed within a second or two may forget the queue with all of its confirmed messages
+/// ("Recovering 0 queues" in its log).
 const DECLARED: Duration = Duration::from_secs(3);
 
 /// A running RabbitMQ and the port mapper that it needs.

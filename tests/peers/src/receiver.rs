@@ -128,7 +128,7 @@ impl Receiver {
         self.delivered_since(0)
     }
 
-    /// Without the first `skip` ones.
+    /// Without the first `first` deliveries.
     pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |body: &Bytes| {
             Delivered::from_json(body)

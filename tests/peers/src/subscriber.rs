@@ -76,7 +76,7 @@ impl Subscriber {
         self.delivered_since(0)
     }
 
-    /// Without the first `skip` ones.
+    /// Without the first `first` deliveries.
     pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |publish: &Publish| {
             Delivered::from_json(&publish.payload)

@@ -214,8 +214,8 @@ pub(crate) async fn pass_in_steps(
     start.elapsed()
 }
 
-/// Gives everybody the time to do what can be done now, the journal too: it has a thread of its
-/// own, where the time goes on.
+/// Gives every task the time to do its work, the journal too: it has its own thread, where the time
+/// goes on.
 pub(crate) async fn turns() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;

@@ -275,8 +275,8 @@ fn inherited(
     Ok([cert.1, key.1].into_iter().flatten().collect())
 }
 
-/// Says which option of the URL would have no effect. Where there is an `@` behind the `?`, the `?`
-/// may be a password's, and what looks like an option may be the rest of it.
+/// Says which option of the URL would have no effect. With an `@` after the `?`, the `?` may be
+/// part of a password, and a seeming option may be the rest of it.
 fn unknown_option(url: &Url) -> Option<String> {
     let is_known = |name: &str| {
         let is_setting = name.starts_with("options[") && name.ends_with(']');
