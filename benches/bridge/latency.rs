@@ -51,7 +51,8 @@ struct Run {
 fn once() -> Run {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     // With Nagle's algorithm mosquitto holds a small message back until the subscriber's kernel has
-    // acknowledged the one before, up to 40 ms: that would be measured, and not the daemon.
+    // acknowledged the one before, up to 40 ms. The benchmark would measure that, and not the
+    // daemon.
     let mosquitto = Mosquitto::start(folder.path(), Nagle::Off);
     let mut subscriber =
         Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");

@@ -1,6 +1,6 @@
-//! The benchmark measures the daemon and not itself: a client that only acknowledges must be served
-//! much faster than the daemon can hope to be, and see frames as they should be; the subscriber
-//! must find every message, however cut.
+//! The benchmark measures the daemon and not itself. A client that only acknowledges must get
+//! messages much faster than the daemon can, and in correct frames. The subscriber must find every
+//! message, however its bytes are cut.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -415,7 +415,7 @@ impl Engine {
         }));
     }
 
-    /// An attempt has ended: what that means for the accounts, the cursor and the log.
+    /// An attempt has ended: updates the accounting, the cursor and the log.
     async fn ended(&mut self, ended: Box<Ended>) -> Result<(), journal::Error> {
         let Ended {
             sink,

@@ -1,5 +1,5 @@
-//! What one sink's delivery has done since the start of the process, for metrics; the account that
-//! survives it is the journal's ([`Accounting`](crate::journal::Accounting)).
+//! The counters of one sink's delivery since the start of the process, for metrics; the accounting
+//! that survives it is the journal's ([`Accounting`](crate::journal::Accounting)).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 

@@ -27,9 +27,9 @@ pub struct Replay {
     pub done: Position,
     /// The last entry of the slice.
     pub through: Position,
-    /// Only what was received at or after it.
+    /// Only entries received at or after it.
     pub since: Option<Timestamp>,
-    /// Only what was received before it.
+    /// Only entries received before it.
     pub until: Option<Timestamp>,
     /// Only this device's.
     pub device_id: Option<String>,
@@ -43,7 +43,7 @@ impl Replay {
     }
 }
 
-/// What became of an entry that was delivered again.
+/// The outcome of a redelivered entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// The sink has it, or does not want it: it is no longer a dead letter.
@@ -65,9 +65,9 @@ pub(super) enum Command {
         error: Box<str>,
         only_if_room: bool,
     },
-    /// This is a stale copy.
+    /// This journal is a stale copy.
     Fence,
-    /// The server was heard then.
+    /// The server was heard at this time.
     LinkProven { at: Timestamp },
     /// Deliver a sink's dead letters again.
     Redrive { sink: Arc<str>, which: Which },
@@ -81,17 +81,17 @@ pub(super) enum Command {
     },
     /// These undecodable entries are settled: no list has them.
     DiscardUndecodable { which: Which },
-    /// An entry was delivered again.
+    /// An entry was redelivered, with this outcome.
     Settle {
         sink: Arc<str>,
         position: Position,
         settled: Settled,
     },
-    /// Begin a replay, in place of one that is not done.
+    /// Begin a replay; it replaces one that has not ended.
     Replay { sink: Arc<str>, replay: Replay },
     /// A replay has reached this position; at its end it is removed.
     Replayed { sink: Arc<str>, done: Position },
-    /// A sink is forgotten: its cursor and its dead letters go.
+    /// A sink is forgotten: its cursor, its dead letters and its replay go.
     Forget { sink: Arc<str> },
 }
 

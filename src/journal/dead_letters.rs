@@ -1,5 +1,5 @@
-//! The dead letters of each sink: copies of entries, which do not hold the log. Each sink's have a
-//! bound of their own.
+//! The dead letters of each sink: copies of entries, which hold no entry in the log. Each sink has
+//! its own bound for them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,7 +39,7 @@ pub(super) struct Total {
     pub(super) bytes: u64,
 }
 
-/// What became of an entry that was to be dead-lettered.
+/// The outcome of dead-lettering an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
     /// It is in the list, new or from before.

@@ -21,7 +21,7 @@ pub enum EntryContent {
     },
     /// A body that could not be decoded: kept and counted, delivered to no sink.
     Undecodable {
-        /// What was expected and what stands there.
+        /// The expected value and the found one.
         reason: Box<str>,
     },
     /// A [`Coverage`](crate::model::Coverage), as JSON.
@@ -55,7 +55,7 @@ pub enum NewContent {
     },
     /// A body that could not be decoded.
     Undecodable {
-        /// What was expected and what stands there.
+        /// The expected value and the found one.
         reason: Box<str>,
     },
     /// A [`Coverage`](crate::model::Coverage), as JSON.
@@ -138,9 +138,9 @@ pub struct Eviction {
     pub to: Position,
     /// How many there were.
     pub entries: u64,
-    /// When the first was evicted.
+    /// When the first of them was evicted.
     pub since: Timestamp,
-    /// When the last was evicted.
+    /// When the last of them was evicted.
     pub until: Timestamp,
     /// By which policy.
     pub reason: String,

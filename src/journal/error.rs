@@ -114,7 +114,7 @@ pub enum Error {
     /// SQLite failed. From the writer this is final: a failed sync is never retried.
     #[error("the journal failed to {doing}")]
     Sqlite {
-        /// What was tried, as in "failed to …".
+        /// The action that failed, as in "failed to …".
         doing: &'static str,
         /// What SQLite said.
         source: sqlx::Error,
@@ -140,7 +140,7 @@ impl Error {
     }
 }
 
-/// Turns sqlx's error into one that says what was tried.
+/// Turns sqlx's error into one that names the failed action.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Sqlite { doing, source }
 }

@@ -68,8 +68,8 @@ pub(super) struct Opened {
     pub(super) uuid: Uuid,
 }
 
-/// Makes what is missing, takes the lock, opens the one write connection and brings the tables to
-/// this version.
+/// Creates the folder and the file if they are missing, takes the lock, opens the one write
+/// connection and creates the tables.
 pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path;
     let source = |source| Error::Open {
@@ -263,7 +263,7 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error>
         .fetch_all(&mut connection)
         .await;
     match done.map(drop).map_err(failed("checkpoint before closing")) {
-        // What was committed is in the WAL as safely as in the database.
+        // Committed entries are as safe in the WAL as in the database.
         Err(error) if error.is_out_of_space() => {
             warn!("journal closed with its -wal file: the disk is full; free some space")
         }

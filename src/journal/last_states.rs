@@ -62,7 +62,7 @@ pub(super) struct LastState {
 /// A row of the table.
 pub(super) type Row = (DeviceKey, LastState);
 
-/// What the table holds.
+/// The size of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct TableSize {
     pub(super) rows: u64,
@@ -144,7 +144,7 @@ impl LastStates {
         CACHE_BYTES_MAX / CACHED_BYTES
     }
 
-    /// What the table holds.
+    /// The size of the table.
     pub(super) fn size(&self) -> TableSize {
         self.size
     }

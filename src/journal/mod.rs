@@ -6,17 +6,17 @@
 //! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB, `application_id` `StBj`
 //! and the layout's number as `user_version`. Beside it are SQLite's `-wal` and `-shm`, and
 //! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
-//! that was on disk, and `open`, `closed` or `stale`. A sink's cursor showed that a `stale` journal
-//! is a stale copy. Times are microseconds since 1970 in UTC.
+//! that was on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a
+//! stale copy. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
 //! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, and the newest position where its entry may be gone |
 //! | `entry` | one entry: `position`, `kind` ([`EntryKind`](crate::model::EntryKind)), `topic`, `received_at`, `body` as it came; of a status `previous` (the last state known, where it gives another as its old one) and `repeat`; of an undecodable entry `reason` and `settled` (somebody has dealt with it) |
-//! | `cursor` | a sink that was ever seen, the position up to which it is done, and its accounting ([`Accounting`]) |
+//! | `cursor` | a known sink: the position up to which it is done, and its accounting ([`Accounting`]) |
 //! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
-//! | `dlq` | how many dead letters a sink has and what they take, kept by triggers |
-//! | `replay` | a slice that one sink is to get again, and how far that has come |
+//! | `dlq` | how many dead letters a sink has, and their bytes, kept by triggers |
+//! | `replay` | a slice that one sink gets again, and how far that has come |
 //! | `last_state` | the newest state of a device of a stream, and its last event keys |
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |
 //! | `eviction` | a run of entries that were evicted before every sink had them |

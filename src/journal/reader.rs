@@ -20,7 +20,7 @@ use crate::model::Position;
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
-/// A connection that reads the log and cannot write. It sees only what was synced.
+/// A connection that reads the log and cannot write. It sees only synced entries.
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,

@@ -1,4 +1,4 @@
-//! How values stand in the rows of the journal's tables.
+//! The encoding of values in the rows of the journal's tables.
 
 use jiff::Timestamp;
 

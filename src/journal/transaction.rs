@@ -105,7 +105,7 @@ impl Transaction<'_> {
             removed = disk::truncate(&mut transaction, truncation).await?;
             faults::reach(Failpoint::InRetention);
         }
-        // A test counts the commits of what was received.
+        // A test counts the commits of received entries.
         let received = coverage::received(self.entries);
         if received {
             faults::reach(Failpoint::BeforeCommit);

@@ -162,8 +162,8 @@ impl Writer {
     ///
     /// # Errors
     /// A commit, a sync or a read failed. That is final and never retried: after a failed sync
-    /// nobody knows what is on disk. Everybody who waits gets [`Error::Closed`], and nothing more
-    /// is acknowledged.
+    /// nobody knows which entries are on disk. Everybody who waits gets [`Error::Closed`], and
+    /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         self.measure().await?;
         let mut flush = interval(FLUSH_INTERVAL);

@@ -54,9 +54,9 @@ pub enum AdminCommand {
     Replay {
         /// Its name.
         sink: String,
-        /// Only what was received at or after it.
+        /// Only entries received at or after it.
         since: Option<Timestamp>,
-        /// Only what was received before it.
+        /// Only entries received before it.
         until: Option<Timestamp>,
         /// Only this device's.
         device_id: Option<String>,
@@ -87,8 +87,7 @@ pub enum Refusal {
     Journal(#[from] journal::Error),
 }
 
-/// Carries a command out. Durable on return; what is to be delivered is delivered later, by the
-/// sink's own delivery.
+/// Carries a command out. Durable on return; the sink's own delivery delivers the entries later.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -279,7 +278,7 @@ impl Access {
         }
     }
 
-    /// The end of what was granted.
+    /// The end of the granted time.
     pub fn revoke(journal: &Path) {
         let _ = fs::remove_file(Access::path(journal));
     }

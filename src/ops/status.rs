@@ -21,7 +21,7 @@ pub struct Report {
     pub ready: bool,
     /// The STOMP side.
     pub link: Link,
-    /// What was received since the start.
+    /// The counters of received messages since the start.
     pub intake: Intake,
     /// The log.
     pub journal: Journal,
@@ -45,7 +45,7 @@ pub struct Link {
     /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`;
     /// none before the first connection.
     pub broker: Option<String>,
-    /// What is promised for each topic, by its name; empty before the first connection.
+    /// The server's promise for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
     /// Configuration warnings, one line each.
     pub warnings: Vec<String>,

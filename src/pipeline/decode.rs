@@ -48,8 +48,7 @@ pub struct StatusKey {
     pub shared_hash: Option<u64>,
 }
 
-/// Why a body, or one status in it, cannot be decoded; says what was expected and what stands
-/// there.
+/// Why a body, or one status in it, cannot be decoded: the expected value and the found one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Undecodable(pub String);

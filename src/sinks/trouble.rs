@@ -26,7 +26,7 @@ pub enum Trouble {
         index: Option<usize>,
         /// See [`By`].
         by: By,
-        /// What was refused and why.
+        /// The reason of the rejection.
         error: String,
     },
     /// The other side accepts nothing from now on (HTTP 410): the sink stops, its entries are kept.

@@ -125,7 +125,7 @@ impl Client {
         }
     }
 
-    /// What is asked of the server for a topic of the settings, on this connection.
+    /// The subscription for a topic of the settings, on this connection.
     ///
     /// # Errors
     /// The sign-in gave no value for a placeholder.
@@ -202,11 +202,11 @@ impl Client {
         Ok(self.session.tick(clock::now())?)
     }
 
-    /// Writes what is queued, says goodbye, and waits for the server's, two seconds at most.
-    /// Messages that still come are dropped.
+    /// Writes the queued bytes, sends DISCONNECT, and waits for the server's answer, two seconds at
+    /// most. Messages that still come are dropped.
     ///
     /// # Errors
-    /// The connection broke before the server had answered: what was sent last may be lost.
+    /// The connection broke before the server had answered: the last frames may be lost.
     pub async fn disconnect(mut self) -> Result<Farewell, ClientError> {
         self.session.disconnect(clock::now());
         let farewell = loop {

@@ -47,7 +47,7 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 /// The longest pause of reading for a pending commit: with a full journal it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A living connection.
+/// An open connection.
 pub(super) struct Connection<'a> {
     wanted: &'a mut ReloadRequest,
     journal: &'a Log,
@@ -100,7 +100,7 @@ enum Probing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Living,
-    /// To end in order: what was taken in is being committed and acknowledged.
+    /// To end in order: received messages are being committed and acknowledged.
     Finishing,
     /// DISCONNECT is queued or sent.
     Leaving,
@@ -402,7 +402,7 @@ impl<'a> Connection<'a> {
         self.tell_profile();
     }
 
-    /// What is missing, and what notices a dead link where the server's heart-beats do not.
+    /// Missing heart-beats, and how a dead link is noticed without the server's.
     fn heartbeat_warnings(&self) -> impl Iterator<Item = ConfigurationWarning> {
         let off = self.wanted.settings.heartbeat.is_zero();
         let detection = match self.probing {

@@ -40,7 +40,7 @@ impl LinkProof {
         self.last_byte
     }
 
-    /// A commit carries what was received.
+    /// A commit carries received messages.
     pub(super) fn carried(&mut self, now: Instant) {
         (self.kept, self.kept_since) = (self.last_byte, now);
     }

@@ -87,7 +87,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body that is read past: more than anybody means to send.
 pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 
-/// Room in a WebSocket message for what is not the body.
+/// Room in a WebSocket message for everything but the body.
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {

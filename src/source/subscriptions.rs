@@ -1,14 +1,13 @@
-//! The topics of a living connection: which are subscribed, and how far a change of them has come.
+//! The topics of an open connection: which are subscribed, and how far a change of them has come.
 //! Knows no socket and no clock.
 //!
-//! A topic whose messages are acknowledged is left so that nothing of it stays behind: first
-//! nothing more of it is acknowledged, until the server has filled its window (`prefetch-count`) or
-//! has nothing more to send. Once all that came is on disk it is acknowledged and unsubscribed in
-//! one write; an ACK after UNSUBSCRIBE would be an error.
+//! A topic whose messages are acknowledged is unsubscribed so that no message stays behind. First
+//! its ACKs are held, until the server has filled the window (`prefetch-count`) or has nothing more
+//! to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
+//! ACK after UNSUBSCRIBE would be an error.
 //!
 //! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
-//! has not in time, as Spring's simple broker never does: so no message is taken for one of the
-//! other.
+//! its time is up, as with Spring's simple broker. So no message counts for the wrong topic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -220,7 +219,7 @@ impl Subscriptions {
             .min()
     }
 
-    /// Some topic's messages never end: nothing is to be read until what was read is on disk.
+    /// Some topic's messages never end: reading pauses until the messages read are on disk.
     pub(super) fn wants_a_pause(&self, now: Instant) -> bool {
         self.draining > 0 && self.drains().any(|drain| drain.give_up_at <= now)
     }
@@ -338,7 +337,7 @@ impl Slot {
         }
     }
 
-    /// What is subscribed is wanted as it is; gives the ACKs that have waited.
+    /// Keeps the subscribed topic as it is; gives the ACKs that have waited.
     fn stay(&mut self) -> Vec<AckId> {
         match std::mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Taken => Vec::new(),

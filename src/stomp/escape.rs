@@ -20,7 +20,7 @@ pub(super) enum Escaping {
     V1_1,
     /// Those of 1.1 and `\r`.
     V1_2,
-    /// Before a version is agreed: 1.2's escapes, and what is none stands for itself. ActiveMQ
+    /// Before a version is agreed: 1.2's escapes; any other backslash stands for itself. ActiveMQ
     /// writes an ERROR before CONNECTED as 1.0, RabbitMQ escapes it.
     Lenient,
 }

@@ -17,7 +17,7 @@ use crate::duration::InWords;
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The server has accepted us; what was subscribed before is being subscribed now.
+    /// The server has accepted us; subscriptions requested before are sent now.
     Connected(Connected),
     /// A subscription stands, as far as we know.
     Subscribed {
@@ -99,13 +99,13 @@ pub enum Farewell {
 /// What CONNECTED says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
-    /// What is spoken from now on.
+    /// The version from now on.
     pub version: Version,
     /// The server's name and version, clamped, such as `RabbitMQ/3.10.8`.
     pub server: Option<String>,
     /// The server's name for this session, clamped.
     pub session: Option<String>,
-    /// What is agreed. No incoming ones: nothing here detects a dead link.
+    /// The agreed heart-beats. Without incoming ones nothing here detects a dead link.
     pub heartbeat: Heartbeats,
 }
 

@@ -1,12 +1,12 @@
-//! Heart-beats: what is agreed, when ours is due, and since when the server has been silent for too
-//! long (STOMP 1.2, section Heart-beating).
+//! Heart-beats: the agreed intervals, when ours is due, and since when the server has been silent
+//! for too long (STOMP 1.2, section Heart-beating).
 
 use std::time::{Duration, Instant};
 
-/// Longest interval that is negotiated or kept to; what is longer detects nothing.
+/// Longest interval that is negotiated or kept to; a longer one detects nothing.
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is agreed. `None`: off in that direction.
+/// The agreed intervals. `None`: off in that direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Heartbeats {
     /// We send something at least every so often.

@@ -3,7 +3,7 @@
 /// Limits on one incoming frame, each enforced before anything is allocated for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest first line, its CR included. The longest command has 11 bytes; what is longer is no
+    /// Longest first line, its CR included. The longest command has 11 bytes; a longer line is no
     /// STOMP, and the rest is there to quote it.
     pub command_bytes_max: usize,
     /// Longest header line, its CR included. Tokens and stack traces come in headers.

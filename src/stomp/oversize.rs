@@ -10,7 +10,7 @@ use super::frame::Frame;
 use super::limits::Limits;
 use super::scan::{Rest, body_too_long};
 
-/// The frame and what is known of the rest of its body.
+/// The frame and the known length of the rest of its body.
 #[derive(Debug)]
 pub(super) struct Oversize {
     frame: Frame,

@@ -18,7 +18,7 @@ pub(super) struct Parts {
     pub(super) command: Command,
     pub(super) headers: Range<usize>,
     pub(super) body: Range<usize>,
-    /// After the closing NUL, or after what is kept of an oversize body.
+    /// After the closing NUL, or after the kept part of an oversize body.
     pub(super) end: usize,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Parts {
 pub(super) enum Found {
     /// All of it.
     Whole(Parts),
-    /// A frame whose body is over the limit: the parts end with what is kept of it, and this much
+    /// A frame whose body is over the limit: the parts end with the kept part of it, and this much
     /// follows.
     Oversize(Parts, Rest),
 }

@@ -214,9 +214,9 @@ impl Session {
         }
     }
 
-    /// Does what is due: queues a heart-beat, gives up on receipts, notices silence. To be called
-    /// only after everything that has arrived was received and polled, or a busy reader takes its
-    /// own delay for the server's silence.
+    /// Does the work that is due: queues a heart-beat, gives up on receipts, notices silence. Call
+    /// it only after all arrived bytes were received and polled: else a busy reader takes its own
+    /// delay for the server's silence.
     pub fn tick(&mut self, now: Instant) -> Result<(), SessionError> {
         match &mut self.phase {
             Phase::Connecting { due } if now >= *due => {

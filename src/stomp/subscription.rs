@@ -1,4 +1,4 @@
-//! What is subscribed and how its messages are acknowledged.
+//! A subscription and how its messages are acknowledged.
 
 use std::fmt;
 use std::sync::Arc;

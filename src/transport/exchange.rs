@@ -19,7 +19,7 @@ use crate::secret::Secret;
 pub struct Request {
     /// `http` or `https`.
     pub url: Url,
-    /// With what is sent.
+    /// The method, with its content.
     pub method: Method,
     /// Sent with it; a `Content-Type` or `Accept` of these replaces ours.
     pub headers: Vec<(String, Secret)>,
@@ -42,7 +42,7 @@ pub enum Method {
     Post(Content),
 }
 
-/// What is sent.
+/// The content of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Nothing.

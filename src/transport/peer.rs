@@ -114,7 +114,7 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// A deadline for a part of what is left.
+    /// A deadline for a part of the remaining time.
     pub(super) fn part(&self, duration: Duration) -> Deadline {
         Deadline::after(duration.min(self.remaining()))
     }

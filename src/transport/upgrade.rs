@@ -26,7 +26,7 @@ pub(super) struct Upgraded {
     pub(super) read: Vec<u8>,
 }
 
-/// What is offered for STOMP straight on WebSocket; SockJS offers nothing.
+/// The subprotocols offered for STOMP straight on WebSocket; SockJS offers none.
 pub(super) const STOMP_SUBPROTOCOLS: HeaderValue =
     HeaderValue::from_static("v12.stomp, v11.stomp, v10.stomp");
 

@@ -1,5 +1,5 @@
-//! The HTTP sign-in, in the real binary against a platform's portal: its request, where its values
-//! go, how a refusal is reported, and that no secret is shown.
+//! The HTTP sign-in, in the real binary against a platform's portal. The tests hold its request,
+//! the use of its values, the report of a refusal, and that no secret is shown.
 
 use std::process::Command;
 use std::time::Duration;

@@ -1,5 +1,5 @@
-//! A power cut: the file system under the daemon ends from one moment to the next, and what was not
-//! synced is gone.
+//! A power cut: the file system under the daemon ends from one moment to the next, and unsynced
+//! bytes are gone.
 //!
 //! An ext4 image on a loop device, shut down by EXT4_IOC_SHUTDOWN without a flush of its log. Needs
 //! root.

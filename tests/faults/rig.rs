@@ -241,7 +241,7 @@ impl Rig {
         }
     }
 
-    /// One life, and a look at the audit after it. An error is what is wrong with the daemon.
+    /// One life, and a look at the audit after it. An error names the daemon's fault.
     pub(crate) async fn live(&mut self, plan: &Plan, rng: &mut Rng) -> Result<(), String> {
         let process = self.run(plan, rng, || {}).await?;
         drop(process);

@@ -61,7 +61,7 @@ impl Warehouse {
             .expect("create triggers");
     }
 
-    /// What was stored after the arrival of this number: each one's number, origin and message.
+    /// The rows stored after the arrival of this number: each one's number, origin and message.
     pub(crate) async fn arrivals_after(&self, number: i64) -> Vec<(i64, String, i64)> {
         let mut connection = self.connection.lock().await;
         let rows = sqlx::query_as(

@@ -25,7 +25,7 @@ struct Collector {
 }
 
 impl Collector {
-    /// The positions of what was taken since the last call.
+    /// The positions of the events accepted since the last call.
     fn positions(&self) -> Vec<i64> {
         let taken = std::mem::take(&mut *self.taken.lock().unwrap());
         taken.iter().map(|event| event.position().0).collect()

@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// What a status is beside what was known of its device.
+    /// A status compared with its device's last state.
     fn status(&mut self, stream: &str, key: &StatusKey) -> EntryContent {
         let device = (
             stream.to_owned(),
@@ -1045,7 +1045,7 @@ async fn dead_letters_of_each_sink_have_a_bound_of_their_own() {
         !journal.cursors.has_dlq_room("bad", 1, 20 << 10)
             && journal.cursors.has_dlq_room("good", 1, 20 << 10)
     );
-    // What is listed is listed, and a sink that cannot wait is not made to.
+    // A listed dead letter stays listed, and a sink that cannot wait need not.
     assert!(
         journal
             .cursors
@@ -1122,7 +1122,7 @@ async fn oldest_dead_letters_make_room_where_they_may_and_old_ones_go() {
     assert_eq!(account.check(), Ok(()));
     assert!(account.accounting.discarded > 40, "{account:?}");
     running.close().await;
-    // The first look for what is too old comes with the start.
+    // The first look for expired dead letters comes with the start.
     let running = Running::open(&settings).await;
     running
         .until("bad", "all are older than they may be", |journal| {

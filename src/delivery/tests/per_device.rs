@@ -1,6 +1,6 @@
 //! Each device's order with a journal on disk, and a far side that follows a script: the cursor and
-//! the accounts. How long anything takes is the business of the scheduler's tests: paused time runs
-//! ahead whenever the disk is waited for.
+//! the accounting. How long anything takes is the business of the scheduler's tests: paused time
+//! runs ahead whenever the disk is waited for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};

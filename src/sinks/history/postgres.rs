@@ -52,7 +52,7 @@ const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; 
 /// server would wait. The migrations give one for each table that exists already.
 const QUIET: &str = "SET client_min_messages = error";
 /// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
-/// set TCP_NODELAY, so our kernel holds the last, short one until the server's has acknowledged the
+/// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
 /// one before, up to 40 ms later.
 const COPY_EVENTS_MIN: usize = 500;
 /// Deleting rows that are too old, and closing.
@@ -522,8 +522,7 @@ fn only_insert_can(error: &sqlx::Error) -> bool {
 }
 
 /// An error of the batch's data, which another attempt cannot mend. Data exceptions are 22 (such as
-/// a NUL in a text), constraints 23, limits of the program 54 (such as an index key that is too
-/// long).
+/// a NUL in a text), constraints 23, limits of the program 54 (such as a too long index key).
 fn is_refusal(failure: &Failure) -> bool {
     state(failure).is_some_and(|state| {
         ["22", "23", "54"]

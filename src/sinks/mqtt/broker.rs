@@ -143,14 +143,14 @@ impl Broker {
     /// TCP, TLS where it is asked for, CONNECT and CONNACK.
     pub(super) async fn connect(&self, client_id: &str) -> Result<Wire, Loss> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        // What is to go together is written together: nothing is gained by waiting for more.
+        // Packets that go together are written together: waiting for more gains nothing.
         tcp.set_nodelay(true)?;
         let stream: Stream = match &self.tls {
             None => Box::new(Prompt(tcp)),
             Some(settings) => Box::new(self.encrypt(settings, Prompt(tcp)).await?),
         };
         let (reader, mut writer) = split(stream);
-        // It only reads: what is written was measured before.
+        // It only reads: the size of the written packets was checked before.
         let codec = Codec {
             max_incoming_size: INCOMING_BYTES_MAX,
             max_outgoing_size: usize::MAX,

@@ -12,8 +12,8 @@ use super::window::{NotInFlight, Window};
 /// So much is written while more is made ready.
 const OUTBOX_BYTES: usize = 32 * 1024;
 
-/// Lives from CONNACK to the first error. A connection is never used again after that: what was not
-/// confirmed comes again from the journal.
+/// Lives from CONNACK to the first error. A connection is never used after that: unconfirmed events
+/// come again from the journal.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     state: Mutex<State>,
@@ -27,7 +27,7 @@ struct State {
     window: Window,
     /// Packets that are not written yet, at most those of a window.
     outbox: BytesMut,
-    /// Nothing comes after what is in the outbox.
+    /// Nothing comes after the bytes in the outbox.
     said_goodbye: bool,
     /// The last PINGREQ was not answered yet.
     asked: bool,
@@ -51,7 +51,7 @@ pub(super) enum Standing {
     },
 }
 
-/// What is to be written next.
+/// The bytes to be written next.
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) bytes: BytesMut,
@@ -88,8 +88,7 @@ impl Connection {
         state.outbox.len() >= OUTBOX_BYTES
     }
 
-    /// What was handed over is to be written now; the driver gets to it when the caller waits or
-    /// yields.
+    /// The outbox is to be written now; the driver does it when the caller waits or yields.
     pub(super) fn send(&self) {
         self.work.notify_one();
     }
@@ -139,7 +138,7 @@ impl Connection {
         self.abandoned.notified().await;
     }
 
-    /// The driver: waits for what is to be written, and takes all of it.
+    /// The driver: waits for bytes to be written, and takes all of them.
     pub(super) async fn outbox(&self) -> Outbox {
         loop {
             self.work.notified().await;
@@ -200,7 +199,7 @@ impl Connection {
         self.work.notify_one();
     }
 
-    /// Wakes the publisher where it waits for what is confirmed now.
+    /// Wakes the publisher if it waits for these confirmations.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         if state
             .wake_at

@@ -191,7 +191,7 @@ async fn read(mut reader: FramedRead<ReadHalf<Stream>, Codec>, connection: &Conn
     Loss::new(CLOSED)
 }
 
-/// Writes what is handed over, as much at once as there is, until our DISCONNECT was written.
+/// Writes the outbox, as much at once as there is, until our DISCONNECT was written.
 async fn write(mut writer: WriteHalf<Stream>, connection: &Connection) -> Result<(), Loss> {
     loop {
         let Outbox {

@@ -266,11 +266,10 @@ impl MqttSink {
         }
     }
 
-    /// Publishes in order, never more than the window past what is confirmed, and waits for the
-    /// confirmations.
+    /// Publishes in order, at most a window ahead of the confirmations, and waits for them.
     async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Failed> {
         let events = batch.events;
-        // What is published again may be older than what the broker keeps.
+        // A redelivered status may be older than the one that the broker retains.
         let retain = self.settings.retain && batch.reason == Reason::Log;
         let first = connection.accepted();
         let mut sent = 0;
@@ -300,7 +299,7 @@ impl MqttSink {
             connection.send();
             let target = first + sent as u64;
             match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
-                // What was confirmed before the connection was lost is as good as ever.
+                // Confirmations from before the loss of the connection stay valid.
                 Ok(Standing::Confirmed(confirmed) | Standing::Lost { confirmed, .. })
                     if confirmed >= target && (refused.is_some() || sent == events.len()) =>
                 {
@@ -365,7 +364,7 @@ impl MqttSink {
 }
 
 fn retry(confirmed: u64, error: String) -> Undelivered {
-    // What is confirmed of this batch is a part of it.
+    // The confirmed events of this batch are a part of it.
     Undelivered {
         confirmed: confirmed as usize,
         trouble: Trouble::Retry { error, after: None },

@@ -39,7 +39,7 @@ fn must_not_stand(c: char) -> bool {
 /// Whether a whole topic name can be published to.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The topic's mistake.
 pub fn check_topic(topic: &str) -> Result<(), String> {
     if topic.is_empty() {
         return Err("the topic is empty".to_owned());

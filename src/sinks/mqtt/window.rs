@@ -24,7 +24,7 @@ pub(super) struct Window {
     open: VecDeque<Publish>,
 }
 
-/// What is still to come before it is confirmed.
+/// The packets still to come before it is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Publish {
     /// PUBACK.

@@ -1,4 +1,4 @@
-//! What is in a request: one event, or a batch of them.
+//! The body of a request: one event, or a batch of them.
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ pub struct Settings {
     pub url: Url,
     /// Sent with every request.
     pub headers: Vec<(String, Secret)>,
-    /// What is in a request.
+    /// The body of a request.
     pub posting: Posting,
     /// Requests that may be in flight at once; at least 1.
     pub concurrency: usize,

@@ -5,7 +5,7 @@
 //! - [`rabbitmq`], [`activemq`], [`artemis`], [`spring`], [`unknown`]: a server each, as far as it
 //!   differs from that
 //! - [`kind`]: which of them has answered, and what follows for the source
-//! - [`warning`]: what is weak in a set-up, in sentences
+//! - [`warning`]: configuration warnings, in sentences
 //!
 //! Another server is another file, and a variant of [`Broker`].
 

@@ -14,7 +14,7 @@ pub(super) struct RabbitMq;
 /// Destinations that are queues: the plugin declares the first, and finds the second.
 const QUEUES: [&str; 2] = ["/queue/", "/amq/queue/"];
 
-/// The header of SUBSCRIBE that bounds what is sent without an ACK; 0: nothing does.
+/// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0: no bound.
 const WINDOW: &str = "prefetch-count";
 
 impl Facts for RabbitMq {

@@ -1,6 +1,6 @@
-//! The end of a connection, whatever its reason: what was read is committed and acknowledged, and
-//! only then is the socket closed. A server sends what is not acknowledged again, and its statuses
-//! would become other events. Never acknowledges what is not on disk.
+//! The end of a connection, whatever its reason. Messages read are committed and acknowledged, and
+//! only then is the socket closed. A server redelivers unacknowledged messages, and their statuses
+//! would become other events. No message is acknowledged before it is on disk.
 
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ impl Connection<'_> {
         loop {
             let now = clock::now();
             let in_time = coverage_by.is_none_or(|at| now < at);
-            // What is begun is also polled once, and then it is the journal's.
+            // A commit that begins is also polled once, and then it is the journal's.
             if in_time {
                 self.start_committing();
             }
@@ -84,7 +84,7 @@ impl Connection<'_> {
             {
                 return Ok(close_by.unwrap_or(now));
             }
-            // Once all is written, what is left of the time is for the close.
+            // Once all is written, the rest of the time is for the close.
             let written = committed && !self.writer.is_busy();
             let give_up_at = close_by.map(|at| if written { at - FAREWELL_MAX } else { at });
             // A session that has failed has no deadline.
@@ -143,7 +143,7 @@ impl Connection<'_> {
         }
     }
 
-    /// There is no time to wait for a commit: what was queued for it the journal still writes. It
+    /// There is no time to wait for a commit. The journal still writes the queued batch, which
     /// stays unacknowledged.
     fn leave_to_journal(&mut self) {
         if !self.intake.is_empty() {

@@ -23,7 +23,7 @@ use crate::stomp::{AckMode, Confirmation};
 const LOGGED_MAX: usize = 20;
 
 impl Connection<'_> {
-    /// Says what is being subscribed, and what is promised of it.
+    /// Logs the topics being subscribed, and the server's promise for each.
     pub(super) fn announce(&self, topics: &[Topic]) {
         for topic in topics {
             let guarantee = self.broker.guarantee(topic);
@@ -45,7 +45,7 @@ impl Connection<'_> {
         self.wanted.settings.topics.len() <= LOGGED_MAX
     }
 
-    /// Says what the server and the topics amount to; of what is weak only what is news.
+    /// Logs the server's kind and the new configuration warnings.
     pub(super) fn tell_profile(&self) {
         let mut profile = Profile {
             broker: Some(self.broker),
@@ -115,7 +115,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Carries out what is another than before, where this connection can; else it is to end.
+    /// Carries out the difference, if this connection can; else the connection is to end.
     pub(super) fn reload(&mut self, wanted: ReloadRequest) -> Result<(), DisconnectReason> {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         let before = std::mem::replace(self.wanted, wanted);

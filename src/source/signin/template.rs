@@ -1,5 +1,5 @@
-//! A text of the configuration with placeholders for what a sign-in gives. What is secret in it is
-//! never shown.
+//! A text of the configuration with placeholders for what a sign-in gives. Its secrets are never
+//! shown.
 
 use std::fmt;
 use std::sync::Arc;

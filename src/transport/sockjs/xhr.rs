@@ -34,7 +34,7 @@ pub(in crate::transport) struct Receiver {
     frame_bytes_max: usize,
     exchange: Exchange,
     /// There is nothing more to come. The answer stays as it is, unread: to drop it would end the
-    /// session, and what is still to be sent with it.
+    /// session, with the frames still to be sent.
     over: bool,
     buffer: BytesMut,
     /// So much of the buffer is known to hold no line end.

@@ -7,7 +7,7 @@ use super::run::{Ends, Run, assert_drained};
 use peers::configuration::EventKey;
 use peers::{Configuration, Mosquitto, Postgres, RabbitMq, accounts, wait};
 
-/// What is published before, at the beginning of and during the trouble.
+/// Messages published before, at the beginning of and during the trouble.
 const PART: usize = 400;
 
 /// Heart-beats both ways, so that RabbitMQ would close a connection on which ours do not come.
@@ -105,7 +105,7 @@ async fn frozen(
         1,
         "{sink} has cost the source its connection"
     );
-    // What the frozen peer had in its sockets it may take as well as what is sent again.
+    // The frozen peer may take the bytes in its sockets, and the redelivery as well.
     run.finish_with_repeats(3 * PART, 2 * PART).await;
     assert_drained(&lab().await.rabbitmq, queue).await;
 }

@@ -114,7 +114,7 @@ impl Drop for FaultProxy {
     }
 }
 
-/// What is to happen to whom.
+/// The fault, and the connections that it hits.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     fault: Fault,
@@ -174,7 +174,7 @@ async fn connection(mut client: TcpStream, server: u16, orders: Orders) {
     };
     if outcome == Err(Cut::Reset) {
         for stream in [&client, &server] {
-            // Closing then discards what is unsent and sends RST.
+            // Closing then discards unsent bytes and sends RST.
             SockRef::from(stream)
                 .set_linger(Some(Duration::ZERO))
                 .expect("a socket takes the option");
@@ -226,7 +226,7 @@ async fn carry(
     };
     loop {
         let read = from.read(&mut buffer).await;
-        // What is in force now counts, not what was when this began to wait.
+        // The plan in force now counts, not the one when this began to wait.
         while orders.fault() == Fault::Pause(direction) {
             orders.changed().await;
         }

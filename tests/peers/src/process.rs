@@ -136,8 +136,7 @@ impl Process {
     /// the process ends first or never writes one.
     pub async fn logged(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let found = wait::within(wait::LONG, async || {
-            // Asked before the log is read: what it wrote just before it ended is then in what is
-            // read.
+            // Asked before the log is read: so the read includes its last lines before it ended.
             let ended = self.child.try_wait().expect("a child can be waited for");
             let log = self.log();
             let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);

@@ -24,7 +24,7 @@ pub struct Receiver {
 
 struct Kept {
     bodies: Mutex<Vec<Bytes>>,
-    /// What is answered; a body is kept only where this is 2xx.
+    /// The status of the answer; a body is kept only if this is 2xx.
     answer: AtomicU16,
     /// Requests are read, and neither kept nor answered while it is so.
     stalled: watch::Sender<bool>,

@@ -1,5 +1,5 @@
-//! A STOMP 1.2 server for one client, made to cost little: frames go out in large writes as the
-//! prefetch window allows, ACKs are counted by their NUL. Two plain threads, no runtime.
+//! A STOMP 1.2 server for one client, made to cost little. Frames go out in large writes as the
+//! prefetch window allows; ACKs are counted by their NUL. Two plain threads, no runtime.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};

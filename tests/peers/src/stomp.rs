@@ -224,8 +224,8 @@ impl Stomp {
     }
 }
 
-/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: what is published
-/// to it now is what comes out first.
+/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: then the next
+/// message published to it comes out first.
 pub async fn assert_drained(port: u16, queue: &str) {
     let destination = format!("/queue/{queue}");
     let mut client = Stomp::connect(port).await;

@@ -63,7 +63,7 @@ impl Subscriber {
         Subscriber { publishes, poll }
     }
 
-    /// What was received, in order, retained messages of before the subscription included.
+    /// The received messages, in order, with messages retained from before the subscription.
     pub fn publishes(&self) -> Vec<Publish> {
         self.publishes
             .lock()

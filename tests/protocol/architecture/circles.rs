@@ -1,5 +1,5 @@
-//! The files of one folder import each other in no circle, and a folder's map has no code: a reader
-//! finds a beginning and an end.
+//! The files of one folder import each other in no circle, and a folder's map has no code. So a
+//! reader finds a beginning and an end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,5 +1,5 @@
-//! The end of a connection, whatever its reason: what was read is committed and acknowledged, so
-//! that the server does not send it again.
+//! The end of a connection, whatever its reason: messages read are committed and acknowledged, so
+//! that the server does not redeliver them.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -82,8 +82,8 @@ impl Server {
     }
 }
 
-/// A durable queue's server sends again what is not acknowledged: after several attempts there is
-/// each message before the odd one, once.
+/// A durable queue's server redelivers unacknowledged messages: after several attempts each message
+/// before the odd one is there, once.
 async fn comes_no_second_time(odd: &str) {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let behind = messages(GOOD + 1..2 * GOOD);
@@ -256,7 +256,7 @@ async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
 
 #[tokio::test]
 async fn heart_beats_go_on_while_the_end_of_a_connection_waits_for_a_full_journal() {
-    // With `client` the connection ends by what was withheld, and the session has not failed.
+    // With `client` the connection ends by the withheld message, and the session has not failed.
     let lab = Lab::with_full_journal_and(AckMode::Client).await;
     let mut server = lab.accept_session("0,200").await;
     let subscribe = lab.change_topics(&mut server).await;

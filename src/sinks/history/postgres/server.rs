@@ -86,7 +86,7 @@ pub(super) enum Unconnected {
 }
 
 impl Server {
-    /// The server of a URL. The error says what is expected. It holds no part of the URL but the
+    /// The server of a URL. The error names the expected form. It holds no part of the URL but the
     /// name of an option, since any other part may be a password.
     pub(super) fn parse(text: &str) -> Result<Server, String> {
         Server::parse_in(text, |variable| env::var(variable).is_ok())
