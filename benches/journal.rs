@@ -1,8 +1,7 @@
 //! How fast the journal takes entries: `cargo bench --bench journal`.
 //!
-//! For each batch size and number of callers, with a reader that follows: entries and synced
-//! appends a second, and the time and CPU cost of one append. What the disk's sync costs is part of
-//! all of it.
+//! For each batch size and number of callers: entries and synced appends a second, and the time and
+//! CPU cost of one append. A reader follows. What the disk's sync costs is part of all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

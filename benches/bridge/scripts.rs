@@ -1,7 +1,7 @@
 //! The same work by an afternoon's script, from STOMP to one destination: in JavaScript with
-//! @stomp/stompjs and in Python with stomp.py (`benches/scripts`; its `prepare` installs their
-//! packages). They keep no journal: a message is acknowledged once its one destination has it. The
-//! daemon journals and syncs it on top.
+//! @stomp/stompjs, in Python with stomp.py. The scripts are in `benches/scripts`; its `prepare`
+//! installs their packages. They keep no journal: a message is acknowledged once its one
+//! destination has it. The daemon journals and syncs it on top.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

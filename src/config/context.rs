@@ -1,5 +1,5 @@
 //! The parts that the checks of all tables share: the list of problems, the places of secrets and
-//! files, and the readers of texts, URLs, headers and certificates.
+//! files. It also reads texts, URLs, headers and certificates.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;

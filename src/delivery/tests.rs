@@ -691,8 +691,8 @@ async fn sinks_own_cursor_comes_before_the_journals() {
     check_start(Some(Some(2)), 4, 3).await;
 }
 
-/// The sink's own cursor, the position of its newest status and how much later the journal's entry
-/// there was received, and what of it is of another copy of the journal.
+/// The sink's own cursor, and the position of its newest status with how much later the journal
+/// received its entry there. The last value is a position of another copy of the journal.
 async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: Option<i64>) {
     let mut rig = Rig::new(Far {
         own: Some(Some(Position(own))),

@@ -1,4 +1,4 @@
-//! Escapes and unescapes header names and values (STOMP 1.2, section Value Encoding): one pass in
+//! Escapes and unescapes header names and values (STOMP 1.2, section Value Encoding). One pass in
 //! each direction, by the rules of the version and the command. It never changes a body.
 
 use std::borrow::Cow;
