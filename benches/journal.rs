@@ -1,8 +1,7 @@
 //! How fast the journal takes entries: `cargo bench --bench journal`.
 //!
-//! For each batch size and number of callers: entries and synced appends a second, the time of one
-//! append, and what it costs in CPU, with a reader that follows. What the disk's sync costs is part
-//! of all of it.
+//! For each batch size and number of callers: entries and synced appends a second, and the time and
+//! CPU cost of one append. A reader follows. What the disk's sync costs is part of all of it.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 const BODY_BYTES: usize = 400;
 
-/// Each row of the table takes so long.
+/// How long each row of the table takes.
 const RUN: Duration = Duration::from_secs(4);
 
 fn main() {

@@ -159,7 +159,7 @@ fn event(decoder: &Decoder, position: i64) -> Event {
         .into()
 }
 
-/// Answers 204 to every request, so that the sink is what is measured.
+/// Answers 204 to every request, so that the measurement is the sink's.
 async fn receiver() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

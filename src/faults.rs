@@ -1,7 +1,7 @@
-//! Faults that tests ask for by name: places where the process aborts, and mutations that it makes
-//! on purpose, so that the tests can show that they would notice them. A build without debug
-//! assertions (`--release`) has none of it: there every question here is a constant `false`,
-//! whatever the environment says.
+//! Faults that tests ask for by name: failpoints, where the process aborts, and mutations. The
+//! tests show with mutations that they would notice such an error. A build without debug assertions
+//! (`--release`) has none of it: there every question here is a constant `false`, whatever the
+//! environment says.
 //!
 //! `STOMP_BRIDGE_TEST_FAULTS`, read once, is a list with commas of
 //! - `abort PLACE COUNT`: abort when PLACE is reached for the COUNT-th time (one such at most),
@@ -14,7 +14,7 @@ pub enum Failpoint {
     MessageRead,
     /// Entries are written, the journal's transaction is not committed.
     BeforeCommit,
-    /// The journal has synced entries, nobody has been told.
+    /// The journal has synced entries, and nobody has an answer yet.
     AfterCommit,
     /// ACKs were handed to the socket.
     AckWritten,
@@ -135,8 +135,8 @@ mod armed {
         Mutation(Mutation),
     }
 
-    /// What was asked for; a fault that does not exist ends the process, lest a test that misspells
-    /// one be passed.
+    /// The requested fault. An unknown one ends the process, so that a test that misspells it
+    /// fails.
     static FAULTS: LazyLock<Vec<Fault>> = LazyLock::new(|| {
         let text = std::env::var(VARIABLE).unwrap_or_default();
         let named = text.split(',').filter(|fault| !fault.is_empty());

@@ -4,14 +4,15 @@
 
 use std::time::Duration;
 
-/// Something that stood for so long was good: the next failure starts the backoff afresh.
+/// A connection that stood for this long was good: the next failure starts the backoff from the
+/// beginning.
 pub const STABLE: Duration = Duration::from_secs(60);
 
 /// Refused credentials do not mend themselves in a second, and some servers lock an account that
 /// keeps trying.
 pub const REFUSED_MIN: Duration = Duration::from_secs(30);
 
-/// Refused attempts wait at most so long, plus half of it.
+/// The longest wait after a refused attempt, plus half of it.
 const REFUSED_MAX: Duration = Duration::from_secs(300);
 
 /// How a sink's deliveries are retried.
@@ -21,7 +22,7 @@ pub struct Retry {
     pub initial: Duration,
     /// The upper bound of every wait that we choose.
     pub max: Duration,
-    /// An event that has failed for so long, while the sink took others, is dead-lettered. The
+    /// An event that has failed for this long, while the sink took others, is dead-lettered. The
     /// sink's own trouble is retried without end.
     pub give_up: Duration,
 }
@@ -75,7 +76,7 @@ impl Backoff {
         self.rest = None;
     }
 
-    /// It has ended after going well for so long.
+    /// It has ended after going well for this long.
     pub fn lived(&mut self, lived: Duration) {
         if lived >= STABLE {
             self.reset();
@@ -103,7 +104,7 @@ impl Backoff {
     }
 }
 
-/// Twice as long, so many times.
+/// Doubles a wait this many times.
 pub fn doubled(base: Duration, times: u32) -> Duration {
     base.saturating_mul(2_u32.saturating_pow(times.min(31)))
 }

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 pub struct Secret(SecretString);
 
 impl Secret {
-    /// The text, for whoever sends it. The only way to it.
+    /// The text, for the code that sends it. The only way to it.
     pub fn expose_secret(&self) -> &str {
         self.0.expose_secret()
     }

@@ -42,7 +42,7 @@ pub enum Error {
         key: &'static str,
         /// What it names.
         path: PathBuf,
-        /// What is wrong, and what to do.
+        /// The mistake, and what to do.
         problem: String,
     },
     /// A certificate without a key, or a key without a certificate.

@@ -1,5 +1,5 @@
-//! How late the daemon's heart-beats come, seen from the server, while its sinks are stuck and
-//! messages flood in; and while its journal is full, so that nothing is read.
+//! How late the daemon's heart-beats come, seen from the server. First its sinks are stuck and
+//! messages flood in; then its journal is full, so that nothing is read.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};

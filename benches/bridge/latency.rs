@@ -14,7 +14,7 @@ const RATE_PER_SECOND: u32 = 1_000;
 const SECONDS: u32 = 10;
 /// Not counted: the first connections, the first pages of the journal.
 const WARM_UP_SECONDS: u32 = 1;
-/// The median of so many: a busy machine spoils one now and then.
+/// How many runs the median is of: a busy machine spoils one now and then.
 const RUNS: usize = 5;
 
 /// Through the daemon and a private mosquitto.
@@ -51,7 +51,8 @@ struct Run {
 fn once() -> Run {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder under target/");
     // With Nagle's algorithm mosquitto holds a small message back until the subscriber's kernel has
-    // acknowledged the one before, up to 40 ms: that would be measured, and not the daemon.
+    // acknowledged the one before, up to 40 ms. The benchmark would measure that, and not the
+    // daemon.
     let mosquitto = Mosquitto::start(folder.path(), Nagle::Off);
     let mut subscriber =
         Subscriber::connect(mosquitto.address()).expect("mosquitto takes a subscriber");

@@ -79,7 +79,7 @@ const BENCHES: [(&str, Bench); 10] = [
     (SCRIPTS, scripts::run),
 ];
 
-/// For peers and queries; what is measured runs elsewhere.
+/// For peers and queries; the measured processes run elsewhere.
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()

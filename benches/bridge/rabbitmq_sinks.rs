@@ -1,5 +1,5 @@
-//! A real RabbitMQ as the source: how fast it pushes a full queue to a reader that does nothing but
-//! acknowledge, and how fast to the daemon with all four sinks on. A ratio of 1 says that the
+//! A real RabbitMQ as the source. It measures how fast a full queue goes to a reader that only
+//! acknowledges, and how fast to the daemon with all four sinks on. A ratio of 1 says that the
 //! daemon holds nothing back.
 
 use std::io::{self, Write};

@@ -1,7 +1,7 @@
-//! The same work by what one writes in an afternoon instead: a script from STOMP to one
-//! destination, in JavaScript with @stomp/stompjs and in Python with stomp.py (`benches/scripts`;
-//! its `prepare` installs what they need). They keep no journal: a message is acknowledged once its
-//! one destination has it. The daemon journals and syncs it on top.
+//! The same work by an afternoon's script, from STOMP to one destination: in JavaScript with
+//! @stomp/stompjs, in Python with stomp.py. The scripts are in `benches/scripts`; its `prepare`
+//! installs their packages. They keep no journal: a message is acknowledged once its one
+//! destination has it. The daemon journals and syncs it on top.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -26,7 +26,7 @@ const LANGUAGES: [(&str, &str, &str); 2] = [
     ("Python", "python3", "bridge.py"),
 ];
 
-/// A destination for one run, and how each side is told of it.
+/// A destination for one run, and how each side gets to know it.
 struct Destination {
     sink: String,
     kind: &'static str,

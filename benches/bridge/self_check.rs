@@ -1,6 +1,6 @@
-//! The benchmark measures the daemon and not itself: a client that only acknowledges must be served
-//! much faster than the daemon can hope to be, and see frames as they should be; the subscriber
-//! must find every message, however cut.
+//! The benchmark measures the daemon and not itself. A client that only acknowledges must get
+//! messages much faster than the daemon can, and in correct frames. The subscriber must find every
+//! message, however its bytes are cut.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -15,7 +15,7 @@ use peers::source::{PREFETCH, Source};
 
 const DURATION: Duration = Duration::from_secs(1);
 const PACED: usize = 200;
-/// Ten times what is asked of the daemon.
+/// Ten times the rate that the daemon must reach.
 const RATE_MIN: f64 = 500_000.0;
 
 /// A flood and a paced run, with a client that acknowledges everything at once.

@@ -17,7 +17,7 @@ const READ_BYTES: usize = 64 * 1024;
 /// Signed in.
 pub(crate) struct Connection {
     stream: TcpStream,
-    /// What was read and is not yet a whole frame.
+    /// Bytes read that are not yet a whole frame.
     buffer: Vec<u8>,
     chunk: Vec<u8>,
 }

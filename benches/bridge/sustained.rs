@@ -1,7 +1,7 @@
-//! One sink at a time and sustained, through the daemon: from the server's first write until the
-//! sink has confirmed the last message, everything journaled, synced and acknowledged on the way.
-//! The server keeps ahead of the sink, but does not run away from it: what may come for hours is
-//! what the sink takes.
+//! One sink at a time and sustained, through the daemon. It measures from the server's first write
+//! until the sink has confirmed the last message. Everything is journaled, synced and acknowledged
+//! on the way. The server keeps ahead of the sink, but does not run away from it: what may come for
+//! hours is what the sink takes.
 
 use std::thread;
 use std::time::{Duration, Instant};

@@ -15,7 +15,7 @@ fn decode(bytes: &[u8]) -> Option<Frame> {
     decoder.next().ok().flatten()
 }
 
-/// All but `content-length`, which the encoder writes anew.
+/// All but `content-length`, which the encoder writes itself.
 fn texts(frame: &Frame) -> Vec<(String, String)> {
     let owned = frame
         .headers

@@ -1,6 +1,6 @@
-//! Whatever a server says, and whatever is asked of it meanwhile, a session panics never, sends
-//! nothing before CONNECTED but CONNECT and nothing after DISCONNECT, and wants to be asked again
-//! in the future only: `cargo +nightly fuzz run session fuzz/corpus/session fuzz/seeds/session`. An
+//! Whatever a server says, and whatever the caller asks meanwhile, a session never panics. It sends
+//! nothing before CONNECTED but CONNECT, and nothing after DISCONNECT. Its deadlines are always in
+//! the future. Run it: `cargo +nightly fuzz run session fuzz/corpus/session fuzz/seeds/session`. An
 //! input is lines: `<` and what the server sends, with `~` for NUL and `|` for LF, or an order.
 
 #![no_main]

@@ -1,5 +1,5 @@
-//! Any bytes are a SockJS frame or an error, the payload is never longer than the frame, and what
-//! is sent reads as what it was: `cargo +nightly fuzz run sockjs fuzz/corpus/sockjs
+//! Any bytes are a SockJS frame or an error, the payload is never longer than the frame, and an
+//! encoded frame decodes to the same: `cargo +nightly fuzz run sockjs fuzz/corpus/sockjs
 //! fuzz/seeds/sockjs`.
 
 #![no_main]

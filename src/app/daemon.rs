@@ -25,17 +25,17 @@ use crate::pipeline::Decoders;
 use crate::source::{self, Source, Status};
 use crate::supervise::{Ended, Tasks};
 
-/// The source commits, acknowledges and says goodbye within so long.
+/// How long the source may take to commit, acknowledge and disconnect.
 const SOURCE_STOP: Duration = Duration::from_secs(5);
 
-/// The journal writes its cursors and its checkpoint within so long.
+/// How long the journal may take to write its cursors and its checkpoint.
 const JOURNAL_STOP: Duration = Duration::from_secs(3);
 
 /// A daemon that has been built, with its tasks running.
 pub struct App {
     /// The file that `plan` was read from.
     config: PathBuf,
-    /// What is in force.
+    /// The configuration in force.
     plan: Plan,
     /// The file as it was read last, whether it could be used or not.
     read: Option<String>,
@@ -48,7 +48,7 @@ pub struct App {
     running_sinks: RunningSinks,
     /// Something has happened in the configuration's folder.
     happenings: mpsc::Receiver<()>,
-    /// Kept for whoever watches the folder.
+    /// Kept for the task that watches the folder.
     happened: mpsc::Sender<()>,
     stop_watch: CancellationToken,
     stop_source: CancellationToken,
@@ -288,7 +288,7 @@ impl App {
         Ok(())
     }
 
-    /// Waits until none of these tasks runs, or the time is up: what is then unfinished is in the
+    /// Waits until none of these tasks runs, or the time is up: unfinished entries are in the
     /// journal.
     async fn wait_for(&mut self, names: &[String], limit: Duration) -> anyhow::Result<()> {
         let deadline = tokio::time::Instant::now() + limit;

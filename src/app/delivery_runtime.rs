@@ -1,6 +1,6 @@
-//! The threads that deliver. They are nicer than those of the source and the journal: where all of
-//! them want the processor, what comes in is journaled and acknowledged first, and the sinks get
-//! what is left, a tenth at least. The journal holds what waits meanwhile.
+//! The threads that deliver. They have a higher nice value than those of the source and the
+//! journal. When all of them want the processor, messages are journaled and acknowledged first, and
+//! the sinks get the rest, a tenth at least. The journal holds the entries that wait.
 
 use std::future::Future;
 
@@ -15,8 +15,8 @@ use crate::supervise::Tasks;
 /// that start them.
 const NICENESS: i32 = 10;
 
-/// Threads for so many processors: a message that comes alone wakes fewer of them, and the
-/// databases' own threads have the others.
+/// How many processors get a thread: a message that comes alone wakes few threads, and the
+/// databases' own threads use the other processors.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }

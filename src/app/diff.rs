@@ -1,4 +1,4 @@
-//! What is another in one configuration than in the one before.
+//! The difference between two configurations.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -34,12 +34,12 @@ pub(super) struct Names {
 }
 
 impl Names {
-    /// What is to end: it is gone, or begins anew.
+    /// Sinks to stop: removed, or changed and so started again.
     pub(super) fn ending(&self) -> Vec<Arc<str>> {
         self.removed.iter().chain(&self.changed).cloned().collect()
     }
 
-    /// What is to begin.
+    /// Sinks to start.
     pub(super) fn beginning(&self) -> Vec<Arc<str>> {
         self.added.iter().chain(&self.changed).cloned().collect()
     }

@@ -10,7 +10,7 @@ use crate::supervise::{Ended, Tasks};
 pub(super) struct Expected(BTreeSet<String>);
 
 impl Expected {
-    /// A task beside the daemon, or one that was told to end.
+    /// A task beside the daemon, or one that was asked to end.
     pub(super) fn add(&mut self, task: impl Into<String>) {
         self.0.insert(task.into());
     }

@@ -19,7 +19,7 @@ use crate::pipeline::Decoders;
 use crate::sinks::{self, Built, Health};
 use crate::supervise::Tasks;
 
-/// Deliveries in flight may take so long; what is not confirmed by then is delivered again.
+/// How long deliveries in flight may take; events not confirmed by then are delivered again.
 pub(super) const DELIVERY_STOP: Duration = Duration::from_secs(15);
 
 /// A task that was aborted is gone within a moment, at its next wait.

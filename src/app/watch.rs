@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-/// Nothing more happens for so long: whoever writes is done.
+/// After this time without a change the writer is taken to be done.
 const QUIET: Duration = Duration::from_millis(300);
 
 /// In a folder where something happens all the time it is not waited for longer.

@@ -25,7 +25,7 @@ use crate::model::{Origin, Position};
 const ENTRIES_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
 
-/// How long the history may take to store what was printed, and how often the demo looks.
+/// How long the history may take to store the printed statuses, and how often the demo looks.
 const HISTORY_MAX: Duration = Duration::from_secs(30);
 const HISTORY_LOOK: Duration = Duration::from_millis(10);
 
@@ -200,7 +200,8 @@ async fn print_live(
     }
 }
 
-/// Waits until the history has everything up to `last`: what was shown is there to be queried.
+/// Waits until the history has everything up to `last`, so that the user can query the printed
+/// statuses.
 async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
     let reached = async {
         while journal

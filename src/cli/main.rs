@@ -25,7 +25,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Runs a verb that asks and answers; its error is told on standard error, with all its causes.
+/// Runs a verb that asks and answers; prints its error with all its causes on standard error.
 fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match runtime().and_then(|runtime| runtime.block_on(verb)) {
         Ok(code) => code,

@@ -17,7 +17,7 @@ macro_rules! say {
 }
 pub(super) use say;
 
-/// See [`say`]. Whoever read it has had enough where it is gone (`head`): that ends us.
+/// Writes a line, for [`say`]. Ends the process if the reader of the pipe is gone (`head`).
 pub(super) fn line(text: fmt::Arguments<'_>) {
     match writeln!(io::stdout(), "{text}") {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),

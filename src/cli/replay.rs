@@ -106,7 +106,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             if !slice.wants(entry.received_at) || dead_letters.contains(&entry.position) {
                 continue;
             }
-            // Which journal it is makes no difference to what is counted.
+            // The count does not depend on the journal's id.
             let event = event_of(delivery, Uuid::nil(), &plan.decoders, &entry);
             let device = slice.device_id.as_deref();
             let is_wanted = |event: &Event| device.is_none() || device == event.device_id();

@@ -98,7 +98,7 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
         Err(error) if is_broken_pipe(&error) => return Ok(()),
         outcome => outcome?,
     }
-    // What the server answers to our goodbye changes nothing any more.
+    // The server's answer to our DISCONNECT no longer matters.
     let _ = client.disconnect().await;
     Ok(())
 }
@@ -159,7 +159,7 @@ fn refuse_queues(topics: &[&Topic], subscriptions: &[Subscribe]) -> anyhow::Resu
     }
 }
 
-/// A subscription that goes with the connection: without the headers that would make it the
+/// A subscription that ends with the connection. It has none of the headers that would make it the
 /// daemon's durable one (`durable`, `x-queue-name`, `activemq.subscriptionName`, …), whose messages
 /// it would take. A selector is kept.
 fn transient(mut subscription: Subscribe) -> Subscribe {

@@ -1,5 +1,5 @@
-//! Which daemon, or which journal, a verb is about, and how it gets there: over HTTP where a daemon
-//! runs, else on the journal itself, under its lock.
+//! The daemon or the journal that a verb is about. The verb reaches a running daemon over HTTP;
+//! else it opens the journal itself, under its lock.
 
 use std::io;
 use std::net::SocketAddr;
@@ -52,7 +52,7 @@ impl Target {
         config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
     }
 
-    /// What the journal holds, while a daemon writes it or none does.
+    /// Reads the journal's file, whether a daemon writes it or not.
     ///
     /// # Errors
     /// There is no journal, or it may not be read.
@@ -100,7 +100,7 @@ impl Target {
             .with_context(|| format!("{url} is no stomp-bridge of this version"))
     }
 
-    /// Has a command carried out: by the daemon where one runs, else on the journal itself. Durable
+    /// Carries out a command: through the daemon if one runs, else on the journal itself. Durable
     /// on return.
     ///
     /// # Errors
@@ -221,7 +221,7 @@ impl Target {
     }
 }
 
-/// What the journal knows of a sink.
+/// The journal's record of a sink.
 ///
 /// # Errors
 /// It knows none of that name.

@@ -1,5 +1,5 @@
-//! What the checks of all tables share: where problems go, where secrets and files lie, and how a
-//! text, a URL, headers and certificates are read.
+//! The parts that the checks of all tables share: the list of problems, the places of secrets and
+//! files. It also reads texts, URLs, headers and certificates.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;

@@ -55,8 +55,8 @@ impl SyntaxError {
 }
 
 impl Document {
-    /// Parses a file's text and lays the environment's variables over it. Gives the values, and
-    /// what is no TOML.
+    /// Parses a file's text and lays the environment's variables over it. Gives the values, and the
+    /// errors of text that is no TOML.
     pub(super) fn parse(
         file: PathBuf,
         text: String,
@@ -101,7 +101,7 @@ impl Document {
             if let Some((key, value)) = self.spans.get(&here) {
                 return self.at(if part == Part::Key { key } else { value });
             }
-            // What is missing is missing from the table that should have it.
+            // A missing key is reported at the table that should have it.
             part = Part::Key;
             path = here.parent();
         }
@@ -140,7 +140,7 @@ impl Document {
             .filter(|value| value.start < line.end && line.start < value.end)
             .map(|value| value.start.saturating_sub(line.start))
             .min();
-        // What is no value of the schema may hold a URL, too.
+        // A value outside the schema may hold a URL, too.
         let url = (text.contains("://") && may_hold_credentials(text)).then(|| key_end(text));
         match hidden.into_iter().chain(url).min() {
             Some(end) => format!("{}…", &text[..end]),

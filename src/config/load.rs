@@ -14,7 +14,7 @@ use super::schema::Root;
 /// The configuration in a file, under the environment of this process.
 ///
 /// # Errors
-/// Every problem, each with its place, what was found and what was expected.
+/// Every problem, each with its place, the value found and the value expected.
 pub fn load(path: &Path) -> Result<Plan, Problems> {
     load_in(path, &Environment::of_process())
 }

@@ -43,7 +43,7 @@ impl Masking {
         }
     }
 
-    /// Whether what is written at a path must not be shown; `text` is `None` where it is no text.
+    /// Whether the value at a path must not be shown; `text` is `None` if it is no text.
     pub(super) fn hides(&self, path: &Path, text: Option<&str>) -> bool {
         match self.mask(path) {
             Mask::Never => false,
@@ -173,7 +173,7 @@ mod tests {
         port: Option<u16>,
     }
 
-    /// What is said of a text that is no such configuration.
+    /// The error for a text that is no such configuration.
     fn told(text: &str) -> String {
         let (document, values) = Document::parse(
             PathBuf::from("c.toml"),
@@ -221,7 +221,7 @@ mod tests {
         }
     }
 
-    /// The paths of what is masked; a key of any name is `x`.
+    /// The paths of the masked values; a key of any name is `x`.
     fn masked_paths(schema: &Value, path: &Path, found: &mut BTreeSet<String>) {
         for schema in alternatives(schema) {
             if marked(schema).is_some() {
@@ -261,7 +261,7 @@ mod tests {
         "{ a = \"u:hunter2@h\" hunter2",
     ];
 
-    /// A configuration with this value at a masked path, and the path that is told.
+    /// A configuration with this value at a masked path, and the path that is shown.
     fn with(path: &str, kind: &str, value: &str) -> (String, String) {
         let (table, key) = path.rsplit_once('.').expect("a key in a table");
         let (table, key, value) = match (key, table.rsplit_once('.')) {

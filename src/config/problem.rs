@@ -1,4 +1,4 @@
-//! What is wrong with a configuration: where it stands, what was found there and what was expected.
+//! A problem of a configuration: its place, the value found and the value expected.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -88,9 +88,9 @@ pub struct Problem {
     pub place: Location,
     /// The key, such as `sinks.oncall.url`; empty for the whole.
     pub path: String,
-    /// What was found.
+    /// The value that was found.
     pub message: String,
-    /// What is expected, or what to do.
+    /// The value that is expected, or what to do.
     pub help: Option<String>,
 }
 
@@ -138,7 +138,7 @@ impl fmt::Display for Problem {
             } => {
                 let number = line.to_string();
                 let margin = " ".repeat(number.len());
-                // What is left out of the line is marked at its end.
+                // The end of the line marks that the rest was left out.
                 let first = (column - 1).min(source.chars().count().saturating_sub(1));
                 let columns = |character: char| character.width().unwrap_or(1);
                 let before: usize = source.chars().take(first).map(columns).sum();

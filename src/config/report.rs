@@ -1,4 +1,4 @@
-//! Collects problems while a configuration is read, so that all of them are told at once.
+//! Collects problems while a configuration is read, so that all of them are reported at once.
 
 use std::collections::HashSet;
 
@@ -109,8 +109,8 @@ impl<'a> Report<'a> {
         }
     }
 
-    /// A `T` of the values at `path`. serde stops at the first mistake: it is told, what is
-    /// mistaken is taken out, and what is left is read again, until there is none.
+    /// A `T` of the values at `path`. serde stops at the first mistake. Each mistake is reported,
+    /// its value is taken out, and the rest is read again until there is none.
     pub(super) fn extract<T: DeserializeOwned + Default>(&mut self, path: &Path, table: Dict) -> T {
         self.extract_beside(path, table, &[])
     }
@@ -243,7 +243,7 @@ fn in_words(expected: &str) -> &str {
     }
 }
 
-/// A value as it is written; of what is long its kind.
+/// A value as it is written; of a long one its kind.
 fn shown(found: &Actual) -> String {
     match found {
         Actual::Bool(switch) => switch.to_string(),

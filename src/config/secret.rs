@@ -20,8 +20,8 @@ pub(super) struct Secrets {
 pub(super) enum Within {
     /// It is the text, or stands in it as it is.
     Text,
-    /// It is a part of a URL: what has a meaning there is percent-encoded, but for a secret at the
-    /// very start, which is taken for the whole URL.
+    /// It is a part of a URL: characters with a meaning there are percent-encoded. A secret at the
+    /// very start is the whole URL and is left as it is.
     Url,
 }
 

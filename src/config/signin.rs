@@ -1,4 +1,4 @@
-//! `[source.signin]`: what is asked before every connection, and what is taken out of the answer.
+//! `[source.signin]`: the request before every connection, and the values taken out of its answer.
 
 use serde_json::{Map, Value};
 use url::form_urlencoded;

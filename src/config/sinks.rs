@@ -171,7 +171,7 @@ fn own<T: DeserializeOwned + Default>(check: &mut Context<'_>, path: &Path, tabl
         .extract_beside(path, table, &schema::Delivery::KEYS)
 }
 
-/// The table of a history whose `retention` is a table, too; one text, as it was before 0.2, is a
+/// The table of a history; its `retention` is a table too. A single text, the form before 0.2, is a
 /// problem that says what to write.
 fn with_retention(check: &mut Context<'_>, path: &Path, mut table: Dict) -> Dict {
     let name = "retention";
@@ -522,7 +522,7 @@ fn webhook(
     }))
 }
 
-/// What is in a request of a webhook.
+/// The body of a webhook's request.
 fn posting(
     check: &mut Context<'_>,
     path: &Path,

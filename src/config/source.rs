@@ -190,8 +190,8 @@ impl Context<'_> {
         }
     }
 
-    /// Which servers unescape CONNECT cannot be known before it is sent: whoever has a backslash in
-    /// it is asked.
+    /// Nobody can know before CONNECT whether a server unescapes it: a user with a backslash in it
+    /// must say so.
     fn backslashes(
         &mut self,
         path: &Path,

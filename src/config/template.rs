@@ -36,7 +36,7 @@ impl Scope<'_> {
     };
 }
 
-/// What is wrong with a value, and what to do about it.
+/// A value's mistake, and what to do about it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct TemplateError {
     pub(super) message: String,
@@ -52,7 +52,7 @@ impl From<String> for TemplateError {
     }
 }
 
-/// A value with its secrets filled in, and with what is still open.
+/// A value with its secrets filled in, and with the placeholders that remain.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Draft(Vec<Piece>);
 

@@ -16,8 +16,8 @@ use crate::secret::Secret;
 use crate::source::Topic;
 use crate::stomp::AckMode;
 
-/// Topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and that is
-/// made anew with every connection; a mistyped range must not bring a server down.
+/// The most topics in all. Each is a subscription that the server keeps (in RabbitMQ a queue) and
+/// that every connection makes again. A mistyped range must not bring a server down.
 const TOPICS_MAX: usize = 10_000;
 
 /// Headers of SUBSCRIBE that are ours to set (STOMP 1.2, section SUBSCRIBE).
@@ -224,7 +224,7 @@ impl Context<'_> {
                     .flat_map(Draft::variables)
                     .map(str::to_owned)
                     .collect();
-                // A destination that is wrong may name them all the same.
+                // A destination that is wrong may still name them.
                 let known = destination.is_some();
                 let Some(ordered) = self.ordered(&path.join("for"), each, &used, known, *room)
                 else {

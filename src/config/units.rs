@@ -320,11 +320,11 @@ impl JsonSchema for SecretTable {
 }
 
 /// The values of a topic's variable: a list of numbers and texts, or a range such as `"1..500"`,
-/// both ends included. What is wrong with them is kept, so that the variable is known all the same.
+/// both ends included. Its mistakes are kept, so that the variable is known in spite of them.
 #[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
 pub(super) struct Each(#[schemars(with = "Value")] pub(super) Result<Vec<String>, String>);
 
-/// A longer range is a slip; what is still too many topics is told later.
+/// A longer range is a slip; a shorter one with too many topics is reported later.
 const RANGE_MAX: u64 = 1_000_000;
 
 impl<'de> Deserialize<'de> for Each {

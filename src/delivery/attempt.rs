@@ -1,6 +1,6 @@
-//! Events that go together in one attempt, and again in the next until each is delivered or given
-//! up: what is sent again is the same as before. What is rejected among them is found by halves.
-//! No clock, no IO.
+//! Events that go together in one attempt, and in each following attempt until all are delivered or
+//! dead-lettered. A redelivery sends the same events as before. Bisection finds the ones that are
+//! rejected. No clock, no IO.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl std::fmt::Display for Device {
     }
 }
 
-/// One attempt, before it is made, under way, or waiting to be made again.
+/// One attempt: to be made, in flight, or waiting to be made again.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) reason: Reason,
@@ -59,9 +59,9 @@ pub(super) struct Attempt {
     through: Option<Position>,
     /// The lanes that it holds, until it is done.
     pub(super) devices: Vec<Device>,
-    /// One of the next so many events is the cause of what happened; 0: none is suspected.
+    /// One of the next `suspects` events is the cause of the failure; 0: none is suspected.
     suspects: usize,
-    /// How many go with the attempt that is under way.
+    /// How many events the attempt in flight has.
     pub(super) count: usize,
     pub(super) began: Instant,
     /// How often the sink had paused when it began: a failure that began before a pause tells
@@ -111,7 +111,7 @@ impl Attempt {
         self.through.map(|through| next.map_or(through, before))
     }
 
-    /// How many go next, at most so many where none is suspected; else half of the suspects.
+    /// How many events go next: half of the suspects, or at most this many if none is suspected.
     pub(super) fn size(&self, events_max: usize) -> usize {
         match self.suspects {
             0 => self.waiting().len().min(events_max),
@@ -132,7 +132,7 @@ impl Attempt {
         &self.events[self.first..]
     }
 
-    /// The next so many are settled.
+    /// The next `count` events are settled.
     pub(super) fn take(&mut self, count: usize) -> &[Event] {
         let taken = self.first..self.first + count;
         self.first += count;
@@ -140,7 +140,7 @@ impl Attempt {
         &self.events[taken]
     }
 
-    /// The sink has everything at or before it. Gives what is settled by that.
+    /// The sink has everything at or before this position. Gives the events that this settles.
     pub(super) fn take_through(&mut self, to: Position) -> &[Event] {
         self.take(
             self.waiting()
@@ -162,7 +162,7 @@ impl Attempt {
         }
     }
 
-    /// One of the next so many is the cause: half as many are tried next.
+    /// One of the next `attempted` events is the cause: half of them are tried next.
     pub(super) fn narrow(&mut self, attempted: usize) {
         self.suspects = attempted;
     }
@@ -178,8 +178,8 @@ impl Attempt {
         self.events.remove(self.first + index)
     }
 
-    /// What is of other devices than the first event, as another attempt: they need not wait for
-    /// that one.
+    /// The events of other devices than the first event's, as another attempt: they need not wait
+    /// for it.
     pub(super) fn split_others(&mut self, retry: &Retry, now: Instant) -> Option<Attempt> {
         let device = Device::of(self.first());
         let rest = self.events.split_off(self.first);

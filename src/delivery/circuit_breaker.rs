@@ -1,20 +1,18 @@
-//! Whether what a sink rejects permanently is the events' fault or the sink's own. No clock, no IO.
+//! Decides whether permanent rejections are the events' fault or the sink's own. No clock, no IO.
 //!
-//! A receiver that was deployed wrongly answers 400 to everything, a table that somebody has
-//! changed takes no row: to dead-letter all of that would leave a log of wreckage. So among the
-//! last [`WINDOW`] events that the other side has judged no more than a fifth may be rejected; at
-//! least [`JUDGED_MIN`] must have been judged before that says anything, and so many at most are
-//! dead-lettered before. Beyond it the circuit breaker is open: the sink is left alone for a
-//! second, then for twice as long each time, up to an hour, and each time one event is tried. The
-//! first that is accepted closes it.
+//! A wrongly deployed receiver answers 400 to everything; a table that somebody changed takes no
+//! row. Dead letters of all events would then help nobody. So at most a fifth of the last
+//! [`WINDOW`] events that the other side judged may be rejected. This holds from [`JUDGED_MIN`]
+//! judged events on; at most that many are dead-lettered before. Above this rate the circuit
+//! breaker opens. The sink pauses for a second, then twice as long each time, up to an hour. After
+//! each pause one event is tried. The first one that is accepted closes the breaker.
 //!
-//! An event that is rejected while it is open is not dead-lettered the first time, and others are
-//! tried before it where each device has an order of its own. The second time it is: else one
-//! event that is bad indeed, with nothing beside it that could be tried, would be tried for ever.
-//! So a sink in such trouble costs one event an hour at most in the long run, each of which can be
-//! redriven. What we reject ourselves (a packet over the limit, a template that fails) is not
-//! counted: it says nothing of the sink. Nor is it when what an operator wants delivered again is
-//! rejected.
+//! While the breaker is open, the first rejection of an event does not dead-letter it. If each
+//! device has its own order, events of other devices are tried before it. The second rejection
+//! dead-letters it: else a bad event with no other to try would be tried without end. So a sink in
+//! such trouble dead-letters one event an hour at most in the long run, and each can be redriven.
+//! Our own rejections (a packet over the limit, a template that fails) are not counted, since they
+//! say nothing of the sink. Rejected redrives and replays are not counted either.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -26,7 +24,7 @@ use crate::retry::doubled;
 const WINDOW: usize = 100;
 /// Fewer say nothing.
 const JUDGED_MIN: usize = 20;
-/// One in so many may be rejected.
+/// One event in this many may be rejected.
 const REJECTED_ONE_IN: usize = 5;
 
 /// The first wait; each further one is twice as long.
@@ -55,7 +53,7 @@ struct Open {
 pub(super) struct Decision {
     /// It is dead-lettered.
     pub(super) dead_lettered: bool,
-    /// The sink is left alone for so long.
+    /// The sink pauses for this long.
     pub(super) wait: Option<Duration>,
 }
 
@@ -68,7 +66,7 @@ impl Decision {
 }
 
 impl CircuitBreaker {
-    /// So many events were accepted. True where it was open until now.
+    /// Counts accepted events. True if the breaker was open until now.
     pub(super) fn accepted(&mut self, count: usize) -> bool {
         if count == 0 {
             return false;

@@ -23,10 +23,9 @@ pub(super) enum Decoded {
     Unreadable(String),
     /// It was dead-lettered before the last start.
     DeadLetter,
-    /// So many entries, up to this position, were evicted by the journal's policy.
+    /// The journal's `when_full` policy evicted this many entries, up to this position.
     Evicted(u64),
-    /// So many entries, up to this position, were removed since the sink has read them for the
-    /// first time.
+    /// This many entries, up to this position, were removed after the sink had read them once.
     Removed(u64),
 }
 

@@ -1,10 +1,10 @@
-//! The task of one sink: it makes the attempts that the [`Scheduler`] decides on, and tells it what
-//! became of them.
+//! The task of one sink: it makes the attempts that the [`Scheduler`] decides on, and reports their
+//! outcomes to it.
 //!
-//! The cursor stays before the first event that is neither confirmed nor dead-lettered. What is
-//! confirmed beyond it comes again after a crash, with the same event ids; so does what was under
-//! way. So that this has a bound, no more than [`AHEAD_ENTRIES_MAX`] are ahead of it: then the sink
-//! waits for the device that holds the cursor.
+//! The cursor stays before the first event that is neither confirmed nor dead-lettered. Events
+//! confirmed beyond it, and events in flight, are redelivered after a crash with the same event
+//! ids. At most [`AHEAD_ENTRIES_MAX`] entries are ahead of the cursor; then the sink waits for the
+//! device that holds it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -42,12 +42,12 @@ const AHEAD_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Events that could go at once; more are not read before they are needed.
 const READY_MAX: usize = 1000;
 
-/// At a stop what is under way may take so long, which leaves the app some of its own time; then it
-/// is broken off, and comes again after the next start.
+/// How long attempts in flight may take at a stop, which leaves the app some of its own time. Then
+/// they are aborted, and their events are redelivered after the next start.
 const UNDER_WAY_STOP: Duration = Duration::from_secs(10);
 
-/// Delivers what the journal holds and what comes, until it is stopped; then what is in flight is
-/// finished and the sink closed. A sink in trouble is tried again for ever: its entries wait in the
+/// Delivers the journal's entries, old and new, until it is stopped. Then it finishes the attempts
+/// in flight and closes the sink. A sink in trouble is retried without end: its entries wait in the
 /// journal.
 ///
 /// # Errors
@@ -78,7 +78,7 @@ pub(super) struct Engine {
     pub(super) log: SinkLog,
     pub(super) scheduler: Scheduler,
     pub(super) progress: Progress,
-    /// What comes after what was read.
+    /// The entries after the last one read.
     pub(super) prefetch: Prefetch,
     pub(super) redrive: Redrive,
     /// Of the next entry, where it cannot be read and the dead letters have no room for it.
@@ -100,7 +100,7 @@ enum Wake {
     Ended(Box<Ended>),
     /// An operator wants something delivered again.
     Command,
-    /// Nothing has come for so long.
+    /// Nothing has come for this long.
     Idle,
     /// Something is due, or the log goes on.
     Due,
@@ -209,7 +209,7 @@ impl Engine {
         Ok(())
     }
 
-    /// What is under way is waited for; nothing is begun.
+    /// Waits for the attempts in flight; begins none.
     async fn finish(&mut self) -> Result<(), journal::Error> {
         let deadline = Instant::now() + UNDER_WAY_STOP;
         while let Ok(Some(ended)) = timeout_at(deadline, self.under_way.next()).await {
@@ -306,7 +306,7 @@ impl Engine {
             }
     }
 
-    /// Whether what is to be delivered again may be read.
+    /// Whether redrives and replays may be read.
     fn may_redrive(&self) -> bool {
         self.scheduler.is_open() && self.redrive.is_wanted()
     }
@@ -351,8 +351,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Dead-letters what cannot be read. Gives the first for which the sink's dead letters have no
-    /// room: the log goes on with it once they have.
+    /// Dead-letters events that cannot be decoded. Gives the first for which the sink's dead
+    /// letters have no room: the log goes on with it once they have.
     async fn dead_letter_unreadable(
         &mut self,
         entries: &[(Position, Decoded)],
@@ -422,7 +422,7 @@ impl Engine {
         }));
     }
 
-    /// An attempt has ended: what that means for the accounts, the cursor and the log.
+    /// An attempt has ended: updates the accounting, the cursor and the log.
     async fn ended(&mut self, ended: Box<Ended>) -> Result<(), journal::Error> {
         let Ended {
             sink,
@@ -472,7 +472,7 @@ impl Engine {
         Ok(())
     }
 
-    /// Moves the cursor over what is done without a hole.
+    /// Moves the cursor over the done entries up to the first hole.
     pub(super) fn advance(&mut self) {
         if let Some(passed) = self.progress.advance() {
             let cursor = self.progress.cursor;

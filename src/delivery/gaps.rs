@@ -1,5 +1,5 @@
-//! Positions that have no entry any more: what the journal's records say of them. What they do not
-//! say stays unaccounted for, and the audit finds it.
+//! Positions whose entries are gone, by the journal's evictions. An entry that no eviction covers
+//! is counted as removed if the cursor had passed it before; else the audit finds it.
 
 use std::collections::BTreeSet;
 
@@ -7,8 +7,8 @@ use super::decode::Decoded;
 use crate::journal::{self, Entry, Eviction, Reader};
 use crate::model::Position;
 
-/// Entries between the cursor and `through` that are not there any more, by runs. A dead letter
-/// needs no entry, and is one by itself.
+/// Entries between the cursor and `through` that are gone, by runs. A dead letter is a copy, and is
+/// a run by itself.
 pub(super) async fn missing(
     cursor: Position,
     furthest: Position,
@@ -55,7 +55,7 @@ pub(super) async fn missing(
     Ok(missing)
 }
 
-/// How many entries of a run that is not there the journal has recorded as evicted.
+/// How many entries of a missing run the journal's evictions record.
 fn recorded(first: Position, last: Position, evictions: &[Eviction]) -> u64 {
     let overlap = |eviction: &Eviction| {
         (eviction.to.min(last).0 - eviction.from.max(first).0 + 1)

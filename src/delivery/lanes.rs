@@ -1,5 +1,5 @@
-//! Events that wait for their first attempt, where each device has an order of its own: a lane is
-//! the queue of one device, or of what a topic says beside its devices. No clock, no IO.
+//! Events that wait for their first attempt, if each device has its own order. A lane is the queue
+//! of one device, or of a topic's events that belong to no device. No clock, no IO.
 
 use std::collections::{HashMap, VecDeque};
 

@@ -1,12 +1,12 @@
-//! What one sink's delivery has done since the start of the process, for metrics; the account that
-//! survives it is the journal's ([`Accounting`](crate::journal::Accounting)).
+//! The counters of one sink's delivery since the start of the process, for metrics; the accounting
+//! that survives it is the journal's ([`Accounting`](crate::journal::Accounting)).
 
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::journal::Passed;
 
-/// Every entry that the cursor has passed is counted once, as `delivered`, `filtered` or
-/// `dead_lettered`; again where it is read again after the sink went back.
+/// Every entry that the cursor passes is counted once, as `delivered`, `filtered` or
+/// `dead_lettered`. An entry that is read again after the sink went back is counted again.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Confirmed by the sink.

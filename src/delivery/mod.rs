@@ -1,20 +1,20 @@
 //! From the journal to one sink: read, decode, filter, attempt, and advance the cursor, dead-letter
-//! or retry. What kind of sink it is, is not known here.
+//! or retry. Nothing here knows the kind of a sink.
 //!
 //! The cursor never passes an event that the sink has not confirmed and that was not dead-lettered
-//! (invariant I2). What an operator wants delivered again goes the same way and moves no cursor.
+//! (invariant I2). Redrives and replays go the same way and move no cursor.
 //!
-//! | file | what it is |
+//! | file | its part |
 //! | --- | --- |
 //! | `engine` | the task of one sink: the only `select!` here |
 //! | `scheduler` | pure: what goes next, whose trouble a failure is, when to try again |
 //! | `lanes`, `attempt` | pure: each device's queue; events that go together, and bisection |
 //! | `circuit_breaker` | pure: a sink that rejects too much |
-//! | `progress` | pure: the cursor, and what is ahead of it |
+//! | `progress` | pure: the cursor, and the entries ahead of it |
 //! | `resume` | where a sink goes on, by the journal's cursor and by its own |
 //! | `prefetch`, `decode`, `gaps` | the log as one sink reads it |
 //! | `redrive` | redrives and replays |
-//! | `report`, `metrics` | what is said and counted |
+//! | `report`, `metrics` | log lines, status and counters |
 
 mod attempt;
 mod circuit_breaker;

@@ -1,6 +1,5 @@
-//! What comes next in the log, read and decoded while the sink is busy with what came before. It
-//! moves nothing: a chunk that is not wanted any more is dropped, and read again where it
-//! belongs.
+//! Reads and decodes the next entries of the log while the sink is busy. It moves no cursor: a
+//! chunk that is not wanted is dropped, and read again when it is due.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -144,8 +143,7 @@ impl Prefetch {
         Ok(())
     }
 
-    /// Nothing of it is wanted any more: the sink goes back, or entries are read in another way
-    /// from now on.
+    /// Drops all chunks: the sink goes back, or entries are read in another way from now on.
     pub(super) fn discard(&mut self) {
         self.next = None;
     }

@@ -14,8 +14,8 @@ pub(super) struct Progress {
     pub(super) cursor: Position,
     /// The log was read up to here.
     pub(super) through: Position,
-    /// The sink has everything at or before it, as far as it has said in this run: its own cursor
-    /// cannot be before it without a loss on its side.
+    /// The sink confirmed everything at or before this position in this run. A cursor of its own
+    /// before it means a loss on its side.
     pub(super) confirmed: Position,
     /// After the cursor, in order. Neighbours that are not for the sink are one, which has the
     /// position of the last.
@@ -113,8 +113,8 @@ impl Progress {
         }
     }
 
-    /// Moves the cursor over what is done without a hole, and gives what became of the entries that
-    /// it passes.
+    /// Moves the cursor over the done entries up to the first hole, and gives the outcomes of those
+    /// that it passes.
     pub(super) fn advance(&mut self) -> Option<Passed> {
         let is_open = |(_, outcome): &&(Position, Outcome)| *outcome == Outcome::Open;
         let open = self.outcomes.iter().find(is_open);

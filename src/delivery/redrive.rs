@@ -20,7 +20,7 @@ const REDRIVES_MAX: u32 = 20;
 /// Entries of a replay that are here at once.
 const REPLAY_ENTRIES_MAX: usize = 500;
 
-/// What is delivered again.
+/// The redrives and the replay of a sink, as far as they are read.
 #[derive(Debug)]
 pub(super) struct Redrive {
     /// There may be more of it in the journal.
@@ -72,7 +72,7 @@ impl Redrive {
         cursor: Position,
         report: &mut Report,
     ) -> Result<Vec<Again>, journal::Error> {
-        // What is asked for from here on is seen the next time.
+        // The next look sees commands that come from here on.
         self.wanted = false;
         let mut again = Vec::new();
         if self.redriven.len() < REDRIVES_MAX as usize {
@@ -115,7 +115,7 @@ impl Redrive {
                 report.dead_lettered(position, &reason);
                 Settled::Refused(reason)
             }
-            // Not for this sink any more, by its `kinds`, `topics` or `when`.
+            // No longer for this sink, by its `kinds`, `topics` or `when`.
             _ => Settled::Done,
         };
         log.journal

@@ -34,7 +34,7 @@ pub(super) struct Report {
     rejected: LogThrottle,
     lane: LogThrottle,
     held: LogThrottle,
-    /// It has been said that the dead letters have no room.
+    /// The log says already that the dead letters have no room.
     dlq_full: bool,
 }
 
@@ -65,7 +65,7 @@ impl Report {
         self.counters.add(passed);
     }
 
-    /// So many attempts wait.
+    /// How many attempts wait.
     pub(super) fn waiting(&self, attempts: usize) {
         let attempts = attempts as u64;
         self.counters

@@ -75,15 +75,15 @@ impl Engine {
         if start < cursor {
             self.go_back(start).await?;
         }
-        // Forward where the sink has confirmed more than we heard of. What lies between is read all
-        // the same: it is to be accounted for.
+        // Forward if the sink has confirmed more than we heard of. The entries between are still
+        // read, for the accounting.
         self.progress.confirm_through(start);
         self.scheduler.drop_through(start);
         self.advance();
         let answers = self.scheduler.opened();
         self.idle_at = Instant::now() + self.capabilities.idle_interval;
         match self.capabilities.ordering {
-            // What was opened is a connection.
+            // The sink has opened a connection.
             Ordering::Global if answers => self.report.up("sink is up"),
             Ordering::Global => {}
             Ordering::PerDevice { .. } => self.idle().await,
@@ -91,8 +91,8 @@ impl Engine {
         Ok(())
     }
 
-    /// A position of this journal that the sink has from another copy of it: one that this copy has
-    /// not given yet, or has given to another entry since.
+    /// A position of this journal that the sink has from another copy of it. This copy has not
+    /// given that position yet, or has given it to another entry.
     async fn of_another_copy(
         &mut self,
         own: Option<Position>,
@@ -134,7 +134,7 @@ impl Engine {
             return Ok(());
         }
         info!(sink = %self.log.sink, from = %cursor, to = %start, "cursor follows the sink's own");
-        // What is dead-lettered stays so; it will be passed, and counted, once more.
+        // Dead letters stay; the cursor will pass and count them a second time.
         let dead_letters = self
             .log
             .reader
@@ -162,8 +162,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Where to go on after `own`: before the first event that the sink would have been given
-    /// since. What was filtered or dead-lettered since moves no cursor of its own.
+    /// Where to go on after `own`: before the first later event that is meant for the sink.
+    /// Filtered and dead-lettered entries do not move the sink's own cursor.
     async fn first_missing(&mut self, own: Position) -> Result<Position, journal::Error> {
         let cursor = self.progress.cursor;
         let dead_letters = self

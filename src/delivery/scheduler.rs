@@ -1,21 +1,21 @@
-//! What a sink is given next, and what a failure means. Is told the time and returns actions; owns
-//! no clock, no task and no socket.
+//! Decides what a sink is given next, and what a failure means. It takes the time and returns
+//! actions; it owns no clock, no task and no socket.
 //!
-//! Where the order is one for all devices ([`Ordering::Global`]), attempts follow each other, and
-//! events that are delivered again take turns with the log's. Where each device has its own
-//! ([`Ordering::PerDevice`]) a device is a lane, and one whose event fails waits alone.
+//! With one order for all devices ([`Ordering::Global`]), attempts follow each other, and redrives
+//! and replays take turns with the log's events. With an order for each device
+//! ([`Ordering::PerDevice`]), each device is a lane, and a lane whose event fails waits alone.
 //!
-//! Whose trouble it is: where the other side says so itself (it refuses the connection, answers
-//! 401, 404, 429, 503), the sink pauses. A failure that says nothing (a timeout, HTTP 500) is its
-//! lane's, unless [`FAILING_LANES`] of them fail with nothing delivered between; without lanes it
-//! is the sink's. A paused sink is opened again before its next attempt, or where it has lanes,
-//! tried with one attempt at a time: others first than the last time, when the backoff says so, and
-//! once a [`PROBE_INTERVAL`] one that was not tried yet, unless the other side has named a time.
-//! Failures in such times do not count against the events.
+//! A failure is the sink's trouble if the other side says so: it refuses the connection, or answers
+//! 401, 404, 429 or 503. Then the sink pauses. Another failure (a timeout, HTTP 500) is the lane's,
+//! unless [`FAILING_LANES`] lanes fail with nothing delivered between. Without lanes it is the
+//! sink's. A paused sink without lanes is opened again before its next attempt. A paused sink with
+//! lanes makes one attempt at a time when the backoff says so, each time of another lane first.
+//! Once in each [`PROBE_INTERVAL`] it tries a lane that was not tried yet, unless the other side
+//! has named a time. Failures during a pause do not count against the events.
 //!
-//! An event that has failed for `retry.give_up`, while the sink took others, is dead-lettered. What
-//! is rejected in a batch is found by halves, and so is what fails a second time. See
-//! [`super::circuit_breaker`] for a sink that rejects too much.
+//! An event that has failed for `retry.give_up`, while the sink took others, is dead-lettered.
+//! Bisection finds the rejected events of a batch, and those that fail a second time.
+//! [`super::circuit_breaker`] handles a sink that rejects too much.
 
 #[cfg(test)]
 mod tests;
@@ -32,7 +32,7 @@ use crate::model::{Event, Position};
 use crate::retry::{Backoff, Retry};
 use crate::sinks::{By, Capabilities, Ordering, Reason, Trouble, Undelivered};
 
-/// So many lanes that fail one after the other, with nothing delivered between, are the sink's
+/// This many lanes that fail one after the other, with nothing delivered between, are the sink's
 /// trouble.
 const FAILING_LANES: usize = 3;
 
@@ -46,10 +46,10 @@ const ASKED_MAX: Duration = Duration::from_secs(24 * 3600);
 /// nobody waits a day for that.
 const REDRIVE_ATTEMPTS_MAX: u32 = 3;
 
-/// Events of the next attempt once the other side has rejected one, in the log's order: where one
-/// in a hundred is rejected, a sink that does not name it would else be given thousands again and
-/// again to find each. An attempt that fails otherwise halves the next, down to this; each that
-/// goes well allows twice as many.
+/// Events of the next attempt, in the log's order, once the other side has rejected one. If one in
+/// a hundred is rejected, a sink that does not name it would else get thousands of events for each
+/// search. An attempt that fails otherwise halves the next, down to this; each that goes well
+/// allows twice as many.
 const CAREFUL_EVENTS: usize = 64;
 
 /// Decides for one sink.
@@ -103,7 +103,7 @@ struct Pause {
     fresh: Option<Instant>,
 }
 
-/// What is to be done now.
+/// An action to be done now.
 #[derive(Debug)]
 pub(super) enum Action {
     /// Open the sink; [`Scheduler::opened`] or [`Scheduler::not_opened`] is to follow.
@@ -116,10 +116,10 @@ pub(super) enum Action {
 #[derive(Debug, Clone, Copy)]
 struct End {
     now: Instant,
-    /// The sink has paused while it was under way: that it fails is no news.
+    /// The sink paused while this attempt was in flight: its failure says nothing new.
     known: bool,
-    /// Where its events are tried again at once, their place among others: what was under way when
-    /// a pause began comes before what the pause began with.
+    /// The order of attempts that are retried at once: attempts in flight when a pause began come
+    /// before the one that caused it.
     turn: Instant,
     /// From 0 to 1.
     random: f64,
@@ -135,7 +135,7 @@ pub(super) struct Finished {
     pub(super) news: Option<News>,
 }
 
-/// What is worth saying.
+/// A fact worth a log line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum News {
     /// The sink takes events.
@@ -236,8 +236,8 @@ impl Scheduler {
         self.bytes
     }
 
-    /// How many dead letters the attempts that are under way and the next one may lead to, and how
-    /// large each may be, in bytes of its payload.
+    /// How many dead letters the attempts in flight and the next one may make, and the most payload
+    /// bytes of each.
     pub(super) fn dead_letters_next(&self) -> (usize, usize) {
         ((self.under_way + 1).min(self.concurrency()), self.largest)
     }
@@ -278,7 +278,7 @@ impl Scheduler {
             || (!self.failing.is_empty() && self.lanes.ready() == 0 && self.under_way == 0)
     }
 
-    /// What is to be done now, if anything.
+    /// The action to be done now, if any.
     pub(super) fn next(&mut self, now: Instant) -> Option<Action> {
         let paused = self.pause.as_ref().is_some_and(|pause| pause.until > now);
         let mut attempt = match (self.link, &self.pause) {
@@ -432,7 +432,7 @@ impl Scheduler {
             }
             Some(Trouble::Retry { error, after }) => {
                 if self.capabilities.ordering == Ordering::Global {
-                    // A slow sink may not take so many in the time that it has.
+                    // A slow sink may not accept this many in its time.
                     self.attempt_max = self.attempt_max.min((left / 2).max(CAREFUL_EVENTS));
                 }
                 self.troubled(attempt, error, after, end, &mut finished)
@@ -598,7 +598,8 @@ impl Scheduler {
         }
     }
 
-    /// The sink has taken something. What was on its way when the pause began does not end it.
+    /// The sink has accepted something. An attempt in flight when the pause began does not end the
+    /// pause.
     fn proved(&mut self, known: bool) -> Option<News> {
         self.proofs += 1;
         self.failing.clear();

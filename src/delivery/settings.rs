@@ -1,4 +1,4 @@
-//! What one sink's delivery is told.
+//! The settings of one sink's delivery.
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;

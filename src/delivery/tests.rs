@@ -33,7 +33,7 @@ use crate::sinks::{Batch, By, Capabilities, Health, Newest, Reason, Sink, Troubl
 /// What the other side does, and what it has seen.
 #[derive(Debug)]
 pub(super) struct Far {
-    /// Refused for ever.
+    /// Rejected permanently.
     bad: BTreeSet<i64>,
     refuses: Refuses,
     /// What happens at the next attempts: how many events are confirmed before which trouble.
@@ -691,8 +691,8 @@ async fn sinks_own_cursor_comes_before_the_journals() {
     check_start(Some(Some(2)), 4, 3).await;
 }
 
-/// The sink's own cursor, the position of its newest status and how much later the journal's entry
-/// there was received, and what of it is of another copy of the journal.
+/// The sink's own cursor, and the position of its newest status with how much later the journal
+/// received its entry there. The last value is a position of another copy of the journal.
 async fn check_copy(own: i64, newest: Option<(i64, SignedDuration)>, expected: Option<i64>) {
     let mut rig = Rig::new(Far {
         own: Some(Some(Position(own))),
@@ -962,7 +962,7 @@ async fn sink_whose_dead_letters_are_full_waits_and_goes_on_once_there_is_room()
         rig.journal.log.status().sinks[0].dlq_bytes <= 5000,
         "within its bound"
     );
-    // The receiver was mended: what is redriven makes room, and the log goes on.
+    // The receiver was mended: the redrive makes room, and the log goes on.
     rig.fake.far().bad = [2].into();
     rig.journal.admin.redrive("site", Which::All).await.unwrap();
     rig.until_done().await;
@@ -1252,7 +1252,7 @@ async fn one_bad_event_in_a_hundred_costs_the_others_little() {
             given < 6 * 4000,
             "{refuses:?}: 4000 events were given as {given}"
         );
-        // What is good again goes in whole portions again.
+        // Events that are accepted again go in whole batches again.
         rig.append(["ok"; 4000]).await;
         rig.until_done().await;
         assert_eq!(rig.fake.far().attempts.last().map(Vec::len), Some(1000));

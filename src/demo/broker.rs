@@ -1,5 +1,5 @@
-//! The broker itself: one port for STOMP over TCP and for HTTP (WebSocket and SockJS), and all its
-//! connections, which live inside the one future that [`Broker::run`] is.
+//! The broker itself: one port for STOMP over TCP and for HTTP (WebSocket and SockJS). All its
+//! connections live inside the one future of [`Broker::run`].
 
 use std::io;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ use super::hub::{Hub, Publisher};
 
 /// Connections at once. A demo has a handful; a test a few dozen.
 const CONNECTIONS_MAX: usize = 256;
-/// A client has so long for its first byte and for each HTTP request's head.
+/// How long a client has for its first byte and for each HTTP request's head.
 const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Sockets that wait to be taken over from HTTP; more would only wait at another place.
 const UPGRADES_MAX: usize = 16;

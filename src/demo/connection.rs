@@ -30,8 +30,8 @@ const SOCKJS_KEEP_ALIVE: Duration = Duration::from_secs(25);
 /// We send at this part of the interval, so that a little delay on the way is no missed beat
 /// (percent).
 const SEND_AT_PERCENT: u32 = 60;
-/// A client may be silent for so many of its intervals (STOMP 1.2, section Heart-beating: allow for
-/// a margin).
+/// How many of its heart-beat intervals a client may be silent (STOMP 1.2, section Heart-beating:
+/// allow for a margin).
 const MISSED_MAX: u32 = 2;
 
 /// What a connection needs of the broker.
@@ -121,7 +121,7 @@ enum Talk {
 }
 
 impl Reader {
-    /// Until the client closes. What is in its mailbox is still written then.
+    /// Until the client closes. The messages in its mailbox are still written then.
     async fn run(mut self) {
         let mut heard = Instant::now();
         loop {

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::hub::Publisher;
 use super::message::Message;
 
-/// Shortest and longest time between two statuses of one device, in milliseconds: about 30 statuses
-/// a second from the whole fleet, which a terminal can still show line by line.
+/// Shortest and longest time between two statuses of one device, in milliseconds. All devices
+/// together send about 30 statuses a second, which a terminal can still show line by line.
 const INTERVAL_MS: std::ops::Range<u64> = 200..600;
 
 /// Where the simulated devices stand, four for each client. The pairs are Baidu's (BD-09), as the
@@ -232,7 +232,7 @@ impl Device {
             sn: &self.serial,
             address: WireAddress {
                 id: 62 + self.device_id,
-                // The platform sends 0 here, whoever owns the device.
+                // The platform sends 0 here for every owner.
                 client_id: 0,
                 province: self.site.province,
                 city: self.site.city,

@@ -141,7 +141,7 @@ impl Sender {
         }
     }
 
-    /// Ends our side; what was sent arrives before it.
+    /// Ends our side; bytes sent before arrive first.
     pub(super) async fn close(&mut self, farewell: Farewell) -> io::Result<()> {
         match self {
             Sender::Plain(stream) => stream.shutdown().await,
@@ -186,7 +186,7 @@ async fn send_close(
         .map_err(io_error)
 }
 
-/// A JSON array of one string. SockJS carries text only: what is none is replaced.
+/// A JSON array of one string. SockJS carries text only: other bytes are replaced.
 fn wrap_sockjs(frame: &[u8]) -> String {
     let frame = String::from_utf8_lossy(frame);
     serde_json::to_string(&[frame]).expect("a string always serialises")

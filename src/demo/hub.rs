@@ -63,7 +63,7 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    /// The queue's two ends, and what is cancelled when it has overflowed.
+    /// The queue's two ends, and the token that is cancelled when it has overflowed.
     pub(super) fn new(client: u64) -> (Mailbox, mpsc::Receiver<Mail>, CancellationToken) {
         let (queue, receiver) = mpsc::channel(MAILBOX_FRAMES_MAX);
         let overflow = CancellationToken::new();

@@ -1,8 +1,8 @@
-//! A message as it is published, whoever sends it.
+//! A message as it is published, by any sender.
 
 use bytes::Bytes;
 
-/// What is published: the body and the headers that come with it.
+/// A published message: the body and the headers that come with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
     /// Exactly as it is subscribed to; there are no patterns.

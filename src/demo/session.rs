@@ -1,5 +1,5 @@
-//! The server's side of one STOMP conversation: a client's frame in, what is to be done about it
-//! out. It owns no socket, no clock and no subscription; it only knows which there are.
+//! The server's side of one STOMP session: a client's frame in, actions out. It owns no socket, no
+//! clock and no subscription; it only knows which there are.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +34,7 @@ pub(super) struct Terms {
     pub(super) expect_every: Option<Duration>,
 }
 
-/// What a client is to be told.
+/// A frame for a client.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
     /// CONNECTED; from here on the terms hold.
@@ -47,7 +47,7 @@ pub(super) enum Answer {
     Error(Frame),
 }
 
-/// What is to be done, in order.
+/// The actions to be done, in order.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     Answer(Answer),
@@ -62,7 +62,7 @@ pub(super) enum Step {
     Publish(Message),
 }
 
-/// What is wrong with a frame: the ERROR's `message` header.
+/// A frame's mistake: the ERROR's `message` header.
 type Refusal = String;
 
 /// One conversation.
@@ -240,8 +240,8 @@ fn send(frame: &Frame) -> Result<Vec<Step>, Refusal> {
     })])
 }
 
-/// Nothing is kept for a client, so there is nothing to acknowledge; but a client that does it
-/// wrong is told (STOMP 1.0 to 1.2, sections ACK and NACK).
+/// Nothing is kept for a client, so there is nothing to acknowledge. But a wrong ACK gets an ERROR
+/// (STOMP 1.0 to 1.2, sections ACK and NACK).
 fn acknowledge(frame: &Frame, version: Version) -> Result<Vec<Step>, Refusal> {
     let needed: &[&str] = match version {
         Version::V1_0 if frame.command == Command::Nack => {

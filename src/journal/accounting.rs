@@ -13,11 +13,11 @@ use crate::model::Position;
 pub struct Passed {
     /// Confirmed by the sink.
     pub delivered: u64,
-    /// Not for this sink: another topic, or `when` says no.
+    /// Not for this sink, by its `kinds`, `topics` or `when`.
     pub filtered: u64,
     /// Undecodable at intake: for no sink.
     pub undecodable: u64,
-    /// Rejected by the sink, or not to be decoded.
+    /// Rejected by the sink, or not decodable for it.
     pub dead_lettered: u64,
     /// Removed by `when_full = "drop_oldest"` before the sink had them.
     pub evicted: u64,
@@ -71,14 +71,16 @@ pub struct Accounting {
     pub started: Position,
     /// By how much the cursor was put back since, to read entries again (negative: put forward).
     pub rewound: i64,
-    /// The furthest that the cursor ever was: what is before it was accounted for once.
+    /// The furthest position that the cursor ever had: every entry before it was accounted for
+    /// once.
     pub furthest: Position,
     /// Since `started`, entries that were read again included.
     #[serde(flatten)]
     pub passed: Passed,
     /// Dead-lettered, then delivered on an operator's demand.
     pub redriven: u64,
-    /// Dead-lettered, then dropped: by an operator, or by `when_full = "drop_oldest"`.
+    /// Dead-lettered, then dropped: by an operator, by `dlq_when_full = "drop_oldest"` or by
+    /// `dlq_keep`.
     pub discarded: u64,
 }
 
@@ -93,7 +95,7 @@ pub struct SinkAccounting {
     pub pending: u64,
     /// Entries that are dead-lettered now, and were passed.
     pub waiting: u64,
-    /// See [`Accounting`].
+    /// Its counts of outcomes.
     #[serde(flatten)]
     pub accounting: Accounting,
 }

@@ -1,4 +1,4 @@
-//! What an operator changes in the journal.
+//! The handle for the operator's commands: redrive, drop, replay, forget.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,8 +19,8 @@ pub struct Admin {
 }
 
 impl Admin {
-    /// Forgets a sink's cursor and its dead letters: the journal keeps nothing for it.
-    /// True where there was one. Durable on return.
+    /// Forgets a sink's cursor, its dead letters and its replay: the journal keeps nothing for it.
+    /// True if the journal knew the sink. Durable on return.
     ///
     /// # Panics
     /// The sink is in the configuration.
@@ -36,8 +36,8 @@ impl Admin {
             > 0)
     }
 
-    /// Has a sink's dead letters delivered again, or drops them; what its cursor has
-    /// not passed yet stays. Gives the number of entries. Durable on return.
+    /// Marks a sink's dead letters for redelivery; those that its cursor has not passed yet are
+    /// left alone. Gives the number of dead letters. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -50,7 +50,8 @@ impl Admin {
             .await
     }
 
-    /// Drops a sink's dead letters, as [`Admin::redrive`].
+    /// Drops a sink's dead letters; those that its cursor has not passed yet stay. Gives their
+    /// number. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -63,10 +64,9 @@ impl Admin {
             .await
     }
 
-    /// Has an undecodable entry that can be decoded now delivered to every sink of the
-    /// configuration, each of its parts in its own right. `parts` are positions of its statuses:
-    /// its own where it is one, else those of entries that were appended (as undecodable ones) in
-    /// its place. Durable on return.
+    /// Delivers an undecodable entry that can be decoded now to every sink of the configuration.
+    /// `parts` are the positions of its statuses: its own if it is one status, else those that
+    /// [`Admin::append_parts`] gave. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -85,8 +85,8 @@ impl Admin {
             .await
     }
 
-    /// Appends the statuses of an undecodable entry, for [`Admin::redrive_undecodable`]; gives
-    /// their positions.
+    /// Appends the statuses of an undecodable entry as undecodable entries of their own, for
+    /// [`Admin::redrive_undecodable`]. Gives their positions.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -99,7 +99,8 @@ impl Admin {
         Ok((last.0 - count + 1..=last.0).map(Position).collect())
     }
 
-    /// Lists undecodable entries no more. Gives their number. Durable on return.
+    /// Marks undecodable entries as settled, so that no list has them. Gives their number. Durable
+    /// on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -109,7 +110,7 @@ impl Admin {
             .await
     }
 
-    /// Begins a replay for a sink, in place of one that is not done. Durable on return.
+    /// Begins a replay for a sink; it replaces one that has not ended. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].

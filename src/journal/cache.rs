@@ -1,5 +1,5 @@
-//! The newest entries in memory, so that a sink that keeps up need not ask the file for what was
-//! written a moment ago. Only what was synced stands here.
+//! The newest entries in memory, so that a sink that keeps up reads no file. The cache holds only
+//! synced entries.
 
 use std::collections::VecDeque;
 
@@ -8,8 +8,8 @@ use bytes::Bytes;
 use super::{Entry, EntryContent};
 use crate::model::Position;
 
-/// What it may take, in bytes: some ten thousand of the platform's messages, a tenth of a second at
-/// the greatest speed. A sink that is further behind reads the file.
+/// The cache's bound in bytes: some ten thousand of the platform's messages, a tenth of a second at
+/// the highest rate. A sink that is further behind reads the file.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// The newest synced entries, in memory.
@@ -21,7 +21,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// These were written.
+    /// Adds entries that were written and synced.
     pub(super) fn wrote(&mut self, written: Vec<Entry>) {
         for mut entry in written {
             // A copy, since a body is a part of all that was read from the socket with it.
@@ -34,7 +34,7 @@ impl Cache {
         }
     }
 
-    /// Everything up to there may be gone from the file.
+    /// Forgets the entries up to a position: they may be gone from the file.
     pub(super) fn removed(&mut self, through: Position) {
         while self
             .entries

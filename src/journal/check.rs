@@ -10,8 +10,8 @@ use tracing::{info, warn};
 
 use super::{Error, file};
 
-/// A start waits for so long: a damaged journal of up to some GiB is refused before anything is
-/// accepted, and a larger one holds nobody up.
+/// How long a start waits for the check. Damage in a journal of a few GiB is found before anything
+/// is accepted; a larger journal does not delay the start.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The check of a journal whose last stop was not clean.
@@ -21,7 +21,8 @@ pub(super) struct Check {
 }
 
 impl Check {
-    /// Waits for a while; what is then not finished is to be awaited by [`Check::done`].
+    /// Starts the check and waits for a while. A longer check goes on; [`Check::done`] waits for
+    /// its end.
     ///
     /// # Errors
     /// [`Error::Damaged`], or the file cannot be read.
@@ -39,13 +40,12 @@ impl Check {
         }
     }
 
-    /// Nothing is left to check.
+    /// Whether nothing is left to check.
     pub(super) fn is_done(&self) -> bool {
         self.under_way.is_none()
     }
 
-    /// Waits for the end of a check that is under way, or for ever where there is none. Safe to
-    /// cancel.
+    /// Waits for the end of a check that runs; never returns if none does. Cancel-safe.
     ///
     /// # Errors
     /// As for [`Check::begin`].

@@ -1,5 +1,5 @@
-//! What is asked of the writer beside the batches: each command is one transaction's, whole or not
-//! at all. No entry is ever rewritten.
+//! Commands to the writer, besides the batches. The writer carries out each in one transaction,
+//! whole or not at all. No entry is ever rewritten.
 
 use std::sync::Arc;
 
@@ -15,21 +15,21 @@ use crate::model::Position;
 pub enum Which {
     /// All of them.
     All,
-    /// These; one that is not among them is passed over.
+    /// These positions; one that is not listed is ignored.
     Positions(Vec<Position>),
 }
 
-/// A slice of the log that one sink is to get again. What it keeps holds the entries of the slice
-/// in the log until they were delivered.
+/// A slice of the log that one sink gets again. It keeps its entries in the log until they are
+/// delivered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Replay {
     /// Everything at or before it is done.
     pub done: Position,
     /// The last entry of the slice.
     pub through: Position,
-    /// Only what was received at or after it.
+    /// Only entries received at or after it.
     pub since: Option<Timestamp>,
-    /// Only what was received before it.
+    /// Only entries received before it.
     pub until: Option<Timestamp>,
     /// Only this device's.
     pub device_id: Option<String>,
@@ -43,31 +43,31 @@ impl Replay {
     }
 }
 
-/// What became of an entry that was delivered again.
+/// The outcome of a redelivered entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settled {
     /// The sink has it, or does not want it: it is no longer a dead letter.
     Done,
-    /// It was refused again, and why: it stays dead-lettered until somebody asks again.
+    /// The sink rejected it again, for this reason: it stays dead-lettered until the next redrive.
     Refused(String),
 }
 
-/// What is to be on disk before its sender goes on.
+/// A change that its sender waits for until it is on disk.
 #[derive(Debug)]
 pub(super) enum Command {
     /// Cursors as they stand.
     Flush,
-    /// A sink will not get this entry. Changes nothing where it is listed already, and gives 0
-    /// where `only_if_room` and there is no room.
+    /// Dead-letter an entry for a sink. Changes nothing if it is listed already; gives 0 if
+    /// `only_if_room` is set and there is no room.
     DeadLetter {
         sink: Arc<str>,
         position: Position,
         error: Box<str>,
         only_if_room: bool,
     },
-    /// This is a stale copy.
+    /// This journal is a stale copy.
     Fence,
-    /// The server was heard then.
+    /// The server was heard at this time.
     LinkProven { at: Timestamp },
     /// Deliver a sink's dead letters again.
     Redrive { sink: Arc<str>, which: Which },
@@ -81,22 +81,22 @@ pub(super) enum Command {
     },
     /// These undecodable entries are settled: no list has them.
     DiscardUndecodable { which: Which },
-    /// An entry was delivered again.
+    /// An entry was redelivered, with this outcome.
     Settle {
         sink: Arc<str>,
         position: Position,
         settled: Settled,
     },
-    /// Begin a replay, in place of one that is not done.
+    /// Begin a replay; it replaces one that has not ended.
     Replay { sink: Arc<str>, replay: Replay },
-    /// A replay has come so far; at its end it is forgotten.
+    /// A replay has reached this position; at its end it is removed.
     Replayed { sink: Arc<str>, done: Position },
-    /// A sink is forgotten: its cursor and its dead letters go.
+    /// A sink is forgotten: its cursor, its dead letters and its replay go.
     Forget { sink: Arc<str> },
 }
 
 impl Command {
-    /// Whether it changes what the sinks' deliveries look at: redrives, replays, dead letters.
+    /// Whether the deliveries must look again: it changes redrives, replays or dead letters.
     pub(super) fn concerns_sinks(&self) -> bool {
         !matches!(
             self,

@@ -1,4 +1,4 @@
-//! The way of a command to the writer, and of its answer back.
+//! Sends commands to the writer and waits for the answers.
 
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -31,8 +31,8 @@ impl CommandSender {
         self.send(Command::Flush).await.map(drop)
     }
 
-    /// What is sent in the moment in which the writer goes may stay in a queue that nobody empties
-    /// any more, so its end is waited for as well.
+    /// Waits for the writer's end too: a command sent at that moment may stay in a queue that
+    /// nobody empties.
     pub(super) async fn answer<T>(&self, mut written: oneshot::Receiver<T>) -> Result<T, Error> {
         tokio::select! {
             biased;

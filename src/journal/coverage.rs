@@ -1,5 +1,5 @@
 //! The table `coverage`: which topics are heard, as the newest coverage entry of each says, and the
-//! last proof of the link. What it means to hear a topic is the source's.
+//! last proof of the link. The source decides when a topic is heard.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,8 +14,8 @@ use super::row::timestamp;
 use super::{Entry, EntryContent, Error, file};
 use crate::model::{Coverage, Position};
 
-/// The newest entries among which the newest status is looked for: parts of an undecodable one keep
-/// their old time, and there are never so many of them in a row.
+/// How many of the newest entries are searched for the newest status. Parts of an undecodable entry
+/// keep their old time; there are never this many of them in a row.
 const NEWEST_ENTRIES: i64 = 1000;
 
 /// What the last process knew of the topics when it ended.
@@ -27,7 +27,7 @@ pub struct Heard {
     pub proven_at: Option<Timestamp>,
 }
 
-/// Whether there is anything to be kept of these entries.
+/// Whether the table changes with these entries.
 pub(super) fn changes(entries: &[Entry]) -> bool {
     entries
         .iter()
@@ -41,8 +41,7 @@ pub(super) fn received(entries: &[Entry]) -> bool {
         .any(|entry| !matches!(entry.content, EntryContent::Coverage))
 }
 
-/// Keeps what the entries say of their topics: of two for one topic the later one holds. One that
-/// cannot be read changes nothing.
+/// Saves each topic's newest coverage entry. An entry that cannot be read changes nothing.
 pub(super) async fn keep(
     connection: &mut SqliteConnection,
     entries: &[Entry],

@@ -1,5 +1,5 @@
-//! The cursors as the deliveries move them, with what goes beside them: accounting, dead letters and
-//! what is delivered again.
+//! The handle for the deliveries: each sink's cursor with its accounting, its dead letters and its
+//! replay.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -13,7 +13,7 @@ use super::state::State;
 use super::{Error, Start, dead_letters};
 use crate::model::Position;
 
-/// Where each sink stands. Its clones share one writer.
+/// The cursors of all sinks, and what the deliveries write besides. Its clones share one writer.
 #[derive(Debug, Clone)]
 pub struct Cursors {
     pub(super) path: Arc<PathBuf>,
@@ -22,9 +22,9 @@ pub struct Cursors {
 }
 
 impl Cursors {
-    /// Says which sinks there are. A sink that was never seen begins at its start. Until this was
-    /// called nothing is removed. Gives the sinks that the journal knows besides: it keeps entries
-    /// for them until they are forgotten. Durable on return.
+    /// Registers the sinks of the configuration; a new one begins at its start. Before the first
+    /// call no entry is removed. Gives the other sinks that the journal knows: it keeps entries for
+    /// them until they are forgotten. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -50,19 +50,19 @@ impl Cursors {
         Ok(self.state.cursor(sink))
     }
 
-    /// Every sink's account as it stands in memory.
+    /// Every sink's accounting as it stands in memory.
     pub fn accountings(&self) -> Vec<(Arc<str>, Accounting)> {
         self.state.accountings()
     }
 
-    /// The furthest from which a sink's cursor was ever put back: what is before it was accounted
-    /// for once.
+    /// The furthest position from which a sink's cursor was put back: every entry before it was
+    /// accounted for once.
     pub fn furthest(&self, sink: &str) -> Position {
         self.state.furthest(sink)
     }
 
-    /// Moves a sink's cursor forward, over entries of which `passed` says what became of them: in
-    /// memory at once, on disk with the next commit or within 200 ms.
+    /// Moves a sink's cursor forward: in memory at once, on disk with the next commit or within 200
+    /// ms. `passed` counts the outcomes of the entries between.
     ///
     /// # Panics
     /// The cursor would go back, or past the newest entry.
@@ -79,8 +79,8 @@ impl Cursors {
         self.rewind(sink, at, 0).await
     }
 
-    /// The same for a sink that has so many entries dead-lettered between there and its cursor:
-    /// they will be passed, and counted, again.
+    /// As [`Cursors::place`], for a sink that has `dead_lettered` entries between there and its
+    /// cursor: the cursor will pass and count them a second time.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -89,8 +89,8 @@ impl Cursors {
         self.commands.flush().await
     }
 
-    /// Records that a sink will not get this entry. Durable on return; again for the same entry
-    /// changes nothing.
+    /// Copies an entry to a sink's dead letters, with the error. Durable on return; a second call
+    /// for the same entry changes nothing.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -104,8 +104,8 @@ impl Cursors {
         listed.await.map(drop)
     }
 
-    /// The same where the sink's dead letters have room for it; false where they have none: then
-    /// nothing was written.
+    /// As [`Cursors::dead_letter`] if the sink's dead letters have room for it; else writes nothing
+    /// and gives false.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -135,15 +135,15 @@ impl Cursors {
         Ok(listed.await? > 0)
     }
 
-    /// Whether a sink's dead letters have room for so many entries whose bodies have at most so
-    /// many bytes.
+    /// Whether a sink's dead letters have room for `entries` more, each with a body of at most
+    /// `body_bytes`.
     pub fn has_dlq_room(&self, sink: &str, entries: usize, body_bytes: usize) -> bool {
         let bytes = dead_letters::room_for(body_bytes).saturating_mul(entries as u64);
         self.state.has_dlq_room(sink, bytes)
     }
 
-    /// A sink has an entry from another copy of this journal: the next process is told, and is
-    /// refused this one unless its id is reset. Gives the error that says so.
+    /// Fences this journal, since a sink has an entry from another copy of it: the next process
+    /// refuses it until its id is reset. Gives the error that says so.
     pub async fn fence(&self, sink: &str, position: Position) -> Error {
         match self.commands.send(Command::Fence).await {
             Ok(_) => Error::OtherCopy {
@@ -155,7 +155,7 @@ impl Cursors {
         }
     }
 
-    /// An entry that was to be delivered again was, or was refused. Durable on return.
+    /// Records the outcome of a redelivered dead letter. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -175,12 +175,12 @@ impl Cursors {
             .map(drop)
     }
 
-    /// The replay that a sink has still to do.
+    /// A sink's replay that has not ended.
     pub fn replay(&self, sink: &str) -> Option<Replay> {
         self.state.replay(sink)
     }
 
-    /// A sink's replay has come so far; at its end it is over. Durable on return.
+    /// Moves a sink's replay to a position, and removes it at its end. Durable on return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -194,7 +194,7 @@ impl Cursors {
             .map(drop)
     }
 
-    /// Changes whenever commands were written.
+    /// A count that changes whenever commands were written.
     pub fn commands(&self) -> watch::Receiver<u64> {
         self.state.commands.subscribe()
     }

@@ -1,5 +1,5 @@
-//! The dead letters of each sink: copies of entries, which do not hold the log. Each sink's have a
-//! bound of their own.
+//! The dead letters of each sink: copies of entries, which hold no entry in the log. Each sink has
+//! its own bound for them.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use super::row::{content, json, timestamp};
 use super::{DeadLetter, DlqWhenFull, Entry, Error, Settings};
 use crate::model::Position;
 
-/// What a dead letter counts for beside its texts: its row and its places in three indexes.
+/// Bytes that a dead letter counts for besides its texts: its row and its places in three indexes.
 const ROW_BYTES: usize = 256;
 
-/// What is kept of a reason; the rest is cut.
+/// Bytes kept of an error; the rest is cut.
 pub(super) const ERROR_BYTES_MAX: usize = 2048;
 
 /// Dead letters that are dropped in one step to make room.
@@ -26,12 +26,12 @@ const DROPPED_AT_ONCE: u32 = 16;
 /// Dead letters that are dropped in one transaction because of their age.
 const EXPIRED_AT_ONCE: u32 = 1000;
 
-/// Of the dead letters of `?1` those that its cursor has passed: an operator's command leaves the
-/// others alone, since the accounting has not counted them yet.
+/// The dead letters of sink `?1` that its cursor has passed. An operator's command leaves the
+/// others alone: the accounting has not counted them yet.
 const PASSED: &str =
     "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
 
-/// How much there is of one sink's.
+/// How many dead letters a sink has, and their bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Total {
     pub(super) sink: String,
@@ -39,22 +39,22 @@ pub(super) struct Total {
     pub(super) bytes: u64,
 }
 
-/// What became of an entry that was to be dead-lettered.
+/// The outcome of dead-lettering an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Added {
-    /// It is listed, now or since before.
+    /// It is in the list, new or from before.
     Listed,
     /// The sink's dead letters have no room for it.
     NoRoom,
 }
 
-/// What an entry with such a body and reason counts for at most.
+/// Bytes that an entry with a body of this size counts for at most.
 pub(super) fn room_for(body_bytes: usize) -> u64 {
     (body_bytes + ERROR_BYTES_MAX + ROW_BYTES) as u64
 }
 
-/// Copies an entry to the dead letters of a sink; again for the same entry changes nothing. With
-/// `only_if_room` nothing is written where the bound does not allow it.
+/// Copies an entry to the dead letters of a sink; a second call for the same entry changes nothing.
+/// With `only_if_room`, a full sink that pauses gets nothing.
 pub(super) async fn add(
     connection: &mut SqliteConnection,
     settings: &Settings,
@@ -100,7 +100,7 @@ pub(super) async fn add(
     Ok(Added::Listed)
 }
 
-/// Whether the sink's bound allows one more, or has it already.
+/// Whether the sink's bound allows one more dead letter, or this one is listed already.
 async fn has_room(
     connection: &mut SqliteConnection,
     settings: &Settings,
@@ -195,7 +195,7 @@ pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Re
     Ok(expired)
 }
 
-/// Has dead letters of a sink delivered again; gives how many.
+/// Marks dead letters of a sink for redelivery; gives how many.
 pub(super) async fn redrive(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -227,7 +227,7 @@ pub(super) async fn discard(
     run(connection, delete, sink, which).await
 }
 
-/// Has an entry that was undecodable when it was received delivered to a sink.
+/// Marks an entry that was undecodable when received for delivery to a sink.
 pub(super) async fn redrive_undecodable(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -249,7 +249,7 @@ pub(super) async fn redrive_undecodable(
         .map(drop)
 }
 
-/// Writes what became of a dead letter that was delivered again.
+/// Writes the outcome of a redelivered dead letter.
 pub(super) async fn settle(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -281,7 +281,7 @@ pub(super) async fn settle(
     Ok(changed)
 }
 
-/// How many each sink has and what they take.
+/// How many dead letters each sink has, and their bytes.
 pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<Total>, Error> {
     let rows: Vec<(String, i64, i64)> = sqlx::query_as("SELECT sink, entries, bytes FROM dlq")
         .fetch_all(connection)
@@ -295,7 +295,7 @@ pub(super) async fn totals(connection: &mut SqliteConnection) -> Result<Vec<Tota
     Ok(rows.into_iter().map(total).collect())
 }
 
-/// Those of all sinks, by sink and position.
+/// The dead letters of all sinks, by sink and position.
 pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLetter>, Error> {
     let row = |row: SqliteRow| {
         let (sink, position, error) = (row.try_get(0)?, Position(row.try_get(1)?), row.try_get(2)?);
@@ -313,7 +313,7 @@ pub(super) async fn list(connection: &mut SqliteConnection) -> Result<Vec<DeadLe
         .map_err(failed("read the dead letters"))
 }
 
-/// The positions of one sink's, after a position.
+/// The positions of one sink's dead letters after a position.
 pub(super) async fn positions_after(
     connection: &mut SqliteConnection,
     sink: &str,
@@ -330,7 +330,7 @@ pub(super) async fn positions_after(
     Ok(positions.into_iter().map(Position).collect())
 }
 
-/// What one sink is to be given again, in order; at most so many.
+/// The dead letters of one sink that wait for redelivery, in order: at most `entries_max`.
 pub(super) async fn to_redrive(
     connection: &mut SqliteConnection,
     sink: &str,
@@ -400,7 +400,7 @@ fn chosen(which: &Which) -> &'static str {
     }
 }
 
-/// A reason within [`ERROR_BYTES_MAX`].
+/// An error's text within [`ERROR_BYTES_MAX`].
 fn cut(error: &str) -> &str {
     &error[..error.floor_char_boundary(ERROR_BYTES_MAX)]
 }

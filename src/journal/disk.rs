@@ -1,4 +1,4 @@
-//! What is read and written of the journal's tables, statement by statement. It decides nothing.
+//! The SQL statements that read and write the journal's tables. It decides nothing.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) fn entries_statement() -> Insert {
 pub(super) fn cursors_statement() -> Insert {
     let head = "INSERT INTO cursor (sink, position, started, rewound, furthest, delivered, filtered, undecodable, \
              dead_lettered, evicted, removed) VALUES ";
-    // What is redriven and discarded is the commands' to count.
+    // The commands count `redriven` and `discarded` themselves.
     let tail = " ON CONFLICT DO UPDATE SET position = excluded.position, started = excluded.started, \
              rewound = excluded.rewound, furthest = excluded.furthest, delivered = excluded.delivered, filtered = excluded.filtered, \
              undecodable = excluded.undecodable, dead_lettered = excluded.dead_lettered, evicted = excluded.evicted, \
@@ -102,7 +102,7 @@ pub(super) async fn head(connection: &mut SqliteConnection) -> Result<Position, 
     Ok(Position(head))
 }
 
-/// Keeps the newest position, whatever is removed.
+/// Saves the newest position, so that it outlives its entry.
 pub(super) async fn save_head(
     connection: &mut SqliteConnection,
     head: Position,
@@ -163,7 +163,7 @@ pub(super) async fn save_cursors(
     Ok(())
 }
 
-/// Lists undecodable entries no more; gives how many.
+/// Marks undecodable entries as settled; gives how many.
 pub(super) async fn settle_undecodable(
     connection: &mut SqliteConnection,
     which: &Which,
@@ -178,7 +178,7 @@ pub(super) async fn settle_undecodable(
     Ok(settled.execute(connection).await?.rows_affected())
 }
 
-/// Every cursor, with its account.
+/// Every cursor, with its accounting.
 pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<CursorRow>, Error> {
     const CURSORS: &str = "SELECT sink, position, started, rewound, delivered, filtered, undecodable, dead_lettered, evicted, \
          removed, redriven, discarded, furthest FROM cursor";
@@ -213,7 +213,7 @@ pub(super) async fn cursors(connection: &mut SqliteConnection) -> Result<Vec<Cur
         .map_err(failed("read the cursors"))
 }
 
-/// What commands change.
+/// The state that commands change: dead letters, redriven and discarded counts, replays.
 pub(super) async fn operator_state(
     connection: &mut SqliteConnection,
 ) -> Result<OperatorState, Error> {
@@ -311,7 +311,7 @@ async fn drop_oldest(
     Ok(removed)
 }
 
-/// How much room the entries take and how much there is.
+/// The bytes that the file uses and the bytes that are free.
 pub(super) async fn usage(connection: &mut SqliteConnection, path: &Path) -> Result<Usage, Error> {
     const PAGES: &str = "SELECT page_count, freelist_count, page_size \
          FROM pragma_page_count, pragma_freelist_count, pragma_page_size";

@@ -1,4 +1,4 @@
-//! How full each sink's dead letters are: said at 80 and at 95 percent, before the sink stops.
+//! Warns when a sink's dead letters reach 80 and 95 percent of their bound, before the sink stops.
 
 use std::collections::HashMap;
 
@@ -7,10 +7,10 @@ use tracing::warn;
 use super::Settings;
 use super::dead_letters::Total;
 
-/// Shares of the bound, in percent, at which somebody is told.
+/// Shares of the bound, in percent, at which it warns.
 const WATERMARKS: [u8; 2] = [80, 95];
 
-/// What was said of each sink.
+/// The watermark that each sink has reached.
 #[derive(Debug)]
 pub(super) struct DlqWatch {
     bytes_max: u64,

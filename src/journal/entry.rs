@@ -1,4 +1,4 @@
-//! What is written to the journal and what is read from it.
+//! The values that are written to the journal and read from it.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::model::{EntryKind, Position};
 use crate::pipeline::StatusKey;
 
-/// What an entry is, with what the journal knows of it beside its body.
+/// The kind of an entry, with what the journal knows of it besides its body.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntryContent {
     /// A status that could be decoded when it was received.
@@ -19,9 +19,9 @@ pub enum EntryContent {
         /// The same status was received before: no sink gets it.
         repeat: bool,
     },
-    /// What could not be decoded: kept, counted, for no sink.
+    /// A body that could not be decoded: kept and counted, delivered to no sink.
     Undecodable {
-        /// What was expected and what stands there.
+        /// The expected value and the found one.
         reason: Box<str>,
     },
     /// A [`Coverage`](crate::model::Coverage), as JSON.
@@ -42,19 +42,20 @@ impl EntryContent {
     }
 }
 
-/// What an entry to be written is. What was known of the device before is the journal's to say.
+/// The content of an entry to be written. The journal adds what it knew of the device before.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NewContent {
     /// A status that could be decoded.
     Status {
-        /// What its devices belong to: the topic's name, unless several topics bring the same.
+        /// The stream of its devices: the topic's name, unless several topics bring the same
+        /// statuses.
         stream: Arc<str>,
         /// The device, and what the status says of it.
         key: StatusKey,
     },
-    /// What could not be decoded.
+    /// A body that could not be decoded.
     Undecodable {
-        /// What was expected and what stands there.
+        /// The expected value and the found one.
         reason: Box<str>,
     },
     /// A [`Coverage`](crate::model::Coverage), as JSON.
@@ -115,16 +116,16 @@ pub struct Entry {
     pub content: EntryContent,
 }
 
-/// An entry that one sink will never get.
+/// A copy of an entry that one sink rejected, until an operator redrives or drops it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// As in the configuration.
     pub sink: String,
     /// The entry that it is a copy of.
     pub position: Position,
-    /// What was refused and why.
+    /// The sink's error.
     pub error: String,
-    /// When that was.
+    /// When the sink rejected it.
     pub at: Timestamp,
 }
 
@@ -137,15 +138,15 @@ pub struct Eviction {
     pub to: Position,
     /// How many there were.
     pub entries: u64,
-    /// When the first was evicted.
+    /// When the first of them was evicted.
     pub since: Timestamp,
-    /// When the last was evicted.
+    /// When the last of them was evicted.
     pub until: Timestamp,
     /// By which policy.
     pub reason: String,
 }
 
-/// What is written in one transaction, whole or not at all.
+/// Entries that are written in one transaction, whole or not at all.
 #[derive(Debug, Clone, Default)]
 pub struct NewBatch {
     /// In the order in which they get their positions.
@@ -153,7 +154,7 @@ pub struct NewBatch {
 }
 
 impl NewBatch {
-    /// What the batch occupies in memory while it waits, in bytes, within a few.
+    /// Bytes that the batch occupies in memory while it waits, within a few.
     pub(super) fn bytes(&self) -> usize {
         const ENTRY_OVERHEAD_BYTES: usize = size_of::<NewEntry>() + size_of::<Entry>();
         self.entries

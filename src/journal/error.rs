@@ -27,7 +27,7 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// There is a SQLite file, but it is somebody else's.
+    /// The SQLite file belongs to another program.
     #[error(
         "{path} is a database, but not a journal of stomp-bridge: give journal.path a file of its own"
     )]
@@ -44,12 +44,13 @@ pub enum Error {
     OlderCopy {
         /// The journal's file.
         path: PathBuf,
-        /// Its last position.
+        /// The file's last position.
         head: Position,
-        /// A position that it had.
+        /// A position that the file had before.
         known: Position,
     },
-    /// A sink has an entry of this journal that is not in it: the same, noticed by the other side.
+    /// A sink has an entry of this journal that is not in it: the file is a stale copy, and a sink
+    /// noticed it.
     #[error(
         "the journal {path} is a stale copy: the sink {sink} has position {position} from another \
          copy of it; restore the newer one with its -lock, or give this one a new id by \
@@ -60,10 +61,10 @@ pub enum Error {
         path: PathBuf,
         /// The sink.
         sink: Box<str>,
-        /// What it has.
+        /// The position that the sink has.
         position: Position,
     },
-    /// What [`Error::OtherCopy`] has said at an earlier start.
+    /// [`Error::OtherCopy`] was the reason of an earlier stop: the journal is fenced.
     #[error(
         "the journal {path} is a stale copy: an earlier start found it out by a sink; restore the \
          newer one with its -lock, or give this one a new id by `stomp-bridge journal reset-id`"
@@ -113,12 +114,12 @@ pub enum Error {
     /// SQLite failed. From the writer this is final: a failed sync is never retried.
     #[error("the journal failed to {doing}")]
     Sqlite {
-        /// What was tried, as in "failed to …".
+        /// The action that failed, as in "failed to …".
         doing: &'static str,
         /// What SQLite said.
         source: sqlx::Error,
     },
-    /// The writer has ended: nothing is accepted any more. Its own error says why.
+    /// The writer has ended, so nothing is accepted. Its own error says why.
     #[error("the journal is closed")]
     Closed,
 }
@@ -139,7 +140,7 @@ impl Error {
     }
 }
 
-/// Turns sqlx's error into one that says what was tried.
+/// Turns sqlx's error into one that names the failed action.
 pub(super) fn failed(doing: &'static str) -> impl Fn(sqlx::Error) -> Error {
     move |source| Error::Sqlite { doing, source }
 }

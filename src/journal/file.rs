@@ -21,8 +21,8 @@ use crate::faults::{self, Mutation};
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
 
-/// `PRAGMA application_id` of a journal: "StBj". Keeps the journal out of any other SQLite file,
-/// the history's above all.
+/// `PRAGMA application_id` of a journal: "StBj". It keeps the daemon from opening another SQLite
+/// file as a journal, such as a history.
 const APPLICATION_ID: i64 = 0x5374_426a;
 
 /// `PRAGMA user_version`: the number of the layout. 0.1 had none; a new number is a file that an
@@ -47,7 +47,8 @@ const CHECKPOINT_PAGES: u32 = 1024;
 /// What the WAL is cut back to after it had to grow.
 const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
 
-/// Nobody else writes; only a visitor's `sqlite3` shell may be in the way for a moment.
+/// Nobody else writes; only an external reader, such as the `sqlite3` shell, may be in the way for
+/// a moment.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Binds and rows are logged by nobody, and a slow statement is a slow disk: SQLite's own error
@@ -62,13 +63,13 @@ pub(super) struct Opened {
     /// The one that writes.
     pub(super) connection: SqliteConnection,
     pub(super) lock: Lock,
-    /// What the last process has left of itself, where there was one.
+    /// The mark that the last process left, if there was one.
     pub(super) mark: Option<Mark>,
     pub(super) uuid: Uuid,
 }
 
-/// Makes what is missing, takes the lock, opens the one write connection and brings the tables to
-/// this version.
+/// Creates the folder and the file if they are missing, takes the lock, opens the one write
+/// connection and creates the tables.
 pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let path = &settings.path;
     let source = |source| Error::Open {
@@ -118,9 +119,8 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
     options.connect().await.map_err(failed("open its file"))
 }
 
-/// A process that was killed between the writing and the sync of a commit has left entries that can
-/// be read and may still vanish in a power cut: nobody may be told of them before they are on disk.
-/// A checkpoint syncs the WAL first.
+/// Syncs the entries that a killed process left. They can be read, but a power cut may still take
+/// them, so no reader may see them before. A checkpoint syncs the WAL first.
 async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
     let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
         .execute(connection)
@@ -263,7 +263,7 @@ pub(super) async fn close(mut connection: SqliteConnection) -> Result<(), Error>
         .fetch_all(&mut connection)
         .await;
     match done.map(drop).map_err(failed("checkpoint before closing")) {
-        // What was committed is in the WAL as safely as in the database.
+        // Committed entries are as safe in the WAL as in the database.
         Err(error) if error.is_out_of_space() => {
             warn!("journal closed with its -wal file: the disk is full; free some space")
         }

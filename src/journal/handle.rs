@@ -1,4 +1,4 @@
-//! The journal as the other parts see it: a handle that is cheap to clone.
+//! Opens the journal and gives its three handles, which are cheap to clone.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,20 +19,21 @@ use super::writer::{Known, Queue, Writer};
 use super::{Error, Settings, disk, file, last_state_rows};
 use crate::model::Position;
 
-/// What may wait to be committed, in batches: enough for single entries from many callers at once.
+/// Batches that may wait for a commit: enough for single entries from many callers at once.
 const QUEUE_BATCHES_MAX: usize = 1024;
 
-/// Sinks wait for each command, so a few for each sink will do.
+/// Commands that may wait for a commit. Sinks wait for each command, so a few for each sink are
+/// enough.
 const COMMANDS_MAX: usize = 64;
 
-/// The journal as the other parts see it, by what they do with it; its clones share one writer.
+/// The journal's three handles, one for each of its users; all share one writer.
 #[derive(Debug, Clone)]
 pub struct Journal {
-    /// The entries.
+    /// The log, for the source and for all readers.
     pub log: Log,
-    /// Where each sink stands.
+    /// The sinks' cursors, for the deliveries.
     pub cursors: Cursors,
-    /// What an operator changes.
+    /// The operator's commands.
     pub admin: Admin,
 }
 
@@ -108,7 +109,7 @@ impl Journal {
     }
 }
 
-/// Holds the journal that was found against the one that was left.
+/// Compares the journal with the mark that the last process left.
 fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Result<(), Error> {
     let Some(mark) = mark else {
         if head == Position::START {

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
-/// A batch of up to [`ROWS_MAX`] rows is cut into two statements at most, a multiple of this and
-/// what is left: each costs a round trip to the connection's thread, each size is prepared once,
-/// and the memory of all of them is bounded.
+/// A batch of up to [`ROWS_MAX`] rows takes two statements at most: a multiple of this, and the
+/// rest. Each statement costs a round trip to the connection's thread. Each size is prepared once,
+/// and there is a bound for the memory of all sizes.
 const STEP: usize = 32;
 
 /// Rows of the largest INSERT: it binds 512 x 5 values, far below SQLite's limit of 32,766.
@@ -28,7 +28,7 @@ pub(super) struct Insert {
 }
 
 impl Insert {
-    /// Of rows of so many columns, between a head and a tail.
+    /// An INSERT of rows with `columns` values each, between a head and a tail.
     pub(super) fn new(head: &'static str, columns: usize, tail: &'static str) -> Insert {
         let row = format!("({})", vec!["?"; columns].join(","));
         Insert {
@@ -40,12 +40,12 @@ impl Insert {
         }
     }
 
-    /// Whether so many rows take one statement, which is a transaction by itself.
+    /// Whether this number of rows takes one statement, which is a transaction by itself.
     pub(super) fn is_one(&self, rows: usize) -> bool {
         rows > 0 && Insert::piece(rows) == rows
     }
 
-    /// How many of so many rows go into the next statement.
+    /// How many of the remaining rows go into the next statement.
     fn piece(rows: usize) -> usize {
         if rows < STEP {
             rows
@@ -54,7 +54,7 @@ impl Insert {
         }
     }
 
-    /// The statement for a piece of so many rows.
+    /// The statement for a piece of this number of rows.
     fn text(&self, piece: usize) -> &Arc<str> {
         let index = if piece < STEP {
             piece - 1
@@ -73,8 +73,7 @@ impl Insert {
         self.texts[index].get_or_init(text)
     }
 
-    /// Inserts all rows in order; gives the last one's rowid, where there was one.
-    /// Writes rows, each bound by `bind`, in order.
+    /// Inserts all rows in order, each bound by `bind`.
     pub(super) async fn run<T>(
         &self,
         connection: &mut SqliteConnection,

@@ -1,4 +1,4 @@
-//! The table of last states: what is read and written of it.
+//! Reads and writes the table `last_state`.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use super::last_states::{DeviceKey, LastState, LastStates, Row, TableSize};
 
 const COLUMNS: &str = "stream, client_id, device_id, state, keys, heard_at";
 
-/// How much there is.
+/// The size of the table.
 pub(super) async fn size(connection: &mut SqliteConnection) -> Result<TableSize, Error> {
     const SIZE: &str = "SELECT count(*), coalesce(sum(2 * (octet_length(stream) \
          + octet_length(client_id) + octet_length(device_id)) + octet_length(state) \
@@ -28,7 +28,7 @@ pub(super) async fn size(connection: &mut SqliteConnection) -> Result<TableSize,
     })
 }
 
-/// Those that were heard last, the newest first.
+/// The rows of the devices that were heard last, the newest first.
 pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Vec<Row>, Error> {
     let text = format!("SELECT {COLUMNS} FROM last_state ORDER BY heard_at DESC LIMIT ?");
     let limit = i64::try_from(LastStates::preloaded_max()).unwrap_or(i64::MAX);
@@ -40,7 +40,7 @@ pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Vec<Row>
         .map_err(failed("read the last states"))
 }
 
-/// Those of some devices, as far as there are any.
+/// The rows of these devices, as far as there are any.
 pub(super) async fn find(
     connection: &mut SqliteConnection,
     devices: &[DeviceKey],
@@ -72,7 +72,7 @@ pub(super) fn upsert_statement() -> Insert {
     )
 }
 
-/// Writes what is known of devices.
+/// Writes the rows of devices.
 pub(super) async fn upsert(
     connection: &mut SqliteConnection,
     insert: &Insert,
@@ -93,7 +93,7 @@ pub(super) async fn upsert(
         .map_err(failed("write last states"))
 }
 
-/// Forgets so many devices: those that were not heard for longest. Gives them.
+/// Forgets this many devices, the ones not heard for longest. Gives them.
 pub(super) async fn evict(
     connection: &mut SqliteConnection,
     devices: u64,

@@ -1,6 +1,6 @@
-//! The last state of each device, by stream: what tells a change, a missed transition and a repeat.
-//! The table on disk holds all of them, up to a bound; what was heard lately is in memory. Does no
-//! IO: see [`super::last_state_rows`].
+//! The last state of each device, by stream: it tells a change, a missed transition and a repeat.
+//! The table on disk holds all of them, up to a bound; the devices heard lately are in memory too.
+//! Does no IO: [`super::last_state_rows`] reads and writes the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -16,16 +16,16 @@ use crate::pipeline::StatusKey;
 /// Event keys that are kept for each device: a redelivery comes soon.
 const KEYS_MAX: usize = 8;
 
-/// What the cache may take, in bytes: some hundred thousand devices.
+/// The cache's bound in bytes: some hundred thousand devices.
 const CACHE_BYTES_MAX: usize = 32 * 1024 * 1024;
 
-/// What a device takes in the cache beside its texts.
+/// Bytes that a device takes in the cache besides its texts.
 const CACHED_BYTES: usize = 320;
 
-/// What the table may take on disk, in bytes, however many devices that are.
+/// The table's bound on disk, in bytes, however many devices it holds.
 const TABLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
-/// What a row takes on disk beside its texts.
+/// Bytes that a row takes on disk besides its texts.
 const ROW_BYTES: usize = 48;
 
 /// Devices that are forgotten in one transaction: as many as one group may bring.
@@ -40,7 +40,7 @@ const REPEAT_MAX: SignedDuration = SignedDuration::from_secs(60);
 /// Statuses of the last minute that are remembered for it.
 const RECENT_MAX: usize = 65_536;
 
-/// Shares of the bounds, in percent, at which somebody is told.
+/// Shares of the bounds, in percent, at which it warns.
 const WATERMARKS: [u64; 2] = [80, 95];
 
 /// A device, within the log.
@@ -51,7 +51,7 @@ pub(super) struct DeviceKey {
     pub(super) device_id: Box<str>,
 }
 
-/// What is known of a device.
+/// The last state of a device.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct LastState {
     /// Its newest state as sent, without the blanks around it.
@@ -65,14 +65,14 @@ pub(super) struct LastState {
 /// A row of the table.
 pub(super) type Row = (DeviceKey, LastState);
 
-/// What the table holds.
+/// The size of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct TableSize {
     pub(super) rows: u64,
     pub(super) bytes: u64,
 }
 
-/// How many of each sort were met since the start.
+/// How many repeats and missed transitions were met since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Met {
     pub(super) missed_transitions: u64,
@@ -88,7 +88,7 @@ pub(super) struct Resolved {
     pub(super) met: Met,
 }
 
-/// What is known of all devices.
+/// The last states of all devices.
 #[derive(Debug)]
 pub(super) struct LastStates {
     cache: LruCache<DeviceKey, LastState>,
@@ -147,7 +147,7 @@ impl LastStates {
         CACHE_BYTES_MAX / CACHED_BYTES
     }
 
-    /// What the table holds.
+    /// The size of the table.
     pub(super) fn size(&self) -> TableSize {
         self.size
     }
@@ -176,8 +176,8 @@ impl LastStates {
             .for_each(|(key, last)| self.cache(key, last));
     }
 
-    /// Gives entries their positions, behind `head`, and says of each status what it is beside what
-    /// was known of its device.
+    /// Gives entries their positions after `head`, and compares each status with its device's last
+    /// state.
     pub(super) fn resolve(&mut self, head: Position, entries: Vec<NewEntry>) -> Resolved {
         let mut resolved = Resolved::default();
         let mut changed: HashMap<DeviceKey, LastState> = HashMap::new();
@@ -308,8 +308,8 @@ impl LastStates {
         }
     }
 
-    /// How many devices are to be forgotten: a little more than there are too many, so that not
-    /// every new one costs another.
+    /// How many devices are over the bound, and a few more, so that not every new device costs a
+    /// deletion.
     pub(super) fn excess(&self) -> u64 {
         let TableSize { rows, bytes } = self.size;
         let spare = self.devices_max / 1000 + 1;
@@ -323,7 +323,7 @@ impl LastStates {
         excess.min(EVICTED_MAX)
     }
 
-    /// These were forgotten on disk.
+    /// Drops devices that were forgotten on disk.
     pub(super) fn evicted(&mut self, rows: &[Row]) {
         for (key, last) in rows {
             self.size.rows = self.size.rows.saturating_sub(1);
@@ -334,7 +334,7 @@ impl LastStates {
         }
     }
 
-    /// All is on disk: what is not needed in memory goes. Says where a bound is near.
+    /// Drops devices from memory once all is on disk, and warns if a bound is near.
     pub(super) fn settle(&mut self) {
         while self.cache_bytes > CACHE_BYTES_MAX
             && let Some((key, last)) = self.cache.remove_lru()

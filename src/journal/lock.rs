@@ -1,5 +1,5 @@
-//! The lock beside the journal's file: it keeps other processes out, and holds a mark by which the
-//! next process knows how the last one left the journal, and whether it finds the same one.
+//! The lock beside the journal's file. It keeps other processes out, and holds a mark. The mark
+//! tells the next process how the last one left the journal, and whether this is the same journal.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
@@ -12,7 +12,7 @@ use super::Error;
 use super::beside::beside;
 use crate::model::Position;
 
-/// Held for as long as the journal is written; the operating system lets go of it with the process,
+/// Held while the journal is written; the operating system releases it when the process ends,
 /// however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
@@ -20,7 +20,7 @@ pub(super) struct Lock {
     path: PathBuf,
 }
 
-/// What is known of a journal without opening it.
+/// The journal's id, head and end, readable without opening the journal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) journal: Uuid,
@@ -41,8 +41,8 @@ pub(super) enum Left {
 }
 
 impl Lock {
-    /// Takes the lock beside the journal's file at once, or says who cannot have it, and gives the
-    /// last mark. It is a file of its own: a second handle on the database itself would drop
+    /// Takes the lock beside the journal's file and gives the last mark; fails at once if another
+    /// process holds it. It is a file of its own: a second handle on the database itself would drop
     /// SQLite's locks when it is closed.
     pub(super) fn take(path: &Path) -> Result<(Lock, Option<Mark>), Error> {
         let open = |source| Error::Open {

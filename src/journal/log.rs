@@ -1,4 +1,4 @@
-//! The log as the source writes it and as everybody reads it.
+//! The handle for the log: the source appends to it, everybody reads it.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -15,11 +15,11 @@ use super::writer::Append;
 use super::{Error, NewBatch, Reader, Status, file};
 use crate::model::Position;
 
-/// What may wait to be committed, in bytes: a few commits' worth, so that the writer never waits
-/// for the source, and a bound of the memory that a slow disk can cost.
+/// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
+/// source. It also bounds the memory that a slow disk can cost.
 pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The entries: appended by one, read by many. Its clones share one writer.
+/// The log: one task appends to it, many read it. Its clones share one writer.
 #[derive(Debug, Clone)]
 pub struct Log {
     pub(super) path: Arc<PathBuf>,
@@ -30,20 +30,19 @@ pub struct Log {
 }
 
 impl Log {
-    /// The journal's own id, made when its file was.
+    /// The journal's id, made with its file.
     pub fn uuid(&self) -> Uuid {
         self.state.uuid
     }
 
-    /// Its file.
+    /// The journal's file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a batch and returns the position of its last entry once it was synced to disk;
-    /// batches are written in the order of the calls. Where the caller goes away, a batch that
-    /// was queued is written all the same. Waits while the journal is full and may not drop
-    /// anything.
+    /// Writes a batch and returns the position of its last entry once it is synced to disk. Batches
+    /// are written in the order of the calls. A queued batch is written even if its caller goes
+    /// away. Waits while the journal is full and may not evict anything.
     ///
     /// # Errors
     /// [`Error::Closed`]: the writer has ended, and the batch may or may not be written.
@@ -63,13 +62,12 @@ impl Log {
         self.commands.answer(written).await
     }
 
-    /// Queues a batch that nobody can wait for, behind those whose [`Log::append`] was polled:
-    /// the last of a source that stops. It needs no room in the queue, since nothing follows it;
-    /// the writer writes it, at its end at the latest.
+    /// Queues the last batch of a source that stops, without waiting for the commit. It comes after
+    /// every batch whose [`Log::append`] was polled. It needs no room in bytes, since nothing
+    /// follows it. The writer writes it, at its end at the latest.
     ///
     /// # Errors
-    /// [`Error::Closed`]: the writer has ended, or so many batches wait that the queue has no place
-    /// for one more. The batch is gone.
+    /// [`Error::Closed`]: the writer has ended, or the queue of batches is full. The batch is gone.
     pub fn append_last(&self, batch: NewBatch) -> Result<(), Error> {
         let room = Arc::clone(&self.room)
             .try_acquire_many_owned(0)
@@ -93,7 +91,8 @@ impl Log {
         coverage::heard(&self.path).await
     }
 
-    /// The server was heard then, though nothing came that has an entry. Durable on return.
+    /// Records that the server was heard at this time, though no entry came of it. Durable on
+    /// return.
     ///
     /// # Errors
     /// [`Error::Closed`].
@@ -115,7 +114,7 @@ impl Log {
         ))
     }
 
-    /// What an operator wants to know; reads memory only.
+    /// The journal's state for an operator; reads memory only.
     pub fn status(&self) -> Status {
         self.state.status()
     }

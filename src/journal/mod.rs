@@ -1,30 +1,31 @@
-//! The log: every entry synced to disk before it is acknowledged, and one cursor per sink.
+//! The journal: a log whose entries are synced to disk before they are acknowledged, and one cursor
+//! per sink. `handle` opens it and gives three handles: [`Log`] for the source and readers,
+//! [`Cursors`] for the deliveries, [`Admin`] for the operator.
 //!
 //! # On disk
-//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB, `application_id` `StBj` and
-//! the layout's number as `user_version`; beside it SQLite's `-wal` and `-shm`, and `-lock`, which
-//! the daemon holds while it runs: one line with the uuid, a position that was on disk, and `open`,
-//! `closed` or, where a sink has told us that this is a stale copy, `stale`. Times are microseconds
-//! since 1970 in UTC.
+//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB, `application_id` `StBj`
+//! and the layout's number as `user_version`. Beside it are SQLite's `-wal` and `-shm`, and
+//! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
+//! that was on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a
+//! stale copy. Times are microseconds since 1970 in UTC.
 //!
 //! | table | a row is |
 //! |---|---|
 //! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, and the newest position where its entry may be gone |
 //! | `entry` | one entry: `position`, `kind` ([`EntryKind`](crate::model::EntryKind)), `topic`, `received_at`, `body` as it came; of a status `previous` (the last state known, where it gives another as its old one) and `repeat`; of an undecodable entry `reason` and `settled` (somebody has dealt with it) |
-//! | `cursor` | a sink that was ever seen, the position up to which it is done, and its accounting ([`Accounting`]) |
+//! | `cursor` | a known sink: the position up to which it is done, and its accounting ([`Accounting`]) |
 //! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
-//! | `dlq` | how many dead letters a sink has and what they take, kept by triggers |
-//! | `replay` | a slice that one sink is to get again, and how far that has come |
+//! | `dlq` | how many dead letters a sink has, and their bytes, kept by triggers |
+//! | `replay` | a slice that one sink gets again, and how far that has come |
 //! | `last_state` | the newest state of a device of a stream, and its last event keys |
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
 //! # What holds at every moment, a crash included
-//! - A position is given once, also after every entry is gone, and positions follow each other
-//!   without a hole.
+//! - A position is given once, even if every entry is gone. Positions have no holes.
 //! - `append` returns, and readers see an entry, only after the sync.
-//! - An entry is removed only once every sink that was not forgotten is past it, and it is in no
-//!   replay; or by [`WhenFull::DropOldest`], which leaves an `eviction`. A dead letter holds no
+//! - An entry is removed only once every known sink is past it and no replay has it, or by
+//!   [`WhenFull::DropOldest`], which records an `eviction`. A dead letter is a copy and holds no
 //!   entry.
 //! - A cursor and its accounting are written together, so that they agree after a crash, too.
 //! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.

@@ -20,15 +20,15 @@ use crate::model::Position;
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
-/// A connection that reads the log and cannot write. It sees only what was synced.
+/// A connection that reads the log and cannot write. It sees only synced entries.
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,
-    /// Of the daemon's own journal: it has the newest entries, and the end of what may be read,
-    /// since a commit shows in the file a moment before the writer has made it known. `None` for a
-    /// visitor.
+    /// The daemon's own state: the newest entries, and the head, which is the last entry to be
+    /// read. The file shows a commit a moment before the writer moves the head. `None` for an
+    /// external reader.
     state: Option<Arc<State>>,
-    /// One allocation for a topic's name, not one for each entry; as many as the configuration has.
+    /// The topics' names: one allocation for each name, not one for each entry.
     topics: HashSet<Arc<str>>,
 }
 
@@ -62,7 +62,7 @@ impl Reader {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, Error> {
-        // A visitor is told by nobody how far the log goes: what is in the file was committed.
+        // An external reader has no head to stop at: every entry in the file was committed.
         let head = self
             .state
             .as_ref()
@@ -124,7 +124,7 @@ impl Reader {
         dead_letters::get(&mut self.connection, sink, position).await
     }
 
-    /// What one sink is to be given again, in order; at most so many.
+    /// The dead letters of one sink that wait for redelivery, in order: at most `entries_max`.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -132,7 +132,7 @@ impl Reader {
         dead_letters::to_redrive(&mut self.connection, sink, entries_max).await
     }
 
-    /// Undecodable entries that nobody has dealt with yet, in order.
+    /// Undecodable entries that are not settled yet, in order.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -148,7 +148,7 @@ impl Reader {
             .collect()
     }
 
-    /// How many there are of them.
+    /// How many undecodable entries are not settled yet.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -175,7 +175,7 @@ impl Reader {
             .filter(|entry| entry.position == position))
     }
 
-    /// Every sink's account, all of one moment.
+    /// Every sink's accounting, all of one moment.
     ///
     /// # Errors
     /// The file cannot be read.
@@ -209,7 +209,7 @@ impl Reader {
         Ok(accounts)
     }
 
-    /// What was evicted, in order.
+    /// The evictions, in order.
     ///
     /// # Errors
     /// The file cannot be read.

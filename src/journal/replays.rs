@@ -1,4 +1,4 @@
-//! The replays that sinks have still to do.
+//! The replays that have not ended, one for each sink at most.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use sqlx::sqlite::{SqliteConnection, SqliteRow};
 use super::command::Replay;
 use crate::model::Position;
 
-/// Begins one, in place of one that is not done.
+/// Begins a replay; it replaces one of the sink that has not ended.
 pub(super) async fn begin(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -29,7 +29,7 @@ pub(super) async fn begin(
     Ok(begun.execute(connection).await?.rows_affected())
 }
 
-/// Moves one on, and removes it at its end; gives 1 where it was removed.
+/// Moves a replay to a position, and removes it at its end; gives 1 if it was removed.
 pub(super) async fn go_on(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
@@ -46,13 +46,13 @@ pub(super) async fn go_on(
     Ok(ended.execute(connection).await?.rows_affected())
 }
 
-/// All of them, by sink.
+/// All replays, each with its sink.
 pub(super) async fn all(
     connection: &mut SqliteConnection,
 ) -> Result<Vec<(String, Replay)>, sqlx::Error> {
     const ALL: &str = "SELECT sink, position, last_position, since, until, device_id FROM replay";
     let row = |row: SqliteRow| {
-        // One that is out of range bounds nothing either way.
+        // A time that is out of range bounds nothing.
         let time = |index: usize| {
             let time = row.try_get::<Option<i64>, _>(index)?;
             Ok::<_, sqlx::Error>(

@@ -1,5 +1,5 @@
-//! A new id for a stale copy of a journal, so that it may go on: the positions that it gives from
-//! now on were given before, and with the id they are others.
+//! Gives a stale copy of a journal a new id, so that it may go on. It will give positions that were
+//! given before; with the new id they are other origins.
 
 use uuid::Uuid;
 
@@ -11,9 +11,9 @@ use crate::model::Position;
 /// The ids of a journal whose id was reset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResetId {
-    /// The one that it had.
+    /// The id before.
     pub before: Uuid,
-    /// The one that it has.
+    /// The id now.
     pub now: Uuid,
 }
 
@@ -31,7 +31,7 @@ pub async fn reset_id(settings: &Settings) -> Result<ResetId, Error> {
         .await
         .map_err(failed("write its id"))?;
     file::close(opened.connection).await?;
-    // Open: what was copied is worth a check.
+    // Open, so that the next start checks the copy.
     opened.lock.mark(Mark {
         journal: now,
         head: Position::START,

@@ -1,4 +1,4 @@
-//! What may be removed from the log and when it is full: decisions only, the disk is the writer's.
+//! Decides which entries may be removed and when the journal is full. It does no IO.
 
 use std::time::Duration;
 
@@ -11,14 +11,13 @@ use crate::model::Position;
 /// more than half as many come in at once, twice as many go, so that removing keeps up.
 const PIECE_ENTRIES_MIN: usize = 1000;
 
-/// What the file system must keep free, so that the last thing it has room for is not half a
-/// commit.
+/// Bytes that the file system must keep free, so that no commit ends half written.
 const FREE_BYTES_MIN: u64 = 32 * 1024 * 1024;
 
-/// What it must have again, once it had less.
+/// Bytes that must be free again before a journal that stopped goes on.
 pub(super) const FREE_BYTES_AGAIN: u64 = 2 * FREE_BYTES_MIN;
 
-/// What the journal occupies, and what the file system still has.
+/// Bytes that the journal occupies, and bytes that are free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Usage {
     /// Without the file's freed pages.
@@ -48,7 +47,7 @@ pub(super) enum Truncation {
         through: Position,
         received_before: i64,
     },
-    /// There is no more room: all of them go, and the loss is recorded.
+    /// There is no more room: all of them are evicted, and the eviction is recorded.
     Drop { from: Position, through: Position },
 }
 
@@ -75,7 +74,7 @@ pub(super) struct Retention {
     watermark: u8,
 }
 
-/// Shares of the room, in percent, at which somebody should be told.
+/// Shares of the room, in percent, at which the writer warns.
 const WATERMARKS: [u8; 3] = [80, 90, 95];
 
 /// A watermark is forgotten this far below it, in percent.
@@ -99,7 +98,7 @@ impl Retention {
         }
     }
 
-    /// Nothing may be accepted.
+    /// Whether nothing may be accepted.
     pub(super) fn full(&self) -> bool {
         self.out_of_room && self.when_full == WhenFull::Pause
     }
@@ -117,7 +116,7 @@ impl Retention {
         self.begin = begin;
     }
 
-    /// These were written.
+    /// Takes note of entries that were written.
     pub(super) fn wrote(&mut self, entries: &[Entry]) {
         let (Some(first), Some(last)) = (entries.first(), entries.last()) else {
             return;
@@ -128,8 +127,8 @@ impl Retention {
         self.head = last.position;
     }
 
-    /// Out of room at the limit, and until a twentieth of it is free again: a journal at its limit
-    /// would otherwise start and stop with every entry.
+    /// Takes a measurement. A full journal stays out of room until a twentieth of its limit is
+    /// free: else it would start and stop with every entry.
     pub(super) fn measured(&mut self, usage: Usage) {
         self.usage = usage;
         let limit = if self.out_of_room {
@@ -146,8 +145,7 @@ impl Retention {
     }
 
     /// A watermark that was just reached, in percent: once each, until there is clearly more room
-    /// again. What counts is what some sink still needs; what every sink is past makes room when it
-    /// must.
+    /// again. Only entries that some sink still needs count; the others make room when they must.
     pub(super) fn watermark(&mut self, slowest: Option<Position>) -> Option<u8> {
         let oldest = self.begin.oldest()?;
         let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
@@ -176,9 +174,9 @@ impl Retention {
         None
     }
 
-    /// The next piece to remove. `slowest`: every sink is past it (`None`: not known yet).
-    /// `incoming`: how many entries are being written in the same transaction; while there are,
-    /// less than a whole piece is not worth the time.
+    /// The next piece to remove. `slowest`: the position that every sink has passed (`None`: not
+    /// known yet). `incoming`: how many entries the same transaction writes; with any, less than a
+    /// whole piece is not worth the time.
     pub(super) fn due(
         &self,
         slowest: Option<Position>,
@@ -235,7 +233,8 @@ mod tests {
         Retention::new(&settings, Position(5000), begin)
     }
 
-    /// The piece that is due at a second, with so much used, and every sink past `slowest`.
+    /// Checks the piece that is due at a second, with `used_mib` in use and every sink past
+    /// `slowest`.
     fn check(
         when_full: WhenFull,
         used_mib: u64,

@@ -1,4 +1,4 @@
-//! How values stand in the rows of the journal's tables.
+//! The encoding of values in the rows of the journal's tables.
 
 use jiff::Timestamp;
 
@@ -10,7 +10,7 @@ pub(super) fn timestamp(microseconds: i64) -> Result<Timestamp, sqlx::Error> {
     Timestamp::from_microsecond(microseconds).map_err(|error| sqlx::Error::Decode(error.into()))
 }
 
-/// What an entry is, from its columns.
+/// The content of an entry, from its columns.
 pub(super) fn content(
     kind: &str,
     previous: Option<String>,

@@ -1,4 +1,4 @@
-//! What the journal is told: where it lies and how large it may grow.
+//! The journal's settings: where it lies and how large it may grow.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -9,7 +9,7 @@ pub enum WhenFull {
     /// Stop acknowledging until the sinks have caught up; heart-beats go on.
     #[default]
     Pause,
-    /// Remove the oldest entries, whether delivered or not, and record the loss.
+    /// Evict the oldest entries, whether delivered or not, and record the eviction.
     DropOldest,
 }
 
@@ -28,25 +28,25 @@ pub enum DlqWhenFull {
 pub struct Settings {
     /// The SQLite file; an absolute path.
     pub path: PathBuf,
-    /// The size of the log from which `when_full` holds.
+    /// The size of the log, in bytes, from which `when_full` holds.
     pub bytes_max: u64,
-    /// See [`WhenFull`].
+    /// What happens when the log has reached `bytes_max`.
     pub when_full: WhenFull,
     /// How long delivered entries stay for replay, while there is room.
     pub keep: Duration,
     /// Devices whose last state is known. Beyond it the one that was not heard for longest is
     /// forgotten.
     pub devices_max: u64,
-    /// The size of each sink's dead letters from which `dlq_when_full` holds.
+    /// The size of each sink's dead letters, in bytes, from which `dlq_when_full` holds.
     pub dlq_bytes_max: u64,
     /// How long dead letters stay; `None`: until somebody redrives or drops them.
     pub dlq_keep: Option<Duration>,
-    /// See [`DlqWhenFull`].
+    /// What happens when a sink's dead letters have reached `dlq_bytes_max`.
     pub dlq_when_full: DlqWhenFull,
 }
 
 impl Settings {
-    /// What holds where nothing else is said, for the journal of that path.
+    /// The defaults, for the journal at a path.
     pub fn new(path: PathBuf) -> Settings {
         Settings {
             path,
@@ -66,6 +66,6 @@ impl Settings {
 pub enum Start {
     /// At the oldest entry still there.
     Oldest,
-    /// With what comes next.
+    /// After the newest entry.
     Newest,
 }

@@ -1,4 +1,4 @@
-//! What the journal knows without asking the disk: shared by its handles and its writer.
+//! The journal's state in memory, which its handles and its writer share.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -46,7 +46,7 @@ pub(super) struct State {
 #[derive(Debug, Default)]
 struct Sinks {
     by_name: BTreeMap<Arc<str>, Cursor>,
-    /// By sink: what is to be delivered again is kept.
+    /// The replays, by sink: their entries are kept.
     replays: BTreeMap<Arc<str>, Replay>,
     /// Until the sinks are registered nobody knows which entries are still needed.
     registered: bool,
@@ -56,17 +56,17 @@ struct Sinks {
 struct Cursor {
     position: Position,
     accounting: Accounting,
-    /// What the disk has; `None`: nothing yet.
+    /// The position on disk; `None`: nothing yet.
     durable: Option<(Position, Accounting)>,
     dead_lettered: u64,
-    /// What the dead letters take, in bytes.
+    /// The bytes of the dead letters.
     dlq_bytes: u64,
     /// It is in the configuration. Entries after its cursor are kept for it even where it is not,
     /// until it is forgotten.
     configured: bool,
 }
 
-/// A cursor and its account, as they are written together.
+/// A cursor and its accounting, as they are written together.
 #[derive(Debug, Clone)]
 pub(super) struct CursorRow {
     pub(super) sink: Arc<str>,
@@ -74,11 +74,11 @@ pub(super) struct CursorRow {
     pub(super) accounting: Accounting,
 }
 
-/// What commands have changed on disk, for every sink.
+/// The state that commands have changed on disk, for every sink.
 #[derive(Debug, Default)]
 pub(super) struct OperatorState {
     pub(super) dead_letters: Vec<Total>,
-    /// Redriven and discarded.
+    /// By sink: how many dead letters were redriven, and how many discarded.
     pub(super) settled: Vec<(String, i64, i64)>,
     pub(super) replays: Vec<(String, Replay)>,
 }
@@ -93,7 +93,7 @@ pub(super) struct MovedCursors {
 }
 
 impl State {
-    /// What the disk had when the journal was opened.
+    /// The state on disk when the journal was opened.
     pub(super) fn new(
         settings: &Settings,
         uuid: Uuid,
@@ -156,7 +156,8 @@ impl State {
             .store(oldest.unwrap_or(Position::START).0, Ordering::Relaxed);
     }
 
-    /// How many devices are known, how many were just forgotten, and what was met of them.
+    /// Takes how many devices are known and how many were just forgotten, and the counts since the
+    /// start.
     pub(super) fn tell_devices(&self, devices: u64, evicted: usize, met: Met) {
         self.devices.store(devices, Ordering::Relaxed);
         for (counter, more) in [
@@ -173,8 +174,8 @@ impl State {
         self.cache.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// These sinks are in the configuration; those that are new begin at their start. Gives the
-    /// others that the journal knows, for which it keeps entries all the same.
+    /// Registers the sinks of the configuration; a new one begins at its start. Gives the other
+    /// sinks that the journal knows: it keeps entries for them too.
     pub(super) fn register(&self, sinks: &[(Arc<str>, Start)]) -> Vec<Arc<str>> {
         let newest = self.head();
         let oldest = self
@@ -205,7 +206,7 @@ impl State {
         left.map(|(sink, _)| Arc::clone(sink)).collect()
     }
 
-    /// The sink is in the configuration.
+    /// Whether the sink is in the configuration.
     pub(super) fn is_configured(&self, sink: &str) -> bool {
         self.lock()
             .by_name
@@ -248,8 +249,8 @@ impl State {
         self.lock().by_name.get(sink).map(|cursor| cursor.position)
     }
 
-    /// Moves a cursor forward (invariant I2 depends on it never going back on its own). `passed`
-    /// says what became of the entries; `None`: the sink has them all.
+    /// Moves a cursor forward; invariant I2 depends on it never going back on its own. `passed`
+    /// counts the outcomes of the entries between.
     pub(super) fn pass(&self, sink: &str, to: Position, passed: Passed) {
         let head = self.head();
         assert!(
@@ -267,8 +268,8 @@ impl State {
         cursor.accounting.passed.add(passed);
     }
 
-    /// Puts a cursor anywhere. So many entries that it has passed are dead-lettered, and will be
-    /// passed again.
+    /// Puts a cursor anywhere. `dead_lettered` entries that it has passed will be passed a second
+    /// time.
     pub(super) fn place(&self, sink: &str, at: Position, dead_lettered: u64) {
         let mut known = self.lock();
         let cursor = known.of(sink);
@@ -283,7 +284,7 @@ impl State {
         cursor.position = at;
     }
 
-    /// Whether a sink's dead letters have room for so many bytes more.
+    /// Whether a sink's dead letters have room for more bytes.
     pub(super) fn has_dlq_room(&self, sink: &str, bytes: u64) -> bool {
         let Some(bytes_max) = self.dlq_bytes_max else {
             return true;
@@ -293,7 +294,7 @@ impl State {
         used.saturating_add(bytes) <= bytes_max
     }
 
-    /// What all dead letters take, in bytes.
+    /// The bytes of all dead letters.
     pub(super) fn dlq_bytes(&self) -> u64 {
         self.lock()
             .by_name
@@ -302,7 +303,7 @@ impl State {
             .sum()
     }
 
-    /// Commands were written, or dead letters dropped: what the disk says now.
+    /// Takes the state on disk after commands were written or dead letters dropped.
     pub(super) fn set_operator_state(&self, operator_state: OperatorState) {
         let mut known = self.lock();
         known

@@ -1,18 +1,17 @@
-//! What an operator is told about the journal.
+//! The journal's state for an operator.
 
 use std::sync::Arc;
 
 use crate::model::Position;
 
-/// A copy of what the journal knows of itself; taking one reads memory only.
+/// A copy of the journal's state; taking one reads memory only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Status {
     /// The newest durable entry.
     pub head: Position,
     /// The oldest entry still there; `None`: there is none.
     pub oldest: Option<Position>,
-    /// What the entries occupy, in bytes; the file may be larger, since it keeps freed pages for
-    /// later.
+    /// Bytes that the entries occupy; the file may be larger, since it keeps freed pages for later.
     pub bytes: u64,
     /// Nothing is accepted until the sinks have caught up.
     pub full: bool,
@@ -20,11 +19,10 @@ pub struct Status {
     pub accepted: u64,
     /// Undecodable entries written since the journal was opened.
     pub undecodable: u64,
-    /// Those of the undecodable ones that are parts of an earlier one, taken apart on an operator's
-    /// demand.
+    /// How many of the undecodable entries are parts of an earlier one, appended on an operator's
+    /// redrive.
     pub parts: u64,
-    /// Entries removed by [`WhenFull::DropOldest`](super::WhenFull) before every sink was past
-    /// them, since the journal was opened.
+    /// Entries evicted by [`WhenFull::DropOldest`](super::WhenFull) since the journal was opened.
     pub evicted: u64,
     /// Devices whose last state is known.
     pub devices: u64,
@@ -47,7 +45,7 @@ pub struct SinkStatus {
     pub cursor: Position,
     /// How many entries are dead-lettered for it.
     pub dead_lettered: u64,
-    /// What they take, in bytes.
+    /// The bytes of its dead letters.
     pub dlq_bytes: u64,
     /// It is in the configuration; where it is not, its cursor still holds entries back.
     pub configured: bool,

@@ -1,5 +1,5 @@
-//! What one transaction of the writer does: entries, last states, cursors, commands and a piece of
-//! what may be removed, whole or not at all.
+//! One transaction of the writer: entries, last states, cursors, commands and a truncation, whole
+//! or not at all.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ impl Default for Statements {
     }
 }
 
-/// What is to be written.
+/// The rows and commands to be written.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Transaction<'a> {
     pub(super) settings: &'a Settings,
@@ -47,17 +47,17 @@ pub(super) struct Transaction<'a> {
     pub(super) last_states: &'a [Row],
     /// The newest time at which a status was received: its entry may be among those removed.
     pub(super) proven_at: Option<Timestamp>,
-    /// So many devices are forgotten.
+    /// How many devices are forgotten.
     pub(super) excess: u64,
     pub(super) commands: &'a [QueuedCommand],
     pub(super) cursors: &'a [CursorRow],
     pub(super) truncation: Option<Truncation>,
 }
 
-/// What a transaction has done.
+/// The result of a transaction.
 #[derive(Debug, Default)]
 pub(super) struct Written {
-    /// What each command has changed, in their order.
+    /// How many rows each command has changed, in the order of the commands.
     pub(super) changed: Vec<u64>,
     /// How many entries were removed.
     pub(super) removed: u64,
@@ -72,8 +72,8 @@ impl Transaction<'_> {
         connection: &mut SqliteConnection,
         statements: &Statements,
     ) -> Result<Written, Error> {
-        // What comes one by one is mostly this: a third of the way to the connection's thread and
-        // back.
+        // Entries that come one by one are mostly this: it takes a third of the round trips to the
+        // connection's thread.
         if self.is_one_insert(statements) {
             disk::insert_entries(connection, &statements.entries, self.entries).await?;
             faults::reach(Failpoint::AfterCommit);
@@ -106,7 +106,7 @@ impl Transaction<'_> {
             removed = disk::truncate(&mut transaction, truncation).await?;
             faults::reach(Failpoint::InRetention);
         }
-        // A test counts the commits of what was received.
+        // A test counts the commits of received entries.
         let received = coverage::received(self.entries);
         if received {
             faults::reach(Failpoint::BeforeCommit);

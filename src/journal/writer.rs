@@ -1,5 +1,5 @@
-//! The one owner of the write connection: gathers what is waiting, commits it in one transaction,
-//! synced, and only then answers.
+//! The one owner of the write connection: it gathers waiting batches and commands, commits them in
+//! one synced transaction, and only then answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -27,20 +27,20 @@ use super::transaction::{Statements, Transaction, Written};
 use super::{Entry, Error, NewBatch, NewEntry, Settings, dead_letters, last_state_rows};
 use crate::model::{EntryKind, Position, TrustedClock};
 
-/// A cursor that moved is on disk this much later at most, and what is past is removed as often.
+/// A cursor that moved is on disk this much later at most; delivered entries are removed as often.
 const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
 
-/// A commit of fewer entries carries cursors only so often: where entries come one by one, writing
-/// a cursor with each would cost as much as the entry.
+/// A commit of fewer entries than this writes cursors only at intervals. A cursor written with each
+/// single entry would cost as much as the entry.
 const SMALL_ENTRIES: usize = 32;
 const CURSORS_INTERVAL: Duration = Duration::from_millis(20);
 
-/// From here on the writer waits for the readers to let go of the WAL, so that a busy one cannot
+/// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
 /// make it grow without end.
 const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
-/// How long it waits for them: reads take milliseconds, and what takes longer is a visitor, who is
-/// asked again later.
+/// How long it waits for the readers. The daemon's reads take milliseconds; for an external reader
+/// that takes longer it tries again later.
 const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(100);
 const WAL_RESET_INTERVAL: Duration = Duration::from_secs(2);
 
@@ -48,7 +48,7 @@ const WAL_RESET_INTERVAL: Duration = Duration::from_secs(2);
 /// thread.
 const MEASURE_BYTES: u64 = 1024 * 1024;
 
-/// Dropping goes on piece by piece: one line in the log for so long.
+/// Evictions go on piece by piece: at most one log line in this time.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// Between two looks for dead letters that are older than `journal.dlq_keep`.
@@ -66,7 +66,7 @@ pub(super) struct Append {
     pub(super) done: oneshot::Sender<Position>,
 }
 
-/// What the handles send, and the bytes that it may take while it waits.
+/// The queues from the handles, and the bytes that waiting batches may take.
 #[derive(Debug)]
 pub(super) struct Queue {
     pub(super) appends: mpsc::Receiver<Append>,
@@ -86,7 +86,7 @@ pub struct Writer {
     state: Arc<State>,
     queue: Queue,
     retention: Retention,
-    /// What is past goes by it.
+    /// The time by which delivered entries expire.
     clock: TrustedClock,
     /// Bodies written since the file was measured.
     unmeasured_bytes: u64,
@@ -94,11 +94,11 @@ pub struct Writer {
     cursors_saved: Option<Instant>,
     /// When the WAL was last to be emptied.
     wal_reset: Option<Instant>,
-    /// When the log was last told that entries are dropped.
+    /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
     /// When something was received last, in the log's order.
     proven_at: Option<Timestamp>,
-    /// What was said of the dead letters.
+    /// The watermarks of the dead letters.
     dlq_watch: DlqWatch,
     /// When dead letters that are too old are looked for next.
     expire_at: Instant,
@@ -107,7 +107,7 @@ pub struct Writer {
     check: Check,
     /// It is a stale copy.
     fenced: bool,
-    /// Last, so that it is let go of after the connection.
+    /// Last, so that it is released after the connection.
     lock: Lock,
 }
 
@@ -170,13 +170,13 @@ impl Writer {
         }
     }
 
-    /// Writes until it is stopped; then what is queued is still written, the cursors too, and the
-    /// WAL is emptied.
+    /// Writes until it is stopped; then writes the queued batches, commands and cursors, and
+    /// empties the WAL.
     ///
     /// # Errors
     /// A commit, a sync or a read failed. That is final and never retried: after a failed sync
-    /// nobody knows what is on disk. Everybody who waits gets [`Error::Closed`], and nothing is
-    /// acknowledged any more.
+    /// nobody knows which entries are on disk. Everybody who waits gets [`Error::Closed`], and
+    /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         self.measure().await?;
         let mut flush = interval(FLUSH_INTERVAL);
@@ -196,7 +196,7 @@ impl Writer {
         self.finish(&mut flush, &stop).await
     }
 
-    /// Whatever else is waiting joins the group: the commit before was the time it had to gather.
+    /// Everything that waits joins the group: it gathered during the last commit.
     fn gather(&mut self, group: &mut Group) {
         while let Ok(command) = self.queue.commands.try_recv() {
             group.commands.push(command);
@@ -236,8 +236,7 @@ impl Writer {
         })
     }
 
-    /// One transaction: all of the group, the cursors as they stand, and a piece of what may be
-    /// removed.
+    /// Commits one transaction: all of the group, the cursors as they stand, and a truncation.
     async fn commit(
         &mut self,
         mut group: Group,
@@ -314,8 +313,9 @@ impl Writer {
         Ok(())
     }
 
-    /// SQLite has undone the transaction, and nobody was told of it: it may be tried again, by a
-    /// new connection that knows nothing of the failure. Until then nothing is accepted.
+    /// Waits before the transaction is tried again, on a new connection that knows nothing of the
+    /// failure. SQLite has rolled it back, and nobody has an answer yet. Until then nothing is
+    /// accepted.
     async fn wait_for_space(
         &mut self,
         error: &Error,
@@ -332,7 +332,8 @@ impl Writer {
         }
         match file::open_to_write(&self.settings.path).await {
             Ok(connection) => {
-                // Closing one that failed may fail too: it holds nothing that anybody was told of.
+                // Closing a connection that failed may fail too: it holds nothing that anybody has
+                // an answer for.
                 let _ = std::mem::replace(&mut self.connection, connection)
                     .close()
                     .await;
@@ -343,7 +344,8 @@ impl Writer {
         }
     }
 
-    /// Gives the group's entries their positions, and says what was known of their devices.
+    /// Gives the group's entries their positions, and compares them with their devices' last
+    /// states.
     async fn resolve(&mut self, entries: Vec<NewEntry>) -> Result<Resolved, Error> {
         let unknown = self.last_states.unknown(&entries);
         if !unknown.is_empty() {
@@ -376,7 +378,7 @@ impl Writer {
             .await
     }
 
-    /// Takes note of what commands have changed on disk.
+    /// Reads the state that commands have changed on disk.
     async fn count(&mut self, commands: &[QueuedCommand]) -> Result<(), Error> {
         let counts_nothing = |queued: &QueuedCommand| {
             matches!(queued.command, Command::Flush | Command::LinkProven { .. })
@@ -390,7 +392,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The group is on disk: everybody may know.
+    /// Makes a group that is on disk known to everybody.
     fn publish(&mut self, entries: Vec<Entry>, group: Group, changed: Vec<u64>) {
         let head = self.state.head();
         let new_head = entries.last().map_or(head, |entry| entry.position);
@@ -456,7 +458,7 @@ impl Writer {
         self.measure().await
     }
 
-    /// What is worth a look now and then, not with every commit.
+    /// The checks that are made now and then, not with every commit.
     async fn look_round(&mut self) -> Result<(), Error> {
         self.bound_wal().await?;
         self.expire_dead_letters().await?;
@@ -575,7 +577,7 @@ impl Group {
         self.appends.is_empty() && self.commands.is_empty()
     }
 
-    /// Tells everybody; who has gone away meanwhile loses only the news.
+    /// Answers every caller; one that has gone away loses only the answer.
     fn answer(self, mut before: Position, changed: Vec<u64>) {
         for (count, _room, done) in self.appends {
             before.0 += i64::try_from(count).expect("a batch fits in memory");

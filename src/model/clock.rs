@@ -14,7 +14,8 @@ const SLACK_MIN: Duration = Duration::from_secs(60);
 pub struct TrustedClock {
     /// How far ahead of what it should be the clock is still believed.
     slack: Duration,
-    /// What was believed last, and when by the monotonic clock. `None`: nothing is known yet.
+    /// The time believed last, and its instant by the monotonic clock. `None`: nothing is known
+    /// yet.
     reference: Option<(Instant, Timestamp)>,
 }
 
@@ -28,8 +29,8 @@ pub struct Reading {
 }
 
 impl TrustedClock {
-    /// What is `keep` old is deleted by it: a tenth of that is believed without asking, since it
-    /// does little harm.
+    /// Entries `keep` old are deleted by it. A jump of a tenth of that is believed at once, since
+    /// it does little harm.
     pub fn for_keeping(keep: Duration) -> TrustedClock {
         TrustedClock {
             slack: (keep / 10).max(SLACK_MIN),
@@ -37,13 +38,13 @@ impl TrustedClock {
         }
     }
 
-    /// The time of something that is known to have happened before, such as the newest of what is
-    /// to be deleted. Counts before the first [`TrustedClock::read`] only.
+    /// The time of a known earlier event, such as the newest entry that may be deleted. Counts
+    /// before the first [`TrustedClock::read`] only.
     pub fn set_reference(&mut self, now: Instant, time: Option<Timestamp>) {
         self.reference = self.reference.or(time.map(|time| (now, time)));
     }
 
-    /// What is believed of the wall clock's time `clock`. Ahead of what has passed since the last
+    /// The believed time, by the wall clock's time `clock`. Ahead of what has passed since the last
     /// time it is not, until it is back. Behind it is: then less is deleted, and it may come back
     /// to where it was.
     pub fn read(&mut self, now: Instant, clock: Timestamp) -> Reading {
@@ -78,8 +79,8 @@ mod tests {
         Timestamp::from_second(1_800_000_000 + seconds).unwrap()
     }
 
-    /// Readings after so many seconds, with the wall clock at so many; what is believed, and
-    /// whether it was doubted.
+    /// Readings: the seconds that passed, the wall clock's second, the believed time, and whether
+    /// the wall clock was doubted.
     fn check(reference: Option<i64>, readings: &[(u64, i64, i64, bool)]) {
         let begin = Instant::now();
         let mut clock = TrustedClock::for_keeping(Duration::from_secs(10 * DAY));
@@ -147,7 +148,7 @@ mod tests {
                 (20, 20, 20, false),
             ],
         );
-        // What is there came from a clock that was ahead.
+        // The newest entry came from a clock that was ahead.
         check(Some(years), &[(0, 0, 0, false), (10, 10, 10, false)]);
     }
 }

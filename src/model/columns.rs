@@ -1,5 +1,5 @@
-//! The columns of each kind of event: the lists from which JSON, the names of templates and `when`,
-//! the statements of both SQL histories and docs/columns.md are made. A new column is a line here;
+//! The columns of each kind of event. These lists make the JSON, the names in templates and `when`,
+//! the statements of both SQL histories and docs/columns.md. A new column is a line here;
 //! ARCHITECTURE.md says what else it needs. It does not know how any of them writes a value.
 
 use jiff::Timestamp;
@@ -244,7 +244,7 @@ impl Event {
     }
 }
 
-/// The JSON form: what is published to MQTT, posted to a webhook and offered to templates.
+/// The JSON form, which is published to MQTT, posted to a webhook and offered to templates.
 impl Serialize for Event {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
@@ -302,7 +302,7 @@ const fn names<Row, const N: usize>(columns: &[Column<Row>; N]) -> [&'static str
 mod tests {
     use super::*;
 
-    /// What is to stand there is what the failure prints.
+    /// The failure prints the expected content.
     #[test]
     fn docs_list_every_column() {
         let documented: Vec<&str> = include_str!("../../docs/columns.md")

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// A topic began or ceased to be heard. Between the two nothing is known of its devices, so "no
-/// change" can be told from "not listening".
+/// A topic began or ceased to be heard. While it is not heard, nothing is known of its devices; so
+/// "no change" differs from "not listening".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// True: its messages come from here on. False: they do not.

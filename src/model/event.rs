@@ -123,8 +123,8 @@ impl From<CoverageEvent> for Event {
     }
 }
 
-/// A topic began or ceased to be heard. What is shown of it, and under which names, is the list of
-/// [`columns`](super::columns).
+/// A topic began or ceased to be heard. [`columns`](super::columns) lists its columns and their
+/// names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CoverageEvent {
     /// Unique: the origin.
@@ -220,8 +220,7 @@ pub struct Place {
     pub wgs84: Option<Coordinates>,
 }
 
-/// One status of one device. What is shown of it, and under which names, is the list of
-/// [`columns`](super::columns).
+/// One status of one device. [`columns`](super::columns) lists its columns and their names.
 #[derive(Debug, Clone)]
 pub struct StatusEvent {
     /// Unique: made from the topic's `event_key` where it has one, else the origin. The same on

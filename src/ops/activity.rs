@@ -1,5 +1,5 @@
-//! What a connection waits for, and how long it may: a state machine that is told the time. It owns
-//! no socket and no timer.
+//! What a connection waits for, and for how long: a state machine that takes the time. It owns no
+//! socket and no timer.
 
 use std::time::Duration;
 
@@ -14,8 +14,8 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 /// A client has to read an answer within this time. The longest, /metrics with many sinks, has some
 /// hundred kilobytes.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
-/// After the last answer the client has this long to read it and to close, before the rest of what
-/// it sends is answered with a reset (RFC 9112, section 9.6).
+/// After the last answer the client has this long to read it and to close. Then more bytes of it
+/// are answered with a reset (RFC 9112, section 9.6).
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How long a client may take for each step.
@@ -49,7 +49,7 @@ enum Phase {
     Idle,
     /// The client: it owes us the head of a request.
     Head,
-    /// We: a request is being handled. Whoever reads a body has a timeout of its own for it.
+    /// We: a request is being handled. The handler that reads a body has its own timeout.
     Handling,
     /// The client: it is to read an answer. An answer is one piece: a stream needs another phase.
     Answer,

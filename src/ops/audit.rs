@@ -1,5 +1,5 @@
-//! The delivery accounting, checked: what was received is journaled or waits to be, and what
-//! is journaled is delivered, filtered, dead-lettered or pending for each sink. What does not
+//! Checks the delivery accounting. Every received message is journaled or waits to be. Every
+//! journaled entry is delivered, filtered, dead-lettered or pending for each sink. What does not
 //! balance is an error of ours, and said once.
 
 use std::collections::BTreeSet;
@@ -34,7 +34,7 @@ pub struct Intake {
 impl Intake {
     /// As it is now.
     pub fn of(view: &View) -> Intake {
-        // The journal first: what is received meanwhile only waits.
+        // The journal first: messages received meanwhile count as waiting.
         let journal = view.journal.log.status();
         let counters = &view.source.counters;
         let received = counters.accepted.load(Relaxed) + counters.undecodable.load(Relaxed);
@@ -93,7 +93,7 @@ async fn accounts(view: &View) -> Result<Vec<SinkAccounting>, Error> {
     view.journal.log.reader().await?.accounts().await
 }
 
-/// The last audit, once nothing moves any more.
+/// The last audit, once nothing moves.
 ///
 /// # Errors
 /// The journal cannot be read.

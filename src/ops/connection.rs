@@ -28,11 +28,11 @@ use super::activity::{Activity, Patience};
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header lines of a request: a browser sends some twenty.
 const HEADERS_MAX: usize = 64;
-/// What is buffered of one connection, in each direction: one head. A body passes through in pieces
-/// of this size, so that a connection whose body nobody reads costs no more.
+/// The buffer of one connection, in each direction: one head. A body passes through in pieces of
+/// this size, so that a connection whose body nobody reads costs no more.
 const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX;
-/// What is read, and dropped, after our side is closed: the body of a small request that was
-/// refused. Its client then gets the answer and no reset.
+/// Bytes that are read and dropped after our side is closed: the body of a small refused request.
+/// Its client then gets the answer and no reset.
 const CLOSE_BYTES_MAX: usize = 64 * 1024;
 
 /// Which requests are answered.
@@ -217,8 +217,8 @@ async fn in_time(
     .await
 }
 
-/// Reads and drops what the client still sends, so that it can read its answer (RFC 9112, section
-/// 9.6): a socket that is closed with bytes unread resets the connection.
+/// Reads and drops the client's remaining bytes, so that it can read its answer (RFC 9112, section
+/// 9.6). A socket that is closed with unread bytes resets the connection.
 async fn linger(stream: &mut TcpStream, until: Instant) {
     let mut dropped = [0; 1024];
     let mut left = CLOSE_BYTES_MAX;

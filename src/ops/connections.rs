@@ -1,6 +1,5 @@
-//! The connections of the HTTP listener: at most so many, some of them kept for probes, and no
-//! client holds one that another needs. They live inside the one future that [`Connections::run`]
-//! is.
+//! The connections of the HTTP listener. There is a bound, some are kept for probes, and no client
+//! holds one that another needs. They live inside the one future of [`Connections::run`].
 
 use std::collections::HashMap;
 use std::io;
@@ -16,8 +15,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::connection::{Admission, Connection, Handle, Site};
 
-/// Connections at once: a few dozen scrapers, probes and operators, and less than the usual limit
-/// of 1,024 open files, which the journal and the sinks need as well.
+/// Connections at once: enough for a few dozen scrapers, probes and operators. It is below the
+/// usual limit of 1,024 open files, since the journal and the sinks need files too.
 const CONNECTIONS_MAX: usize = 256;
 /// The last of them, which answer probes alone: a handful look at the same time.
 const CONNECTIONS_RESERVED: usize = 8;
@@ -53,8 +52,8 @@ impl Default for Limits {
 ///
 /// Where there is no room for another connection but the reserved ones, the one whose client has
 /// been waited for longest is closed. So clients that only hold connections cost nobody else
-/// anything, and the reserve is for the time in which all requests wait for us: a journal on a disk
-/// that hangs.
+/// anything. The reserve is for the time in which all requests wait for us, such as for a journal
+/// on a disk that hangs.
 pub(super) struct Connections {
     site: Site,
     limits: Limits,

@@ -54,9 +54,9 @@ pub enum AdminCommand {
     Replay {
         /// Its name.
         sink: String,
-        /// Only what was received at or after it.
+        /// Only entries received at or after it.
         since: Option<Timestamp>,
-        /// Only what was received before it.
+        /// Only entries received before it.
         until: Option<Timestamp>,
         /// Only this device's.
         device_id: Option<String>,
@@ -87,8 +87,7 @@ pub enum Refusal {
     Journal(#[from] journal::Error),
 }
 
-/// Carries a command out. Durable on return; what is to be delivered is delivered later, by the
-/// sink's own delivery.
+/// Carries a command out. Durable on return; the sink's own delivery delivers the entries later.
 ///
 /// # Errors
 /// See [`Refusal`].
@@ -169,8 +168,8 @@ pub fn unknown<'a>(sink: &str, known: impl Iterator<Item = &'a str>) -> String {
     )
 }
 
-/// One that is a status as it is stays where it is; of others the statuses are appended, so that
-/// each has a position, and so an id, of its own.
+/// An entry that is one status stays where it is. The statuses of any other are appended, so that
+/// each has its own position and so its own id.
 async fn redrive_undecodable(
     journal: &Journal,
     position: Position,
@@ -239,7 +238,7 @@ async fn redrive_undecodable(
         .await?)
 }
 
-/// What is in the file beside the journal.
+/// The content of the file beside the journal.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Access {
     /// Where the running daemon listens.
@@ -291,7 +290,7 @@ impl Access {
         }
     }
 
-    /// The end of what was granted.
+    /// The end of the granted time.
     pub fn revoke(journal: &Path) {
         let _ = fs::remove_file(Access::path(journal));
     }

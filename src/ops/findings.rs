@@ -22,7 +22,7 @@ impl Findings {
             .collect()
     }
 
-    /// Replaces what was known, and logs what is new.
+    /// Replaces the known findings, and logs the new ones.
     pub(super) fn replace(&self, accounting_errors: BTreeSet<String>) {
         let mut known = self
             .accounting_errors

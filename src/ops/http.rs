@@ -31,8 +31,8 @@ use crate::duration::InWords;
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Commands whose bodies are in memory at once. One: a body and what it is parsed into come to some
-/// 80 MiB at most, and the journal has one writer, so that two at once would end no sooner.
+/// Commands whose bodies are in memory at once. One: a body and its parsed form take some 80 MiB at
+/// most. The journal has one writer, so two at once would end no sooner.
 const COMMANDS_MAX: usize = 1;
 /// A command waits this long for the one before it: less than the 30 s that the command line waits
 /// for an answer.

@@ -12,7 +12,7 @@ pub struct SinkView {
     pub name: Arc<str>,
     /// Whether its other side answers.
     pub health: Health,
-    /// What was delivered.
+    /// The delivery's counters.
     pub counters: Arc<delivery::Counters>,
 }
 

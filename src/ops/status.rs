@@ -1,4 +1,4 @@
-//! What `/status` says and `stomp-bridge status` shows: the link, the journal and each sink, at one
+//! The report of `/status` and `stomp-bridge status`: the link, the journal and each sink, at one
 //! moment.
 
 use jiff::Timestamp;
@@ -21,7 +21,7 @@ pub struct Report {
     pub ready: bool,
     /// The STOMP side.
     pub link: Link,
-    /// What was received since the start.
+    /// The counters of received messages since the start.
     pub intake: Intake,
     /// The log.
     pub journal: Journal,
@@ -45,7 +45,7 @@ pub struct Link {
     /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`;
     /// none before the first connection.
     pub broker: Option<String>,
-    /// What is promised for each topic, by its name; empty before the first connection.
+    /// The server's promise for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
     /// Configuration warnings, one line each.
     pub warnings: Vec<String>,
@@ -88,7 +88,7 @@ pub struct Sink {
     pub last_error: Option<String>,
     /// A replay is going on.
     pub replaying: bool,
-    /// What its dead letters take, in bytes; their bound is `journal.dlq_max_bytes`.
+    /// The bytes of its dead letters; their bound is `journal.dlq_max_bytes`.
     pub dlq_bytes: u64,
     /// Its accounting: where the cursor is, and the outcomes of the entries before it.
     #[serde(flatten)]

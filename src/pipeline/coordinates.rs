@@ -1,8 +1,8 @@
 //! BD-09 and GCJ-02 to WGS-84, by an iterated inverse.
 //!
-//! GCJ-02 shifts a point inside China by up to 700 m, by a formula that has no closed inverse;
-//! BD-09 shifts it again by a rotation and an offset. Both inverses iterate the forward formula
-//! until the point that it gives is the one sent: the usual closed formulas are off by metres.
+//! GCJ-02 shifts a point inside China by up to 700 m, by a formula without a closed inverse. BD-09
+//! shifts it further by a rotation and an offset. Both inverses iterate the forward formula until
+//! the point that it gives is the one sent: the usual closed formulas are off by metres.
 
 use std::f64::consts::PI;
 
@@ -69,7 +69,7 @@ fn rounded(point: Coordinates) -> Coordinates {
 }
 
 /// The point that `forward` moves to `target`. The shift changes slowly, so the difference between
-/// what was reached and what was wanted is nearly what is missing.
+/// the reached and the wanted point is nearly the correction.
 fn inverse(target: Coordinates, forward: fn(Coordinates) -> Coordinates) -> Coordinates {
     let mut point = target;
     for _ in 0..STEPS_MAX {

@@ -1,8 +1,8 @@
 //! Decoding of message bodies: the platform's own message, or another shape by JSON pointers.
 //!
-//! Decoding happens twice, by the same code: at intake, to accept or reject ([`Decoder::split`]),
-//! and at delivery, from the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping
-//! holds for what is replayed.
+//! The same code decodes twice. At intake it tells undecodable bodies ([`Decoder::split`]). At
+//! delivery it decodes the journal's raw bytes ([`Decoder::event`]), so that a corrected mapping
+//! holds for a replay.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,8 +20,8 @@ use super::scalar::{excerpt, number, text, time};
 use super::{Field, Mapping, States};
 use crate::model::{Coordinates, Origin, Place, StatusEvent};
 
-/// Statuses in one body. A larger array (of scalars, say, in a frame of many MiB) would cost a
-/// multiple of its size in memory; the body is kept whole and undecodable.
+/// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
+/// a multiple of its size in memory. Its body is kept whole, as undecodable.
 const ELEMENTS_MAX: usize = 65_536;
 
 /// A device id, a client id and a state: they are kept for each device, and name MQTT topics and
@@ -48,8 +48,7 @@ pub struct StatusKey {
     pub shared_hash: Option<u64>,
 }
 
-/// Why a body, or one status in it, cannot be decoded; says what was expected and what stands
-/// there.
+/// Why a body, or one status in it, cannot be decoded: the expected value and the found one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Undecodable(pub String);
@@ -165,10 +164,9 @@ impl Decoder {
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
     /// known of this device before, where it is not what this status gives as `oldState`.
     ///
-    /// It has changed where its state is not the last one that we knew: a fault that began while
-    /// nobody listened is a change when it is heard of. Of a device that we did not know, its own
-    /// old state says so; without one it has not changed. Words are compared as sent, without the
-    /// blanks around them.
+    /// It has changed if its state is not the last one that we knew. So a fault that began while
+    /// nobody listened is a change. Of a device that we did not know, its own old state says so;
+    /// without one it has not changed. Words are compared as sent, without the blanks around them.
     ///
     /// A status without one of the values of the event key takes its id from its origin.
     ///
@@ -301,8 +299,8 @@ impl Decoder {
         let mut hash = Sha256::new();
         for found in self.event_key.find(json).ok()? {
             let value = found.filter(|found| *found != "null")?;
-            // Kind, length and text, so that no two lists of values run together to the same bytes;
-            // a text is hashed without its escapes, of which one character may have several.
+            // Kind, length and text, so that no two lists of values give the same bytes. A text is
+            // hashed without its escapes, since one character may have several.
             let kind = value.as_bytes().first().copied()?;
             let value = text(Some(value))
                 .ok()

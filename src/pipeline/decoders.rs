@@ -23,8 +23,8 @@ impl Decoders {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// From now on these hold. A topic that is not among them any more keeps its decoder, as long
-    /// as the process lives: what was received of it is still to be delivered.
+    /// From now on these hold. A removed topic keeps its decoder while the process lives, since its
+    /// entries may still wait for delivery.
     pub fn replace(&self, by_topic: Arc<HashMap<Arc<str>, Decoder>>) {
         let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
         let mut next = by_topic;

@@ -21,7 +21,7 @@ pub struct Expression {
 /// The language of all expressions; nothing is ever added to it.
 static LANGUAGE: LazyLock<Environment<'static>> = LazyLock::new(language);
 
-/// By what is written.
+/// Compares the written text.
 impl PartialEq for Expression {
     fn eq(&self, other: &Expression) -> bool {
         self.source == other.source

@@ -29,7 +29,7 @@ impl fmt::Debug for ListTemplate {
     }
 }
 
-/// By what is written.
+/// Compares the written text.
 impl PartialEq for ListTemplate {
     fn eq(&self, other: &ListTemplate) -> bool {
         self.source == other.source

@@ -2,8 +2,8 @@
 
 use strsim::osa_distance;
 
-/// The candidate that a name was likely meant to be: at most a third of its characters, and three,
-/// are inserted, deleted, replaced or swapped with their neighbour.
+/// The candidate that a name was likely meant to be. At most a third of its characters, and at most
+/// three, are inserted, deleted, replaced or swapped with their neighbour.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl IntoIterator<Item = &'a str>,

@@ -8,8 +8,8 @@ use serde::Deserialize;
 use serde::de::{self, DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// How many arrays and objects may lie in one another below a status: what is deeper is no device's
-/// message, and databases and templates, which recurse, would fail on it later.
+/// How deep arrays and objects may be nested below a status. A deeper one is no device's message,
+/// and databases and templates, which recurse, would fail on it later.
 const DEPTH_MAX: usize = 64;
 
 /// A parsed JSON pointer: empty for the whole value, else `/name`, `/name/0/name`, ….

@@ -70,7 +70,7 @@ pub(super) fn time(json: Option<&str>, zone: &TimeZone) -> Option<Timestamp> {
     zone.to_timestamp(civil).ok()
 }
 
-/// The beginning of what was found, for a reason.
+/// The beginning of the found value, for a reason.
 pub(super) fn excerpt(found: &str) -> String {
     let mut chars = found.chars();
     let start: String = chars

@@ -128,7 +128,7 @@ fn values<Row>(
     columns: &[&'static Column<Row>],
     row: &Row,
 ) -> Result<Vec<(&'static str, Value)>, String> {
-    // One more for the kind, and one for what is hidden.
+    // One more for the kind, and one for the hidden names.
     let mut values = Vec::with_capacity(columns.len() + 2);
     for column in columns {
         values.push((column.name, value(row, column)?));
@@ -160,7 +160,7 @@ impl Asked {
             .get_or_insert_with(|| name.to_owned());
     }
 
-    /// What is wrong with the text, by what it asked for.
+    /// The text's mistake, by the names that it asked for.
     pub(super) fn mistake(&self) -> Option<String> {
         let name = self.name.lock().unwrap_or_else(PoisonError::into_inner);
         Some(unknown(name.as_ref()?, &[self.kind].into()))
@@ -227,7 +227,7 @@ pub(super) fn language() -> Environment<'static> {
     environment
 }
 
-/// What is wrong with a text whatever the event; other errors may be the sample's.
+/// The text's mistake for every event; other errors may be the sample's.
 pub(super) fn mistake(error: &Error) -> Option<String> {
     use ErrorKind::{OutOfFuel, UnknownFilter, UnknownFunction, UnknownMethod, UnknownTest};
     matches!(
@@ -316,7 +316,7 @@ pub(super) fn lookup(event: &Event, name: &str) -> Option<Value> {
     }
 }
 
-/// A column as minijinja sees it: what is absent is `none`, times are RFC 3339, the payload is its
+/// A column as minijinja sees it: an absent value is `none`, times are RFC 3339, the payload is its
 /// parsed JSON.
 fn value<Row>(row: &Row, column: &Column<Row>) -> Result<Value, String> {
     Ok(match column.kind {

@@ -16,7 +16,7 @@ const NAME: &str = "template";
 /// The variable that carries the encoding; no template can name it.
 const ENCODING: &str = "\0encoding";
 
-/// A compiled template such as `devices/{{ client_id }}/{{ device_id }}/status`. What is absent
+/// A compiled template such as `devices/{{ client_id }}/{{ device_id }}/status`. An absent value
 /// prints nothing; lists and objects (of `payload`) print as JSON.
 #[derive(Clone)]
 pub struct Template {
@@ -31,7 +31,7 @@ impl fmt::Debug for Template {
     }
 }
 
-/// By what is written.
+/// Compares the written text.
 impl PartialEq for Template {
     fn eq(&self, other: &Template) -> bool {
         self.source == other.source
@@ -42,8 +42,8 @@ impl Template {
     /// Compiles a template of events of these kinds. Beside their columns it has `kind`.
     ///
     /// # Errors
-    /// A text for the user: where it does not parse, the unknown variable with the nearest known
-    /// name, or the one that events of a kind do not have.
+    /// A text for the user: the place that does not parse, the unknown variable with the nearest
+    /// known name, or a variable that events of a kind do not have.
     pub fn parse(source: &str, kinds: &BTreeSet<EventKind>) -> Result<Template, String> {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);

@@ -5,8 +5,9 @@ use std::time::Duration;
 /// What a sink can do: the same for as long as it lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Capabilities {
-    /// Events of one attempt at most; at least 1. What is not confirmed when the process is killed
-    /// comes again: where that shows, as few as cost little more than many.
+    /// Events of one attempt at most; at least 1. Unconfirmed events come again after the process
+    /// is killed. If the receiver sees that, this is the smallest number that costs little more
+    /// than a large one.
     pub batch_max: usize,
     /// See [`Ordering`].
     pub ordering: Ordering,
@@ -33,7 +34,7 @@ pub enum Ordering {
     /// All events keep the log's order: one attempt at a time, whose events may be confirmed in
     /// part.
     Global,
-    /// Each device's events keep their order. Several attempts are under way at once, and a device
+    /// Each device's events keep their order. Several attempts are in flight at once, and a device
     /// that fails does not hold the others.
     PerDevice {
         /// Attempts at once; at least 1.

@@ -7,12 +7,12 @@ pub enum BuildError {
     /// The certificates cannot be used.
     #[error(transparent)]
     Tls(#[from] crate::tls::Error),
-    /// A setting that only its sink can judge; says which and what is expected.
+    /// A setting that only its sink can judge; names it and the expected value.
     #[error("sink {name}: {problem}")]
     Settings {
         /// The sink's name in the configuration.
         name: String,
-        /// Which setting, and what is expected of it.
+        /// The setting, and the expected value.
         problem: String,
     },
 }

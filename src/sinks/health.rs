@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
 
-/// What is known of a sink's other side.
+/// The state of a sink's other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthReport {
     /// It could deliver now.
@@ -45,7 +45,7 @@ impl Health {
         self.set(false, Some(error.to_owned()))
     }
 
-    /// A copy of what is known.
+    /// A copy of the state.
     pub fn report(&self) -> HealthReport {
         self.report
             .lock()

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use crate::model::Origin;
 
 /// The newest status that a destination has. A journal with another entry in its place is not the
-/// one that has brought it, but a stale copy that has gone on by itself.
+/// one that brought it. It is a stale copy that went on by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Newest {
     /// The entry that it came from.

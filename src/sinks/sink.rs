@@ -14,9 +14,9 @@ pub trait Sink: Send {
     /// The same for as long as it lives.
     fn capabilities(&self) -> Capabilities;
 
-    /// Connects, again after trouble; whether that makes it up is the delivery's to say. Gives
-    /// the cursor that the destination keeps itself (SQL histories: in the same transaction as
-    /// their rows); `None` where it keeps none, or none for this journal.
+    /// Connects, again after trouble; whether that makes it up is the delivery's to say. Gives the
+    /// cursor that the destination keeps itself; SQL histories write it in the transaction of their
+    /// rows. `None`: it keeps none, or none for this journal.
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>>;
 
     /// The newest status that the destination has, as [`Sink::open`] has found it; `None`: it does
@@ -29,16 +29,16 @@ pub trait Sink: Send {
     /// them. Must be safe to make again with the same events: after an error, and after a crash.
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>>;
 
-    /// Another one for the same destination, whose attempts are under way beside this one's. Only
+    /// Another one for the same destination, whose attempts are in flight beside this one's. Only
     /// [`Ordering::PerDevice`](super::Ordering::PerDevice) asks for it.
     fn another(&self) -> Option<Box<dyn Sink>> {
         None
     }
 
-    /// There is nothing to deliver: time to see whether the other side answers, without sending it
-    /// anything, and for what does not depend on deliveries, such as deleting what is too old.
-    /// Called every [`Capabilities::idle_interval`] while nothing waits; takes a second or two
-    /// where the other side answers.
+    /// Called while there is nothing to deliver. The sink checks whether the other side answers,
+    /// without sending it anything. It also does other work, such as deleting rows that are too
+    /// old. The interval is [`Capabilities::idle_interval`]; a call takes a second or two if the
+    /// other side answers.
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>>;
 
     /// Says goodbye within a second or two; nothing is delivered afterwards.

@@ -5,17 +5,16 @@ use std::time::Duration;
 /// Why a sink could not deliver, by what `delivery` does about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
-    /// The sink's trouble: it is tried again for ever, not before `after` where the sink named a
-    /// time.
+    /// The sink's trouble: it is retried without end, not before `after` if the sink named a time.
     Retry {
         /// What failed and where, for one log line.
         error: String,
         /// How long the other side asked us to wait.
         after: Option<Duration>,
     },
-    /// The attempt failed, and nobody can tell whether by the sink or by what it was given (a
-    /// timeout, HTTP 500): where each device has an order of its own, this one's events wait while
-    /// the others' go on. Elsewhere it is the sink's trouble.
+    /// The attempt failed by the sink or by its events; nobody can tell which (a timeout, HTTP
+    /// 500). If each device has its own order, this device's events wait while the others go on.
+    /// Elsewhere it is the sink's trouble.
     Unclear {
         /// What failed and where, for one log line.
         error: String,
@@ -27,10 +26,10 @@ pub enum Trouble {
         index: Option<usize>,
         /// See [`By`].
         by: By,
-        /// What was refused and why.
+        /// The reason of the rejection.
         error: String,
     },
-    /// The other side wants nothing any more (HTTP 410): the sink stops, its entries are kept.
+    /// The other side accepts nothing from now on (HTTP 410): the sink stops, its entries are kept.
     Disabled {
         /// What it said.
         error: String,
@@ -49,7 +48,7 @@ pub enum By {
 /// A batch that was not delivered whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Undelivered {
-    /// The first so many events are confirmed.
+    /// How many of the first events are confirmed.
     pub confirmed: usize,
     /// Why not the rest.
     pub trouble: Trouble,

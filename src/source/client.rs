@@ -1,5 +1,5 @@
-//! A connection for whoever looks or sends by hand: the daemon's settings, without its journal. It
-//! acknowledges nothing and does not come back once it has ended.
+//! A connection for `tap` and `send`: the daemon's settings, without its journal. It acknowledges
+//! nothing and does not reconnect.
 
 use std::io;
 
@@ -17,7 +17,7 @@ use super::writer::Writer;
 use crate::stomp::{Connected, Event, Farewell, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
-/// Why there is no connection, or none any more.
+/// Why there is no connection, or why it ended.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// The sign-in has failed.
@@ -80,8 +80,8 @@ pub struct Client {
 }
 
 impl Client {
-    /// Signs in, where there is a sign-in, and connects to the first of the source's URLs that
-    /// answers CONNECTED; each attempt is watched anew, by who is told what must not be shown.
+    /// Signs in, if there is a sign-in, and connects to the first of the source's URLs that answers
+    /// CONNECTED. Each attempt has a new observer, which gets the secrets that must not be shown.
     /// Subscribes to nothing.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Client {
         }
     }
 
-    /// What is asked of the server for a topic of the settings, on this connection.
+    /// The subscription for a topic of the settings, on this connection.
     ///
     /// # Errors
     /// The sign-in gave no value for a placeholder.
@@ -202,11 +202,11 @@ impl Client {
         Ok(self.session.tick(clock::now())?)
     }
 
-    /// Writes what is queued, says goodbye, and waits for the server's, two seconds at most.
-    /// Messages that still come are dropped.
+    /// Writes the queued bytes, sends DISCONNECT, and waits for the server's answer, two seconds at
+    /// most. Messages that still come are dropped.
     ///
     /// # Errors
-    /// The connection broke before the server had answered: what was sent last may be lost.
+    /// The connection broke before the server had answered: the last frames may be lost.
     pub async fn disconnect(mut self) -> Result<Farewell, ClientError> {
         self.session.disconnect(clock::now());
         let farewell = loop {

@@ -10,7 +10,7 @@ use super::intake::Owed;
 use crate::journal::{self, Log, NewBatch, NewContent};
 use crate::model::Position;
 
-/// What became of a batch, and what is owed for it.
+/// The outcome of a batch, and the ACKs that are due for it.
 pub(super) type Committed = (Result<Position, journal::Error>, Owed);
 
 /// One batch at a time.
@@ -65,7 +65,7 @@ impl Commit {
         !self.writing.is_terminated()
     }
 
-    /// Whether what is being written came from the server.
+    /// Whether the batch being written came from the server.
     pub(super) fn has_received(&self) -> bool {
         self.received && self.is_under_way()
     }

@@ -1,6 +1,6 @@
-//! One connected life: from dialling to the end of the socket. One task, one `select!`; a commit
-//! and a write may be under way while it goes on reading, so neither a slow disk nor a slow peer
-//! stops the heart-beats.
+//! One connection: from dialling to the end of the socket. One task, one `select!`. It goes on
+//! reading during a commit and a write, so neither a slow disk nor a slow peer stops the
+//! heart-beats.
 
 mod settle;
 mod topics;
@@ -39,16 +39,15 @@ use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
-/// rest comes again. A server needs one round trip. The longest stop waits for a commit, then for
-/// the last ACKs (`LAST_ACKS_MAX`), then for the transport's close (1 s): 4.5 s of the 5 s that a
+/// rest comes again. A server needs one round trip. The longest stop waits for a commit, for the
+/// last ACKs (`LAST_ACKS_MAX`) and for the transport's close (1 s). That is 4.5 s of the 5 s that a
 /// stop gives the source.
 const GOODBYE: Duration = Duration::from_millis(1500);
 
-/// Reading pauses so long at most for a commit that is under way: where the journal is full, it may
-/// take hours.
+/// The longest pause of reading for a pending commit: with a full journal it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// A living connection.
+/// An open connection.
 pub(super) struct Connection<'a> {
     wanted: &'a mut ReloadRequest,
     journal: &'a Log,
@@ -101,7 +100,7 @@ enum Probing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Living,
-    /// To end in order: what was taken in is being committed and acknowledged.
+    /// To end in order: received messages are being committed and acknowledged.
     Finishing,
     /// DISCONNECT is queued or sent.
     Leaving,
@@ -186,7 +185,7 @@ impl<'a> Connection<'a> {
         self.status.enter(LinkState::Connecting);
         let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
         let settled = match ended {
-            // Nothing can be committed any more.
+            // Nothing can be committed from now on.
             DisconnectReason::Journal(error) => Err(error),
             ended => status
                 .turning(self.settle(stop))
@@ -358,7 +357,7 @@ impl<'a> Connection<'a> {
                 self.status.enter_receiving();
             }
             Event::Late(message) => {
-                // It was under way, and the server may not have it any more.
+                // It was in flight, and the server may no longer have the subscription.
                 self.subscriptions.late(&message.subscription);
                 self.intake.take(message, now);
             }
@@ -403,7 +402,7 @@ impl<'a> Connection<'a> {
         self.tell_profile();
     }
 
-    /// What is missing, and what notices a dead link where the server's heart-beats do not.
+    /// Missing heart-beats, and how a dead link is noticed without the server's.
     fn heartbeat_warnings(&self) -> impl Iterator<Item = ConfigurationWarning> {
         let off = self.wanted.settings.heartbeat.is_zero();
         let detection = match self.probing {
@@ -510,9 +509,8 @@ impl<'a> Connection<'a> {
         }
     }
 
-    /// When the journal is to be told of the last sign of life, where it can be. It must not be told
-    /// before the entries that say what is heard are on disk: a gap would be too short after a
-    /// crash.
+    /// When to write the last sign of life to the journal. The coverage entries must be on disk
+    /// before it: else a gap would be too short after a crash.
     fn proof_due(&self) -> Option<Instant> {
         let settled = self.intake.is_empty() && !self.commit.is_under_way();
         let can = settled && self.proving.is_terminated() && self.intake.hears();
@@ -542,7 +540,7 @@ impl<'a> Connection<'a> {
         self.acknowledged(1);
     }
 
-    /// So many ACKs were queued.
+    /// Counts queued ACKs.
     fn acknowledged(&mut self, count: usize) {
         self.acknowledged |= count > 0;
         self.status

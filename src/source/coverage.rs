@@ -1,5 +1,5 @@
 //! Which topics are heard, through all connections, and the entries that say so in the journal. It
-//! is told the time, and knows nothing of the link.
+//! takes the time, and knows nothing of the link.
 //!
 //! A topic is heard from its `began` to its `ceased`, and there is an entry for each change and for
 //! nothing else. Their times never go back, whatever the clock does.
@@ -315,7 +315,7 @@ mod tests {
             (Duration::from_secs(6), Unsubscribed)
         );
         assert_eq!(heard.heard_again(), None);
-        // One that is lost before it was told of is not heard again.
+        // A topic that was lost before its entry was made is not heard again.
         heard.all_ceased(at(20), ConnectionLost, at(20));
         heard.began(&"a".into(), at(21));
         heard.all_ceased(at(22), ConnectionLost, at(22));

@@ -80,8 +80,8 @@ impl From<TransportError> for DisconnectReason {
     }
 }
 
-/// What the end of a session means. Many servers do not say what an ERROR is about; one that comes
-/// before every topic stands is taken for the refusal of one of those.
+/// What the end of a session means. Many servers do not name the frame that caused an ERROR. An
+/// ERROR that comes before all topics are subscribed counts as the refusal of one of them.
 pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> DisconnectReason {
     match error {
         SessionError::Refused(said) if broker::mends_itself(said) => {

@@ -1,5 +1,5 @@
-//! From messages to journal batches: decodes, remembers the last state of each device, and keeps
-//! what is to be acknowledged once the batch is on disk. Does no IO.
+//! From messages to journal batches: decodes the messages, and keeps the ACKs that are due once the
+//! batch is on disk. Does no IO.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -33,7 +33,8 @@ struct TopicState {
 }
 
 impl TopicState {
-    /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one for ever.
+    /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one without
+    /// end.
     fn tell_of_no_ack(&mut self) {
         if !std::mem::replace(&mut self.told_of_no_ack, true) {
             tracing::warn!(
@@ -45,15 +46,15 @@ impl TopicState {
     }
 }
 
-/// What is owed to the server once a batch is durable, in order.
+/// The ACKs that are due once a batch is durable, in order.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
     acks: Vec<(Arc<str>, AckMode, AckId)>,
 }
 
 impl Owed {
-    /// The ACKs to send: one for each message, but only the last of a subscription in `client`
-    /// mode, which stands for all before it (STOMP 1.2, section SUBSCRIBE, ack).
+    /// The ACKs to send, one for each message. In `client` mode only a subscription's last one,
+    /// which stands for all before it (STOMP 1.2, section SUBSCRIBE, ack).
     pub(super) fn acks(&self) -> impl Iterator<Item = &AckId> {
         let mut last = HashMap::new();
         for (index, (topic, ack, _)) in self.acks.iter().enumerate() {
@@ -101,8 +102,8 @@ impl Intake {
         }
     }
 
-    /// Gets to know the topics that it does not know. Those that it knows stay as they are, since
-    /// messages of theirs may be under way: see [`Intake::change`].
+    /// Adds topics that it does not know. Known topics stay as they are, since their messages may
+    /// be in flight; [`Intake::change`] changes them.
     pub(super) fn meet(&mut self, topics: &[Topic], decoders: &HashMap<Arc<str>, Decoder>) {
         for topic in topics {
             if !self.topics.contains_key(&topic.name) {
@@ -157,8 +158,8 @@ impl Intake {
     /// acknowledged like any other: the server would only send it again.
     ///
     /// # Panics
-    /// No topic has that name: the session knows no other subscriptions than those of the topics,
-    /// and a topic is forgotten only with the session.
+    /// No topic has that name. The session knows only the topics' subscriptions, and a topic is
+    /// forgotten only with the session.
     pub(super) fn take(&mut self, message: Message, now: Timestamp) {
         let topic = self
             .topics
@@ -252,7 +253,7 @@ impl Intake {
         owed.acks.extend(self.owed.acks.pop());
     }
 
-    /// The batch to be written and what is owed once it is.
+    /// The batch to be written, and the ACKs that are due after it.
     pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
         self.bytes = 0;
         self.received = false;

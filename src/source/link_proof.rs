@@ -1,15 +1,14 @@
-//! When the server was last heard, and when the journal is to be told. It is given the time.
+//! When the server was last heard, and when to write that to the journal. It takes the time.
 //!
-//! What was received is proof by itself. Where nothing is received but signs of life, the last of
-//! them is written now and then, so that a start after a crash knows until when the topics were
-//! heard.
+//! A received message is proof by itself. If only signs of life come, the last of them is written
+//! now and then. So a start after a crash knows until when the topics were heard.
 
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
-/// One small commit for so long on a link where only heart-beats come; after a crash a gap may
-/// begin so much too early.
+/// The time between two small commits on a link where only heart-beats come. After a crash a gap
+/// may begin this much too early.
 const INTERVAL: Duration = Duration::from_secs(10);
 
 /// The last sign of life on one connection.
@@ -41,17 +40,17 @@ impl LinkProof {
         self.last_byte
     }
 
-    /// A commit carries what was received.
+    /// A commit carries received messages.
     pub(super) fn carried(&mut self, now: Instant) {
         (self.kept, self.kept_since) = (self.last_byte, now);
     }
 
-    /// When the journal is to be told; `None`: it knows.
+    /// When the journal must have the proof; `None`: it has it.
     pub(super) fn due(&self) -> Option<Instant> {
         (self.last_byte != self.kept).then(|| self.kept_since + INTERVAL)
     }
 
-    /// What the journal is to be told now.
+    /// The proof to write to the journal now.
     pub(super) fn take(&mut self, now: Instant) -> Option<Timestamp> {
         let due = self.due().is_some_and(|due| due <= now);
         due.then(|| {

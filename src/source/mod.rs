@@ -1,18 +1,18 @@
-//! One connected life of the STOMP side after another: dial, connect, subscribe, and intake (batch,
+//! The STOMP side, one connection after another: dial, connect, subscribe, and intake (batch,
 //! journal, ACK).
 //!
 //! In reading order:
 //!
-//! - `settings`, `topic`, `address`: what the source is told, and `reload`: by whom
+//! - `settings`, `topic`, `address`: the source's settings; `reload`: how they change
 //! - `signin`: the HTTP sign-in before each connection, and texts with what it gives
-//! - `broker`: what is known of each kind of server
+//! - `broker`: the facts of each kind of server
 //! - `supervisor`: the task, which keeps one connection
-//! - `connection`: one connected life; `disconnect`: why it ended; `writer`: what it writes
+//! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
-//! - `intake`: from messages to journal batches; `commit`: the one that is being written;
-//!   `silence`: whether any come
+//! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
+//!   `silence`: whether messages come
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain
-//! - `status`: what is known of the link
+//! - `status`: the state of the link
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 

@@ -1,4 +1,4 @@
-//! What the source is told to do: at its start, and by each reload while it runs.
+//! The settings that the source gets: at its start, and by each reload while it runs.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -59,9 +59,9 @@ impl Inbox {
 }
 
 impl Handle {
-    /// The difference is subscribed and unsubscribed on the connection that lives. Where anything
-    /// but the topics is another, the source connects anew, once. Returns as soon as the source has
-    /// been told.
+    /// Applies a reload. The source subscribes and unsubscribes the difference on its connection.
+    /// If anything but the topics changed, it reconnects once. Returns as soon as the request is
+    /// queued.
     pub fn reload(&self, settings: Settings, decoders: Arc<HashMap<Arc<str>, Decoder>>) {
         let wanted = ReloadRequest { settings, decoders };
         *self

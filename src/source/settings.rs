@@ -1,4 +1,4 @@
-//! What the source is told.
+//! The settings of the source.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub struct Reconnect {
     pub initial: Duration,
     /// The upper bound of every wait.
     pub max: Duration,
-    /// Give up (and end the process) after so many failures in a row; `None`: never.
+    /// Give up (and end the process) after this many failures in a row; `None`: never.
     pub attempts: Option<u32>,
 }
 
@@ -29,7 +29,7 @@ impl Reconnect {
         Backoff::new(self.initial, self.max)
     }
 
-    /// After so many failures in a row there is no further attempt.
+    /// After this many failures in a row there is no further attempt.
     pub(super) fn is_used_up(&self, failures: u32) -> bool {
         self.attempts.is_some_and(|attempts| failures >= attempts)
     }
@@ -52,13 +52,13 @@ pub struct Settings {
     pub headers: Vec<(String, SigninTemplate)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
-    /// No message for so long is a silence, which is not ready; and no byte for so long, where
-    /// nothing else shows that the link lives, ends the connection. `None`: a quiet night is no
+    /// No message for this long is a silence: the daemon is not ready. No byte for this long ends
+    /// the connection, if nothing else shows that the link lives. `None`: a quiet night is no
     /// silence.
     pub silence: Option<Duration>,
     /// How CONNECT's values are written.
     pub backslashes: Backslashes,
-    /// Frames that are longer go in so many bytes a WebSocket message, on the boundaries of
+    /// Longer frames are cut into WebSocket messages of this many bytes, at the boundaries of
     /// characters. `None`: whole.
     pub websocket_split: Option<usize>,
     /// Extra roots, client certificate.
@@ -67,9 +67,9 @@ pub struct Settings {
     pub reconnect: Reconnect,
     /// At least one.
     pub topics: Vec<Topic>,
-    /// Longest body that is accepted. Of a longer one the beginning is kept as undecodable, up to
-    /// [`OVERSIZE_BYTES_MAX`], or to twice as much where it comes as one WebSocket message; beyond,
-    /// the connection ends.
+    /// Longest body that is accepted. The beginning of a longer one is kept as undecodable, up to
+    /// [`OVERSIZE_BYTES_MAX`], or twice that in one WebSocket message. Beyond that the connection
+    /// ends.
     pub body_bytes_max: usize,
 }
 
@@ -87,7 +87,7 @@ const STEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest body that is read past: more than anybody means to send.
 pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 
-/// Room in a WebSocket message for what is not the body.
+/// Room in a WebSocket message for everything but the body.
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
@@ -108,8 +108,8 @@ impl Settings {
         }
     }
 
-    /// What one attempt needs, for that address: the one place where it is put together, for the
-    /// daemon and for whoever connects by hand.
+    /// The parts of one attempt, for an address: the one place that puts them together, for the
+    /// daemon and for `tap` and `send`.
     ///
     /// # Errors
     /// A placeholder that the credentials have no value for.

@@ -4,8 +4,8 @@
 
 use std::time::{Duration, Instant};
 
-/// One for all connected lives, since a link that breaks now and then does not make a topic speak:
-/// what counts is the time in which we listened.
+/// One for all connections, since a link that breaks now and then does not make a topic speak. Only
+/// the time in which we listened counts.
 #[derive(Debug)]
 pub(super) struct Silence {
     /// `source.silence`; `None`: nobody has said how long is too long.
@@ -27,7 +27,7 @@ impl Silence {
         }
     }
 
-    /// From now on it takes so long.
+    /// From now on a silence takes this long.
     pub(super) fn last(&mut self, after: Option<Duration>) {
         self.noticed &= after == self.after;
         self.after = after;
@@ -59,7 +59,7 @@ impl Silence {
         if self.noticed {
             return None;
         }
-        // A wait that the clock cannot add is for ever.
+        // A wait that the clock cannot add has no end.
         self.since?
             .checked_add(self.after?.saturating_sub(self.before))
     }

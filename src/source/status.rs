@@ -60,7 +60,7 @@ impl LinkState {
     }
 }
 
-/// A copy of what is known of the link.
+/// A copy of the link's state.
 #[derive(Debug, Clone)]
 pub struct Link {
     /// See [`LinkState`].
@@ -80,7 +80,7 @@ pub struct Link {
 pub struct Profile {
     /// What kind of server has answered.
     pub broker: Option<Broker>,
-    /// What is promised for each topic.
+    /// The server's promise for each topic.
     pub guarantees: BTreeMap<Arc<str>, &'static str>,
     /// Configuration warnings.
     pub warnings: Vec<ConfigurationWarning>,
@@ -107,7 +107,7 @@ pub struct Counters {
     pub silences: AtomicU64,
 }
 
-/// Shared between the source and whoever looks at it.
+/// Shared between the source and its readers.
 #[derive(Debug)]
 pub struct Status {
     link: Mutex<Link>,
@@ -143,7 +143,7 @@ impl Status {
         Arc::default()
     }
 
-    /// A copy of what is known of the link.
+    /// A copy of the link's state.
     pub fn link(&self) -> Link {
         let mut link = self
             .link

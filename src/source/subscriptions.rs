@@ -1,14 +1,13 @@
-//! The topics of a living connection: which are subscribed, and how far a change of them has come.
+//! The topics of an open connection: which are subscribed, and how far a change of them has come.
 //! Knows no socket and no clock.
 //!
-//! A topic whose messages are acknowledged is left so that nothing of it stays behind: first
-//! nothing more of it is acknowledged, until the server has filled its window (`prefetch-count`) or
-//! has nothing more to send. Once all that came is on disk it is acknowledged and unsubscribed in
-//! one write; an ACK after UNSUBSCRIBE would be an error.
+//! A topic whose messages are acknowledged is unsubscribed so that no message stays behind. First
+//! its ACKs are held, until the server has filled the window (`prefetch-count`) or has nothing more
+//! to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
+//! ACK after UNSUBSCRIBE would be an error.
 //!
 //! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
-//! has not in time, as Spring's simple broker never does: so no message is taken for one of the
-//! other.
+//! its time is up, as with Spring's simple broker. So no message counts for the wrong topic.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,16 +17,15 @@ use super::broker;
 use super::topic::Topic;
 use crate::stomp::{AckId, AckMode};
 
-/// A topic that has sent nothing for so long while nothing of it was acknowledged has nothing more
-/// under way.
+/// A topic that has sent nothing for this long, with no ACK in that time, has nothing in flight.
 const QUIET: Duration = Duration::from_secs(1);
 
 /// The same where its window is known and not full: a busy RabbitMQ takes more than a second to
 /// fill it.
 const QUIET_WITH_WINDOW: Duration = Duration::from_secs(3);
 
-/// A topic without a window may send for ever, and its ACKs hold what came with them in memory.
-/// After so long it is left all the same.
+/// A topic without a window may send without end, and its ACKs hold messages in memory. After this
+/// time it is unsubscribed in spite of that.
 const DRAIN_MAX: Duration = Duration::from_secs(2);
 
 /// The same where its window is known: messages that trickle fill it some day.
@@ -78,7 +76,7 @@ struct Drain {
     quiet: Duration,
     quiet_at: Instant,
     give_up_at: Instant,
-    /// So many messages and no more are sent without an ACK.
+    /// The server sends this many messages without an ACK, and no more.
     window: Option<usize>,
 }
 
@@ -221,7 +219,7 @@ impl Subscriptions {
             .min()
     }
 
-    /// Some topic's messages never end: nothing is to be read until what was read is on disk.
+    /// Some topic's messages never end: reading pauses until the messages read are on disk.
     pub(super) fn wants_a_pause(&self, now: Instant) -> bool {
         self.draining > 0 && self.drains().any(|drain| drain.give_up_at <= now)
     }
@@ -287,10 +285,10 @@ impl Subscriptions {
             .is_some_and(|slot| matches!(slot.stage, Stage::Taken) && slot.topic == *topic)
     }
 
-    /// Whether a message that the server has withheld of a topic that was left can still come on
-    /// this connection, or need not: it was not to be acknowledged. Otherwise the server sends it
-    /// once the connection is over; here another topic's ACK may be taken for its own, since
-    /// RabbitMQ's `client` ACK stands for everything before it.
+    /// Whether a message that the server withheld of an unsubscribed topic can still come on this
+    /// connection, or need not, as no ACK was due. Otherwise the server sends it on the next
+    /// connection. Here another topic's ACK may count for it, since RabbitMQ's `client` ACK stands
+    /// for everything before it.
     pub(super) fn can_do_without(&self, name: &str) -> bool {
         let acknowledged = self.left.get(name).is_some_and(|ack| *ack != AckMode::Auto);
         let wanted = self
@@ -339,7 +337,7 @@ impl Slot {
         }
     }
 
-    /// What is subscribed is wanted as it is; gives the ACKs that have waited.
+    /// Keeps the subscribed topic as it is; gives the ACKs that have waited.
     fn stay(&mut self) -> Vec<AckId> {
         match std::mem::replace(&mut self.stage, Stage::Taken) {
             Stage::Taken => Vec::new(),
@@ -380,7 +378,7 @@ impl Drain {
         }
     }
 
-    /// Nothing more is under way, as far as can be told.
+    /// Nothing is in flight, as far as we know.
     fn is_done(&self, topic: &Topic, now: Instant) -> bool {
         // One ACK may stand for several messages with `client`.
         let full = topic.ack == AckMode::ClientIndividual

@@ -1,4 +1,4 @@
-//! One topic of the configuration: what is subscribed, and how its messages are acknowledged.
+//! One topic of the configuration: its destination, and how its messages are acknowledged.
 
 use std::sync::Arc;
 
@@ -19,7 +19,7 @@ pub struct Topic {
 }
 
 impl Topic {
-    /// What is asked of the server on one connection.
+    /// The subscription on one connection.
     ///
     /// # Errors
     /// A placeholder that the credentials has nothing for.

@@ -1,4 +1,4 @@
-//! The one writer of a connection: one write at a time, under way while its owner goes on reading.
+//! The one writer of a connection: one write at a time, while its owner goes on reading.
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture};
@@ -37,18 +37,18 @@ impl Writer {
         }
     }
 
-    /// Whether a write is under way.
+    /// Whether a write is pending.
     pub(super) fn is_busy(&self) -> bool {
         !self.writing.is_terminated()
     }
 
-    /// Whether a write has failed: nothing is written any more.
+    /// Whether a write has failed: nothing more is written.
     pub(super) fn has_failed(&self) -> bool {
         self.failed
     }
 
-    /// Begins to write what the session has queued, unless a write is under way or has failed.
-    /// `watch` is shown it.
+    /// Begins to write the session's queued bytes, unless a write is pending or has failed. `watch`
+    /// sees them.
     ///
     /// # Errors
     /// Those of `watch`: nothing is written then, nor ever after.
@@ -76,7 +76,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Asks the server for a sign of life, unless a write is under way.
+    /// Asks the server for a sign of life, unless a write is pending.
     pub(super) fn probe(&mut self) {
         let Some(mut sender) = self.sender.take() else {
             return;
@@ -88,7 +88,7 @@ impl Writer {
         self.writing = probing.boxed().fuse();
     }
 
-    /// Waits for the end of the write that is under way, for ever if there is none. Cancel-safe.
+    /// Waits for the end of the pending write; never returns if there is none. Cancel-safe.
     pub(super) async fn written(&mut self, session: &mut Session) -> Result<(), TransportError> {
         let (sender, wrote, outcome) = (&mut self.writing).await;
         self.sender = Some(sender);

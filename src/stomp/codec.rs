@@ -20,7 +20,7 @@ use super::version::Version;
 pub struct Decoder {
     limits: Limits,
     version: Option<Version>,
-    /// What was fed and not yet read.
+    /// Bytes that were fed and not yet read.
     chunks: VecDeque<Bytes>,
     /// The beginning of a frame whose end was in no chunk so far; empty: the next frame begins in
     /// the next chunk.

@@ -1,4 +1,4 @@
-//! What a session is told before it begins, and the CONNECT frame that follows from it.
+//! The options of a session, and the CONNECT frame that follows from them.
 
 use std::fmt;
 use std::time::Duration;
@@ -22,11 +22,11 @@ pub enum Backslashes {
     /// As they are: CONNECT is never escaped (STOMP 1.2, section Value Encoding).
     #[default]
     Plain,
-    /// Doubled, for RabbitMQ, which unescapes CONNECT all the same.
+    /// Doubled, for RabbitMQ, which unescapes CONNECT in spite of the standard.
     Doubled,
 }
 
-/// What a session is told.
+/// The options of a session.
 #[derive(Clone)]
 pub struct Options {
     /// CONNECT's `host`; RabbitMQ's virtual host.
@@ -39,23 +39,22 @@ pub struct Options {
     pub headers: Vec<(String, Secret)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
-    /// Where the server promises no heart-beats, so long a silence ends the session; `None`:
-    /// nothing does.
+    /// If the server promises no heart-beats, a silence of this length ends the session; `None`: no
+    /// silence does.
     pub silence_max: Option<Duration>,
     /// On every incoming frame.
     pub limits: Limits,
-    /// CONNECTED must have come after so long. RabbitMQ itself waits 10 s for CONNECT.
+    /// How long CONNECTED may take. RabbitMQ itself waits 10 s for CONNECT.
     pub connected_timeout: Duration,
-    /// A receipt that has not come after so long will not: Spring's simple broker answers
-    /// DISCONNECT only.
+    /// How long to wait for a receipt: Spring's simple broker answers DISCONNECT only.
     pub receipt_timeout: Duration,
     /// DISCONNECT's receipt is waited for no longer.
     pub disconnect_timeout: Duration,
     /// See [`Backslashes`].
     pub backslashes: Backslashes,
-    /// Finds in an ERROR the subscription that we have ended, and of which the server has not sent
-    /// a message for that reason; `None`: the ERROR says something else, and ends the session. The
-    /// words are a server's own, so a session does not know them.
+    /// Finds in an ERROR the ended subscription of which the server withheld a message. `None`: the
+    /// ERROR says something else, and ends the session. The words are a server's own, so a session
+    /// does not know them.
     pub withheld: fn(&Frame) -> Option<&str>,
 }
 

@@ -1,5 +1,5 @@
-//! Frames into bytes. What is written is valid in the version, whatever the texts are: no value can
-//! end its header.
+//! Frames into bytes. The bytes are valid in the version, whatever the texts are: no value can end
+//! its header.
 
 use std::fmt::Write;
 

@@ -1,5 +1,5 @@
-//! How header names and values are written and read (STOMP 1.2, section Value Encoding): one pass
-//! in each direction, by the rules of the version and the command. It never changes a body.
+//! Escapes and unescapes header names and values (STOMP 1.2, section Value Encoding). One pass in
+//! each direction, by the rules of the version and the command. It never changes a body.
 
 use std::borrow::Cow;
 
@@ -20,7 +20,7 @@ pub(super) enum Escaping {
     V1_1,
     /// Those of 1.1 and `\r`.
     V1_2,
-    /// Before a version is agreed: 1.2's escapes, and what is none stands for itself. ActiveMQ
+    /// Before a version is agreed: 1.2's escapes; any other backslash stands for itself. ActiveMQ
     /// writes an ERROR before CONNECTED as 1.0, RabbitMQ escapes it.
     Lenient,
 }

@@ -17,16 +17,16 @@ use crate::duration::InWords;
 /// What has happened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The server has accepted us; what was subscribed before is being subscribed now.
+    /// The server has accepted us; subscriptions requested before are sent now.
     Connected(Connected),
-    /// A subscription stands, as far as can be told.
+    /// A subscription stands, as far as we know.
     Subscribed {
         /// The subscription.
         id: Arc<str>,
         /// How we know.
         confirmed: Confirmation,
     },
-    /// A subscription has ended, as far as can be told.
+    /// A subscription has ended, as far as we know.
     Unsubscribed {
         /// The subscription.
         id: Arc<str>,
@@ -35,12 +35,12 @@ pub enum Event {
     },
     /// A message of a subscription.
     Message(Message),
-    /// A message of a subscription that we have ended: it was under way. It cannot be acknowledged
-    /// any more.
+    /// A message of a subscription that we have ended: it was in flight. It can no longer be
+    /// acknowledged.
     Late(Message),
-    /// The server had a message of a subscription that we have ended on its way to us and has not
-    /// sent it, as [`Options::withheld`](super::Options::withheld) reads its ERROR. Where messages
-    /// are acknowledged it keeps it until the session is over.
+    /// The server withheld a message of a subscription that we have ended.
+    /// [`Options::withheld`](super::Options::withheld) finds that in its ERROR. Where messages are
+    /// acknowledged it keeps it until the session is over.
     Withheld {
         /// The subscription.
         id: Arc<str>,
@@ -99,13 +99,13 @@ pub enum Farewell {
 /// What CONNECTED says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
-    /// What is spoken from now on.
+    /// The version from now on.
     pub version: Version,
     /// The server's name and version, clamped, such as `RabbitMQ/3.10.8`.
     pub server: Option<String>,
     /// The server's name for this session, clamped.
     pub session: Option<String>,
-    /// What is agreed. No incoming ones: nothing here detects a dead link.
+    /// The agreed heart-beats. Without incoming ones nothing here detects a dead link.
     pub heartbeat: Heartbeats,
 }
 
@@ -159,7 +159,7 @@ pub enum SessionError {
     )]
     Refused(Box<ServerError>),
     /// ERROR that names a SUBSCRIBE of ours, or names nothing while only one was unconfirmed
-    /// (RabbitMQ names none): it will be so again until somebody changes something.
+    /// (RabbitMQ names none). It comes again until somebody changes something.
     #[error("subscribe to {destination} refused: {error}")]
     SubscribeRefused {
         /// The subscription.
@@ -198,7 +198,7 @@ pub enum SessionError {
     /// The server has sent nothing, not even a heart-beat.
     #[error("the server has been silent for {}", InWords::about(*silence))]
     Silent {
-        /// For so long.
+        /// The length of the silence.
         silence: Duration,
     },
     /// The stream ended before CONNECTED, as RabbitMQ ends it where it cannot read a header of

@@ -1,12 +1,12 @@
-//! Heart-beats: what is agreed, when ours is due, and since when the server has been silent for too
-//! long (STOMP 1.2, section Heart-beating).
+//! Heart-beats: the agreed intervals, when ours is due, and since when the server has been silent
+//! for too long (STOMP 1.2, section Heart-beating).
 
 use std::time::{Duration, Instant};
 
-/// Longest interval that is negotiated or kept to; what is longer detects nothing.
+/// Longest interval that is negotiated or kept to; a longer one detects nothing.
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// What is agreed. `None`: off in that direction.
+/// The agreed intervals. `None`: off in that direction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Heartbeats {
     /// We send something at least every so often.
@@ -53,9 +53,9 @@ fn millis(interval: Duration) -> u64 {
 /// The clock of a connected session.
 #[derive(Debug)]
 pub(super) struct Pulse {
-    /// Something must be sent when nothing was for so long.
+    /// We must send something after this long without sending.
     beat_after: Option<Duration>,
-    /// Nothing received for so long is silence.
+    /// Nothing received for this long is silence.
     silent_after: Option<Duration>,
     last_sent: Instant,
 }

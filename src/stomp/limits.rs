@@ -3,7 +3,7 @@
 /// Limits on one incoming frame, each enforced before anything is allocated for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// Longest first line, its CR included. The longest command has 11 bytes; what is longer is no
+    /// Longest first line, its CR included. The longest command has 11 bytes; a longer line is no
     /// STOMP, and the rest is there to quote it.
     pub command_bytes_max: usize,
     /// Longest header line, its CR included. Tokens and stack traces come in headers.
@@ -15,8 +15,8 @@ pub struct Limits {
     pub body_bytes_max: usize,
     /// Longest frame, from its command to its closing NUL.
     pub frame_bytes_max: usize,
-    /// Longest body that is read past where it is over `body_bytes_max` (or makes its frame too
-    /// long): its beginning is handed out, and the stream goes on after it. A longer one is an
+    /// Longest body that is read and skipped if it is over `body_bytes_max` or makes its frame too
+    /// long. Its beginning is handed out, and the stream goes on after it. A longer one is an
     /// error. 0: every body over its limit is.
     pub oversize_bytes_max: usize,
 }

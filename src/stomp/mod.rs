@@ -2,8 +2,8 @@
 //! socket, no clock, no task, no configuration.
 //!
 //! Bytes become frames in [`Decoder`] and frames become bytes in [`FrameWriter`]; both sides of a
-//! connection use them. [`Session`] is the client: it is given what arrived and what time it is,
-//! and says what happened, what is to be sent and when it wants to be asked again.
+//! connection use them. [`Session`] is the client: it takes received bytes and the time, and gives
+//! events, bytes to send and the next deadline.
 
 mod codec;
 mod command;

@@ -1,4 +1,4 @@
-//! What is to be sent, and where in it each frame ends.
+//! Bytes to be sent, and where each frame ends.
 
 use std::fmt;
 

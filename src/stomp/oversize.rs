@@ -1,6 +1,6 @@
-//! A frame whose body is over the limit: its beginning is kept, the rest is read past without being
-//! held, so that one message that is too long does not end the connection, only to be sent again on
-//! the next one.
+//! A frame whose body is over the limit: its beginning is kept, and the rest is read without being
+//! held. So a message that is too long does not end the connection, only to come again on the next
+//! one.
 
 use bytes::{Buf, Bytes};
 use memchr::memchr;
@@ -10,7 +10,7 @@ use super::frame::Frame;
 use super::limits::Limits;
 use super::scan::{Rest, body_too_long};
 
-/// The frame and what is known of the rest of its body.
+/// The frame and the known length of the rest of its body.
 #[derive(Debug)]
 pub(super) struct Oversize {
     frame: Frame,

@@ -36,8 +36,8 @@ struct Pending {
     due: Instant,
 }
 
-/// The receipts of a session. All wait equally long, so that the oldest is always due first: from
-/// when it was asked for, or from when another one came, since a server that answers one after the
+/// The receipts of a session. All wait equally long, so the oldest is always due first. The wait
+/// begins with the request, or with the last receipt that came. A server that answers one after the
 /// other is not silent about the last of them (RabbitMQ takes seconds for hundreds of
 /// subscriptions).
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Receipts {
         id
     }
 
-    /// The receipt of that name has come. `None`: nobody waits for it (any more).
+    /// The receipt of that name has come. `None`: nobody waits for it.
     pub(super) fn settle(&mut self, id: ReceiptId, now: Instant) -> Option<Purpose> {
         let pending = self.pending.remove(&id)?;
         self.settled_at = Some(now);

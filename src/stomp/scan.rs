@@ -18,7 +18,7 @@ pub(super) struct Parts {
     pub(super) command: Command,
     pub(super) headers: Range<usize>,
     pub(super) body: Range<usize>,
-    /// After the closing NUL, or after what is kept of an oversize body.
+    /// After the closing NUL, or after the kept part of an oversize body.
     pub(super) end: usize,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Parts {
 pub(super) enum Found {
     /// All of it.
     Whole(Parts),
-    /// A frame whose body is over the limit: the parts end with what is kept of it, and this much
+    /// A frame whose body is over the limit: the parts end with the kept part of it, and this much
     /// follows.
     Oversize(Parts, Rest),
 }
@@ -35,7 +35,7 @@ pub(super) enum Found {
 /// What follows the part of an oversize body that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rest {
-    /// So many bytes, and a NUL.
+    /// A body of this many bytes, and a NUL.
     Counted(usize),
     /// Whatever comes before the next NUL.
     Terminated,
@@ -171,9 +171,8 @@ impl Scan {
         }
     }
 
-    /// How many of the bytes that come next should be appended to the `have` bytes of an unfinished
-    /// frame: never more than the frame has, as far as can be told, nor more than one byte over a
-    /// limit.
+    /// How many of the next bytes to append to the `have` bytes of an unfinished frame. It is never
+    /// more than the frame has, as far as we know, nor more than one byte over a limit.
     pub(super) fn wants(&self, have: usize, next: &[u8], limits: &Limits) -> usize {
         let (through, room) = match self.stage {
             Stage::Command => (

@@ -1,10 +1,10 @@
-//! A client's session with a STOMP server, from CONNECT to DISCONNECT, as a state machine. It is
-//! given bytes and the time, and gives events, bytes and the next deadline. It never waits, and
-//! writes nothing before CONNECTED but CONNECT and nothing after DISCONNECT.
+//! A client's session with a STOMP server, from CONNECT to DISCONNECT, as a state machine. It takes
+//! bytes and the time, and gives events, bytes and the next deadline. It never waits, and writes
+//! nothing before CONNECTED but CONNECT and nothing after DISCONNECT.
 //!
-//! One life: `new`, send what `take_outgoing` gives; then for ever `receive`, `poll` until `None`,
-//! `take_outgoing`, and `tick` at `deadline`. After an error, or [`Event::Disconnected`], it is
-//! over: no event comes of it. After an error, messages that came before it can still be
+//! Its use: `new`, then send the bytes of `take_outgoing`; then repeat `receive`, `poll` until
+//! `None`, `take_outgoing`, and `tick` at `deadline`. After an error, or [`Event::Disconnected`],
+//! it is over: no event comes of it. After an error, messages that came before it can still be
 //! acknowledged, since the server may read on.
 
 mod commands;
@@ -37,7 +37,7 @@ pub struct Session {
     outbox: Outbox,
     /// What has happened and was not polled yet.
     events: VecDeque<Event>,
-    /// Ended ones stay, for the messages that are still under way.
+    /// Ended ones stay, for the messages that are still in flight.
     subscriptions: BTreeMap<Arc<str>, Subscription>,
     /// Ids that were unsubscribed, whatever was subscribed under them since.
     left: BTreeSet<Arc<str>>,
@@ -124,8 +124,8 @@ impl Session {
         }
     }
 
-    /// Ends the session: [`Event::Disconnected`] follows. Messages that are under way are still
-    /// given; none of them can be acknowledged.
+    /// Ends the session: [`Event::Disconnected`] follows. Messages in flight are still given; none
+    /// of them can be acknowledged.
     pub fn disconnect(&mut self, now: Instant) {
         match self.phase {
             Phase::Connecting { .. } => {
@@ -214,9 +214,9 @@ impl Session {
         }
     }
 
-    /// Does what is due: queues a heart-beat, gives up on receipts, notices silence. To be called
-    /// only after everything that has arrived was received and polled, or a busy reader takes its
-    /// own delay for the server's silence.
+    /// Does the work that is due: queues a heart-beat, gives up on receipts, notices silence. Call
+    /// it only after all arrived bytes were received and polled: else a busy reader takes its own
+    /// delay for the server's silence.
     pub fn tick(&mut self, now: Instant) -> Result<(), SessionError> {
         match &mut self.phase {
             Phase::Connecting { due } if now >= *due => {

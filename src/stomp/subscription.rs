@@ -1,4 +1,4 @@
-//! What is subscribed and how its messages are acknowledged.
+//! A subscription and how its messages are acknowledged.
 
 use std::fmt;
 use std::sync::Arc;
@@ -74,7 +74,7 @@ pub(super) enum State {
     Sent(ReceiptId),
     /// Confirmed; the receipt is kept for an ERROR that comes late.
     Live(ReceiptId),
-    /// UNSUBSCRIBE is sent. Messages that were under way may still come.
+    /// UNSUBSCRIBE is sent. Messages in flight may still come.
     Ended,
 }
 

@@ -99,9 +99,10 @@ impl Sender {
     /// being `bytes.len()`. A heart-beat's LF is a frame of its own. It returns when the system has
     /// taken all of it.
     ///
-    /// TCP and TLS write them at once; WebSocket sends one text message a frame (binary, if it is
-    /// not UTF-8); SockJS one `["frame"]` a frame, or one request for all. Many servers take
-    /// exactly one frame a message, so that only [`Target::websocket_split`] makes several of one.
+    /// TCP and TLS write them at once. WebSocket sends one text message for each frame (binary, if
+    /// it is not UTF-8). SockJS sends one `["frame"]` for each frame, or one request for all. Many
+    /// servers take exactly one frame a message, so that only [`Target::websocket_split`] makes
+    /// several of one.
     ///
     /// Not cancel-safe: a dropped future leaves half a frame on the wire, so that only
     /// [`close`](Self::close) may follow. While it waits, [`Receiver::receive`] goes on in the same
@@ -154,7 +155,7 @@ impl Sender {
                 Outgoing::SockJs(sender) => sender.close().await,
             }
         };
-        // A timeout is the peer's loss: whoever does not read our goodbye sees the end of the
+        // A timeout is the peer's loss: a peer that does not read our close sees the end of the
         // stream.
         let _ = tokio::time::timeout(CLOSE_MAX, goodbye).await;
     }
@@ -163,14 +164,14 @@ impl Sender {
 /// How long a goodbye may take: the server may have stopped reading.
 const CLOSE_MAX: Duration = Duration::from_secs(1);
 
-/// Ends a connection so that what was sent arrives: says goodbye as [`Sender::close`] does, then
-/// reads and drops what still comes until the server has closed, too.
+/// Ends a connection so that sent bytes arrive. It closes our side as [`Sender::close`] does, then
+/// reads and drops bytes until the server has closed, too.
 ///
-/// A TCP socket that is closed with bytes in it that nobody has read is reset, and with the reset
-/// the server may lose what it has not read of ours (RFC 1122, section 4.2.2.13).
+/// Closing a TCP socket with unread bytes resets it. After the reset the server may lose bytes of
+/// ours that it has not read (RFC 1122, section 4.2.2.13).
 ///
-/// It is the caller's to bound: a server that never closes, or sends without end, is waited for.
-/// The future may be dropped at any time.
+/// The caller needs a timeout: this waits for a server that never closes or sends without end. The
+/// future may be dropped at any time.
 pub async fn close(receiver: Receiver, mut sender: Sender) {
     sender.close().await;
     match (receiver.0, sender.framing) {

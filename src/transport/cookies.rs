@@ -205,7 +205,7 @@ mod tests {
         format!("http://h{path}").parse().expect("a URL")
     }
 
-    /// What is sent to `to` after `/base/info` has set each of `set`.
+    /// The cookies that are sent to `to` after `/base/info` has set each of `set`.
     fn check(set: &[&str], to: &str, expected: Option<&str>) {
         let mut jar = Jar::default();
         for value in set {

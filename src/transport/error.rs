@@ -1,14 +1,14 @@
-//! Why there is no connection, and why there is none any more. Each text says what failed, where,
-//! why and what to do, and stands alone: the cause is part of it and not chained.
+//! Why there is no connection, or why it ended. Each text says what failed, where, why and what to
+//! do. It stands alone: the cause is part of it and not chained.
 
 use std::io;
 use std::time::Duration;
 
 use crate::tls;
 
-/// Why an attempt to connect has failed. The variants are what a caller does differently: `Address`
-/// and `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are
-/// worth another attempt.
+/// Why an attempt to connect has failed. The variants differ in what a caller does. `Address` and
+/// `TlsSettings` do not mend themselves, `Http` may mean refused credentials, the others are worth
+/// another attempt.
 ///
 /// No text holds the query or the user of a URL: tokens travel there.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum DialError {
     Address {
         /// The URL.
         url: String,
-        /// What is wrong with it, and what to do.
+        /// Its mistake, and what to do.
         problem: String,
     },
     /// A file of the TLS settings is missing or wrong.
@@ -39,7 +39,7 @@ pub enum DialError {
         proxy: String,
         /// The environment's variable that names it.
         variable: &'static str,
-        /// What is wrong, and what to do.
+        /// The mistake, and what to do.
         problem: String,
     },
     /// The host is there and nothing listens on the port.
@@ -53,7 +53,7 @@ pub enum DialError {
     Io {
         /// `host:port`.
         peer: String,
-        /// What was going on.
+        /// The step that failed.
         stage: Stage,
         /// What the system said; part of the text, so not a source.
         reason: io::Error,
@@ -63,13 +63,13 @@ pub enum DialError {
     Tls {
         /// `host:port`.
         peer: String,
-        /// What is wrong, and what to do.
+        /// The mistake, and what to do.
         problem: String,
     },
     /// The server answered the upgrade, `/info` or a first poll by another status than it should.
     #[error("{url} answered {status}{}; {}", shown_body(body), status_advice(*status))]
     Http {
-        /// What was asked, without its query.
+        /// The URL of the request, without its query.
         url: String,
         /// The HTTP status.
         status: u16,
@@ -79,9 +79,9 @@ pub enum DialError {
     /// The answer to the WebSocket upgrade, or the first SockJS frame, breaks the protocol.
     #[error("WebSocket or SockJS handshake with {url}: {problem}")]
     Handshake {
-        /// What was asked, without its query.
+        /// The URL of the request, without its query.
         url: String,
-        /// What is wrong, and what to do.
+        /// The mistake, and what to do.
         problem: String,
     },
     /// SockJS's `/info` is not what the protocol says.
@@ -89,7 +89,7 @@ pub enum DialError {
     Info {
         /// The URL of `/info`, without its query.
         url: String,
-        /// What is wrong, and what to do.
+        /// The mistake, and what to do.
         problem: String,
     },
     /// `/info` is fine, but none of the SockJS transports works.
@@ -105,7 +105,7 @@ pub enum DialError {
     Timeout {
         /// `host:port`.
         peer: String,
-        /// What was going on.
+        /// The step that failed.
         stage: Stage,
         /// How long it was waited for.
         after: Duration,
@@ -190,8 +190,8 @@ impl TransportError {
         }
     }
 
-    /// A stream that ends without TLS's or WebSocket's farewell is closed like any other: servers
-    /// often skip it, and a cut frame shows in the codec.
+    /// A stream that ends without TLS's or WebSocket's close counts as closed. Servers often skip
+    /// it, and the codec notices a cut frame.
     pub(super) fn from_io(error: io::Error) -> TransportError {
         match error.kind() {
             io::ErrorKind::UnexpectedEof => TransportError::closed("end of stream"),

@@ -1,5 +1,5 @@
-//! One HTTP request and its whole answer, for whoever must ask something before it dials. Knows
-//! nothing of what is asked.
+//! One HTTP request and its whole answer, for code that must ask something before it dials. It
+//! knows nothing of the question.
 
 use std::fmt;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use crate::secret::Secret;
 pub struct Request {
     /// `http` or `https`.
     pub url: Url,
-    /// With what is sent.
+    /// The method, with its content.
     pub method: Method,
     /// Sent with it; a `Content-Type` or `Accept` of these replaces ours.
     pub headers: Vec<(String, Secret)>,
@@ -42,7 +42,7 @@ pub enum Method {
     Post(Content),
 }
 
-/// What is sent.
+/// The content of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     /// Nothing.

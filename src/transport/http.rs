@@ -1,7 +1,6 @@
-//! HTTP requests, for SockJS and for a sign-in: one client's settings, and what a request fails of
-//! in the same words as everything else that is dialled. Redirects are never followed. A proxy sees
-//! requests in clear text as requests to itself (RFC 9112, section 3.2.2), and is asked for a
-//! tunnel for the others.
+//! HTTP requests, for SockJS and for a sign-in: the settings of one client, and the same errors as
+//! for all other connections. Redirects are never followed. A proxy sees requests in clear text as
+//! requests to itself (RFC 9112, section 3.2.2), and is asked for a tunnel for the others.
 
 use std::error::Error as _;
 use std::io;

@@ -103,7 +103,7 @@ const FOR_EVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 impl Deadline {
     pub(super) fn after(duration: Duration) -> Deadline {
         let since = Instant::now();
-        // What the clock cannot add is for ever.
+        // A time that the clock cannot add has no end.
         let at = since
             .checked_add(duration)
             .unwrap_or_else(|| since + FOR_EVER);
@@ -114,7 +114,7 @@ impl Deadline {
         self.at.saturating_duration_since(Instant::now())
     }
 
-    /// A deadline for a part of what is left.
+    /// A deadline for a part of the remaining time.
     pub(super) fn part(&self, duration: Duration) -> Deadline {
         Deadline::after(duration.min(self.remaining()))
     }

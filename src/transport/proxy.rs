@@ -18,9 +18,9 @@ use super::peer::{Framing, Peer, Security};
 use crate::secret::Secret;
 
 /// The proxies of an environment: `http_proxy` for `ws` and `http`, `https_proxy` for `wss` and
-/// `https`, `all_proxy` for all that have none of their own, `stomp` and `stomps` included;
-/// `no_proxy` names the hosts that are reached directly. Of each, the name in small letters counts
-/// before the one in capitals.
+/// `https`. `all_proxy` is for all schemes that have none of their own, `stomp` and `stomps`
+/// included. `no_proxy` names the hosts that are reached directly. Of each, the name in small
+/// letters counts before the one in capitals.
 ///
 /// This machine itself is always reached directly.
 #[derive(Clone, Default)]

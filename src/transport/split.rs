@@ -12,7 +12,7 @@ pub(super) fn pieces(mut frame: Bytes, bytes_max: usize) -> impl Iterator<Item =
             return None;
         }
         let mut end = frame.len().min(bytes_max.max(LONGEST_CHARACTER));
-        // A byte 10xxxxxx goes on with a character; what is no text has none to spare.
+        // A byte 10xxxxxx continues a character; bytes that are no text have no boundary.
         while text && frame.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
             end -= 1;
         }

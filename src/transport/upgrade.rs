@@ -1,7 +1,7 @@
 //! WebSocket's opening handshake (RFC 6455, section 4), by hand.
 //!
-//! tungstenite's own refuses a server that answers `Connection: keep-alive, Upgrade`, one that
-//! names no subprotocol, and one that names another than was asked for (ActiveMQ: `stomp`). All
+//! tungstenite's own refuses three servers: one that answers `Connection: keep-alive, Upgrade`, one
+//! that names no subprotocol, and one that names another than requested (ActiveMQ: `stomp`). All
 //! three work: STOMP's version comes from its CONNECTED frame alone, so the subprotocol in the
 //! answer decides nothing.
 
@@ -26,7 +26,7 @@ pub(super) struct Upgraded {
     pub(super) read: Vec<u8>,
 }
 
-/// What is offered for STOMP straight on WebSocket; SockJS offers nothing.
+/// The subprotocols offered for STOMP straight on WebSocket; SockJS offers none.
 pub(super) const STOMP_SUBPROTOCOLS: HeaderValue =
     HeaderValue::from_static("v12.stomp, v11.stomp, v10.stomp");
 

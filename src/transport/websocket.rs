@@ -101,8 +101,8 @@ impl Sender {
         frames: impl Iterator<Item = Bytes>,
     ) -> Result<(), TransportError> {
         for frame in frames {
-            // STOMP frames are text on WebSocket, which the servers' JavaScript clients have made
-            // the rule; a body that is not UTF-8 cannot be (RFC 6455, section 5.6).
+            // STOMP frames are text on WebSocket, as the servers' JavaScript clients expect. A body
+            // that is not UTF-8 cannot be text (RFC 6455, section 5.6).
             let message = match Utf8Bytes::try_from(frame.clone()) {
                 Ok(text) => Message::Text(text),
                 Err(_) => Message::Binary(frame),
@@ -138,9 +138,9 @@ impl Sender {
     }
 }
 
-/// Reads to the end of what is below the WebSocket, after our close: a peer that has broken the
-/// protocol may have sent more, which no message can be made of. The server answers a close by one
-/// and ends the TCP connection (RFC 6455, section 7.1.1).
+/// Reads the stream below the WebSocket to its end, after our close. A peer that broke the protocol
+/// may have sent more bytes, which are no message. The server answers a close by one and ends the
+/// TCP connection (RFC 6455, section 7.1.1).
 pub(super) async fn drain(receiver: Receiver, sender: Sender) {
     // Halves of two connections do not fit together.
     if let Ok(mut socket) = sender.sink.reunite(receiver.stream) {

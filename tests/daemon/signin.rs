@@ -1,5 +1,5 @@
-//! The HTTP sign-in, in the real binary against a platform's portal: what it is asked, what goes
-//! where, how a refusal is told, and that nothing of it is told to anybody else.
+//! The HTTP sign-in, in the real binary against a platform's portal. The tests hold its request,
+//! the use of its values, the report of a refusal, and that no secret is shown.
 
 use std::process::Command;
 use std::time::Duration;

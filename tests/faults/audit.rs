@@ -1,6 +1,7 @@
-//! The audit of one rig: what was acknowledged, what the journal holds and what has arrived, held
-//! against the invariants of ARCHITECTURE.md after every life and against the accounting at the
-//! end. What is wrong is returned, not panicked, since the mutations' tests want to see it.
+//! The audit of one rig. After every session of the daemon it compares the acknowledged messages,
+//! the journal and the arrivals, by the invariants of ARCHITECTURE.md. At the end it checks the
+//! accounting too. It returns errors and does not panic, since the mutations' tests want to see
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -33,7 +34,7 @@ pub(crate) struct Ends {
     pub(crate) subscriber: Subscriber,
 }
 
-/// A sink's batch: what is confirmed in the middle of one may come again after a crash, and so may
+/// A sink's batch. Events confirmed in the middle of a batch may come again after a crash. So may
 /// the batch before it, whose cursor is on disk 200 ms later at most.
 const WINDOW: usize = 2 * 1000 + PREFETCH;
 
@@ -72,7 +73,7 @@ struct Pages {
     cursors: HashMap<String, i64>,
     /// The messages of each sink's dead letters.
     dead_lettered: BTreeSet<(String, usize)>,
-    /// Sinks whose account does not balance, with it.
+    /// Sinks whose accounting does not balance, with it.
     accounting_errors: Vec<String>,
 }
 
@@ -86,7 +87,7 @@ const ACCOUNTING_ERRORS: &str = "SELECT format('%s: at %d, started %d, rewound %
      WHERE position - started + rewound <> delivered + filtered + undecodable + dead_lettered + evicted + removed \
      OR dead_lettered <> listed + redriven + discarded";
 
-/// See the module.
+/// The arrivals at each sink, and the checks of the invariants.
 #[derive(Debug, Default)]
 pub(crate) struct Audit {
     arrivals: HashMap<&'static str, Arrivals>,
@@ -233,8 +234,8 @@ impl Audit {
         Ok(())
     }
 
-    /// I1 and I3: what was acknowledged is in the journal, or has arrived everywhere or is a dead
-    /// letter there.
+    /// I1 and I3: every acknowledged message is in the journal, or at each sink has arrived or is a
+    /// dead letter.
     async fn check_acknowledged(
         &mut self,
         acknowledged: &BTreeSet<usize>,

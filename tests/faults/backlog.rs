@@ -1,5 +1,5 @@
-//! Every sink is down for a day: the journal takes all that comes, the memory stays as it is, and
-//! once the sinks are back they get it far faster than it came.
+//! Every sink is down for a day: the journal takes all messages and the memory does not grow. Once
+//! the sinks are back they get the entries far faster than they came.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -36,7 +36,7 @@ const WANTED: &str = "device_id in ['1000', '1050', '1100', '1150', '1200', '125
      '1500', '1550', '1600', '1650', '1700', '1750', '1800', '1850', '1900', '1950']";
 const WANTED_SHARE: usize = 50;
 
-/// One that gets nothing for so long is stuck.
+/// A sink that gets nothing for this long is stuck.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Between two looks at `/status`.

@@ -1,6 +1,5 @@
 //! A wall clock that jumps by an hour and by ten years, ahead and back, while the daemon runs and
-//! before it starts: everything is delivered, and nothing is deleted that would not have been
-//! deleted without the jump.
+//! before it starts. Everything is delivered, and the jump deletes no entry too early.
 //!
 //! libfaketime gives the daemon, and nobody else, another CLOCK_REALTIME. The monotonic clock goes
 //! on as it is, as it does on a machine whose time is set.
@@ -36,7 +35,7 @@ impl Clock {
         clock
     }
 
-    /// So many seconds ahead of this machine's.
+    /// How many seconds it is ahead of this machine's clock.
     fn set(&self, ahead: i64) {
         // In one piece: it is read at any time.
         let next = self.folder.write("next", &format!("{ahead:+}\n"));

@@ -1,6 +1,6 @@
-//! The daemon is killed at any moment and aborted at each named place, again and again: nothing
-//! that it acknowledged is evicted, nothing is in the history twice, and all is in order once it is
-//! left alone.
+//! The daemon is killed at any moment and aborted at each failpoint, again and again. No
+//! acknowledged message is lost, none is in the history twice, and all is in order once it is left
+//! alone.
 
 use std::time::{Duration, Instant};
 

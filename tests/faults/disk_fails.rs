@@ -1,5 +1,5 @@
-//! A disk on which a sync or a write fails, in any of the daemon's threads: it ends, or goes on
-//! with what was not needed yet, and acknowledges nothing that is not on disk.
+//! A disk on which a sync or a write fails, in any of the daemon's threads. The daemon ends, or
+//! goes on without that write, and acknowledges nothing that is not on disk.
 //! `tests/faults/journal_crash.rs` does the same to the journal alone, call by call.
 
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use crate::rig::{DAEMON, Rig};
 use peers::process::tethered;
 use peers::wait;
 
-/// How often something is published in one round, so many milliseconds apart.
+/// How often something is published in one round, and how many milliseconds apart.
 const PUBLISHES: usize = 60;
 
-/// A daemon that has acknowledged little is waited for so long.
+/// How long to wait for a daemon that has acknowledged little.
 const ROUND_MAX: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread")]

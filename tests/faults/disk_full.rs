@@ -33,12 +33,12 @@ impl Tmpfs<'_> {
         Tmpfs { path }
     }
 
-    /// Somebody else's file takes what there is, or all but so many bytes of it.
+    /// Another file takes the free space, or all but this many bytes of it.
     fn fill(&self, but_bytes: u64) {
         let free = rustix::fs::statvfs(self.path).expect("ask for the room of a mounted tmpfs");
         let bytes = (free.f_bavail * free.f_frsize).saturating_sub(but_bytes);
         match std::fs::write(self.path.join("filler"), vec![0; bytes as usize]) {
-            // The daemon was faster: it is full all the same.
+            // The daemon was faster: the disk is full too.
             Err(error) if error.kind() == std::io::ErrorKind::StorageFull => {}
             written => written.expect("fill what is free"),
         }

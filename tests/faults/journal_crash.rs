@@ -1,8 +1,8 @@
-//! The journal when its process is killed, and when the disk fails: what was acknowledged is there
+//! The journal when its process is killed, and when the disk fails: acknowledged entries are there
 //! afterwards.
 //!
-//! Each test starts its own binary again for itself alone; there it finds the journal's path in the
-//! environment, and is the process that is killed or whose disk fails.
+//! Each test starts its own binary again for itself alone. The child finds the journal's path in
+//! the environment, and is the process that is killed or whose disk fails.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
@@ -32,8 +32,8 @@ fn settings(path: PathBuf) -> Settings {
     }
 }
 
-/// The rest of a test where it is its own child: a process that appends `batches` of entries, whose
-/// body is their position, and says `acknowledged POSITION` after each; a sink reads them and says
+/// The rest of a test in its own child process. It appends `batches` of entries, whose body is
+/// their position, and prints `acknowledged POSITION` after each. A sink reads them and prints
 /// `confirmed POSITION` before its cursor moves. Does nothing in the test itself.
 async fn be_the_child(batches: usize) {
     let Some(path) = std::env::var_os(JOURNAL) else {
@@ -238,8 +238,8 @@ async fn killed_process_loses_nothing_that_it_acknowledged() {
 /// Batches of a child whose disk fails once; two, so that one comes after a failure in the other.
 const BATCHES: usize = 2;
 
-/// Lets the n-th call in each thread of a child fail, for every n until there is none; `judge` is
-/// given each child that was hit, by its exit status.
+/// Lets the n-th call in each thread of a child fail, for every n until there is none. `judge` gets
+/// the exit status of each child that was hit.
 async fn fail_each(test: &str, inject: &str, judge: impl Fn(&Said, ExitStatus, &str)) {
     be_the_child(BATCHES).await;
     let folder = tempfile::tempdir().unwrap();

@@ -75,9 +75,9 @@ async fn journal_from_a_backup_is_refused() {
     heal(&mut rig).await;
     fs::copy(&backup, &journal).expect("restore a journal");
     refused(rig.launch(""), "is a stale copy: it ends at").await;
-    // Even where the mark has gone with the machine, the history knows what it has confirmed; and
-    // from then on no restart is taken for the end of it, though what comes in would have reached
-    // what the history knows.
+    // Even if the mark is gone with the machine, the history knows the positions that it has
+    // confirmed. From then on every restart refuses the journal, although new entries would have
+    // reached those positions.
     fs::remove_file(rig.ends.data.join("journal.db-lock")).expect("remove the mark");
     rig.publish(300).await;
     refused(rig.launch(""), "from another copy of it").await;

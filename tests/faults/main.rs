@@ -1,6 +1,6 @@
 //! The real daemon under every fault that one machine can produce: killed at any moment, aborted at
-//! each named place, a power cut, a full disk; and ten mutations, each of which the same look at the
-//! audit must find. The journal by itself, when its process is killed and when the disk fails.
+//! each failpoint, a power cut, a full disk. The same audit must find each of ten mutations. The
+//! journal by itself, when its process is killed and when the disk fails.
 //!
 //! `STOMP_BRIDGE_TEST_SEED` repeats a run, as far as the machine's own timing allows;
 //! `STOMP_BRIDGE_TEST_LONG` (set by `tests/run --long`) makes it a long one.

@@ -1,5 +1,5 @@
-//! Ten mutations that the daemon makes on purpose: each must be found by the same look at the audit
-//! that finds nothing in a daemon without them.
+//! Ten mutations that the daemon makes on purpose. The audit must find each of them; in a daemon
+//! without them the same audit finds nothing.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use stomp_bridge::faults::{Failpoint, Mutation};
 use crate::plan::{End, Plan, seed};
 use crate::rig::Rig;
 
-/// A mutation that is not found in so many lives is not found.
+/// A mutation that is not found in this many lives is not found.
 const LIVES_MAX: usize = 60;
 
 /// See [`Rig::slowness`].

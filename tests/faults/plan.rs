@@ -32,14 +32,14 @@ pub(crate) struct Plan {
     pub(crate) burst: usize,
     /// Whether more come in while it lives.
     pub(crate) flow: bool,
-    /// The webhook's receiver is in trouble for so long at first.
+    /// How long the webhook's receiver is in trouble at first.
     pub(crate) trouble: Duration,
 }
 
 /// How it ends.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum End {
-    /// SIGKILL after so long.
+    /// SIGKILL after this time.
     Kill(Duration),
     /// Abort when the place is reached for the n-th time.
     Abort(Failpoint, u64),

@@ -1,5 +1,5 @@
-//! A power cut: the file system under the daemon ends from one moment to the next, and what was not
-//! synced is gone.
+//! A power cut: the file system under the daemon ends from one moment to the next, and unsynced
+//! bytes are gone.
 //!
 //! An ext4 image on a loop device, shut down by EXT4_IOC_SHUTDOWN without a flush of its log. Needs
 //! root.
@@ -87,8 +87,8 @@ fn run(program: &str, arguments: &[&Path]) {
 /// image.
 const CUTS: usize = 20;
 
-/// So many cuts, each in the middle of a flow; then everything has to arrive. The first loss ends
-/// it. Gives the number of messages.
+/// Makes power cuts, each in the middle of a flow; then everything has to arrive. The first loss
+/// ends it. Gives the number of messages.
 async fn cut_again_and_again(
     name: &str,
     cuts: usize,
@@ -112,8 +112,8 @@ async fn cut_again_and_again(
         rig.check()
             .await
             .map_err(|loss| format!("{name}, cut {cut}: {loss}"))?;
-        // A process that is killed in a commit, and then the power: nobody was told of what
-        // vanished.
+        // A process is killed in a commit, and then the power is cut: nobody got an answer for the
+        // entries that vanished.
         if rng.bool() {
             let killed = Plan {
                 end: End::Kill(Duration::from_millis(rng.u64(100..300))),

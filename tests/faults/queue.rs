@@ -1,6 +1,5 @@
-//! A durable queue behind STOMP 1.2, as fast as its reader: it keeps every message until it is
-//! acknowledged, and gives what is not acknowledged again, in its old place, to the next
-//! connection.
+//! A durable queue behind STOMP 1.2, as fast as its reader. It keeps every message until it is
+//! acknowledged. It redelivers the others to the next connection, in their old order.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -27,7 +26,7 @@ struct Shared {
     news: Notify,
 }
 
-/// What was published, and what became of it.
+/// The published messages, and their outcomes.
 #[derive(Default)]
 struct Accounting {
     bodies: Vec<Arc<str>>,

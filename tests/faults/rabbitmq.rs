@@ -1,5 +1,5 @@
-//! A few rounds of the crash loop with the real thing as the source: what RabbitMQ has confirmed to
-//! the publisher is at every sink once the daemon is left alone.
+//! A few rounds of the crash loop with a real RabbitMQ as the source. Every message that it
+//! confirmed to the publisher reaches every sink once the daemon is left alone.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ async fn nothing_that_rabbitmq_confirmed_is_lost_by_crashes() {
         panic!("healing: {loss}");
     }
     let messages = rig.queue.published();
-    // What is published now is what comes out first: nothing is left unacknowledged.
+    // The next published message comes out first: nothing is left unacknowledged.
     let destination = format!("/queue/{name}");
     let mut client = Stomp::connect(rabbitmq.stomp_port()).await;
     client.publish(&destination, ["the last"]).await;

@@ -23,10 +23,10 @@ use peers::{
 /// The binary.
 pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
 
-/// A life that its abort does not end is killed after so long.
+/// A life that its abort does not end is killed after this time.
 const LIFE_MAX: Duration = Duration::from_millis(700);
 
-/// No more comes in while so many are on their way: the webhook takes a few at a time.
+/// No more comes in while this many are in flight: the webhook takes a few at a time.
 const BACKLOG_MAX: usize = 1500;
 
 /// What the daemon reads from.
@@ -52,7 +52,7 @@ const KEYS: Keys = Keys {
     source: "",
 };
 
-/// See the module.
+/// A queue, a daemon with its configuration, all of its sinks, and their audit.
 pub(crate) struct Rig {
     server: Server,
     pub(crate) queue: Queue,
@@ -241,7 +241,7 @@ impl Rig {
         }
     }
 
-    /// One life, and a look at the audit after it. An error is what is wrong with the daemon.
+    /// One life, and a look at the audit after it. An error names the daemon's fault.
     pub(crate) async fn live(&mut self, plan: &Plan, rng: &mut Rng) -> Result<(), String> {
         let process = self.run(plan, rng, || {}).await?;
         drop(process);

@@ -20,7 +20,7 @@ const TRIGGERS: &str = "\
 
 static SERVER: OnceCell<Postgres> = OnceCell::const_new();
 
-/// See the module.
+/// One rig's Postgres history: its URL, and a connection that reads the arrivals.
 pub(crate) struct Warehouse {
     url: String,
     connection: Mutex<PgConnection>,
@@ -61,7 +61,7 @@ impl Warehouse {
             .expect("create triggers");
     }
 
-    /// What was stored after the arrival of this number: each one's number, origin and message.
+    /// The rows stored after the arrival of this number: each one's number, origin and message.
     pub(crate) async fn arrivals_after(&self, number: i64) -> Vec<(i64, String, i64)> {
         let mut connection = self.connection.lock().await;
         let rows = sqlx::query_as(

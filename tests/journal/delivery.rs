@@ -17,7 +17,7 @@ use stomp_bridge::sinks::{Batch, By, Capabilities, Health, Sink, Trouble, Undeli
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-/// Takes everything but what it is told to reject.
+/// Accepts everything but the events it must reject.
 #[derive(Clone, Default)]
 struct Collector {
     taken: Arc<Mutex<Vec<Event>>>,
@@ -25,7 +25,7 @@ struct Collector {
 }
 
 impl Collector {
-    /// The positions of what was taken since the last call.
+    /// The positions of the events accepted since the last call.
     fn positions(&self) -> Vec<i64> {
         let taken = std::mem::take(&mut *self.taken.lock().unwrap());
         taken.iter().map(|event| event.position().0).collect()

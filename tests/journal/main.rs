@@ -1,4 +1,4 @@
-//! The journal on a real disk, and what is delivered from it.
+//! The journal on a real disk, and the deliveries from it.
 //!
 //! No test here may start a process: a fork has the lock of every open journal for a moment, and
 //! the tests open theirs again.

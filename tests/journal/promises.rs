@@ -142,9 +142,9 @@ fn as_written(entry: &Entry) -> (Position, &str, Timestamp, &Bytes, &EntryConten
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// Batches that are queued at the same time, each of so many entries.
+    /// Batches that are queued at the same time, each with this many entries.
     Append(Vec<usize>),
-    /// A sink goes forward by so many thousandths of its lag.
+    /// A sink goes forward by this many thousandths of its lag.
     Advance(usize, i64),
     DeadLetter(usize, i64),
     Reopen,
@@ -222,7 +222,7 @@ impl Model {
         }
     }
 
-    /// What a status is beside what was known of its device.
+    /// A status compared with its device's last state.
     fn status(&mut self, stream: &str, key: &StatusKey) -> EntryContent {
         let device = (
             stream.to_owned(),
@@ -753,7 +753,7 @@ async fn entries_stay_until_every_registered_sink_is_past_them() {
         .dead_letter("slow", Position(7), "refused")
         .await
         .unwrap();
-    // Not in the configuration any more: entries are kept for it until it is forgotten.
+    // No longer in the configuration: entries are kept for it until it is forgotten.
     assert_eq!(
         running
             .journal
@@ -1047,7 +1047,7 @@ async fn dead_letters_of_each_sink_have_a_bound_of_their_own() {
         !journal.cursors.has_dlq_room("bad", 1, 20 << 10)
             && journal.cursors.has_dlq_room("good", 1, 20 << 10)
     );
-    // What is listed is listed, and a sink that cannot wait is not made to.
+    // A listed dead letter stays listed, and a sink that cannot wait need not.
     assert!(
         journal
             .cursors
@@ -1124,7 +1124,7 @@ async fn oldest_dead_letters_make_room_where_they_may_and_old_ones_go() {
     assert_eq!(account.check(), Ok(()));
     assert!(account.accounting.discarded > 40, "{account:?}");
     running.close().await;
-    // The first look for what is too old comes with the start.
+    // The first look for expired dead letters comes with the start.
     let running = Running::open(&settings).await;
     running
         .until("bad", "all are older than they may be", |journal| {

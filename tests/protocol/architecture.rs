@@ -1,6 +1,6 @@
 //! Which module may know which, held against the `use` lines and paths of `src/`.
 //!
-//! The order is the list of modules in `src/lib.rs`; what is said here in addition are absences.
+//! The order is the list of modules in `src/lib.rs`; this file adds the absences.
 
 mod circles;
 mod servers;
@@ -54,7 +54,7 @@ const ABSENCES: &[(&str, &str)] = &[
 const WRAPPED: &[(&str, &[&str])] = &[
     ("figment::", &["config"]),
     ("schemars::", &["config"]),
-    // What is secret is our `Secret`, which has Eq and prints nothing.
+    // Every secret is our `Secret`, which has Eq and prints nothing.
     ("SecretString", &["secret"]),
     ("ExposeSecret", &["secret"]),
     ("rumqttc::", &["sinks/mqtt"]),

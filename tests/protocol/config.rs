@@ -1,4 +1,4 @@
-//! Configurations as people write them, right and wrong, and what is said of them.
+//! Configurations as people write them, right and wrong, and their problems.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -123,8 +123,8 @@ fn the_example_loads_and_shows_the_defaults() {
     );
 }
 
-/// Every key of the example that is commented out is one that is known, and every one whose comment
-/// does not say that it is none of the defaults has the default's value.
+/// Every key that is commented out in the example is known. It has the default's value, unless its
+/// comment says that it is none of the defaults.
 #[test]
 fn the_examples_comments_are_keys_too() {
     let text = uncommented_example();
@@ -470,7 +470,7 @@ fn the_environment_overrides_the_file() {
 #[test]
 fn each_mistake_is_told_with_its_place() {
     let mut wrong = Vec::new();
-    // The text, and for its only mistake: line and column, the key, what is said.
+    // The text, and for its only mistake: line and column, the key, the problem's text.
     for (text, place, path, said) in [
         (
             format!("{SOURCE}urll = \"x\"\n{TOPIC}{SINK}"),

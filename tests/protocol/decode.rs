@@ -1,7 +1,7 @@
-//! Bodies as they come off the wire, and what they decode to: `tests/golden/NAME.json` is a body,
-//! beside it `NAME.expected.json` has one event or reason for each status in it, and
-//! `NAME.mapping.json` a mapping where the body is not the platform's own message. `GOLDEN=write`
-//! writes what is decoded, to be read before it is committed.
+//! Bodies as servers send them, and their decoded events. `tests/golden/NAME.json` is a body.
+//! `NAME.expected.json` has one event or reason for each status in it. `NAME.mapping.json` has a
+//! mapping, if the body is not the platform's own message. `GOLDEN=write` writes the decoded
+//! events, to be read before they are committed.
 
 use std::collections::HashMap;
 use std::fs;

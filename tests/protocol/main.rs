@@ -1,7 +1,7 @@
-//! What needs neither a server nor the daemon: the protocol as a whole (every rule has its test,
-//! every mistake that other clients are known for has one, and what real servers were seen to send
-//! is replayed byte for byte over real sockets), its codec and its session by themselves, bodies
-//! and what they decode to, configurations, and which module may know which.
+//! Tests that need neither a server nor the daemon. They cover the protocol as a whole: every rule
+//! has its test, and so has every known mistake of other clients. Recorded bytes of real servers
+//! are replayed over real sockets. They also cover the codec, the session, the decoding of bodies,
+//! configurations, and the imports between modules.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 

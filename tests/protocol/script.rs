@@ -79,7 +79,7 @@ pub(crate) async fn play(name: &str, text: &str, cut: Cut) {
     );
 }
 
-/// One transcript under way.
+/// One transcript that is being replayed.
 struct Play {
     peer: Peer,
     wire: Wire,
@@ -206,7 +206,7 @@ fn same(found: &[u8], expected: &[u8]) -> Result<(), String> {
 }
 
 impl Peer {
-    /// Pending for ever once it is over. Cancel-safe.
+    /// Never returns once it is over. Cancel-safe.
     async fn next(&mut self) -> Result<String, String> {
         let outcome = match &mut self.life {
             Life::Connecting(connecting) => connecting.await.map(|(client, connected)| {

@@ -118,9 +118,9 @@ const IDENTIFIERS: &[(&str, &str)] = &[
 /// nothing needs is an error, too.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 
-/// Texts of the program that print a value with `{:?}`, by file and placeholder: all are texts from
-/// outside, in quotes and with their control characters escaped. An entry that nothing needs is an
-/// error, too.
+/// Texts of the program that print a value with `{:?}`, by file and placeholder. All values are
+/// texts from outside, in quotes and with escaped control characters. An entry that nothing needs
+/// is an error, too.
 const QUOTED: &[(&str, &str)] = &[
     // What the command line, the environment and the configuration say.
     ("src/cli/log.rs", "{filter:?}"),

@@ -64,7 +64,7 @@ async fn the_same_story_has_the_same_gaps_in_both_histories() {
         // Nine and ten are compared as numbers.
         at(10, "a", "02:00:00.250", None),
         at(11, "a", "02:30:00", None),
-        // The clock was set back: the gap ends all the same, and lasts no time.
+        // The clock was set back: the gap still ends, and lasts no time.
         at(12, "a", "05:00:00", Some(Refused)),
         at(13, "a", "04:00:00", None),
         at(14, "a", "06:00:00", Some(DaemonStopped)),

@@ -33,7 +33,7 @@ async fn trouble_of_opening(url: String) -> String {
     error
 }
 
-/// A few events are stored by INSERT, many by COPY: so many more, to have either.
+/// A few events are stored by INSERT, many by COPY: this many more events make it a COPY.
 const FEW_AND_MANY: [i64; 2] = [0, 600];
 
 #[tokio::test]

@@ -137,7 +137,7 @@ impl Mosquitto {
         self.log.has(text)
     }
 
-    /// A subscriber to everything, as `topic body`, which ends after so many messages. It is
+    /// A subscriber to everything, as `topic body`, which ends after a number of messages. It is
     /// subscribed when this returns.
     pub(crate) fn subscriber(&self, messages: usize) -> Subscriber {
         self.subscribe(&["-C", &messages.to_string()])

@@ -38,7 +38,7 @@ impl Request {
     }
 }
 
-/// Answers by a script, then 204 for ever.
+/// Answers by a script, then always 204.
 #[derive(Clone, Default)]
 struct Receiver {
     script: Arc<Mutex<VecDeque<Response<Body>>>>,

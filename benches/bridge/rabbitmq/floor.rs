@@ -1,6 +1,6 @@
 //! The floor: what it costs at least to take a queue onto the disk. A process of its own, so that
-//! /proc counts it alone: what one read gives is appended to a file, the file is synced, and its
-//! messages are acknowledged in one write. It decodes, indexes and publishes nothing.
+//! /proc counts it alone. It appends the bytes of one read to a file, syncs the file, and
+//! acknowledges the messages in one write. It decodes, indexes and publishes nothing.
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -30,8 +30,8 @@ pub(super) struct Options {
     ///
     /// The files are templates: benches/bridge/rabbitmq/ours.toml is the default and shows the
     /// words that are filled in. A run ends when every message has come to the MQTT subscriber, or
-    /// stands in the file NAME of the run's folder (its `seq=` and digits, as they came).
-    /// ARGUMENTS are separated by blanks, `run --config @CONFIG@` where nothing is said.
+    /// its `seq=` and digits are in the file NAME of the run's folder. ARGUMENTS are separated by
+    /// blanks, `run --config @CONFIG@` where nothing is said.
     #[arg(long = "contestant", value_name = "NAME=PATH", value_parser = Contestant::given)]
     pub(super) contestants: Vec<Contestant>,
 

@@ -1,9 +1,9 @@
 //! What the kernel counts for a process and those that it has started, from /proc (proc(5)). It
 //! never touches the process.
 //!
-//! `write_bytes` counts the pages of files that were made dirty, 4 KiB for each: a page that is
-//! written twice before it is synced counts once, one that is synced in between twice, and what the
-//! file system and the device add is missing. What a device wrote stands in
+//! `write_bytes` counts the pages of files that were made dirty, 4 KiB for each. A page that is
+//! written twice before a sync counts once; with a sync in between it counts twice. The writes that
+//! the file system and the device add are missing. What a device wrote stands in
 //! /sys/block/NAME/stat (its seventh number, in 512 bytes): give the run's folder a loop device of
 //! its own.
 
@@ -38,7 +38,7 @@ pub(super) struct Thread {
     pub(super) switches: u64,
 }
 
-/// What was counted between two moments.
+/// The counts between two moments.
 pub(super) struct Used {
     pub(super) cpu: Duration,
     pub(super) written_bytes: u64,
@@ -63,7 +63,7 @@ impl Counters {
         Ok(counters)
     }
 
-    /// What was used from `earlier` until this was read.
+    /// The use from `earlier` until this reading.
     pub(super) fn since(&self, earlier: &Counters) -> Used {
         let mut threads: BTreeMap<String, Thread> = BTreeMap::new();
         for (id, (name, thread)) in &self.threads {

@@ -1,6 +1,5 @@
-//! Applies another configuration while the daemon runs. What is the same is not touched: the
-//! connection of the source lives on, and so do the sinks. A configuration that cannot be used
-//! changes nothing.
+//! Applies another configuration while the daemon runs. Unchanged parts are not touched: the source
+//! keeps its connection, and the sinks go on. A configuration that cannot be used changes nothing.
 
 use anyhow::Context;
 use tracing::{error, info, warn};

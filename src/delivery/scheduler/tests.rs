@@ -7,7 +7,7 @@ use crate::model::StatusEvent;
 
 /// How long the far side takes for an answer.
 const SERVED: Duration = Duration::from_millis(10);
-/// After so long we give a request up.
+/// The timeout of a request.
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 fn hours(hours: u64) -> Duration {
@@ -126,7 +126,7 @@ impl World {
         self.scheduler.push(reason, events, through, self.now);
     }
 
-    /// So many events of ten devices in turn.
+    /// `count` events of ten devices in turn.
     fn push_in_turn(&mut self, count: usize) {
         for n in 0..count {
             self.push(&(n % 10).to_string());

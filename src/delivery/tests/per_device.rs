@@ -1,6 +1,6 @@
 //! Each device's order with a journal on disk, and a far side that follows a script: the cursor and
-//! the accounts. How long anything takes is the business of the scheduler's tests: paused time runs
-//! ahead whenever the disk is waited for.
+//! the accounting. How long anything takes is the business of the scheduler's tests: paused time
+//! runs ahead whenever the disk is waited for.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Mutex, MutexGuard};
@@ -29,7 +29,7 @@ struct World {
     /// Whatever it is.
     all: Option<Answer>,
     attempts: usize,
-    /// What was taken, by device, in order.
+    /// The accepted events, by device, in order.
     taken: BTreeMap<String, Vec<i64>>,
     held: usize,
     release: Arc<Notify>,
@@ -85,7 +85,7 @@ impl Road {
         self.world().taken.values().map(Vec::len).sum()
     }
 
-    /// What was held is taken, and so is what comes.
+    /// Accepts the held events and the following ones.
     fn release(&self, device: &str) {
         self.always(device, None);
         self.world().release.notify_waiters();
@@ -283,7 +283,7 @@ async fn what_is_under_way_at_a_stop_is_waited_for() {
     });
     rig.stop().await;
     released.await.unwrap();
-    // And nothing is begun any more.
+    // And no further attempt begins.
     assert_eq!((cursor(&rig).await, road.taken("1")), (1, vec![1]));
 }
 

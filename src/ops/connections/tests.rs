@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::super::activity::Patience;
 use super::*;
 
-/// Nothing here takes so long, unless it hangs.
+/// Nothing here takes this long, unless it hangs.
 const HANGS: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_millis(100);
 const SMALL: Limits = Limits {

@@ -3,8 +3,8 @@
 use tracing::warn;
 use uuid::Uuid;
 
-/// A journal that the history does not know, although it knows another: it was deleted, moved or
-/// restored, or two daemons write one history under one name.
+/// A journal that the history does not know, although it knows another. The journal was deleted,
+/// moved or restored, or two daemons write one history under one name.
 pub(super) fn warn_of_another_journal(sink: &str, journal: Uuid, other: Option<String>) {
     if let Some(other) = other {
         warn!(

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::sinks::{Capabilities, Ordering};
 
-/// A transaction while it catches up: each brings a device's row up to date once, however many
-/// statuses the device has in it, and syncs once. Nothing of it is stored twice after a crash.
+/// Events of a transaction while it catches up. Each transaction updates a device's row once,
+/// however many statuses the device has in it, and syncs once. Nothing of it is stored twice after
+/// a crash.
 const BATCH_EVENTS_MAX: usize = 4000;
 
 /// What both can do.

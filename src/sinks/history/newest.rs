@@ -33,9 +33,9 @@ pub(super) fn newest_per_device<'a>(
     indices.into_iter().map(|index| statuses[index]).collect()
 }
 
-/// The indices of the statuses that the history has from another origin: the broker delivered them
-/// again, so that they are old news however high their position is. `stored` is what the history
-/// has of this batch: event id, origin.
+/// The indices of the statuses that the history has from another origin. The broker redelivered
+/// them, so they are not newer in spite of their higher position. `stored` is what the history has
+/// of this batch: event id, origin.
 pub(super) fn known_before(
     statuses: &[&StatusEvent],
     stored: &[(String, String)],

@@ -1,5 +1,5 @@
 //! History tables in Postgres. One connection, one transaction per batch: rows, devices and cursor
-//! together. Every call is bounded, since a server that falls silent answers nothing for ever.
+//! together. Every call has a timeout, since a silent server never answers.
 
 mod server;
 
@@ -43,19 +43,19 @@ const MIGRATE_TIMEOUT: Duration = Duration::from_secs(60);
 /// A batch, from BEGIN to COMMIT; longer than the server's own limit for one statement, so that its
 /// error is seen.
 const STORE_TIMEOUT: Duration = Duration::from_secs(45);
-/// The server gives up on a statement, and on a transaction whose client has vanished (a power cut,
-/// a cable), so that neither holds a lock that our next connection needs. A lock that somebody else
-/// holds is said by its name, sooner.
+/// The server gives up a statement, and a transaction whose client has vanished (a power cut, a
+/// cable). So neither holds a lock that our next connection needs. A lock that somebody else holds
+/// is said by its name, sooner.
 const SESSION: &str = "SET statement_timeout = '30s'; SET lock_timeout = '10s'; \
      SET idle_in_transaction_session_timeout = '60s'";
-/// What is said besides errors stays there: by a trigger, which nobody reads while a COPY is sent,
-/// so that the server would wait; and by the migrations, for each table that is there already.
+/// The server keeps its notices. Nobody reads a trigger's notices while a COPY is sent, so the
+/// server would wait. The migrations give one for each table that exists already.
 const QUIET: &str = "SET client_min_messages = error";
-/// Fewer events go by INSERT, one message to the server: COPY takes several, and as sqlx 0.9.0 does
-/// not set TCP_NODELAY, the kernel holds the last, short one back until the server's has
-/// acknowledged the one before, up to 40 ms later.
+/// Fewer events go by INSERT, one message to the server: COPY takes several. sqlx 0.9.0 does not
+/// set TCP_NODELAY. So our kernel holds the last, short one until the server's has acknowledged the
+/// one before, up to 40 ms later.
 const COPY_EVENTS_MIN: usize = 500;
-/// Deleting what is too old, and closing.
+/// Deleting rows that are too old, and closing.
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -67,7 +67,7 @@ pub struct Settings {
     pub name: String,
     /// `postgres://user:password@host/database?options`, with the password, hence secret.
     pub url: Secret,
-    /// How long `status_event` rows stay; `None`: for ever.
+    /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
 }
 
@@ -122,9 +122,8 @@ struct PostgresHistory {
 /// How the events of a batch come into `status_event`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// COPY where there are many, for which the server needs half as much processor time: it parses
-    /// no times, takes no arrays apart, fills a page at once and looks for no event before it
-    /// stores it.
+    /// COPY for many rows: the server needs half as much processor time. It parses no times, takes
+    /// no arrays apart, fills a page at once and looks for no event before it stores it.
     Copy,
     /// INSERT, which passes over the events that are there already. Where there was one, more of
     /// them may follow, as when a broker delivers again what it saw no ACK for.
@@ -320,8 +319,8 @@ impl PostgresHistory {
         Trouble::Retry { error, after: None }
     }
 
-    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure
-    /// here only waits for the next round.
+    /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
+    /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
         let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
@@ -516,14 +515,14 @@ fn code(error: &sqlx::Error) -> Option<String> {
     Some(error.as_database_error()?.code()?.into_owned())
 }
 
-/// An event is there already, maybe since this moment; or somebody has given the table row-level
-/// security or put a view in its place, neither of which takes COPY.
+/// An event is there already, maybe since this moment. Or the table has row-level security, or is a
+/// view: neither takes COPY.
 fn only_insert_can(error: &sqlx::Error) -> bool {
     code(error).is_some_and(|code| ["23505", "0A000", "42809"].contains(&code.as_str()))
 }
 
-/// Something in the batch, which another attempt cannot mend: data exceptions (22, such as a NUL in
-/// a text), constraints (23), limits of the program (54, such as an index key that is too long).
+/// An error of the batch's data, which another attempt cannot mend. Data exceptions are 22 (such as
+/// a NUL in a text), constraints 23, limits of the program 54 (such as a too long index key).
 fn is_refusal(failure: &Failure) -> bool {
     state(failure).is_some_and(|state| {
         ["22", "23", "54"]

@@ -14,7 +14,7 @@ pub(super) const PIECE_ROWS: u32 = 2_000;
 /// Between two rounds: deleting by the minute is exact enough for days of retention.
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long an idle history may delete at a stretch: so long may a delivery have to wait for it.
+/// How long an idle history may delete at a stretch; a delivery may have to wait for it.
 pub(super) const TEND_MAX: Duration = Duration::from_secs(1);
 
 /// What has come of a piece.
@@ -40,7 +40,7 @@ pub(super) struct Retention {
 }
 
 impl Retention {
-    /// `None` keeps rows for ever.
+    /// `None` keeps rows without end.
     pub(super) fn new(sink: &str, keep: Option<Duration>) -> Retention {
         let clock = TrustedClock::for_keeping(keep.unwrap_or(Duration::MAX));
         Retention {
@@ -78,7 +78,8 @@ impl Retention {
         reading.now.checked_sub(keep).ok()
     }
 
-    /// So many rows of a piece were deleted; `None`: it failed. A full piece leaves the round open.
+    /// Takes how many rows of a piece were deleted; `None`: it failed. A full piece leaves the
+    /// round open.
     pub(super) fn deleted(&mut self, now: Instant, rows: Option<u64>) -> Pruned {
         if rows >= Some(u64::from(PIECE_ROWS)) {
             return Pruned::More;

@@ -27,9 +27,9 @@ static KEEP_NEWEST: LazyLock<String> = LazyLock::new(|| {
     )
 });
 
-/// The same for what comes once more, and may be late: the statuses of a body that was taken apart
-/// afterwards have positions of their own, newer than those of what was received after it. Of two
-/// of one instant the row stays.
+/// The same for redelivered statuses, which may be late. The statuses of a body that was taken
+/// apart afterwards have newer positions than statuses received after it. Of two with the same time
+/// the existing row stays.
 static KEEP_NEWEST_RECEIVED: LazyLock<String> =
     LazyLock::new(|| upsert("excluded.received_at > device.received_at"));
 

@@ -1,8 +1,8 @@
 //! History tables in SQLite. One connection, one transaction per batch: rows, devices and cursor
 //! together.
 //!
-//! `synchronous=FULL` although the journal is the guarantee: the journal may remove an entry once
-//! our cursor is past it, so a batch that we have confirmed must survive a power cut here, too. It
+//! `synchronous=FULL`, although the journal is the guarantee: it may remove an entry once our
+//! cursor is past it. So a batch that we have confirmed must survive a power cut here, too. It
 //! costs one fsync per batch.
 
 use std::collections::HashSet;
@@ -39,8 +39,8 @@ use crate::sinks::{Batch, Built, By, Capabilities, Newest, Reason, Sink, Trouble
 /// Rows of the INSERTs: SQLite takes 32,766 values in one, and each size is prepared once; a
 /// hundred rows at once cost hardly more than a thousand do.
 const INSERT_ROWS: [usize; 3] = [100, 10, 1];
-/// Pages in the WAL from which a commit also checkpoints, 32 MiB: the pages of the indexes that
-/// most batches change are then written to the database once for many batches.
+/// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
+/// pages of the indexes, which are so written once for many batches.
 const CHECKPOINT_PAGES: u32 = 8192;
 /// Holds those pages for some thousand devices.
 const CACHE_KIB: u32 = 16 * 1024;
@@ -56,7 +56,7 @@ pub struct Settings {
     pub name: String,
     /// The database file; an absolute path.
     pub path: PathBuf,
-    /// How long `status_event` rows stay; `None`: for ever.
+    /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
 }
 
@@ -209,9 +209,8 @@ impl SqliteHistory {
             .run_direct(None, &mut connection, false)
             .await
             .map_err(migration_failure)?;
-        // What a killed process has left may be readable and not yet on disk: the journal removes
-        // what our cursor is past, so what is read here must be as durable as what is committed
-        // here.
+        // Rows of a killed process may be readable and not yet on disk. The journal removes entries
+        // that our cursor is past, so this cursor must be on disk before it is read.
         sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
             .execute(&mut connection)
             .await?;
@@ -263,8 +262,8 @@ impl SqliteHistory {
         Trouble::Retry { error, after: None }
     }
 
-    /// Deletes a piece of what is too old, where that is due. The batch is safe already: a failure
-    /// here only waits for the next round.
+    /// Deletes a piece of the rows that are too old, if that is due. The batch is safe already: a
+    /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut SqliteConnection) -> Pruned {
         let now = Instant::now();
         let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
@@ -338,9 +337,9 @@ async fn store(
     Ok(())
 }
 
-/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure takes the
-/// whole transaction back in any case: for the default, ABORT, SQLite copies each page before it
-/// changes, to take back one statement.
+/// One INSERT of many rows, in the sizes of [`INSERT_ROWS`]. OR FAIL, since a failure rolls the
+/// whole transaction back in any case. For the default, ABORT, SQLite copies each page before it
+/// changes, to roll back one statement.
 struct Insert<Row: 'static> {
     columns: &'static [Column<Row>],
     texts: [(usize, Arc<str>); INSERT_ROWS.len()],
@@ -415,8 +414,8 @@ impl<Row> Insert<Row> {
     }
 }
 
-/// What stands in many rows of a batch is allocated once: the values go to another thread one by
-/// one, and allocating and freeing them would cost more than SQLite's own work.
+/// A value in many rows of a batch is allocated once. The values go to another thread one by one:
+/// allocating and freeing each would cost more than SQLite's own work.
 #[derive(Default)]
 struct Words(HashSet<Arc<str>>);
 

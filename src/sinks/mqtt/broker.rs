@@ -65,9 +65,9 @@ pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
 
-/// Tells the broker's kernel at once what has arrived. Ours would wait for up to 40 ms whether we
-/// send something, and with Nagle's algorithm, mosquitto's default, the broker holds its next
-/// confirmations back for so long.
+/// Acknowledges received bytes to the broker's kernel at once. Ours would wait up to 40 ms for data
+/// to send. With Nagle's algorithm, mosquitto's default, the broker would hold back its next
+/// confirmations meanwhile.
 struct Prompt(TcpStream);
 
 impl AsyncRead for Prompt {
@@ -102,7 +102,7 @@ impl AsyncWrite for Prompt {
     }
 }
 
-/// Why there is no connection any more.
+/// Why the connection ended.
 #[derive(Debug)]
 pub(super) struct Loss {
     pub(super) error: String,
@@ -143,14 +143,14 @@ impl Broker {
     /// TCP, TLS where it is asked for, CONNECT and CONNACK.
     pub(super) async fn connect(&self, client_id: &str) -> Result<Wire, Loss> {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        // What is to go together is written together: nothing is gained by waiting for more.
+        // Packets that go together are written together: waiting for more gains nothing.
         tcp.set_nodelay(true)?;
         let stream: Stream = match &self.tls {
             None => Box::new(Prompt(tcp)),
             Some(settings) => Box::new(self.encrypt(settings, Prompt(tcp)).await?),
         };
         let (reader, mut writer) = split(stream);
-        // It only reads: what is written was measured before.
+        // It only reads: the size of the written packets was checked before.
         let codec = Codec {
             max_incoming_size: INCOMING_BYTES_MAX,
             max_outgoing_size: usize::MAX,

@@ -19,7 +19,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     let (tls, default_port) = match settings.url.scheme() {
         "mqtt" => (None, 1883),
         "mqtts" => {
-            // What is wrong with the files is said at once, not with each connection.
+            // Errors of the files are reported at once, not with each connection.
             crate::tls::client_config(&settings.tls)?;
             (Some(settings.tls.clone()), 8883)
         }

@@ -12,8 +12,8 @@ use super::window::{NotInFlight, Window};
 /// So much is written while more is made ready.
 const OUTBOX_BYTES: usize = 32 * 1024;
 
-/// Lives from CONNACK to the first error. A connection is never used again after that: what was not
-/// confirmed comes again from the journal.
+/// Lives from CONNACK to the first error. A connection is never used after that: unconfirmed events
+/// come again from the journal.
 #[derive(Debug, Default)]
 pub(super) struct Connection {
     state: Mutex<State>,
@@ -27,35 +27,35 @@ struct State {
     window: Window,
     /// Packets that are not written yet, at most those of a window.
     outbox: BytesMut,
-    /// Nothing comes after what is in the outbox.
+    /// Nothing comes after the bytes in the outbox.
     said_goodbye: bool,
     /// The last PINGREQ was not answered yet.
     asked: bool,
     lost: Option<Arc<str>>,
-    /// The publisher is woken once so many are confirmed: waking it for each PUBACK would cost more
-    /// than the PUBACK.
+    /// The publisher is woken once this many are confirmed: waking it for each PUBACK would cost
+    /// more than the PUBACK.
     wake_at: Option<u64>,
 }
 
 /// Where a publisher stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Standing {
-    /// The first so many publishes of the connection are confirmed; the rest may still be.
+    /// How many of the connection's first publishes are confirmed; the rest may still be.
     Confirmed(u64),
     /// The same, and there will be no more.
     Lost {
-        /// The first so many publishes of the connection.
+        /// How many of the connection's first publishes.
         confirmed: u64,
         /// Why.
         error: Arc<str>,
     },
 }
 
-/// What is to be written next.
+/// The bytes to be written next.
 #[derive(Debug)]
 pub(super) struct Outbox {
     pub(super) bytes: BytesMut,
-    /// The first so many publishes of the connection are written then.
+    /// How many of the connection's first publishes are written then.
     pub(super) through: u64,
     /// DISCONNECT is the end of it.
     pub(super) last: bool,
@@ -88,8 +88,7 @@ impl Connection {
         state.outbox.len() >= OUTBOX_BYTES
     }
 
-    /// What was handed over is to be written now; the driver gets to it when the caller waits or
-    /// yields.
+    /// The outbox is to be written now; the driver does it when the caller waits or yields.
     pub(super) fn send(&self) {
         self.work.notify_one();
     }
@@ -139,7 +138,7 @@ impl Connection {
         self.abandoned.notified().await;
     }
 
-    /// The driver: waits for what is to be written, and takes all of it.
+    /// The driver: waits for bytes to be written, and takes all of them.
     pub(super) async fn outbox(&self) -> Outbox {
         loop {
             self.work.notified().await;
@@ -200,7 +199,7 @@ impl Connection {
         self.work.notify_one();
     }
 
-    /// Wakes the publisher where it waits for what is confirmed now.
+    /// Wakes the publisher if it waits for these confirmations.
     fn tell(&self, mut state: MutexGuard<'_, State>) {
         if state
             .wake_at

@@ -1,9 +1,9 @@
 //! Keeps a connection to the broker: the one task that dials, writes what the sink hands over, and
 //! reads what the broker confirms.
 //!
-//! rumqttc's own event loop is not used: it sends each publish by a call of its own, a quarter of
-//! the daemon's CPU time under load, and loses publishes that it has accepted when it reconnects by
-//! itself. Its packets are.
+//! rumqttc's own event loop is not used. It sends each publish by its own call, a quarter of the
+//! daemon's CPU time under load. It also loses accepted publishes when it reconnects by itself. Its
+//! packets are.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -85,7 +85,8 @@ impl Driver {
                 connection.lose("closed".into());
                 return;
             };
-            // One that another client with our id keeps taking over does not live so long.
+            // A connection that another client with our id keeps taking over does not live this
+            // long.
             backoff.lived(started.elapsed());
             let wait = match is_refusal {
                 true => backoff.next_refused(fastrand::f64()),
@@ -124,7 +125,7 @@ impl Driver {
         }
     }
 
-    /// One connection, from dialling to its end. `Ok`: nobody needs one any more.
+    /// One connection, from dialling to its end. `Ok`: nobody needs it now.
     async fn live(&self, client_id: &str, connection: &Arc<Connection>) -> Result<(), Loss> {
         let Wire { reader, writer } = tokio::select! {
             wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => wire.map_err(|_| {
@@ -155,9 +156,9 @@ impl Driver {
             // After DISCONNECT the broker does not publish the will (section 3.14.4).
             self.say(connection, OFFLINE);
             connection.say_goodbye();
-            // Our side is closed then, and the broker closes its own once it has read all: where we
-            // closed both before we have read its last confirmations, it might never see what we
-            // said.
+            // Then our side is closed, and the broker closes its own once it has read all. If we
+            // closed both before we read its last confirmations, it might never see our last
+            // packets.
             let _ = timeout(GOODBYE_TIMEOUT, async { (writing.await, reading.await) }).await;
         }
         Ok(())
@@ -190,7 +191,7 @@ async fn read(mut reader: FramedRead<ReadHalf<Stream>, Codec>, connection: &Conn
     Loss::new(CLOSED)
 }
 
-/// Writes what is handed over, as much at once as there is, until our DISCONNECT was written.
+/// Writes the outbox, as much at once as there is, until our DISCONNECT was written.
 async fn write(mut writer: WriteHalf<Stream>, connection: &Connection) -> Result<(), Loss> {
     loop {
         let Outbox {

@@ -1,11 +1,11 @@
 //! MQTT republishing: QoS 1, the cursor moves on PUBACK. The journal is the session: the
-//! connection's own is always clean, and what was not confirmed is published again on the next one.
+//! connection's own is always clean, and unconfirmed events are published again on the next one.
 //!
 //! In reading order:
 //!
 //! - `settings`, `topic`: what the configuration gives; `build`: from there to a sink
 //! - `sink`: the attempts; `publish`: what they send; `client_id`: who we are to the broker
-//! - `connection`, `window`: what is sent and not confirmed yet
+//! - `connection`, `window`: publishes that are sent and not confirmed yet
 //! - `driver`: the task that keeps a connection; `broker`: how one begins
 
 mod broker;

@@ -26,8 +26,8 @@ pub struct Settings {
     pub username: Option<String>,
     /// The user's password.
     pub password: Option<Secret>,
-    /// MQTT client id; `None`: made from the sink's name and the journal's uuid, so that it is the
-    /// same after a restart and never that of another daemon.
+    /// MQTT client id. `None`: made from the sink's name and the journal's uuid, so that a restart
+    /// keeps it and no other daemon has it.
     pub client_id: Option<String>,
     /// Each `{{ value }}` is encoded so that it stays one level
     /// ([`encode_level`](super::topic::encode_level)).
@@ -38,8 +38,8 @@ pub struct Settings {
     pub qos: Qos,
     /// Whether the broker keeps the newest message of each topic.
     pub retain: bool,
-    /// Where the sink says, retained, whether it is there: `online` once it is connected, `offline`
-    /// when it leaves, by the broker itself (last will) where it could not say so; `None`: nowhere.
+    /// The topic of the sink's retained availability: `online` once it is connected, `offline` when
+    /// it leaves. If it could not say so, the broker does (last will). `None`: no topic.
     pub status_topic: Option<String>,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,

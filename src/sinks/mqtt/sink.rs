@@ -20,14 +20,14 @@ use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
 
 /// How long `open` waits for a connection before it reports the trouble.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
-/// A broker that confirms nothing for so long while publishes are in flight is given up.
+/// A broker that confirms nothing for this long while publishes are in flight is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// A broker that has closed so many connections at one and the same publish, with nothing else in
-/// flight, does not take that one: MQTT 3.1.1 has no other way to say so.
+/// A broker that has closed this many connections at the same publish, with nothing else in flight,
+/// rejects that publish: MQTT 3.1.1 has no other way to say so.
 const CLOSES_MAX: u32 = 5;
-/// After this many the connection is watched for [`QUIET`] before the publish: one that is lost all
-/// the same (another client takes our id over, the network) was not closed because of it, and the
-/// count begins anew.
+/// After this many the connection is watched for [`QUIET`] before the publish. A connection that is
+/// lost in that time (another client takes our id over, the network) was not closed because of the
+/// publish. Then the count starts at zero.
 const CLOSES_UNWATCHED: u32 = 2;
 const QUIET: Duration = Duration::from_secs(2);
 /// For DISCONNECT and the end of the driver.
@@ -266,11 +266,10 @@ impl MqttSink {
         }
     }
 
-    /// Publishes in order, never more than the window past what is confirmed, and waits for the
-    /// confirmations.
+    /// Publishes in order, at most a window ahead of the confirmations, and waits for them.
     async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Failed> {
         let events = batch.events;
-        // What is published again may be older than what the broker keeps.
+        // A redelivered status may be older than the one that the broker retains.
         let retain = self.settings.retain && batch.reason == Reason::Log;
         let first = connection.accepted();
         let mut sent = 0;
@@ -300,7 +299,7 @@ impl MqttSink {
             connection.send();
             let target = first + sent as u64;
             match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
-                // What was confirmed before the connection was lost is as good as ever.
+                // Confirmations from before the loss of the connection stay valid.
                 Ok(Standing::Confirmed(confirmed) | Standing::Lost { confirmed, .. })
                     if confirmed >= target && (refused.is_some() || sent == events.len()) =>
                 {
@@ -365,7 +364,7 @@ impl MqttSink {
 }
 
 fn retry(confirmed: u64, error: String) -> Undelivered {
-    // What is confirmed of this batch is a part of it.
+    // The confirmed events of this batch are a part of it.
     Undelivered {
         confirmed: confirmed as usize,
         trouble: Trouble::Retry { error, after: None },

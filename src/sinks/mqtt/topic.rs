@@ -7,9 +7,9 @@ use std::fmt::Write;
 pub const TOPIC_BYTES_MAX: usize = 65_535;
 
 /// A value as exactly one topic level: never empty, no wildcard, no separator, nothing that a
-/// broker may refuse. What cannot stand is written as `%` and two hex digits for each byte of its
-/// UTF-8, `%` itself as `%25`, and the empty value as a single `%`: so two different values never
-/// share a topic.
+/// broker may refuse. A character that cannot stand there is written as `%` and two hex digits for
+/// each byte of its UTF-8. `%` itself is `%25`, and the empty value is a single `%`. So two
+/// different values never share a topic.
 pub fn encode_level(value: &str) -> String {
     if value.is_empty() {
         return "%".to_owned();
@@ -39,7 +39,7 @@ fn must_not_stand(c: char) -> bool {
 /// Whether a whole topic name can be published to.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The topic's mistake.
 pub fn check_topic(topic: &str) -> Result<(), String> {
     if topic.is_empty() {
         return Err("the topic is empty".to_owned());

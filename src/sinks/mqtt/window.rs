@@ -24,7 +24,7 @@ pub(super) struct Window {
     open: VecDeque<Publish>,
 }
 
-/// What is still to come before it is confirmed.
+/// The packets still to come before it is confirmed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Publish {
     /// PUBACK.
@@ -45,7 +45,7 @@ impl Window {
         self.confirmed + self.open.len() as u64
     }
 
-    /// The first so many are confirmed.
+    /// How many of the first publishes are confirmed.
     pub(super) fn confirmed(&self) -> u64 {
         self.confirmed
     }
@@ -111,7 +111,7 @@ impl Window {
 mod tests {
     use super::*;
 
-    /// With so many publishes of QoS 1.
+    /// With this many publishes of QoS 1.
     fn window(count: u16) -> Window {
         let mut window = Window::default();
         for id in 1..=count {

@@ -14,7 +14,7 @@ pub(super) enum Verdict {
     Confirmed,
     /// It will never be taken.
     Refused,
-    /// Nothing will be taken any more.
+    /// The receiver accepts nothing from now on.
     Disabled,
     /// Nothing can be taken just now, whatever it is; not before the named time where there is one.
     Retry(Option<Duration>),

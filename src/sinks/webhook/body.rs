@@ -1,4 +1,4 @@
-//! What is in a request: one event, or a batch of them.
+//! The body of a request: one event, or a batch of them.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub enum Posting {
     Batch {
         /// The body; `None`: a JSON array of the events.
         body: Option<ListTemplate>,
-        /// At most so many events in one; at least 1.
+        /// The most events in one; at least 1.
         max: usize,
         /// How long an event may wait for others to go with it.
         wait: Duration,

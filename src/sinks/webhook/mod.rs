@@ -1,12 +1,12 @@
-//! HTTP POST of events, signed by Standard Webhooks; 2xx confirms. Several devices' events are on
-//! their way at once, each device's in order, over connections that are kept alive; when and what
-//! next is decided by `delivery`.
+//! HTTP POST of events, signed by Standard Webhooks; 2xx confirms. Several devices' events are in
+//! flight at once, each device's in order, over connections that are kept alive. `delivery` decides
+//! when the next attempt is and which events it has.
 //!
-//! `webhook-id` is the event's id: the same on every attempt, after a crash and on a replay. Where
-//! events are posted in batches it is made from the ids of those that the batch holds, in their
-//! order: the same events have the same id again. A batch that is refused, or that fails while
-//! others arrive, is posted in halves, and those have ids of their own; after a crash other events
-//! may come together. A receiver that is to tell repetitions looks at each `event_id` then.
+//! `webhook-id` is the event's id: the same on every attempt, after a crash and on a replay. The id
+//! of a batch is made from the ids of its events, in their order: the same events have the same id.
+//! A batch that is rejected, or that fails while others arrive, is posted in halves, which have
+//! their own ids. After a crash a batch may have other events. So the receiver of batches
+//! recognizes redeliveries by each `event_id`.
 //!
 //! - `settings`: what the configuration gives; `build`: from there to a sink
 //! - `sink`: the attempts; `target`: one request; `body`, `signature`: what is in it

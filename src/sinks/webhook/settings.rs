@@ -16,9 +16,9 @@ pub struct Settings {
     pub url: Url,
     /// Sent with every request.
     pub headers: Vec<(String, Secret)>,
-    /// What is in a request.
+    /// The body of a request.
     pub posting: Posting,
-    /// Requests that may be under way at once; at least 1.
+    /// Requests that may be in flight at once; at least 1.
     pub concurrency: usize,
     /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front;
     /// two during a rotation; none: requests are not signed.

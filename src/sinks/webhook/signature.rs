@@ -19,7 +19,7 @@ impl Signer {
     /// Reads secrets: base64, with or without `whsec_` in front.
     ///
     /// # Errors
-    /// What is expected; never a part of a secret.
+    /// The expected form; never a part of a secret.
     pub(super) fn new<'a>(secrets: impl IntoIterator<Item = &'a str>) -> Result<Signer, String> {
         secrets
             .into_iter()

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Subscribe};
 
-/// What is known of one kind of server.
+/// The facts of one kind of server.
 pub(super) trait Facts {
     /// The name used in status and log.
     fn name(&self) -> &'static str;
@@ -19,13 +19,13 @@ pub(super) trait Facts {
         None
     }
 
-    /// Whether the server keeps what comes while nobody is subscribed, and what is not
-    /// acknowledged.
+    /// Whether the server keeps messages that come while nobody is subscribed, and unacknowledged
+    /// ones.
     fn keeps_messages(&self, topic: &Topic) -> bool {
         topic.destination.as_str().starts_with("/queue/") || self.durable_name(topic).is_some()
     }
 
-    /// One sentence on what is lost, and when, of one topic.
+    /// One sentence on which messages of a topic are lost, and when.
     fn guarantee(&self, topic: &Topic) -> &'static str {
         if topic.ack == AckMode::Auto {
             return "at most once before receipt: ack is auto, so messages in flight are lost when the \
@@ -48,8 +48,8 @@ pub(super) trait Facts {
         None
     }
 
-    /// What the server keeps of a topic that it keeps messages of, once that is not subscribed any
-    /// more: named so that somebody can delete it there.
+    /// The queue or subscription that the server keeps for a topic that is no longer subscribed.
+    /// Somebody can delete it there by this name.
     fn orphaned(&self, topic: &Topic) -> String {
         let destination = topic.destination.as_str();
         match (

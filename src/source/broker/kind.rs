@@ -51,7 +51,7 @@ impl Broker {
         self.facts().name()
     }
 
-    /// One sentence on what is lost, and when, of one topic.
+    /// One sentence on which messages of a topic are lost, and when.
     pub fn guarantee(self, topic: &Topic) -> &'static str {
         self.facts().guarantee(topic)
     }
@@ -76,8 +76,8 @@ impl Broker {
         })
     }
 
-    /// What the server keeps of a topic that is not subscribed any more, and goes on filling: named
-    /// so that somebody can delete it there. `None`: nothing stays.
+    /// The queue or subscription that the server keeps and fills for a topic that is no longer
+    /// subscribed. Somebody can delete it there by this name. `None`: nothing stays.
     pub(in crate::source) fn orphaned(self, topic: &Topic) -> Option<String> {
         let facts = self.facts();
         facts.keeps_messages(topic).then(|| facts.orphaned(topic))
@@ -131,7 +131,7 @@ fn meaning<'a>(message: &str, body: &'a str) -> Option<ErrorMeaning<'a>> {
         .find_map(|broker| broker.facts().reads_error(message, body))
 }
 
-/// What is to be looked at besides what an error says, as its last part.
+/// The last part of an error: advice besides the server's own text.
 pub(in crate::source) fn advice(error: &SessionError) -> String {
     match error {
         SessionError::ClosedBeforeConnected => ALL

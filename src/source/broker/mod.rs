@@ -1,11 +1,11 @@
-//! What is known of servers: what each promises, what it warns of, what it asks for when a topic is
-//! left, and the words of its errors. Nothing outside this folder knows one server from another.
+//! The servers: what each promises, its warnings, what it needs when a topic is unsubscribed, and
+//! the words of its errors. Nothing outside this folder knows one server from another.
 //!
 //! - [`facts`]: the questions, with the answers of a server that does what STOMP says
 //! - [`rabbitmq`], [`activemq`], [`artemis`], [`spring`], [`unknown`]: a server each, as far as it
 //!   differs from that
 //! - [`kind`]: which of them has answered, and what follows for the source
-//! - [`warning`]: what is weak in a set-up, in sentences
+//! - [`warning`]: configuration warnings, in sentences
 //!
 //! Another server is another file, and a variant of [`Broker`].
 

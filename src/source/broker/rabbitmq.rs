@@ -14,7 +14,7 @@ pub(super) struct RabbitMq;
 /// Destinations that are queues: the plugin declares the first, and finds the second.
 const QUEUES: [&str; 2] = ["/queue/", "/amq/queue/"];
 
-/// The header of SUBSCRIBE that bounds what is sent without an ACK; 0: nothing does.
+/// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0: no bound.
 const WINDOW: &str = "prefetch-count";
 
 impl Facts for RabbitMq {
@@ -28,8 +28,8 @@ impl Facts for RabbitMq {
 
     fn keeps_messages(&self, topic: &Topic) -> bool {
         let header = |name: &str| topic.header(name);
-        // Seen on 3.10.8: a queue that is only named (`x-queue-name`) goes with the connection all
-        // the same.
+        // Seen on 3.10.8: a queue that is only named (`x-queue-name`) still goes with the
+        // connection.
         let durable = header("durable") == Some("true") && header("auto-delete") == Some("false");
         let fleeting = [
             ("durable", "false"),

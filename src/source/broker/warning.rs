@@ -13,7 +13,8 @@ use crate::source::names::in_short;
 /// One warning; its text is one line that ends with what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ConfigurationWarning {
-    /// The server would keep messages until they are acknowledged, and is told not to wait for it.
+    /// The server would keep messages until they are acknowledged, and the configuration asks it
+    /// not to.
     AutoAck(Vec<Arc<str>>),
     /// What that kind of server does, and others do not.
     OfServer {
@@ -33,7 +34,7 @@ pub enum ConfigurationWarning {
 pub enum Detection {
     /// WebSocket pings, so often.
     Pings(Duration),
-    /// TCP keep-alive, and a new connection after so long without a byte (`source.silence`).
+    /// TCP keep-alive, and a new connection after this long without a byte (`source.silence`).
     Silence(Duration),
     /// TCP keep-alive.
     KeepAlive,

@@ -1,6 +1,6 @@
-//! The end of a connection, whatever its reason: what was read is committed and acknowledged, and
-//! only then is the socket closed. A server sends what is not acknowledged again, and its statuses
-//! would become other events. Never acknowledges what is not on disk.
+//! The end of a connection, whatever its reason. Messages read are committed and acknowledged, and
+//! only then is the socket closed. A server redelivers unacknowledged messages, and their statuses
+//! would become other events. No message is acknowledged before it is on disk.
 
 use std::time::{Duration, Instant};
 
@@ -18,7 +18,7 @@ use crate::source::clock;
 /// into the 5 s that a stop gives the source.
 const LAST_ACKS_MAX: Duration = Duration::from_secs(2);
 
-/// The same for a server that has missed its heart-beats: what the kernel takes goes out by itself,
+/// The same for a server that has missed its heart-beats. The kernel sends the bytes that it took,
 /// and nobody waits for an answer of a dead link.
 const SILENT_ACKS_MAX: Duration = Duration::from_millis(200);
 
@@ -26,17 +26,17 @@ const SILENT_ACKS_MAX: Duration = Duration::from_millis(200);
 /// is for one that closes only after us.
 const FAREWELL_MAX: Duration = Duration::from_secs(1);
 
-/// The entries that say that nothing is heard any more are waited for so long: most commits take
-/// less. Nothing is owed for them, and a full journal takes them later, with what the next
-/// connection brings.
+/// How long to wait for the commit of the entries that say that no topic is heard: most commits
+/// take less. No ACK depends on them, and a full journal takes them later, with the next
+/// connection's entries.
 const COVERAGE_MAX: Duration = Duration::from_millis(200);
 
 impl Connection<'_> {
     /// Commits everything that was read and writes its ACKs, as far as the server still takes
     /// them. Gives the time by which the socket is to be closed.
     ///
-    /// DISCONNECT follows the ACKs, and the server is waited for: what stands between may drop what
-    /// it has of ours, as soon as we close (nginx's `proxy_half_close off`).
+    /// DISCONNECT follows the ACKs, and then we wait for the server. A proxy between may drop our
+    /// bytes as soon as we close (nginx's `proxy_half_close off`).
     ///
     /// Waits for a full journal to take messages, since there is no room for another connection's
     /// either; once `stop` asks to, no longer than [`LAST_ACKS_MAX`].
@@ -51,7 +51,7 @@ impl Connection<'_> {
         loop {
             let now = clock::now();
             let in_time = coverage_by.is_none_or(|at| now < at);
-            // What is begun is also polled once, and then it is the journal's.
+            // A commit that begins is also polled once, and then it is the journal's.
             if in_time {
                 self.start_committing();
             }
@@ -84,7 +84,7 @@ impl Connection<'_> {
             {
                 return Ok(close_by.unwrap_or(now));
             }
-            // Once all is written, what is left of the time is for the close.
+            // Once all is written, the rest of the time is for the close.
             let written = committed && !self.writer.is_busy();
             let give_up_at = close_by.map(|at| if written { at - FAREWELL_MAX } else { at });
             // A session that has failed has no deadline.
@@ -143,7 +143,7 @@ impl Connection<'_> {
         }
     }
 
-    /// There is no time to wait for a commit: what was queued for it the journal still writes. It
+    /// There is no time to wait for a commit. The journal still writes the queued batch, which
     /// stays unacknowledged.
     fn leave_to_journal(&mut self) {
         if !self.intake.is_empty() {

@@ -1,5 +1,5 @@
-//! The topics of a living connection, as they come and go: the decisions of
-//! `Subscriptions` are carried out on the session here, and said in the log and the status.
+//! The topics of an open connection, as they come and go. It carries out the decisions of
+//! `Subscriptions` on the session, and writes them to the log and the status.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use crate::source::subscriptions::{Gone, Leave};
 use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Confirmation};
 
-/// More topics are told of as a whole; each by itself at the level `debug`.
+/// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
 
 impl Connection<'_> {
-    /// Says what is being subscribed, and what is promised of it.
+    /// Logs the topics being subscribed, and the server's promise for each.
     pub(super) fn announce(&self, topics: &[Topic]) {
         for topic in topics {
             let guarantee = self.broker.guarantee(topic);
@@ -45,7 +45,7 @@ impl Connection<'_> {
         self.wanted.settings.topics.len() <= LOGGED_MAX
     }
 
-    /// Says what the server and the topics amount to; of what is weak only what is news.
+    /// Logs the server's kind and the new configuration warnings.
     pub(super) fn tell_profile(&self) {
         let mut profile = Profile {
             broker: Some(self.broker),
@@ -115,7 +115,7 @@ impl Connection<'_> {
         }
     }
 
-    /// Carries out what is another than before, where this connection can; else it is to end.
+    /// Carries out the difference, if this connection can; else the connection is to end.
     pub(super) fn reload(&mut self, wanted: ReloadRequest) -> Result<(), DisconnectReason> {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         let before = std::mem::replace(self.wanted, wanted);
@@ -170,7 +170,7 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// Unsubscribes the topics of which nothing is on its way any more, behind their last ACKs.
+    /// Unsubscribes the topics that have nothing in flight, after their last ACKs.
     pub(super) fn leave_topics(&mut self) -> Result<(), DisconnectReason> {
         if self.stage != Stage::Living {
             return Ok(());

@@ -23,13 +23,13 @@ use crate::transport::{Answer, Body, Method, Proxies, Request, exchange};
 pub struct Signin {
     /// `http` or `https`.
     pub url: Url,
-    /// With what is sent.
+    /// The request's method.
     pub method: Method,
     /// Sent with it.
     pub headers: Vec<(String, Secret)>,
-    /// The whole of it may take so long.
+    /// The timeout of the whole sign-in.
     pub timeout: Duration,
-    /// What is taken out of the answer.
+    /// The values to take out of the answer.
     pub extract: Vec<Extract>,
     /// What must not be shown, should the server repeat it.
     pub redacted: Vec<Secret>,

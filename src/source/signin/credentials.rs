@@ -1,4 +1,4 @@
-//! What a sign-in has given, for one connection and no longer: the next one signs in anew.
+//! The values that a sign-in gave, for one connection: the next connection signs in again.
 
 use std::collections::BTreeMap;
 use std::fmt;

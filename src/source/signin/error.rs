@@ -5,7 +5,7 @@ use crate::transport::DialError;
 /// Why nobody is signed in. What a caller does differently: a refusal is tried again slowly.
 #[derive(Debug, thiserror::Error)]
 pub enum SigninError {
-    /// The server does not want us as we are configured, or its answer is not what was expected.
+    /// The server refuses the configured credentials, or its answer is not the expected one.
     #[error("sign-in refused: {0}")]
     Refused(String),
     /// The server is in trouble.

@@ -72,7 +72,7 @@ pub(super) fn excerpt<'a>(body: &[u8], secret: impl Iterator<Item = &'a Pointer>
 
 struct Outline<'a> {
     secret: Vec<&'a str>,
-    /// The pointer to what is being written.
+    /// The pointer to the value being written.
     path: String,
 }
 

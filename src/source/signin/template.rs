@@ -1,5 +1,5 @@
-//! A text of the configuration with placeholders for what a sign-in gives. What is secret in it is
-//! never shown.
+//! A text of the configuration with placeholders for what a sign-in gives. Its secrets are never
+//! shown.
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ pub enum Part {
 }
 
 /// A text with placeholders for values of the sign-in. As a text ([`SigninTemplate::as_str`],
-/// `Display`) it is what may be shown: a secret is `…`, and a placeholder `{{ signin.NAME }}`, also
-/// once its value is known.
+/// `Display`) it may be shown: a secret is `…`, and a placeholder stays `{{ signin.NAME }}`, also
+/// with a known value.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct SigninTemplate {
     parts: Vec<Part>,

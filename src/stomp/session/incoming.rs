@@ -180,8 +180,8 @@ impl Session {
         }
     }
 
-    /// The subscription that we have ended and that the server had a message of when it took our
-    /// UNSUBSCRIBE, where the ERROR says no more than that: the server goes on.
+    /// The subscription that we have ended and of which the server withheld a message, if the ERROR
+    /// says only that: the server goes on.
     fn withheld(&self, frame: &Frame) -> Option<Arc<str>> {
         let id = (self.options.withheld)(frame)?;
         self.left.get(id).cloned()

@@ -22,7 +22,7 @@ pub(super) enum Frame {
     },
 }
 
-/// Reads one frame. The error says what is wrong, for a
+/// Reads one frame. The error names the mistake, for a
 /// [`Protocol`](crate::transport::TransportError::Protocol).
 pub(super) fn decode(frame: &[u8]) -> Result<Frame, String> {
     let Some((kind, rest)) = frame.split_first() else {

@@ -114,7 +114,7 @@ pub(super) fn below(base: &Url, path: &str) -> Url {
     let mut url = base.clone();
     url.set_path(&format!("{}/{path}", base.path().trim_end_matches('/')));
     url.set_fragment(None);
-    // Cannot fail where there is a host; what is configured as user belongs to no request.
+    // Cannot fail with a host; a configured user belongs to no request.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url

@@ -195,7 +195,7 @@ pub(in crate::transport) async fn drain(receiver: Receiver, sender: Sender) {
     }
 }
 
-/// `{server}/{session}`: three digits, and an id that nobody guesses, since whoever knows it may
+/// `{server}/{session}`: three digits, and an id that nobody guesses, since anyone who knows it may
 /// send in our name. A new one for every attempt: Spring answers 404 to a session that began on
 /// another transport.
 fn session_path() -> String {

@@ -1,6 +1,6 @@
-//! SockJS without WebSocket: what comes is the answer to a POST, one long one after another
-//! (xhr_streaming) or one a poll (xhr); what goes is a POST of its own (xhr_send). Never two
-//! receiving requests at once.
+//! SockJS without WebSocket. Frames come in the answer to a POST: a long answer (xhr_streaming), or
+//! one for each poll (xhr). Frames go out in a POST of their own (xhr_send). Never two receiving
+//! requests at once.
 
 use std::io;
 use std::pin::Pin;
@@ -34,7 +34,7 @@ pub(in crate::transport) struct Receiver {
     frame_bytes_max: usize,
     exchange: Exchange,
     /// There is nothing more to come. The answer stays as it is, unread: to drop it would end the
-    /// session, and what is still to be sent with it.
+    /// session, with the frames still to be sent.
     over: bool,
     buffer: BytesMut,
     /// So much of the buffer is known to hold no line end.
@@ -103,7 +103,7 @@ pub(super) async fn dial(
 }
 
 impl Receiver {
-    /// The next frame. Cancel-safe: what is under way is kept here.
+    /// The next frame. Cancel-safe: a pending request is kept here.
     pub(super) async fn frame(&mut self) -> Result<Frame, TransportError> {
         if self.over {
             return Err(TransportError::closed("it is closed already"));
@@ -162,8 +162,8 @@ impl Receiver {
         }))
     }
 
-    /// The server ends each answer some time: the next request goes out at once, well within the
-    /// few seconds after which it would give the session up.
+    /// The server ends each answer some time. The next request goes out at once, well within the
+    /// few seconds after which the server would end the session.
     fn end_of_answer(&mut self) -> Result<(), TransportError> {
         if !self.buffer.is_empty() {
             if self.mode == Mode::Streaming {

@@ -34,7 +34,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         source.messages(sent + MESSAGES / 2..sent + MESSAGES);
         source.publish("no status");
         sent += MESSAGES;
-        // Nothing acknowledges here: what is to be counted on must be journaled.
+        // Nothing acknowledges here: only journaled messages count.
         let received = sent + round + 1;
         wait::until("all is journaled", async || {
             (positions(&daemon).await.len() == received).then_some(())

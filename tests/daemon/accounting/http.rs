@@ -33,7 +33,7 @@ async fn requests_without_the_token_are_answered_before_their_bodies_and_cost_no
             let mut stream = TcpStream::connect(http).await.unwrap();
             stream.write_all(head.as_bytes()).await.unwrap();
             let answer = answer(&mut stream).await;
-            // Whoever sends it all the same only finds the connection closed.
+            // A client that still sends it only finds the connection closed.
             let body = vec![b' '; BODY_BYTES];
             (answer, stream.write_all(&body).await.is_ok())
         });

@@ -1,4 +1,4 @@
-//! The real binary and what an operator does with it: accounts that balance over crashes, redrive,
+//! The real binary and an operator's commands: accounting that balances over crashes, redrive,
 //! drop, replay, forget. The source is the demo's broker.
 
 mod balance;

@@ -1,4 +1,5 @@
-//! Sinks that come and go: where a new one begins, and what is kept for one that has left.
+//! Sinks that are added and removed: where a new one begins, and the entries kept for a removed
+//! one.
 
 use serde_json::Value;
 

@@ -1,5 +1,5 @@
-//! ActiveMQ Classic over TCP: queues, topics and durable subscriptions; what it does when it dies,
-//! falls silent, or has not noticed that we have; its versions and its heart-beats.
+//! ActiveMQ Classic over TCP: queues, topics and durable subscriptions, its versions and its
+//! heart-beats. It dies, falls silent, or has not noticed that we have.
 
 use std::time::{Duration, Instant};
 

@@ -1,6 +1,6 @@
-//! Spring's simple broker as it comes, without heart-beats: the flow of a platform's pages
-//! (`/topic/state/1` as `map-1`, and the channel of a code that signing in gives), over a raw
-//! WebSocket and over SockJS's three transports.
+//! Spring's simple broker as it comes, without heart-beats, over a raw WebSocket and over SockJS's
+//! three transports. The flow is that of a platform's pages: `/topic/state/1` as `map-1`, and the
+//! channel of a code that the sign-in gives.
 
 use tokio::sync::OnceCell;
 

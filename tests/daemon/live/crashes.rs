@@ -9,7 +9,7 @@ use peers::{Configuration, Mosquitto, RabbitMq, wait};
 /// When the daemon is killed, relative to what it has been sent.
 #[derive(Debug, Clone, Copy)]
 enum Moment {
-    /// While messages come in, once so many have gone out.
+    /// While messages come in, once this many have gone out.
     Delivered(usize),
     /// With a full prefetch window in its sockets that it has not read.
     Unread,
@@ -64,7 +64,7 @@ async fn killed_again_and_again(name: &str, key: EventKey) -> Run {
     run
 }
 
-/// Waits until the webhook has had so many requests.
+/// Waits until the webhook has had this many requests.
 async fn delivered(run: &Run, wanted: usize) {
     wait::until("deliveries to the webhook", async || {
         (run.receiver.count() >= wanted).then_some(())

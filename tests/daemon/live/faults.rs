@@ -1,4 +1,4 @@
-//! What networks do, between the daemon and RabbitMQ: a plug is pulled, connections are cut in the
+//! Network faults between the daemon and RabbitMQ. A plug is pulled, connections are cut in the
 //! middle of a frame, bytes come one at a time or late. The daemon notices in time, and nothing is
 //! lost.
 

@@ -1,13 +1,13 @@
-//! A peer that stops in its tracks: it answers nothing, and its sockets stay open (SIGSTOP, or a
-//! receiver that stalls). Whoever waits for it gives up in time, nobody else waits, and all of it
-//! arrives once the peer goes on.
+//! A frozen peer: it answers nothing, and its sockets stay open (SIGSTOP, or a receiver that
+//! stalls). Its own sink gives up in time, no other part waits, and everything arrives once the
+//! peer goes on.
 
 use super::lab::lab;
 use super::run::{Ends, Run, assert_drained};
 use peers::configuration::EventKey;
 use peers::{Configuration, Mosquitto, Postgres, RabbitMq, accounts, wait};
 
-/// What is published before, at the beginning of and during the trouble.
+/// Messages published before, at the beginning of and during the trouble.
 const PART: usize = 400;
 
 /// Heart-beats both ways, so that RabbitMQ would close a connection on which ours do not come.
@@ -105,7 +105,7 @@ async fn frozen(
         1,
         "{sink} has cost the source its connection"
     );
-    // What the frozen peer had in its sockets it may take as well as what is sent again.
+    // The frozen peer may take the bytes in its sockets, and the redelivery as well.
     run.finish_with_repeats(3 * PART, 2 * PART).await;
     assert_drained(&lab().await.rabbitmq, queue).await;
 }
@@ -130,7 +130,7 @@ async fn frozen_rabbitmq_is_noticed_and_delivers_the_rest_later() {
             .map(drop)
     })
     .await;
-    // What was taken in by then goes out all the same.
+    // Messages received by then still go out.
     let journaled = wait::until("the journal to be empty of news", async || {
         let report = accounts::report(&run.daemon).await?;
         let done = report["sinks"]

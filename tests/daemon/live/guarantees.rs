@@ -14,7 +14,7 @@ const TOPICS: [(&str, &str, &str, bool); 4] = [
         "durable = \"true\", auto-delete = \"false\", ",
         true,
     ),
-    // Its queue has a name, and goes with the connection all the same.
+    // Its queue has a name, and still goes with the connection.
     (
         "named",
         "/topic/guarantees-named",
@@ -51,7 +51,7 @@ async fn what_comes_while_the_daemon_is_away_is_there_afterwards_exactly_where_t
     publish(0).await;
     daemon.restart().await;
     daemon.ready().await;
-    // What was kept comes before these.
+    // Kept messages come before these.
     publish(TOPICS.len()).await;
     let arrived = async || {
         history::rows(daemon.folder())

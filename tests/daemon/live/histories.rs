@@ -13,7 +13,7 @@ use super::run::{Ends, Run, assert_drained};
 use peers::configuration::EventKey;
 use peers::{Configuration, Postgres, Stomp, accounts, platform, wait};
 
-/// What is published before, during and after the trouble.
+/// Messages published before, during and after the trouble.
 const PART: usize = 200;
 
 /// The daemon's own sessions in the database of the session that asks.

@@ -1,6 +1,6 @@
-//! What networks do, between the daemon and each sink's other side: bytes come late or one at a
-//! time, connections are reset, cut in the middle of a packet, or swallow what is sent. The way to
-//! the source is in `faults.rs`.
+//! Network faults between the daemon and each sink's other side. Bytes come late or one at a time;
+//! connections are reset, cut in the middle of a packet, or swallow the bytes sent. The way to the
+//! source is in `faults.rs`.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use peers::configuration::EventKey;
 use peers::fault::{Cut, Fault};
 use peers::{Configuration, FaultProxy, wait};
 
-/// What is published under each fault: more than one of the deliveries that the cuts are to hit.
+/// Messages published under each fault: more than one of the deliveries that the cuts are to hit.
 const PART: usize = 150;
 
 /// What a living connection suffers, once; those that come after are well.

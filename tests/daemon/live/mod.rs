@@ -1,5 +1,5 @@
-//! The real daemon between real servers: every message exactly once in both histories, at least
-//! once at MQTT and the webhook, in order per device, whatever is killed in the middle.
+//! The real daemon between real servers, whatever is killed in the middle. Every message is exactly
+//! once in both histories, and at least once at MQTT and the webhook, in order per device.
 
 mod bad_input;
 mod crashes;

@@ -18,10 +18,10 @@ const COME_AND_GO: [&str; 3] = ["reload_6", "reload_7", "reload_8"];
 
 const RELOADS: usize = 50;
 
-/// What a topic that goes has under way is known to be all once its window is full.
+/// Once its window is full, a removed topic is known to have nothing more in flight.
 const WINDOW: usize = 20;
 
-/// So many messages wait for each topic that comes and goes, so that its window is always filled
+/// How many messages wait for each topic that comes and goes, so that its window is always filled
 /// again.
 const BACKLOG: usize = 4000;
 

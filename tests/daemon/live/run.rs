@@ -1,5 +1,5 @@
-//! One scenario: a daemon with all four sinks, what is published to it, and what must have come out
-//! at the end.
+//! One scenario: a daemon with all four sinks, the messages published to it, and the expected
+//! deliveries at the end.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -48,13 +48,13 @@ impl<'a> Ends<'a> {
     }
 }
 
-/// A webhook's receiver that says nothing for so long has failed.
+/// A webhook's receiver that says nothing for this long has failed.
 const WEBHOOK_TIMEOUT: &str = "timeout = \"2s\"\n";
 
 /// A database that does not answer within this time has nothing to say for now.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A scenario under way.
+/// A running scenario.
 pub(crate) struct Run {
     pub(crate) daemon: Daemon,
     pub(crate) receiver: Receiver,
@@ -192,9 +192,8 @@ impl Run {
         );
     }
 
-    /// Waits until `/status` says that a sink is in trouble, and in these words: the first attempt
-    /// may fail in another way, such as by a session that was cut before its server refuses the
-    /// next one. Gives all that it says.
+    /// Waits until `/status` says that a sink is in trouble, and in these words. The first attempt
+    /// may fail in another way, such as by a session that was cut. Gives all that it says.
     pub(crate) async fn trouble(&self, sink: &str, words: &str) -> String {
         let said = std::sync::Mutex::new(None);
         let error = wait::within(wait::LONG, async || {
@@ -235,7 +234,7 @@ impl Run {
             .unwrap_or_else(|| panic!("no count of connections in {metrics}"))
     }
 
-    /// The scenario's database, anew where the last connection is gone.
+    /// The scenario's database, on a new connection if the last one is gone.
     pub(crate) async fn warehouse(&mut self) -> &mut PgConnection {
         if self.postgres.is_none() {
             let connected = wait::until("a connection to Postgres", async || {
@@ -275,9 +274,9 @@ impl Run {
         ]
     }
 
-    /// Waits for all of `count` messages, stops the daemon in order and looks at everything: each
-    /// message at least once, in order per device, and in the histories at most `again` of them
-    /// more than once, none where it is 0.
+    /// Waits for all of `count` messages, stops the daemon in order and checks everything. Each
+    /// message is there at least once, in order per device. In the histories at most `again`
+    /// messages are there more than once.
     pub(crate) async fn finish(self, count: usize, again: usize) {
         for (sink, delivered) in self.finish_in_any_order(count, again).await {
             assert_ordered(sink, &delivered);
@@ -348,7 +347,7 @@ impl Run {
     }
 }
 
-/// Panics unless a queue holds nothing, sent or unsent: what is published to it now is what comes
+/// Panics unless a queue holds nothing, sent or unsent: then the next message published to it comes
 /// out first.
 pub(crate) async fn assert_drained(rabbitmq: &RabbitMq, queue: &str) {
     stomp::assert_drained(rabbitmq.stomp_port(), queue).await;

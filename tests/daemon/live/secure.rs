@@ -1,6 +1,6 @@
-//! TLS under each way to RabbitMQ, with the authority that the configuration names; a certificate
-//! of ours where the server wants one, and what is said where one of the two sides does not like
-//! what it is shown.
+//! TLS under each way to RabbitMQ, with the authority that the configuration names, and with our
+//! certificate if the server wants one. It also holds the errors if either side refuses the other's
+//! certificate.
 
 use super::lab::lab;
 use super::run::assert_drained;

@@ -10,7 +10,7 @@ use peers::{Configuration, Scenario, SockJs, Stomp};
 
 const MESSAGES: usize = 2000;
 
-/// sockjs-node ends an answer of xhr-streaming once it is so long.
+/// sockjs-node ends an answer of xhr-streaming once it has this length.
 const ANSWER_BYTES_MAX: usize = 128 * 1024;
 
 #[tokio::test(flavor = "multi_thread")]

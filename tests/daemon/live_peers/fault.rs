@@ -148,7 +148,7 @@ async fn one_byte_at_a_time_is_all_of_them_in_order() {
     proxy.set(Fault::OneByte);
     let bytes: Vec<u8> = (0..=255).cycle().take(10_000).collect();
     carries(&mut client, &mut server, &bytes).await;
-    // Whoever reads as it comes sees them apart.
+    // A client that reads as they come sees them apart.
     server.write_all(b"ab").await.expect("write");
     assert_eq!(client.read(&mut [0; 8]).await.expect("read"), 1);
 }

@@ -184,7 +184,7 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
         metric(&daemon, "stomp_bridge_link_warnings").await,
         Some(2.0)
     );
-    // It connects anew again and again, and tells the same only once.
+    // It reconnects again and again, and logs the same only once.
     wait::until("connected anew", async || {
         (server.lives() > 2).then_some(())
     })

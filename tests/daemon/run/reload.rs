@@ -53,7 +53,7 @@ async fn delivered(daemon: &Daemon, sink: &str, count: f64) {
     .await;
 }
 
-/// Waits until so many are subscribed. It publishes nothing: a message that meets the UNSUBSCRIBE
+/// Waits until this many are subscribed. It publishes nothing: a message that meets the UNSUBSCRIBE
 /// would be delivered, and counted.
 async fn subscribed(served: &Served, topic: &str, subscribers: usize) {
     wait::until(topic, async || {

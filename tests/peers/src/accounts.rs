@@ -10,8 +10,8 @@ pub async fn report(daemon: &Daemon) -> Option<Value> {
     serde_json::from_str(&body).ok()
 }
 
-/// Waits until nothing is pending, and panics unless received = journaled + undecodable + evicted
-/// and, for each sink, journaled = delivered + filtered + dead-lettered.
+/// Waits until nothing is pending. Panics unless received = journaled + undecodable + evicted, and
+/// for each sink journaled = delivered + filtered + dead-lettered.
 pub async fn balance(daemon: &Daemon) {
     let mut last = Value::Null;
     let settled = wait::within(wait::LONG, async || {

@@ -6,7 +6,7 @@ use super::java::java;
 use super::process::Process;
 use super::{PASSWORD, USER, certificates, port, stomp};
 
-/// Enough for some ten thousand messages under way.
+/// Enough for some ten thousand messages in flight.
 const HEAP_MEBIBYTES: usize = 128;
 
 /// Where Debian's package puts it.
@@ -59,7 +59,7 @@ impl ActiveMq {
         format!("stomps://localhost:{}", self.ports.tls)
     }
 
-    /// The same, where whoever comes must show a certificate.
+    /// The same, for clients that must show a certificate.
     pub fn mutual_tls_url(&self) -> String {
         format!("stomps://localhost:{}", self.ports.mutual_tls)
     }

@@ -1,6 +1,6 @@
-//! A private coilmq, a small broker with habits of its own: it claims STOMP 1.2, and sends no
-//! `ack`; it takes one virtual host alone; it wants a destination to unsubscribe. It keeps nothing
-//! when it dies.
+//! A private coilmq, a small broker with its own habits. It claims STOMP 1.2, and sends no `ack`.
+//! It accepts one virtual host alone, and wants a destination to unsubscribe. It keeps nothing when
+//! it dies.
 
 use std::path::Path;
 

@@ -27,9 +27,9 @@ pub enum Fault {
     /// has pulled a plug far away. A connection whose bytes were swallowed stays so whatever comes
     /// after.
     HalfOpen,
-    /// After so many more of them from the server, the connection ends for both sides.
+    /// After this many more of them from the server, the connection ends for both sides.
     CutAfter(usize, Cut),
-    /// The same after so many more of them from the client.
+    /// The same after this many more of them from the client.
     CutAfterSent(usize, Cut),
 }
 
@@ -114,7 +114,7 @@ impl Drop for FaultProxy {
     }
 }
 
-/// What is to happen to whom.
+/// The fault, and the connections that it hits.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     fault: Fault,
@@ -174,7 +174,7 @@ async fn connection(mut client: TcpStream, server: u16, orders: Orders) {
     };
     if outcome == Err(Cut::Reset) {
         for stream in [&client, &server] {
-            // Closing then discards what is unsent and sends RST.
+            // Closing then discards unsent bytes and sends RST.
             SockRef::from(stream)
                 .set_linger(Some(Duration::ZERO))
                 .expect("a socket takes the option");
@@ -194,7 +194,7 @@ impl Orders {
         self.plan.borrow_and_update().of(self.number)
     }
 
-    /// Waits for another plan; for ever where there will be none.
+    /// Waits for another plan; never returns if there will be none.
     async fn changed(&mut self) {
         if self.plan.changed().await.is_err() {
             std::future::pending().await
@@ -226,7 +226,7 @@ async fn carry(
     };
     loop {
         let read = from.read(&mut buffer).await;
-        // What is in force now counts, not what was when this began to wait.
+        // The plan in force now counts, not the one when this began to wait.
         while orders.fault() == Fault::Pause(direction) {
             orders.changed().await;
         }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use super::process::tethered;
 
-/// A tethered `java` with a heap of so many megabytes, to be told what it runs.
+/// A tethered `java` with a heap of this many megabytes; the caller adds the program to run.
 pub fn java(heap_mebibytes: usize) -> Command {
     let mut command = tethered("java");
     command.arg(format!("-Xmx{heap_mebibytes}M"));

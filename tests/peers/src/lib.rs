@@ -1,7 +1,7 @@
-//! Real peers for tests: RabbitMQ, ActiveMQ, coilmq, a Spring Boot application, a SockJS endpoint,
-//! mosquitto, PostgreSQL, an HTTP receiver, an MQTT subscriber, a STOMP publisher of its own, and
-//! the daemon itself. Everything is private to one test process: its ports, its folders and its
-//! processes, which end with it however it ends.
+//! Real peers for tests: The sources are RabbitMQ, ActiveMQ, coilmq, a Spring Boot application and
+//! a SockJS endpoint. The others are mosquitto, PostgreSQL, an HTTP receiver, an MQTT subscriber, a
+//! STOMP publisher, and the daemon itself. Everything is private to one test process: its ports,
+//! its folders and its processes, which end with it however it ends.
 //!
 //! Nothing here uses the library under test, so that what it says of the daemon is independent of
 //! the daemon.

@@ -1,5 +1,5 @@
-//! MESSAGE frames, rendered before the clock starts: all of one length, so that a message is a slot
-//! in one buffer and the next one costs the server three numbers.
+//! MESSAGE frames, rendered before the clock starts. All have one length: a message is a slot in
+//! one buffer, and the next one costs the server three numbers.
 
 /// How many digits a sequence number has, wherever it stands.
 pub const DIGITS: usize = 9;
@@ -7,7 +7,7 @@ pub const DIGITS: usize = 9;
 pub const MARK: &[u8] = b"seq=";
 /// As the platform's messages are.
 const BODY_BYTES: usize = 400;
-/// So many devices speak in turn.
+/// How many devices speak in turn.
 const DEVICES: usize = 1_000;
 
 /// A ring of frames whose sequence numbers are patched in.
@@ -103,7 +103,7 @@ pub fn status(sequence: usize, bytes: usize) -> Vec<u8> {
     body
 }
 
-/// The detail of the address holds the place of the sequence number and what is missing to `bytes`.
+/// The detail of the address holds the place of the sequence number and the padding up to `bytes`.
 fn unnumbered(slot: usize, bytes: usize) -> String {
     const STATES: [&str; 3] = ["正常", "故障", "离线"];
     let device = slot % DEVICES;

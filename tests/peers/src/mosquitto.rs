@@ -79,7 +79,7 @@ impl Mosquitto {
         self.process.kill();
     }
 
-    /// It answers nobody any more, and its sockets stay open.
+    /// It answers nobody, and its sockets stay open.
     pub fn freeze(&self) {
         self.process.freeze();
     }

@@ -3,9 +3,8 @@
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::atomic::{AtomicU16, Ordering};
 
-/// Below Linux's ephemeral range (32768 on), so that no outgoing connection takes a port between
-/// the moment that it is found free and the moment that its peer binds it, nor while the peer
-/// restarts.
+/// Below Linux's ephemeral range (32768 on). So no outgoing connection takes a free port before its
+/// peer binds it, nor while the peer restarts.
 const FIRST: u16 = 16_000;
 const COUNT: u16 = 16_000;
 

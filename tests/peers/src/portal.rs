@@ -1,6 +1,6 @@
-//! A device platform's portal for tests: a sign-in that gives a token, a code and a cookie, new
-//! ones each time, and behind it a SockJS endpoint (`/ws`) and a raw one (`/raw`) with one
-//! subscription's worth of STOMP. It says all that it was asked, in order.
+//! A device platform's portal for tests. Its sign-in gives a new token, code and cookie each time.
+//! Behind it are a SockJS endpoint (`/ws`) and a raw one (`/raw`) with enough STOMP for one
+//! subscription. It says all that it was asked, in order.
 
 use std::collections::VecDeque;
 use std::io;
@@ -80,8 +80,8 @@ pub fn cookie(number: usize) -> String {
 }
 
 impl Portal {
-    /// Answers the first sign-ins by `answers` and all others by what was promised; gives each
-    /// session the next of `sessions`, and the last to all that follow.
+    /// Answers the first sign-ins by `answers` and all others as promised. Gives each session the
+    /// next of `sessions`, and the last to all that follow.
     pub async fn start(answers: Vec<Answer>, sessions: Vec<Session>) -> Portal {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await

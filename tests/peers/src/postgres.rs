@@ -84,7 +84,7 @@ impl Postgres {
         self.process.kill();
     }
 
-    /// It answers nobody any more, and its sockets stay open.
+    /// It answers nobody, and its sockets stay open.
     pub fn freeze(&self) {
         self.process.freeze();
     }

@@ -1,5 +1,5 @@
-//! A process that ends with the test: it is in its own group, logs to a file, and is killed when it
-//! is dropped or when the test process dies.
+//! A process that ends with the test. It is in its own group and logs to a file. It is killed when
+//! it is dropped or when the test process dies.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
@@ -15,7 +15,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::wait;
 
 /// A command whose process is killed when the test process dies without unwinding, by util-linux's
-/// setpriv: parent death signals outlive exec, so `program` is the process that has the pid.
+/// setpriv. Parent death signals outlive exec, so `program` is the process that has the pid.
 pub fn tethered(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
@@ -49,8 +49,8 @@ pub fn own_test(module: &str, test: &str) -> Vec<OsString> {
 
 type Order = (Command, Sender<std::io::Result<Child>>);
 
-/// Starts every process from a thread that lives as long as the test process: a parent death signal
-/// is sent when the *thread* that forked ends, and each test has a thread of its own.
+/// Starts every process from a thread that lives as long as the test process. A parent death signal
+/// is sent when the *thread* that forked ends, and each test has its own thread.
 static STARTER: LazyLock<Sender<Order>> = LazyLock::new(|| {
     let (orders, inbox) = channel::<Order>();
     std::thread::Builder::new()
@@ -132,12 +132,11 @@ impl Process {
         format!("--- the end of {}'s log ---\n{tail}\n---", self.name)
     }
 
-    /// Waits for a complete line of its log that `wanted` holds for; panics with the log's tail if
+    /// Waits for a complete line of its log that `wanted` accepts. Panics with the log's tail if
     /// the process ends first or never writes one.
     pub async fn logged(&mut self, what: &str, wanted: impl Fn(&str) -> bool) -> String {
         let found = wait::within(wait::LONG, async || {
-            // Asked before the log is read: what it wrote just before it ended is then in what is
-            // read.
+            // Asked before the log is read: so the read includes its last lines before it ended.
             let ended = self.child.try_wait().expect("a child can be waited for");
             let log = self.log();
             let complete = log.rsplit_once('\n').map_or("", |(lines, _)| lines);

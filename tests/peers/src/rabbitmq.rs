@@ -9,9 +9,9 @@ use super::folder::Folder;
 use super::process::{Process, tethered};
 use super::{PASSWORD, USER, certificates, port, stomp};
 
-/// RabbitMQ 3.10 says that a durable queue is declared before it has written so: one that is killed
-/// within a second or two may have forgotten the queue, with every message in it that it has
-/// confirmed ("Recovering 0 queues" stands in its log).
+/// RabbitMQ 3.10 confirms the declaration of a durable queue before it has written it. A server
+/// killed within a second or two may forget the queue with all of its confirmed messages
+/// ("Recovering 0 queues" in its log).
 const DECLARED: Duration = Duration::from_secs(3);
 
 /// A running RabbitMQ and the port mapper that it needs.
@@ -69,7 +69,7 @@ impl RabbitMq {
         stomp::url(self.ports.stomp)
     }
 
-    /// STOMP over TLS, as in a configuration: whoever comes must show a certificate.
+    /// STOMP over TLS, as in a configuration: a client must show a certificate.
     pub fn stomps_url(&self) -> String {
         format!("stomps://localhost:{}", self.ports.stomp_tls)
     }
@@ -101,7 +101,7 @@ impl RabbitMq {
         self.process.ended(Duration::from_secs(60)).await;
     }
 
-    /// It answers nobody any more, and its sockets stay open.
+    /// It answers nobody, and its sockets stay open.
     pub fn freeze(&self) {
         self.process.freeze();
     }

@@ -24,7 +24,7 @@ pub struct Receiver {
 
 struct Kept {
     bodies: Mutex<Vec<Bytes>>,
-    /// What is answered; a body is kept only where this is 2xx.
+    /// The status of the answer; a body is kept only if this is 2xx.
     answer: AtomicU16,
     /// Requests are read, and neither kept nor answered while it is so.
     stalled: watch::Sender<bool>,
@@ -128,7 +128,7 @@ impl Receiver {
         self.delivered_since(0)
     }
 
-    /// Without the first so many.
+    /// Without the first `first` deliveries.
     pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |body: &Bytes| {
             Delivered::from_json(body)
@@ -169,7 +169,7 @@ async fn keep(State(kept): State<Arc<Kept>>, headers: HeaderMap, body: Bytes) ->
     if silent_for.is_some_and(|device| {
         String::from_utf8_lossy(&body).contains(&format!("\"device_id\":\"{device}\""))
     }) {
-        // Until whoever asks gives up.
+        // Until the client gives up.
         std::future::pending::<()>().await;
     }
     let answer = StatusCode::from_u16(kept.answer.load(Ordering::Relaxed))

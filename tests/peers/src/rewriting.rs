@@ -1,5 +1,5 @@
-//! A TCP proxy on loopback that puts other words into the client's CONNECT, for what the client
-//! never says by itself, such as an older version alone.
+//! A TCP proxy on loopback that changes the client's CONNECT to one that the client never sends by
+//! itself, such as an older version alone.
 
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy};
 use tokio::net::{TcpListener, TcpStream};

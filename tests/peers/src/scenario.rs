@@ -11,7 +11,7 @@ use super::{history, wait};
 
 const DEVICES: usize = 20;
 
-/// A scenario under way.
+/// A running scenario.
 pub struct Scenario {
     /// The daemon.
     pub daemon: Daemon,
@@ -51,9 +51,9 @@ impl Scenario {
         }
     }
 
-    /// Waits until all of `count` messages are there, stops the daemon in order and looks at
-    /// everything: each message at least once, at most `again` of them more than once, no event
-    /// twice.
+    /// Waits until all of `count` messages are there, stops the daemon in order and checks
+    /// everything. Each message is there at least once, at most `again` of them more than once, and
+    /// no event twice.
     pub async fn finish(mut self, count: usize, again: usize) {
         self.complete(count).await;
         let status = self.daemon.stop().await;

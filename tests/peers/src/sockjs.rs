@@ -13,7 +13,7 @@ use super::{certificates, port};
 pub enum Offers {
     /// Everything.
     All,
-    /// One transport: `/info` says of websocket what is so, and the others answer 404.
+    /// One transport: `/info` says truly whether websocket works, and the others answer 404.
     Only(&'static str),
 }
 

@@ -1,5 +1,5 @@
-//! A STOMP 1.2 server for one client, made to cost little: frames go out in large writes as the
-//! prefetch window allows, ACKs are counted by their NUL. Two plain threads, no runtime.
+//! A STOMP 1.2 server for one client, made to cost little. Frames go out in large writes as the
+//! prefetch window allows; ACKs are counted by their NUL. Two plain threads, no runtime.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -143,8 +143,8 @@ impl Subscribed {
         Ok((self.sent - first, start.elapsed()))
     }
 
-    /// Sends so many messages as fast as the window allows, but never more than `may` gives of all
-    /// that were ever sent, and waits for the last ACK.
+    /// Sends a number of messages as fast as the window allows, and waits for the last ACK. All
+    /// messages ever sent are never more than `may` gives.
     pub fn send(&mut self, count: usize, mut may: impl FnMut() -> usize) -> io::Result<()> {
         let end = self.sent + count;
         let mut allowed = 0;
@@ -230,7 +230,7 @@ impl Drop for Subscribed {
 }
 
 /// Counts frames until the connection ends. Every frame is an ACK here, but for the DISCONNECT of a
-/// client that stops, when nothing is counted any more.
+/// client that stops, when nothing more is counted.
 fn count(mut stream: TcpStream, acknowledged: &Acknowledged) {
     let mut buffer = vec![0; READ_BYTES];
     while let Ok(length @ 1..) = stream.read(&mut buffer) {

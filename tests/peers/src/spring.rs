@@ -1,5 +1,5 @@
 //! The Spring Boot application of `tests/spring`: a simple broker with a SockJS and a raw endpoint,
-//! the server that most users have. It is told what to do over HTTP.
+//! the server that most users have. A test commands it over HTTP.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};

@@ -17,10 +17,10 @@ pub fn url(port: u16) -> String {
     format!("stomp://127.0.0.1:{port}")
 }
 
-/// So many SENDs may wait for their receipts.
+/// How many SENDs may wait for their receipts.
 const WINDOW: usize = 200;
 
-/// A server that says nothing for so long has failed the test.
+/// A server that says nothing for this long has failed the test.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A frame as received; header values unescaped, the first of each name wins.
@@ -224,8 +224,8 @@ impl Stomp {
     }
 }
 
-/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: what is published
-/// to it now is what comes out first.
+/// Panics unless a queue of a server on loopback holds nothing, sent or unsent: then the next
+/// message published to it comes out first.
 pub async fn assert_drained(port: u16, queue: &str) {
     let destination = format!("/queue/{queue}");
     let mut client = Stomp::connect(port).await;

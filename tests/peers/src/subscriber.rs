@@ -63,7 +63,7 @@ impl Subscriber {
         Subscriber { publishes, poll }
     }
 
-    /// What was received, in order, retained messages of before the subscription included.
+    /// The received messages, in order, with messages retained from before the subscription.
     pub fn publishes(&self) -> Vec<Publish> {
         self.publishes
             .lock()
@@ -76,7 +76,7 @@ impl Subscriber {
         self.delivered_since(0)
     }
 
-    /// Without the first so many.
+    /// Without the first `first` deliveries.
     pub fn delivered_since(&self, first: usize) -> Vec<Delivered> {
         let event = |publish: &Publish| {
             Delivered::from_json(&publish.payload)

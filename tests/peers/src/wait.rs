@@ -21,7 +21,7 @@ pub async fn within<T>(patience: Duration, mut ask: impl AsyncFnMut() -> Option<
     }
 }
 
-/// [`within`] [`LONG`], panicking with what was awaited.
+/// [`within`] [`LONG`]; panics with the awaited condition.
 pub async fn until<T>(awaited: &str, ask: impl AsyncFnMut() -> Option<T>) -> T {
     within(LONG, ask)
         .await

@@ -1,5 +1,5 @@
-//! No circle of imports between the files of one folder, and no code in a folder's map: a reader
-//! begins somewhere and comes to an end.
+//! The files of one folder import each other in no circle, and a folder's map has no code. So a
+//! reader finds a beginning and an end.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -164,8 +164,8 @@ struct Import {
     name: Option<String>,
 }
 
-/// Which other file of a folder an import leads to; the folder is where so many names of `from`
-/// lead to.
+/// Which other file of a folder an import leads to; the folder is the path of the first names of
+/// `from`.
 fn sibling(
     from: &Module,
     import: &Import,

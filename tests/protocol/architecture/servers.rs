@@ -9,7 +9,7 @@ use super::text::{Literals, code, production};
 /// As they stand in names and in texts, whatever the case.
 const SERVERS: [&str; 5] = ["rabbit", "activemq", "artemis", "spring", "coilmq"];
 
-/// Where a server's name stands all the same: the file, the name, and why.
+/// Where a server's name may stand in spite of that: the file, the name, and why.
 const EXCEPTIONS: &[(&str, &str, &str)] = &[
     (
         "cli/send.rs",

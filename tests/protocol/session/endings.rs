@@ -44,7 +44,7 @@ fn an_error_ends_the_session_and_names_what_it_is_about() {
         "subscribe to /topic/new refused: access_refused: no rights",
         Some("new"),
     );
-    // It was confirmed before, and is refused all the same.
+    // It was confirmed before, and is still refused.
     check(
         "ERROR\nreceipt-id:r-1\nmessage:gone\n\n\0",
         "subscribe to /topic/a refused: gone",

@@ -1,5 +1,5 @@
-//! The client's session with a given clock: what a server says, what follows, what is sent, and
-//! when.
+//! The client's session with a given clock: the server's bytes, the events that follow, and which
+//! bytes the client sends when.
 
 pub(crate) mod client;
 mod connecting;

@@ -1,5 +1,5 @@
-//! What the journal says of when each topic was heard: every change once, in its place among the
-//! messages, with the time at which it was so.
+//! The journal's coverage entries: every change of a topic once, in its place among the messages,
+//! with its time.
 
 use std::sync::atomic::Ordering::Relaxed;
 

@@ -1,5 +1,5 @@
-//! The end of a connection, whatever its reason: what was read is committed and acknowledged, so
-//! that the server does not send it again.
+//! The end of a connection, whatever its reason: messages read are committed and acknowledged, so
+//! that the server does not redeliver them.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -10,8 +10,8 @@ use super::*;
 /// Good messages before what ends the connection.
 const GOOD: usize = 50;
 
-/// A frame's worth of bytes that nobody reads any more: more than the sockets hold, and more than a
-/// frame may have.
+/// A frame's worth of bytes that nobody reads: more than the sockets hold, and more than a frame
+/// may have.
 const UNREAD_BYTES: usize = 2 << 20;
 
 /// RabbitMQ's word for a message of map-1 that it has not sent, since that was left.
@@ -26,7 +26,7 @@ fn messages(ids: std::ops::Range<usize>) -> String {
     ids.map(message).collect()
 }
 
-/// A message with a header so long.
+/// A message with a header of this length.
 fn odd(id: usize, header_bytes: usize) -> String {
     let trace = "x".repeat(header_bytes);
     format!(
@@ -82,8 +82,8 @@ impl Server {
     }
 }
 
-/// A durable queue's server sends again what is not acknowledged: after several attempts there is
-/// each message before the odd one, once.
+/// A durable queue's server redelivers unacknowledged messages: after several attempts each message
+/// before the odd one is there, once.
 async fn comes_no_second_time(odd: &str) {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let behind = messages(GOOD + 1..2 * GOOD);
@@ -165,7 +165,7 @@ async fn what_comes_before_a_websocket_that_breaks_its_protocol_is_acknowledged(
         socket.feed(Frame::text(message(id))).await.unwrap();
     }
     socket.flush().await.unwrap();
-    // An opcode that is reserved (RFC 6455, section 5.2), and what nobody reads any more.
+    // A reserved opcode (RFC 6455, section 5.2), and bytes that nobody reads.
     let unread = vec![0; UNREAD_BYTES];
     within(
         socket
@@ -256,7 +256,7 @@ async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
 
 #[tokio::test]
 async fn heart_beats_go_on_while_the_end_of_a_connection_waits_for_a_full_journal() {
-    // With `client` the connection ends by what was withheld, and the session has not failed.
+    // With `client` the connection ends by the withheld message, and the session has not failed.
     let lab = Lab::with_full_journal_and(AckMode::Client).await;
     let mut server = lab.accept_session("0,200").await;
     let subscribe = lab.change_topics(&mut server).await;

@@ -293,8 +293,8 @@ impl Server {
             .await;
     }
 
-    /// Reads so many heart-beats and nothing else, and answers each: it would be taken for dead
-    /// otherwise.
+    /// Reads a number of heart-beats and nothing else, and answers each: else it would be taken for
+    /// dead.
     async fn exchange_heartbeats(&mut self, count: usize) {
         within(async {
             for _ in 0..count {

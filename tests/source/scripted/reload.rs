@@ -1,4 +1,4 @@
-//! Reloads: topics come and go on the living connection, whatever is under way.
+//! Reloads: topics come and go on the open connection, whatever is in flight.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -51,7 +51,7 @@ impl Lab {
             .count()
     }
 
-    /// Waits until the journal has so many messages.
+    /// Waits until the journal has this many messages.
     pub(super) async fn journaled(&self, count: usize) {
         within(async {
             while self.statuses().await < count {
@@ -183,7 +183,7 @@ async fn what_came_is_acknowledged_before_the_topic_is_left_and_nothing_after() 
         "{commit}"
     );
 
-    // These were under way. Were they acknowledged, RabbitMQ would say "Subscription not found".
+    // These were in flight. An ACK for them would make RabbitMQ say "Subscription not found".
     server.message(3, BODY).await;
     server.message(4, BODY).await;
     server.receipt(&unsubscribe).await;
@@ -206,7 +206,8 @@ async fn messages_that_the_server_withholds_do_not_end_the_connection() {
     }
     server.acknowledges("map-2", 1).await;
     assert_eq!((lab.attempts(), lab.status.link().last_error), (1, None));
-    // It keeps them for the next connection. Whoever wants the topic again wants them too.
+    // It keeps them for the next connection. A configuration that names the topic again wants them
+    // too.
     lab.reload([map_1(), map_2()]).await;
     let disconnect = server.frame().await;
     assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");

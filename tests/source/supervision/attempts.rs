@@ -70,7 +70,7 @@ async fn only_a_stable_minute_makes_the_next_wait_short_again() {
         pass(61 * SECOND).await;
         assert_eq!(lab.state(), LinkState::Subscribed);
         drop(peer);
-        // The first wait anew: a second at most.
+        // The first wait again: a second at most.
         let (peer, waited) = next(&server, 61 * SECOND).await;
         assert!(waited <= SECOND + 2 * STEP, "{waited:?}");
         drop(peer);

@@ -70,8 +70,8 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
 }
 
 impl Lab {
-    /// Starts a source, and stops the time once the first attempt is under way: what comes before
-    /// it is the journal's.
+    /// Starts a source, and stops the time once the first attempt has begun: before it the journal
+    /// needs time.
     pub(crate) async fn start(settings: Settings) -> Lab {
         let alone = alone().await;
         let folder = tempfile::tempdir().unwrap();
@@ -192,7 +192,7 @@ pub(crate) async fn pass(duration: Duration) {
     pass_in_steps(STEP, duration, || false).await;
 }
 
-/// Lets time pass until something is so, at most so long; says how long it took.
+/// Lets time pass until a condition holds, up to a limit; says how long it took.
 pub(crate) async fn pass_until(limit: Duration, done: impl Fn() -> bool) -> Duration {
     let passed = pass_in_steps(STEP, limit, &done).await;
     assert!(done(), "not within {limit:?}");
@@ -214,8 +214,8 @@ pub(crate) async fn pass_in_steps(
     start.elapsed()
 }
 
-/// Gives everybody the time to do what can be done now, the journal too: it has a thread of its
-/// own, where the time goes on.
+/// Gives every task the time to do its work, the journal too: it has its own thread, where the time
+/// goes on.
 pub(crate) async fn turns() {
     for _ in 0..TURNS {
         tokio::task::yield_now().await;

@@ -18,7 +18,7 @@ const OWN_PROCESS: &str = "LIVES_OWN_PROCESS";
 
 const LIVES: usize = 10_000;
 
-/// The first ones fill what is kept for good: pools, the allocator's arenas.
+/// The first ones fill permanent memory: pools, the allocator's arenas.
 const WARM_UP: usize = 1_000;
 
 const STEP: Duration = Duration::from_secs(5);

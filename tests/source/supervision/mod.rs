@@ -1,6 +1,6 @@
-//! How the source keeps its connection: how often it tries, what it waits for and how long, and
-//! that nothing is left of ten thousand lives. Time stands still here but for what a test lets
-//! pass; the sockets are real.
+//! How the source keeps its connection: how often it tries, and how long it waits for what. Ten
+//! thousand connections leave nothing behind. Time stands still here but for what a test lets pass;
+//! the sockets are real.
 
 mod attempts;
 mod lab;

@@ -30,7 +30,7 @@ impl Server {
         format!("{scheme}://{}/x", self.listener.local_addr().unwrap())
     }
 
-    /// On the port of a URL that nobody has any more.
+    /// On the port of a URL that no server has now.
     pub(crate) async fn bind_at(url: &str) -> Server {
         let port = url::Url::parse(url).unwrap().port().unwrap();
         Server {

@@ -38,7 +38,7 @@ async fn receives(lab: &Lab, peer: &mut Peer) {
         .await;
 }
 
-/// It is silent after so long, and not before.
+/// It is silent after this time, and not before.
 async fn falls_silent(lab: &Lab) {
     let took = pass_until(SILENCE + SECOND, || lab.state() == LinkState::Silent).await;
     assert!(took >= SILENCE - SECOND, "{took:?}");
@@ -141,7 +141,7 @@ async fn a_link_with_signs_of_life_only_is_proven_every_ten_seconds() {
     let mut peer = session(&server, HEARTBEATS).await;
     lab.until(|status| status.link().state == LinkState::Subscribed)
         .await;
-    // What is written comes at once, not with the kernel's next ACK.
+    // Written bytes come at once, not with the kernel's next ACK.
     peer.stream.set_nodelay(true).unwrap();
     peer.send("\n").await;
     pass(9 * SECOND).await;

@@ -86,8 +86,7 @@ async fn between_the_upgrade_and_connected() {
 
 #[tokio::test]
 async fn a_subscription_that_nobody_answers_is_taken_for_done_after_three_seconds() {
-    // Spring's simple broker never answers; an ERROR that comes later ends the connection all the
-    // same.
+    // Spring's simple broker never answers; an ERROR that comes later still ends the connection.
     let server = Server::bind().await;
     let lab = Lab::start(settings(&[&server.url("stomp")])).await;
     let mut peer = server.accept().await;

@@ -1,7 +1,7 @@
 //! The server that a URL names, and TLS on the way to it. Another machine gets no password without
 //! TLS and a verified certificate, unless the URL says so. The URL alone decides: sqlx would take
 //! PGSSLMODE and PGSSLROOTCERT from the environment too. It also takes our own certificate and key
-//! from there (PGSSLCERT, PGSSLKEY), and cannot be told not to: that is logged.
+//! from there (PGSSLCERT, PGSSLKEY), and has no option against it: that is logged.
 
 use std::env;
 use std::fmt;
@@ -86,8 +86,8 @@ pub(super) enum Unconnected {
 }
 
 impl Server {
-    /// The server of a URL. The error says what is expected and holds no part of the URL but the
-    /// name of an option, since there may be a password in any other.
+    /// The server of a URL. The error names the expected form. It holds no part of the URL but the
+    /// name of an option, since any other part may be a password.
     pub(super) fn parse(text: &str) -> Result<Server, String> {
         Server::parse_in(text, |variable| env::var(variable).is_ok())
     }
@@ -275,8 +275,8 @@ fn inherited(
     Ok([cert.1, key.1].into_iter().flatten().collect())
 }
 
-/// Says which option of the URL would have no effect. Where there is an `@` behind the `?`, the `?`
-/// may be a password's, and what looks like an option may be the rest of it.
+/// Says which option of the URL would have no effect. With an `@` after the `?`, the `?` may be
+/// part of a password, and a seeming option may be the rest of it.
 fn unknown_option(url: &Url) -> Option<String> {
     let is_known = |name: &str| {
         let is_setting = name.starts_with("options[") && name.ends_with(']');
