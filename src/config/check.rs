@@ -24,6 +24,9 @@ use crate::{journal, ops};
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
 
+/// What a dead letter needs beside its body: its reason and its row.
+const DLQ_BYTES_MORE: u64 = 4096;
+
 /// The plan of a tree of values.
 pub(super) fn check(
     document: &Document,
@@ -53,6 +56,7 @@ pub(super) fn check(
     let signed_in = signin::extracts(root.source.signin.as_ref());
     let tables = root.topics.keys().cloned().collect();
     let has_client_id = root.source.headers.contains_key("client-id");
+    let max_body = root.source.max_body.0;
     let mut check = Context {
         report,
         secrets,
@@ -66,7 +70,7 @@ pub(super) fn check(
     let mut topics = check.topics(root.topics, &states);
     let subscriptions = std::mem::take(&mut topics.topics);
     let source = check.source(root.source, subscriptions);
-    let journal = check.journal(root.journal);
+    let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
     let sinks = sinks::check(&mut check, sinks, &topics, &journal.path);
     let http = check.http(root.http);
@@ -111,7 +115,7 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
 }
 
 impl Context<'_> {
-    fn journal(&mut self, written: schema::Journal) -> journal::Settings {
+    fn journal(&mut self, written: schema::Journal, max_body: u64) -> journal::Settings {
         let bytes_max = written.max_bytes.0;
         if bytes_max < JOURNAL_BYTES_MIN {
             self.report
@@ -126,10 +130,10 @@ impl Context<'_> {
             WhenFull::DropOldest => journal::DlqWhenFull::DropOldest,
         };
         let dlq_bytes_max = written.dlq_max_bytes.0;
-        if dlq_bytes_max < JOURNAL_BYTES_MIN {
+        if dlq_bytes_max < max_body.saturating_add(DLQ_BYTES_MORE) {
             self.report.error(
                 &Path::from("journal.dlq_max_bytes"),
-                "expected at least 1MiB",
+                "expected at least 4KiB more than source.max_body: the largest event has to fit",
             );
         }
         let devices_max = written.devices_max.0;

@@ -1,6 +1,6 @@
 //! The sinks of a configuration: each `[sinks.NAME]` by its `type`.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -232,7 +232,7 @@ fn delivery(
             "an empty list wants nothing; without the key the sink wants all topics",
         );
     }
-    let topics = topics.map(|List(names)| {
+    let topics: Option<HashSet<Arc<str>>> = topics.map(|List(names)| {
         for name in names.iter().filter(|name| named.topics.named(name).is_none()) {
             let help =
                 "a topic's name is that of [topics.NAME], which with a `for` means all that it makes, or NAME-VALUE";
@@ -240,6 +240,15 @@ fn delivery(
         }
         names.iter().filter_map(|name| named.topics.named(name)).flatten().collect()
     });
+    if let Some((stream, missing)) = topics
+        .as_ref()
+        .and_then(|some| named.topics.torn_stream(some))
+    {
+        let message =
+            format!("the topics of the stream `{stream}` belong together: add `{missing}`");
+        let help = "a status that another of them brought first is a repeat here, and would reach this sink by neither";
+        check.report.error_with(&path, message, help);
+    }
     let when = written.when.and_then(|when| {
         let path = named.path.join("when");
         if !kinds.contains(&EventKind::Status) {

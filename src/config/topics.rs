@@ -1,6 +1,6 @@
 //! The topics of a configuration: each `[topics.NAME]`, or the many that its `for` makes of it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -68,6 +68,22 @@ impl Topics {
         if let Some(decoder) = self.decoders.get_mut(topic) {
             *decoder = decoder.clone().in_stream(Arc::clone(stream), false);
         }
+    }
+
+    /// A stream of which some of its topics are among these, and one that is not.
+    pub(super) fn torn_stream(&self, some: &HashSet<Arc<str>>) -> Option<(Arc<str>, Arc<str>)> {
+        let wanted: HashSet<&Arc<str>> = some
+            .iter()
+            .filter_map(|topic| Some(self.decoders.get(topic)?.stream()))
+            .collect();
+        let mut torn: Vec<_> = self
+            .decoders
+            .iter()
+            .filter(|(topic, decoder)| wanted.contains(decoder.stream()) && !some.contains(*topic))
+            .map(|(topic, decoder)| (Arc::clone(decoder.stream()), Arc::clone(topic)))
+            .collect();
+        torn.sort_unstable();
+        torn.into_iter().next()
     }
 
     /// Tells the decoders of one stream that there are others.

@@ -480,6 +480,7 @@ impl Engine {
                 .journal
                 .cursors
                 .pass(&self.log.sink, cursor, passed);
+            self.redrive.passed(cursor);
             self.report.passed(cursor, passed);
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Redrive {
     /// Dead letters that are on their way.
     redriven: BTreeSet<Position>,
     replaying: Option<Page>,
+    /// The cursor went back from here: what is redriven before it waits until it is passed again.
+    look_at: Option<Position>,
 }
 
 impl Default for Redrive {
@@ -36,6 +38,7 @@ impl Default for Redrive {
             wanted: true,
             redriven: BTreeSet::new(),
             replaying: None,
+            look_at: None,
         }
     }
 }
@@ -58,6 +61,19 @@ impl Redrive {
     /// An operator may have asked for something.
     pub(super) fn look(&mut self) {
         self.wanted = true;
+    }
+
+    /// The cursor went back from this position.
+    pub(super) fn went_back(&mut self, from: Position) {
+        self.look_at = self.look_at.max(Some(from));
+    }
+
+    /// The cursor has come so far.
+    pub(super) fn passed(&mut self, cursor: Position) {
+        if self.look_at.is_some_and(|at| cursor >= at) {
+            self.look_at = None;
+            self.wanted = true;
+        }
     }
 
     pub(super) fn is_wanted(&self) -> bool {

@@ -148,6 +148,7 @@ impl Engine {
             .await?;
         self.scheduler.drop_through(Position(i64::MAX));
         self.prefetch.discard();
+        self.redrive.went_back(cursor);
         self.stand_at(start).await
     }
 

@@ -979,6 +979,31 @@ async fn sink_whose_dead_letters_are_full_waits_and_goes_on_once_there_is_room()
 }
 
 #[tokio::test(start_paused = true)]
+async fn unreadable_entry_waits_for_room_as_an_attempt_does() {
+    let settings = journal::Settings {
+        dlq_bytes_max: 3000,
+        ..journal::Settings::new(PathBuf::new())
+    };
+    let mut rig = Rig::of(Far::default(), settings).await;
+    rig.append(["unreadable"; 5]).await;
+    rig.append(["ok"]).await;
+    rig.start();
+    for listed in [3, 2] {
+        rig.until("the dead letters are as many as fit", |rig| {
+            rig.journal.log.status().sinks[0].dead_lettered == listed
+        })
+        .await;
+        // Paused time passes only while nobody is busy.
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        assert_eq!(rig.health.report().up, listed == 2);
+        rig.journal.admin.discard("site", Which::All).await.unwrap();
+    }
+    rig.until_done().await;
+    assert_eq!(rig.account().await.accounting.passed.delivered, 1);
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn redriven_entry_is_delivered_and_moves_no_cursor() {
     for own in [None, Some(Some(Position::START))] {
         let mut rig = Rig::new(Far {

@@ -563,6 +563,32 @@ fn each_mistake_is_told_with_its_place() {
             "expected a text, found true",
         ),
         (
+            format!(
+                "{SOURCE}{TOPIC}stream = \"p\"\n[topics.u]\ndestination = \"/u\"\nstream = \"p\"\n{SINK}topics = [\"t\"]\n"
+            ),
+            "11:10",
+            "sinks.h.topics",
+            "the topics of the stream `p` belong together: add `u`",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}stream = \"a b\"\n{SINK}"),
+            "5:10",
+            "topics.t.stream",
+            "`a b` cannot name a stream",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\ndlq_max_bytes = \"1KiB\"\n"),
+            "8:17",
+            "journal.dlq_max_bytes",
+            "expected at least 4KiB more than source.max_body",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\ndevices_max = 0\n"),
+            "8:15",
+            "journal.devices_max",
+            "expected at least 1",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}topics = [\"tt\"]\n"),
             "7:10",
             "sinks.h.topics",

@@ -349,6 +349,46 @@ async fn sink_that_rejects_too_much_is_not_up_until_it_accepts_something() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn redrives_pass_everything_that_waits_for_room() {
+    let settings = journal::Settings {
+        dlq_bytes_max: 5000,
+        ..journal::Settings::new(PathBuf::new())
+    };
+    // Batches, so that one rejection holds the lanes of others.
+    let road = Road::with(2, 4, Duration::ZERO);
+    let mut rig = Rig::of(Far::default(), settings).await;
+    let devices = ["d1", "d2", "d3", "d4", "d5", "d6"];
+    // By our own rules, so that no circuit breaker opens.
+    road.world().all = Some(Answer::Trouble(Trouble::Refused {
+        index: None,
+        by: By::Us,
+        error: "too long".to_owned(),
+    }));
+    for _ in 0..300 {
+        rig.append(devices).await;
+    }
+    rig.start_with(road.sink());
+    rig.until("the dead letters are full", |rig| {
+        let error = rig.health.report().last_error;
+        error.is_some_and(|error| error.contains("dlq_max_bytes"))
+    })
+    .await;
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    assert!(!rig.health.report().up);
+    road.world().all = None;
+    rig.journal.admin.redrive("site", Which::All).await.unwrap();
+    rig.until_done().await;
+    rig.until_settled().await;
+    assert!(rig.health.report().up);
+    let passed = rig.account().await.accounting;
+    assert_eq!(
+        passed.passed.dead_lettered,
+        passed.redriven + rig.dead_letters().await.len() as u64
+    );
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
     let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("2", refuses());
