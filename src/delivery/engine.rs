@@ -293,7 +293,10 @@ impl Engine {
             // Where nothing waits, a probe says that the sink is up.
             self.idle_at = Instant::now();
         }
-        self.scheduler.hold_log(!has_room);
+        let released = (!has_room)
+            .then(|| journal.cursors.dead_letters(sink))
+            .and_then(|dead_letters| self.progress.holds_all(dead_letters));
+        self.scheduler.hold_log(!has_room, released);
     }
 
     /// Whether what comes next in the log may be read.

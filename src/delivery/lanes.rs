@@ -6,7 +6,7 @@ use std::collections::{HashMap, VecDeque};
 use tokio::time::Instant;
 
 use super::attempt::Device;
-use crate::model::Event;
+use crate::model::{Event, Position};
 use crate::sinks::Reason;
 
 /// The lanes that have events waiting or on their way.
@@ -78,6 +78,29 @@ impl Lanes {
         self.ready = other;
         events.sort_by_key(Event::position);
         reason.map(|reason| (reason, events, devices))
+    }
+
+    /// Since when the event at this position may go; `None`: it is not the next one of a lane.
+    pub(super) fn ready_at(&self, position: Position) -> Option<Instant> {
+        let mut ready = self.ready.iter();
+        let lane = ready.find(|(_, device)| self.lanes[device].queue[0].1.position() == position);
+        lane.map(|(since, _)| *since)
+    }
+
+    /// Takes the event at this position, where it may go, and holds its lane.
+    pub(super) fn take_one(
+        &mut self,
+        position: Position,
+    ) -> Option<(Reason, Vec<Event>, Vec<Device>)> {
+        let mut ready = self.ready.iter();
+        let index =
+            ready.position(|(_, device)| self.lanes[device].queue[0].1.position() == position)?;
+        let (_, device) = self.ready.remove(index)?;
+        let lane = self.lanes.get_mut(&device)?;
+        self.ready_events -= lane.queue.len();
+        let (reason, event) = lane.queue.pop_front()?;
+        lane.held = true;
+        Some((reason, vec![event], vec![device]))
     }
 
     /// Lanes go on: the attempt that held them is done.

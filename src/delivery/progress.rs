@@ -137,6 +137,24 @@ impl Progress {
         Some(passed)
     }
 
+    /// The event that holds the cursor, where all the sink's `dead_letters` are behind it: an
+    /// operator's commands reach none of them before it is settled.
+    pub(super) fn holds_all(&self, dead_letters: u64) -> Option<Position> {
+        let is_dead_letter = |outcome: &Outcome| *outcome == Outcome::DeadLetter;
+        let behind = self
+            .outcomes
+            .iter()
+            .filter(|(_, outcome)| is_dead_letter(outcome));
+        if behind.count() as u64 != dead_letters {
+            return None;
+        }
+        let open = self
+            .outcomes
+            .iter()
+            .find(|(_, outcome)| *outcome == Outcome::Open);
+        open.map(|(position, _)| *position)
+    }
+
     /// Entries after the cursor that were read; neighbours that are not for the sink are one.
     pub(super) fn ahead(&self) -> usize {
         self.outcomes.len()

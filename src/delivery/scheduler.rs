@@ -68,6 +68,8 @@ pub(super) struct Scheduler {
     largest: usize,
     /// The log's events, and replays in lanes, wait: there is no room for dead letters.
     log_held: bool,
+    /// While they wait, this event may go alone: it holds the cursor.
+    released: Option<Position>,
     /// See [`CAREFUL_EVENTS`].
     attempt_max: usize,
     /// Devices that have failed since anything was delivered.
@@ -168,6 +170,7 @@ impl Scheduler {
             bytes: 0,
             largest: 0,
             log_held: false,
+            released: None,
             attempt_max: usize::MAX,
             failing: HashSet::new(),
             pause: None,
@@ -248,8 +251,8 @@ impl Scheduler {
     }
 
     /// From now on the log's events wait, or go on.
-    pub(super) fn hold_log(&mut self, held: bool) {
-        self.log_held = held;
+    pub(super) fn hold_log(&mut self, held: bool, released: Option<Position>) {
+        (self.log_held, self.released) = (held, released);
     }
 
     /// The log's events wait.
@@ -297,7 +300,8 @@ impl Scheduler {
                 .flatten(),
         }?;
         self.under_way += 1;
-        attempt.count = match self.breaker.is_open() {
+        let alone = self.log_held && attempt.reason == Reason::Log;
+        attempt.count = match self.breaker.is_open() || alone {
             true => 1,
             false => attempt.size(self.attempt_max),
         };
@@ -314,7 +318,11 @@ impl Scheduler {
         if self.link == Link::Closed {
             return self.pause.as_ref().map(|pause| pause.until);
         }
-        let fresh = self.lanes.ready_since().filter(|_| !self.log_held);
+        let released = self.released.and_then(|at| self.lanes.ready_at(at));
+        let fresh = match self.log_held {
+            true => released,
+            false => self.lanes.ready_since(),
+        };
         let fresh = fresh.map(|since| {
             if self.lanes.ready() >= self.capabilities.batch_max {
                 since
@@ -651,12 +659,18 @@ impl Scheduler {
     }
 
     fn may_go(&self, attempt: &Attempt) -> bool {
-        !self.log_held || attempt.reason != Reason::Log
+        let is_released = || self.released == Some(attempt.first().position());
+        !self.log_held || attempt.reason != Reason::Log || is_released()
     }
 
     /// A first attempt at events that may go, where it is full or they have waited for long enough.
     fn fresh(&mut self, now: Instant) -> Option<Attempt> {
-        let since = self.lanes.ready_since().filter(|_| !self.log_held)?;
+        if self.log_held {
+            let (reason, events, devices) = self.lanes.take_one(self.released?)?;
+            let attempt = Attempt::new(reason, events, None, devices, &self.retry, now);
+            return Some(attempt);
+        }
+        let since = self.lanes.ready_since()?;
         let batch_max = self.capabilities.batch_max;
         if self.lanes.ready() < batch_max && now < since + self.batch_wait() {
             return None;

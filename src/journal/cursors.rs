@@ -22,6 +22,11 @@ pub struct Cursors {
 }
 
 impl Cursors {
+    /// How many dead letters a sink has.
+    pub fn dead_letters(&self, sink: &str) -> u64 {
+        self.state.dead_letters(sink)
+    }
+
     /// Registers the sinks of the configuration; a new one begins at its start. Before the first
     /// call no entry is removed. Gives the other sinks that the journal knows: it keeps entries for
     /// them until they are forgotten. Durable on return.

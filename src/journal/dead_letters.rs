@@ -28,8 +28,8 @@ const EXPIRED_AT_ONCE: u32 = 1000;
 
 /// The dead letters of sink `?1` that its cursor has passed. An operator's command leaves the
 /// others alone: the accounting has not counted them yet.
-const PASSED: &str =
-    "sink = ?1 AND position <= (SELECT position FROM cursor WHERE cursor.sink = ?1)";
+const PASSED: &str = "sink = ?1 AND (intake = 1 \
+     OR position <= (SELECT position FROM cursor WHERE cursor.sink = ?1))";
 
 /// How many dead letters a sink has, and their bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -237,7 +237,7 @@ pub(super) async fn redrive_undecodable(
          error, at, redrive, intake, bytes) \
          SELECT ?1, position, kind, topic, received_at, body, \
          'undecodable when received, decodable now: waits for delivery', ?3, 1, 1, \
-         octet_length(body) + ?4 FROM entry WHERE position = ?2 \
+         octet_length(body) + 60 + ?4 FROM entry WHERE position = ?2 \
          ON CONFLICT DO UPDATE SET redrive = 1";
     sqlx::query(ADD)
         .bind(Arc::clone(sink))

@@ -36,8 +36,9 @@ pub(super) struct State {
     repeats: AtomicU64,
     /// Counts the commands: a change wakes the sinks.
     pub(super) commands: watch::Sender<u64>,
-    /// The bound of each sink's dead letters, in bytes; `None`: the oldest make room.
-    dlq_bytes_max: Option<u64>,
+    /// The bound of each sink's dead letters, in bytes, and what happens there.
+    dlq_bytes_max: u64,
+    dlq_when_full: DlqWhenFull,
     cache: Mutex<Cache>,
     sinks: Mutex<Sinks>,
 }
@@ -131,10 +132,8 @@ impl State {
             missed_transitions: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
             commands: watch::Sender::new(0),
-            dlq_bytes_max: match settings.dlq_when_full {
-                DlqWhenFull::Pause => Some(settings.dlq_bytes_max),
-                DlqWhenFull::DropOldest => None,
-            },
+            dlq_bytes_max: settings.dlq_bytes_max,
+            dlq_when_full: settings.dlq_when_full,
             cache: Mutex::default(),
             sinks: Mutex::new(sinks),
         };
@@ -286,12 +285,22 @@ impl State {
 
     /// Whether a sink's dead letters have room for more bytes.
     pub(super) fn has_dlq_room(&self, sink: &str, bytes: u64) -> bool {
-        let Some(bytes_max) = self.dlq_bytes_max else {
-            return true;
-        };
         let known = self.lock();
         let used = known.by_name.get(sink).map_or(0, |cursor| cursor.dlq_bytes);
-        used.saturating_add(bytes) <= bytes_max
+        match self.dlq_when_full {
+            DlqWhenFull::Pause => used.saturating_add(bytes) <= self.dlq_bytes_max,
+            // Beyond it only while none of them may be dropped: the cursor has passed none.
+            DlqWhenFull::DropOldest => used <= self.dlq_bytes_max,
+        }
+    }
+
+    /// How many dead letters a sink has.
+    pub(super) fn dead_letters(&self, sink: &str) -> u64 {
+        let known = self.lock();
+        known
+            .by_name
+            .get(sink)
+            .map_or(0, |cursor| cursor.dead_lettered)
     }
 
     /// The bytes of all dead letters.

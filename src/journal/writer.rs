@@ -179,6 +179,8 @@ impl Writer {
     /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         self.measure().await?;
+        self.dlq_watch
+            .look(&dead_letters::totals(&mut self.connection).await?);
         let mut flush = interval(FLUSH_INTERVAL);
         flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -58,6 +58,8 @@ pub(super) struct Connection<'a> {
     receiver: Receiver,
     writer: Writer,
     proof: LinkProof,
+    /// Since then messages are no longer taken: DISCONNECT is queued.
+    left_at: Option<Timestamp>,
     /// The journal is being told of the last sign of life.
     proving: Fuse<BoxFuture<'static, Result<(), journal::Error>>>,
     subscriptions: Subscriptions,
@@ -152,6 +154,7 @@ impl<'a> Connection<'a> {
             receiver,
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
+            left_at: None,
             proving: Fuse::terminated(),
             subscriptions,
             acknowledged: false,
@@ -225,8 +228,11 @@ impl<'a> Connection<'a> {
             // The next start finds them heard until the last proof.
             DisconnectReason::Journal(_) => return,
         };
-        // The link may have been dead since, also where we end it ourselves.
-        self.intake.all_ceased(self.proof.last_byte(), cause);
+        // The link may have been dead since, also where we end it ourselves; and what comes behind
+        // our DISCONNECT is not taken.
+        let last_byte = self.proof.last_byte();
+        let at = self.left_at.map_or(last_byte, |left| left.min(last_byte));
+        self.intake.all_ceased(at, cause);
     }
 
     async fn live(
@@ -567,6 +573,7 @@ impl<'a> Connection<'a> {
             let now = clock::now();
             self.session.disconnect(now);
             self.stage = Stage::Leaving;
+            self.left_at = Some(Timestamp::now());
             // However late the commit ended, the ACKs have their time.
             self.give_up_at = Some(now + GOODBYE);
             self.start_writing();

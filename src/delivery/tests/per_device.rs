@@ -389,6 +389,47 @@ async fn redrives_pass_everything_that_waits_for_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn event_that_holds_the_cursor_before_full_dead_letters_may_still_go() {
+    let settings = journal::Settings {
+        dlq_bytes_max: 5000,
+        ..journal::Settings::new(PathBuf::new())
+    };
+    let road = Road::new();
+    let mut rig = Rig::of(Far::default(), settings).await;
+    let too_long = Answer::Trouble(Trouble::Refused {
+        index: None,
+        by: By::Us,
+        error: "too long".to_owned(),
+    });
+    road.always("1", fails());
+    (2..=6).for_each(|device| road.always(&device.to_string(), Some(too_long.clone())));
+    for _ in 0..20 {
+        rig.append(["d1", "d2", "d3", "d4", "d5", "d6"]).await;
+    }
+    rig.start_with(road.sink());
+    rig.until("the dead letters are full", |rig| {
+        let error = rig.health.report().last_error;
+        error.is_some_and(|error| error.contains("dlq_max_bytes"))
+    })
+    .await;
+    assert_eq!(cursor(&rig).await, 0, "all of them are behind the cursor");
+    road.always("1", None);
+    rig.until("the event that holds the cursor is delivered", |_| {
+        road.taken("1").starts_with(&[1])
+    })
+    .await;
+    rig.until("an operator's command frees the sink", |rig| {
+        rig.journal.log.status().sinks[0].cursor > Position(1)
+    })
+    .await;
+    (2..=6).for_each(|device| road.always(&device.to_string(), None));
+    rig.journal.admin.redrive("site", Which::All).await.unwrap();
+    rig.until_done().await;
+    rig.until_settled().await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn redrives_and_replays_pass_a_stuck_lane_and_move_no_cursor() {
     let (mut rig, road) = (Rig::new(Far::default()).await, Road::new());
     road.always("2", refuses());
