@@ -291,8 +291,11 @@ pub(super) enum Start {
     Now,
 }
 
+/// Makes the schema of a type of sink.
+type SinkSchema = fn(&mut SchemaGenerator) -> Schema;
+
 /// The values of a sink's `type`, each with the keys that it has beside [`Delivery`]'s.
-const SINK_TYPES: &[(&str, fn(&mut SchemaGenerator) -> Schema)] = &[
+const SINK_TYPES: &[(&str, SinkSchema)] = &[
     ("sqlite", SchemaGenerator::subschema_for::<Sqlite>),
     ("postgres", SchemaGenerator::subschema_for::<Postgres>),
     ("mqtt", SchemaGenerator::subschema_for::<Mqtt>),
