@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use sqlx::sqlite::{SqliteConnection, SqliteRow};
-use sqlx::{Connection, Row};
+use sqlx::{Connection, Row, Sqlite};
 
 use super::command::{Settled, Which};
 use super::error::failed;
@@ -30,6 +30,9 @@ const EXPIRED_AT_ONCE: u32 = 1000;
 /// others alone: the accounting has not counted them yet.
 const PASSED: &str = "sink = ?1 AND (intake = 1 \
      OR position <= (SELECT position FROM cursor WHERE cursor.sink = ?1))";
+
+/// The columns of [`entry`].
+const ENTRY: &str = "position, kind, topic, received_at, body, previous, error";
 
 /// How many dead letters a sink has, and their bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,19 +142,23 @@ async fn drop_oldest(
             "SELECT id FROM dead_letter WHERE {PASSED} AND position <> ?2 AND redrive = 0 \
              ORDER BY position LIMIT {DROPPED_AT_ONCE}"
         );
-        if discard_ids(connection, sink, newest, &oldest).await? == 0 {
+        if discard_ids(connection, sink, newest.0, &oldest).await? == 0 {
             return Ok(());
         }
     }
 }
 
-/// Drops the dead letters that a query gives, whose `?1` is the sink and `?2` a position.
-async fn discard_ids(
+/// Drops the dead letters that a query gives, whose `?1` is the sink and `?2` a value; gives how
+/// many.
+async fn discard_ids<'q, T>(
     connection: &mut SqliteConnection,
     sink: &Arc<str>,
-    position: Position,
+    value: T,
     ids: &str,
-) -> Result<u64, sqlx::Error> {
+) -> Result<u64, sqlx::Error>
+where
+    T: sqlx::Encode<'q, Sqlite> + sqlx::Type<Sqlite> + Clone + 'q,
+{
     let count = format!(
         "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
          WHERE intake = 0 AND id IN ({ids})) WHERE sink = ?1"
@@ -161,7 +168,7 @@ async fn discard_ids(
     for text in [count, delete] {
         changed = sqlx::query(sqlx::AssertSqlSafe(text))
             .bind(Arc::clone(sink))
-            .bind(position.0)
+            .bind(value.clone())
             .execute(&mut *connection)
             .await?
             .rows_affected();
@@ -187,7 +194,7 @@ pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Re
             "SELECT id FROM dead_letter INDEXED BY dead_letter_at WHERE {PASSED} AND at < ?2 \
              AND redrive = 0 ORDER BY at LIMIT {EXPIRED_AT_ONCE}"
         );
-        expired += discard_ids(&mut transaction, &sink.into(), Position(before), &old)
+        expired += discard_ids(&mut transaction, &sink.into(), before, &old)
             .await
             .map_err(expiring())?;
     }
@@ -201,11 +208,12 @@ pub(super) async fn redrive(
     sink: &Arc<str>,
     which: &Which,
 ) -> Result<u64, sqlx::Error> {
-    let text = format!(
-        "UPDATE dead_letter SET redrive = 1 WHERE {PASSED} AND {}",
-        chosen(which)
-    );
-    run(connection, text, sink, which).await
+    let (chosen, positions) = chosen(which);
+    let text = format!("UPDATE dead_letter SET redrive = 1 WHERE {PASSED} AND {chosen}");
+    let redriven = sqlx::query(sqlx::AssertSqlSafe(text))
+        .bind(Arc::clone(sink))
+        .bind(positions);
+    Ok(redriven.execute(connection).await?.rows_affected())
 }
 
 /// Drops dead letters of a sink; gives how many.
@@ -214,17 +222,9 @@ pub(super) async fn discard(
     sink: &Arc<str>,
     which: &Which,
 ) -> Result<u64, sqlx::Error> {
-    let count = format!(
-        "UPDATE cursor SET discarded = discarded + (SELECT count(*) FROM dead_letter \
-         WHERE {PASSED} AND intake = 0 AND {}) WHERE sink = ?1",
-        chosen(which)
-    );
-    run(connection, count, sink, which).await?;
-    let delete = format!(
-        "DELETE FROM dead_letter WHERE {PASSED} AND {}",
-        chosen(which)
-    );
-    run(connection, delete, sink, which).await
+    let (chosen, positions) = chosen(which);
+    let ids = format!("SELECT id FROM dead_letter WHERE {PASSED} AND {chosen}");
+    discard_ids(connection, sink, positions, &ids).await
 }
 
 /// Marks an entry that was undecodable when received for delivery to a sink.
@@ -233,17 +233,18 @@ pub(super) async fn redrive_undecodable(
     sink: &Arc<str>,
     part: Position,
 ) -> Result<(), sqlx::Error> {
+    const ERROR: &str = "undecodable when received, decodable now: waits for delivery";
     const ADD: &str = "INSERT INTO dead_letter (sink, position, kind, topic, received_at, body, \
          error, at, redrive, intake, bytes) \
-         SELECT ?1, position, kind, topic, received_at, body, \
-         'undecodable when received, decodable now: waits for delivery', ?3, 1, 1, \
-         octet_length(body) + 60 + ?4 FROM entry WHERE position = ?2 \
+         SELECT ?1, position, kind, topic, received_at, body, ?5, ?3, 1, 1, \
+         octet_length(body) + octet_length(?5) + ?4 FROM entry WHERE position = ?2 \
          ON CONFLICT DO UPDATE SET redrive = 1";
     sqlx::query(ADD)
         .bind(Arc::clone(sink))
         .bind(part.0)
         .bind(Timestamp::now().as_microsecond())
         .bind(ROW_BYTES as i64)
+        .bind(ERROR)
         .execute(connection)
         .await
         .map(drop)
@@ -336,10 +337,11 @@ pub(super) async fn to_redrive(
     sink: &str,
     entries_max: u32,
 ) -> Result<Vec<Entry>, Error> {
-    const REDRIVEN: &str = "SELECT position, kind, topic, received_at, body, previous, error \
-         FROM dead_letter WHERE sink = ?1 AND redrive = 1 AND (intake = 1 OR position <= \
-         (SELECT position FROM cursor WHERE cursor.sink = ?1)) ORDER BY position LIMIT ?2";
-    sqlx::query(REDRIVEN)
+    let redriven = format!(
+        "SELECT {ENTRY} FROM dead_letter WHERE {PASSED} AND redrive = 1 \
+         ORDER BY position LIMIT ?2"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(redriven))
         .bind(Arc::<str>::from(sink))
         .bind(entries_max)
         .try_map(|row: SqliteRow| entry(&row))
@@ -354,9 +356,8 @@ pub(super) async fn get(
     sink: &str,
     position: Position,
 ) -> Result<Option<Entry>, Error> {
-    const ONE: &str = "SELECT position, kind, topic, received_at, body, previous, error \
-         FROM dead_letter WHERE sink = ? AND position = ?";
-    sqlx::query(ONE)
+    let one = format!("SELECT {ENTRY} FROM dead_letter WHERE sink = ? AND position = ?");
+    sqlx::query(sqlx::AssertSqlSafe(one))
         .bind(Arc::<str>::from(sink))
         .bind(position.0)
         .try_map(|row: SqliteRow| entry(&row))
@@ -376,27 +377,14 @@ fn entry(row: &SqliteRow) -> Result<Entry, sqlx::Error> {
     })
 }
 
-/// Runs a statement whose `?1` is the sink and whose `?2` is a JSON array of the positions.
-async fn run(
-    connection: &mut SqliteConnection,
-    text: String,
-    sink: &Arc<str>,
-    which: &Which,
-) -> Result<u64, sqlx::Error> {
-    let positions = match which {
-        Which::All => "[]".to_owned(),
-        Which::Positions(positions) => json(positions),
-    };
-    let query = sqlx::query(sqlx::AssertSqlSafe(text))
-        .bind(Arc::clone(sink))
-        .bind(positions);
-    Ok(query.execute(connection).await?.rows_affected())
-}
-
-fn chosen(which: &Which) -> &'static str {
+/// A condition, and the JSON array of positions that is its `?2`.
+fn chosen(which: &Which) -> (&'static str, String) {
     match which {
-        Which::All => "?2 = '[]'",
-        Which::Positions(_) => "position IN (SELECT value FROM json_each(?2))",
+        Which::All => ("?2 = '[]'", "[]".to_owned()),
+        Which::Positions(positions) => (
+            "position IN (SELECT value FROM json_each(?2))",
+            json(positions),
+        ),
     }
 }
 

@@ -9,16 +9,19 @@ use sqlx::{Arguments, Row as _};
 use super::Error;
 use super::error::failed;
 use super::insert::Insert;
-use super::last_states::{DeviceKey, LastState, LastStates, Row, TableSize};
+use super::last_states::{DeviceKey, LastState, LastStates, ROW_BYTES, Row, TableSize};
 
 const COLUMNS: &str = "stream, client_id, device_id, state, keys, heard_at";
 
 /// The size of the table.
 pub(super) async fn size(connection: &mut SqliteConnection) -> Result<TableSize, Error> {
-    const SIZE: &str = "SELECT count(*), coalesce(sum(2 * (octet_length(stream) \
-         + octet_length(client_id) + octet_length(device_id)) + octet_length(state) \
-         + coalesce(octet_length(keys), 0) + 48), 0) FROM last_state";
-    let (rows, bytes): (i64, i64) = sqlx::query_as(SIZE)
+    // As `LastState::table_bytes` counts a row.
+    let size = format!(
+        "SELECT count(*), coalesce(sum(2 * (octet_length(stream) + octet_length(client_id) \
+         + octet_length(device_id)) + octet_length(state) + coalesce(octet_length(keys), 0) \
+         + {ROW_BYTES}), 0) FROM last_state"
+    );
+    let (rows, bytes): (i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(size))
         .fetch_one(connection)
         .await
         .map_err(failed("measure the last states"))?;

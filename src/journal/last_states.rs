@@ -26,7 +26,7 @@ const CACHED_BYTES: usize = 320;
 const TABLE_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 /// Bytes that a row takes on disk besides its texts.
-const ROW_BYTES: usize = 48;
+pub(super) const ROW_BYTES: usize = 48;
 
 /// Devices that are forgotten in one transaction: as many as one group may bring.
 const EVICTED_MAX: u64 = 4096;
