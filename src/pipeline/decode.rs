@@ -48,6 +48,17 @@ pub struct StatusKey {
     pub shared_hash: Option<u64>,
 }
 
+impl StatusKey {
+    /// What it is read from.
+    const FIELDS: [Field; 5] = [
+        Field::Client,
+        Field::Device,
+        Field::Serial,
+        Field::OldState,
+        Field::NewState,
+    ];
+}
+
 /// Why a body, or one status in it, cannot be decoded: the expected value and the found one.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -72,6 +83,8 @@ pub struct Decoder {
     mapping: Arc<Mapping>,
     states: Arc<States>,
     fields: Arc<Finder>,
+    /// Those of a [`StatusKey`]: the intake needs no others.
+    key_fields: Arc<Finder>,
     items: Option<Arc<Finder>>,
     /// Empty where the topic has no event key.
     event_key: Arc<Finder>,
@@ -89,7 +102,12 @@ impl PartialEq for Decoder {
 impl Decoder {
     /// A decoder for the topic of that name.
     pub fn new(topic: Arc<str>, mapping: Mapping, states: Arc<States>) -> Decoder {
-        let fields = Arc::new(Finder::new(Field::ALL.map(|field| mapping.pointer(field))));
+        let finder = |wants: fn(&Field) -> bool| {
+            let pointer = |field| mapping.pointer(field).filter(|_| wants(&field));
+            Arc::new(Finder::new(Field::ALL.map(pointer)))
+        };
+        let fields = finder(|_| true);
+        let key_fields = finder(|field| StatusKey::FIELDS.contains(field));
         let items = mapping
             .items
             .as_ref()
@@ -102,6 +120,7 @@ impl Decoder {
             mapping: Arc::new(mapping),
             states,
             fields,
+            key_fields,
             items,
             event_key,
         }
@@ -151,7 +170,7 @@ impl Decoder {
                 .into_iter()
                 .map(|raw| Element {
                     raw: raw.as_bytes(),
-                    outcome: self.read(raw).and_then(|said| self.status_key(&said, raw)),
+                    outcome: self.status_key(raw),
                 })
                 .collect(),
             Err(undecodable) => vec![Element {
@@ -182,7 +201,7 @@ impl Decoder {
         let json = utf8(raw)?;
         let payload: &RawValue =
             serde_json::from_str(json).map_err(|error| not_json(&error, json))?;
-        let said = self.read(json)?;
+        let said = self.read(json, &self.fields)?;
         let StatusKey {
             client_id,
             device_id,
@@ -237,7 +256,7 @@ impl Decoder {
         })
     }
 
-    fn read<'a>(&'a self, json: &'a str) -> Result<Said<'a>, Undecodable> {
+    fn read<'a>(&'a self, json: &'a str, fields: &Finder) -> Result<Said<'a>, Undecodable> {
         if !json.starts_with('{') {
             // Also where it is not JSON at all: that says more.
             let error = serde_json::from_str::<&RawValue>(json).err();
@@ -251,18 +270,15 @@ impl Decoder {
                 |error| not_json(&error, json),
             ));
         }
-        let found = self
-            .fields
-            .find(json)
-            .map_err(|error| not_json(&error, json))?;
+        let found = fields.find(json).map_err(|error| not_json(&error, json))?;
         Ok(Said {
             mapping: &self.mapping,
             found,
         })
     }
 
-    fn status_key(&self, said: &Said<'_>, json: &str) -> Result<StatusKey, Undecodable> {
-        let mut key = said.status_key()?;
+    fn status_key(&self, json: &str) -> Result<StatusKey, Undecodable> {
+        let mut key = self.read(json, &self.key_fields)?.status_key()?;
         key.event_key = self.key_hash(json).and_then(|hash| {
             let first = hash.first_chunk::<8>()?;
             Some(u64::from_be_bytes(*first))

@@ -327,11 +327,14 @@ impl<'a> Connection<'a> {
     /// Takes in all that was read, also behind what ends the connection; gives the first reason to
     /// end it.
     fn take_events(&mut self) -> Result<(), DisconnectReason> {
-        let now = Timestamp::now();
+        // One time for all that one read has brought: asking the clock costs as much as a frame.
+        let (now, instant) = (Timestamp::now(), clock::now());
         let mut outcome = Ok(());
         loop {
             match self.poll() {
-                Ok(Some(event)) if outcome.is_ok() => outcome = self.take_event(event, now),
+                Ok(Some(event)) if outcome.is_ok() => {
+                    outcome = self.take_event(event, now, instant);
+                }
                 // What can be acknowledged comes again. It must not be acknowledged behind a
                 // message that was withheld: with `client` that would stand for both.
                 Ok(Some(Event::Message(message) | Event::Late(message)))
@@ -346,7 +349,12 @@ impl<'a> Connection<'a> {
         }
     }
 
-    fn take_event(&mut self, event: Event, now: Timestamp) -> Result<(), DisconnectReason> {
+    fn take_event(
+        &mut self,
+        event: Event,
+        now: Timestamp,
+        instant: Instant,
+    ) -> Result<(), DisconnectReason> {
         match event {
             Event::Connected(connected) => self.connected(&connected),
             Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now),
@@ -354,10 +362,10 @@ impl<'a> Connection<'a> {
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
             Event::Message(message) => {
                 self.subscriptions
-                    .heard(&message.subscription, self.commit.begun(), clock::now());
+                    .heard(&message.subscription, self.commit.begun(), instant);
                 self.intake.take(message, now);
                 faults::reach(Failpoint::MessageRead);
-                if self.intake.silence.broken(clock::now()) {
+                if self.intake.silence.broken(instant) {
                     info!("source receives messages again");
                 }
                 self.status.enter_receiving();
