@@ -18,6 +18,7 @@ use super::expected::Expected;
 use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
 use super::watch::watch;
 use crate::config::Plan;
+use crate::delivery::Statuses;
 use crate::journal::Journal;
 use crate::ops::control::Access;
 use crate::ops::{self, Listener, View, audit, systemd};
@@ -98,7 +99,7 @@ impl App {
         let (status, sinks) = (Status::new(), ops::Sinks::default());
         let running_sinks = RunningSinks::new(
             journal.clone(),
-            decoders.clone(),
+            Statuses::new(decoders.clone()),
             sinks.clone(),
             stop_delivery.clone(),
         )?;

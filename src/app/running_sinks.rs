@@ -12,10 +12,9 @@ use tracing::{info, warn};
 
 use super::delivery_runtime::DeliveryRuntime;
 use super::expected::Expected;
-use crate::delivery;
+use crate::delivery::{self, Statuses};
 use crate::journal::{Journal, Start};
 use crate::ops::{self, SinkView};
-use crate::pipeline::Decoders;
 use crate::sinks::{self, Built, Health};
 use crate::supervise::Tasks;
 
@@ -30,7 +29,7 @@ const ABORT_POLL: Duration = Duration::from_millis(10);
 pub(super) struct RunningSinks {
     running: Vec<RunningSink>,
     journal: Journal,
-    decoders: Decoders,
+    statuses: Statuses,
     view: ops::Sinks,
     delivery_runtime: DeliveryRuntime,
     stop: CancellationToken,
@@ -77,14 +76,14 @@ impl RunningSinks {
     /// The system has no threads for them.
     pub(super) fn new(
         journal: Journal,
-        decoders: Decoders,
+        statuses: Statuses,
         view: ops::Sinks,
         stop: CancellationToken,
     ) -> anyhow::Result<RunningSinks> {
         Ok(RunningSinks {
             running: Vec::new(),
             journal,
-            decoders,
+            statuses,
             view,
             delivery_runtime: DeliveryRuntime::new()?,
             stop,
@@ -178,7 +177,7 @@ impl RunningSinks {
             health,
             counters,
             self.journal.clone(),
-            self.decoders.clone(),
+            self.statuses.clone(),
             stop.clone(),
         );
         let task = format!("sink {name}");

@@ -1,6 +1,7 @@
 //! `stomp-bridge replay`: a slice of the log to one sink again.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{anyhow, bail};
 use clap::Args;
@@ -10,10 +11,11 @@ use uuid::Uuid;
 
 use super::print::{self, say};
 use super::target::{Target, account};
-use crate::delivery::event_of;
+use crate::delivery::{Statuses, event_of};
 use crate::journal::Replay;
 use crate::model::{Event, Position};
 use crate::ops::control::AdminCommand;
+use crate::pipeline::Decoders;
 
 /// Entries that are looked at in one go.
 const ENTRIES: usize = 1000;
@@ -96,6 +98,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let dead_letters = reader
         .dead_letters_after(&args.sink, Position::START)
         .await?;
+    let statuses = Statuses::new(Decoders::new(Arc::clone(&plan.decoders)));
     let mut found: Option<(Position, Position, u64)> = None;
     loop {
         let mut entries = reader.read_after(slice.done, ENTRIES, BYTES).await?;
@@ -107,7 +110,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
                 continue;
             }
             // The count does not depend on the journal's id.
-            let event = event_of(delivery, Uuid::nil(), &plan.decoders, &entry);
+            let event = event_of(delivery, Uuid::nil(), &statuses, &entry);
             let device = slice.device_id.as_deref();
             let is_wanted = |event: &Event| device.is_none() || device == event.device_id();
             if event.as_ref().is_some_and(is_wanted) {

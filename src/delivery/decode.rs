@@ -1,14 +1,14 @@
 //! What one entry of the journal means to one sink.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::settings::Settings;
+use super::statuses::Statuses;
 use crate::journal::{Entry, EntryContent};
 use crate::model::{CoverageEvent, Event, EventKind, Origin};
-use crate::pipeline::{Decoder, Decoders, Expression};
+use crate::pipeline::Expression;
 
 /// A decoded entry.
 #[derive(Debug)]
@@ -32,30 +32,25 @@ pub(super) enum Decoded {
 /// Decodes entries for one sink.
 pub(super) type Decode = Box<dyn Fn(&Entry) -> Decoded + Send + Sync>;
 
-/// By a sink's settings and the decoders of the topics, as they are when an entry is read.
-pub(super) fn decode_for(settings: Settings, journal: Uuid, decoders: Decoders) -> Decode {
-    Box::new(move |entry| decode(&settings, journal, &decoders.current(), entry))
+/// By a sink's settings.
+pub(super) fn decode_for(settings: Settings, journal: Uuid, statuses: Statuses) -> Decode {
+    Box::new(move |entry| decode(&settings, journal, &statuses, entry))
 }
 
 /// The event that an entry of a journal is to a sink; `None`: it is none for it, or cannot be read.
 pub fn event_of(
     settings: &Settings,
     journal: Uuid,
-    decoders: &HashMap<Arc<str>, Decoder>,
+    statuses: &Statuses,
     entry: &Entry,
 ) -> Option<Event> {
-    match decode(settings, journal, decoders, entry) {
+    match decode(settings, journal, statuses, entry) {
         Decoded::Event(event) => Some(event),
         _ => None,
     }
 }
 
-fn decode(
-    settings: &Settings,
-    journal: Uuid,
-    decoders: &HashMap<Arc<str>, Decoder>,
-    entry: &Entry,
-) -> Decoded {
+fn decode(settings: &Settings, journal: Uuid, statuses: &Statuses, entry: &Entry) -> Decoded {
     let (kind, previous) = match &entry.content {
         EntryContent::Undecodable { .. } => return Decoded::Undecodable,
         EntryContent::Status { repeat: true, .. } | EntryContent::Alarm => {
@@ -76,14 +71,14 @@ fn decode(
         position: entry.position,
     };
     match kind {
-        EventKind::Status => status(settings, decoders, entry, origin, previous),
+        EventKind::Status => status(settings, statuses, entry, origin, previous),
         EventKind::Coverage => coverage(entry, origin),
     }
 }
 
 fn status(
     settings: &Settings,
-    decoders: &HashMap<Arc<str>, Decoder>,
+    statuses: &Statuses,
     entry: &Entry,
     origin: Origin,
     previous: Option<&str>,
@@ -91,21 +86,13 @@ fn status(
     if settings.when.as_ref().and_then(Expression::constant) == Some(false) {
         return Decoded::Filtered;
     }
-    let Some(decoder) = decoders.get(&entry.topic) else {
-        let topic = &entry.topic;
-        return Decoded::Unreadable(format!(
-            "topic {topic} is no longer in the configuration: add it to decode this"
-        ));
-    };
-    let status = match decoder.event(&entry.body, origin, entry.received_at, previous) {
+    let status = match statuses.status(entry, origin, previous) {
         Ok(status) => status,
-        Err(undecodable) => {
-            return Decoded::Unreadable(format!("can no longer be decoded: {undecodable}"));
-        }
+        Err(reason) => return Decoded::Unreadable(reason),
     };
     let when = settings.when.as_ref();
     match when.map_or(Ok(true), |when| when.holds(&status)) {
-        Ok(true) => Decoded::Event(status.into()),
+        Ok(true) => Decoded::Event(Event::Status(status)),
         Ok(false) => Decoded::Filtered,
         Err(error) => Decoded::Unreadable(format!("`when` cannot be evaluated: {error}")),
     }
@@ -133,12 +120,14 @@ fn coverage(entry: &Entry, origin: Origin) -> Decoded {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use jiff::Timestamp;
 
     use super::*;
     use crate::journal::Start;
     use crate::model::Position;
-    use crate::pipeline::Mapping;
+    use crate::pipeline::{Decoder, Decoders, Mapping};
     use crate::retry::Retry;
 
     const STATUS: EntryContent = EntryContent::Status {
@@ -158,7 +147,7 @@ mod tests {
             retry: Retry::default(),
         };
         let decoders = Decoders::new(Arc::new(HashMap::from([("map-1".into(), decoder)])));
-        let decode = decode_for(settings, Uuid::nil(), decoders);
+        let decode = decode_for(settings, Uuid::nil(), Statuses::new(decoders));
         decode(&Entry {
             position: Position(1),
             topic: topic.into(),

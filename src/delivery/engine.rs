@@ -25,10 +25,10 @@ use super::redrive::Redrive;
 use super::report::Report;
 use super::scheduler::{Action, Finished, Scheduler};
 use super::settings::Settings;
+use super::statuses::Statuses;
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal, Passed, Start};
 use crate::model::Position;
-use crate::pipeline::Decoders;
 use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
 
 /// Entries ahead of the cursor, one of which holds it: what may come twice after a crash. Enough
@@ -58,11 +58,11 @@ pub async fn run(
     health: Health,
     counters: Arc<Counters>,
     journal: Journal,
-    decoders: Decoders,
+    statuses: Statuses,
     stop: CancellationToken,
 ) -> Result<(), journal::Error> {
     let report = Report::new(Arc::clone(&settings.name), health, counters);
-    let decode = decode_for(settings.clone(), journal.log.uuid(), decoders);
+    let decode = decode_for(settings.clone(), journal.log.uuid(), statuses);
     let engine = Engine::new(&settings, sink, report, journal, decode).await?;
     engine.run(&stop).await
 }

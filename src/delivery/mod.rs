@@ -13,6 +13,7 @@
 //! | `progress` | pure: the cursor, and the entries ahead of it |
 //! | `resume` | where a sink goes on, by the journal's cursor and by its own |
 //! | `prefetch`, `decode`, `gaps` | the log as one sink reads it |
+//! | `statuses` | decodes a status once for all sinks |
 //! | `redrive` | redrives and replays |
 //! | `report`, `metrics` | log lines, status and counters |
 
@@ -30,6 +31,7 @@ mod report;
 mod resume;
 mod scheduler;
 mod settings;
+mod statuses;
 #[cfg(test)]
 mod tests;
 
@@ -37,3 +39,4 @@ pub use decode::event_of;
 pub use engine::run;
 pub use metrics::Counters;
 pub use settings::Settings;
+pub use statuses::Statuses;

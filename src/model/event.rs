@@ -35,7 +35,7 @@ impl EventKind {
 #[derive(Debug, Clone)]
 pub enum Event {
     /// A device's status.
-    Status(Box<StatusEvent>),
+    Status(Arc<StatusEvent>),
     /// A topic began or ceased to be heard.
     Coverage(Box<CoverageEvent>),
 }
@@ -113,7 +113,7 @@ impl Event {
 
 impl From<StatusEvent> for Event {
     fn from(status: StatusEvent) -> Event {
-        Event::Status(Box::new(status))
+        Event::Status(Arc::new(status))
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use stomp_bridge::delivery::{self, Counters};
+use stomp_bridge::delivery::{self, Counters, Statuses};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Replay, Start, Which};
 use stomp_bridge::model::{Event, EventKind, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
@@ -72,7 +72,7 @@ impl Sink for Collector {
     }
 }
 
-fn decoders() -> Decoders {
+fn statuses() -> Statuses {
     let fault = State {
         name: "fault".to_owned(),
         severity: Severity::Critical,
@@ -86,7 +86,9 @@ fn decoders() -> Decoders {
             Decoder::new(topic.into(), Mapping::default(), Arc::clone(&states)),
         )
     };
-    Decoders::new(Arc::new(["map-1", "status"].map(decoder).into()))
+    Statuses::new(Decoders::new(Arc::new(
+        ["map-1", "status"].map(decoder).into(),
+    )))
 }
 
 fn entry(topic: &str, body: impl Into<String>) -> NewEntry {
@@ -171,7 +173,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
         Health::default(),
         Arc::clone(&counters),
         journal.clone(),
-        decoders(),
+        statuses(),
         stop.clone(),
     ));
     while journal.cursors.cursor("oncall").await.unwrap() != Some(head) {
@@ -279,7 +281,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
         Health::default(),
         Arc::default(),
         journal.clone(),
-        decoders(),
+        statuses(),
         stop.clone(),
     ));
     while journal.cursors.cursor(&sink).await.unwrap() != Some(head) {
