@@ -24,9 +24,9 @@
 //!   `benches/scripts/prepare` first. Only when it is asked for by name.
 //! - `self-check`: the server and the subscriber of this benchmark themselves, without the daemon.
 //!
-//! Each figure is from one run, but for those of the latency (medians of five) and of the ruler
-//! (medians of three). The daemon's files lie under `target/`, not in `/tmp`, which may be memory
-//! and make syncing free; those of PostgreSQL and RabbitMQ do lie there.
+//! Each figure is from one run, but for those of the latency (medians of five), of the ruler and of
+//! `rabbitmq-sinks` (medians of three). The daemon's files lie under `target/`, not in `/tmp`, which
+//! may be memory and make syncing free; those of PostgreSQL and RabbitMQ do lie there.
 
 mod daemon;
 mod flood;
