@@ -2,7 +2,13 @@
 //!
 //! For each batch size and number of callers: entries and synced appends a second, and the time and
 //! CPU cost of one append. A reader follows. What the disk's sync costs is part of all of it.
+//!
+//! The floor is what storing the same batches costs at least: a plain file, to which each is
+//! appended in one write, and which is synced. `writer / floor` compares it with the CPU of the
+//! thread that writes the journal.
 
+use std::io::Write;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,8 +23,12 @@ use tokio_util::sync::CancellationToken;
 
 const BODY_BYTES: usize = 400;
 
-/// How long each row of the table takes.
+/// How long each row of the table takes, and the floor's part of it.
 const RUN: Duration = Duration::from_secs(4);
+const FLOOR: Duration = Duration::from_secs(1);
+
+/// The name of the thread that writes the journal.
+const WRITER: &str = "journal-writer";
 
 fn main() {
     // `cargo test` runs benches too: it is enough that this one compiles.
@@ -27,10 +37,10 @@ fn main() {
     }
     println!("bodies of {BODY_BYTES} bytes, a reader that follows\n");
     println!(
-        "| batch | callers | entries/s |  read/s | appends/s | p50 ms | p99 ms | CPU µs/entry | cores | RSS MiB |"
+        "| batch | callers | entries/s |  read/s | appends/s | p50 ms | p99 ms | CPU µs/entry | cores | RSS MiB | writer / floor µs |"
     );
     println!(
-        "|------:|--------:|----------:|--------:|----------:|-------:|-------:|-------------:|------:|--------:|"
+        "|------:|--------:|----------:|--------:|----------:|-------:|-------:|-------------:|------:|--------:|------------------:|"
     );
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -40,8 +50,10 @@ fn main() {
     for (batch, callers) in [
         (1, 1),
         (1, 100),
+        (5, 1),
         (100, 1),
         (100, 4),
+        (500, 1),
         (1000, 1),
         (1000, 2),
         (1000, 4),
@@ -71,13 +83,14 @@ async fn row(batch: usize, callers: usize) {
         stop.clone(),
     ));
 
-    let (began, cpu) = (Instant::now(), cpu());
+    let (began, cpu, writer_cpu) = (Instant::now(), cpu(), writer_cpu());
     let mut tasks = JoinSet::new();
     for _ in 0..callers {
         tasks.spawn(append(journal.clone(), batch, began + RUN));
     }
     let mut times: Vec<Duration> = tasks.join_all().await.concat();
     let (elapsed, cpu) = (began.elapsed(), self::cpu() - cpu);
+    let writer_cpu = self::writer_cpu().saturating_sub(writer_cpu);
     stop.cancel();
     let read = reader.await.expect("the reader");
     writer
@@ -90,7 +103,7 @@ async fn row(batch: usize, callers: usize) {
     assert!(read <= entries as i64);
     let ms = |share: usize| times[(times.len() - 1) * share / 100].as_secs_f64() * 1e3;
     println!(
-        "| {batch:5} | {callers:7} | {:9.0} | {:7.0} | {:9.0} | {:6.2} | {:6.2} | {:12.2} | {:5.2} | {:7.1} |",
+        "| {batch:5} | {callers:7} | {:9.0} | {:7.0} | {:9.0} | {:6.2} | {:6.2} | {:12.2} | {:5.2} | {:7.1} | {:>17} |",
         entries as f64 / elapsed.as_secs_f64(),
         read as f64 / elapsed.as_secs_f64(),
         times.len() as f64 / elapsed.as_secs_f64(),
@@ -99,7 +112,44 @@ async fn row(batch: usize, callers: usize) {
         cpu.as_secs_f64() * 1e6 / entries as f64,
         cpu.as_secs_f64() / elapsed.as_secs_f64(),
         rss_mib(),
+        match callers {
+            1 => against_floor(writer_cpu.as_secs_f64() * 1e6 / entries as f64, batch),
+            // The batches of several callers are written together.
+            _ => "-".to_owned(),
+        },
     );
+}
+
+/// The writer's CPU for an entry, and that of the floor.
+fn against_floor(writer: f64, batch: usize) -> String {
+    let file = tempfile::tempfile_in(".").expect("a file on the disk, not in memory");
+    let (bytes, began) = (vec![b'x'; batch * BODY_BYTES], Instant::now());
+    let (before, mut batches) = (cpu_of(Path::new("/proc/thread-self")), 0);
+    while began.elapsed() < FLOOR {
+        (&file).write_all(&bytes).expect("room on the disk");
+        file.sync_data().expect("no failure of the disk");
+        batches += 1;
+    }
+    let used = cpu_of(Path::new("/proc/thread-self")) - before;
+    let floor = used.as_secs_f64() * 1e6 / (batches * batch) as f64;
+    format!("{writer:.2} / {floor:.2} = {:.1}", writer / floor)
+}
+
+/// Of the thread that writes the journal, so far.
+fn writer_cpu() -> Duration {
+    let tasks = std::fs::read_dir("/proc/self/task").expect("Linux");
+    let threads = tasks.flatten().map(|task| task.path());
+    let named = threads.filter(|thread| {
+        std::fs::read_to_string(thread.join("comm")).is_ok_and(|name| name.trim() == WRITER)
+    });
+    named.map(|thread| cpu_of(&thread)).sum()
+}
+
+/// Of one thread, exactly.
+fn cpu_of(thread: &Path) -> Duration {
+    let schedule = std::fs::read_to_string(thread.join("schedstat")).expect("Linux");
+    let ran = schedule.split_whitespace().next().expect("three numbers");
+    Duration::from_nanos(ran.parse().expect("nanoseconds"))
 }
 
 /// One caller: the time of each append.
