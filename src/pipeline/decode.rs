@@ -151,7 +151,7 @@ impl Decoder {
                 .into_iter()
                 .map(|raw| Element {
                     raw: raw.as_bytes(),
-                    outcome: self.read(raw).and_then(|said| self.status_key(&said, raw)),
+                    outcome: self.key(raw),
                 })
                 .collect(),
             Err(undecodable) => vec![Element {
@@ -159,6 +159,14 @@ impl Decoder {
                 outcome: Err(undecodable),
             }],
         }
+    }
+
+    /// The device of one status's bytes, as `split` gave them, and what they say of it.
+    ///
+    /// # Errors
+    /// As in [`Element::outcome`].
+    pub fn status_key(&self, raw: &[u8]) -> Result<StatusKey, Undecodable> {
+        self.key(utf8(raw)?)
     }
 
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
@@ -261,8 +269,8 @@ impl Decoder {
         })
     }
 
-    fn status_key(&self, said: &Said<'_>, json: &str) -> Result<StatusKey, Undecodable> {
-        let mut key = said.status_key()?;
+    fn key(&self, json: &str) -> Result<StatusKey, Undecodable> {
+        let mut key = self.read(json)?.status_key()?;
         key.event_key = self.key_hash(json).and_then(|hash| {
             let first = hash.first_chunk::<8>()?;
             Some(u64::from_be_bytes(*first))
