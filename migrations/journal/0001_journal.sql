@@ -2,12 +2,15 @@
 -- 1970 in UTC.
 
 -- head: no smaller position is the newest one, although every entry may have been removed.
+-- last_states_position: the table last_state is as it was at this position; what came behind it stands
+-- in the log, which is not removed before.
 -- heard_at: a byte came from the server then; what was received behind heard_position is newer
 -- proof, whatever the clock did.
 CREATE TABLE journal (
     uuid       TEXT    NOT NULL,
     created_at INTEGER NOT NULL,
     head       INTEGER NOT NULL DEFAULT 0,
+    last_states_position INTEGER NOT NULL DEFAULT 0,
     heard_at   INTEGER,
     heard_position INTEGER NOT NULL DEFAULT 0
 ) STRICT;

@@ -75,9 +75,13 @@ impl App {
     /// are retried.
     pub async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
         let read = std::fs::read_to_string(config).ok();
-        let (journal, writer) = Journal::open(&plan.journal)
+        let decoders = Decoders::new(plan.decoders.clone());
+        let opening = || format!("open the journal {}", plan.journal.path.display());
+        let (journal, mut writer) = Journal::open(&plan.journal).await.with_context(opening)?;
+        writer
+            .catch_up(|topic, body| decoders.status_key(topic, body))
             .await
-            .with_context(|| format!("open the journal {}", plan.journal.path.display()))?;
+            .with_context(opening)?;
         info!(
             version = env!("CARGO_PKG_VERSION"),
             config = %config.display(),
@@ -92,10 +96,7 @@ impl App {
         let stop_journal = CancellationToken::new();
         let stop = stop_journal.clone();
         tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
-        let (decoders, stop_delivery) = (
-            Decoders::new(plan.decoders.clone()),
-            CancellationToken::new(),
-        );
+        let stop_delivery = CancellationToken::new();
         let (status, sinks) = (Status::new(), ops::Sinks::default());
         let running_sinks = RunningSinks::new(
             journal.clone(),

@@ -66,8 +66,8 @@ impl Cursors {
         self.state.furthest(sink)
     }
 
-    /// Moves a sink's cursor forward: in memory at once, on disk with the next commit or within 200
-    /// ms. `passed` counts the outcomes of the entries between.
+    /// Moves a sink's cursor forward: in memory at once, on disk a second later at most, or with a
+    /// command before that. `passed` counts the outcomes of the entries between.
     ///
     /// # Panics
     /// The cursor would go back, or past the newest entry.

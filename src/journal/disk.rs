@@ -1,7 +1,7 @@
 //! The SQL statements that read and write the journal's tables. It decides nothing.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -18,7 +18,11 @@ use super::row::json;
 use super::state::{CursorRow, OperatorState, State};
 use super::{Entry, EntryContent, Error, Settings, dead_letters, file, replays};
 use crate::faults::{self, Mutation};
-use crate::model::Position;
+use crate::model::{EntryKind, Position};
+
+/// The names of the kinds, so that binding one copies no text.
+static KINDS: LazyLock<[Arc<str>; EntryKind::ALL.len()]> =
+    LazyLock::new(|| EntryKind::ALL.map(|kind| kind.as_str().into()));
 
 /// The statement of [`insert_entries`].
 pub(super) fn entries_statement() -> Insert {
@@ -56,7 +60,7 @@ pub(super) async fn insert_entries(
             EntryContent::Coverage | EntryContent::Alarm => (None, None, None),
         };
         arguments.add(entry.position.0)?;
-        arguments.add(entry.content.kind().as_str())?;
+        arguments.add(Arc::clone(&KINDS[entry.content.kind() as usize]))?;
         arguments.add(Arc::clone(&entry.topic))?;
         arguments.add(entry.received_at.as_microsecond())?;
         arguments.add(&*entry.body)?;
@@ -330,8 +334,9 @@ pub(super) async fn usage(connection: &mut SqliteConnection, path: &Path) -> Res
     })
 }
 
-/// Empties the WAL as soon as no reader needs it; gives up after a while, to be tried again.
-pub(super) async fn reset_wal(
+/// Has the WAL begin at its start again as soon as no reader needs it; its file is kept, since
+/// growing it costs more than writing over it. Gives up after a while, to be tried again.
+pub(super) async fn restart_wal(
     connection: &mut SqliteConnection,
     patience: Duration,
 ) -> Result<(), Error> {
@@ -342,7 +347,7 @@ pub(super) async fn reset_wal(
         .execute(&mut *connection)
         .await
         .map_err(resetting())?;
-    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)")
         .execute(&mut *connection)
         .await;
     sqlx::raw_sql(wait(file::BUSY_TIMEOUT))

@@ -39,7 +39,7 @@ pub struct Journal {
 
 impl Journal {
     /// Opens the journal, with its folder and file where they are missing, for this process alone.
-    /// The writer must be run for anything to be written.
+    /// The writer must be run for anything to be written, after [`Writer::catch_up`].
     ///
     /// # Errors
     /// [`Error::InUse`] at once where another process has it; the others as they say.
@@ -73,10 +73,11 @@ impl Journal {
         let newest = disk::newest(&mut opened.connection).await?;
         let size = last_state_rows::size(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;
+        let saved = last_state_rows::position(&mut opened.connection).await?;
         state.tell_devices(size.rows, 0, Met::default());
         let known = Known {
             state: Arc::clone(&state),
-            last_states: LastStates::new(settings, size, known),
+            last_states: LastStates::new(settings, size, known, saved, state.head()),
             begin,
             newest,
         };

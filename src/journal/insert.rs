@@ -5,12 +5,13 @@ use std::sync::{Arc, OnceLock};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 use sqlx::{Arguments, AssertSqlSafe};
 
-/// A batch of up to [`ROWS_MAX`] rows takes two statements at most: a multiple of this, and the
-/// rest. Each statement costs a round trip to the connection's thread. Each size is prepared once,
-/// and there is a bound for the memory of all sizes.
-const STEP: usize = 32;
+/// Up to this number of rows takes one statement, as an ordinary commit does; up to [`ROWS_MAX`]
+/// rows take two: a multiple of this, and the rest. Each statement costs a round trip to the
+/// connection's thread. Each size is prepared once, and there is a bound for the memory of all
+/// sizes.
+const STEP: usize = 64;
 
-/// Rows of the largest INSERT: it binds 512 x 5 values, far below SQLite's limit of 32,766.
+/// Rows of the largest INSERT: it binds 512 x 11 values, far below SQLite's limit of 32,766.
 const ROWS_MAX: usize = 512;
 
 /// How many sizes there are: each below [`STEP`], and its multiples.

@@ -9,7 +9,21 @@ use sqlx::{Arguments, Row as _};
 use super::Error;
 use super::error::failed;
 use super::insert::Insert;
-use super::last_states::{DeviceKey, LastState, LastStates, ROW_BYTES, Row, TableSize};
+use super::last_states::{DeviceKey, LastState, LastStates, ROW_BYTES, Row, TableSize, WaitingRow};
+use super::row::timestamp;
+use crate::model::Position;
+
+/// Statuses that a start reads again at once.
+const READ_AT_ONCE: i64 = 1000;
+
+/// A status as it stands in the log.
+#[derive(Debug)]
+pub(super) struct LoggedStatus {
+    pub(super) position: Position,
+    pub(super) topic: String,
+    pub(super) received_at: Timestamp,
+    pub(super) body: Vec<u8>,
+}
 
 const COLUMNS: &str = "stream, client_id, device_id, state, keys, heard_at";
 
@@ -79,9 +93,9 @@ pub(super) fn upsert_statement() -> Insert {
 pub(super) async fn upsert(
     connection: &mut SqliteConnection,
     insert: &Insert,
-    rows: &[Row],
+    rows: &[WaitingRow<'_>],
 ) -> Result<(), Error> {
-    let bind = |(key, last): &Row, arguments: &mut SqliteArguments| {
+    let bind = |(key, last): &WaitingRow<'_>, arguments: &mut SqliteArguments| {
         let keys: Vec<u8> = last.keys.iter().flat_map(|key| key.to_be_bytes()).collect();
         arguments.add(Arc::clone(&key.stream))?;
         arguments.add(&*key.client_id)?;
@@ -94,6 +108,54 @@ pub(super) async fn upsert(
         .run(connection, rows, bind)
         .await
         .map_err(failed("write last states"))
+}
+
+/// The position that the table has reached.
+pub(super) async fn position(connection: &mut SqliteConnection) -> Result<Position, Error> {
+    let position = sqlx::query_scalar("SELECT last_states_position FROM journal");
+    position
+        .fetch_one(connection)
+        .await
+        .map(Position)
+        .map_err(failed("read how far the last states have come"))
+}
+
+/// Saves the position that the table has reached.
+pub(super) async fn save_position(
+    connection: &mut SqliteConnection,
+    position: Position,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE journal SET last_states_position = ?")
+        .bind(position.0)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed("write how far the last states have come"))
+}
+
+/// The next statuses of the log after a position, in order, without the repeats: what a start reads
+/// again.
+pub(super) async fn statuses_after(
+    connection: &mut SqliteConnection,
+    after: Position,
+) -> Result<Vec<LoggedStatus>, Error> {
+    const AFTER: &str = "SELECT position, topic, received_at, body FROM entry WHERE position > ? \
+         AND kind = 'status' AND repeat IS NULL ORDER BY position LIMIT ?";
+    let status = |row: SqliteRow| {
+        Ok(LoggedStatus {
+            position: Position(row.try_get(0)?),
+            topic: row.try_get(1)?,
+            received_at: timestamp(row.try_get(2)?)?,
+            body: row.try_get(3)?,
+        })
+    };
+    sqlx::query(AFTER)
+        .bind(after.0)
+        .bind(READ_AT_ONCE)
+        .try_map(status)
+        .fetch_all(connection)
+        .await
+        .map_err(failed("read the last states from the log"))
 }
 
 /// Forgets this many devices, the ones not heard for longest. Gives them.

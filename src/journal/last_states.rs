@@ -1,6 +1,7 @@
 //! The last state of each device, by stream: it tells a change, a missed transition and a repeat.
 //! The table on disk holds all of them, up to a bound; the devices heard lately are in memory too.
-//! Does no IO: [`super::last_state_rows`] reads and writes the table.
+//! The table may be a second behind the log: what it lacks waits here, and after a crash it is read
+//! again from the log. Does no IO: [`super::last_state_rows`] reads and writes the table.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -37,6 +38,12 @@ const HEARD_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 /// Another topic of the stream brings the same status within this time.
 const REPEAT_MAX: SignedDuration = SignedDuration::from_secs(60);
 
+/// Rows that may wait until the next save; with more of them the next commit writes them.
+const WAITING_MAX: usize = 4096;
+
+/// Bytes of rows that may wait likewise.
+const WAITING_BYTES_MAX: u64 = 1024 * 1024;
+
 /// Statuses of the last minute that are remembered for it.
 const RECENT_MAX: usize = 65_536;
 
@@ -65,6 +72,9 @@ pub(super) struct LastState {
 /// A row of the table.
 pub(super) type Row = (DeviceKey, LastState);
 
+/// A row that the table does not have yet.
+pub(super) type WaitingRow<'a> = (&'a DeviceKey, &'a LastState);
+
 /// The size of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct TableSize {
@@ -83,16 +93,30 @@ pub(super) struct Met {
 #[derive(Debug, Default)]
 pub(super) struct Resolved {
     pub(super) entries: Vec<Entry>,
-    /// Rows to be written, one for each device.
-    pub(super) rows: Vec<Row>,
     pub(super) met: Met,
+}
+
+/// A device in memory.
+#[derive(Debug)]
+struct Known {
+    last: LastState,
+    /// The table does not have it yet.
+    waits: bool,
 }
 
 /// The last states of all devices.
 #[derive(Debug)]
 pub(super) struct LastStates {
-    cache: LruCache<DeviceKey, LastState>,
+    cache: LruCache<DeviceKey, Known>,
     cache_bytes: usize,
+    /// The devices whose rows wait; they stay in the cache until then.
+    waiting: Vec<DeviceKey>,
+    waiting_bytes: u64,
+    /// The table is as it was at this position.
+    saved: Position,
+    /// What the log has after `saved` was not read again: the table stays as it is, and so do those
+    /// entries.
+    behind: bool,
     /// The cache has every row of the table.
     complete: bool,
     size: TableSize,
@@ -123,11 +147,22 @@ impl LastState {
 }
 
 impl LastStates {
-    /// With the rows that were heard last; `size` is that of the whole table.
-    pub(super) fn new(settings: &Settings, size: TableSize, rows: Vec<Row>) -> LastStates {
+    /// With the rows that were heard last; `size` is that of the whole table, which is as it was at
+    /// `saved`. Where the log goes on to `head`, that is to be read again.
+    pub(super) fn new(
+        settings: &Settings,
+        size: TableSize,
+        rows: Vec<Row>,
+        saved: Position,
+        head: Position,
+    ) -> LastStates {
         let mut known = LastStates {
             cache: LruCache::new_unbounded(),
             cache_bytes: 0,
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            saved,
+            behind: saved < head,
             complete: size.rows <= rows.len() as u64,
             size,
             devices_max: settings.devices_max,
@@ -136,10 +171,19 @@ impl LastStates {
             watermark: 0,
         };
         // The one that was heard last is to be forgotten last.
-        rows.into_iter()
-            .rev()
-            .for_each(|(key, last)| known.cache(key, last));
+        known.found(rows.into_iter().rev());
         known
+    }
+
+    /// Where to begin to read the log again, if that is to be done. From now on all of it counts as
+    /// read.
+    pub(super) fn catch_up(&mut self) -> Option<Position> {
+        std::mem::take(&mut self.behind).then_some(self.saved)
+    }
+
+    /// A start needs the entries after this position: nobody writes the last states that they bring.
+    pub(super) fn held(&self) -> Option<Position> {
+        self.behind.then_some(self.saved)
     }
 
     /// How many rows to read at a start.
@@ -152,14 +196,18 @@ impl LastStates {
         self.size
     }
 
-    /// Devices of a group that are to be looked up in the table first.
-    pub(super) fn unknown(&self, entries: &[NewEntry]) -> Vec<DeviceKey> {
+    /// Devices of statuses that are to be looked up in the table first.
+    pub(super) fn unknown<'a>(
+        &self,
+        statuses: impl Iterator<Item = (&'a Arc<str>, &'a StatusKey)>,
+    ) -> Vec<DeviceKey> {
         if self.complete {
             return Vec::new();
         }
-        let keys = entries.iter().filter_map(|entry| match &entry.content {
-            NewContent::Status { stream, key } => Some(device(stream, key)),
-            _ => None,
+        let keys = statuses.map(|(stream, key)| DeviceKey {
+            stream: Arc::clone(stream),
+            client_id: key.client_id.as_str().into(),
+            device_id: key.device_id.as_str().into(),
         });
         let mut unknown: Vec<DeviceKey> =
             keys.filter(|key| !self.cache.contains_key(key)).collect();
@@ -171,16 +219,18 @@ impl LastStates {
     }
 
     /// Rows that were looked up.
-    pub(super) fn found(&mut self, rows: Vec<Row>) {
+    pub(super) fn found(&mut self, rows: impl IntoIterator<Item = Row>) {
         rows.into_iter()
-            .for_each(|(key, last)| self.cache(key, last));
+            .for_each(|(key, last)| self.cache(key, last, false));
     }
 
     /// Gives entries their positions after `head`, and compares each status with its device's last
     /// state.
     pub(super) fn resolve(&mut self, head: Position, entries: Vec<NewEntry>) -> Resolved {
-        let mut resolved = Resolved::default();
-        let mut changed: HashMap<DeviceKey, LastState> = HashMap::new();
+        let mut resolved = Resolved {
+            entries: Vec::with_capacity(entries.len()),
+            met: Met::default(),
+        };
         let mut position = head;
         for NewEntry {
             topic,
@@ -195,13 +245,7 @@ impl LastStates {
                 Timestamp::from_microsecond(received_at.as_microsecond()).unwrap_or(received_at);
             let content = match content {
                 NewContent::Status { stream, key } => {
-                    let said = Said {
-                        topic: &topic,
-                        at: received_at,
-                        key: &key,
-                    };
-                    let device = device(&stream, &key);
-                    self.status(device, said, &mut changed, &mut resolved.met)
+                    self.status((&topic, received_at), stream, key, &mut resolved.met)
                 }
                 NewContent::Undecodable { reason } => EntryContent::Undecodable { reason },
                 NewContent::Coverage => EntryContent::Coverage,
@@ -214,76 +258,98 @@ impl LastStates {
                 content,
             });
         }
-        resolved.rows = changed.into_iter().collect();
         resolved
     }
 
     fn status(
         &mut self,
-        device: DeviceKey,
-        said: Said<'_>,
-        changed: &mut HashMap<DeviceKey, LastState>,
+        (topic, at): (&Arc<str>, Timestamp),
+        stream: Arc<str>,
+        key: StatusKey,
         met: &mut Met,
     ) -> EntryContent {
-        let known = self.cache.get_mut(&device);
+        let shared_hash = key.shared_hash;
+        let (device, said) = taken_apart(stream, key);
         let redelivered = said
-            .key
             .event_key
-            .is_some_and(|key| known.as_ref().is_some_and(|last| last.keys.contains(&key)));
-        if redelivered || self.is_of_another_topic(&said) {
+            .zip(self.cache.peek(&device))
+            .is_some_and(|(key, known)| known.last.keys.contains(&key));
+        let is_of_another = |hash| self.is_of_another_topic(hash, topic, at);
+        if redelivered || shared_hash.is_some_and(is_of_another) {
             met.repeats += 1;
             return EntryContent::Status {
                 previous: None,
                 repeat: true,
             };
         }
-        let new_state = said.key.new_state.trim();
-        let old_state = said.key.old_state.as_deref().map(str::trim);
-        let Some(last) = self.cache.get_mut(&device) else {
+        let claims = said.old_state.is_some();
+        let previous = self.learn(device, at, said);
+        met.missed_transitions += u64::from(previous.is_some() && claims);
+        EntryContent::Status {
+            previous,
+            repeat: false,
+        }
+    }
+
+    /// Takes over a status that stands in the log already, and is no repeat.
+    pub(super) fn learn_again(&mut self, stream: Arc<str>, key: StatusKey, at: Timestamp) {
+        let (device, said) = taken_apart(stream, key);
+        self.learn(device, at, said);
+    }
+
+    /// Takes over what a status says of its device. Gives the last state known before, where that is
+    /// not what the status gives as its old one.
+    fn learn(&mut self, device: DeviceKey, at: Timestamp, said: Said) -> Option<Box<str>> {
+        let new_state = said.new_state.trim();
+        let old_state = said.old_state.as_deref().map(str::trim);
+        let Some(known) = self.cache.get_mut(&device) else {
             let last = LastState {
                 state: new_state.into(),
-                keys: said.key.event_key.into_iter().collect(),
-                heard_at: said.at,
+                keys: said.event_key.into_iter().collect(),
+                heard_at: at,
             };
+            let bytes = last.table_bytes(&device);
             self.size.rows += 1;
-            self.size.bytes += last.table_bytes(&device);
-            changed.insert(device.clone(), last.clone());
-            self.cache(device, last);
-            return EntryContent::Status {
-                previous: None,
-                repeat: false,
-            };
+            self.size.bytes += bytes;
+            if !self.behind {
+                self.waiting_bytes += bytes;
+                self.waiting.push(device.clone());
+            }
+            self.cache(device, last, !self.behind);
+            return None;
         };
-        let previous = Some(&*last.state).filter(|state| old_state != Some(*state));
-        met.missed_transitions += u64::from(previous.is_some() && old_state.is_some());
-        let content = EntryContent::Status {
-            previous: previous.map(Into::into),
-            repeat: false,
-        };
-        let bytes = last.table_bytes(&device);
-        let is_late = said.at.duration_since(last.heard_at) >= HEARD_INTERVAL;
-        if *last.state != *new_state || said.key.event_key.is_some() || is_late {
-            last.state = new_state.into();
-            last.heard_at = said.at;
-            if let Some(key) = said.key.event_key {
+        let last = &mut known.last;
+        let previous = Some(&*last.state)
+            .filter(|state| old_state != Some(*state))
+            .map(Into::into);
+        let changes = *last.state != *new_state;
+        let is_late = at.duration_since(last.heard_at) >= HEARD_INTERVAL;
+        if changes || said.event_key.is_some() || is_late {
+            let (bytes, cached) = (last.table_bytes(&device), last.cached_bytes(&device));
+            if changes {
+                last.state = new_state.into();
+            }
+            last.heard_at = at;
+            if let Some(key) = said.event_key {
                 if last.keys.len() == KEYS_MAX {
                     last.keys.remove(0);
                 }
                 last.keys.push(key);
             }
             self.size.bytes = (self.size.bytes + last.table_bytes(&device)).saturating_sub(bytes);
-            changed.insert(device, last.clone());
+            self.cache_bytes = self.cache_bytes + last.cached_bytes(&device) - cached;
+            if !self.behind && !std::mem::replace(&mut known.waits, true) {
+                self.waiting_bytes += known.last.table_bytes(&device);
+                self.waiting.push(device);
+            }
         }
-        content
+        previous
     }
 
     /// Within a stream of several topics: another of them has brought the same a moment ago, and
     /// once more than this one.
-    fn is_of_another_topic(&mut self, said: &Said<'_>) -> bool {
-        let Some(hash) = said.key.shared_hash else {
-            return false;
-        };
-        let is_old = |since: Timestamp| said.at.duration_since(since).abs() > REPEAT_MAX;
+    fn is_of_another_topic(&mut self, hash: u64, topic: &Arc<str>, at: Timestamp) -> bool {
+        let is_old = |since: Timestamp| at.duration_since(since).abs() > REPEAT_MAX;
         while let Some((since, oldest)) = self.recent_order.front()
             && (is_old(*since) || self.recent_order.len() >= RECENT_MAX)
         {
@@ -291,26 +357,61 @@ impl LastStates {
             self.recent_order.pop_front();
         }
         let brought = self.recent.entry(hash).or_insert_with(|| {
-            self.recent_order.push_back((said.at, hash));
+            self.recent_order.push_back((at, hash));
             Vec::new()
         });
-        let by_others = brought.iter().filter(|(topic, _)| topic != said.topic);
+        let by_others = brought.iter().filter(|(other, _)| other != topic);
         let by_others = by_others.map(|(_, times)| *times).max().unwrap_or(0);
-        match brought.iter_mut().find(|(topic, _)| topic == said.topic) {
+        match brought.iter_mut().find(|(other, _)| other == topic) {
             Some((_, times)) => {
                 *times += 1;
                 *times <= by_others
             }
             None => {
-                brought.push((Arc::clone(said.topic), 1));
+                brought.push((Arc::clone(topic), 1));
                 by_others > 0
             }
         }
     }
 
+    /// Whether the table is not as the log says at its newest position.
+    pub(super) fn waits(&self, head: Position) -> bool {
+        !self.behind && self.saved != head
+    }
+
+    /// Whether too much waits for the next save.
+    pub(super) fn is_full(&self) -> bool {
+        // Beyond the cache's bound only because rows wait.
+        !self.behind
+            && (self.waiting.len() >= WAITING_MAX
+                || self.waiting_bytes >= WAITING_BYTES_MAX
+                || self.cache_bytes > CACHE_BYTES_MAX)
+    }
+
+    /// The rows that wait. Written, they bring the table to the position of the newest status that
+    /// was compared.
+    pub(super) fn waiting_rows(&self) -> Vec<WaitingRow<'_>> {
+        let row = |key| Some((key, &self.cache.peek::<DeviceKey>(key)?.last));
+        self.waiting.iter().filter_map(row).collect()
+    }
+
+    /// Takes note that the table is as the log says at this position.
+    pub(super) fn mark_saved(&mut self, at: Position) {
+        for key in self.waiting.drain(..) {
+            if let Some(known) = self.cache.peek_mut(&key) {
+                known.waits = false;
+            }
+        }
+        self.waiting_bytes = 0;
+        self.saved = at;
+    }
+
     /// How many devices are over the bound, and a few more, so that not every new device costs a
     /// deletion.
     pub(super) fn excess(&self) -> u64 {
+        if self.behind {
+            return 0;
+        }
         let TableSize { rows, bytes } = self.size;
         let spare = self.devices_max / 1000 + 1;
         let excess = if rows > self.devices_max {
@@ -329,17 +430,22 @@ impl LastStates {
             self.size.rows = self.size.rows.saturating_sub(1);
             self.size.bytes = self.size.bytes.saturating_sub(last.table_bytes(key));
             if let Some(cached) = self.cache.remove(key) {
-                self.cache_bytes -= cached.cached_bytes(key);
+                self.cache_bytes -= cached.last.cached_bytes(key);
             }
         }
     }
 
-    /// Drops devices from memory once all is on disk, and warns if a bound is near.
+    /// Drops devices from memory that the table has, and warns if a bound is near.
     pub(super) fn settle(&mut self) {
         while self.cache_bytes > CACHE_BYTES_MAX
-            && let Some((key, last)) = self.cache.remove_lru()
+            && self
+                .cache
+                .iter()
+                .next()
+                .is_some_and(|(_, known)| !known.waits)
+            && let Some((key, known)) = self.cache.remove_lru()
         {
-            self.cache_bytes -= last.cached_bytes(&key);
+            self.cache_bytes -= known.last.cached_bytes(&key);
             self.complete = false;
         }
         if let Some(percent) = self.reached() {
@@ -363,27 +469,38 @@ impl LastStates {
         news.then_some(mark)
     }
 
-    fn cache(&mut self, key: DeviceKey, last: LastState) {
+    fn cache(&mut self, key: DeviceKey, last: LastState, waits: bool) {
         self.cache_bytes += last.cached_bytes(&key);
-        if let Some(before) = self.cache.insert(key.clone(), last) {
-            self.cache_bytes -= before.cached_bytes(&key);
+        let known = Known { last, waits };
+        match self.cache.peek_mut(&key) {
+            Some(before) => {
+                let before = std::mem::replace(before, known);
+                self.cache_bytes -= before.last.cached_bytes(&key);
+            }
+            None => drop(self.cache.insert(key, known)),
         }
     }
 }
 
 /// What one status says of its device.
-struct Said<'a> {
-    topic: &'a Arc<str>,
-    at: Timestamp,
-    key: &'a StatusKey,
+struct Said {
+    old_state: Option<String>,
+    new_state: String,
+    event_key: Option<u64>,
 }
 
-fn device(stream: &Arc<str>, key: &StatusKey) -> DeviceKey {
-    DeviceKey {
-        stream: Arc::clone(stream),
-        client_id: key.client_id.as_str().into(),
-        device_id: key.device_id.as_str().into(),
-    }
+fn taken_apart(stream: Arc<str>, key: StatusKey) -> (DeviceKey, Said) {
+    let device = DeviceKey {
+        stream,
+        client_id: key.client_id.into(),
+        device_id: key.device_id.into(),
+    };
+    let said = Said {
+        old_state: key.old_state,
+        new_state: key.new_state,
+        event_key: key.event_key,
+    };
+    (device, said)
 }
 
 #[cfg(test)]
@@ -397,8 +514,22 @@ mod tests {
         }
     }
 
+    /// With an empty table, and a log that ends at `head`.
+    fn opened(devices_max: u64, head: Position) -> LastStates {
+        let size = TableSize::default();
+        LastStates::new(&settings(devices_max), size, Vec::new(), Position(0), head)
+    }
+
+    fn unknown(known: &LastStates, entries: &[NewEntry]) -> usize {
+        let statuses = entries.iter().filter_map(|entry| match &entry.content {
+            NewContent::Status { stream, key } => Some((stream, key)),
+            _ => None,
+        });
+        known.unknown(statuses).len()
+    }
+
     fn empty(devices_max: u64) -> LastStates {
-        LastStates::new(&settings(devices_max), TableSize::default(), Vec::new())
+        opened(devices_max, Position(0))
     }
 
     /// A status of device 1 at a second, by a topic of the stream `s`.
@@ -511,27 +642,51 @@ mod tests {
     }
 
     #[test]
-    fn only_what_changes_is_written() {
+    fn only_what_changes_waits_and_each_device_once() {
         let mut known = empty(10);
-        let rows = |known: &mut LastStates, entry| known.resolve(Position(0), vec![entry]).rows;
-        assert_eq!(rows(&mut known, status("t", 0, None, "ok", None)).len(), 1);
-        assert_eq!(
-            rows(&mut known, status("t", 3599, None, "ok", None)).len(),
-            0
-        );
-        assert_eq!(
-            rows(&mut known, status("t", 3600, None, "ok", None)).len(),
-            1
-        );
-        assert_eq!(
-            rows(&mut known, status("t", 3601, None, "fault", None)).len(),
-            1
-        );
-        assert_eq!(
-            rows(&mut known, status("t", 3602, None, "fault", Some(1))).len(),
-            1
-        );
-        assert_eq!(known.size().rows, 1);
+        let mut head = Position(0);
+        for (second, new, key, expected) in [
+            (0, "ok", None, 1),
+            (3599, "ok", None, 0),
+            (3600, "ok", None, 1),
+            (3601, "fault", None, 1),
+            (3602, "fault", Some(1), 1),
+        ] {
+            known.resolve(head, vec![status("t", second, None, new, key)]);
+            head.0 += 1;
+            assert!(known.waits(head), "the position at least");
+            assert_eq!(known.waiting_rows().len(), expected, "{second} {new}");
+            known.mark_saved(head);
+            assert!(!known.waits(head) && known.waiting_rows().is_empty());
+        }
+        let twice = [
+            status("t", 9000, None, "a", None),
+            status("t", 9001, None, "b", None),
+        ];
+        known.resolve(head, twice.into());
+        let [(_, last)] = known.waiting_rows()[..] else {
+            panic!("one device is one row")
+        };
+        assert_eq!((&*last.state, known.size().rows), ("b", 1));
+    }
+
+    #[test]
+    fn what_the_log_has_beyond_the_table_is_read_again_before_anything_is_written() {
+        let mut known = opened(10, Position(7));
+        assert_eq!(known.held(), Some(Position(0)));
+        known.resolve(Position(7), vec![status("t", 1, None, "ok", Some(1))]);
+        assert!(!known.waits(Position(8)) && known.waiting_rows().is_empty());
+        assert_eq!((known.excess(), known.is_full()), (0, false));
+
+        let mut known = opened(10, Position(7));
+        assert_eq!(known.catch_up(), Some(Position(0)));
+        assert_eq!((known.catch_up(), known.held()), (None, None));
+        let NewContent::Status { stream, key } = status("t", 1, None, "ok", Some(1)).content else {
+            panic!("a status")
+        };
+        known.learn_again(stream, key, Timestamp::UNIX_EPOCH);
+        assert!(known.waits(Position(7)) && known.waiting_rows().len() == 1);
+        assert!(told(&mut known, status("t", 2, None, "ok", Some(1))).1);
     }
 
     #[test]
@@ -546,24 +701,52 @@ mod tests {
         };
         let entries = (0..100).map(entry).collect();
         known.resolve(Position(0), entries);
+        known.mark_saved(Position(100));
         assert_eq!(known.excess(), 0);
-        let more = known.resolve(Position(0), vec![entry(100)]);
+        known.resolve(Position(100), vec![entry(100)]);
         assert_eq!(known.excess(), 2);
-        known.evicted(&more.rows);
+        let new: Vec<Row> = known
+            .waiting_rows()
+            .into_iter()
+            .map(|(key, last)| (key.clone(), last.clone()))
+            .collect();
+        known.mark_saved(Position(101));
+        known.evicted(&new);
         assert_eq!((known.size().rows, known.excess()), (100, 0));
-        assert!(
-            known.unknown(&[entry(100)]).is_empty(),
+        assert_eq!(
+            unknown(&known, &[entry(100)]),
+            0,
             "all that there are stand in memory"
         );
 
         let mut large = empty(u64::MAX / 100);
         let count = 2 * LastStates::preloaded_max();
+        large.resolve(Position(0), (0..WAITING_MAX - 1).map(entry).collect());
+        assert!(!large.is_full());
         large.resolve(Position(0), (0..count).map(entry).collect());
         large.settle();
-        assert!(large.cache_bytes <= CACHE_BYTES_MAX);
-        assert_eq!(
-            large.unknown(&[entry(0), entry(0), entry(count - 1)]).len(),
-            1
+        assert!(
+            large.is_full() && large.cache_bytes > CACHE_BYTES_MAX,
+            "what waits stays in memory"
         );
+        assert_eq!(large.waiting_rows().len(), count);
+        large.mark_saved(Position(1));
+        large.settle();
+        assert!(large.cache_bytes <= CACHE_BYTES_MAX && !large.is_full());
+        assert_eq!(unknown(&large, &[entry(0), entry(0), entry(count - 1)]), 1);
+    }
+
+    #[test]
+    fn memory_is_counted_as_it_is_given_back() {
+        let mut known = empty(10);
+        known.resolve(Position(0), vec![status("t", 0, None, "a", None)]);
+        known.resolve(
+            Position(1),
+            vec![status("t", 0, None, "a long state", None)],
+        );
+        let row = known.waiting_rows()[0];
+        let row = (row.0.clone(), row.1.clone());
+        known.evicted(&[row]);
+        assert_eq!((known.cache_bytes, known.size()), (0, TableSize::default()));
     }
 }

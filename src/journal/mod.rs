@@ -3,7 +3,7 @@
 //! [`Cursors`] for the deliveries, [`Admin`] for the operator.
 //!
 //! # On disk
-//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 8 KiB, `application_id` `StBj`
+//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 2 KiB, `application_id` `StBj`
 //! and the layout's number as `user_version`. Beside it are SQLite's `-wal` and `-shm`, and
 //! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
 //! that was on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a
@@ -11,13 +11,13 @@
 //!
 //! | table | a row is |
 //! |---|---|
-//! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, and the newest position where its entry may be gone |
+//! | `journal` | the journal: its uuid (32 hex digits), which with a position is an event's origin, the newest position where its entry may be gone, and the position that `last_state` has reached |
 //! | `entry` | one entry: `position`, `kind` ([`EntryKind`](crate::model::EntryKind)), `topic`, `received_at`, `body` as it came; of a status `previous` (the last state known, where it gives another as its old one) and `repeat`; of an undecodable entry `reason` and `settled` (somebody has dealt with it) |
 //! | `cursor` | a known sink: the position up to which it is done, and its accounting ([`Accounting`]) |
 //! | `dead_letter` | a copy of an entry that one sink will not get, and why; `redrive`: an operator wants it delivered after all; `intake`: it is one that was undecodable |
 //! | `dlq` | how many dead letters a sink has, and their bytes, kept by triggers |
 //! | `replay` | a slice that one sink gets again, and how far that has come |
-//! | `last_state` | the newest state of a device of a stream, and its last event keys |
+//! | `last_state` | the newest state of a device of a stream, and its last event keys, as they were at `last_states_position` |
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
@@ -28,8 +28,9 @@
 //!   [`WhenFull::DropOldest`], which records an `eviction`. A dead letter is a copy and holds no
 //!   entry.
 //! - A cursor and its accounting are written together, so that they agree after a crash, too.
-//! - A cursor on disk is never ahead of what its sink has confirmed; it may be up to 200 ms behind.
-//! - Last states are written with the entries that bring them.
+//! - A cursor on disk is never ahead of what its sink has confirmed; it may be a second behind.
+//! - The last states on disk are those of one position, which may be a second behind. The entries
+//!   after it are not removed: a start reads them again.
 
 mod accounting;
 mod admin;
@@ -43,6 +44,7 @@ mod cursors;
 mod dead_letters;
 mod disk;
 mod dlq_watch;
+mod due;
 mod entry;
 mod error;
 mod file;

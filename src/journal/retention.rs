@@ -51,7 +51,22 @@ pub(super) enum Truncation {
     Drop { from: Position, through: Position },
 }
 
+/// How much must be there to be worth a removal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// A whole piece: for a commit, which would take longer with each removal.
+    Piece,
+    /// Any entry.
+    Any,
+}
+
 impl Truncation {
+    /// Whether more may be to remove.
+    pub(super) fn is_piece(self) -> bool {
+        let (Truncation::Past { from, through, .. } | Truncation::Drop { from, through }) = self;
+        through.0 - from.0 + 1 >= PIECE_ENTRIES_MIN as i64
+    }
+
     pub(super) fn through(self) -> Position {
         let (Truncation::Past { through, .. } | Truncation::Drop { through, .. }) = self;
         through
@@ -96,6 +111,11 @@ impl Retention {
             out_of_room: false,
             watermark: 0,
         }
+    }
+
+    /// Whether the journal or its disk has reached its bound.
+    pub(super) fn out_of_room(&self) -> bool {
+        self.out_of_room
     }
 
     /// Whether nothing may be accepted.
@@ -174,29 +194,47 @@ impl Retention {
         None
     }
 
+    /// How long until the oldest entry may be removed, as the clock says now. `None`: not before a
+    /// cursor moves.
+    pub(super) fn wait(&self, slowest: Option<Position>, now: Timestamp) -> Option<Duration> {
+        let (from, received_at) = self.begin.0?;
+        if from > slowest? {
+            return None;
+        }
+        let wait = received_at.saturating_sub(self.received_before(now));
+        Some(Duration::from_micros(u64::try_from(wait).unwrap_or(0)))
+    }
+
+    /// The journal is nearly full: what every sink is past goes before it is old.
+    fn short(&self) -> bool {
+        self.out_of_room || self.usage.used_bytes >= self.bytes_max - self.bytes_max / 10
+    }
+
+    /// Entries that were received before it need not stay.
+    fn received_before(&self, now: Timestamp) -> i64 {
+        if self.short() {
+            return i64::MAX;
+        }
+        let keep_us = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
+        now.as_microsecond().saturating_sub(keep_us)
+    }
+
     /// The next piece to remove. `slowest`: the position that every sink has passed (`None`: not
-    /// known yet). `incoming`: how many entries the same transaction writes; with any, less than a
-    /// whole piece is not worth the time.
+    /// known yet). `incoming`: how many entries the same transaction writes.
     pub(super) fn due(
         &self,
         slowest: Option<Position>,
         incoming: usize,
+        worth: Worth,
         now: Timestamp,
     ) -> Option<Truncation> {
         let slowest = slowest?;
         let piece = i64::try_from(PIECE_ENTRIES_MIN.max(2 * incoming)).unwrap_or(i64::MAX);
-        let short =
-            self.out_of_room || self.usage.used_bytes >= self.bytes_max - self.bytes_max / 10;
-        let keep_us = i64::try_from(self.keep.as_micros()).unwrap_or(i64::MAX);
-        let received_before = if short {
-            i64::MAX
-        } else {
-            now.as_microsecond().saturating_sub(keep_us)
-        };
+        let received_before = self.received_before(now);
         if let Some((from, received_at)) = self.begin.0
             && from <= slowest
             && received_at < received_before
-            && (incoming == 0 || short || slowest.0 - from.0 >= piece)
+            && (worth == Worth::Any || self.short() || slowest.0 - from.0 >= piece)
         {
             let through = Position(from.0 + piece - 1).min(slowest);
             return Some(Truncation::Past {
@@ -249,7 +287,7 @@ mod tests {
         });
         let now = Timestamp::from_second(second).unwrap();
         let due = retention
-            .due(slowest.map(Position), 0, now)
+            .due(slowest.map(Position), 0, Worth::Any, now)
             .map(|truncation| match truncation {
                 Truncation::Past { through, .. } => ("past", through.0),
                 Truncation::Drop { through, .. } => ("drop", through.0),
@@ -288,12 +326,40 @@ mod tests {
             free_bytes: u64::MAX,
         });
         for (incoming, through) in [(0, 1010), (500, 1010), (1500, 3010), (100_000, 4000)] {
-            let Some(Truncation::Past { through: found, .. }) =
-                retention.due(Some(Position(4000)), incoming, Timestamp::UNIX_EPOCH)
-            else {
+            let Some(Truncation::Past { through: found, .. }) = retention.due(
+                Some(Position(4000)),
+                incoming,
+                Worth::Piece,
+                Timestamp::UNIX_EPOCH,
+            ) else {
                 panic!("nothing is due")
             };
             assert_eq!(found, Position(through), "{incoming} entries come in");
+        }
+    }
+
+    #[test]
+    fn commit_removes_whole_pieces_and_a_look_whatever_is_old() {
+        let retention = retention(WhenFull::Pause);
+        for (slowest, second, piece, any, wait) in [
+            (10, 9999, false, false, None),
+            (11, 1000, false, false, Some(60)),
+            (11, 1061, false, true, Some(0)),
+            (1010, 1061, false, true, Some(0)),
+            (1011, 1061, true, true, Some(0)),
+        ] {
+            let (slowest, now) = (
+                Some(Position(slowest)),
+                Timestamp::from_second(second).unwrap(),
+            );
+            let is_due = |worth| retention.due(slowest, 5, worth, now).is_some();
+            assert_eq!(
+                (is_due(Worth::Piece), is_due(Worth::Any)),
+                (piece, any),
+                "{slowest:?} at {second}"
+            );
+            let expected = wait.map(Duration::from_secs);
+            assert_eq!(retention.wait(slowest, now), expected);
         }
     }
 
@@ -358,7 +424,10 @@ mod tests {
     fn log_begins_with_what_was_written_to_an_empty_one() {
         let mut retention = retention(WhenFull::Pause);
         retention.begins(LogStart::default());
-        assert_eq!(retention.due(Some(Position(5000)), 0, Timestamp::MAX), None);
+        let due = |retention: &Retention, slowest| {
+            retention.due(Some(Position(slowest)), 0, Worth::Any, Timestamp::MAX)
+        };
+        assert_eq!(due(&retention, 5000), None);
         let entry = |position| Entry {
             position: Position(position),
             topic: "map-1".into(),
@@ -368,9 +437,7 @@ mod tests {
         };
         retention.wrote(&[entry(5001), entry(5002)]);
         assert_eq!(retention.oldest(), Some(Position(5001)));
-        let Some(Truncation::Past { from, through, .. }) =
-            retention.due(Some(Position(5002)), 0, Timestamp::MAX)
-        else {
+        let Some(Truncation::Past { from, through, .. }) = due(&retention, 5002) else {
             panic!("nothing is due")
         };
         assert_eq!((from, through), (Position(5001), Position(5002)));

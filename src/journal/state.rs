@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 use super::accounting::{Accounting, Passed};
@@ -34,6 +34,8 @@ pub(super) struct State {
     devices_evicted: AtomicU64,
     missed_transitions: AtomicU64,
     repeats: AtomicU64,
+    /// Tells the writer once that cursors have moved, until it asks which.
+    pub(super) cursors_moved: Notify,
     /// Counts the commands: a change wakes the sinks.
     pub(super) commands: watch::Sender<u64>,
     /// The bound of each sink's dead letters, in bytes, and what happens there.
@@ -49,6 +51,8 @@ struct Sinks {
     by_name: BTreeMap<Arc<str>, Cursor>,
     /// The replays, by sink: their entries are kept.
     replays: BTreeMap<Arc<str>, Replay>,
+    /// The writer knows that cursors have moved.
+    told: bool,
     /// Until the sinks are registered nobody knows which entries are still needed.
     registered: bool,
 }
@@ -82,15 +86,6 @@ pub(super) struct OperatorState {
     /// By sink: how many dead letters were redriven, and how many discarded.
     pub(super) settled: Vec<(String, i64, i64)>,
     pub(super) replays: Vec<(String, Replay)>,
-}
-
-/// The cursors at one moment, for one transaction.
-#[derive(Debug)]
-pub(super) struct MovedCursors {
-    /// Those that the disk does not have yet.
-    pub(super) moved: Vec<CursorRow>,
-    /// Every sink is past the entries at or before it; `None`: not known yet.
-    pub(super) slowest: Option<Position>,
 }
 
 impl State {
@@ -131,6 +126,7 @@ impl State {
             devices_evicted: AtomicU64::new(0),
             missed_transitions: AtomicU64::new(0),
             repeats: AtomicU64::new(0),
+            cursors_moved: Notify::new(),
             commands: watch::Sender::new(0),
             dlq_bytes_max: settings.dlq_bytes_max,
             dlq_when_full: settings.dlq_when_full,
@@ -265,6 +261,9 @@ impl State {
         );
         cursor.position = to;
         cursor.accounting.passed.add(passed);
+        if !std::mem::replace(&mut known.told, true) {
+            self.cursors_moved.notify_one();
+        }
     }
 
     /// Puts a cursor anywhere. `dead_lettered` entries that it has passed will be passed a second
@@ -353,8 +352,10 @@ impl State {
             .collect();
     }
 
-    pub(super) fn cursors(&self) -> MovedCursors {
-        let known = self.lock();
+    /// The cursors that the disk does not have yet. The writer is told of the next one that moves.
+    pub(super) fn moved(&self) -> Vec<CursorRow> {
+        let mut known = self.lock();
+        known.told = false;
         let moved = known
             .by_name
             .iter()
@@ -364,12 +365,15 @@ impl State {
             position: cursor.position,
             accounting: cursor.accounting,
         });
+        moved.collect()
+    }
+
+    /// Every sink is past the entries at or before it; `None`: not known yet.
+    pub(super) fn slowest(&self) -> Option<Position> {
         if faults::makes(Mutation::CollectEarly) {
-            return MovedCursors {
-                moved: moved.collect(),
-                slowest: Some(self.head()),
-            };
+            return Some(self.head());
         }
+        let known = self.lock();
         let replays = known.replays.values().map(|replay| replay.done);
         let held = known
             .by_name
@@ -377,13 +381,9 @@ impl State {
             .map(|cursor| cursor.position)
             .chain(replays)
             .min();
-        let slowest = known
+        known
             .registered
-            .then(|| held.unwrap_or_else(|| self.head()));
-        MovedCursors {
-            moved: moved.collect(),
-            slowest,
-        }
+            .then(|| held.unwrap_or_else(|| self.head()))
     }
 
     /// Takes note of what the disk has now.

@@ -12,7 +12,7 @@ use super::dead_letters::{self, Added};
 use super::disk;
 use super::error::failed;
 use super::insert::Insert;
-use super::last_states::Row;
+use super::last_states::{Row, WaitingRow};
 use super::retention::Truncation;
 use super::state::CursorRow;
 use super::{Entry, Error, Settings, coverage, last_state_rows, replays};
@@ -44,7 +44,8 @@ pub(super) struct Transaction<'a> {
     /// The newest position after it.
     pub(super) head: Position,
     pub(super) entries: &'a [Entry],
-    pub(super) last_states: &'a [Row],
+    /// The last states that wait, all of them: the table reaches `head` with them.
+    pub(super) last_states: Option<&'a [WaitingRow<'a>]>,
     /// The newest time at which a status was received: its entry may be among those removed.
     pub(super) proven_at: Option<Timestamp>,
     /// How many devices are forgotten.
@@ -72,8 +73,7 @@ impl Transaction<'_> {
         connection: &mut SqliteConnection,
         statements: &Statements,
     ) -> Result<Written, Error> {
-        // Entries that come one by one are mostly this: it takes a third of the round trips to the
-        // connection's thread.
+        // An ordinary commit: it takes one round trip to the connection's thread.
         if self.is_one_insert(statements) {
             disk::insert_entries(connection, &statements.entries, self.entries).await?;
             faults::reach(Failpoint::AfterCommit);
@@ -84,8 +84,10 @@ impl Transaction<'_> {
             .await
             .map_err(failed("begin a transaction"))?;
         disk::insert_entries(&mut transaction, &statements.entries, self.entries).await?;
-        last_state_rows::upsert(&mut transaction, &statements.last_states, self.last_states)
-            .await?;
+        if let Some(rows) = self.last_states {
+            last_state_rows::upsert(&mut transaction, &statements.last_states, rows).await?;
+            last_state_rows::save_position(&mut transaction, self.head).await?;
+        }
         coverage::keep(&mut transaction, self.entries).await?;
         let evicted = match self.excess {
             0 => Vec::new(),
@@ -127,7 +129,8 @@ impl Transaction<'_> {
         self.cursors.is_empty()
             && self.truncation.is_none()
             && self.commands.is_empty()
-            && self.last_states.is_empty()
+            && self.last_states.is_none()
+            && self.excess == 0
             && statements.entries.is_one(self.entries.len())
             && !coverage::changes(self.entries)
             && !faults::awaits(Failpoint::BeforeCommit)

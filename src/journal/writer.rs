@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
@@ -18,22 +18,18 @@ use super::check::Check;
 use super::command::{Command, QueuedCommand};
 use super::disk;
 use super::dlq_watch::DlqWatch;
+use super::due::{Due, SAVE_INTERVAL};
 use super::file::{self, Opened};
-use super::last_states::{LastStates, Resolved};
+use super::last_states::{LastStates, Met, Resolved};
 use super::lock::{Left, Lock, Mark};
-use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation};
-use super::state::{CursorRow, MovedCursors, State};
+use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation, Worth};
+use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
-use super::{Entry, Error, NewBatch, NewEntry, Settings, dead_letters, last_state_rows};
+use super::{
+    Entry, Error, NewBatch, NewContent, NewEntry, Settings, dead_letters, last_state_rows,
+};
 use crate::model::{EntryKind, Position, TrustedClock};
-
-/// A cursor that moved is on disk this much later at most; delivered entries are removed as often.
-const FLUSH_INTERVAL: Duration = Duration::from_millis(200);
-
-/// A commit of fewer entries than this writes cursors only at intervals. A cursor written with each
-/// single entry would cost as much as the entry.
-const SMALL_ENTRIES: usize = 32;
-const CURSORS_INTERVAL: Duration = Duration::from_millis(20);
+use crate::pipeline::StatusKey;
 
 /// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
 /// make it grow without end.
@@ -41,8 +37,8 @@ const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// How long it waits for the readers. The daemon's reads take milliseconds; for an external reader
 /// that takes longer it tries again later.
-const WAL_RESET_TIMEOUT: Duration = Duration::from_millis(100);
-const WAL_RESET_INTERVAL: Duration = Duration::from_secs(2);
+const WAL_RESTART_TIMEOUT: Duration = Duration::from_millis(100);
+const WAL_RESTART_INTERVAL: Duration = Duration::from_secs(2);
 
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's
 /// thread.
@@ -54,7 +50,7 @@ const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 /// Between two looks for dead letters that are older than `journal.dlq_keep`.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// How long a full disk is left alone before the same is tried again.
+/// How long a full journal or disk is left alone before the same is tried again.
 const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A batch on its way to the disk.
@@ -90,10 +86,10 @@ pub struct Writer {
     clock: TrustedClock,
     /// Bodies written since the file was measured.
     unmeasured_bytes: u64,
-    /// When cursors were last written.
-    cursors_saved: Option<Instant>,
-    /// When the WAL was last to be emptied.
-    wal_reset: Option<Instant>,
+    /// When it has something to do on its own.
+    due: Due,
+    /// When the WAL was last to begin again, while it is too large.
+    wal_restart: Option<Instant>,
     /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
     /// When something was received last, in the log's order.
@@ -119,6 +115,17 @@ pub(super) struct Known {
     pub(super) begin: LogStart,
     /// When the newest entry was received.
     pub(super) newest: Option<Timestamp>,
+}
+
+/// What the writer adds to a group on its own.
+#[derive(Debug, Default)]
+struct Upkeep {
+    cursors: Vec<CursorRow>,
+    /// The last states that wait.
+    last_states: bool,
+    /// How many devices are forgotten.
+    excess: u64,
+    truncation: Option<Truncation>,
 }
 
 /// What goes into one transaction.
@@ -157,8 +164,8 @@ impl Writer {
             state,
             queue,
             unmeasured_bytes: 0,
-            cursors_saved: None,
-            wal_reset: None,
+            due: Due::new(Instant::now()),
+            wal_restart: None,
             drop_said: None,
             proven_at: newest,
             dlq_watch,
@@ -168,6 +175,63 @@ impl Writer {
             fenced: false,
             lock: opened.lock,
         }
+    }
+
+    /// Brings the last states up to date with the log: after a crash the table may be behind it.
+    /// `key_of` gives the stream and the key of a status from its topic and its own bytes; `None`:
+    /// nobody can say, such as of a topic that is no longer there. Where this is not called, the
+    /// table stays as it is, and the entries that it lacks stay too.
+    ///
+    /// # Errors
+    /// The file cannot be read or written.
+    pub async fn catch_up(
+        &mut self,
+        key_of: impl Fn(&str, &[u8]) -> Option<(Arc<str>, StatusKey)>,
+    ) -> Result<(), Error> {
+        let Some(mut reached) = self.last_states.catch_up() else {
+            return Ok(());
+        };
+        let from = reached;
+        loop {
+            let logged = last_state_rows::statuses_after(&mut self.connection, reached).await?;
+            let Some(last) = logged.last() else { break };
+            reached = last.position;
+            let keys = logged.iter().map(|status| {
+                key_of(&status.topic, &status.body)
+                    .map(|(stream, key)| (stream, key, status.received_at))
+            });
+            let keys: Vec<_> = keys.flatten().collect();
+            self.look_up(keys.iter().map(|(stream, key, _)| (stream, key)))
+                .await?;
+            for (stream, key, at) in keys {
+                self.last_states.learn_again(stream, key, at);
+            }
+            if self.last_states.is_full() {
+                self.save_last_states(reached).await?;
+            }
+        }
+        self.due.waits(Instant::now());
+        let devices = self.last_states.size().rows;
+        self.state.tell_devices(devices, 0, Met::default());
+        info!(
+            after = %from,
+            head = %self.state.head(),
+            devices,
+            "last states read again from the log"
+        );
+        Ok(())
+    }
+
+    /// Writes the last states that wait, which are those of a position.
+    async fn save_last_states(&mut self, at: Position) -> Result<(), Error> {
+        let upkeep = Upkeep {
+            last_states: true,
+            ..Upkeep::default()
+        };
+        self.write(&[], at, &Group::default(), &upkeep).await?;
+        self.last_states.mark_saved(at);
+        self.last_states.settle();
+        Ok(())
     }
 
     /// Writes until it is stopped; then writes the queued batches, commands and cursors, and
@@ -181,21 +245,27 @@ impl Writer {
         self.measure().await?;
         self.dlq_watch
             .look(&dead_letters::totals(&mut self.connection).await?);
-        let mut flush = interval(FLUSH_INTERVAL);
-        flush.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let mut group = Group::default();
             tokio::select! {
                 () = stop.cancelled() => break,
                 Some(command) = self.queue.commands.recv() => group.commands.push(command),
                 Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
-                _ = flush.tick() => self.look_round().await?,
+                () = self.state.cursors_moved.notified() => {
+                    self.due.waits(Instant::now());
+                    continue;
+                }
+                () = sleep_until(self.due.next()) => {}
                 checked = self.check.done() => checked?,
             }
             self.gather(&mut group);
-            self.commit(group, &mut flush, &stop).await?;
+            let now = Instant::now();
+            match self.due.is_look(now) {
+                false => self.commit(group, Worth::Piece, &stop).await?,
+                true => self.look_round(group, now, &stop).await?,
+            }
         }
-        self.finish(&mut flush, &stop).await
+        self.finish(&stop).await
     }
 
     /// Everything that waits joins the group: it gathered during the last commit.
@@ -210,7 +280,7 @@ impl Writer {
         }
     }
 
-    async fn finish(mut self, flush: &mut Interval, stop: &CancellationToken) -> Result<(), Error> {
+    async fn finish(mut self, stop: &CancellationToken) -> Result<(), Error> {
         self.queue.room.close();
         self.queue.appends.close();
         self.queue.commands.close();
@@ -221,9 +291,8 @@ impl Writer {
         while let Some(command) = self.queue.commands.recv().await {
             group.commands.push(command);
         }
-        self.commit(group, flush, stop).await?;
-        // The cursors, where they have waited.
-        self.commit(Group::default(), flush, stop).await?;
+        self.due.save_now(Instant::now());
+        self.commit(group, Worth::Any, stop).await?;
         file::close(self.connection).await?;
         let left = match self.fenced {
             true => Left::Fenced,
@@ -238,39 +307,22 @@ impl Writer {
         })
     }
 
-    /// Commits one transaction: all of the group, the cursors as they stand, and a truncation.
+    /// Commits one transaction: all of the group, and what is due besides.
     async fn commit(
         &mut self,
         mut group: Group,
-        flush: &mut Interval,
+        worth: Worth,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let MovedCursors { mut moved, slowest } = self.state.cursors();
-        let now = self
-            .clock
-            .read(std::time::Instant::now(), Timestamp::now())
-            .now;
-        let truncation = self.retention.due(slowest, group.entries.len(), now);
-        let small = (1..SMALL_ENTRIES).contains(&group.entries.len());
-        let wait = self
-            .cursors_saved
-            .is_some_and(|saved| saved.elapsed() < CURSORS_INTERVAL);
-        if small && wait && group.commands.is_empty() && truncation.is_none() {
-            moved.clear();
-        }
-        let excess = self.last_states.excess();
-        if group.is_empty() && moved.is_empty() && truncation.is_none() && excess == 0 {
+        let truncation = self.due_truncation(group.entries.len(), worth);
+        let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
+        let head = resolved.head(self.state.head());
+        let upkeep = self.upkeep(&group, head, truncation);
+        if upkeep.is_empty() && group.is_empty() {
             return Ok(());
         }
-        if let (Some(Truncation::Past { through, .. }), Some(slowest)) = (&truncation, slowest) {
-            assert!(
-                *through <= slowest,
-                "only what every sink is past is removed (I3): {through} > {slowest}"
-            );
-        }
-        let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         let written = loop {
-            match self.write(&resolved, &group, &moved, truncation).await {
+            match self.write(&resolved.entries, head, &group, &upkeep).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
                     self.wait_for_space(&error, stop).await?;
                 }
@@ -281,21 +333,20 @@ impl Writer {
             info!("journal continues: its disk has free space again");
             self.measure().await?;
         }
-        if !moved.is_empty() {
-            self.cursors_saved = Some(Instant::now());
-            self.state.saved(&moved);
-        }
+        self.state.saved(&upkeep.cursors);
         self.count(&group.commands).await?;
         let fences = |queued: &QueuedCommand| matches!(queued.command, Command::Fence);
         let fenced = group.commands.iter().any(fences);
         if fenced {
             self.fenced = true;
-            let head = resolved.head(self.state.head());
             self.lock.mark(Mark {
                 journal: self.state.uuid,
                 head,
                 left: Left::Fenced,
             })?;
+        }
+        if upkeep.last_states {
+            self.last_states.mark_saved(head);
         }
         self.last_states.evicted(&written.evicted);
         self.last_states.settle();
@@ -305,14 +356,62 @@ impl Writer {
             resolved.met,
         );
         self.publish(resolved.entries, group, written.changed);
+        if self.last_states.waits(head) || self.unmeasured_bytes > 0 {
+            self.due.waits(Instant::now());
+        }
         if let Some(truncation) = truncation {
             self.removed(truncation, written.removed).await?;
-            flush.reset_immediately();
         }
         if self.unmeasured_bytes >= MEASURE_BYTES.min(self.settings.bytes_max / 32) {
             self.measure().await?;
         }
         Ok(())
+    }
+
+    /// The next piece of the log to remove.
+    fn due_truncation(&mut self, incoming: usize, worth: Worth) -> Option<Truncation> {
+        let slowest = self.state.slowest();
+        let held = self.last_states.held();
+        let past = slowest.map(|slowest| held.map_or(slowest, |held| held.min(slowest)));
+        let now = self.now();
+        let truncation = self.retention.due(past, incoming, worth, now)?;
+        if let (Truncation::Past { through, .. }, Some(slowest)) = (truncation, slowest) {
+            assert!(
+                through <= slowest,
+                "only what every sink is past is removed (I3): {through} > {slowest}"
+            );
+        }
+        held.is_none_or(|held| truncation.through() <= held)
+            .then_some(truncation)
+    }
+
+    /// What goes along with a group that brings the log to `head`. Cursors and last states are never
+    /// the reason of a commit before they are due.
+    fn upkeep(&mut self, group: &Group, head: Position, truncation: Option<Truncation>) -> Upkeep {
+        let is_save = self.due.is_save(Instant::now());
+        let excess = self.last_states.excess();
+        let with_cursors = is_save || truncation.is_some() || !group.commands.is_empty();
+        let with_last_states =
+            is_save || truncation.is_some() || excess > 0 || self.last_states.is_full();
+        if is_save {
+            self.due.saved();
+        }
+        Upkeep {
+            cursors: match with_cursors {
+                true => self.state.moved(),
+                false => Vec::new(),
+            },
+            last_states: with_last_states && self.last_states.waits(head),
+            excess,
+            truncation,
+        }
+    }
+
+    /// The time by which entries get old.
+    fn now(&mut self) -> Timestamp {
+        self.clock
+            .read(std::time::Instant::now(), Timestamp::now())
+            .now
     }
 
     /// Waits before the transaction is tried again, on a new connection that knows nothing of the
@@ -349,31 +448,45 @@ impl Writer {
     /// Gives the group's entries their positions, and compares them with their devices' last
     /// states.
     async fn resolve(&mut self, entries: Vec<NewEntry>) -> Result<Resolved, Error> {
-        let unknown = self.last_states.unknown(&entries);
+        let statuses = entries.iter().filter_map(|entry| match &entry.content {
+            NewContent::Status { stream, key } => Some((stream, key)),
+            _ => None,
+        });
+        self.look_up(statuses).await?;
+        Ok(self.last_states.resolve(self.state.head(), entries))
+    }
+
+    /// Has the last states of these statuses' devices in memory, as far as there are any.
+    async fn look_up<'a>(
+        &mut self,
+        statuses: impl Iterator<Item = (&'a Arc<str>, &'a StatusKey)>,
+    ) -> Result<(), Error> {
+        let unknown = self.last_states.unknown(statuses);
         if !unknown.is_empty() {
             let found = last_state_rows::find(&mut self.connection, &unknown).await?;
             self.last_states.found(found);
         }
-        Ok(self.last_states.resolve(self.state.head(), entries))
+        Ok(())
     }
 
     async fn write(
         &mut self,
-        resolved: &Resolved,
+        entries: &[Entry],
+        head: Position,
         group: &Group,
-        moved: &[CursorRow],
-        truncation: Option<Truncation>,
+        upkeep: &Upkeep,
     ) -> Result<Written, Error> {
+        let last_states = upkeep.last_states.then(|| self.last_states.waiting_rows());
         let transaction = Transaction {
             settings: &self.settings,
-            head: resolved.head(self.state.head()),
-            entries: &resolved.entries,
-            last_states: &resolved.rows,
+            head,
+            entries,
+            last_states: last_states.as_deref(),
             proven_at: self.proven_at,
-            excess: self.last_states.excess(),
+            excess: upkeep.excess,
             commands: &group.commands,
-            cursors: moved,
-            truncation,
+            cursors: &upkeep.cursors,
+            truncation: upkeep.truncation,
         };
         transaction
             .write(&mut self.connection, &self.statements)
@@ -457,17 +570,37 @@ impl Writer {
         self.retention
             .begins(disk::begin(&mut self.connection).await?);
         self.state.begins(self.retention.oldest());
+        // More may be there: at once after a whole piece, else not more often than cursors move.
+        let wait = match truncation.is_piece() {
+            true => Duration::ZERO,
+            false => SAVE_INTERVAL,
+        };
+        self.due.look_within(Instant::now(), wait);
         self.measure().await
     }
 
-    /// The checks that are made now and then, not with every commit.
-    async fn look_round(&mut self) -> Result<(), Error> {
-        self.bound_wal().await?;
-        self.expire_dead_letters().await?;
-        if self.unmeasured_bytes > 0 || self.retention.full() {
+    /// Commits a group, with the checks that are made now and then and not with every commit.
+    async fn look_round(
+        &mut self,
+        group: Group,
+        now: Instant,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        if self.unmeasured_bytes > 0 || self.retention.out_of_room() {
             self.measure().await?;
         }
-        Ok(())
+        self.bound_wal().await?;
+        self.expire_dead_letters().await?;
+        let (slowest, time) = (self.state.slowest(), self.now());
+        let removal = self.retention.wait(slowest, time);
+        let full = self.retention.out_of_room();
+        let again = [
+            removal.map(|wait| wait.max(SAVE_INTERVAL)),
+            full.then_some(OUT_OF_SPACE_INTERVAL),
+            self.wal_restart.map(|_| WAL_RESTART_INTERVAL),
+        ];
+        self.due.looked(now, again.into_iter().flatten());
+        self.commit(group, Worth::Any, stop).await
     }
 
     async fn expire_dead_letters(&mut self) -> Result<(), Error> {
@@ -478,10 +611,7 @@ impl Writer {
             return Ok(());
         }
         self.expire_at = Instant::now() + EXPIRE_INTERVAL;
-        let now = self
-            .clock
-            .read(std::time::Instant::now(), Timestamp::now())
-            .now;
+        let now = self.now();
         let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         let before = now.as_microsecond().saturating_sub(keep_us);
         let expired = match dead_letters::expire(&mut self.connection, before).await {
@@ -531,7 +661,7 @@ impl Writer {
                 "journal continues: it has free space again"
             );
         }
-        if let Some(percent) = self.retention.watermark(self.state.cursors().slowest) {
+        if let Some(percent) = self.retention.watermark(self.state.slowest()) {
             warn!(
                 percent,
                 bytes = usage.used_bytes,
@@ -550,21 +680,31 @@ impl Writer {
     /// has to be made.
     async fn bound_wal(&mut self) -> Result<(), Error> {
         if self
-            .wal_reset
-            .is_some_and(|reset| reset.elapsed() < WAL_RESET_INTERVAL)
+            .wal_restart
+            .is_some_and(|restart| restart.elapsed() < WAL_RESTART_INTERVAL)
         {
             return Ok(());
         }
         let wal = std::fs::metadata(beside(&self.settings.path, "-wal"));
-        if wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
-            self.wal_reset = Some(Instant::now());
-            match disk::reset_wal(&mut self.connection, WAL_RESET_TIMEOUT).await {
+        let is_large = wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX);
+        self.wal_restart = is_large.then(Instant::now);
+        if is_large {
+            match disk::restart_wal(&mut self.connection, WAL_RESTART_TIMEOUT).await {
                 // The database itself cannot grow: its entries stay in the WAL.
                 Err(error) if error.is_out_of_space() => {}
-                reset => reset?,
+                restarted => restarted?,
             }
         }
         Ok(())
+    }
+}
+
+impl Upkeep {
+    fn is_empty(&self) -> bool {
+        self.cursors.is_empty()
+            && !self.last_states
+            && self.excess == 0
+            && self.truncation.is_none()
     }
 }
 
@@ -572,7 +712,11 @@ impl Group {
     fn append(&mut self, append: Append) {
         let Append { batch, room, done } = append;
         self.appends.push((batch.entries.len(), room, done));
-        self.entries.extend(batch.entries);
+        if self.entries.is_empty() {
+            self.entries = batch.entries;
+        } else {
+            self.entries.extend(batch.entries);
+        }
     }
 
     fn is_empty(&self) -> bool {

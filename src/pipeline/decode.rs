@@ -170,7 +170,7 @@ impl Decoder {
                 .into_iter()
                 .map(|raw| Element {
                     raw: raw.as_bytes(),
-                    outcome: self.status_key(raw),
+                    outcome: self.key(raw),
                 })
                 .collect(),
             Err(undecodable) => vec![Element {
@@ -178,6 +178,14 @@ impl Decoder {
                 outcome: Err(undecodable),
             }],
         }
+    }
+
+    /// The device of one status's bytes, as `split` gave them, and what they say of it.
+    ///
+    /// # Errors
+    /// As in [`Element::outcome`].
+    pub fn status_key(&self, raw: &[u8]) -> Result<StatusKey, Undecodable> {
+        self.key(utf8(raw)?)
     }
 
     /// The event of one status's bytes, as `split` gave them. `previous` is the last `new_state`
@@ -277,7 +285,7 @@ impl Decoder {
         })
     }
 
-    fn status_key(&self, json: &str) -> Result<StatusKey, Undecodable> {
+    fn key(&self, json: &str) -> Result<StatusKey, Undecodable> {
         let mut key = self.read(json, &self.key_fields)?.status_key()?;
         key.event_key = self.key_hash(json).and_then(|hash| {
             let first = hash.first_chunk::<8>()?;

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use super::Decoder;
+use super::{Decoder, StatusKey};
 
 /// The decoders of all topics, by name. Clones share what they hold.
 #[derive(Debug, Clone)]
@@ -21,6 +21,14 @@ impl Decoders {
     /// Those that hold now.
     pub fn current(&self) -> Arc<HashMap<Arc<str>, Decoder>> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The stream and the device of a status's own bytes, and what they say of it. `None`: there is
+    /// no such topic, or its decoder cannot read them.
+    pub fn status_key(&self, topic: &str, raw: &[u8]) -> Option<(Arc<str>, StatusKey)> {
+        let current = self.current();
+        let decoder = current.get(topic)?;
+        Some((Arc::clone(decoder.stream()), decoder.status_key(raw).ok()?))
     }
 
     /// From now on these hold. A removed topic keeps its decoder while the process lives, since its

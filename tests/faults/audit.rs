@@ -35,7 +35,7 @@ pub(crate) struct Ends {
 }
 
 /// A sink's batch. Events confirmed in the middle of a batch may come again after a crash. So may
-/// the batch before it, whose cursor is on disk 200 ms later at most.
+/// those before it, whose cursor is on disk a second later at most.
 const WINDOW: usize = 2 * 1000 + PREFETCH;
 
 /// mosquitto acknowledges before it has sent to its subscribers.

@@ -18,6 +18,7 @@ mod plan;
 mod power;
 mod queue;
 mod rabbitmq;
+mod redelivered;
 mod rig;
 mod tally;
 mod warehouse;

@@ -76,6 +76,17 @@ impl Rig {
         Rig::in_folder(name, folder, data).await
     }
 
+    /// The same, with entries that stay in the journal.
+    pub(crate) async fn start_and_keep(name: &str, keep: &'static str) -> Rig {
+        let folder = Folder::new(name);
+        let data = folder.join("data");
+        std::fs::create_dir(&data).expect("create a folder in a new one");
+        let queue = Queue::start().await;
+        let url = queue.url();
+        let keys = Keys { keep, ..KEYS };
+        Rig::with(name, folder, data, Server::Own, queue, &url, keys).await
+    }
+
     /// The same, with its files in `data`, which is below `folder`.
     pub(crate) async fn in_folder(name: &str, folder: Folder, data: PathBuf) -> Rig {
         let queue = Queue::start().await;

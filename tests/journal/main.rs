@@ -5,5 +5,6 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on should panic")]
 
+mod cost;
 mod delivery;
 mod promises;
