@@ -47,6 +47,10 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 /// The longest pause of reading for a pending commit: with a full journal it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// Pieces that are taken in before the deadlines are looked after again: what a read brings has
+/// fewer, unless they are tiny.
+const RECEIVED_AT_ONCE_MAX: usize = 1000;
+
 /// An open connection.
 pub(super) struct Connection<'a> {
     wanted: &'a mut ReloadRequest,
@@ -290,8 +294,26 @@ impl<'a> Connection<'a> {
                     }
                     self.tick()?;
                 }
-                received = self.receiver.receive(), if self.may_read() => self.received(received)?,
+                received = self.receiver.receive(), if self.may_read() => {
+                    self.received(received)?;
+                    self.receive_rest()?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// What one read of the socket has brought goes into one batch: several WebSocket messages, or
+    /// TLS records.
+    fn receive_rest(&mut self) -> Result<(), DisconnectReason> {
+        for _ in 0..RECEIVED_AT_ONCE_MAX {
+            if self.stage == Stage::Left || !self.may_read() {
+                break;
+            }
+            let Some(received) = self.receiver.receive_rest() else {
+                break;
+            };
+            self.received(received)?;
         }
         Ok(())
     }
@@ -467,7 +489,7 @@ impl<'a> Connection<'a> {
                 self.intake.silence.broken(clock::now());
                 break;
             }
-            let Some(received) = self.receiver.receive().now_or_never() else {
+            let Some(received) = self.receiver.receive_now() else {
                 break;
             };
             let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
+use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::Template;
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Qos, Settings};
@@ -557,7 +558,7 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
 async fn the_driver_ends_with_its_sink() {
     let settings = stomp_bridge::sinks::Settings::Mqtt(settings(free_port()));
     for opened in [false, true] {
-        let mut built = stomp_bridge::sinks::build(settings.clone()).unwrap();
+        let mut built = stomp_bridge::sinks::build(settings.clone(), &Interval::default()).unwrap();
         let driver = tokio::spawn(built.driver.take().unwrap());
         if opened {
             built.sink.open(JOURNAL).await.unwrap_err();

@@ -16,6 +16,7 @@ use super::driver::{Link, Wanted};
 use super::publish::Publish;
 use super::settings::{Qos, Settings};
 use crate::model::{Event, Position};
+use crate::paced::Pacing;
 use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
 
 /// How long `open` waits for a connection before it reports the trouble.
@@ -40,6 +41,7 @@ pub(super) struct MqttSink {
     server: String,
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
+    pacing: Pacing,
     pace: Pace,
     closing: Option<Closing>,
 }
@@ -73,8 +75,8 @@ struct Failed {
 impl Sink for MqttSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            // It only looks at what the connection's task knows.
-            idle_interval: Duration::from_secs(1),
+            // Only for the report: `may_be_lost` tells at once.
+            idle_interval: Duration::from_secs(30),
             ..Capabilities::default()
         }
     }
@@ -138,6 +140,21 @@ impl Sink for MqttSink {
         .boxed()
     }
 
+    fn pacing(&self) -> Option<Pacing> {
+        Some(self.pacing.clone())
+    }
+
+    fn may_be_lost(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            let lost = self.link.wait_for(|link| !matches!(link, Link::Up(_)));
+            // The connection's task has ended: nothing more is to be heard of it.
+            if lost.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+        .boxed()
+    }
+
     /// The connection's task knows: a broker that no longer answers its pings has lost it.
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         async move {
@@ -166,18 +183,20 @@ impl Sink for MqttSink {
 }
 
 impl MqttSink {
-    /// Not connected; `wanted` and `link` lead to the driver.
+    /// Not connected; `wanted` and `link` lead to the driver, and `pacing` to its socket.
     pub(super) fn new(
         settings: Settings,
         server: String,
         wanted: watch::Sender<Wanted>,
         link: watch::Receiver<Link>,
+        pacing: Pacing,
     ) -> MqttSink {
         MqttSink {
             settings,
             server,
             wanted,
             link,
+            pacing,
             pace: Pace::Window,
             closing: None,
         }
