@@ -93,14 +93,19 @@ struct Shared {
 }
 
 impl Pacing {
-    /// Paces the stream's reads from now on. Before, during a handshake, each of them answers what
-    /// we said, and more is said only after it.
+    /// Paces the stream's reads from now on. A new stream's are not yet: in a handshake each read
+    /// is waited for.
     pub fn begin(&self) {
         self.0.begun.store(true, Ordering::Relaxed);
     }
 
-    /// Has the stream read what is there now, and wakes its reader. Where nothing is there, the
-    /// pause goes on.
+    /// Until it begins again, each arrival is read at once.
+    pub fn suspend(&self) {
+        self.0.begun.store(false, Ordering::Relaxed);
+        self.hurry();
+    }
+
+    /// Has the stream read what is there now, else the next bytes as soon as they come.
     pub fn hurry(&self) {
         self.0.hurried.store(true, Ordering::Release);
         self.0.reader.wake();
@@ -112,7 +117,8 @@ impl Pacing {
         self.0.resting.load(Ordering::Relaxed)
     }
 
-    fn is_hurried(&self) -> bool {
+    /// Whether the next bytes are read at once.
+    pub fn is_hurried(&self) -> bool {
         self.0.hurried.load(Ordering::Acquire)
     }
 
@@ -242,11 +248,10 @@ impl PacedStream {
         self.pacing.calm();
         self.empty_reads = 0;
         self.acknowledge();
-        let (now, interval) = (Instant::now(), self.interval.get());
-        let paced = self.pacing.has_begun() && !interval.is_zero();
-        let pause = match paced {
-            true => self.rate.pause(count, now, interval),
-            false => Duration::ZERO,
+        let (now, interval) = (Instant::now(), self.interval());
+        let pause = match interval.is_zero() {
+            true => Duration::ZERO,
+            false => self.rate.pause(count, now, interval),
         };
         // Where all the room was used, there may be more.
         let has_all = count > 0 && count < room;
@@ -266,12 +271,20 @@ impl PacedStream {
     /// A read outside of epoll has found nothing.
     fn has_found_nothing(&mut self) -> io::Result<()> {
         self.empty_reads += 1;
-        let interval = self.interval.get();
-        if self.empty_reads >= EMPTY_READS_MAX || interval.is_zero() {
+        let interval = self.interval();
+        let ends = interval.is_zero() || self.empty_reads >= EMPTY_READS_MAX;
+        if ends || self.pacing.is_hurried() {
             return self.return_to_epoll();
         }
         self.pause_until(in_step(self.until, Instant::now(), interval));
         Ok(())
+    }
+
+    fn interval(&self) -> Duration {
+        match self.pacing.has_begun() {
+            true => self.interval.get(),
+            false => Duration::ZERO,
+        }
     }
 
     /// For what has arrived, not for good. Without it all is as right, and slower.
@@ -304,14 +317,9 @@ impl AsyncRead for PacedStream {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         loop {
-            let cut_short = this.pausing
-                && match this.pacing.is_hurried_or_wakes(cx.waker()) {
-                    true => true,
-                    false => {
-                        ready!(this.pause.as_mut().poll(cx));
-                        false
-                    }
-                };
+            if this.pausing && !this.pacing.is_hurried_or_wakes(cx.waker()) {
+                ready!(this.pause.as_mut().poll(cx));
+            }
             this.pausing = false;
             match &mut this.side {
                 Side::Registered(tcp) => {
@@ -332,10 +340,6 @@ impl AsyncRead for PacedStream {
                             buf.put_slice(&this.scratch[..count]);
                             this.has_read(count, room)?;
                             return Poll::Ready(Ok(()));
-                        }
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock && cut_short => {
-                            this.pacing.calm();
-                            this.pausing = true;
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                             this.has_found_nothing()?;

@@ -198,6 +198,7 @@ mod tests {
         let rig = Rig::new(Far::default()).await;
         let decoded = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&decoded);
+        let pacing = Pacing::default();
         let decode: Decode = Box::new(move |_| {
             counter.fetch_add(1, Ordering::Relaxed);
             Decoded::Filtered
@@ -208,7 +209,7 @@ mod tests {
             reader: rig.journal.log.reader().await.unwrap(),
             decode,
             dead_letters: BTreeSet::new(),
-            pacing: None,
+            pacing: Some(pacing.clone()),
             entries_max: 6,
         };
         let mut prefetch = Prefetch::default();
@@ -224,6 +225,10 @@ mod tests {
         };
         let (filled, ()) = tokio::join!(prefetch.fill(Position::START, &done, &mut log), busy);
         filled.unwrap();
+        assert!(
+            pacing.is_hurried(),
+            "more is ready: confirmations are wanted"
+        );
         // The last ones have come after the sink was done, and there is room for one.
         rig.append(["ok"; 3]).await;
         let chunk = prefetch

@@ -210,17 +210,29 @@ async fn who_is_in_a_hurry_gets_what_is_there() {
     assert!(pacing.is_resting());
     pacing.hurry();
     assert_eq!(pair.read_now().as_deref(), Some("second"));
-    // Nothing is there: the pause goes on, and what comes in it is read at its end.
+    // Nothing is there: what comes is read at once, and only that.
     pacing.hurry();
     assert_eq!(pair.read_now(), None);
     pair.write("third").await;
-    assert_eq!(pair.read_now(), None);
-    let (text, waited) = pair.read().await;
-    assert_eq!(text, "third");
-    assert!(
-        waited > Duration::ZERO && waited <= INTERVAL + MS,
-        "{waited:?}"
-    );
+    assert_eq!(pair.read().await, ("third".to_owned(), Duration::ZERO));
+    pair.write("fourth").await;
+    assert!(pair.read().await.1 >= INTERVAL / 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspended_pace_reads_at_once_until_it_begins_again() {
+    let mut pair = pair(INTERVAL).await;
+    let pacing = pair.stream.pacing();
+    pair.rest().await;
+    pacing.suspend();
+    assert_eq!(pair.read().await, ("second".to_owned(), Duration::ZERO));
+    for _ in 0..3 {
+        pair.write("x").await;
+        assert_eq!(pair.read().await, ("x".to_owned(), Duration::ZERO));
+    }
+    pacing.begin();
+    pair.rest().await;
+    assert!(pair.read().await.1 >= INTERVAL / 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,6 +26,7 @@ use super::disconnect::{self, DisconnectReason};
 use super::intake::{Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
+use super::server_window::ServerWindow;
 use super::settings::Attempt;
 use super::signin::Credentials;
 use super::status::{LinkState, Status, TURN};
@@ -60,6 +61,7 @@ pub(super) struct Connection<'a> {
     status: &'a Arc<Status>,
     session: Session,
     receiver: Receiver,
+    server_window: ServerWindow,
     writer: Writer,
     proof: LinkProof,
     /// Since then messages are no longer taken: DISCONNECT is queued.
@@ -156,6 +158,7 @@ impl<'a> Connection<'a> {
             status,
             session,
             receiver,
+            server_window: ServerWindow::default(),
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
             left_at: None,
@@ -278,6 +281,10 @@ impl<'a> Connection<'a> {
                     outcome?;
                     if faults::makes(Mutation::AckOfAnother) {
                         self.intake.owe_less(&mut owed);
+                    }
+                    let unacknowledged = owed.messages() + self.intake.unacknowledged();
+                    if self.server_window.is_full(unacknowledged) {
+                        self.receiver.hurry();
                     }
                     self.acknowledge(&owed);
                 }
@@ -595,6 +602,7 @@ impl<'a> Connection<'a> {
             let now = clock::now();
             self.session.disconnect(now);
             self.stage = Stage::Leaving;
+            self.receiver.suspend_pacing();
             self.left_at = Some(Timestamp::now());
             // However late the commit ended, the ACKs have their time.
             self.give_up_at = Some(now + GOODBYE);

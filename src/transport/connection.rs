@@ -81,11 +81,23 @@ impl Receiver {
         }
     }
 
-    /// What has arrived already, though the socket's next read is not due yet; `None`: nothing.
-    pub fn receive_now(&mut self) -> Option<Result<Bytes, TransportError>> {
+    /// Has the next bytes read as soon as they come, though the socket's next read may be due later.
+    pub fn hurry(&self) {
         if let Some(pacing) = self.pacing() {
             pacing.hurry();
         }
+    }
+
+    /// From now on each arrival is read at once: the connection is ending.
+    pub fn suspend_pacing(&self) {
+        if let Some(pacing) = self.pacing() {
+            pacing.suspend();
+        }
+    }
+
+    /// What has arrived already, though the socket's next read may be due later; `None`: nothing.
+    pub fn receive_now(&mut self) -> Option<Result<Bytes, TransportError>> {
+        self.hurry();
         self.receive().now_or_never()
     }
 

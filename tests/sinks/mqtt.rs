@@ -66,6 +66,46 @@ async fn a_thousand_events_arrive_in_order_and_stay_retained() {
     );
 }
 
+/// Confirmations are read in a minute, unless somebody is in a hurry or the sink is behind.
+#[tokio::test]
+async fn confirmations_wait_for_the_next_events_and_not_where_the_sink_is_behind() {
+    let broker = Mosquitto::start();
+    let settings = stomp_bridge::sinks::Settings::Mqtt(settings(broker.port));
+    let interval = Interval::new(Duration::from_secs(30));
+    let built = stomp_bridge::sinks::build(settings, &interval).unwrap();
+    tokio::spawn(built.driver.unwrap());
+    let mut sink = built.sink;
+    sink.open(JOURNAL).await.unwrap();
+    let pacing = sink.pacing().expect("it paces what it reads");
+    let patience = Duration::from_secs(20);
+    let events = events(1..=2004);
+    // The first confirmation comes after a quiet moment.
+    let first = sink.attempt(batch(&events[..1]));
+    tokio::time::timeout(patience, first)
+        .await
+        .unwrap()
+        .unwrap();
+    for event in 1..4 {
+        let mut attempt = sink.attempt(batch(&events[event..event + 1]));
+        // The broker needs a fraction of it.
+        let waits = tokio::time::timeout(Duration::from_millis(200), &mut attempt).await;
+        assert!(waits.is_err(), "read at once");
+        pacing.hurry();
+        tokio::time::timeout(patience, attempt)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    for behind in events[4..].chunks(1000) {
+        let attempt = sink.attempt(batch(behind));
+        tokio::time::timeout(patience, attempt)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    sink.close().await;
+}
+
 #[tokio::test]
 async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
     let broker = Mosquitto::start();

@@ -31,6 +31,9 @@ const CLOSES_MAX: u32 = 5;
 /// publish. Then the count starts at zero.
 const CLOSES_UNWATCHED: u32 = 2;
 const QUIET: Duration = Duration::from_secs(2);
+/// With more events in a batch the sink is behind: its next batch waits for the confirmations of
+/// this one, and each is read as it comes.
+const PACED_EVENTS_MAX: usize = 100;
 /// For DISCONNECT and the end of the driver.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -112,6 +115,7 @@ impl Sink for MqttSink {
                     },
                 });
             };
+            self.pace_confirmations(batch.events.len());
             if let Err(error) = self.watch(&connection, batch.events).await {
                 self.closing = None;
                 return Err(retry(0, error));
@@ -206,6 +210,14 @@ impl MqttSink {
         match &*self.link.borrow() {
             Link::Up(connection) => Some(connection.clone()),
             Link::Idle | Link::Down { .. } => None,
+        }
+    }
+
+    /// Where a publish is under suspicion, a loss must be noticed at once, too.
+    fn pace_confirmations(&self, events: usize) {
+        match self.pace {
+            Pace::Window if events <= PACED_EVENTS_MAX => self.pacing.begin(),
+            Pace::Window | Pace::OneByOne => self.pacing.suspend(),
         }
     }
 

@@ -436,6 +436,23 @@ async fn heartbeats_that_wait_in_the_socket_are_heard() {
 }
 
 #[tokio::test]
+async fn a_server_that_waits_for_each_ack_is_not_slowed_down() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    lab.read_interval.set(Duration::from_secs(1));
+    // A prefetch of one. After three messages it is seen.
+    let one_by_one = async {
+        for id in 0..40 {
+            server.message(id, BODY).await;
+            assert_eq!(server.frame().await, format!("ACK\nid:a{id}\n\n"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), one_by_one)
+        .await
+        .expect("it takes no second for each");
+}
+
+#[tokio::test]
 async fn an_array_becomes_an_entry_for_each_status_and_one_ack() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
