@@ -107,6 +107,18 @@ async fn confirmations_wait_for_the_next_events_and_not_where_the_sink_is_behind
 }
 
 #[tokio::test]
+async fn a_broker_that_goes_is_noticed_without_a_probe() {
+    let mut broker = Mosquitto::start();
+    let mut sink = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap();
+    broker.stop();
+    tokio::time::timeout(Duration::from_secs(20), sink.may_be_lost())
+        .await
+        .expect("noticed");
+    assert!(sink.idle().await.is_err());
+}
+
+#[tokio::test]
 async fn qos_0_is_delivered_and_an_event_is_its_json_by_default() {
     let broker = Mosquitto::start();
     let mut sink = mqtt(Settings {
