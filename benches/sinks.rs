@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use peers::{Mosquitto, PASSWORD, Postgres, USER, platform, port};
 use stomp_bridge::model::{Event, EventKind, Origin, Position};
+use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::{Decoder, Mapping, Template};
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::{Batch, Built, Reason, Settings, Sink, build, history, mqtt, webhook};
@@ -105,7 +106,8 @@ async fn main() {
 }
 
 async fn run(name: &str, batches: i64, settings: Settings) {
-    let Built { mut sink, driver } = build(settings).unwrap();
+    let Built { mut sink, driver } =
+        build(settings, &Interval::new(Duration::from_millis(5))).unwrap();
     if let Some(driver) = driver {
         tokio::spawn(driver);
     }

@@ -18,6 +18,7 @@ pub mod model;
 pub mod retry;
 pub mod secret;
 
+pub mod paced;
 pub mod pipeline;
 pub mod stomp;
 pub mod tls;

@@ -22,6 +22,7 @@ use crate::delivery::Statuses;
 use crate::journal::Journal;
 use crate::ops::control::Access;
 use crate::ops::{self, Listener, View, audit, systemd};
+use crate::paced::Interval;
 use crate::pipeline::Decoders;
 use crate::source::{self, Source, Status};
 use crate::supervise::{Ended, Tasks};
@@ -47,6 +48,8 @@ pub struct App {
     source: source::Handle,
     decoders: Decoders,
     running_sinks: RunningSinks,
+    /// That of the sockets that are read by it.
+    commit_interval: Interval,
     /// Something has happened in the configuration's folder.
     happenings: mpsc::Receiver<()>,
     /// Kept for the task that watches the folder.
@@ -104,11 +107,13 @@ impl App {
             sinks.clone(),
             stop_delivery.clone(),
         )?;
+        let commit_interval = Interval::new(plan.commit_interval);
         let (source, handle) = Source::new(
             plan.source.clone(),
             plan.decoders.clone(),
             journal.log.clone(),
             status.clone(),
+            commit_interval.clone(),
         )
         .await?;
         let (happened, happenings) = mpsc::channel(1);
@@ -128,6 +133,7 @@ impl App {
             source: handle,
             decoders,
             running_sinks,
+            commit_interval,
             happenings,
             happened,
             stop_watch: CancellationToken::new(),
@@ -219,7 +225,7 @@ impl App {
         let sinks = &self.plan.sinks;
         let built: anyhow::Result<Vec<BuiltSink>> = sinks
             .iter()
-            .map(|(delivery, settings)| BuiltSink::new(delivery, settings))
+            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, &self.commit_interval))
             .collect();
         let built = built?;
         self.running_sinks.register(sinks, None).await?;

@@ -19,6 +19,8 @@ pub(super) struct Diff {
     /// How messages are decoded, or what their states mean, topics that come and go aside.
     pub(super) decoding: bool,
     pub(super) sinks: Names,
+    /// `journal.commit_interval`: whatever is open goes by the new one.
+    pub(super) commit_interval: bool,
     /// Whether the file is watched.
     pub(super) watch: bool,
     /// Keys that only a restart applies.
@@ -90,6 +92,7 @@ impl Diff {
             topics,
             decoding: new.decoders.iter().any(stays),
             sinks,
+            commit_interval: old.commit_interval != new.commit_interval,
             watch: old.watch != new.watch,
             restart: restart(old, new),
         }
@@ -102,10 +105,13 @@ impl Diff {
             topics,
             decoding,
             sinks,
+            commit_interval,
             watch,
             restart: _,
         } = self;
-        !source && !decoding && !watch && *topics == Names::default() && *sinks == Names::default()
+        let nothing = Names::default();
+        let named = *topics != nothing || *sinks != nothing;
+        !(*source || *decoding || *commit_interval || *watch || named)
     }
 
     /// The source has something to do.
@@ -216,6 +222,7 @@ when = \"changed\"
             topics,
             decoding,
             sinks,
+            commit_interval,
             watch,
             restart,
         } = &change;
@@ -223,6 +230,7 @@ when = \"changed\"
         let flags = [
             (source, " source"),
             (decoding, " decoding"),
+            (commit_interval, " commit_interval"),
             (watch, " watch"),
         ];
         let flags: String = flags
@@ -259,6 +267,11 @@ when = \"changed\"
             "[topics.a]",
             "[journal]\nkeep = \"1d\"\npath = \"j\"\n[topics.a]",
             "||journal.path journal.keep",
+        );
+        check(
+            "[topics.a]",
+            "[journal]\ncommit_interval = \"20ms\"\n[topics.a]",
+            "|| commit_interval",
         );
         check(
             "[topics.a]",

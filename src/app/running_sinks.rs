@@ -15,6 +15,7 @@ use super::expected::Expected;
 use crate::delivery::{self, Statuses};
 use crate::journal::{Journal, Start};
 use crate::ops::{self, SinkView};
+use crate::paced::Interval;
 use crate::sinks::{self, Built, Health};
 use crate::supervise::Tasks;
 
@@ -50,17 +51,19 @@ pub(super) struct BuiltSink {
 }
 
 impl BuiltSink {
-    /// Builds a sink, which connects to nothing yet.
+    /// Builds a sink, which connects to nothing yet. New events come every `commit_interval` under
+    /// load.
     ///
     /// # Errors
     /// Its settings cannot be used.
     pub(super) fn new(
         delivery: &delivery::Settings,
         settings: &sinks::Settings,
+        commit_interval: &Interval,
     ) -> anyhow::Result<BuiltSink> {
         let health = Health::default();
-        let built =
-            sinks::build(settings.clone()).with_context(|| format!("sink {}", delivery.name))?;
+        let built = sinks::build(settings.clone(), commit_interval)
+            .with_context(|| format!("sink {}", delivery.name))?;
         Ok(BuiltSink {
             delivery: delivery.clone(),
             health,

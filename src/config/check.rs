@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::time::Duration;
 
 use figment::value::{Dict, Value};
 
@@ -18,11 +19,15 @@ use super::report::Report;
 use super::schema::{self, Root, STATES_DEFAULT, WhenFull};
 use super::secret::Secrets;
 use super::{signin, sinks};
+use crate::duration::InWords;
 use crate::pipeline::{State, States};
 use crate::{journal, ops};
 
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
+
+/// The longest time in which a status waits for others: each sink gets it so much later.
+const COMMIT_INTERVAL_MAX: Duration = Duration::from_secs(1);
 
 /// What a dead letter needs beside its body: its reason and its row.
 const DLQ_BYTES_MORE: u64 = 4096;
@@ -70,6 +75,7 @@ pub(super) fn check(
     let mut topics = check.topics(root.topics, &states);
     let subscriptions = std::mem::take(&mut topics.topics);
     let source = check.source(root.source, subscriptions);
+    let commit_interval = check.commit_interval(root.journal.commit_interval.0);
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
     let sinks = sinks::check(&mut check, sinks, &topics, &journal.path);
@@ -79,6 +85,7 @@ pub(super) fn check(
         decoders: Arc::new(topics.decoders),
         families: topics.families,
         journal,
+        commit_interval,
         sinks,
         http,
         watch: root.watch.is_some_and(|watch| watch.0),
@@ -115,6 +122,16 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
 }
 
 impl Context<'_> {
+    fn commit_interval(&mut self, interval: Duration) -> Duration {
+        if interval > COMMIT_INTERVAL_MAX {
+            let (max, found) = (InWords(COMMIT_INTERVAL_MAX), InWords(interval));
+            let message = format!("expected \"0ms\" (at once) to \"{max}\", found {found}");
+            self.report
+                .error(&Path::from("journal.commit_interval"), message);
+        }
+        interval
+    }
+
     fn journal(&mut self, written: schema::Journal, max_body: u64) -> journal::Settings {
         let bytes_max = written.max_bytes.0;
         if bytes_max < JOURNAL_BYTES_MIN {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::problem::Problem;
 use crate::{delivery, journal, ops, pipeline, source};
@@ -17,6 +18,9 @@ pub struct Plan {
     pub families: BTreeMap<Arc<str>, Vec<Arc<str>>>,
     /// The log.
     pub journal: journal::Settings,
+    /// How often, under load, what has come is read, journaled and handed to the sinks; zero: at
+    /// once.
+    pub commit_interval: Duration,
     /// Each sink's delivery and destination, by name.
     pub sinks: Vec<(delivery::Settings, crate::sinks::Settings)>,
     /// The HTTP listener.

@@ -100,7 +100,7 @@ enum Wake {
     Ended(Box<Ended>),
     /// An operator wants something delivered again.
     Command,
-    /// Nothing has come for this long.
+    /// Nothing has come for long, or the other side may be gone.
     Idle,
     /// Something is due, or the log goes on.
     Due,
@@ -114,7 +114,7 @@ impl Engine {
         journal: Journal,
         decode: Decode,
     ) -> Result<Engine, journal::Error> {
-        let capabilities = sink.capabilities();
+        let (capabilities, pacing) = (sink.capabilities(), sink.pacing());
         let mut sinks = vec![sink];
         let entries_max = match capabilities.ordering {
             Ordering::Global => capabilities.batch_max,
@@ -139,6 +139,7 @@ impl Engine {
                 journal,
                 decode,
                 dead_letters: BTreeSet::new(),
+                pacing,
                 entries_max,
             },
             scheduler: Scheduler::new(capabilities, settings.retry.clone()),
@@ -233,6 +234,9 @@ impl Engine {
         let is_idle = !is_busy && self.scheduler.is_empty();
         let idle_at = self.idle_at;
         let (under_way, done) = (&mut self.under_way, CancellationToken::new());
+        // It makes no attempt where nothing is under way.
+        let idle_sink = self.sinks.last_mut().filter(|_| is_idle);
+        let may_be_lost = async { Some(idle_sink?.may_be_lost().await) };
         let waking = async {
             let wake = tokio::select! {
                 () = stop.cancelled() => Wake::Stop,
@@ -242,6 +246,7 @@ impl Engine {
                 _ = commands.changed() => Wake::Command,
                 _ = head.wait_for(|head| *head > through), if may_read => Wake::Due,
                 () = sleep_until(idle_at), if is_idle => Wake::Idle,
+                Some(()) = may_be_lost => Wake::Idle,
             };
             done.cancel();
             wake

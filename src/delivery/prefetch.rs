@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::watch::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::decode::{Decode, Decoded};
 use super::gaps::missing;
 use crate::journal::{self, Entry, Journal, Reader};
 use crate::model::Position;
+use crate::paced::Pacing;
 
 /// Bodies in one chunk: a bound of each sink's memory, the decoded events included.
 pub(super) const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
@@ -18,8 +20,8 @@ pub(super) const CHUNK_BYTES_MAX: usize = 2 * 1024 * 1024;
 /// Entries that are decoded before the sink's delivery, which runs in the same task, is looked
 /// after again: about a tenth of a millisecond.
 const DECODED_AT_ONCE: usize = 32;
-/// While the sink is busy, new entries are looked for so often: each time for many, where many
-/// come.
+/// While the sink is busy, new entries are read so long after the first one of them: each time
+/// many, where many come.
 const LOOK_INTERVAL: Duration = Duration::from_millis(2);
 
 /// A piece of the log: what every entry in it means to the sink, in order.
@@ -131,8 +133,12 @@ impl Prefetch {
                 break;
             }
             let more = async {
+                head.changed().await?;
+                if let Some(pacing) = &log.pacing {
+                    pacing.hurry();
+                }
                 tokio::time::sleep(LOOK_INTERVAL).await;
-                head.changed().await
+                Ok::<(), RecvError>(())
             };
             tokio::select! {
                 () = done.cancelled() => break,
@@ -164,6 +170,8 @@ pub(super) struct SinkLog {
     pub(super) decode: Decode,
     /// Dead-lettered already, after the cursor.
     pub(super) dead_letters: BTreeSet<Position>,
+    /// See [`Sink::pacing`](crate::sinks::Sink::pacing).
+    pub(super) pacing: Option<Pacing>,
     /// Of one chunk.
     pub(super) entries_max: usize,
 }
@@ -190,6 +198,7 @@ mod tests {
         let rig = Rig::new(Far::default()).await;
         let decoded = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&decoded);
+        let pacing = Pacing::default();
         let decode: Decode = Box::new(move |_| {
             counter.fetch_add(1, Ordering::Relaxed);
             Decoded::Filtered
@@ -200,6 +209,7 @@ mod tests {
             reader: rig.journal.log.reader().await.unwrap(),
             decode,
             dead_letters: BTreeSet::new(),
+            pacing: Some(pacing.clone()),
             entries_max: 6,
         };
         let mut prefetch = Prefetch::default();
@@ -215,6 +225,10 @@ mod tests {
         };
         let (filled, ()) = tokio::join!(prefetch.fill(Position::START, &done, &mut log), busy);
         filled.unwrap();
+        assert!(
+            pacing.is_hurried(),
+            "more is ready: confirmations are wanted"
+        );
         // The last ones have come after the sink was done, and there is room for one.
         rig.append(["ok"; 3]).await;
         let chunk = prefetch

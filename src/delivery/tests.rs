@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -97,6 +98,8 @@ pub(super) struct Fake {
     far: Arc<Mutex<Far>>,
     journal: Journal,
     health: Health,
+    /// It notices that it has lost the other side.
+    lost: Arc<Notify>,
 }
 
 impl Fake {
@@ -225,6 +228,10 @@ impl Sink for Fake {
         self.far().newest
     }
 
+    fn may_be_lost(&mut self) -> BoxFuture<'_, ()> {
+        Box::pin(self.lost.notified())
+    }
+
     fn idle(&mut self) -> BoxFuture<'_, Result<(), Trouble>> {
         let mut far = self.far();
         far.tended += 1;
@@ -279,6 +286,7 @@ impl Rig {
                 far: Arc::new(Mutex::new(far)),
                 journal: journal.clone(),
                 health: health.clone(),
+                lost: Arc::default(),
             },
             journal,
             _writer: writer,
@@ -1341,6 +1349,22 @@ async fn idle_sink_that_no_longer_answers_is_not_up_and_is_opened_again() {
     assert_eq!(rig.fake.far().opened, 3);
     rig.append(["ok"]).await;
     rig.until_done().await;
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn idle_sink_that_notices_its_loss_is_asked_at_once() {
+    let mut rig = Rig::new(Far::default()).await;
+    rig.start();
+    rig.until("it is up", |rig| rig.health.report().up).await;
+    let error = "the broker is gone".to_owned();
+    let after = Some(Duration::from_secs(60));
+    rig.fake.far().probes = [Trouble::Retry { error, after }].into();
+    let lost_at = Instant::now();
+    rig.fake.lost.notify_one();
+    rig.until("it is not", |rig| !rig.health.report().up).await;
+    let took = lost_at.elapsed();
+    assert!(took < Capabilities::default().idle_interval / 2, "{took:?}");
     rig.stop().await;
 }
 

@@ -3,6 +3,7 @@
 use super::error::BuildError;
 use super::sink::Built;
 use super::{history, mqtt, webhook};
+use crate::paced::Interval;
 
 /// Validated settings of one sink's destination.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,16 +18,16 @@ pub enum Settings {
     Webhook(webhook::Settings),
 }
 
-/// Makes a sink from its settings. Connects to nothing: that is
-/// [`Sink::open`](super::Sink::open)'s, which may be tried again.
+/// Makes a sink from its settings; under load, new events come once in a `commit_interval`. Connects
+/// to nothing: that is [`Sink::open`](super::Sink::open)'s, which may be tried again.
 ///
 /// # Errors
 /// See [`BuildError`]: trying again without another configuration is of no use.
-pub fn build(settings: Settings) -> Result<Built, BuildError> {
+pub fn build(settings: Settings, commit_interval: &Interval) -> Result<Built, BuildError> {
     match settings {
         Settings::Sqlite(settings) => Ok(history::sqlite::build(settings)),
         Settings::Postgres(settings) => history::postgres::build(settings),
-        Settings::Mqtt(settings) => mqtt::build(settings),
+        Settings::Mqtt(settings) => mqtt::build(settings, commit_interval),
         Settings::Webhook(settings) => webhook::build(settings),
     }
 }

@@ -1,5 +1,6 @@
 //! The trait that every kind of sink implements. It makes attempts, and decides nothing else.
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use uuid::Uuid;
 
@@ -8,6 +9,7 @@ use super::capabilities::Capabilities;
 use super::newest::Newest;
 use super::trouble::{Trouble, Undelivered};
 use crate::model::Position;
+use crate::paced::Pacing;
 
 /// One destination.
 pub trait Sink: Send {
@@ -33,6 +35,18 @@ pub trait Sink: Send {
     /// [`Ordering::PerDevice`](super::Ordering::PerDevice) asks for it.
     fn another(&self) -> Option<Box<dyn Sink>> {
         None
+    }
+
+    /// Asks it, while an attempt is in flight, to look for outstanding confirmations at once, since
+    /// there are events for the next attempt. `None`: it reads each as it comes.
+    fn pacing(&self) -> Option<Pacing> {
+        None
+    }
+
+    /// Returns once it may have lost the other side while there is nothing to deliver;
+    /// [`Sink::idle`] then says. Cancel-safe. Never returns where only `idle` finds out.
+    fn may_be_lost(&mut self) -> BoxFuture<'_, ()> {
+        std::future::pending().boxed()
     }
 
     /// Called while there is nothing to deliver. The sink checks whether the other side answers,

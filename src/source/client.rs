@@ -14,6 +14,7 @@ use super::settings::Settings;
 use super::signin::{Credentials, SigninError};
 use super::topic::Topic;
 use super::writer::Writer;
+use crate::paced::Interval;
 use crate::stomp::{Connected, Event, Farewell, Session, SessionError, Subscribe};
 use crate::transport::{DialError, Receiver, TransportError, dial};
 
@@ -105,7 +106,9 @@ impl Client {
         address: &Address,
         watch: &mut impl FnMut(&Credentials) -> Observer,
     ) -> Result<(Client, Connected), ClientError> {
-        let attempt = settings.attempt(address, settings.sign_in().await?)?;
+        // Whoever watches wants to see each message as it comes.
+        let read_interval = Interval::default();
+        let attempt = settings.attempt(address, settings.sign_in().await?, read_interval)?;
         let credentials = attempt.credentials;
         let (receiver, sender) = dial(&attempt.target)
             .await

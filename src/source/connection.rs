@@ -26,6 +26,7 @@ use super::disconnect::{self, DisconnectReason};
 use super::intake::{Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
+use super::server_window::ServerWindow;
 use super::settings::Attempt;
 use super::signin::Credentials;
 use super::status::{LinkState, Status, TURN};
@@ -47,6 +48,10 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 /// The longest pause of reading for a pending commit: with a full journal it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
+/// Pieces that are taken in before the deadlines are looked after again: what a read brings has
+/// fewer, unless they are tiny.
+const RECEIVED_AT_ONCE_MAX: usize = 1000;
+
 /// An open connection.
 pub(super) struct Connection<'a> {
     wanted: &'a mut ReloadRequest,
@@ -56,6 +61,7 @@ pub(super) struct Connection<'a> {
     status: &'a Arc<Status>,
     session: Session,
     receiver: Receiver,
+    server_window: ServerWindow,
     writer: Writer,
     proof: LinkProof,
     /// Since then messages are no longer taken: DISCONNECT is queued.
@@ -152,6 +158,7 @@ impl<'a> Connection<'a> {
             status,
             session,
             receiver,
+            server_window: ServerWindow::default(),
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
             left_at: None,
@@ -275,6 +282,10 @@ impl<'a> Connection<'a> {
                     if faults::makes(Mutation::AckOfAnother) {
                         self.intake.owe_less(&mut owed);
                     }
+                    let unacknowledged = owed.messages() + self.intake.unacknowledged();
+                    if self.server_window.is_full(unacknowledged) {
+                        self.receiver.hurry();
+                    }
                     self.acknowledge(&owed);
                 }
                 proven = &mut self.proving, if !self.proving.is_terminated() => proven?,
@@ -290,8 +301,26 @@ impl<'a> Connection<'a> {
                     }
                     self.tick()?;
                 }
-                received = self.receiver.receive(), if self.may_read() => self.received(received)?,
+                received = self.receiver.receive(), if self.may_read() => {
+                    self.received(received)?;
+                    self.receive_rest()?;
+                }
             }
+        }
+        Ok(())
+    }
+
+    /// What one read of the socket has brought goes into one batch: several WebSocket messages, or
+    /// TLS records.
+    fn receive_rest(&mut self) -> Result<(), DisconnectReason> {
+        for _ in 0..RECEIVED_AT_ONCE_MAX {
+            if self.stage == Stage::Left || !self.may_read() {
+                break;
+            }
+            let Some(received) = self.receiver.receive_rest() else {
+                break;
+            };
+            self.received(received)?;
         }
         Ok(())
     }
@@ -475,7 +504,7 @@ impl<'a> Connection<'a> {
                 self.intake.silence.broken(clock::now());
                 break;
             }
-            let Some(received) = self.receiver.receive().now_or_never() else {
+            let Some(received) = self.receiver.receive_now() else {
                 break;
             };
             let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());
@@ -581,6 +610,7 @@ impl<'a> Connection<'a> {
             let now = clock::now();
             self.session.disconnect(now);
             self.stage = Stage::Leaving;
+            self.receiver.suspend_pacing();
             self.left_at = Some(Timestamp::now());
             // However late the commit ended, the ACKs have their time.
             self.give_up_at = Some(now + GOODBYE);

@@ -53,6 +53,11 @@ pub(super) struct Owed {
 }
 
 impl Owed {
+    /// Messages that wait for an ACK.
+    pub(super) fn messages(&self) -> usize {
+        self.acks.len()
+    }
+
     /// The ACKs to send, one for each message. In `client` mode only a subscription's last one,
     /// which stands for all before it (STOMP 1.2, section SUBSCRIBE, ack).
     pub(super) fn acks(&self) -> impl Iterator<Item = &AckId> {
@@ -100,6 +105,11 @@ impl Intake {
             silence,
             heard: TopicsHeard::default(),
         }
+    }
+
+    /// Messages here that wait for an ACK.
+    pub(super) fn unacknowledged(&self) -> usize {
+        self.owed.messages()
     }
 
     /// Adds topics that it does not know. Known topics stay as they are, since their messages may

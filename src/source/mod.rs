@@ -10,7 +10,7 @@
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
-//!   `silence`: whether messages come
+//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain
 //! - `status`: the state of the link
 //! - `client`: a connection for `tap` and `send`, without a journal
@@ -29,6 +29,7 @@ mod link_proof;
 mod masked;
 mod names;
 mod reload;
+mod server_window;
 mod settings;
 mod signin;
 mod silence;

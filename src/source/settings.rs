@@ -6,6 +6,7 @@ use super::address::Address;
 use super::broker;
 use super::signin::{Credentials, Signin, SigninError, SigninTemplate};
 use super::topic::Topic;
+use crate::paced::Interval;
 use crate::retry::Backoff;
 use crate::secret::Secret;
 use crate::stomp::{Backslashes, Limits, Options};
@@ -117,6 +118,7 @@ impl Settings {
         &self,
         address: &Address,
         credentials: Credentials,
+        read_interval: Interval,
     ) -> Result<Attempt, SigninError> {
         let headers = self
             .headers
@@ -136,6 +138,7 @@ impl Settings {
                 .saturating_mul(2)
                 .saturating_add(MESSAGE_OVERHEAD),
             timeout: STEP_TIMEOUT,
+            read_interval,
         };
         let options = Options {
             login: self

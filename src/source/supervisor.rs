@@ -21,6 +21,7 @@ use super::settings::Settings;
 use super::silence::Silence;
 use super::status::{LinkState, Status};
 use crate::journal::{self, Log};
+use crate::paced::Interval;
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
 
@@ -51,10 +52,12 @@ pub struct Source {
     intake: Intake,
     commit: Commit,
     backoff: Backoff,
+    read_interval: Interval,
 }
 
 impl Source {
-    /// A source that is not connected yet, and what tells it of reloads.
+    /// A source that is not connected yet, and what tells it of reloads. `read_interval` is how
+    /// often the socket is read under load; it may be changed at any time.
     ///
     /// # Errors
     /// The journal cannot be read.
@@ -63,6 +66,7 @@ impl Source {
         decoders: Arc<HashMap<Arc<str>, Decoder>>,
         journal: Log,
         status: Arc<Status>,
+        read_interval: Interval,
     ) -> Result<(Source, Handle), journal::Error> {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
         intake.meet(&settings.topics, &decoders);
@@ -84,6 +88,7 @@ impl Source {
                 intake,
                 commit: Commit::new(clock::now()),
                 backoff,
+                read_interval,
             },
             handle,
         ))
@@ -177,7 +182,9 @@ impl Source {
             Err(ended) => return ended,
         };
         let open = async {
-            let attempt = self.wanted.settings.attempt(address, credentials.clone())?;
+            let settings = &self.wanted.settings;
+            let attempt =
+                settings.attempt(address, credentials.clone(), self.read_interval.clone())?;
             Connection::open(
                 &mut self.wanted,
                 attempt,

@@ -5,11 +5,13 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt;
 
 use super::error::{DialError, TransportError};
 use super::peer::{Deadline, Framing, Peer};
 use super::target::Target;
 use super::{plain, sockjs, split, stream, websocket};
+use crate::paced::Pacing;
 
 /// Connects to `target`: one attempt, over when [`Target::timeout`] is.
 ///
@@ -39,8 +41,12 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
             (Incoming::SockJs(receiver), Outgoing::SockJs(sender))
         }
     };
+    let receiver = Receiver(incoming);
+    if let Some(pacing) = receiver.pacing() {
+        pacing.begin();
+    }
     Ok((
-        Receiver(incoming),
+        receiver,
         Sender {
             framing,
             split: target.websocket_split,
@@ -72,6 +78,41 @@ impl Receiver {
             Incoming::Plain(receiver) => receiver.receive().await,
             Incoming::WebSocket(receiver) => receiver.receive().await,
             Incoming::SockJs(receiver) => receiver.receive().await,
+        }
+    }
+
+    /// Has the next bytes read as soon as they come, though the socket's next read may be due later.
+    pub fn hurry(&self) {
+        if let Some(pacing) = self.pacing() {
+            pacing.hurry();
+        }
+    }
+
+    /// From now on each arrival is read at once: the connection is ending.
+    pub fn suspend_pacing(&self) {
+        if let Some(pacing) = self.pacing() {
+            pacing.suspend();
+        }
+    }
+
+    /// What has arrived already, though the socket's next read may be due later; `None`: nothing.
+    pub fn receive_now(&mut self) -> Option<Result<Bytes, TransportError>> {
+        self.hurry();
+        self.receive().now_or_never()
+    }
+
+    /// More of what the last read of the socket has brought: a WebSocket message, or a TLS record.
+    /// `None`: that was all, or reads are not paced now.
+    pub fn receive_rest(&mut self) -> Option<Result<Bytes, TransportError>> {
+        let rests = self.pacing().is_some_and(Pacing::is_resting);
+        rests.then(|| self.receive().now_or_never()).flatten()
+    }
+
+    fn pacing(&self) -> Option<&Pacing> {
+        match &self.0 {
+            Incoming::Plain(receiver) => Some(receiver.pacing()),
+            Incoming::WebSocket(receiver) => Some(receiver.pacing()),
+            Incoming::SockJs(receiver) => receiver.pacing(),
         }
     }
 }

@@ -5,10 +5,12 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::error::TransportError;
 use super::stream::{self, Stream};
+use crate::paced::Pacing;
 
 pub(super) struct Receiver {
     stream: ReadHalf<Stream>,
     buffer: BytesMut,
+    pacing: Pacing,
 }
 
 pub(super) struct Sender {
@@ -22,11 +24,13 @@ const READ_BYTES: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
 pub(super) fn split(stream: Stream) -> (Receiver, Sender) {
+    let pacing = stream.pacing();
     let (read, write) = tokio::io::split(stream);
     (
         Receiver {
             stream: read,
             buffer: BytesMut::new(),
+            pacing,
         },
         Sender { stream: write },
     )
@@ -46,6 +50,10 @@ impl Receiver {
             0 => Err(TransportError::closed("end of stream")),
             _ => Ok(self.buffer.split().freeze()),
         }
+    }
+
+    pub(super) fn pacing(&self) -> &Pacing {
+        &self.pacing
     }
 
     /// Reads to the end of the stream, and keeps nothing.

@@ -1,5 +1,5 @@
 //! The byte stream below every framing: DNS, TCP, an HTTP proxy where there is one and, where the
-//! URL says so, TLS.
+//! URL says so, TLS. Its reads are paced. The HTTP transports of SockJS are not on it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -18,12 +18,23 @@ use super::error::{DialError, Stage};
 use super::peer::{Deadline, Peer, Security};
 use super::proxy::Proxy;
 use super::target::Target;
+use crate::paced::{PacedStream, Pacing, TcpAcks};
 use crate::tls;
 
 /// A connected socket, encrypted or not.
 pub(super) enum Stream {
-    Clear(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Clear(PacedStream),
+    Tls(Box<TlsStream<PacedStream>>),
+}
+
+impl Stream {
+    /// What begins the socket's pauses, and cuts them short.
+    pub(super) fn pacing(&self) -> Pacing {
+        match self {
+            Stream::Clear(tcp) => tcp.pacing(),
+            Stream::Tls(tls) => tls.get_ref().0.pacing(),
+        }
+    }
 }
 
 /// Connects to the first address of the peer that answers, or through its proxy, and encrypts.
@@ -36,6 +47,8 @@ pub(super) async fn connect(
         None => connect_tcp(peer, deadline).await?,
         Some(proxy) => connect_through(&proxy, peer, deadline).await?,
     };
+    let interval = target.read_interval.clone();
+    let tcp = PacedStream::new(tcp, interval, Pacing::default(), TcpAcks::Delayed);
     match peer.security {
         Security::Clear => Ok(Stream::Clear(tcp)),
         Security::Tls => {
@@ -131,7 +144,7 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
 async fn encrypt(
     peer: &Peer,
     settings: &tls::Settings,
-    tcp: TcpStream,
+    tcp: PacedStream,
 ) -> Result<Stream, DialError> {
     let config = tls::client_config(settings).map_err(DialError::TlsSettings)?;
     let name = ServerName::try_from(peer.host.clone()).map_err(|_| DialError::Tls {

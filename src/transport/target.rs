@@ -7,6 +7,7 @@ use url::Url;
 
 use super::cookies::Jar;
 use super::proxy::Proxies;
+use crate::paced::Interval;
 use crate::tls;
 
 /// Where and how to connect, for one attempt.
@@ -31,4 +32,7 @@ pub struct Target {
     /// The whole attempt may take this long: DNS, TCP, TLS, `/info`, upgrade and the fallbacks of
     /// SockJS together. So may each later HTTP request that sends.
     pub timeout: Duration,
+    /// How often the socket is read while it always has something. SockJS's HTTP transports know
+    /// none: there the server makes the batches.
+    pub read_interval: Interval,
 }

@@ -17,11 +17,13 @@ use super::peer::{Deadline, Peer};
 use super::stream::{self, Stream};
 use super::target::Target;
 use super::upgrade::{self, Upgraded};
+use crate::paced::Pacing;
 
 pub(super) struct Receiver {
     stream: SplitStream<WebSocketStream<Stream>>,
     /// The server has sent its close: whether it also ends the TCP connection is not waited for.
     closed: bool,
+    pacing: Pacing,
 }
 
 pub(super) struct Sender {
@@ -50,6 +52,7 @@ pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Recei
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
     let Upgraded { stream, read } = upgraded;
+    let pacing = stream.pacing();
     let socket =
         WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
     let (sink, stream) = socket.split();
@@ -57,6 +60,7 @@ pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Recei
         Receiver {
             stream,
             closed: false,
+            pacing,
         },
         Sender { sink },
     )
@@ -66,6 +70,10 @@ pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Recei
 const READ_BYTES: usize = 64 * 1024;
 
 impl Receiver {
+    pub(super) fn pacing(&self) -> &Pacing {
+        &self.pacing
+    }
+
     /// A message's payload, text or binary. Empty: a ping or a pong, or an empty message.
     pub(super) async fn receive(&mut self) -> Result<Bytes, TransportError> {
         if self.closed {

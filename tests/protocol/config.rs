@@ -182,6 +182,7 @@ fn the_examples_comments_are_keys_too() {
     );
     assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
     assert_eq!(plan.journal.keep, defaults.journal.keep);
+    assert_eq!(plan.commit_interval, defaults.commit_interval);
     assert_eq!(plan.http.listen, defaults.http.listen);
     assert_eq!(mqtt_of(&plan).url, mqtt_of(&defaults).url);
     assert_eq!(
@@ -306,6 +307,7 @@ fn the_defaults_are_the_promised_ones() {
         (1 << 30, WhenFull::Pause)
     );
     assert_eq!(plan.journal.keep, seconds(7 * 86_400));
+    assert_eq!(plan.commit_interval, Duration::from_millis(5));
     assert_eq!(plan.http.listen.to_string(), "127.0.0.1:9610");
     let sqlite = plan.sinks.iter().find_map(|(_, sink)| {
         if let Settings::Sqlite(sink) = sink {
@@ -581,6 +583,12 @@ fn each_mistake_is_told_with_its_place() {
             "8:17",
             "journal.dlq_max_bytes",
             "expected at least 4KiB more than source.max_body",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\ncommit_interval = \"1001ms\"\n"),
+            "8:19",
+            "journal.commit_interval",
+            "expected \"0ms\" (at once) to \"1s\", found 1s1ms",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[journal]\ndevices_max = 0\n"),
@@ -1470,6 +1478,7 @@ path = "journal.db"
 max_bytes = "1GiB"
 when_full = "pause"
 keep = "7d"
+commit_interval = "5ms"
 
 [sinks.history]
 type = "sqlite"

@@ -1,11 +1,14 @@
 //! Events made by hand, and batches of them.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use stomp_bridge::model::{
     Coordinates, Coverage, CoverageCause, CoverageEvent, Event, EventKind, Origin, Place, Position,
     StatusEvent,
 };
+use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::Template;
 use stomp_bridge::sinks::{Batch, Built, Reason, Settings, Sink, build};
 use uuid::Uuid;
@@ -113,9 +116,12 @@ pub(crate) fn batch<E: Clone + Into<Event>>(events: &[E]) -> Batch<'static> {
     }
 }
 
+/// As it is by default.
+const COMMIT_INTERVAL: Duration = Duration::from_millis(5);
+
 /// A sink that is built and whose driver runs.
 pub(crate) fn start(settings: Settings) -> Box<dyn Sink> {
-    let Built { sink, driver } = build(settings).unwrap();
+    let Built { sink, driver } = build(settings, &Interval::new(COMMIT_INTERVAL)).unwrap();
     if let Some(driver) = driver {
         tokio::spawn(driver);
     }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
+use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::Template;
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Qos, Settings};
@@ -63,6 +64,58 @@ async fn a_thousand_events_arrive_in_order_and_stay_retained() {
         !broker.has_logged("closed its connection"),
         "the broker was told goodbye"
     );
+}
+
+/// Confirmations are read in a minute, unless somebody is in a hurry or the sink is behind.
+#[tokio::test]
+async fn confirmations_wait_for_the_next_events_and_not_where_the_sink_is_behind() {
+    let broker = Mosquitto::start();
+    let settings = stomp_bridge::sinks::Settings::Mqtt(settings(broker.port));
+    let interval = Interval::new(Duration::from_secs(30));
+    let built = stomp_bridge::sinks::build(settings, &interval).unwrap();
+    tokio::spawn(built.driver.unwrap());
+    let mut sink = built.sink;
+    sink.open(JOURNAL).await.unwrap();
+    let pacing = sink.pacing().expect("it paces what it reads");
+    let patience = Duration::from_secs(20);
+    let events = events(1..=2004);
+    // The first confirmation comes after a quiet moment.
+    let first = sink.attempt(batch(&events[..1]));
+    tokio::time::timeout(patience, first)
+        .await
+        .unwrap()
+        .unwrap();
+    for event in 1..4 {
+        let mut attempt = sink.attempt(batch(&events[event..event + 1]));
+        // The broker needs a fraction of it.
+        let waits = tokio::time::timeout(Duration::from_millis(200), &mut attempt).await;
+        assert!(waits.is_err(), "read at once");
+        pacing.hurry();
+        tokio::time::timeout(patience, attempt)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    for behind in events[4..].chunks(1000) {
+        let attempt = sink.attempt(batch(behind));
+        tokio::time::timeout(patience, attempt)
+            .await
+            .unwrap()
+            .unwrap();
+    }
+    sink.close().await;
+}
+
+#[tokio::test]
+async fn a_broker_that_goes_is_noticed_without_a_probe() {
+    let mut broker = Mosquitto::start();
+    let mut sink = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap();
+    broker.stop();
+    tokio::time::timeout(Duration::from_secs(20), sink.may_be_lost())
+        .await
+        .expect("noticed");
+    assert!(sink.idle().await.is_err());
 }
 
 #[tokio::test]
@@ -557,7 +610,7 @@ async fn a_broker_that_no_longer_answers_is_given_up() {
 async fn the_driver_ends_with_its_sink() {
     let settings = stomp_bridge::sinks::Settings::Mqtt(settings(free_port()));
     for opened in [false, true] {
-        let mut built = stomp_bridge::sinks::build(settings.clone()).unwrap();
+        let mut built = stomp_bridge::sinks::build(settings.clone(), &Interval::default()).unwrap();
         let driver = tokio::spawn(built.driver.take().unwrap());
         if opened {
             built.sink.open(JOURNAL).await.unwrap_err();

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use jiff::Timestamp;
 use sqlx::{Connection, PgConnection};
 use stomp_bridge::model::{EventKind, Position, StatusEvent};
+use stomp_bridge::paced::Interval;
 use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::{BuildError, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -312,7 +313,8 @@ fn a_url_that_is_none_is_refused_without_being_shown() {
         "mysql://bridge:s3cret@db/x",
         "s3cret",
     ] {
-        let Err(error @ BuildError::Settings { .. }) = build(settings(url.to_owned())) else {
+        let built = build(settings(url.to_owned()), &Interval::default());
+        let Err(error @ BuildError::Settings { .. }) = built else {
             panic!("{url}")
         };
         assert!(!error.to_string().contains("s3cret"), "{error}");

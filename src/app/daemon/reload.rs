@@ -105,6 +105,7 @@ impl App {
         if change.watch {
             self.watch(plan.watch);
         }
+        self.commit_interval.set(plan.commit_interval);
         info!(
             topics = %change.topics, sinks = %change.sinks, decoding = change.decoding, source = change.source,
             "configuration applied"
@@ -130,7 +131,7 @@ impl App {
             .iter()
             .filter(|(delivery, _)| beginning.contains(&delivery.name));
         beginning
-            .map(|(delivery, settings)| BuiltSink::new(delivery, settings))
+            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, &self.commit_interval))
             .collect()
     }
 }

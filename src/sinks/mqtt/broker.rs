@@ -2,20 +2,19 @@
 //! rumqttc's.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Login, Packet, QoS, mqttbytes};
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf, split};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_util::codec::FramedRead;
 
+use crate::paced::{Interval, PacedStream, Pacing, TcpAcks};
 use crate::secret::Secret;
 use crate::tls;
 
@@ -49,6 +48,10 @@ pub(super) struct Broker {
     pub(super) login: Option<(String, Secret)>,
     /// Where we say that we are there, and it that we are not, if we vanish.
     pub(super) status_topic: Option<String>,
+    /// How often what it confirms is read while there is always something.
+    pub(super) read_interval: Interval,
+    /// Of whichever connection there is: has it read what the broker has confirmed.
+    pub(super) pacing: Pacing,
 }
 
 /// A connection that was accepted.
@@ -64,43 +67,6 @@ pub(super) type Stream = Box<dyn ByteStream>;
 pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
-
-/// Acknowledges received bytes to the broker's kernel at once. Ours would wait up to 40 ms for data
-/// to send. With Nagle's algorithm, mosquitto's default, the broker would hold back its next
-/// confirmations meanwhile.
-struct Prompt(TcpStream);
-
-impl AsyncRead for Prompt {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.0).poll_read(cx, buf))?;
-        // For what has arrived, not for good. Without it all is as right, and slower.
-        #[cfg(target_os = "linux")]
-        let _ = socket2::SockRef::from(&self.0).set_tcp_quickack(true);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Prompt {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
-    }
-}
 
 /// Why the connection ended.
 #[derive(Debug)]
@@ -145,9 +111,13 @@ impl Broker {
         let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
         // Packets that go together are written together: waiting for more gains nothing.
         tcp.set_nodelay(true)?;
+        // With Nagle's algorithm, mosquitto's default, the broker holds its next confirmations back
+        // until our kernel has acknowledged the last ones, which it would do up to 40 ms later.
+        let (interval, pacing) = (self.read_interval.clone(), self.pacing.clone());
+        let tcp = PacedStream::new(tcp, interval, pacing, TcpAcks::AtOnce);
         let stream: Stream = match &self.tls {
-            None => Box::new(Prompt(tcp)),
-            Some(settings) => Box::new(self.encrypt(settings, Prompt(tcp)).await?),
+            None => Box::new(tcp),
+            Some(settings) => Box::new(self.encrypt(settings, tcp).await?),
         };
         let (reader, mut writer) = split(stream);
         // It only reads: the size of the written packets was checked before.
@@ -166,14 +136,15 @@ impl Broker {
             Some(Err(error)) => return Err(error.into()),
             None => return Err(Loss::new(CLOSED)),
         }
+        self.pacing.begin();
         Ok(Wire { reader, writer })
     }
 
     async fn encrypt(
         &self,
         settings: &tls::Settings,
-        tcp: Prompt,
-    ) -> Result<TlsStream<Prompt>, Loss> {
+        tcp: PacedStream,
+    ) -> Result<TlsStream<PacedStream>, Loss> {
         let config = tls::client_config(settings).map_err(|error| Loss::new(error.to_string()))?;
         let name = ServerName::try_from(self.host.clone())
             .map_err(|error| tls_problem(&error.to_string()))?;

@@ -8,10 +8,17 @@ use super::driver::{Driver, Link, Wanted};
 use super::settings::Settings;
 use super::sink::MqttSink;
 use super::topic;
+use crate::paced::{Interval, Pacing};
 use crate::sinks::{BuildError, Built};
 
+/// Confirmations are read at least so rarely, in commits, unless the next events wait for them.
+const READ_COMMITS: u32 = 2;
+
 /// See [`crate::sinks::build`].
-pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
+pub(in crate::sinks) fn build(
+    settings: Settings,
+    commit_interval: &Interval,
+) -> Result<Built, BuildError> {
     let problem = |problem: &str| BuildError::Settings {
         name: settings.name.clone(),
         problem: problem.to_owned(),
@@ -49,12 +56,15 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         (None, None) => None,
     };
     let status_topic = settings.status_topic.clone();
+    let pacing = Pacing::default();
     let broker = Broker {
         host: host.to_owned(),
         port,
         tls,
         login,
         status_topic,
+        read_interval: commit_interval.times(READ_COMMITS),
+        pacing: pacing.clone(),
     };
 
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
@@ -67,7 +77,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         wanted: wanted_by_sink,
         link,
     };
-    let sink = MqttSink::new(settings, server, wanted, link_seen);
+    let sink = MqttSink::new(settings, server, wanted, link_seen, pacing);
     Ok(Built {
         sink: Box::new(sink),
         driver: Some(driver.run().boxed()),

@@ -153,6 +153,7 @@ impl Driver {
             () = no_longer_wanted(self.wanted.clone()) => {}
         }
         if *self.wanted.borrow() == Wanted::Goodbye {
+            self.broker.pacing.suspend();
             // After DISCONNECT the broker does not publish the will (section 3.14.4).
             self.say(connection, OFFLINE);
             connection.say_goodbye();

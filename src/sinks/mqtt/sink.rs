@@ -16,6 +16,7 @@ use super::driver::{Link, Wanted};
 use super::publish::Publish;
 use super::settings::{Qos, Settings};
 use crate::model::{Event, Position};
+use crate::paced::Pacing;
 use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
 
 /// How long `open` waits for a connection before it reports the trouble.
@@ -30,6 +31,9 @@ const CLOSES_MAX: u32 = 5;
 /// publish. Then the count starts at zero.
 const CLOSES_UNWATCHED: u32 = 2;
 const QUIET: Duration = Duration::from_secs(2);
+/// With more events in a batch the sink is behind: its next batch waits for the confirmations of
+/// this one, and each is read as it comes.
+const PACED_EVENTS_MAX: usize = 100;
 /// For DISCONNECT and the end of the driver.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -40,6 +44,7 @@ pub(super) struct MqttSink {
     server: String,
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
+    pacing: Pacing,
     pace: Pace,
     closing: Option<Closing>,
 }
@@ -73,8 +78,8 @@ struct Failed {
 impl Sink for MqttSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
-            // It only looks at what the connection's task knows.
-            idle_interval: Duration::from_secs(1),
+            // Only for the report: `may_be_lost` tells at once.
+            idle_interval: Duration::from_secs(30),
             ..Capabilities::default()
         }
     }
@@ -110,6 +115,7 @@ impl Sink for MqttSink {
                     },
                 });
             };
+            self.pace_confirmations(batch.events.len());
             if let Err(error) = self.watch(&connection, batch.events).await {
                 self.closing = None;
                 return Err(retry(0, error));
@@ -133,6 +139,21 @@ impl Sink for MqttSink {
                     }
                     Err(self.accuse(undelivered, closed_at.filter(|_| alone)))
                 }
+            }
+        }
+        .boxed()
+    }
+
+    fn pacing(&self) -> Option<Pacing> {
+        Some(self.pacing.clone())
+    }
+
+    fn may_be_lost(&mut self) -> BoxFuture<'_, ()> {
+        async move {
+            let lost = self.link.wait_for(|link| !matches!(link, Link::Up(_)));
+            // The connection's task has ended: nothing more is to be heard of it.
+            if lost.await.is_err() {
+                std::future::pending::<()>().await;
             }
         }
         .boxed()
@@ -166,18 +187,20 @@ impl Sink for MqttSink {
 }
 
 impl MqttSink {
-    /// Not connected; `wanted` and `link` lead to the driver.
+    /// Not connected; `wanted` and `link` lead to the driver, and `pacing` to its socket.
     pub(super) fn new(
         settings: Settings,
         server: String,
         wanted: watch::Sender<Wanted>,
         link: watch::Receiver<Link>,
+        pacing: Pacing,
     ) -> MqttSink {
         MqttSink {
             settings,
             server,
             wanted,
             link,
+            pacing,
             pace: Pace::Window,
             closing: None,
         }
@@ -187,6 +210,14 @@ impl MqttSink {
         match &*self.link.borrow() {
             Link::Up(connection) => Some(connection.clone()),
             Link::Idle | Link::Down { .. } => None,
+        }
+    }
+
+    /// Where a publish is under suspicion, a loss must be noticed at once, too.
+    fn pace_confirmations(&self, events: usize) {
+        match self.pace {
+            Pace::Window if events <= PACED_EVENTS_MAX => self.pacing.begin(),
+            Pace::Window | Pace::OneByOne => self.pacing.suspend(),
         }
     }
 

@@ -44,6 +44,7 @@ impl Connection<'_> {
         &mut self,
         stop: &CancellationToken,
     ) -> Result<Instant, journal::Error> {
+        self.receiver.suspend_pacing();
         let mut close_by = None;
         let mut readable = true;
         let mut said_goodbye = false;

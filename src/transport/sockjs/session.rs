@@ -13,6 +13,7 @@ use super::frame::{self, Frame};
 use super::http::Http;
 use super::info::{self, Offer, below};
 use super::xhr;
+use crate::paced::Pacing;
 use crate::transport::error::{DialError, Stage, TransportError};
 use crate::transport::peer::{Deadline, Peer, shown};
 use crate::transport::target::Target;
@@ -222,6 +223,14 @@ impl Receiver {
             url: shown(url),
             problem,
         })
+    }
+
+    /// `None`: the server makes the batches, and an HTTP response has its own buffer.
+    pub(in crate::transport) fn pacing(&self) -> Option<&Pacing> {
+        match self {
+            Receiver::WebSocket(receiver) => Some(receiver.pacing()),
+            Receiver::Xhr(_) => None,
+        }
     }
 
     pub(in crate::transport) async fn receive(&mut self) -> Result<Bytes, TransportError> {

@@ -2,6 +2,7 @@
 //! other peer is needed.
 
 mod coverage;
+mod idle;
 mod reload;
 
 use std::net::{Ipv4Addr, SocketAddr};

@@ -124,6 +124,22 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
         "{status}"
     );
 
+    // Another pace needs no other connection.
+    let paced = bare(&served.url)
+        .webhook(&receiver.url())
+        .table("journal", "commit_interval = \"20ms\"\n");
+    paced.write(daemon.folder());
+    daemon.hang_up();
+    notified.reloaded().await;
+    assert_eq!(served.publish_to(OTHER, 5), 1);
+    delivered(&daemon, "oncall", 4.0).await;
+    assert_eq!(daemon.log().matches("restart needed").count(), 0);
+    bare(&served.url)
+        .webhook(&receiver.url())
+        .write(daemon.folder());
+    daemon.hang_up();
+    notified.reloaded().await;
+
     // The same again is no change.
     daemon.hang_up();
     notified.reloaded().await;
@@ -138,13 +154,13 @@ async fn sighup_changes_topics_and_sinks_and_nothing_else() {
         .write(daemon.folder());
     daemon.hang_up();
     notified.reloaded().await;
-    delivered(&daemon, "history", 1.0).await;
+    delivered(&daemon, "history", 2.0).await;
 
     assert_eq!(
         metric(&daemon, "stomp_bridge_connections_total").await,
         Some(1.0)
     );
-    assert_eq!(receiver.count(), 3);
+    assert_eq!(receiver.count(), 4);
     assert!(daemon.stop().await.success());
     served.end().await;
 }

@@ -1,5 +1,6 @@
 //! The daemon under test: the real binary, in a folder of its own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -11,7 +12,7 @@ use tokio::net::TcpStream;
 
 use super::configuration::Configuration;
 use super::folder::Folder;
-use super::process::{Process, resident_bytes_max, tethered};
+use super::process::{Process, resident_bytes_max, tethered, waits};
 use super::wait;
 
 /// A started (or ended) daemon. When it is dropped by a panic its log's tail is printed.
@@ -146,6 +147,11 @@ impl Daemon {
     /// The most memory that was resident at once, in bytes.
     pub fn resident_bytes_max(&self) -> u64 {
         resident_bytes_max(self.process.pid())
+    }
+
+    /// How often each of its threads has waited for something, by name and id.
+    pub fn waits(&self) -> BTreeMap<(String, String), u64> {
+        waits(self.process.pid())
     }
 
     /// Where its HTTP listens, as `address:port`.

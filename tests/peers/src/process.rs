@@ -1,6 +1,7 @@
 //! A process that ends with the test. It is in its own group and logs to a file. It is killed when
 //! it is dropped or when the test process dies.
 
+use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, OpenOptions};
 use std::os::unix::process::CommandExt;
@@ -243,6 +244,25 @@ pub fn resident_bytes_max(pid: Pid) -> u64 {
         .find_map(|line| line.strip_prefix("VmHWM:")?.trim().strip_suffix(" kB"));
     let kib: Option<u64> = kib.and_then(|kib| kib.parse().ok());
     kib.expect("proc(5): VmHWM is in kB") * 1024
+}
+
+/// How often each thread of a process has waited for something, with its name: proc(5),
+/// `voluntary_ctxt_switches`. A thread that has ended is not there.
+pub fn waits(pid: Pid) -> BTreeMap<(String, String), u64> {
+    let tasks = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let tasks = fs::read_dir(tasks).expect("the process runs").flatten();
+    let waits = tasks.filter_map(|task| {
+        let status = fs::read_to_string(task.path().join("status")).ok()?;
+        let value = |key| {
+            status
+                .lines()
+                .find_map(|line| Some(line.strip_prefix(key)?.trim()))
+        };
+        let count = value("voluntary_ctxt_switches:")?.parse().ok()?;
+        let id = task.file_name().to_string_lossy().into_owned();
+        Some(((value("Name:")?.to_owned(), id), count))
+    });
+    waits.collect()
 }
 
 /// Those of a process's main thread, which is who forks in all of our peers.

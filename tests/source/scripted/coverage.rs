@@ -289,9 +289,15 @@ async fn after_a_crash_the_next_start_says_until_when_topics_were_heard() {
     let next = async || {
         let (status, decoders) = (Status::new(), decoders(&lab.settings.topics));
         let settings = lab.settings.clone();
-        Source::new(settings, decoders, lab.journal.log.clone(), status)
-            .await
-            .unwrap()
+        Source::new(
+            settings,
+            decoders,
+            lab.journal.log.clone(),
+            status,
+            Interval::default(),
+        )
+        .await
+        .unwrap()
     };
     drop(next().await);
     let said = ["map-1+", "map-2+", "map-1-daemon_down", "map-2-daemon_down"];

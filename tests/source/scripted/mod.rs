@@ -15,6 +15,7 @@ use stomp_bridge::journal::{
     self, Entry, EntryContent, Journal, NewBatch, NewContent, NewEntry, Passed, Start,
 };
 use stomp_bridge::model::Position;
+use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{
     Handle, LinkState, Reconnect, Settings, Source, SourceError, Status, Topic,
@@ -36,6 +37,7 @@ struct Lab {
     handle: Handle,
     writer: JoinHandle<Result<(), journal::Error>>,
     status: Arc<Status>,
+    read_interval: Interval,
     stop: CancellationToken,
     source: JoinHandle<Result<(), SourceError>>,
     _folder: tempfile::TempDir,
@@ -105,11 +107,13 @@ impl Lab {
         };
         let decoders = decoders(&settings.topics);
         let (status, stop) = (Status::new(), CancellationToken::new());
+        let read_interval = Interval::new(Duration::from_millis(5));
         let (source, handle) = Source::new(
             settings.clone(),
             decoders,
             journal.log.clone(),
             status.clone(),
+            read_interval.clone(),
         )
         .await
         .unwrap();
@@ -121,6 +125,7 @@ impl Lab {
             handle,
             writer,
             status,
+            read_interval,
             stop,
             source,
             _folder: folder,
@@ -416,6 +421,35 @@ async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
         reason.contains("1048577 bytes exceeds source.max_body"),
         "{reason}"
     );
+}
+
+#[tokio::test]
+async fn heartbeats_that_wait_in_the_socket_are_heard() {
+    let heartbeat = Duration::from_millis(100);
+    let lab = Lab::with(AckMode::Auto, heartbeat, 1 << 30, None).await;
+    // The longest that the configuration allows, and four times what makes a server dead.
+    lab.read_interval.set(Duration::from_secs(1));
+    let mut server = lab.accept_session("100,100").await;
+    server.exchange_heartbeats(30).await;
+    let error = lab.status.link().last_error;
+    assert_eq!(error, None);
+}
+
+#[tokio::test]
+async fn a_server_that_waits_for_each_ack_is_not_slowed_down() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    lab.read_interval.set(Duration::from_secs(1));
+    // A prefetch of one. After three messages it is seen.
+    let one_by_one = async {
+        for id in 0..40 {
+            server.message(id, BODY).await;
+            assert_eq!(server.frame().await, format!("ACK\nid:a{id}\n\n"));
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), one_by_one)
+        .await
+        .expect("it takes no second for each");
 }
 
 #[tokio::test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use stomp_bridge::journal::{self, Journal};
+use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::{Decoder, Mapping, States};
 use stomp_bridge::source::{LinkState, Reconnect, Settings, Source, SourceError, Status, Topic};
 use stomp_bridge::stomp::AckMode;
@@ -90,9 +91,16 @@ impl Lab {
             .map(|topic| (topic.name.clone(), decoder(topic)))
             .collect();
         let (status, stop) = (Status::new(), CancellationToken::new());
-        let (source, _) = Source::new(settings, decoders.into(), journal.log, status.clone())
-            .await
-            .unwrap();
+        // A pause would wait for the clock.
+        let read_interval = Interval::default();
+        let source = Source::new(
+            settings,
+            decoders.into(),
+            journal.log,
+            status.clone(),
+            read_interval,
+        );
+        let (source, _) = source.await.unwrap();
         let source = tokio::spawn(source.run(stop.clone()));
         // A runtime without work would run to its next timer by itself, whatever the sockets have
         // still to bring.

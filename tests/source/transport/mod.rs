@@ -2,6 +2,7 @@
 
 mod exchange;
 mod http;
+mod paced;
 mod plain;
 mod proxy;
 mod sockjs;
@@ -16,6 +17,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use stomp_bridge::paced::Interval;
 use stomp_bridge::tls;
 use stomp_bridge::transport::{DialError, Proxies, Receiver, Sender, Target, TransportError, dial};
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -41,6 +43,8 @@ fn target(url: &str) -> Target {
         message_bytes_max: MESSAGE_BYTES_MAX,
         websocket_split: None,
         timeout: PATIENCE,
+        // As it is by default.
+        read_interval: Interval::new(Duration::from_millis(5)),
     }
 }
 
