@@ -243,8 +243,9 @@ impl PacedStream {
         }
     }
 
-    /// Decides when the next read is, after one that could have taken `room` bytes.
-    fn has_read(&mut self, count: usize, room: usize) -> io::Result<()> {
+    /// Decides when the next read is, after one that could have taken `room` bytes. It must not
+    /// fail: the bytes would be lost.
+    fn has_read(&mut self, count: usize, room: usize) {
         self.pacing.calm();
         self.empty_reads = 0;
         self.acknowledge();
@@ -258,14 +259,15 @@ impl PacedStream {
         self.pacing.rests(has_all && !pause.is_zero());
         if pause.is_zero() {
             self.until = now;
-            return self.return_to_epoll();
+            // If it is gone, the next read says so.
+            let _ = self.return_to_epoll();
+            return;
         }
         match self.side {
             _ if !has_all => self.until = now,
             Side::Alone(_) => self.pause_until(in_step(self.until, now, pause)),
             Side::Registered(_) | Side::Gone => self.until = now + pause,
         }
-        Ok(())
     }
 
     /// A read outside of epoll has found nothing.
@@ -330,7 +332,7 @@ impl AsyncRead for PacedStream {
                     }
                     let (before, room) = (buf.filled().len(), buf.remaining());
                     ready!(Pin::new(tcp).poll_read(cx, buf))?;
-                    this.has_read(buf.filled().len() - before, room)?;
+                    this.has_read(buf.filled().len() - before, room);
                     return Poll::Ready(Ok(()));
                 }
                 Side::Alone(tcp) => {
@@ -338,7 +340,7 @@ impl AsyncRead for PacedStream {
                     match tcp.read(&mut this.scratch[..room]) {
                         Ok(count) => {
                             buf.put_slice(&this.scratch[..count]);
-                            this.has_read(count, room)?;
+                            this.has_read(count, room);
                             return Poll::Ready(Ok(()));
                         }
                         Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

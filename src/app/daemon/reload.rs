@@ -108,6 +108,7 @@ impl App {
         self.commit_interval.set(plan.commit_interval);
         info!(
             topics = %change.topics, sinks = %change.sinks, decoding = change.decoding, source = change.source,
+            commit_interval = change.commit_interval,
             "configuration applied"
         );
         // What only a restart applies stays as it is.

@@ -11,7 +11,7 @@ use super::topic;
 use crate::paced::{Interval, Pacing};
 use crate::sinks::{BuildError, Built};
 
-/// Confirmations are read at least so rarely, in commits, unless the next events wait for them.
+/// Confirmations are read once in so many commits, unless the next events wait for them.
 const READ_COMMITS: u32 = 2;
 
 /// See [`crate::sinks::build`].
