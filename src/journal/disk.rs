@@ -335,24 +335,26 @@ pub(super) async fn usage(connection: &mut SqliteConnection, path: &Path) -> Res
 }
 
 /// Has the WAL begin at its start again as soon as no reader needs it; its file is kept, since
-/// growing it costs more than writing over it. Gives up after a while, to be tried again.
+/// growing it costs more than writing over it. Gives up after a while and gives false: to be tried
+/// again.
 pub(super) async fn restart_wal(
     connection: &mut SqliteConnection,
     patience: Duration,
-) -> Result<(), Error> {
-    let resetting = || failed("checkpoint");
+) -> Result<bool, Error> {
+    let checkpointing = || failed("checkpoint");
     let wait =
         |timeout: Duration| AssertSqlSafe(format!("PRAGMA busy_timeout = {}", timeout.as_millis()));
     sqlx::raw_sql(wait(patience))
         .execute(&mut *connection)
         .await
-        .map_err(resetting())?;
-    let reset = sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)")
-        .execute(&mut *connection)
-        .await;
+        .map_err(checkpointing())?;
+    let restarted = sqlx::raw_sql("PRAGMA wal_checkpoint(RESTART)")
+        .fetch_one(&mut *connection)
+        .await
+        .and_then(|row| row.try_get::<i64, _>(0));
     sqlx::raw_sql(wait(file::BUSY_TIMEOUT))
         .execute(connection)
         .await
-        .map_err(resetting())?;
-    reset.map(drop).map_err(resetting())
+        .map_err(checkpointing())?;
+    restarted.map(|busy| busy == 0).map_err(checkpointing())
 }

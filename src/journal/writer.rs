@@ -88,8 +88,8 @@ pub struct Writer {
     unmeasured_bytes: u64,
     /// When it has something to do on its own.
     due: Due,
-    /// When the WAL was last to begin again, while it is too large.
-    wal_restart: Option<Instant>,
+    /// When the WAL was last to begin again, while a reader keeps it from that.
+    wal_held: Option<Instant>,
     /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
     /// When something was received last, in the log's order.
@@ -165,7 +165,7 @@ impl Writer {
             queue,
             unmeasured_bytes: 0,
             due: Due::new(Instant::now()),
-            wal_restart: None,
+            wal_held: None,
             drop_said: None,
             proven_at: newest,
             dlq_watch,
@@ -597,7 +597,7 @@ impl Writer {
         let again = [
             removal.map(|wait| wait.max(SAVE_INTERVAL)),
             full.then_some(OUT_OF_SPACE_INTERVAL),
-            self.wal_restart.map(|_| WAL_RESTART_INTERVAL),
+            self.wal_held.map(|_| WAL_RESTART_INTERVAL),
         ];
         self.due.looked(now, again.into_iter().flatten());
         self.commit(group, Worth::Any, stop).await
@@ -680,21 +680,21 @@ impl Writer {
     /// has to be made.
     async fn bound_wal(&mut self) -> Result<(), Error> {
         if self
-            .wal_restart
-            .is_some_and(|restart| restart.elapsed() < WAL_RESTART_INTERVAL)
+            .wal_held
+            .is_some_and(|since| since.elapsed() < WAL_RESTART_INTERVAL)
         {
             return Ok(());
         }
         let wal = std::fs::metadata(beside(&self.settings.path, "-wal"));
-        let is_large = wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX);
-        self.wal_restart = is_large.then(Instant::now);
-        if is_large {
-            match disk::restart_wal(&mut self.connection, WAL_RESTART_TIMEOUT).await {
+        let restarted = match wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
+            false => true,
+            true => match disk::restart_wal(&mut self.connection, WAL_RESTART_TIMEOUT).await {
                 // The database itself cannot grow: its entries stay in the WAL.
-                Err(error) if error.is_out_of_space() => {}
+                Err(error) if error.is_out_of_space() => false,
                 restarted => restarted?,
-            }
-        }
+            },
+        };
+        self.wal_held = (!restarted).then(Instant::now);
         Ok(())
     }
 }

@@ -506,6 +506,98 @@ proptest! {
     }
 }
 
+/// A status of one of twenty devices, with an event key of its own.
+fn keyed(number: u64) -> NewEntry {
+    let key = StatusKey {
+        client_id: String::new(),
+        device_id: (number % 20).to_string(),
+        old_state: None,
+        new_state: "ok".to_owned(),
+        event_key: Some(number),
+        shared_hash: None,
+    };
+    NewEntry {
+        content: NewContent::Status {
+            stream: "map-1".into(),
+            key,
+        },
+        ..entry(number.to_string())
+    }
+}
+
+/// As a decoder reads a body of [`keyed`].
+fn key_of(_: &str, body: &[u8]) -> Option<(Arc<str>, StatusKey)> {
+    let number = std::str::from_utf8(body).ok()?.parse().ok()?;
+    match keyed(number).content {
+        NewContent::Status { stream, key } => Some((stream, key)),
+        _ => None,
+    }
+}
+
+/// Whether a status is a repeat when it comes again.
+async fn is_repeat(running: &Running, number: u64) -> bool {
+    let append = running.journal.log.append(batch(vec![keyed(number)]));
+    let Position(at) = append.await.unwrap();
+    let entries = running.read(Position(at - 1)).await;
+    matches!(&entries[0].content, EntryContent::Status { repeat, .. } if *repeat)
+}
+
+#[tokio::test]
+async fn entries_are_removed_with_their_last_states_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        keep: Duration::ZERO,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let cursors = &running.journal.cursors;
+    cursors.register_sinks(&sinks(&["site"])).await.unwrap();
+    let log = &running.journal.log;
+    let last = log.append(batch((0..1500).map(keyed).collect())).await;
+    running.advance("site", last.unwrap());
+    // A whole piece goes with the next commit, long before anything is due.
+    let began = Instant::now();
+    while log.status().oldest == Some(Position(1)) {
+        assert!(began.elapsed() < Duration::from_secs(60));
+        log.append(batch(vec![entry("x")])).await.unwrap();
+    }
+    running.crash().await;
+    let running = Running::open_and_decode(&settings, key_of).await;
+    for (number, expected) in [(1380, true), (1499, true), (1500, false)] {
+        assert_eq!(is_repeat(&running, number).await, expected, "{number}");
+    }
+    running.close().await;
+}
+
+#[tokio::test]
+async fn process_that_cannot_decode_leaves_the_last_states_to_the_next_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        keep: Duration::ZERO,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let statuses = (0..30).map(keyed).collect();
+    let last = running.journal.log.append(batch(statuses)).await.unwrap();
+    running.crash().await;
+    // As an admin command does.
+    let (journal, writer) = Journal::open(&settings).await.unwrap();
+    let stop = CancellationToken::new();
+    let writer = tokio::spawn(writer.run(stop.clone()));
+    let cursors = &journal.cursors;
+    cursors.register_sinks(&sinks(&["site"])).await.unwrap();
+    cursors.place("site", last).await.unwrap();
+    stop.cancel();
+    writer.await.unwrap().unwrap();
+
+    let running = Running::open_and_decode(&settings, key_of).await;
+    assert_eq!(running.read(Position::START).await.len(), 30);
+    for (number, expected) in [(0, true), (29, true), (30, false)] {
+        assert_eq!(is_repeat(&running, number).await, expected, "{number}");
+    }
+    running.close().await;
+}
+
 #[tokio::test]
 async fn positions_go_on_after_every_entry_was_removed() {
     let folder = tempfile::tempdir().unwrap();
