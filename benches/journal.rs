@@ -50,6 +50,7 @@ fn main() {
     for (batch, callers) in [
         (1, 1),
         (1, 100),
+        // As the source paces 1,000 messages a second.
         (5, 1),
         (100, 1),
         (100, 4),
