@@ -54,10 +54,18 @@ impl Running {
         self.writer.await.unwrap().unwrap();
     }
 
-    /// The writer vanishes in the middle of whatever it does.
+    /// The writer vanishes in the middle of whatever it does. What SQLite's thread has begun is
+    /// over on return, as it is when a process has died.
     async fn crash(self) {
         self.writer.abort();
         let _ = self.writer.await;
+        let is_file = |fd: std::io::Result<std::fs::DirEntry>| {
+            fd.and_then(|fd| std::fs::read_link(fd.path()))
+                .is_ok_and(|file| file == self.journal.log.path())
+        };
+        while std::fs::read_dir("/proc/self/fd").unwrap().any(is_file) {
+            tokio::task::yield_now().await;
+        }
     }
 
     /// A sink has all that lies between its cursor and there.
