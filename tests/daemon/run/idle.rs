@@ -7,8 +7,8 @@ use peers::{Mosquitto, Receiver};
 use super::*;
 
 /// How often all threads together may wake in a second, on a busy machine too: nothing wakes more
-/// often on it. The journal's writer takes ten of them, by its tick every 200 ms.
-const WAKES_A_SECOND_MAX: f64 = 14.0;
+/// often on it.
+const WAKES_A_SECOND_MAX: f64 = 2.0;
 
 /// Long enough for each timer that runs while nothing happens.
 const IDLE: Duration = Duration::from_secs(12);
