@@ -9,7 +9,7 @@
 //! It returns to epoll for a write that has to wait, and does not leave as long as that waits.
 
 use std::fmt;
-use std::io::{self, Read, Write};
+use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// So many bytes are worth a read: no pause is longer than they need to come.
+/// A read of this many bytes is worth its cost: no pause is longer than they need to come.
 const BURST_BYTES: usize = 32 * 1024;
 
 /// Where a burst comes within this time, or within a shorter interval, it is a flood.
@@ -362,15 +362,24 @@ impl AsyncWrite for PacedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    /// TLS writes its records so: else each would be a call of its own.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         loop {
             match &mut this.side {
                 Side::Registered(tcp) => {
-                    let written = Pin::new(tcp).poll_write(cx, bytes);
+                    let written = Pin::new(tcp).poll_write_vectored(cx, parts);
                     this.write_waits = written.is_pending();
                     return written;
                 }
-                Side::Alone(tcp) => match tcp.write(bytes) {
+                Side::Alone(tcp) => match tcp.write_vectored(parts) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                         this.return_to_epoll()?;
                     }
@@ -380,6 +389,10 @@ impl AsyncWrite for PacedStream {
                 Side::Gone => return Poll::Ready(Err(gone())),
             }
         }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

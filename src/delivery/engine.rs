@@ -2,8 +2,8 @@
 //! outcomes to it.
 //!
 //! The cursor stays before the first event that is neither confirmed nor dead-lettered. Events
-//! confirmed beyond it, and events in flight, are redelivered after a crash with the same event
-//! ids. At most [`AHEAD_ENTRIES_MAX`] entries are ahead of the cursor; then the sink waits for the
+//! confirmed beyond it, events in flight, and those that it has passed in the last second, are
+//! redelivered after a crash with the same event ids. At most [`AHEAD_ENTRIES_MAX`] entries are ahead of the cursor; then the sink waits for the
 //! device that holds it.
 
 use std::collections::BTreeSet;

@@ -126,6 +126,9 @@ impl Prefetch {
     ) -> Result<(), journal::Error> {
         let mut head = log.journal.log.head();
         let mut chunk = self.behind(after);
+        if *head.borrow() > chunk.through {
+            log.hurry();
+        }
         loop {
             let newest = *head.borrow_and_update();
             chunk.extend(newest, log).await?;
@@ -134,9 +137,7 @@ impl Prefetch {
             }
             let more = async {
                 head.changed().await?;
-                if let Some(pacing) = &log.pacing {
-                    pacing.hurry();
-                }
+                log.hurry();
                 tokio::time::sleep(LOOK_INTERVAL).await;
                 Ok::<(), RecvError>(())
             };
@@ -177,6 +178,13 @@ pub(super) struct SinkLog {
 }
 
 impl SinkLog {
+    /// More is there than the sink has: what confirms that is read now.
+    fn hurry(&self) {
+        if let Some(pacing) = &self.pacing {
+            pacing.hurry();
+        }
+    }
+
     /// What an entry that comes next means to the sink.
     fn decoded(&self, entry: &Entry) -> Decoded {
         match self.dead_letters.contains(&entry.position) {

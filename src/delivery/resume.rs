@@ -1,6 +1,8 @@
 //! Where a sink's delivery begins, and goes on after trouble: by the journal's cursor, and by the
 //! destination's own where it keeps one.
 
+use std::time::Duration;
+
 use jiff::SignedDuration;
 use tokio::time::Instant;
 use tracing::info;
@@ -15,6 +17,9 @@ use crate::sinks::{Newest, Ordering};
 
 /// Some servers give a time of theirs only nearly to the microsecond.
 const SAME_INSTANT: SignedDuration = SignedDuration::from_millis(1);
+
+/// Where an open connection proves nothing and no event waits, the sink is asked after this time.
+const PROBE_UNPROVEN: Duration = Duration::from_secs(1);
 
 /// Entries that are looked through at once where the sink is given none of them, or few.
 const ENTRIES_MAX: usize = 1000;
@@ -85,7 +90,8 @@ impl Engine {
         match self.capabilities.ordering {
             // The sink has opened a connection.
             Ordering::Global if answers => self.report.up("sink is up"),
-            Ordering::Global => {}
+            // Where nothing waits, a probe says soon whether it is.
+            Ordering::Global => self.idle_at = Instant::now() + PROBE_UNPROVEN,
             Ordering::PerDevice { .. } => self.idle().await,
         }
         Ok(())
