@@ -31,6 +31,9 @@ use crate::model::{Event, EventKind, Origin, Position, StatusEvent};
 use crate::retry::Retry;
 use crate::sinks::{Batch, By, Capabilities, Health, Newest, Reason, Sink, Trouble, Undelivered};
 
+/// How long a test waits, in real time.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What the other side does, and what it has seen.
 #[derive(Debug)]
 pub(super) struct Far {
@@ -362,7 +365,8 @@ impl Rig {
     }
 
     pub(super) async fn until_settled(&self) {
-        for _ in 0..10_000 {
+        let began = std::time::Instant::now();
+        while began.elapsed() < PATIENCE {
             let mut reader = self.journal.log.reader().await.unwrap();
             if reader.to_redrive("site", 1).await.unwrap().is_empty()
                 && self.journal.cursors.replay("site").is_none()
@@ -377,9 +381,11 @@ impl Rig {
         );
     }
 
-    /// Paused time passes while nothing else can go on.
+    /// Paused time passes while nothing else can go on, and while the disk is asked: how long a
+    /// test waits is measured in real time.
     pub(super) async fn until(&self, what: &str, holds: impl Fn(&Rig) -> bool) {
-        for _ in 0..200_000 {
+        let began = std::time::Instant::now();
+        while began.elapsed() < PATIENCE {
             if holds(self) {
                 return;
             }
