@@ -55,6 +55,7 @@ mod last_states;
 mod lock;
 mod log;
 mod reader;
+mod recent_topics;
 mod replays;
 mod reset_id;
 mod retention;
