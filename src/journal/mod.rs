@@ -54,6 +54,7 @@ mod last_state_rows;
 mod last_states;
 mod lock;
 mod log;
+mod look_round;
 mod reader;
 mod recent_topics;
 mod replays;
