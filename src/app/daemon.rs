@@ -2,6 +2,7 @@
 
 mod reload;
 
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::paced::Interval;
 use crate::pipeline::Decoders;
 use crate::source::{self, Source, Status};
 use crate::supervise::{Ended, Tasks};
+
+/// Between two attempts to let admin commands in while the disk is full.
+const GRANT_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How long the source may take to commit, acknowledge and disconnect.
 const SOURCE_STOP: Duration = Duration::from_secs(5);
@@ -66,6 +70,7 @@ const SOURCE: &str = "source";
 const JOURNAL: &str = "journal";
 const HTTP: &str = "http";
 const AUDIT: &str = "audit";
+const GRANT: &str = "grant";
 const WATCHDOG: &str = "watchdog";
 const WATCH: &str = "watch";
 
@@ -253,12 +258,8 @@ impl App {
     }
 
     fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
-        let access = Access::grant(self.view.journal.log.path(), self.http).with_context(|| {
-            format!(
-                "write {}",
-                Access::path(self.view.journal.log.path()).display()
-            )
-        })?;
+        let access = Access::new(self.http);
+        self.grant(access.clone())?;
         info!(listen = %self.http, "http is listening");
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());
         self.tasks.spawn(HTTP, async move {
@@ -271,6 +272,31 @@ impl App {
         let (source, stop) = (self.view.source.clone(), self.stop_ops.clone());
         self.tasks.spawn(WATCHDOG, async move {
             systemd::feed_watchdog(source, stop).await;
+            Ok(())
+        });
+        Ok(())
+    }
+
+    /// Lets admin commands in. They can wait: on a full disk this is tried again until it has room.
+    fn grant(&mut self, access: Access) -> anyhow::Result<()> {
+        let journal = self.view.journal.log.path().to_owned();
+        let grant = move || match access.grant(&journal) {
+            Err(error) if error.kind() == ErrorKind::StorageFull => Ok(false),
+            granted => granted
+                .map(|()| true)
+                .with_context(|| format!("write {}", Access::path(&journal).display())),
+        };
+        if grant()? {
+            return Ok(());
+        }
+        warn!("admin commands find no way in: the journal's disk is full; free some space");
+        let stop = self.stop_ops.clone();
+        self.tasks.spawn(GRANT, async move {
+            while !stop.is_cancelled() && !grant()? {
+                let pause = tokio::time::sleep(GRANT_INTERVAL);
+                stop.run_until_cancelled(pause).await;
+            }
+            stop.cancelled().await;
             Ok(())
         });
         Ok(())

@@ -40,7 +40,7 @@ impl Due {
         self.save_at.is_some_and(|at| at <= now)
     }
 
-    /// Whether to look round; whoever saves looks round too.
+    /// Whether to look round; a save is a look too.
     pub(super) fn is_look(&self, now: Instant) -> bool {
         self.next() <= now
     }

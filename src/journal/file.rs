@@ -123,14 +123,18 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
 }
 
 /// Syncs the entries that a killed process left. They can be read, but a power cut may still take
-/// them, so no reader may see them before. A checkpoint syncs the WAL first.
+/// them, so no reader may see them before. A checkpoint syncs the WAL first: where the disk has no
+/// room for the rest of it, the entries stay there.
 async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
     let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
         .execute(connection)
-        .await;
-    settled
+        .await
         .map(drop)
-        .map_err(failed("sync what the last process has written"))
+        .map_err(failed("sync what the last process has written"));
+    match settled {
+        Err(error) if error.is_out_of_space() => Ok(()),
+        settled => settled,
+    }
 }
 
 /// Looks for damage: SQLite reads every page, which takes about a second for each GiB.

@@ -3,13 +3,13 @@
 //! The table may be a second behind the log: what it lacks waits here, and after a crash it is read
 //! again from the log. Does no IO: [`super::last_state_rows`] reads and writes the table.
 
-use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use hashlink::LruCache;
 use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
+use super::recent_topics::RecentTopics;
 use super::{Entry, EntryContent, NewContent, NewEntry, Settings};
 use crate::model::Position;
 use crate::pipeline::StatusKey;
@@ -35,17 +35,11 @@ const EVICTED_MAX: u64 = 4096;
 /// That a device was heard is written this much later at most, where nothing else of it changes.
 const HEARD_INTERVAL: SignedDuration = SignedDuration::from_hours(1);
 
-/// Another topic of the stream brings the same status within this time.
-const REPEAT_MAX: SignedDuration = SignedDuration::from_secs(60);
-
 /// Rows that may wait until the next save; with more of them the next commit writes them.
 const WAITING_MAX: usize = 4096;
 
 /// Bytes of rows that may wait likewise.
 const WAITING_BYTES_MAX: u64 = 1024 * 1024;
-
-/// Statuses of the last minute that are remembered for it.
-const RECENT_MAX: usize = 65_536;
 
 /// Shares of the bounds, in percent, at which it warns.
 const WATERMARKS: [u64; 2] = [80, 95];
@@ -121,9 +115,7 @@ pub(super) struct LastStates {
     complete: bool,
     size: TableSize,
     devices_max: u64,
-    /// By the hash of what it says: which topics have brought it in the last minute, and how often.
-    recent: HashMap<u64, Vec<(Arc<str>, u32)>>,
-    recent_order: VecDeque<(Timestamp, u64)>,
+    recent: RecentTopics,
     watermark: u64,
 }
 
@@ -166,8 +158,7 @@ impl LastStates {
             complete: size.rows <= rows.len() as u64,
             size,
             devices_max: settings.devices_max,
-            recent: HashMap::new(),
-            recent_order: VecDeque::new(),
+            recent: RecentTopics::default(),
             watermark: 0,
         };
         // The one that was heard last is to be forgotten last.
@@ -258,6 +249,7 @@ impl LastStates {
                 content,
             });
         }
+        self.bound_memory();
         resolved
     }
 
@@ -274,7 +266,7 @@ impl LastStates {
             .event_key
             .zip(self.cache.peek(&device))
             .is_some_and(|(key, known)| known.last.keys.contains(&key));
-        let is_of_another = |hash| self.is_of_another_topic(hash, topic, at);
+        let is_of_another = |hash| self.recent.is_of_another(hash, topic, at);
         if redelivered || shared_hash.is_some_and(is_of_another) {
             met.repeats += 1;
             return EntryContent::Status {
@@ -346,34 +338,6 @@ impl LastStates {
         previous
     }
 
-    /// Within a stream of several topics: another of them has brought the same a moment ago, and
-    /// once more than this one.
-    fn is_of_another_topic(&mut self, hash: u64, topic: &Arc<str>, at: Timestamp) -> bool {
-        let is_old = |since: Timestamp| at.duration_since(since).abs() > REPEAT_MAX;
-        while let Some((since, oldest)) = self.recent_order.front()
-            && (is_old(*since) || self.recent_order.len() >= RECENT_MAX)
-        {
-            self.recent.remove(oldest);
-            self.recent_order.pop_front();
-        }
-        let brought = self.recent.entry(hash).or_insert_with(|| {
-            self.recent_order.push_back((at, hash));
-            Vec::new()
-        });
-        let by_others = brought.iter().filter(|(other, _)| other != topic);
-        let by_others = by_others.map(|(_, times)| *times).max().unwrap_or(0);
-        match brought.iter_mut().find(|(other, _)| other == topic) {
-            Some((_, times)) => {
-                *times += 1;
-                *times <= by_others
-            }
-            None => {
-                brought.push((Arc::clone(topic), 1));
-                by_others > 0
-            }
-        }
-    }
-
     /// Whether the table is not as the log says at its newest position.
     pub(super) fn waits(&self, head: Position) -> bool {
         !self.behind && self.saved != head
@@ -435,8 +399,8 @@ impl LastStates {
         }
     }
 
-    /// Drops devices from memory that the table has, and warns if a bound is near.
-    pub(super) fn settle(&mut self) {
+    /// Drops devices from memory that the table has. Those that wait stay: they were heard last.
+    pub(super) fn bound_memory(&mut self) {
         while self.cache_bytes > CACHE_BYTES_MAX
             && self
                 .cache
@@ -448,6 +412,11 @@ impl LastStates {
             self.cache_bytes -= known.last.cached_bytes(&key);
             self.complete = false;
         }
+    }
+
+    /// Takes note that a transaction is written: bounds the memory, and warns if a bound is near.
+    pub(super) fn settle(&mut self) {
+        self.bound_memory();
         if let Some(percent) = self.reached() {
             warn!(
                 percent,
@@ -558,11 +527,11 @@ mod tests {
         }
     }
 
-    /// Same content, by a topic of a stream with several topics.
-    fn shared(topic: &str, second: i64, hash: u64) -> NewEntry {
-        let mut entry = status(topic, second, None, "a", None);
+    /// By a topic of a stream with several topics, whose content always has the same hash.
+    fn shared(topic: &str, new: &str) -> NewEntry {
+        let mut entry = status(topic, 1, None, new, None);
         if let NewContent::Status { key, .. } = &mut entry.content {
-            key.shared_hash = Some(hash);
+            key.shared_hash = Some(7);
         }
         entry
     }
@@ -620,25 +589,12 @@ mod tests {
     }
 
     #[test]
-    fn what_another_topic_brought_within_a_minute_is_a_repeat() {
+    fn what_another_topic_brought_is_a_repeat_and_moves_nothing() {
         let mut known = empty(10);
-        for (topic, second, hash, expected) in [
-            ("a", 0, 7, false),
-            ("a", 1, 7, false),
-            ("b", 2, 7, true),
-            ("b", 2, 7, true),
-            // What a third time only one of them brings is new.
-            ("b", 2, 7, false),
-            ("b", 3, 8, false),
-            ("a", 4, 8, true),
-            ("b", 61, 7, false),
-        ] {
-            let (_, repeat) = told(&mut known, shared(topic, second, hash));
-            assert_eq!(repeat, expected, "{topic} {second} {hash}");
-        }
-        (100..100 + RECENT_MAX as u64 + 10)
-            .for_each(|hash| drop(told(&mut known, shared("a", 64, hash))));
-        assert!(known.recent.len() <= RECENT_MAX && known.recent_order.len() <= RECENT_MAX);
+        assert_eq!(told(&mut known, shared("a", "ok")), (None, false));
+        assert_eq!(told(&mut known, shared("b", "fault")), (None, true));
+        let next = told(&mut known, status("a", 2, Some("ok"), "fault", None));
+        assert_eq!(next, (None, false), "the last state was still ok");
     }
 
     #[test]
@@ -734,6 +690,38 @@ mod tests {
         large.settle();
         assert!(large.cache_bytes <= CACHE_BYTES_MAX && !large.is_full());
         assert_eq!(unknown(&large, &[entry(0), entry(0), entry(count - 1)]), 1);
+    }
+
+    #[test]
+    fn device_that_is_looked_up_is_no_reason_to_save() {
+        let row = |device: usize| {
+            let key = DeviceKey {
+                stream: "s".into(),
+                client_id: "".into(),
+                device_id: device.to_string().into(),
+            };
+            let last = LastState {
+                state: "ok".into(),
+                keys: Vec::new(),
+                heard_at: Timestamp::UNIX_EPOCH,
+            };
+            (key, last)
+        };
+        let mut known = empty(u64::MAX / 100);
+        known.found((0..LastStates::preloaded_max()).map(row));
+        known.settle();
+        // As a commit does it: looks up, resolves, asks what to save.
+        for device in [1, 2, 3] {
+            known.found([row(device)]);
+            let mut entry = status("t", 0, None, "fault", None);
+            if let NewContent::Status { key, .. } = &mut entry.content {
+                key.device_id = device.to_string();
+            }
+            known.resolve(Position(0), vec![entry]);
+            assert!(!known.is_full(), "device {device}");
+            assert!(known.cache_bytes <= CACHE_BYTES_MAX, "device {device}");
+        }
+        assert_eq!(known.waiting_rows().len(), 3);
     }
 
     #[test]

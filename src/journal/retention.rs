@@ -51,20 +51,25 @@ pub(super) enum Truncation {
     Drop { from: Position, through: Position },
 }
 
-/// How much must be there to be worth a removal.
+/// What is worth a removal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worth {
-    /// A whole piece: for a commit, which would take longer with each removal.
-    Piece,
-    /// Any entry.
+    /// Room, where it is short: for a commit, which takes longer with each removal.
+    Room,
+    /// Age too, be it of one entry: for a look round.
     Any,
 }
 
 impl Truncation {
-    /// Whether more may be to remove.
-    pub(super) fn is_piece(self) -> bool {
-        let (Truncation::Past { from, through, .. } | Truncation::Drop { from, through }) = self;
-        through.0 - from.0 + 1 >= PIECE_ENTRIES_MIN as i64
+    /// Whether more may be to remove, now that it has removed this many entries. Of those that are
+    /// past, the ones that are not old yet have stayed.
+    pub(super) fn has_more(self, removed: u64) -> bool {
+        match self {
+            Truncation::Past { .. } => removed >= PIECE_ENTRIES_MIN as u64,
+            Truncation::Drop { from, through } => {
+                through.0 - from.0 + 1 >= PIECE_ENTRIES_MIN as i64
+            }
+        }
     }
 
     pub(super) fn through(self) -> Position {
@@ -234,7 +239,7 @@ impl Retention {
         if let Some((from, received_at)) = self.begin.0
             && from <= slowest
             && received_at < received_before
-            && (worth == Worth::Any || self.short() || slowest.0 - from.0 >= piece)
+            && (worth == Worth::Any || self.short())
         {
             let through = Position(from.0 + piece - 1).min(slowest);
             return Some(Truncation::Past {
@@ -329,7 +334,7 @@ mod tests {
             let Some(Truncation::Past { through: found, .. }) = retention.due(
                 Some(Position(4000)),
                 incoming,
-                Worth::Piece,
+                Worth::Room,
                 Timestamp::UNIX_EPOCH,
             ) else {
                 panic!("nothing is due")
@@ -339,28 +344,52 @@ mod tests {
     }
 
     #[test]
-    fn commit_removes_whole_pieces_and_a_look_whatever_is_old() {
-        let retention = retention(WhenFull::Pause);
-        for (slowest, second, piece, any, wait) in [
-            (10, 9999, false, false, None),
-            (11, 1000, false, false, Some(60)),
-            (11, 1061, false, true, Some(0)),
-            (1010, 1061, false, true, Some(0)),
-            (1011, 1061, true, true, Some(0)),
+    fn commit_removes_what_makes_room_and_a_look_whatever_is_old() {
+        let mut retention = retention(WhenFull::Pause);
+        // Of entries of rising age the oldest is always just old, however many there are.
+        for (used_mib, slowest, second, room, any, wait) in [
+            (10, 10, 9999, false, false, None),
+            (10, 11, 1000, false, false, Some(60)),
+            (10, 11, 1061, false, true, Some(0)),
+            (10, 1010, 1061, false, true, Some(0)),
+            (10, 5000, 1061, false, true, Some(0)),
+            (89, 5000, 1061, false, true, Some(0)),
+            (90, 5000, 1000, true, true, Some(0)),
         ] {
+            retention.measured(Usage {
+                used_bytes: used_mib * MIB,
+                free_bytes: u64::MAX,
+            });
             let (slowest, now) = (
                 Some(Position(slowest)),
                 Timestamp::from_second(second).unwrap(),
             );
             let is_due = |worth| retention.due(slowest, 5, worth, now).is_some();
             assert_eq!(
-                (is_due(Worth::Piece), is_due(Worth::Any)),
-                (piece, any),
-                "{slowest:?} at {second}"
+                (is_due(Worth::Room), is_due(Worth::Any)),
+                (room, any),
+                "{used_mib} MiB, {slowest:?} at {second}"
             );
             let expected = wait.map(Duration::from_secs);
             assert_eq!(retention.wait(slowest, now), expected);
         }
+    }
+
+    #[test]
+    fn more_is_to_remove_where_a_whole_piece_went() {
+        let (from, through) = (Position(11), Position(1010));
+        let past = Truncation::Past {
+            from,
+            through,
+            received_before: 0,
+        };
+        // The others of its range are too young.
+        assert!(!past.has_more(5) && !past.has_more(999));
+        assert!(past.has_more(1000));
+        // Coverage entries are not evicted.
+        assert!(Truncation::Drop { from, through }.has_more(990));
+        let through = Position(1009);
+        assert!(!Truncation::Drop { from, through }.has_more(999));
     }
 
     #[test]

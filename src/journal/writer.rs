@@ -13,7 +13,6 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
-use super::beside::beside;
 use super::check::Check;
 use super::command::{Command, QueuedCommand};
 use super::disk;
@@ -22,7 +21,7 @@ use super::due::{Due, SAVE_INTERVAL};
 use super::file::{self, Opened};
 use super::last_states::{LastStates, Met, Resolved};
 use super::lock::{Left, Lock, Mark};
-use super::retention::{FREE_BYTES_AGAIN, LogStart, Retention, Truncation, Worth};
+use super::retention::{LogStart, Retention, Truncation, Worth};
 use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
 use super::{
@@ -31,15 +30,6 @@ use super::{
 use crate::model::{EntryKind, Position, TrustedClock};
 use crate::pipeline::StatusKey;
 
-/// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
-/// make it grow without end.
-const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
-
-/// How long it waits for the readers. The daemon's reads take milliseconds; for an external reader
-/// that takes longer it tries again later.
-const WAL_RESTART_TIMEOUT: Duration = Duration::from_millis(100);
-const WAL_RESTART_INTERVAL: Duration = Duration::from_secs(2);
-
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's
 /// thread.
 const MEASURE_BYTES: u64 = 1024 * 1024;
@@ -47,11 +37,8 @@ const MEASURE_BYTES: u64 = 1024 * 1024;
 /// Evictions go on piece by piece: at most one log line in this time.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Between two looks for dead letters that are older than `journal.dlq_keep`.
-const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
-
 /// How long a full journal or disk is left alone before the same is tried again.
-const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
+pub(super) const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A batch on its way to the disk.
 #[derive(Debug)]
@@ -75,29 +62,29 @@ pub(super) struct Queue {
 /// The owner of the write connection.
 #[derive(Debug)]
 pub struct Writer {
-    settings: Settings,
-    connection: SqliteConnection,
+    pub(super) settings: Settings,
+    pub(super) connection: SqliteConnection,
     statements: Statements,
-    last_states: LastStates,
-    state: Arc<State>,
+    pub(super) last_states: LastStates,
+    pub(super) state: Arc<State>,
     queue: Queue,
-    retention: Retention,
+    pub(super) retention: Retention,
     /// The time by which delivered entries expire.
     clock: TrustedClock,
     /// Bodies written since the file was measured.
-    unmeasured_bytes: u64,
+    pub(super) unmeasured_bytes: u64,
     /// When it has something to do on its own.
-    due: Due,
+    pub(super) due: Due,
     /// When the WAL was last to begin again, while a reader keeps it from that.
-    wal_held: Option<Instant>,
+    pub(super) wal_held: Option<Instant>,
     /// When the last log line about evictions was written.
     drop_said: Option<Instant>,
     /// When something was received last, in the log's order.
     proven_at: Option<Timestamp>,
     /// The watermarks of the dead letters.
-    dlq_watch: DlqWatch,
+    pub(super) dlq_watch: DlqWatch,
     /// When dead letters that are too old are looked for next.
-    expire_at: Instant,
+    pub(super) expire_at: Instant,
     /// The disk had no room for the last commit.
     out_of_space: bool,
     check: Check,
@@ -130,7 +117,7 @@ struct Upkeep {
 
 /// What goes into one transaction.
 #[derive(Debug, Default)]
-struct Group {
+pub(super) struct Group {
     entries: Vec<NewEntry>,
     /// Who waits for how many of the entries, in order.
     appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
@@ -182,8 +169,11 @@ impl Writer {
     /// nobody can say, such as of a topic that is no longer there. Where this is not called, the
     /// table stays as it is, and the entries that it lacks stay too.
     ///
+    /// Writes nothing: what was read again waits until the writer runs, which waits for a full disk.
+    /// That is what one second has brought, or a little more.
+    ///
     /// # Errors
-    /// The file cannot be read or written.
+    /// The file cannot be read.
     pub async fn catch_up(
         &mut self,
         key_of: impl Fn(&str, &[u8]) -> Option<(Arc<str>, StatusKey)>,
@@ -206,9 +196,7 @@ impl Writer {
             for (stream, key, at) in keys {
                 self.last_states.learn_again(stream, key, at);
             }
-            if self.last_states.is_full() {
-                self.save_last_states(reached).await?;
-            }
+            self.last_states.bound_memory();
         }
         self.due.waits(Instant::now());
         let devices = self.last_states.size().rows;
@@ -219,18 +207,6 @@ impl Writer {
             devices,
             "last states read again from the log"
         );
-        Ok(())
-    }
-
-    /// Writes the last states that wait, which are those of a position.
-    async fn save_last_states(&mut self, at: Position) -> Result<(), Error> {
-        let upkeep = Upkeep {
-            last_states: true,
-            ..Upkeep::default()
-        };
-        self.write(&[], at, &Group::default(), &upkeep).await?;
-        self.last_states.mark_saved(at);
-        self.last_states.settle();
         Ok(())
     }
 
@@ -261,7 +237,7 @@ impl Writer {
             self.gather(&mut group);
             let now = Instant::now();
             match self.due.is_look(now) {
-                false => self.commit(group, Worth::Piece, &stop).await?,
+                false => self.commit(group, Worth::Room, now, &stop).await?,
                 true => self.look_round(group, now, &stop).await?,
             }
         }
@@ -291,8 +267,9 @@ impl Writer {
         while let Some(command) = self.queue.commands.recv().await {
             group.commands.push(command);
         }
-        self.due.save_now(Instant::now());
-        self.commit(group, Worth::Any, stop).await?;
+        let now = Instant::now();
+        self.due.save_now(now);
+        self.commit(group, Worth::Any, now, stop).await?;
         file::close(self.connection).await?;
         let left = match self.fenced {
             true => Left::Fenced,
@@ -307,17 +284,19 @@ impl Writer {
         })
     }
 
-    /// Commits one transaction: all of the group, and what is due besides.
-    async fn commit(
+    /// Commits one transaction: all of the group, and what is due besides. `now`: when the writer
+    /// asked whether to look round, since a save is a look too.
+    pub(super) async fn commit(
         &mut self,
         mut group: Group,
         worth: Worth,
+        now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         let head = resolved.head(self.state.head());
-        let upkeep = self.upkeep(&group, head, truncation);
+        let upkeep = self.upkeep(&group, head, truncation, now);
         if upkeep.is_empty() && group.is_empty() {
             return Ok(());
         }
@@ -387,13 +366,19 @@ impl Writer {
 
     /// What goes along with a group that brings the log to `head`. Cursors and last states are never
     /// the reason of a commit before they are due.
-    fn upkeep(&mut self, group: &Group, head: Position, truncation: Option<Truncation>) -> Upkeep {
-        let is_save = self.due.is_save(Instant::now());
+    fn upkeep(
+        &mut self,
+        group: &Group,
+        head: Position,
+        truncation: Option<Truncation>,
+        now: Instant,
+    ) -> Upkeep {
+        let is_save = self.due.is_save(now);
         let excess = self.last_states.excess();
         let with_cursors = is_save || truncation.is_some() || !group.commands.is_empty();
         let with_last_states =
             is_save || truncation.is_some() || excess > 0 || self.last_states.is_full();
-        if is_save {
+        if with_cursors && with_last_states {
             self.due.saved();
         }
         Upkeep {
@@ -408,7 +393,7 @@ impl Writer {
     }
 
     /// The time by which entries get old.
-    fn now(&mut self) -> Timestamp {
+    pub(super) fn now(&mut self) -> Timestamp {
         self.clock
             .read(std::time::Instant::now(), Timestamp::now())
             .now
@@ -527,6 +512,7 @@ impl Writer {
         self.state
             .accepted
             .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
+        // One more: a commit without a body takes room too, and is measured within a second.
         self.unmeasured_bytes += entries
             .iter()
             .map(|entry| entry.body.len() as u64)
@@ -571,131 +557,12 @@ impl Writer {
             .begins(disk::begin(&mut self.connection).await?);
         self.state.begins(self.retention.oldest());
         // More may be there: at once after a whole piece, else not more often than cursors move.
-        let wait = match truncation.is_piece() {
+        let wait = match truncation.has_more(removed) {
             true => Duration::ZERO,
             false => SAVE_INTERVAL,
         };
         self.due.look_within(Instant::now(), wait);
         self.measure().await
-    }
-
-    /// Commits a group, with the checks that are made now and then and not with every commit.
-    async fn look_round(
-        &mut self,
-        group: Group,
-        now: Instant,
-        stop: &CancellationToken,
-    ) -> Result<(), Error> {
-        if self.unmeasured_bytes > 0 || self.retention.out_of_room() {
-            self.measure().await?;
-        }
-        self.bound_wal().await?;
-        self.expire_dead_letters().await?;
-        let (slowest, time) = (self.state.slowest(), self.now());
-        let removal = self.retention.wait(slowest, time);
-        let full = self.retention.out_of_room();
-        let again = [
-            removal.map(|wait| wait.max(SAVE_INTERVAL)),
-            full.then_some(OUT_OF_SPACE_INTERVAL),
-            self.wal_held.map(|_| WAL_RESTART_INTERVAL),
-        ];
-        self.due.looked(now, again.into_iter().flatten());
-        self.commit(group, Worth::Any, stop).await
-    }
-
-    async fn expire_dead_letters(&mut self) -> Result<(), Error> {
-        let Some(keep) = self.settings.dlq_keep else {
-            return Ok(());
-        };
-        if Instant::now() < self.expire_at {
-            return Ok(());
-        }
-        self.expire_at = Instant::now() + EXPIRE_INTERVAL;
-        let now = self.now();
-        let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
-        let before = now.as_microsecond().saturating_sub(keep_us);
-        let expired = match dead_letters::expire(&mut self.connection, before).await {
-            // It is tried again in a minute.
-            Err(error) if error.is_out_of_space() => 0,
-            expired => expired?,
-        };
-        if expired > 0 {
-            info!(
-                dead_letters = expired,
-                "dead letters dropped: they are older than journal.dlq_keep"
-            );
-            let operator_state = disk::operator_state(&mut self.connection).await?;
-            self.dlq_watch.look(&operator_state.dead_letters);
-            self.state.set_operator_state(operator_state);
-            self.state.commands.send_modify(|count| *count += 1);
-        }
-        Ok(())
-    }
-
-    async fn measure(&mut self) -> Result<(), Error> {
-        let was_full = self.retention.full();
-        let mut usage = disk::usage(&mut self.connection, &self.settings.path).await?;
-        // Dead letters and last states have bounds of their own.
-        usage.used_bytes = usage
-            .used_bytes
-            .saturating_sub(self.state.dlq_bytes() + self.last_states.size().bytes);
-        self.retention.measured(usage);
-        let full = self.retention.full();
-        if full && !was_full && usage.used_bytes < self.settings.bytes_max {
-            warn!(
-                bytes = usage.used_bytes,
-                free_bytes = usage.free_bytes,
-                "journal stopped: its disk is nearly full, and nothing is accepted until more \
-                 than {} MiB are free; free some space",
-                FREE_BYTES_AGAIN >> 20
-            );
-        } else if full && !was_full {
-            warn!(
-                bytes = usage.used_bytes,
-                free_bytes = usage.free_bytes,
-                "journal full: nothing is accepted until the sinks have caught up; see their lag, or raise journal.max_bytes"
-            );
-        } else if was_full && !full {
-            info!(
-                bytes = usage.used_bytes,
-                "journal continues: it has free space again"
-            );
-        }
-        if let Some(percent) = self.retention.watermark(self.state.slowest()) {
-            warn!(
-                percent,
-                bytes = usage.used_bytes,
-                free_bytes = usage.free_bytes,
-                "journal fills up with pending entries: see which sink is behind, raise \
-                 journal.max_bytes or free some space"
-            );
-        }
-        self.state.full.store(full, Ordering::Relaxed);
-        self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
-        self.unmeasured_bytes = 0;
-        Ok(())
-    }
-
-    /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment
-    /// has to be made.
-    async fn bound_wal(&mut self) -> Result<(), Error> {
-        if self
-            .wal_held
-            .is_some_and(|since| since.elapsed() < WAL_RESTART_INTERVAL)
-        {
-            return Ok(());
-        }
-        let wal = std::fs::metadata(beside(&self.settings.path, "-wal"));
-        let restarted = match wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
-            false => true,
-            true => match disk::restart_wal(&mut self.connection, WAL_RESTART_TIMEOUT).await {
-                // The database itself cannot grow: its entries stay in the WAL.
-                Err(error) if error.is_out_of_space() => false,
-                restarted => restarted?,
-            },
-        };
-        self.wal_held = (!restarted).then(Instant::now);
-        Ok(())
     }
 }
 

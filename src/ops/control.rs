@@ -255,15 +255,19 @@ impl Access {
         PathBuf::from(name)
     }
 
-    /// Makes a new token, and a file for its owner alone in place of an older one.
+    /// Makes a new token.
+    pub fn new(http: SocketAddr) -> Access {
+        Access {
+            http,
+            token: Uuid::new_v4().simple().to_string(),
+        }
+    }
+
+    /// Writes it to a file for its owner alone, in place of an older one.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn grant(journal: &Path, http: SocketAddr) -> io::Result<Access> {
-        let access = Access {
-            http,
-            token: Uuid::new_v4().simple().to_string(),
-        };
+    pub fn grant(&self, journal: &Path) -> io::Result<()> {
         let path = Access::path(journal);
         let mut new = path.clone().into_os_string();
         new.push(".new");
@@ -273,9 +277,8 @@ impl Access {
             .create_new(true)
             .mode(0o600)
             .open(&new)?;
-        file.write_all(&serde_json::to_vec(&access)?)?;
-        fs::rename(new, path)?;
-        Ok(access)
+        file.write_all(&serde_json::to_vec(self)?)?;
+        fs::rename(new, path)
     }
 
     /// What a running daemon has written; `None`: none runs, or it ended without a goodbye.

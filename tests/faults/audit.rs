@@ -10,7 +10,9 @@ use std::time::Duration;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, SqliteConnection};
 
+use crate::plan::FLOW_PER_SECOND;
 use crate::queue::Queue;
+use crate::rig::BACKLOG_MAX;
 use crate::warehouse::Warehouse;
 use peers::configuration::PREFETCH;
 use peers::{Receiver, Subscriber, wait};
@@ -34,9 +36,13 @@ pub(crate) struct Ends {
     pub(crate) subscriber: Subscriber,
 }
 
-/// A sink's batch. Events confirmed in the middle of a batch may come again after a crash. So may
-/// those before it, whose cursor is on disk a second later at most.
-const WINDOW: usize = 2 * 1000 + PREFETCH;
+/// A sink's batch.
+const BATCH: usize = 1000;
+
+/// Events confirmed in the middle of a batch may come again after a crash. So may those before it,
+/// whose cursor is on disk a second later at most: what came in within that second, and what had
+/// waited before. Twice the batch, for room.
+const WINDOW: usize = 2 * BATCH + PREFETCH + FLOW_PER_SECOND + BACKLOG_MAX;
 
 /// mosquitto acknowledges before it has sent to its subscribers.
 const MQTT_PATIENCE: Duration = Duration::from_secs(5);

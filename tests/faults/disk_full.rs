@@ -89,7 +89,25 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
         );
         if round % 2 == 0 {
             process.kill();
+            // The next start waits for the disk too.
+            let mut process = rig.launch("");
+            process
+                .logged("\"full\"", |line| line.contains("nothing is accepted"))
+                .await;
+            tokio::time::sleep(Duration::from_secs(2)).await;
+            assert!(
+                process.runs(),
+                "round {round}: the next start ended\n{}",
+                process.log_tail()
+            );
+            let access = || std::fs::read(data.join("journal.db-control")).ok();
+            let before = access();
             tmpfs.free();
+            wait::until("a way in for admin commands", async || {
+                (access() != before).then_some(())
+            })
+            .await;
+            process.kill();
         } else {
             tmpfs.free();
             let published = rig.queue.published();

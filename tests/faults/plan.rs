@@ -1,6 +1,7 @@
 //! How the next life of a daemon ends, and what happens in it: drawn from a seed, which is printed
 //! and can be given.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -22,6 +23,15 @@ pub(crate) fn seed() -> u64 {
 pub(crate) fn long() -> bool {
     std::env::var_os("STOMP_BRIDGE_TEST_LONG").is_some()
 }
+
+/// While there is a flow, this many messages come in at once, and the next ones after a pause of so
+/// many milliseconds.
+pub(crate) const FLOW: Range<usize> = 1..15;
+pub(crate) const FLOW_PAUSE_MS: Range<u64> = 1..8;
+
+/// How many messages come in within a second.
+pub(crate) const FLOW_PER_SECOND: usize =
+    1000 * (FLOW.start + FLOW.end) / (FLOW_PAUSE_MS.start + FLOW_PAUSE_MS.end) as usize;
 
 /// One life.
 #[derive(Debug, Clone)]

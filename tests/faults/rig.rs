@@ -11,7 +11,7 @@ use sqlx::ConnectOptions;
 use sqlx::sqlite::SqliteConnectOptions;
 
 use crate::audit::{Audit, DEVICES, Ends, HISTORY, POISON};
-use crate::plan::{End, Plan};
+use crate::plan::{End, FLOW, FLOW_PAUSE_MS, Plan};
 use crate::queue::Queue;
 use crate::warehouse::Warehouse;
 use peers::configuration::EventKey;
@@ -27,7 +27,7 @@ pub(crate) const DAEMON: &str = env!("CARGO_BIN_EXE_stomp-bridge");
 const LIFE_MAX: Duration = Duration::from_millis(700);
 
 /// No more comes in while this many are in flight: the webhook takes a few at a time.
-const BACKLOG_MAX: usize = 1500;
+pub(crate) const BACKLOG_MAX: usize = 1500;
 
 /// What the daemon reads from.
 pub(crate) enum Server {
@@ -282,9 +282,9 @@ impl Rig {
                 self.ends.receiver.answer(204);
             }
             if plan.flow && self.queue.published() < self.audit.arrived() + BACKLOG_MAX {
-                self.publish(rng.usize(1..15)).await;
+                self.publish(rng.usize(FLOW)).await;
             }
-            tokio::time::sleep(Duration::from_millis(rng.u64(1..8))).await;
+            tokio::time::sleep(Duration::from_millis(rng.u64(FLOW_PAUSE_MS))).await;
         }
         let ended_early = !process.runs();
         just_before();

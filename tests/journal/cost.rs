@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
     Journal, NewBatch, NewContent, NewEntry, Passed, Settings, Start, Writer,
@@ -29,10 +29,10 @@ const INTERVAL: Duration = Duration::from_millis(5);
 const BODY_BYTES: usize = 400;
 
 /// A status that changes its device's last state.
-fn entry(number: usize) -> NewEntry {
+fn entry(number: usize, received_at: Timestamp) -> NewEntry {
     NewEntry {
         topic: "map-1".into(),
-        received_at: Timestamp::now(),
+        received_at,
         body: vec![b'x'; BODY_BYTES].into(),
         content: NewContent::Status {
             stream: "map-1".into(),
@@ -94,12 +94,26 @@ impl Wal {
     }
 }
 
-/// The first page of each table.
-async fn pages(journal: &Path) -> BTreeMap<String, u32> {
+async fn read_only(journal: &Path) -> SqliteConnection {
     let options = SqliteConnectOptions::new()
         .filename(journal)
         .read_only(true);
-    let mut file = options.connect().await.unwrap();
+    options.connect().await.unwrap()
+}
+
+/// The positions that the cursor and the last states have on disk.
+async fn saved(journal: &Path) -> (Position, Position) {
+    let mut file = read_only(journal).await;
+    let text = "SELECT position, last_states_position FROM cursor, journal";
+    let (cursor, last_states): (i64, i64) =
+        sqlx::query_as(text).fetch_one(&mut file).await.unwrap();
+    file.close().await.unwrap();
+    (Position(cursor), Position(last_states))
+}
+
+/// The first page of each table.
+async fn pages(journal: &Path) -> BTreeMap<String, u32> {
+    let mut file = read_only(journal).await;
     let pages = sqlx::query_as("SELECT name, rootpage FROM sqlite_schema WHERE type = 'table'");
     let pages: Vec<(String, u32)> = pages.fetch_all(&mut file).await.unwrap();
     file.close().await.unwrap();
@@ -135,18 +149,25 @@ fn settings(folder: &Path) -> Settings {
     }
 }
 
+/// A sink has them at once.
+async fn give(journal: &Journal, entries: Vec<NewEntry>) {
+    let passed = Passed {
+        delivered: entries.len() as u64,
+        ..Passed::default()
+    };
+    let at = journal.log.append(NewBatch { entries }).await.unwrap();
+    journal.cursors.pass("site", at, passed);
+}
+
 /// Gives groups at the source's pace for some seconds; a sink has each at once.
 async fn flow(journal: &Journal, seconds: usize) -> usize {
     let groups = seconds * 1000 / INTERVAL.as_millis() as usize;
     for group in 0..groups {
         let numbers = group * GROUP..(group + 1) * GROUP;
-        let entries = numbers.map(entry).collect();
-        let at = journal.log.append(NewBatch { entries }).await.unwrap();
-        let passed = Passed {
-            delivered: GROUP as u64,
-            ..Passed::default()
-        };
-        journal.cursors.pass("site", at, passed);
+        let entries = numbers
+            .map(|number| entry(number, Timestamp::now()))
+            .collect();
+        give(journal, entries).await;
         tokio::time::advance(INTERVAL).await;
     }
     groups
@@ -179,10 +200,39 @@ fn paced_entries_cost_one_commit_a_group_and_one_more_a_second() {
 }
 
 #[test]
+fn entries_that_get_old_meanwhile_cost_two_commits_a_second() {
+    on_a_given_clock(|| async {
+        const SECONDS: usize = 2;
+        // One gets old every 5 ms, as long as the test may last.
+        const OLD: usize = 4000;
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let (journal, _) = open(&settings).await;
+        let first = Timestamp::now() - settings.keep;
+        let old = (0..OLD).map(|number| entry(number, first + INTERVAL * number as u32));
+        give(&journal, old.collect()).await;
+        let before = Wal::read(&settings.path).commits.len();
+        let groups = flow(&journal, SECONDS).await;
+        let wal = Wal::read(&settings.path).since(before);
+        let others = wal.commits.len() - groups;
+        assert!(others <= 2 * SECONDS, "{others} more commits than groups");
+        // A removal keeps the head there, a save the position of the last states.
+        let writes = wal.writes(pages(&settings.path).await["journal"]);
+        assert!(
+            (1..=2 * SECONDS).contains(&writes),
+            "{writes} removals and saves in {SECONDS} s"
+        );
+        let oldest = journal.log.status().oldest.unwrap();
+        assert!(oldest > Position(1), "something was removed");
+    });
+}
+
+#[test]
 fn idle_writer_sleeps() {
     on_a_given_clock(|| async {
         let folder = tempfile::tempdir().unwrap();
-        let (journal, woken) = open(&settings(folder.path())).await;
+        let settings = settings(folder.path());
+        let (journal, woken) = open(&settings).await;
         flow(&journal, 1).await;
         let pass = async |seconds: usize| {
             for _ in 0..10 * seconds {
@@ -196,8 +246,8 @@ fn idle_writer_sleeps() {
         };
         // What is left is saved.
         pass(3).await;
-        let saved = journal.cursors.cursor("site").await.unwrap();
-        assert_eq!(saved, Some(Position(1000)));
+        let head = Position(1000);
+        assert_eq!(saved(&settings.path).await, (head, head));
         let before = woken.load(Ordering::Relaxed);
         pass(100).await;
         let woken = woken.load(Ordering::Relaxed) - before;

@@ -563,7 +563,7 @@ async fn entries_are_removed_with_their_last_states_written() {
     let log = &running.journal.log;
     let last = log.append(batch((0..1500).map(keyed).collect())).await;
     running.advance("site", last.unwrap());
-    // A whole piece goes with the next commit, long before anything is due.
+    // The next look removes a whole piece, and another at once.
     let began = Instant::now();
     while log.status().oldest == Some(Position(1)) {
         assert!(began.elapsed() < Duration::from_secs(60));
@@ -604,6 +604,48 @@ async fn process_that_cannot_decode_leaves_the_last_states_to_the_next_one() {
         assert_eq!(is_repeat(&running, number).await, expected, "{number}");
     }
     running.close().await;
+}
+
+/// The position that the last states have on disk.
+async fn last_states_position(journal: &Path) -> i64 {
+    let options = SqliteConnectOptions::new()
+        .filename(journal)
+        .read_only(true);
+    let mut file = options.connect().await.unwrap();
+    let position = sqlx::query_scalar("SELECT last_states_position FROM journal");
+    let position = position.fetch_one(&mut file).await.unwrap();
+    file.close().await.unwrap();
+    position
+}
+
+#[test]
+fn start_writes_no_last_states_before_the_writer_runs_which_waits_for_a_full_disk() {
+    // More than may wait while it runs: now each message is of a device of its own.
+    const STATUSES: u64 = 5000;
+    let key_of_now = |topic: &str, body: &[u8]| {
+        let (stream, mut key) = key_of(topic, body)?;
+        key.device_id = format!("{:?}", key.event_key);
+        Some((stream, key))
+    };
+    on_a_given_clock(move || async move {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = settings(folder.path());
+        let running = Running::open(&settings).await;
+        let statuses = batch((0..STATUSES).map(keyed).collect());
+        running.journal.log.append(statuses).await.unwrap();
+        running.crash().await;
+
+        let (journal, mut writer) = Journal::open(&settings).await.unwrap();
+        writer.catch_up(key_of_now).await.unwrap();
+        assert_eq!(last_states_position(&settings.path).await, 0);
+        let stop = CancellationToken::new();
+        let writer = tokio::spawn(writer.run(stop.clone()));
+        let head = journal.log.append(batch(vec![entry("a")])).await.unwrap();
+        assert_eq!(head.0 as u64, STATUSES + 1);
+        assert_eq!(last_states_position(&settings.path).await, head.0);
+        stop.cancel();
+        writer.await.unwrap().unwrap();
+    });
 }
 
 #[tokio::test]
@@ -1336,14 +1378,14 @@ async fn external_reader_who_holds_the_wal_stops_nothing_and_it_shrinks_again() 
         .register_sinks(&sinks(&["site"]))
         .await
         .unwrap();
-    let mut visitor = SqliteConnectOptions::new()
+    let mut external = SqliteConnectOptions::new()
         .filename(&settings.path)
         .read_only(true)
         .connect()
         .await
         .unwrap();
     sqlx::raw_sql("BEGIN; SELECT count(*) FROM entry")
-        .execute(&mut visitor)
+        .execute(&mut external)
         .await
         .unwrap();
     let wal_bytes = || {
@@ -1361,9 +1403,9 @@ async fn external_reader_who_holds_the_wal_stops_nothing_and_it_shrinks_again() 
     }
     assert!(
         wal_bytes() > 70 * MIB as u64,
-        "the visitor still sees the journal as it was"
+        "the external reader still sees the journal as it was"
     );
-    visitor.close().await.unwrap();
+    external.close().await.unwrap();
     // It begins at its start again, and what is too much goes with the next commit.
     let began = Instant::now();
     while wal_bytes() >= 20 * MIB as u64 {

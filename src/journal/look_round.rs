@@ -1,0 +1,150 @@
+//! What the writer looks at now and then, and not with every commit: its room, the WAL, and dead
+//! letters that are too old.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::beside::beside;
+use super::due::SAVE_INTERVAL;
+use super::retention::{FREE_BYTES_AGAIN, Worth};
+use super::writer::{Group, OUT_OF_SPACE_INTERVAL, Writer};
+use super::{Error, dead_letters, disk};
+
+/// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot
+/// make it grow without end.
+const WAL_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// How long it waits for the readers. The daemon's reads take milliseconds; for an external reader
+/// that takes longer it tries again later.
+const WAL_RESTART_TIMEOUT: Duration = Duration::from_millis(100);
+const WAL_RESTART_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Between two looks for dead letters that are older than `journal.dlq_keep`.
+const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
+
+impl Writer {
+    /// Commits a group, with the checks that are made now and then and not with every commit.
+    pub(super) async fn look_round(
+        &mut self,
+        group: Group,
+        now: Instant,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        if self.unmeasured_bytes > 0 || self.retention.out_of_room() {
+            self.measure().await?;
+        }
+        self.bound_wal().await?;
+        self.expire_dead_letters().await?;
+        let (slowest, time) = (self.state.slowest(), self.now());
+        let removal = self.retention.wait(slowest, time);
+        let full = self.retention.out_of_room();
+        let again = [
+            removal.map(|wait| wait.max(SAVE_INTERVAL)),
+            full.then_some(OUT_OF_SPACE_INTERVAL),
+            self.wal_held.map(|_| WAL_RESTART_INTERVAL),
+        ];
+        self.due.looked(now, again.into_iter().flatten());
+        self.commit(group, Worth::Any, now, stop).await
+    }
+
+    /// Drops the dead letters that are older than they may be.
+    async fn expire_dead_letters(&mut self) -> Result<(), Error> {
+        let Some(keep) = self.settings.dlq_keep else {
+            return Ok(());
+        };
+        if Instant::now() < self.expire_at {
+            return Ok(());
+        }
+        self.expire_at = Instant::now() + EXPIRE_INTERVAL;
+        let now = self.now();
+        let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
+        let before = now.as_microsecond().saturating_sub(keep_us);
+        let expired = match dead_letters::expire(&mut self.connection, before).await {
+            // It is tried again in a minute.
+            Err(error) if error.is_out_of_space() => 0,
+            expired => expired?,
+        };
+        if expired > 0 {
+            info!(
+                dead_letters = expired,
+                "dead letters dropped: they are older than journal.dlq_keep"
+            );
+            let operator_state = disk::operator_state(&mut self.connection).await?;
+            self.dlq_watch.look(&operator_state.dead_letters);
+            self.state.set_operator_state(operator_state);
+            self.state.commands.send_modify(|count| *count += 1);
+        }
+        Ok(())
+    }
+
+    /// Measures what the journal occupies, and says so where it fills up or has room again.
+    pub(super) async fn measure(&mut self) -> Result<(), Error> {
+        let was_full = self.retention.full();
+        let mut usage = disk::usage(&mut self.connection, &self.settings.path).await?;
+        // Dead letters and last states have bounds of their own.
+        usage.used_bytes = usage
+            .used_bytes
+            .saturating_sub(self.state.dlq_bytes() + self.last_states.size().bytes);
+        self.retention.measured(usage);
+        let full = self.retention.full();
+        if full && !was_full && usage.used_bytes < self.settings.bytes_max {
+            warn!(
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "journal stopped: its disk is nearly full, and nothing is accepted until more \
+                 than {} MiB are free; free some space",
+                FREE_BYTES_AGAIN >> 20
+            );
+        } else if full && !was_full {
+            warn!(
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "journal full: nothing is accepted until the sinks have caught up; see their lag, or raise journal.max_bytes"
+            );
+        } else if was_full && !full {
+            info!(
+                bytes = usage.used_bytes,
+                "journal continues: it has free space again"
+            );
+        }
+        if let Some(percent) = self.retention.watermark(self.state.slowest()) {
+            warn!(
+                percent,
+                bytes = usage.used_bytes,
+                free_bytes = usage.free_bytes,
+                "journal fills up with pending entries: see which sink is behind, raise \
+                 journal.max_bytes or free some space"
+            );
+        }
+        self.state.full.store(full, Ordering::Relaxed);
+        self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
+        self.unmeasured_bytes = 0;
+        Ok(())
+    }
+
+    /// SQLite starts the WAL over only in a moment without readers; under a steady load that moment
+    /// has to be made.
+    async fn bound_wal(&mut self) -> Result<(), Error> {
+        if self
+            .wal_held
+            .is_some_and(|since| since.elapsed() < WAL_RESTART_INTERVAL)
+        {
+            return Ok(());
+        }
+        let wal = std::fs::metadata(beside(&self.settings.path, "-wal"));
+        let restarted = match wal.is_ok_and(|wal| wal.len() > WAL_BYTES_MAX) {
+            false => true,
+            true => match disk::restart_wal(&mut self.connection, WAL_RESTART_TIMEOUT).await {
+                // The database itself cannot grow: its entries stay in the WAL.
+                Err(error) if error.is_out_of_space() => false,
+                restarted => restarted?,
+            },
+        };
+        self.wal_held = (!restarted).then(Instant::now);
+        Ok(())
+    }
+}
