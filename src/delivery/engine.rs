@@ -236,7 +236,10 @@ impl Engine {
         let (under_way, done) = (&mut self.under_way, CancellationToken::new());
         // It makes no attempt where nothing is under way.
         let idle_sink = self.sinks.last_mut().filter(|_| is_idle);
-        let may_be_lost = async { Some(idle_sink?.may_be_lost().await) };
+        let may_be_lost = async {
+            idle_sink?.may_be_lost().await;
+            Some(())
+        };
         let waking = async {
             let wake = tokio::select! {
                 () = stop.cancelled() => Wake::Stop,
