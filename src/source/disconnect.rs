@@ -44,6 +44,7 @@ impl From<DialError> for DisconnectReason {
             }
             | DialError::Address { .. }
             | DialError::TlsSettings(_) => DisconnectReason::Refused(error.to_string()),
+            error if error.wants_sign_in() => DisconnectReason::Refused(error.to_string()),
             _ => DisconnectReason::Lost(error.to_string()),
         }
     }

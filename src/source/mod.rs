@@ -3,8 +3,8 @@
 //!
 //! In reading order:
 //!
-//! - `settings`, `topic`, `address`: the source's settings; `reload`: how they change
-//! - `signin`: the HTTP sign-in before each connection, and texts with what it gives
+//! - `settings`, `topic`: the source's settings; `reload`: how they change
+//! - `signin`: the HTTP sign-in before each connection, and texts and URLs with what it gives
 //! - `broker`: the facts of each kind of server
 //! - `supervisor`: the task, which keeps one connection
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
@@ -16,7 +16,6 @@
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
-mod address;
 mod broker;
 mod client;
 mod clock;
@@ -39,14 +38,14 @@ mod supervisor;
 mod topic;
 mod writer;
 
-pub use address::Address;
 pub use broker::{Broker, ConfigurationWarning, Detection, reads_a_queue};
 pub use client::{Client, ClientError, Observer, WireTrace};
 pub use names::in_short;
 pub use reload::Handle;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings};
 pub use signin::{
-    Credentials, Extract, Part, Signin, SigninError, SigninTemplate, percent_encoded,
+    Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,
+    SigninError, SigninTemplate, Step, StepMethod, percent_encoded,
 };
 pub use status::{Counters, Link, LinkState, Profile, Status};
 pub use supervisor::{Source, SourceError};

@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::address::Address;
 use super::broker;
-use super::signin::{Credentials, Signin, SigninError, SigninTemplate};
+use super::signin::{Address, Credentials, Signin, SigninError, SigninTemplate};
 use super::topic::Topic;
 use crate::paced::Interval;
 use crate::retry::Backoff;

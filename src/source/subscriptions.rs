@@ -38,6 +38,8 @@ pub(super) struct Subscriptions {
     /// How many of them are being drained; most of the time none, and messages have nothing to do
     /// with this room.
     draining: usize,
+    /// How many the newest reload leaves.
+    leaving: usize,
     /// How the topics were acknowledged that were left on this connection, by their names.
     left: BTreeMap<Arc<str>, AckMode>,
 }
@@ -103,6 +105,8 @@ pub(super) struct Gone {
     pub(super) topic: Topic,
     /// Messages that came after UNSUBSCRIBE was queued.
     pub(super) late: u64,
+    /// How many topics the newest reload leaves.
+    pub(super) among: usize,
     /// To be subscribed now, under the same name.
     pub(super) next: Option<Topic>,
 }
@@ -117,6 +121,7 @@ impl Subscriptions {
         Subscriptions {
             slots,
             draining: 0,
+            leaving: 0,
             left: BTreeMap::new(),
         }
     }
@@ -132,6 +137,8 @@ impl Subscriptions {
                 other => slot.leave(other.copied().cloned(), batch, now),
             }
         }
+        let leaves = |slot: &&Slot| !matches!(slot.stage, Stage::Taken);
+        self.leaving = self.slots.values().filter(leaves).count();
         for topic in wanted {
             if !self.slots.contains_key(&topic.name) {
                 self.slots
@@ -249,6 +256,7 @@ impl Subscriptions {
         Some(Gone {
             topic: slot.topic,
             late,
+            among: self.leaving,
             next,
         })
     }

@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::address::Address;
 use super::clock;
 use super::commit::Commit;
 use super::connection::Connection;
@@ -18,6 +17,7 @@ use super::disconnect::DisconnectReason;
 use super::intake::Intake;
 use super::reload::{Handle, Inbox, ReloadRequest};
 use super::settings::Settings;
+use super::signin::{Address, Credentials, SigninError, SigninLimit};
 use super::silence::Silence;
 use super::status::{LinkState, Status};
 use crate::journal::{self, Log};
@@ -53,6 +53,7 @@ pub struct Source {
     commit: Commit,
     backoff: Backoff,
     read_interval: Interval,
+    signins: SigninLimit,
 }
 
 impl Source {
@@ -89,6 +90,7 @@ impl Source {
                 commit: Commit::new(clock::now()),
                 backoff,
                 read_interval,
+                signins: SigninLimit::default(),
             },
             handle,
         ))
@@ -134,7 +136,11 @@ impl Source {
                         error,
                     });
                 }
-                (Some(wait), _) => wait,
+                (Some(wait), _) => {
+                    let signin = self.wanted.settings.signin.as_ref();
+                    let locked = self.signins.wait(signin, clock::now());
+                    wait.max(locked.map_or(Duration::ZERO, |locked| locked.0))
+                }
             };
             let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             warn!(url = %address, failures = self.backoff.failures(), retry_in_ms, error, "not connected");
@@ -169,7 +175,7 @@ impl Source {
         info!(url = %address, "connecting");
         let prepared = async {
             wait_for_room(&mut self.commit, &self.intake).await?;
-            Ok(self.wanted.settings.sign_in().await?)
+            sign_in(&self.wanted.settings, &mut self.signins, &self.status).await
         };
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
             biased;
@@ -203,7 +209,12 @@ impl Source {
         };
         let ended = match opened {
             Ok(Ok(connection)) => {
-                let (ended, subscribed_at) = connection.run(&self.inbox, stop).await;
+                let run = connection.run(&self.inbox, stop);
+                let Some((ended, subscribed_at)) =
+                    unless_stopped_early(run, stop, &self.status).await
+                else {
+                    return DisconnectReason::Stopped;
+                };
                 if let Some(at) = subscribed_at {
                     self.backoff
                         .lived(clock::now().saturating_duration_since(at));
@@ -235,10 +246,59 @@ impl Source {
     }
 }
 
+/// Runs a connection; `None`: a stop came before CONNECTED, when there is nothing to commit and
+/// nobody to say goodbye to.
+async fn unless_stopped_early<T>(
+    run: impl Future<Output = T>,
+    stop: &CancellationToken,
+    status: &Status,
+) -> Option<T> {
+    let stopped_early = async {
+        stop.cancelled().await;
+        if status.link().state != LinkState::Connecting {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // What has come by now counts first.
+        biased;
+        ended = run => Some(ended),
+        () = stopped_early => None,
+    }
+}
+
 /// A full journal leaves entries in the intake; another connection brings more of them.
 async fn wait_for_room(commit: &mut Commit, intake: &Intake) -> Result<(), journal::Error> {
     while commit.is_under_way() && !intake.has_room() {
         commit.done().await.0?;
     }
     Ok(())
+}
+
+/// Signs in, where there is a sign-in, and counts a refusal.
+async fn sign_in(
+    settings: &Settings,
+    limit: &mut SigninLimit,
+    status: &Status,
+) -> Result<Credentials, DisconnectReason> {
+    let Some(signin) = &settings.signin else {
+        return Ok(settings.sign_in().await?);
+    };
+    // The waits between attempts are long enough; a reload ends them.
+    if let Some(wait) = limit.wait(Some(signin), clock::now()) {
+        let reason = wait.to_string();
+        warn!(reason, "sign-in waits");
+        status.failed(&reason);
+        tokio::time::sleep(wait.0).await;
+    }
+    let refused = match settings.sign_in().await {
+        Err(SigninError::Refused(refused)) => refused,
+        outcome => return Ok(outcome?),
+    };
+    limit.refused(signin, clock::now());
+    let refused = match limit.wait(Some(signin), clock::now()) {
+        Some(wait) => format!("{refused}; {wait}"),
+        None => refused,
+    };
+    Err(SigninError::Refused(refused).into())
 }

@@ -7,6 +7,8 @@ use std::time::SystemTime;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
+use crate::secret::Secret;
+
 /// A jar.
 #[derive(Debug, Clone, Default)]
 pub struct Jar {
@@ -52,8 +54,9 @@ const COOKIE_BYTES_MAX: usize = 4096;
 
 impl Jar {
     /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large
-    /// is left out.
-    pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) {
+    /// is left out. Gives the names of those that it keeps.
+    pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) -> Vec<String> {
+        let mut kept = Vec::new();
         for value in answer.get_all(header::SET_COOKIE) {
             let Some((cookie, fate)) = parse(url, value) else {
                 continue;
@@ -67,9 +70,18 @@ impl Jar {
                 if self.cookies.len() == COOKIES_MAX {
                     self.cookies.remove(0);
                 }
+                kept.push(cookie.name.clone());
                 self.cookies.push(cookie);
             }
         }
+        kept
+    }
+
+    /// The newest cookie of a name, whomever it is for.
+    pub fn value(&self, name: &str) -> Option<Secret> {
+        let mut newest_first = self.cookies.iter().rev();
+        let cookie = newest_first.find(|cookie| cookie.name == name)?;
+        Some(cookie.value.as_str().into())
     }
 
     /// The header `Cookie` for a request of `url`, if there is any for it (RFC 6265, section 5.4).

@@ -67,7 +67,7 @@ pub enum DialError {
         problem: String,
     },
     /// The server answered the upgrade, `/info` or a first poll by another status than it should.
-    #[error("{url} answered {status}{}; {}", shown_body(body), status_advice(*status))]
+    #[error("{url} answered {status}{}; {}", shown_body(body), http_advice(url, *status, body))]
     Http {
         /// The URL of the request, without its query.
         url: String,
@@ -190,6 +190,17 @@ impl TransportError {
         }
     }
 
+    /// The server has closed as one does who has nothing against us (RFC 6455, section 7.4.1; SockJS
+    /// says 3000).
+    pub fn is_in_order(&self) -> bool {
+        match self {
+            TransportError::Closed { code, .. } => {
+                matches!(code, None | Some(1000 | 1001 | 1005 | 3000))
+            }
+            _ => false,
+        }
+    }
+
     /// A stream that ends without TLS's or WebSocket's close counts as closed. Servers often skip
     /// it, and the codec notices a cut frame.
     pub(super) fn from_io(error: io::Error) -> TransportError {
@@ -248,8 +259,40 @@ fn shown_body(body: &str) -> String {
     }
 }
 
-fn status_advice(status: u16) -> &'static str {
+impl DialError {
+    /// The server leads to a page where people sign in.
+    pub fn wants_sign_in(&self) -> bool {
+        matches!(self, DialError::Http { status: 300..=399, body, .. } if is_of_login(body))
+    }
+}
+
+/// Whether a redirect's place, or what is shown of it, is a page where people sign in.
+fn is_of_login(place: &str) -> bool {
+    let path = place.split(['?', '#', ';']).next().unwrap_or_default();
+    let last = path.trim_end_matches('/').rsplit('/').next();
+    let last = last.unwrap_or_default().to_ascii_lowercase();
+    let names = ["login", "signin", "sign-in"];
+    names.iter().any(|name| last.contains(name)) || matches!(last.as_str(), "sso" | "cas")
+}
+
+/// What Spring and sockjs-node answer to a GET of a SockJS endpoint's base.
+const WELCOME: &str = "Welcome to SockJS!";
+
+fn http_advice(url: &str, status: u16, body: &str) -> &'static str {
     match status {
+        200 if body.trim() == WELCOME => {
+            "this is a SockJS endpoint: write http:// in place of ws:// (https:// in place of \
+             wss://), or append /websocket to the URL"
+        }
+        // So Spring answers a WebSocket's upgrade at the base of a SockJS endpoint.
+        400 if url.starts_with("ws") && !url.ends_with("/websocket") && body.is_empty() => {
+            "this may be a SockJS endpoint: then write http:// in place of ws:// (https:// in place \
+             of wss://); or a proxy on the way does not pass WebSocket upgrades, or the path is wrong"
+        }
+        300..=399 if is_of_login(body) => {
+            "the server wants a sign-in first: see [source.signin]; if there is one, what it gives \
+             does not reach this address (cookie, headers) or is not enough"
+        }
         200..=299 => "this path is no WebSocket or SockJS endpoint: check the URL's path",
         300..=399 => "redirects are not followed: configure the address that it leads to",
         400 | 405 | 426 => {
@@ -296,6 +339,42 @@ mod tests {
             "",
             "the server closed the connection with code 4999",
         );
+    }
+
+    #[test]
+    fn redirect_to_a_login_page_and_sockjs_welcome_are_known() {
+        let check = |status, body: &str, expected: &str| {
+            let error = DialError::Http {
+                url: "ws://h/ws".to_owned(),
+                status,
+                body: body.to_owned(),
+            };
+            assert!(error.to_string().contains(expected), "{error}");
+            error.wants_sign_in()
+        };
+        for place in [
+            "to http://h/login",
+            "to /login?error",
+            "to /user/Sign-In",
+            "to /cas",
+        ] {
+            assert!(check(
+                302,
+                place,
+                "wants a sign-in first: see [source.signin]"
+            ));
+        }
+        for place in ["to http://h/ws/", "to /cases", "to https://login.h/ws"] {
+            assert!(!check(302, place, "configure the address that it leads to"));
+        }
+        check(
+            200,
+            "Welcome to SockJS!\n",
+            "write http:// in place of ws://",
+        );
+        check(400, "", "this may be a SockJS endpoint: then write http://");
+        check(400, "bad", "a proxy on the way may not");
+        check(200, "<html>", "no WebSocket or SockJS endpoint");
     }
 
     #[test]

@@ -12,14 +12,15 @@ use stomp_bridge::pipeline::Field;
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
-use stomp_bridge::source::{Broker, Credentials, SigninTemplate};
+use stomp_bridge::source::{AnswerPart, Broker, Credentials, SigninTemplate, Step, StepMethod};
 use stomp_bridge::stomp::{AckMode, Backslashes};
-use stomp_bridge::transport::{Content, Method};
+use stomp_bridge::transport::Content;
 
 /// A whole configuration without the part that a test is about.
 const SOURCE: &str = "[source]\nurl = \"stomp://broker\"\n";
 const TOPIC: &str = "[topics.t]\ndestination = \"/topic/t\"\n";
 const SINK: &str = "[sinks.h]\ntype = \"sqlite\"\n";
+const STEP: &str = "[source.signin]\nurl = \"http://h\"\n";
 const SIGNIN: &str = "[source.signin]\nurl = \"http://h\"\nextract = { code = \"/code\" }\n";
 /// To be followed by a `for` with `n`.
 const FOR: &str = "[topics.t]\ndestination = \"/topic/{{ n }}\"\n";
@@ -791,6 +792,103 @@ fn each_mistake_is_told_with_its_place() {
             "`signin.code` has no value here",
         ),
         (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}expect = {{ code = 200 }}\n"),
+            "10:19",
+            "source.signin.expect.code",
+            "such as \"/code\"; or `status` for the HTTP status",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}expect = {{ status = \"ok\" }}\n"),
+            "10:21",
+            "source.signin.expect.status",
+            "expected an HTTP status such as 200 or 302",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}expect = {{}}\n"),
+            "10:10",
+            "source.signin.expect",
+            "such as expect = { \"/code\" = 200 }, or { status = 302 }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}[[source.signin.steps]]\nurl = \"http://h\"\n"),
+            "8:1",
+            "source.signin.url",
+            "url beside steps",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/a\" }}\n\
+                 [[source.signin.steps]]\nurl = \"http://h\"\nform = {{ x = \"{{{{ signin.b }}}}\" }}\nextract = {{ b = \"/b\" }}\n"
+            ),
+            "12:14",
+            "source.signin.steps.1.form.x",
+            "the steps before this one give signin.a",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/a\" }}\n\
+                 [[source.signin.steps]]\nurl = \"http://h/{{{{ signin.a }}}}\"\n"
+            ),
+            "11:7",
+            "source.signin.steps.1.url",
+            "can stand in a URL's query only",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/a\" }}\n\
+                 [[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/b\" }}\n"
+            ),
+            "12:13",
+            "source.signin.steps.1.extract.a",
+            "a step before this one extracts `a`",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nulr = \"http://h\"\nurl = \"http://h\"\n"
+            ),
+            "8:1",
+            "source.signin.steps.0.ulr",
+            "did you mean `url`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}extract = {{ a = {{ header = \"\" }} }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "expected a name, found an empty text",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}extract = {{ a = {{ text = false }} }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "expected { text = true }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}extract = {{ a = {{ headre = \"x\" }} }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "{ header = \"Authorization\" }, { cookie = \"XSRF-TOKEN\" }",
+        ),
+        (
+            format!("[source]\nurl = \"ssl://h:61614\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "write url = \"stomps://h:61614\"",
+        ),
+        (
+            format!(
+                "[source]\nurl = \"failover:(tcp://a:61613,ssl://b:61614)?x=1\"\n{TOPIC}{SINK}"
+            ),
+            "2:7",
+            "source.url",
+            "write url = [\"stomp://a:61613\", \"stomps://b:61614\"]",
+        ),
+        (
+            format!("[source]\nurl = [\"stomp://a\", \"http://h:8/ws/info\"]\n{TOPIC}{SINK}"),
+            "2:21",
+            "source.url.1",
+            "write its base: \"http://h:8/ws\"",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}timeout = \"0s\"\n"),
             "10:11",
             "source.signin.timeout",
@@ -922,7 +1020,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("[source]\nurl = \"tcp://broker\"\n{TOPIC}{SINK}"),
             "2:7",
             "source.url",
-            "unknown scheme `tcp`",
+            "write url = \"stomp://broker\"",
         ),
         (
             format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"),
@@ -1234,12 +1332,14 @@ extract = {{ token = "/data/token", user = "" }}
     );
     let plan = good(&text, &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
     let signin = plan.source.signin.as_ref().unwrap();
-    assert_eq!(signin.url.as_str(), "https://h/login?key=a%26b");
-    let Method::Post(Content::Json(json)) = &signin.method else {
-        panic!("{signin:?}")
-    };
+    let none = Credentials::default();
+    let url = signin.steps[0].url.render(&none).unwrap();
+    assert_eq!(url.as_str(), "https://h/login?key=a%26b");
     let expected = r#"{"deep":{"n":[1,2.5]},"password":"a&b","remember":true,"username":"bridge"}"#;
-    assert_eq!(json.expose_secret(), expected);
+    assert_eq!(
+        sent(&signin.steps[0], &none),
+        Content::Json(expected.into())
+    );
     assert_eq!(signin.timeout, Duration::from_secs(10));
     let pass = Credentials::new(
         [("token".into(), "t/1".into()), ("user".into(), "me".into())],
@@ -1270,18 +1370,87 @@ extract = {{ token = "/data/token", user = "" }}
         &format!("{SOURCE}{TOPIC}{SINK}{form}"),
         &[("STOMP_BRIDGE_SECRET_A", "a&b")],
     );
-    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method else {
-        panic!("no form")
-    };
-    assert_eq!(form.expose_secret(), "n=5&password=a%26b&user=a+b");
+    let form = sent(&plan.source.signin.as_ref().unwrap().steps[0], &none);
+    assert_eq!(form, Content::Form("n=5&password=a%26b&user=a+b".into()));
     let plan = good(
         &format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"GET\"\n"),
         &[],
     );
-    assert!(matches!(
-        plan.source.signin.as_ref().unwrap().method,
-        Method::Get
-    ));
+    assert_eq!(
+        plan.source.signin.as_ref().unwrap().steps[0].method,
+        StepMethod::Get
+    );
+}
+
+/// What a request of a sign-in sends.
+fn sent(step: &Step, credentials: &Credentials) -> Content {
+    match &step.method {
+        StepMethod::Get => Content::Empty,
+        StepMethod::Post(body) => body.render(credentials).unwrap(),
+    }
+}
+
+#[test]
+fn a_sign_in_of_several_requests_fills_each_with_what_the_ones_before_gave() {
+    let text = format!(
+        r#"{SOURCE}headers = {{ X-Both = "{{{{ signin.csrf }}}} {{{{ signin.token }}}}" }}
+[source.signin]
+timeout = "3s"
+[[source.signin.steps]]
+url = "https://h/login"
+method = "GET"
+extract = {{ csrf = {{ input = "_csrf" }}, xsrf = {{ cookie = "XSRF-TOKEN" }} }}
+[[source.signin.steps]]
+url = "https://h/login?a={{{{ signin.xsrf }}}}"
+form = {{ username = "bridge", password = "{{{{ secret('a') }}}}", _csrf = "{{{{ signin.csrf }}}}" }}
+headers = {{ X-XSRF-TOKEN = "{{{{ signin.xsrf }}}}" }}
+expect = {{ status = [302, 303], "/code" = 0 }}
+extract = {{ token = {{ header = "Authorization" }}, all = {{ text = true }} }}
+{TOPIC}{SINK}"#
+    );
+    let plan = good(&text, &[("STOMP_BRIDGE_SECRET_A", "p&w")]);
+    let signin = plan.source.signin.as_ref().unwrap();
+    assert_eq!(signin.timeout, Duration::from_secs(3));
+    let [first, second] = &signin.steps[..] else {
+        panic!("{signin:?}")
+    };
+    assert_eq!(
+        (&first.method, first.expect.is_none()),
+        (&StepMethod::Get, true)
+    );
+    let parts = |step: &Step| -> Vec<AnswerPart> {
+        step.extract
+            .iter()
+            .map(|extract| extract.part.clone())
+            .collect()
+    };
+    assert_eq!(
+        parts(first),
+        [
+            AnswerPart::Input("_csrf".to_owned()),
+            AnswerPart::Cookie("XSRF-TOKEN".to_owned()),
+        ]
+    );
+    assert_eq!(
+        parts(second),
+        [
+            AnswerPart::Text,
+            AnswerPart::Header("Authorization".to_owned()),
+        ]
+    );
+    let gave = [("csrf".into(), "c/1".into()), ("xsrf".into(), "x&1".into())];
+    let gave = Credentials::new(gave, Default::default());
+    let url = second.url.render(&gave).unwrap();
+    assert_eq!(url.as_str(), "https://h/login?a=x%261");
+    let body = "_csrf=c%2F1&password=p%26w&username=bridge";
+    assert_eq!(sent(second, &gave), Content::Form(body.into()));
+    let header = second.headers[0].1.render(&gave).unwrap();
+    assert_eq!(header.expose_secret(), "x&1");
+    let expect = second.expect.as_ref().unwrap();
+    assert_eq!(expect.unmet(303, r#"{"code":"0"}"#), None);
+    assert!(expect.unmet(200, r#"{"code":0}"#).is_some());
+    let shown = format!("{plan:?}");
+    assert!(!shown.contains("p&w"), "{shown}");
 }
 
 #[test]

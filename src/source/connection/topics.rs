@@ -217,7 +217,12 @@ impl Connection<'_> {
         let Some(gone) = self.topic_gone(id)? else {
             return Ok(());
         };
-        info!(topic = %id, by = confirmed.as_str(), late = gone.late, "unsubscribed");
+        let (by, late) = (confirmed.as_str(), gone.late);
+        if self.names_each() && gone.among <= LOGGED_MAX {
+            info!(topic = %id, by, late, "unsubscribed");
+        } else {
+            debug!(topic = %id, by, late, "unsubscribed");
+        }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
                 topic = %id, messages = gone.late,

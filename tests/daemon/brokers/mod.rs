@@ -6,5 +6,6 @@ mod activemq;
 mod activemq_secure;
 mod coilmq;
 mod spring;
+mod spring_send;
 mod spring_signin;
 mod spring_troubles;

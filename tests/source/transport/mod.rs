@@ -1,5 +1,6 @@
 //! The transports against small servers in the test itself, on port 0 of the loopback.
 
+mod certificates;
 mod exchange;
 mod http;
 mod paced;

@@ -185,15 +185,27 @@ async fn other_status_is_told_with_its_text() {
     )
     .await;
     check(
+        "HTTP/1.1 302 Found\r\nLocation: https://h/ws/\r\n\r\n",
+        302,
+        "answered 302 (to https://h/ws/); redirects",
+    )
+    .await;
+    check(
         "HTTP/1.1 302 Found\r\nLocation: https://h/login\r\n\r\n",
         302,
-        "answered 302 (to https://h/login); redirects",
+        "answered 302 (to https://h/login); the server wants a sign-in first",
+    )
+    .await;
+    check(
+        "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nWelcome to SockJS!\n",
+        200,
+        "this is a SockJS endpoint: write http:// in place of ws://",
     )
     .await;
     check(
         "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
         400,
-        "answered 400; a proxy",
+        "answered 400; this may be a SockJS endpoint: then write http://",
     )
     .await;
     check(
