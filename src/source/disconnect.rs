@@ -42,6 +42,7 @@ impl From<DialError> for DisconnectReason {
             DialError::Http {
                 status: 401 | 403, ..
             }
+            | DialError::Gateway { .. }
             | DialError::Address { .. }
             | DialError::TlsSettings(_) => DisconnectReason::Refused(error.to_string()),
             _ => DisconnectReason::Lost(error.to_string()),

@@ -154,8 +154,8 @@ const RULES: &[(&str, &str)] = &[
         "src/transport/split.rs: a_frame_is_cut_between_characters_only_where_it_is_too_long pieces_are_texts_that_make_the_frame_again; tests/source/transport/websocket.rs: a_long_frame_goes_in_pieces_only_where_it_is_asked_for; tests/source/transport/sockjs.rs: a_long_frame_goes_in_pieces_where_it_is_asked_for",
     ),
     (
-        "messages have a size limit",
-        "tests/source/transport/websocket.rs: message_beyond_the_limit_is_refused_before_it_is_read; tests/source/transport/sockjs.rs: frame_beyond_the_limit_is_refused",
+        "a WebSocket message of any length and encoding is pieces of the stream; one of SockJS has a limit",
+        "tests/source/transport/websocket.rs: message_of_any_length_comes_in_pieces text_is_bytes_whatever_its_encoding; tests/source/transport/sockjs.rs: frame_beyond_the_limit_is_refused",
     ),
     // SockJS.
     (
@@ -171,8 +171,8 @@ const RULES: &[(&str, &str)] = &[
         "src/transport/sockjs/frame.rs: every_escape_is_undone lone_surrogate_becomes_a_replacement_and_takes_nothing_with_it; tests/source/transport/sockjs.rs: body_that_is_not_text_is_refused_and_nothing_is_sent",
     ),
     (
-        "close codes are told",
-        "tests/source/transport/sockjs.rs: end_of_a_session_is_told; src/transport/error.rs: close_says_code_meaning_and_the_servers_words",
+        "close codes are told as they are",
+        "tests/source/transport/websocket.rs: close_is_told_as_it_is_also_where_it_is_not_allowed; tests/source/transport/sockjs.rs: end_of_a_session_is_told; src/transport/error.rs: close_says_code_meaning_and_the_servers_words",
     ),
     (
         "xhr_streaming rolls over, never asks after c, and a second o is a lost session",
