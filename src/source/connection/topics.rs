@@ -2,6 +2,7 @@
 //! `Subscriptions` on the session, and writes them to the log and the status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -21,6 +22,9 @@ use crate::stomp::{AckMode, Confirmation};
 
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
+
+/// So long after an UNSUBSCRIBE that nobody has confirmed its messages may still be in flight.
+const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Connection<'_> {
     /// Logs the topics being subscribed, and the server's promise for each.
@@ -218,6 +222,10 @@ impl Connection<'_> {
             return Ok(());
         };
         info!(topic = %id, by = confirmed.as_str(), late = gone.late, "unsubscribed");
+        if confirmed == Confirmation::Silence && gone.next.is_none() {
+            let now = clock::now();
+            self.unconfirmed_leaves.insert(Arc::clone(id), now);
+        }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
                 topic = %id, messages = gone.late,
@@ -234,6 +242,20 @@ impl Connection<'_> {
             );
         }
         Ok(())
+    }
+
+    /// A server that confirms no UNSUBSCRIBE and goes on sending has not heeded it.
+    pub(super) fn reconnect_if_ignored(&mut self, id: &Arc<str>) {
+        let since = self.unconfirmed_leaves.get(id).copied();
+        if self.stage == Stage::Living
+            && since.is_some_and(|since| clock::now() >= since + LATE_MAX)
+        {
+            warn!(
+                topic = %id,
+                "source reconnects: the server ignores UNSUBSCRIBE and still sends this topic"
+            );
+            self.stage = Stage::Finishing;
+        }
     }
 
     fn topic_gone(&mut self, id: &Arc<str>) -> Result<Option<Gone>, DisconnectReason> {
