@@ -88,8 +88,8 @@ pub(super) struct Connection<'a> {
     subscribed_at: Option<Instant>,
     /// What was read there has ended the connection.
     break_point: Option<BreakPoint>,
-    /// Topics whose UNSUBSCRIBE nobody has confirmed, and since when.
-    unconfirmed_leaves: BTreeMap<Arc<str>, Instant>,
+    /// Topics that were unsubscribed, and when.
+    left: BTreeMap<Arc<str>, Instant>,
 }
 
 /// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
@@ -177,7 +177,7 @@ impl<'a> Connection<'a> {
             credentials: attempt.credentials,
             subscribed_at: None,
             break_point: None,
-            unconfirmed_leaves: BTreeMap::new(),
+            left: BTreeMap::new(),
         })
     }
 

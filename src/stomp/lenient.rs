@@ -419,10 +419,13 @@ impl Lenient {
                     self.note_length();
                     return Ok(Some(Some((self.frame(), behind.freeze()))));
                 }
+                // Nearly always all of it is body: the next frame is far away.
+                let (body, after) = behind.split_at(behind.len().min(*left - 1));
                 *nul = FirstNul::OfBody;
-                *left -= 1;
-                put_before(behind, chunk);
+                *left -= 1 + body.len();
+                put_before(after, chunk);
                 self.body.push(&[0], &self.limits)?;
+                self.body.push(body, &self.limits)?;
             }
             FirstNul::Awaited | FirstNul::OfBody if *left == 0 => match chunk.first() {
                 None => return Ok(Some(None)),
@@ -565,11 +568,9 @@ fn length(value: &[u8]) -> Option<usize> {
     Some(value.iter().fold(0, digit))
 }
 
-fn put_before(behind: BytesMut, chunk: &mut Bytes) {
-    if chunk.is_empty() {
-        *chunk = behind.freeze();
-    } else if !behind.is_empty() {
-        *chunk = [&behind[..], &chunk[..]].concat().into();
+fn put_before(bytes: &[u8], chunk: &mut Bytes) {
+    if !bytes.is_empty() {
+        *chunk = [bytes, &chunk[..]].concat().into();
     }
 }
 

@@ -23,7 +23,7 @@ use crate::stomp::{AckMode, Confirmation};
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
 
-/// So long after an UNSUBSCRIBE that nobody has confirmed its messages may still be in flight.
+/// So long after an UNSUBSCRIBE messages may still be in flight.
 const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Connection<'_> {
@@ -222,9 +222,8 @@ impl Connection<'_> {
             return Ok(());
         };
         info!(topic = %id, by = confirmed.as_str(), late = gone.late, "unsubscribed");
-        if confirmed == Confirmation::Silence && gone.next.is_none() {
-            let now = clock::now();
-            self.unconfirmed_leaves.insert(Arc::clone(id), now);
+        if gone.next.is_none() {
+            self.left.insert(Arc::clone(id), clock::now());
         }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
@@ -244,9 +243,9 @@ impl Connection<'_> {
         Ok(())
     }
 
-    /// A server that confirms no UNSUBSCRIBE and goes on sending has not heeded it.
+    /// A server that goes on sending what was unsubscribed has not heeded it.
     pub(super) fn reconnect_if_ignored(&mut self, id: &Arc<str>) {
-        let since = self.unconfirmed_leaves.get(id).copied();
+        let since = self.left.get(id).copied();
         if self.stage == Stage::Living
             && since.is_some_and(|since| clock::now() >= since + LATE_MAX)
         {

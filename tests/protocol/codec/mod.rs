@@ -1,5 +1,6 @@
 //! The codec held against what servers really send, cut in every possible way.
 
+mod behind;
 mod golden;
 mod lenient;
 
