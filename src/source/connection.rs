@@ -425,7 +425,11 @@ impl<'a> Connection<'a> {
     /// What was read ends the connection.
     fn breaks_at(&mut self, frame: Option<&Frame>, ended: &DisconnectReason) {
         if self.connected {
-            self.break_point = Some(BreakPoint::at(frame, &ended.to_string()));
+            let only = match self.wanted.settings.topics.as_slice() {
+                [topic] => Some(&*topic.name),
+                _ => None,
+            };
+            self.break_point = Some(BreakPoint::at(frame, only, &ended.to_string()));
         }
     }
 

@@ -14,6 +14,12 @@ pub enum DecodeError {
         /// An excerpt of it.
         line: String,
     },
+    /// The first line of a frame among others is no command, or not quite.
+    #[error("expected a STOMP command, found `{line}`")]
+    OddCommand {
+        /// An excerpt of it.
+        line: String,
+    },
     /// The first line does not end; see
     /// [`Limits::command_bytes_max`](super::Limits::command_bytes_max).
     #[error(

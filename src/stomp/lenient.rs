@@ -264,19 +264,14 @@ impl Lenient {
     /// The first line. Before a version is agreed, what is no command is no STOMP either.
     fn begin(&mut self, line: &[u8], line_bytes: usize) -> Result<(), DecodeError> {
         let name = line.strip_suffix(b"\r").unwrap_or(line);
-        let unknown = DecodeError::UnknownCommand {
-            line: excerpt(name, WORD_CHARS_MAX),
-        };
+        let line_shown = excerpt(name, WORD_CHARS_MAX);
         let command = (line_bytes == line.len()).then(|| command(name)).flatten();
-        match command {
-            None if self.version.is_none() => return Err(unknown),
-            None => self.note(unknown),
-            Some(command) => {
-                if command.as_str().as_bytes() != name {
-                    self.note(unknown);
-                }
-                self.command = command;
-            }
+        if command.is_none() && self.version.is_none() {
+            return Err(DecodeError::UnknownCommand { line: line_shown });
+        }
+        self.command = command.unwrap_or(Command::Other);
+        if self.command.as_str().as_bytes() != name {
+            self.note(DecodeError::OddCommand { line: line_shown });
         }
         self.stage = Stage::Headers;
         Ok(())

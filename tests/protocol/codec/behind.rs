@@ -65,11 +65,11 @@ fn ends_a_session(odd: &[u8]) -> bool {
         || odd.split(|byte| matches!(byte, b'\n' | 0)).any(is_error)
 }
 
-/// Whether the content-length of the first frame leads to a NUL behind that frame.
+/// Whether a content-length of the first frame leads to a NUL behind that frame.
 fn swallows(stream: &[u8], frame: usize) -> bool {
     let blank = |byte: &u8| matches!(byte, b'\n' | b'\r' | 0);
     let mut at = stream.iter().take_while(|byte| blank(byte)).count();
-    let mut length = None;
+    let mut lengths = Vec::new();
     while let Some(end) = stream
         .get(at..frame)
         .and_then(|rest| rest.iter().position(|byte| *byte == b'\n'))
@@ -82,15 +82,15 @@ fn swallows(stream: &[u8], frame: usize) -> bool {
         let Some(colon) = line.iter().position(|byte| *byte == b':') else {
             continue;
         };
-        if length.is_none() && line[..colon].trim_ascii() == b"content-length" {
+        if line[..colon].trim_ascii() == b"content-length" {
             let value = String::from_utf8_lossy(&line[colon + 1..]);
-            length = Some(value.trim().parse::<usize>().unwrap_or(usize::MAX));
+            lengths.extend(value.trim().parse::<usize>().ok());
         }
     }
-    let Some(nul) = length.and_then(|length| at.checked_add(length)) else {
-        return false;
-    };
-    nul >= frame && stream.get(nul) == Some(&0)
+    lengths
+        .iter()
+        .filter_map(|length| at.checked_add(*length))
+        .any(|nul| nul >= frame && stream.get(nul) == Some(&0))
 }
 
 /// The messages that a session reads of a stream, also after it has waited for more.

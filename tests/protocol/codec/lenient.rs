@@ -161,7 +161,7 @@ fn a_command_is_known_whatever_is_round_it_and_others_are_passed_over() {
         let (command, body, mistake, _) = odd(format!("{line}\na:1\n\nx\0").as_bytes());
         assert_eq!((command, body.as_str()), (expected, "x"), "{line}");
         assert!(
-            matches!(mistake, Some(DecodeError::UnknownCommand { .. })),
+            matches!(mistake, Some(DecodeError::OddCommand { .. })),
             "{line}"
         );
     };

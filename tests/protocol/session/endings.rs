@@ -134,10 +134,7 @@ fn frames_that_have_no_place_here_are_passed_over() {
     }
     assert_eq!(
         client.hears("PING\n\n\0").unwrap(),
-        [
-            "malformed (unknown): expected a STOMP command, found `PING`: check that the URL's scheme \
-          and port are a STOMP server's"
-        ]
+        ["malformed (unknown): expected a STOMP command, found `PING`"]
     );
     let odd = "EVENT\nsubscription:i\nack:1\n\nx\0";
     let events = client.hears(odd).unwrap();
