@@ -115,3 +115,20 @@ pub(super) fn by_close(session: &mut Session, error: &TransportError) -> Disconn
         Ok(()) => DisconnectReason::Lost(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_wants_a_sign_in_refuses() {
+        let error = DialError::Gateway {
+            url: "http://h/ws/info".to_owned(),
+            words: "code 401".to_owned(),
+        };
+        assert!(matches!(
+            DisconnectReason::from(error),
+            DisconnectReason::Refused(_)
+        ));
+    }
+}

@@ -5,6 +5,9 @@ use serde_json::Value;
 /// Where a gateway says what it means.
 const WORDS: [&str; 5] = ["msg", "message", "error", "errmsg", "detail"];
 
+/// More of its words are not shown.
+const WORDS_CHARS_MAX: usize = 200;
+
 /// What a gateway says that wants a sign-in, in its own words; `None`: the body says something else.
 pub(super) fn wants_sign_in(body: &Value) -> Option<String> {
     let code = match body.get("code").or_else(|| body.get("status"))? {
@@ -16,8 +19,12 @@ pub(super) fn wants_sign_in(body: &Value) -> Option<String> {
         return None;
     }
     let words = WORDS.iter().find_map(|name| body.get(name)?.as_str());
-    let words = words.unwrap_or_default().trim();
-    Some(match words {
+    let letters = words.unwrap_or_default().trim().chars();
+    let words: String = letters
+        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .take(WORDS_CHARS_MAX)
+        .collect();
+    Some(match words.as_str() {
         "" => format!("code {code}"),
         words => format!("code {code}, {words}"),
     })
@@ -39,6 +46,10 @@ mod tests {
         );
         check(r#"{"code":"403","message":" no "}"#, Some("code 403, no"));
         check(r#"{"status":401}"#, Some("code 401"));
+        check(
+            r#"{"code":401,"msg":"one\nline"}"#,
+            Some("code 401, one line"),
+        );
         check(r#"{"code":500,"msg":"x"}"#, None);
         check(r#"{"websocket":true}"#, None);
         check("[]", None);

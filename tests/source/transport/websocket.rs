@@ -211,6 +211,22 @@ async fn other_status_is_told_with_its_text() {
 }
 
 #[tokio::test]
+async fn gateway_that_refuses_in_a_200_is_told_in_its_words() {
+    let (listener, address) = listen().await;
+    let target = target(&format!("ws://{address}/ws"));
+    let body = r#"{"code":"403","message":"no token"}"#;
+    let words = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let server = async { answer(&listener, &words).await };
+    let (_open, error) = tokio::join!(server, refused(&target));
+    let text = error.to_string();
+    let expected = "/ws: the gateway wants a sign-in: code 403, no token; check";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
 async fn frame_is_one_message_and_only_text_is_text() {
     let (mut server, _receiver, mut sender) = connected().await;
     sender
