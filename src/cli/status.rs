@@ -55,6 +55,11 @@ fn text(report: &Report) -> String {
             .map(|error| format!("         last error: {}", one_line(error))),
     );
     lines.extend(
+        link.undeliverable
+            .as_ref()
+            .map(|found| format!("         undeliverable: {}", harmless(found))),
+    );
+    lines.extend(
         link.broker
             .as_ref()
             .map(|broker| format!("         server: {broker}")),

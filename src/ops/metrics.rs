@@ -138,6 +138,18 @@ impl Scrape {
         )?;
         counter(
             encoder,
+            "frames_malformed",
+            "Frames read in spite of a rule that they have broken",
+            &counters.malformed,
+        )?;
+        counter(
+            encoder,
+            "messages_unknown",
+            "Messages of no topic, kept raw",
+            &counters.unknown,
+        )?;
+        counter(
+            encoder,
             "acknowledged",
             "ACK frames sent",
             &counters.acknowledged,

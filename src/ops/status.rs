@@ -40,6 +40,9 @@ pub struct Link {
     pub since: Timestamp,
     /// Why the last connection or attempt ended, though it may have passed.
     pub last_error: Option<String>,
+    /// The message that has ended one connection after another, and what to do.
+    #[serde(default)]
+    pub undeliverable: Option<String>,
     /// When the last message came.
     pub last_message: Option<Timestamp>,
     /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`;
@@ -114,6 +117,7 @@ impl Report {
                 state: link.state.as_str().to_owned(),
                 since: link.since,
                 last_error: link.last_error,
+                undeliverable: link.undeliverable.map(|found| found.to_string()),
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
                 guarantee: guarantee

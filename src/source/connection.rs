@@ -5,7 +5,7 @@
 mod settle;
 mod topics;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -31,12 +31,13 @@ use super::settings::Attempt;
 use super::signin::Credentials;
 use super::status::{LinkState, Status, TURN};
 use super::subscriptions::Subscriptions;
+use super::undeliverable::BreakPoint;
 use super::writer::Writer;
 use crate::duration::{self, InWords};
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Log};
 use crate::model::CoverageCause;
-use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
+use crate::stomp::{AckId, Connected, Event, Frame, Options, Session, SessionError};
 use crate::transport::{Receiver, TransportError, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
@@ -51,6 +52,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Pieces that are taken in before the deadlines are looked after again: what a read brings has
 /// fewer, unless they are tiny.
 const RECEIVED_AT_ONCE_MAX: usize = 1000;
+
+/// A connection that was subscribed for so long has passed the message that ended those before.
+const PASSED: Duration = Duration::from_secs(30);
 
 /// An open connection.
 pub(super) struct Connection<'a> {
@@ -88,6 +92,10 @@ pub(super) struct Connection<'a> {
     credentials: Credentials,
     /// When every topic was subscribed.
     subscribed_at: Option<Instant>,
+    /// What was read there has ended the connection.
+    break_point: Option<BreakPoint>,
+    /// Topics that were unsubscribed, and when.
+    left: BTreeMap<Arc<str>, Instant>,
 }
 
 /// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
@@ -175,6 +183,8 @@ impl<'a> Connection<'a> {
             connected: false,
             credentials: attempt.credentials,
             subscribed_at: None,
+            break_point: None,
+            left: BTreeMap::new(),
         })
     }
 
@@ -191,6 +201,9 @@ impl<'a> Connection<'a> {
             Err(ended) => ended,
         };
         self.intake.silence.pause(clock::now());
+        if self.connected {
+            self.status.ended_at(self.break_point.take());
+        }
         self.cease(&ended);
         self.status.enter(LinkState::Connecting);
         let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
@@ -345,10 +358,26 @@ impl<'a> Connection<'a> {
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
             Err(error @ TransportError::Closed { .. }) => {
+                self.session.stream_ended();
                 self.take_events()?;
-                return Err(disconnect::by_close(&mut self.session, &error));
+                let unfinished = self.session.unfinished_frame();
+                let ended = disconnect::by_close(&mut self.session, &error);
+                if unfinished.is_some() {
+                    self.breaks_at(unfinished.as_ref(), &ended);
+                }
+                return Err(ended);
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => {
+                let broken = matches!(
+                    error,
+                    TransportError::Limit { .. } | TransportError::Protocol(_)
+                );
+                let ended = error.into();
+                if broken {
+                    self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
+                }
+                return Err(ended);
+            }
         }
         self.take_events()
     }
@@ -370,6 +399,9 @@ impl<'a> Connection<'a> {
                     if message.ack.is_none() =>
                 {
                     self.intake.take(message, now);
+                }
+                Ok(Some(Event::Unknown(message))) if message.ack.is_none() => {
+                    self.intake.take_unknown(message, now);
                 }
                 Ok(Some(_)) => {}
                 Ok(None) => return outcome,
@@ -402,13 +434,14 @@ impl<'a> Connection<'a> {
             Event::Late(message) => {
                 // It was in flight, and the server may no longer have the subscription.
                 self.subscriptions.late(&message.subscription);
+                self.reconnect_if_ignored(&message.subscription);
                 self.intake.take(message, now);
             }
             Event::Withheld { id } => self.topic_withheld(id)?,
-            Event::Unknown(message) => {
-                warn!(subscription = %message.subscription, "message ignored: its subscription is \
-                 none of ours");
-            }
+            // Unacknowledged, so it comes again.
+            Event::Unknown(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
+            Event::Unknown(message) => self.intake.take_unknown(message, now),
+            Event::Malformed(frame) => self.intake.malformed(&frame),
             Event::Disconnected(_) => self.stage = Stage::Left,
             Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
             Event::Receipt { .. } => {}
@@ -417,9 +450,24 @@ impl<'a> Connection<'a> {
     }
 
     fn poll(&mut self) -> Result<Option<Event>, DisconnectReason> {
-        self.session
-            .poll()
-            .map_err(|error| disconnect::by_session(&error, &self.wanted.settings.topics))
+        self.session.poll().map_err(|error| {
+            let ended = disconnect::by_session(&error, &self.wanted.settings.topics);
+            if let SessionError::Protocol(_) = error {
+                self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
+            }
+            ended
+        })
+    }
+
+    /// What was read ends the connection.
+    fn breaks_at(&mut self, frame: Option<&Frame>, ended: &DisconnectReason) {
+        if self.connected {
+            let only = match self.wanted.settings.topics.as_slice() {
+                [topic] => Some(&*topic.name),
+                _ => None,
+            };
+            self.break_point = Some(BreakPoint::at(frame, only, &ended.to_string()));
+        }
     }
 
     fn connected(&mut self, connected: &Connected) {
@@ -519,6 +567,9 @@ impl<'a> Connection<'a> {
             self.writer.probe();
         }
         self.watch_silence(now);
+        if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
+            self.status.undeliverable(None);
+        }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
         ticked.map_err(|error| match error {

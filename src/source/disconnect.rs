@@ -42,6 +42,7 @@ impl From<DialError> for DisconnectReason {
             DialError::Http {
                 status: 401 | 403, ..
             }
+            | DialError::Gateway { .. }
             | DialError::Address { .. }
             | DialError::TlsSettings(_) => DisconnectReason::Refused(error.to_string()),
             error if error.wants_sign_in() => DisconnectReason::Refused(error.to_string()),
@@ -113,5 +114,22 @@ pub(super) fn by_close(session: &mut Session, error: &TransportError) -> Disconn
     match session.closed() {
         Err(why) => DisconnectReason::Lost(format!("{why}{} ({error})", broker::advice(&why))),
         Ok(()) => DisconnectReason::Lost(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_wants_a_sign_in_refuses() {
+        let error = DialError::Gateway {
+            url: "http://h/ws/info".to_owned(),
+            words: "code 401".to_owned(),
+        };
+        assert!(matches!(
+            DisconnectReason::from(error),
+            DisconnectReason::Refused(_)
+        ));
     }
 }

@@ -10,7 +10,8 @@
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
-//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs
+//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
+//!   `malformed`, `undeliverable`: what is said of odd frames
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain
 //! - `status`: the state of the link
 //! - `client`: a connection for `tap` and `send`, without a journal
@@ -25,6 +26,7 @@ mod coverage;
 mod disconnect;
 mod intake;
 mod link_proof;
+mod malformed;
 mod masked;
 mod names;
 mod reload;
@@ -36,6 +38,7 @@ mod status;
 mod subscriptions;
 mod supervisor;
 mod topic;
+mod undeliverable;
 mod writer;
 
 pub use broker::{Broker, ConfigurationWarning, Detection, reads_a_queue};
@@ -50,3 +53,4 @@ pub use signin::{
 pub use status::{Counters, Link, LinkState, Profile, Status};
 pub use supervisor::{Source, SourceError};
 pub use topic::Topic;
+pub use undeliverable::Undeliverable;

@@ -68,8 +68,7 @@ pub struct Settings {
     /// At least one.
     pub topics: Vec<Topic>,
     /// Longest body that is accepted. The beginning of a longer one is kept as undecodable, up to
-    /// [`OVERSIZE_BYTES_MAX`], or twice that in one WebSocket message. Beyond that the connection
-    /// ends.
+    /// [`OVERSIZE_BYTES_MAX`], or twice that in one SockJS message. Beyond that the connection ends.
     pub body_bytes_max: usize,
 }
 

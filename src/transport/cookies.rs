@@ -2,11 +2,12 @@
 //! by (SockJS, `cookie_needed`).
 
 use std::net::IpAddr;
-use std::time::SystemTime;
 
+use jiff::Timestamp;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
 
+use super::cookie_date;
 use crate::secret::Secret;
 
 /// A jar.
@@ -189,13 +190,13 @@ fn parse(url: &Url, value: &HeaderValue) -> Option<(Cookie, Fate)> {
             "path" if value.starts_with('/') => cookie.path = value.to_owned(),
             "secure" => cookie.secure = true,
             "max-age" => max_age = value.parse::<i64>().ok(),
-            "expires" => expires = httpdate::parse_http_date(value).ok(),
+            "expires" => expires = cookie_date::parse(value),
             _ => {}
         }
     }
     let expired = match (max_age, expires) {
         (Some(seconds), _) => seconds <= 0,
-        (None, Some(at)) => at <= SystemTime::now(),
+        (None, Some(at)) => at <= Timestamp::now(),
         (None, None) => false,
     };
     Some((cookie, if expired { Fate::Expired } else { Fate::Kept }))
@@ -336,6 +337,24 @@ mod tests {
             &["a=1", "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],
             "/base/x",
             None,
+        );
+        for date in [
+            "Thu, 01-Jan-1970 00:00:10 GMT",
+            "01-Jan-70",
+            "1 Jan 1970",
+            "0",
+        ] {
+            check(&["a=1", &format!("a=; Expires={date}")], "/base/x", None);
+        }
+        check(
+            &["a=1; Expires=Wed, 09-Dec-99 11:16:16 GMT"],
+            "/base/x",
+            None,
+        );
+        check(
+            &["a=1; Expires=Wed, 09-Dec-2099 11:16:16 GMT"],
+            "/base/x",
+            Some("a=1"),
         );
         check(
             &["a=1; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],

@@ -92,6 +92,16 @@ pub enum DialError {
         /// The mistake, and what to do.
         problem: String,
     },
+    /// A gateway before the server answers 200, and refuses in the body.
+    #[error(
+        "{url}: the gateway wants a sign-in: {words}; check the configured headers and the sign-in"
+    )]
+    Gateway {
+        /// The URL of the request, without its query.
+        url: String,
+        /// Its own words.
+        words: String,
+    },
     /// `/info` is fine, but none of the SockJS transports works.
     #[error("no SockJS transport of {url} works: {tried}")]
     NoTransport {
@@ -233,15 +243,22 @@ fn close_meaning(code: u16) -> Option<&'static str> {
         1001 => "going away",
         1002 => "protocol error; Spring closes so after a STOMP ERROR",
         1003 => "unsupported data",
+        1005 | 1006 => "reserved: no server may send it",
         1007 => "invalid text",
         1008 => "policy violation",
-        1009 => "a message was too big for the server",
+        1009 => {
+            "a message was too big for the server; Spring: raise setMessageSizeLimit, and \
+             maxTextMessageBufferSize of its container"
+        }
         1011 => "server error",
         1012 => "server restarts",
         1013 => "try again later",
         2010 => "another connection is still open",
         3000 => "go away",
-        4500 => "Spring's send buffer or time limit: we read too slowly",
+        4500 => {
+            "Spring's send buffer or time limit, and what was in the buffer is lost: raise \
+             setSendBufferSizeLimit and setSendTimeLimit of its WebSocketTransportRegistration"
+        }
         _ => return None,
     })
 }

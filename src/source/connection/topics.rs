@@ -2,6 +2,7 @@
 //! `Subscriptions` on the session, and writes them to the log and the status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -21,6 +22,9 @@ use crate::stomp::{AckMode, Confirmation};
 
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
+
+/// So long after an UNSUBSCRIBE messages may still be in flight.
+const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Connection<'_> {
     /// Logs the topics being subscribed, and the server's promise for each.
@@ -223,6 +227,9 @@ impl Connection<'_> {
         } else {
             debug!(topic = %id, by, late, "unsubscribed");
         }
+        if gone.next.is_none() {
+            self.left.insert(Arc::clone(id), clock::now());
+        }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
                 topic = %id, messages = gone.late,
@@ -239,6 +246,20 @@ impl Connection<'_> {
             );
         }
         Ok(())
+    }
+
+    /// A server that goes on sending what was unsubscribed has not heeded it.
+    pub(super) fn reconnect_if_ignored(&mut self, id: &Arc<str>) {
+        let since = self.left.get(id).copied();
+        if self.stage == Stage::Living
+            && since.is_some_and(|since| clock::now() >= since + LATE_MAX)
+        {
+            warn!(
+                topic = %id,
+                "source reconnects: the server ignores UNSUBSCRIBE and still sends this topic"
+            );
+            self.stage = Stage::Finishing;
+        }
     }
 
     fn topic_gone(&mut self, id: &Arc<str>) -> Result<Option<Gone>, DisconnectReason> {

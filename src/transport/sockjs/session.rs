@@ -16,6 +16,7 @@ use super::xhr;
 use crate::paced::Pacing;
 use crate::transport::error::{DialError, Stage, TransportError};
 use crate::transport::peer::{Deadline, Peer, shown};
+use crate::transport::reframed::Payloads;
 use crate::transport::target::Target;
 use crate::transport::{stream, upgrade, websocket};
 
@@ -100,6 +101,7 @@ fn is_common(error: &DialError) -> bool {
         | DialError::TlsSettings(_)
         | DialError::Resolve { .. }
         | DialError::Refused { .. }
+        | DialError::Gateway { .. }
         | DialError::Tls { .. } => true,
         DialError::Http { status, .. } => *status == 401,
         _ => false,
@@ -172,7 +174,9 @@ impl Attempt<'_> {
         let headers = self.http.headers_for(&url);
         let handshake = upgrade::upgrade(stream, self.peer, &url, &headers);
         let upgraded = deadline.bound(self.peer, Stage::Upgrade, handshake).await?;
-        let (receiver, sender) = websocket::open(upgraded, self.target.message_bytes_max).await;
+        let message_bytes_max = self.target.message_bytes_max;
+        let (receiver, sender) =
+            websocket::open(upgraded, message_bytes_max, Payloads::Messages).await;
         Ok((Receiver::WebSocket(receiver), Sender::WebSocket(sender)))
     }
 

@@ -3,6 +3,7 @@
 
 mod coverage;
 mod endings;
+mod frames;
 mod reload;
 
 use std::collections::HashMap;

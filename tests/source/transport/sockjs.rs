@@ -267,6 +267,19 @@ async fn endpoint_that_is_no_sockjs_says_so() {
 }
 
 #[tokio::test]
+async fn gateway_that_refuses_in_a_200_is_told_in_its_words_and_asked_once() {
+    let mut server = Server::start().await;
+    let target = target(&format!("http://{}/base", server.address));
+    let body = r#"{"code":401,"msg":"令牌已过期"}"#;
+    let serve = async { server.next("/base/info").await.answer("200 OK", body).await };
+    let ((), error) = tokio::join!(serve, refused(&target));
+    assert!(matches!(error, DialError::Gateway { .. }), "{error:?}");
+    let text = error.to_string();
+    let expected = "/base/info: the gateway wants a sign-in: code 401, 令牌已过期; check";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
 async fn every_transport_is_tried_in_order_and_each_failure_told() {
     let mut server = Server::start().await;
     let target = target(&format!("http://{}/base", server.address));

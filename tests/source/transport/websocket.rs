@@ -223,6 +223,22 @@ async fn other_status_is_told_with_its_text() {
 }
 
 #[tokio::test]
+async fn gateway_that_refuses_in_a_200_is_told_in_its_words() {
+    let (listener, address) = listen().await;
+    let target = target(&format!("ws://{address}/ws"));
+    let body = r#"{"code":"403","message":"no token"}"#;
+    let words = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let server = async { answer(&listener, &words).await };
+    let (_open, error) = tokio::join!(server, refused(&target));
+    let text = error.to_string();
+    let expected = "/ws: the gateway wants a sign-in: code 403, no token; check";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
 async fn frame_is_one_message_and_only_text_is_text() {
     let (mut server, _receiver, mut sender) = connected().await;
     sender
@@ -372,40 +388,67 @@ async fn our_close_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn message_beyond_the_limit_is_refused_before_it_is_read() {
+async fn message_of_any_length_comes_in_pieces() {
     let (mut server, mut receiver, _sender) = connected().await;
-    let at_limit = Message::text("x".repeat(MESSAGE_BYTES_MAX));
+    let length = 3 * MESSAGE_BYTES_MAX + 7;
     let send = async {
-        server.send(at_limit).await.expect("sent");
-        // The header alone: fin and text, then the length in eight bytes (RFC 6455, section 5.2).
-        let mut header = vec![0x81, 127];
-        header.extend_from_slice(&(MESSAGE_BYTES_MAX as u64 + 1).to_be_bytes());
-        server.get_mut().write_all(&header).await.expect("a header");
+        server
+            .send(Message::text("x".repeat(length)))
+            .await
+            .expect("sent");
+        server.send(Message::text("behind")).await.expect("sent");
     };
     let receive = async {
-        assert_eq!(
-            received(&mut receiver, MESSAGE_BYTES_MAX).await.len(),
-            MESSAGE_BYTES_MAX
-        );
-        ended(&mut receiver).await
+        let mut bytes = 0;
+        while bytes < length {
+            let piece = receiver.receive().await.expect("a piece");
+            assert!(piece.len() <= MESSAGE_BYTES_MAX && piece.iter().all(|byte| *byte == b'x'));
+            bytes += piece.len();
+        }
+        assert_eq!(bytes, length);
+        assert_eq!(received(&mut receiver, 6).await, "behind");
     };
-    let ((), end) = tokio::join!(send, receive);
-    assert!(
-        matches!(end, TransportError::Limit { bytes, bytes_max } if bytes > bytes_max && bytes_max == MESSAGE_BYTES_MAX),
-        "{end:?}"
-    );
+    tokio::join!(send, receive);
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf8_breaks_the_protocol() {
+async fn text_is_bytes_whatever_its_encoding() {
     let (mut server, mut receiver, _sender) = connected().await;
+    let fragments = b"\x81\x02\xb9\xca\x01\x01\xd5\x89\x00\x80\x01\xcf";
     server
         .get_mut()
-        .write_all(b"\x81\x01\xff")
+        .write_all(fragments)
         .await
-        .expect("a message");
-    let end = ended(&mut receiver).await;
-    assert!(matches!(end, TransportError::Protocol(_)), "{end:?}");
+        .expect("messages");
+    let mut bytes = Vec::new();
+    while bytes.len() < 4 {
+        bytes.extend_from_slice(&receiver.receive().await.expect("bytes"));
+    }
+    assert_eq!(bytes, b"\xb9\xca\xd5\xcf");
+}
+
+#[tokio::test]
+async fn close_is_told_as_it_is_also_where_it_is_not_allowed() {
+    let check = async |payload: &[u8], code: Option<u16>, reason: &str| {
+        let (mut server, mut receiver, _sender) = connected().await;
+        let length = u8::try_from(payload.len()).expect("a short close");
+        let close = [&[0x88, length][..], payload].concat();
+        server.get_mut().write_all(&close).await.expect("a close");
+        match ended(&mut receiver).await {
+            TransportError::Closed {
+                code: told,
+                reason: said,
+            } => assert_eq!((told, said.as_str()), (code, reason)),
+            other => panic!("{payload:?}: {other:?}"),
+        }
+    };
+    for code in [999_u16, 1000, 1005, 1006, 1015, 4500, 5000] {
+        let payload = [&code.to_be_bytes()[..], b"why"].concat();
+        check(&payload, Some(code), "why").await;
+    }
+    check(b"", None, "").await;
+    check(b"\x03", None, "").await;
+    check(b"\x03\xe8\xb9\xca", Some(1000), "\u{fffd}\u{fffd}").await;
 }
 
 #[tokio::test]
