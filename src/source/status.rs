@@ -9,6 +9,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::broker::{Broker, ConfigurationWarning};
+use super::refused_topics::RefusedTopic;
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -114,6 +115,7 @@ pub struct Status {
     /// See [`Counters`].
     pub counters: Counters,
     profile: Mutex<Profile>,
+    refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -131,6 +133,7 @@ impl Default for Status {
             link: Mutex::new(link),
             counters: Counters::default(),
             profile: Mutex::default(),
+            refused: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -163,6 +166,18 @@ impl Status {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The topics that the server refuses, by their names. The others are subscribed without them.
+    pub fn refused_topics(&self) -> BTreeMap<Arc<str>, RefusedTopic> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn refused(&self, topics: BTreeMap<Arc<str>, RefusedTopic>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     /// Takes the new profile, and gives those of its warnings that the one before did not have:

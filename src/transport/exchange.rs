@@ -60,6 +60,8 @@ pub struct Answer {
     pub status: u16,
     /// Where a redirect leads to, without what may be secret in it.
     pub location: Option<String>,
+    /// How long the server asks to be left alone: `Retry-After` of 429 and 503.
+    pub retry_after: Option<Duration>,
     /// What the body is said to be.
     pub content_type: Option<String>,
     /// The body.
@@ -123,6 +125,7 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
             .to_owned()
     });
     let status = answer.status().as_u16();
+    let retry_after = http::retry_after(status, answer.headers());
     let mut read = Vec::new();
     let body = loop {
         let Some(bytes) = answer.chunk().await.map_err(failed)? else {
@@ -137,6 +140,7 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
     Ok(Answer {
         status,
         location,
+        retry_after,
         content_type,
         body,
         cookies,

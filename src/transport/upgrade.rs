@@ -16,6 +16,7 @@ use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, 
 use url::{Position, Url};
 
 use super::error::{DialError, Stage, TransportError};
+use super::http;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
 
@@ -227,10 +228,12 @@ async fn refusal(
             shown_text(&read)
         }
     };
+    let status = response.status().as_u16();
     DialError::Http {
         url: shown(url),
-        status: response.status().as_u16(),
+        status,
         body,
+        retry_after: http::retry_after(status, response.headers()),
     }
 }
 

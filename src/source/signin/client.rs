@@ -69,6 +69,10 @@ impl Signin {
 
     fn read(&self, answer: Answer) -> Result<Credentials, SigninError> {
         match answer.status {
+            429 | 503 if let Some(after) = answer.retry_after => Err(SigninError::Busy {
+                text: self.told(&answer),
+                after,
+            }),
             200..=299 => Ok(Credentials::new(self.extract(&answer)?, answer.cookies)),
             // A gateway answers so while the service behind it starts; the others say themselves
             // that they will pass.
@@ -247,6 +251,7 @@ mod tests {
         Answer {
             status,
             location,
+            retry_after: None,
             content_type,
             body: Body::Whole(body.as_bytes().to_vec()),
             cookies: Jar::default(),
@@ -364,6 +369,23 @@ mod tests {
                     .starts_with("sign-in failed: https://h/api/login answered"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
+        for status in [429, 503] {
+            let asked = Some(Duration::from_secs(90));
+            let answer = Answer {
+                retry_after: asked,
+                ..answer(status, "busy hunter2+")
+            };
+            let error = signin().read(answer).unwrap_err();
+            assert!(error.to_string().contains("(busy …)"), "{error}");
+            let SigninError::Busy { after, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(Some(after), asked);
         }
     }
 

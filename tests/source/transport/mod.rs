@@ -40,6 +40,7 @@ fn target(url: &str) -> Target {
         proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,
         websocket_split: None,
+        sockjs_first: None,
         timeout: PATIENCE,
     }
 }
