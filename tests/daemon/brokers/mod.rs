@@ -7,5 +7,6 @@ mod activemq_secure;
 mod coilmq;
 mod rabbitmq;
 mod spring;
+mod spring_relay;
 mod spring_signin;
 mod spring_troubles;
