@@ -211,14 +211,16 @@ impl Admission {
         self.refused.remove(name)
     }
 
+    /// The topics that were asked for and are not confirmed, in the order of SUBSCRIBE.
+    pub(super) fn pending(&self) -> Vec<Arc<str>> {
+        let asked = self.asked.iter();
+        let pending = asked.filter(|name| !self.stand.contains(*name));
+        pending.cloned().collect()
+    }
+
     /// What the end of the connection says about topics.
     pub(super) fn ended(&mut self, evidence: &Evidence, answers: Answers) -> Verdict {
-        let pending: Vec<Arc<str>> = self
-            .asked
-            .iter()
-            .filter(|name| !self.stand.contains(*name))
-            .cloned()
-            .collect();
+        let pending = self.pending();
         let verdict = match evidence {
             Evidence::Error { about: Some(name) } => Verdict::Refused(Arc::clone(name)),
             Evidence::Error { about: None } => self.meant(pending, answers),

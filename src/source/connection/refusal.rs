@@ -34,20 +34,34 @@ impl Connection<'_> {
     /// What the end of the socket means.
     pub(super) fn by_close(&mut self, error: &TransportError) -> DisconnectReason {
         let closed = self.session.closed();
-        let by_topic = if self.connected && self.stage == Stage::Living && !error.is_going_away() {
-            self.by_topic(
-                &Evidence::Close,
-                &format!("{error}, and no other word came"),
-            )
-        } else {
-            None
-        };
+        let pending = self.admission.pending();
+        if self.connected && self.stage == Stage::Living && !pending.is_empty() {
+            return self.by_close_while(&pending, error);
+        }
         let acceptance = if self.admission.is_accepted() {
             Acceptance::Known
         } else {
             Acceptance::Unknown
         };
-        by_topic.unwrap_or_else(|| disconnect::by_close(closed, error, acceptance))
+        disconnect::by_close(closed, error, acceptance)
+    }
+
+    /// The same while these topics are not confirmed: it may be their refusal (RabbitMQ's
+    /// WebSocket).
+    fn by_close_while(&mut self, pending: &[Arc<str>], error: &TransportError) -> DisconnectReason {
+        let said = format!("{error}, and no other word came");
+        let by_topic = if error.is_going_away() {
+            None
+        } else {
+            self.by_topic(&Evidence::Close, &said)
+        };
+        by_topic.unwrap_or_else(|| {
+            let topics = in_short(pending);
+            DisconnectReason::Lost(format!(
+                "topics not confirmed yet ({topics}): {said}; if it does so again, check that they \
+                 exist and that this login may read them"
+            ))
+        })
     }
 
     /// When a refused topic is to be asked for again, on this connection.

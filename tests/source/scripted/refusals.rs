@@ -206,6 +206,12 @@ async fn a_close_without_a_word_is_a_refusal_the_second_time() {
         let frames = server.subscribes(3).await;
         server.confirms(&frames[..2]).await;
         drop(server);
+        let error = lab.error().await;
+        assert!(
+            error.contains("topics not confirmed yet (c): the server closed the connection")
+                || error.contains("subscribe to /topic/c refused"),
+            "{error}"
+        );
     }
     let mut server = lab.accept_connected().await;
     let frames = server.subscribes(2).await;
