@@ -25,6 +25,10 @@ use super::topic::Topic;
 /// that is enough for thousands of topics. Beyond that the server refuses us, not a topic.
 const FRUITLESS_MAX: u32 = 16;
 
+/// After so many of them the topics are also tried by halves where each refused one is named: the
+/// refused ones may be the first that are asked for.
+const FRUITLESS_FEW: u32 = 4;
+
 /// A server that closes without a word while topics are not confirmed refuses one of them if it
 /// does so this many times in a row.
 const CLOSES_MIN: u32 = 2;
@@ -223,12 +227,20 @@ impl Admission {
         let pending = self.pending();
         let verdict = match evidence {
             Evidence::Error { about: Some(name) } => Verdict::Refused(Arc::clone(name)),
-            Evidence::Error { about: None } => self.meant(pending, answers),
-            Evidence::Close => self.closed(pending),
+            Evidence::Error { about: None } => self.meant(pending.clone(), answers),
+            Evidence::Close => self.closed(pending.clone()),
         };
         match &verdict {
             Verdict::NoTopic => return verdict,
-            Verdict::Refused(name) => self.acquit(name),
+            Verdict::Refused(name) => {
+                self.acquit(name);
+                let rest: Vec<Arc<str>> =
+                    pending.into_iter().filter(|other| other != name).collect();
+                // There may be more of them than anybody waits for: the others come first.
+                if self.stand.is_empty() && self.fruitless >= FRUITLESS_FEW && !rest.is_empty() {
+                    self.doubt(&rest);
+                }
+            }
             Verdict::OneOf(names) => self.doubt(names),
         }
         if self.stand.is_empty() {

@@ -146,6 +146,24 @@ fn one_refused_topic_of_hundreds_is_found_and_the_others_stand() {
 }
 
 #[test]
+fn many_refused_topics_before_all_others_keep_nobody_waiting() {
+    for refusal in [Refusal::Named, Refusal::InOrder, Refusal::Silent] {
+        for bad in [17, 100] {
+            let all: Vec<usize> = (0..bad).collect();
+            let mut lab = Lab::new(500, &all, refusal);
+            // The others stand long before all of these are found.
+            let early = (1..=16).find(|_| {
+                lab.connect();
+                lab.standing() >= 200
+            });
+            assert!(early.is_some(), "{refusal:?} {bad}");
+            lab.settle(bad * 12);
+            assert_eq!(lab.standing(), 500 - bad, "{refusal:?} {bad}");
+        }
+    }
+}
+
+#[test]
 fn whatever_a_server_refuses_and_how_no_good_topic_is_left_out() {
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..1_000 {
@@ -229,8 +247,8 @@ fn a_server_that_always_closes_refuses_no_topic() {
 #[test]
 fn a_server_that_refuses_every_topic_is_not_asked_in_haste() {
     for refusal in [Refusal::Named, Refusal::InOrder, Refusal::Silent] {
-        let all: Vec<usize> = (0..20).collect();
-        let mut lab = Lab::new(20, &all, refusal);
+        let all: Vec<usize> = (0..200).collect();
+        let mut lab = Lab::new(200, &all, refusal);
         let hasty = (0..1_000).filter(|_| {
             lab.connect();
             lab.admission.is_hopeful(&lab.topics)
@@ -242,7 +260,7 @@ fn a_server_that_refuses_every_topic_is_not_asked_in_haste() {
         for _ in 0..25 {
             lab.connect();
         }
-        assert_eq!(lab.standing(), 20, "{refusal:?}");
+        assert_eq!(lab.standing(), 200, "{refusal:?}");
     }
 }
 
