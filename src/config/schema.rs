@@ -171,7 +171,7 @@ pub(super) struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reconnect {
     pub(super) initial: Span,
-    pub(super) max: Span,
+    pub(super) max: Option<Span>,
     pub(super) attempts: Option<Plain<u32>>,
 }
 
@@ -179,7 +179,7 @@ impl Default for Reconnect {
     fn default() -> Reconnect {
         Reconnect {
             initial: Span(Duration::from_secs(1)),
-            max: Span(Duration::from_secs(60)),
+            max: None,
             attempts: None,
         }
     }

@@ -250,8 +250,9 @@ impl Context<'_> {
     }
 
     fn reconnect(&mut self, path: &Path, written: &schema::Reconnect) -> source::Reconnect {
-        let (initial, max) = (written.initial.0, written.max.0);
-        self.waits(path, initial, max, RECONNECT_MIN);
+        let initial = written.initial.0;
+        let max = written.max.as_ref().map(|max| max.0);
+        self.waits(path, initial, max.unwrap_or(initial), RECONNECT_MIN);
         let attempts = written.attempts.map(|attempts| attempts.0);
         if attempts == Some(0) {
             self.report.error(

@@ -93,6 +93,13 @@ impl Scrape {
             "Configuration warnings, which status names",
             warnings,
         )?;
+        let refused = self.0.source.refused_topics().len() as u64;
+        gauge(
+            encoder,
+            "topics_refused",
+            "Topics that the server refuses, which status names",
+            refused,
+        )?;
         let counters = &self.0.source.counters;
         counter(
             encoder,

@@ -93,10 +93,13 @@ impl Client {
         let mut outcome = Err(SessionError::ClosedBeforeConnected.into());
         for address in &settings.urls {
             outcome = Client::open(settings, address, &mut watch).await;
-            // Refused credentials are the same for every URL, and an account may be locked by them.
+            // The sign-in is the same for every URL, and an account may be locked by it.
             if matches!(
                 outcome,
-                Ok(_) | Err(ClientError::Signin(SigninError::Refused(_)))
+                Ok(_)
+                    | Err(ClientError::Signin(
+                        SigninError::Refused(_) | SigninError::Busy { .. }
+                    ))
             ) {
                 break;
             }

@@ -2,6 +2,7 @@
 //! reading during a commit and a write, so neither a slow disk nor a slow peer stops the
 //! heart-beats.
 
+mod refusal;
 mod settle;
 mod topics;
 
@@ -19,10 +20,11 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::admission::Admission;
 use super::broker::{Broker, ConfigurationWarning, Detection};
 use super::clock;
 use super::commit::Commit;
-use super::disconnect::{self, DisconnectReason};
+use super::disconnect::DisconnectReason;
 use super::intake::{Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
@@ -38,7 +40,7 @@ use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Log};
 use crate::model::CoverageCause;
 use crate::stomp::{AckId, Connected, Event, Frame, Options, Session, SessionError};
-use crate::transport::{Receiver, TransportError, dial};
+use crate::transport::{Receiver, SockJsTransport, TransportError, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
 /// rest comes again. A server needs one round trip. The longest stop waits for a commit, for the
@@ -67,7 +69,13 @@ pub(super) struct Connection<'a> {
     receiver: Receiver,
     server_window: ServerWindow,
     writer: Writer,
+    sockjs: Option<SockJsTransport>,
     proof: LinkProof,
+    admission: &'a mut Admission,
+    /// The topic whose refusal ends the connection.
+    refused: Option<Arc<str>>,
+    /// A message has come.
+    heard: bool,
     /// Since then messages are no longer taken: DISCONNECT is queued.
     left_at: Option<Timestamp>,
     /// The journal is being told of the last sign of life.
@@ -90,12 +98,35 @@ pub(super) struct Connection<'a> {
     connected: bool,
     /// What the sign-in has given for this connection.
     credentials: Credentials,
-    /// When every topic was subscribed.
+    /// When every topic was subscribed, but for refused and doubtful ones.
     subscribed_at: Option<Instant>,
     /// What was read there has ended the connection.
     break_point: Option<BreakPoint>,
     /// Topics that were unsubscribed, and when.
     left: BTreeMap<Arc<str>, Instant>,
+}
+
+/// A connection that stood for this long was live, though no message came.
+const LIVE_MIN: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+pub(super) struct Ended {
+    pub(super) reason: DisconnectReason,
+    /// How long it was live: subscribed, and not just dropped. `None`: it was not.
+    pub(super) live: Option<Duration>,
+    /// The transport of SockJS that has brought CONNECTED.
+    pub(super) sockjs: Option<SockJsTransport>,
+}
+
+impl Ended {
+    /// There was no connection.
+    pub(super) fn before(reason: DisconnectReason) -> Ended {
+        Ended {
+            reason,
+            live: None,
+            sockjs: None,
+        }
+    }
 }
 
 /// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
@@ -133,6 +164,7 @@ impl<'a> Connection<'a> {
         intake: &'a mut Intake,
         commit: &'a mut Commit,
         status: &'a Arc<Status>,
+        admission: &'a mut Admission,
     ) -> Result<Connection<'a>, DisconnectReason> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
@@ -149,10 +181,12 @@ impl<'a> Connection<'a> {
             },
             now,
         );
-        for topic in &settings.topics {
+        admission.begin(&settings.topics, now);
+        let admitted = admission.admitted(&settings.topics);
+        for topic in &admitted {
             session.subscribe(topic.subscribe(&attempt.credentials)?, now);
         }
-        let subscriptions = Subscriptions::new(&settings.topics);
+        let subscriptions = Subscriptions::new(&admitted);
         intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
         for topic in &settings.topics {
@@ -167,8 +201,12 @@ impl<'a> Connection<'a> {
             session,
             receiver,
             server_window: ServerWindow::default(),
+            sockjs: sender.sockjs_transport(),
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
+            admission,
+            refused: None,
+            heard: false,
             left_at: None,
             proving: Fuse::terminated(),
             subscriptions,
@@ -189,24 +227,28 @@ impl<'a> Connection<'a> {
     }
 
     /// Lives until the connection ends, `stop` asks for it, or there is a reload request that it
-    /// cannot carry out. Gives the reason, and when every topic was subscribed.
-    pub(super) async fn run(
-        mut self,
-        inbox: &Inbox,
-        stop: &CancellationToken,
-    ) -> (DisconnectReason, Option<Instant>) {
+    /// cannot carry out.
+    pub(super) async fn run(mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
         let ended = match self.live(inbox, stop).await {
             Ok(()) if stop.is_cancelled() => DisconnectReason::Stopped,
             Ok(()) => DisconnectReason::Reloaded,
             Err(ended) => ended,
         };
-        self.intake.silence.pause(clock::now());
+        let now = clock::now();
+        self.intake.silence.pause(now);
         if self.connected {
             self.status.ended_at(self.break_point.take());
         }
         self.cease(&ended);
         self.status.enter(LinkState::Connecting);
-        let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
+        let stood = self
+            .subscribed_at
+            .map(|at| now.saturating_duration_since(at));
+        // What ends each connection at the same message is no life, however much came before it.
+        let stuck = self.status.link().undeliverable.is_some();
+        let live = stood.filter(|stood| !stuck && (self.heard || *stood >= LIVE_MIN));
+        let sockjs = self.sockjs.filter(|_| self.connected);
+        let status = Arc::clone(self.status);
         let settled = match ended {
             // Nothing can be committed from now on.
             DisconnectReason::Journal(error) => Err(error),
@@ -215,7 +257,7 @@ impl<'a> Connection<'a> {
                 .await
                 .map(|close_by| (close_by, ended)),
         };
-        let ended = match settled {
+        let reason = match settled {
             Err(error) => {
                 self.writer.close().await;
                 DisconnectReason::Journal(error)
@@ -224,7 +266,9 @@ impl<'a> Connection<'a> {
                 self.close(close_by).await;
                 match ended {
                     DisconnectReason::Lost(_)
+                    | DisconnectReason::Busy { .. }
                     | DisconnectReason::Refused(_)
+                    | DisconnectReason::TopicRefused(_)
                     | DisconnectReason::Quiet(_)
                         if stop.is_cancelled() =>
                     {
@@ -234,7 +278,11 @@ impl<'a> Connection<'a> {
                 }
             }
         };
-        (ended, subscribed_at)
+        Ended {
+            reason,
+            live,
+            sockjs,
+        }
     }
 
     /// The topics are heard no more: the entries that say so come behind all that was read.
@@ -243,7 +291,9 @@ impl<'a> Connection<'a> {
             DisconnectReason::Stopped => CoverageCause::DaemonStopped,
             DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
             DisconnectReason::Refused(_) => CoverageCause::Refused,
-            DisconnectReason::Lost(_) => CoverageCause::ConnectionLost,
+            DisconnectReason::Lost(_)
+            | DisconnectReason::Busy { .. }
+            | DisconnectReason::TopicRefused(_) => CoverageCause::ConnectionLost,
             DisconnectReason::Quiet(_) => CoverageCause::Silent,
             // The next start finds them heard until the last proof.
             DisconnectReason::Journal(_) => return,
@@ -252,6 +302,9 @@ impl<'a> Connection<'a> {
         // our DISCONNECT is not taken.
         let last_byte = self.proof.last_byte();
         let at = self.left_at.map_or(last_byte, |left| left.min(last_byte));
+        if let Some(refused) = &self.refused {
+            self.intake.refused(refused, at);
+        }
         self.intake.all_ceased(at, cause);
     }
 
@@ -284,6 +337,7 @@ impl<'a> Connection<'a> {
                 self.intake.silence.due(),
                 self.subscriptions.due(now),
                 self.proof_due(),
+                self.retry_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
@@ -361,7 +415,7 @@ impl<'a> Connection<'a> {
                 self.session.stream_ended();
                 self.take_events()?;
                 let unfinished = self.session.unfinished_frame();
-                let ended = disconnect::by_close(&mut self.session, &error);
+                let ended = self.by_close(&error);
                 if unfinished.is_some() {
                     self.breaks_at(unfinished.as_ref(), &ended);
                 }
@@ -418,10 +472,11 @@ impl<'a> Connection<'a> {
     ) -> Result<(), DisconnectReason> {
         match event {
             Event::Connected(connected) => self.connected(&connected),
-            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now),
+            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now)?,
             // Unacknowledged, so it comes again.
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
             Event::Message(message) => {
+                self.heard = true;
                 self.subscriptions
                     .heard(&message.subscription, self.commit.begun(), instant);
                 self.intake.take(message, now);
@@ -451,7 +506,7 @@ impl<'a> Connection<'a> {
 
     fn poll(&mut self) -> Result<Option<Event>, DisconnectReason> {
         self.session.poll().map_err(|error| {
-            let ended = disconnect::by_session(&error, &self.wanted.settings.topics);
+            let ended = self.by_session(&error);
             if let SessionError::Protocol(_) = error {
                 self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
             }
@@ -483,13 +538,14 @@ impl<'a> Connection<'a> {
             "connected"
         );
         self.connected = true;
+        self.admission.accept();
         if connected.heartbeat.incoming.is_none() {
             self.probing = match self.probing {
                 Probing::Possible => Probing::Due(clock::now() + self.wanted.settings.heartbeat),
                 _ => Probing::Listening,
             };
         }
-        self.announce(&self.wanted.settings.topics);
+        self.announce(&self.admission.admitted(&self.wanted.settings.topics));
         self.tell_profile();
     }
 
@@ -570,6 +626,9 @@ impl<'a> Connection<'a> {
         if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
             self.status.undeliverable(None);
         }
+        if self.retry_due().is_some_and(|due| due <= now) {
+            self.count_topics()?;
+        }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
         ticked.map_err(|error| match error {
@@ -577,7 +636,7 @@ impl<'a> Connection<'a> {
                 // As it is configured, and not to the microsecond.
                 DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
             }
-            error => disconnect::by_session(&error, &self.wanted.settings.topics),
+            error => self.by_session(&error),
         })?;
         self.take_events()
     }

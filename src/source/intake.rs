@@ -288,6 +288,12 @@ impl Intake {
             .extend(self.heard.ceased(topic, at, cause, now));
     }
 
+    /// The server refuses a topic, which was perhaps heard until then.
+    pub(super) fn refused(&mut self, topic: &Arc<str>, at: Timestamp) {
+        let now = Timestamp::now();
+        self.entries.extend(self.heard.refused(topic, at, now));
+    }
+
     /// Nothing more comes of any topic.
     pub(super) fn all_ceased(&mut self, at: Timestamp, cause: CoverageCause) {
         let now = Timestamp::now();

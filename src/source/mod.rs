@@ -7,8 +7,11 @@
 //! - `signin`: the HTTP sign-in before each connection, and texts and URLs with what it gives
 //! - `broker`: the facts of each kind of server
 //! - `supervisor`: the task, which keeps one connection
+//! - `last_transports`: by which transport of SockJS the last one was made
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
+//! - `admission`: which of them a connection asks for, so that a refused one stops no other;
+//!   `refused_topics`: those, each with its own time to be asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
 //!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
 //!   `malformed`, `undeliverable`: what is said of odd frames
@@ -17,6 +20,7 @@
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
+mod admission;
 mod broker;
 mod client;
 mod clock;
@@ -25,10 +29,12 @@ mod connection;
 mod coverage;
 mod disconnect;
 mod intake;
+mod last_transports;
 mod link_proof;
 mod malformed;
 mod masked;
 mod names;
+mod refused_topics;
 mod reload;
 mod server_window;
 mod settings;
@@ -44,8 +50,9 @@ mod writer;
 pub use broker::{Broker, ConfigurationWarning, Detection, reads_a_queue};
 pub use client::{Client, ClientError, Observer, WireTrace};
 pub use names::in_short;
+pub use refused_topics::RefusedTopic;
 pub use reload::Handle;
-pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings};
+pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, WAIT_MAX_KEPT, WAIT_MAX_LOST};
 pub use signin::{
     Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,
     SigninError, SigninTemplate, Step, StepMethod, percent_encoded,

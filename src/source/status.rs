@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
+use super::refused_topics::RefusedTopic;
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 
 /// The source's loop turns at least so often, whatever it waits for.
@@ -123,6 +124,7 @@ pub struct Status {
     pub counters: Counters,
     profile: Mutex<Profile>,
     break_points: Mutex<BreakPoints>,
+    refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -142,6 +144,7 @@ impl Default for Status {
             counters: Counters::default(),
             profile: Mutex::default(),
             break_points: Mutex::default(),
+            refused: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -174,6 +177,18 @@ impl Status {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The topics that the server refuses, by their names. The others are subscribed without them.
+    pub fn refused_topics(&self) -> BTreeMap<Arc<str>, RefusedTopic> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn refused(&self, topics: BTreeMap<Arc<str>, RefusedTopic>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     /// Takes the new profile, and gives those of its warnings that the one before did not have:

@@ -273,12 +273,13 @@ impl Subscriptions {
         true
     }
 
-    /// How many topics stand, where all do that are wanted.
-    pub(super) fn complete(&self) -> Option<usize> {
+    /// How many topics stand, where all do that are wanted, but for the one of this name.
+    pub(super) fn complete_without(&self, name: Option<&str>) -> Option<usize> {
         let mut stand = 0;
-        for slot in self.slots.values() {
+        for (other, slot) in &self.slots {
             match slot.stage {
                 Stage::Taken if slot.confirmed => stand += 1,
+                _ if name == Some(other) => {}
                 Stage::Draining(_) | Stage::Gone { .. } if slot.next.is_none() => {}
                 _ => return None,
             }
@@ -442,7 +443,7 @@ mod tests {
                 subscriptions.confirm(&topic.name, now) && !subscriptions.confirm(&topic.name, now)
             );
         }
-        assert_eq!(subscriptions.complete(), Some(topics.len()));
+        assert_eq!(subscriptions.complete_without(None), Some(topics.len()));
         subscriptions
     }
 
@@ -462,7 +463,7 @@ mod tests {
         assert!(!subscriptions.hold(&ack("i")) && subscriptions.leave(|_| true, start).is_empty());
         subscriptions.assign(&[], 0, start);
         assert_eq!(
-            subscriptions.complete(),
+            subscriptions.complete_without(None),
             Some(0),
             "what goes is not waited for"
         );
@@ -557,12 +558,14 @@ mod tests {
         assert!(
             !subscriptions.stands(&old)
                 && !subscriptions.stands(&new)
-                && subscriptions.complete().is_none()
+                && subscriptions.complete_without(None).is_none()
         );
         assert_eq!(left(&subscriptions.leave(|_| true, start)), [("t", 0)]);
         assert_eq!(subscriptions.gone("t").unwrap().next, Some(new.clone()));
-        assert!(subscriptions.stands(&new) && subscriptions.complete().is_none());
-        assert!(subscriptions.confirm("t", start) && subscriptions.complete() == Some(1));
+        assert!(subscriptions.stands(&new) && subscriptions.complete_without(None).is_none());
+        assert!(
+            subscriptions.confirm("t", start) && subscriptions.complete_without(None) == Some(1)
+        );
     }
 
     #[test]
@@ -585,7 +588,7 @@ mod tests {
         assert!(
             subscriptions.stands(&a)
                 && !subscriptions.stands(&b)
-                && subscriptions.complete().is_none()
+                && subscriptions.complete_without(None).is_none()
         );
         assert_eq!(subscriptions.gone("b").unwrap().next, Some(b));
     }

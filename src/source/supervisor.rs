@@ -10,11 +10,14 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
+use super::admission::Admission;
+use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
-use super::connection::Connection;
+use super::connection::{Connection, Ended};
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
+use super::last_transports::LastTransports;
 use super::reload::{Handle, Inbox, ReloadRequest};
 use super::settings::Settings;
 use super::signin::{Address, Credentials, SigninError, SigninLimit};
@@ -28,7 +31,7 @@ use crate::retry::Backoff;
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// `source.reconnect.attempts` is used up.
+    /// `source.reconnect.attempts` is used up by attempts that did not become live.
     #[error(
         "gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}"
     )]
@@ -51,6 +54,8 @@ pub struct Source {
     status: Arc<Status>,
     intake: Intake,
     commit: Commit,
+    admission: Admission,
+    last_transports: LastTransports,
     backoff: Backoff,
     read_interval: Interval,
     signins: SigninLimit,
@@ -88,6 +93,8 @@ impl Source {
                 status,
                 intake,
                 commit: Commit::new(clock::now()),
+                admission: Admission::default(),
+                last_transports: LastTransports::default(),
                 backoff,
                 read_interval,
                 signins: SigninLimit::default(),
@@ -109,8 +116,24 @@ impl Source {
             turn += 1;
             status.counters.attempts.fetch_add(1, Relaxed);
             status.enter(LinkState::Connecting);
-            let ended = self.one_connection(&address, &stop).await;
+            let Ended {
+                reason: ended,
+                live,
+                sockjs,
+            } = self.one_connection(&address, &stop).await;
             status.enter(LinkState::Connecting);
+            if let Some(transport) = sockjs {
+                self.last_transports
+                    .worked(&address.to_string(), transport, clock::now());
+            }
+            if live.is_some() {
+                self.backoff.reset();
+            }
+            self.bound_waits();
+            // However well it went, a server that drops us at once is not flooded.
+            let wait_min = live.map_or(Duration::ZERO, |live| {
+                self.wanted.settings.reconnect.initial.saturating_sub(live)
+            });
             let wait = match &ended {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
@@ -121,10 +144,25 @@ impl Source {
                 DisconnectReason::Journal(_) => None,
                 // No failure: at once, since nothing is heard meanwhile.
                 DisconnectReason::Quiet(_) => Some(Duration::ZERO),
-                DisconnectReason::Refused(_) => {
+                DisconnectReason::TopicRefused(_)
+                    if self.admission.is_hopeful(&self.wanted.settings.topics) =>
+                {
+                    // The others wait for us, and nothing was wrong with them.
+                    Some(match live {
+                        Some(_) => wait_min,
+                        None => self.backoff.first(fastrand::f64()),
+                    })
+                }
+                DisconnectReason::Refused(_) | DisconnectReason::TopicRefused(_) => {
                     self.bounded(|backoff| backoff.next_refused(fastrand::f64()))
                 }
+                DisconnectReason::Lost(_) if live.is_some() => {
+                    Some(self.backoff.first(fastrand::f64()).max(wait_min))
+                }
                 DisconnectReason::Lost(_) => self.bounded(|backoff| backoff.next(fastrand::f64())),
+                DisconnectReason::Busy { after, .. } => {
+                    self.bounded(|backoff| backoff.next(fastrand::f64()).max(*after))
+                }
             };
             let error = ended.to_string();
             status.failed(&error);
@@ -167,11 +205,13 @@ impl Source {
         (!reconnect.is_used_up(self.backoff.failures())).then_some(wait)
     }
 
-    async fn one_connection(
-        &mut self,
-        address: &Address,
-        stop: &CancellationToken,
-    ) -> DisconnectReason {
+    /// No wait is longer than suits the server.
+    fn bound_waits(&mut self) {
+        let broker = self.status.profile().broker.unwrap_or(Broker::Unknown);
+        self.backoff.bound(self.wanted.settings.wait_max(broker));
+    }
+
+    async fn one_connection(&mut self, address: &Address, stop: &CancellationToken) -> Ended {
         info!(url = %address, "connecting");
         let prepared = async {
             wait_for_room(&mut self.commit, &self.intake).await?;
@@ -179,18 +219,21 @@ impl Source {
         };
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
             biased;
-            () = stop.cancelled() => return DisconnectReason::Stopped,
-            wanted = self.inbox.next() => return self.reload(wanted),
+            () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
+            wanted = self.inbox.next() => return Ended::before(self.reload(wanted)),
             signed_in = self.status.turning(prepared) => signed_in,
         };
         let credentials = match signed_in {
             Ok(credentials) => credentials,
-            Err(ended) => return ended,
+            Err(ended) => return Ended::before(ended),
         };
         let open = async {
             let settings = &self.wanted.settings;
-            let attempt =
+            let mut attempt =
                 settings.attempt(address, credentials.clone(), self.read_interval.clone())?;
+            attempt.target.sockjs_first = self
+                .last_transports
+                .first(&address.to_string(), clock::now());
             Connection::open(
                 &mut self.wanted,
                 attempt,
@@ -198,34 +241,31 @@ impl Source {
                 &mut self.intake,
                 &mut self.commit,
                 &self.status,
+                &mut self.admission,
             )
             .await
         };
         let opened = tokio::select! {
             biased;
-            () = stop.cancelled() => return DisconnectReason::Stopped,
+            () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
             wanted = self.inbox.next() => Err(wanted),
             opened = open => Ok(opened),
         };
         let ended = match opened {
             Ok(Ok(connection)) => {
                 let run = connection.run(&self.inbox, stop);
-                let Some((ended, subscribed_at)) =
-                    unless_stopped_early(run, stop, &self.status).await
-                else {
-                    return DisconnectReason::Stopped;
-                };
-                if let Some(at) = subscribed_at {
-                    self.backoff
-                        .lived(clock::now().saturating_duration_since(at));
-                }
-                ended
+                unless_stopped_early(run, stop, &self.status)
+                    .await
+                    .unwrap_or_else(|| Ended::before(DisconnectReason::Stopped))
             }
-            Ok(Err(ended)) => ended,
-            Err(wanted) => self.reload(wanted),
+            Ok(Err(ended)) => Ended::before(ended),
+            Err(wanted) => Ended::before(self.reload(wanted)),
         };
         // From here on it is for the log and the status.
-        ended.redacted(&credentials)
+        Ended {
+            reason: ended.reason.redacted(&credentials),
+            ..ended
+        }
     }
 
     /// What a full journal has not taken yet it writes once it can, or else the next start does.
@@ -241,7 +281,14 @@ impl Source {
     fn reload(&mut self, wanted: ReloadRequest) -> DisconnectReason {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         self.backoff = wanted.settings.reconnect.backoff();
-        self.wanted = wanted;
+        let before = std::mem::replace(&mut self.wanted, wanted).settings;
+        let settings = &self.wanted.settings;
+        if settings.connects_as(&before) {
+            self.admission.reload(&before.topics, &settings.topics);
+        } else {
+            self.admission.forget();
+        }
+        self.status.refused(self.admission.refused());
         DisconnectReason::Reloaded
     }
 }

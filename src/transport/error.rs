@@ -75,6 +75,8 @@ pub enum DialError {
         status: u16,
         /// Where it redirects to, or the first bytes of the body; it may be empty.
         body: String,
+        /// How long the server asks to be left alone: `Retry-After` of 429 and 503.
+        retry_after: Option<Duration>,
     },
     /// The answer to the WebSocket upgrade, or the first SockJS frame, breaks the protocol.
     #[error("WebSocket or SockJS handshake with {url}: {problem}")]
@@ -209,6 +211,15 @@ impl TransportError {
             }
             _ => false,
         }
+    }
+
+    /// The server has closed, and says that it stops or restarts.
+    pub fn is_going_away(&self) -> bool {
+        let code = match self {
+            TransportError::Closed { code, .. } => *code,
+            _ => None,
+        };
+        matches!(code, Some(1001 | 1012 | 1013))
     }
 
     /// A stream that ends without TLS's or WebSocket's close counts as closed. Servers often skip
@@ -365,6 +376,7 @@ mod tests {
                 url: "ws://h/ws".to_owned(),
                 status,
                 body: body.to_owned(),
+                retry_after: None,
             };
             assert!(error.to_string().contains(expected), "{error}");
             error.wants_sign_in()
@@ -400,6 +412,7 @@ mod tests {
             url: "ws://h:1/ws".to_owned(),
             status: 403,
             body: "no".to_owned(),
+            retry_after: None,
         };
         assert_eq!(
             error.to_string(),

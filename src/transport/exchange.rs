@@ -81,6 +81,11 @@ impl Answer {
     pub fn location(&self) -> Option<&str> {
         self.header("location")?.split(['?', '#', ';']).next()
     }
+
+    /// How long the server asks to be left alone: `Retry-After` of 429 and 503.
+    pub fn retry_after(&self) -> Option<Duration> {
+        http::asked_wait(self.status, self.header("retry-after")?)
+    }
 }
 
 /// An answer's body, and whether that is all of it.

@@ -36,4 +36,4 @@ pub use cookies::Jar;
 pub use error::{DialError, Stage, TransportError};
 pub use exchange::{Answer, Body, Content, Method, Request, exchange};
 pub use proxy::Proxies;
-pub use target::Target;
+pub use target::{SockJsTransport, Target};

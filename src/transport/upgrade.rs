@@ -17,6 +17,7 @@ use url::{Position, Url};
 
 use super::error::{DialError, Stage, TransportError};
 use super::gateway;
+use super::http;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
 
@@ -235,10 +236,12 @@ async fn refusal(
             shown_text(&read)
         }
     };
+    let status = response.status().as_u16();
     DialError::Http {
         url: shown(url),
-        status: response.status().as_u16(),
+        status,
         body,
+        retry_after: http::retry_after(status, response.headers()),
     }
 }
 

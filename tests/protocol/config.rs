@@ -12,7 +12,9 @@ use stomp_bridge::pipeline::Field;
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
-use stomp_bridge::source::{AnswerPart, Broker, Credentials, SigninTemplate, Step, StepMethod};
+use stomp_bridge::source::{
+    AnswerPart, Broker, Credentials, SigninTemplate, Step, StepMethod, WAIT_MAX_KEPT,
+};
 use stomp_bridge::stomp::{AckMode, Backslashes};
 use stomp_bridge::transport::Content;
 
@@ -176,11 +178,9 @@ fn the_examples_comments_are_keys_too() {
     );
     assert_eq!(
         (plan.source.reconnect.initial, plan.source.reconnect.max),
-        (
-            defaults.source.reconnect.initial,
-            defaults.source.reconnect.max
-        )
+        (defaults.source.reconnect.initial, Some(WAIT_MAX_KEPT))
     );
+    assert_eq!(defaults.source.reconnect.max, None, "what suits the server");
     assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
     assert_eq!(plan.journal.keep, defaults.journal.keep);
     assert_eq!(plan.commit_interval, defaults.commit_interval);
@@ -290,7 +290,7 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!(plan.source.heartbeat, seconds(10));
     assert_eq!(
         (plan.source.reconnect.initial, plan.source.reconnect.max),
-        (seconds(1), seconds(60))
+        (seconds(1), None)
     );
     assert_eq!(plan.source.reconnect.attempts, None);
     assert_eq!(

@@ -60,6 +60,10 @@ impl Signin {
         match error {
             SigninError::Refused(text) => SigninError::Refused(redact(text)),
             SigninError::Trouble(text) => SigninError::Trouble(redact(text)),
+            SigninError::Busy { text, after } => SigninError::Busy {
+                text: redact(text),
+                after,
+            },
             SigninError::Dial(error) => SigninError::Dial(error),
         }
     }
@@ -371,6 +375,22 @@ mod tests {
                     .starts_with("sign-in failed: https://h/api/login answered"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
+        for status in [429, 503] {
+            let answer = Answer {
+                headers: BTreeMap::from([("retry-after".to_owned(), "90".into())]),
+                ..answer(status, "busy hunter2+")
+            };
+            let error = signin().read(answer).unwrap_err();
+            assert!(error.to_string().contains("(busy …)"), "{error}");
+            let SigninError::Busy { after, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(after, Duration::from_secs(90));
         }
     }
 

@@ -146,6 +146,9 @@ impl Step {
             ),
             None => format!("{url} answered {status}{}; {advice}", self.said(answer)),
         };
+        if let Some(after) = answer.retry_after() {
+            return Err(SigninError::Busy { text: told, after });
+        }
         Err(match status {
             // A gateway answers so while the service behind it starts; the others say themselves
             // that they will pass.

@@ -4,6 +4,7 @@
 mod coverage;
 mod endings;
 mod frames;
+mod refusals;
 mod reload;
 
 use std::collections::HashMap;
@@ -65,6 +66,22 @@ impl Lab {
         journal_bytes_max: u64,
         attempts: Option<u32>,
     ) -> Lab {
+        let topic = Topic {
+            name: "map-1".into(),
+            destination: "/queue/a".into(),
+            ack,
+            headers: Vec::new(),
+        };
+        Lab::of(scheme, vec![topic], heartbeat, journal_bytes_max, attempts).await
+    }
+
+    async fn of(
+        scheme: &str,
+        topics: Vec<Topic>,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
         let folder = tempfile::tempdir().unwrap();
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max))
@@ -76,12 +93,6 @@ impl Lab {
             .register_sinks(&[("stuck".into(), Start::Oldest)])
             .await
             .unwrap();
-        let topic = Topic {
-            name: "map-1".into(),
-            destination: "/queue/a".into(),
-            ack,
-            headers: Vec::new(),
-        };
         let settings = Settings {
             urls: vec![
                 format!("{scheme}://{}", server.local_addr().unwrap())
@@ -100,10 +111,10 @@ impl Lab {
             tls: Default::default(),
             reconnect: Reconnect {
                 initial: Duration::ZERO,
-                max: Duration::ZERO,
+                max: Some(Duration::ZERO),
                 attempts,
             },
-            topics: vec![topic],
+            topics,
             body_bytes_max: 1 << 20,
         };
         let decoders = decoders(&settings.topics);

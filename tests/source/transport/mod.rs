@@ -43,6 +43,7 @@ fn target(url: &str) -> Target {
         proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,
         websocket_split: None,
+        sockjs_first: None,
         timeout: PATIENCE,
         // As it is by default.
         read_interval: Interval::new(Duration::from_millis(5)),

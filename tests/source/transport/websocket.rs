@@ -165,6 +165,25 @@ async fn answer_that_is_no_websocket_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_busy_server_says_how_long_to_leave_it_alone() {
+    let check = async |words: &str, expected: Option<u64>| {
+        let (listener, address) = listen().await;
+        let target = target(&format!("ws://{address}/ws"));
+        let server = async { answer(&listener, words).await };
+        let (_open, error) = tokio::join!(server, refused(&target));
+        let DialError::Http { retry_after, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(retry_after, expected.map(Duration::from_secs), "{words}");
+    };
+    let rest = "Retry-After: 20\r\nContent-Length: 0\r\n\r\n";
+    check(&format!("HTTP/1.1 503 Busy\r\n{rest}"), Some(20)).await;
+    check(&format!("HTTP/1.1 429 Many\r\n{rest}"), Some(20)).await;
+    check(&format!("HTTP/1.1 403 Forbidden\r\n{rest}"), None).await;
+    check("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", None).await;
+}
+
+#[tokio::test]
 async fn other_status_is_told_with_its_text() {
     let check = async |words: &str, status: u16, expected: &str| {
         let (listener, address) = listen().await;
