@@ -52,7 +52,6 @@ impl From<DialError> for DisconnectReason {
             DialError::Http {
                 status: 401 | 403, ..
             }
-            | DialError::Gateway { .. }
             | DialError::Address { .. }
             | DialError::TlsSettings(_) => DisconnectReason::Refused(error.to_string()),
             error if error.wants_sign_in() => DisconnectReason::Refused(error.to_string()),

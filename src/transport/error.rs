@@ -288,9 +288,18 @@ fn shown_body(body: &str) -> String {
 }
 
 impl DialError {
-    /// The server leads to a page where people sign in.
+    /// The server, or a gateway before it, wants a sign-in: it says so in words, or leads to the
+    /// page for it.
     pub fn wants_sign_in(&self) -> bool {
-        matches!(self, DialError::Http { status: 300..=399, body, .. } if is_of_login(body))
+        match self {
+            DialError::Gateway { .. } => true,
+            DialError::Http {
+                status: 300..=399,
+                body,
+                ..
+            } => is_of_login(body),
+            _ => false,
+        }
     }
 }
 
