@@ -1,8 +1,8 @@
 //! How long to wait before what has failed is tried again: exponential with full jitter, so that
 //! many daemons do not return in step. Short waits and long ones come in pairs, so that chance
-//! never makes an hour of short ones. No clock: it is given the random part.
+//! never makes an hour of short ones. No clock: it is given the random part, and the time.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 /// A connection that stood for this long was good: the next failure starts the backoff from the
 /// beginning.
@@ -14,6 +14,12 @@ pub const REFUSED_MIN: Duration = Duration::from_secs(30);
 
 /// The longest wait after a refused attempt, plus half of it.
 const REFUSED_MAX: Duration = Duration::from_secs(300);
+
+/// No server can silence us for longer than this.
+const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
+
+/// Nor ask to be flooded.
+const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
 
 /// How a sink's deliveries are retried.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,6 +89,16 @@ impl Backoff {
         }
     }
 
+    /// From now on no wait is longer than this.
+    pub fn bound(&mut self, max: Duration) {
+        self.max = max;
+    }
+
+    /// The wait after something that was no failure: as after the first one, and not counted.
+    pub fn first(&self, random: f64) -> Duration {
+        self.initial.min(self.max).mul_f64(random)
+    }
+
     /// Counts a failure and gives the wait: `random` (0 to 1) of the bound, and every other time
     /// what that left of it.
     pub fn next(&mut self, random: f64) -> Duration {
@@ -98,7 +114,12 @@ impl Backoff {
     /// As [`Backoff::next`], where the other side refused who we are: slower, with the jitter
     /// above the bound.
     pub fn next_refused(&mut self, random: f64) -> Duration {
-        let bound = doubled(REFUSED_MIN, self.failures).min(REFUSED_MAX);
+        self.next_refused_within(REFUSED_MAX, random)
+    }
+
+    /// The same with another bound.
+    pub fn next_refused_within(&mut self, max: Duration, random: f64) -> Duration {
+        let bound = doubled(REFUSED_MIN, self.failures).min(max);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(1.0 + random / 2.0)
     }
@@ -107,6 +128,23 @@ impl Backoff {
 /// Doubles a wait this many times.
 pub fn doubled(base: Duration, times: u32) -> Duration {
     base.saturating_mul(2_u32.saturating_pow(times.min(31)))
+}
+
+/// The wait that `Retry-After` asks for (RFC 9110, section 10.2.3): seconds or an HTTP date, within
+/// bounds. `None` where it is neither.
+pub fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
+    let text = text.trim();
+    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // More digits than fit are more than we grant.
+        text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
+    } else {
+        // A date that has passed is a wait of zero.
+        httpdate::parse_http_date(text)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default()
+    };
+    Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
 }
 
 #[cfg(test)]
@@ -140,6 +178,17 @@ mod tests {
             [0.0, 0.9, 0.25, 0.9].map(|random| backoff.next(random).as_millis()),
             [0, 2_000, 1_000, 6_000]
         );
+    }
+
+    #[test]
+    fn what_is_no_failure_waits_as_after_the_first_and_counts_nothing() {
+        let mut backoff = backoff();
+        assert!((0..5).all(|_| backoff.next(0.5) > Duration::ZERO));
+        assert_eq!(backoff.first(0.5), Duration::from_millis(500));
+        assert_eq!(backoff.failures(), 5);
+        backoff.bound(Duration::from_secs(5));
+        let rest = backoff.next(0.5);
+        assert_eq!(rest, Duration::from_millis(2_500));
     }
 
     #[test]

@@ -60,12 +60,21 @@ pub(super) enum Verb {
     /// The command subscribes to each topic with ack auto and without the headers of a durable
     /// subscription: the daemon misses nothing. It refuses queues unless --force is given: a queue
     /// gives each message to one consumer only. It does not reconnect; Ctrl-C ends it.
+    ///
+    /// Where the configuration has a sign-in, the command signs in with the daemon's account: a
+    /// platform that allows an account one session ends the daemon's, and the daemon's next sign-in
+    /// ends this one. Use a configuration with another account there.
     #[command(
         after_help = "Examples:\n  stomp-bridge tap --topic map-1\n  stomp-bridge tap --frames --count 3\n  \
                             stomp-bridge tap --json | jq .state"
     )]
     Tap(tap::TapArgs),
-    /// Send one message to the source's server; the daemon need not run.
+    /// Send one message to the source's server, over a connection of its own; the daemon need not
+    /// run.
+    ///
+    /// Where the configuration has a sign-in, the command signs in with the daemon's account: a
+    /// platform that allows an account one session ends the daemon's, which then signs in again.
+    /// Use a configuration with another account there.
     #[command(
         after_help = "Example: stomp-bridge send /topic/state/1 '{\"deviceId\":1,\"newState\":\"正常\"}' --header \
                             content-type:application/json --receipt"

@@ -70,12 +70,21 @@ impl Interrupt {
     }
 }
 
+/// What a second sign-in does to an account that may have one session only, as many platforms have
+/// it.
+const ONE_SESSION: &str = "this signs in as the daemon does, for a connection of its own; where the platform allows an \
+                           account one session, that ends the daemon's, which then signs in again: a coverage gap for \
+                           the daemon, and the end of this; give such tools a configuration with another account";
+
 /// Connects as the daemon would; `None`: somebody has pressed Ctrl-C meanwhile.
 pub(super) async fn connect(
     settings: &Settings,
     watch: impl FnMut(&Credentials) -> Observer,
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Option<Client>> {
+    if settings.signin.is_some() {
+        eprintln!("stomp-bridge: note: {ONE_SESSION}");
+    }
     tokio::select! {
         connected = Client::connect(settings, watch) => {
             let (client, connected) = connected.context("connect to the source")?;

@@ -2,14 +2,16 @@
 
 use std::io::{Read, Write};
 use std::path::PathBuf;
+use std::pin::pin;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Args;
 
 use super::connection::{Interrupt, connect, plan, verb};
 use crate::config::Plan;
+use crate::source::Client;
 use crate::stomp::{BodyKind, Confirm, Confirmation, Event, Farewell, NewMessage};
 
 #[derive(Debug, Args)]
@@ -23,7 +25,8 @@ pub(super) struct SendArgs {
     /// A further header; may be given several times.
     #[arg(long = "header", value_name = "NAME:VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// Wait until the server confirms the message; Spring's simple broker never does.
+    /// Wait until the server confirms the message; Spring's simple broker never does. Without it
+    /// the exit code is 0 where the server refuses nothing within a second and ends in order.
     #[arg(long)]
     receipt: bool,
     /// The configuration file.
@@ -88,10 +91,34 @@ async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
         ..NewMessage::default()
     };
     let receipt = client.session().send(&message, Instant::now())?;
-    while receipt.is_some() {
+    match receipt {
+        Some(_) => confirmed(&mut client, &mut interrupt).await?,
+        None => not_refused(&mut client, &mut interrupt).await?,
+    }
+    let farewell = client.disconnect().await;
+    // What is confirmed is confirmed, however the connection ends.
+    if args.receipt {
+        return said(&args.destination, ", confirmed");
+    }
+    match farewell {
+        Ok(Farewell::Receipt | Farewell::Closed) => said(&args.destination, ""),
+        Ok(Farewell::Error(error)) => bail!("the server refused it: {error}"),
+        Ok(Farewell::Silence | Farewell::NotConnected) => bail!(
+            "the server does not answer DISCONNECT: whether the message has arrived is not known"
+        ),
+        Err(error) => Err(error).context(
+            "the connection ended before the server had answered: whether the message has arrived \
+             is not known",
+        ),
+    }
+}
+
+/// Waits for the message's receipt.
+async fn confirmed(client: &mut Client, interrupt: &mut Interrupt) -> anyhow::Result<()> {
+    loop {
         let event = tokio::select! {
             event = client.next() => event?,
-            () = interrupt.asked() => bail!("interrupted: whether the message has arrived is not known"),
+            () = interrupt.asked() => bail!(INTERRUPTED),
         };
         match event {
             Event::Receipt {
@@ -101,23 +128,39 @@ async fn deliver(args: &SendArgs, plan: Plan) -> anyhow::Result<()> {
                 "the server has not confirmed the message, which may have arrived; Spring's \
                  simple broker confirms none: leave --receipt out"
             ),
-            Event::Receipt { .. } => break,
+            Event::Receipt { .. } => return Ok(()),
             _ => {}
         }
     }
-    let how = match client.disconnect().await {
-        _ if args.receipt => "confirmed",
-        Ok(Farewell::Error(error)) => bail!("the server refused it: {error}"),
-        // A receipt for DISCONNECT says that all before it was processed.
-        Ok(Farewell::Receipt) => "confirmed",
-        Ok(_) => "not confirmed",
-        Err(error) => {
-            return Err(error)
-                .context("the connection broke, and whether the message has arrived is not known");
+}
+
+/// A server that does not want a message says so by an ERROR, or by closing, within this time.
+/// Some forget what they wanted to say when DISCONNECT follows at once.
+const REFUSED_WITHIN: Duration = Duration::from_secs(1);
+
+/// Waits until the message is written and the server has had its time to refuse it.
+async fn not_refused(client: &mut Client, interrupt: &mut Interrupt) -> anyhow::Result<()> {
+    let mut quiet = pin!(tokio::time::sleep(REFUSED_WITHIN));
+    loop {
+        tokio::select! {
+            event = client.next() => {
+                event.context("the server did not accept the message")?;
+            }
+            () = &mut quiet => {
+                if !client.is_writing() {
+                    return Ok(());
+                }
+                quiet.set(tokio::time::sleep(REFUSED_WITHIN));
+            }
+            () = interrupt.asked() => bail!(INTERRUPTED),
         }
-    };
-    writeln!(std::io::stdout(), "sent to {}, {how}", args.destination)
-        .context("write to standard output")
+    }
+}
+
+const INTERRUPTED: &str = "interrupted: whether the message has arrived is not known";
+
+fn said(destination: &str, how: &str) -> anyhow::Result<()> {
+    writeln!(std::io::stdout(), "sent to {destination}{how}").context("write to standard output")
 }
 
 fn body(argument: &str) -> anyhow::Result<Vec<u8>> {

@@ -8,8 +8,11 @@ use jiff::Timestamp;
 
 use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
-use crate::ops::status::{Report, Sink};
+use crate::ops::status::{Link, Report, Sink};
 use crate::source::in_short;
+
+/// More refused topics are counted.
+const REFUSED_SHOWN_MAX: usize = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -55,6 +58,11 @@ fn text(report: &Report) -> String {
             .map(|error| format!("         last error: {}", one_line(error))),
     );
     lines.extend(
+        link.undeliverable
+            .as_ref()
+            .map(|found| format!("         undeliverable: {}", harmless(found))),
+    );
+    lines.extend(
         link.broker
             .as_ref()
             .map(|broker| format!("         server: {broker}")),
@@ -73,6 +81,7 @@ fn text(report: &Report) -> String {
             .iter()
             .map(|warning| format!("         warning: {}", harmless(warning))),
     );
+    lines.extend(refused(link, *at));
     lines.push(format!(
         "intake   {} received = {} accepted + {} undecodable + {} waiting",
         intake.received, intake.accepted, intake.undecodable, intake.waiting
@@ -120,6 +129,23 @@ fn text(report: &Report) -> String {
     lines.join("\n") + "\n"
 }
 
+/// The topics that the server refuses: the first few, and how many more.
+fn refused(link: &Link, now: Timestamp) -> Vec<String> {
+    let mut lines: Vec<String> = link
+        .refused
+        .iter()
+        .take(REFUSED_SHOWN_MAX)
+        .map(|it| {
+            let (topic, since, error) = (&it.topic, age(it.since, now), one_line(&it.error));
+            format!("         topic {topic} refused for {since}: {error}")
+        })
+        .collect();
+    if let more @ 1.. = link.refused.len().saturating_sub(REFUSED_SHOWN_MAX) {
+        lines.push(format!("         {more} more topics refused"));
+    }
+    lines
+}
+
 fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
     let state = match (sink.configured, sink.up) {
         (false, _) => "removed".to_owned(),
@@ -159,6 +185,33 @@ fn last_error(error: Option<&str>, up: bool, since: Option<Timestamp>, now: Time
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::status::RefusedTopic;
+
+    #[test]
+    fn of_many_refused_topics_the_first_few_have_a_line() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let refused_topic = |number: usize| RefusedTopic {
+            topic: format!("map-{number}"),
+            destination: format!("/topic/{number}"),
+            since: at(0),
+            error: "no".to_owned(),
+        };
+        let link = |count| Link {
+            state: "receiving".to_owned(),
+            since: at(0),
+            last_error: None,
+            undeliverable: None,
+            last_message: None,
+            broker: None,
+            guarantee: BTreeMap::new(),
+            warnings: Vec::new(),
+            refused: (1..=count).map(refused_topic).collect(),
+        };
+        assert_eq!(refused(&link(0), at(300)), [""; 0]);
+        let lines = refused(&link(8), at(300));
+        assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
+        assert_eq!((lines.len(), lines[5].trim()), (6, "3 more topics refused"));
+    }
 
     #[test]
     fn error_that_has_passed_says_since_when() {

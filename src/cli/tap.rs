@@ -96,6 +96,12 @@ async fn show(args: &TapArgs, plan: Plan) -> anyhow::Result<()> {
     {
         // A reader of ours that has enough, such as `head`, is no failure.
         Err(error) if is_broken_pipe(&error) => return Ok(()),
+        Err(error) if error.is::<ClientError>() && plan.source.signin.is_some() => {
+            return Err(error.context(
+                "the connection ended; where the platform allows an account one session, another \
+                 sign-in of it, such as the daemon's, ends this one",
+            ));
+        }
         outcome => outcome?,
     }
     // The server's answer to our DISCONNECT no longer matters.

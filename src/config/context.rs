@@ -171,7 +171,8 @@ impl Context<'_> {
             .collect()
     }
 
-    fn header_drafts(
+    /// Headers whose values may name what the scope has.
+    pub(super) fn header_drafts(
         &mut self,
         path: &Path,
         written: BTreeMap<String, Secret>,

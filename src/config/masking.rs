@@ -274,10 +274,12 @@ mod tests {
         } else {
             String::new()
         };
-        let header = if table == "sinks.x" {
-            String::new()
-        } else {
-            format!("[{table}]\n")
+        let header = match table.split_once(".0") {
+            _ if table == "sinks.x" => String::new(),
+            // A list of tables.
+            Some((list, "")) => format!("[[{list}]]\n"),
+            Some((list, inner)) => format!("[[{list}]]\n[{list}{inner}]\n"),
+            None => format!("[{table}]\n"),
         };
         (
             format!("{kind}{header}{key} = {value}\n"),
@@ -299,6 +301,9 @@ mod tests {
             "source.signin.json",
             "source.signin.form",
             "source.signin.headers.x",
+            "source.signin.steps.0.url",
+            "source.signin.steps.0.form",
+            "source.signin.steps.0.headers.x",
             "topics.x.headers.x",
             "sinks.x.url",
             "sinks.x.password",
@@ -346,7 +351,8 @@ mod tests {
                 );
                 by_variable |= told.contains("environment variable");
             }
-            assert!(by_variable, "{path}");
+            // No variable reaches into a list of tables.
+            assert!(by_variable || path.contains(".0."), "{path}");
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
 //! | `source`, `signin`, `topics`, `sinks` | the check of one table each; `kinds`: of one key of sinks |
+//! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 
 mod check;
@@ -30,6 +31,7 @@ mod secret;
 mod signin;
 mod sinks;
 mod source;
+mod spelling;
 mod template;
 mod topics;
 mod units;

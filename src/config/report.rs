@@ -266,7 +266,8 @@ fn kind_of(found: &Actual) -> &'static str {
     }
 }
 
-/// Takes out what lies at a path, or the list that it lies in. False where there is nothing.
+/// Takes out what lies at a path: a key of a table, also of one in a list; else the list that it lies
+/// in. False where there is nothing.
 fn remove(table: &mut Dict, path: &[String]) -> bool {
     let Some((name, below)) = path.split_first() else {
         return false;
@@ -274,6 +275,12 @@ fn remove(table: &mut Dict, path: &[String]) -> bool {
     match table.get_mut(name) {
         None => false,
         Some(Value::Dict(_, inner)) if !below.is_empty() => remove(inner, below),
+        Some(Value::Array(_, elements)) if below.len() > 1 => {
+            match below[0].parse().map(|index: usize| elements.get_mut(index)) {
+                Ok(Some(Value::Dict(_, inner))) => remove(inner, &below[1..]),
+                _ => table.remove(name).is_some(),
+            }
+        }
         Some(_) => table.remove(name).is_some(),
     }
 }

@@ -11,6 +11,7 @@ use figment::value::Value;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
+use serde_json::{Map, Value as Json};
 
 use super::units::{Each, List, Plain, Retention, SecretTable, Size, Span, UrlText};
 use crate::model::Severity;
@@ -84,30 +85,70 @@ pub(super) enum ConnectBackslashes {
     Doubled,
 }
 
+/// One request, or `steps`.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Signin {
     pub(super) url: Option<UrlText>,
-    pub(super) method: SigninMethod,
+    pub(super) method: Option<SigninMethod>,
     pub(super) json: Option<SecretTable>,
     pub(super) form: Option<SecretTable>,
     pub(super) headers: BTreeMap<String, Secret>,
+    pub(super) expect: Option<Map<String, Json>>,
+    pub(super) extract: BTreeMap<String, Extracted>,
+    pub(super) steps: Vec<SigninStep>,
     pub(super) timeout: Span,
-    pub(super) extract: BTreeMap<String, String>,
 }
 
 impl Default for Signin {
     fn default() -> Signin {
         Signin {
             url: None,
-            method: SigninMethod::default(),
+            method: None,
             json: None,
             form: None,
             headers: BTreeMap::new(),
-            timeout: Span(Duration::from_secs(10)),
+            expect: None,
             extract: BTreeMap::new(),
+            steps: Vec::new(),
+            timeout: Span(Duration::from_secs(10)),
         }
     }
+}
+
+/// One of several requests.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SigninStep {
+    pub(super) url: Option<UrlText>,
+    pub(super) method: Option<SigninMethod>,
+    pub(super) json: Option<SecretTable>,
+    pub(super) form: Option<SecretTable>,
+    pub(super) headers: BTreeMap<String, Secret>,
+    pub(super) expect: Option<Map<String, Json>>,
+    pub(super) extract: BTreeMap<String, Extracted>,
+}
+
+/// Where a value stands in an answer.
+#[derive(Deserialize, JsonSchema)]
+#[serde(
+    untagged,
+    expecting = "expected a JSON pointer such as \"/data/token\", { header = \"Authorization\" }, \
+                 { cookie = \"XSRF-TOKEN\" }, { input = \"_csrf\" } or { text = true }"
+)]
+pub(super) enum Extracted {
+    Pointer(String),
+    Part(ExtractedPart),
+}
+
+/// One of these.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum ExtractedPart {
+    Header(String),
+    Cookie(String),
+    Input(String),
+    Text(bool),
 }
 
 #[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
@@ -130,7 +171,7 @@ pub(super) struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Reconnect {
     pub(super) initial: Span,
-    pub(super) max: Span,
+    pub(super) max: Option<Span>,
     pub(super) attempts: Option<Plain<u32>>,
 }
 
@@ -138,7 +179,7 @@ impl Default for Reconnect {
     fn default() -> Reconnect {
         Reconnect {
             initial: Span(Duration::from_secs(1)),
-            max: Span(Duration::from_secs(60)),
+            max: None,
             attempts: None,
         }
     }

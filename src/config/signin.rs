@@ -1,58 +1,134 @@
-//! `[source.signin]`: the request before every connection, and the values taken out of its answer.
+//! `[source.signin]`: the requests before every connection, and the values taken out of their
+//! answers.
 
 use serde_json::{Map, Value};
-use url::form_urlencoded;
 
 use super::context::Context;
 use super::path::Path;
-use super::schema::{self, SigninMethod};
+use super::schema::{self, Extracted, ExtractedPart, SigninMethod, SigninStep};
 use super::secret::Within;
-use super::template::{Scope, Signin, is_name};
+use super::template::{Draft, Scope, Signin, is_name};
 use super::units::{SecretTable, UrlText};
-use crate::pipeline::Pointer;
+use crate::pipeline::Conditions;
 use crate::secret::Secret;
-use crate::source::{self, Extract};
-use crate::transport::{Content, Method};
+use crate::source::{
+    self, AnswerPart, BodyTemplate, Extract, JsonTemplate, SigninTemplate, Step, StepMethod,
+};
 
 /// What `{{ signin.NAME }}` may name.
 pub(super) fn extracts(written: Option<&schema::Signin>) -> Signin {
-    written.map_or(Signin::Missing, |signin| {
-        Signin::Extracts(signin.extract.keys().cloned().collect())
-    })
+    let Some(signin) = written else {
+        return Signin::Missing;
+    };
+    let of_steps = signin.steps.iter().flat_map(|step| step.extract.keys());
+    Signin::Extracts(signin.extract.keys().chain(of_steps).cloned().collect())
 }
 
 /// A name with one of these in it holds what must not be shown, however it is written.
 const SECRET_NAMES: [&str; 6] = ["pass", "pwd", "secret", "token", "key", "code"];
 
+/// More requests than this are no sign-in.
+const STEPS_MAX: usize = 10;
+
+/// What a step may name, and what must not be shown of it.
+struct Reading {
+    scope: Scope<'static>,
+    redacted: Vec<Secret>,
+}
+
 impl Context<'_> {
     pub(super) fn signin(
         &mut self,
         path: &Path,
-        written: schema::Signin,
+        mut written: schema::Signin,
     ) -> Option<source::Signin> {
-        let mut redacted = Vec::new();
-        let method = self.method(path, &written, &mut redacted);
-        let headers = self.headers(&path.join("headers"), written.headers);
-        redacted.extend(headers.iter().map(|(_, value)| value.clone()));
-        if written.timeout.0.is_zero() {
+        let timeout = written.timeout.0;
+        if timeout.is_zero() {
             self.report
                 .error(&path.join("timeout"), "expected a duration above 0");
         }
-        let mut extract = Vec::new();
-        for (name, pointer) in &written.extract {
-            let path = path.join("extract").join(name);
-            if !is_name(name) {
-                let help = "letters, digits and `_`, as in {{ signin.token }}";
-                self.report
-                    .key_error(&path, format!("`{name}` cannot name a value"), help);
+        let steps = std::mem::take(&mut written.steps);
+        let steps = if steps.is_empty() {
+            vec![(path.clone(), only_step(written))]
+        } else {
+            self.refuse_beside_steps(path, &written);
+            let list = path.join("steps");
+            if steps.len() > STEPS_MAX {
+                let message = format!("expected at most {STEPS_MAX} requests");
+                self.report.error(&list, message);
             }
-            if let Some(pointer) = self.report.take(&path, pointer.parse::<Pointer>()) {
-                extract.push(Extract {
-                    name: name.as_str().into(),
-                    pointer,
-                });
+            let steps = steps.into_iter().enumerate();
+            steps
+                .map(|(index, step)| (list.join(index.to_string()), step))
+                .collect()
+        };
+        let mut reading = Reading {
+            scope: Scope::SECRETS,
+            redacted: Vec::new(),
+        };
+        let count = steps.len();
+        let (mut read, mut names) = (Vec::new(), Vec::<String>::new());
+        for (path, step) in steps {
+            for name in step.extract.keys().filter(|name| names.contains(name)) {
+                let path = path.join("extract").join(name);
+                let help = "choose another name";
+                let message = format!("a step before this one extracts `{name}`");
+                self.report.key_error(&path, message, help);
             }
+            let extracted: Vec<String> = step.extract.keys().cloned().collect();
+            read.extend(self.step(&path, step, &mut reading));
+            names.extend(extracted);
+            reading.scope = Scope {
+                signin: Signin::Earlier(names.clone().into()),
+                variables: &[],
+            };
         }
+        (read.len() == count).then_some(source::Signin {
+            steps: read,
+            timeout,
+            redacted: reading.redacted,
+        })
+    }
+
+    /// What would be one request more.
+    fn refuse_beside_steps(&mut self, path: &Path, written: &schema::Signin) {
+        let there = [
+            ("url", written.url.is_some()),
+            ("method", written.method.is_some()),
+            ("json", written.json.is_some()),
+            ("form", written.form.is_some()),
+            ("headers", !written.headers.is_empty()),
+            ("expect", written.expect.is_some()),
+            ("extract", !written.extract.is_empty()),
+        ];
+        for (name, _) in there.into_iter().filter(|(_, there)| *there) {
+            let message = format!("{name} beside steps");
+            let help = "it belongs into one of [[source.signin.steps]]";
+            self.report.key_error(&path.join(name), message, help);
+        }
+    }
+
+    fn step(&mut self, path: &Path, written: SigninStep, reading: &mut Reading) -> Option<Step> {
+        let method = self.method(path, &written, reading);
+        let headers_path = path.join("headers");
+        let headers = self.header_drafts(&headers_path, written.headers, &reading.scope);
+        reading
+            .redacted
+            .extend(headers.iter().filter_map(shown_nowhere));
+        let headers = headers
+            .into_iter()
+            .map(|(name, draft)| (name, draft.plain().hidden()))
+            .collect();
+        let expect = written
+            .expect
+            .and_then(|expect| self.conditions(&path.join("expect"), &expect));
+        let extract = written
+            .extract
+            .into_iter()
+            .filter_map(|(name, extracted)| {
+                self.extract(&path.join("extract").join(&name), name, extracted)
+            })
+            .collect();
         let url_path = path.join("url");
         let Some(UrlText(url)) = written.url else {
             let help = "such as url = \"https://platform.example.com/api/login\"";
@@ -60,28 +136,67 @@ impl Context<'_> {
                 .key_error(&url_path, "the address to sign in at is missing", help);
             return None;
         };
-        let url = self.url(&url_path, &url, &["http", "https"])?;
-        if !url.username().is_empty() || url.password().is_some() {
+        let url = self.address(&url_path, &url, &["http", "https"], &reading.scope)?;
+        if !url.url().username().is_empty() || url.url().password().is_some() {
             let help = "write json or form, or headers = { Authorization = \"Basic …\" }";
             self.report
                 .error_with(&url_path, "a user and password do not belong here", help);
         }
-        Some(source::Signin {
+        Some(Step {
             url,
             method,
             headers,
-            timeout: written.timeout.0,
+            expect,
             extract,
-            redacted,
         })
     }
 
-    fn method(
-        &mut self,
-        path: &Path,
-        written: &schema::Signin,
-        redacted: &mut Vec<Secret>,
-    ) -> Method {
+    /// Conditions on an answer.
+    fn conditions(&mut self, path: &Path, written: &Map<String, Value>) -> Option<Conditions> {
+        if written.is_empty() {
+            let help = "such as expect = { \"/code\" = 200 }, or { status = 302 }";
+            self.report
+                .error_with(path, "an expectation without a condition", help);
+            return None;
+        }
+        match Conditions::read(written) {
+            Ok(conditions) => Some(conditions),
+            Err(mistake) => {
+                self.report.error(&path.join(mistake.key), mistake.message);
+                None
+            }
+        }
+    }
+
+    fn extract(&mut self, path: &Path, name: String, written: Extracted) -> Option<Extract> {
+        if !is_name(&name) {
+            let help = "letters, digits and `_`, as in {{ signin.token }}";
+            self.report
+                .key_error(path, format!("`{name}` cannot name a value"), help);
+        }
+        let named = |part: fn(String) -> AnswerPart, name: String| match name.trim() {
+            "" => Err("expected a name, found an empty text".to_owned()),
+            name => Ok(part(name.to_owned())),
+        };
+        let part = match written {
+            Extracted::Pointer(pointer) => pointer.parse().map(AnswerPart::Json).map_err(|error| {
+                format!("{error}; or {{ header = … }}, {{ cookie = … }}, {{ input = … }}, {{ text = true }}")
+            }),
+            Extracted::Part(ExtractedPart::Header(name)) => named(AnswerPart::Header, name),
+            Extracted::Part(ExtractedPart::Cookie(name)) => named(AnswerPart::Cookie, name),
+            Extracted::Part(ExtractedPart::Input(name)) => named(AnswerPart::Input, name),
+            Extracted::Part(ExtractedPart::Text(true)) => Ok(AnswerPart::Text),
+            Extracted::Part(ExtractedPart::Text(false)) => {
+                Err("expected { text = true }: the whole answer is the value".to_owned())
+            }
+        };
+        Some(Extract {
+            name: name.as_str().into(),
+            part: self.report.take(path, part)?,
+        })
+    }
+
+    fn method(&mut self, path: &Path, written: &SigninStep, reading: &mut Reading) -> StepMethod {
         if written.json.is_some() && written.form.is_some() {
             self.report.key_error(
                 &path.join("form"),
@@ -89,7 +204,8 @@ impl Context<'_> {
                 "remove one of them",
             );
         }
-        if let (SigninMethod::Get, Some(name)) = (written.method, body_of(written)) {
+        let method = written.method.unwrap_or_default();
+        if let (SigninMethod::Get, Some(name)) = (method, body_of(written)) {
             let message = format!("a GET has no body, and there is {name}");
             self.report.error_with(
                 &path.join("method"),
@@ -97,22 +213,17 @@ impl Context<'_> {
                 "leave method out: it is POST by default",
             );
         }
-        let content = if let Some(SecretTable(json)) = &written.json {
-            let value = self.render(
-                &path.join("json"),
-                &Value::Object(json.clone()),
-                "",
-                redacted,
-            );
-            Content::Json(value.to_string().into())
+        let body = if let Some(SecretTable(json)) = &written.json {
+            let json = Value::Object(json.clone());
+            BodyTemplate::Json(self.json(&path.join("json"), &json, "", reading))
         } else if let Some(SecretTable(form)) = &written.form {
-            Content::Form(self.form(&path.join("form"), form, redacted))
+            BodyTemplate::Form(self.form(&path.join("form"), form, reading))
         } else {
-            Content::Empty
+            BodyTemplate::Empty
         };
-        match written.method {
-            SigninMethod::Get => Method::Get,
-            SigninMethod::Post => Method::Post(content),
+        match method {
+            SigninMethod::Get => StepMethod::Get,
+            SigninMethod::Post => StepMethod::Post(body),
         }
     }
 
@@ -120,13 +231,13 @@ impl Context<'_> {
         &mut self,
         path: &Path,
         written: &Map<String, Value>,
-        redacted: &mut Vec<Secret>,
-    ) -> Secret {
-        let mut form = form_urlencoded::Serializer::new(String::new());
+        reading: &mut Reading,
+    ) -> Vec<(String, SigninTemplate)> {
+        let mut form = Vec::new();
         for (name, value) in written {
             let path = path.join(name);
-            match self.render(&path, value, name, redacted) {
-                Value::String(text) => form.append_pair(name, &text),
+            let value = match value {
+                Value::String(text) => self.text(&path, text, name, reading),
                 Value::Array(_) | Value::Object(_) | Value::Null => {
                     self.report.error_with(
                         &path,
@@ -135,57 +246,82 @@ impl Context<'_> {
                     );
                     continue;
                 }
-                plain => form.append_pair(name, &plain.to_string()),
+                plain => SigninTemplate::from(Secret::from(plain.to_string())),
             };
+            form.push((name.clone(), value));
         }
-        form.finish().into()
+        form
     }
 
     /// A value with its texts' secrets filled in.
-    fn render(
+    fn json(
         &mut self,
         path: &Path,
         value: &Value,
         name: &str,
-        redacted: &mut Vec<Secret>,
-    ) -> Value {
+        reading: &mut Reading,
+    ) -> JsonTemplate {
         match value {
-            Value::String(text) => {
-                let Some(draft) = self.draft(path, text, Within::Text, &Scope::SECRETS) else {
-                    return Value::Null;
+            Value::String(text) => JsonTemplate::Text(self.text(path, text, name, reading)),
+            Value::Array(elements) => {
+                let elements = elements.iter().enumerate();
+                let element = |(index, element): (usize, &Value)| {
+                    self.json(&path.join(index.to_string()), element, name, reading)
                 };
-                let text = draft.text("");
-                redacted.extend(draft.secrets().cloned());
-                if SECRET_NAMES
-                    .iter()
-                    .any(|secret| name.to_ascii_lowercase().contains(secret))
-                {
-                    redacted.push(text.clone());
-                }
-                Value::from(text.expose_secret())
+                JsonTemplate::List(elements.map(element).collect())
             }
-            Value::Array(elements) => elements
-                .iter()
-                .enumerate()
-                .map(|(index, element)| {
-                    self.render(&path.join(index.to_string()), element, name, redacted)
-                })
-                .collect(),
-            Value::Object(fields) => fields
-                .iter()
-                .map(|(name, field)| {
+            Value::Object(fields) => {
+                let field = |(name, field): (&String, &Value)| {
                     (
                         name.clone(),
-                        self.render(&path.join(name), field, name, redacted),
+                        self.json(&path.join(name), field, name, reading),
                     )
-                })
-                .collect(),
-            plain => plain.clone(),
+                };
+                JsonTemplate::Table(fields.iter().map(field).collect())
+            }
+            plain => JsonTemplate::Plain(plain.clone()),
         }
+    }
+
+    /// A text with its secrets filled in, of which nothing is shown.
+    fn text(
+        &mut self,
+        path: &Path,
+        text: &str,
+        name: &str,
+        reading: &mut Reading,
+    ) -> SigninTemplate {
+        let Some(draft) = self.draft(path, text, Within::Text, &reading.scope) else {
+            return SigninTemplate::default();
+        };
+        reading.redacted.extend(draft.secrets().cloned());
+        let name = name.to_ascii_lowercase();
+        if !draft.has_placeholders() && SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
+            reading.redacted.push(draft.text(""));
+        }
+        draft.plain().hidden()
     }
 }
 
-fn body_of(written: &schema::Signin) -> Option<&'static str> {
+/// The request that stands in the table itself.
+fn only_step(written: schema::Signin) -> SigninStep {
+    SigninStep {
+        url: written.url,
+        method: written.method,
+        json: written.json,
+        form: written.form,
+        headers: written.headers,
+        expect: written.expect,
+        extract: written.extract,
+    }
+}
+
+/// A header's value, where it is ours alone.
+fn shown_nowhere((_, draft): &(String, Draft)) -> Option<Secret> {
+    (!draft.has_placeholders()).then(|| draft.text(""))
+}
+
+fn body_of(written: &SigninStep) -> Option<&'static str> {
     [
         ("json", written.json.is_some()),
         ("form", written.form.is_some()),

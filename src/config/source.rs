@@ -8,6 +8,8 @@ use super::context::Context;
 use super::path::Path;
 use super::schema::{self, ConnectBackslashes};
 use super::secret::Within;
+use super::spelling::{self, Spelling};
+use super::template::Scope;
 use super::units::UrlText;
 use crate::duration::InWords;
 use crate::secret::Secret;
@@ -118,6 +120,17 @@ impl Context<'_> {
                 .key_error(path, "the address of the STOMP server is missing", help);
             return None;
         }
+        // A comma in one text begins a URL, and a failover's stand in parentheses.
+        if let [UrlText(first), ..] = &written[..]
+            && first
+                .trim_start()
+                .to_ascii_lowercase()
+                .starts_with("failover:")
+        {
+            let texts: Vec<&str> = written.iter().map(|UrlText(text)| text.as_str()).collect();
+            self.misspelt(path, &texts.join(","));
+            return None;
+        }
         let schemes = ["stomp", "stomps", "ws", "wss", "http", "https"];
         let several = written.len() > 1;
         let mut urls = Vec::new();
@@ -127,7 +140,11 @@ impl Context<'_> {
             } else {
                 path.clone()
             };
-            let Some(address) = self.address(&here, text, &schemes) else {
+            if self.misspelt(&here, text) {
+                continue;
+            }
+            let scope = self.signin_scope();
+            let Some(address) = self.address(&here, text, &schemes, &scope) else {
                 continue;
             };
             if !address.url().username().is_empty() || address.url().password().is_some() {
@@ -141,9 +158,24 @@ impl Context<'_> {
         (urls.len() == written.len()).then_some(urls)
     }
 
+    /// Whether a URL is that of another client; the report says how it is written here.
+    fn misspelt(&mut self, path: &Path, text: &str) -> bool {
+        let Some(Spelling { mistake, advice }) = spelling::meant(text) else {
+            return false;
+        };
+        self.report.error_with(path, mistake, advice);
+        true
+    }
+
     /// A URL whose query may depend on the sign-in.
-    fn address(&mut self, path: &Path, text: &str, schemes: &[&str]) -> Option<Address> {
-        let draft = self.draft(path, text, Within::Url, &self.signin_scope())?;
+    pub(super) fn address(
+        &mut self,
+        path: &Path,
+        text: &str,
+        schemes: &[&str],
+        scope: &Scope<'_>,
+    ) -> Option<Address> {
+        let draft = self.draft(path, text, Within::Url, scope)?;
         if !draft.has_placeholders() {
             return self
                 .checked_url(path, draft.text("").expose_secret(), schemes)
@@ -218,8 +250,9 @@ impl Context<'_> {
     }
 
     fn reconnect(&mut self, path: &Path, written: &schema::Reconnect) -> source::Reconnect {
-        let (initial, max) = (written.initial.0, written.max.0);
-        self.waits(path, initial, max, RECONNECT_MIN);
+        let initial = written.initial.0;
+        let max = written.max.as_ref().map(|max| max.0);
+        self.waits(path, initial, max.unwrap_or(initial), RECONNECT_MIN);
         let attempts = written.attempts.map(|attempts| attempts.0);
         if attempts == Some(0) {
             self.report.error(

@@ -24,8 +24,10 @@ pub(super) enum Signin {
     Elsewhere,
     /// There is no `[source.signin]`.
     Missing,
-    /// The names in its `extract`.
+    /// The names in its `extract`, or in those of its steps.
     Extracts(Arc<[String]>),
+    /// What the steps before this one extract.
+    Earlier(Arc<[String]>),
 }
 
 impl Scope<'_> {
@@ -247,7 +249,7 @@ impl Scope<'_> {
                     )),
                 });
             }
-            Signin::Extracts(extracts) => extracts,
+            Signin::Extracts(extracts) | Signin::Earlier(extracts) => extracts,
         };
         if extracts.iter().any(|known| known == name) {
             return Ok(name.into());
@@ -256,9 +258,13 @@ impl Scope<'_> {
             .iter()
             .map(|known| format!("signin.{known}"))
             .collect();
-        let help = match &names[..] {
-            [] => format!("add extract = {{ {name} = \"/…\" }} to [source.signin]"),
-            names => format!("source.signin.extract gives {}", names.join(", ")),
+        let help = match (&names[..], &self.signin) {
+            ([], Signin::Earlier(_)) => "the steps before this one extract nothing".to_owned(),
+            (names, Signin::Earlier(_)) => {
+                format!("the steps before this one give {}", names.join(", "))
+            }
+            ([], _) => format!("add extract = {{ {name} = \"/…\" }} to [source.signin]"),
+            (names, _) => format!("source.signin.extract gives {}", names.join(", ")),
         };
         let message = unknown(
             "value",

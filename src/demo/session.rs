@@ -90,6 +90,10 @@ impl Session {
 
     /// After an [`Answer::Error`] or [`Answer::Goodbye`] no further frame may be given.
     pub(super) fn on_frame(&mut self, frame: &Frame) -> Vec<Step> {
+        // What a client sends is read strictly: a mistake of its author is to be seen here.
+        if let Some(mistake) = &frame.mistake {
+            return vec![Step::Answer(refuse(&mistake.to_string(), Some(frame)))];
+        }
         let done = match (frame.command, self.terms) {
             (Command::Connect | Command::Stomp, None) => self.connect(frame),
             (Command::Connect | Command::Stomp, Some(_)) => Err("already connected".into()),
@@ -108,6 +112,7 @@ impl Session {
                 Command::Connected | Command::Message | Command::Receipt | Command::Error,
                 Some(_),
             ) => Err("a frame that only servers send".into()),
+            (Command::Other, Some(_)) => Err("an unknown command".into()),
         };
         match done {
             Ok(mut steps) => {

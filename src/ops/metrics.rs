@@ -93,6 +93,13 @@ impl Scrape {
             "Configuration warnings, which status names",
             warnings,
         )?;
+        let refused = self.0.source.refused_topics().len() as u64;
+        gauge(
+            encoder,
+            "topics_refused",
+            "Topics that the server refuses, which status names",
+            refused,
+        )?;
         let counters = &self.0.source.counters;
         counter(
             encoder,
@@ -135,6 +142,18 @@ impl Scrape {
             "statuses_undecodable",
             "Statuses kept raw: they cannot be decoded",
             &counters.undecodable,
+        )?;
+        counter(
+            encoder,
+            "frames_malformed",
+            "Frames read in spite of a rule that they have broken",
+            &counters.malformed,
+        )?;
+        counter(
+            encoder,
+            "messages_unknown",
+            "Messages of no topic, kept raw",
+            &counters.unknown,
         )?;
         counter(
             encoder,

@@ -40,6 +40,9 @@ pub struct Link {
     pub since: Timestamp,
     /// Why the last connection or attempt ended, though it may have passed.
     pub last_error: Option<String>,
+    /// The message that has ended one connection after another, and what to do.
+    #[serde(default)]
+    pub undeliverable: Option<String>,
     /// When the last message came.
     pub last_message: Option<Timestamp>,
     /// What kind of server it is: `spring-simple`, `rabbitmq`, `activemq`, `artemis` or `unknown`;
@@ -49,6 +52,22 @@ pub struct Link {
     pub guarantee: BTreeMap<String, String>,
     /// Configuration warnings, one line each.
     pub warnings: Vec<String>,
+    /// The topics that the server refuses: the others are subscribed without them.
+    #[serde(default)]
+    pub refused: Vec<RefusedTopic>,
+}
+
+/// A topic that the server refuses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RefusedTopic {
+    /// Its name.
+    pub topic: String,
+    /// As it is configured.
+    pub destination: String,
+    /// Since when.
+    pub since: Timestamp,
+    /// The server's words, and what to do.
+    pub error: String,
 }
 
 /// The log.
@@ -114,12 +133,14 @@ impl Report {
                 state: link.state.as_str().to_owned(),
                 since: link.since,
                 last_error: link.last_error,
+                undeliverable: link.undeliverable.map(|found| found.to_string()),
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
                 guarantee: guarantee
                     .map(|(topic, says)| (topic.to_string(), says.to_owned()))
                     .collect(),
                 warnings: profile.warnings.iter().map(ToString::to_string).collect(),
+                refused: refused(view),
             },
             intake: Intake::of(view),
             journal: Journal {
@@ -141,6 +162,17 @@ impl Report {
             accounting_errors: view.audit.accounting_errors(),
         })
     }
+}
+
+fn refused(view: &View) -> Vec<RefusedTopic> {
+    let refused = view.source.refused_topics().into_iter();
+    let told = refused.map(|(topic, it)| RefusedTopic {
+        topic: topic.to_string(),
+        destination: it.destination,
+        since: it.since,
+        error: it.error,
+    });
+    told.collect()
 }
 
 fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {

@@ -7,6 +7,9 @@ use super::sinks::Sinks;
 use crate::journal::Journal;
 use crate::source;
 
+/// More refused topics are counted.
+const REFUSED_SHOWN_MAX: usize = 5;
+
 /// Everything that an operator may look at.
 #[derive(Debug, Clone)]
 pub struct View {
@@ -21,8 +24,8 @@ pub struct View {
 }
 
 impl View {
-    /// Why the daemon is not ready, one line each; empty when it is connected, subscribed and every
-    /// sink is up.
+    /// Why the daemon is not ready, one line each; empty when it is connected, every topic is
+    /// subscribed and every sink is up.
     pub fn unready(&self) -> Vec<String> {
         let link = self.source.link();
         let mut reasons = Vec::new();
@@ -41,6 +44,16 @@ impl View {
                 link.state.as_str(),
                 link.since
             ));
+        }
+        let refused = self.source.refused_topics();
+        let shown = refused.iter().take(REFUSED_SHOWN_MAX);
+        reasons.extend(
+            shown.map(|(topic, it)| {
+                format!("topic {topic} refused since {}: {}", it.since, it.error)
+            }),
+        );
+        if let more @ 1.. = refused.len().saturating_sub(REFUSED_SHOWN_MAX) {
+            reasons.push(format!("{more} more topics refused"));
         }
         for sink in &*self.sinks.all() {
             let report = sink.health.report();

@@ -1,6 +1,7 @@
 //! From a message's bytes to a [`StatusEvent`](crate::model::StatusEvent), and from an event to
 //! what a sink sends. Pure functions: no IO, no clock, not async.
 
+pub mod conditions;
 pub mod coordinates;
 pub mod decode;
 mod decoders;
@@ -14,6 +15,7 @@ mod scope;
 pub mod states;
 pub mod template;
 
+pub use conditions::{Condition, Conditions};
 pub use decode::{Decoder, Element, StatusKey, Undecodable};
 pub use decoders::Decoders;
 pub use expression::Expression;

@@ -7,11 +7,10 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use tokio::time::sleep_until;
 
-use super::address::Address;
 use super::broker;
 use super::clock;
 use super::settings::Settings;
-use super::signin::{Credentials, SigninError};
+use super::signin::{Address, Credentials, SigninError};
 use super::topic::Topic;
 use super::writer::Writer;
 use crate::paced::Interval;
@@ -94,7 +93,14 @@ impl Client {
         let mut outcome = Err(SessionError::ClosedBeforeConnected.into());
         for address in &settings.urls {
             outcome = Client::open(settings, address, &mut watch).await;
-            if outcome.is_ok() {
+            // The sign-in is the same for every URL, and an account may be locked by it.
+            if matches!(
+                outcome,
+                Ok(_)
+                    | Err(ClientError::Signin(
+                        SigninError::Refused(_) | SigninError::Busy { .. }
+                    ))
+            ) {
                 break;
             }
         }
@@ -186,7 +192,10 @@ impl Client {
             // It answers a DISCONNECT as well as a receipt does. Else the transport may know the
             // server's own words.
             Err(error @ TransportError::Closed { code: Some(_), .. }) => {
-                self.session.closed().map_err(|_| error.into())
+                match self.session.closed() {
+                    Ok(()) if error.is_in_order() => Ok(()),
+                    _ => Err(error.into()),
+                }
             }
             Err(TransportError::Closed { .. }) => Ok(self.session.closed()?),
             Err(error) => Err(error.into()),
@@ -203,6 +212,11 @@ impl Client {
             }
         }
         Ok(self.session.tick(clock::now())?)
+    }
+
+    /// Whether the network has not taken yet what [`Client::next`] writes.
+    pub fn is_writing(&self) -> bool {
+        self.writer.is_busy()
     }
 
     /// Writes the queued bytes, sends DISCONNECT, and waits for the server's answer, two seconds at

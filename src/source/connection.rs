@@ -2,16 +2,17 @@
 //! reading during a commit and a write, so neither a slow disk nor a slow peer stops the
 //! heart-beats.
 
+mod incoming;
+mod refusal;
 mod settle;
 mod topics;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use jiff::Timestamp;
@@ -19,10 +20,11 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::admission::Admission;
 use super::broker::{Broker, ConfigurationWarning, Detection};
 use super::clock;
 use super::commit::Commit;
-use super::disconnect::{self, DisconnectReason};
+use super::disconnect::DisconnectReason;
 use super::intake::{Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
@@ -31,13 +33,14 @@ use super::settings::Attempt;
 use super::signin::Credentials;
 use super::status::{LinkState, Status, TURN};
 use super::subscriptions::Subscriptions;
+use super::undeliverable::BreakPoint;
 use super::writer::Writer;
 use crate::duration::{self, InWords};
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Log};
 use crate::model::CoverageCause;
-use crate::stomp::{AckId, Connected, Event, Options, Session, SessionError};
-use crate::transport::{Receiver, TransportError, dial};
+use crate::stomp::{AckId, Connected, Options, Session, SessionError};
+use crate::transport::{Receiver, SockJsTransport, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
 /// rest comes again. A server needs one round trip. The longest stop waits for a commit, for the
@@ -48,9 +51,8 @@ const GOODBYE: Duration = Duration::from_millis(1500);
 /// The longest pause of reading for a pending commit: with a full journal it may take hours.
 const PAUSE_MAX: Duration = Duration::from_secs(1);
 
-/// Pieces that are taken in before the deadlines are looked after again: what a read brings has
-/// fewer, unless they are tiny.
-const RECEIVED_AT_ONCE_MAX: usize = 1000;
+/// A connection that was subscribed for so long has passed the message that ended those before.
+const PASSED: Duration = Duration::from_secs(30);
 
 /// An open connection.
 pub(super) struct Connection<'a> {
@@ -63,7 +65,13 @@ pub(super) struct Connection<'a> {
     receiver: Receiver,
     server_window: ServerWindow,
     writer: Writer,
+    sockjs: Option<SockJsTransport>,
     proof: LinkProof,
+    admission: &'a mut Admission,
+    /// The topic whose refusal ends the connection.
+    refused: Option<Arc<str>>,
+    /// A message has come.
+    heard: bool,
     /// Since then messages are no longer taken: DISCONNECT is queued.
     left_at: Option<Timestamp>,
     /// The journal is being told of the last sign of life.
@@ -86,8 +94,35 @@ pub(super) struct Connection<'a> {
     connected: bool,
     /// What the sign-in has given for this connection.
     credentials: Credentials,
-    /// When every topic was subscribed.
+    /// When every topic was subscribed, but for refused and doubtful ones.
     subscribed_at: Option<Instant>,
+    /// What was read there has ended the connection.
+    break_point: Option<BreakPoint>,
+    /// Topics that were unsubscribed, and when.
+    left: BTreeMap<Arc<str>, Instant>,
+}
+
+/// A connection that stood for this long was live, though no message came.
+const LIVE_MIN: Duration = Duration::from_secs(5);
+
+/// How a connection ended.
+pub(super) struct Ended {
+    pub(super) reason: DisconnectReason,
+    /// How long it was live: subscribed, and not just dropped. `None`: it was not.
+    pub(super) live: Option<Duration>,
+    /// The transport of SockJS that has brought CONNECTED.
+    pub(super) sockjs: Option<SockJsTransport>,
+}
+
+impl Ended {
+    /// There was no connection.
+    pub(super) fn before(reason: DisconnectReason) -> Ended {
+        Ended {
+            reason,
+            live: None,
+            sockjs: None,
+        }
+    }
 }
 
 /// Signs of life below STOMP, for servers that send no heart-beats (Spring's simple broker, unless
@@ -125,6 +160,7 @@ impl<'a> Connection<'a> {
         intake: &'a mut Intake,
         commit: &'a mut Commit,
         status: &'a Arc<Status>,
+        admission: &'a mut Admission,
     ) -> Result<Connection<'a>, DisconnectReason> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
@@ -141,10 +177,12 @@ impl<'a> Connection<'a> {
             },
             now,
         );
-        for topic in &settings.topics {
+        admission.begin(&settings.topics, now);
+        let admitted = admission.admitted(&settings.topics);
+        for topic in &admitted {
             session.subscribe(topic.subscribe(&attempt.credentials)?, now);
         }
-        let subscriptions = Subscriptions::new(&settings.topics);
+        let subscriptions = Subscriptions::new(&admitted);
         intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
         for topic in &settings.topics {
@@ -159,8 +197,12 @@ impl<'a> Connection<'a> {
             session,
             receiver,
             server_window: ServerWindow::default(),
+            sockjs: sender.sockjs_transport(),
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
+            admission,
+            refused: None,
+            heard: false,
             left_at: None,
             proving: Fuse::terminated(),
             subscriptions,
@@ -175,25 +217,34 @@ impl<'a> Connection<'a> {
             connected: false,
             credentials: attempt.credentials,
             subscribed_at: None,
+            break_point: None,
+            left: BTreeMap::new(),
         })
     }
 
     /// Lives until the connection ends, `stop` asks for it, or there is a reload request that it
-    /// cannot carry out. Gives the reason, and when every topic was subscribed.
-    pub(super) async fn run(
-        mut self,
-        inbox: &Inbox,
-        stop: &CancellationToken,
-    ) -> (DisconnectReason, Option<Instant>) {
+    /// cannot carry out.
+    pub(super) async fn run(mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
         let ended = match self.live(inbox, stop).await {
             Ok(()) if stop.is_cancelled() => DisconnectReason::Stopped,
             Ok(()) => DisconnectReason::Reloaded,
             Err(ended) => ended,
         };
-        self.intake.silence.pause(clock::now());
+        let now = clock::now();
+        self.intake.silence.pause(now);
+        if self.connected {
+            self.status.ended_at(self.break_point.take());
+        }
         self.cease(&ended);
         self.status.enter(LinkState::Connecting);
-        let (status, subscribed_at) = (Arc::clone(self.status), self.subscribed_at);
+        let stood = self
+            .subscribed_at
+            .map(|at| now.saturating_duration_since(at));
+        // What ends each connection at the same message is no life, however much came before it.
+        let stuck = self.status.link().undeliverable.is_some();
+        let live = stood.filter(|stood| !stuck && (self.heard || *stood >= LIVE_MIN));
+        let sockjs = self.sockjs.filter(|_| self.connected);
+        let status = Arc::clone(self.status);
         let settled = match ended {
             // Nothing can be committed from now on.
             DisconnectReason::Journal(error) => Err(error),
@@ -202,7 +253,7 @@ impl<'a> Connection<'a> {
                 .await
                 .map(|close_by| (close_by, ended)),
         };
-        let ended = match settled {
+        let reason = match settled {
             Err(error) => {
                 self.writer.close().await;
                 DisconnectReason::Journal(error)
@@ -211,7 +262,9 @@ impl<'a> Connection<'a> {
                 self.close(close_by).await;
                 match ended {
                     DisconnectReason::Lost(_)
+                    | DisconnectReason::Busy { .. }
                     | DisconnectReason::Refused(_)
+                    | DisconnectReason::TopicRefused(_)
                     | DisconnectReason::Quiet(_)
                         if stop.is_cancelled() =>
                     {
@@ -221,7 +274,11 @@ impl<'a> Connection<'a> {
                 }
             }
         };
-        (ended, subscribed_at)
+        Ended {
+            reason,
+            live,
+            sockjs,
+        }
     }
 
     /// The topics are heard no more: the entries that say so come behind all that was read.
@@ -230,7 +287,9 @@ impl<'a> Connection<'a> {
             DisconnectReason::Stopped => CoverageCause::DaemonStopped,
             DisconnectReason::Reloaded => CoverageCause::Unsubscribed,
             DisconnectReason::Refused(_) => CoverageCause::Refused,
-            DisconnectReason::Lost(_) => CoverageCause::ConnectionLost,
+            DisconnectReason::Lost(_)
+            | DisconnectReason::Busy { .. }
+            | DisconnectReason::TopicRefused(_) => CoverageCause::ConnectionLost,
             DisconnectReason::Quiet(_) => CoverageCause::Silent,
             // The next start finds them heard until the last proof.
             DisconnectReason::Journal(_) => return,
@@ -239,6 +298,9 @@ impl<'a> Connection<'a> {
         // our DISCONNECT is not taken.
         let last_byte = self.proof.last_byte();
         let at = self.left_at.map_or(last_byte, |left| left.min(last_byte));
+        if let Some(refused) = &self.refused {
+            self.intake.refused(refused, at);
+        }
         self.intake.all_ceased(at, cause);
     }
 
@@ -271,6 +333,7 @@ impl<'a> Connection<'a> {
                 self.intake.silence.due(),
                 self.subscriptions.due(now),
                 self.proof_due(),
+                self.retry_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
@@ -310,118 +373,6 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    /// What one read of the socket has brought goes into one batch: several WebSocket messages, or
-    /// TLS records.
-    fn receive_rest(&mut self) -> Result<(), DisconnectReason> {
-        for _ in 0..RECEIVED_AT_ONCE_MAX {
-            if self.stage == Stage::Left || !self.may_read() {
-                break;
-            }
-            let Some(received) = self.receiver.receive_rest() else {
-                break;
-            };
-            self.received(received)?;
-        }
-        Ok(())
-    }
-
-    /// Hands what came to the session, and then all that follows from it to the intake.
-    fn received(
-        &mut self,
-        received: Result<Bytes, TransportError>,
-    ) -> Result<(), DisconnectReason> {
-        if received.is_ok() {
-            self.proof.heard(Timestamp::now());
-        }
-        match received {
-            // The answer to a probe, or SockJS's `h`.
-            Ok(bytes)
-                if bytes.is_empty()
-                    && matches!(self.probing, Probing::Due(_) | Probing::Listening) =>
-            {
-                self.session.alive(clock::now());
-            }
-            Ok(bytes) => self.session.receive(bytes, clock::now()),
-            // The end of the socket answers our DISCONNECT as well as a receipt does.
-            Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
-            Err(error @ TransportError::Closed { .. }) => {
-                self.take_events()?;
-                return Err(disconnect::by_close(&mut self.session, &error));
-            }
-            Err(error) => return Err(error.into()),
-        }
-        self.take_events()
-    }
-
-    /// Takes in all that was read, also behind what ends the connection; gives the first reason to
-    /// end it.
-    fn take_events(&mut self) -> Result<(), DisconnectReason> {
-        // One time for all that one read has brought: asking the clock costs as much as a frame.
-        let (now, instant) = (Timestamp::now(), clock::now());
-        let mut outcome = Ok(());
-        loop {
-            match self.poll() {
-                Ok(Some(event)) if outcome.is_ok() => {
-                    outcome = self.take_event(event, now, instant);
-                }
-                // What can be acknowledged comes again. It must not be acknowledged behind a
-                // message that was withheld: with `client` that would stand for both.
-                Ok(Some(Event::Message(message) | Event::Late(message)))
-                    if message.ack.is_none() =>
-                {
-                    self.intake.take(message, now);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return outcome,
-                Err(ended) => return outcome.and(Err(ended)),
-            }
-        }
-    }
-
-    fn take_event(
-        &mut self,
-        event: Event,
-        now: Timestamp,
-        instant: Instant,
-    ) -> Result<(), DisconnectReason> {
-        match event {
-            Event::Connected(connected) => self.connected(&connected),
-            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now),
-            // Unacknowledged, so it comes again.
-            Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
-            Event::Message(message) => {
-                self.subscriptions
-                    .heard(&message.subscription, self.commit.begun(), instant);
-                self.intake.take(message, now);
-                faults::reach(Failpoint::MessageRead);
-                if self.intake.silence.broken(instant) {
-                    info!("source receives messages again");
-                }
-                self.status.enter_receiving();
-            }
-            Event::Late(message) => {
-                // It was in flight, and the server may no longer have the subscription.
-                self.subscriptions.late(&message.subscription);
-                self.intake.take(message, now);
-            }
-            Event::Withheld { id } => self.topic_withheld(id)?,
-            Event::Unknown(message) => {
-                warn!(subscription = %message.subscription, "message ignored: its subscription is \
-                 none of ours");
-            }
-            Event::Disconnected(_) => self.stage = Stage::Left,
-            Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
-            Event::Receipt { .. } => {}
-        }
-        Ok(())
-    }
-
-    fn poll(&mut self) -> Result<Option<Event>, DisconnectReason> {
-        self.session
-            .poll()
-            .map_err(|error| disconnect::by_session(&error, &self.wanted.settings.topics))
-    }
-
     fn connected(&mut self, connected: &Connected) {
         self.status.counters.connections.fetch_add(1, Relaxed);
         self.status.enter(LinkState::Connected);
@@ -435,13 +386,14 @@ impl<'a> Connection<'a> {
             "connected"
         );
         self.connected = true;
+        self.admission.accept();
         if connected.heartbeat.incoming.is_none() {
             self.probing = match self.probing {
                 Probing::Possible => Probing::Due(clock::now() + self.wanted.settings.heartbeat),
                 _ => Probing::Listening,
             };
         }
-        self.announce(&self.wanted.settings.topics);
+        self.announce(&self.admission.admitted(&self.wanted.settings.topics));
         self.tell_profile();
     }
 
@@ -519,6 +471,12 @@ impl<'a> Connection<'a> {
             self.writer.probe();
         }
         self.watch_silence(now);
+        if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
+            self.status.undeliverable(None);
+        }
+        if self.retry_due().is_some_and(|due| due <= now) {
+            self.count_topics()?;
+        }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
         ticked.map_err(|error| match error {
@@ -526,7 +484,7 @@ impl<'a> Connection<'a> {
                 // As it is configured, and not to the microsecond.
                 DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
             }
-            error => disconnect::by_session(&error, &self.wanted.settings.topics),
+            error => self.by_session(&error),
         })?;
         self.take_events()
     }

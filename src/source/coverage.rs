@@ -107,6 +107,23 @@ impl TopicsHeard {
         Some(entry(&topic, at, Some(cause), now))
     }
 
+    /// The server refuses a topic: the gap begins, also where it was never heard. A gap that was
+    /// there already keeps its cause.
+    pub(super) fn refused(
+        &mut self,
+        topic: &Arc<str>,
+        at: Timestamp,
+        now: Timestamp,
+    ) -> Option<NewEntry> {
+        let cause = CoverageCause::Refused;
+        if self.topics.contains_key(topic) {
+            return self.ceased(topic, at, cause, now);
+        }
+        let deaf = Hearing::Deaf { since: now, cause };
+        self.topics.insert(Arc::clone(topic), deaf);
+        Some(entry(topic, now, Some(cause), now))
+    }
+
     /// The same for every topic that is heard.
     pub(super) fn all_ceased(
         &mut self,
@@ -258,6 +275,25 @@ mod tests {
                 &["a-40 daemon_stopped", "b-40 daemon_stopped"],
             ),
         ]);
+    }
+
+    #[test]
+    fn a_topic_that_is_refused_from_the_start_has_a_gap_from_then_on() {
+        let mut heard = check(&[(1, Ask::Began("a"), &["a+1"])]);
+        let mut refused = |topic: &str, second, now| {
+            let entry = heard.refused(&topic.into(), at(second), at(now));
+            entry.as_ref().map(said)
+        };
+        assert_eq!(refused("new", 1, 3).as_deref(), Some("new-3 refused"));
+        assert_eq!(refused("new", 1, 9), None);
+        assert_eq!(refused("a", 8, 9).as_deref(), Some("a-8 refused"));
+        let again = heard.began(&"new".into(), at(20));
+        assert_eq!(again.as_ref().map(said).as_deref(), Some("new+20"));
+        let again = heard.heard_again().unwrap();
+        assert_eq!(
+            (again.deaf_for, again.cause),
+            (Duration::from_secs(17), CoverageCause::Refused)
+        );
     }
 
     #[test]

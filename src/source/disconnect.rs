@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use super::broker;
 use super::signin::{Credentials, SigninError};
-use super::topic::Topic;
 use crate::duration::InWords;
 use crate::journal;
-use crate::stomp::{Session, SessionError};
+use crate::stomp::SessionError;
 use crate::transport::{DialError, TransportError};
 
 /// Why a connection ended.
@@ -22,9 +21,20 @@ pub(super) enum DisconnectReason {
     /// The server does not want us as we are configured: retried slowly.
     #[error("{0}")]
     Refused(String),
+    /// The server does not want one of our topics: the next connection leaves it out.
+    #[error("{0}")]
+    TopicRefused(String),
     /// Anything that time may mend.
     #[error("{0}")]
     Lost(String),
+    /// The server has said when to come again.
+    #[error("{text}")]
+    Busy {
+        /// Its words.
+        text: String,
+        /// Not before this time has passed.
+        after: Duration,
+    },
     /// Nothing has gone wrong that could be seen.
     #[error(
         "no byte for {} from a server that sends no heart-beats: reconnecting to test the link",
@@ -44,6 +54,14 @@ impl From<DialError> for DisconnectReason {
             }
             | DialError::Address { .. }
             | DialError::TlsSettings(_) => DisconnectReason::Refused(error.to_string()),
+            error if error.wants_sign_in() => DisconnectReason::Refused(error.to_string()),
+            DialError::Http {
+                retry_after: Some(after),
+                ..
+            } => DisconnectReason::Busy {
+                text: error.to_string(),
+                after,
+            },
             _ => DisconnectReason::Lost(error.to_string()),
         }
     }
@@ -55,8 +73,10 @@ impl From<SigninError> for DisconnectReason {
         match error {
             SigninError::Refused(_) => DisconnectReason::Refused(text),
             SigninError::Trouble(_) => DisconnectReason::Lost(text),
+            SigninError::Busy { after, .. } => DisconnectReason::Busy { text, after },
             SigninError::Dial(error) => match DisconnectReason::from(error) {
                 DisconnectReason::Refused(_) => DisconnectReason::Refused(text),
+                DisconnectReason::Busy { after, .. } => DisconnectReason::Busy { text, after },
                 _ => DisconnectReason::Lost(text),
             },
         }
@@ -68,7 +88,14 @@ impl DisconnectReason {
     pub(super) fn redacted(self, credentials: &Credentials) -> DisconnectReason {
         match self {
             DisconnectReason::Refused(text) => DisconnectReason::Refused(credentials.redact(&text)),
+            DisconnectReason::TopicRefused(text) => {
+                DisconnectReason::TopicRefused(credentials.redact(&text))
+            }
             DisconnectReason::Lost(text) => DisconnectReason::Lost(credentials.redact(&text)),
+            DisconnectReason::Busy { text, after } => DisconnectReason::Busy {
+                text: credentials.redact(&text),
+                after,
+            },
             other => other,
         }
     }
@@ -80,27 +107,24 @@ impl From<TransportError> for DisconnectReason {
     }
 }
 
-/// What the end of a session means. Many servers do not name the frame that caused an ERROR. An
-/// ERROR that comes before all topics are subscribed counts as the refusal of one of them.
-pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> DisconnectReason {
+/// Whether the server has answered CONNECTED before, to the same settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acceptance {
+    /// It has: our credentials are good.
+    Known,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// What the end of a session means where it is about no topic.
+pub(super) fn by_session(error: &SessionError) -> DisconnectReason {
     match error {
-        SessionError::Refused(said) if broker::mends_itself(said) => {
-            DisconnectReason::Lost(error.to_string())
-        }
-        SessionError::Refused(_) | SessionError::SubscribeRefused { .. } => {
+        SessionError::Refused(said) if !broker::mends_itself(said) => {
             DisconnectReason::Refused(error.to_string())
         }
-        SessionError::Server(said) if !said.unconfirmed.is_empty() => {
-            let named = |topic: &&Topic| said.unconfirmed.contains(&topic.name);
-            let destinations: Vec<&str> = topics
-                .iter()
-                .filter(named)
-                .map(|topic| topic.destination.as_str())
-                .collect();
-            let destinations = destinations.join(" or ");
-            DisconnectReason::Refused(format!(
-                "subscribe to {destinations} refused: {said}; check that it exists and that this login may read it"
-            ))
+        // The advice to look at the credentials is none.
+        SessionError::Refused(said) => {
+            DisconnectReason::Lost(format!("the server is not ready for CONNECT: {said}"))
         }
         _ => DisconnectReason::Lost(error.to_string()),
     }
@@ -108,9 +132,36 @@ pub(super) fn by_session(error: &SessionError, topics: &[Topic]) -> DisconnectRe
 
 /// What the end of the socket means is the session's to say; the transport may know the server's
 /// own words.
-pub(super) fn by_close(session: &mut Session, error: &TransportError) -> DisconnectReason {
-    match session.closed() {
-        Err(why) => DisconnectReason::Lost(format!("{why}{} ({error})", broker::advice(&why))),
-        Ok(()) => DisconnectReason::Lost(error.to_string()),
+pub(super) fn by_close(
+    closed: Result<(), SessionError>,
+    error: &TransportError,
+    acceptance: Acceptance,
+) -> DisconnectReason {
+    DisconnectReason::Lost(match closed {
+        // A server that stops or starts closes so, too, and says nothing of a login.
+        Err(SessionError::ClosedBeforeConnected)
+            if acceptance == Acceptance::Known || error.is_going_away() =>
+        {
+            format!("no CONNECTED, as from a server that restarts: {error}")
+        }
+        Err(why) => format!("{why}{} ({error})", broker::advice(&why)),
+        Ok(()) => error.to_string(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_gateway_that_wants_a_sign_in_refuses() {
+        let error = DialError::Gateway {
+            url: "http://h/ws/info".to_owned(),
+            words: "code 401".to_owned(),
+        };
+        assert!(matches!(
+            DisconnectReason::from(error),
+            DisconnectReason::Refused(_)
+        ));
     }
 }

@@ -7,14 +7,16 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 
+use super::clock;
 use super::coverage::{HeardAgain, TopicsHeard};
+use super::malformed::MalformedLog;
 use super::silence::Silence;
 use super::status::Status;
 use super::topic::Topic;
 use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
 use crate::model::CoverageCause;
 use crate::pipeline::{Decoder, Element, Undecodable};
-use crate::stomp::{AckId, AckMode, Message};
+use crate::stomp::{AckId, AckMode, Malformed, Message};
 
 /// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server
 /// waits for us.
@@ -22,6 +24,9 @@ const ENTRIES_MAX: usize = 4096;
 
 /// Bytes of bodies that may wait likewise; one message more may exceed it.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Longest name that a message of no topic gives to its entry.
+const NAME_CHARS_MAX: usize = 80;
 
 /// How one topic's messages are taken in.
 #[derive(Debug)]
@@ -90,6 +95,7 @@ pub(super) struct Intake {
     /// Whether anything comes.
     pub(super) silence: Silence,
     heard: TopicsHeard,
+    malformed: MalformedLog,
 }
 
 impl Intake {
@@ -104,6 +110,7 @@ impl Intake {
             received: false,
             silence,
             heard: TopicsHeard::default(),
+            malformed: MalformedLog::default(),
         }
     }
 
@@ -224,6 +231,46 @@ impl Intake {
         self.status.message_at(now);
     }
 
+    /// Takes in a message of no topic: it is kept raw, and acknowledged where the server asks for
+    /// it.
+    pub(super) fn take_unknown(&mut self, message: Message, now: Timestamp) {
+        let (destination, said) = (message.destination(), &*message.subscription);
+        let name = match (destination.trim(), said) {
+            ("", "") => "none",
+            ("", said) => said,
+            (destination, _) => destination,
+        };
+        let topic: Arc<str> = name.chars().take(NAME_CHARS_MAX).collect::<String>().into();
+        self.malformed.unknown(&topic, &message, clock::now());
+        let counters = &self.status.counters;
+        counters.unknown.fetch_add(1, Relaxed);
+        counters.undecodable.fetch_add(1, Relaxed);
+        counters.messages.fetch_add(1, Relaxed);
+        counters
+            .body_bytes
+            .fetch_add(message.body.len() as u64, Relaxed);
+        self.bytes += message.body.len();
+        self.received = true;
+        self.entries.push(NewEntry {
+            topic: Arc::clone(&topic),
+            received_at: now,
+            body: message.body,
+            content: NewContent::Undecodable {
+                reason: "it belongs to no topic of the configuration".into(),
+            },
+        });
+        let ack = message.ack;
+        self.owed
+            .acks
+            .extend(ack.map(|ack| (topic, AckMode::ClientIndividual, ack)));
+    }
+
+    /// A frame was read in spite of a rule that it has broken.
+    pub(super) fn malformed(&mut self, frame: &Malformed) {
+        self.status.counters.malformed.fetch_add(1, Relaxed);
+        self.malformed.frame(frame, clock::now());
+    }
+
     /// What the last process heard when it died is heard no more: see [`TopicsHeard::take_over`].
     pub(super) fn take_over(&mut self, left: Heard, now: Timestamp) {
         self.entries.extend(self.heard.take_over(left, now));
@@ -239,6 +286,12 @@ impl Intake {
         let now = Timestamp::now();
         self.entries
             .extend(self.heard.ceased(topic, at, cause, now));
+    }
+
+    /// The server refuses a topic, which was perhaps heard until then.
+    pub(super) fn refused(&mut self, topic: &Arc<str>, at: Timestamp) {
+        let now = Timestamp::now();
+        self.entries.extend(self.heard.refused(topic, at, now));
     }
 
     /// Nothing more comes of any topic.

@@ -3,20 +3,24 @@
 //!
 //! In reading order:
 //!
-//! - `settings`, `topic`, `address`: the source's settings; `reload`: how they change
-//! - `signin`: the HTTP sign-in before each connection, and texts with what it gives
+//! - `settings`, `topic`: the source's settings; `reload`: how they change
+//! - `signin`: the HTTP sign-in before each connection, and texts and URLs with what it gives
 //! - `broker`: the facts of each kind of server
 //! - `supervisor`: the task, which keeps one connection
+//! - `last_transports`: by which transport of SockJS the last one was made
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
+//! - `admission`: which of them a connection asks for, so that a refused one stops no other;
+//!   `refused_topics`: those, each with its own time to be asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
-//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs
+//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
+//!   `malformed`, `undeliverable`: what is said of odd frames
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain
 //! - `status`: the state of the link
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
-mod address;
+mod admission;
 mod broker;
 mod client;
 mod clock;
@@ -25,9 +29,12 @@ mod connection;
 mod coverage;
 mod disconnect;
 mod intake;
+mod last_transports;
 mod link_proof;
+mod malformed;
 mod masked;
 mod names;
+mod refused_topics;
 mod reload;
 mod server_window;
 mod settings;
@@ -37,17 +44,20 @@ mod status;
 mod subscriptions;
 mod supervisor;
 mod topic;
+mod undeliverable;
 mod writer;
 
-pub use address::Address;
 pub use broker::{Broker, ConfigurationWarning, Detection, reads_a_queue};
 pub use client::{Client, ClientError, Observer, WireTrace};
 pub use names::in_short;
+pub use refused_topics::RefusedTopic;
 pub use reload::Handle;
-pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings};
+pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, WAIT_MAX_KEPT, WAIT_MAX_LOST};
 pub use signin::{
-    Credentials, Extract, Part, Signin, SigninError, SigninTemplate, percent_encoded,
+    Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,
+    SigninError, SigninTemplate, Step, StepMethod, percent_encoded,
 };
 pub use status::{Counters, Link, LinkState, Profile, Status};
 pub use supervisor::{Source, SourceError};
 pub use topic::Topic;
+pub use undeliverable::Undeliverable;

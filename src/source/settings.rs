@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use super::address::Address;
-use super::broker;
-use super::signin::{Credentials, Signin, SigninError, SigninTemplate};
+use super::broker::{self, Broker};
+use super::signin::{Address, Credentials, Signin, SigninError, SigninTemplate};
 use super::topic::Topic;
 use crate::paced::Interval;
 use crate::retry::Backoff;
@@ -18,16 +17,25 @@ use crate::transport::{Proxies, Target};
 pub struct Reconnect {
     /// The upper bound of the first wait.
     pub initial: Duration,
-    /// The upper bound of every wait.
-    pub max: Duration,
-    /// Give up (and end the process) after this many failures in a row; `None`: never.
+    /// The upper bound of every wait; `None`: what suits the server, [`WAIT_MAX_KEPT`] or
+    /// [`WAIT_MAX_LOST`].
+    pub max: Option<Duration>,
+    /// Give up (and end the process) after this many failures in a row to become live; `None`:
+    /// never.
     pub attempts: Option<u32>,
 }
 
+/// The longest wait where the server keeps every topic's messages while we are away.
+pub const WAIT_MAX_KEPT: Duration = Duration::from_secs(60);
+
+/// The longest wait where messages are lost while we are away: a server that restarts is back
+/// within seconds, and web pages ask as often.
+pub const WAIT_MAX_LOST: Duration = Duration::from_secs(5);
+
 impl Reconnect {
-    /// The waits between attempts.
+    /// The waits between attempts, before anything is known of the server.
     pub(super) fn backoff(&self) -> Backoff {
-        Backoff::new(self.initial, self.max)
+        Backoff::new(self.initial, self.max.unwrap_or(WAIT_MAX_KEPT))
     }
 
     /// After this many failures in a row there is no further attempt.
@@ -69,8 +77,7 @@ pub struct Settings {
     /// At least one.
     pub topics: Vec<Topic>,
     /// Longest body that is accepted. The beginning of a longer one is kept as undecodable, up to
-    /// [`OVERSIZE_BYTES_MAX`], or twice that in one WebSocket message. Beyond that the connection
-    /// ends.
+    /// [`OVERSIZE_BYTES_MAX`], or twice that in one SockJS message. Beyond that the connection ends.
     pub body_bytes_max: usize,
 }
 
@@ -98,6 +105,17 @@ impl Settings {
             topics: other.topics.clone(),
             ..self.clone()
         } == *other
+    }
+
+    /// The upper bound of every wait, with that server.
+    pub(super) fn wait_max(&self, broker: Broker) -> Duration {
+        let suits = if broker.keeps_all(&self.topics) {
+            WAIT_MAX_KEPT
+        } else {
+            WAIT_MAX_LOST
+        };
+        let Reconnect { initial, max, .. } = self.reconnect;
+        max.unwrap_or(suits.max(initial))
     }
 
     /// Signs in, where there is a sign-in: for one attempt, since what it gives may expire any
@@ -132,6 +150,7 @@ impl Settings {
             tls: self.tls.clone(),
             proxies: Proxies::of_environment(),
             websocket_split: self.websocket_split,
+            sockjs_first: None,
             // SockJS quotes a chunk as JSON, which may double it; headers come on top.
             message_bytes_max: self
                 .body_bytes_max
@@ -184,7 +203,7 @@ mod tests {
     fn attempts_bound_the_failures_in_a_row() {
         let reconnect = |attempts| Reconnect {
             initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: None,
             attempts,
         };
         let used_up = [1, 2, 3, 4].map(|failures| reconnect(Some(3)).is_used_up(failures));

@@ -7,8 +7,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
+use super::refused_topics::RefusedTopic;
+use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -71,6 +74,8 @@ pub struct Link {
     pub last_error: Option<String>,
     /// When the last message came, on this or an earlier connection.
     pub last_message: Option<Timestamp>,
+    /// The message that has ended one connection after another, as long as nothing passes it.
+    pub undeliverable: Option<Undeliverable>,
     /// Since when it is too long that no message has come; a new connection changes nothing of it.
     pub silent_since: Option<Timestamp>,
 }
@@ -101,6 +106,10 @@ pub struct Counters {
     pub accepted: AtomicU64,
     /// Statuses or bodies journaled as undecodable.
     pub undecodable: AtomicU64,
+    /// Frames read in spite of a rule that they have broken.
+    pub malformed: AtomicU64,
+    /// Messages of no topic, journaled as undecodable.
+    pub unknown: AtomicU64,
     /// ACK frames sent.
     pub acknowledged: AtomicU64,
     /// Times that no message came for as long as `source.silence` says.
@@ -114,6 +123,8 @@ pub struct Status {
     /// See [`Counters`].
     pub counters: Counters,
     profile: Mutex<Profile>,
+    break_points: Mutex<BreakPoints>,
+    refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -126,11 +137,14 @@ impl Default for Status {
             last_error: None,
             last_message: None,
             silent_since: None,
+            undeliverable: None,
         };
         Status {
             link: Mutex::new(link),
             counters: Counters::default(),
             profile: Mutex::default(),
+            break_points: Mutex::default(),
+            refused: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -163,6 +177,18 @@ impl Status {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// The topics that the server refuses, by their names. The others are subscribed without them.
+    pub fn refused_topics(&self) -> BTreeMap<Arc<str>, RefusedTopic> {
+        self.refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn refused(&self, topics: BTreeMap<Arc<str>, RefusedTopic>) {
+        *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     /// Takes the new profile, and gives those of its warnings that the one before did not have:
@@ -258,6 +284,31 @@ impl Status {
     pub(super) fn failed(&self, error: &str) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.last_error = Some(error.to_owned());
+    }
+
+    /// A connection has ended; `at`: because of what it read there. The third time in a row it says
+    /// which message that is.
+    pub(super) fn ended_at(&self, at: Option<BreakPoint>) {
+        let found = self
+            .break_points
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .ended(at);
+        if let Some(found) = &found {
+            warn!(
+                topic = found.topic(),
+                message_id = found.message_id(),
+                connections = found.times(),
+                "undeliverable message: {found}"
+            );
+        }
+        self.undeliverable(found);
+    }
+
+    /// What nothing can pass; `None`: all passes.
+    pub(super) fn undeliverable(&self, found: Option<Undeliverable>) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.undeliverable = found;
     }
 
     pub(super) fn message_at(&self, at: Timestamp) {

@@ -38,6 +38,8 @@ pub(super) struct Subscriptions {
     /// How many of them are being drained; most of the time none, and messages have nothing to do
     /// with this room.
     draining: usize,
+    /// How many the newest reload leaves.
+    leaving: usize,
     /// How the topics were acknowledged that were left on this connection, by their names.
     left: BTreeMap<Arc<str>, AckMode>,
 }
@@ -103,6 +105,8 @@ pub(super) struct Gone {
     pub(super) topic: Topic,
     /// Messages that came after UNSUBSCRIBE was queued.
     pub(super) late: u64,
+    /// How many topics the newest reload leaves.
+    pub(super) among: usize,
     /// To be subscribed now, under the same name.
     pub(super) next: Option<Topic>,
 }
@@ -117,6 +121,7 @@ impl Subscriptions {
         Subscriptions {
             slots,
             draining: 0,
+            leaving: 0,
             left: BTreeMap::new(),
         }
     }
@@ -132,6 +137,8 @@ impl Subscriptions {
                 other => slot.leave(other.copied().cloned(), batch, now),
             }
         }
+        let leaves = |slot: &&Slot| !matches!(slot.stage, Stage::Taken);
+        self.leaving = self.slots.values().filter(leaves).count();
         for topic in wanted {
             if !self.slots.contains_key(&topic.name) {
                 self.slots
@@ -249,6 +256,7 @@ impl Subscriptions {
         Some(Gone {
             topic: slot.topic,
             late,
+            among: self.leaving,
             next,
         })
     }
@@ -265,12 +273,13 @@ impl Subscriptions {
         true
     }
 
-    /// How many topics stand, where all do that are wanted.
-    pub(super) fn complete(&self) -> Option<usize> {
+    /// How many topics stand, where all do that are wanted, but for the one of this name.
+    pub(super) fn complete_without(&self, name: Option<&str>) -> Option<usize> {
         let mut stand = 0;
-        for slot in self.slots.values() {
+        for (other, slot) in &self.slots {
             match slot.stage {
                 Stage::Taken if slot.confirmed => stand += 1,
+                _ if name == Some(other) => {}
                 Stage::Draining(_) | Stage::Gone { .. } if slot.next.is_none() => {}
                 _ => return None,
             }
@@ -434,7 +443,7 @@ mod tests {
                 subscriptions.confirm(&topic.name, now) && !subscriptions.confirm(&topic.name, now)
             );
         }
-        assert_eq!(subscriptions.complete(), Some(topics.len()));
+        assert_eq!(subscriptions.complete_without(None), Some(topics.len()));
         subscriptions
     }
 
@@ -454,7 +463,7 @@ mod tests {
         assert!(!subscriptions.hold(&ack("i")) && subscriptions.leave(|_| true, start).is_empty());
         subscriptions.assign(&[], 0, start);
         assert_eq!(
-            subscriptions.complete(),
+            subscriptions.complete_without(None),
             Some(0),
             "what goes is not waited for"
         );
@@ -549,12 +558,14 @@ mod tests {
         assert!(
             !subscriptions.stands(&old)
                 && !subscriptions.stands(&new)
-                && subscriptions.complete().is_none()
+                && subscriptions.complete_without(None).is_none()
         );
         assert_eq!(left(&subscriptions.leave(|_| true, start)), [("t", 0)]);
         assert_eq!(subscriptions.gone("t").unwrap().next, Some(new.clone()));
-        assert!(subscriptions.stands(&new) && subscriptions.complete().is_none());
-        assert!(subscriptions.confirm("t", start) && subscriptions.complete() == Some(1));
+        assert!(subscriptions.stands(&new) && subscriptions.complete_without(None).is_none());
+        assert!(
+            subscriptions.confirm("t", start) && subscriptions.complete_without(None) == Some(1)
+        );
     }
 
     #[test]
@@ -577,7 +588,7 @@ mod tests {
         assert!(
             subscriptions.stands(&a)
                 && !subscriptions.stands(&b)
-                && subscriptions.complete().is_none()
+                && subscriptions.complete_without(None).is_none()
         );
         assert_eq!(subscriptions.gone("b").unwrap().next, Some(b));
     }

@@ -10,14 +10,17 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::address::Address;
+use super::admission::Admission;
+use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
-use super::connection::Connection;
+use super::connection::{Connection, Ended};
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
+use super::last_transports::LastTransports;
 use super::reload::{Handle, Inbox, ReloadRequest};
 use super::settings::Settings;
+use super::signin::{Address, Credentials, SigninError, SigninLimit};
 use super::silence::Silence;
 use super::status::{LinkState, Status};
 use crate::journal::{self, Log};
@@ -28,7 +31,7 @@ use crate::retry::Backoff;
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// `source.reconnect.attempts` is used up.
+    /// `source.reconnect.attempts` is used up by attempts that did not become live.
     #[error(
         "gave up after {attempts} attempts, the bound in source.reconnect.attempts; the last: {error}"
     )]
@@ -51,8 +54,11 @@ pub struct Source {
     status: Arc<Status>,
     intake: Intake,
     commit: Commit,
+    admission: Admission,
+    last_transports: LastTransports,
     backoff: Backoff,
     read_interval: Interval,
+    signins: SigninLimit,
 }
 
 impl Source {
@@ -87,8 +93,11 @@ impl Source {
                 status,
                 intake,
                 commit: Commit::new(clock::now()),
+                admission: Admission::default(),
+                last_transports: LastTransports::default(),
                 backoff,
                 read_interval,
+                signins: SigninLimit::default(),
             },
             handle,
         ))
@@ -107,8 +116,24 @@ impl Source {
             turn += 1;
             status.counters.attempts.fetch_add(1, Relaxed);
             status.enter(LinkState::Connecting);
-            let ended = self.one_connection(&address, &stop).await;
+            let Ended {
+                reason: ended,
+                live,
+                sockjs,
+            } = self.one_connection(&address, &stop).await;
             status.enter(LinkState::Connecting);
+            if let Some(transport) = sockjs {
+                self.last_transports
+                    .worked(&address.to_string(), transport, clock::now());
+            }
+            if live.is_some() {
+                self.backoff.reset();
+            }
+            self.bound_waits();
+            // However well it went, a server that drops us at once is not flooded.
+            let wait_min = live.map_or(Duration::ZERO, |live| {
+                self.wanted.settings.reconnect.initial.saturating_sub(live)
+            });
             let wait = match &ended {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
@@ -119,10 +144,25 @@ impl Source {
                 DisconnectReason::Journal(_) => None,
                 // No failure: at once, since nothing is heard meanwhile.
                 DisconnectReason::Quiet(_) => Some(Duration::ZERO),
-                DisconnectReason::Refused(_) => {
+                DisconnectReason::TopicRefused(_)
+                    if self.admission.is_hopeful(&self.wanted.settings.topics) =>
+                {
+                    // The others wait for us, and nothing was wrong with them.
+                    Some(match live {
+                        Some(_) => wait_min,
+                        None => self.backoff.first(fastrand::f64()),
+                    })
+                }
+                DisconnectReason::Refused(_) | DisconnectReason::TopicRefused(_) => {
                     self.bounded(|backoff| backoff.next_refused(fastrand::f64()))
                 }
+                DisconnectReason::Lost(_) if live.is_some() => {
+                    Some(self.backoff.first(fastrand::f64()).max(wait_min))
+                }
                 DisconnectReason::Lost(_) => self.bounded(|backoff| backoff.next(fastrand::f64())),
+                DisconnectReason::Busy { after, .. } => {
+                    self.bounded(|backoff| backoff.next(fastrand::f64()).max(*after))
+                }
             };
             let error = ended.to_string();
             status.failed(&error);
@@ -134,7 +174,11 @@ impl Source {
                         error,
                     });
                 }
-                (Some(wait), _) => wait,
+                (Some(wait), _) => {
+                    let signin = self.wanted.settings.signin.as_ref();
+                    let locked = self.signins.wait(signin, clock::now());
+                    wait.max(locked.map_or(Duration::ZERO, |locked| locked.0))
+                }
             };
             let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             warn!(url = %address, failures = self.backoff.failures(), retry_in_ms, error, "not connected");
@@ -161,30 +205,35 @@ impl Source {
         (!reconnect.is_used_up(self.backoff.failures())).then_some(wait)
     }
 
-    async fn one_connection(
-        &mut self,
-        address: &Address,
-        stop: &CancellationToken,
-    ) -> DisconnectReason {
+    /// No wait is longer than suits the server.
+    fn bound_waits(&mut self) {
+        let broker = self.status.profile().broker.unwrap_or(Broker::Unknown);
+        self.backoff.bound(self.wanted.settings.wait_max(broker));
+    }
+
+    async fn one_connection(&mut self, address: &Address, stop: &CancellationToken) -> Ended {
         info!(url = %address, "connecting");
         let prepared = async {
             wait_for_room(&mut self.commit, &self.intake).await?;
-            Ok(self.wanted.settings.sign_in().await?)
+            sign_in(&self.wanted.settings, &mut self.signins, &self.status).await
         };
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
             biased;
-            () = stop.cancelled() => return DisconnectReason::Stopped,
-            wanted = self.inbox.next() => return self.reload(wanted),
+            () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
+            wanted = self.inbox.next() => return Ended::before(self.reload(wanted)),
             signed_in = self.status.turning(prepared) => signed_in,
         };
         let credentials = match signed_in {
             Ok(credentials) => credentials,
-            Err(ended) => return ended,
+            Err(ended) => return Ended::before(ended),
         };
         let open = async {
             let settings = &self.wanted.settings;
-            let attempt =
+            let mut attempt =
                 settings.attempt(address, credentials.clone(), self.read_interval.clone())?;
+            attempt.target.sockjs_first = self
+                .last_transports
+                .first(&address.to_string(), clock::now());
             Connection::open(
                 &mut self.wanted,
                 attempt,
@@ -192,29 +241,31 @@ impl Source {
                 &mut self.intake,
                 &mut self.commit,
                 &self.status,
+                &mut self.admission,
             )
             .await
         };
         let opened = tokio::select! {
             biased;
-            () = stop.cancelled() => return DisconnectReason::Stopped,
+            () = stop.cancelled() => return Ended::before(DisconnectReason::Stopped),
             wanted = self.inbox.next() => Err(wanted),
             opened = open => Ok(opened),
         };
         let ended = match opened {
             Ok(Ok(connection)) => {
-                let (ended, subscribed_at) = connection.run(&self.inbox, stop).await;
-                if let Some(at) = subscribed_at {
-                    self.backoff
-                        .lived(clock::now().saturating_duration_since(at));
-                }
-                ended
+                let run = connection.run(&self.inbox, stop);
+                unless_stopped_early(run, stop, &self.status)
+                    .await
+                    .unwrap_or_else(|| Ended::before(DisconnectReason::Stopped))
             }
-            Ok(Err(ended)) => ended,
-            Err(wanted) => self.reload(wanted),
+            Ok(Err(ended)) => Ended::before(ended),
+            Err(wanted) => Ended::before(self.reload(wanted)),
         };
         // From here on it is for the log and the status.
-        ended.redacted(&credentials)
+        Ended {
+            reason: ended.reason.redacted(&credentials),
+            ..ended
+        }
     }
 
     /// What a full journal has not taken yet it writes once it can, or else the next start does.
@@ -230,8 +281,36 @@ impl Source {
     fn reload(&mut self, wanted: ReloadRequest) -> DisconnectReason {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         self.backoff = wanted.settings.reconnect.backoff();
-        self.wanted = wanted;
+        let before = std::mem::replace(&mut self.wanted, wanted).settings;
+        let settings = &self.wanted.settings;
+        if settings.connects_as(&before) {
+            self.admission.reload(&before.topics, &settings.topics);
+        } else {
+            self.admission.forget();
+        }
+        self.status.refused(self.admission.refused());
         DisconnectReason::Reloaded
+    }
+}
+
+/// Runs a connection; `None`: a stop came before CONNECTED, when there is nothing to commit and
+/// nobody to say goodbye to.
+async fn unless_stopped_early<T>(
+    run: impl Future<Output = T>,
+    stop: &CancellationToken,
+    status: &Status,
+) -> Option<T> {
+    let stopped_early = async {
+        stop.cancelled().await;
+        if status.link().state != LinkState::Connecting {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // What has come by now counts first.
+        biased;
+        ended = run => Some(ended),
+        () = stopped_early => None,
     }
 }
 
@@ -241,4 +320,32 @@ async fn wait_for_room(commit: &mut Commit, intake: &Intake) -> Result<(), journ
         commit.done().await.0?;
     }
     Ok(())
+}
+
+/// Signs in, where there is a sign-in, and counts a refusal.
+async fn sign_in(
+    settings: &Settings,
+    limit: &mut SigninLimit,
+    status: &Status,
+) -> Result<Credentials, DisconnectReason> {
+    let Some(signin) = &settings.signin else {
+        return Ok(settings.sign_in().await?);
+    };
+    // The waits between attempts are long enough; a reload ends them.
+    if let Some(wait) = limit.wait(Some(signin), clock::now()) {
+        let reason = wait.to_string();
+        warn!(reason, "sign-in waits");
+        status.failed(&reason);
+        tokio::time::sleep(wait.0).await;
+    }
+    let refused = match settings.sign_in().await {
+        Err(SigninError::Refused(refused)) => refused,
+        outcome => return Ok(outcome?),
+    };
+    limit.refused(signin, clock::now());
+    let refused = match limit.wait(Some(signin), clock::now()) {
+        Some(wait) => format!("{refused}; {wait}"),
+        None => refused,
+    };
+    Err(SigninError::Refused(refused).into())
 }

@@ -1,18 +1,20 @@
 //! Frames out of a byte stream that may be cut anywhere (STOMP 1.2, section STOMP Frames). The
 //! decoder enforces the limits, skips heart-beats, and copies nothing but a frame that stands in
-//! two chunks.
+//! two chunks or breaks a rule.
 
 use std::collections::VecDeque;
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memchr;
 
+use super::command::Command;
 use super::error::DecodeError;
 use super::escape::Escaping;
 use super::frame::Frame;
 use super::headers::Headers;
+use super::lenient::{Lenient, Patience};
 use super::limits::Limits;
-use super::oversize::Oversize;
-use super::scan::{Found, Parts, Scan};
+use super::scan::{Parts, Scan};
 use super::version::Version;
 
 /// Turns chunks into frames. Both sides of a connection may use it.
@@ -26,9 +28,21 @@ pub struct Decoder {
     /// the next chunk.
     partial: BytesMut,
     scan: Scan,
-    /// The frame whose body is being read past.
-    oversize: Option<Oversize>,
+    /// Reads the frame that has broken a rule.
+    lenient: Option<Box<Lenient>>,
+    lengths: Lengths,
+    /// How many were found.
+    frames: u64,
     failed: Option<DecodeError>,
+}
+
+/// Whether a sender counts bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Lengths {
+    Believed,
+    /// One was wrong, so all frames are read leniently: the lenient reader needs not wait for bytes
+    /// that never come.
+    Doubted,
 }
 
 impl Decoder {
@@ -40,7 +54,9 @@ impl Decoder {
             chunks: VecDeque::new(),
             partial: BytesMut::new(),
             scan: Scan::new(),
-            oversize: None,
+            lenient: None,
+            lengths: Lengths::Believed,
+            frames: 0,
             failed: None,
         }
     }
@@ -58,7 +74,8 @@ impl Decoder {
         }
     }
 
-    /// The next whole frame; `None`: feed more first. After an error there is nothing but that
+    /// The next whole frame; `None`: feed more first. Once a version is agreed, every frame whose
+    /// end is known is read, whatever rule it breaks. After an error there is nothing but that
     /// error.
     #[allow(clippy::should_implement_trait)] // `None` is no end: more may be fed.
     pub fn next(&mut self) -> Result<Option<Frame>, DecodeError> {
@@ -70,25 +87,73 @@ impl Decoder {
             self.failed = Some(error.clone());
             self.chunks.clear();
             self.partial = BytesMut::new();
-            self.oversize = None;
+            self.lenient = None;
         }
         outcome
     }
 
     /// Bytes of a frame whose end has not come. Not 0 when the stream ends: it was cut.
     pub fn unfinished_bytes(&self) -> usize {
-        self.oversize
+        self.lenient
             .as_ref()
-            .map_or(self.partial.len(), Oversize::bytes)
+            .map_or(self.partial.len(), |lenient| lenient.bytes())
+    }
+
+    /// The number of the frame whose end has not come, if one has begun.
+    pub(super) fn unfinished(&self) -> Option<u64> {
+        (self.lenient.is_some() || !self.partial.is_empty()).then_some(self.frames)
+    }
+
+    /// What is known of the frame whose end has not come.
+    pub(super) fn unfinished_frame(&self) -> Option<Frame> {
+        if let Some(lenient) = &self.lenient {
+            return Some(lenient.so_far());
+        }
+        if self.partial.is_empty() {
+            return None;
+        }
+        let mut lenient = Lenient::new(self.limits, self.version, Patience::Waits);
+        // A frame that is cut is no error of its own.
+        let _ = lenient.read(&mut Bytes::copy_from_slice(&self.partial));
+        Some(lenient.so_far())
+    }
+
+    /// The frame whose end has not come is taken to end at its first NUL, if that is among its
+    /// bytes and nothing speaks against it. To be followed by [`Decoder::next`].
+    pub(super) fn hurry(&mut self) {
+        let again = match &mut self.lenient {
+            Some(lenient) => lenient.hurry(),
+            None if memchr(0, &self.partial).is_some() => {
+                let bytes = self.partial.split().freeze();
+                self.read_again(bytes, Patience::Over);
+                None
+            }
+            None => None,
+        };
+        self.put_back(again.unwrap_or_default());
+    }
+
+    /// The stream has ended: [`Decoder::hurry`], and an ERROR that is cut is read as far as it came.
+    pub(super) fn end(&mut self) {
+        let cut = self
+            .unfinished_frame()
+            .is_some_and(|frame| frame.command == Command::Error);
+        if cut && self.lenient.is_none() {
+            let bytes = self.partial.split().freeze();
+            self.read_again(bytes, Patience::Over);
+        } else {
+            self.hurry();
+        }
+        if cut {
+            self.chunks.push_back(Bytes::from_static(&[0]));
+        }
     }
 
     fn read(&mut self) -> Result<Option<Frame>, DecodeError> {
         while let Some(mut chunk) = self.chunks.pop_front() {
-            if let Some(oversize) = &mut self.oversize {
-                let passed = oversize.pass(&mut chunk, &self.limits)?;
-                self.put_back(chunk);
-                if passed {
-                    return Ok(self.oversize.take().map(Oversize::into_frame));
+            if self.lenient.is_some() {
+                if let Some(frame) = self.read_leniently(chunk)? {
+                    return Ok(Some(frame));
                 }
             } else if self.partial.is_empty() {
                 // Heart-beats, the line end that RabbitMQ puts after a frame, and stray NULs.
@@ -97,32 +162,31 @@ impl Decoder {
                     .take_while(|byte| matches!(byte, b'\n' | b'\r' | 0))
                     .count();
                 chunk.advance(blank);
-                match self.scan.advance(&chunk, self.version, &self.limits)? {
-                    Some(found) => {
-                        let frame = self.found(chunk, found);
-                        if frame.is_some() {
-                            return Ok(frame);
-                        }
-                    }
-                    None => self.hold(&chunk),
+                if self.lengths == Lengths::Doubted && !chunk.is_empty() {
+                    self.read_again(chunk, Patience::Waits);
+                    continue;
+                }
+                match self.scan.advance(&chunk, self.version, &self.limits) {
+                    Ok(Some(parts)) => return Ok(Some(self.found(chunk, &parts))),
+                    Ok(None) => self.hold(&chunk),
+                    Err(_) => self.read_again(chunk, Patience::Waits),
                 }
             } else {
                 let wanted = self.scan.wants(self.partial.len(), &chunk, &self.limits);
                 self.hold(&chunk[..wanted]);
                 chunk.advance(wanted);
-                match self
-                    .scan
-                    .advance(&self.partial, self.version, &self.limits)?
-                {
-                    Some(found) => {
+                match self.scan.advance(&self.partial, self.version, &self.limits) {
+                    Ok(Some(parts)) => {
                         self.put_back(chunk);
                         let bytes = self.partial.split().freeze();
-                        let frame = self.found(bytes, found);
-                        if frame.is_some() {
-                            return Ok(frame);
-                        }
+                        return Ok(Some(self.found(bytes, &parts)));
                     }
-                    None => self.put_back(chunk),
+                    Ok(None) => self.put_back(chunk),
+                    Err(_) => {
+                        self.put_back(chunk);
+                        let bytes = self.partial.split().freeze();
+                        self.read_again(bytes, Patience::Waits);
+                    }
                 }
             }
         }
@@ -144,20 +208,13 @@ impl Decoder {
         }
     }
 
-    /// The frame at the beginning of these bytes, unless the rest of its body is to be read past;
-    /// what follows it is read next.
-    fn found(&mut self, mut bytes: Bytes, found: Found) -> Option<Frame> {
-        let (Found::Whole(parts) | Found::Oversize(parts, _)) = &found;
+    /// The frame at the beginning of these bytes; what follows it is read next.
+    fn found(&mut self, mut bytes: Bytes, parts: &Parts) -> Frame {
         let frame = self.frame(&bytes.split_to(parts.end), parts);
         self.put_back(bytes);
         self.scan = Scan::new();
-        match found {
-            Found::Whole(_) => Some(frame),
-            Found::Oversize(_, rest) => {
-                self.oversize = Some(Oversize::new(frame, rest));
-                None
-            }
-        }
+        self.frames += 1;
+        frame
     }
 
     fn frame(&self, bytes: &Bytes, parts: &Parts) -> Frame {
@@ -167,6 +224,33 @@ impl Decoder {
             headers: Headers::checked(bytes.slice(parts.headers.clone()), escaping),
             body: bytes.slice(parts.body.clone()),
             missing_bytes: 0,
+            mistake: None,
         }
+    }
+
+    /// The frame that begins with these bytes is read from its beginning by the lenient reader.
+    fn read_again(&mut self, bytes: Bytes, patience: Patience) {
+        self.scan = Scan::new();
+        let lenient = Lenient::new(self.limits, self.version, patience);
+        self.lenient = Some(Box::new(lenient));
+        self.put_back(bytes);
+    }
+
+    fn read_leniently(&mut self, mut chunk: Bytes) -> Result<Option<Frame>, DecodeError> {
+        let Some(lenient) = &mut self.lenient else {
+            return Ok(None);
+        };
+        let done = lenient.read(&mut chunk)?;
+        self.put_back(chunk);
+        let Some((frame, behind)) = done else {
+            return Ok(None);
+        };
+        self.put_back(behind);
+        self.lenient = None;
+        self.frames += 1;
+        if matches!(frame.mistake.as_deref(), Some(DecodeError::NoNul { .. })) {
+            self.lengths = Lengths::Doubted;
+        }
+        Ok(Some(frame))
     }
 }

@@ -21,6 +21,8 @@ pub enum Command {
     Message,
     Receipt,
     Error,
+    /// A first line that is none of them. Only received; never sent.
+    Other,
 }
 
 impl Command {
@@ -42,7 +44,16 @@ impl Command {
             Command::Message => "MESSAGE",
             Command::Receipt => "RECEIPT",
             Command::Error => "ERROR",
+            Command::Other => "(unknown)",
         }
+    }
+
+    /// Whether servers send it.
+    pub(super) fn is_servers(self) -> bool {
+        matches!(
+            self,
+            Command::Connected | Command::Message | Command::Receipt | Command::Error
+        )
     }
 
     /// The command of that name on the wire; case matters.

@@ -43,6 +43,20 @@ impl<'a> FrameWriter<'a> {
         self
     }
 
+    /// One header whose value is repeated as a header of the peer had it. Not every server
+    /// unescapes what it has not escaped.
+    pub(super) fn repeated(self, name: &str, raw: &[u8]) -> FrameWriter<'a> {
+        // Before the LF it would be a CRLF.
+        if raw.ends_with(b"\r") {
+            return self.header(name, raw);
+        }
+        self.out.put_slice(name.as_bytes());
+        self.out.put_u8(b':');
+        self.out.put_slice(raw);
+        self.out.put_u8(b'\n');
+        self
+    }
+
     /// Ends the frame with this body and its `content-length`.
     pub fn body(self, body: &[u8]) {
         self.out.reserve(body.len() + 32);

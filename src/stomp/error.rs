@@ -1,6 +1,9 @@
-//! Why bytes are no STOMP. The codec, its scan and the reading past a body share it.
+//! The rules and limits that a frame may break. The codec and both of its readers share it.
 
-/// Why a stream is no STOMP; the connection cannot go on.
+use super::command::Command;
+
+/// The rule or limit that a frame has broken. Most frames are read in spite of it (see
+/// [`Frame::mistake`](super::Frame::mistake)); as an error it ends the stream.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DecodeError {
     /// The first line is no command.
@@ -8,6 +11,12 @@ pub enum DecodeError {
         "expected a STOMP command, found `{line}`: check that the URL's scheme and port are a STOMP server's"
     )]
     UnknownCommand {
+        /// An excerpt of it.
+        line: String,
+    },
+    /// The first line of a frame among others is no command, or not quite.
+    #[error("expected a STOMP command, found `{line}`")]
+    OddCommand {
         /// An excerpt of it.
         line: String,
     },
@@ -52,7 +61,32 @@ pub enum DecodeError {
         "a frame is longer than the limit of {0} bytes: raise the limit, or have smaller messages sent"
     )]
     FrameTooLong(usize),
-    /// The body is longer than its `content-length` says.
+    /// A NUL stands among the headers: the frame ends there.
+    #[error("expected a blank line after the headers, found the end of the frame")]
+    NoBlankLine,
+    /// `subscription` is no id of ours.
+    #[error("expected the id of a subscription, found `{value}`: the destination says the topic")]
+    OddSubscription {
+        /// An excerpt of it.
+        value: String,
+    },
+    /// A frame that a server has no reason to send, or not now.
+    #[error("the frame {command} has no place here")]
+    Misplaced {
+        /// Its command.
+        command: Command,
+    },
+    /// A header of CONNECTED that says nothing known.
+    #[error("CONNECTED has `{header}:{value}`, which cannot be read: taken for {taken}")]
+    BadConnected {
+        /// Its name.
+        header: &'static str,
+        /// An excerpt of its value.
+        value: String,
+        /// What it is taken for.
+        taken: String,
+    },
+    /// The body is longer than its `content-length` says, or shorter.
     #[error(
         "expected NUL after a body of content-length {content_length}: the sender counts something else than bytes"
     )]

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::command::Command;
 use super::error::DecodeError;
-use super::excerpt::{TEXT_CHARS_MAX, excerpt, first_lines};
+use super::excerpt::{TEXT_CHARS_MAX, WORD_CHARS_MAX, excerpt, first_lines};
 use super::frame::Frame;
+use super::headers::Headers;
 use super::heartbeat::Heartbeats;
 use super::message::Message;
 use super::receipts::{self, ReceiptId};
@@ -48,6 +49,9 @@ pub enum Event {
     /// A message of a subscription that we never made; its `subscription` is what the server says,
     /// or empty.
     Unknown(Message),
+    /// A frame has broken a rule, and is read in spite of it: its own event follows, where it has
+    /// one.
+    Malformed(Malformed),
     /// The outcome of a receipt that the caller asked for.
     Receipt {
         /// As `send` and `commit` gave it.
@@ -96,6 +100,37 @@ pub enum Farewell {
     NotConnected,
 }
 
+/// What is known of a frame that has broken a rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// What it is.
+    pub command: Command,
+    /// The subscription that it names, clamped.
+    pub subscription: Option<String>,
+    /// Its destination, clamped.
+    pub destination: Option<String>,
+    /// Its message-id, clamped.
+    pub message_id: Option<String>,
+    /// The rule.
+    pub mistake: DecodeError,
+}
+
+impl Malformed {
+    pub(super) fn new(command: Command, headers: &Headers, mistake: DecodeError) -> Malformed {
+        let clamped = |name| {
+            let value = headers.find(name)?;
+            Some(excerpt(value.as_bytes(), WORD_CHARS_MAX))
+        };
+        Malformed {
+            command,
+            subscription: clamped("subscription"),
+            destination: clamped("destination"),
+            message_id: clamped("message-id"),
+            mistake,
+        }
+    }
+}
+
 /// What CONNECTED says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connected {
@@ -125,11 +160,11 @@ pub struct ServerError {
 
 impl ServerError {
     pub(super) fn of(frame: &Frame) -> ServerError {
-        let message = frame.headers.get("message").unwrap_or_default();
+        let message = frame.headers.find("message").unwrap_or_default();
         ServerError {
             message: excerpt(message.trim().as_bytes(), TEXT_CHARS_MAX),
             detail: first_lines(&frame.body),
-            receipt: receipts::named(frame.headers.get("receipt-id").as_deref()),
+            receipt: receipts::named(frame.headers.find("receipt-id").as_deref()),
             unconfirmed: Vec::new(),
         }
     }
@@ -180,14 +215,6 @@ pub enum SessionError {
     Unexpected {
         /// Its command.
         command: Command,
-    },
-    /// CONNECTED has a header that cannot be read.
-    #[error("CONNECTED has `{header}:{value}`, which cannot be read")]
-    BadConnected {
-        /// Its name.
-        header: &'static str,
-        /// Its value, clamped.
-        value: String,
     },
     /// No CONNECTED and no ERROR in time.
     #[error("no CONNECTED within {}: check that the URL is a STOMP endpoint's", InWords(*after))]

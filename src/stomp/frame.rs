@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 
 use super::command::Command;
+use super::error::DecodeError;
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
 use super::headers::Headers;
 
@@ -22,6 +23,8 @@ pub struct Frame {
     /// Bytes of the body that were read past, since it was longer than the limit; 0: `body` is
     /// whole. See [`Limits::oversize_bytes_max`](super::Limits::oversize_bytes_max).
     pub missing_bytes: usize,
+    /// The first rule that it has broken, and in spite of which it was read as well as it can be.
+    pub mistake: Option<Box<DecodeError>>,
 }
 
 impl Frame {
@@ -35,6 +38,7 @@ impl Frame {
             headers: headers.into_iter().collect(),
             body: Bytes::new(),
             missing_bytes: 0,
+            mistake: None,
         }
     }
 

@@ -23,8 +23,8 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// Header lines that the codec has checked: each has a colon, ends in LF, and has known escapes
-    /// only.
+    /// Header lines that the codec has checked: each has a colon and ends in LF. A backslash that
+    /// begins no escape stands for itself.
     pub(super) fn checked(block: Bytes, escaping: Escaping) -> Headers {
         // Nearly no header has a backslash: then nothing needs to be looked for again.
         let escaping = match escaping {
@@ -42,6 +42,20 @@ impl Headers {
         value.map(text)
     }
 
+    /// The trimmed value of the first header that has that name once it is trimmed, too.
+    pub fn find(&self, name: &str) -> Option<Cow<'_, str>> {
+        let (_, value) = self.line(name)?;
+        Some(match text(self.escaping.decode(value)) {
+            Cow::Borrowed(value) => Cow::Borrowed(value.trim_ascii()),
+            Cow::Owned(value) => Cow::Owned(value.trim_ascii().to_owned()),
+        })
+    }
+
+    fn line(&self, name: &str) -> Option<(&[u8], &[u8])> {
+        self.lines()
+            .find(|(found, _)| self.escaping.decode(found).trim_ascii() == name.as_bytes())
+    }
+
     /// The values of several headers in one pass, as bytes; of each the first.
     pub(super) fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<Cow<'_, [u8]>>; N] {
         let mut values = [const { None }; N];
@@ -56,12 +70,20 @@ impl Headers {
         values
     }
 
-    /// A value from `pick` that outlives this frame, without a copy where it had no escape.
-    pub(super) fn keep(&self, value: Cow<'_, [u8]>) -> Bytes {
+    /// The bytes of a value from `pick` as they stand on the wire; they outlive this frame.
+    pub(super) fn keep_raw(&self, name: &str, value: &Cow<'_, [u8]>) -> Bytes {
         match value {
-            Cow::Borrowed(value) => self.block.slice_ref(value),
-            Cow::Owned(value) => Bytes::from(value),
+            Cow::Borrowed(value) if self.escaping != Escaping::Padded => {
+                self.block.slice_ref(value)
+            }
+            _ => self.raw(name).unwrap_or_default(),
         }
+    }
+
+    /// The same of a header by its trimmed name.
+    pub(super) fn raw(&self, name: &str) -> Option<Bytes> {
+        let (_, value) = self.line(name)?;
+        Some(self.block.slice_ref(value))
     }
 
     /// Every header, in the order of the wire, decoded.

@@ -21,7 +21,7 @@ use super::version::Version;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct AckId {
     pub(super) subscription: Arc<str>,
-    /// 1.2: the MESSAGE's `ack`; before: its `message-id`. Decoded.
+    /// 1.2: the MESSAGE's `ack`; before: its `message-id`. As it stood on the wire.
     pub(super) id: Bytes,
 }
 
@@ -36,15 +36,26 @@ impl AckId {
         ack: Option<Cow<'_, [u8]>>,
         message_id: Option<Cow<'_, [u8]>>,
     ) -> Option<AckId> {
-        let id = match (mode, version) {
+        // Spring's simple broker claims 1.2 and sends no `ack`: it takes no ACK either.
+        let (name, value) = match (mode, version) {
             (AckMode::Auto, _) => return None,
-            // Spring's simple broker claims 1.2 and sends no `ack`: it takes no ACK either.
-            (_, Version::V1_2) => ack?,
-            (_, Version::V1_0 | Version::V1_1) => message_id?,
+            (_, Version::V1_2) => ("ack", ack),
+            (_, Version::V1_0 | Version::V1_1) => ("message-id", message_id),
         };
         Some(AckId {
             subscription: Arc::clone(subscription),
-            id: headers.keep(id),
+            id: match value {
+                Some(value) => headers.keep_raw(name, &value),
+                None => headers.raw(name)?,
+            },
+        })
+    }
+
+    /// What acknowledges a message of no subscription of ours, where the server asks for it.
+    pub(super) fn of_nobody(said: &Arc<str>, headers: &Headers) -> Option<AckId> {
+        Some(AckId {
+            subscription: Arc::clone(said),
+            id: headers.raw("ack")?,
         })
     }
 
@@ -58,11 +69,11 @@ impl AckId {
     ) {
         let frame = FrameWriter::new(out, command, version);
         let frame = match version {
-            Version::V1_0 => frame.header("message-id", &self.id),
+            Version::V1_0 => frame.repeated("message-id", &self.id),
             Version::V1_1 => frame
                 .header("subscription", &*self.subscription)
-                .header("message-id", &self.id),
-            Version::V1_2 => frame.header("id", &self.id),
+                .repeated("message-id", &self.id),
+            Version::V1_2 => frame.repeated("id", &self.id),
         };
         match transaction {
             Some(transaction) => frame.header("transaction", transaction).end(),

@@ -1,14 +1,17 @@
 //! Finds where a frame ends, in the bytes of it that are here so far. It looks at no byte twice,
-//! copies nothing, and remembers where it stopped, so that a frame may be cut anywhere.
+//! copies nothing, and remembers where it stopped, so that a frame may be cut anywhere. A frame
+//! that breaks a rule or a limit is an error here, and is read again by
+//! [`Lenient`](super::lenient::Lenient).
 
 use std::ops::Range;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::command::Command;
 use super::error::DecodeError;
 use super::escape::Escaping;
 use super::excerpt::{WORD_CHARS_MAX, excerpt};
+use super::lenient::body_too_long;
 use super::limits::Limits;
 use super::version::Version;
 
@@ -18,31 +21,9 @@ pub(super) struct Parts {
     pub(super) command: Command,
     pub(super) headers: Range<usize>,
     pub(super) body: Range<usize>,
-    /// After the closing NUL, or after the kept part of an oversize body.
+    /// After the closing NUL.
     pub(super) end: usize,
 }
-
-/// What the bytes of a frame turn out to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Found {
-    /// All of it.
-    Whole(Parts),
-    /// A frame whose body is over the limit: the parts end with the kept part of it, and this much
-    /// follows.
-    Oversize(Parts, Rest),
-}
-
-/// What follows the part of an oversize body that is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rest {
-    /// A body of this many bytes, and a NUL.
-    Counted(usize),
-    /// Whatever comes before the next NUL.
-    Terminated,
-}
-
-/// So much of an oversize body is kept: enough to see what it is.
-const KEPT_BYTES: usize = 64 << 10;
 
 /// The reading of one frame, from its first byte on.
 #[derive(Debug, Clone)]
@@ -60,12 +41,6 @@ enum Stage {
     Counted {
         head: Head,
         nul: usize,
-    },
-    /// The body has a content-length over the limit, and is kept up to there.
-    Oversize {
-        head: Head,
-        kept: usize,
-        rest: usize,
     },
     /// The body ends at the first NUL.
     Terminated {
@@ -101,7 +76,7 @@ impl Scan {
         bytes: &[u8],
         version: Option<Version>,
         limits: &Limits,
-    ) -> Result<Option<Found>, DecodeError> {
+    ) -> Result<Option<Parts>, DecodeError> {
         loop {
             match self.stage {
                 Stage::Command => {
@@ -137,16 +112,11 @@ impl Scan {
                 Stage::Counted { head, nul } => {
                     return match bytes.get(nul) {
                         None => Ok(None),
-                        Some(0) => Ok(Some(Found::Whole(head.parts(self.seen, nul)))),
+                        Some(0) => Ok(Some(head.parts(self.seen, nul))),
                         Some(_) => Err(DecodeError::NoNul {
                             content_length: nul - self.seen,
                         }),
                     };
-                }
-                Stage::Oversize { head, kept, rest } => {
-                    let found =
-                        Found::Oversize(head.cut_parts(self.seen, kept), Rest::Counted(rest));
-                    return Ok((bytes.len() >= kept).then_some(found));
                 }
                 Stage::Terminated {
                     head,
@@ -156,16 +126,9 @@ impl Scan {
                     let nul = memchr(0, &bytes[self.seen..]).map(|at| self.seen + at);
                     self.seen = nul.unwrap_or(bytes.len());
                     if self.seen - body > body_bytes_max {
-                        if limits.oversize_bytes_max <= body_bytes_max {
-                            return Err(body_too_long(body_bytes_max, limits));
-                        }
-                        let kept = body + body_bytes_max.min(KEPT_BYTES);
-                        return Ok(Some(Found::Oversize(
-                            head.cut_parts(body, kept),
-                            Rest::Terminated,
-                        )));
+                        return Err(body_too_long(body_bytes_max, limits));
                     }
-                    return Ok(nul.map(|nul| Found::Whole(head.parts(body, nul))));
+                    return Ok(nul.map(|nul| head.parts(body, nul)));
                 }
             }
         }
@@ -186,7 +149,6 @@ impl Scan {
                     .saturating_sub(have - head.line),
             ),
             Stage::Counted { nul, .. } => (None, nul - have),
-            Stage::Oversize { kept, .. } => (None, (kept - have).saturating_sub(1)),
             Stage::Terminated { body_bytes_max, .. } => (memchr(0, next), body_bytes_max),
         };
         through
@@ -198,7 +160,6 @@ impl Scan {
     pub(super) fn end(&self) -> Option<usize> {
         match self.stage {
             Stage::Counted { nul, .. } => Some(nul + 1),
-            Stage::Oversize { kept, .. } => Some(kept),
             _ => None,
         }
     }
@@ -257,7 +218,10 @@ impl Head {
         limits: &Limits,
     ) -> Result<Stage, DecodeError> {
         let headers = &bytes[self.start..self.line];
-        if memchr(b'\\', headers).is_some() {
+        if memchr2(b'\\', 0, headers).is_some() {
+            if memchr(0, headers).is_some() {
+                return Err(DecodeError::NoBlankLine);
+            }
             let escaping = Escaping::of(self.command, version);
             for line in headers.split(|&byte| byte == b'\n') {
                 let line = line.strip_suffix(b"\r").unwrap_or(line);
@@ -277,17 +241,7 @@ impl Head {
                 head: self,
                 body_bytes_max,
             }),
-            Some(length) if length > body_bytes_max.max(limits.oversize_bytes_max) => {
-                Err(body_too_long(body_bytes_max, limits))
-            }
-            Some(length) if length > body_bytes_max => {
-                let kept = body_bytes_max.min(KEPT_BYTES);
-                Ok(Stage::Oversize {
-                    head: self,
-                    kept: body + kept,
-                    rest: length - kept,
-                })
-            }
+            Some(length) if length > body_bytes_max => Err(body_too_long(body_bytes_max, limits)),
             Some(length) => Ok(Stage::Counted {
                 head: self,
                 nul: body + length,
@@ -306,15 +260,6 @@ impl Head {
             headers: self.start..self.line,
             body: body..nul,
             end: nul + 1,
-        }
-    }
-
-    fn cut_parts(&self, body: usize, kept: usize) -> Parts {
-        Parts {
-            command: self.command,
-            headers: self.start..self.line,
-            body: body..kept,
-            end: kept,
         }
     }
 }
@@ -356,20 +301,12 @@ fn content_length(value: &[u8]) -> Result<usize, DecodeError> {
     Ok(value.iter().fold(0, digit))
 }
 
-pub(super) fn body_too_long(allowed: usize, limits: &Limits) -> DecodeError {
-    if allowed == limits.body_bytes_max {
-        DecodeError::BodyTooLong(limits.body_bytes_max)
-    } else {
-        DecodeError::FrameTooLong(limits.frame_bytes_max)
-    }
-}
-
 /// `Ok(None)`, unless `length` is over its limit.
 fn within(
     length: usize,
     limit: usize,
     error: fn(usize) -> DecodeError,
-) -> Result<Option<Found>, DecodeError> {
+) -> Result<Option<Parts>, DecodeError> {
     if length > limit {
         Err(error(limit))
     } else {

@@ -12,7 +12,7 @@ mod incoming;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -23,6 +23,7 @@ use super::command::Command;
 use super::connect::Options;
 use super::encode::FrameWriter;
 use super::event::{Confirmation, Event, Farewell, SessionError};
+use super::frame::Frame;
 use super::heartbeat::Pulse;
 use super::outbox::{Outbox, Outgoing};
 use super::receipts::{ReceiptId, Receipts};
@@ -43,7 +44,13 @@ pub struct Session {
     left: BTreeSet<Arc<str>>,
     receipts: Receipts,
     last_received: Instant,
+    /// The number of the frame whose end has not come, and since when it is waited for.
+    unfinished: Option<(u64, Instant)>,
 }
+
+/// So long a frame whose end has not come may wait, though a NUL is among its bytes: its
+/// content-length is wrong then. A correct frame with NULs is seldom stuck for so long.
+const UNFINISHED_MAX: Duration = Duration::from_secs(3);
 
 enum Phase {
     /// CONNECT is sent.
@@ -84,6 +91,7 @@ impl Session {
             left: BTreeSet::new(),
             receipts: Receipts::new(options.receipt_timeout),
             last_received: now,
+            unfinished: None,
             options,
         }
     }
@@ -112,7 +120,11 @@ impl Session {
                 return Ok(None);
             }
             let outcome = match self.decoder.next() {
-                Ok(None) => return Ok(None),
+                Ok(None) => {
+                    self.watch_unfinished();
+                    return Ok(None);
+                }
+                Ok(Some(frame)) if frame.mistake.is_some() => self.handle_malformed(frame),
                 Ok(Some(frame)) => self.handle(frame),
                 Err(error) => Err(error.into()),
             };
@@ -167,9 +179,38 @@ impl Session {
         receipt
     }
 
+    /// Notes since when a frame is unfinished.
+    fn watch_unfinished(&mut self) {
+        let since = self.unfinished;
+        self.unfinished = self.decoder.unfinished().map(|frame| match since {
+            Some((before, at)) if before == frame => (frame, at),
+            _ => (frame, self.last_received),
+        });
+    }
+
+    fn unfinished_due(&self) -> Option<Instant> {
+        self.unfinished.map(|(_, since)| since + UNFINISHED_MAX)
+    }
+
+    /// What is known of the frame whose end has not come.
+    pub fn unfinished_frame(&self) -> Option<Frame> {
+        self.decoder.unfinished_frame()
+    }
+
+    /// No byte comes any more: what came is read as far as it can be. To be followed by
+    /// [`Session::poll`] until `None`, and [`Session::closed`].
+    pub fn stream_ended(&mut self) {
+        if !self.has_ended() {
+            self.decoder.end();
+        }
+    }
+
     /// The server has closed the stream, and all that arrived before was received and polled. That
     /// is an error unless we are disconnecting.
     pub fn closed(&mut self) -> Result<(), SessionError> {
+        if let Some(error) = self.last_error() {
+            return Err(self.fail(error));
+        }
         match self.phase {
             Phase::Connecting { .. } => Err(self.fail(SessionError::ClosedBeforeConnected)),
             Phase::Connected { .. } => {
@@ -183,6 +224,23 @@ impl Session {
             }
             Phase::Failed { .. } | Phase::Over => Ok(()),
         }
+    }
+
+    /// An ERROR that the end of the stream has cut: it says why that has ended.
+    fn last_error(&mut self) -> Option<SessionError> {
+        if !matches!(
+            self.phase,
+            Phase::Connecting { .. } | Phase::Connected { .. }
+        ) {
+            return None;
+        }
+        self.decoder.end();
+        while let Ok(Some(frame)) = self.decoder.next() {
+            if frame.command == Command::Error {
+                return self.handle(frame).err();
+            }
+        }
+        None
     }
 
     /// Everything that was queued since the last call.
@@ -201,12 +259,17 @@ impl Session {
     /// When `tick` is to be called at the latest; it may change with every other call.
     pub fn deadline(&self) -> Option<Instant> {
         match &self.phase {
-            Phase::Connecting { due } | Phase::Disconnecting { due, .. } => Some(*due),
+            Phase::Connecting { due } => {
+                let dues = [Some(*due), self.unfinished_due()];
+                dues.into_iter().flatten().min()
+            }
+            Phase::Disconnecting { due, .. } => Some(*due),
             Phase::Connected { pulse, .. } => {
                 let dues = [
                     pulse.beat_due(),
                     pulse.silent_due(self.last_received),
                     self.receipts.deadline(),
+                    self.unfinished_due(),
                 ];
                 dues.into_iter().flatten().min()
             }
@@ -218,6 +281,12 @@ impl Session {
     /// it only after all arrived bytes were received and polled: else a busy reader takes its own
     /// delay for the server's silence.
     pub fn tick(&mut self, now: Instant) -> Result<(), SessionError> {
+        if let Some((frame, _)) = self.unfinished
+            && self.unfinished_due().is_some_and(|due| now >= due)
+        {
+            self.decoder.hurry();
+            self.unfinished = Some((frame, now));
+        }
         match &mut self.phase {
             Phase::Connecting { due } if now >= *due => {
                 let after = self.options.connected_timeout;

@@ -37,6 +37,16 @@ impl Version {
         }
     }
 
+    /// The best version whose name is anywhere in a text: `1.1,1.2`, `v12.stomp`.
+    pub(super) fn named_in(text: &str) -> Option<Version> {
+        [Version::V1_2, Version::V1_1, Version::V1_0]
+            .into_iter()
+            .find(|version| {
+                let name = version.as_str();
+                text.contains(name) || text.contains(&format!("v{}", name.replace('.', "")))
+            })
+    }
+
     /// A server's choice: the best version in a client's `accept-version`, which is 1.0 where the
     /// client sent none. `None`: there is no common version (STOMP 1.2, section Protocol
     /// Negotiation).
@@ -60,6 +70,17 @@ impl fmt::Display for Version {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn best_version_that_is_named_is_found() {
+        let check = |text, expected| assert_eq!(Version::named_in(text), expected, "{text}");
+        check("1.1,1.2", Some(Version::V1_2));
+        check("v11.stomp", Some(Version::V1_1));
+        check("1.2.0", Some(Version::V1_2));
+        check("", None);
+        check("1", None);
+        check("2.0", None);
+    }
 
     #[test]
     fn best_common_version_wins() {

@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 
 use super::error::{DialError, TransportError};
 use super::peer::{Deadline, Framing, Peer};
-use super::target::Target;
+use super::target::{SockJsTransport, Target};
 use super::{plain, sockjs, split, stream, websocket};
 use crate::paced::Pacing;
 
@@ -26,6 +26,7 @@ use crate::paced::Pacing;
 pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
     let deadline = Deadline::after(target.timeout);
     let peer = Peer::of(&target.url)?;
+    let mut sockjs = None;
     let (incoming, framing) = match peer.framing {
         Framing::Plain => {
             let stream = stream::connect(&peer, target, deadline).await?;
@@ -37,7 +38,8 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
             (Incoming::WebSocket(receiver), Outgoing::WebSocket(sender))
         }
         Framing::SockJs => {
-            let (receiver, sender) = sockjs::dial(target, &peer, deadline).await?;
+            let (receiver, sender, transport) = sockjs::dial(target, &peer, deadline).await?;
+            sockjs = Some(transport);
             (Incoming::SockJs(receiver), Outgoing::SockJs(sender))
         }
     };
@@ -50,6 +52,7 @@ pub async fn dial(target: &Target) -> Result<(Receiver, Sender), DialError> {
         Sender {
             framing,
             split: target.websocket_split,
+            sockjs,
         },
     ))
 }
@@ -127,6 +130,7 @@ impl fmt::Debug for Receiver {
 pub struct Sender {
     framing: Outgoing,
     split: Option<usize>,
+    sockjs: Option<SockJsTransport>,
 }
 
 enum Outgoing {
@@ -162,6 +166,11 @@ impl Sender {
             Outgoing::WebSocket(sender) => sender.send(messages(&bytes, ends, self.split)).await,
             Outgoing::SockJs(sender) => sender.send(messages(&bytes, ends, self.split)).await,
         }
+    }
+
+    /// Which of SockJS's transports it is, if any.
+    pub fn sockjs_transport(&self) -> Option<SockJsTransport> {
+        self.sockjs
     }
 
     /// Whether the transport has a [`probe`](Self::probe) that the server answers.

@@ -2,10 +2,13 @@
 //! by (SockJS, `cookie_needed`).
 
 use std::net::IpAddr;
-use std::time::SystemTime;
 
+use jiff::Timestamp;
 use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue};
 use url::Url;
+
+use super::cookie_date;
+use crate::secret::Secret;
 
 /// A jar.
 #[derive(Debug, Clone, Default)]
@@ -52,8 +55,9 @@ const COOKIE_BYTES_MAX: usize = 4096;
 
 impl Jar {
     /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large
-    /// is left out.
-    pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) {
+    /// is left out. Gives the names of those that it keeps.
+    pub(super) fn store(&mut self, url: &Url, answer: &HeaderMap) -> Vec<String> {
+        let mut kept = Vec::new();
         for value in answer.get_all(header::SET_COOKIE) {
             let Some((cookie, fate)) = parse(url, value) else {
                 continue;
@@ -67,9 +71,18 @@ impl Jar {
                 if self.cookies.len() == COOKIES_MAX {
                     self.cookies.remove(0);
                 }
+                kept.push(cookie.name.clone());
                 self.cookies.push(cookie);
             }
         }
+        kept
+    }
+
+    /// The newest cookie of a name, whomever it is for.
+    pub fn value(&self, name: &str) -> Option<Secret> {
+        let mut newest_first = self.cookies.iter().rev();
+        let cookie = newest_first.find(|cookie| cookie.name == name)?;
+        Some(cookie.value.as_str().into())
     }
 
     /// The header `Cookie` for a request of `url`, if there is any for it (RFC 6265, section 5.4).
@@ -177,13 +190,13 @@ fn parse(url: &Url, value: &HeaderValue) -> Option<(Cookie, Fate)> {
             "path" if value.starts_with('/') => cookie.path = value.to_owned(),
             "secure" => cookie.secure = true,
             "max-age" => max_age = value.parse::<i64>().ok(),
-            "expires" => expires = httpdate::parse_http_date(value).ok(),
+            "expires" => expires = cookie_date::parse(value),
             _ => {}
         }
     }
     let expired = match (max_age, expires) {
         (Some(seconds), _) => seconds <= 0,
-        (None, Some(at)) => at <= SystemTime::now(),
+        (None, Some(at)) => at <= Timestamp::now(),
         (None, None) => false,
     };
     Some((cookie, if expired { Fate::Expired } else { Fate::Kept }))
@@ -324,6 +337,24 @@ mod tests {
             &["a=1", "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],
             "/base/x",
             None,
+        );
+        for date in [
+            "Thu, 01-Jan-1970 00:00:10 GMT",
+            "01-Jan-70",
+            "1 Jan 1970",
+            "0",
+        ] {
+            check(&["a=1", &format!("a=; Expires={date}")], "/base/x", None);
+        }
+        check(
+            &["a=1; Expires=Wed, 09-Dec-99 11:16:16 GMT"],
+            "/base/x",
+            None,
+        );
+        check(
+            &["a=1; Expires=Wed, 09-Dec-2099 11:16:16 GMT"],
+            "/base/x",
+            Some("a=1"),
         );
         check(
             &["a=1; Max-Age=60; Expires=Thu, 01 Jan 1970 00:00:00 GMT"],

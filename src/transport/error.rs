@@ -67,7 +67,7 @@ pub enum DialError {
         problem: String,
     },
     /// The server answered the upgrade, `/info` or a first poll by another status than it should.
-    #[error("{url} answered {status}{}; {}", shown_body(body), status_advice(*status))]
+    #[error("{url} answered {status}{}; {}", shown_body(body), http_advice(url, *status, body))]
     Http {
         /// The URL of the request, without its query.
         url: String,
@@ -75,6 +75,8 @@ pub enum DialError {
         status: u16,
         /// Where it redirects to, or the first bytes of the body; it may be empty.
         body: String,
+        /// How long the server asks to be left alone: `Retry-After` of 429 and 503.
+        retry_after: Option<Duration>,
     },
     /// The answer to the WebSocket upgrade, or the first SockJS frame, breaks the protocol.
     #[error("WebSocket or SockJS handshake with {url}: {problem}")]
@@ -91,6 +93,16 @@ pub enum DialError {
         url: String,
         /// The mistake, and what to do.
         problem: String,
+    },
+    /// A gateway before the server answers 200, and refuses in the body.
+    #[error(
+        "{url}: the gateway wants a sign-in: {words}; check the configured headers and the sign-in"
+    )]
+    Gateway {
+        /// The URL of the request, without its query.
+        url: String,
+        /// Its own words.
+        words: String,
     },
     /// `/info` is fine, but none of the SockJS transports works.
     #[error("no SockJS transport of {url} works: {tried}")]
@@ -190,6 +202,26 @@ impl TransportError {
         }
     }
 
+    /// The server has closed as one does who has nothing against us (RFC 6455, section 7.4.1; SockJS
+    /// says 3000).
+    pub fn is_in_order(&self) -> bool {
+        match self {
+            TransportError::Closed { code, .. } => {
+                matches!(code, None | Some(1000 | 1001 | 1005 | 3000))
+            }
+            _ => false,
+        }
+    }
+
+    /// The server has closed, and says that it stops or restarts.
+    pub fn is_going_away(&self) -> bool {
+        let code = match self {
+            TransportError::Closed { code, .. } => *code,
+            _ => None,
+        };
+        matches!(code, Some(1001 | 1012 | 1013))
+    }
+
     /// A stream that ends without TLS's or WebSocket's close counts as closed. Servers often skip
     /// it, and the codec notices a cut frame.
     pub(super) fn from_io(error: io::Error) -> TransportError {
@@ -222,15 +254,22 @@ fn close_meaning(code: u16) -> Option<&'static str> {
         1001 => "going away",
         1002 => "protocol error; Spring closes so after a STOMP ERROR",
         1003 => "unsupported data",
+        1005 | 1006 => "reserved: no server may send it",
         1007 => "invalid text",
         1008 => "policy violation",
-        1009 => "a message was too big for the server",
+        1009 => {
+            "a message was too big for the server; Spring: raise setMessageSizeLimit, and \
+             maxTextMessageBufferSize of its container"
+        }
         1011 => "server error",
         1012 => "server restarts",
         1013 => "try again later",
         2010 => "another connection is still open",
         3000 => "go away",
-        4500 => "Spring's send buffer or time limit: we read too slowly",
+        4500 => {
+            "Spring's send buffer or time limit, and what was in the buffer is lost: raise \
+             setSendBufferSizeLimit and setSendTimeLimit of its WebSocketTransportRegistration"
+        }
         _ => return None,
     })
 }
@@ -248,8 +287,49 @@ fn shown_body(body: &str) -> String {
     }
 }
 
-fn status_advice(status: u16) -> &'static str {
+impl DialError {
+    /// The server, or a gateway before it, wants a sign-in: it says so in words, or leads to the
+    /// page for it.
+    pub fn wants_sign_in(&self) -> bool {
+        match self {
+            DialError::Gateway { .. } => true,
+            DialError::Http {
+                status: 300..=399,
+                body,
+                ..
+            } => is_of_login(body),
+            _ => false,
+        }
+    }
+}
+
+/// Whether a redirect's place, or what is shown of it, is a page where people sign in.
+fn is_of_login(place: &str) -> bool {
+    let path = place.split(['?', '#', ';']).next().unwrap_or_default();
+    let last = path.trim_end_matches('/').rsplit('/').next();
+    let last = last.unwrap_or_default().to_ascii_lowercase();
+    let names = ["login", "signin", "sign-in"];
+    names.iter().any(|name| last.contains(name)) || matches!(last.as_str(), "sso" | "cas")
+}
+
+/// What Spring and sockjs-node answer to a GET of a SockJS endpoint's base.
+const WELCOME: &str = "Welcome to SockJS!";
+
+fn http_advice(url: &str, status: u16, body: &str) -> &'static str {
     match status {
+        200 if body.trim() == WELCOME => {
+            "this is a SockJS endpoint: write http:// in place of ws:// (https:// in place of \
+             wss://), or append /websocket to the URL"
+        }
+        // So Spring answers a WebSocket's upgrade at the base of a SockJS endpoint.
+        400 if url.starts_with("ws") && !url.ends_with("/websocket") && body.is_empty() => {
+            "this may be a SockJS endpoint: then write http:// in place of ws:// (https:// in place \
+             of wss://); or a proxy on the way does not pass WebSocket upgrades, or the path is wrong"
+        }
+        300..=399 if is_of_login(body) => {
+            "the server wants a sign-in first: see [source.signin]; if there is one, what it gives \
+             does not reach this address (cookie, headers) or is not enough"
+        }
         200..=299 => "this path is no WebSocket or SockJS endpoint: check the URL's path",
         300..=399 => "redirects are not followed: configure the address that it leads to",
         400 | 405 | 426 => {
@@ -299,11 +379,49 @@ mod tests {
     }
 
     #[test]
+    fn redirect_to_a_login_page_and_sockjs_welcome_are_known() {
+        let check = |status, body: &str, expected: &str| {
+            let error = DialError::Http {
+                url: "ws://h/ws".to_owned(),
+                status,
+                body: body.to_owned(),
+                retry_after: None,
+            };
+            assert!(error.to_string().contains(expected), "{error}");
+            error.wants_sign_in()
+        };
+        for place in [
+            "to http://h/login",
+            "to /login?error",
+            "to /user/Sign-In",
+            "to /cas",
+        ] {
+            assert!(check(
+                302,
+                place,
+                "wants a sign-in first: see [source.signin]"
+            ));
+        }
+        for place in ["to http://h/ws/", "to /cases", "to https://login.h/ws"] {
+            assert!(!check(302, place, "configure the address that it leads to"));
+        }
+        check(
+            200,
+            "Welcome to SockJS!\n",
+            "write http:// in place of ws://",
+        );
+        check(400, "", "this may be a SockJS endpoint: then write http://");
+        check(400, "bad", "a proxy on the way may not");
+        check(200, "<html>", "no WebSocket or SockJS endpoint");
+    }
+
+    #[test]
     fn refused_upgrade_says_where_why_and_what_to_do() {
         let error = DialError::Http {
             url: "ws://h:1/ws".to_owned(),
             status: 403,
             body: "no".to_owned(),
+            retry_after: None,
         };
         assert_eq!(
             error.to_string(),

@@ -1,6 +1,7 @@
 //! One HTTP request and its whole answer, for code that must ask something before it dials. It
 //! knows nothing of the question.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -23,6 +24,8 @@ pub struct Request {
     pub method: Method,
     /// Sent with it; a `Content-Type` or `Accept` of these replaces ours.
     pub headers: Vec<(String, Secret)>,
+    /// Those that are for the URL are sent.
+    pub cookies: Jar,
     /// Extra roots, client certificate.
     pub tls: crate::tls::Settings,
     /// Which servers are behind an HTTP proxy.
@@ -58,14 +61,31 @@ pub enum Content {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// Where a redirect leads to, without what may be secret in it.
-    pub location: Option<String>,
-    /// What the body is said to be.
-    pub content_type: Option<String>,
+    /// Each with its first value, by its name in small letters.
+    pub headers: BTreeMap<String, Secret>,
     /// The body.
     pub body: Body,
-    /// What it has set.
+    /// Those of the request, and what the answer has set.
     pub cookies: Jar,
+    /// The names of the cookies that the answer has set.
+    pub cookies_set: Vec<String>,
+}
+
+impl Answer {
+    /// The first value of a header, whose name is in small letters.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        Some(self.headers.get(name)?.expose_secret())
+    }
+
+    /// Where a redirect leads to, without what may be secret in it.
+    pub fn location(&self) -> Option<&str> {
+        self.header("location")?.split(['?', '#', ';']).next()
+    }
+
+    /// How long the server asks to be left alone: `Retry-After` of 429 and 503.
+    pub fn retry_after(&self) -> Option<Duration> {
+        http::asked_wait(self.status, self.header("retry-after")?)
+    }
 }
 
 /// An answer's body, and whether that is all of it.
@@ -110,18 +130,15 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
         .send()
         .await
         .map_err(failed)?;
-    let mut cookies = Jar::default();
-    cookies.store(url, answer.headers());
-    let text =
-        |name| Some(String::from_utf8_lossy(answer.headers().get(name)?.as_bytes()).into_owned());
-    let (location, content_type) = (text(header::LOCATION), text(header::CONTENT_TYPE));
-    let location = location.map(|location| {
-        location
-            .split(['?', '#'])
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    });
+    let mut cookies = request.cookies.clone();
+    let cookies_set = cookies.store(url, answer.headers());
+    let mut headers = BTreeMap::new();
+    for (name, value) in answer.headers() {
+        let text = || String::from_utf8_lossy(value.as_bytes()).into_owned();
+        headers
+            .entry(name.as_str().to_owned())
+            .or_insert_with(|| text().into());
+    }
     let status = answer.status().as_u16();
     let mut read = Vec::new();
     let body = loop {
@@ -136,12 +153,15 @@ async fn ask(request: &Request, peer: &Peer) -> Result<Answer, DialError> {
     };
     Ok(Answer {
         status,
-        location,
-        content_type,
+        headers,
         body,
         cookies,
+        cookies_set,
     })
 }
+
+/// As the web pages' usual client has it. A server that has only text is not told to keep it.
+const ACCEPT: &str = "application/json, text/plain, */*";
 
 fn headers_of(request: &Request) -> Result<HeaderMap, DialError> {
     let mut headers = headers::parse(&request.url, &request.headers)?;
@@ -157,8 +177,12 @@ fn headers_of(request: &Request) -> Result<HeaderMap, DialError> {
     }
     headers
         .entry(header::ACCEPT)
-        .or_insert(HeaderValue::from_static("application/json"));
-    Ok(headers)
+        .or_insert(HeaderValue::from_static(ACCEPT));
+    Ok(headers::with_cookies(
+        &headers,
+        &request.cookies,
+        &request.url,
+    ))
 }
 
 /// Without the URL's query and the values of headers.

@@ -4,15 +4,16 @@
 
 use std::error::Error as _;
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use reqwest::header::{self, HeaderMap};
 use reqwest::{Client, Proxy};
 use url::Url;
 
 use super::error::{DialError, Stage};
 use super::peer::{Peer, Security, shown};
 use super::proxy::Proxies;
-use crate::tls;
+use crate::{retry, tls};
 
 /// A server that vanished in the middle of a long answer is noticed after so much silence of its
 /// TCP.
@@ -79,6 +80,19 @@ pub(super) fn dial_error(peer: &Peer, stage: Stage, error: &reqwest::Error) -> D
         stage,
         reason: io::Error::other(text_of(error)),
     }
+}
+
+/// How long a server asks to be left alone, by the headers of its answer.
+pub(super) fn retry_after(status: u16, headers: &HeaderMap) -> Option<Duration> {
+    asked_wait(status, headers.get(header::RETRY_AFTER)?.to_str().ok()?)
+}
+
+/// The same by the text of `Retry-After`, from a server that is too busy for us (RFC 9110, section
+/// 10.2.3).
+pub(super) fn asked_wait(status: u16, text: &str) -> Option<Duration> {
+    matches!(status, 429 | 503)
+        .then(|| retry::retry_after(text, SystemTime::now()))
+        .flatten()
 }
 
 /// The innermost cause says most, and holds no URL as the error itself does.

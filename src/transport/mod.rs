@@ -7,19 +7,23 @@
 //! - `target`, `peer`: where a connection goes, and what that means; `proxy`: by which way
 //! - `connection`: one connection, whatever its framing; `error`: why there is none
 //! - `stream`: TCP and TLS; `plain`: STOMP on them as it is
-//! - `upgrade`, `websocket`, `split`: STOMP in WebSocket messages
+//! - `upgrade`, `websocket`, `split`: STOMP in WebSocket messages; `reframed`: as bytes
 //! - `sockjs`: `/info`, and the first of its transports that works
-//! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request
+//! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request;
+//!   `cookie_date`: the dates in them; `gateway`: an answer of 200 that refuses
 
 mod connection;
+mod cookie_date;
 mod cookies;
 mod error;
 mod exchange;
+mod gateway;
 mod headers;
 mod http;
 mod peer;
 mod plain;
 mod proxy;
+mod reframed;
 mod sockjs;
 mod split;
 mod stream;
@@ -32,4 +36,4 @@ pub use cookies::Jar;
 pub use error::{DialError, Stage, TransportError};
 pub use exchange::{Answer, Body, Content, Method, Request, exchange};
 pub use proxy::Proxies;
-pub use target::Target;
+pub use target::{SockJsTransport, Target};

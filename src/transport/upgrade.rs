@@ -16,6 +16,8 @@ use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderName, 
 use url::{Position, Url};
 
 use super::error::{DialError, Stage, TransportError};
+use super::gateway;
+use super::http;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
 
@@ -224,13 +226,22 @@ async fn refusal(
             let length = length.min(BODY_SHOWN_BYTES);
             read_body(&mut stream, &mut read, length).await;
             read.truncate(length);
+            if let Ok(answer) = serde_json::from_slice(&read)
+                && response.status().is_success()
+                && let Some(words) = gateway::wants_sign_in(&answer)
+            {
+                let url = shown(url);
+                return DialError::Gateway { url, words };
+            }
             shown_text(&read)
         }
     };
+    let status = response.status().as_u16();
     DialError::Http {
         url: shown(url),
-        status: response.status().as_u16(),
+        status,
         body,
+        retry_after: http::retry_after(status, response.headers()),
     }
 }
 

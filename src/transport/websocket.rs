@@ -14,20 +14,23 @@ use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 use super::error::{DialError, Stage, TransportError};
 use super::headers;
 use super::peer::{Deadline, Peer};
+use super::reframed::{Close, Payloads, Reframed, Said};
 use super::stream::{self, Stream};
 use super::target::Target;
 use super::upgrade::{self, Upgraded};
 use crate::paced::Pacing;
 
 pub(super) struct Receiver {
-    stream: SplitStream<WebSocketStream<Stream>>,
+    stream: SplitStream<WebSocketStream<Reframed<Stream>>>,
+    /// What the server's close says: the library replaces codes that are not allowed.
+    said: Said,
     /// The server has sent its close: whether it also ends the TCP connection is not waited for.
     closed: bool,
     pacing: Pacing,
 }
 
 pub(super) struct Sender {
-    sink: SplitSink<WebSocketStream<Stream>, Message>,
+    sink: SplitSink<WebSocketStream<Reframed<Stream>>, Message>,
 }
 
 pub(super) async fn dial(
@@ -41,11 +44,17 @@ pub(super) async fn dial(
     let stream = stream::connect(peer, target, deadline).await?;
     let handshake = upgrade::upgrade(stream, peer, &target.url, &headers);
     let upgraded = deadline.bound(peer, Stage::Upgrade, handshake).await?;
-    Ok(open(upgraded, target.message_bytes_max).await)
+    let message_bytes_max = target.message_bytes_max;
+    let payloads = Payloads::Stream { message_bytes_max };
+    Ok(open(upgraded, message_bytes_max, payloads).await)
 }
 
 /// Both halves of an upgraded stream.
-pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Receiver, Sender) {
+pub(super) async fn open(
+    upgraded: Upgraded,
+    message_bytes_max: usize,
+    payloads: Payloads,
+) -> (Receiver, Sender) {
     // Its default buffer would be allocated whole for each connection.
     let config = WebSocketConfig::default()
         .read_buffer_size(READ_BYTES)
@@ -53,12 +62,14 @@ pub(super) async fn open(upgraded: Upgraded, message_bytes_max: usize) -> (Recei
         .max_frame_size(Some(message_bytes_max));
     let Upgraded { stream, read } = upgraded;
     let pacing = stream.pacing();
-    let socket =
-        WebSocketStream::from_partially_read(stream, read, Role::Client, Some(config)).await;
+    let stream = Reframed::new(stream, read, payloads);
+    let said = stream.said();
+    let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
     let (sink, stream) = socket.split();
     (
         Receiver {
             stream,
+            said,
             closed: false,
             pacing,
         },
@@ -74,7 +85,7 @@ impl Receiver {
         &self.pacing
     }
 
-    /// A message's payload, text or binary. Empty: a ping or a pong, or an empty message.
+    /// A message's payload, or a piece of it. Empty: a ping or a pong, or an empty message.
     pub(super) async fn receive(&mut self) -> Result<Bytes, TransportError> {
         if self.closed {
             return Err(TransportError::closed("it is closed already"));
@@ -89,17 +100,27 @@ impl Receiver {
                 // waits for it.
                 let _ = self.stream.next().now_or_never();
                 self.closed = true;
-                let (code, reason) = close.map_or((None, String::new()), |close| {
-                    (
-                        Some(u16::from(close.code)),
-                        close.reason.as_str().to_owned(),
-                    )
-                });
-                Err(TransportError::Closed { code, reason })
+                Err(self.closed_by_server().unwrap_or_else(|| {
+                    let reason = close.map(|close| close.reason.as_str().to_owned());
+                    TransportError::closed(&reason.unwrap_or_default())
+                }))
             }
-            Some(Err(error)) => Err(transport_error(error)),
+            // A close that cannot be read is a close.
+            Some(Err(error)) => {
+                let closed = self.closed_by_server();
+                self.closed |= closed.is_some();
+                Err(closed.unwrap_or_else(|| transport_error(error)))
+            }
             None => Err(TransportError::closed("it is closed already")),
         }
+    }
+}
+
+impl Receiver {
+    /// Its close, as it is.
+    fn closed_by_server(&self) -> Option<TransportError> {
+        let Close { code, reason } = self.said.get()?.clone();
+        Some(TransportError::Closed { code, reason })
     }
 }
 
@@ -152,7 +173,7 @@ impl Sender {
 pub(super) async fn drain(receiver: Receiver, sender: Sender) {
     // Halves of two connections do not fit together.
     if let Ok(mut socket) = sender.sink.reunite(receiver.stream) {
-        stream::drain(socket.get_mut()).await;
+        stream::drain(socket.get_mut().get_mut()).await;
     }
 }
 

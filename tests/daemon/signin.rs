@@ -7,6 +7,7 @@ use std::time::Duration;
 use peers::portal::{Answer, Portal, Session, code, cookie, token};
 use peers::process::{Process, tethered};
 use peers::{Folder, wait};
+use rustix::process::Signal;
 
 const PASSWORD: &str = "hunter2&co";
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -238,7 +239,27 @@ async fn a_refused_sign_in_is_told_by_name_and_tried_again_slowly() {
         ),
         (answer("403 Forbidden", "hunter2%26co"), "answered 403 (…)"),
         (answer("422 Unprocessable Content", ""), "answered 422;"),
-        (answer("302 Found", ""), "redirects are not followed"),
+        (
+            Answer {
+                headers: "Location: /portal\r\n".to_owned(),
+                ..answer("302 Found", "")
+            },
+            "redirects are not followed: set",
+        ),
+        (
+            Answer {
+                headers: "Location: /\r\nSet-Cookie: SID=t0ken\r\n".to_owned(),
+                ..answer("302 Found", "")
+            },
+            "came with the cookie SID: if that is the sign-in, as of a form login, write expect",
+        ),
+        (
+            Answer {
+                headers: "Location: /api/login?error\r\nSet-Cookie: SID=t0ken\r\n".to_owned(),
+                ..answer("302 Found", "")
+            },
+            "leads back to the sign-in; check the user and password",
+        ),
         (
             answer(
                 "200 OK",
@@ -339,6 +360,8 @@ async fn tap_and_send_sign_in_as_the_daemon_does() {
     assert_eq!(tap.ended(PATIENCE).await.code(), Some(0), "{}", tap.log());
     let text = tap.log();
     for expected in [
+        "note: this signs in as the daemon does",
+        "give such tools a configuration with another account",
         "Authorization:…\n",
         "destination:/topic/{{ signin.code }}/deviceStatusChannel\n",
         "<<< MESSAGE\n",
@@ -385,13 +408,190 @@ async fn tap_and_send_sign_in_as_the_daemon_does() {
     );
     let mut send = start(&folder, &["send", "/topic/x", "hello"]);
     assert_eq!(send.ended(PATIENCE).await.code(), Some(1));
-    assert!(
-        send.log()
-            .starts_with("stomp-bridge: connect to the source: sign-in refused: http://"),
-        "{}",
-        send.log()
+    let said = send.log();
+    let mut lines = said.lines();
+    for expected in [
+        "stomp-bridge: note: this signs in as the daemon does, for a connection of its own; where \
+         the platform allows an account one session, that ends the daemon's",
+        "stomp-bridge: connect to the source: sign-in refused: http://",
+    ] {
+        assert!(
+            lines.next().unwrap_or_default().starts_with(expected),
+            "{said}"
+        );
+    }
+    assert_discreet(&said);
+}
+
+#[tokio::test]
+async fn a_refused_sign_in_is_not_tried_again_for_the_next_url() {
+    let refused = answer("401 Unauthorized", "");
+    let mut portal = Portal::start(vec![refused; 9], vec![Session::Stays]).await;
+    let address = portal.address();
+    let urls = format!("http://{address}/ws,ws://{address}/raw,http://{address}/ws");
+    let folder = configured(&portal, &urls, BEARER, JSON);
+    let mut send = start(&folder, &["send", "/topic/x", "hello"]);
+    assert_eq!(send.ended(PATIENCE).await.code(), Some(1));
+    portal.next("POST /api/login").await;
+    assert!(portal.unread().is_none(), "one refusal is enough");
+}
+
+fn page(status: &'static str, headers: &str, body: &str) -> Answer {
+    Answer {
+        headers: headers.to_owned(),
+        ..answer(status, body)
+    }
+}
+
+/// A sign-in of these tables, before a raw endpoint with these lines of `[source]`.
+fn stepwise(portal: &Portal, source: &str, steps: &str) -> Folder {
+    let folder = Folder::new("steps");
+    let address = portal.address();
+    let steps = steps.replace("PORTAL", &format!("http://{address}"));
+    let text = format!(
+        "[source]\nurl = \"ws://{address}/raw\"\n{source}\n{steps}\n\
+         [topics.status]\ndestination = \"/topic/{{{{ signin.code }}}}\"\n\
+         [http]\nlisten = \"127.0.0.1:0\"\n[sinks.history]\ntype = \"sqlite\"\n"
     );
-    assert_discreet(&send.log());
+    folder.write("config.toml", &text);
+    folder
+}
+
+#[tokio::test]
+async fn each_request_of_a_sign_in_is_filled_with_what_the_ones_before_gave() {
+    let form = "<form><input type=\"hidden\" name=\"_csrf\" value=\"t0ken&amp;1\"></form>";
+    let places = vec![
+        (
+            "GET /login",
+            page(
+                "200 OK",
+                "Set-Cookie: XSRF-TOKEN=c00kie-x; Path=/\r\n",
+                form,
+            ),
+        ),
+        (
+            "POST /login",
+            page(
+                "302 Found",
+                "Location: /home\r\nSet-Cookie: SID=c00kie-s; Path=/\r\nAuthorization: Bearer t0ken2\r\n",
+                "",
+            ),
+        ),
+        ("GET /api/code", page("200 OK", "", "c0de-9\n")),
+        (
+            "POST /api/socket",
+            page("200 OK", "", r#"{"code":0,"data":{"channel":"c0de-10"}}"#),
+        ),
+    ];
+    let mut portal = Portal::start_with(Vec::new(), vec![Session::Stays], places).await;
+    let source = "headers = { Authorization = \"{{ signin.bearer }}\" }";
+    let steps = r#"
+[[source.signin.steps]]
+url = "PORTAL/login"
+method = "GET"
+extract = { csrf = { input = "_csrf" }, xsrf = { cookie = "XSRF-TOKEN" } }
+[[source.signin.steps]]
+url = "PORTAL/login"
+form = { username = "bridge", password = "{{ secret('platform') }}", _csrf = "{{ signin.csrf }}" }
+headers = { X-XSRF-TOKEN = "{{ signin.xsrf }}" }
+expect = { status = 302 }
+extract = { bearer = { header = "Authorization" } }
+[[source.signin.steps]]
+url = "PORTAL/api/code?x={{ signin.xsrf }}"
+method = "GET"
+headers = { Authorization = "{{ signin.bearer }}" }
+extract = { first = { text = true } }
+[[source.signin.steps]]
+url = "PORTAL/api/socket"
+json = { first = ["{{ signin.first }}", 1] }
+expect = { "/code" = [0, 200] }
+extract = { code = "/data/channel" }
+"#;
+    let folder = stepwise(&portal, source, steps);
+    let mut daemon = start(&folder, &["run", "--log", "debug"]);
+    let text = portal.next("GET /login").await.text.to_lowercase();
+    assert!(text.contains("accept: text/html"), "{text}");
+    assert!(!text.contains("cookie:"), "{text}");
+    let text = portal.next("POST /login").await.text;
+    assert!(text.contains("cookie: XSRF-TOKEN=c00kie-x\n"), "{text}");
+    assert!(text.contains("x-xsrf-token: c00kie-x\n"), "{text}");
+    let body = "\n\n_csrf=t0ken%261&password=hunter2%26co&username=bridge";
+    assert!(text.ends_with(body), "{text}");
+    let text = portal.next("GET /api/code").await.text;
+    assert!(text.starts_with("/api/code?x=c00kie-x\n"), "{text}");
+    assert!(text.contains("authorization: Bearer t0ken2\n"), "{text}");
+    let text = portal.next("POST /api/socket").await.text;
+    assert!(text.ends_with("\n\n{\"first\":[\"c0de-9\",1]}"), "{text}");
+    let text = portal.next("GET /raw").await.text;
+    for cookie in ["XSRF-TOKEN=c00kie-x", "SID=c00kie-s"] {
+        assert!(text.contains(cookie), "{text}");
+    }
+    let text = portal.next("CONNECT").await.text;
+    assert!(text.contains("Authorization:Bearer t0ken2\n"), "{text}");
+    let text = portal.next("SUBSCRIBE").await.text;
+    assert!(text.contains("destination:/topic/c0de-10\n"), "{text}");
+    let live = |line: &str| line.contains("live") && line.contains("subscriptions");
+    daemon.logged("it is live", live).await;
+    assert!(daemon.log().contains("signed in"), "{}", daemon.log());
+    assert_discreet(&daemon.log());
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_the_expected_one_is_told_in_its_words_and_locks_no_account() {
+    let wrong = r#"{"code":500,"msg":"用户不存在/密码错误","token":"t0ken"}"#;
+    let mut portal = Portal::start(vec![answer("200 OK", wrong); 9], vec![Session::Stays]).await;
+    let url = format!("http://{}/ws", portal.address());
+    let signin = format!("{JSON}\nexpect = {{ \"/code\" = 200 }}");
+    let folder = configured(&portal, &url, "", &signin);
+    let mut daemon = start(&folder, &["run"]);
+    let expected = "but expect wants";
+    let (line, _) = not_connected(&mut daemon, expected).await;
+    assert!(line.contains("用户不存在/密码错误"), "{line}");
+    portal.next("POST /api/login").await;
+    let http = listening(&mut daemon).await;
+    // A reload tries at once, as long as it is the third time at most …
+    for refused in 2..=3 {
+        rewrite(&folder, "max = \"1");
+        daemon.signal(Signal::HUP);
+        portal.next("POST /api/login").await;
+        wait::until("the refusal is told", async || {
+            (daemon.log().matches(expected).count() >= refused).then_some(())
+        })
+        .await;
+    }
+    let (line, wait_ms) = not_connected(&mut daemon, "so that the platform does not lock").await;
+    assert!(
+        line.contains("3 sign-ins were refused within 10m") && wait_ms > 500_000,
+        "{line}"
+    );
+    let status = get(&http, "/status").await;
+    assert!(
+        status.contains("so that the platform does not lock the account"),
+        "{status}"
+    );
+    // … and then no reload that leaves the sign-in as it is brings a fourth.
+    rewrite(&folder, "max = \"1");
+    daemon.signal(Signal::HUP);
+    daemon
+        .logged("it waits", |line| line.contains("sign-in waits"))
+        .await;
+    assert!(portal.unread().is_none(), "a fourth sign-in");
+    let config = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+    folder.write("config.toml", &config.replace("\"bridge\"", "\"another\""));
+    daemon.signal(Signal::HUP);
+    // What is corrected is tried at once.
+    let text = portal.next("POST /api/login").await.text;
+    assert!(text.contains("another"), "{text}");
+    assert_discreet(&daemon.log());
+}
+
+/// Changes something in the configuration that is none of the sign-in's: the value that begins so
+/// grows by a digit.
+fn rewrite(folder: &Folder, start: &str) {
+    let config = std::fs::read_to_string(folder.join("config.toml")).unwrap();
+    let changed = config.replacen(start, &format!("{start}0"), 1);
+    assert_ne!(config, changed);
+    folder.write("config.toml", &changed);
 }
 
 /// Where its HTTP listens.

@@ -4,10 +4,13 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 use std::time::Duration;
 
+use futures_util::{SinkExt, StreamExt};
 use peers::process::{Process, tethered};
+use peers::scripted::{Life, Scripted, Then};
 use peers::{Configuration, Folder, wait};
 use rustix::process::Signal;
 use stomp_bridge::demo::{Broker, Message, Publisher};
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::CancellationToken;
 
 const TOPIC: &str = "/topic/state/1";
@@ -330,4 +333,90 @@ async fn send_says_what_is_wrong_and_fails() {
     let nowhere = Folder::new("nowhere");
     let (text, code) = output(start(&nowhere, &["send", TOPIC, "x"])).await;
     assert!(code == 78 && text.contains("config.toml"), "{text}");
+}
+
+/// What `send` without `--receipt` says of a server that does this after SEND, and its exit code.
+async fn sent_to(life: Life) -> (String, i32) {
+    let server = Scripted::start(vec![life]).await;
+    let folder = configured(&server.url(), TOPIC);
+    output(start(&folder, &["send", TOPIC, "x"])).await
+}
+
+#[tokio::test]
+async fn send_without_a_receipt_fails_where_the_server_refuses_or_does_not_end_in_order() {
+    let lab = Lab::new().await;
+    let said = output(start(&configured_like(&lab), &["send", TOPIC, "x"])).await;
+    assert_eq!(said, ("sent to /topic/state/1\n".to_owned(), 0));
+    lab.end().await;
+    for (bytes, then, expected) in [
+        (
+            "ERROR\nmessage:no access to /topic/state/1\n\n\0",
+            Then::Stay,
+            "the server did not accept the message: ",
+        ),
+        (
+            "ERROR\nmessage:no access to /topic/state/1\n\n\0",
+            Then::Close,
+            "no access to /topic/state/1",
+        ),
+        ("", Then::Close, "the server did not accept the message: "),
+        ("", Then::Stay, "the server does not answer DISCONNECT"),
+    ] {
+        let life = Life {
+            bytes: bytes.as_bytes().to_vec(),
+            then,
+        };
+        let (text, code) = sent_to(life).await;
+        assert_eq!(code, 1, "{bytes}: {text}");
+        assert!(
+            text.contains(expected) && !text.contains("sent to"),
+            "{text}"
+        );
+    }
+}
+
+/// A server that closes with this code: after SEND, or after the DISCONNECT that follows.
+async fn closing(code: u16, after: &'static str) -> String {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        while let Some(Ok(message)) = socket.next().await {
+            let frame = message.into_text().unwrap();
+            if frame.starts_with("CONNECT") {
+                let connected = "CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0";
+                socket.send(connected.into()).await.unwrap();
+            }
+            if frame.starts_with(after) {
+                let code = code.into();
+                let reason = "".into();
+                socket
+                    .close(Some(CloseFrame { code, reason }))
+                    .await
+                    .unwrap();
+                while socket.next().await.is_some() {}
+                return;
+            }
+        }
+    });
+    format!("ws://{address}/ws")
+}
+
+#[tokio::test]
+async fn send_believes_a_close_only_where_it_is_in_order() {
+    for (code, after, expected) in [
+        (1000, "DISCONNECT", 0),
+        (1001, "DISCONNECT", 0),
+        (1009, "DISCONNECT", 1),
+        (1002, "DISCONNECT", 1),
+        (1009, "SEND", 1),
+        (1000, "SEND", 1),
+    ] {
+        let folder = configured(&closing(code, after).await, TOPIC);
+        let (text, exit) = output(start(&folder, &["send", TOPIC, "x"])).await;
+        assert_eq!(exit, expected, "{code} after {after}: {text}");
+        let told = format!("with code {code}");
+        assert_eq!(text.contains(&told), expected == 1, "{text}");
+    }
 }

@@ -1,5 +1,7 @@
 //! Configurations as people write them, right and wrong, and their problems.
 
+mod signins;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -12,14 +14,14 @@ use stomp_bridge::pipeline::Field;
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
-use stomp_bridge::source::{Broker, Credentials, SigninTemplate};
+use stomp_bridge::source::{Broker, Credentials, SigninTemplate, WAIT_MAX_KEPT};
 use stomp_bridge::stomp::{AckMode, Backslashes};
-use stomp_bridge::transport::{Content, Method};
 
 /// A whole configuration without the part that a test is about.
 const SOURCE: &str = "[source]\nurl = \"stomp://broker\"\n";
 const TOPIC: &str = "[topics.t]\ndestination = \"/topic/t\"\n";
 const SINK: &str = "[sinks.h]\ntype = \"sqlite\"\n";
+const STEP: &str = "[source.signin]\nurl = \"http://h\"\n";
 const SIGNIN: &str = "[source.signin]\nurl = \"http://h\"\nextract = { code = \"/code\" }\n";
 /// To be followed by a `for` with `n`.
 const FOR: &str = "[topics.t]\ndestination = \"/topic/{{ n }}\"\n";
@@ -175,11 +177,9 @@ fn the_examples_comments_are_keys_too() {
     );
     assert_eq!(
         (plan.source.reconnect.initial, plan.source.reconnect.max),
-        (
-            defaults.source.reconnect.initial,
-            defaults.source.reconnect.max
-        )
+        (defaults.source.reconnect.initial, Some(WAIT_MAX_KEPT))
     );
+    assert_eq!(defaults.source.reconnect.max, None, "what suits the server");
     assert_eq!(plan.journal.bytes_max, defaults.journal.bytes_max);
     assert_eq!(plan.journal.keep, defaults.journal.keep);
     assert_eq!(plan.commit_interval, defaults.commit_interval);
@@ -289,7 +289,7 @@ fn the_defaults_are_the_promised_ones() {
     assert_eq!(plan.source.heartbeat, seconds(10));
     assert_eq!(
         (plan.source.reconnect.initial, plan.source.reconnect.max),
-        (seconds(1), seconds(60))
+        (seconds(1), None)
     );
     assert_eq!(plan.source.reconnect.attempts, None);
     assert_eq!(
@@ -791,6 +791,103 @@ fn each_mistake_is_told_with_its_place() {
             "`signin.code` has no value here",
         ),
         (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}expect = {{ code = 200 }}\n"),
+            "10:19",
+            "source.signin.expect.code",
+            "such as \"/code\"; or `status` for the HTTP status",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}expect = {{ status = \"ok\" }}\n"),
+            "10:21",
+            "source.signin.expect.status",
+            "expected an HTTP status such as 200 or 302",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}expect = {{}}\n"),
+            "10:10",
+            "source.signin.expect",
+            "such as expect = { \"/code\" = 200 }, or { status = 302 }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}[[source.signin.steps]]\nurl = \"http://h\"\n"),
+            "8:1",
+            "source.signin.url",
+            "url beside steps",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/a\" }}\n\
+                 [[source.signin.steps]]\nurl = \"http://h\"\nform = {{ x = \"{{{{ signin.b }}}}\" }}\nextract = {{ b = \"/b\" }}\n"
+            ),
+            "12:14",
+            "source.signin.steps.1.form.x",
+            "the steps before this one give signin.a",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/a\" }}\n\
+                 [[source.signin.steps]]\nurl = \"http://h/{{{{ signin.a }}}}\"\n"
+            ),
+            "11:7",
+            "source.signin.steps.1.url",
+            "can stand in a URL's query only",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/a\" }}\n\
+                 [[source.signin.steps]]\nurl = \"http://h\"\nextract = {{ a = \"/b\" }}\n"
+            ),
+            "12:13",
+            "source.signin.steps.1.extract.a",
+            "a step before this one extracts `a`",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[[source.signin.steps]]\nulr = \"http://h\"\nurl = \"http://h\"\n"
+            ),
+            "8:1",
+            "source.signin.steps.0.ulr",
+            "did you mean `url`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}extract = {{ a = {{ header = \"\" }} }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "expected a name, found an empty text",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}extract = {{ a = {{ text = false }} }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "expected { text = true }",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}{STEP}extract = {{ a = {{ headre = \"x\" }} }}\n"),
+            "9:17",
+            "source.signin.extract.a",
+            "{ header = \"Authorization\" }, { cookie = \"XSRF-TOKEN\" }",
+        ),
+        (
+            format!("[source]\nurl = \"ssl://h:61614\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "write url = \"stomps://h:61614\"",
+        ),
+        (
+            format!(
+                "[source]\nurl = \"failover:(tcp://a:61613,ssl://b:61614)?x=1\"\n{TOPIC}{SINK}"
+            ),
+            "2:7",
+            "source.url",
+            "write url = [\"stomp://a:61613\", \"stomps://b:61614\"]",
+        ),
+        (
+            format!("[source]\nurl = [\"stomp://a\", \"http://h:8/ws/info\"]\n{TOPIC}{SINK}"),
+            "2:21",
+            "source.url.1",
+            "write its base: \"http://h:8/ws\"",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}timeout = \"0s\"\n"),
             "10:11",
             "source.signin.timeout",
@@ -922,7 +1019,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("[source]\nurl = \"tcp://broker\"\n{TOPIC}{SINK}"),
             "2:7",
             "source.url",
-            "unknown scheme `tcp`",
+            "write url = \"stomp://broker\"",
         ),
         (
             format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"),
@@ -1214,74 +1311,6 @@ fn each_mistake_is_told_with_its_place() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n=====\n"));
-}
-
-#[test]
-fn a_sign_in_is_what_is_written_with_its_secrets_filled_in() {
-    let text = format!(
-        r#"
-[source]
-url = "wss://h/ws?a={{{{ secret('a') }}}}&token={{{{ signin.token }}}}"
-login = "{{{{ signin.user }}}}"
-passcode = "{{{{ signin.token }}}}"
-headers = {{ Authorization = "Bearer {{{{ signin.token }}}}" }}
-[source.signin]
-url = "https://h/login?key={{{{ secret('a') }}}}"
-json = {{ username = "bridge", password = "{{{{ secret('a') }}}}", remember = true, deep = {{ n = [1, 2.5] }} }}
-extract = {{ token = "/data/token", user = "" }}
-{TOPIC}headers = {{ selector = "u = '{{{{ signin.user }}}}'" }}
-{SINK}"#
-    );
-    let plan = good(&text, &[("STOMP_BRIDGE_SECRET_A", "a&b")]);
-    let signin = plan.source.signin.as_ref().unwrap();
-    assert_eq!(signin.url.as_str(), "https://h/login?key=a%26b");
-    let Method::Post(Content::Json(json)) = &signin.method else {
-        panic!("{signin:?}")
-    };
-    let expected = r#"{"deep":{"n":[1,2.5]},"password":"a&b","remember":true,"username":"bridge"}"#;
-    assert_eq!(json.expose_secret(), expected);
-    assert_eq!(signin.timeout, Duration::from_secs(10));
-    let pass = Credentials::new(
-        [("token".into(), "t/1".into()), ("user".into(), "me".into())],
-        Default::default(),
-    );
-    let rendered =
-        |template: &SigninTemplate| template.render(&pass).unwrap().expose_secret().to_owned();
-    let source = &plan.source;
-    assert_eq!(
-        source.urls[0].render(&pass).unwrap().as_str(),
-        "wss://h/ws?a=a%26b&token=t%2F1"
-    );
-    assert_eq!(rendered(source.login.as_ref().unwrap()), "me");
-    assert_eq!(rendered(source.passcode.as_ref().unwrap()), "t/1");
-    assert_eq!(rendered(&source.headers[0].1), "Bearer t/1");
-    assert_eq!(rendered(&source.topics[0].headers[0].1), "u = 'me'");
-    let shown = format!("{plan:?}");
-    assert!(
-        !shown.contains("a&b") && !shown.contains("a%26b") && !shown.contains("Bearer"),
-        "{shown}"
-    );
-
-    let form = SIGNIN.replace(
-        "extract",
-        "form = { user = \"a b\", password = \"{{ secret('a') }}\", n = 5 }\nextract",
-    );
-    let plan = good(
-        &format!("{SOURCE}{TOPIC}{SINK}{form}"),
-        &[("STOMP_BRIDGE_SECRET_A", "a&b")],
-    );
-    let Method::Post(Content::Form(form)) = &plan.source.signin.as_ref().unwrap().method else {
-        panic!("no form")
-    };
-    assert_eq!(form.expose_secret(), "n=5&password=a%26b&user=a+b");
-    let plan = good(
-        &format!("{SOURCE}{TOPIC}{SINK}{SIGNIN}method = \"GET\"\n"),
-        &[],
-    );
-    assert!(matches!(
-        plan.source.signin.as_ref().unwrap().method,
-        Method::Get
-    ));
 }
 
 #[test]

@@ -371,7 +371,7 @@ pub(crate) fn settings(url: &str, heartbeat: Duration) -> Settings {
         tls: Default::default(),
         reconnect: Reconnect {
             initial: Duration::ZERO,
-            max: Duration::ZERO,
+            max: Some(Duration::ZERO),
             attempts: None,
         },
         topics: Vec::new(),

@@ -2,10 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-/// A receiver cannot silence us for longer than this.
-pub(super) const RETRY_AFTER_MAX: Duration = Duration::from_secs(3600);
-/// Nor ask to be flooded.
-pub(super) const RETRY_AFTER_MIN: Duration = Duration::from_secs(1);
+use crate::retry::retry_after;
 
 /// What to do with the event, or with the sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,12 +20,12 @@ pub(super) enum Verdict {
 }
 
 /// Judges by the status (RFC 9110, section 15) and the text of `Retry-After` (section 10.2.3).
-pub(super) fn judge(status: u16, retry_after: Option<&str>, now: SystemTime) -> Verdict {
+pub(super) fn judge(status: u16, asked: Option<&str>, now: SystemTime) -> Verdict {
     match status {
         200..=299 => Verdict::Confirmed,
         400 | 413 | 422 => Verdict::Refused,
         410 => Verdict::Disabled,
-        429 | 503 => Verdict::Retry(retry_after.and_then(|text| wait(text, now))),
+        429 | 503 => Verdict::Retry(asked.and_then(|text| retry_after(text, now))),
         // Where we are sent, who we are and what we ask for is the same for every event, and so is
         // what a proxy says of the server behind it (520 to 527: Cloudflare's).
         300..=399 | 401..=407 | 502 | 504 | 520..=527 => Verdict::Retry(None),
@@ -44,22 +41,6 @@ pub(super) fn advice(status: u16) -> Option<&'static str> {
         404 | 405 => Some("check `url`"),
         _ => None,
     }
-}
-
-/// Seconds or an HTTP date, within bounds; `None` where it is neither.
-fn wait(text: &str, now: SystemTime) -> Option<Duration> {
-    let text = text.trim();
-    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are more than we grant.
-        text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
-    } else {
-        // A date that has passed is a wait of zero.
-        httpdate::parse_http_date(text)
-            .ok()?
-            .duration_since(now)
-            .unwrap_or_default()
-    };
-    Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
 }
 
 #[cfg(test)]

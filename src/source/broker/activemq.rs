@@ -3,6 +3,13 @@
 use super::facts::{ErrorMeaning, Facts};
 use crate::stomp::Subscribe;
 
+/// In the `message` of an ERROR that is not about what we asked for.
+const TROUBLES: [&str; 3] = [
+    "BrokerStoppedException",
+    "has been stopped",
+    "maximum number of allowed client connections",
+];
+
 /// ActiveMQ Classic.
 pub(super) struct ActiveMq;
 
@@ -25,11 +32,15 @@ impl Facts for ActiveMq {
             .any(|prefix| subscription.destination.starts_with(prefix))
     }
 
-    /// A `client-id` is refused while the connection before still has it.
+    /// A `client-id` is refused while the connection before still has it; everything is while the
+    /// broker stops, or has as many connections as it allows.
     fn reads_error<'a>(&self, message: &str, _body: &'a str) -> Option<ErrorMeaning<'a>> {
-        message
-            .contains("already connected from")
-            .then_some(ErrorMeaning::StillConnected)
+        let says = |words: &&str| message.contains(words);
+        if says(&"already connected from") {
+            Some(ErrorMeaning::StillConnected)
+        } else {
+            TROUBLES.iter().any(says).then_some(ErrorMeaning::Trouble)
+        }
     }
 }
 
@@ -64,6 +75,10 @@ mod tests {
         assert_eq!(
             ActiveMq.reads_error(message, ""),
             Some(ErrorMeaning::StillConnected)
+        );
+        assert_eq!(
+            ActiveMq.reads_error("Broker lab has been stopped", ""),
+            Some(ErrorMeaning::Trouble)
         );
         assert_eq!(ActiveMq.reads_error("User name is invalid", ""), None);
     }

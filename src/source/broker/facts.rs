@@ -77,6 +77,12 @@ pub(super) trait Facts {
         subscription.destination.starts_with("/queue/")
     }
 
+    /// Whether it answers one SUBSCRIBE after the other: the first that it has not confirmed is then
+    /// the one that an ERROR is about.
+    fn confirms_in_order(&self) -> bool {
+        false
+    }
+
     /// What an ERROR means, by its `message` header and its body.
     fn reads_error<'a>(&self, _message: &str, _body: &'a str) -> Option<ErrorMeaning<'a>> {
         None
@@ -110,4 +116,6 @@ pub(super) enum ErrorMeaning<'a> {
     /// The server has not noticed the end of our last connection yet. It will, with our heart-beats
     /// within seconds.
     StillConnected,
+    /// The server, or one behind it, is away or restarts: nothing is wrong with what we asked for.
+    Trouble,
 }

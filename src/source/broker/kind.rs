@@ -83,6 +83,17 @@ impl Broker {
         facts.keeps_messages(topic).then(|| facts.orphaned(topic))
     }
 
+    /// Whether the server keeps what is sent to each of these topics while we are away.
+    pub(in crate::source) fn keeps_all(self, topics: &[Topic]) -> bool {
+        let facts = self.facts();
+        topics.iter().all(|topic| facts.keeps_messages(topic))
+    }
+
+    /// Whether the first SUBSCRIBE that is not confirmed is the one that an ERROR is about.
+    pub(in crate::source) fn confirms_in_order(self) -> bool {
+        self.facts().confirms_in_order()
+    }
+
     /// Whether the last ACKs before an UNSUBSCRIBE go into one transaction with it.
     pub(in crate::source) fn leaves_in_a_transaction(self) -> bool {
         self.facts().leaves_in_a_transaction()
@@ -116,13 +127,17 @@ pub(in crate::source) fn withheld(error: &Frame) -> Option<&str> {
     let message = error.headers.get("message")?;
     match meaning(&message, std::str::from_utf8(&error.body).ok()?)? {
         ErrorMeaning::Withheld { id } => Some(id),
-        ErrorMeaning::StillConnected => None,
+        ErrorMeaning::StillConnected | ErrorMeaning::Trouble => None,
     }
 }
 
-/// Whether what the server has refused will be granted without anybody's doing.
+/// Whether what the server has refused will be granted without anybody's doing: its words are not
+/// about us.
 pub(in crate::source) fn mends_itself(error: &ServerError) -> bool {
-    meaning(&error.message, &error.detail) == Some(ErrorMeaning::StillConnected)
+    matches!(
+        meaning(&error.message, &error.detail),
+        Some(ErrorMeaning::StillConnected | ErrorMeaning::Trouble)
+    )
 }
 
 /// What an ERROR means to the server whose words it has.
@@ -193,6 +208,19 @@ mod tests {
     }
 
     #[test]
+    fn one_topic_that_the_server_does_not_keep_is_enough_for_haste() {
+        let check = |broker: Broker, destinations: &[&str], expected: bool| {
+            let topic = |to: &&str| Topic::sample("t", to, AckMode::ClientIndividual, &[]);
+            let topics: Vec<Topic> = destinations.iter().map(topic).collect();
+            assert_eq!(broker.keeps_all(&topics), expected, "{broker:?}");
+        };
+        check(Broker::RabbitMq, &["/queue/a", "/amq/queue/b"], true);
+        check(Broker::RabbitMq, &["/queue/a", "/topic/b"], false);
+        check(Broker::SpringSimple, &["/queue/a"], false);
+        check(Broker::Unknown, &["/queue/a"], true);
+    }
+
+    #[test]
     fn only_what_the_server_keeps_is_orphaned() {
         let check = |broker: Broker, destination: &str, expected: Option<&str>| {
             let topic = Topic::sample("t", destination, AckMode::ClientIndividual, &[]);
@@ -228,6 +256,7 @@ mod tests {
         assert!(mends_itself(&refused(
             "Broker: lab - Client: c1 already connected from tcp://127.0.0.1:32914"
         )));
+        assert!(mends_itself(&refused("Broker not available.")));
         assert!(!mends_itself(&refused("User name is invalid")));
     }
 

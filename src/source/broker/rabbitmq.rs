@@ -14,6 +14,18 @@ pub(super) struct RabbitMq;
 /// Destinations that are queues: the plugin declares the first, and finds the second.
 const QUEUES: [&str; 2] = ["/queue/", "/amq/queue/"];
 
+/// The `message` of an ERROR that is not about what we asked for.
+const TROUBLES: [&str; 5] = [
+    "connection_forced",
+    "internal_error",
+    "resource_error",
+    "AMQP connection died",
+    "AMQP channel died",
+];
+
+/// In the body of its last ERROR before it stops.
+const STOPS: &str = "broker forced connection closure";
+
 /// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0: no bound.
 const WINDOW: &str = "prefetch-count";
 
@@ -92,10 +104,18 @@ impl Facts for RabbitMq {
             .any(|prefix| subscription.destination.starts_with(prefix))
     }
 
+    fn confirms_in_order(&self) -> bool {
+        true
+    }
+
     /// An ERROR for each message that it had on the way when our UNSUBSCRIBE came: it goes on as if
-    /// there were none.
+    /// there were none. Others say that it stops, or that a part of it has died.
     fn reads_error<'a>(&self, message: &str, body: &'a str) -> Option<ErrorMeaning<'a>> {
-        if message.trim() != "Subscription not found" {
+        let message = message.trim();
+        if TROUBLES.contains(&message) || body.contains(STOPS) {
+            return Some(ErrorMeaning::Trouble);
+        }
+        if message != "Subscription not found" {
             return None;
         }
         // "There is no current subscription with tag 'T_map-1'."
@@ -229,6 +249,19 @@ mod tests {
         check("256", Some(256));
         check("0", None);
         check("many", None);
+    }
+
+    #[test]
+    fn a_server_that_stops_refuses_nothing() {
+        let check = |message: &str, body: &str, expected: Option<ErrorMeaning<'_>>| {
+            assert_eq!(RabbitMq.reads_error(message, body), expected, "{message}");
+        };
+        let stops = "CONNECTION_FORCED - broker forced connection closure with reason 'shutdown'";
+        check("connection_forced", stops, Some(ErrorMeaning::Trouble));
+        check("Processing error", stops, Some(ErrorMeaning::Trouble));
+        check("AMQP channel died", "", Some(ErrorMeaning::Trouble));
+        check("not_found", "NOT_FOUND - no exchange 'nope'", None);
+        check("Bad CONNECT", "Access refused for user 'lab'\n", None);
     }
 
     #[test]

@@ -1,10 +1,22 @@
 //! Spring's simple broker, or what says as little.
 
-use super::facts::Facts;
+use super::facts::{ErrorMeaning, Facts};
 use crate::source::topic::Topic;
 
 /// Spring's simple broker: its CONNECTED names neither a server nor a session.
 pub(super) struct SpringSimple;
+
+/// How the `message` of an ERROR begins with which Spring's relay (`enableStompBrokerRelay`) says
+/// that the broker behind it is away. The relay sends them in the place of the broker's own words.
+const RELAY_TROUBLES: [&str; 7] = [
+    "Broker not available",
+    "Connection to broker closed",
+    "Failed to connect",
+    "Failed to forward",
+    "No CONNECTED frame received in",
+    "No messages received in",
+    "Transport failure",
+];
 
 /// How heart-beats are switched on in it.
 pub(super) const HEARTBEATS: &str =
@@ -23,6 +35,13 @@ impl Facts for SpringSimple {
         false
     }
 
+    fn reads_error<'a>(&self, message: &str, _body: &'a str) -> Option<ErrorMeaning<'a>> {
+        RELAY_TROUBLES
+            .iter()
+            .any(|trouble| message.trim().starts_with(trouble))
+            .then_some(ErrorMeaning::Trouble)
+    }
+
     fn guarantee(&self, _topic: &Topic) -> &'static str {
         "at most once before receipt: a server without a name is taken for Spring's simple broker, which keeps \
          nothing while we are away"
@@ -33,6 +52,24 @@ impl Facts for SpringSimple {
 mod tests {
     use super::*;
     use crate::stomp::AckMode;
+
+    #[test]
+    fn a_relay_whose_broker_is_away_refuses_nothing() {
+        let check = |message: &str, expected: Option<ErrorMeaning<'_>>| {
+            assert_eq!(SpringSimple.reads_error(message, ""), expected, "{message}");
+        };
+        check("Broker not available.", Some(ErrorMeaning::Trouble));
+        check("Connection to broker closed.", Some(ErrorMeaning::Trouble));
+        check(
+            "Failed to connect: Connection refused: /127.0.0.1:61613",
+            Some(ErrorMeaning::Trouble),
+        );
+        check(
+            "Failed to send message to ExecutorSubscribableChannel",
+            None,
+        );
+        check("token 无效或已过期", None);
+    }
 
     #[test]
     fn it_keeps_nothing_whatever_the_destination_is_called() {

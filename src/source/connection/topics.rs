@@ -2,6 +2,7 @@
 //! `Subscriptions` on the session, and writes them to the log and the status.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -21,6 +22,9 @@ use crate::stomp::{AckMode, Confirmation};
 
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
+
+/// So long after an UNSUBSCRIBE messages may still be in flight.
+const LATE_MAX: Duration = Duration::from_secs(5);
 
 impl Connection<'_> {
     /// Logs the topics being subscribed, and the server's promise for each.
@@ -68,25 +72,35 @@ impl Connection<'_> {
         id: &Arc<str>,
         confirmed: Confirmation,
         now: Timestamp,
-    ) {
+    ) -> Result<(), DisconnectReason> {
         if self.subscriptions.confirm(id, clock::now()) {
+            if self.admission.confirmed(id).is_some() {
+                info!(topic = %id, "topic accepted: the server had refused it");
+                self.status.refused(self.admission.refused());
+            }
             self.intake.began(id, now);
             if self.names_each() {
                 info!(topic = %id, by = confirmed.as_str(), "subscribed");
             } else {
                 debug!(topic = %id, by = confirmed.as_str(), "subscribed");
             }
-            self.count_topics();
+            self.count_topics()?;
         }
+        Ok(())
     }
 
-    /// Whether every topic that is wanted stands, where that is news.
-    fn count_topics(&mut self) {
-        let complete = self.subscriptions.complete();
-        if std::mem::replace(&mut self.complete, complete) == complete {
-            return;
-        }
+    /// Whether every topic that is wanted stands, where that is news. Refused ones do not count.
+    pub(super) fn count_topics(&mut self) -> Result<(), DisconnectReason> {
         let now = clock::now();
+        let mut complete = self.complete();
+        while complete.is_some() && self.stage == Stage::Living && self.admission.next(now) {
+            self.subscribed_at.get_or_insert(now);
+            self.assign()?;
+            complete = self.complete();
+        }
+        if std::mem::replace(&mut self.complete, complete) == complete {
+            return Ok(());
+        }
         self.intake.silence.pause(now);
         match complete {
             None => self.status.enter_incomplete(),
@@ -99,6 +113,12 @@ impl Connection<'_> {
                 self.watch_silence(now);
             }
         }
+        Ok(())
+    }
+
+    fn complete(&self) -> Option<usize> {
+        self.subscriptions
+            .complete_without(self.admission.retried())
     }
 
     /// Says how long which topics were deaf, and why.
@@ -120,26 +140,40 @@ impl Connection<'_> {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
         let before = std::mem::replace(self.wanted, wanted);
         if !self.wanted.settings.connects_as(&before.settings) {
+            self.admission.forget();
+            self.status.refused(self.admission.refused());
             info!("source reconnects: its settings have changed");
             self.stage = Stage::Finishing;
             return Ok(());
         }
-        let change = self.subscriptions.assign(
-            &self.wanted.settings.topics,
-            self.commit.begun(),
-            clock::now(),
-        );
+        self.admission
+            .reload(&before.settings.topics, &self.wanted.settings.topics);
+        self.status.refused(self.admission.refused());
+        self.assign()?;
+        if self.stage != Stage::Living {
+            return Ok(());
+        }
+        self.leave_topics()?;
+        if self.connected {
+            self.tell_profile();
+            self.count_topics()?;
+        }
+        Ok(())
+    }
+
+    /// Subscribes and unsubscribes what is to be on this connection now and is not yet.
+    fn assign(&mut self) -> Result<(), DisconnectReason> {
+        let admitted = self.admission.admitted(&self.wanted.settings.topics);
+        let change = self
+            .subscriptions
+            .assign(&admitted, self.commit.begun(), clock::now());
         for ack in &change.release {
             self.acknowledge_one(ack);
         }
-        for topic in self
-            .wanted
-            .settings
-            .topics
-            .iter()
-            .filter(|topic| self.subscriptions.stands(topic))
-        {
-            self.intake.change(topic, &self.wanted.decoders);
+        for topic in &admitted {
+            if self.subscriptions.stands(topic) {
+                self.intake.change(topic, &self.wanted.decoders);
+            }
         }
         for topic in &change.subscribe {
             if self.withheld.contains(&topic.name)
@@ -155,15 +189,11 @@ impl Connection<'_> {
         if self.connected {
             self.announce(&change.subscribe);
         }
-        self.leave_topics()?;
-        if self.connected {
-            self.tell_profile();
-            self.count_topics();
-        }
         Ok(())
     }
 
     fn subscribe(&mut self, topic: &Topic) -> Result<(), DisconnectReason> {
+        self.left.remove(&topic.name);
         self.intake.change(topic, &self.wanted.decoders);
         self.session
             .subscribe(topic.subscribe(&self.credentials)?, clock::now());
@@ -217,7 +247,15 @@ impl Connection<'_> {
         let Some(gone) = self.topic_gone(id)? else {
             return Ok(());
         };
-        info!(topic = %id, by = confirmed.as_str(), late = gone.late, "unsubscribed");
+        let (by, late) = (confirmed.as_str(), gone.late);
+        if self.names_each() && gone.among <= LOGGED_MAX {
+            info!(topic = %id, by, late, "unsubscribed");
+        } else {
+            debug!(topic = %id, by, late, "unsubscribed");
+        }
+        if gone.next.is_none() {
+            self.left.insert(Arc::clone(id), clock::now());
+        }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
                 topic = %id, messages = gone.late,
@@ -234,6 +272,20 @@ impl Connection<'_> {
             );
         }
         Ok(())
+    }
+
+    /// A server that goes on sending what was unsubscribed has not heeded it.
+    pub(super) fn reconnect_if_ignored(&mut self, id: &Arc<str>) {
+        let since = self.left.get(id).copied();
+        if self.stage == Stage::Living
+            && since.is_some_and(|since| clock::now() >= since + LATE_MAX)
+        {
+            warn!(
+                topic = %id,
+                "source reconnects: the server ignores UNSUBSCRIBE and still sends this topic"
+            );
+            self.stage = Stage::Finishing;
+        }
     }
 
     fn topic_gone(&mut self, id: &Arc<str>) -> Result<Option<Gone>, DisconnectReason> {

@@ -1,51 +1,29 @@
-//! The HTTP sign-in before each connection: asks, and takes out of the answer what the connection
-//! needs. What it sends and what it is given is in no log and in no error.
+//! The HTTP sign-in before each connection: one request after another, each with what the ones
+//! before it gave. What it sends and what it is given is in no log and in no error.
 
-use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
 use tracing::info;
-use url::Url;
 
 use super::credentials::Credentials;
 use super::error::SigninError;
-use super::outline::{self, outline};
+use super::step::Step;
 use super::template;
-use crate::pipeline::Pointer;
 use crate::secret::Secret;
-use crate::source::masked::masked;
 use crate::tls;
-use crate::transport::{Answer, Body, Method, Proxies, Request, exchange};
+use crate::transport::exchange;
 
 /// `[source.signin]`.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Signin {
-    /// `http` or `https`.
-    pub url: Url,
-    /// The request's method.
-    pub method: Method,
-    /// Sent with it.
-    pub headers: Vec<(String, Secret)>,
+    /// The requests, in their order; at least one.
+    pub steps: Vec<Step>,
     /// The timeout of the whole sign-in.
     pub timeout: Duration,
-    /// The values to take out of the answer.
-    pub extract: Vec<Extract>,
     /// What must not be shown, should the server repeat it.
     pub redacted: Vec<Secret>,
 }
-
-/// A value of the answer, and where it stands.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Extract {
-    /// As in `{{ signin.NAME }}`.
-    pub name: Arc<str>,
-    /// In the answer.
-    pub pointer: Pointer,
-}
-
-/// An answer to a sign-in is a few hundred bytes, or a token of a few thousand.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 impl Signin {
     /// Signs in. With the source's TLS settings, since it is one platform mostly.
@@ -53,88 +31,41 @@ impl Signin {
         &self,
         tls: &tls::Settings,
     ) -> Result<Credentials, SigninError> {
-        let request = Request {
-            url: self.url.clone(),
-            method: self.method.clone(),
-            headers: self.headers.clone(),
-            tls: tls.clone(),
-            proxies: Proxies::of_environment(),
-            timeout: self.timeout,
-            body_bytes_max: ANSWER_BYTES_MAX,
-        };
-        let credentials = self.read(exchange(&request).await?)?;
-        info!(url = %masked(&self.url), "signed in");
+        let began = Instant::now();
+        let mut credentials = Credentials::default();
+        for step in &self.steps {
+            let left = self.timeout.saturating_sub(began.elapsed());
+            let request = step.request(&credentials, tls, left)?;
+            let answer = exchange(&request).await?;
+            credentials = step
+                .read(answer, &credentials, &self.paths())
+                .map_err(|error| self.redacted(error, &credentials))?;
+        }
+        if let Some(last) = self.steps.last() {
+            info!(url = %last.url, requests = self.steps.len(), "signed in");
+        }
         Ok(credentials)
     }
 
-    fn read(&self, answer: Answer) -> Result<Credentials, SigninError> {
-        match answer.status {
-            200..=299 => Ok(Credentials::new(self.extract(&answer)?, answer.cookies)),
-            // A gateway answers so while the service behind it starts; the others say themselves
-            // that they will pass.
-            404 | 408 | 425 | 500..=599 => Err(SigninError::Trouble(self.told(&answer))),
-            _ => Err(SigninError::Refused(self.told(&answer))),
-        }
+    /// The paths that are part of signing in: a redirect to one of them lets nobody in.
+    fn paths(&self) -> Vec<&str> {
+        self.steps
+            .iter()
+            .map(|step| step.url.url().path())
+            .collect()
     }
 
-    fn extract(&self, answer: &Answer) -> Result<Vec<(Arc<str>, Secret)>, SigninError> {
-        if self.extract.is_empty() {
-            return Ok(Vec::new());
+    fn redacted(&self, error: SigninError, credentials: &Credentials) -> SigninError {
+        let redact = |text: String| credentials.redact(&self.redact(&text));
+        match error {
+            SigninError::Refused(text) => SigninError::Refused(redact(text)),
+            SigninError::Trouble(text) => SigninError::Trouble(redact(text)),
+            SigninError::Busy { text, after } => SigninError::Busy {
+                text: redact(text),
+                after,
+            },
+            SigninError::Dial(error) => SigninError::Dial(error),
         }
-        let refused = |problem: String| {
-            let url = masked(&self.url);
-            SigninError::Refused(
-                self.redact(&format!("{url} answered {}, but {problem}", answer.status)),
-            )
-        };
-        let Body::Whole(body) = &answer.body else {
-            return Err(refused(format!(
-                "with more than {ANSWER_BYTES_MAX} bytes: is this the address to sign in at"
-            )));
-        };
-        let text =
-            std::str::from_utf8(body).map_err(|_| refused("the answer is not UTF-8".to_owned()))?;
-        let value = |extract: &Extract| match value_at(&extract.pointer, text) {
-            Ok(value) => Ok((Arc::clone(&extract.name), value)),
-            Err(Unfit::NotJson) => {
-                let (kind, bytes) = (
-                    answer.content_type.as_deref().unwrap_or("of no type"),
-                    text.len(),
-                );
-                Err(refused(format!(
-                    "the answer is not JSON ({kind}, {bytes} bytes): is this the address to sign in at"
-                )))
-            }
-            Err(Unfit::Value(found)) => {
-                let Extract { name, pointer } = extract;
-                let shown = outline(text, self.extract.iter().map(|extract| &extract.pointer));
-                Err(refused(format!(
-                    "at \"{pointer}\" (extract.{name}) {found}; it came as {shown}"
-                )))
-            }
-        };
-        self.extract.iter().map(value).collect()
-    }
-
-    /// An answer that is no sign-in, in one line.
-    fn told(&self, answer: &Answer) -> String {
-        let (url, status) = (masked(&self.url), answer.status);
-        let said = match (&answer.location, &answer.body) {
-            (Some(location), _) => format!(" (to {location})"),
-            (None, Body::Whole(body) | Body::Cut(body)) => {
-                let pointers = self.extract.iter().map(|extract| &extract.pointer);
-                let said = outline::excerpt(body, pointers);
-                if said.is_empty() {
-                    String::new()
-                } else {
-                    format!(" ({said})")
-                }
-            }
-        };
-        self.redact(&format!(
-            "{url} answered {status}{said}; {}",
-            advice(status)
-        ))
     }
 
     fn redact(&self, text: &str) -> String {
@@ -153,103 +84,79 @@ impl Signin {
     }
 }
 
-fn advice(status: u16) -> &'static str {
-    match status {
-        300..=399 => {
-            "redirects are not followed: set source.signin.url to the address that it leads to; a sign-in answers 200"
-        }
-        400 | 422 => {
-            "check source.signin: the names in json or form, and which of them the server wants"
-        }
-        401 | 403 => "check the user and password in source.signin",
-        404 | 405 => "check source.signin: url and method",
-        408 | 425 => "it is tried again",
-        415 => {
-            "check source.signin: the server may want form in place of json, or json in place of form"
-        }
-        429 => "too many sign-ins: it is tried again later",
-        500..=599 => "the server or a proxy before it is in trouble: see its log",
-        _ => "check source.signin and the server's log",
-    }
-}
-
-/// Why a value cannot be used.
-enum Unfit {
-    NotJson,
-    /// What there is instead.
-    Value(String),
-}
-
-/// A text, a number as it is written, or `true` or `false`.
-fn value_at(pointer: &Pointer, json: &str) -> Result<Secret, Unfit> {
-    let found = |what: &str| Unfit::Value(format!("there is {what}"));
-    let raw = pointer
-        .find(json)
-        .map_err(|_| Unfit::NotJson)?
-        .ok_or_else(|| found("nothing"))?;
-    let value = match raw.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<String>(raw).map_err(|_| Unfit::NotJson)?,
-        Some(b'{') => return Err(found("an object, not a text or a number")),
-        Some(b'[') => return Err(found("an array, not a text or a number")),
-        Some(b'n') => return Err(found("null")),
-        _ => raw.to_owned(),
-    };
-    if value.trim().is_empty() {
-        return Err(found("an empty text"));
-    }
-    // It would end a header of HTTP or STOMP and begin another.
-    if value.chars().any(char::is_control) {
-        return Err(found(
-            "a text with a line end or another control character, which no header can hold",
-        ));
-    }
-    Ok(value.into())
-}
-
-/// Without the URL's query, and without the values of headers and body.
-impl fmt::Debug for Signin {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headers: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
-        f.debug_struct("Signin")
-            .field("url", &masked(&self.url))
-            .field("method", &self.method)
-            .field("headers", &headers)
-            .field("timeout", &self.timeout)
-            .field("extract", &self.extract)
-            .finish_non_exhaustive()
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
     use super::*;
-    use crate::transport::{Content, Jar};
+    use crate::pipeline::Conditions;
+    use crate::source::signin::{AnswerPart, BodyTemplate, Extract, JsonTemplate, StepMethod};
+    use crate::transport::{Answer, Body, Jar};
 
     /// A sign-in that takes `token` and `code` out of `data`.
     fn signin() -> Signin {
         let extract = [("token", "/data/token"), ("code", "/data/socketCode")];
         let extract = extract.map(|(name, pointer)| Extract {
             name: name.into(),
-            pointer: pointer.parse().unwrap(),
+            part: AnswerPart::Json(pointer.parse().unwrap()),
         });
-        Signin {
+        let password = JsonTemplate::Text(Secret::from("hunter2+").into());
+        let body = JsonTemplate::Table(vec![("password".to_owned(), password)]);
+        let step = Step {
             url: "https://h/api/login?key=hunter3".parse().unwrap(),
-            method: Method::Post(Content::Json(r#"{"password":"hunter2+"}"#.into())),
-            headers: vec![("X-Key".to_owned(), "hunter4".into())],
-            timeout: Duration::from_secs(10),
+            method: StepMethod::Post(BodyTemplate::Json(body)),
+            headers: vec![("X-Key".to_owned(), Secret::from("hunter4").into())],
+            expect: None,
             extract: extract.to_vec(),
+        };
+        Signin {
+            steps: vec![step],
+            timeout: Duration::from_secs(10),
             redacted: vec!["hunter2+".into(), "hunter3".into(), "hunter4".into()],
         }
     }
 
+    impl Signin {
+        /// What the answer to its only request gives.
+        fn read(&self, answer: Answer) -> Result<Credentials, SigninError> {
+            let before = Credentials::default();
+            self.steps[0]
+                .read(answer, &before, &self.paths())
+                .map_err(|error| self.redacted(error, &before))
+        }
+
+        fn taking(mut self, extract: &[(&str, AnswerPart)]) -> Signin {
+            let extract = extract.iter().map(|(name, part)| Extract {
+                name: (*name).into(),
+                part: part.clone(),
+            });
+            self.steps[0].extract = extract.collect();
+            self
+        }
+
+        fn expecting(mut self, expect: serde_json::Value) -> Signin {
+            let table = expect.as_object().expect("a table");
+            self.steps[0].expect = Some(Conditions::read(table).unwrap());
+            self
+        }
+    }
+
     fn answer(status: u16, body: &str) -> Answer {
-        let (location, content_type) = (None, Some("text/plain".to_owned()));
         Answer {
             status,
-            location,
-            content_type,
+            headers: BTreeMap::from([("content-type".to_owned(), "text/plain".into())]),
             body: Body::Whole(body.as_bytes().to_vec()),
             cookies: Jar::default(),
+            cookies_set: Vec::new(),
+        }
+    }
+
+    fn redirect(location: &str, cookies: &[&str]) -> Answer {
+        Answer {
+            headers: BTreeMap::from([("location".to_owned(), location.into())]),
+            cookies_set: cookies.iter().map(|name| (*name).to_owned()).collect(),
+            ..answer(302, "<html>")
         }
     }
 
@@ -277,7 +184,11 @@ mod tests {
     }
 
     fn refused(answer: Answer, expected: &str) {
-        let error = signin().read(answer).unwrap_err();
+        refused_by(&signin(), answer, expected);
+    }
+
+    fn refused_by(signin: &Signin, answer: Answer, expected: &str) {
+        let error = signin.read(answer).unwrap_err();
         assert!(matches!(error, SigninError::Refused(_)), "{error}");
         let error = error.to_string();
         assert!(
@@ -318,13 +229,13 @@ mod tests {
 
     #[test]
     fn an_answer_without_end_is_a_refusal() {
-        let body = Body::Cut(vec![b'['; ANSWER_BYTES_MAX]);
+        let body = Body::Cut(vec![b'['; 300_000]);
         refused(
             Answer {
                 body,
                 ..answer(200, "")
             },
-            "with more than 65536 bytes",
+            "with more than 262144 bytes",
         );
     }
 
@@ -343,14 +254,114 @@ mod tests {
             "answered 422; check source.signin: the names",
         );
         refused(answer(429, ""), "too many sign-ins");
-        let redirect = Answer {
-            location: Some("https://h/login".to_owned()),
-            ..answer(302, "<html>")
-        };
         refused(
-            redirect,
-            "answered 302 (to https://h/login); redirects are not followed: set source.signin.url",
+            redirect("https://h/portal?t0ken", &[]),
+            "answered 302 (to https://h/portal); redirects are not followed: set source.signin.url",
         );
+        refused(
+            redirect("/", &["JSESSIONID"]),
+            "came with the cookie JSESSIONID: if that is the sign-in, as of a form login, write \
+             expect = { status = 302 }",
+        );
+    }
+
+    #[test]
+    fn what_is_expected_decides_alone_and_else_the_servers_words_are_the_error() {
+        let signin = || signin().taking(&[]);
+        let code = || signin().expecting(serde_json::json!({ "/code": [200, 0] }));
+        for (status, body) in [(200, r#"{"code":200}"#), (500, r#"{"code":"0"}"#)] {
+            code().read(answer(status, body)).unwrap();
+        }
+        refused_by(
+            &code(),
+            answer(200, r#"{"code":401,"msg":"密码错误","token":"t0ken"}"#),
+            r#"answered 200 ({"code": 401, "msg": "密码错误", "token": …}), but expect wants "/code" = [200, 0]; check the user"#,
+        );
+        refused_by(
+            &code(),
+            answer(200, "<html> log in"),
+            "(<html> log in), but expect wants",
+        );
+        let error = code().read(answer(503, "")).unwrap_err();
+        assert!(matches!(error, SigninError::Trouble(_)), "{error}");
+        let found = || signin().expecting(serde_json::json!({ "status": 302 }));
+        found().read(redirect("/", &["JSESSIONID"])).unwrap();
+        found().read(redirect("/home?from=login", &[])).unwrap();
+        refused_by(
+            &found(),
+            answer(200, "<html>"),
+            "but expect wants status = 302",
+        );
+    }
+
+    #[test]
+    fn redirect_to_the_sign_in_itself_is_a_refusal_whatever_is_expected() {
+        let found = || signin().expecting(serde_json::json!({ "status": 302 }));
+        for location in [
+            "/login?error",
+            "https://h/login?error=true#x",
+            "/anywhere?a=1&error",
+            "/api/login",
+            "https://h/api/login?t0ken",
+        ] {
+            refused_by(
+                &found(),
+                redirect(location, &["JSESSIONID"]),
+                "leads back to the sign-in",
+            );
+            refused_by(
+                &signin(),
+                redirect(location, &[]),
+                "leads back to the sign-in",
+            );
+        }
+    }
+
+    #[test]
+    fn values_come_from_headers_cookies_fields_and_the_text_too() {
+        let parts = [
+            ("header", AnswerPart::Header("X-Auth".to_owned())),
+            ("cookie", AnswerPart::Cookie("absent".to_owned())),
+            ("input", AnswerPart::Input("_csrf".to_owned())),
+            ("text", AnswerPart::Text),
+        ];
+        let with = |name: usize| signin().taking(&parts[name..=name]);
+        let mut page = answer(200, "<input name=_csrf value='a&amp;b'>\n");
+        page.headers.insert("x-auth".to_owned(), "Bearer x".into());
+        let value = |signin: Signin, answer: Answer| {
+            let name = Arc::clone(&signin.steps[0].extract[0].name);
+            let credentials = signin.read(answer).unwrap();
+            credentials.value(&name).unwrap().expose_secret().to_owned()
+        };
+        assert_eq!(value(with(3), answer(200, " e.y.J\r\n")), "e.y.J");
+        assert_eq!(
+            value(with(2), answer(200, "<input name=_csrf value='a&amp;b'>")),
+            "a&b"
+        );
+        assert_eq!(value(with(0), page), "Bearer x");
+        refused_by(
+            &with(0),
+            answer(200, "t0ken"),
+            "in the header X-Auth (extract.header) there is nothing; it came as an answer with the \
+             headers content-type",
+        );
+        refused_by(
+            &with(1),
+            answer(200, "t0ken"),
+            "in the cookie absent (extract.cookie) there is nothing; it came as an answer without \
+             cookies",
+        );
+        refused_by(
+            &with(2),
+            answer(200, "t0ken"),
+            "in the page's field _csrf (extract.input) there is nothing",
+        );
+        refused_by(
+            &with(3),
+            answer(200, "t0ken\nt0ken"),
+            "as the answer's text (extract.text) there is a text with a line end",
+        );
+        refused_by(&with(3), answer(200, ""), "there is an empty text");
     }
 
     #[test]
@@ -364,6 +375,22 @@ mod tests {
                     .starts_with("sign-in failed: https://h/api/login answered"),
                 "{error}"
             );
+        }
+    }
+
+    #[test]
+    fn a_server_that_says_when_to_come_again_is_left_alone_until_then() {
+        for status in [429, 503] {
+            let answer = Answer {
+                headers: BTreeMap::from([("retry-after".to_owned(), "90".into())]),
+                ..answer(status, "busy hunter2+")
+            };
+            let error = signin().read(answer).unwrap_err();
+            assert!(error.to_string().contains("(busy …)"), "{error}");
+            let SigninError::Busy { after, .. } = error else {
+                panic!("{error}")
+            };
+            assert_eq!(after, Duration::from_secs(90));
         }
     }
 

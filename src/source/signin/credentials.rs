@@ -28,6 +28,17 @@ impl Credentials {
         }
     }
 
+    /// These, and what a further answer gave. The cookies are all that there are then.
+    pub(super) fn with(
+        &self,
+        values: impl IntoIterator<Item = (Arc<str>, Secret)>,
+        cookies: Jar,
+    ) -> Credentials {
+        let known = self.values.iter();
+        let known = known.map(|(name, value)| (Arc::clone(name), value.clone()));
+        Credentials::new(known.chain(values), cookies)
+    }
+
     /// A value.
     ///
     /// # Errors

@@ -1,5 +1,7 @@
 //! Why a sign-in has given nothing.
 
+use std::time::Duration;
+
 use crate::transport::DialError;
 
 /// Why nobody is signed in. What a caller does differently: a refusal is tried again slowly.
@@ -11,6 +13,14 @@ pub enum SigninError {
     /// The server is in trouble.
     #[error("sign-in failed: {0}")]
     Trouble(String),
+    /// The server asks to be left alone.
+    #[error("sign-in failed: {text}")]
+    Busy {
+        /// Its words.
+        text: String,
+        /// For so long.
+        after: Duration,
+    },
     /// The server could not be asked.
     #[error("sign-in failed: {0}")]
     Dial(#[from] DialError),

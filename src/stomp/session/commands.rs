@@ -184,9 +184,10 @@ impl Session {
         }
     }
 
-    /// The version to write an ACK or NACK in, if the server would still take it.
+    /// The version to write an ACK or NACK in, if the server would still take it. Of a subscription
+    /// that we never made it has just sent the id.
     fn acknowledges(&self, id: &AckId) -> Option<Version> {
-        let live = matches!(self.state(&id.subscription), Some(State::Live(_)));
+        let live = matches!(self.state(&id.subscription), Some(State::Live(_)) | None);
         match self.phase {
             Phase::Connected { version, .. } | Phase::Failed { version } if live => Some(version),
             _ => None,

@@ -4,20 +4,49 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::{Phase, Session};
-use crate::stomp::event::{Confirmation, Connected, Event, Farewell, ServerError, SessionError};
+use crate::stomp::error::DecodeError;
+use crate::stomp::event::{
+    Confirmation, Connected, Event, Farewell, Malformed, ServerError, SessionError,
+};
 use crate::stomp::excerpt::{WORD_CHARS_MAX, excerpt};
+use crate::stomp::headers::Headers;
 use crate::stomp::heartbeat::{Heartbeats, Pulse};
 use crate::stomp::receipts::{self, Purpose, ReceiptId};
 use crate::stomp::subscription::{State, Subscription};
 use crate::stomp::{AckId, Command, Frame, Message, Version};
 
 impl Session {
+    /// Tells of the broken rule first.
+    pub(super) fn handle_malformed(
+        &mut self,
+        mut frame: Frame,
+    ) -> Result<Option<Event>, SessionError> {
+        let told = frame.mistake.take().map(|mistake| {
+            Event::Malformed(Malformed::new(frame.command, &frame.headers, *mistake))
+        });
+        if let Some(event) = self.handle(frame)? {
+            self.events.push_front(event);
+        }
+        Ok(told)
+    }
+
+    /// A frame that has no place here: it is passed over.
+    fn misplaced(&self, frame: &Frame) -> Event {
+        let command = frame.command;
+        let mistake = DecodeError::Misplaced { command };
+        Event::Malformed(Malformed::new(command, &frame.headers, mistake))
+    }
+
     pub(super) fn handle(&mut self, frame: Frame) -> Result<Option<Event>, SessionError> {
         match (&self.phase, frame.command) {
             (Phase::Connecting { .. }, Command::Connected) => self.connected(&frame).map(Some),
             (Phase::Connecting { .. }, Command::Error) => {
                 Err(SessionError::Refused(Box::new(ServerError::of(&frame))))
             }
+            (Phase::Connecting { .. }, command) if command.is_servers() => {
+                Ok(Some(self.misplaced(&frame)))
+            }
+            // What sends our own frames back is no server.
             (Phase::Connecting { .. }, command) => Err(SessionError::Unexpected { command }),
             (
                 &Phase::Connected { version, .. } | &Phase::Disconnecting { version, .. },
@@ -34,26 +63,46 @@ impl Session {
                 )))))
             }
             (_, Command::Error) => Err(self.error(&frame)),
-            (_, command) => Err(SessionError::Unexpected { command }),
+            // Its first line has been told of; whatever it is called, it may be a message.
+            (
+                &Phase::Connected { version, .. } | &Phase::Disconnecting { version, .. },
+                Command::Other,
+            ) => {
+                let is_message = ["subscription", "message-id", "ack"]
+                    .iter()
+                    .any(|name| frame.headers.find(name).is_some());
+                Ok(is_message.then(|| self.message(frame, version)))
+            }
+            _ => Ok(Some(self.misplaced(&frame))),
         }
     }
 
     fn connected(&mut self, frame: &Frame) -> Result<Event, SessionError> {
-        let header = |name| frame.headers.get(name);
-        let unreadable = |header, value: &str| {
-            let value = excerpt(value.as_bytes(), WORD_CHARS_MAX);
-            SessionError::BadConnected { header, value }
+        let header = |name| frame.headers.find(name);
+        let mut unreadable = |header, value: &str, taken: &str| {
+            let mistake = DecodeError::BadConnected {
+                header,
+                value: excerpt(value.as_bytes(), WORD_CHARS_MAX),
+                taken: taken.to_owned(),
+            };
+            let told = Malformed::new(Command::Connected, &frame.headers, mistake);
+            self.events.push_back(Event::Malformed(told));
         };
         let version = match header("version") {
             // STOMP 1.0 has no `version`.
             None => Version::V1_0,
-            Some(name) => {
-                Version::from_wire(name.trim()).ok_or_else(|| unreadable("version", &name))?
-            }
+            Some(name) => Version::from_wire(&name).unwrap_or_else(|| {
+                let taken = Version::named_in(&name).unwrap_or(Version::V1_0);
+                unreadable("version", &name, taken.as_str());
+                taken
+            }),
         };
         let offered = header("heart-beat").unwrap_or("0,0".into());
-        let heartbeat = Heartbeats::negotiate(self.options.heartbeat, &offered)
-            .ok_or_else(|| unreadable("heart-beat", &offered))?;
+        let ours = self.options.heartbeat;
+        let heartbeat = Heartbeats::negotiate(ours, &offered).unwrap_or_else(|| {
+            unreadable("heart-beat", &offered, "0,0");
+            Heartbeats::default()
+        });
         let clamped = |value: Cow<'_, str>| excerpt(value.as_bytes(), WORD_CHARS_MAX);
         let (server, session) = (
             header("server").map(clamped),
@@ -88,6 +137,7 @@ impl Session {
         } = frame;
         let [subscription, ack, message_id, redelivered] =
             headers.pick(["subscription", "ack", "message-id", "redelivered"]);
+        let mut odd = None;
         let redelivered = redelivered.is_some_and(|value| &*value == b"true");
         let found = match &subscription {
             Some(id) => std::str::from_utf8(id)
@@ -100,22 +150,31 @@ impl Session {
                     .find(|(_, subscription)| subscription.wanted.destination == destination)
             }),
         };
+        let found = match found {
+            Some(found) => Some(found),
+            None => self.told_otherwise(&headers, &mut odd),
+        };
         let Some((id, found)) = found else {
-            let subscription = subscription
+            let subscription: Arc<str> = subscription
                 .map(|id| excerpt(&id, WORD_CHARS_MAX))
                 .unwrap_or_default()
                 .into();
+            let ack = match version {
+                Version::V1_2 => AckId::of_nobody(&subscription, &headers),
+                Version::V1_0 | Version::V1_1 => None,
+            };
             return Event::Unknown(Message {
                 subscription,
-                ack: None,
+                ack,
                 redelivered,
                 headers,
                 body,
                 missing_bytes,
             });
         };
-        let (id, state) = (Arc::clone(id), found.state);
-        let ack = AckId::of(version, found.wanted.ack, &id, &headers, ack, message_id);
+        let (id, state, mode) = (Arc::clone(id), found.state, found.wanted.ack);
+        self.events.extend(odd.map(Event::Malformed));
+        let ack = AckId::of(version, mode, &id, &headers, ack, message_id);
         let message = Message {
             subscription: id,
             ack,
@@ -142,8 +201,36 @@ impl Session {
         }
     }
 
+    /// The subscription of a message that does not name one as we do: its id may have blanks around
+    /// it, or the destination says the topic.
+    fn told_otherwise(
+        &self,
+        headers: &Headers,
+        odd: &mut Option<Malformed>,
+    ) -> Option<(&Arc<str>, &Subscription)> {
+        let id = headers.find("subscription");
+        let by_id = id
+            .as_deref()
+            .and_then(|id| self.subscriptions.get_key_value(id));
+        let by_destination = || {
+            let named = [headers.find("destination"), id.clone()];
+            let wanted = |subscription: &Subscription| {
+                let wanted = &subscription.wanted.destination;
+                named.iter().flatten().any(|name| name == wanted)
+            };
+            self.subscriptions.iter().find(|(_, found)| wanted(found))
+        };
+        let found = by_id.or_else(by_destination)?;
+        *odd = headers.get("subscription").map(|value| {
+            let value = excerpt(value.as_bytes(), WORD_CHARS_MAX);
+            let mistake = DecodeError::OddSubscription { value };
+            Malformed::new(Command::Message, headers, mistake)
+        });
+        Some(found)
+    }
+
     fn receipt(&mut self, frame: &Frame) -> Option<Event> {
-        let id = receipts::named(frame.headers.get("receipt-id").as_deref())?;
+        let id = receipts::named(frame.headers.find("receipt-id").as_deref())?;
         if matches!(self.phase, Phase::Disconnecting { receipt, .. } if receipt == id) {
             self.phase = Phase::Over;
             return Some(Event::Disconnected(Farewell::Receipt));

@@ -75,6 +75,7 @@ impl Http {
 /// An unexpected answer, with the first bytes of its body.
 pub(super) async fn refusal(url: &Url, mut answer: Response) -> DialError {
     let status = answer.status().as_u16();
+    let retry_after = http::retry_after(status, answer.headers());
     let body = match answer.headers().get(header::LOCATION) {
         Some(location) => format!("to {}", String::from_utf8_lossy(location.as_bytes())),
         None => {
@@ -92,5 +93,6 @@ pub(super) async fn refusal(url: &Url, mut answer: Response) -> DialError {
         url: shown(url),
         status,
         body,
+        retry_after,
     }
 }

@@ -1,12 +1,13 @@
 //! SockJS's `/info`: what the endpoint offers, and where it really is.
 
-use serde::Deserialize;
+use serde_json::Value;
 use url::Url;
 
 use super::http::{Http, refusal};
 use crate::transport::error::{DialError, Stage};
-use crate::transport::http;
 use crate::transport::peer::{Deadline, Peer, shown};
+use crate::transport::upgrade::shown_text;
+use crate::transport::{gateway, http};
 
 /// What we need of the answer.
 #[derive(Debug, PartialEq, Eq)]
@@ -24,12 +25,14 @@ pub(super) enum Offer {
     Absent,
 }
 
-/// The answer as it is written (sockjs-protocol 0.3.3, section "Info request").
-#[derive(Deserialize)]
-struct Answer {
-    websocket: Option<bool>,
-    base_url: Option<String>,
-}
+/// The fields of an answer (sockjs-protocol 0.3.3, section "Info request"). One of them is enough.
+const FIELDS: [&str; 5] = [
+    "websocket",
+    "base_url",
+    "origins",
+    "cookie_needed",
+    "entropy",
+];
 
 /// An answer is a hundred bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
@@ -70,22 +73,48 @@ const NO_ENDPOINT: &str =
     "this is no SockJS endpoint; a plain WebSocket one is configured as ws:// or wss://";
 
 fn read(base: &Url, url: &Url, body: &[u8]) -> Result<Info, DialError> {
-    let answer = serde_json::from_slice::<Answer>(body).map_err(|error| {
-        wrong(
-            url,
-            format!("the answer is not the JSON object of SockJS ({error}): {NO_ENDPOINT}"),
-        )
-    })?;
-    let websocket = if answer.websocket.unwrap_or(true) {
-        Offer::Present
-    } else {
-        Offer::Absent
+    let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
+    let not_ours = |problem: &str| {
+        let problem = format!("the answer is not the JSON object of SockJS ({problem})");
+        wrong(url, format!("{problem}: {NO_ENDPOINT}"))
     };
-    let base = match answer.base_url.as_deref().filter(|base| !base.is_empty()) {
+    let answer: Value =
+        serde_json::from_slice(body).map_err(|error| not_ours(&error.to_string()))?;
+    let Value::Object(fields) = &answer else {
+        return Err(not_ours("expected an object"));
+    };
+    // Some servers answer `{}`.
+    if !fields.is_empty() && !FIELDS.iter().any(|name| fields.contains_key(*name)) {
+        if let Some(words) = gateway::wants_sign_in(&answer) {
+            let url = shown(url);
+            return Err(DialError::Gateway { url, words });
+        }
+        return Err(not_ours(&format!(
+            "none of {} in {}",
+            FIELDS.join(", "),
+            shown_text(body)
+        )));
+    }
+    let websocket = match fields.get("websocket") {
+        Some(offer) if is_no(offer) => Offer::Absent,
+        _ => Offer::Present,
+    };
+    let base_url = fields.get("base_url").and_then(Value::as_str);
+    let base = match base_url.filter(|base| !base.is_empty()) {
         Some(moved) => elsewhere(base, url, moved)?,
         None => base.clone(),
     };
     Ok(Info { websocket, base })
+}
+
+/// As JavaScript reads it, but for texts.
+fn is_no(offer: &Value) -> bool {
+    match offer {
+        Value::Bool(offer) => !offer,
+        Value::Number(offer) => offer.as_f64() == Some(0.0),
+        Value::String(offer) => matches!(offer.trim(), "" | "false" | "0"),
+        _ => false,
+    }
 }
 
 /// A `base_url` may move the sessions to another path or port. Our headers and the STOMP passcode
@@ -186,6 +215,31 @@ mod tests {
         check(
             r#"{"base_url":""}"#,
             Ok((Offer::Present, "https://h/ws?token=x")),
+        );
+    }
+
+    #[test]
+    fn info_is_read_however_sloppily_it_is_written() {
+        let here = |offer| Ok((offer, "https://h/ws?token=x"));
+        check("\u{feff}{\"websocket\":true}", here(Offer::Present));
+        for yes in ["\"true\"", "1", "null"] {
+            check(&format!("{{\"websocket\":{yes}}}"), here(Offer::Present));
+        }
+        for no in ["\"false\"", "0", "\"\""] {
+            check(&format!("{{\"websocket\":{no}}}"), here(Offer::Absent));
+        }
+        check(r#"{"origins":["*:*"],"base_url":7}"#, here(Offer::Present));
+    }
+
+    #[test]
+    fn info_of_a_gateway_is_a_refusal_in_its_words() {
+        check(
+            r#"{"code":401,"msg":"令牌已过期"}"#,
+            Err("https://h/ws/info: the gateway wants a sign-in: code 401, 令牌已过期"),
+        );
+        check(
+            r#"{"code":500,"msg":"busy"}"#,
+            Err("cookie_needed, entropy in {\"code\":500,\"msg\":\"busy\"}"),
         );
     }
 

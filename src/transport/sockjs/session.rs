@@ -1,7 +1,6 @@
 //! Tries the transports of SockJS, the best first, and is the session of the one that works. Each
 //! attempt has a session of its own.
 
-use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,7 +15,8 @@ use super::xhr;
 use crate::paced::Pacing;
 use crate::transport::error::{DialError, Stage, TransportError};
 use crate::transport::peer::{Deadline, Peer, shown};
-use crate::transport::target::Target;
+use crate::transport::reframed::Payloads;
+use crate::transport::target::{SockJsTransport, Target};
 use crate::transport::{stream, upgrade, websocket};
 
 pub(in crate::transport) enum Receiver {
@@ -29,30 +29,6 @@ pub(in crate::transport) enum Sender {
     Xhr(xhr::Sender),
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transport {
-    WebSocket,
-    XhrStreaming,
-    Xhr,
-}
-
-impl fmt::Display for Transport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Transport::WebSocket => "websocket",
-            Transport::XhrStreaming => "xhr_streaming",
-            Transport::Xhr => "xhr",
-        })
-    }
-}
-
-/// The best first.
-const TRANSPORTS: [Transport; 3] = [
-    Transport::WebSocket,
-    Transport::XhrStreaming,
-    Transport::Xhr,
-];
-
 /// A server that does not answer `/info` by then does not answer.
 const INFO_MAX: Duration = Duration::from_secs(8);
 
@@ -60,7 +36,7 @@ pub(in crate::transport) async fn dial(
     target: &Target,
     peer: &Peer,
     deadline: Deadline,
-) -> Result<(Receiver, Sender), DialError> {
+) -> Result<(Receiver, Sender, SockJsTransport), DialError> {
     let http = Http::new(target, peer)?;
     let info = info::ask(&http, peer, &target.url, deadline.part(INFO_MAX)).await?;
     let attempt = Attempt {
@@ -69,9 +45,10 @@ pub(in crate::transport) async fn dial(
         peer: &Peer::of(&info.base)?,
         base: &info.base,
     };
-    let mut transports = TRANSPORTS.to_vec();
+    let mut transports = SockJsTransport::ALL.to_vec();
+    transports.sort_by_key(|transport| Some(*transport) != target.sockjs_first);
     if info.websocket == Offer::Absent {
-        transports.retain(|transport| *transport != Transport::WebSocket);
+        transports.retain(|transport| *transport != SockJsTransport::WebSocket);
     }
 
     let mut failures = Vec::new();
@@ -80,11 +57,11 @@ pub(in crate::transport) async fn dial(
         let left = u32::try_from(transports.len() - index).unwrap_or(1);
         let share = deadline.part(deadline.remaining() / left);
         match attempt.dial(*transport, share).await {
-            Ok(halves) => {
+            Ok((receiver, sender)) => {
                 if !failures.is_empty() {
                     info!(url = shown(&info.base), %transport, tried = told(&failures), "SockJS fell back to another transport");
                 }
-                return Ok(halves);
+                return Ok((receiver, sender, *transport));
             }
             Err(error) if is_common(&error) => return Err(error),
             Err(error) => failures.push((*transport, error)),
@@ -100,14 +77,19 @@ fn is_common(error: &DialError) -> bool {
         | DialError::TlsSettings(_)
         | DialError::Resolve { .. }
         | DialError::Refused { .. }
+        | DialError::Gateway { .. }
         | DialError::Tls { .. } => true,
-        DialError::Http { status, .. } => *status == 401,
+        DialError::Http {
+            status,
+            retry_after,
+            ..
+        } => *status == 401 || retry_after.is_some(),
         _ => false,
     }
 }
 
 /// One status from all of them is what the server thinks of us; else each has its reason.
-fn verdict(base: &Url, mut failures: Vec<(Transport, DialError)>) -> DialError {
+fn verdict(base: &Url, mut failures: Vec<(SockJsTransport, DialError)>) -> DialError {
     let status_of = |error: &DialError| match error {
         DialError::Http { status, .. } => Some(*status),
         _ => None,
@@ -123,7 +105,7 @@ fn verdict(base: &Url, mut failures: Vec<(Transport, DialError)>) -> DialError {
     }
 }
 
-fn told(failures: &[(Transport, DialError)]) -> String {
+fn told(failures: &[(SockJsTransport, DialError)]) -> String {
     let told = failures
         .iter()
         .map(|(transport, error)| format!("{transport}: {error}"));
@@ -141,17 +123,17 @@ struct Attempt<'a> {
 impl Attempt<'_> {
     async fn dial(
         &self,
-        transport: Transport,
+        transport: SockJsTransport,
         deadline: Deadline,
     ) -> Result<(Receiver, Sender), DialError> {
         let session = below(self.base, &session_path());
         let (mut receiver, sender) = match transport {
-            Transport::WebSocket => self.dial_websocket(&session, deadline).await?,
-            Transport::XhrStreaming => {
+            SockJsTransport::WebSocket => self.dial_websocket(&session, deadline).await?,
+            SockJsTransport::XhrStreaming => {
                 self.dial_xhr(&session, xhr::Mode::Streaming, deadline)
                     .await?
             }
-            Transport::Xhr => {
+            SockJsTransport::Xhr => {
                 self.dial_xhr(&session, xhr::Mode::Polling, deadline)
                     .await?
             }
@@ -172,7 +154,9 @@ impl Attempt<'_> {
         let headers = self.http.headers_for(&url);
         let handshake = upgrade::upgrade(stream, self.peer, &url, &headers);
         let upgraded = deadline.bound(self.peer, Stage::Upgrade, handshake).await?;
-        let (receiver, sender) = websocket::open(upgraded, self.target.message_bytes_max).await;
+        let message_bytes_max = self.target.message_bytes_max;
+        let (receiver, sender) =
+            websocket::open(upgraded, message_bytes_max, Payloads::Messages).await;
         Ok((Receiver::WebSocket(receiver), Sender::WebSocket(sender)))
     }
 

@@ -4,7 +4,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 use reqwest::Response;
@@ -40,7 +40,16 @@ pub(in crate::transport) struct Receiver {
     /// So much of the buffer is known to hold no line end.
     searched: usize,
     answer: Answer,
+    /// Answers in a row without a frame that came at once.
+    empty_answers: u32,
+    asked_at: Instant,
 }
+
+/// More empty answers in a row end the session.
+const EMPTY_ANSWERS_MAX: u32 = 3;
+
+/// An empty answer that took so long is no loop.
+const EMPTY_ANSWER_MIN: Duration = Duration::from_secs(1);
 
 /// The one receiving request.
 enum Exchange {
@@ -93,6 +102,8 @@ pub(super) async fn dial(
         buffer: BytesMut::new(),
         searched: 0,
         answer: Answer::Nothing,
+        empty_answers: 0,
+        asked_at: Instant::now(),
     };
     let sender = Sender {
         http: http.clone(),
@@ -120,18 +131,22 @@ impl Receiver {
                     return Ok(Frame::Heartbeat);
                 }
                 self.answer = Answer::Frames;
+                self.empty_answers = 0;
                 return frame::decode(&line).map_err(TransportError::Protocol);
             }
             match &mut self.exchange {
                 Exchange::None => {
                     let (http, url) = (self.http.clone(), self.url.clone());
+                    self.asked_at = Instant::now();
                     self.exchange = Exchange::Asked(Box::pin(async move {
                         http.post(&url, String::new(), None).await
                     }));
                 }
                 Exchange::Asked(answer) => {
                     let answer = answer.await.map_err(lost)?;
-                    expect_status(&answer, 200)?;
+                    if answer.status() != 200 {
+                        return Err(unexpected(answer.status().as_u16(), "200"));
+                    }
                     self.answer = Answer::Nothing;
                     self.exchange = Exchange::Answered(answer);
                 }
@@ -156,8 +171,12 @@ impl Receiver {
         }
         self.searched = if end.is_some() { 0 } else { length };
         Ok(end.map(|end| {
-            let line = self.buffer.split_to(end);
+            let mut line = self.buffer.split_to(end);
             self.buffer.advance(1);
+            // Some servers end lines as HTTP does.
+            if line.ends_with(b"\r") {
+                line.truncate(end - 1);
+            }
             line
         }))
     }
@@ -176,10 +195,18 @@ impl Receiver {
             return Ok(());
         }
         if self.answer == Answer::Nothing {
-            // Asking again would be a loop as fast as the network.
-            return Err(TransportError::Protocol(
-                "an answer without a frame; a proxy may have cut it".to_owned(),
-            ));
+            // One that took its time was cut by a proxy. Else this is a loop as fast as the
+            // network.
+            self.empty_answers = match self.asked_at.elapsed() {
+                took if took >= EMPTY_ANSWER_MIN => 0,
+                _ => self.empty_answers + 1,
+            };
+            if self.empty_answers > EMPTY_ANSWERS_MAX {
+                return Err(TransportError::Protocol(format!(
+                    "{} answers in a row without a frame; a proxy may have cut them",
+                    self.empty_answers
+                )));
+            }
         }
         self.exchange = Exchange::None;
         Ok(())
@@ -203,19 +230,21 @@ impl Sender {
             .post(&self.url, body, Some(self.timeout))
             .await
             .map_err(lost)?;
-        expect_status(&answer, 204)?;
+        // The protocol says 204; pages' clients accept 200, too.
+        if !answer.status().is_success() {
+            return Err(unexpected(answer.status().as_u16(), "204"));
+        }
         // Read to its end, the connection can be used again.
         answer.bytes().await.map(drop).map_err(lost)
     }
 }
 
-fn expect_status(answer: &Response, expected: u16) -> Result<(), TransportError> {
-    match answer.status().as_u16() {
-        status if status == expected => Ok(()),
-        404 => Err(TransportError::closed("the SockJS session is gone (404)")),
-        status => Err(TransportError::Protocol(format!(
-            "SockJS answered {status} instead of {expected}"
-        ))),
+fn unexpected(status: u16, expected: &str) -> TransportError {
+    match status {
+        404 => TransportError::closed("the SockJS session is gone (404)"),
+        status => {
+            TransportError::Protocol(format!("SockJS answered {status} instead of {expected}"))
+        }
     }
 }
 

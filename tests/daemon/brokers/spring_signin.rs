@@ -99,3 +99,90 @@ fn configuration(spring: &Spring, user: &str, password: &str, endpoint: Endpoint
             "destination = \"/topic/{{ signin.code }}/deviceStatusChannel\"\n",
         )
 }
+
+/// A first step that takes the form's token, as a browser does.
+const CSRF: &str = "[[source.signin.steps]]\nurl = \"LOGIN\"\nmethod = \"GET\"\n\
+                    extract = { csrf = { input = \"_csrf\" } }\n";
+
+/// Whether a sign-in sends the form's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Csrf {
+    Sent,
+    Left,
+}
+
+/// Spring Security's own form login, with what is in README.
+fn form_login(spring: &Spring, password: &str, csrf: Csrf, expect: &str) -> Configuration {
+    let login = spring.sign_in_url().replace("/api/login", "/login");
+    let (first, field) = match csrf {
+        Csrf::Sent => (CSRF, ", _csrf = \"{{ signin.csrf }}\""),
+        Csrf::Left => ("", ""),
+    };
+    let steps = format!(
+        "timeout = \"10s\"\n{first}[[source.signin.steps]]\nurl = \"LOGIN\"\n\
+         form = {{ username = \"bridge\", password = \"{password}\"{field} }}\n{expect}\n"
+    );
+    Configuration::new(&spring.url(Endpoint::SockJs))
+        .table("source.signin", &steps.replace("LOGIN", &login))
+        .table("topics.map-1", "destination = \"/topic/state/form\"\n")
+}
+
+const FOUND: &str = "expect = { status = 302 }";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spring_securitys_form_login_lets_us_in_by_its_cookie() {
+    for csrf in [Csrf::Left, Csrf::Sent] {
+        let switch = format!("lab.csrf={}", csrf == Csrf::Sent);
+        let Some(spring) = Spring::start(&["lab.auth=form", &switch]).await else {
+            return;
+        };
+        let name = format!("form_login_{csrf:?}").to_lowercase();
+        let configuration = form_login(&spring, PASSWORD, csrf, FOUND);
+        let mut run = Scenario::start(&name, configuration).await;
+        spring
+            .publish("/topic/state/form", run.messages(0..50))
+            .await;
+        run.complete(50).await;
+        // Without what lets us in, the log says what would.
+        for (configuration, words) in [
+            (
+                form_login(&spring, "wrong", csrf, FOUND),
+                ["/login)", "leads back to the sign-in"],
+            ),
+            (
+                form_login(&spring, PASSWORD, csrf, ""),
+                [
+                    "came with the cookie JSESSIONID",
+                    "expect = { status = 302 }",
+                ],
+            ),
+            (
+                Configuration::new(&spring.url(Endpoint::SockJs))
+                    .table("topics.map-1", "destination = \"/topic/state/form\"\n"),
+                [
+                    "/login); the server wants a sign-in first",
+                    "[source.signin]",
+                ],
+            ),
+            (
+                Configuration::new(&spring.url(Endpoint::Raw))
+                    .table("topics.map-1", "destination = \"/topic/state/form\"\n"),
+                [
+                    "/login); the server wants a sign-in first",
+                    "[source.signin]",
+                ],
+            ),
+        ] {
+            let mut daemon = Daemon::start(&configuration.sqlite()).await;
+            daemon.complains(&words).await;
+        }
+        if csrf == Csrf::Sent {
+            let without = form_login(&spring, PASSWORD, Csrf::Left, FOUND);
+            let mut daemon = Daemon::start(&without.sqlite()).await;
+            daemon
+                .complains(&["not connected", "sign-in refused", "CSRF token"])
+                .await;
+        }
+        run.finish(50, 0).await;
+    }
+}

@@ -79,40 +79,41 @@ async fn bad_bodies_are_dead_lettered_and_the_rest_arrives() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_before_a_header_that_is_too_long_arrives_once_over_tcp() {
+async fn what_stands_behind_a_header_that_is_too_long_arrives_over_tcp() {
     let url = lab().await.rabbitmq.stomp_url();
-    before_an_odd_frame_arrives_once("odd_header_tcp", &url, 1, 20 << 10).await;
+    all_round_an_odd_frame_arrives("odd_header_tcp", &url, 1, 20 << 10).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_tcp() {
+async fn what_stands_behind_a_frame_that_is_too_long_arrives_over_tcp() {
     let url = lab().await.rabbitmq.stomp_url();
-    before_an_odd_frame_arrives_once("odd_frame_tcp", &url, 20, 90_000).await;
+    all_round_an_odd_frame_arrives("odd_frame_tcp", &url, 20, 90_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_web_stomp() {
+async fn what_stands_behind_a_frame_that_is_too_long_arrives_over_web_stomp() {
     let url = lab().await.rabbitmq.web_stomp_url();
-    before_an_odd_frame_arrives_once("odd_frame_ws", &url, 20, 90_000).await;
+    all_round_an_odd_frame_arrives("odd_frame_ws", &url, 20, 90_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_stands_before_a_frame_that_is_too_long_arrives_once_over_sockjs() {
+async fn what_stands_behind_a_frame_that_is_too_long_arrives_over_sockjs() {
     let url = lab().await.sockjs.url();
-    before_an_odd_frame_arrives_once("odd_frame_sockjs", &url, 20, 90_000).await;
+    all_round_an_odd_frame_arrives("odd_frame_sockjs", &url, 20, 90_000).await;
 }
 
-/// A queue of 50 messages, one whose headers the daemon cannot read, and 50 more. However often the
-/// daemon connects, the first 50 are acknowledged once, and nobody gets them twice.
-async fn before_an_odd_frame_arrives_once(
+/// A queue of 50 messages, one whose headers are over the limits, and 50 more: all of them arrive,
+/// once, on one connection.
+async fn all_round_an_odd_frame_arrives(
     queue: &str,
     url: &str,
     headers: usize,
     header_bytes: usize,
 ) {
     const BEFORE: usize = 50;
-    const ATTEMPTS: usize = 5;
-    let mut publisher = Stomp::connect(lab().await.rabbitmq.stomp_port()).await;
+    const ALL: usize = 2 * BEFORE + 1;
+    let rabbitmq = &lab().await.rabbitmq;
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
     let destination = format!("/queue/{queue}");
     let good = |numbers| platform::messages(queue, numbers, BEFORE);
     let trace = "x".repeat(header_bytes);
@@ -132,17 +133,44 @@ async fn before_an_odd_frame_arrives_once(
         .sqlite()
         .webhook(&receiver.url());
     let mut daemon = Daemon::start(&configuration).await;
-    wait::until("attempts to connect", async || {
-        let failures = daemon.log().matches("not connected").count();
-        (failures >= ATTEMPTS).then_some(())
+    arrive(&receiver, ALL).await;
+    daemon
+        .complains(&["malformed frame", "longer than the limit"])
+        .await;
+    wait::until("all messages in SQLite", async || {
+        (history::count(daemon.folder()).await >= ALL).then_some(())
     })
     .await;
-    daemon.complains(&["longer than the limit"]).await;
-    arrive(&receiver, BEFORE).await;
+    assert_eq!(daemon.log().matches("not connected").count(), 0);
     assert_eq!(daemon.stop().await.code(), Some(0));
     let rows = history::rows(daemon.folder()).await;
-    platform::assert_complete("sqlite", &rows, BEFORE);
-    assert_eq!((rows.len(), receiver.count()), (BEFORE, BEFORE));
+    platform::assert_complete("sqlite", &rows, ALL);
+    assert_eq!((rows.len(), receiver.count()), (ALL, ALL));
+    assert_drained(rabbitmq, queue).await;
+}
+
+/// RabbitMQ's Web-STOMP sends every body in a text frame.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_behind_a_body_that_is_no_text_arrives_over_web_stomp() {
+    let rabbitmq = &lab().await.rabbitmq;
+    let queue = "gbk_ws";
+    let destination = format!("/queue/{queue}");
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
+    let good = |numbers| platform::messages(queue, numbers, 2);
+    publisher.publish(&destination, good(0..1)).await;
+    let gbk = b"{\"newState\":\"\xb9\xca\xd5\xcf\"}";
+    publisher.publish(&destination, [gbk]).await;
+    publisher.publish(&destination, good(1..2)).await;
+
+    let receiver = Receiver::start().await;
+    let configuration = Configuration::new(&rabbitmq.web_stomp_url())
+        .queue("status", queue, EventKey::None)
+        .webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    arrive(&receiver, 2).await;
+    assert_eq!(daemon.log().matches("not connected").count(), 0);
+    assert_eq!(daemon.stop().await.code(), Some(0));
+    assert_drained(rabbitmq, queue).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -339,3 +339,35 @@ async fn a_watched_file_is_taken_up_however_it_is_replaced() {
     assert!(daemon.stop().await.success());
     served.end().await;
 }
+
+#[tokio::test]
+async fn a_reload_of_many_topics_logs_each_at_the_level_debug_alone() {
+    let served = serve(0).await;
+    let many = |range: &str| {
+        let table =
+            format!("destination = \"/topic/many/{{{{ n }}}}\"\nfor = {{ n = \"{range}\" }}\n");
+        configuration(&served.url).table("topics.many", &table)
+    };
+    let mut daemon = Daemon::start(&many("1..60")).await;
+    daemon.ready().await;
+    // Sixty others, of which few are left then.
+    for (range, gone, new) in [("101..160", 60, "160"), ("101..103", 57, "103")] {
+        many(range).write(daemon.folder());
+        daemon.hang_up();
+        subscribed(&served, &format!("/topic/many/{new}"), 1).await;
+        subscribed(&served, "/topic/many/159", usize::from(new == "160")).await;
+        daemon.ready().await;
+        let log = daemon.log();
+        let lines = log.lines().filter(|line| line.contains("unsubscribed"));
+        assert_eq!(lines.count(), 0, "{gone} topics were left\n{log}");
+    }
+    // A few are named, as ever.
+    many("101..101").write(daemon.folder());
+    daemon.hang_up();
+    wait::until("the two are named", async || {
+        (daemon.log().matches("\"unsubscribed\"").count() == 2).then_some(())
+    })
+    .await;
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}

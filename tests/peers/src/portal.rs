@@ -60,6 +60,8 @@ struct Script {
     logins: usize,
     /// In place of the usual answers, as long as there are some.
     answers: VecDeque<Answer>,
+    /// What is answered at these places, each `METHOD /path`.
+    places: Vec<(&'static str, Answer)>,
     /// The last is for all that follow.
     sessions: VecDeque<Session>,
 }
@@ -83,6 +85,15 @@ impl Portal {
     /// Answers the first sign-ins by `answers` and all others as promised. Gives each session the
     /// next of `sessions`, and the last to all that follow.
     pub async fn start(answers: Vec<Answer>, sessions: Vec<Session>) -> Portal {
+        Portal::start_with(answers, sessions, Vec::new()).await
+    }
+
+    /// The same with further places, each `METHOD /path`, which always answer so.
+    pub async fn start_with(
+        answers: Vec<Answer>,
+        sessions: Vec<Session>,
+        places: Vec<(&'static str, Answer)>,
+    ) -> Portal {
         let listener = TcpListener::bind("127.0.0.1:0")
             .await
             .expect("bind a free port");
@@ -94,6 +105,7 @@ impl Portal {
         let script = Script {
             logins: 0,
             answers: answers.into(),
+            places,
             sessions: sessions.into(),
         };
         let script = Arc::new(Mutex::new(script));
@@ -194,11 +206,12 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, told: Told) ->
             .await;
             return Ok(());
         }
+        let place = place(&script, &format!("{method} {path}"));
         let Answer {
             status,
             headers,
             body,
-        } = match path {
+        } = place.unwrap_or_else(|| match path {
             "/api/login" => login(&script),
             "/ws/info" => Answer {
                 status: "200 OK",
@@ -211,7 +224,7 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, told: Told) ->
                 headers: String::new(),
                 body: String::new(),
             },
-        };
+        });
         let length = body.len();
         let answer = format!(
             "HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
@@ -219,6 +232,13 @@ async fn serve(mut stream: TcpStream, script: Arc<Mutex<Script>>, told: Told) ->
         stream.write_all(answer.as_bytes()).await?;
     }
     Ok(())
+}
+
+fn place(script: &Mutex<Script>, wanted: &str) -> Option<Answer> {
+    let script = script.lock().expect("no test panics in here");
+    let mut places = script.places.iter();
+    let (_, answer) = places.find(|(place, _)| *place == wanted)?;
+    Some(answer.clone())
 }
 
 fn login(script: &Mutex<Script>) -> Answer {

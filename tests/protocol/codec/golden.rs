@@ -11,6 +11,7 @@ pub(crate) fn frame(command: Command, headers: &[(&str, &str)], body: &[u8]) -> 
         headers,
         body: Bytes::copy_from_slice(body),
         missing_bytes: 0,
+        mistake: None,
     }
 }
 

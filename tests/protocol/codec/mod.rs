@@ -1,6 +1,8 @@
 //! The codec held against what servers really send, cut in every possible way.
 
+mod behind;
 mod golden;
+mod lenient;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;
@@ -94,20 +96,21 @@ fn a_frame_that_needs_a_later_rule_is_read_by_it() {
     ));
     assert_eq!(decoder.next().unwrap().unwrap().command, Command::Connected);
     decoder.set_version(Version::V1_1);
+    let frame = decoder.next().unwrap().unwrap();
+    assert_eq!(frame.headers.get("a").as_deref(), Some("\\r"));
+    let line = "a:\\r".to_owned();
     assert_eq!(
-        decoder.next(),
-        Err(DecodeError::UnknownEscape {
-            line: "a:\\r".to_owned()
-        })
+        frame.mistake.as_deref(),
+        Some(&DecodeError::UnknownEscape { line })
     );
 }
 
 #[test]
 fn a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut() {
     use DecodeError::*;
-    let check = |stream: &[u8], expected: DecodeError| {
+    let check = |stream: &[u8], version, expected: DecodeError| {
         for size in 1..=stream.len() {
-            let (frames, error) = decode(cut(stream, &[size]), Some(Version::V1_2), TIGHT);
+            let (frames, error) = decode(cut(stream, &[size]), version, TIGHT);
             assert_eq!(frames, [], "{}", stream.escape_ascii());
             assert_eq!(
                 error.as_ref(),
@@ -117,70 +120,26 @@ fn a_stream_that_is_no_stomp_gives_one_error_however_it_is_cut() {
             );
         }
     };
-    let text = |text: &str| text.to_owned();
-    check(
-        b"message\n\n\0",
-        UnknownCommand {
-            line: text("message"),
-        },
-    );
-    check(b"HTTP/1.1 400\r\n", CommandTooLong(12));
+    let line = "nonsense".to_owned();
+    check(b"nonsense\n\n\0", None, UnknownCommand { line });
+    check(b"HTTP/1.1 400\r\n", None, CommandTooLong(12));
     check(
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\x12\x34",
+        None,
         CommandTooLong(12),
     );
+    // Where no body is read past, a long one is an error.
+    let agreed = Some(Version::V1_2);
+    check(b"SEND\ncontent-length:17\n\n", agreed, BodyTooLong(16));
     check(
-        b"SEND\nno colon\n\n\0",
-        NoColon {
-            line: text("no colon"),
-        },
+        b"SEND\ncontent-length:999999999\n\n",
+        agreed,
+        BodyTooLong(16),
     );
-    check(b"SEND\n \n\n\0", NoColon { line: text(" ") });
-    check(b"SEND\na:34567890123456789012345\n", HeaderTooLong(24));
-    check(b"SEND\na:345678901234567890123456789", HeaderTooLong(24));
-    check(b"SEND\na:\na:\na:\na:\n\n\0", TooManyHeaders(3));
-    check(
-        b"SEND\na:b\\t\n\n\0",
-        UnknownEscape {
-            line: text("a:b\\t"),
-        },
-    );
-    check(
-        b"SEND\na:b\\\n\n\0",
-        UnknownEscape {
-            line: text("a:b\\"),
-        },
-    );
-    check(
-        b"SEND\na\\x:b\n\n\0",
-        UnknownEscape {
-            line: text("a\\x:b"),
-        },
-    );
-    for value in ["", "x", "-1", "+1", "1.5", " 1", "1 ", "0x1", "\u{661}"] {
-        let stream = format!("SEND\ncontent-length:{value}\n\nabc\0");
-        check(stream.as_bytes(), BadContentLength { value: text(value) });
-    }
-    check(b"SEND\ncontent-length:17\n\n", BodyTooLong(16));
-    check(b"SEND\ncontent-length:999999999\n\n", BodyTooLong(16));
-    check(b"SEND\n\n12345678901234567\0", BodyTooLong(16));
-    check(b"SEND\n\n12345678901234567", BodyTooLong(16));
-    check(
-        b"SEND\ncontent-length:2\n\nabc\0",
-        NoNul { content_length: 2 },
-    );
-    check(
-        b"SEND\na:3456789012345678901\nb:34567890123456\ncontent-length:16\n\n",
-        FrameTooLong(64),
-    );
-    check(
-        b"SEND\na:3456789012345678901\nb:3456789012345678901\nc:\n\n12345678901234567\0",
-        FrameTooLong(64),
-    );
-    check(
-        b"SEND\na:345678901234567890\nb:345678901234567890\nc:345678901234567890\n\n\0",
-        FrameTooLong(64),
-    );
+    check(b"SEND\n\n12345678901234567\0", agreed, BodyTooLong(16));
+    check(b"SEND\n\n12345678901234567", agreed, BodyTooLong(16));
+    let head = [b"SEND\n", &b"a:\n".repeat(22)[..]].concat();
+    check(&head, agreed, FrameTooLong(64));
 }
 
 #[test]
@@ -261,14 +220,9 @@ fn a_body_far_over_the_limit_is_still_an_error() {
             );
         }
     };
-    check(b"SEND\ncontent-length:41\n\n", DecodeError::BodyTooLong(16));
     check(
         b"SEND\n\n12345678901234567890123456789012345678901",
         DecodeError::BodyTooLong(16),
-    );
-    check(
-        b"SEND\ncontent-length:17\n\n123456789012345678",
-        DecodeError::NoNul { content_length: 17 },
     );
 }
 

@@ -165,6 +165,7 @@ pub(crate) fn describe(event: &Event) -> String {
         Event::Late(it) => format!("late {}", message(it)),
         Event::Withheld { id } => format!("withheld {id}"),
         Event::Unknown(it) => format!("unknown {}", message(it)),
+        Event::Malformed(it) => format!("malformed {}: {}", it.command, it.mistake),
         Event::Receipt { id, confirmed } => format!("receipt {id} by {confirmed:?}"),
         Event::Disconnected(farewell) => match farewell {
             Farewell::Error(error) => format!("disconnected by error {error}"),

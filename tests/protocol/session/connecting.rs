@@ -65,14 +65,57 @@ fn what_is_no_answer_to_connect_ends_the_session() {
     );
     check("ERROR\nmessage:bad C:\\temp\n\n\0", "bad C:\\temp");
     check("ERROR\n\n\0", "ERROR without a text");
-    check("MESSAGE\n\n\0", "the server sent MESSAGE");
-    check("RECEIPT\nreceipt-id:r-1\n\n\0", "the server sent RECEIPT");
-    check("CONNECTED\nversion:2.0\n\n\0", "`version:2.0`");
-    check(
-        "CONNECTED\nversion:1.2\nheart-beat:soon\n\n\0",
-        "`heart-beat:soon`",
-    );
+    check("CONNECT\n\n\0", "the server sent CONNECT");
     check("HTTP/1.1 400 Bad Request\r\n", "`HTTP/1.1 400 Bad Request`");
+}
+
+#[test]
+fn an_odd_connected_is_read_as_well_as_it_can_be() {
+    let check = |headers: &str, expected: &str, taken: &str| {
+        let mut client = Client::new(Options::new("/"));
+        let events = client.hears(&format!("CONNECTED\n{headers}\n\0")).unwrap();
+        let expected = format!("connected {expected} - out None in None");
+        assert_eq!((events.len(), &events[0]), (2, &expected), "{headers}");
+        let told = format!("which cannot be read: taken for {taken}");
+        assert!(events[1].ends_with(&told), "{events:?}");
+    };
+    for odd in [
+        "0",
+        "",
+        "10000",
+        "10000,10000,",
+        "10000;10000",
+        "-1,-1",
+        "10000.0,10000",
+        "true,true",
+        "18446744073709551616,0",
+        "soon",
+    ] {
+        check(&format!("version:1.2\nheart-beat:{odd}\n"), "1.2", "0,0");
+    }
+    for (odd, taken) in [
+        ("1.1,1.2", "1.2"),
+        ("v12.stomp", "1.2"),
+        ("1.1.0", "1.1"),
+        ("", "1.0"),
+        ("1", "1.0"),
+        ("2.0", "1.0"),
+    ] {
+        check(&format!("version:{odd}\n"), taken, taken);
+    }
+}
+
+#[test]
+fn what_comes_before_connected_is_passed_over() {
+    let mut client = Client::new(Options::new("/"));
+    for early in ["MESSAGE\n\nx\0", "RECEIPT\nreceipt-id:r-1\n\n\0"] {
+        let events = client.hears(early).unwrap();
+        assert!(events[0].ends_with("has no place here"), "{events:?}");
+    }
+    let events = client
+        .hears("\u{feff}CONNECTED \nversion : 1.2 \n\n\0")
+        .unwrap();
+    assert_eq!(events[1..], ["connected 1.2 - out None in None"]);
 }
 
 #[test]

@@ -1,9 +1,7 @@
 //! How a session ends, and that nothing comes after it.
 
 use bytes::Bytes;
-use stomp_bridge::stomp::{
-    AckMode, Command, DecodeError, NackError, NotConnected, Options, SessionError,
-};
+use stomp_bridge::stomp::{AckMode, DecodeError, NackError, NotConnected, Options, SessionError};
 
 use super::client::{CONNECTED, Client, describe};
 
@@ -114,19 +112,33 @@ fn events_before_an_error_are_given_first() {
 
 #[test]
 fn what_is_no_stomp_ends_the_session() {
-    let check = |bytes: &str, expected: SessionError| {
-        let mut client = Client::subscribed("1.2");
-        assert_eq!(client.hears(bytes), Err(expected));
-        assert_eq!((client.hears("\n"), client.deadline()), (Ok(vec![]), None));
-    };
-    check(
-        "MESSAGE\na:\\t\n\n\0",
-        SessionError::Protocol(DecodeError::UnknownEscape {
-            line: "a:\\t".to_owned(),
-        }),
+    let mut client = Client::subscribed("1.2");
+    let body = "x".repeat(2 << 20);
+    let error = SessionError::Protocol(DecodeError::BodyTooLong(1 << 20));
+    assert_eq!(client.hears(&format!("MESSAGE\n\n{body}")), Err(error));
+    assert_eq!((client.hears("\n"), client.deadline()), (Ok(vec![]), None));
+}
+
+#[test]
+fn frames_that_have_no_place_here_are_passed_over() {
+    let mut client = Client::subscribed("1.2");
+    for command in ["CONNECTED", "SEND", "CONNECT"] {
+        assert_eq!(
+            client
+                .hears(&format!("{command}\nversion:1.2\n\n\0"))
+                .unwrap(),
+            [format!(
+                "malformed {command}: the frame {command} has no place here"
+            )]
+        );
+    }
+    assert_eq!(
+        client.hears("PING\n\n\0").unwrap(),
+        ["malformed (unknown): expected a STOMP command, found `PING`"]
     );
-    let command = Command::Connected;
-    check(CONNECTED, SessionError::Unexpected { command });
+    let odd = "EVENT\nsubscription:i\nack:1\n\nx\0";
+    let events = client.hears(odd).unwrap();
+    assert_eq!(events[1..], ["message i x acks"], "it can be one");
 }
 
 #[test]
@@ -209,7 +221,8 @@ fn what_came_before_an_error_can_be_acknowledged_and_then_only_disconnect_follow
         assert_eq!(nothing, (Ok(vec![]), None), "{error}");
         assert_eq!(client.session.closed(), Ok(()), "{error}");
     };
-    check(&|client| client.hears("MESSAGE\nno colon\n\n\0").unwrap_err());
+    let endless = format!("MESSAGE\n\n{}", "x".repeat(2 << 20));
+    check(&|client| client.hears(&endless).unwrap_err());
     check(&|client| client.hears("ERROR\nmessage:died\n\n\0").unwrap_err());
     check(&|client| client.session.closed().unwrap_err());
 }

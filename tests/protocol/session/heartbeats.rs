@@ -51,6 +51,12 @@ fn silence_is_two_and_a_half_intervals_without_a_byte() {
     assert_eq!(client.at(24_999), Ok(vec![]));
     // Half a frame is a sign of life.
     assert_eq!(client.hears("MESS"), Ok(vec![]));
+    assert_eq!(
+        client.deadline(),
+        Some(27_999),
+        "when its end is looked for"
+    );
+    assert_eq!(client.at(46_999), Ok(vec![]));
     assert_eq!(client.deadline(), Some(49_999));
     assert_eq!(client.at(49_998), Ok(vec![]));
     assert_eq!(

@@ -112,13 +112,37 @@ fn an_acknowledgement_has_the_headers_of_its_version() {
 }
 
 #[test]
-fn ids_that_a_server_does_not_escape_are_escaped_in_the_answer() {
+fn an_id_goes_back_as_it_came() {
+    let check = |version: &str, id: &str, expected: &str| {
+        let mut client = Client::subscribed(version);
+        let message = format!("MESSAGE\nsubscription:i\nmessage-id:{id}\nack:{id}\n\n\0");
+        client.hears(&message).unwrap();
+        client.session.ack(&client.acks[0]);
+        assert_eq!(client.sent(), [expected], "{version} {id}");
+    };
+    check("1.2", "T_x:y@@1", "ACK\nid:T_x:y@@1\n\n");
+    check("1.2", "T_x\\cy:z", "ACK\nid:T_x\\cy:z\n\n");
+    check("1.2", "C:\\temp", "ACK\nid:C:\\temp\n\n");
+    check("1.2", " 1 ", "ACK\nid: 1 \n\n");
+    check("1.2", "1\r\r", "ACK\nid:1\\r\n\n");
+    check("1.1", "a:b", "ACK\nsubscription:i\nmessage-id:a:b\n\n");
+    check("1.0", " a\\b ", "ACK\nmessage-id: a\\b \n\n");
+}
+
+#[test]
+fn a_message_of_no_subscription_is_acknowledged_where_the_server_asks_for_it() {
     let mut client = Client::subscribed("1.2");
+    let unknown = "MESSAGE\nsubscription:who\nack:1\n\nx\0";
     client
-        .hears("MESSAGE\nsubscription:i\nmessage-id:1\nack:T_x:y@@1\n\n\0")
-        .unwrap();
-    client.session.ack(&client.acks[0]);
-    assert_eq!(client.sent(), ["ACK\nid:T_x\\cy@@1\n\n"]);
+        .session
+        .receive(bytes::Bytes::from(unknown), client.now);
+    let Ok(Some(stomp_bridge::stomp::Event::Unknown(message))) = client.session.poll() else {
+        panic!("no such subscription");
+    };
+    client.session.ack(&message.ack.unwrap());
+    assert_eq!(client.sent(), ["ACK\nid:1\n\n"]);
+    let events = client.hears("MESSAGE\nsubscription:who\n\nx\0").unwrap();
+    assert_eq!(events, ["unknown who x no ack"]);
 }
 
 #[test]
@@ -143,11 +167,31 @@ fn a_message_finds_its_subscription_by_id_or_else_by_destination() {
     check("subscription:a\ndestination:/other\n", "message a x no ack");
     check("destination:/topic/a\n", "message a x no ack");
     check("destination:/elsewhere\n", "unknown  x no ack");
-    check(
-        "subscription:who\ndestination:/topic/a\n",
-        "unknown who x no ack",
-    );
     check("", "unknown  x no ack");
+    check("subscription:who\n", "unknown who x no ack");
+}
+
+#[test]
+fn a_message_that_names_its_subscription_oddly_finds_it() {
+    let mut client = Client::subscribed("1.2");
+    let mut check = |headers: &str, expected: &str| {
+        let events = client.hears(&format!("MESSAGE\n{headers}\nx\0")).unwrap();
+        assert_eq!(events[0], expected, "{headers}");
+        assert!(
+            events[1].contains("expected the id of a subscription"),
+            "{events:?}"
+        );
+    };
+    check("subscription: i\nack: 1\n", "message i x acks");
+    check(
+        "subscription:who\ndestination:/topic/i\nack:1\n",
+        "message i x acks",
+    );
+    check("subscription:/topic/a\n", "message a x no ack");
+    let events = client
+        .hears("MESSAGE\nsubscription : i\nack : 1\n\nx\0")
+        .unwrap();
+    assert_eq!(events, ["message i x acks"]);
 }
 
 #[test]

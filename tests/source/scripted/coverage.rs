@@ -236,7 +236,7 @@ async fn a_reload_says_what_is_left_and_what_is_heard_besides() {
 }
 
 #[tokio::test]
-async fn a_refused_topic_ends_the_others_and_was_never_heard_itself() {
+async fn a_refused_topic_has_its_own_gap_and_the_others_are_heard_again() {
     let lab = Lab::new(AckMode::Auto).await;
     let mut server = lab.accept_session("0,0").await;
     lab.covered(&["map-1+"]).await;
@@ -245,7 +245,9 @@ async fn a_refused_topic_ends_the_others_and_was_never_heard_itself() {
     let subscribe = server.frame().await;
     assert!(subscribe.starts_with("SUBSCRIBE\nid:map-2\n"));
     server.send("ERROR\nmessage:access_refused\n\n\0\n").await;
-    lab.covered(&["map-1+", "map-1-refused"]).await;
+    let _server = lab.accept_session("0,0").await;
+    let lost = ["map-1+", "map-2-refused", "map-1-connection_lost", "map-1+"];
+    lab.covered(&lost).await;
 }
 
 #[tokio::test]

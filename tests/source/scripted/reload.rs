@@ -92,7 +92,7 @@ impl Server {
         .await;
     }
 
-    fn silent(&mut self) -> bool {
+    pub(super) fn silent(&mut self) -> bool {
         self.received.iter().all(|byte| *byte == b'\n') && self.stream.try_read(&mut [0]).is_err()
     }
 

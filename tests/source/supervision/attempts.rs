@@ -54,27 +54,234 @@ async fn a_server_that_takes_and_drops_is_asked_no_more_often() {
 }
 
 #[tokio::test]
-async fn only_a_stable_minute_makes_the_next_wait_short_again() {
+async fn a_connection_that_lived_makes_the_next_wait_short_again() {
     let server = Server::bind().await;
     let lab = Lab::start(settings(&[&server.url("stomp")])).await;
     for _ in 0..12 {
         drop(next(&server, 61 * SECOND).await.0);
     }
+    for quiet in [true, false, true, false] {
+        let (mut peer, _) = next(&server, 61 * SECOND).await;
+        peer.frame().await;
+        peer.send(CONNECTED).await;
+        peer.confirm_subscribe().await;
+        lab.until(|status| status.link().state == LinkState::Subscribed)
+            .await;
+        if quiet {
+            pass(6 * SECOND).await;
+        } else {
+            peer.send(MESSAGE).await;
+            lab.until(|status| status.link().state == LinkState::Receiving)
+                .await;
+        }
+        drop(peer);
+        // The first wait again, also for the failure that follows: a second at most.
+        for _ in 0..2 {
+            let (peer, waited) = next(&server, 61 * SECOND).await;
+            assert!(waited <= SECOND + 2 * STEP, "{waited:?}");
+            drop(peer);
+        }
+    }
+}
+
+const MESSAGE: &str = "MESSAGE\nsubscription:map-1\nmessage-id:1\n\n{}\0\n";
+
+#[tokio::test]
+async fn a_link_that_is_cut_each_30_seconds_is_subscribed_nearly_always() {
+    let (cut, cuts) = (30 * SECOND, 80);
+    let server = Server::bind().await;
+    let lab = Lab::start(settings(&[&server.url("stomp")])).await;
+    let start = Instant::now();
+    for _ in 0..cuts {
+        let (mut peer, _) = next(&server, 61 * SECOND).await;
+        peer.frame().await;
+        peer.send(CONNECTED).await;
+        peer.confirm_subscribe().await;
+        lab.until(|status| status.link().state.is_ready()).await;
+        // Not a message comes, as at night.
+        pass_in_steps(SECOND, cut, || false).await;
+        assert!(lab.state().is_ready());
+        drop(peer);
+        lab.until(|status| status.link().state == LinkState::Connecting)
+            .await;
+    }
+    let part = (cut * cuts).as_secs_f64() / start.elapsed().as_secs_f64();
+    println!("subscribed {part:.4} of the time");
+    assert!(part >= 0.97, "subscribed {part:.4} of the time");
+}
+
+#[tokio::test]
+async fn connections_that_lived_use_no_attempt_up() {
+    let server = Server::bind().await;
+    let mut settings = settings(&[&server.url("stomp")]);
+    settings.reconnect.attempts = Some(3);
+    let mut lab = Lab::start(settings).await;
+    for _ in 0..10 {
+        let (mut peer, _) = next(&server, 5 * SECOND).await;
+        peer.frame().await;
+        peer.send(CONNECTED).await;
+        peer.confirm_subscribe().await;
+        peer.send(MESSAGE).await;
+        lab.until(|status| status.link().state == LinkState::Receiving)
+            .await;
+        drop(peer);
+    }
+    assert!(!lab.source.is_finished());
+    drop(server);
+    pass_until(HOUR, || lab.source.is_finished()).await;
+    let error = (&mut lab.source).await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, SourceError::GaveUp { attempts: 3, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_message_that_ends_each_connection_is_no_life() {
+    let server = Server::bind().await;
+    let mut settings = settings(&[&server.url("stomp")]);
+    settings.reconnect.attempts = Some(3);
+    let mut lab = Lab::start(settings).await;
+    // At the third it is known.
     for _ in 0..5 {
         let (mut peer, _) = next(&server, 61 * SECOND).await;
         peer.frame().await;
         peer.send(CONNECTED).await;
         peer.confirm_subscribe().await;
-        turns().await;
-        assert_eq!(lab.state(), LinkState::Subscribed);
-        pass(61 * SECOND).await;
-        assert_eq!(lab.state(), LinkState::Subscribed);
-        drop(peer);
-        // The first wait again: a second at most.
-        let (peer, waited) = next(&server, 61 * SECOND).await;
-        assert!(waited <= SECOND + 2 * STEP, "{waited:?}");
+        peer.send(MESSAGE).await;
+        lab.until(|status| status.link().state == LinkState::Receiving)
+            .await;
+        peer.send("MESSAGE\nsubscription:map-1\nmessage-id:2\n\n{\"cut")
+            .await;
         drop(peer);
     }
+    pass_until(HOUR, || lab.source.is_finished()).await;
+    let error = (&mut lab.source).await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, SourceError::GaveUp { attempts: 3, .. }),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_nothing_is_back_within_seconds_of_its_return() {
+    for round in 0..5 {
+        let server = Server::bind().await;
+        let url = server.url("stomp");
+        let mut settings = settings(&[&url]);
+        settings.reconnect.max = None;
+        let lab = Lab::start(settings).await;
+        let (mut peer, _) = next(&server, 5 * SECOND).await;
+        peer.frame().await;
+        // Spring's simple broker: nothing in it names a server.
+        peer.send(CONNECTED).await;
+        peer.frame().await;
+        pass_until(5 * SECOND, || lab.state() == LinkState::Subscribed).await;
+        drop((peer, server));
+        pass(30 * SECOND).await;
+        let server = Server::bind_at(&url).await;
+        let returned = Instant::now();
+        let (mut peer, _) = next(&server, 6 * SECOND).await;
+        peer.frame().await;
+        peer.send(CONNECTED).await;
+        peer.frame().await;
+        peer.send(MESSAGE).await;
+        pass_until(6 * SECOND, || lab.state().is_ready()).await;
+        let after = returned.elapsed();
+        assert!(after <= 6 * SECOND, "round {round}: {after:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_keeps_messages_is_asked_every_minute_at_last() {
+    let server = Server::bind().await;
+    let url = server.url("stomp");
+    let mut settings = settings(&[&url]);
+    settings.reconnect.max = None;
+    settings.topics[0].destination = "/queue/a".into();
+    let lab = Lab::start(settings).await;
+    drop(server);
+    pass_in_steps(SECOND, HOUR, || false).await;
+    assert!((60..=160).contains(&lab.attempts()), "{}", lab.attempts());
+}
+
+#[tokio::test]
+async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
+    let server = Server::bind().await;
+    let _lab = Lab::start(settings(&[&server.url("ws")])).await;
+    for status in ["503 Service Unavailable", "429 Too Many Requests"] {
+        let (mut peer, _) = next(&server, 61 * SECOND).await;
+        while !peer.read_some().await.ends_with(b"\r\n\r\n") {}
+        let answer = format!("HTTP/1.1 {status}\r\nRetry-After: 40\r\nContent-Length: 0\r\n\r\n");
+        peer.send(&answer).await;
+        turns().await;
+        let (mut peer, waited) = next(&server, 61 * SECOND).await;
+        assert!(waited >= 39 * SECOND && waited <= 42 * SECOND, "{waited:?}");
+        peer.send("HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn words_that_are_not_about_us_are_no_refusal() {
+    let check = async |frame: &'static str, expected: &str, unexpected: &str| {
+        let server = Server::bind().await;
+        let lab = Lab::start(settings(&[&server.url("stomp")])).await;
+        for _ in 0..3 {
+            let (mut peer, waited) = next(&server, 10 * SECOND).await;
+            assert!(waited <= 5 * SECOND, "{waited:?}");
+            peer.frame().await;
+            peer.send(frame).await;
+            pass_until(5 * SECOND, || lab.status.link().last_error.is_some()).await;
+            turns().await;
+        }
+        let error = lab.status.link().last_error.unwrap();
+        assert!(
+            error.contains(expected) && !error.contains(unexpected),
+            "{error}"
+        );
+    };
+    check(
+        "ERROR\nmessage:Broker not available.\ncontent-length:0\n\n\0",
+        "Broker not available.",
+        "passcode",
+    )
+    .await;
+    check(
+        "ERROR\nmessage:connection_forced\n\nbroker forced connection closure with reason 'shutdown'\0",
+        "shutdown",
+        "passcode",
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_close_before_connected_is_no_question_of_login_once_it_was_good() {
+    let server = Server::bind().await;
+    let lab = Lab::start(settings(&[&server.url("stomp")])).await;
+    let error = async || {
+        turns().await;
+        lab.status.link().last_error.unwrap()
+    };
+    let (mut peer, _) = next(&server, 5 * SECOND).await;
+    peer.frame().await;
+    drop(peer);
+    let said = error().await;
+    assert!(said.contains("check login, passcode and host"), "{said}");
+    let (mut peer, _) = next(&server, 10 * SECOND).await;
+    peer.frame().await;
+    peer.send(CONNECTED).await;
+    peer.confirm_subscribe().await;
+    turns().await;
+    drop(peer);
+    let (mut peer, _) = next(&server, 10 * SECOND).await;
+    peer.frame().await;
+    drop(peer);
+    let said = error().await;
+    assert!(
+        said.contains("no CONNECTED, as from a server that restarts") && !said.contains("login"),
+        "{said}"
+    );
 }
 
 /// So fine is the time in which the next connection is waited for.

@@ -57,7 +57,7 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
         tls: Default::default(),
         reconnect: Reconnect {
             initial: Duration::from_secs(1),
-            max: Duration::from_secs(60),
+            max: Some(Duration::from_secs(60)),
             attempts: None,
         },
         topics: vec![Topic {

@@ -68,7 +68,7 @@ async fn ten_thousand_lives_leave_nothing_behind() {
     let server = Server::bind().await;
     let mut settings = settings(&[&server.url("stomp")]);
     // So that the test takes seconds.
-    settings.reconnect.max = 2 * STEP;
+    settings.reconnect.max = Some(2 * STEP);
     let lab = Lab::start(settings).await;
     let lives = server.serve(async |number, mut peer| {
         // Accepted and dropped; connected and dropped; subscribed, fed and cut within a frame.

@@ -6,5 +6,6 @@ mod attempts;
 mod lab;
 mod lives;
 mod server;
+mod signins;
 mod silence;
 mod stages;

@@ -111,3 +111,17 @@ async fn with_a_goodbye_that_nobody_answers() {
     assert!(took <= 2 * SECOND + SECOND / 2, "{took:?}");
     (&mut lab.source).await.unwrap().unwrap();
 }
+
+#[tokio::test]
+async fn a_stop_before_connected_waits_for_nobody() {
+    for scheme in ["stomp", "ws", "http"] {
+        let server = Server::bind().await;
+        let mut lab = Lab::start(settings(&[&server.url(scheme)])).await;
+        let peers = server.serve(async |_, peer| peer.gone().await);
+        pass_until(SECOND, || peers.load(Relaxed) > 0).await;
+        lab.stop.cancel();
+        let took = pass_until(4 * SECOND, || lab.source.is_finished()).await;
+        assert!(took <= SECOND / 2, "{scheme}: {took:?}");
+        (&mut lab.source).await.unwrap().unwrap();
+    }
+}

@@ -1,7 +1,7 @@
 //! One HTTP exchange, and what becomes of its cookies.
 
 use stomp_bridge::secret::Secret;
-use stomp_bridge::transport::{Body, Content, Method, Request, exchange};
+use stomp_bridge::transport::{Body, Content, Jar, Method, Request, exchange};
 
 use super::http::Server;
 use super::*;
@@ -17,6 +17,7 @@ fn request(url: &str) -> Request {
         url: url.parse().expect("a URL"),
         method: Method::Post(Content::Json(Secret::from("{}"))),
         headers,
+        cookies: Jar::default(),
         tls,
         proxies,
         timeout: PATIENCE,
@@ -47,7 +48,7 @@ async fn what_is_answered_over_tls_comes_back_and_its_cookies_go_where_they_are_
     let ((), answer) = tokio::join!(serve, exchange(&asked));
     let answer = answer.expect("an answer");
     assert_eq!(
-        (answer.status, answer.content_type.as_deref()),
+        (answer.status, answer.header("content-type")),
         (200, Some("text/x"))
     );
     assert!(
@@ -107,7 +108,7 @@ async fn an_answer_that_is_too_long_is_cut_and_a_redirect_is_not_followed() {
         );
         let redirect = exchange(&asked).await.expect("an answer");
         assert_eq!(
-            (redirect.status, redirect.location.as_deref()),
+            (redirect.status, redirect.location()),
             (302, Some("/elsewhere"))
         );
     };
@@ -144,4 +145,44 @@ async fn a_server_that_does_not_answer_is_told_as_elsewhere() {
         error.contains("set ca_file") && !error.contains("s3cret"),
         "{error}"
     );
+}
+
+#[tokio::test]
+async fn cookies_of_one_exchange_go_with_the_next_and_are_known_by_name() {
+    let mut server = Server::start().await;
+    let asked = request(&format!("http://{}/login", server.address));
+    let serve = async {
+        let set = "Set-Cookie: JSESSIONID=s3cret; Path=/\r\nSet-Cookie: other=1; Path=/elsewhere";
+        let first = server.next("/login").await;
+        assert_eq!(first.header("Cookie"), None);
+        first
+            .answer(&format!("200 OK\r\n{set}\r\nX-Auth: a\r\nX-Auth: b"), "")
+            .await;
+        let second = server.next("/login").await;
+        assert_eq!(second.header("Cookie"), Some("JSESSIONID=s3cret"));
+        second
+            .answer("200 OK\r\nSet-Cookie: JSESSIONID=changed; Path=/", "")
+            .await;
+    };
+    let client = async {
+        let first = exchange(&asked).await.expect("an answer");
+        assert_eq!(first.cookies_set, ["JSESSIONID", "other"]);
+        assert_eq!(first.header("x-auth"), Some("a"));
+        assert!(!format!("{first:?}").contains("s3cret"), "{first:?}");
+        let asked = Request {
+            cookies: first.cookies,
+            ..asked.clone()
+        };
+        let second = exchange(&asked).await.expect("an answer");
+        let value = |name| {
+            second
+                .cookies
+                .value(name)
+                .map(|value| value.expose_secret().to_owned())
+        };
+        assert_eq!(value("JSESSIONID").as_deref(), Some("changed"));
+        assert_eq!(value("other").as_deref(), Some("1"));
+        assert_eq!(value("absent"), None);
+    };
+    tokio::join!(serve, client);
 }

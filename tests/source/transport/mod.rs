@@ -1,5 +1,6 @@
 //! The transports against small servers in the test itself, on port 0 of the loopback.
 
+mod certificates;
 mod exchange;
 mod http;
 mod paced;
@@ -42,6 +43,7 @@ fn target(url: &str) -> Target {
         proxies: Proxies::default(),
         message_bytes_max: MESSAGE_BYTES_MAX,
         websocket_split: None,
+        sockjs_first: None,
         timeout: PATIENCE,
         // As it is by default.
         read_interval: Interval::new(Duration::from_millis(5)),

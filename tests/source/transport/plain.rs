@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use stomp_bridge::tls;
 use stomp_bridge::transport::{DialError, Stage, TransportError};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -78,50 +77,6 @@ async fn bytes_cross_tls_by_address_and_by_name() {
             (host == "localhost").then_some("localhost")
         );
     }
-}
-
-/// Dials a TLS server with this certificate and expects every part in the error's text.
-async fn check_tls_refusal(certificate: &str, settings: tls::Settings, expected: [&str; 2]) {
-    let (listener, address) = listen().await;
-    let server = async {
-        let (tcp, _) = listener.accept().await.expect("a client");
-        // The client's refusal is an error here.
-        let _ = acceptor(certificate, ClientCertificate::Ignored)
-            .accept(tcp)
-            .await;
-    };
-    let target = Target {
-        tls: settings,
-        ..target(&format!("stomps://{address}"))
-    };
-    let ((), error) = tokio::join!(server, refused(&target));
-    assert!(matches!(error, DialError::Tls { .. }), "{error:?}");
-    let text = error.to_string();
-    assert!(
-        text.contains(&address) && expected.iter().all(|part| text.contains(part)),
-        "{text}"
-    );
-}
-
-#[tokio::test]
-async fn certificate_that_cannot_be_trusted_says_why_and_what_to_do() {
-    let trusting = |name| tls::Settings {
-        ca_file: Some(fixture(name)),
-        ..tls::Settings::default()
-    };
-    check_tls_refusal(
-        "server",
-        trusting("stranger.pem"),
-        ["UnknownIssuer", "set ca_file"],
-    )
-    .await;
-    check_tls_refusal(
-        "elsewhere",
-        trusting("ca.pem"),
-        ["elsewhere.test", "for another name"],
-    )
-    .await;
-    check_tls_refusal("expired", trusting("ca.pem"), ["expired", "renew it"]).await;
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! SockJS: `/info`, its websocket transport, and when the others are tried.
 
 use futures_util::{SinkExt, StreamExt};
-use stomp_bridge::transport::{DialError, TransportError};
+use stomp_bridge::transport::{DialError, SockJsTransport, TransportError};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
@@ -267,6 +267,19 @@ async fn endpoint_that_is_no_sockjs_says_so() {
 }
 
 #[tokio::test]
+async fn gateway_that_refuses_in_a_200_is_told_in_its_words_and_asked_once() {
+    let mut server = Server::start().await;
+    let target = target(&format!("http://{}/base", server.address));
+    let body = r#"{"code":401,"msg":"令牌已过期"}"#;
+    let serve = async { server.next("/base/info").await.answer("200 OK", body).await };
+    let ((), error) = tokio::join!(serve, refused(&target));
+    assert!(matches!(error, DialError::Gateway { .. }), "{error:?}");
+    let text = error.to_string();
+    let expected = "/base/info: the gateway wants a sign-in: code 401, 令牌已过期; check";
+    assert!(text.contains(expected), "{text}");
+}
+
+#[tokio::test]
 async fn every_transport_is_tried_in_order_and_each_failure_told() {
     let mut server = Server::start().await;
     let target = target(&format!("http://{}/base", server.address));
@@ -332,6 +345,59 @@ async fn refusal_by_all_transports_is_a_refusal() {
         );
     };
     tokio::join!(serve, client);
+}
+
+#[tokio::test]
+async fn a_busy_server_is_asked_once() {
+    let mut server = Server::start().await;
+    let target = target(&format!("http://{}/base", server.address));
+    let busy = "503 Service Unavailable\r\nRetry-After: 7";
+    let serve = async {
+        server.next("/base/info").await.answer(busy, "").await;
+        server.next("/base/info").await.answer("200 OK", INFO).await;
+        server.next("/websocket").await.answer(busy, "").await;
+        server.next("/base/info").await.answer("200 OK", INFO).await;
+        server
+            .next("/websocket")
+            .await
+            .answer("401 Unauthorized", "")
+            .await;
+    };
+    let client = async {
+        for expected in [Some(7), Some(7), None] {
+            let DialError::Http { retry_after, .. } = refused(&target).await else {
+                panic!("no HTTP answer")
+            };
+            assert_eq!(retry_after, expected.map(Duration::from_secs));
+        }
+    };
+    tokio::join!(serve, client);
+}
+
+#[tokio::test]
+async fn the_transport_that_worked_last_comes_first_and_the_others_after_it() {
+    let mut server = Server::start().await;
+    let target = Target {
+        sockjs_first: Some(SockJsTransport::Xhr),
+        ..target(&format!("http://{}/base", server.address))
+    };
+    let serve = async {
+        server.next("/base/info").await.answer("200 OK", INFO).await;
+        server.next("/xhr").await.answer("200 OK", "o\n").await;
+        server.next("/base/info").await.answer("200 OK", INFO).await;
+        server.next("/xhr").await.answer("404 Not Found", "").await;
+        let upgrade = server.next("/websocket").await;
+        let mut socket = upgrade.upgrade().await;
+        socket.send(Message::text("o")).await.expect("open");
+        socket
+    };
+    let client = async {
+        for expected in [SockJsTransport::Xhr, SockJsTransport::WebSocket] {
+            let (_receiver, sender) = dialled(&target).await;
+            assert_eq!(sender.sockjs_transport(), Some(expected));
+        }
+    };
+    let (_socket, ()) = tokio::join!(serve, client);
 }
 
 #[tokio::test]

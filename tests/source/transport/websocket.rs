@@ -165,6 +165,25 @@ async fn answer_that_is_no_websocket_says_what_is_wrong() {
 }
 
 #[tokio::test]
+async fn a_busy_server_says_how_long_to_leave_it_alone() {
+    let check = async |words: &str, expected: Option<u64>| {
+        let (listener, address) = listen().await;
+        let target = target(&format!("ws://{address}/ws"));
+        let server = async { answer(&listener, words).await };
+        let (_open, error) = tokio::join!(server, refused(&target));
+        let DialError::Http { retry_after, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(retry_after, expected.map(Duration::from_secs), "{words}");
+    };
+    let rest = "Retry-After: 20\r\nContent-Length: 0\r\n\r\n";
+    check(&format!("HTTP/1.1 503 Busy\r\n{rest}"), Some(20)).await;
+    check(&format!("HTTP/1.1 429 Many\r\n{rest}"), Some(20)).await;
+    check(&format!("HTTP/1.1 403 Forbidden\r\n{rest}"), None).await;
+    check("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", None).await;
+}
+
+#[tokio::test]
 async fn other_status_is_told_with_its_text() {
     let check = async |words: &str, status: u16, expected: &str| {
         let (listener, address) = listen().await;
@@ -185,15 +204,27 @@ async fn other_status_is_told_with_its_text() {
     )
     .await;
     check(
+        "HTTP/1.1 302 Found\r\nLocation: https://h/ws/\r\n\r\n",
+        302,
+        "answered 302 (to https://h/ws/); redirects",
+    )
+    .await;
+    check(
         "HTTP/1.1 302 Found\r\nLocation: https://h/login\r\n\r\n",
         302,
-        "answered 302 (to https://h/login); redirects",
+        "answered 302 (to https://h/login); the server wants a sign-in first",
+    )
+    .await;
+    check(
+        "HTTP/1.1 200 OK\r\nContent-Length: 19\r\n\r\nWelcome to SockJS!\n",
+        200,
+        "this is a SockJS endpoint: write http:// in place of ws://",
     )
     .await;
     check(
         "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n",
         400,
-        "answered 400; a proxy",
+        "answered 400; this may be a SockJS endpoint: then write http://",
     )
     .await;
     check(
@@ -208,6 +239,22 @@ async fn other_status_is_told_with_its_text() {
         "answered 503; the server or a proxy",
     )
     .await;
+}
+
+#[tokio::test]
+async fn gateway_that_refuses_in_a_200_is_told_in_its_words() {
+    let (listener, address) = listen().await;
+    let target = target(&format!("ws://{address}/ws"));
+    let body = r#"{"code":"403","message":"no token"}"#;
+    let words = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let server = async { answer(&listener, &words).await };
+    let (_open, error) = tokio::join!(server, refused(&target));
+    let text = error.to_string();
+    let expected = "/ws: the gateway wants a sign-in: code 403, no token; check";
+    assert!(text.contains(expected), "{text}");
 }
 
 #[tokio::test]
@@ -360,40 +407,67 @@ async fn our_close_reaches_the_server() {
 }
 
 #[tokio::test]
-async fn message_beyond_the_limit_is_refused_before_it_is_read() {
+async fn message_of_any_length_comes_in_pieces() {
     let (mut server, mut receiver, _sender) = connected().await;
-    let at_limit = Message::text("x".repeat(MESSAGE_BYTES_MAX));
+    let length = 3 * MESSAGE_BYTES_MAX + 7;
     let send = async {
-        server.send(at_limit).await.expect("sent");
-        // The header alone: fin and text, then the length in eight bytes (RFC 6455, section 5.2).
-        let mut header = vec![0x81, 127];
-        header.extend_from_slice(&(MESSAGE_BYTES_MAX as u64 + 1).to_be_bytes());
-        server.get_mut().write_all(&header).await.expect("a header");
+        server
+            .send(Message::text("x".repeat(length)))
+            .await
+            .expect("sent");
+        server.send(Message::text("behind")).await.expect("sent");
     };
     let receive = async {
-        assert_eq!(
-            received(&mut receiver, MESSAGE_BYTES_MAX).await.len(),
-            MESSAGE_BYTES_MAX
-        );
-        ended(&mut receiver).await
+        let mut bytes = 0;
+        while bytes < length {
+            let piece = receiver.receive().await.expect("a piece");
+            assert!(piece.len() <= MESSAGE_BYTES_MAX && piece.iter().all(|byte| *byte == b'x'));
+            bytes += piece.len();
+        }
+        assert_eq!(bytes, length);
+        assert_eq!(received(&mut receiver, 6).await, "behind");
     };
-    let ((), end) = tokio::join!(send, receive);
-    assert!(
-        matches!(end, TransportError::Limit { bytes, bytes_max } if bytes > bytes_max && bytes_max == MESSAGE_BYTES_MAX),
-        "{end:?}"
-    );
+    tokio::join!(send, receive);
 }
 
 #[tokio::test]
-async fn text_that_is_not_utf8_breaks_the_protocol() {
+async fn text_is_bytes_whatever_its_encoding() {
     let (mut server, mut receiver, _sender) = connected().await;
+    let fragments = b"\x81\x02\xb9\xca\x01\x01\xd5\x89\x00\x80\x01\xcf";
     server
         .get_mut()
-        .write_all(b"\x81\x01\xff")
+        .write_all(fragments)
         .await
-        .expect("a message");
-    let end = ended(&mut receiver).await;
-    assert!(matches!(end, TransportError::Protocol(_)), "{end:?}");
+        .expect("messages");
+    let mut bytes = Vec::new();
+    while bytes.len() < 4 {
+        bytes.extend_from_slice(&receiver.receive().await.expect("bytes"));
+    }
+    assert_eq!(bytes, b"\xb9\xca\xd5\xcf");
+}
+
+#[tokio::test]
+async fn close_is_told_as_it_is_also_where_it_is_not_allowed() {
+    let check = async |payload: &[u8], code: Option<u16>, reason: &str| {
+        let (mut server, mut receiver, _sender) = connected().await;
+        let length = u8::try_from(payload.len()).expect("a short close");
+        let close = [&[0x88, length][..], payload].concat();
+        server.get_mut().write_all(&close).await.expect("a close");
+        match ended(&mut receiver).await {
+            TransportError::Closed {
+                code: told,
+                reason: said,
+            } => assert_eq!((told, said.as_str()), (code, reason)),
+            other => panic!("{payload:?}: {other:?}"),
+        }
+    };
+    for code in [999_u16, 1000, 1005, 1006, 1015, 4500, 5000] {
+        let payload = [&code.to_be_bytes()[..], b"why"].concat();
+        check(&payload, Some(code), "why").await;
+    }
+    check(b"", None, "").await;
+    check(b"\x03", None, "").await;
+    check(b"\x03\xe8\xb9\xca", Some(1000), "\u{fffd}\u{fffd}").await;
 }
 
 #[tokio::test]

@@ -211,10 +211,72 @@ async fn answer_that_does_not_go_on_ends_the_connection() {
     };
     check("404 Not Found", "", "the SockJS session is gone").await;
     check("502 Bad Gateway", "", "SockJS answered 502 instead of 200").await;
-    check("200 OK", "", "an answer without a frame").await;
     check("200 OK", "<html>\n", "none of o, h, a, m, c: <html>").await;
     let long = "x".repeat(MESSAGE_BYTES_MAX + 1);
     check("200 OK", &long, "exceeds the limit of 1048576 bytes").await;
+}
+
+#[tokio::test]
+async fn answer_without_a_frame_is_asked_for_again() {
+    let (mut server, mut receiver, _sender) = polling().await;
+    let serve = async {
+        for _ in 0..3 {
+            server.next("/xhr").await.answer("200 OK", "").await;
+        }
+        server
+            .next("/xhr")
+            .await
+            .answer("200 OK", "a[\"x\"]\n")
+            .await;
+        for _ in 0..4 {
+            server.next("/xhr").await.answer("200 OK", "").await;
+        }
+    };
+    let receive = async {
+        assert_eq!(received(&mut receiver, 1).await, "x");
+        ended(&mut receiver).await
+    };
+    let ((), end) = tokio::join!(serve, receive);
+    let text = end.to_string();
+    assert!(
+        text.contains("4 answers in a row without a frame"),
+        "{text}"
+    );
+
+    let (mut server, mut answer, mut receiver, _sender) = streaming().await;
+    answer.write("a[\"x\"]\n").await;
+    answer.end().await;
+    let serve = async {
+        let mut answer = server.next("/xhr_streaming").await.begin().await;
+        answer.write(&prelude()).await;
+        answer.end().await;
+        let mut answer = server.next("/xhr_streaming").await.begin().await;
+        answer.write(&prelude()).await;
+        answer.write("a[\"y\"]\n").await;
+        answer
+    };
+    let (_answer, text) = tokio::join!(serve, received(&mut receiver, 2));
+    assert_eq!(text, "xy");
+}
+
+#[tokio::test]
+async fn lines_may_end_as_those_of_http_do() {
+    let (_server, mut answer, mut receiver, _sender) = streaming().await;
+    let prelude = prelude().replace('\n', "\r\n");
+    for line in [&*prelude, "h\r\n", "a[\"x\"]\r\n", "\r\n", "a[\"y\"]\r\n"] {
+        answer.write(line).await;
+    }
+    assert_eq!(received(&mut receiver, 2).await, "xy");
+}
+
+#[tokio::test]
+async fn sending_is_confirmed_by_any_success() {
+    for status in ["200 OK", "202 Accepted", "204 No Content"] {
+        let (mut server, _receiver, mut sender) = polling().await;
+        let serve = async { server.next("/xhr_send").await.answer(status, "").await };
+        let ((), sent) = tokio::join!(serve, sender.send(Bytes::from_static(b"\n"), &[1]));
+        sent.expect(status);
+    }
 }
 
 #[tokio::test]

@@ -12,22 +12,34 @@ import org.springframework.web.socket.config.annotation.WebSocketTransportRegist
 import org.springframework.web.socket.sockjs.transport.handler.XhrPollingTransportHandler;
 import org.springframework.web.socket.sockjs.transport.handler.XhrReceivingTransportHandler;
 
-/** The simple broker and its endpoints. {@code lab.heartbeat}: milliseconds; 0, Spring's default, is none. */
+/**
+ * The simple broker and its endpoints. {@code lab.heartbeat}: milliseconds; 0, Spring's default, is none.
+ * {@code lab.relay}: the STOMP port of a broker to relay to, in the place of the simple one.
+ */
 @Configuration
 @EnableWebSocketMessageBroker
 public class Broker implements WebSocketMessageBrokerConfigurer {
     private final long heartbeat;
+    private final int relay;
     private final Sessions sessions;
     private final Tokens tokens;
 
-    public Broker(@Value("${lab.heartbeat:0}") long heartbeat, Sessions sessions, Tokens tokens) {
+    public Broker(@Value("${lab.heartbeat:0}") long heartbeat, @Value("${lab.relay:0}") int relay,
+            Sessions sessions, Tokens tokens) {
         this.heartbeat = heartbeat;
+        this.relay = relay;
         this.sessions = sessions;
         this.tokens = tokens;
     }
 
     @Override
     public void configureMessageBroker(MessageBrokerRegistry registry) {
+        if (relay > 0) {
+            registry.enableStompBrokerRelay("/topic").setRelayHost("127.0.0.1").setRelayPort(relay)
+                .setClientLogin("lab").setClientPasscode("lab-password")
+                .setSystemLogin("lab").setSystemPasscode("lab-password");
+            return;
+        }
         var broker = registry.enableSimpleBroker("/topic");
         if (heartbeat > 0) {
             var scheduler = new ThreadPoolTaskScheduler();

@@ -1,14 +1,16 @@
-//! Where the source dials: a URL, whose query may have placeholders for what a sign-in gives.
+//! Where the source dials, and where it signs in: a URL, whose query may have placeholders for what a sign-in gives.
 
 use std::fmt;
 use std::str::FromStr;
 
 use url::Url;
 
-use super::masked::masked;
-use super::signin::{Credentials, SigninError, SigninTemplate};
+use super::credentials::Credentials;
+use super::error::SigninError;
+use super::template::SigninTemplate;
+use crate::source::masked::masked;
 
-/// An address to dial. As a text it is what may be shown: without user and query.
+/// An address to dial, or to sign in at. As a text it is what may be shown: without user and query.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Address {
     url: Url,

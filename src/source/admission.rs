@@ -1,0 +1,395 @@
+//! Which topics a connection subscribes, and when, so that one topic that the server refuses does
+//! not keep the others down. Knows no socket and no clock.
+//!
+//! A connection first subscribes every topic that nothing speaks against. Once they stand, it tries
+//! the doubtful ones, one batch after another, and then a refused topic whose time has come. Where
+//! the server ends the connection meanwhile, the topic that it refused is found:
+//!
+//! - its ERROR names the SUBSCRIBE or the destination, or one topic alone is not confirmed;
+//! - an ERROR of a server that answers in order means the first that is not confirmed;
+//! - else the topics that are not confirmed are doubtful: the next connections try their halves.
+//!
+//! A server that only closes may have its own reasons. It means a topic where it does so twice in a
+//! row, and where it has confirmed another on the same connection.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+
+use super::refused_topics::{RefusedTopic, RefusedTopics};
+use super::topic::Topic;
+
+/// So many connections in a row may look for the refused topic without one that stands: with halves
+/// that is enough for thousands of topics. Beyond that the server refuses us, not a topic.
+const FRUITLESS_MAX: u32 = 16;
+
+/// After so many of them the topics are also tried by halves where each refused one is named: the
+/// refused ones may be the first that are asked for.
+const FRUITLESS_FEW: u32 = 4;
+
+/// A server that closes without a word while topics are not confirmed refuses one of them if it
+/// does so this many times in a row.
+const CLOSES_MIN: u32 = 2;
+
+/// What the server has accepted and refused, through all connections.
+#[derive(Debug, Default)]
+pub(super) struct Admission {
+    refused: RefusedTopics,
+    /// What stood under the name of a topic before a reload changed it.
+    before: BTreeMap<Arc<str>, Topic>,
+    /// Among each of these is a topic that was refused, as far as we know: they are subscribed one
+    /// after another.
+    doubtful: VecDeque<Vec<Arc<str>>>,
+    /// On this connection, in the order of SUBSCRIBE.
+    asked: Vec<Arc<str>>,
+    /// Those of `asked` that the server has confirmed.
+    stand: BTreeSet<Arc<str>>,
+    trial: Option<Trial>,
+    /// CONNECTED has come once, as the settings are.
+    accepted: bool,
+    /// Connections in a row that the server has closed while topics were not confirmed.
+    closes: u32,
+    /// Connections in a row that ended so, and on which not one topic stood.
+    fruitless: u32,
+}
+
+/// What is being tried while all else stands.
+#[derive(Debug, PartialEq, Eq)]
+enum Trial {
+    /// The first batch of the doubtful topics.
+    Doubtful,
+    /// A refused topic.
+    Refused(Arc<str>),
+}
+
+/// How the server ended a connection on which topics were not confirmed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Evidence {
+    /// By an ERROR, which may say which of them it is about.
+    Error {
+        /// That topic.
+        about: Option<Arc<str>>,
+    },
+    /// It closed the connection.
+    Close,
+}
+
+/// What the end of a connection says about topics.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing.
+    NoTopic,
+    /// The server refuses this one.
+    Refused(Arc<str>),
+    /// It refuses one of these.
+    OneOf(Vec<Arc<str>>),
+}
+
+/// Whether a server answers one SUBSCRIBE after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answers {
+    /// The first that is not confirmed is the one that it did not accept.
+    InOrder,
+    /// Nobody knows.
+    InAnyOrder,
+}
+
+impl Admission {
+    /// A connection begins.
+    pub(super) fn begin(&mut self, topics: &[Topic], now: Instant) {
+        self.keep(topics);
+        self.stand.clear();
+        self.trial = None;
+        self.asked = topics
+            .iter()
+            .filter(|topic| self.is_free(&topic.name))
+            .map(|topic| Arc::clone(&topic.name))
+            .collect();
+        // The session sends them so.
+        self.asked.sort();
+        if self.asked.is_empty() && !self.next(now) {
+            let earliest = self.refused.next().map(|(name, _)| Arc::clone(name));
+            self.retry(earliest);
+        }
+    }
+
+    /// Other topics are wanted from now on; the connection goes on.
+    pub(super) fn reload(&mut self, before: &[Topic], wanted: &[Topic]) {
+        let find = |topics: &[Topic], name: &str| {
+            topics.iter().find(|topic| *topic.name == *name).cloned()
+        };
+        for topic in before {
+            let changed = find(wanted, &topic.name).is_some_and(|other| other != *topic);
+            if changed && self.stand.contains(&topic.name) && !self.refused.contains(&topic.name) {
+                self.before.insert(Arc::clone(&topic.name), topic.clone());
+            }
+        }
+        let stays = |name: &str| {
+            find(before, name)
+                .zip(find(wanted, name))
+                .is_some_and(|(old, new)| old == new)
+        };
+        self.stand.retain(|name| stays(name));
+        self.asked.retain(|name| stays(name));
+        self.keep(wanted);
+        for topic in wanted {
+            if self.is_free(&topic.name) && !self.asked.contains(&topic.name) {
+                self.asked.push(Arc::clone(&topic.name));
+            }
+        }
+    }
+
+    /// Everything is new: another server, or another login.
+    pub(super) fn forget(&mut self) {
+        *self = Admission::default();
+    }
+
+    /// CONNECTED has come.
+    pub(super) fn accept(&mut self) {
+        self.accepted = true;
+    }
+
+    /// Whether the server has accepted us before, as we are configured.
+    pub(super) fn is_accepted(&self) -> bool {
+        self.accepted
+    }
+
+    /// The topics to be subscribed on this connection now.
+    pub(super) fn admitted(&self, topics: &[Topic]) -> Vec<Topic> {
+        let admitted = topics
+            .iter()
+            .filter(|topic| self.asked.contains(&topic.name));
+        admitted
+            .map(|topic| match self.stands_in(&topic.name) {
+                Some(before) => before.clone(),
+                None => topic.clone(),
+            })
+            .collect()
+    }
+
+    /// All that was asked for stands: whether there is more to be asked for.
+    pub(super) fn next(&mut self, now: Instant) -> bool {
+        if self.retried().is_some() {
+            return false;
+        }
+        self.trial = None;
+        self.acquit_stand();
+        if let Some(batch) = self.doubtful.front() {
+            self.asked.extend(batch.iter().cloned());
+            self.trial = Some(Trial::Doubtful);
+            return true;
+        }
+        self.closes = 0;
+        let due = self.refused.next().filter(|(_, at)| *at <= now);
+        let due = due.map(|(name, _)| Arc::clone(name));
+        self.retry(due)
+    }
+
+    /// When a refused topic is to be asked for again.
+    pub(super) fn due(&self) -> Option<Instant> {
+        let next = self.refused.next().map(|(_, at)| at);
+        next.filter(|_| self.trial.is_none() && self.doubtful.is_empty())
+    }
+
+    /// The refused topic that is being asked for again.
+    pub(super) fn retried(&self) -> Option<&str> {
+        match &self.trial {
+            Some(Trial::Refused(name)) => Some(name),
+            _ => None,
+        }
+    }
+
+    /// The server has confirmed a topic. Gives it where the server had refused it.
+    pub(super) fn confirmed(&mut self, name: &Arc<str>) -> Option<RefusedTopic> {
+        self.stand.insert(Arc::clone(name));
+        self.fruitless = 0;
+        if self.stands_in(name).is_some() {
+            return None;
+        }
+        self.before.remove(name);
+        if self.retried() == Some(name) {
+            self.trial = None;
+        }
+        self.refused.remove(name)
+    }
+
+    /// The topics that were asked for and are not confirmed, in the order of SUBSCRIBE.
+    pub(super) fn pending(&self) -> Vec<Arc<str>> {
+        let asked = self.asked.iter();
+        let pending = asked.filter(|name| !self.stand.contains(*name));
+        pending.cloned().collect()
+    }
+
+    /// What the end of the connection says about topics.
+    pub(super) fn ended(&mut self, evidence: &Evidence, answers: Answers) -> Verdict {
+        let pending = self.pending();
+        let verdict = match evidence {
+            Evidence::Error { about: Some(name) } => Verdict::Refused(Arc::clone(name)),
+            Evidence::Error { about: None } => self.meant(pending.clone(), answers),
+            Evidence::Close => self.closed(pending.clone()),
+        };
+        match &verdict {
+            Verdict::NoTopic => return verdict,
+            Verdict::Refused(name) => {
+                self.acquit(name);
+                let rest: Vec<Arc<str>> =
+                    pending.into_iter().filter(|other| other != name).collect();
+                // There may be more of them than anybody waits for: the others come first.
+                if self.stand.is_empty() && self.fruitless >= FRUITLESS_FEW && !rest.is_empty() {
+                    self.doubt(&rest);
+                }
+            }
+            Verdict::OneOf(names) => self.doubt(names),
+        }
+        if self.stand.is_empty() {
+            self.fruitless = self.fruitless.saturating_add(1);
+        }
+        verdict
+    }
+
+    /// Leaves a topic out that the server has refused. Gives the wait until it is asked for again.
+    pub(super) fn refuse(
+        &mut self,
+        topic: &Topic,
+        error: &str,
+        now: (Instant, Timestamp),
+        random: f64,
+    ) -> Duration {
+        if self.stands_in(&topic.name).is_some() {
+            self.before.remove(&topic.name);
+        }
+        self.refused.add(topic, error, now, random)
+    }
+
+    /// Whether the next connection has a topic that was not refused, and the search gets on: then
+    /// there is no reason to wait.
+    pub(super) fn is_hopeful(&self, topics: &[Topic]) -> bool {
+        let any = topics.iter().any(|topic| {
+            !self.refused.contains(&topic.name) || self.before.contains_key(&topic.name)
+        });
+        any && self.fruitless <= FRUITLESS_MAX
+    }
+
+    /// The refused ones, as they may be shown.
+    pub(super) fn refused(&self) -> BTreeMap<Arc<str>, RefusedTopic> {
+        self.refused.told()
+    }
+
+    /// What an ERROR means that does not say.
+    fn meant(&self, pending: Vec<Arc<str>>, answers: Answers) -> Verdict {
+        match pending.as_slice() {
+            [] => Verdict::NoTopic,
+            [one] => Verdict::Refused(Arc::clone(one)),
+            [first, ..] if self.is_in_order(answers) => Verdict::Refused(Arc::clone(first)),
+            _ => Verdict::OneOf(pending),
+        }
+    }
+
+    /// What a close means, without a word. Receipts that were on the way may be lost with it
+    /// (RabbitMQ's WebSocket), so that the order says nothing.
+    fn closed(&mut self, pending: Vec<Arc<str>>) -> Verdict {
+        let Some(first) = pending.first().cloned() else {
+            return Verdict::NoTopic;
+        };
+        if self.retried() == Some(&first) && pending.len() == 1 && !self.stand.is_empty() {
+            return Verdict::Refused(first);
+        }
+        if self.fruitless > FRUITLESS_MAX {
+            self.doubtful.clear();
+            return Verdict::NoTopic;
+        }
+        self.closes = self.closes.saturating_add(1);
+        let alone = self.asked.len() == 1 && self.doubtful.len() <= 1;
+        if alone || self.closes < CLOSES_MIN && self.doubtful.is_empty() {
+            return Verdict::NoTopic;
+        }
+        match pending.len() {
+            1 if !self.stand.is_empty() => Verdict::Refused(first),
+            // One alone is found once the server has confirmed another: it is tried last.
+            _ => Verdict::OneOf(pending),
+        }
+    }
+
+    /// What the server confirmed came before what it did not, as from one that answers in order.
+    fn is_in_order(&self, answers: Answers) -> bool {
+        let mut pending = self
+            .asked
+            .iter()
+            .skip_while(|name| self.stand.contains(*name));
+        answers == Answers::InOrder && pending.all(|name| !self.stand.contains(name))
+    }
+
+    /// Tries these apart from all others. The first of them are tried last: with a server that
+    /// answers in order they are the likeliest.
+    fn doubt(&mut self, names: &[Arc<str>]) {
+        self.acquit_stand();
+        self.acquit_where(|name| names.iter().any(|other| **other == *name));
+        let (first, last) = names.split_at(names.len().div_ceil(2));
+        if !last.is_empty() {
+            self.doubtful.push_front(last.to_vec());
+        }
+        self.doubtful.push_back(first.to_vec());
+    }
+
+    /// One is found: it is doubtful no longer.
+    fn acquit(&mut self, found: &str) {
+        self.acquit_stand();
+        self.acquit_where(|name| *name == *found);
+    }
+
+    fn acquit_stand(&mut self) {
+        let stand = std::mem::take(&mut self.stand);
+        self.acquit_where(|name| stand.contains(name));
+        self.stand = stand;
+    }
+
+    fn acquit_where(&mut self, is: impl Fn(&str) -> bool) {
+        for batch in &mut self.doubtful {
+            batch.retain(|name| !is(name));
+        }
+        self.doubtful.retain(|batch| !batch.is_empty());
+    }
+
+    fn retry(&mut self, name: Option<Arc<str>>) -> bool {
+        let Some(name) = name else {
+            return false;
+        };
+        self.stand.remove(&name);
+        if !self.asked.contains(&name) {
+            self.asked.push(Arc::clone(&name));
+        }
+        self.trial = Some(Trial::Refused(name));
+        true
+    }
+
+    /// What stood before a reload, where what it wants in its place is refused.
+    fn stands_in(&self, name: &str) -> Option<&Topic> {
+        let before = self.before.get(name)?;
+        (self.refused.contains(name) && self.retried() != Some(name)).then_some(before)
+    }
+
+    /// Nothing speaks against it.
+    fn is_free(&self, name: &Arc<str>) -> bool {
+        let doubtful = self.doubtful.iter().any(|batch| batch.contains(name));
+        let refused = self.refused.contains(name) && !self.before.contains_key(name);
+        !doubtful && !refused
+    }
+
+    fn keep(&mut self, topics: &[Topic]) {
+        let names: BTreeSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
+        self.refused.keep(topics);
+        self.before.retain(|name, _| names.contains(&**name));
+        self.acquit_where(|name| !names.contains(name));
+        if self
+            .retried()
+            .is_some_and(|name| !self.refused.contains(name))
+        {
+            self.trial = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! A server that refuses some topics, in each of the ways that are known, and connections to it.
+
+use super::*;
+use crate::stomp::AckMode;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn topic(name: &str) -> Topic {
+    Topic::sample(name, &format!("/topic/{name}"), AckMode::Auto, &[])
+}
+
+/// `t-001`, `t-002`, …
+fn topics(count: usize) -> Vec<Topic> {
+    (1..=count)
+        .map(|number| topic(&format!("t-{number:03}")))
+        .collect()
+}
+
+/// How a server refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// An ERROR with the receipt of the SUBSCRIBE.
+    Named,
+    /// An ERROR that names nothing, after the receipts of all before.
+    InOrder,
+    /// An ERROR that names nothing, and no receipts: what stands is known by waiting.
+    Silent,
+    /// It confirms, and closes without a word.
+    CloseInOrder,
+    /// It closes without a word, and its receipts are lost with that.
+    CloseSilent,
+}
+
+const ALL: [Refusal; 5] = [
+    Refusal::Named,
+    Refusal::InOrder,
+    Refusal::Silent,
+    Refusal::CloseInOrder,
+    Refusal::CloseSilent,
+];
+
+struct Lab {
+    admission: Admission,
+    topics: Vec<Topic>,
+    bad: BTreeSet<Arc<str>>,
+    refusal: Refusal,
+    now: Instant,
+}
+
+impl Lab {
+    fn new(count: usize, bad: &[usize], refusal: Refusal) -> Lab {
+        let topics = topics(count);
+        let bad = bad.iter().map(|number| Arc::clone(&topics[*number].name));
+        Lab {
+            bad: bad.collect(),
+            topics,
+            admission: Admission::default(),
+            refusal,
+            now: Instant::now(),
+        }
+    }
+
+    /// One connection: `None`, once all that it asked for stands; else how it ended.
+    fn connect(&mut self) -> Option<Verdict> {
+        self.admission.begin(&self.topics, self.now);
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Option<Verdict> {
+        loop {
+            let pending = self.admission.pending();
+            let found = pending.iter().position(|name| self.bad.contains(name));
+            let Some(found) = found else {
+                self.confirm(&pending);
+                if !self.admission.next(self.now) {
+                    return None;
+                }
+                continue;
+            };
+            let error = |about| Evidence::Error { about };
+            let (confirmed, evidence, answers) = match self.refusal {
+                Refusal::Named => (
+                    found,
+                    error(Some(Arc::clone(&pending[found]))),
+                    Answers::InAnyOrder,
+                ),
+                Refusal::InOrder => (found, error(None), Answers::InOrder),
+                Refusal::Silent => (0, error(None), Answers::InAnyOrder),
+                Refusal::CloseInOrder => (found, Evidence::Close, Answers::InOrder),
+                Refusal::CloseSilent => (0, Evidence::Close, Answers::InOrder),
+            };
+            self.confirm(&pending[..confirmed]);
+            let verdict = self.admission.ended(&evidence, answers);
+            if let Verdict::Refused(name) = &verdict {
+                let topic = self.topics.iter().find(|topic| topic.name == *name);
+                let now = (self.now, Timestamp::UNIX_EPOCH);
+                self.admission.refuse(topic.unwrap(), "no", now, 0.0);
+            }
+            return Some(verdict);
+        }
+    }
+
+    fn confirm(&mut self, names: &[Arc<str>]) {
+        for name in names {
+            self.admission.confirmed(name);
+        }
+    }
+
+    /// Connects until all but the refused ones stand; gives how many connections that took.
+    fn settle(&mut self, limit: usize) -> usize {
+        for count in 1..=limit {
+            if self.connect().is_none() {
+                return count;
+            }
+            assert!(
+                self.admission.is_hopeful(&self.topics),
+                "{:?}",
+                self.admission
+            );
+        }
+        panic!("not within {limit} connections: {:?}", self.admission);
+    }
+
+    fn standing(&self) -> usize {
+        self.admission.stand.len()
+    }
+}
+
+#[test]
+fn one_refused_topic_of_hundreds_is_found_and_the_others_stand() {
+    let check = |refusal, bad: usize, limit: usize| {
+        let mut lab = Lab::new(500, &[bad], refusal);
+        let connections = lab.settle(limit);
+        let refused: Vec<_> = lab.admission.refused().into_keys().collect();
+        assert_eq!(refused, [Arc::clone(&lab.topics[bad].name)], "{refusal:?}");
+        assert_eq!(lab.standing(), 499, "{refusal:?}");
+        println!("{refusal:?} {bad}: {connections} connections");
+    };
+    for bad in [0, 1, 249, 250, 499] {
+        check(Refusal::Named, bad, 2);
+        check(Refusal::InOrder, bad, 2);
+        check(Refusal::Silent, bad, 12);
+        check(Refusal::CloseInOrder, bad, 13);
+        check(Refusal::CloseSilent, bad, 13);
+    }
+}
+
+#[test]
+fn many_refused_topics_before_all_others_keep_nobody_waiting() {
+    for refusal in [Refusal::Named, Refusal::InOrder, Refusal::Silent] {
+        for bad in [17, 100] {
+            let all: Vec<usize> = (0..bad).collect();
+            let mut lab = Lab::new(500, &all, refusal);
+            // The others stand long before all of these are found.
+            let early = (1..=16).find(|_| {
+                lab.connect();
+                lab.standing() >= 200
+            });
+            assert!(early.is_some(), "{refusal:?} {bad}");
+            lab.settle(bad * 12);
+            assert_eq!(lab.standing(), 500 - bad, "{refusal:?} {bad}");
+        }
+    }
+}
+
+#[test]
+fn whatever_a_server_refuses_and_how_no_good_topic_is_left_out() {
+    let mut random = fastrand::Rng::with_seed(7);
+    for round in 0..1_000 {
+        let count = random.usize(2..if round % 100 == 0 { 600 } else { 40 });
+        let bad: BTreeSet<usize> = (0..random.usize(0..7))
+            .map(|_| random.usize(0..count))
+            .collect();
+        let bad: Vec<usize> = bad.into_iter().filter(|bad| bad + 1 < count).collect();
+        for refusal in ALL {
+            let mut lab = Lab::new(count, &bad, refusal);
+            lab.settle(12 * (bad.len() + 1));
+            let refused: BTreeSet<_> = lab.admission.refused().into_keys().collect();
+            assert_eq!(refused, lab.bad, "{refusal:?}");
+            assert_eq!(lab.standing(), count - bad.len(), "{refusal:?}");
+        }
+    }
+}
+
+#[test]
+fn a_refused_topic_is_asked_for_again_while_the_others_stand() {
+    let mut lab = Lab::new(3, &[1], Refusal::InOrder);
+    lab.settle(2);
+    let due = lab.admission.due().unwrap();
+    assert_eq!(due, lab.now + 30 * SECOND);
+    assert!(!lab.admission.next(lab.now + 29 * SECOND));
+    lab.now = due;
+    assert!(lab.admission.next(lab.now));
+    assert_eq!(lab.admission.retried(), Some("t-002"));
+    // It is refused again: the next connection has the others at once, and it waits longer.
+    assert_eq!(lab.go_on(), Some(Verdict::Refused("t-002".into())));
+    assert_eq!(lab.connect(), None);
+    assert_eq!(lab.admission.due(), Some(due + 60 * SECOND));
+    lab.now = due + 60 * SECOND;
+    lab.bad.clear();
+    assert!(lab.admission.next(lab.now));
+    assert_eq!(lab.go_on(), None);
+    assert_eq!((lab.standing(), lab.admission.refused().len()), (3, 0));
+    assert_eq!(lab.admission.due(), None);
+}
+
+#[test]
+fn a_close_while_a_refused_topic_is_asked_for_again_is_another_refusal() {
+    let mut lab = Lab::new(3, &[1], Refusal::CloseInOrder);
+    lab.settle(5);
+    lab.now = lab.admission.due().unwrap();
+    assert!(lab.admission.next(lab.now));
+    assert_eq!(lab.go_on(), Some(Verdict::Refused("t-002".into())));
+}
+
+#[test]
+fn one_close_is_no_refusal_nor_is_any_of_a_single_topic() {
+    let mut lab = Lab::new(3, &[1], Refusal::CloseInOrder);
+    assert_eq!(lab.connect(), Some(Verdict::NoTopic));
+    // It has mended itself.
+    lab.bad.clear();
+    assert_eq!(lab.connect(), None);
+    lab.bad.insert("t-002".into());
+    assert_eq!(lab.connect(), Some(Verdict::NoTopic));
+    let mut lab = Lab::new(1, &[0], Refusal::CloseInOrder);
+    for _ in 0..100 {
+        assert_eq!(lab.connect(), Some(Verdict::NoTopic));
+    }
+}
+
+#[test]
+fn a_server_that_always_closes_refuses_no_topic() {
+    for refusal in [Refusal::CloseInOrder, Refusal::CloseSilent] {
+        let all: Vec<usize> = (0..20).collect();
+        let mut lab = Lab::new(20, &all, refusal);
+        for _ in 0..100 {
+            lab.connect();
+        }
+        assert_eq!(lab.admission.refused().len(), 0, "{refusal:?}");
+        assert_eq!(lab.connect(), Some(Verdict::NoTopic), "{refusal:?}");
+        lab.bad.clear();
+        lab.settle(2);
+        assert_eq!(lab.standing(), 20, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_server_that_refuses_every_topic_is_not_asked_in_haste() {
+    for refusal in [Refusal::Named, Refusal::InOrder, Refusal::Silent] {
+        let all: Vec<usize> = (0..200).collect();
+        let mut lab = Lab::new(200, &all, refusal);
+        let hasty = (0..1_000).filter(|_| {
+            lab.connect();
+            lab.admission.is_hopeful(&lab.topics)
+        });
+        let hasty = hasty.count();
+        assert!(hasty <= 20, "{refusal:?}: {hasty} attempts in haste");
+        lab.bad.clear();
+        lab.now += 3_600 * SECOND;
+        for _ in 0..25 {
+            lab.connect();
+        }
+        assert_eq!(lab.standing(), 200, "{refusal:?}");
+    }
+}
+
+#[test]
+fn a_reload_that_is_refused_falls_back_to_what_stood() {
+    let mut lab = Lab::new(2, &[], Refusal::Named);
+    assert_eq!(lab.connect(), None);
+    let before = lab.topics.clone();
+    let other = Topic::sample("t-002", "/topic/other", AckMode::Auto, &[]);
+    lab.topics[1] = other.clone();
+    lab.topics.push(topic("t-003"));
+    lab.bad.extend(["t-002".into(), "t-003".into()]);
+    lab.admission.reload(&before, &lab.topics);
+    assert_eq!(lab.admission.pending(), ["t-002".into(), "t-003".into()]);
+    assert_eq!(lab.go_on(), Some(Verdict::Refused("t-002".into())));
+    lab.bad.remove("t-002");
+    lab.admission.begin(&lab.topics, lab.now);
+    let admitted = lab.admission.admitted(&lab.topics);
+    assert_eq!(admitted, [before.clone(), vec![topic("t-003")]].concat());
+    assert_eq!(lab.go_on(), Some(Verdict::Refused("t-003".into())));
+    assert_eq!(lab.connect(), None);
+    assert_eq!(lab.admission.admitted(&lab.topics), before);
+    // What the reload asked for is asked for again, in the place of what stands.
+    lab.now += 30 * SECOND;
+    assert!(lab.admission.next(lab.now));
+    assert_eq!(
+        lab.admission.admitted(&lab.topics),
+        [before[0].clone(), other]
+    );
+    assert_eq!(lab.go_on(), Some(Verdict::Refused("t-003".into())));
+    let refused: Vec<_> = lab.admission.refused().into_keys().collect();
+    assert_eq!(refused, ["t-003".into()]);
+}
+
+#[test]
+fn a_reload_leaves_what_is_refused_alone_and_forgets_what_it_removes() {
+    let mut lab = Lab::new(4, &[1, 2], Refusal::Named);
+    lab.settle(3);
+    let before = lab.topics.clone();
+    lab.topics.remove(1);
+    lab.topics.push(topic("t-005"));
+    lab.admission.reload(&before, &lab.topics);
+    assert_eq!(lab.admission.pending(), ["t-005".into()]);
+    assert_eq!(lab.go_on(), None);
+    let refused: Vec<_> = lab.admission.refused().into_keys().collect();
+    assert_eq!(refused, ["t-003".into()]);
+}

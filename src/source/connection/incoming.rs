@@ -1,0 +1,170 @@
+//! What the server sends: from the bytes of a read to the session's events, and from those to the
+//! intake, also behind what ends the connection. It never waits.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tracing::info;
+
+use super::{Connection, Probing, Stage};
+use crate::faults::{self, Failpoint};
+use crate::source::clock;
+use crate::source::disconnect::DisconnectReason;
+use crate::source::undeliverable::BreakPoint;
+use crate::stomp::{Event, Frame, SessionError};
+use crate::transport::TransportError;
+
+/// Pieces that are taken in before the deadlines are looked after again: what a read brings has
+/// fewer, unless they are tiny.
+const RECEIVED_AT_ONCE_MAX: usize = 1000;
+
+impl Connection<'_> {
+    /// What one read of the socket has brought goes into one batch: several WebSocket messages, or
+    /// TLS records.
+    pub(super) fn receive_rest(&mut self) -> Result<(), DisconnectReason> {
+        for _ in 0..RECEIVED_AT_ONCE_MAX {
+            if self.stage == Stage::Left || !self.may_read() {
+                break;
+            }
+            let Some(received) = self.receiver.receive_rest() else {
+                break;
+            };
+            self.received(received)?;
+        }
+        Ok(())
+    }
+
+    /// Hands what came to the session, and then all that follows from it to the intake.
+    pub(super) fn received(
+        &mut self,
+        received: Result<Bytes, TransportError>,
+    ) -> Result<(), DisconnectReason> {
+        if received.is_ok() {
+            self.proof.heard(Timestamp::now());
+        }
+        match received {
+            // The answer to a probe, or SockJS's `h`.
+            Ok(bytes)
+                if bytes.is_empty()
+                    && matches!(self.probing, Probing::Due(_) | Probing::Listening) =>
+            {
+                self.session.alive(clock::now());
+            }
+            Ok(bytes) => self.session.receive(bytes, clock::now()),
+            // The end of the socket answers our DISCONNECT as well as a receipt does.
+            Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
+            Err(error @ TransportError::Closed { .. }) => {
+                self.session.stream_ended();
+                self.take_events()?;
+                let unfinished = self.session.unfinished_frame();
+                let ended = self.by_close(&error);
+                if unfinished.is_some() {
+                    self.breaks_at(unfinished.as_ref(), &ended);
+                }
+                return Err(ended);
+            }
+            Err(error) => {
+                let broken = matches!(
+                    error,
+                    TransportError::Limit { .. } | TransportError::Protocol(_)
+                );
+                let ended = error.into();
+                if broken {
+                    self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
+                }
+                return Err(ended);
+            }
+        }
+        self.take_events()
+    }
+
+    /// Takes in all that was read, also behind what ends the connection; gives the first reason to
+    /// end it.
+    pub(super) fn take_events(&mut self) -> Result<(), DisconnectReason> {
+        // One time for all that one read has brought: asking the clock costs as much as a frame.
+        let (now, instant) = (Timestamp::now(), clock::now());
+        let mut outcome = Ok(());
+        loop {
+            match self.poll() {
+                Ok(Some(event)) if outcome.is_ok() => {
+                    outcome = self.take_event(event, now, instant);
+                }
+                // What can be acknowledged comes again. It must not be acknowledged behind a
+                // message that was withheld: with `client` that would stand for both.
+                Ok(Some(Event::Message(message) | Event::Late(message)))
+                    if message.ack.is_none() =>
+                {
+                    self.intake.take(message, now);
+                }
+                Ok(Some(Event::Unknown(message))) if message.ack.is_none() => {
+                    self.intake.take_unknown(message, now);
+                }
+                Ok(Some(_)) => {}
+                Ok(None) => return outcome,
+                Err(ended) => return outcome.and(Err(ended)),
+            }
+        }
+    }
+
+    fn take_event(
+        &mut self,
+        event: Event,
+        now: Timestamp,
+        instant: Instant,
+    ) -> Result<(), DisconnectReason> {
+        match event {
+            Event::Connected(connected) => self.connected(&connected),
+            Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now)?,
+            // Unacknowledged, so it comes again.
+            Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
+            Event::Message(message) => {
+                self.heard = true;
+                self.subscriptions
+                    .heard(&message.subscription, self.commit.begun(), instant);
+                self.intake.take(message, now);
+                faults::reach(Failpoint::MessageRead);
+                if self.intake.silence.broken(instant) {
+                    info!("source receives messages again");
+                }
+                self.status.enter_receiving();
+            }
+            Event::Late(message) => {
+                // It was in flight, and the server may no longer have the subscription.
+                self.subscriptions.late(&message.subscription);
+                self.reconnect_if_ignored(&message.subscription);
+                self.intake.take(message, now);
+            }
+            Event::Withheld { id } => self.topic_withheld(id)?,
+            // Unacknowledged, so it comes again.
+            Event::Unknown(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
+            Event::Unknown(message) => self.intake.take_unknown(message, now),
+            Event::Malformed(frame) => self.intake.malformed(&frame),
+            Event::Disconnected(_) => self.stage = Stage::Left,
+            Event::Unsubscribed { id, confirmed } => self.topic_unsubscribed(&id, confirmed)?,
+            Event::Receipt { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Result<Option<Event>, DisconnectReason> {
+        self.session.poll().map_err(|error| {
+            let ended = self.by_session(&error);
+            if let SessionError::Protocol(_) = error {
+                self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
+            }
+            ended
+        })
+    }
+
+    /// What was read ends the connection.
+    fn breaks_at(&mut self, frame: Option<&Frame>, ended: &DisconnectReason) {
+        if self.connected {
+            let only = match self.wanted.settings.topics.as_slice() {
+                [topic] => Some(&*topic.name),
+                _ => None,
+            };
+            self.break_point = Some(BreakPoint::at(frame, only, &ended.to_string()));
+        }
+    }
+}

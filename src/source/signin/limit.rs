@@ -1,0 +1,117 @@
+//! How often a refused sign-in is tried again: platforms lock an account after a few wrong
+//! passwords, and then nobody gets in. It is given the time.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::client::Signin;
+use crate::duration::InWords;
+
+/// So many refused sign-ins may fall into each [`WINDOW`]. RuoYi, which many platforms are made of,
+/// locks an account for ten minutes after five; a person may have mistyped the password, too.
+const REFUSED_MAX: usize = 3;
+
+/// Ten minutes.
+const WINDOW: Duration = Duration::from_secs(600);
+
+/// The refused sign-ins of the last [`WINDOW`], whatever connection they were for.
+#[derive(Debug, Default)]
+pub(in crate::source) struct SigninLimit {
+    /// What was refused: other settings are another question.
+    of: Option<Signin>,
+    at: VecDeque<Instant>,
+}
+
+impl SigninLimit {
+    /// A sign-in was refused.
+    pub(in crate::source) fn refused(&mut self, signin: &Signin, now: Instant) {
+        if self.of.as_ref() != Some(signin) {
+            self.of = Some(signin.clone());
+            self.at.clear();
+        }
+        self.at.push_back(now);
+        if self.at.len() > REFUSED_MAX {
+            self.at.pop_front();
+        }
+    }
+
+    /// How long the next sign-in must wait.
+    pub(in crate::source) fn wait(&self, signin: Option<&Signin>, now: Instant) -> Option<Wait> {
+        if self.at.len() < REFUSED_MAX || signin.is_none() || self.of.as_ref() != signin {
+            return None;
+        }
+        let left = WINDOW.saturating_sub(now.saturating_duration_since(*self.at.front()?));
+        (!left.is_zero()).then_some(Wait(left))
+    }
+}
+
+/// The rest of a wait; as a text why, and what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::source) struct Wait(pub(in crate::source) Duration);
+
+impl std::fmt::Display for Wait {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "{REFUSED_MAX} sign-ins were refused within {}: the next one comes in {}, so that the \
+             platform does not lock the account; correct source.signin and reload, and it is tried \
+             at once",
+            InWords(WINDOW),
+            InWords::about(self.0)
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn signin(timeout: u64) -> Signin {
+        Signin {
+            steps: Vec::new(),
+            timeout: Duration::from_secs(timeout),
+            redacted: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn no_ten_minutes_see_more_than_three_refused_sign_ins() {
+        let (signin, began) = (signin(1), Instant::now());
+        for gap in [0, 1, 45, 150, 299, 300, 601] {
+            let (mut limit, mut now) = (SigninLimit::default(), began);
+            let mut tried = Vec::new();
+            for _ in 0..20 {
+                now += limit
+                    .wait(Some(&signin), now)
+                    .map_or(Duration::ZERO, |wait| wait.0);
+                tried.push(now);
+                limit.refused(&signin, now);
+                now += Duration::from_secs(gap);
+            }
+            for four in tried.windows(4) {
+                assert!(four[3] - four[0] >= WINDOW, "{gap}: {four:?}");
+            }
+            // Nor do they wait for longer than that.
+            let whole = tried[19] - tried[0];
+            let most = (WINDOW + Duration::from_secs(3 * gap)) * 7;
+            assert!(whole <= most, "{gap}: {whole:?}");
+        }
+    }
+
+    #[test]
+    fn corrected_settings_are_tried_at_once_and_unchanged_ones_are_not() {
+        let (wrong, right, now) = (signin(1), signin(2), Instant::now());
+        let mut limit = SigninLimit::default();
+        for _ in 0..REFUSED_MAX {
+            assert_eq!(limit.wait(Some(&wrong), now), None);
+            limit.refused(&wrong, now);
+        }
+        assert_eq!(limit.wait(Some(&wrong), now), Some(Wait(WINDOW)));
+        assert_eq!(limit.wait(Some(&right), now), None);
+        assert_eq!(limit.wait(None, now), None);
+        let later = now + Duration::from_secs(599);
+        let text = limit.wait(Some(&wrong), later).unwrap().to_string();
+        assert!(text.starts_with("3 sign-ins were refused within 10m: the next one comes in 1s"));
+        assert_eq!(limit.wait(Some(&wrong), now + WINDOW), None);
+    }
+}

@@ -1,0 +1,401 @@
+//! One request of a sign-in: how it is asked, whether its answer lets us in, and which values are
+//! taken out of it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::address::Address;
+use super::body::BodyTemplate;
+use super::credentials::Credentials;
+use super::error::SigninError;
+use super::html;
+use super::outline::{self, outline};
+use super::template::SigninTemplate;
+use crate::pipeline::{Conditions, Pointer};
+use crate::secret::Secret;
+use crate::tls;
+use crate::transport::{Answer, Body, Method, Proxies, Request};
+
+/// One request.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step {
+    /// `http` or `https`.
+    pub url: Address,
+    /// The request's method.
+    pub method: StepMethod,
+    /// Sent with it.
+    pub headers: Vec<(String, SigninTemplate)>,
+    /// What lets us in; `None`: any status from 200 to 299.
+    pub expect: Option<Conditions>,
+    /// The values to take out of the answer.
+    pub extract: Vec<Extract>,
+}
+
+/// How it is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum StepMethod {
+    /// Without a body.
+    Get,
+    /// With one.
+    Post(BodyTemplate),
+}
+
+/// A value of the answer, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Extract {
+    /// As in `{{ signin.NAME }}`.
+    pub name: Arc<str>,
+    /// In the answer.
+    pub part: AnswerPart,
+}
+
+/// A place in an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AnswerPart {
+    /// In its JSON.
+    Json(Pointer),
+    /// The value of a header.
+    Header(String),
+    /// The value of a cookie that this answer, or one before it, has set.
+    Cookie(String),
+    /// The value of a field in its HTML.
+    Input(String),
+    /// All of its text.
+    Text,
+}
+
+/// An answer to a sign-in is a few hundred bytes, or a token of a few thousand; a page with a form
+/// is more.
+const ANSWER_BYTES_MAX: usize = 256 * 1024;
+
+/// What a browser accepts, which gets the page that a script would not.
+const ACCEPT_PAGES: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
+
+impl Step {
+    /// The request, with what was given so far.
+    pub(super) fn request(
+        &self,
+        credentials: &Credentials,
+        tls: &tls::Settings,
+        timeout: Duration,
+    ) -> Result<Request, SigninError> {
+        let mut headers = Vec::new();
+        for (name, value) in &self.headers {
+            headers.push((name.clone(), value.render(credentials)?));
+        }
+        let names_accept = |(name, _): &(String, Secret)| name.eq_ignore_ascii_case("accept");
+        if self.reads_a_page() && !headers.iter().any(names_accept) {
+            headers.push(("Accept".to_owned(), ACCEPT_PAGES.into()));
+        }
+        Ok(Request {
+            url: self.url.render(credentials)?,
+            method: match &self.method {
+                StepMethod::Get => Method::Get,
+                StepMethod::Post(body) => Method::Post(body.render(credentials)?),
+            },
+            headers,
+            cookies: credentials.cookies().clone(),
+            tls: tls.clone(),
+            proxies: Proxies::of_environment(),
+            timeout,
+            body_bytes_max: ANSWER_BYTES_MAX,
+        })
+    }
+
+    fn reads_a_page(&self) -> bool {
+        let is_input = |extract: &Extract| matches!(extract.part, AnswerPart::Input(_));
+        self.extract.iter().any(is_input)
+    }
+
+    /// What was given so far, and what the answer gives. `paths` are those of the whole sign-in.
+    pub(super) fn read(
+        &self,
+        answer: Answer,
+        before: &Credentials,
+        paths: &[&str],
+    ) -> Result<Credentials, SigninError> {
+        self.judge(&answer, paths)?;
+        let values = self.extract(&answer)?;
+        Ok(before.with(values, answer.cookies))
+    }
+
+    fn judge(&self, answer: &Answer, paths: &[&str]) -> Result<(), SigninError> {
+        let (url, status) = (&self.url, answer.status);
+        if leads_back(answer, paths) {
+            let location = answer.location().unwrap_or_default();
+            return Err(SigninError::Refused(format!(
+                "{url} answered {status} (to {location}), which leads back to the sign-in; check \
+                 the user and password, and whether the form wants a CSRF token (a first step \
+                 with extract = {{ csrf = {{ input = \"_csrf\" }} }})"
+            )));
+        }
+        let unmet = match &self.expect {
+            None if (200..300).contains(&status) => return Ok(()),
+            None => None,
+            Some(expect) => match expect.unmet(status, &text_of(answer)) {
+                None => return Ok(()),
+                unmet => unmet,
+            },
+        };
+        let advice = advice(answer);
+        let told = match unmet {
+            Some(unmet) => format!(
+                "{url} answered {status}{}, but expect wants {unmet}; {advice}",
+                self.said(answer),
+            ),
+            None => format!("{url} answered {status}{}; {advice}", self.said(answer)),
+        };
+        if let Some(after) = answer.retry_after() {
+            return Err(SigninError::Busy { text: told, after });
+        }
+        Err(match status {
+            // A gateway answers so while the service behind it starts; the others say themselves
+            // that they will pass.
+            404 | 408 | 425 | 500..=599 => SigninError::Trouble(told),
+            _ => SigninError::Refused(told),
+        })
+    }
+
+    /// What a person should read of an answer that lets nobody in.
+    fn said(&self, answer: &Answer) -> String {
+        if let Some(location) = answer.location() {
+            return format!(" (to {location})");
+        }
+        let is_text = |extract: &Extract| extract.part == AnswerPart::Text;
+        if (200..300).contains(&answer.status) && self.extract.iter().any(is_text) {
+            return String::new();
+        }
+        let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
+        match outline::excerpt(body, self.pointers()) {
+            said if said.is_empty() => said,
+            said => format!(" ({said})"),
+        }
+    }
+
+    fn pointers(&self) -> impl Iterator<Item = &Pointer> {
+        self.extract
+            .iter()
+            .filter_map(|extract| match &extract.part {
+                AnswerPart::Json(pointer) => Some(pointer),
+                _ => None,
+            })
+    }
+
+    fn extract(&self, answer: &Answer) -> Result<Vec<(Arc<str>, Secret)>, SigninError> {
+        let value = |extract: &Extract| {
+            let refused = |problem: String| {
+                let (url, status) = (&self.url, answer.status);
+                SigninError::Refused(format!("{url} answered {status}, but {problem}"))
+            };
+            let value = self.value(&extract.part, answer).map_err(|unfit| {
+                let (part, name) = (&extract.part, &extract.name);
+                match unfit {
+                    Unfit::Answer(problem) => refused(problem),
+                    Unfit::Value { found, shown } if shown.is_empty() => {
+                        refused(format!("{part} (extract.{name}) {found}"))
+                    }
+                    Unfit::Value { found, shown } => refused(format!(
+                        "{part} (extract.{name}) {found}; it came as {shown}"
+                    )),
+                }
+            })?;
+            Ok((Arc::clone(&extract.name), value))
+        };
+        self.extract.iter().map(value).collect()
+    }
+
+    fn value(&self, part: &AnswerPart, answer: &Answer) -> Result<Secret, Unfit> {
+        let nothing = |shown: String| Unfit::Value {
+            found: "there is nothing".to_owned(),
+            shown,
+        };
+        let value = match part {
+            AnswerPart::Json(pointer) => {
+                let text = whole_text(answer)?;
+                return value_at(pointer, text).map_err(|unfit| match unfit {
+                    NoValue::NotJson => Unfit::Answer(format!(
+                        "the answer is not JSON ({}, {} bytes): is this the address to sign in at",
+                        answer.header("content-type").unwrap_or("of no type"),
+                        text.len()
+                    )),
+                    NoValue::Found(found) => Unfit::Value {
+                        found,
+                        shown: outline(text, self.pointers()),
+                    },
+                });
+            }
+            AnswerPart::Header(name) => answer
+                .header(&name.to_ascii_lowercase())
+                .ok_or_else(|| nothing(listed("headers", answer.headers.keys())))?
+                .to_owned(),
+            AnswerPart::Cookie(name) => answer
+                .cookies
+                .value(name)
+                .ok_or_else(|| nothing(listed("cookies", answer.cookies_set.iter())))?
+                .expose_secret()
+                .to_owned(),
+            AnswerPart::Input(name) => {
+                html::field(whole_text(answer)?, name).ok_or_else(|| nothing(String::new()))?
+            }
+            AnswerPart::Text => whole_text(answer)?.trim().to_owned(),
+        };
+        checked(value).map_err(|found| Unfit::Value {
+            found,
+            shown: String::new(),
+        })
+    }
+}
+
+/// Names without values.
+fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
+    let names: Vec<&str> = names.map(String::as_str).collect();
+    match &names[..] {
+        [] => format!("an answer without {what}"),
+        names => format!("an answer with the {what} {}", names.join(", ")),
+    }
+}
+
+/// Whether a redirect leads to where we come from, as login pages answer a wrong password: with
+/// `error` in the query, or to the page itself.
+fn leads_back(answer: &Answer, paths: &[&str]) -> bool {
+    if !(300..400).contains(&answer.status) {
+        return false;
+    }
+    let Some(location) = answer.header("location") else {
+        return false;
+    };
+    let query = location.split_once('?').map_or("", |(_, query)| query);
+    let mut keys = query
+        .split(['&', '#'])
+        .map(|pair| pair.split('=').next().unwrap_or_default());
+    let path = path_of(answer.location().unwrap_or_default());
+    keys.any(|key| key == "error") || (is_login(path) && paths.contains(&path))
+}
+
+/// Of a URL, or of the part of one that a `Location` may be.
+fn path_of(location: &str) -> &str {
+    match location.split_once("://") {
+        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
+        None => location,
+    }
+}
+
+/// Whether the path is called as sign-ins are.
+fn is_login(path: &str) -> bool {
+    let last = path.trim_end_matches('/').rsplit('/').next();
+    let last = last.unwrap_or_default().to_ascii_lowercase();
+    ["login", "signin", "sign-in", "sign_in", "logon"]
+        .iter()
+        .any(|name| last.contains(name))
+}
+
+fn text_of(answer: &Answer) -> String {
+    let (Body::Whole(body) | Body::Cut(body)) = &answer.body;
+    String::from_utf8_lossy(body).into_owned()
+}
+
+fn whole_text(answer: &Answer) -> Result<&str, Unfit> {
+    let Body::Whole(body) = &answer.body else {
+        return Err(Unfit::Answer(format!(
+            "with more than {ANSWER_BYTES_MAX} bytes: is this the address to sign in at"
+        )));
+    };
+    let text = std::str::from_utf8(body)
+        .map_err(|_| Unfit::Answer("the answer is not UTF-8".to_owned()))?;
+    Ok(text.trim_start_matches('\u{feff}'))
+}
+
+fn advice(answer: &Answer) -> String {
+    let advice = match answer.status {
+        300..=399 if !answer.cookies_set.is_empty() => {
+            return format!(
+                "redirects are not followed; the answer came with the cookie {}: if that is the \
+                 sign-in, as of a form login, write expect = {{ status = {} }}",
+                answer.cookies_set.join(", "),
+                answer.status
+            );
+        }
+        300..=399 => {
+            "redirects are not followed: set source.signin.url to the address that it leads to; a \
+             sign-in answers 200, or what expect says"
+        }
+        400 | 422 => {
+            "check source.signin: the names in json or form, and which of them the server wants"
+        }
+        401 => "check the user and password in source.signin",
+        403 => {
+            "check the user and password in source.signin, and whether the server wants a CSRF \
+             token"
+        }
+        404 | 405 => "check source.signin: url and method",
+        408 | 425 => "it is tried again",
+        415 => {
+            "check source.signin: the server may want form in place of json, or json in place of form"
+        }
+        429 => "too many sign-ins: it is tried again later",
+        500..=599 => "the server or a proxy before it is in trouble: see its log",
+        200..=299 => "check the user and password in source.signin, and its expect",
+        _ => "check source.signin and the server's log",
+    };
+    advice.to_owned()
+}
+
+/// Why there is no value.
+enum Unfit {
+    /// The answer is none.
+    Answer(String),
+    /// What there is in the value's place, and in the answer.
+    Value { found: String, shown: String },
+}
+
+/// Why there is none in JSON.
+enum NoValue {
+    NotJson,
+    /// What there is instead.
+    Found(String),
+}
+
+/// A text, a number as it is written, or `true` or `false`.
+fn value_at(pointer: &Pointer, json: &str) -> Result<Secret, NoValue> {
+    let found = |what: &str| NoValue::Found(format!("there is {what}"));
+    let raw = pointer
+        .find(json)
+        .map_err(|_| NoValue::NotJson)?
+        .ok_or_else(|| found("nothing"))?;
+    let value = match raw.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<String>(raw).map_err(|_| NoValue::NotJson)?,
+        Some(b'{') => return Err(found("an object, not a text or a number")),
+        Some(b'[') => return Err(found("an array, not a text or a number")),
+        Some(b'n') => return Err(found("null")),
+        _ => raw.to_owned(),
+    };
+    checked(value).map_err(NoValue::Found)
+}
+
+/// A value that a header can hold; else what there is.
+fn checked(value: String) -> Result<Secret, String> {
+    if value.trim().is_empty() {
+        return Err("there is an empty text".to_owned());
+    }
+    // It would end a header of HTTP or STOMP and begin another.
+    if value.chars().any(char::is_control) {
+        return Err(
+            "there is a text with a line end or another control character, which no header can hold"
+                .to_owned(),
+        );
+    }
+    Ok(value.into())
+}
+
+impl fmt::Display for AnswerPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            AnswerPart::Json(pointer) => write!(f, "at \"{pointer}\""),
+            AnswerPart::Header(name) => write!(f, "in the header {name}"),
+            AnswerPart::Cookie(name) => write!(f, "in the cookie {name}"),
+            AnswerPart::Input(name) => write!(f, "in the page's field {name}"),
+            AnswerPart::Text => f.write_str("as the answer's text"),
+        }
+    }
+}

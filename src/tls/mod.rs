@@ -1,0 +1,22 @@
+//! One rustls configuration for every part that needs one.
+//!
+//! - [`certificate`]: what a certificate says of itself, also where no verifier takes it
+//! - [`client`]: from the settings to a client's configuration
+//! - [`error`]: why there is no configuration
+//! - [`explained`]: what TLS has refused, in plain words
+//! - [`files`]: certificates and keys in PEM files
+//! - [`untrusted`]: why a server's certificate is not believed
+//! - [`verifier`]: whether a server's certificate is believed
+
+mod certificate;
+mod client;
+mod error;
+mod explained;
+mod files;
+mod untrusted;
+mod verifier;
+
+pub use client::{Settings, client_config, trusting_nobody};
+pub use error::Error;
+pub use explained::{Names, explained, handshake_problem, refusal};
+pub use files::{certificate_pem, key_pem};

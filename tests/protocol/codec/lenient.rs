@@ -1,0 +1,403 @@
+//! Frames that break a rule or a limit are read as well as they can be, and what stands behind them
+//! arrives.
+
+use std::fs;
+use std::path::Path;
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use stomp_bridge::stomp::{Command, DecodeError, Decoder, Limits, Options, Version};
+
+use super::behind::{Sent, check};
+use super::{LENIENT, cut, decode};
+use crate::session::client::Client;
+
+const GOOD: &[u8] = b"MESSAGE\nsubscription:i\nmessage-id:g\nack:g\n\ngood\0";
+
+/// Reads an odd frame and a good one behind it, however they are cut, and gives the body, the
+/// mistake and the headers of the odd one.
+fn odd(stream: &[u8]) -> (Command, String, Option<DecodeError>, Vec<(String, String)>) {
+    let stream = [stream, GOOD].concat();
+    let mut first = None;
+    for size in 1..=stream.len() {
+        let chunks = cut(&stream, &[size]);
+        let (mut frames, error) = decode(chunks, Some(Version::V1_2), LENIENT);
+        let shown = stream.escape_ascii();
+        assert_eq!((frames.len(), error), (2, None), "{shown} by {size}");
+        assert_eq!(&frames[1].body[..], b"good", "{shown} by {size}");
+        let frame = frames.swap_remove(0);
+        assert_eq!(
+            first.get_or_insert(frame.clone()),
+            &frame,
+            "{shown} by {size}"
+        );
+    }
+    let frame = first.expect("a stream is not empty");
+    let headers = frame.headers.iter();
+    let headers = headers.map(|(name, value)| (name.into_owned(), value.into_owned()));
+    (
+        frame.command,
+        String::from_utf8_lossy(&frame.body).into_owned(),
+        frame.mistake.map(|mistake| *mistake),
+        headers.collect(),
+    )
+}
+
+fn text(text: &str) -> String {
+    text.to_owned()
+}
+
+#[test]
+fn a_content_length_that_does_not_fit_ends_the_body_at_its_first_nul() {
+    let check = |length: &str, body: &str, expected: Option<DecodeError>| {
+        let stream = format!("SEND\ncontent-length:{length}\n\n{body}\0");
+        let (_, read, mistake, _) = odd(stream.as_bytes());
+        assert_eq!((read.as_str(), mistake), (body, expected), "{length}");
+    };
+    let wrong = |content_length| Some(DecodeError::NoNul { content_length });
+    check("3", "abc", None);
+    for length in [0, 1, 2, 4, 5, 9, 15, 16, 17, 30, 40] {
+        check(&length.to_string(), "abc", wrong(length));
+    }
+    check(
+        " 3",
+        "abc",
+        Some(DecodeError::BadContentLength { value: text(" 3") }),
+    );
+    for value in ["", "x", "-1", "+1", "3.0", "0x1", "\u{661}"] {
+        let value = text(value);
+        check(
+            &value.clone(),
+            "abc",
+            Some(DecodeError::BadContentLength { value }),
+        );
+    }
+    check("41", "abc", Some(DecodeError::BodyTooLong(16)));
+    check("9999999", "abc", Some(DecodeError::BodyTooLong(16)));
+    // Its line is too long for these limits, too.
+    check(
+        "18446744073709551616",
+        "abc",
+        Some(DecodeError::HeaderTooLong(24)),
+    );
+}
+
+#[test]
+fn of_two_content_lengths_the_first_counts_also_where_it_is_wrong() {
+    let (_, body, mistake, _) = odd(b"SEND\ncontent-length:x\ncontent-length:3\n\nabcd\0");
+    assert_eq!(body, "abcd");
+    assert!(matches!(
+        mistake,
+        Some(DecodeError::BadContentLength { .. })
+    ));
+}
+
+#[test]
+fn long_and_many_headers_are_passed_over_and_keys_are_kept() {
+    let headers = |stream: &str| {
+        let (_, body, mistake, headers) = odd(stream.as_bytes());
+        assert_eq!(body, "x");
+        let names: Vec<String> = headers.into_iter().map(|(name, _)| name).collect();
+        (names.join(" "), mistake)
+    };
+    let long = format!("long:{}", "v".repeat(30));
+    assert_eq!(
+        headers(&format!("SEND\na:\n{long}\nb:\n\nx\0")),
+        (text("a b"), Some(DecodeError::HeaderTooLong(24)))
+    );
+    assert_eq!(
+        headers("SEND\na:\nb:\nc:\nd:\nack:1\nmessage-id:2\n\nx\0"),
+        (
+            text("a b c ack message-id"),
+            Some(DecodeError::TooManyHeaders(3))
+        )
+    );
+    let long_key = format!("subscription:{}", "s".repeat(30));
+    assert_eq!(
+        headers(&format!("SEND\n{long_key}\nack:1\nack:2\n\nx\0")),
+        (
+            text("subscription ack"),
+            Some(DecodeError::HeaderTooLong(24))
+        )
+    );
+}
+
+#[test]
+fn a_line_without_a_colon_is_passed_over_and_an_unknown_escape_stays() {
+    let (_, body, mistake, headers) = odd(b"SEND\na:first\nsecond line\nb:2\n\nx\0");
+    assert_eq!(body, "x");
+    assert_eq!(
+        mistake,
+        Some(DecodeError::NoColon {
+            line: text("second line")
+        })
+    );
+    assert_eq!(
+        headers,
+        [(text("a"), text("first")), (text("b"), text("2"))]
+    );
+
+    let (_, _, mistake, headers) = odd(b"SEND\npath:C:\\temp\\n\\\n\n\0");
+    assert!(matches!(mistake, Some(DecodeError::UnknownEscape { .. })));
+    assert_eq!(headers, [(text("path"), text("C:\\temp\n\\"))]);
+}
+
+#[test]
+fn a_frame_without_its_blank_line_ends_at_its_nul() {
+    let check = |stream: &[u8], expected: Command| {
+        let (command, body, mistake, _) = odd(stream);
+        assert_eq!((command, body.as_str()), (expected, ""));
+        assert!(mistake.is_some());
+    };
+    check(b"RECEIPT\nreceipt-id:1\0", Command::Receipt);
+    check(b"RECEIPT\nreceipt-id:1\n\0", Command::Receipt);
+    check(b"MESSAGE\0", Command::Message);
+    check(b"NONSENSE\0", Command::Other);
+}
+
+#[test]
+fn a_command_is_known_whatever_is_round_it_and_others_are_passed_over() {
+    let check = |line: &str, expected: Command| {
+        let (command, body, mistake, _) = odd(format!("{line}\na:1\n\nx\0").as_bytes());
+        assert_eq!((command, body.as_str()), (expected, "x"), "{line}");
+        assert!(
+            matches!(mistake, Some(DecodeError::OddCommand { .. })),
+            "{line}"
+        );
+    };
+    check("message", Command::Message);
+    check("MESSAGE ", Command::Message);
+    check("\u{feff}MESSAGE\r", Command::Message);
+    check("PING", Command::Other);
+    check("HTTP/1.1 400 Bad Request, and so on", Command::Other);
+    // Bytes between two frames have no end of their own.
+    let (frames, _) = decode(
+        [&[b"nonsense\nmore\n", GOOD].concat()[..]],
+        Some(Version::V1_2),
+        LENIENT,
+    );
+    assert_eq!((frames.len(), &frames[0].body[..]), (1, &b"good"[..]));
+}
+
+#[test]
+fn a_head_without_an_end_is_no_frame() {
+    let stream = [b"SEND\n", &b"a:\n".repeat(40)[..]].concat();
+    for size in 1..=stream.len() {
+        let (frames, error) = decode(cut(&stream, &[size]), Some(Version::V1_2), LENIENT);
+        assert_eq!(
+            (frames, error),
+            (vec![], Some(DecodeError::FrameTooLong(64)))
+        );
+    }
+}
+
+#[test]
+fn a_header_of_any_length_is_not_held() {
+    let limits = Limits {
+        oversize_bytes_max: 1 << 30,
+        ..Limits::default()
+    };
+    let mut decoder = Decoder::new(limits);
+    decoder.set_version(Version::V1_2);
+    decoder.feed(Bytes::from_static(b"MESSAGE\nmessage-id:1\nx-trace:"));
+    let chunk = Bytes::from(vec![b'x'; 1_000_000]);
+    for _ in 0..200 {
+        decoder.feed(chunk.clone());
+        assert_eq!(decoder.next(), Ok(None));
+    }
+    decoder.feed(Bytes::from_static(b"\nack:2\n\nbody\0"));
+    let frame = decoder.next().unwrap().unwrap();
+    assert_eq!(&frame.body[..], b"body");
+    let names: Vec<_> = frame.headers.iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["message-id", "ack"]);
+}
+
+#[test]
+fn a_length_that_counts_too_much_holds_the_next_message_for_three_seconds_at_most() {
+    let mut client = Client::subscribed("1.2");
+    let odd = |id: u8| {
+        format!(
+            "MESSAGE\nsubscription:i\nmessage-id:{id}\nack:{id}\ncontent-length:900\n\nodd {id}\0"
+        )
+    };
+    let good = String::from_utf8_lossy(GOOD).into_owned();
+    assert_eq!(client.hears(&format!("{}\n{good}", odd(1))), Ok(vec![]));
+    assert_eq!(client.deadline(), Some(3_000));
+    let events = client.at(3_000).unwrap();
+    let mistake = "malformed MESSAGE: expected NUL after a body of content-length 900: the sender \
+                   counts something else than bytes";
+    assert_eq!(
+        events,
+        [mistake, "message i odd 1 acks", "message i good acks"]
+    );
+    // From then on it is known of this sender: what follows a NUL says enough.
+    let events = client.hears(&format!("{}\n\n{good}", odd(2))).unwrap();
+    assert_eq!(
+        events,
+        [mistake, "message i odd 2 acks", "message i good acks"]
+    );
+    assert_eq!(client.hears(&format!("{}\n", odd(3))), Ok(vec![]));
+    assert_eq!(client.at(6_000).unwrap(), [mistake, "message i odd 3 acks"]);
+}
+
+#[test]
+fn a_body_with_nuls_is_waited_for_as_long_as_bytes_come() {
+    let mut client = Client::subscribed("1.2");
+    let head = "MESSAGE\nsubscription:i\nack:1\ncontent-length:9\n\n";
+    assert_eq!(client.hears(&format!("{head}a\0bcd")), Ok(vec![]));
+    assert_eq!(
+        client.at(3_000),
+        Ok(vec![]),
+        "what follows the NUL begins no frame"
+    );
+    assert_eq!(
+        client.hears("efgh\0").unwrap(),
+        ["message i a\0bcdefgh acks"]
+    );
+}
+
+#[test]
+fn an_error_that_the_close_cuts_still_says_why() {
+    let check = |connected: bool, bytes: &str, expected: &str| {
+        let mut client = match connected {
+            true => Client::subscribed("1.2"),
+            false => Client::new(Options::new("/")),
+        };
+        assert_eq!(client.hears(bytes), Ok(vec![]), "{bytes}");
+        let error = client.session.closed().unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let expired = "ERROR\nmessage:Session expired\n\nplease log in";
+    check(
+        false,
+        expired,
+        "refused CONNECT: Session expired: please log in",
+    );
+    check(
+        true,
+        expired,
+        "ended the session: Session expired: please log in",
+    );
+    check(true, "ERROR\nmessage:no rea", "no rea");
+    check(
+        true,
+        "ERROR\nmessage:m\ncontent-length:99\n\nbody",
+        "m: body",
+    );
+    check(
+        true,
+        "MESSAGE\nsubscription:i\n\nbo",
+        "26 bytes into a frame",
+    );
+}
+
+#[test]
+fn a_sloppy_error_is_read() {
+    let check = |bytes: &str, expected: &str| {
+        let mut client = Client::subscribed("1.2");
+        let error = client.hears(bytes).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    check(
+        "ERROR\nmessage:no file C:\\temp\\x\n\n\0",
+        "no file C:\\temp\\x",
+    );
+    check(
+        "ERROR\nmessage : not you \nat x\ncontent-length:7\n\nx\0\n\n\n\n\n\n\n\n",
+        "not you: x",
+    );
+    let long = "l".repeat(20_000);
+    check(&format!("ERROR\nmessage:why {long}\n\n\0"), "why lll");
+}
+
+#[test]
+fn the_seeds_of_the_fuzz_target_hold() {
+    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/lenient");
+    let mut count = 0;
+    for entry in fs::read_dir(seeds).unwrap() {
+        let input = fs::read(entry.unwrap().path()).unwrap();
+        let (size, frame) = input.split_first().unwrap();
+        let odd = [frame, &[0]].concat();
+        for sizes in [[usize::from(*size)], [1], [1 << 20]] {
+            let between = b"\n";
+            check(
+                &odd,
+                Sent {
+                    between,
+                    sizes: &sizes,
+                },
+            );
+        }
+        count += 1;
+    }
+    assert!(count >= 15, "{count}");
+}
+
+fn piece() -> impl Strategy<Value = Vec<u8>> {
+    let known = [
+        "subscription:i",
+        "subscription : i",
+        "subscription:who",
+        "destination:/t",
+        "ack:1",
+        "ack:",
+        "message-id:a:b",
+        "no colon",
+        "a:b",
+        "a:\\t\\",
+        "\\c:\\n",
+        ":",
+        "",
+        "\r",
+        " ",
+        "x\r",
+        "MESSAGE",
+        "content-length:3",
+        "content-length:-1",
+        "content-length: 4",
+        "content-length:5000",
+    ];
+    prop_oneof![
+        8 => prop::sample::select(known.to_vec()).prop_map(|line| line.as_bytes().to_vec()),
+        1 => (0..200_usize).prop_map(|length| [b"long:", &vec![b'x'; length][..]].concat()),
+        2 => prop::collection::vec(1..=255_u8, 0..12),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_good_message_behind_any_frame_whose_end_is_known_arrives(
+        command in prop::sample::select(vec![
+            "MESSAGE", "MESSAGE\r", "message ", "RECEIPT", "CONNECTED", "PING", "SEND", "\u{feff}MESSAGE", "=",
+            "a command that is too long to be one",
+        ]),
+        lines in prop::collection::vec(piece(), 0..14),
+        length in prop::option::of(prop_oneof![
+            (-4..5_i64).prop_map(Ok), (6..6000_i64).prop_map(Ok), any::<u64>().prop_map(Err),
+        ]),
+        body in prop_oneof![
+            prop::collection::vec(1..=255_u8, 0..40),
+            (200..400_usize).prop_map(|length| vec![b'b'; length]),
+        ],
+        between in prop::sample::select(vec!["", "\n", "\r\n\n", "\0\n"]),
+        sizes in prop::collection::vec(1..80_usize, 1..12),
+    ) {
+        let mut head = command.as_bytes().to_vec();
+        head.push(b'\n');
+        if let Some(length) = length {
+            let length = match length {
+                Ok(more) => (body.len() as i64 + more).to_string(),
+                Err(any) => any.to_string(),
+            };
+            head.extend_from_slice(format!("content-length:{length}\n").as_bytes());
+        }
+        for line in &lines {
+            head.extend_from_slice(line);
+            head.push(b'\n');
+        }
+        let odd = [&head[..], b"\n", &body, b"\0"].concat();
+        check(&odd, Sent { between: between.as_bytes(), sizes: &sizes });
+    }
+}
