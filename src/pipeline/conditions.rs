@@ -116,8 +116,11 @@ fn is_same(wanted: &Value, found: &Value) -> bool {
         (Value::Number(wanted), Value::Number(found)) => {
             wanted == found || wanted.as_f64() == found.as_f64()
         }
-        (Value::String(text), Value::Number(_) | Value::Bool(_)) => *text == found.to_string(),
-        (Value::Number(_) | Value::Bool(_), Value::String(text)) => *text == wanted.to_string(),
+        (Value::String(text), json @ (Value::Number(_) | Value::Bool(_)))
+        | (json @ (Value::Number(_) | Value::Bool(_)), Value::String(text)) => {
+            let written = json.to_string();
+            *text == written
+        }
         (wanted, found) => wanted == found,
     }
 }

@@ -71,12 +71,12 @@ impl Headers {
     }
 
     /// The bytes of a value from `pick` as they stand on the wire; they outlive this frame.
-    pub(super) fn keep_raw(&self, name: &str, value: &Cow<'_, [u8]>) -> Bytes {
+    pub(super) fn keep_raw(&self, name: &str, value: Cow<'_, [u8]>) -> Bytes {
         match value {
             Cow::Borrowed(value) if self.escaping != Escaping::Padded => {
                 self.block.slice_ref(value)
             }
-            _ => self.raw(name).unwrap_or_default(),
+            Cow::Borrowed(_) | Cow::Owned(_) => self.raw(name).unwrap_or_default(),
         }
     }
 

@@ -45,7 +45,7 @@ impl AckId {
         Some(AckId {
             subscription: Arc::clone(subscription),
             id: match value {
-                Some(value) => headers.keep_raw(name, &value),
+                Some(value) => headers.keep_raw(name, value),
                 None => headers.raw(name)?,
             },
         })
