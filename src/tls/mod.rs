@@ -1,12 +1,12 @@
 //! One rustls configuration for every part that needs one.
 //!
-//! - [`certificate`]: what a certificate says of itself, also where no verifier takes it
-//! - [`client`]: from the settings to a client's configuration
-//! - [`error`]: why there is no configuration
-//! - [`explained`]: what TLS has refused, in plain words
-//! - [`files`]: certificates and keys in PEM files
-//! - [`untrusted`]: why a server's certificate is not believed
-//! - [`verifier`]: whether a server's certificate is believed
+//! - `certificate`: what a certificate says of itself, also where no verifier takes it
+//! - `client`: from the settings to a client's configuration
+//! - `error`: why there is no configuration
+//! - `explained`: what TLS has refused, in plain words
+//! - `files`: certificates and keys in PEM files
+//! - `untrusted`: why a server's certificate is not believed
+//! - `verifier`: whether a server's certificate is believed
 
 mod certificate;
 mod client;

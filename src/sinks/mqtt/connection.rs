@@ -214,3 +214,36 @@ impl Connection {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_batch_goes_out_in_one_write_and_wakes_its_publisher_once() {
+        const BATCH: u16 = 5;
+        let connection = Connection::default();
+        let (mut writes, mut wakes) = (0, 0);
+        for _ in 0..1000 / BATCH {
+            for _ in 0..BATCH {
+                connection.publish("t".to_owned(), QoS::AtLeastOnce, false, b"body".to_vec());
+            }
+            connection.send();
+            let Outbox { bytes, through, .. } = connection.outbox().await;
+            writes += 1;
+            assert!(!bytes.is_empty() && through == connection.accepted());
+            connection.wrote(through);
+            let target = connection.accepted();
+            let mut waiting = std::pin::pin!(connection.progress(target));
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+            for left in (0..BATCH).rev() {
+                let id = u16::try_from(target).expect("below 1,000") - left;
+                connection.acknowledged(id).expect("in flight");
+                let woken = futures_util::poll!(&mut waiting).is_ready();
+                assert_eq!(woken, left == 0);
+                wakes += u32::from(woken);
+            }
+        }
+        assert_eq!((writes, wakes), (200, 200));
+    }
+}
