@@ -353,7 +353,10 @@ impl<'a> Connection<'a> {
                 }
                 proven = &mut self.proving, if !self.proving.is_terminated() => proven?,
                 written = self.writer.written(&mut self.session) => {
-                    written?;
+                    if let Err(error) = written {
+                        self.receive_all()?;
+                        return Err(error.into());
+                    }
                     self.reach_ack_written();
                 }
                 // Before the socket, which may always have more: a flood must not stop our
@@ -450,20 +453,11 @@ impl<'a> Connection<'a> {
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
     fn tick(&mut self) -> Result<(), DisconnectReason> {
-        loop {
-            if !self.may_read() {
-                self.session.alive(clock::now());
-                self.intake.silence.broken(clock::now());
-                break;
-            }
-            let Some(received) = self.receiver.receive_now() else {
-                break;
-            };
-            let heard = !matches!(&received, Ok(bytes) if bytes.is_empty());
-            self.received(received)?;
-            if heard {
-                break;
-            }
+        if self.may_read() {
+            self.receive_all()?;
+        } else {
+            self.session.alive(clock::now());
+            self.intake.silence.broken(clock::now());
         }
         let now = clock::now();
         if matches!(self.probing, Probing::Due(at) if at <= now) {

@@ -35,6 +35,22 @@ impl Connection<'_> {
         Ok(())
     }
 
+    /// All that has arrived, whatever the pause: before a silence is called one, and before we write
+    /// or after a write has failed. A server that is gone answers a write by a reset, and what it
+    /// had sent before comes to topics without ACKs only once.
+    pub(super) fn receive_all(&mut self) -> Result<(), DisconnectReason> {
+        for _ in 0..RECEIVED_AT_ONCE_MAX {
+            if self.stage == Stage::Left || !self.may_read() {
+                break;
+            }
+            let Some(received) = self.receiver.receive_now() else {
+                break;
+            };
+            self.received(received)?;
+        }
+        Ok(())
+    }
+
     /// Hands what came to the session, and then all that follows from it to the intake.
     pub(super) fn received(
         &mut self,

@@ -9,6 +9,7 @@ mod refusals;
 mod reload;
 
 use std::path::Path;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures_util::{SinkExt, StreamExt};
@@ -106,6 +107,28 @@ async fn heartbeats_that_wait_in_the_socket_are_heard() {
     server.exchange_heartbeats(30).await;
     let error = lab.status.link().last_error;
     assert_eq!(error, None);
+}
+
+#[tokio::test]
+async fn what_came_before_a_reset_is_taken_before_our_heartbeat_meets_it() {
+    let heartbeat = Duration::from_millis(100);
+    let lab = Lab::with(AckMode::Auto, heartbeat, 1 << 30, None).await;
+    lab.read_interval.set(Duration::from_secs(1));
+    let mut server = lab.accept_session("100,100").await;
+    server.message(0, BODY).await;
+    // More than one read takes, in a pause that is longer than the time to our next heart-beat.
+    let message = |id| {
+        format!(
+            "MESSAGE\nsubscription:map-1\ndestination:a\nmessage-id:m{id}\nack:a{id}\n\n{BODY}\0"
+        )
+    };
+    server
+        .send(&(1..300).map(message).collect::<String>())
+        .await;
+    server.stream.set_zero_linger().unwrap();
+    drop(server);
+    lab.until(|status| status.counters.messages.load(Relaxed) == 300)
+        .await;
 }
 
 #[tokio::test]
