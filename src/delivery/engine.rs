@@ -417,13 +417,18 @@ impl Engine {
                 .pass(&self.log.sink, through, passed);
             self.progress.cursor = through;
         }
-        faults::reach(Failpoint::BeforeDeliver);
         let mut sink = self
             .sinks
             .pop()
             .expect("there are as many sinks as attempts at once");
         let (journal, cursor) = (self.log.journal.log.uuid(), self.progress.cursor);
+        let cursors = self.log.journal.cursors.clone();
         self.under_way.push(Box::pin(async move {
+            if faults::makes(Mutation::CursorBeforeDelivery) {
+                // What a save at this moment would write.
+                let _ = cursors.save().await;
+            }
+            faults::reach(Failpoint::BeforeDeliver);
             let outcome = sink.attempt(attempt.batch(journal, cursor)).await;
             Box::new(Ended {
                 sink,

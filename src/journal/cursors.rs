@@ -75,6 +75,14 @@ impl Cursors {
         self.state.pass(sink, to, passed);
     }
 
+    /// Has the cursors on disk on return, as they stand.
+    ///
+    /// # Errors
+    /// [`Error::Closed`].
+    pub async fn save(&self) -> Result<(), Error> {
+        self.commands.flush().await
+    }
+
     /// Puts a sink's cursor anywhere, backwards too: for a sink that keeps a cursor of its own and
     /// has lost something. Durable on return.
     ///
