@@ -512,12 +512,11 @@ impl Writer {
         self.state
             .accepted
             .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
-        // One more: a commit without a body takes room too, and is measured within a second.
-        self.unmeasured_bytes += entries
-            .iter()
-            .map(|entry| entry.body.len() as u64)
-            .sum::<u64>()
-            + 1;
+        if !group.is_proof() {
+            // One more: a commit without a body takes room too, and is measured within a second.
+            let bodies = entries.iter().map(|entry| entry.body.len() as u64);
+            self.unmeasured_bytes += bodies.sum::<u64>() + 1;
+        }
         let is_received = |entry: &&Entry| {
             let kind = entry.content.kind();
             matches!(kind, EntryKind::Status | EntryKind::Undecodable)
@@ -588,6 +587,13 @@ impl Group {
 
     fn is_empty(&self) -> bool {
         self.appends.is_empty() && self.commands.is_empty()
+    }
+
+    /// That the link lives is all that it says: it is written over what said so before.
+    fn is_proof(&self) -> bool {
+        let is_proof =
+            |queued: &QueuedCommand| matches!(queued.command, Command::LinkProven { .. });
+        self.appends.is_empty() && !self.commands.is_empty() && self.commands.iter().all(is_proof)
     }
 
     /// Answers every caller; one that has gone away loses only the answer.

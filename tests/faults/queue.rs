@@ -35,6 +35,8 @@ struct Accounting {
     /// Sent on the living connection.
     sent: BTreeSet<usize>,
     acknowledged: BTreeSet<usize>,
+    /// What the reader of the living connection says from now on is not heard.
+    deaf: bool,
     /// How often each was sent.
     deliveries: Vec<u32>,
 }
@@ -60,6 +62,7 @@ impl Queue {
                 let mut accounting = served.lock();
                 let unacknowledged = std::mem::take(&mut accounting.sent);
                 accounting.ready.extend(unacknowledged);
+                accounting.deaf = false;
             }
         });
         Queue {
@@ -94,6 +97,11 @@ impl Queue {
     /// The numbers of those that were acknowledged.
     pub(crate) fn acknowledged(&self) -> BTreeSet<usize> {
         self.shared.lock().acknowledged.clone()
+    }
+
+    /// Hears no more of the living connection's ACKs: the network has gone with the power.
+    pub(crate) fn hear_no_more(&self) {
+        self.shared.lock().deaf = true;
     }
 
     /// How often each message was sent.
@@ -139,6 +147,9 @@ impl Shared {
 
     fn acknowledge(&self, n: usize) {
         let mut accounting = self.lock();
+        if accounting.deaf {
+            return;
+        }
         assert!(
             accounting.sent.remove(&n),
             "message {n} was acknowledged, but it is not with the reader"

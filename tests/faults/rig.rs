@@ -254,7 +254,7 @@ impl Rig {
 
     /// One life, and a look at the audit after it. An error names the daemon's fault.
     pub(crate) async fn live(&mut self, plan: &Plan, rng: &mut Rng) -> Result<(), String> {
-        let process = self.run(plan, rng, || {}).await?;
+        let process = self.run(plan, rng, |_| {}).await?;
         drop(process);
         self.check().await
     }
@@ -265,7 +265,7 @@ impl Rig {
         &mut self,
         plan: &Plan,
         rng: &mut Rng,
-        just_before: impl FnOnce(),
+        just_before: impl FnOnce(&Queue),
     ) -> Result<Process, String> {
         self.ends
             .receiver
@@ -287,7 +287,7 @@ impl Rig {
             tokio::time::sleep(Duration::from_millis(rng.u64(FLOW_PAUSE_MS))).await;
         }
         let ended_early = !process.runs();
-        just_before();
+        just_before(&self.queue);
         process.kill();
         let status = process.ended(Duration::ZERO).await;
         match ended_early && ended_by_itself(status) {
