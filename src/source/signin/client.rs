@@ -462,6 +462,10 @@ mod tests {
         trouble(502, r#"{"code":502}"#);
         trouble(500, r#"{"status":500}"#);
         trouble(500, "<html>");
+        let unsaid = |body: &str| signin().read(answer(500, body)).unwrap_err().to_string();
+        let advice = "if it answers a wrong password so, write in expect";
+        assert!(unsaid(r#"{"code":500}"#).contains(advice));
+        assert!(!unsaid("<html>").contains(advice));
     }
 
     #[test]

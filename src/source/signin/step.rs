@@ -164,6 +164,8 @@ impl Step {
             && (self.expect.as_ref()).is_some_and(|expect| expect.is_denied(&text_of(answer)));
         let advice = if is_denied && status >= 500 {
             OTHER_ANSWER.to_owned()
+        } else if self.expect.is_none() && status == 500 && text_of(answer).starts_with('{') {
+            format!("{}; {SAY_WHAT_IS_RIGHT}", advice(answer))
         } else {
             advice(answer)
         };
@@ -343,6 +345,10 @@ fn whole_text(answer: &Answer) -> Result<&str, Unfit> {
 
 /// What to do about an answer that is another than the expected one.
 const OTHER_ANSWER: &str = "check the user and password in source.signin, and its expect";
+
+/// What to do where trouble may be a refusal, which is asked again more slowly.
+const SAY_WHAT_IS_RIGHT: &str = "if it answers a wrong password so, write in expect what its JSON \
+                                 says to a right one, such as { \"/code\" = 200 }";
 
 fn advice(answer: &Answer) -> String {
     let advice = match answer.status {
