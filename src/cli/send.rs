@@ -138,8 +138,12 @@ async fn confirmed(client: &mut Client, interrupt: &mut Interrupt) -> anyhow::Re
 /// Some forget what they wanted to say when DISCONNECT follows at once.
 const REFUSED_WITHIN: Duration = Duration::from_secs(1);
 
+/// A server that reads nothing for longer takes no message; it may send heart-beats all the same.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
+
 /// Waits until the message is written and the server has had its time to refuse it.
 async fn not_refused(client: &mut Client, interrupt: &mut Interrupt) -> anyhow::Result<()> {
+    let began = Instant::now();
     let mut quiet = pin!(tokio::time::sleep(REFUSED_WITHIN));
     loop {
         tokio::select! {
@@ -149,6 +153,13 @@ async fn not_refused(client: &mut Client, interrupt: &mut Interrupt) -> anyhow::
             () = &mut quiet => {
                 if !client.is_writing() {
                     return Ok(());
+                }
+                if began.elapsed() >= WRITTEN_WITHIN {
+                    bail!(
+                        "the server has not taken all of the message within {} s: whether it has \
+                         arrived is not known",
+                        WRITTEN_WITHIN.as_secs()
+                    );
                 }
                 quiet.set(tokio::time::sleep(REFUSED_WITHIN));
             }

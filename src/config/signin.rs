@@ -1,7 +1,9 @@
 //! `[source.signin]`: the requests before every connection, and the values taken out of their
 //! answers.
 
+use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
+use url::form_urlencoded;
 
 use super::context::Context;
 use super::path::Path;
@@ -114,7 +116,7 @@ impl Context<'_> {
         let headers = self.header_drafts(&headers_path, written.headers, &reading.scope);
         reading
             .redacted
-            .extend(headers.iter().filter_map(shown_nowhere));
+            .extend(headers.iter().flat_map(|(_, draft)| hidden_of(draft)));
         let headers = headers
             .into_iter()
             .map(|(name, draft)| (name, draft.plain().hidden()))
@@ -136,7 +138,9 @@ impl Context<'_> {
                 .key_error(&url_path, "the address to sign in at is missing", help);
             return None;
         };
-        let url = self.address(&url_path, &url, &["http", "https"], &reading.scope)?;
+        let draft = self.draft(&url_path, &url, Within::Url, &reading.scope)?;
+        reading.redacted.extend(hidden_of_url(&draft));
+        let url = self.drafted_address(&url_path, &draft, &["http", "https"])?;
         if !url.url().username().is_empty() || url.url().password().is_some() {
             let help = "write json or form, or headers = { Authorization = \"Basic …\" }";
             self.report
@@ -316,9 +320,41 @@ fn only_step(written: schema::Signin) -> SigninStep {
     }
 }
 
-/// A header's value, where it is ours alone.
-fn shown_nowhere((_, draft): &(String, Draft)) -> Option<Secret> {
-    (!draft.has_placeholders()).then(|| draft.text(""))
+/// What must not be shown of a header's value: its secrets, and all of it, with and without its
+/// scheme, where it is ours alone.
+fn hidden_of(draft: &Draft) -> Vec<Secret> {
+    let mut hidden: Vec<Secret> = draft.secrets().cloned().collect();
+    if !draft.has_placeholders() {
+        let whole = draft.text("");
+        let behind_scheme = whole.expose_secret().split_once(' ');
+        let credentials = behind_scheme.map(|(_, credentials)| Secret::from(credentials.trim()));
+        hidden.extend(credentials.filter(gives_something_away));
+        hidden.push(whole);
+    }
+    hidden
+}
+
+/// A part of a value that is shorter stands in many a text by chance.
+fn gives_something_away(part: &Secret) -> bool {
+    part.expose_secret().chars().count() >= 4
+}
+
+/// What must not be shown of a URL: its secrets, as they are and as they stand in it, and the query
+/// of one that is a secret as a whole.
+fn hidden_of_url(draft: &Draft) -> Vec<Secret> {
+    let mut hidden = Vec::new();
+    for secret in draft.secrets() {
+        let text = secret.expose_secret();
+        let decoded = percent_decode_str(text).decode_utf8_lossy();
+        hidden.push(decoded.as_ref().into());
+        hidden.push(secret.clone());
+        if let Some((_, query)) = text.split_once('?') {
+            let pairs = form_urlencoded::parse(query.as_bytes());
+            let values = pairs.map(|(_, value)| value.as_ref().into());
+            hidden.extend(values.filter(gives_something_away));
+        }
+    }
+    hidden
 }
 
 fn body_of(written: &SigninStep) -> Option<&'static str> {

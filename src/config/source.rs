@@ -9,7 +9,7 @@ use super::path::Path;
 use super::schema::{self, ConnectBackslashes};
 use super::secret::Within;
 use super::spelling::{self, Spelling};
-use super::template::Scope;
+use super::template::{Draft, Scope};
 use super::units::UrlText;
 use crate::duration::InWords;
 use crate::secret::Secret;
@@ -120,12 +120,9 @@ impl Context<'_> {
                 .key_error(path, "the address of the STOMP server is missing", help);
             return None;
         }
-        // A comma in one text begins a URL, and a failover's stand in parentheses.
+        // A comma in one text begins a URL, and those of a list stand in parentheses.
         if let [UrlText(first), ..] = &written[..]
-            && first
-                .trim_start()
-                .to_ascii_lowercase()
-                .starts_with("failover:")
+            && spelling::is_list(first)
         {
             let texts: Vec<&str> = written.iter().map(|UrlText(text)| text.as_str()).collect();
             self.misspelt(path, &texts.join(","));
@@ -142,6 +139,9 @@ impl Context<'_> {
             };
             if self.misspelt(&here, text) {
                 continue;
+            }
+            if let Some(doubt) = spelling::doubt(text) {
+                self.report.warning(&here, doubt);
             }
             let scope = self.signin_scope();
             let Some(address) = self.address(&here, text, &schemes, &scope) else {
@@ -176,6 +176,16 @@ impl Context<'_> {
         scope: &Scope<'_>,
     ) -> Option<Address> {
         let draft = self.draft(path, text, Within::Url, scope)?;
+        self.drafted_address(path, &draft, schemes)
+    }
+
+    /// The same of one that is read.
+    pub(super) fn drafted_address(
+        &mut self,
+        path: &Path,
+        draft: &Draft,
+        schemes: &[&str],
+    ) -> Option<Address> {
         if !draft.has_placeholders() {
             return self
                 .checked_url(path, draft.text("").expose_secret(), schemes)

@@ -11,7 +11,7 @@ pub(super) fn meant(text: &str) -> Option<Spelling> {
     let text = text.trim();
     let (scheme, rest) = text.split_once(':')?;
     let scheme = scheme.to_ascii_lowercase();
-    if matches!(scheme.as_str(), "failover" | "fanout" | "discovery") {
+    if LISTS.contains(&scheme.as_str()) {
         return Some(of_failover(&scheme, rest));
     }
     if let Some(ours) = ours(&scheme) {
@@ -20,7 +20,28 @@ pub(super) fn meant(text: &str) -> Option<Spelling> {
             advice: advised(&[translated(text, ours)]),
         });
     }
-    of_sockjs(text)
+    of_session(text)
+}
+
+/// Whether a URL is one of ActiveMQ's lists, in which a comma stands between parentheses.
+pub(super) fn is_list(text: &str) -> bool {
+    let scheme = text.trim_start().split(':').next().unwrap_or_default();
+    LISTS.contains(&scheme.to_ascii_lowercase().as_str())
+}
+
+/// ActiveMQ's transports of several URLs.
+const LISTS: [&str; 3] = ["failover", "fanout", "discovery"];
+
+/// What to look at in a URL that may be right.
+pub(super) fn doubt(text: &str) -> Option<String> {
+    let advice = below_a_base(text, |parts| match parts {
+        [base @ .., "info"] => Some(base),
+        _ => None,
+    })?;
+    Some(format!(
+        "`/info` is what the daemon itself asks of a SockJS endpoint: unless the endpoint is called \
+         so, {advice}"
+    ))
 }
 
 /// A mistake, and what to write in its place.
@@ -119,45 +140,48 @@ const TRANSPORTS: [&str; 8] = [
     "jsonp_send",
 ];
 
-/// Where the URL is one that SockJS asks below its base: `/info`, or a session's.
-fn of_sockjs(text: &str) -> Option<Spelling> {
-    let url = Url::parse(text).ok()?;
-    let base_scheme = match url.scheme() {
-        "http" | "ws" => "http",
-        "https" | "wss" => "https",
-        _ => return None,
-    };
-    let path = url.path().trim_end_matches('/');
-    let parts: Vec<&str> = path.split('/').collect();
-    let (base, mistake) = match &parts[..] {
-        [base @ .., "info"] => (
-            base,
-            "`/info` is what the daemon itself asks of a SockJS endpoint",
-        ),
+/// Where the URL is that of a SockJS session, which is asked below the endpoint's base.
+fn of_session(text: &str) -> Option<Spelling> {
+    let advice = below_a_base(text, |parts| match parts {
         [base @ .., server, session, transport]
             if TRANSPORTS.contains(transport)
                 && server.len() == 3
                 && server.bytes().all(|byte| byte.is_ascii_digit())
                 && !session.is_empty() =>
         {
-            (base, "this is one session of a SockJS endpoint")
+            Some(base)
         }
+        _ => None,
+    })?;
+    Some(Spelling {
+        mistake: "this is one session of a SockJS endpoint".to_owned(),
+        advice,
+    })
+}
+
+/// The endpoint's base, where `base` finds it in the parts of the URL's path.
+fn below_a_base(
+    text: &str,
+    base: for<'p> fn(&'p [&'p str]) -> Option<&'p [&'p str]>,
+) -> Option<String> {
+    let url = Url::parse(text).ok()?;
+    let scheme = match url.scheme() {
+        "http" | "ws" => "http",
+        "https" | "wss" => "https",
         _ => return None,
     };
-    let base = base.join("/");
+    let path = url.path().trim_end_matches('/');
+    let parts: Vec<&str> = path.split('/').collect();
+    let base = base(&parts)?.join("/");
     let host = url.host_str().unwrap_or_default();
     let port = url
         .port()
         .map_or_else(String::new, |port| format!(":{port}"));
     let query = if url.query().is_some() { "?…" } else { "" };
-    let advice = if text.contains("{{") {
-        format!("write the endpoint's base: {base_scheme}://HOST/ENDPOINT{query}")
+    Some(if text.contains("{{") {
+        format!("write the endpoint's base: {scheme}://HOST/ENDPOINT{query}")
     } else {
-        format!("write its base: \"{base_scheme}://{host}{port}{base}{query}\"")
-    };
-    Some(Spelling {
-        mistake: mistake.to_owned(),
-        advice,
+        format!("write its base: \"{scheme}://{host}{port}{base}{query}\"")
     })
 }
 
@@ -232,14 +256,6 @@ mod tests {
     #[test]
     fn what_sockjs_asks_by_itself_is_cut_to_the_base() {
         check(
-            "http://h:9/ws/info",
-            Some("write its base: \"http://h:9/ws\""),
-        );
-        check(
-            "wss://h/a/ws/info/?t=hunter2",
-            Some("write its base: \"https://h/a/ws?…\""),
-        );
-        check(
             "ws://h/ws/123/abcdefgh/websocket",
             Some("write its base: \"http://h/ws\""),
         );
@@ -248,7 +264,7 @@ mod tests {
             Some("write its base: \"http://h/ws\""),
         );
         check(
-            "http://h/{{ secret('x') }}/info",
+            "http://h/{{ secret('x') }}/000/x/xhr",
             Some("write the endpoint's base: http://HOST/ENDPOINT"),
         );
         // An endpoint of that name, and Spring's own address for plain WebSockets.
@@ -256,8 +272,28 @@ mod tests {
             "http://h/websocket",
             "ws://h/ws/websocket",
             "ws://h/a/b/websocket",
+            "ws://h/info",
         ] {
             check(good, None);
+        }
+    }
+
+    #[test]
+    fn an_endpoint_may_be_called_info_and_is_doubted() {
+        for (text, base) in [
+            ("http://h:9/ws/info", "its base: \"http://h:9/ws\""),
+            (
+                "wss://h/a/ws/info/?t=hunter2",
+                "its base: \"https://h/a/ws?…\"",
+            ),
+            ("http://h/{{ x }}/info", "base: http://HOST/ENDPOINT"),
+        ] {
+            let doubt = doubt(text).expect(text);
+            assert!(doubt.contains("unless the endpoint is called so, write"));
+            assert!(doubt.ends_with(base), "{doubt}");
+        }
+        for good in ["http://h/ws", "stomp://h/info", "http://h/infos"] {
+            assert_eq!(doubt(good), None, "{good}");
         }
     }
 }

@@ -61,6 +61,12 @@ impl Conditions {
             .iter()
             .find(|condition| !condition.holds(status, body))
     }
+
+    /// Whether a JSON pointer finds another value than it should: the answer is the service's own,
+    /// and says no.
+    pub fn is_denied(&self, body: &str) -> bool {
+        self.0.iter().any(|condition| condition.is_denied(body))
+    }
 }
 
 impl Condition {
@@ -100,14 +106,28 @@ impl Condition {
     fn holds(&self, status: u16, body: &str) -> bool {
         let found = match &self.subject {
             Subject::Status => Some(Value::from(status)),
-            Subject::At(pointer) => pointer
-                .find(body)
-                .ok()
-                .flatten()
-                .and_then(|json| serde_json::from_str(json).ok()),
+            Subject::At(pointer) => value_at(pointer, body),
         };
-        found.is_some_and(|found| self.accepted.iter().any(|value| is_same(value, &found)))
+        found.is_some_and(|found| self.accepts(&found))
     }
+
+    fn is_denied(&self, body: &str) -> bool {
+        match &self.subject {
+            Subject::Status => false,
+            Subject::At(pointer) => {
+                value_at(pointer, body).is_some_and(|found| !self.accepts(&found))
+            }
+        }
+    }
+
+    fn accepts(&self, found: &Value) -> bool {
+        self.accepted.iter().any(|value| is_same(value, found))
+    }
+}
+
+fn value_at(pointer: &Pointer, body: &str) -> Option<Value> {
+    let json = pointer.find(body).ok()??;
+    serde_json::from_str(json).ok()
 }
 
 /// `200` and `"200"` are the same: platforms are not of one mind. `"00"` is no `0`.
@@ -191,6 +211,21 @@ mod tests {
         check(json!({ "status": [200, 204] }), 204, "", None);
         check(json!({ "status": 302 }), 200, "", Some("status = 302"));
         check(json!({ "/a": null }), 200, r#"{"a":null}"#, None);
+    }
+
+    #[test]
+    fn another_value_denies_and_a_missing_one_does_not() {
+        let conditions = read(json!({ "/code": 200, "status": 200 })).expect("conditions");
+        for (body, denied) in [
+            (r#"{"code":500,"msg":"no"}"#, true),
+            (r#"{"code":null}"#, true),
+            (r#"{"code":"200"}"#, false),
+            (r#"{"status":500}"#, false),
+            ("<html>", false),
+            ("", false),
+        ] {
+            assert_eq!(conditions.is_denied(body), denied, "{body}");
+        }
     }
 
     #[test]

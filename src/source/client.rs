@@ -98,7 +98,9 @@ impl Client {
                 outcome,
                 Ok(_)
                     | Err(ClientError::Signin(
-                        SigninError::Refused(_) | SigninError::Busy { .. }
+                        SigninError::Refused(_)
+                            | SigninError::RefusedUnasked(_)
+                            | SigninError::Busy { .. }
                     ))
             ) {
                 break;

@@ -71,7 +71,9 @@ impl From<SigninError> for DisconnectReason {
     fn from(error: SigninError) -> DisconnectReason {
         let text = error.to_string();
         match error {
-            SigninError::Refused(_) => DisconnectReason::Refused(text),
+            SigninError::Refused(_) | SigninError::RefusedUnasked(_) => {
+                DisconnectReason::Refused(text)
+            }
             SigninError::Trouble(_) => DisconnectReason::Lost(text),
             SigninError::Busy { after, .. } => DisconnectReason::Busy { text, after },
             SigninError::Dial(error) => match DisconnectReason::from(error) {

@@ -322,7 +322,7 @@ async fn wait_for_room(commit: &mut Commit, intake: &Intake) -> Result<(), journ
     Ok(())
 }
 
-/// Signs in, where there is a sign-in, and counts a refusal.
+/// Signs in, where there is a sign-in, and counts a refusal of what was sent.
 async fn sign_in(
     settings: &Settings,
     limit: &mut SigninLimit,

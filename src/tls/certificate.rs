@@ -112,8 +112,8 @@ impl Certificate {
         Some(())
     }
 
-    /// Whether it is for this host. Where it has no subjectAltName at all, its common name counts,
-    /// as it did before RFC 6125.
+    /// Whether it is for this host. Where no subjectAltName of it names a host, its common name
+    /// counts, as it did before RFC 6125.
     pub(super) fn is_for(&self, host: &ServerName<'_>) -> bool {
         let wanted = match host {
             ServerName::DnsName(name) => Name::Dns(name.as_ref().to_ascii_lowercase()),

@@ -8,6 +8,7 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ConfigBuilder, RootCertStore, WantsVerifier};
 
+use super::certificate::Certificate;
 use super::error::Error;
 use super::files::{certificates, private_key};
 use super::verifier::Verifier;
@@ -88,6 +89,13 @@ fn builder(
         .map_err(Error::Setup)
 }
 
+/// Whether it is a server's own (CA:FALSE), which signs nothing: webpki would take it for a root
+/// all the same. One of an old version does not say, and one with CA:TRUE may sign.
+fn signs_nothing(certificate: &CertificateDer<'_>) -> bool {
+    Certificate::read(certificate)
+        .is_some_and(|certificate| certificate.version >= 3 && !certificate.is_authority)
+}
+
 fn roots(settings: &Settings, pinned: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
@@ -95,7 +103,8 @@ fn roots(settings: &Settings, pinned: &[CertificateDer<'static>]) -> Result<Root
     // browsers do.
     roots.add_parsable_certificates(system.certs);
     if let Some(path) = &settings.ca_file {
-        for (index, certificate) in pinned.iter().enumerate() {
+        let listed = pinned.iter().enumerate();
+        for (index, certificate) in listed.filter(|(_, listed)| !signs_nothing(listed)) {
             roots
                 .add(certificate.clone())
                 .map_err(|error| Error::Content {
@@ -108,7 +117,7 @@ fn roots(settings: &Settings, pinned: &[CertificateDer<'static>]) -> Result<Root
                 })?;
         }
     }
-    if roots.is_empty() {
+    if roots.is_empty() && pinned.is_empty() {
         let problem = system
             .errors
             .first()

@@ -23,7 +23,8 @@ use super::untrusted::{Reason, Untrusted, shown};
 /// Decides over a server's certificate.
 #[derive(Debug)]
 pub(super) struct Verifier {
-    by_roots: Arc<WebPkiServerVerifier>,
+    /// `None` where there are no roots.
+    by_roots: Option<Arc<WebPkiServerVerifier>>,
     /// Those of `ca_file`. A server that shows one of them, and proves that it has the key, is the
     /// one that the operator means, also where webpki takes no such certificate.
     pinned: Vec<CertificateDer<'static>>,
@@ -31,7 +32,7 @@ pub(super) struct Verifier {
 }
 
 impl Verifier {
-    /// `None` where there are no roots.
+    /// `None` where it could believe nobody.
     pub(super) fn new(
         provider: &Arc<CryptoProvider>,
         roots: RootCertStore,
@@ -39,8 +40,12 @@ impl Verifier {
     ) -> Option<Verifier> {
         let by_roots =
             WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider));
+        let by_roots = by_roots.build().ok();
+        if by_roots.is_none() && pinned.is_empty() {
+            return None;
+        }
         Some(Verifier {
-            by_roots: by_roots.build().ok()?,
+            by_roots,
             pinned,
             algorithms: provider.signature_verification_algorithms,
         })
@@ -62,16 +67,13 @@ impl ServerCertVerifier for Verifier {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let by_roots = self.by_roots.verify_server_cert(
-            end_entity,
-            intermediates,
-            server_name,
-            ocsp_response,
-            now,
-        );
+        let by_roots = self.by_roots.as_ref().map(|by_roots| {
+            by_roots.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        });
         let error = match by_roots {
-            Err(Error::InvalidCertificate(error)) => error,
-            other => return other,
+            None => CertificateError::UnknownIssuer,
+            Some(Err(Error::InvalidCertificate(error))) => error,
+            Some(other) => return other,
         };
         let certificate = Certificate::read(end_entity);
         let reason = match &certificate {
@@ -165,5 +167,33 @@ fn signed_by(
     match verified {
         Some(Ok(())) => Ok(HandshakeSignatureValid::assertion()),
         Some(Err(_)) | None => Err(CertificateError::BadSignature.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    #[test]
+    fn without_a_root_a_pinned_certificate_is_believed_and_no_other() {
+        let read = |name: &str| {
+            let folder =
+                std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls");
+            CertificateDer::from_pem_file(folder.join(name)).expect(name)
+        };
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let none = RootCertStore::empty;
+        assert!(Verifier::new(&provider, none(), Vec::new()).is_none());
+        let server = read("server.pem");
+        let verifier = Verifier::new(&provider, none(), vec![server.clone()]).expect("one");
+        let verify = |certificate: &CertificateDer<'_>| {
+            let host = ServerName::try_from("localhost").expect("a name");
+            verifier.verify_server_cert(certificate, &[], &host, &[], UnixTime::now())
+        };
+        assert!(verify(&server).is_ok());
+        let error = format!("{:?}", verify(&read("expired.pem")).unwrap_err());
+        assert!(error.contains("UnknownIssuer"), "{error}");
     }
 }

@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use super::login_page::is_login_page;
 use crate::tls;
 
 /// Why an attempt to connect has failed. The variants differ in what a caller does. `Address` and
@@ -297,19 +298,10 @@ impl DialError {
                 status: 300..=399,
                 body,
                 ..
-            } => is_of_login(body),
+            } => is_login_page(body),
             _ => false,
         }
     }
-}
-
-/// Whether a redirect's place, or what is shown of it, is a page where people sign in.
-fn is_of_login(place: &str) -> bool {
-    let path = place.split(['?', '#', ';']).next().unwrap_or_default();
-    let last = path.trim_end_matches('/').rsplit('/').next();
-    let last = last.unwrap_or_default().to_ascii_lowercase();
-    let names = ["login", "signin", "sign-in"];
-    names.iter().any(|name| last.contains(name)) || matches!(last.as_str(), "sso" | "cas")
 }
 
 /// What Spring and sockjs-node answer to a GET of a SockJS endpoint's base.
@@ -326,7 +318,7 @@ fn http_advice(url: &str, status: u16, body: &str) -> &'static str {
             "this may be a SockJS endpoint: then write http:// in place of ws:// (https:// in place \
              of wss://); or a proxy on the way does not pass WebSocket upgrades, or the path is wrong"
         }
-        300..=399 if is_of_login(body) => {
+        300..=399 if is_login_page(body) => {
             "the server wants a sign-in first: see [source.signin]; if there is one, what it gives \
              does not reach this address (cookie, headers) or is not enough"
         }

@@ -10,7 +10,8 @@
 //! - `upgrade`, `websocket`, `split`: STOMP in WebSocket messages; `reframed`: as bytes
 //! - `sockjs`: `/info`, and the first of its transports that works
 //! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request;
-//!   `cookie_date`: the dates in them; `gateway`: an answer of 200 that refuses
+//!   `cookie_date`: the dates in them; `gateway`: an answer of 200 that refuses;
+//!   `login_page`: a redirect that does
 
 mod connection;
 mod cookie_date;
@@ -20,6 +21,7 @@ mod exchange;
 mod gateway;
 mod headers;
 mod http;
+mod login_page;
 mod peer;
 mod plain;
 mod proxy;
@@ -35,5 +37,6 @@ pub use connection::{Receiver, Sender, close, dial};
 pub use cookies::Jar;
 pub use error::{DialError, Stage, TransportError};
 pub use exchange::{Answer, Body, Content, Method, Request, exchange};
+pub use login_page::is_login_page;
 pub use proxy::Proxies;
 pub use target::{SockJsTransport, Target};

@@ -436,6 +436,51 @@ async fn a_refused_sign_in_is_not_tried_again_for_the_next_url() {
     assert!(portal.unread().is_none(), "one refusal is enough");
 }
 
+#[tokio::test]
+async fn secrets_of_url_header_and_body_are_shown_nowhere() {
+    let said = "invalid key ur1/s3cret, ur1%2Fs3cret, h3ader-s3cret, h3ader-s3cret+b0dy, l1teral";
+    let refused = answer("401 Unauthorized", said);
+    let mut portal = Portal::start(vec![refused; 9], vec![Session::Stays]).await;
+    let address = portal.address();
+    let folder = Folder::new("secrets");
+    let text = format!(
+        r#"[source]
+url = "ws://{address}/raw"
+[source.signin]
+url = "http://{address}/api/login?key={{{{ secret('in-url') }}}}"
+headers = {{ Authorization = "Bearer {{{{ secret('in-header') }}}}", X-Key = "Basic l1teral" }}
+json = {{ code = "{{{{ secret('in-body') }}}}" }}
+[topics.status]
+destination = "/topic/status"
+[http]
+listen = "127.0.0.1:0"
+[sinks.history]
+type = "sqlite"
+"#
+    );
+    folder.write("config.toml", &text);
+    let mut run = command(&folder, &["run"]);
+    run.env("STOMP_BRIDGE_SECRET_IN_URL", "ur1/s3cret")
+        .env("STOMP_BRIDGE_SECRET_IN_HEADER", "h3ader-s3cret")
+        .env("STOMP_BRIDGE_SECRET_IN_BODY", "h3ader-s3cret+b0dy");
+    let mut daemon = Process::start("run", run, &folder.join("output"));
+    let asked = portal.next("POST /api/login").await.text;
+    assert!(asked.contains("?key=ur1%2Fs3cret\n"), "{asked}");
+    assert!(
+        asked.contains("authorization: Bearer h3ader-s3cret\n"),
+        "{asked}"
+    );
+    not_connected(&mut daemon, "invalid key …, …, …, …, …").await;
+    let http = listening(&mut daemon).await;
+    let status = get(&http, "/status").await;
+    assert!(status.contains("invalid key …"), "{status}");
+    for shown in [status, get(&http, "/readyz").await, daemon.log()] {
+        for secret in ["ur1", "s3cret", "b0dy", "l1teral"] {
+            assert!(!shown.contains(secret), "{secret} stands in\n{shown}");
+        }
+    }
+}
+
 fn page(status: &'static str, headers: &str, body: &str) -> Answer {
     Answer {
         headers: headers.to_owned(),

@@ -10,6 +10,7 @@ use peers::scripted::{Life, Scripted, Then};
 use peers::{Configuration, Folder, wait};
 use rustix::process::Signal;
 use stomp_bridge::demo::{Broker, Message, Publisher};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_util::sync::CancellationToken;
 
@@ -373,6 +374,44 @@ async fn send_without_a_receipt_fails_where_the_server_refuses_or_does_not_end_i
             "{text}"
         );
     }
+}
+
+#[tokio::test]
+async fn send_gives_up_where_the_server_reads_nothing_and_is_alive() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let (mut reader, mut writer) = stream.into_split();
+        while reader.read_u8().await.unwrap() != 0 {}
+        let connected = b"CONNECTED\nversion:1.2\nheart-beat:500,0\n\n\0";
+        writer.write_all(connected).await.unwrap();
+        let mut beats = tokio::time::interval(Duration::from_millis(200));
+        loop {
+            beats.tick().await;
+            // Until the client has gone.
+            if writer.write_all(b"\n").await.is_err() {
+                return;
+            }
+        }
+    });
+    let folder = configured(&format!("stomp://{address}"), TOPIC);
+    // More than the buffers of both sides hold.
+    folder.write("body", &"x".repeat(32 * 1024 * 1024));
+    let mut send = tethered("sh");
+    send.args(["-c", "exec \"$@\" <\"$0\""])
+        .arg(folder.join("body"))
+        .args([env!("CARGO_BIN_EXE_stomp-bridge"), "send", TOPIC, "-"])
+        .arg("--config")
+        .arg(folder.join("config.toml"));
+    let send = Process::start("send", send, &folder.join("output"));
+    let (text, code) = output(send).await;
+    assert_eq!(code, 1, "{text}");
+    assert!(
+        text.contains("whether it has arrived is not known"),
+        "{text}"
+    );
+    server.abort();
 }
 
 /// A server that closes with this code: after SEND, or after the DISCONNECT that follows.

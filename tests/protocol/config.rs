@@ -882,7 +882,13 @@ fn each_mistake_is_told_with_its_place() {
             "write url = [\"stomp://a:61613\", \"stomps://b:61614\"]",
         ),
         (
-            format!("[source]\nurl = [\"stomp://a\", \"http://h:8/ws/info\"]\n{TOPIC}{SINK}"),
+            format!("[source]\nurl = \"fanout:(tcp://a:61613,tcp://b:61613)\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "write url = [\"stomp://a:61613\", \"stomp://b:61613\"]",
+        ),
+        (
+            format!("[source]\nurl = [\"stomp://a\", \"http://h:8/ws/000/x/xhr\"]\n{TOPIC}{SINK}"),
             "2:21",
             "source.url.1",
             "write its base: \"http://h:8/ws\"",
@@ -1748,4 +1754,16 @@ fn no_text_makes_the_configuration_panic() {
         assert!(!told.starts_with("0 problems"), "{told}");
     }
     assert!(toml > 50, "only {toml} texts were still TOML");
+}
+
+#[test]
+fn endpoint_called_info_is_a_warning_and_no_error() {
+    let text = format!("[source]\nurl = \"http://h:8/ws/info\"\n{TOPIC}{SINK}");
+    let plan = good(&text, &[]);
+    assert_eq!(plan.source.urls[0].to_string(), "http://h:8/ws/info");
+    let [warning] = &plan.warnings[..] else {
+        panic!("{:?}", plan.warnings)
+    };
+    let told = warning.to_string();
+    assert!(told.contains("write its base: \"http://h:8/ws\""), "{told}");
 }

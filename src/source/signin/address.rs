@@ -1,4 +1,5 @@
-//! Where the source dials, and where it signs in: a URL, whose query may have placeholders for what a sign-in gives.
+//! Where the source dials, and where it signs in: a URL, whose query may have placeholders for what
+//! a sign-in gives.
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,11 @@ impl Address {
     /// The URL, but for what a sign-in would change in it.
     pub fn url(&self) -> &Url {
         &self.url
+    }
+
+    /// Whether it has a query, of whatever kind.
+    pub(super) fn has_query(&self) -> bool {
+        self.query.is_some() || self.url.query().is_some()
     }
 
     /// The URL for one connection.

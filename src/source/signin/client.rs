@@ -12,7 +12,7 @@ use super::step::Step;
 use super::template;
 use crate::secret::Secret;
 use crate::tls;
-use crate::transport::exchange;
+use crate::transport::{DialError, Stage, exchange};
 
 /// `[source.signin]`.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,13 +33,22 @@ impl Signin {
     ) -> Result<Credentials, SigninError> {
         let began = Instant::now();
         let mut credentials = Credentials::default();
+        let mut has_sent = false;
         for step in &self.steps {
             let left = self.timeout.saturating_sub(began.elapsed());
             let request = step.request(&credentials, tls, left)?;
-            let answer = exchange(&request).await?;
-            credentials = step
-                .read(answer, &credentials, &self.paths())
-                .map_err(|error| self.redacted(error, &credentials))?;
+            has_sent |= step.sends_ours();
+            let answer = exchange(&request)
+                .await
+                .map_err(|error| self.whole_timeout(error))?;
+            credentials =
+                step.read(answer, &credentials, &self.paths())
+                    .map_err(|error| match self.redacted(error, &credentials) {
+                        SigninError::Refused(text) if !has_sent => {
+                            SigninError::RefusedUnasked(text)
+                        }
+                        error => error,
+                    })?;
         }
         if let Some(last) = self.steps.last() {
             info!(url = %last.url, requests = self.steps.len(), "signed in");
@@ -55,10 +64,33 @@ impl Signin {
             .collect()
     }
 
+    /// Of a timeout, with the time for all requests in place of the last one's rest.
+    fn whole_timeout(&self, error: DialError) -> DialError {
+        match error {
+            DialError::Timeout {
+                peer,
+                stage: stage @ Stage::Signin,
+                ..
+            } => DialError::Timeout {
+                peer,
+                stage,
+                after: self.timeout,
+            },
+            error => error,
+        }
+    }
+
+    /// Whether it sends the same as another sign-in, and so gets the same answer.
+    pub(super) fn asks_as(&self, other: &Signin) -> bool {
+        self.steps.len() == other.steps.len()
+            && (self.steps.iter().zip(&other.steps)).all(|(step, other)| step.asks_as(other))
+    }
+
     fn redacted(&self, error: SigninError, credentials: &Credentials) -> SigninError {
         let redact = |text: String| credentials.redact(&self.redact(&text));
         match error {
             SigninError::Refused(text) => SigninError::Refused(redact(text)),
+            SigninError::RefusedUnasked(text) => SigninError::RefusedUnasked(redact(text)),
             SigninError::Trouble(text) => SigninError::Trouble(redact(text)),
             SigninError::Busy { text, after } => SigninError::Busy {
                 text: redact(text),
@@ -69,18 +101,15 @@ impl Signin {
     }
 
     fn redact(&self, text: &str) -> String {
-        self.redacted
-            .iter()
-            .map(Secret::expose_secret)
+        let secrets = self.redacted.iter().map(Secret::expose_secret);
+        // As it is, and as a form or a URL has it.
+        let mut texts: Vec<String> = secrets
             .filter(|secret| !secret.is_empty())
-            .fold(
-                text.to_owned(),
-                // As it is, and as a form or a URL has it.
-                |text, secret| {
-                    text.replace(secret, "…")
-                        .replace(&template::percent_encoded(secret), "…")
-                },
-            )
+            .flat_map(|secret| [secret.to_owned(), template::percent_encoded(secret)])
+            .collect();
+        // One may hold another, whose end would stay.
+        texts.sort_by_key(|text| std::cmp::Reverse(text.len()));
+        (texts.iter()).fold(text.to_owned(), |text, secret| text.replace(secret, "…"))
     }
 }
 
@@ -392,6 +421,141 @@ mod tests {
             };
             assert_eq!(after, Duration::from_secs(90));
         }
+    }
+
+    #[test]
+    fn of_two_secrets_the_longer_one_is_hidden_first() {
+        let signin = Signin {
+            redacted: vec!["hunter2".into(), "hunter2-and-more".into()],
+            ..signin()
+        };
+        refused_by(
+            &signin,
+            answer(401, "no hunter2-and-more, hunter2"),
+            "answered 401 (no …, …)",
+        );
+    }
+
+    #[test]
+    fn the_service_itself_says_no_at_a_status_of_trouble() {
+        let code = || {
+            signin()
+                .taking(&[])
+                .expecting(serde_json::json!({ "/code": 200 }))
+        };
+        for status in [404, 500, 501] {
+            refused_by(
+                &code(),
+                answer(status, r#"{"code":500,"msg":"密码错误"}"#),
+                "but expect wants \"/code\" = 200; check ",
+            );
+        }
+        refused_by(
+            &code(),
+            answer(500, r#"{"code":500}"#),
+            "check the user and password in source.signin, and its expect",
+        );
+        let trouble = |status, body: &str| {
+            let error = code().read(answer(status, body)).unwrap_err();
+            assert!(matches!(error, SigninError::Trouble(_)), "{error}");
+        };
+        trouble(502, r#"{"code":502}"#);
+        trouble(500, r#"{"status":500}"#);
+        trouble(500, "<html>");
+        let unsaid = |body: &str| signin().read(answer(500, body)).unwrap_err().to_string();
+        let advice = "if it answers a wrong password so, write in expect";
+        assert!(unsaid(r#"{"code":500}"#).contains(advice));
+        assert!(!unsaid("<html>").contains(advice));
+    }
+
+    #[test]
+    fn redirect_to_any_login_page_refuses_what_we_sent() {
+        let found = || signin().expecting(serde_json::json!({ "status": 302 }));
+        for location in [
+            "/login.html",
+            "/login?failed",
+            "/app/login",
+            "http://h:1/login",
+        ] {
+            refused_by(&found(), redirect(location, &["SID"]), "leads back to");
+        }
+        let unasked = || {
+            let mut signin = found().taking(&[]);
+            let step = &mut signin.steps[0];
+            (step.method, step.headers) = (StepMethod::Get, Vec::new());
+            step.url = "https://h/start".parse().unwrap();
+            signin
+        };
+        unasked().read(redirect("/app/login", &["SID"])).unwrap();
+    }
+
+    #[test]
+    fn redirect_to_the_same_path_elsewhere_says_where_to_ask() {
+        let found = || signin().expecting(serde_json::json!({ "status": 301 }));
+        let moved = |location: &str| Answer {
+            status: 301,
+            ..redirect(location, &[])
+        };
+        let mut clear = found();
+        clear.steps[0].url = "http://h/api/login".parse().unwrap();
+        let error = clear.read(moved("https://h/api/login?t0ken")).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "sign-in refused: http://h/api/login answered 301: the sign-in is at another address; \
+             set url to https://h/api/login"
+        );
+        refused_by(
+            &found(),
+            moved("https://u:hunter@h:8443/api/login"),
+            "set url to https://h:8443/api/login",
+        );
+        // So a wrong password looks behind a proxy that ends TLS.
+        for location in ["http://h/api/login", "https://i:8/api/login?error"] {
+            refused_by(&found(), moved(location), "leads back to the sign-in");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_later_requests_timeout_is_told_as_that_of_all() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = async {
+            let mut silent = Vec::new();
+            for number in 0.. {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                if number == 0 {
+                    let mut asked = Vec::new();
+                    while !asked.ends_with(b"\r\n\r\n") {
+                        asked.push(stream.read_u8().await.unwrap());
+                    }
+                    let answer =
+                        "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                } else {
+                    silent.push(stream);
+                }
+            }
+        };
+        let step = Step {
+            url: format!("http://{address}/").parse().unwrap(),
+            method: StepMethod::Get,
+            headers: Vec::new(),
+            expect: None,
+            extract: Vec::new(),
+        };
+        let signin = Signin {
+            steps: vec![step; 2],
+            timeout: Duration::from_millis(300),
+            redacted: Vec::new(),
+        };
+        let tls = tls::Settings::default();
+        let outcome = tokio::select! {
+            outcome = signin.ask(&tls) => outcome,
+            () = server => panic!("it does not end"),
+        };
+        let error = outcome.unwrap_err().to_string();
+        assert!(error.contains("no answer within 300 ms"), "{error}");
     }
 
     #[test]

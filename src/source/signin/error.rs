@@ -10,6 +10,9 @@ pub enum SigninError {
     /// The server refuses the configured credentials, or its answer is not the expected one.
     #[error("sign-in refused: {0}")]
     Refused(String),
+    /// As [`SigninError::Refused`], and nothing of ours had been sent: no platform counts it.
+    #[error("sign-in refused: {0}")]
+    RefusedUnasked(String),
     /// The server is in trouble.
     #[error("sign-in failed: {0}")]
     Trouble(String),

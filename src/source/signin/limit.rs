@@ -17,7 +17,7 @@ const WINDOW: Duration = Duration::from_secs(600);
 /// The refused sign-ins of the last [`WINDOW`], whatever connection they were for.
 #[derive(Debug, Default)]
 pub(in crate::source) struct SigninLimit {
-    /// What was refused: other settings are another question.
+    /// What was refused: where something else is sent, that is another question.
     of: Option<Signin>,
     at: VecDeque<Instant>,
 }
@@ -25,7 +25,7 @@ pub(in crate::source) struct SigninLimit {
 impl SigninLimit {
     /// A sign-in was refused.
     pub(in crate::source) fn refused(&mut self, signin: &Signin, now: Instant) {
-        if self.of.as_ref() != Some(signin) {
+        if !self.is_of(signin) {
             self.of = Some(signin.clone());
             self.at.clear();
         }
@@ -37,11 +37,15 @@ impl SigninLimit {
 
     /// How long the next sign-in must wait.
     pub(in crate::source) fn wait(&self, signin: Option<&Signin>, now: Instant) -> Option<Wait> {
-        if self.at.len() < REFUSED_MAX || signin.is_none() || self.of.as_ref() != signin {
+        if self.at.len() < REFUSED_MAX || !self.is_of(signin?) {
             return None;
         }
         let left = WINDOW.saturating_sub(now.saturating_duration_since(*self.at.front()?));
         (!left.is_zero()).then_some(Wait(left))
+    }
+
+    fn is_of(&self, signin: &Signin) -> bool {
+        self.of.as_ref().is_some_and(|of| of.asks_as(signin))
     }
 }
 
@@ -54,8 +58,8 @@ impl std::fmt::Display for Wait {
         write!(
             f,
             "{REFUSED_MAX} sign-ins were refused within {}: the next one comes in {}, so that the \
-             platform does not lock the account; correct source.signin and reload, and it is tried \
-             at once",
+             platform does not lock the account; correct source.signin and reload: where it sends \
+             something else then, it is tried at once",
             InWords(WINDOW),
             InWords::about(self.0)
         )
@@ -65,18 +69,28 @@ impl std::fmt::Display for Wait {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::Conditions;
+    use crate::source::signin::{BodyTemplate, Step, StepMethod};
 
-    fn signin(timeout: u64) -> Signin {
+    fn signin(name: &str) -> Signin {
+        let form = vec![("username".to_owned(), name.into())];
+        let step = Step {
+            url: "https://h/login".parse().unwrap(),
+            method: StepMethod::Post(BodyTemplate::Form(form)),
+            headers: Vec::new(),
+            expect: None,
+            extract: Vec::new(),
+        };
         Signin {
-            steps: Vec::new(),
-            timeout: Duration::from_secs(timeout),
+            steps: vec![step],
+            timeout: Duration::from_secs(10),
             redacted: Vec::new(),
         }
     }
 
     #[test]
     fn no_ten_minutes_see_more_than_three_refused_sign_ins() {
-        let (signin, began) = (signin(1), Instant::now());
+        let (signin, began) = (signin("a"), Instant::now());
         for gap in [0, 1, 45, 150, 299, 300, 601] {
             let (mut limit, mut now) = (SigninLimit::default(), began);
             let mut tried = Vec::new();
@@ -100,7 +114,7 @@ mod tests {
 
     #[test]
     fn corrected_settings_are_tried_at_once_and_unchanged_ones_are_not() {
-        let (wrong, right, now) = (signin(1), signin(2), Instant::now());
+        let (wrong, right, now) = (signin("a"), signin("b"), Instant::now());
         let mut limit = SigninLimit::default();
         for _ in 0..REFUSED_MAX {
             assert_eq!(limit.wait(Some(&wrong), now), None);
@@ -109,6 +123,13 @@ mod tests {
         assert_eq!(limit.wait(Some(&wrong), now), Some(Wait(WINDOW)));
         assert_eq!(limit.wait(Some(&right), now), None);
         assert_eq!(limit.wait(None, now), None);
+        // What is done with the answer is no other question.
+        let mut same = signin("a");
+        same.timeout *= 2;
+        let expect = serde_json::json!({ "status": 302 });
+        same.steps[0].expect =
+            Some(Conditions::read(expect.as_object().expect("a table")).unwrap());
+        assert_eq!(limit.wait(Some(&same), now), Some(Wait(WINDOW)));
         let later = now + Duration::from_secs(599);
         let text = limit.wait(Some(&wrong), later).unwrap().to_string();
         assert!(text.starts_with("3 sign-ins were refused within 10m: the next one comes in 1s"));

@@ -14,8 +14,9 @@ use super::outline::{self, outline};
 use super::template::SigninTemplate;
 use crate::pipeline::{Conditions, Pointer};
 use crate::secret::Secret;
+use crate::source::masked::masked;
 use crate::tls;
-use crate::transport::{Answer, Body, Method, Proxies, Request};
+use crate::transport::{Answer, Body, Method, Proxies, Request, is_login_page};
 
 /// One request.
 #[derive(Debug, Clone, PartialEq)]
@@ -103,6 +104,21 @@ impl Step {
         })
     }
 
+    /// Whether it sends something of ours, which the server may count as a wrong password.
+    pub(super) fn sends_ours(&self) -> bool {
+        let has_body = match &self.method {
+            StepMethod::Get | StepMethod::Post(BodyTemplate::Empty) => false,
+            StepMethod::Post(BodyTemplate::Json(_) | BodyTemplate::Form(_)) => true,
+        };
+        has_body || !self.headers.is_empty() || self.url.has_query()
+    }
+
+    /// Whether it sends the same as another step, whatever it makes of the answer.
+    pub(super) fn asks_as(&self, other: &Step) -> bool {
+        let asked = |step: &Step| (step.url.clone(), step.method.clone(), step.headers.clone());
+        asked(self) == asked(other)
+    }
+
     fn reads_a_page(&self) -> bool {
         let is_input = |extract: &Extract| matches!(extract.part, AnswerPart::Input(_));
         self.extract.iter().any(is_input)
@@ -122,7 +138,12 @@ impl Step {
 
     fn judge(&self, answer: &Answer, paths: &[&str]) -> Result<(), SigninError> {
         let (url, status) = (&self.url, answer.status);
-        if leads_back(answer, paths) {
+        if let Some(address) = self.moved_to(answer) {
+            return Err(SigninError::Refused(format!(
+                "{url} answered {status}: the sign-in is at another address; set url to {address}"
+            )));
+        }
+        if self.leads_back(answer, paths) {
             let location = answer.location().unwrap_or_default();
             return Err(SigninError::Refused(format!(
                 "{url} answered {status} (to {location}), which leads back to the sign-in; check \
@@ -138,7 +159,16 @@ impl Step {
                 unmet => unmet,
             },
         };
-        let advice = advice(answer);
+        // A platform's own words at a status of trouble; 502 and above are a gateway's.
+        let is_denied = status < 502
+            && (self.expect.as_ref()).is_some_and(|expect| expect.is_denied(&text_of(answer)));
+        let advice = if is_denied && status >= 500 {
+            OTHER_ANSWER.to_owned()
+        } else if self.expect.is_none() && status == 500 && text_of(answer).starts_with('{') {
+            format!("{}; {SAY_WHAT_IS_RIGHT}", advice(answer))
+        } else {
+            advice(answer)
+        };
         let told = match unmet {
             Some(unmet) => format!(
                 "{url} answered {status}{}, but expect wants {unmet}; {advice}",
@@ -152,9 +182,36 @@ impl Step {
         Err(match status {
             // A gateway answers so while the service behind it starts; the others say themselves
             // that they will pass.
-            404 | 408 | 425 | 500..=599 => SigninError::Trouble(told),
+            404 | 408 | 425 | 500..=599 if !is_denied => SigninError::Trouble(told),
             _ => SigninError::Refused(told),
         })
+    }
+
+    /// Where a redirect leads to the same path at another scheme, host or port: the address that
+    /// should have been asked. Never from TLS to clear text: a proxy that ends TLS makes a server
+    /// write such addresses.
+    fn moved_to(&self, answer: &Answer) -> Option<String> {
+        let ours = self.url.url();
+        let there = ours.join(redirect(answer)?).ok()?;
+        let is_downgrade = ours.scheme() == "https" && there.scheme() != "https";
+        let is_moved = there.origin() != ours.origin() && there.path() == ours.path();
+        (is_moved && !is_downgrade && !has_error(there.query().unwrap_or_default()))
+            .then(|| masked(&there).to_string())
+    }
+
+    /// Whether a redirect leads to where we come from, as login pages answer a wrong password: with
+    /// `error` in the query, or to a login page. A request with nothing of ours may be led to one;
+    /// it must only not be one of `paths`.
+    fn leads_back(&self, answer: &Answer, paths: &[&str]) -> bool {
+        let Some(location) = redirect(answer) else {
+            return false;
+        };
+        let query = location.split_once('?').map_or("", |(_, query)| query);
+        let is_ours = || {
+            let there = self.url.url().join(location);
+            there.is_ok_and(|there| paths.contains(&there.path()))
+        };
+        has_error(query) || (is_login_page(location) && (self.sends_ours() || is_ours()))
     }
 
     /// What a person should read of an answer that lets nobody in.
@@ -256,38 +313,18 @@ fn listed<'a>(what: &str, names: impl Iterator<Item = &'a String>) -> String {
     }
 }
 
-/// Whether a redirect leads to where we come from, as login pages answer a wrong password: with
-/// `error` in the query, or to the page itself.
-fn leads_back(answer: &Answer, paths: &[&str]) -> bool {
-    if !(300..400).contains(&answer.status) {
-        return false;
-    }
-    let Some(location) = answer.header("location") else {
-        return false;
-    };
-    let query = location.split_once('?').map_or("", |(_, query)| query);
+/// Where a redirect leads to, with all of it.
+fn redirect(answer: &Answer) -> Option<&str> {
+    let location = answer.header("location");
+    location.filter(|_| (300..400).contains(&answer.status))
+}
+
+/// Whether a query has the key `error`, as Spring Security's login page has it.
+fn has_error(query: &str) -> bool {
     let mut keys = query
         .split(['&', '#'])
         .map(|pair| pair.split('=').next().unwrap_or_default());
-    let path = path_of(answer.location().unwrap_or_default());
-    keys.any(|key| key == "error") || (is_login(path) && paths.contains(&path))
-}
-
-/// Of a URL, or of the part of one that a `Location` may be.
-fn path_of(location: &str) -> &str {
-    match location.split_once("://") {
-        Some((_, rest)) => rest.find('/').map_or("/", |start| &rest[start..]),
-        None => location,
-    }
-}
-
-/// Whether the path is called as sign-ins are.
-fn is_login(path: &str) -> bool {
-    let last = path.trim_end_matches('/').rsplit('/').next();
-    let last = last.unwrap_or_default().to_ascii_lowercase();
-    ["login", "signin", "sign-in", "sign_in", "logon"]
-        .iter()
-        .any(|name| last.contains(name))
+    keys.any(|key| key == "error")
 }
 
 fn text_of(answer: &Answer) -> String {
@@ -305,6 +342,13 @@ fn whole_text(answer: &Answer) -> Result<&str, Unfit> {
         .map_err(|_| Unfit::Answer("the answer is not UTF-8".to_owned()))?;
     Ok(text.trim_start_matches('\u{feff}'))
 }
+
+/// What to do about an answer that is another than the expected one.
+const OTHER_ANSWER: &str = "check the user and password in source.signin, and its expect";
+
+/// What to do where trouble may be a refusal, which is asked again more slowly.
+const SAY_WHAT_IS_RIGHT: &str = "if it answers a wrong password so, write in expect what its JSON \
+                                 says to a right one, such as { \"/code\" = 200 }";
 
 fn advice(answer: &Answer) -> String {
     let advice = match answer.status {
@@ -335,7 +379,7 @@ fn advice(answer: &Answer) -> String {
         }
         429 => "too many sign-ins: it is tried again later",
         500..=599 => "the server or a proxy before it is in trouble: see its log",
-        200..=299 => "check the user and password in source.signin, and its expect",
+        200..=299 => OTHER_ANSWER,
         _ => "check source.signin and the server's log",
     };
     advice.to_owned()

@@ -13,9 +13,14 @@ const SECOND: Duration = Duration::from_secs(1);
 const WINDOW: Duration = Duration::from_secs(600);
 
 fn signing_in_at(url: &str) -> Settings {
+    let form = vec![("password".to_owned(), "wrong".into())];
+    signing_in_by(url, BodyTemplate::Form(form))
+}
+
+fn signing_in_by(url: &str, body: BodyTemplate) -> Settings {
     let step = Step {
         url: url.parse().unwrap(),
-        method: StepMethod::Post(BodyTemplate::Empty),
+        method: StepMethod::Post(body),
         headers: Vec::new(),
         expect: None,
         extract: Vec::new(),
@@ -37,7 +42,8 @@ fn answering(server: Server, script: fn(usize) -> &'static str) -> Arc<Mutex<Vec
     server.serve(move |number, mut peer| {
         let noted = Arc::clone(&noted);
         async move {
-            while !peer.read_some().await.ends_with(b"\r\n\r\n") {}
+            let asked = |text: &[u8]| text.ends_with(b"\r\n\r\n") || text.ends_with(b"=wrong");
+            while !asked(peer.read_some().await.as_ref()) {}
             let status = script(number);
             if status.starts_with('4') {
                 noted.lock().unwrap().push(Instant::now());
@@ -87,6 +93,20 @@ async fn nor_have_they_with_connections_that_fail_in_between() {
         }
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_refusal_of_nothing_is_not_counted() {
+    let server = Server::bind().await;
+    let settings = signing_in_by(&server.url("http"), BodyTemplate::Empty);
+    let times = answering(server, |_| "401 Unauthorized");
+    let lab = Lab::start(settings).await;
+    pass_in_steps(SECOND, WINDOW, || times.lock().unwrap().len() == 4).await;
+    let times = times.lock().unwrap();
+    assert_eq!(times.len(), 4, "refusals in ten minutes");
+    assert!(times[3] - times[0] < WINDOW, "{:?}", times[3] - times[0]);
+    let said = lab.status.link().last_error.unwrap();
+    assert!(!said.contains("sign-ins were refused"), "{said}");
 }
 
 #[tokio::test]

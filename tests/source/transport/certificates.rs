@@ -71,6 +71,13 @@ async fn certificate_that_stands_in_ca_file_itself_is_believed() {
 }
 
 #[tokio::test]
+async fn certificate_of_a_server_in_ca_file_makes_no_other_good() {
+    // Signed by the key of `elsewhere.pem`, which is no authority's.
+    let by_it = "was issued by \"stomp-bridge test elsewhere\", which is not trusted here";
+    check("forged", "localhost", "elsewhere.pem", &[by_it]).await;
+}
+
+#[tokio::test]
 async fn who_shows_a_certificate_without_its_key_is_not_believed() {
     for version in VERSIONS {
         for (name, key) in [
