@@ -452,7 +452,7 @@ impl<'a> Connection<'a> {
     fn tick(&mut self) -> Result<(), DisconnectReason> {
         loop {
             if !self.may_read() {
-                self.session.alive(clock::now());
+                self.session.unread(clock::now());
                 self.intake.silence.broken(clock::now());
                 break;
             }
