@@ -21,13 +21,22 @@ impl Session {
         &mut self,
         mut frame: Frame,
     ) -> Result<Option<Event>, SessionError> {
-        let told = frame.mistake.take().map(|mistake| {
-            Event::Malformed(Malformed::new(frame.command, &frame.headers, *mistake))
-        });
-        if let Some(event) = self.handle(frame)? {
+        let told = frame
+            .mistake
+            .take()
+            .map(|mistake| Malformed::new(frame.command, &frame.headers, *mistake));
+        let event = self.handle(frame)?;
+        let found = match &event {
+            Some(Event::Message(message) | Event::Late(message)) => {
+                Some(Arc::clone(&message.subscription))
+            }
+            Some(Event::Subscribed { id, .. }) => Some(Arc::clone(id)),
+            _ => None,
+        };
+        if let Some(event) = event {
             self.events.push_front(event);
         }
-        Ok(told)
+        Ok(told.map(|told| Event::Malformed(Malformed { found, ..told })))
     }
 
     /// A frame that has no place here: it is passed over.
@@ -218,7 +227,10 @@ impl Session {
         *odd = headers.get("subscription").map(|value| {
             let value = excerpt(value.as_bytes(), WORD_CHARS_MAX);
             let mistake = DecodeError::OddSubscription { value };
-            Malformed::new(Command::Message, headers, mistake)
+            Malformed {
+                found: Some(Arc::clone(found.0)),
+                ..Malformed::new(Command::Message, headers, mistake)
+            }
         });
         Some(found)
     }

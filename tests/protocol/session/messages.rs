@@ -1,6 +1,6 @@
 //! Subscriptions, messages, acknowledgements, receipts.
 
-use stomp_bridge::stomp::{AckMode, Confirm, NackError, NewMessage, Subscribe};
+use stomp_bridge::stomp::{AckMode, Confirm, Event, NackError, NewMessage, Subscribe};
 
 use super::client::{CONNECTED, Client};
 
@@ -220,6 +220,27 @@ fn a_destination_is_the_live_subscriptions_before_an_ended_ones() {
         .unwrap();
     let expected = "message renamed x acks".to_owned();
     assert!(events.contains(&expected), "{events:?}");
+}
+
+#[test]
+fn a_malformed_message_names_our_subscription_whatever_it_says_itself() {
+    let found = |headers: &str| {
+        let mut client = Client::subscribed("1.2");
+        let stream = format!("MESSAGE\n{headers}\n\nx\0");
+        client.session.receive(stream.into(), client.now);
+        match client.session.poll().unwrap() {
+            Some(Event::Malformed(told)) => told.found,
+            other => panic!("{headers}: {other:?}"),
+        }
+    };
+    let ours = Some("i".into());
+    assert_eq!(found("subscription:i\nno colon"), ours);
+    assert_eq!(found("destination:/topic/i\nno colon"), ours);
+    assert_eq!(
+        found("subscription:who\ndestination:/topic/i\nno colon"),
+        ours
+    );
+    assert_eq!(found("subscription:who\nno colon"), None);
 }
 
 #[test]
