@@ -479,14 +479,16 @@ impl<'a> Connection<'a> {
         }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
-        ticked.map_err(|error| match error {
+        let ended = ticked.map_err(|error| match error {
             SessionError::Silent { silence } if self.probing == Probing::Listening => {
                 // As it is configured, and not to the microsecond.
                 DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
             }
             error => self.by_session(&error),
-        })?;
-        self.take_events()
+        });
+        // What came before the silence was read too.
+        let taken = self.take_events();
+        ended.and(taken)
     }
 
     fn start_writing(&mut self) {

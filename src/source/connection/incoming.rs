@@ -69,6 +69,8 @@ impl Connection<'_> {
                     error,
                     TransportError::Limit { .. } | TransportError::Protocol(_)
                 );
+                self.session.stream_ended();
+                self.take_events()?;
                 let ended = error.into();
                 if broken {
                     self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
@@ -164,7 +166,8 @@ impl Connection<'_> {
                 [topic] => Some(&*topic.name),
                 _ => None,
             };
-            self.break_point = Some(BreakPoint::at(frame, only, &ended.to_string()));
+            let error = self.credentials.redact(&ended.to_string());
+            self.break_point = Some(BreakPoint::at(frame, only, &error));
         }
     }
 }

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use stomp_bridge::stomp::{Command, DecodeError, Decoder, Limits, Options, Version};
+use stomp_bridge::stomp::{
+    AckMode, Command, DecodeError, Decoder, Limits, Options, SessionError, Version,
+};
 
 use super::behind::{Sent, check};
 use super::{LENIENT, cut, decode};
@@ -256,6 +258,19 @@ fn a_slow_body_with_nuls_is_whole() {
         client.hears("cd\0").unwrap(),
         ["message i ab\0\0\0\n\0cd acks"]
     );
+}
+
+#[test]
+fn a_silence_ends_the_frame_that_it_has_cut() {
+    let mut client = Client::connected("CONNECTED\nversion:1.2\nheart-beat:1000,1000\n\n\0");
+    client.subscribe("a", AckMode::Auto);
+    client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap();
+    let odd = "MESSAGE\nsubscription:a\ncontent-length:900\n\nodd\0";
+    assert_eq!(client.hears(odd), Ok(vec![]));
+    let error = client.at(100_000).unwrap_err();
+    assert!(matches!(error, SessionError::Silent { .. }), "{error}");
+    let events = client.happened().unwrap();
+    assert_eq!(events.last().unwrap(), "message a odd no ack");
 }
 
 #[test]

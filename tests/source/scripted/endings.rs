@@ -130,6 +130,21 @@ async fn what_comes_before_an_error_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn an_error_that_a_reset_cuts_still_says_why() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let cut = "ERROR\nmessage:kaputt\n\nno more";
+    server.send(&[&message(0), cut].concat()).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    socket2::SockRef::from(&server.stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(server);
+    let error = lab.error().await;
+    assert!(error.contains("kaputt"), "{error}");
+}
+
+#[tokio::test]
 async fn a_server_that_has_closed_its_half_still_gets_the_acks() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;
