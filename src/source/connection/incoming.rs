@@ -166,8 +166,9 @@ impl Connection<'_> {
                 [topic] => Some(&*topic.name),
                 _ => None,
             };
-            let error = self.credentials.redact(&ended.to_string());
-            self.break_point = Some(BreakPoint::at(frame, only, &error));
+            let error = ended.to_string();
+            let point = BreakPoint::at(frame, only, &error, &self.credentials);
+            self.break_point = Some(point);
         }
     }
 }
