@@ -77,6 +77,8 @@ pub struct Client {
     writer: Writer,
     watch: Observer,
     credentials: Credentials,
+    /// The server has closed the stream; what came before may not be polled yet.
+    closed: Option<TransportError>,
 }
 
 impl Client {
@@ -128,6 +130,7 @@ impl Client {
             writer: Writer::new(sender),
             watch: watch(&credentials),
             credentials,
+            closed: None,
         };
         loop {
             if let Event::Connected(connected) = client.next().await? {
@@ -164,6 +167,10 @@ impl Client {
             if let Some(event) = self.session.poll()? {
                 return Ok(event);
             }
+            if let Some(error) = self.closed.take() {
+                self.end(error)?;
+                continue;
+            }
             let watch = &mut self.watch;
             self.writer
                 .start(&mut self.session, |outgoing| {
@@ -191,16 +198,24 @@ impl Client {
                 self.session.receive(bytes, clock::now());
                 Ok(())
             }
-            // It answers a DISCONNECT as well as a receipt does. Else the transport may know the
-            // server's own words.
-            Err(error @ TransportError::Closed { code: Some(_), .. }) => {
-                match self.session.closed() {
-                    Ok(()) if error.is_in_order() => Ok(()),
-                    _ => Err(error.into()),
-                }
+            Err(error @ TransportError::Closed { .. }) => {
+                self.session.stream_ended();
+                self.closed = Some(error);
+                Ok(())
             }
-            Err(TransportError::Closed { .. }) => Ok(self.session.closed()?),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The server has closed the stream, and all that came before was polled: no ERROR says why. It
+    /// answers a DISCONNECT as well as a receipt does. Else the transport may know the server's own
+    /// words.
+    fn end(&mut self, closed: TransportError) -> Result<(), ClientError> {
+        let has_code = matches!(closed, TransportError::Closed { code: Some(_), .. });
+        match self.session.closed() {
+            Ok(()) if !has_code || closed.is_in_order() => Ok(()),
+            Err(error) if !has_code => Err(error.into()),
+            _ => Err(closed.into()),
         }
     }
 
@@ -212,6 +227,9 @@ impl Client {
             if heard {
                 break;
             }
+        }
+        if self.closed.is_some() {
+            return Ok(());
         }
         Ok(self.session.tick(clock::now())?)
     }

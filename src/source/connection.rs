@@ -453,10 +453,9 @@ impl<'a> Connection<'a> {
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
     fn tick(&mut self) -> Result<(), DisconnectReason> {
-        if self.may_read() {
-            self.receive_all()?;
-        } else {
-            self.session.alive(clock::now());
+        self.receive_all()?;
+        if !self.may_read() {
+            self.session.unread(clock::now());
             self.intake.silence.broken(clock::now());
         }
         let now = clock::now();
@@ -473,14 +472,16 @@ impl<'a> Connection<'a> {
         }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
-        ticked.map_err(|error| match error {
+        let ended = ticked.map_err(|error| match error {
             SessionError::Silent { silence } if self.probing == Probing::Listening => {
                 // As it is configured, and not to the microsecond.
                 DisconnectReason::Quiet(self.wanted.settings.silence.unwrap_or(silence))
             }
             error => self.by_session(&error),
-        })?;
-        self.take_events()
+        });
+        // What came before the silence was read too.
+        let taken = self.take_events();
+        ended.and(taken)
     }
 
     fn start_writing(&mut self) {

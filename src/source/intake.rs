@@ -251,12 +251,17 @@ impl Intake {
             .fetch_add(message.body.len() as u64, Relaxed);
         self.bytes += message.body.len();
         self.received = true;
+        let mut reason = "it belongs to no topic of the configuration".to_owned();
+        if message.missing_bytes > 0 {
+            let long = too_long(message.body.len() + message.missing_bytes);
+            reason = format!("{reason}; {long}");
+        }
         self.entries.push(NewEntry {
             topic: Arc::clone(&topic),
             received_at: now,
             body: message.body,
             content: NewContent::Undecodable {
-                reason: "it belongs to no topic of the configuration".into(),
+                reason: reason.into(),
             },
         });
         let ack = message.ack;

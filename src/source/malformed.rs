@@ -12,16 +12,18 @@ use crate::stomp::{DecodeError, Malformed, Message};
 /// The time between two lines on the same trouble.
 const QUIET: Duration = Duration::from_secs(60);
 
-/// More kinds of trouble than that are the work of a peer that makes them up: they are forgotten.
+/// More kinds of trouble than that are the work of a peer that makes them up: all others are one.
 const KINDS_MAX: usize = 1000;
 
 /// When each trouble was said last.
 #[derive(Debug, Default)]
 pub(super) struct MalformedLog {
-    said: HashMap<Trouble, Said>,
+    /// `None`: all kinds beyond [`KINDS_MAX`].
+    said: HashMap<Option<Trouble>, Said>,
 }
 
-/// The mistake, or none where a message has no topic; and the topic as the server names it.
+/// The mistake, or none where a message has no topic; and the topic, as the server names it where it
+/// is none of ours.
 type Trouble = (Option<Discriminant<DecodeError>>, String);
 
 #[derive(Debug)]
@@ -34,8 +36,9 @@ impl MalformedLog {
     /// A frame was read in spite of a rule that it has broken.
     pub(super) fn frame(&mut self, frame: &Malformed, now: Instant) {
         let topic = frame
-            .subscription
+            .found
             .as_deref()
+            .or(frame.subscription.as_deref())
             .or(frame.destination.as_deref());
         let topic = topic.unwrap_or("none");
         let kind = std::mem::discriminant(&frame.mistake);
@@ -68,9 +71,9 @@ impl MalformedLog {
 
     /// How many times it has happened since the last line, if it is time for another.
     fn should_log(&mut self, kind: Trouble, now: Instant) -> Option<u64> {
-        if self.said.len() >= KINDS_MAX && !self.said.contains_key(&kind) {
-            self.said.clear();
-        }
+        let kind = Some(kind);
+        let is_one_of_few = self.said.len() < KINDS_MAX || self.said.contains_key(&kind);
+        let kind = kind.filter(|_| is_one_of_few);
         let Some(said) = self.said.get_mut(&kind) else {
             self.said.insert(kind, Said { at: now, since: 0 });
             return Some(1);
@@ -103,11 +106,23 @@ mod tests {
     }
 
     #[test]
-    fn kinds_that_a_peer_makes_up_take_no_memory_without_end() {
-        let (mut log, now) = (MalformedLog::default(), Instant::now());
-        for kind in 0..5 * KINDS_MAX {
-            assert_eq!(log.should_log((None, kind.to_string()), now), Some(1));
-            assert!(log.said.len() <= KINDS_MAX);
-        }
+    fn kinds_that_a_peer_makes_up_take_no_memory_and_no_lines_without_end() {
+        let (mut log, start) = (MalformedLog::default(), Instant::now());
+        let lines = |log: &mut MalformedLog, kinds: std::ops::Range<usize>, after| {
+            let now = start + Duration::from_secs(after);
+            let said = kinds.filter_map(|kind| log.should_log((None, kind.to_string()), now));
+            said.collect::<Vec<u64>>()
+        };
+        assert_eq!(lines(&mut log, 0..KINDS_MAX, 0), vec![1; KINDS_MAX]);
+        assert_eq!(lines(&mut log, KINDS_MAX..5 * KINDS_MAX, 0), [1]);
+        assert_eq!(log.said.len(), KINDS_MAX + 1);
+        // With a count of all of them.
+        let times = 4 * KINDS_MAX as u64;
+        assert_eq!(
+            lines(&mut log, 9 * KINDS_MAX..9 * KINDS_MAX + 9, 60),
+            [times]
+        );
+        // What was known before is still told of by itself.
+        assert_eq!(lines(&mut log, 0..1, 61), [1]);
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::signin::Credentials;
 use crate::stomp::Frame;
 
 /// So many connections in a row that end at the same message are no chance.
@@ -33,8 +34,18 @@ struct MessageName {
 impl BreakPoint {
     /// In this frame, or in what comes behind the last one where nothing is known of it, unless there
     /// is only one topic.
-    pub(super) fn at(frame: Option<&Frame>, only: Option<&str>, error: &str) -> BreakPoint {
-        let header = |name: &str| Some(frame?.headers.find(name)?.chars().take(80).collect());
+    ///
+    /// What the server has repeated of the credentials is not kept.
+    pub(super) fn at(
+        frame: Option<&Frame>,
+        only: Option<&str>,
+        error: &str,
+        credentials: &Credentials,
+    ) -> BreakPoint {
+        let header = |name: &str| {
+            let value = credentials.redact(&frame?.headers.find(name)?);
+            Some(value.chars().take(80).collect())
+        };
         let body = frame.map_or(&[][..], |frame| &frame.body);
         BreakPoint {
             message: MessageName {
@@ -44,7 +55,7 @@ impl BreakPoint {
                 message_id: header("message-id"),
             },
             body: body[..body.len().min(BODY_BYTES)].to_vec(),
-            error: error.to_owned(),
+            error: credentials.redact(error),
         }
     }
 
@@ -137,7 +148,8 @@ mod tests {
     fn at(topic: &str, message_id: &str, body: &str) -> Option<BreakPoint> {
         let headers = [("subscription", topic), ("message-id", message_id)];
         let frame = Frame::new(Command::Message, headers).with_body(body.to_owned());
-        Some(BreakPoint::at(Some(&frame), None, "too long"))
+        let nothing = Credentials::default();
+        Some(BreakPoint::at(Some(&frame), None, "too long", &nothing))
     }
 
     #[test]
@@ -150,6 +162,29 @@ mod tests {
             found,
             "the same message has ended 3 connections: topic t, message-id m@@3: too long; remove \
              this message at the server, or have its sender corrected"
+        );
+    }
+
+    #[test]
+    fn what_a_sign_in_has_given_is_not_repeated() {
+        let credentials =
+            Credentials::new([("token".into(), "t0ken-1".into())], Default::default());
+        let frame = Frame::new(Command::Message, [("message-id", "for t0ken-1")]);
+        let error = "the server sent t0ken-1";
+        let mut points = BreakPoints::default();
+        let mut end = || {
+            points.ended(Some(BreakPoint::at(
+                Some(&frame),
+                None,
+                error,
+                &credentials,
+            )))
+        };
+        assert_eq!((end(), end()), (None, None));
+        let found = end().unwrap().to_string();
+        assert!(
+            found.contains("the server sent ") && !found.contains("t0ken"),
+            "{found}"
         );
     }
 
@@ -180,11 +215,21 @@ mod tests {
         let (mut points, only) = (BreakPoints::default(), Some("t"));
         for _ in 0..2 {
             assert_eq!(
-                points.ended(Some(BreakPoint::at(None, only, "no WebSocket"))),
+                points.ended(Some(BreakPoint::at(
+                    None,
+                    only,
+                    "no WebSocket",
+                    &Credentials::default()
+                ))),
                 None
             );
         }
-        let found = points.ended(Some(BreakPoint::at(None, only, "no WebSocket")));
+        let found = points.ended(Some(BreakPoint::at(
+            None,
+            only,
+            "no WebSocket",
+            &Credentials::default(),
+        )));
         assert!(found.is_some_and(|found| (found.topic(), found.message_id()) == ("t", "unknown")));
     }
 }

@@ -12,7 +12,7 @@ use super::error::DecodeError;
 use super::escape::Escaping;
 use super::frame::Frame;
 use super::headers::Headers;
-use super::lenient::{Lenient, Patience};
+use super::lenient::{LOOK_BYTES_MAX, Lengths, Lenient, Patience};
 use super::limits::Limits;
 use super::scan::{Parts, Scan};
 use super::version::Version;
@@ -31,19 +31,16 @@ pub struct Decoder {
     /// Reads the frame that has broken a rule.
     lenient: Option<Box<Lenient>>,
     lengths: Lengths,
+    /// Bytes that were copied and had to be read again, since a content-length was too large.
+    reread_bytes: usize,
     /// How many were found.
     frames: u64,
     failed: Option<DecodeError>,
 }
 
-/// Whether a sender counts bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Lengths {
-    Believed,
-    /// One was wrong, so all frames are read leniently: the lenient reader needs not wait for bytes
-    /// that never come.
-    Doubted,
-}
+/// Once so many times the longest frame was read again, lengths are ignored: a peer of tiny frames
+/// with great lengths would cost us a frame's bytes for each of them.
+const REREAD_FRAMES_MAX: usize = 4;
 
 impl Decoder {
     /// A decoder at the beginning of a stream, before a version is agreed.
@@ -56,6 +53,7 @@ impl Decoder {
             scan: Scan::new(),
             lenient: None,
             lengths: Lengths::Believed,
+            reread_bytes: 0,
             frames: 0,
             failed: None,
         }
@@ -70,6 +68,11 @@ impl Decoder {
     /// `None`.
     pub fn feed(&mut self, bytes: Bytes) {
         if !bytes.is_empty() && self.failed.is_none() {
+            if let Some(lenient) = &mut self.lenient
+                && !is_heartbeat(&bytes)
+            {
+                lenient.set_patience(Patience::Waits);
+            }
             self.chunks.push_back(bytes);
         }
     }
@@ -112,7 +115,7 @@ impl Decoder {
         if self.partial.is_empty() {
             return None;
         }
-        let mut lenient = Lenient::new(self.limits, self.version, Patience::Waits);
+        let mut lenient = Lenient::new(self.limits, self.version, Patience::Waits, self.lengths);
         // A frame that is cut is no error of its own.
         let _ = lenient.read(&mut Bytes::copy_from_slice(&self.partial));
         Some(lenient.so_far())
@@ -144,6 +147,9 @@ impl Decoder {
         } else {
             self.hurry();
         }
+        if let Some(lenient) = &mut self.lenient {
+            lenient.set_patience(Patience::Over);
+        }
         if cut {
             self.chunks.push_back(Bytes::from_static(&[0]));
         }
@@ -162,7 +168,7 @@ impl Decoder {
                     .take_while(|byte| matches!(byte, b'\n' | b'\r' | 0))
                     .count();
                 chunk.advance(blank);
-                if self.lengths == Lengths::Doubted && !chunk.is_empty() {
+                if self.lengths != Lengths::Believed && !chunk.is_empty() {
                     self.read_again(chunk, Patience::Waits);
                     continue;
                 }
@@ -231,7 +237,7 @@ impl Decoder {
     /// The frame that begins with these bytes is read from its beginning by the lenient reader.
     fn read_again(&mut self, bytes: Bytes, patience: Patience) {
         self.scan = Scan::new();
-        let lenient = Lenient::new(self.limits, self.version, patience);
+        let lenient = Lenient::new(self.limits, self.version, patience, self.lengths);
         self.lenient = Some(Box::new(lenient));
         self.put_back(bytes);
     }
@@ -245,12 +251,73 @@ impl Decoder {
         let Some((frame, behind)) = done else {
             return Ok(None);
         };
+        // So few are looked at behind every NUL.
+        if behind.len() > LOOK_BYTES_MAX {
+            self.reread_bytes = self.reread_bytes.saturating_add(behind.len());
+        }
         self.put_back(behind);
         self.lenient = None;
         self.frames += 1;
-        if matches!(frame.mistake.as_deref(), Some(DecodeError::NoNul { .. })) {
+        if self.reread_bytes
+            > self
+                .limits
+                .frame_bytes_max
+                .saturating_mul(REREAD_FRAMES_MAX)
+        {
+            self.lengths = Lengths::Ignored;
+        } else if matches!(frame.mistake.as_deref(), Some(DecodeError::NoNul { .. })) {
             self.lengths = Lengths::Doubted;
         }
         Ok(Some(frame))
+    }
+}
+
+/// Whether these bytes are nothing but line ends: between frames they are heart-beats, and a server
+/// may send them within one, too.
+pub(super) fn is_heartbeat(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b'\n' | b'\r'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tiny_frames_of_great_lengths_are_read_again_a_few_times_only() {
+        let limits = Limits {
+            body_bytes_max: 16_000,
+            frame_bytes_max: 20_000,
+            oversize_bytes_max: 64_000,
+            ..Limits::default()
+        };
+        let check = |command: &str, reread_bytes_max: usize| {
+            let mut decoder = Decoder::new(limits);
+            decoder.set_version(Version::V1_2);
+            let stream = format!("{command}\ncontent-length:16000\n\n\0").repeat(10_000);
+            decoder.feed(Bytes::from(stream));
+            let mut frames = 0;
+            while decoder.next().unwrap().is_some() {
+                frames += 1;
+            }
+            let reread_bytes = decoder.reread_bytes;
+            assert!(
+                reread_bytes <= reread_bytes_max,
+                "{command}: {reread_bytes}"
+            );
+            assert!(frames >= 9_000, "{command}: {frames}");
+        };
+        check("PING", 5 * limits.frame_bytes_max);
+        check("SEND", 5 * limits.frame_bytes_max);
+        // What follows the NUL begins a frame, however it is written. Only the first frame is read
+        // to its length.
+        for command in [
+            "MESSAGE",
+            "CONNECTED",
+            "message",
+            " RECEIPT ",
+            "\u{feff}MESSAGE",
+        ] {
+            check(command, limits.frame_bytes_max);
+        }
     }
 }

@@ -33,6 +33,9 @@ pub enum DecodeError {
     /// See [`Limits::headers_max`](super::Limits::headers_max).
     #[error("a frame has more headers than the limit of {0}")]
     TooManyHeaders(usize),
+    /// The headers of a frame are too long together.
+    #[error("a frame's headers are longer than {0} bytes together: the last ones are passed over")]
+    HeadersTooLong(usize),
     /// A header line without a colon.
     #[error("expected a header `name:value` or a blank line, found `{line}`")]
     NoColon {

@@ -105,6 +105,8 @@ pub enum Farewell {
 pub struct Malformed {
     /// What it is.
     pub command: Command,
+    /// The subscription of ours that it is taken for.
+    pub found: Option<Arc<str>>,
     /// The subscription that it names, clamped.
     pub subscription: Option<String>,
     /// Its destination, clamped.
@@ -123,6 +125,7 @@ impl Malformed {
         };
         Malformed {
             command,
+            found: None,
             subscription: clamped("subscription"),
             destination: clamped("destination"),
             message_id: clamped("message-id"),

@@ -20,14 +20,14 @@ use super::version::Version;
 /// So much of a body over its limit is kept: enough to see what it is.
 const KEPT_BYTES: usize = 64 << 10;
 
-/// Headers that are no key are kept up to so many bytes together, if the frame may be that long.
-const HEADERS_BYTES_MAX: usize = 64 << 10;
-
 /// A key header is kept up to this length: an ack id that was cut would acknowledge nothing.
 const KEY_BYTES_MAX: usize = 64 << 10;
 
 /// So many bytes behind a NUL are looked at: blank lines, which are heart-beats, and a command.
-const LOOK_BYTES_MAX: usize = 256;
+pub(super) const LOOK_BYTES_MAX: usize = 256;
+
+/// Some senders begin a text with it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Headers that say what a frame is, to whom it goes and how it is answered. The first of each is
 /// kept wherever it stands.
@@ -56,12 +56,25 @@ pub(super) enum Patience {
     Over,
 }
 
+/// Whether a sender counts bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lengths {
+    /// No length was wrong so far.
+    Believed,
+    /// One was wrong, so all frames are read leniently: the lenient reader needs not wait for bytes
+    /// that never come.
+    Doubted,
+    /// Wrong ones have cost too much: every body ends at its first NUL.
+    Ignored,
+}
+
 /// The reading of one frame.
 #[derive(Debug)]
 pub(super) struct Lenient {
     limits: Limits,
     version: Option<Version>,
     patience: Patience,
+    lengths: Lengths,
     stage: Stage,
     command: Command,
     /// The first rule that the frame has broken.
@@ -118,11 +131,17 @@ pub(super) type Done = (Frame, Bytes);
 
 impl Lenient {
     /// To be given the frame's bytes from its first one on.
-    pub(super) fn new(limits: Limits, version: Option<Version>, patience: Patience) -> Lenient {
+    pub(super) fn new(
+        limits: Limits,
+        version: Option<Version>,
+        patience: Patience,
+        lengths: Lengths,
+    ) -> Lenient {
         Lenient {
             limits,
             version,
             patience,
+            lengths,
             stage: Stage::Command,
             command: Command::Other,
             mistake: None,
@@ -162,6 +181,12 @@ impl Lenient {
                         return Ok(None);
                     }
                     chunk.advance(1);
+                    if self
+                        .content_length
+                        .is_some_and(|length| length != self.body.bytes)
+                    {
+                        self.note_length();
+                    }
                     return Ok(Some((self.frame(), Bytes::new())));
                 }
             }
@@ -184,29 +209,31 @@ impl Lenient {
         }
     }
 
-    /// From now on a NUL ends the frame; gives the bytes that are to be read again with that in
-    /// mind.
+    /// From now on it is so.
+    pub(super) fn set_patience(&mut self, patience: Patience) {
+        self.patience = patience;
+    }
+
+    /// A NUL that is here ends the frame; gives the bytes that are to be read again with that in
+    /// mind. Where there is none yet, what follows it is still waited for.
     pub(super) fn hurry(&mut self) -> Option<Bytes> {
-        self.patience = Patience::Over;
         let Stage::Counted { left, nul } = &mut self.stage else {
             return None;
         };
-        match nul {
-            FirstNul::Awaited => None,
-            FirstNul::Read(behind) => {
-                let again = [&[0][..], behind].concat();
-                *nul = FirstNul::Awaited;
-                Some(again.into())
-            }
-            FirstNul::OfBody if self.body.missing() > 0 => None,
+        let again = match nul {
+            FirstNul::Awaited => return None,
+            FirstNul::Read(behind) => [&[0][..], behind].concat().into(),
+            FirstNul::OfBody if self.body.missing() > 0 => return None,
             FirstNul::OfBody => {
                 let again = self.body.kept.split_off(memchr(0, &self.body.kept)?);
                 self.body.bytes = self.body.kept.len();
                 *left += again.len();
-                *nul = FirstNul::Awaited;
-                Some(again.freeze())
+                again.freeze()
             }
-        }
+        };
+        *nul = FirstNul::Awaited;
+        self.patience = Patience::Over;
+        Some(again)
     }
 
     /// Reads to the end of the line, or of the chunk. True: a NUL has ended the frame.
@@ -290,7 +317,7 @@ impl Lenient {
                 && let Some(found) = Command::from_wire(line).filter(|found| found.is_servers())
             {
                 let mistake = self.mistake.take();
-                *self = Lenient::new(self.limits, self.version, self.patience);
+                *self = Lenient::new(self.limits, self.version, self.patience, self.lengths);
                 (self.mistake, self.command, self.stage) = (mistake, found, Stage::Headers);
             }
             return;
@@ -310,10 +337,10 @@ impl Lenient {
         match key {
             Some(key) => self.key(key, line, colon, line_bytes),
             None => {
-                let headers_bytes_max = HEADERS_BYTES_MAX.min(self.limits.frame_bytes_max / 2);
-                let fits = self.headers.len() + line.len() < headers_bytes_max;
-                if !fits {
-                    self.note(DecodeError::FrameTooLong(self.limits.frame_bytes_max));
+                // A right frame has no more.
+                let headers_bytes_max = self.limits.frame_bytes_max;
+                if self.headers.len() + line.len() >= headers_bytes_max {
+                    self.note(DecodeError::HeadersTooLong(headers_bytes_max));
                 } else if line_bytes <= line_bytes_max && self.lines <= self.limits.headers_max {
                     self.keep(line);
                 }
@@ -334,7 +361,10 @@ impl Lenient {
             b"content-length" => {
                 self.keep(&line[..line.len().min(colon + 1 + WORD_CHARS_MAX)]);
                 self.content_length = length(value);
-                if self.content_length.is_none() || value.len() + colon + 1 < line.len() {
+                // STOMP 1.0 allows blanks there, and its own examples have them.
+                let has_blanks = value.len() + colon + 1 < line.len();
+                let blanks_count = self.version != Some(Version::V1_0);
+                if self.content_length.is_none() || has_blanks && blanks_count {
                     self.note(DecodeError::BadContentLength {
                         value: excerpt(&line[colon + 1..], WORD_CHARS_MAX),
                     });
@@ -369,13 +399,13 @@ impl Lenient {
         self.body.room = room;
         self.stage = match self.content_length {
             Some(length) if length > room.max(oversize_bytes_max) => {
-                let error = body_too_long(room, &self.limits);
                 if oversize_bytes_max <= room {
-                    return Err(error);
+                    return Err(body_too_long(room, &self.limits));
                 }
-                self.note(error);
+                // A body of so many bytes ends the stream, so the length of any other is wrong.
                 Stage::Terminated
             }
+            Some(_) if self.lengths == Lengths::Ignored => Stage::Terminated,
             Some(left) => Stage::Counted {
                 left,
                 nul: FirstNul::Awaited,
@@ -531,21 +561,39 @@ fn begins_frame(bytes: &[u8]) -> Begins {
         .iter()
         .take_while(|byte| matches!(byte, b'\n' | b'\r' | 0));
     let rest = &bytes[blank.count()..];
-    for command in [Command::Message, Command::Receipt, Command::Error] {
-        let name = command.as_str().as_bytes();
-        match rest.strip_prefix(name) {
-            Some([b'\n' | b'\r', ..]) => return Begins::Yes,
-            Some([]) => return Begins::Perhaps,
-            None if name.starts_with(rest) => return Begins::Perhaps,
-            _ => {}
-        }
+    if let Some(end) = memchr2(b'\n', b'\r', rest) {
+        return match command(&rest[..end]) {
+            Some(command) if command.is_servers() => Begins::Yes,
+            _ => Begins::No,
+        };
     }
-    Begins::No
+    if BYTE_ORDER_MARK.starts_with(rest) {
+        return Begins::Perhaps;
+    }
+    let word = rest.strip_prefix(BYTE_ORDER_MARK).unwrap_or(rest);
+    let word = word.trim_ascii().to_ascii_uppercase();
+    let ends_blank = rest.last().is_some_and(u8::is_ascii_whitespace);
+    let may_be = |command: Command| {
+        let name = command.as_str().as_bytes();
+        // Blanks may stand round a name, but not in it.
+        name == word || name.starts_with(&word) && !ends_blank
+    };
+    let servers = [
+        Command::Message,
+        Command::Receipt,
+        Command::Error,
+        Command::Connected,
+    ];
+    if word.is_empty() || servers.into_iter().any(may_be) {
+        Begins::Perhaps
+    } else {
+        Begins::No
+    }
 }
 
 /// The command that a server must mean by this line.
 fn command(line: &[u8]) -> Option<Command> {
-    let line = line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line);
+    let line = line.strip_prefix(BYTE_ORDER_MARK).unwrap_or(line);
     Command::from_wire(&line.trim_ascii().to_ascii_uppercase())
 }
 

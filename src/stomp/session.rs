@@ -18,7 +18,7 @@ use bytes::Bytes;
 
 pub use commands::{NackError, NotConnected};
 
-use super::codec::Decoder;
+use super::codec::{Decoder, is_heartbeat};
 use super::command::Command;
 use super::connect::Options;
 use super::encode::FrameWriter;
@@ -44,11 +44,13 @@ pub struct Session {
     left: BTreeSet<Arc<str>>,
     receipts: Receipts,
     last_received: Instant,
-    /// The number of the frame whose end has not come, and since when it is waited for.
+    /// When more than a heart-beat came last, or could not come since nobody read.
+    last_grown: Instant,
+    /// The number of the frame whose end has not come, and since when it has not grown.
     unfinished: Option<(u64, Instant)>,
 }
 
-/// So long a frame whose end has not come may wait, though a NUL is among its bytes: its
+/// So long a frame whose end has not come may stop growing, though a NUL is among its bytes: its
 /// content-length is wrong then. A correct frame with NULs is seldom stuck for so long.
 const UNFINISHED_MAX: Duration = Duration::from_secs(3);
 
@@ -91,6 +93,7 @@ impl Session {
             left: BTreeSet::new(),
             receipts: Receipts::new(options.receipt_timeout),
             last_received: now,
+            last_grown: now,
             unfinished: None,
             options,
         }
@@ -100,14 +103,24 @@ impl Session {
     pub fn receive(&mut self, bytes: Bytes, now: Instant) {
         if !bytes.is_empty() && !self.has_ended() {
             self.last_received = now;
+            if !is_heartbeat(&bytes) {
+                self.last_grown = now;
+            }
             self.decoder.feed(bytes);
         }
     }
 
-    /// The server is alive by another sign than its bytes, or cannot be heard since nobody reads:
-    /// its silence counts from now.
+    /// The server is alive by another sign than its bytes: its silence counts from now.
     pub fn alive(&mut self, now: Instant) {
         self.last_received = now;
+    }
+
+    /// The server cannot be heard, since nobody reads: its silence counts from now, and so does the
+    /// wait for the end of a frame.
+    pub fn unread(&mut self, now: Instant) {
+        self.alive(now);
+        self.last_grown = now;
+        self.watch_unfinished();
     }
 
     /// What has happened next; `None`: nothing more until `receive` or `tick`.
@@ -179,12 +192,12 @@ impl Session {
         receipt
     }
 
-    /// Notes since when a frame is unfinished.
+    /// Notes since when a frame is unfinished and has not grown.
     fn watch_unfinished(&mut self) {
         let since = self.unfinished;
         self.unfinished = self.decoder.unfinished().map(|frame| match since {
-            Some((before, at)) if before == frame => (frame, at),
-            _ => (frame, self.last_received),
+            Some((before, at)) if before == frame => (frame, at.max(self.last_grown)),
+            _ => (frame, self.last_grown),
         });
     }
 
@@ -287,6 +300,14 @@ impl Session {
             self.decoder.hurry();
             self.unfinished = Some((frame, now));
         }
+        if let Phase::Connected { pulse, .. } = &self.phase
+            && let Some(due) = pulse.silent_due(self.last_received)
+            && now >= due
+        {
+            let silence = now.duration_since(self.last_received);
+            self.read_to_the_end()?;
+            return Err(self.fail(SessionError::Silent { silence }));
+        }
         match &mut self.phase {
             Phase::Connecting { due } if now >= *due => {
                 let after = self.options.connected_timeout;
@@ -303,13 +324,6 @@ impl Session {
             | Phase::Failed { .. }
             | Phase::Over => Ok(()),
             Phase::Connected { pulse, .. } => {
-                if pulse
-                    .silent_due(self.last_received)
-                    .is_some_and(|due| now >= due)
-                {
-                    let silence = now.duration_since(self.last_received);
-                    return Err(self.fail(SessionError::Silent { silence }));
-                }
                 if pulse.beat_due().is_some_and(|due| now >= due) {
                     // Counted from the queue, not from the wire, or every tick until `sent` would
                     // queue another.
@@ -325,6 +339,21 @@ impl Session {
                 Ok(())
             }
         }
+    }
+
+    /// What came is read as far as it can be, for the caller to poll behind the error that follows.
+    fn read_to_the_end(&mut self) -> Result<(), SessionError> {
+        self.stream_ended();
+        let mut events = VecDeque::new();
+        let outcome = loop {
+            match self.poll() {
+                Ok(Some(event)) => events.push_back(event),
+                Ok(None) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        self.events = events;
+        outcome
     }
 
     fn has_ended(&self) -> bool {

@@ -416,6 +416,11 @@ async fn send_gives_up_where_the_server_reads_nothing_and_is_alive() {
 
 /// A server that closes with this code: after SEND, or after the DISCONNECT that follows.
 async fn closing(code: u16, after: &'static str) -> String {
+    saying("", code, after).await
+}
+
+/// The same, and it says this before it closes.
+async fn saying(says: &'static str, code: u16, after: &'static str) -> String {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -428,6 +433,9 @@ async fn closing(code: u16, after: &'static str) -> String {
                 socket.send(connected.into()).await.unwrap();
             }
             if frame.starts_with(after) {
+                if !says.is_empty() {
+                    socket.send(says.into()).await.unwrap();
+                }
                 let code = code.into();
                 let reason = "".into();
                 socket
@@ -458,4 +466,20 @@ async fn send_believes_a_close_only_where_it_is_in_order() {
         let told = format!("with code {code}");
         assert_eq!(text.contains(&told), expected == 1, "{text}");
     }
+}
+
+#[tokio::test]
+async fn what_a_close_cuts_is_still_told() {
+    let error = "ERROR\nmessage:no access to /topic/state/1\n\nask somebo";
+    let folder = configured(&saying(error, 1002, "SEND").await, TOPIC);
+    let (text, exit) = output(start(&folder, &["send", TOPIC, "x"])).await;
+    assert_eq!(exit, 1);
+    assert!(text.contains("no access to /topic/state/1"), "{text}");
+
+    // Its length counts too much.
+    let odd =
+        "MESSAGE\nsubscription:1\ndestination:/topic/state/1\ncontent-length:900\n\n{\"odd\":1}\0";
+    let folder = configured(&saying(odd, 1000, "SUBSCRIBE").await, TOPIC);
+    let (text, exit) = output(start(&folder, &["tap"])).await;
+    assert!(exit != 0 && text.contains("odd"), "{text}");
 }

@@ -85,6 +85,8 @@ impl Connection<'_> {
                     error,
                     TransportError::Limit { .. } | TransportError::Protocol(_)
                 );
+                self.session.stream_ended();
+                self.take_events()?;
                 let ended = error.into();
                 if broken {
                     self.breaks_at(self.session.unfinished_frame().as_ref(), &ended);
@@ -180,7 +182,9 @@ impl Connection<'_> {
                 [topic] => Some(&*topic.name),
                 _ => None,
             };
-            self.break_point = Some(BreakPoint::at(frame, only, &ended.to_string()));
+            let error = ended.to_string();
+            let point = BreakPoint::at(frame, only, &error, &self.credentials);
+            self.break_point = Some(point);
         }
     }
 }

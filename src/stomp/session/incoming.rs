@@ -21,13 +21,22 @@ impl Session {
         &mut self,
         mut frame: Frame,
     ) -> Result<Option<Event>, SessionError> {
-        let told = frame.mistake.take().map(|mistake| {
-            Event::Malformed(Malformed::new(frame.command, &frame.headers, *mistake))
-        });
-        if let Some(event) = self.handle(frame)? {
+        let told = frame
+            .mistake
+            .take()
+            .map(|mistake| Malformed::new(frame.command, &frame.headers, *mistake));
+        let event = self.handle(frame)?;
+        let found = match &event {
+            Some(Event::Message(message) | Event::Late(message)) => {
+                Some(Arc::clone(&message.subscription))
+            }
+            Some(Event::Subscribed { id, .. }) => Some(Arc::clone(id)),
+            _ => None,
+        };
+        if let Some(event) = event {
             self.events.push_front(event);
         }
-        Ok(told)
+        Ok(told.map(|told| Event::Malformed(Malformed { found, ..told })))
     }
 
     /// A frame that has no place here: it is passed over.
@@ -144,11 +153,9 @@ impl Session {
                 .ok()
                 .and_then(|id| self.subscriptions.get_key_value(id)),
             // STOMP 1.0 does not ask servers for it.
-            None => headers.get("destination").and_then(|destination| {
-                self.subscriptions
-                    .iter()
-                    .find(|(_, subscription)| subscription.wanted.destination == destination)
-            }),
+            None => headers
+                .get("destination")
+                .and_then(|destination| self.by_destination(|wanted| wanted == destination)),
         };
         let found = match found {
             Some(found) => Some(found),
@@ -214,19 +221,33 @@ impl Session {
             .and_then(|id| self.subscriptions.get_key_value(id));
         let by_destination = || {
             let named = [headers.find("destination"), id.clone()];
-            let wanted = |subscription: &Subscription| {
-                let wanted = &subscription.wanted.destination;
-                named.iter().flatten().any(|name| name == wanted)
-            };
-            self.subscriptions.iter().find(|(_, found)| wanted(found))
+            self.by_destination(|wanted| named.iter().flatten().any(|name| name == wanted))
         };
         let found = by_id.or_else(by_destination)?;
         *odd = headers.get("subscription").map(|value| {
             let value = excerpt(value.as_bytes(), WORD_CHARS_MAX);
             let mistake = DecodeError::OddSubscription { value };
-            Malformed::new(Command::Message, headers, mistake)
+            Malformed {
+                found: Some(Arc::clone(found.0)),
+                ..Malformed::new(Command::Message, headers, mistake)
+            }
         });
         Some(found)
+    }
+
+    /// A subscription to such a destination: one that has not ended, if there is one.
+    fn by_destination(&self, is_it: impl Fn(&str) -> bool) -> Option<(&Arc<str>, &Subscription)> {
+        let mut ended = None;
+        for (id, found) in &self.subscriptions {
+            match found.state {
+                _ if !is_it(&found.wanted.destination) => {}
+                State::Ended => {
+                    ended.get_or_insert((id, found));
+                }
+                State::Wanted | State::Sent(_) | State::Live(_) => return Some((id, found)),
+            }
+        }
+        ended
     }
 
     fn receipt(&mut self, frame: &Frame) -> Option<Event> {

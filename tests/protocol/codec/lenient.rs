@@ -6,7 +6,9 @@ use std::path::Path;
 
 use bytes::Bytes;
 use proptest::prelude::*;
-use stomp_bridge::stomp::{Command, DecodeError, Decoder, Limits, Options, Version};
+use stomp_bridge::stomp::{
+    AckMode, Command, DecodeError, Decoder, Limits, Options, SessionError, Version,
+};
 
 use super::behind::{Sent, check};
 use super::{LENIENT, cut, decode};
@@ -72,8 +74,8 @@ fn a_content_length_that_does_not_fit_ends_the_body_at_its_first_nul() {
             Some(DecodeError::BadContentLength { value }),
         );
     }
-    check("41", "abc", Some(DecodeError::BodyTooLong(16)));
-    check("9999999", "abc", Some(DecodeError::BodyTooLong(16)));
+    check("41", "abc", wrong(41));
+    check("9999999", "abc", wrong(9_999_999));
     // Its line is too long for these limits, too.
     check(
         "18446744073709551616",
@@ -238,6 +240,96 @@ fn a_length_that_counts_too_much_holds_the_next_message_for_three_seconds_at_mos
     );
     assert_eq!(client.hears(&format!("{}\n", odd(3))), Ok(vec![]));
     assert_eq!(client.at(6_000).unwrap(), [mistake, "message i odd 3 acks"]);
+}
+
+#[test]
+fn a_slow_body_with_nuls_is_whole() {
+    let head = "MESSAGE\nsubscription:i\nack:1\ncontent-length:9\n\n";
+    let mut client = Client::subscribed("1.2");
+    assert_eq!(client.hears(&format!("{head}a")), Ok(vec![]));
+    assert_eq!(client.at(3_000), Ok(vec![]), "there is no NUL yet");
+    assert_eq!(client.at(4_000), Ok(vec![]));
+    for (millis, piece) in [(4_000, "b\0"), (6_000, "\0\0"), (8_000, "\n\0")] {
+        assert_eq!(client.at(millis), Ok(vec![]));
+        assert_eq!(client.hears(piece), Ok(vec![]), "{piece:?}");
+    }
+    assert_eq!(client.at(10_000), Ok(vec![]));
+    assert_eq!(
+        client.hears("cd\0").unwrap(),
+        ["message i ab\0\0\0\n\0cd acks"]
+    );
+}
+
+#[test]
+fn a_silence_ends_the_frame_that_it_has_cut() {
+    let mut client = Client::connected("CONNECTED\nversion:1.2\nheart-beat:1000,1000\n\n\0");
+    client.subscribe("a", AckMode::Auto);
+    client.hears("RECEIPT\nreceipt-id:r-1\n\n\0").unwrap();
+    let odd = "MESSAGE\nsubscription:a\ncontent-length:900\n\nodd\0";
+    assert_eq!(client.hears(odd), Ok(vec![]));
+    let error = client.at(100_000).unwrap_err();
+    assert!(matches!(error, SessionError::Silent { .. }), "{error}");
+    let events = client.happened().unwrap();
+    assert_eq!(events.last().unwrap(), "message a odd no ack");
+}
+
+#[test]
+fn a_frame_does_not_end_while_nobody_reads() {
+    let mut client = Client::subscribed("1.2");
+    let head = "MESSAGE\nsubscription:i\nack:1\ncontent-length:5\n\n";
+    assert_eq!(client.hears(&format!("{head}a\0")), Ok(vec![]));
+    client.not_read_at(2_000);
+    assert_eq!(client.deadline(), Some(5_000));
+    client.not_read_at(4_000);
+    assert_eq!(client.at(4_000), Ok(vec![]));
+    assert_eq!(
+        client.hears("\0\0b\0").unwrap(),
+        ["message i a\0\0\0b acks"]
+    );
+}
+
+#[test]
+fn a_length_with_blanks_is_right_in_stomp_1_0() {
+    let stream = b"SEND\ncontent-length: 3\n\na\0b\0";
+    let read = |version| {
+        let (mut frames, error) = decode([&stream[..]], Some(version), LENIENT);
+        assert_eq!((frames.len(), error), (1, None));
+        let frame = frames.remove(0);
+        assert_eq!(&frame.body[..], b"a\0b");
+        frame.mistake.is_some()
+    };
+    assert!(!read(Version::V1_0));
+    assert!(read(Version::V1_1));
+}
+
+#[test]
+fn headers_that_are_too_long_together_are_a_mistake_of_their_own() {
+    let limits = Limits {
+        frame_bytes_max: 40,
+        oversize_bytes_max: 1000,
+        ..LENIENT
+    };
+    let stream = b"SEND\na:345678901234567890\nb:345678901234567890\n\nx\0";
+    let (frames, error) = decode([&stream[..]], Some(Version::V1_2), limits);
+    assert_eq!((frames.len(), error), (1, None));
+    assert_eq!(
+        frames[0].mistake.as_deref(),
+        Some(&DecodeError::HeadersTooLong(40))
+    );
+    assert_eq!(frames[0].headers.iter().count(), 1);
+    // A right frame keeps all of them, also from a sender that was wrong before.
+    let line = format!("a:{}\n", "x".repeat(10_000)).repeat(10);
+    let stream = format!("SEND\ncontent-length:1\n\nabc\0MESSAGE\n{line}\nbody\0");
+    let limits = Limits {
+        oversize_bytes_max: 4 << 20,
+        ..Limits::default()
+    };
+    let (frames, error) = decode([stream.as_bytes()], Some(Version::V1_2), limits);
+    assert_eq!((frames.len(), error), (2, None));
+    assert_eq!(
+        (frames[1].headers.iter().count(), &frames[1].mistake),
+        (10, &None)
+    );
 }
 
 #[test]

@@ -109,6 +109,12 @@ impl Client {
         Ok(events)
     }
 
+    /// At this many milliseconds after the start, nobody reads.
+    pub(crate) fn not_read_at(&mut self, ms: u64) {
+        self.now = self.start + Duration::from_millis(ms);
+        self.session.unread(self.now);
+    }
+
     /// The frames that are queued, without their NUL; the writer has finished with them at once.
     pub(crate) fn sent(&mut self) -> Vec<String> {
         let Some(outgoing) = self.session.take_outgoing() else {

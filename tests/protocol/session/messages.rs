@@ -1,6 +1,6 @@
 //! Subscriptions, messages, acknowledgements, receipts.
 
-use stomp_bridge::stomp::{AckMode, Confirm, NackError, NewMessage};
+use stomp_bridge::stomp::{AckMode, Confirm, Event, NackError, NewMessage, Subscribe};
 
 use super::client::{CONNECTED, Client};
 
@@ -192,6 +192,55 @@ fn a_message_that_names_its_subscription_oddly_finds_it() {
         .hears("MESSAGE\nsubscription : i\nack : 1\n\nx\0")
         .unwrap();
     assert_eq!(events, ["message i x acks"]);
+}
+
+#[test]
+fn a_destination_is_the_live_subscriptions_before_an_ended_ones() {
+    let mut client = Client::subscribed("1.2");
+    // Of the same destination, and behind it in the order of the ids.
+    client.session.unsubscribe("i", client.now);
+    client.session.subscribe(
+        Subscribe {
+            id: "renamed".into(),
+            destination: "/topic/i".to_owned(),
+            ack: AckMode::ClientIndividual,
+            headers: Vec::new(),
+        },
+        client.now,
+    );
+    client.sent();
+    let head = "MESSAGE\ndestination:/topic/i\nack:1\n";
+    let events = client.hears(&format!("{head}\nx\0")).unwrap();
+    assert_eq!(
+        events,
+        ["subscribed renamed by Message", "message renamed x acks"]
+    );
+    let events = client
+        .hears(&format!("{head}subscription:who\n\nx\0"))
+        .unwrap();
+    let expected = "message renamed x acks".to_owned();
+    assert!(events.contains(&expected), "{events:?}");
+}
+
+#[test]
+fn a_malformed_message_names_our_subscription_whatever_it_says_itself() {
+    let found = |headers: &str| {
+        let mut client = Client::subscribed("1.2");
+        let stream = format!("MESSAGE\n{headers}\n\nx\0");
+        client.session.receive(stream.into(), client.now);
+        match client.session.poll().unwrap() {
+            Some(Event::Malformed(told)) => told.found,
+            other => panic!("{headers}: {other:?}"),
+        }
+    };
+    let ours = Some("i".into());
+    assert_eq!(found("subscription:i\nno colon"), ours);
+    assert_eq!(found("destination:/topic/i\nno colon"), ours);
+    assert_eq!(
+        found("subscription:who\ndestination:/topic/i\nno colon"),
+        ours
+    );
+    assert_eq!(found("subscription:who\nno colon"), None);
 }
 
 #[test]

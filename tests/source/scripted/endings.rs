@@ -130,6 +130,34 @@ async fn what_comes_before_an_error_is_acknowledged() {
 }
 
 #[tokio::test]
+async fn a_message_that_a_silence_cuts_is_kept() {
+    let heartbeat = Duration::from_millis(100);
+    let lab = Lab::with(AckMode::Auto, heartbeat, 1 << 30, None).await;
+    let mut server = lab.accept_session("100,100").await;
+    // Its length counts too much.
+    let odd = format!("MESSAGE\nsubscription:map-1\ncontent-length:9000\n\n{BODY}\0");
+    server.send(&odd).await;
+    let error = lab.error().await;
+    assert!(error.contains("silent"), "{error}");
+    assert_eq!(lab.entries().await.len(), 1);
+}
+
+#[tokio::test]
+async fn an_error_that_a_reset_cuts_still_says_why() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let cut = "ERROR\nmessage:kaputt\n\nno more";
+    server.send(&[&message(0), cut].concat()).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    socket2::SockRef::from(&server.stream)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+    drop(server);
+    let error = lab.error().await;
+    assert!(error.contains("kaputt"), "{error}");
+}
+
+#[tokio::test]
 async fn a_server_that_has_closed_its_half_still_gets_the_acks() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;

@@ -98,6 +98,24 @@ async fn a_message_that_is_too_long_is_kept_in_part_and_acknowledged_once() {
 }
 
 #[tokio::test]
+async fn a_message_of_no_topic_that_is_too_long_says_both() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let body = "x".repeat((1 << 20) + 1);
+    let head = "MESSAGE\nsubscription:who\ndestination:/elsewhere\nmessage-id:m0\nack:a0\n";
+    server.send(&format!("{head}\n{body}\0")).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    let entries = lab.entries().await;
+    let EntryContent::Undecodable { reason } = &entries[0].2 else {
+        panic!("{:?}", entries[0].2)
+    };
+    assert!(
+        reason.contains("no topic") && reason.contains("1048577 bytes exceeds source.max_body"),
+        "{reason}"
+    );
+}
+
+#[tokio::test]
 async fn heartbeats_that_wait_in_the_socket_are_heard() {
     let heartbeat = Duration::from_millis(100);
     let lab = Lab::with(AckMode::Auto, heartbeat, 1 << 30, None).await;
