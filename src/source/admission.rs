@@ -2,7 +2,7 @@
 //! not keep the others down. Knows no socket and no clock.
 //!
 //! A connection first subscribes every topic that nothing speaks against. Once they stand, it tries
-//! the doubtful ones, one batch after another, and then a refused topic whose time has come. Where
+//! the doubtful ones, one batch after another, and then a refused topic, once it is time. Where
 //! the server ends the connection meanwhile, the topic that it refused is found:
 //!
 //! - its ERROR names the SUBSCRIBE or the destination, or one topic alone is not confirmed;
@@ -158,15 +158,16 @@ impl Admission {
 
     /// The topics to be subscribed on this connection now.
     pub(super) fn admitted(&self, topics: &[Topic]) -> Vec<Topic> {
-        let admitted = topics
-            .iter()
-            .filter(|topic| self.asked.contains(&topic.name));
+        let mut admitted = self.in_effect(topics);
+        let asked: BTreeSet<&Arc<str>> = self.asked.iter().collect();
+        admitted.retain(|topic| asked.contains(&topic.name));
         admitted
-            .map(|topic| match self.stands_in(&topic.name) {
-                Some(before) => before.clone(),
-                None => topic.clone(),
-            })
-            .collect()
+    }
+
+    /// Each topic, and in place of a change that was refused what stood before it.
+    pub(super) fn in_effect(&self, topics: &[Topic]) -> Vec<Topic> {
+        let in_effect = |topic: &Topic| self.stands_in(&topic.name).unwrap_or(topic).clone();
+        topics.iter().map(in_effect).collect()
     }
 
     /// All that was asked for stands: whether there is more to be asked for.
@@ -177,9 +178,15 @@ impl Admission {
         self.trial = None;
         self.acquit_stand();
         if let Some(batch) = self.doubtful.front() {
-            self.asked.extend(batch.iter().cloned());
+            let asked = self.asked.len();
+            for name in batch {
+                if !self.asked.contains(name) {
+                    self.asked.push(Arc::clone(name));
+                }
+            }
             self.trial = Some(Trial::Doubtful);
-            return true;
+            // Else they are waited for.
+            return self.asked.len() > asked;
         }
         self.closes = 0;
         let due = self.refused.next().filter(|(_, at)| *at <= now);
@@ -212,7 +219,7 @@ impl Admission {
         if self.retried() == Some(name) {
             self.trial = None;
         }
-        self.refused.remove(name)
+        self.refused.accepted(name)
     }
 
     /// The topics that were asked for and are not confirmed, in the order of SUBSCRIBE.

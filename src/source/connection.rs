@@ -185,7 +185,8 @@ impl<'a> Connection<'a> {
         let subscriptions = Subscriptions::new(&admitted);
         intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
-        for topic in &settings.topics {
+        // What a refused reload has fallen back to is acknowledged as it is subscribed.
+        for topic in &admitted {
             intake.change(topic, &wanted.decoders);
         }
         Ok(Connection {

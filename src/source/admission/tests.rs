@@ -308,3 +308,44 @@ fn a_reload_leaves_what_is_refused_alone_and_forgets_what_it_removes() {
     let refused: Vec<_> = lab.admission.refused().into_keys().collect();
     assert_eq!(refused, ["t-003".into()]);
 }
+
+#[test]
+fn hundreds_of_refused_topics_cost_few_connections_an_hour() {
+    let all: Vec<usize> = (0..40).collect();
+    let mut lab = Lab::new(50, &all, Refusal::Named);
+    lab.settle(40 * 12);
+    let end = lab.now + 3_600 * SECOND;
+    let mut drops = 0;
+    while let Some(due) = lab.admission.due().filter(|due| *due < end) {
+        lab.now = due;
+        assert!(lab.admission.next(due));
+        assert!(matches!(lab.go_on(), Some(Verdict::Refused(_))));
+        assert_eq!(lab.connect(), None);
+        drops += 1;
+    }
+    assert!((5..=9).contains(&drops), "{drops} drops in an hour");
+    // Once they are accepted, they all come in one go.
+    lab.bad.clear();
+    lab.now += 900 * SECOND;
+    assert!(lab.admission.next(lab.now));
+    assert_eq!((lab.go_on(), lab.standing()), (None, 50));
+}
+
+#[test]
+fn doubtful_topics_that_were_asked_for_are_not_asked_for_again() {
+    let mut lab = Lab::new(4, &[0], Refusal::Silent);
+    assert!(matches!(lab.connect(), Some(Verdict::OneOf(_))));
+    lab.admission.begin(&lab.topics, lab.now);
+    while lab
+        .admission
+        .pending()
+        .iter()
+        .all(|name| !lab.bad.contains(name))
+    {
+        lab.confirm(&lab.admission.pending());
+        assert!(lab.admission.next(lab.now));
+    }
+    let asked = lab.admission.asked.clone();
+    assert!(!lab.admission.next(lab.now), "they are waited for");
+    assert_eq!(lab.admission.asked, asked);
+}

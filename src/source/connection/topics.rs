@@ -55,12 +55,13 @@ impl Connection<'_> {
             broker: Some(self.broker),
             ..Profile::default()
         };
-        for topic in &self.wanted.settings.topics {
+        let topics = self.admission.in_effect(&self.wanted.settings.topics);
+        for topic in &topics {
             profile
                 .guarantees
                 .insert(Arc::clone(&topic.name), self.broker.guarantee(topic));
         }
-        profile.warnings = self.broker.warnings(&self.wanted.settings.topics);
+        profile.warnings = self.broker.warnings(&topics);
         profile.warnings.extend(self.heartbeat_warnings());
         for warning in self.status.profiled(profile) {
             warn!(%warning, "configuration warning");
@@ -77,6 +78,7 @@ impl Connection<'_> {
             if self.admission.confirmed(id).is_some() {
                 info!(topic = %id, "topic accepted: the server had refused it");
                 self.status.refused(self.admission.refused());
+                self.tell_profile();
             }
             self.intake.began(id, now);
             if self.names_each() {
@@ -173,6 +175,10 @@ impl Connection<'_> {
         for topic in &admitted {
             if self.subscriptions.stands(topic) {
                 self.intake.change(topic, &self.wanted.decoders);
+            }
+            // A change that was taken back: no other confirmation comes.
+            if self.subscriptions.is_confirmed(topic) {
+                self.admission.confirmed(&topic.name);
             }
         }
         for topic in &change.subscribe {
