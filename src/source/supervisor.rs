@@ -14,7 +14,7 @@ use super::admission::Admission;
 use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
-use super::connection::{Connection, Ended};
+use super::connection::{Connection, Ended, LIVE_MIN};
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
 use super::last_transports::LastTransports;
@@ -27,6 +27,10 @@ use crate::journal::{self, Log};
 use crate::paced::Interval;
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
+
+/// So many short lives in a row are forgiven: the next connection comes as soon as after a long
+/// one.
+const SHORT_LIVES_MAX: u32 = 3;
 
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -57,6 +61,8 @@ pub struct Source {
     admission: Admission,
     last_transports: LastTransports,
     backoff: Backoff,
+    /// Lives in a row that were shorter than [`LIVE_MIN`].
+    short_lives: u32,
     read_interval: Interval,
     signins: SigninLimit,
 }
@@ -96,6 +102,7 @@ impl Source {
                 admission: Admission::default(),
                 last_transports: LastTransports::default(),
                 backoff,
+                short_lives: 0,
                 read_interval,
                 signins: SigninLimit::default(),
             },
@@ -126,6 +133,7 @@ impl Source {
                 self.last_transports
                     .worked(&address.to_string(), transport, clock::now());
             }
+            let live = live.filter(|live| self.is_a_life(*live));
             if live.is_some() {
                 self.backoff.reset();
             }
@@ -205,6 +213,17 @@ impl Source {
         (!reconnect.is_used_up(self.backoff.failures())).then_some(wait)
     }
 
+    /// Whether a life is no failure. Two daemons on an account with one session throw each other
+    /// out, and each hears a message before: so short lives are no lives from some number on.
+    fn is_a_life(&mut self, live: Duration) -> bool {
+        if live >= LIVE_MIN {
+            self.short_lives = 0;
+            return true;
+        }
+        self.short_lives = self.short_lives.saturating_add(1);
+        self.short_lives <= SHORT_LIVES_MAX
+    }
+
     /// No wait is longer than suits the server.
     fn bound_waits(&mut self) {
         let broker = self.status.profile().broker.unwrap_or(Broker::Unknown);
@@ -252,12 +271,7 @@ impl Source {
             opened = open => Ok(opened),
         };
         let ended = match opened {
-            Ok(Ok(connection)) => {
-                let run = connection.run(&self.inbox, stop);
-                unless_stopped_early(run, stop, &self.status)
-                    .await
-                    .unwrap_or_else(|| Ended::before(DisconnectReason::Stopped))
-            }
+            Ok(Ok(connection)) => connection.run(&self.inbox, stop).await,
             Ok(Err(ended)) => Ended::before(ended),
             Err(wanted) => Ended::before(self.reload(wanted)),
         };
@@ -290,27 +304,6 @@ impl Source {
         }
         self.status.refused(self.admission.refused());
         DisconnectReason::Reloaded
-    }
-}
-
-/// Runs a connection; `None`: a stop came before CONNECTED, when there is nothing to commit and
-/// nobody to say goodbye to.
-async fn unless_stopped_early<T>(
-    run: impl Future<Output = T>,
-    stop: &CancellationToken,
-    status: &Status,
-) -> Option<T> {
-    let stopped_early = async {
-        stop.cancelled().await;
-        if status.link().state != LinkState::Connecting {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        // What has come by now counts first.
-        biased;
-        ended = run => Some(ended),
-        () = stopped_early => None,
     }
 }
 

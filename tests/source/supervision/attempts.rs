@@ -54,6 +54,27 @@ async fn a_server_that_takes_and_drops_is_asked_no_more_often() {
 }
 
 #[tokio::test]
+async fn a_server_that_sends_one_message_and_drops_is_asked_no_more_often() {
+    // So do two daemons on an account with one session: each throws the other out.
+    let server = Server::bind().await;
+    let lab = Lab::start(settings(&[&server.url("stomp")])).await;
+    let lives = server.serve(async |_, mut peer| {
+        peer.next_frame().await?;
+        peer.send(CONNECTED).await;
+        peer.next_frame().await?;
+        peer.send(MESSAGE).await;
+        Some(())
+    });
+    pass_in_steps(SECOND, HOUR, || false).await;
+    let attempts = lives.load(Relaxed);
+    assert!(
+        (60..=150).contains(&attempts),
+        "{attempts} attempts in an hour"
+    );
+    assert!(lab.status.counters.messages.load(Relaxed) >= 30);
+}
+
+#[tokio::test]
 async fn a_connection_that_lived_makes_the_next_wait_short_again() {
     let server = Server::bind().await;
     let lab = Lab::start(settings(&[&server.url("stomp")])).await;
@@ -124,6 +145,7 @@ async fn connections_that_lived_use_no_attempt_up() {
         peer.send(MESSAGE).await;
         lab.until(|status| status.link().state == LinkState::Receiving)
             .await;
+        pass(6 * SECOND).await;
         drop(peer);
     }
     assert!(!lab.source.is_finished());
