@@ -478,6 +478,7 @@ impl<'a> Connection<'a> {
         if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
             self.status.undeliverable(None);
         }
+        self.trust_quiet_topics(now)?;
         if self.retry_due().is_some_and(|due| due <= now) {
             self.count_topics()?;
         }

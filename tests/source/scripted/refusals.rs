@@ -298,3 +298,30 @@ async fn a_change_that_is_taken_back_before_it_was_carried_out_leaves_the_topic_
     let error = lab.error().await;
     assert!(error.contains("subscribe to /topic/c refused"), "{error}");
 }
+
+#[tokio::test]
+async fn a_refusal_that_comes_after_the_wait_for_receipts_is_found() {
+    let lab = Lab::with_topics(&[topic("a"), topic("b"), topic("c")]).await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(3).await;
+    server.confirms(&frames[..1]).await;
+    // The others stand since nothing speaks against them.
+    lab.until(|status| status.link().state.is_ready()).await;
+    server
+        .send("ERROR\nmessage:no right to read /topic/b\n\n\0\n")
+        .await;
+    server.rest().await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(2).await;
+    assert_eq!(ids(&frames), ["a", "c"]);
+    server.confirms(&frames[..1]).await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    server.send("ERROR\nmessage:access denied\n\n\0\n").await;
+    server.rest().await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(1).await;
+    assert_eq!(ids(&frames), ["a"]);
+    server.confirms(&frames).await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    assert_eq!(lab.refused(), ["b", "c"]);
+}
