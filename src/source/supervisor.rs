@@ -12,6 +12,7 @@ use tracing::{debug, info, warn};
 
 use super::admission::Admission;
 use super::broker::Broker;
+use super::busy_addresses::BusyAddresses;
 use super::clock;
 use super::commit::Commit;
 use super::connection::{Connection, Ended, LIVE_MIN};
@@ -60,6 +61,7 @@ pub struct Source {
     commit: Commit,
     admission: Admission,
     last_transports: LastTransports,
+    busy: BusyAddresses,
     backoff: Backoff,
     /// Lives in a row that were shorter than [`LIVE_MIN`].
     short_lives: u32,
@@ -101,6 +103,7 @@ impl Source {
                 commit: Commit::new(clock::now()),
                 admission: Admission::default(),
                 last_transports: LastTransports::default(),
+                busy: BusyAddresses::default(),
                 backoff,
                 short_lives: 0,
                 read_interval,
@@ -118,6 +121,7 @@ impl Source {
         let status = self.status.clone();
         let mut turn = 0;
         while !stop.is_cancelled() {
+            turn = self.busy.turn(&self.addresses(), turn, clock::now());
             let urls = &self.wanted.settings.urls;
             let address = urls[turn % urls.len()].clone();
             turn += 1;
@@ -146,6 +150,7 @@ impl Source {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
                     turn = 0;
+                    self.busy.forget();
                     self.backoff = self.wanted.settings.reconnect.backoff();
                     continue;
                 }
@@ -186,6 +191,7 @@ impl Source {
                     let signin = self.wanted.settings.signin.as_ref();
                     let locked = self.signins.wait(signin, clock::now());
                     wait.max(locked.map_or(Duration::ZERO, |locked| locked.0))
+                        .max(self.busy.wait(&self.addresses(), clock::now()))
                 }
             };
             let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -195,6 +201,7 @@ impl Source {
                 // What has been corrected is tried at once.
                 wanted = self.inbox.next() => {
                     turn = 0;
+                    self.busy.forget();
                     self.reload(wanted);
                 }
                 () = status.turning(tokio::time::sleep(wait)) => {}
@@ -204,6 +211,12 @@ impl Source {
         status.enter(LinkState::Stopped);
         info!("source stopped");
         Ok(())
+    }
+
+    /// The URLs, as they may be shown.
+    fn addresses(&self) -> Vec<String> {
+        let urls = self.wanted.settings.urls.iter();
+        urls.map(Address::to_string).collect()
     }
 
     /// The wait after a failure; `None` once the attempts are used up.
@@ -272,6 +285,12 @@ impl Source {
         };
         let ended = match opened {
             Ok(Ok(connection)) => connection.run(&self.inbox, stop).await,
+            // Another address may have time for us.
+            Ok(Err(DisconnectReason::Busy { text, after })) => {
+                let until = clock::now() + after;
+                self.busy.put_off(&address.to_string(), until);
+                Ended::before(DisconnectReason::Lost(text))
+            }
             Ok(Err(ended)) => Ended::before(ended),
             Err(wanted) => Ended::before(self.reload(wanted)),
         };

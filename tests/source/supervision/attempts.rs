@@ -245,6 +245,29 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
 }
 
 #[tokio::test]
+async fn while_one_server_is_busy_the_others_are_tried() {
+    let (busy, free) = (Server::bind().await, Server::bind().await);
+    let urls = [busy.url("ws"), free.url("stomp")];
+    let _lab = Lab::start(settings(&[&urls[0], &urls[1]])).await;
+    let (mut peer, _) = next(&busy, 10 * SECOND).await;
+    let asked = Instant::now();
+    while !peer.read_some().await.ends_with(b"\r\n\r\n") {}
+    peer.send("HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    turns().await;
+    for _ in 0..3 {
+        let (peer, waited) = next(&free, 61 * SECOND).await;
+        assert!(waited <= 20 * SECOND, "{waited:?}");
+        drop(peer);
+    }
+    // It is asked once its time has come.
+    let calls = free.serve(async |_, _| Some(()));
+    next(&busy, 800 * SECOND).await;
+    assert!(asked.elapsed() >= 600 * SECOND, "{:?}", asked.elapsed());
+    assert!(calls.load(Relaxed) > 5);
+}
+
+#[tokio::test]
 async fn words_that_are_not_about_us_are_no_refusal() {
     let check = async |frame: &'static str, expected: &str, unexpected: &str| {
         let server = Server::bind().await;
