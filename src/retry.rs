@@ -56,6 +56,8 @@ pub struct Backoff {
     initial: Duration,
     max: Duration,
     failures: u32,
+    /// Refusals among them.
+    refusals: u32,
     /// What the next wait takes instead of a random part: the rest of the one before.
     rest: Option<f64>,
 }
@@ -67,6 +69,7 @@ impl Backoff {
             initial,
             max,
             failures: 0,
+            refusals: 0,
             rest: None,
         }
     }
@@ -79,6 +82,7 @@ impl Backoff {
     /// It has gone well.
     pub fn reset(&mut self) {
         self.failures = 0;
+        self.refusals = 0;
         self.rest = None;
     }
 
@@ -112,14 +116,11 @@ impl Backoff {
     }
 
     /// As [`Backoff::next`], where the other side refused who we are: slower, with the jitter
-    /// above the bound.
+    /// above the bound. Only refusals make the next one wait longer: an outage before says nothing
+    /// about who we are.
     pub fn next_refused(&mut self, random: f64) -> Duration {
-        self.next_refused_within(REFUSED_MAX, random)
-    }
-
-    /// The same with another bound.
-    pub fn next_refused_within(&mut self, max: Duration, random: f64) -> Duration {
-        let bound = doubled(REFUSED_MIN, self.failures).min(max);
+        let bound = doubled(REFUSED_MIN, self.refusals).min(REFUSED_MAX);
+        self.refusals = self.refusals.saturating_add(1);
         self.failures = self.failures.saturating_add(1);
         bound.mul_f64(1.0 + random / 2.0)
     }
@@ -217,6 +218,20 @@ mod tests {
                 "seed {seed}: {attempts} attempts"
             );
         }
+    }
+
+    #[test]
+    fn the_first_refusal_after_an_outage_waits_as_the_first() {
+        let mut backoff = backoff();
+        assert!((0..20).all(|_| backoff.next(1.0) <= Duration::from_secs(60)));
+        let waits = [(); 2].map(|()| backoff.next_refused(0.0));
+        assert_eq!(waits, [REFUSED_MIN, 2 * REFUSED_MIN]);
+        // A failure between two refusals, as of another address, makes none of them the first.
+        backoff.next(1.0);
+        assert_eq!(backoff.next_refused(0.0), 4 * REFUSED_MIN);
+        assert_eq!(backoff.failures(), 24);
+        backoff.reset();
+        assert_eq!(backoff.next_refused(0.0), REFUSED_MIN);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 //! not keep the others down. Knows no socket and no clock.
 //!
 //! A connection first subscribes every topic that nothing speaks against. Once they stand, it tries
-//! the doubtful ones, one batch after another, and then a refused topic whose time has come. Where
+//! the doubtful ones, one batch after another, and then a refused topic, once it is time. Where
 //! the server ends the connection meanwhile, the topic that it refused is found:
 //!
 //! - its ERROR names the SUBSCRIBE or the destination, or one topic alone is not confirmed;
 //! - an ERROR of a server that answers in order means the first that is not confirmed;
+//! - an ERROR while none is waited for means one that stands only because no answer came in time;
 //! - else the topics that are not confirmed are doubtful: the next connections try their halves.
 //!
 //! A server that only closes may have its own reasons. It means a topic where it does so twice in a
@@ -33,6 +34,9 @@ const FRUITLESS_FEW: u32 = 4;
 /// does so this many times in a row.
 const CLOSES_MIN: u32 = 2;
 
+/// A refusal may come this long after the SUBSCRIBE, from a server that sends no receipts.
+const LATE_MAX: Duration = Duration::from_secs(30);
+
 /// What the server has accepted and refused, through all connections.
 #[derive(Debug, Default)]
 pub(super) struct Admission {
@@ -46,6 +50,11 @@ pub(super) struct Admission {
     asked: Vec<Arc<str>>,
     /// Those of `asked` that the server has confirmed.
     stand: BTreeSet<Arc<str>>,
+    /// Those of `stand` for which nothing speaks but that no ERROR came, and until when they may
+    /// still be refused.
+    quiet: BTreeMap<Arc<str>, Instant>,
+    /// The server has refused a quiet one before.
+    late: bool,
     trial: Option<Trial>,
     /// CONNECTED has come once, as the settings are.
     accepted: bool,
@@ -101,6 +110,7 @@ impl Admission {
     pub(super) fn begin(&mut self, topics: &[Topic], now: Instant) {
         self.keep(topics);
         self.stand.clear();
+        self.quiet.clear();
         self.trial = None;
         self.asked = topics
             .iter()
@@ -132,6 +142,7 @@ impl Admission {
                 .is_some_and(|(old, new)| old == new)
         };
         self.stand.retain(|name| stays(name));
+        self.quiet.retain(|name, _| stays(name));
         self.asked.retain(|name| stays(name));
         self.keep(wanted);
         for topic in wanted {
@@ -158,15 +169,16 @@ impl Admission {
 
     /// The topics to be subscribed on this connection now.
     pub(super) fn admitted(&self, topics: &[Topic]) -> Vec<Topic> {
-        let admitted = topics
-            .iter()
-            .filter(|topic| self.asked.contains(&topic.name));
+        let mut admitted = self.in_effect(topics);
+        let asked: BTreeSet<&Arc<str>> = self.asked.iter().collect();
+        admitted.retain(|topic| asked.contains(&topic.name));
         admitted
-            .map(|topic| match self.stands_in(&topic.name) {
-                Some(before) => before.clone(),
-                None => topic.clone(),
-            })
-            .collect()
+    }
+
+    /// Each topic, and in place of a change that was refused what stood before it.
+    pub(super) fn in_effect(&self, topics: &[Topic]) -> Vec<Topic> {
+        let in_effect = |topic: &Topic| self.stands_in(&topic.name).unwrap_or(topic).clone();
+        topics.iter().map(in_effect).collect()
     }
 
     /// All that was asked for stands: whether there is more to be asked for.
@@ -177,9 +189,15 @@ impl Admission {
         self.trial = None;
         self.acquit_stand();
         if let Some(batch) = self.doubtful.front() {
-            self.asked.extend(batch.iter().cloned());
+            let asked = self.asked.len();
+            for name in batch {
+                if !self.asked.contains(name) {
+                    self.asked.push(Arc::clone(name));
+                }
+            }
             self.trial = Some(Trial::Doubtful);
-            return true;
+            // Else they are waited for.
+            return self.asked.len() > asked;
         }
         self.closes = 0;
         let due = self.refused.next().filter(|(_, at)| *at <= now);
@@ -201,9 +219,30 @@ impl Admission {
         }
     }
 
+    /// The server has not answered a SUBSCRIBE in time: the topic stands, as far as we know. A
+    /// refusal of it is not taken back yet.
+    pub(super) fn unanswered(&mut self, name: &Arc<str>, now: Instant) {
+        self.stand.insert(Arc::clone(name));
+        self.fruitless = 0;
+        self.quiet.insert(Arc::clone(name), now + LATE_MAX);
+    }
+
+    /// Whether the server has not answered the SUBSCRIBE of this topic, and may still refuse it.
+    pub(super) fn is_quiet(&self, name: &str) -> bool {
+        !self.quiet.is_empty() && self.quiet.contains_key(name)
+    }
+
+    /// One that the server has left unanswered for so long that it refuses it no more.
+    pub(super) fn quiet_for_good(&self, now: Instant) -> Option<Arc<str>> {
+        let mut quiet = self.quiet.iter();
+        let (name, _) = quiet.find(|(_, until)| **until <= now)?;
+        Some(Arc::clone(name))
+    }
+
     /// The server has confirmed a topic. Gives it where the server had refused it.
     pub(super) fn confirmed(&mut self, name: &Arc<str>) -> Option<RefusedTopic> {
         self.stand.insert(Arc::clone(name));
+        self.quiet.remove(name);
         self.fruitless = 0;
         if self.stands_in(name).is_some() {
             return None;
@@ -212,7 +251,7 @@ impl Admission {
         if self.retried() == Some(name) {
             self.trial = None;
         }
-        self.refused.remove(name)
+        self.refused.accepted(name)
     }
 
     /// The topics that were asked for and are not confirmed, in the order of SUBSCRIBE.
@@ -225,8 +264,12 @@ impl Admission {
     /// What the end of the connection says about topics.
     pub(super) fn ended(&mut self, evidence: &Evidence, answers: Answers) -> Verdict {
         let pending = self.pending();
+        self.late |= matches!(evidence, Evidence::Error { .. })
+            && pending.is_empty()
+            && !self.quiet.is_empty();
         let verdict = match evidence {
             Evidence::Error { about: Some(name) } => Verdict::Refused(Arc::clone(name)),
+            Evidence::Error { about: None } if pending.is_empty() => self.meant_late(),
             Evidence::Error { about: None } => self.meant(pending.clone(), answers),
             Evidence::Close => self.closed(pending.clone()),
         };
@@ -287,6 +330,18 @@ impl Admission {
         }
     }
 
+    /// The same where none is waited for: one that stands by silence alone.
+    fn meant_late(&self) -> Verdict {
+        if let Some(Trial::Refused(name)) = &self.trial
+            && self.is_quiet(name)
+        {
+            return Verdict::Refused(Arc::clone(name));
+        }
+        let asked = self.asked.iter();
+        let quiet = asked.filter(|name| self.is_quiet(name)).cloned().collect();
+        self.meant(quiet, Answers::InAnyOrder)
+    }
+
     /// What a close means, without a word. Receipts that were on the way may be lost with it
     /// (RabbitMQ's WebSocket), so that the order says nothing.
     fn closed(&mut self, pending: Vec<Arc<str>>) -> Verdict {
@@ -341,8 +396,10 @@ impl Admission {
 
     fn acquit_stand(&mut self) {
         let stand = std::mem::take(&mut self.stand);
-        self.acquit_where(|name| stand.contains(name));
-        self.stand = stand;
+        let quiet = std::mem::take(&mut self.quiet);
+        let late = self.late;
+        self.acquit_where(|name| stand.contains(name) && !(late && quiet.contains_key(name)));
+        (self.stand, self.quiet) = (stand, quiet);
     }
 
     fn acquit_where(&mut self, is: impl Fn(&str) -> bool) {
@@ -357,6 +414,7 @@ impl Admission {
             return false;
         };
         self.stand.remove(&name);
+        self.quiet.remove(&name);
         if !self.asked.contains(&name) {
             self.asked.push(Arc::clone(&name));
         }

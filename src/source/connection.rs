@@ -103,7 +103,7 @@ pub(super) struct Connection<'a> {
 }
 
 /// A connection that stood for this long was live, though no message came.
-const LIVE_MIN: Duration = Duration::from_secs(5);
+pub(super) const LIVE_MIN: Duration = Duration::from_secs(5);
 
 /// How a connection ended.
 pub(super) struct Ended {
@@ -185,7 +185,8 @@ impl<'a> Connection<'a> {
         let subscriptions = Subscriptions::new(&admitted);
         intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
-        for topic in &settings.topics {
+        // What a refused reload has fallen back to is acknowledged as it is subscribed.
+        for topic in &admitted {
             intake.change(topic, &wanted.decoders);
         }
         Ok(Connection {
@@ -225,7 +226,11 @@ impl<'a> Connection<'a> {
     /// Lives until the connection ends, `stop` asks for it, or there is a reload request that it
     /// cannot carry out.
     pub(super) async fn run(mut self, inbox: &Inbox, stop: &CancellationToken) -> Ended {
-        let ended = match self.live(inbox, stop).await {
+        let status = Arc::clone(self.status);
+        let Some(lived) = unless_stopped_early(self.live(inbox, stop), stop, &status).await else {
+            return Ended::before(DisconnectReason::Stopped);
+        };
+        let ended = match lived {
             Ok(()) if stop.is_cancelled() => DisconnectReason::Stopped,
             Ok(()) => DisconnectReason::Reloaded,
             Err(ended) => ended,
@@ -244,7 +249,6 @@ impl<'a> Connection<'a> {
         let stuck = self.status.link().undeliverable.is_some();
         let live = stood.filter(|stood| !stuck && (self.heard || *stood >= LIVE_MIN));
         let sockjs = self.sockjs.filter(|_| self.connected);
-        let status = Arc::clone(self.status);
         let settled = match ended {
             // Nothing can be committed from now on.
             DisconnectReason::Journal(error) => Err(error),
@@ -467,6 +471,7 @@ impl<'a> Connection<'a> {
         if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
             self.status.undeliverable(None);
         }
+        self.trust_quiet_topics(now)?;
         if self.retry_due().is_some_and(|due| due <= now) {
             self.count_topics()?;
         }
@@ -569,5 +574,26 @@ impl<'a> Connection<'a> {
             self.give_up_at = Some(now + GOODBYE);
             self.start_writing();
         }
+    }
+}
+
+/// Lives a connection's life; `None`: a stop came before CONNECTED, when there is nothing to commit
+/// and nobody to say goodbye to.
+async fn unless_stopped_early<T>(
+    life: impl Future<Output = T>,
+    stop: &CancellationToken,
+    status: &Status,
+) -> Option<T> {
+    let stopped_early = async {
+        stop.cancelled().await;
+        if status.link().state != LinkState::Connecting {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        // What has come by now counts first.
+        biased;
+        lived = life => Some(lived),
+        () = stopped_early => None,
     }
 }

@@ -8,10 +8,11 @@
 //! - `broker`: the facts of each kind of server
 //! - `supervisor`: the task, which keeps one connection
 //! - `last_transports`: by which transport of SockJS the last one was made
+//! - `busy_addresses`: which of its addresses is not to be dialled yet
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
 //! - `admission`: which of them a connection asks for, so that a refused one stops no other;
-//!   `refused_topics`: those, each with its own time to be asked for again
+//!   `refused_topics`: those, and when one of them is asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
 //!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
 //!   `malformed`, `undeliverable`: what is said of odd frames
@@ -22,6 +23,7 @@
 
 mod admission;
 mod broker;
+mod busy_addresses;
 mod client;
 mod clock;
 mod commit;

@@ -1,5 +1,5 @@
-//! The topics that the server has refused: each with the server's words, and with its own time to
-//! be asked for again. Knows no socket and no clock.
+//! The topics that the server has refused: each with the server's words. They are asked for again
+//! by one clock, however many they are. Knows no socket and no clock of its own.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,24 +8,35 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use super::topic::Topic;
-use crate::retry::{Backoff, REFUSED_MIN};
+use crate::retry::doubled;
 
-/// The longest wait before a refused topic is asked for again, plus half of it. Each question may
-/// cost all others their connection, for as long as it takes to make another.
+/// The shortest wait before a refused topic is asked for again.
+const RETRY_MIN: Duration = Duration::from_secs(30);
+
+/// The longest, plus half of it. Each question may cost all others their connection, for as long as
+/// it takes to make another.
 const RETRY_MAX: Duration = Duration::from_secs(15 * 60);
 
 /// The topics that the server has refused.
 #[derive(Debug, Default)]
 pub(super) struct RefusedTopics {
     topics: BTreeMap<Arc<str>, Refusal>,
+    /// Questions in a row that were refused, of whichever topic.
+    questions: u32,
+    /// No topic is asked for again before. `None`: at once, since the server has just accepted one.
+    not_before: Option<Instant>,
+    /// Refusals so far.
+    count: u64,
 }
 
 #[derive(Debug)]
 struct Refusal {
     topic: Topic,
     told: RefusedTopic,
-    backoff: Backoff,
-    retry_at: Instant,
+    /// Its last refusal.
+    at: Instant,
+    /// The same in the order of all.
+    number: u64,
 }
 
 /// A topic that the server has refused, as it may be shown.
@@ -42,8 +53,8 @@ pub struct RefusedTopic {
 }
 
 impl RefusedTopics {
-    /// The server has refused a topic, once more or for the first time. Gives the wait until the
-    /// topic is asked for again; `random`: 0 to 1.
+    /// The server has refused a topic, once more or for the first time. Gives the wait until
+    /// topics are asked for again; `random`: 0 to 1.
     pub(super) fn add(
         &mut self,
         topic: &Topic,
@@ -51,6 +62,11 @@ impl RefusedTopics {
         (now, at): (Instant, Timestamp),
         random: f64,
     ) -> Duration {
+        if self.topics.is_empty() {
+            (self.questions, self.not_before) = (0, None);
+        }
+        let again = self.topics.contains_key(&topic.name);
+        self.count += 1;
         let refusal = self
             .topics
             .entry(Arc::clone(&topic.name))
@@ -62,19 +78,30 @@ impl RefusedTopics {
                     error: String::new(),
                     refusals: 0,
                 },
-                backoff: Backoff::new(REFUSED_MIN, RETRY_MAX),
-                retry_at: now,
+                at: now,
+                number: 0,
             });
-        let wait = refusal.backoff.next_refused_within(RETRY_MAX, random);
         error.clone_into(&mut refusal.told.error);
-        refusal.told.refusals = refusal.backoff.failures();
-        refusal.retry_at = now + wait;
-        wait
+        refusal.told.refusals = refusal.told.refusals.saturating_add(1);
+        (refusal.at, refusal.number) = (now, self.count);
+        // One that was not known says nothing about those that were asked for again.
+        let wait = if again {
+            self.questions = self.questions.saturating_add(1);
+            doubled(RETRY_MIN, self.questions).min(RETRY_MAX)
+        } else {
+            RETRY_MIN
+        };
+        let due = now + wait.mul_f64(1.0 + random / 2.0);
+        let due = self.not_before.map_or(due, |at| at.max(due));
+        self.not_before = Some(due);
+        due.saturating_duration_since(now)
     }
 
-    /// The server accepts it, or nobody wants it.
-    pub(super) fn remove(&mut self, name: &str) -> Option<RefusedTopic> {
-        Some(self.topics.remove(name)?.told)
+    /// The server accepts it. Then it may have come to accept others: they are asked for at once.
+    pub(super) fn accepted(&mut self, name: &str) -> Option<RefusedTopic> {
+        let refusal = self.topics.remove(name)?;
+        (self.questions, self.not_before) = (0, None);
+        Some(refusal.told)
     }
 
     /// Forgets those that are not among these topics as they are.
@@ -87,10 +114,10 @@ impl RefusedTopics {
         self.topics.contains_key(name)
     }
 
-    /// The one to be asked for again first, and when.
+    /// The one to be asked for again first, and when: they take turns.
     pub(super) fn next(&self) -> Option<(&Arc<str>, Instant)> {
-        let times = self.topics.iter().map(|(name, it)| (name, it.retry_at));
-        times.min_by_key(|(_, at)| *at)
+        let (name, refusal) = self.topics.iter().min_by_key(|(_, it)| it.number)?;
+        Some((name, self.not_before.unwrap_or(refusal.at)))
     }
 
     /// All of them, as they may be shown.
@@ -112,18 +139,32 @@ mod tests {
     }
 
     #[test]
-    fn each_is_asked_for_again_ever_slower_and_by_its_own_time() {
+    fn they_are_asked_for_again_in_turns_and_ever_slower() {
         let mut refused = RefusedTopics::default();
-        let start = (Instant::now(), Timestamp::UNIX_EPOCH);
-        let waits: Vec<u64> = (0..8)
-            .map(|_| refused.add(&topic("a"), "no", start, 0.0).as_secs())
-            .collect();
-        assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900, 900]);
-        assert_eq!(refused.add(&topic("b"), "no", start, 0.0), 30 * SECOND);
-        let (next, at) = refused.next().unwrap();
-        assert_eq!((&**next, at), ("b", start.0 + 30 * SECOND));
-        assert_eq!(refused.remove("a").unwrap().refusals, 8);
-        assert_eq!(refused.add(&topic("a"), "no", start, 0.0), 30 * SECOND);
+        let (start, epoch) = (Instant::now(), Timestamp::UNIX_EPOCH);
+        for name in ["a", "b", "c"] {
+            let wait = refused.add(&topic(name), "no", (start, epoch), 0.0);
+            assert_eq!(wait, RETRY_MIN, "{name}");
+        }
+        let (mut asked, mut waits, mut now) = (Vec::new(), Vec::new(), start);
+        for _ in 0..7 {
+            let (name, at) = refused.next().unwrap();
+            asked.push(name.to_string());
+            waits.push((at - now).as_secs());
+            now = at;
+            refused.add(&topic(asked.last().unwrap()), "no", (now, epoch), 0.0);
+        }
+        assert_eq!(asked, ["a", "b", "c", "a", "b", "c", "a"]);
+        assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
+        let due = refused.next().unwrap().1;
+        // Another topic that is refused makes no question come sooner.
+        refused.add(&topic("d"), "no", (now, epoch), 0.0);
+        assert_eq!(refused.next(), Some((&"b".into(), due)));
+        // One is accepted: the others follow at once, and then begin anew.
+        assert_eq!(refused.accepted("b").unwrap().refusals, 3);
+        assert!(refused.next().unwrap().1 <= now);
+        let wait = refused.add(&topic("c"), "no", (now, epoch), 0.0);
+        assert_eq!(wait, 60 * SECOND);
     }
 
     #[test]

@@ -294,6 +294,12 @@ impl Subscriptions {
             .is_some_and(|slot| matches!(slot.stage, Stage::Taken) && slot.topic == *topic)
     }
 
+    /// Whether a topic stands as it is, and the server has confirmed it.
+    pub(super) fn is_confirmed(&self, topic: &Topic) -> bool {
+        let slot = self.slots.get(&topic.name);
+        slot.is_some_and(|slot| slot.confirmed) && self.stands(topic)
+    }
+
     /// Whether a message that the server withheld of an unsubscribed topic can still come on this
     /// connection, or need not, as no ACK was due. Otherwise the server sends it on the next
     /// connection. Here another topic's ACK may count for it, since RabbitMQ's `client` ACK stands
@@ -586,7 +592,7 @@ mod tests {
             "the one was not unsubscribed yet"
         );
         assert!(
-            subscriptions.stands(&a)
+            subscriptions.is_confirmed(&a)
                 && !subscriptions.stands(&b)
                 && subscriptions.complete_without(None).is_none()
         );

@@ -12,9 +12,10 @@ use tracing::{debug, info, warn};
 
 use super::admission::Admission;
 use super::broker::Broker;
+use super::busy_addresses::BusyAddresses;
 use super::clock;
 use super::commit::Commit;
-use super::connection::{Connection, Ended};
+use super::connection::{Connection, Ended, LIVE_MIN};
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
 use super::last_transports::LastTransports;
@@ -27,6 +28,10 @@ use crate::journal::{self, Log};
 use crate::paced::Interval;
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
+
+/// So many short lives in a row are forgiven: the next connection comes as soon as after a long
+/// one.
+const SHORT_LIVES_MAX: u32 = 3;
 
 /// Why the source ended, other than by being asked to.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +61,10 @@ pub struct Source {
     commit: Commit,
     admission: Admission,
     last_transports: LastTransports,
+    busy: BusyAddresses,
     backoff: Backoff,
+    /// Lives in a row that were shorter than [`LIVE_MIN`].
+    short_lives: u32,
     read_interval: Interval,
     signins: SigninLimit,
 }
@@ -95,7 +103,9 @@ impl Source {
                 commit: Commit::new(clock::now()),
                 admission: Admission::default(),
                 last_transports: LastTransports::default(),
+                busy: BusyAddresses::default(),
                 backoff,
+                short_lives: 0,
                 read_interval,
                 signins: SigninLimit::default(),
             },
@@ -111,6 +121,7 @@ impl Source {
         let status = self.status.clone();
         let mut turn = 0;
         while !stop.is_cancelled() {
+            turn = self.busy.turn(&self.addresses(), turn, clock::now());
             let urls = &self.wanted.settings.urls;
             let address = urls[turn % urls.len()].clone();
             turn += 1;
@@ -126,6 +137,7 @@ impl Source {
                 self.last_transports
                     .worked(&address.to_string(), transport, clock::now());
             }
+            let live = live.filter(|live| self.is_a_life(*live));
             if live.is_some() {
                 self.backoff.reset();
             }
@@ -138,6 +150,7 @@ impl Source {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
                     turn = 0;
+                    self.busy.forget();
                     self.backoff = self.wanted.settings.reconnect.backoff();
                     continue;
                 }
@@ -178,6 +191,7 @@ impl Source {
                     let signin = self.wanted.settings.signin.as_ref();
                     let locked = self.signins.wait(signin, clock::now());
                     wait.max(locked.map_or(Duration::ZERO, |locked| locked.0))
+                        .max(self.busy.wait(&self.addresses(), clock::now()))
                 }
             };
             let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
@@ -187,6 +201,7 @@ impl Source {
                 // What has been corrected is tried at once.
                 wanted = self.inbox.next() => {
                     turn = 0;
+                    self.busy.forget();
                     self.reload(wanted);
                 }
                 () = status.turning(tokio::time::sleep(wait)) => {}
@@ -198,11 +213,28 @@ impl Source {
         Ok(())
     }
 
+    /// The URLs, as they may be shown.
+    fn addresses(&self) -> Vec<String> {
+        let urls = self.wanted.settings.urls.iter();
+        urls.map(Address::to_string).collect()
+    }
+
     /// The wait after a failure; `None` once the attempts are used up.
     fn bounded(&mut self, wait: impl FnOnce(&mut Backoff) -> Duration) -> Option<Duration> {
         let wait = wait(&mut self.backoff);
         let reconnect = &self.wanted.settings.reconnect;
         (!reconnect.is_used_up(self.backoff.failures())).then_some(wait)
+    }
+
+    /// Whether a life is no failure. Two daemons on an account with one session throw each other
+    /// out, and each hears a message before: so short lives are no lives from some number on.
+    fn is_a_life(&mut self, live: Duration) -> bool {
+        if live >= LIVE_MIN {
+            self.short_lives = 0;
+            return true;
+        }
+        self.short_lives = self.short_lives.saturating_add(1);
+        self.short_lives <= SHORT_LIVES_MAX
     }
 
     /// No wait is longer than suits the server.
@@ -252,11 +284,12 @@ impl Source {
             opened = open => Ok(opened),
         };
         let ended = match opened {
-            Ok(Ok(connection)) => {
-                let run = connection.run(&self.inbox, stop);
-                unless_stopped_early(run, stop, &self.status)
-                    .await
-                    .unwrap_or_else(|| Ended::before(DisconnectReason::Stopped))
+            Ok(Ok(connection)) => connection.run(&self.inbox, stop).await,
+            // Another address may have time for us.
+            Ok(Err(DisconnectReason::Busy { text, after })) => {
+                let until = clock::now() + after;
+                self.busy.put_off(&address.to_string(), until);
+                Ended::before(DisconnectReason::Lost(text))
             }
             Ok(Err(ended)) => Ended::before(ended),
             Err(wanted) => Ended::before(self.reload(wanted)),
@@ -290,27 +323,6 @@ impl Source {
         }
         self.status.refused(self.admission.refused());
         DisconnectReason::Reloaded
-    }
-}
-
-/// Runs a connection; `None`: a stop came before CONNECTED, when there is nothing to commit and
-/// nobody to say goodbye to.
-async fn unless_stopped_early<T>(
-    run: impl Future<Output = T>,
-    stop: &CancellationToken,
-    status: &Status,
-) -> Option<T> {
-    let stopped_early = async {
-        stop.cancelled().await;
-        if status.link().state != LinkState::Connecting {
-            std::future::pending::<()>().await;
-        }
-    };
-    tokio::select! {
-        // What has come by now counts first.
-        biased;
-        ended = run => Some(ended),
-        () = stopped_early => None,
     }
 }
 

@@ -308,3 +308,96 @@ fn a_reload_leaves_what_is_refused_alone_and_forgets_what_it_removes() {
     let refused: Vec<_> = lab.admission.refused().into_keys().collect();
     assert_eq!(refused, ["t-003".into()]);
 }
+
+#[test]
+fn hundreds_of_refused_topics_cost_few_connections_an_hour() {
+    let all: Vec<usize> = (0..40).collect();
+    let mut lab = Lab::new(50, &all, Refusal::Named);
+    lab.settle(40 * 12);
+    let end = lab.now + 3_600 * SECOND;
+    let mut drops = 0;
+    while let Some(due) = lab.admission.due().filter(|due| *due < end) {
+        lab.now = due;
+        assert!(lab.admission.next(due));
+        assert!(matches!(lab.go_on(), Some(Verdict::Refused(_))));
+        assert_eq!(lab.connect(), None);
+        drops += 1;
+    }
+    assert!((5..=9).contains(&drops), "{drops} drops in an hour");
+    // Once they are accepted, they all come in one go.
+    lab.bad.clear();
+    lab.now += 900 * SECOND;
+    assert!(lab.admission.next(lab.now));
+    assert_eq!((lab.go_on(), lab.standing()), (None, 50));
+}
+
+#[test]
+fn doubtful_topics_that_were_asked_for_are_not_asked_for_again() {
+    let mut lab = Lab::new(4, &[0], Refusal::Silent);
+    assert!(matches!(lab.connect(), Some(Verdict::OneOf(_))));
+    lab.admission.begin(&lab.topics, lab.now);
+    while lab
+        .admission
+        .pending()
+        .iter()
+        .all(|name| !lab.bad.contains(name))
+    {
+        lab.confirm(&lab.admission.pending());
+        assert!(lab.admission.next(lab.now));
+    }
+    let asked = lab.admission.asked.clone();
+    assert!(!lab.admission.next(lab.now), "they are waited for");
+    assert_eq!(lab.admission.asked, asked);
+}
+
+#[test]
+fn a_refusal_that_comes_late_is_found_among_those_that_were_never_answered() {
+    let mut lab = Lab::new(4, &[], Refusal::Silent);
+    lab.admission.begin(&lab.topics, lab.now);
+    let names = lab.admission.pending();
+    lab.confirm(&names[..2]);
+    for name in &names[2..] {
+        lab.admission.unanswered(name, lab.now);
+    }
+    assert!(lab.admission.pending().is_empty());
+    let error = Evidence::Error { about: None };
+    let verdict = lab.admission.ended(&error, Answers::InOrder);
+    assert_eq!(verdict, Verdict::OneOf(names[2..].to_vec()));
+    // Each half has its time from now on: its refusal may come as late.
+    lab.admission.begin(&lab.topics, lab.now);
+    lab.confirm(&names[..2]);
+    assert!(lab.admission.next(lab.now));
+    let tried = lab.admission.pending();
+    assert_eq!(tried.len(), 1);
+    lab.admission.unanswered(&tried[0], lab.now);
+    assert!(!lab.admission.next(lab.now));
+    assert_eq!(lab.admission.quiet_for_good(lab.now + 29 * SECOND), None);
+    let until = lab.now + LATE_MAX;
+    assert_eq!(lab.admission.quiet_for_good(until), Some(tried[0].clone()));
+    lab.confirm(&tried);
+    assert_eq!(lab.admission.quiet_for_good(until), None);
+    assert!(lab.admission.next(until));
+}
+
+#[test]
+fn a_refusal_is_not_taken_back_for_want_of_an_answer() {
+    let mut lab = Lab::new(2, &[1], Refusal::Named);
+    lab.settle(2);
+    for _ in 0..3 {
+        lab.now = lab.admission.due().unwrap();
+        assert!(lab.admission.next(lab.now));
+        lab.admission.unanswered(&"t-002".into(), lab.now);
+        assert_eq!(lab.admission.refused().len(), 1);
+        let error = Evidence::Error { about: None };
+        let verdict = lab.admission.ended(&error, Answers::InAnyOrder);
+        assert_eq!(verdict, Verdict::Refused("t-002".into()));
+        let now = (lab.now, Timestamp::UNIX_EPOCH);
+        lab.admission.refuse(&lab.topics[1], "no", now, 0.0);
+        assert_eq!(lab.connect(), None);
+    }
+    assert_eq!(lab.admission.refused()["t-002"].refusals, 4);
+    lab.now = lab.admission.due().unwrap();
+    assert!(lab.admission.next(lab.now));
+    lab.admission.unanswered(&"t-002".into(), lab.now);
+    assert!(lab.admission.confirmed(&"t-002".into()).is_some());
+}

@@ -1,6 +1,7 @@
 //! What the server sends: from the bytes of a read to the session's events, and from those to the
 //! intake, also behind what ends the connection. It never waits.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -138,6 +139,8 @@ impl Connection<'_> {
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
             Event::Message(message) => {
                 self.heard = true;
+                let id = &message.subscription;
+                let quiet = self.admission.is_quiet(id).then(|| Arc::clone(id));
                 self.subscriptions
                     .heard(&message.subscription, self.commit.begun(), instant);
                 self.intake.take(message, now);
@@ -146,6 +149,9 @@ impl Connection<'_> {
                     info!("source receives messages again");
                 }
                 self.status.enter_receiving();
+                if let Some(id) = quiet {
+                    self.prove_topic(&id)?;
+                }
             }
             Event::Late(message) => {
                 // It was in flight, and the server may no longer have the subscription.

@@ -77,7 +77,6 @@ impl Connection<'_> {
             .admission
             .admitted(&self.wanted.settings.topics)
             .into_iter()
-            .filter(|topic| said.unconfirmed.contains(&topic.name))
             .filter(|topic| {
                 let subscribe = topic.subscribe(&self.credentials);
                 subscribe.is_ok_and(|wanted| stands_in(&wanted.destination, &text))

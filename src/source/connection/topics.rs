@@ -2,7 +2,7 @@
 //! `Subscriptions` on the session, and writes them to the log and the status.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing::{debug, info, warn};
@@ -55,12 +55,13 @@ impl Connection<'_> {
             broker: Some(self.broker),
             ..Profile::default()
         };
-        for topic in &self.wanted.settings.topics {
+        let topics = self.admission.in_effect(&self.wanted.settings.topics);
+        for topic in &topics {
             profile
                 .guarantees
                 .insert(Arc::clone(&topic.name), self.broker.guarantee(topic));
         }
-        profile.warnings = self.broker.warnings(&self.wanted.settings.topics);
+        profile.warnings = self.broker.warnings(&topics);
         profile.warnings.extend(self.heartbeat_warnings());
         for warning in self.status.profiled(profile) {
             warn!(%warning, "configuration warning");
@@ -74,9 +75,9 @@ impl Connection<'_> {
         now: Timestamp,
     ) -> Result<(), DisconnectReason> {
         if self.subscriptions.confirm(id, clock::now()) {
-            if self.admission.confirmed(id).is_some() {
-                info!(topic = %id, "topic accepted: the server had refused it");
-                self.status.refused(self.admission.refused());
+            match confirmed {
+                Confirmation::Silence => self.admission.unanswered(id, clock::now()),
+                Confirmation::Receipt | Confirmation::Message => self.topic_accepted(id),
             }
             self.intake.began(id, now);
             if self.names_each() {
@@ -87,6 +88,31 @@ impl Connection<'_> {
             self.count_topics()?;
         }
         Ok(())
+    }
+
+    /// The server has shown that it accepts a topic.
+    fn topic_accepted(&mut self, id: &Arc<str>) {
+        if self.admission.confirmed(id).is_some() {
+            info!(topic = %id, "topic accepted: the server had refused it");
+            self.status.refused(self.admission.refused());
+            self.tell_profile();
+        }
+    }
+
+    /// A message has come of a topic whose SUBSCRIBE was not answered: the server accepts it.
+    pub(super) fn prove_topic(&mut self, id: &Arc<str>) -> Result<(), DisconnectReason> {
+        self.topic_accepted(id);
+        self.count_topics()
+    }
+
+    /// Topics that the server has left unanswered for long enough are accepted.
+    pub(super) fn trust_quiet_topics(&mut self, now: Instant) -> Result<(), DisconnectReason> {
+        let mut any = false;
+        while let Some(id) = self.admission.quiet_for_good(now) {
+            self.topic_accepted(&id);
+            any = true;
+        }
+        if any { self.count_topics() } else { Ok(()) }
     }
 
     /// Whether every topic that is wanted stands, where that is news. Refused ones do not count.
@@ -173,6 +199,10 @@ impl Connection<'_> {
         for topic in &admitted {
             if self.subscriptions.stands(topic) {
                 self.intake.change(topic, &self.wanted.decoders);
+            }
+            // A change that was taken back: no other confirmation comes.
+            if self.subscriptions.is_confirmed(topic) && !self.admission.is_quiet(&topic.name) {
+                self.admission.confirmed(&topic.name);
             }
         }
         for topic in &change.subscribe {

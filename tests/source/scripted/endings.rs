@@ -278,6 +278,25 @@ async fn a_full_journal_is_waited_for_before_the_connection_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_stop_while_the_end_of_a_connection_waits_for_the_journal_leaves_time_for_the_acks() {
+    let mut lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("0,0").await;
+    server
+        .send(&[&messages(0..3), "ERROR\nmessage:kaputt\n\n\0\n"].concat())
+        .await;
+    lab.until(|status| {
+        status.counters.messages.load(Relaxed) == 3 && !status.link().state.is_ready()
+    })
+    .await;
+    lab.stop.cancel();
+    // Well within the time that a stop gives to what was read.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    lab.unstick();
+    assert_eq!(acknowledged(&server.rest().await), all(3));
+    within(&mut lab.source).await.unwrap().unwrap();
+}
+
+#[tokio::test]
 async fn heart_beats_go_on_while_the_end_of_a_connection_waits_for_a_full_journal() {
     // With `client` the connection ends by the withheld message, and the session has not failed.
     let lab = Lab::with_full_journal_and(AckMode::Client).await;

@@ -225,3 +225,103 @@ async fn a_close_without_a_word_is_a_refusal_the_second_time() {
         "{error}"
     );
 }
+
+/// A queue whose messages are acknowledged one by one.
+fn queue(name: &str) -> Topic {
+    Topic {
+        ack: AckMode::ClientIndividual,
+        ..topic(name)
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_a_refused_reload_falls_back_to_is_acknowledged_as_before() {
+    let lab = Lab::with_topics(&[queue("a")]).await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(1).await;
+    server.confirms(&frames).await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    let changed = Topic {
+        destination: "/topic/other".into(),
+        ..topic("a")
+    };
+    lab.set(std::slice::from_ref(&changed));
+    let unsubscribe = server.frame().await;
+    assert!(unsubscribe.starts_with("UNSUBSCRIBE\nid:a\n"));
+    server.receipt(&unsubscribe).await;
+    server.subscribes(1).await;
+    server
+        .send("ERROR\nmessage:no right to read /topic/other\n\n\0\n")
+        .await;
+    server.rest().await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(1).await;
+    assert_eq!(header(&frames[0], "destination:"), "/topic/a");
+    assert_eq!(header(&frames[0], "ack:"), "client-individual");
+    server.confirms(&frames).await;
+    server.message_of("a", 1, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    let guarantee = lab.status.profile().guarantees["a"];
+    // The refused change is taken back: what stands goes on standing, and what is refused from now
+    // on is another topic.
+    lab.set(&[queue("a"), topic("b")]);
+    let frames = server.subscribes(1).await;
+    assert_eq!(ids(&frames), ["b"]);
+    assert_eq!(lab.status.profile().guarantees["a"], guarantee);
+    server.send("ERROR\nmessage:access denied\n\n\0\n").await;
+    server.rest().await;
+    lab.until(|status| !status.link().state.is_ready() && status.refused_topics().len() == 1)
+        .await;
+    assert_eq!(lab.refused(), ["b"]);
+}
+
+#[tokio::test]
+async fn a_change_that_is_taken_back_before_it_was_carried_out_leaves_the_topic_standing() {
+    let lab = Lab::with_topics(&[queue("a")]).await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(1).await;
+    server.confirms(&frames).await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    let changed = Topic {
+        destination: "/topic/other".into(),
+        ..queue("a")
+    };
+    // Its UNSUBSCRIBE waits until nothing has come for a second.
+    lab.set(&[changed, topic("b")]);
+    let frames = server.subscribes(1).await;
+    server.confirms(&frames).await;
+    lab.set(&[queue("a"), topic("b"), topic("c")]);
+    let frames = server.subscribes(1).await;
+    assert_eq!(ids(&frames), ["c"]);
+    server.send("ERROR\nmessage:access denied\n\n\0\n").await;
+    server.rest().await;
+    let error = lab.error().await;
+    assert!(error.contains("subscribe to /topic/c refused"), "{error}");
+}
+
+#[tokio::test]
+async fn a_refusal_that_comes_after_the_wait_for_receipts_is_found() {
+    let lab = Lab::with_topics(&[topic("a"), topic("b"), topic("c")]).await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(3).await;
+    server.confirms(&frames[..1]).await;
+    // The others stand since nothing speaks against them.
+    lab.until(|status| status.link().state.is_ready()).await;
+    server
+        .send("ERROR\nmessage:no right to read /topic/b\n\n\0\n")
+        .await;
+    server.rest().await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(2).await;
+    assert_eq!(ids(&frames), ["a", "c"]);
+    server.confirms(&frames[..1]).await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    server.send("ERROR\nmessage:access denied\n\n\0\n").await;
+    server.rest().await;
+    let mut server = lab.accept_connected().await;
+    let frames = server.subscribes(1).await;
+    assert_eq!(ids(&frames), ["a"]);
+    server.confirms(&frames).await;
+    lab.until(|status| status.link().state.is_ready()).await;
+    assert_eq!(lab.refused(), ["b", "c"]);
+}

@@ -54,6 +54,27 @@ async fn a_server_that_takes_and_drops_is_asked_no_more_often() {
 }
 
 #[tokio::test]
+async fn a_server_that_sends_one_message_and_drops_is_asked_no_more_often() {
+    // So do two daemons on an account with one session: each throws the other out.
+    let server = Server::bind().await;
+    let lab = Lab::start(settings(&[&server.url("stomp")])).await;
+    let lives = server.serve(async |_, mut peer| {
+        peer.next_frame().await?;
+        peer.send(CONNECTED).await;
+        peer.next_frame().await?;
+        peer.send(MESSAGE).await;
+        Some(())
+    });
+    pass_in_steps(SECOND, HOUR, || false).await;
+    let attempts = lives.load(Relaxed);
+    assert!(
+        (60..=150).contains(&attempts),
+        "{attempts} attempts in an hour"
+    );
+    assert!(lab.status.counters.messages.load(Relaxed) >= 30);
+}
+
+#[tokio::test]
 async fn a_connection_that_lived_makes_the_next_wait_short_again() {
     let server = Server::bind().await;
     let lab = Lab::start(settings(&[&server.url("stomp")])).await;
@@ -124,6 +145,7 @@ async fn connections_that_lived_use_no_attempt_up() {
         peer.send(MESSAGE).await;
         lab.until(|status| status.link().state == LinkState::Receiving)
             .await;
+        pass(6 * SECOND).await;
         drop(peer);
     }
     assert!(!lab.source.is_finished());
@@ -220,6 +242,29 @@ async fn a_busy_server_is_left_alone_for_as_long_as_it_asks() {
         peer.send("HTTP/1.1 500 Error\r\nContent-Length: 0\r\n\r\n")
             .await;
     }
+}
+
+#[tokio::test]
+async fn while_one_server_is_busy_the_others_are_tried() {
+    let (busy, free) = (Server::bind().await, Server::bind().await);
+    let urls = [busy.url("ws"), free.url("stomp")];
+    let _lab = Lab::start(settings(&[&urls[0], &urls[1]])).await;
+    let (mut peer, _) = next(&busy, 10 * SECOND).await;
+    let asked = Instant::now();
+    while !peer.read_some().await.ends_with(b"\r\n\r\n") {}
+    peer.send("HTTP/1.1 503 Busy\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n")
+        .await;
+    turns().await;
+    for _ in 0..3 {
+        let (peer, waited) = next(&free, 61 * SECOND).await;
+        assert!(waited <= 20 * SECOND, "{waited:?}");
+        drop(peer);
+    }
+    // It is asked once its time has come.
+    let calls = free.serve(async |_, _| Some(()));
+    next(&busy, 800 * SECOND).await;
+    assert!(asked.elapsed() >= 600 * SECOND, "{:?}", asked.elapsed());
+    assert!(calls.load(Relaxed) > 5);
 }
 
 #[tokio::test]
