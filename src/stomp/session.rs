@@ -4,8 +4,9 @@
 //!
 //! Its use: `new`, then send the bytes of `take_outgoing`; then repeat `receive`, `poll` until
 //! `None`, `take_outgoing`, and `tick` at `deadline`. After an error, or [`Event::Disconnected`],
-//! it is over: no event comes of it. After an error, messages that came before it can still be
-//! acknowledged, since the server may read on.
+//! it is over: no event comes of it, except that [`SessionError::Silent`] still gives what the
+//! silence has cut. After an error, messages that came before it can still be acknowledged, since
+//! the server may read on.
 
 mod commands;
 mod incoming;
