@@ -43,7 +43,7 @@ fn answering(server: Server, script: fn(usize) -> &'static str) -> Arc<Mutex<Vec
         let noted = Arc::clone(&noted);
         async move {
             let asked = |text: &[u8]| text.ends_with(b"\r\n\r\n") || text.ends_with(b"=wrong");
-            while !asked(peer.read_some().await.as_ref()) {}
+            while !asked(peer.read_some().await) {}
             let status = script(number);
             if status.starts_with('4') {
                 noted.lock().unwrap().push(Instant::now());
