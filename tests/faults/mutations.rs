@@ -58,7 +58,8 @@ fn plan(mutation: Mutation, rng: &mut Rng) -> Plan {
         },
         // The log must have time to become empty.
         Mutation::ReusePositions => Plan {
-            end: End::Kill(Duration::from_millis(1000)),
+            // Delivered entries are removed once a second.
+            end: End::Kill(Duration::from_millis(2500)),
             burst: 10,
             flow: false,
             ..plan
