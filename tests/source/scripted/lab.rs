@@ -16,7 +16,7 @@ use stomp_bridge::stomp::AckMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// A journal and a source that connects to `server`.
 pub(super) struct Lab {
@@ -29,6 +29,8 @@ pub(super) struct Lab {
     pub(super) read_interval: Interval,
     pub(super) stop: CancellationToken,
     pub(super) source: JoinHandle<Result<(), SourceError>>,
+    /// A source that lived on would knock at the port, which may be another test's by then.
+    _end: DropGuard,
     _folder: tempfile::TempDir,
 }
 
@@ -125,6 +127,7 @@ impl Lab {
             writer,
             status,
             read_interval,
+            _end: stop.clone().drop_guard(),
             stop,
             source,
             _folder: folder,
