@@ -3,8 +3,8 @@
 //!
 //! The cursor stays before the first event that is neither confirmed nor dead-lettered. Events
 //! confirmed beyond it, events in flight, and those that it has passed in the last second, are
-//! redelivered after a crash with the same event ids. At most [`AHEAD_ENTRIES_MAX`] entries are ahead of the cursor; then the sink waits for the
-//! device that holds it.
+//! redelivered after a crash with the same event ids. At most [`AHEAD_ENTRIES_MAX`] entries are
+//! ahead of the cursor; then the sink waits for the device that holds it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -422,9 +422,10 @@ impl Engine {
             .pop()
             .expect("there are as many sinks as attempts at once");
         let (journal, cursor) = (self.log.journal.log.uuid(), self.progress.cursor);
-        let cursors = self.log.journal.cursors.clone();
+        let saved =
+            faults::makes(Mutation::CursorBeforeDelivery).then(|| self.log.journal.cursors.clone());
         self.under_way.push(Box::pin(async move {
-            if faults::makes(Mutation::CursorBeforeDelivery) {
+            if let Some(cursors) = saved {
                 // What a save at this moment would write.
                 let _ = cursors.save().await;
             }

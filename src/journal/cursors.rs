@@ -38,7 +38,7 @@ impl Cursors {
         sinks: &[(Arc<str>, Start)],
     ) -> Result<Vec<Arc<str>>, Error> {
         let left = self.state.register(sinks);
-        self.commands.flush().await?;
+        self.save().await?;
         Ok(left)
     }
 
@@ -99,7 +99,7 @@ impl Cursors {
     /// [`Error::Closed`].
     pub async fn rewind(&self, sink: &str, at: Position, dead_lettered: u64) -> Result<(), Error> {
         self.state.place(sink, at, dead_lettered);
-        self.commands.flush().await
+        self.save().await
     }
 
     /// Copies an entry to a sink's dead letters, with the error. Durable on return; a second call

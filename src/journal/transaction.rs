@@ -134,11 +134,7 @@ impl Transaction<'_> {
     /// The command that is all of it, where that is one statement. An idle daemon writes one every
     /// few seconds.
     fn is_one_update(&self) -> Option<&Command> {
-        let alone = self.entries.is_empty()
-            && self.cursors.is_empty()
-            && self.truncation.is_none()
-            && self.last_states.is_none()
-            && self.excess == 0;
+        let alone = self.entries.is_empty() && self.has_no_upkeep();
         match self.commands {
             [only] if alone && matches!(only.command, Command::LinkProven { .. }) => {
                 Some(&only.command)
@@ -147,13 +143,18 @@ impl Transaction<'_> {
         }
     }
 
-    /// One statement is a transaction by itself.
-    fn is_one_insert(&self, statements: &Statements) -> bool {
+    /// Nothing that the writer adds on its own.
+    fn has_no_upkeep(&self) -> bool {
         self.cursors.is_empty()
             && self.truncation.is_none()
-            && self.commands.is_empty()
             && self.last_states.is_none()
             && self.excess == 0
+    }
+
+    /// One statement is a transaction by itself.
+    fn is_one_insert(&self, statements: &Statements) -> bool {
+        self.has_no_upkeep()
+            && self.commands.is_empty()
             && statements.entries.is_one(self.entries.len())
             && !coverage::changes(self.entries)
             && !faults::awaits(Failpoint::BeforeCommit)

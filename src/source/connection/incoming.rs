@@ -14,7 +14,7 @@ use crate::source::clock;
 use crate::source::disconnect::DisconnectReason;
 use crate::source::undeliverable::BreakPoint;
 use crate::stomp::{Event, Frame, SessionError};
-use crate::transport::TransportError;
+use crate::transport::{Receiver, TransportError};
 
 /// Pieces that are taken in before the deadlines are looked after again: what a read brings has
 /// fewer, unless they are tiny.
@@ -24,27 +24,25 @@ impl Connection<'_> {
     /// What one read of the socket has brought goes into one batch: several WebSocket messages, or
     /// TLS records.
     pub(super) fn receive_rest(&mut self) -> Result<(), DisconnectReason> {
-        for _ in 0..RECEIVED_AT_ONCE_MAX {
-            if self.stage == Stage::Left || !self.may_read() {
-                break;
-            }
-            let Some(received) = self.receiver.receive_rest() else {
-                break;
-            };
-            self.received(received)?;
-        }
-        Ok(())
+        self.receive_while(Receiver::receive_rest)
     }
 
     /// All that has arrived, whatever the pause: before a silence is called one, and before we write
     /// or after a write has failed. A server that is gone answers a write by a reset, and what it
     /// had sent before comes to topics without ACKs only once.
     pub(super) fn receive_all(&mut self) -> Result<(), DisconnectReason> {
+        self.receive_while(Receiver::receive_now)
+    }
+
+    fn receive_while(
+        &mut self,
+        next: fn(&mut Receiver) -> Option<Result<Bytes, TransportError>>,
+    ) -> Result<(), DisconnectReason> {
         for _ in 0..RECEIVED_AT_ONCE_MAX {
             if self.stage == Stage::Left || !self.may_read() {
                 break;
             }
-            let Some(received) = self.receiver.receive_now() else {
+            let Some(received) = next(&mut self.receiver) else {
                 break;
             };
             self.received(received)?;
