@@ -18,12 +18,12 @@ impl CommandSender {
     /// Sends a command, and waits until it is on disk; gives how many entries (or sinks) it has
     /// changed.
     pub(super) async fn send(&self, command: Command) -> Result<u64, Error> {
-        let (done, written) = oneshot::channel();
+        let (done, mut written) = oneshot::channel();
         self.queue
             .send(QueuedCommand { command, done })
             .await
             .map_err(|_| Error::Closed)?;
-        self.answer(written).await
+        self.answer(&mut written).await
     }
 
     /// Waits until the cursors are on disk as they stand.
@@ -33,10 +33,10 @@ impl CommandSender {
 
     /// Waits for the writer's end too: a command sent at that moment may stay in a queue that
     /// nobody empties.
-    pub(super) async fn answer<T>(&self, mut written: oneshot::Receiver<T>) -> Result<T, Error> {
+    pub(super) async fn answer<T>(&self, written: &mut oneshot::Receiver<T>) -> Result<T, Error> {
         tokio::select! {
             biased;
-            answer = &mut written => answer.map_err(|_| Error::Closed),
+            answer = &mut *written => answer.map_err(|_| Error::Closed),
             () = self.ended.cancelled() => written.try_recv().map_err(|_| Error::Closed),
         }
     }

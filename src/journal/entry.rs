@@ -101,6 +101,13 @@ pub struct NewEntry {
     pub content: NewContent,
 }
 
+impl NewEntry {
+    /// Whether it came from the server.
+    pub fn is_received(&self) -> bool {
+        self.content != NewContent::Coverage
+    }
+}
+
 /// An entry as it stands in the log.
 #[derive(Debug, Clone)]
 pub struct Entry {

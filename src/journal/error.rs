@@ -119,6 +119,12 @@ pub enum Error {
         /// What SQLite said.
         source: sqlx::Error,
     },
+    /// The disk failed to sync the WAL. That is final, like any failed sync.
+    #[error("the journal failed to sync its -wal file")]
+    Sync {
+        /// What the operating system said.
+        source: io::Error,
+    },
     /// The writer has ended, so nothing is accepted. Its own error says why.
     #[error("the journal is closed")]
     Closed,

@@ -16,7 +16,6 @@ use uuid::Uuid;
 use super::error::failed;
 use super::lock::{Lock, Mark};
 use super::{Error, Settings};
-use crate::faults::{self, Mutation};
 
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -41,8 +40,9 @@ const READER_CACHE_KIB: u32 = 512;
 /// Statements that stay prepared: 71 sizes of each of three INSERTs, and some more.
 const STATEMENTS: usize = 256;
 
-/// The size of the WAL from which a commit also checkpoints.
-const CHECKPOINT_BYTES: u32 = 8 * 1024 * 1024;
+/// The size of the WAL from which a commit also checkpoints, where
+/// [`Checkpoint`](super::checkpoint::Checkpoint) has not come that far.
+const CHECKPOINT_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What the WAL is cut back to after it had to grow.
 const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
@@ -100,15 +100,12 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
 
 /// The one write connection.
 pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error> {
-    let synchronous = match faults::makes(Mutation::CommitWithoutSync) {
-        false => SqliteSynchronous::Full,
-        true => SqliteSynchronous::Normal,
-    };
     let options = quiet(SqliteConnectOptions::new())
         .filename(path)
         .page_size(PAGE_BYTES)
         .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(synchronous)
+        // The writer syncs the WAL itself.
+        .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
         .pragma(
@@ -120,6 +117,19 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
         .statement_cache_capacity(STATEMENTS)
         .thread_name(|_| "journal-writer".to_owned());
     options.connect().await.map_err(failed("open its file"))
+}
+
+/// The connection that copies the WAL to the file beside the writer.
+pub(super) async fn open_to_checkpoint(path: &Path) -> Result<SqliteConnection, Error> {
+    quiet(SqliteConnectOptions::new())
+        .filename(path)
+        .synchronous(SqliteSynchronous::Normal)
+        .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{READER_CACHE_KIB}"))
+        .thread_name(|_| "journal-copy".to_owned())
+        .connect()
+        .await
+        .map_err(failed("open its file to copy the WAL"))
 }
 
 /// Syncs the entries that a killed process left. They can be read, but a power cut may still take

@@ -81,7 +81,7 @@ impl Journal {
             begin,
             newest,
         };
-        let writer = Writer::new(settings.clone(), opened, known, queue, check);
+        let writer = Writer::new(settings.clone(), opened, known, queue, check)?;
         let commands = CommandSender {
             queue: commands,
             ended,
@@ -148,7 +148,7 @@ mod tests {
 
     use super::*;
     use crate::journal::NewBatch;
-    use crate::journal::writer::Append;
+    use crate::journal::group::Append;
 
     #[tokio::test]
     async fn caller_whose_batch_came_after_the_writers_end_is_told() {
@@ -161,13 +161,13 @@ mod tests {
         let place = log.appends.reserve().await.unwrap();
         drop(writer);
         let room = Arc::clone(&log.room).acquire_owned().await.unwrap();
-        let (done, written) = oneshot::channel();
+        let (done, mut written) = oneshot::channel();
         place.send(Append {
             batch: NewBatch::default(),
             room,
             done,
         });
-        let answer = log.commands.answer(written).await;
+        let answer = log.commands.answer(&mut written).await;
         assert!(matches!(answer, Err(Error::Closed)));
     }
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::command::Command;
 use super::command_sender::CommandSender;
 use super::coverage::{self, Heard};
+use super::group::Append;
 use super::state::State;
-use super::writer::Append;
 use super::{Error, NewBatch, Reader, Status, file};
 use crate::model::Position;
 
@@ -27,6 +27,23 @@ pub struct Log {
     pub(super) appends: mpsc::Sender<Append>,
     pub(super) room: Arc<Semaphore>,
     pub(super) commands: CommandSender,
+}
+
+/// A batch in the writer's queue.
+#[derive(Debug)]
+pub struct Queued {
+    written: oneshot::Receiver<Position>,
+    commands: CommandSender,
+}
+
+impl Queued {
+    /// Waits until the batch is synced to disk, and gives the position of its last entry. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the writer has ended, and the batch may or may not be written.
+    pub async fn done(&mut self) -> Result<Position, Error> {
+        self.commands.answer(&mut self.written).await
+    }
 }
 
 impl Log {
@@ -47,6 +64,15 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`]: the writer has ended, and the batch may or may not be written.
     pub async fn append(&self, batch: NewBatch) -> Result<Position, Error> {
+        self.queue(batch).await?.done().await
+    }
+
+    /// Queues a batch for the writer, and returns before it is written. Batches are written in the
+    /// order in which they were queued. Waits for room in the queue, and so for a full journal.
+    ///
+    /// # Errors
+    /// [`Error::Closed`]: the writer has ended, and the batch is gone.
+    pub async fn queue(&self, batch: NewBatch) -> Result<Queued, Error> {
         let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
         // Both waits are first come, first served, so the order of the calls is kept.
@@ -59,7 +85,10 @@ impl Log {
             .send(Append { batch, room, done })
             .await
             .map_err(|_| Error::Closed)?;
-        self.commands.answer(written).await
+        Ok(Queued {
+            written,
+            commands: self.commands.clone(),
+        })
     }
 
     /// Queues the last batch of a source that stops, without waiting for the commit. It comes after

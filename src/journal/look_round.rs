@@ -10,8 +10,9 @@ use tracing::{info, warn};
 
 use super::beside::beside;
 use super::due::SAVE_INTERVAL;
+use super::group::Group;
 use super::retention::{FREE_BYTES_AGAIN, Worth};
-use super::writer::{Group, OUT_OF_SPACE_INTERVAL, Writer};
+use super::writer::{OUT_OF_SPACE_INTERVAL, Writer};
 use super::{Error, dead_letters, disk};
 
 /// From this size of the WAL on, the writer waits until no reader needs it. So a busy reader cannot

@@ -3,8 +3,8 @@
 //! [`Cursors`] for the deliveries, [`Admin`] for the operator.
 //!
 //! # On disk
-//! One SQLite file in WAL mode, `synchronous=FULL`, with pages of 2 KiB, `application_id` `StBj`
-//! and the layout's number as `user_version`. Beside it are SQLite's `-wal` and `-shm`, and
+//! One SQLite file in WAL mode with pages of 2 KiB, `application_id` `StBj` and the layout's number
+//! as `user_version`. The writer syncs the WAL itself (`wal`). Beside it are SQLite's `-wal` and `-shm`, and
 //! `-lock`, which the daemon holds while it runs. The lock file has one line: the uuid, a position
 //! that was on disk, and `open`, `closed` or `stale`. `stale`: a sink has found that this is a
 //! stale copy. Times are microseconds since 1970 in UTC.
@@ -37,6 +37,7 @@ mod admin;
 mod beside;
 mod cache;
 mod check;
+mod checkpoint;
 mod command;
 mod command_sender;
 mod coverage;
@@ -48,6 +49,7 @@ mod due;
 mod entry;
 mod error;
 mod file;
+mod group;
 mod handle;
 mod insert;
 mod last_state_rows;
@@ -65,6 +67,7 @@ mod settings;
 mod state;
 mod status;
 mod transaction;
+mod wal;
 mod writer;
 
 pub use accounting::{Accounting, Passed, SinkAccounting};
@@ -75,7 +78,7 @@ pub use cursors::Cursors;
 pub use entry::{DeadLetter, Entry, EntryContent, Eviction, NewBatch, NewContent, NewEntry};
 pub use error::Error;
 pub use handle::Journal;
-pub use log::Log;
+pub use log::{Log, Queued};
 pub use reader::Reader;
 pub use reset_id::{ResetId, reset_id};
 pub use settings::{DlqWhenFull, Settings, Start, WhenFull};

@@ -1,5 +1,5 @@
 //! The one owner of the write connection: it gathers waiting batches and commands, commits them in
-//! one synced transaction, and only then answers.
+//! one transaction, has it synced, and only then answers.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,25 +8,29 @@ use std::time::Duration;
 use jiff::Timestamp;
 use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
 use super::check::Check;
+use super::checkpoint::Checkpoint;
 use super::command::{Command, QueuedCommand};
 use super::disk;
 use super::dlq_watch::DlqWatch;
 use super::due::{Due, SAVE_INTERVAL};
 use super::file::{self, Opened};
+use super::group::{Append, Group, WrittenGroup};
 use super::last_states::{LastStates, Met, Resolved};
 use super::lock::{Left, Lock, Mark};
 use super::retention::{LogStart, Retention, Truncation, Worth};
 use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
+use super::wal::Wal;
 use super::{
-    Entry, Error, NewBatch, NewContent, NewEntry, Settings, dead_letters, last_state_rows,
+    Entry, Error, NewContent, NewEntry, Settings, coverage, dead_letters, last_state_rows,
 };
+use crate::faults::{self, Failpoint};
 use crate::model::{EntryKind, Position, TrustedClock};
 use crate::pipeline::StatusKey;
 
@@ -39,15 +43,6 @@ const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// How long a full journal or disk is left alone before the same is tried again.
 pub(super) const OUT_OF_SPACE_INTERVAL: Duration = Duration::from_millis(200);
-
-/// A batch on its way to the disk.
-#[derive(Debug)]
-pub(super) struct Append {
-    pub(super) batch: NewBatch,
-    /// Given back once the batch has left the memory.
-    pub(super) room: OwnedSemaphorePermit,
-    pub(super) done: oneshot::Sender<Position>,
-}
 
 /// The queues from the handles, and the bytes that waiting batches may take.
 #[derive(Debug)]
@@ -64,6 +59,10 @@ pub(super) struct Queue {
 pub struct Writer {
     pub(super) settings: Settings,
     pub(super) connection: SqliteConnection,
+    wal: Wal<WrittenGroup>,
+    checkpoint: Checkpoint,
+    /// The newest position that is written.
+    head: Position,
     statements: Statements,
     pub(super) last_states: LastStates,
     pub(super) state: Arc<State>,
@@ -115,23 +114,16 @@ struct Upkeep {
     truncation: Option<Truncation>,
 }
 
-/// What goes into one transaction.
-#[derive(Debug, Default)]
-pub(super) struct Group {
-    entries: Vec<NewEntry>,
-    /// Who waits for how many of the entries, in order.
-    appends: Vec<(usize, OwnedSemaphorePermit, oneshot::Sender<Position>)>,
-    commands: Vec<QueuedCommand>,
-}
-
 impl Writer {
+    /// # Errors
+    /// The WAL cannot be opened.
     pub(super) fn new(
         settings: Settings,
         opened: Opened,
         known: Known,
         queue: Queue,
         check: Check,
-    ) -> Writer {
+    ) -> Result<Writer, Error> {
         let Known {
             state,
             last_states,
@@ -141,11 +133,15 @@ impl Writer {
         let mut clock = TrustedClock::for_keeping(settings.keep);
         clock.set_reference(std::time::Instant::now(), newest);
         let dlq_watch = DlqWatch::new(&settings);
-        Writer {
+        let wal = Wal::open(&settings.path)?;
+        Ok(Writer {
             retention: Retention::new(&settings, state.head(), begin),
             clock,
             settings,
             connection: opened.connection,
+            wal,
+            checkpoint: Checkpoint::default(),
+            head: state.head(),
             statements: Statements::default(),
             last_states,
             state,
@@ -161,7 +157,7 @@ impl Writer {
             check,
             fenced: false,
             lock: opened.lock,
-        }
+        })
     }
 
     /// Brings the last states up to date with the log: after a crash the table may be behind it.
@@ -223,15 +219,26 @@ impl Writer {
             .look(&dead_letters::totals(&mut self.connection).await?);
         loop {
             let mut group = Group::default();
+            let may_write = self.wal.takes();
             tokio::select! {
                 () = stop.cancelled() => break,
-                Some(command) = self.queue.commands.recv() => group.commands.push(command),
-                Some(append) = self.queue.appends.recv(), if !self.retention.full() => group.append(append),
+                synced = self.wal.synced() => {
+                    self.publish(synced?)?;
+                    continue;
+                }
+                rest = self.checkpoint.done(&self.settings.path), if may_write => {
+                    if rest {
+                        self.checkpoint.finish(&mut self.connection).await;
+                    }
+                    continue;
+                }
+                Some(command) = self.queue.commands.recv(), if may_write => group.commands.push(command),
+                Some(append) = self.queue.appends.recv(), if may_write && !self.retention.full() => group.append(append),
                 () = self.state.cursors_moved.notified() => {
                     self.due.waits(Instant::now());
                     continue;
                 }
-                () = sleep_until(self.due.next()) => {}
+                () = sleep_until(self.due.next()), if may_write => {}
                 checked = self.check.done() => checked?,
             }
             self.gather(&mut group);
@@ -267,9 +274,13 @@ impl Writer {
         while let Some(command) = self.queue.commands.recv().await {
             group.commands.push(command);
         }
+        // What is written is answered, whatever becomes of the rest.
+        self.sync_all().await?;
         let now = Instant::now();
         self.due.save_now(now);
         self.commit(group, Worth::Any, now, stop).await?;
+        self.sync_all().await?;
+        std::mem::take(&mut self.checkpoint).close().await;
         file::close(self.connection).await?;
         let left = match self.fenced {
             true => Left::Fenced,
@@ -284,7 +295,8 @@ impl Writer {
         })
     }
 
-    /// Commits one transaction: all of the group, and what is due besides. `now`: when the writer
+    /// Writes one transaction: all of the group, and what is due besides. It is on disk, and those
+    /// who wait hear of it, once the sync that begins after it has ended. `now`: when the writer
     /// asked whether to look round, since a save is a look too.
     pub(super) async fn commit(
         &mut self,
@@ -295,7 +307,7 @@ impl Writer {
     ) -> Result<(), Error> {
         let truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
-        let head = resolved.head(self.state.head());
+        let head = resolved.head(self.head);
         let upkeep = self.upkeep(&group, head, truncation, now);
         if upkeep.is_empty() && group.is_empty() {
             return Ok(());
@@ -314,16 +326,6 @@ impl Writer {
         }
         self.state.saved(&upkeep.cursors);
         self.count(&group.commands).await?;
-        let fences = |queued: &QueuedCommand| matches!(queued.command, Command::Fence);
-        let fenced = group.commands.iter().any(fences);
-        if fenced {
-            self.fenced = true;
-            self.lock.mark(Mark {
-                journal: self.state.uuid,
-                head,
-                left: Left::Fenced,
-            })?;
-        }
         if upkeep.last_states {
             self.last_states.mark_saved(head);
         }
@@ -334,7 +336,11 @@ impl Writer {
             written.evicted.len(),
             resolved.met,
         );
-        self.publish(resolved.entries, group, written.changed);
+        self.wrote(WrittenGroup {
+            entries: resolved.entries,
+            group,
+            changed: written.changed,
+        });
         if self.last_states.waits(head) || self.unmeasured_bytes > 0 {
             self.due.waits(Instant::now());
         }
@@ -360,8 +366,9 @@ impl Writer {
                 "only what every sink is past is removed (I3): {through} > {slowest}"
             );
         }
-        held.is_none_or(|held| truncation.through() <= held)
-            .then_some(truncation)
+        // Nobody has seen what is not synced.
+        let held = held.map_or(self.state.head(), |held| held.min(self.state.head()));
+        (truncation.through() <= held).then_some(truncation)
     }
 
     /// What goes along with a group that brings the log to `head`. Cursors and last states are never
@@ -416,6 +423,8 @@ impl Writer {
             () = stop.cancelled() => {}
             () = tokio::time::sleep(OUT_OF_SPACE_INTERVAL) => {}
         }
+        // The WAL may become another file.
+        self.sync_all().await?;
         match file::open_to_write(&self.settings.path).await {
             Ok(connection) => {
                 // Closing a connection that failed may fail too: it holds nothing that anybody has
@@ -423,6 +432,7 @@ impl Writer {
                 let _ = std::mem::replace(&mut self.connection, connection)
                     .close()
                     .await;
+                self.wal = Wal::open(&self.settings.path)?;
                 Ok(())
             }
             Err(error) if error.is_out_of_space() => Ok(()),
@@ -438,7 +448,7 @@ impl Writer {
             _ => None,
         });
         self.look_up(statuses).await?;
-        Ok(self.last_states.resolve(self.state.head(), entries))
+        Ok(self.last_states.resolve(self.head, entries))
     }
 
     /// Has the last states of these statuses' devices in memory, as far as there are any.
@@ -492,26 +502,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes a group that is on disk known to everybody.
-    fn publish(&mut self, entries: Vec<Entry>, group: Group, changed: Vec<u64>) {
-        let head = self.state.head();
-        let new_head = entries.last().map_or(head, |entry| entry.position);
+    /// Takes note of a group that is written, and has it synced.
+    fn wrote(&mut self, written: WrittenGroup) {
+        let WrittenGroup { entries, group, .. } = &written;
+        let new_head = entries.last().map_or(self.head, |entry| entry.position);
         let count = i64::try_from(entries.len()).expect("a group fits in memory");
         assert_eq!(
             new_head.0,
-            head.0 + count,
+            self.head.0 + count,
             "positions follow each other without a hole (I4)"
         );
-        let count = |kind: EntryKind| {
-            let of_kind = |entry: &&Entry| entry.content.kind() == kind;
-            entries.iter().filter(of_kind).count() as u64
-        };
-        self.state
-            .undecodable
-            .fetch_add(count(EntryKind::Undecodable), Ordering::Relaxed);
-        self.state
-            .accepted
-            .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
+        self.head = new_head;
         if !group.is_proof() {
             // One more: a commit without a body takes room too, and is measured within a second.
             let bodies = entries.iter().map(|entry| entry.body.len() as u64);
@@ -523,7 +524,55 @@ impl Writer {
         };
         let received = entries.iter().rfind(is_received);
         self.proven_at = received.map(|entry| entry.received_at).or(self.proven_at);
-        self.retention.wrote(&entries);
+        self.retention.wrote(entries);
+        self.checkpoint.wrote(entries);
+        self.checkpoint.begin(&self.settings.path);
+        self.wal.wrote(written);
+    }
+
+    /// Waits until all that is written is on disk.
+    async fn sync_all(&mut self) -> Result<(), Error> {
+        let synced = self.wal.sync_all().await?;
+        self.publish(synced)
+    }
+
+    /// Makes groups that are on disk known to everybody, in order.
+    fn publish(&mut self, groups: Vec<WrittenGroup>) -> Result<(), Error> {
+        groups
+            .into_iter()
+            .try_for_each(|written| self.publish_one(written))
+    }
+
+    fn publish_one(&mut self, written: WrittenGroup) -> Result<(), Error> {
+        let WrittenGroup {
+            entries,
+            group,
+            changed,
+        } = written;
+        if coverage::received(&entries) {
+            faults::reach(Failpoint::AfterCommit);
+        }
+        let head = self.state.head();
+        let new_head = entries.last().map_or(head, |entry| entry.position);
+        let fences = |queued: &QueuedCommand| matches!(queued.command, Command::Fence);
+        if group.commands.iter().any(fences) {
+            self.fenced = true;
+            self.lock.mark(Mark {
+                journal: self.state.uuid,
+                head: new_head,
+                left: Left::Fenced,
+            })?;
+        }
+        let count = |kind: EntryKind| {
+            let of_kind = |entry: &&Entry| entry.content.kind() == kind;
+            entries.iter().filter(of_kind).count() as u64
+        };
+        self.state
+            .undecodable
+            .fetch_add(count(EntryKind::Undecodable), Ordering::Relaxed);
+        self.state
+            .accepted
+            .fetch_add(count(EntryKind::Status), Ordering::Relaxed);
         self.state.begins(self.retention.oldest());
         self.state.cache().wrote(entries);
         self.state
@@ -537,6 +586,7 @@ impl Writer {
             self.state.commands.send_modify(|count| *count += 1);
         }
         group.answer(head, changed);
+        Ok(())
     }
 
     async fn removed(&mut self, truncation: Truncation, removed: u64) -> Result<(), Error> {
@@ -571,39 +621,5 @@ impl Upkeep {
             && !self.last_states
             && self.excess == 0
             && self.truncation.is_none()
-    }
-}
-
-impl Group {
-    fn append(&mut self, append: Append) {
-        let Append { batch, room, done } = append;
-        self.appends.push((batch.entries.len(), room, done));
-        if self.entries.is_empty() {
-            self.entries = batch.entries;
-        } else {
-            self.entries.extend(batch.entries);
-        }
-    }
-
-    fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.commands.is_empty()
-    }
-
-    /// That the link lives is all that it says: it is written over what said so before.
-    fn is_proof(&self) -> bool {
-        let is_proof =
-            |queued: &QueuedCommand| matches!(queued.command, Command::LinkProven { .. });
-        self.appends.is_empty() && !self.commands.is_empty() && self.commands.iter().all(is_proof)
-    }
-
-    /// Answers every caller; one that has gone away loses only the answer.
-    fn answer(self, mut before: Position, changed: Vec<u64>) {
-        for (count, _room, done) in self.appends {
-            before.0 += i64::try_from(count).expect("a batch fits in memory");
-            let _ = done.send(before);
-        }
-        for (queued, changed) in self.commands.into_iter().zip(changed) {
-            let _ = queued.done.send(changed);
-        }
     }
 }

@@ -1,40 +1,64 @@
-//! The batch that is being written to the journal. It outlives its connection where it holds
+//! The batches that are being written to the journal. They outlive their connection where they hold
 //! nothing that came from the server: such a batch is not worth waiting for.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Fuse, FusedFuture};
+use futures_util::future::{BoxFuture, OptionFuture};
 
-use super::intake::Owed;
-use crate::journal::{self, Log, NewBatch, NewContent};
+use super::intake::{BATCH_MAX, Owed};
+use crate::journal::{self, Log, NewBatch, NewEntry, Queued};
 use crate::model::Position;
+
+/// Batches that are written at once: the journal writes one while the disk syncs the other.
+const BATCHES_MAX: usize = 2;
 
 /// The outcome of a batch, and the ACKs that are due for it.
 pub(super) type Committed = (Result<Position, journal::Error>, Owed);
 
-/// One batch at a time.
+/// One batch behind the other, in the order of their messages.
 pub(super) struct Commit {
-    writing: Fuse<BoxFuture<'static, Committed>>,
-    /// Something in it came from the server.
-    received: bool,
+    batches: VecDeque<Batch>,
+    /// The batches that the journal has.
+    queued: VecDeque<Queued>,
+    /// The newest batch, while the journal's queue has no room for it.
+    queueing: OptionFuture<BoxFuture<'static, Result<Queued, journal::Error>>>,
     /// Batches so far.
     begun: u64,
     since: Instant,
+}
+
+/// A batch that is being written.
+struct Batch {
+    owed: Owed,
+    entries: usize,
+    /// Something in it came from the server.
+    received: bool,
 }
 
 impl Commit {
     /// Nothing is being written.
     pub(super) fn new(now: Instant) -> Commit {
         Commit {
-            writing: Fuse::terminated(),
-            received: false,
+            batches: VecDeque::new(),
+            queued: VecDeque::new(),
+            queueing: None.into(),
             begun: 0,
             since: now,
         }
     }
 
-    /// Begins to write a batch, behind the one before. Says whether anything in it came from the
+    /// Whether a batch of so many entries may begin. A second one waits until it is as large as the
+    /// first: a commit has its price, however small it is.
+    pub(super) fn takes(&self, entries: usize) -> bool {
+        let before = self.batches.back();
+        self.queued.len() == self.batches.len()
+            && self.batches.len() < BATCHES_MAX
+            && before.is_none_or(|before| entries >= before.entries.min(BATCH_MAX))
+    }
+
+    /// Begins to write a batch, behind those before. Says whether anything in it came from the
     /// server.
     pub(super) fn begin(
         &mut self,
@@ -43,31 +67,62 @@ impl Commit {
         owed: Owed,
         now: Instant,
     ) -> bool {
-        self.received = batch
-            .entries
-            .iter()
-            .any(|entry| entry.content != NewContent::Coverage);
+        let received = batch.entries.iter().any(NewEntry::is_received);
+        self.batches.push_back(Batch {
+            owed,
+            entries: batch.entries.len(),
+            received,
+        });
         self.begun += 1;
         self.since = now;
         let journal = journal.clone();
-        let writing = async move { (journal.append(batch).await, owed) };
-        self.writing = writing.boxed().fuse();
-        self.received
+        let mut queueing = async move { journal.queue(batch).await }.boxed();
+        match queueing.as_mut().now_or_never() {
+            Some(Ok(queued)) => self.queued.push_back(queued),
+            // It is asked again, and tells of its end then.
+            Some(Err(error)) => self.queueing = Some(std::future::ready(Err(error)).boxed()).into(),
+            None => self.queueing = Some(queueing).into(),
+        }
+        received
     }
 
-    /// Waits for the batch. Cancel-safe; to be asked only while one is being written.
+    /// Waits for the oldest batch. Cancel-safe; to be asked only while one is being written.
     pub(super) async fn done(&mut self) -> Committed {
-        (&mut self.writing).await
+        let outcome = loop {
+            let oldest = self.queued.front_mut().map(Queued::done);
+            tokio::select! {
+                biased;
+                Some(queued) = &mut self.queueing => {
+                    self.queueing = None.into();
+                    match queued {
+                        Ok(queued) => self.queued.push_back(queued),
+                        Err(error) => break Err(error),
+                    }
+                }
+                Some(outcome) = OptionFuture::from(oldest) => {
+                    self.queued.pop_front();
+                    break outcome;
+                }
+            }
+        };
+        let batch = self.batches.pop_front();
+        (outcome, batch.map(|batch| batch.owed).unwrap_or_default())
     }
 
     /// Whether a batch is being written.
     pub(super) fn is_under_way(&self) -> bool {
-        !self.writing.is_terminated()
+        !self.batches.is_empty()
     }
 
-    /// Whether the batch being written came from the server.
+    /// Whether anything that is being written came from the server.
     pub(super) fn has_received(&self) -> bool {
-        self.received && self.is_under_way()
+        self.batches.iter().any(|batch| batch.received)
+    }
+
+    /// Messages that are being written and wait for an ACK.
+    pub(super) fn unacknowledged(&self) -> usize {
+        let messages = self.batches.iter().map(|batch| batch.owed.messages());
+        messages.sum()
     }
 
     /// Batches that were begun.
@@ -77,7 +132,7 @@ impl Commit {
 
     /// Batches that are on disk.
     pub(super) fn finished(&self) -> u64 {
-        self.begun - u64::from(self.is_under_way())
+        self.begun - self.batches.len() as u64
     }
 
     /// When the last one was begun.

@@ -25,7 +25,7 @@ use super::broker::{Broker, ConfigurationWarning, Detection};
 use super::clock;
 use super::commit::Commit;
 use super::disconnect::DisconnectReason;
-use super::intake::{Intake, Owed};
+use super::intake::{BATCH_MAX, Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
 use super::server_window::ServerWindow;
@@ -349,7 +349,9 @@ impl<'a> Connection<'a> {
                     if faults::makes(Mutation::AckOfAnother) {
                         self.intake.owe_less(&mut owed);
                     }
-                    let unacknowledged = owed.messages() + self.intake.unacknowledged();
+                    let unacknowledged = owed.messages()
+                        + self.commit.unacknowledged()
+                        + self.intake.unacknowledged();
                     if self.server_window.is_full(unacknowledged) {
                         self.receiver.hurry();
                     }
@@ -374,6 +376,11 @@ impl<'a> Connection<'a> {
                 received = self.receiver.receive(), if self.may_read() => {
                     self.received(received)?;
                     self.receive_rest()?;
+                    if self.intake.entries() >= BATCH_MAX {
+                        self.start_committing();
+                        // In a flood the socket always has more, and this task never waits.
+                        tokio::task::yield_now().await;
+                    }
                 }
             }
         }
@@ -496,10 +503,10 @@ impl<'a> Connection<'a> {
     }
 
     fn start_committing(&mut self) {
-        if self.intake.is_empty() || self.commit.is_under_way() {
+        if self.intake.is_empty() || !self.commit.takes(self.intake.entries()) {
             return;
         }
-        let (batch, mut owed) = self.intake.drain();
+        let (batch, mut owed) = self.intake.next_batch();
         if faults::makes(Mutation::AckBeforeCommit) {
             self.acknowledge(&std::mem::take(&mut owed));
             self.start_writing();

@@ -25,6 +25,13 @@ const ENTRIES_MAX: usize = 4096;
 /// Bytes of bodies that may wait likewise; one message more may exceed it.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
+/// Entries of a batch in a flood: a multiple of this, and no more than that.
+const BATCH_STEP: usize = 64;
+pub(super) const BATCH_MAX: usize = 256;
+
+/// From so many entries that wait the disk is the slow one.
+const SLOW_MIN: usize = 4 * BATCH_MAX;
+
 /// Longest name that a message of no topic gives to its entry.
 const NAME_CHARS_MAX: usize = 80;
 
@@ -54,7 +61,17 @@ impl TopicState {
 /// The ACKs that are due once a batch is durable, in order.
 #[derive(Debug, Default)]
 pub(super) struct Owed {
-    acks: Vec<(Arc<str>, AckMode, AckId)>,
+    acks: Vec<Due>,
+}
+
+/// One ACK.
+#[derive(Debug)]
+struct Due {
+    topic: Arc<str>,
+    ack: AckMode,
+    id: AckId,
+    /// It is due once so many entries of what waits are durable.
+    entries: usize,
 }
 
 impl Owed {
@@ -67,17 +84,17 @@ impl Owed {
     /// which stands for all before it (STOMP 1.2, section SUBSCRIBE, ack).
     pub(super) fn acks(&self) -> impl Iterator<Item = &AckId> {
         let mut last = HashMap::new();
-        for (index, (topic, ack, _)) in self.acks.iter().enumerate() {
-            if *ack == AckMode::Client {
-                last.insert(topic.clone(), index);
+        for (index, due) in self.acks.iter().enumerate() {
+            if due.ack == AckMode::Client {
+                last.insert(Arc::clone(&due.topic), index);
             }
         }
         self.acks
             .iter()
             .enumerate()
-            .filter_map(move |(index, (topic, ack, id))| {
-                let wanted = *ack != AckMode::Client || last.get(topic) == Some(&index);
-                wanted.then_some(id)
+            .filter_map(move |(index, due)| {
+                let wanted = due.ack != AckMode::Client || last.get(&due.topic) == Some(&index);
+                wanted.then_some(&due.id)
             })
     }
 }
@@ -156,6 +173,11 @@ impl Intake {
         self.heard.keep(topics);
     }
 
+    /// How many entries wait.
+    pub(super) fn entries(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty()
@@ -223,7 +245,12 @@ impl Intake {
         self.received = true;
         match (topic.ack, message.ack) {
             (AckMode::Auto, _) => {}
-            (_, Some(ack)) => self.owed.acks.push((topic.name.clone(), topic.ack, ack)),
+            (_, Some(id)) => self.owed.acks.push(Due {
+                topic: Arc::clone(&topic.name),
+                ack: topic.ack,
+                id,
+                entries: self.entries.len(),
+            }),
             (_, None) => topic.tell_of_no_ack(),
         }
         counters.messages.fetch_add(1, Relaxed);
@@ -265,9 +292,13 @@ impl Intake {
             },
         });
         let ack = message.ack;
-        self.owed
-            .acks
-            .extend(ack.map(|ack| (topic, AckMode::ClientIndividual, ack)));
+        let entries = self.entries.len();
+        self.owed.acks.extend(ack.map(|id| Due {
+            topic,
+            ack: AckMode::ClientIndividual,
+            id,
+            entries,
+        }));
     }
 
     /// A frame was read in spite of a rule that it has broken.
@@ -321,12 +352,45 @@ impl Intake {
         owed.acks.extend(self.owed.acks.pop());
     }
 
-    /// The batch to be written, and the ACKs that are due after it.
+    /// All that waits, and the ACKs that are due after it.
     pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
         self.bytes = 0;
         self.received = false;
         let entries = std::mem::take(&mut self.entries);
         (NewBatch { entries }, std::mem::take(&mut self.owed))
+    }
+
+    /// The batch to be written next, and the ACKs that are due after it: see [`batch_entries`].
+    pub(super) fn next_batch(&mut self) -> (NewBatch, Owed) {
+        let count = batch_entries(self.entries.len());
+        if count == self.entries.len() {
+            return self.drain();
+        }
+        let rest = self.entries.split_off(count);
+        let entries = std::mem::replace(&mut self.entries, rest);
+        let due = |due: &Due| due.entries <= entries.len();
+        let first = self.owed.acks.partition_point(due);
+        let mut later = self.owed.acks.split_off(first);
+        later
+            .iter_mut()
+            .for_each(|due| due.entries -= entries.len());
+        let acks = std::mem::replace(&mut self.owed.acks, later);
+        // An array's body is counted once, and its statuses are a part of it.
+        let bytes: usize = entries.iter().map(|entry| entry.body.len()).sum();
+        self.bytes = self.bytes.saturating_sub(bytes);
+        self.received = self.entries.iter().any(NewEntry::is_received);
+        (NewBatch { entries }, Owed { acks })
+    }
+}
+
+/// How many of the entries that wait go into the next batch. In a flood it is a size that the
+/// journal writes by one statement, and small enough that one batch is read while another is written
+/// and a third is synced, also where the server waits for ACKs after a thousand messages. A disk that
+/// is slower than that gets all that waits.
+fn batch_entries(waiting: usize) -> usize {
+    match waiting {
+        ..BATCH_STEP | SLOW_MIN.. => waiting,
+        _ => (waiting / BATCH_STEP * BATCH_STEP).min(BATCH_MAX),
     }
 }
 
@@ -334,4 +398,25 @@ fn too_long(body_bytes: usize) -> Undecodable {
     Undecodable(format!(
         "a body of {body_bytes} bytes exceeds source.max_body: raise it, or have smaller messages sent"
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flood_is_cut_into_batches_of_one_statement() {
+        for (waiting, batch) in [
+            (1, 1),
+            (63, 63),
+            (64, 64),
+            (127, 64),
+            (300, 256),
+            (1_023, 256),
+            (1_024, 1_024),
+            (4_096, 4_096),
+        ] {
+            assert_eq!(batch_entries(waiting), batch, "of {waiting}");
+        }
+    }
 }

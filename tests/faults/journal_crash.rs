@@ -367,7 +367,7 @@ async fn disk_that_fails_for_good_acknowledges_nothing_more() {
     assert!(!status.success(), "{rest}");
     assert!(rest.contains("refused: the journal is closed"), "{rest}");
     assert!(
-        rest.contains("ended: Sqlite") && rest.contains("disk I/O error"),
+        rest.contains("ended: Sync") && rest.contains("Input/output error"),
         "{rest}"
     );
     assert!(said.acknowledged > 0, "some were acknowledged before");

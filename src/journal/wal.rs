@@ -1,0 +1,108 @@
+//! The sync of the WAL. SQLite writes a group there and leaves the sync to us
+//! (`synchronous=NORMAL`), so that the writer writes one group while the disk syncs the one before.
+//! SQLite itself still syncs the WAL before it copies from it, and before it begins it again:
+//! nothing of it is overwritten that is not on disk elsewhere.
+
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::task::JoinHandle;
+
+use super::Error;
+use super::beside::beside;
+use crate::faults::{self, Mutation};
+
+/// The WAL of the write connection, which is one file for as long as that is open, and the groups
+/// in it that are not on disk for certain.
+#[derive(Debug)]
+pub(super) struct Wal<G> {
+    /// Open all the time: the kernel tells of a page that it could not write only who had the file
+    /// open when that happened.
+    file: Arc<File>,
+    sync: Option<Syncing<G>>,
+    /// The groups that were written after that sync began.
+    written: Vec<G>,
+}
+
+/// A sync under way, and the groups that are on disk once it has ended.
+#[derive(Debug)]
+struct Syncing<G> {
+    task: JoinHandle<Result<(), Error>>,
+    groups: Vec<G>,
+}
+
+impl<G> Wal<G> {
+    /// The WAL of the journal at `path`, whose write connection is open.
+    ///
+    /// # Errors
+    /// There is none, or it cannot be opened.
+    pub(super) fn open(path: &Path) -> Result<Wal<G>, Error> {
+        let file = File::open(beside(path, "-wal")).map_err(|source| Error::Open {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Wal {
+            file: Arc::new(file),
+            sync: None,
+            written: Vec::new(),
+        })
+    }
+
+    /// Whether another group is to be written: one waits for the sync under way at most, and the
+    /// next gathers meanwhile.
+    pub(super) fn takes(&self) -> bool {
+        self.written.is_empty()
+    }
+
+    /// Takes a group that is written, to have it synced.
+    pub(super) fn wrote(&mut self, group: G) {
+        self.written.push(group);
+        self.begin_sync();
+    }
+
+    /// Waits for the end of the sync under way and gives the groups that it covers, in order; never
+    /// returns where there is none. Begins the next sync. Cancel-safe.
+    ///
+    /// # Errors
+    /// The sync has failed. Nobody knows then what is on disk.
+    pub(super) async fn synced(&mut self) -> Result<Vec<G>, Error> {
+        let Some(sync) = &mut self.sync else {
+            return std::future::pending().await;
+        };
+        let outcome = (&mut sync.task).await;
+        let groups = std::mem::take(&mut sync.groups);
+        self.sync = None;
+        // It does not panic, and nobody aborts it but the runtime's end.
+        outcome.unwrap_or(Err(Error::Closed))?;
+        self.begin_sync();
+        Ok(groups)
+    }
+
+    /// Waits until all that is written is on disk; gives those groups.
+    ///
+    /// # Errors
+    /// As for [`Wal::synced`].
+    pub(super) async fn sync_all(&mut self) -> Result<Vec<G>, Error> {
+        let mut groups = Vec::new();
+        while self.sync.is_some() {
+            groups.extend(self.synced().await?);
+        }
+        Ok(groups)
+    }
+
+    fn begin_sync(&mut self) {
+        if self.sync.is_some() || self.written.is_empty() {
+            return;
+        }
+        let file = Arc::clone(&self.file);
+        let sync = move || match faults::makes(Mutation::CommitWithoutSync) {
+            true => Ok(()),
+            false => file.sync_data().map_err(|source| Error::Sync { source }),
+        };
+        self.sync = Some(Syncing {
+            task: tokio::task::spawn_blocking(sync),
+            groups: std::mem::take(&mut self.written),
+        });
+    }
+}
