@@ -1,15 +1,18 @@
 //! The checkpoints: what stands in the WAL is copied to the file itself, so that the WAL can begin
 //! again. Most of it is copied by a connection of its own while the writer goes on; the writer
-//! itself copies only what has come meanwhile. Copying 8 MiB takes 15 ms and more, and nobody would
-//! be answered in that time.
+//! itself copies only what has come meanwhile, and syncs the file: SQLite does that where all of the
+//! WAL is copied. Copying 8 MiB takes 15 ms and more, and nobody would be answered in that time.
+//!
+//! A failure other than a full disk is final. What a round has copied is not copied again, though a
+//! failed sync may have lost it.
 
 use std::fmt;
 use std::path::Path;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use sqlx::Connection;
 use sqlx::sqlite::SqliteConnection;
+use sqlx::{Connection, Row};
 use tracing::warn;
 
 use super::error::failed;
@@ -18,7 +21,7 @@ use super::{Entry, Error, file};
 /// From this size of the WAL on it is copied.
 const BEGIN_BYTES: u64 = 8 * 1024 * 1024;
 
-/// So much may be left for the writer, which is a millisecond of its time.
+/// So much may be left for the writer.
 const REST_BYTES: u64 = 512 * 1024;
 
 /// Rounds beside the writer. Each has less to copy than the one before, unless the disk is slow.
@@ -30,15 +33,15 @@ const ENTRY_BYTES: u64 = 64;
 /// What a commit takes besides its entries: the pages above them, and the frames' own headers.
 const COMMIT_BYTES: u64 = 3 * 2048;
 
-/// One round: its connection, and whether it has copied anything.
-type Round = (SqliteConnection, Result<(), Error>);
+/// The end of a round: its connection, and whether the writer is to copy the rest.
+type Round = (Option<SqliteConnection>, Result<bool, Error>);
 
 /// Looks after the size of the WAL.
 #[derive(Default)]
 pub(super) struct Checkpoint {
     /// Open from the first round on.
     connection: Option<SqliteConnection>,
-    round: Option<BoxFuture<'static, Result<Round, Error>>>,
+    round: Option<BoxFuture<'static, Round>>,
     rounds: u32,
     /// Written since the last round began, about.
     bytes: u64,
@@ -67,49 +70,56 @@ impl Checkpoint {
         let round = async move {
             let mut connection = match connection {
                 Some(connection) => connection,
-                None => file::open_to_checkpoint(&path).await?,
+                None => match file::open_to_checkpoint(&path).await {
+                    Ok(connection) => connection,
+                    // Nothing was copied, so nothing is lost.
+                    Err(error) => {
+                        warn!(%error, "journal keeps entries in its -wal file, and tries again");
+                        return (None, Ok(false));
+                    }
+                },
             };
             let copied = copy(&mut connection).await;
-            Ok((connection, copied))
+            (Some(connection), copied)
         };
         self.round = Some(round.boxed());
     }
 
     /// Waits for the end of the rounds; never returns where there are none. Says whether the writer
     /// is to copy the rest. Cancel-safe.
-    pub(super) async fn done(&mut self, path: &Path) -> bool {
+    ///
+    /// # Errors
+    /// A page cannot be copied.
+    pub(super) async fn done(&mut self, path: &Path) -> Result<bool, Error> {
         loop {
             let Some(round) = &mut self.round else {
                 return std::future::pending().await;
             };
-            let ended = round.await;
+            let (connection, copied) = round.await;
             self.round = None;
-            let copied = match ended {
-                Ok((connection, copied)) => {
-                    self.connection = Some(connection);
-                    copied
-                }
-                Err(error) => Err(error),
-            };
-            let is_copied = tell(copied);
-            if !is_copied || self.bytes < REST_BYTES || self.rounds >= ROUNDS_MAX {
+            self.connection = connection;
+            let copied = copied?;
+            if !copied || self.bytes < REST_BYTES || self.rounds >= ROUNDS_MAX {
                 self.rounds = 0;
-                return is_copied;
+                return Ok(copied);
             }
             self.begin_round(path);
         }
     }
 
     /// Copies the rest, on the writer's own connection.
-    pub(super) async fn finish(&mut self, writer: &mut SqliteConnection) {
+    ///
+    /// # Errors
+    /// A page cannot be copied, or the file not be synced.
+    pub(super) async fn finish(&mut self, writer: &mut SqliteConnection) -> Result<(), Error> {
         self.bytes = 0;
-        tell(copy(writer).await);
+        copy(writer).await.map(drop)
     }
 
     /// Ends the round under way, and closes the connection.
     pub(super) async fn close(self) {
         let connection = match self.round {
-            Some(round) => round.await.ok().map(|(connection, _)| connection),
+            Some(round) => round.await.0,
             None => self.connection,
         };
         if let Some(connection) = connection {
@@ -128,23 +138,17 @@ impl fmt::Debug for Checkpoint {
     }
 }
 
-/// Copies what no reader needs in the WAL.
-async fn copy(connection: &mut SqliteConnection) -> Result<(), Error> {
-    sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
-        .execute(connection)
+/// Copies what no reader needs in the WAL. Says whether it could: another process may be at it, or
+/// the disk be full, and the entries are as safe in the WAL.
+async fn copy(connection: &mut SqliteConnection) -> Result<bool, Error> {
+    let copied = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
+        .fetch_one(connection)
         .await
-        .map(drop)
-        .map_err(failed("copy its -wal file to the file itself"))
-}
-
-/// Says that it has failed: the entries are as safe in the WAL, and the next time is soon.
-fn tell(copied: Result<(), Error>) -> bool {
+        .and_then(|row| row.try_get::<i64, _>(0))
+        .map(|busy| busy == 0)
+        .map_err(failed("copy its -wal file to the file itself"));
     match copied {
-        Ok(()) => true,
-        Err(error) if error.is_out_of_space() => false,
-        Err(error) => {
-            warn!(%error, "journal keeps entries in its -wal file; it is tried again");
-            false
-        }
+        Err(error) if error.is_out_of_space() => Ok(false),
+        copied => copied,
     }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::lock::{Lock, Mark};
-use super::{Error, Settings};
+use super::{Error, Settings, wal};
 
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -39,10 +39,6 @@ const READER_CACHE_KIB: u32 = 512;
 
 /// Statements that stay prepared: 71 sizes of each of three INSERTs, and some more.
 const STATEMENTS: usize = 256;
-
-/// The size of the WAL from which a commit also checkpoints, where
-/// [`Checkpoint`](super::checkpoint::Checkpoint) has not come that far.
-const CHECKPOINT_BYTES: u32 = 32 * 1024 * 1024;
 
 /// What the WAL is cut back to after it had to grow.
 const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
@@ -89,7 +85,7 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
             source,
         })?;
     let uuid = identify(&mut connection).await?;
-    settle(&mut connection).await?;
+    settle(&mut connection, path).await?;
     Ok(Opened {
         connection,
         lock,
@@ -108,10 +104,8 @@ pub(super) async fn open_to_write(path: &Path) -> Result<SqliteConnection, Error
         .synchronous(SqliteSynchronous::Normal)
         .busy_timeout(BUSY_TIMEOUT)
         .pragma("cache_size", format!("-{WRITER_CACHE_KIB}"))
-        .pragma(
-            "wal_autocheckpoint",
-            (CHECKPOINT_BYTES / PAGE_BYTES).to_string(),
-        )
+        // `Checkpoint` does it, and SQLite would be silent about an error.
+        .pragma("wal_autocheckpoint", "0")
         .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
         .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(STATEMENTS)
@@ -133,9 +127,10 @@ pub(super) async fn open_to_checkpoint(path: &Path) -> Result<SqliteConnection, 
 }
 
 /// Syncs the entries that a killed process left. They can be read, but a power cut may still take
-/// them, so no reader may see them before. A checkpoint syncs the WAL first: where the disk has no
-/// room for the rest of it, the entries stay there.
-async fn settle(connection: &mut SqliteConnection) -> Result<(), Error> {
+/// them, so no reader may see them before. Then they are copied to the file: where another process
+/// reads it, or the disk has no room, they stay in the WAL.
+async fn settle(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
+    wal::sync(path)?;
     let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
         .execute(connection)
         .await

@@ -16,7 +16,8 @@ use super::{Error, NewBatch, Reader, Status, file};
 use crate::model::Position;
 
 /// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
-/// source. It also bounds the memory that a slow disk can cost.
+/// source. It also bounds the memory that a slow disk can cost. A batch counts for half of it at
+/// most: there is always room for two.
 pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 
 /// The log: one task appends to it, many read it. Its clones share one writer.
@@ -73,7 +74,7 @@ impl Log {
     /// # Errors
     /// [`Error::Closed`]: the writer has ended, and the batch is gone.
     pub async fn queue(&self, batch: NewBatch) -> Result<Queued, Error> {
-        let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX);
+        let wanted = batch.bytes().clamp(1, QUEUE_BYTES_MAX / 2);
         let wanted = u32::try_from(wanted).expect("the queue holds less than 4 GiB");
         // Both waits are first come, first served, so the order of the calls is kept.
         let room = Arc::clone(&self.room)

@@ -20,7 +20,8 @@ use crate::model::Position;
 const READ_AFTER: &str = "SELECT position, kind, topic, received_at, body, previous, repeat, reason FROM entry \
      WHERE position > ? AND position <= ? ORDER BY position LIMIT ?";
 
-/// A connection that reads the log and cannot write. It sees only synced entries.
+/// A connection that reads the log and cannot write. In the daemon it sees only synced entries;
+/// in another process also what is written and not yet synced, which a power cut may take back.
 #[derive(Debug)]
 pub struct Reader {
     connection: SqliteConnection,
@@ -62,7 +63,7 @@ impl Reader {
         entries_max: usize,
         bytes_max: usize,
     ) -> Result<Vec<Entry>, Error> {
-        // An external reader has no head to stop at: every entry in the file was committed.
+        // An external reader has no head to stop at: it sees what is written.
         let head = self
             .state
             .as_ref()

@@ -72,6 +72,18 @@ impl Truncation {
         }
     }
 
+    /// As far as a position; `None`: nothing of it.
+    pub(super) fn until(self, head: Position) -> Option<Truncation> {
+        match self {
+            Truncation::Drop { from, .. } if from > head => None,
+            Truncation::Drop { from, through } => Some(Truncation::Drop {
+                from,
+                through: through.min(head),
+            }),
+            past => Some(past),
+        }
+    }
+
     pub(super) fn through(self) -> Position {
         let (Truncation::Past { through, .. } | Truncation::Drop { through, .. }) = self;
         through
@@ -470,5 +482,29 @@ mod tests {
             panic!("nothing is due")
         };
         assert_eq!((from, through), (Position(5001), Position(5002)));
+    }
+
+    #[test]
+    fn what_is_not_synced_is_not_evicted() {
+        let (from, through) = (Position(11), Position(20));
+        let until = |head| Truncation::Drop { from, through }.until(Position(head));
+        assert!(until(10).is_none());
+        assert!(
+            matches!(
+                until(15),
+                Some(Truncation::Drop {
+                    through: Position(15),
+                    ..
+                })
+            ),
+            "as far as it is"
+        );
+        assert!(matches!(
+            until(30),
+            Some(Truncation::Drop {
+                through: Position(20),
+                ..
+            })
+        ));
     }
 }

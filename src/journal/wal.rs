@@ -38,12 +38,8 @@ impl<G> Wal<G> {
     /// # Errors
     /// There is none, or it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Wal<G>, Error> {
-        let file = File::open(beside(path, "-wal")).map_err(|source| Error::Open {
-            path: path.to_owned(),
-            source,
-        })?;
         Ok(Wal {
-            file: Arc::new(file),
+            file: Arc::new(open(path)?),
             sync: None,
             written: Vec::new(),
         })
@@ -104,5 +100,51 @@ impl<G> Wal<G> {
             task: tokio::task::spawn_blocking(sync),
             groups: std::mem::take(&mut self.written),
         });
+    }
+}
+
+/// Syncs the WAL of the journal at `path`, which a connection has open.
+///
+/// # Errors
+/// There is none, or the sync has failed.
+pub(super) fn sync(path: &Path) -> Result<(), Error> {
+    let synced = open(path)?.sync_data();
+    synced.map_err(|source| Error::Sync { source })
+}
+
+fn open(path: &Path) -> Result<File, Error> {
+    File::open(beside(path, "-wal")).map_err(|source| Error::Open {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_written_during_a_sync_is_synced_by_the_next_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.db");
+        std::fs::write(beside(&journal, "-wal"), "").unwrap();
+        let mut wal = Wal::open(&journal).unwrap();
+        wal.wrote(1);
+        assert!(wal.takes(), "the disk is busy, the writer is not");
+        wal.wrote(2);
+        assert!(!wal.takes());
+        wal.wrote(3);
+        assert_eq!(wal.synced().await.unwrap(), [1]);
+        assert!(wal.takes());
+        wal.wrote(4);
+        assert_eq!(wal.sync_all().await.unwrap(), [2, 3, 4]);
+        assert!(wal.sync_all().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn journal_without_a_wal_is_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let opened = Wal::<()>::open(&folder.path().join("journal.db"));
+        assert!(matches!(opened, Err(Error::Open { .. })));
     }
 }

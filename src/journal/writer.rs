@@ -214,6 +214,16 @@ impl Writer {
     /// nobody knows which entries are on disk. Everybody who waits gets [`Error::Closed`], and
     /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
+        let worked = self.work(&stop).await;
+        if !matches!(worked, Err(Error::Sync { .. })) {
+            // What is written is answered, whatever becomes of the rest.
+            self.sync_all().await?;
+        }
+        worked?;
+        self.finish(&stop).await
+    }
+
+    async fn work(&mut self, stop: &CancellationToken) -> Result<(), Error> {
         self.measure().await?;
         self.dlq_watch
             .look(&dead_letters::totals(&mut self.connection).await?);
@@ -221,14 +231,14 @@ impl Writer {
             let mut group = Group::default();
             let may_write = self.wal.takes();
             tokio::select! {
-                () = stop.cancelled() => break,
+                () = stop.cancelled() => return Ok(()),
                 synced = self.wal.synced() => {
                     self.publish(synced?)?;
                     continue;
                 }
                 rest = self.checkpoint.done(&self.settings.path), if may_write => {
-                    if rest {
-                        self.checkpoint.finish(&mut self.connection).await;
+                    if rest? {
+                        self.checkpoint.finish(&mut self.connection).await?;
                     }
                     continue;
                 }
@@ -239,16 +249,18 @@ impl Writer {
                     continue;
                 }
                 () = sleep_until(self.due.next()), if may_write => {}
-                checked = self.check.done() => checked?,
+                checked = self.check.done() => {
+                    checked?;
+                    continue;
+                }
             }
             self.gather(&mut group);
             let now = Instant::now();
             match self.due.is_look(now) {
-                false => self.commit(group, Worth::Room, now, &stop).await?,
-                true => self.look_round(group, now, &stop).await?,
+                false => self.commit(group, Worth::Room, now, stop).await?,
+                true => self.look_round(group, now, stop).await?,
             }
         }
-        self.finish(&stop).await
     }
 
     /// Everything that waits joins the group: it gathered during the last commit.
@@ -274,8 +286,6 @@ impl Writer {
         while let Some(command) = self.queue.commands.recv().await {
             group.commands.push(command);
         }
-        // What is written is answered, whatever becomes of the rest.
-        self.sync_all().await?;
         let now = Instant::now();
         self.due.save_now(now);
         self.commit(group, Worth::Any, now, stop).await?;
@@ -308,7 +318,7 @@ impl Writer {
         let truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         let head = resolved.head(self.head);
-        let upkeep = self.upkeep(&group, head, truncation, now);
+        let mut upkeep = self.upkeep(&group, head, truncation, now);
         if upkeep.is_empty() && group.is_empty() {
             return Ok(());
         }
@@ -316,6 +326,8 @@ impl Writer {
             match self.write(&resolved.entries, head, &group, &upkeep).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
                     self.wait_for_space(&error, stop).await?;
+                    let truncation = self.due_truncation(resolved.entries.len(), worth);
+                    upkeep = self.upkeep(&group, head, truncation, now);
                 }
                 written => break written?,
             }
@@ -366,9 +378,10 @@ impl Writer {
                 "only what every sink is past is removed (I3): {through} > {slowest}"
             );
         }
-        // Nobody has seen what is not synced.
-        let held = held.map_or(self.state.head(), |held| held.min(self.state.head()));
-        (truncation.through() <= held).then_some(truncation)
+        // What is not synced nobody has seen.
+        let truncation = truncation.until(self.state.head())?;
+        held.is_none_or(|held| truncation.through() <= held)
+            .then_some(truncation)
     }
 
     /// What goes along with a group that brings the log to `head`. Cursors and last states are never

@@ -24,7 +24,7 @@ pub(super) struct Commit {
     queued: VecDeque<Queued>,
     /// The newest batch, while the journal's queue has no room for it.
     queueing: OptionFuture<BoxFuture<'static, Result<Queued, journal::Error>>>,
-    /// Batches so far.
+    /// Entries of all batches so far.
     begun: u64,
     since: Instant,
 }
@@ -73,7 +73,7 @@ impl Commit {
             entries: batch.entries.len(),
             received,
         });
-        self.begun += 1;
+        self.begun += batch.entries.len() as u64;
         self.since = now;
         let journal = journal.clone();
         let mut queueing = async move { journal.queue(batch).await }.boxed();
@@ -92,16 +92,17 @@ impl Commit {
             let oldest = self.queued.front_mut().map(Queued::done);
             tokio::select! {
                 biased;
+                // It may have its answer although nothing more is taken.
+                Some(outcome) = OptionFuture::from(oldest) => {
+                    self.queued.pop_front();
+                    break outcome;
+                }
                 Some(queued) = &mut self.queueing => {
                     self.queueing = None.into();
                     match queued {
                         Ok(queued) => self.queued.push_back(queued),
                         Err(error) => break Err(error),
                     }
-                }
-                Some(outcome) = OptionFuture::from(oldest) => {
-                    self.queued.pop_front();
-                    break outcome;
                 }
             }
         };
@@ -125,14 +126,15 @@ impl Commit {
         messages.sum()
     }
 
-    /// Batches that were begun.
+    /// Entries that were given to the journal.
     pub(super) fn begun(&self) -> u64 {
         self.begun
     }
 
-    /// Batches that are on disk.
+    /// Entries that are on disk. No message is cut: all of its entries are, or none.
     pub(super) fn finished(&self) -> u64 {
-        self.begun - self.batches.len() as u64
+        let under_way = self.batches.iter().map(|batch| batch.entries);
+        self.begun - under_way.sum::<usize>() as u64
     }
 
     /// When the last one was begun.

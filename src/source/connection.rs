@@ -64,6 +64,8 @@ pub(super) struct Connection<'a> {
     session: Session,
     receiver: Receiver,
     server_window: ServerWindow,
+    /// It sends nothing more before it gets ACKs.
+    server_waits: bool,
     writer: Writer,
     sockjs: Option<SockJsTransport>,
     proof: LinkProof,
@@ -198,6 +200,7 @@ impl<'a> Connection<'a> {
             session,
             receiver,
             server_window: ServerWindow::default(),
+            server_waits: false,
             sockjs: sender.sockjs_transport(),
             writer: Writer::new(sender),
             proof: LinkProof::new(Timestamp::now(), now),
@@ -349,10 +352,7 @@ impl<'a> Connection<'a> {
                     if faults::makes(Mutation::AckOfAnother) {
                         self.intake.owe_less(&mut owed);
                     }
-                    let unacknowledged = owed.messages()
-                        + self.commit.unacknowledged()
-                        + self.intake.unacknowledged();
-                    if self.server_window.is_full(unacknowledged) {
+                    if self.server_waits {
                         self.receiver.hurry();
                     }
                     self.acknowledge(&owed);
@@ -374,8 +374,7 @@ impl<'a> Connection<'a> {
                     self.tick()?;
                 }
                 received = self.receiver.receive(), if self.may_read() => {
-                    self.received(received)?;
-                    self.receive_rest()?;
+                    self.receive_some(received)?;
                     if self.intake.entries() >= BATCH_MAX {
                         self.start_committing();
                         // In a flood the socket always has more, and this task never waits.
@@ -561,6 +560,11 @@ impl<'a> Connection<'a> {
         if self.status.counters.acknowledged.load(Relaxed) > 0 {
             faults::reach(Failpoint::AckWritten);
         }
+    }
+
+    /// Entries that were taken in so far, written or not.
+    fn taken(&self) -> u64 {
+        self.commit.begun() + self.intake.entries() as u64
     }
 
     /// Whether anything that came from the server is not on disk yet.

@@ -2,6 +2,7 @@
 //! batch is on disk. Does no IO.
 
 use std::collections::{HashMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -25,8 +26,7 @@ const ENTRIES_MAX: usize = 4096;
 /// Bytes of bodies that may wait likewise; one message more may exceed it.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Entries of a batch in a flood: a multiple of this, and no more than that.
-const BATCH_STEP: usize = 64;
+/// Entries of a batch in a flood.
 pub(super) const BATCH_MAX: usize = 256;
 
 /// From so many entries that wait the disk is the slow one.
@@ -105,6 +105,8 @@ pub(super) struct Intake {
     topics: HashMap<Arc<str>, TopicState>,
     status: Arc<Status>,
     entries: Vec<NewEntry>,
+    /// Those of messages with several statuses, by message.
+    arrays: Vec<Range<usize>>,
     owed: Owed,
     bytes: usize,
     /// A message is among what waits.
@@ -122,6 +124,7 @@ impl Intake {
             topics: HashMap::new(),
             status,
             entries: Vec::new(),
+            arrays: Vec::new(),
             owed: Owed::default(),
             bytes: 0,
             received: false,
@@ -213,6 +216,7 @@ impl Intake {
                 outcome: Err(too_long(body.len() + missing)),
             }],
         };
+        let first = self.entries.len();
         for element in elements {
             let content = match element.outcome {
                 Ok(key) => {
@@ -240,6 +244,9 @@ impl Intake {
                 body,
                 content,
             });
+        }
+        if self.entries.len() > first + 1 {
+            self.arrays.push(first..self.entries.len());
         }
         self.bytes += body.len();
         self.received = true;
@@ -356,13 +363,24 @@ impl Intake {
     pub(super) fn drain(&mut self) -> (NewBatch, Owed) {
         self.bytes = 0;
         self.received = false;
+        self.arrays.clear();
         let entries = std::mem::take(&mut self.entries);
         (NewBatch { entries }, std::mem::take(&mut self.owed))
     }
 
+    /// So many entries, and the rest of the message that the last of them is of: what comes in one
+    /// message is stored as one.
+    fn whole_messages(&self, count: usize) -> usize {
+        let cut = self
+            .arrays
+            .iter()
+            .find(|array| array.start < count && count < array.end);
+        cut.map_or(count, |array| array.end)
+    }
+
     /// The batch to be written next, and the ACKs that are due after it: see [`batch_entries`].
     pub(super) fn next_batch(&mut self) -> (NewBatch, Owed) {
-        let count = batch_entries(self.entries.len());
+        let count = self.whole_messages(batch_entries(self.entries.len()));
         if count == self.entries.len() {
             return self.drain();
         }
@@ -375,6 +393,10 @@ impl Intake {
             .iter_mut()
             .for_each(|due| due.entries -= entries.len());
         let acks = std::mem::replace(&mut self.owed.acks, later);
+        self.arrays.retain(|array| array.start >= count);
+        for array in &mut self.arrays {
+            *array = array.start - count..array.end - count;
+        }
         // An array's body is counted once, and its statuses are a part of it.
         let bytes: usize = entries.iter().map(|entry| entry.body.len()).sum();
         self.bytes = self.bytes.saturating_sub(bytes);
@@ -389,8 +411,8 @@ impl Intake {
 /// is slower than that gets all that waits.
 fn batch_entries(waiting: usize) -> usize {
     match waiting {
-        ..BATCH_STEP | SLOW_MIN.. => waiting,
-        _ => (waiting / BATCH_STEP * BATCH_STEP).min(BATCH_MAX),
+        BATCH_MAX..SLOW_MIN => BATCH_MAX,
+        _ => waiting,
     }
 }
 
@@ -408,15 +430,50 @@ mod tests {
     fn a_flood_is_cut_into_batches_of_one_statement() {
         for (waiting, batch) in [
             (1, 1),
-            (63, 63),
-            (64, 64),
-            (127, 64),
+            (255, 255),
+            (256, 256),
             (300, 256),
             (1_023, 256),
             (1_024, 1_024),
             (4_096, 4_096),
         ] {
             assert_eq!(batch_entries(waiting), batch, "of {waiting}");
+        }
+    }
+
+    /// An intake in which messages with so many statuses each wait.
+    fn filled(messages: &[usize]) -> Intake {
+        let mut intake = Intake::new(Arc::default(), Silence::new(None));
+        for count in messages {
+            let first = intake.entries.len();
+            let entry = NewEntry {
+                topic: "map".into(),
+                received_at: Timestamp::UNIX_EPOCH,
+                body: "x".into(),
+                content: NewContent::sample(),
+            };
+            intake.entries.extend(vec![entry; *count]);
+            intake.arrays.push(first..first + count);
+            intake.bytes += count;
+            intake.received = true;
+            intake.owed.acks.push(Due {
+                topic: "map".into(),
+                ack: AckMode::Client,
+                id: AckId::sample("map"),
+                entries: intake.entries.len(),
+            });
+        }
+        intake
+    }
+
+    #[test]
+    fn a_batch_has_whole_messages_and_their_acks() {
+        let mut intake = filled(&[[1; 250].as_slice(), &[10, 3, 500], &[1; 7]].concat());
+        for (entries, acks) in [(260, 251), (503, 2), (7, 7)] {
+            let (batch, owed) = intake.next_batch();
+            assert_eq!((batch.entries.len(), owed.messages()), (entries, acks));
+            assert_eq!(intake.bytes, intake.entries.len());
+            assert_eq!(intake.received, !intake.entries.is_empty());
         }
     }
 }

@@ -73,8 +73,8 @@ enum Stage {
 struct Drain {
     /// Of messages that are on disk.
     held: Vec<AckId>,
-    /// The batch that its newest message may be in.
-    batch: u64,
+    /// The entry that its newest message may have begun, counted over all topics.
+    entry: u64,
     quiet: Duration,
     quiet_at: Instant,
     give_up_at: Instant,
@@ -126,15 +126,16 @@ impl Subscriptions {
         }
     }
 
-    /// From now on these topics are wanted, and no others. `batch` is the one that is being filled.
-    pub(super) fn assign(&mut self, wanted: &[Topic], batch: u64, now: Instant) -> Change {
+    /// From now on these topics are wanted, and no others. `entry` is the newest that was
+    /// taken in.
+    pub(super) fn assign(&mut self, wanted: &[Topic], entry: u64, now: Instant) -> Change {
         let mut change = Change::default();
         let by_name: BTreeMap<&str, &Topic> =
             wanted.iter().map(|topic| (&*topic.name, topic)).collect();
         for (name, slot) in &mut self.slots {
             match by_name.get(&**name) {
                 Some(same) if **same == slot.topic => change.release.extend(slot.stay()),
-                other => slot.leave(other.copied().cloned(), batch, now),
+                other => slot.leave(other.copied().cloned(), entry, now),
             }
         }
         let leaves = |slot: &&Slot| !matches!(slot.stage, Stage::Taken);
@@ -150,15 +151,15 @@ impl Subscriptions {
         change
     }
 
-    /// A message of a topic was taken into that batch.
-    pub(super) fn heard(&mut self, name: &str, batch: u64, now: Instant) {
+    /// A message of a topic is taken in, from that entry on.
+    pub(super) fn heard(&mut self, name: &str, entry: u64, now: Instant) {
         if self.draining > 0
             && let Some(Slot {
                 stage: Stage::Draining(drain),
                 ..
             }) = self.slots.get_mut(name)
         {
-            (drain.batch, drain.quiet_at) = (batch, now + drain.quiet);
+            (drain.entry, drain.quiet_at) = (entry, now + drain.quiet);
         }
     }
 
@@ -188,8 +189,8 @@ impl Subscriptions {
         held.flatten().collect()
     }
 
-    /// The topics that can be unsubscribed now; `committed`: a batch is on disk, with all before
-    /// it.
+    /// The topics that can be unsubscribed now; `committed`: an entry is on disk, with all before
+    /// it, and all of its message.
     pub(super) fn leave(&mut self, committed: impl Fn(u64) -> bool, now: Instant) -> Vec<Leave> {
         if self.draining == 0 {
             return Vec::new();
@@ -200,7 +201,7 @@ impl Subscriptions {
                 continue;
             };
             // A server that has not come to the SUBSCRIBE yet has everything still to send.
-            let done = slot.confirmed && committed(drain.batch) && drain.is_done(&slot.topic, now);
+            let done = slot.confirmed && committed(drain.entry) && drain.is_done(&slot.topic, now);
             if slot.topic.ack == AckMode::Auto || done {
                 leaving.push(Leave {
                     topic: slot.topic.clone(),
@@ -368,16 +369,16 @@ impl Slot {
         }
     }
 
-    fn leave(&mut self, next: Option<Topic>, batch: u64, now: Instant) {
+    fn leave(&mut self, next: Option<Topic>, entry: u64, now: Instant) {
         self.next = next;
         if matches!(self.stage, Stage::Taken) {
-            self.stage = Stage::Draining(Drain::new(&self.topic, batch, now));
+            self.stage = Stage::Draining(Drain::new(&self.topic, entry, now));
         }
     }
 }
 
 impl Drain {
-    fn new(topic: &Topic, batch: u64, now: Instant) -> Drain {
+    fn new(topic: &Topic, entry: u64, now: Instant) -> Drain {
         let window = broker::window(topic);
         let (quiet, max) = match window {
             Some(_) => (QUIET_WITH_WINDOW, DRAIN_MAX_WITH_WINDOW),
@@ -385,7 +386,7 @@ impl Drain {
         };
         Drain {
             held: Vec::new(),
-            batch,
+            entry,
             quiet,
             quiet_at: now + quiet,
             give_up_at: now + max,
@@ -486,11 +487,11 @@ mod tests {
         assert_eq!(subscriptions.due(later), Some(later + QUIET));
         let quiet = later + QUIET;
         assert!(
-            subscriptions.leave(|batch| batch < 7, quiet).is_empty(),
+            subscriptions.leave(|entry| entry < 7, quiet).is_empty(),
             "the last one is not on disk yet"
         );
         assert_eq!(
-            left(&subscriptions.leave(|batch| batch <= 7, quiet)),
+            left(&subscriptions.leave(|entry| entry <= 7, quiet)),
             [("i", 1)]
         );
         assert!(!subscriptions.hold(&ack("i")), "there is no ACK after it");

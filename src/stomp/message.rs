@@ -87,6 +87,17 @@ impl AckId {
     }
 }
 
+#[cfg(test)]
+impl AckId {
+    /// Of a message of that topic: what tests begin with.
+    pub(crate) fn sample(subscription: &str) -> AckId {
+        AckId {
+            subscription: subscription.into(),
+            id: Bytes::from_static(b"1"),
+        }
+    }
+}
+
 impl fmt::Debug for AckId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

@@ -23,8 +23,23 @@ const RECEIVED_AT_ONCE_MAX: usize = 1000;
 impl Connection<'_> {
     /// What one read of the socket has brought goes into one batch: several WebSocket messages, or
     /// TLS records.
-    pub(super) fn receive_rest(&mut self) -> Result<(), DisconnectReason> {
-        self.receive_while(Receiver::receive_rest)
+    pub(super) fn receive_some(
+        &mut self,
+        first: Result<Bytes, TransportError>,
+    ) -> Result<(), DisconnectReason> {
+        let before = self.unacknowledged();
+        self.received(first)?;
+        self.receive_while(Receiver::receive_rest)?;
+        let unacknowledged = self.unacknowledged();
+        if unacknowledged > before {
+            self.server_waits = self.server_window.is_full(unacknowledged);
+        }
+        Ok(())
+    }
+
+    /// Messages that were read and have no ACK yet.
+    fn unacknowledged(&self) -> usize {
+        self.intake.unacknowledged() + self.commit.unacknowledged()
     }
 
     /// All that has arrived, whatever the pause: before a silence is called one, and before we write
@@ -139,8 +154,9 @@ impl Connection<'_> {
                 self.heard = true;
                 let id = &message.subscription;
                 let quiet = self.admission.is_quiet(id).then(|| Arc::clone(id));
+                let entry = self.taken();
                 self.subscriptions
-                    .heard(&message.subscription, self.commit.begun(), instant);
+                    .heard(&message.subscription, entry, instant);
                 self.intake.take(message, now);
                 faults::reach(Failpoint::MessageRead);
                 if self.intake.silence.broken(instant) {

@@ -190,9 +190,9 @@ impl Connection<'_> {
     /// Subscribes and unsubscribes what is to be on this connection now and is not yet.
     fn assign(&mut self) -> Result<(), DisconnectReason> {
         let admitted = self.admission.admitted(&self.wanted.settings.topics);
-        let change = self
-            .subscriptions
-            .assign(&admitted, self.commit.begun(), clock::now());
+        let change =
+            self.subscriptions
+                .assign(&admitted, self.taken().saturating_sub(1), clock::now());
         for ack in &change.release {
             self.acknowledge_one(ack);
         }
@@ -240,7 +240,7 @@ impl Connection<'_> {
         let now = clock::now();
         for Leave { topic, acks } in self
             .subscriptions
-            .leave(|batch| idle || batch < committed, now)
+            .leave(|entry| idle || entry < committed, now)
         {
             let id = &topic.name;
             let transaction = (self.broker.leaves_in_a_transaction() && !acks.is_empty())
