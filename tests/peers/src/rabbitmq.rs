@@ -14,6 +14,10 @@ use super::{PASSWORD, USER, certificates, port, stomp};
 /// ("Recovering 0 queues" in its log).
 const DECLARED: Duration = Duration::from_secs(3);
 
+/// A policy drops a message of a quorum queue whose name begins with `limited` after this number of
+/// redeliveries: RabbitMQ 4 has such a limit by default.
+pub const DELIVERY_LIMIT: usize = 4;
+
 /// A running RabbitMQ and the port mapper that it needs.
 pub struct RabbitMq {
     /// Before `_mapper`, to be dropped first.
@@ -124,7 +128,9 @@ fn configure(folder: &Folder, ports: &Ports) {
         "definitions.json",
         &format!(
             r#"{{"users":[{{"name":"{USER}","password":"{PASSWORD}","tags":""}}],"vhosts":[{{"name":"/"}}],
-            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]}}"#
+            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}],
+            "policies":[{{"vhost":"/","name":"limited","pattern":"^limited","apply-to":"queues","priority":0,
+            "definition":{{"delivery-limit":{DELIVERY_LIMIT}}}}}]}}"#
         ),
     );
     let files = |prefix: &str| {
