@@ -160,8 +160,8 @@ pub(super) trait Facts {
         None
     }
 
-    /// What to do about an ERROR, by its body, where the server's words do not say it.
-    fn advice_on_error(&self, _body: &str) -> Option<&'static str> {
+    /// What to do about an ERROR where the server's words do not say it.
+    fn advice_on_error(&self, _said: &str) -> Option<&'static str> {
         None
     }
 

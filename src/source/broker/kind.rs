@@ -216,6 +216,12 @@ fn meaning<'a>(message: &str, body: &'a str) -> Option<ErrorMeaning<'a>> {
         .find_map(|broker| broker.facts().reads_error(message, body))
 }
 
+/// What to do about an ERROR with these words, where they do not say it.
+pub(in crate::source) fn advice_on(said: &str) -> Option<&'static str> {
+    ALL.iter()
+        .find_map(|broker| broker.facts().advice_on_error(said))
+}
+
 /// The last part of an error: advice besides the server's own text.
 pub(in crate::source) fn advice(error: &SessionError) -> String {
     match error {
@@ -224,9 +230,7 @@ pub(in crate::source) fn advice(error: &SessionError) -> String {
             .filter_map(|broker| broker.facts().advice_before_connected())
             .map(|advice| format!("; {advice}"))
             .collect(),
-        SessionError::Server(said) => ALL
-            .iter()
-            .find_map(|broker| broker.facts().advice_on_error(&said.detail))
+        SessionError::Server(said) => advice_on(&said.detail)
             .map(|advice| format!("; {advice}"))
             .unwrap_or_default(),
         _ => String::new(),
@@ -439,7 +443,7 @@ mod tests {
             })))
         };
         assert!(said("delivery acknowledgement on channel 1 timed out").starts_with("; RabbitMQ"));
-        assert_eq!(said("inequivalent arg"), "");
+        assert_eq!(said("no queue 'a'"), "");
     }
 
     #[test]

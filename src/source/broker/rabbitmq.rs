@@ -99,6 +99,10 @@ const ACK_TIMEOUTS: [&str; 2] = [
     "consumer ack timed out",
 ];
 
+/// In the body of the ERROR about a queue that is there and is another than the headers of
+/// SUBSCRIBE would declare.
+const OTHER_QUEUE: &str = "inequivalent arg";
+
 impl Facts for RabbitMq {
     fn name(&self) -> &'static str {
         "rabbitmq"
@@ -260,11 +264,20 @@ impl Facts for RabbitMq {
         Some(ErrorMeaning::Withheld { id })
     }
 
-    fn advice_on_error(&self, body: &str) -> Option<&'static str> {
-        is_ack_timeout(body).then_some(
-            "RabbitMQ waits no longer for an ACK than its consumer_timeout (30 minutes) and sends \
-             the messages again: see in `stomp-bridge status` why the journal accepts nothing",
-        )
+    fn advice_on_error(&self, said: &str) -> Option<&'static str> {
+        if is_ack_timeout(said) {
+            Some(
+                "RabbitMQ waits no longer for an ACK than its consumer_timeout (30 minutes) and sends \
+                 the messages again: see in `stomp-bridge status` why the journal accepts nothing",
+            )
+        } else if said.contains(OTHER_QUEUE) {
+            Some(
+                "the queue is there with other arguments than headers has: set it there as the server \
+                 says, or read the queue as it is, by destination = \"/amq/queue/NAME\"",
+            )
+        } else {
+            None
+        }
     }
 
     /// It unescapes CONNECT, against STOMP 1.2, and closes where it cannot.
@@ -484,7 +497,8 @@ mod tests {
     }
 
     #[test]
-    fn a_timeout_of_an_ack_is_trouble_and_says_what_to_look_at() {
+    fn errors_whose_words_do_not_help_have_advice() {
+        // As 3.10.8 says both.
         let body = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout \
                     value used: 1800000 ms.";
         let meaning = RabbitMq.reads_error("precondition_failed", body);
@@ -497,7 +511,9 @@ mod tests {
         );
         let other = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'a'";
         assert_eq!(RabbitMq.reads_error("precondition_failed", other), None);
-        assert_eq!(RabbitMq.advice_on_error(other), None);
+        let advice = RabbitMq.advice_on_error(other).unwrap();
+        assert!(advice.contains("\"/amq/queue/NAME\""), "{advice}");
+        assert_eq!(RabbitMq.advice_on_error("NOT_FOUND - no queue 'a'"), None);
     }
 
     #[test]

@@ -246,6 +246,36 @@ async fn what_was_delivered_before_is_loud_from_half_of_the_limit_on() {
     assert_eq!(delivered(destination, quorum).await.body, b"behind it");
 }
 
+#[tokio::test]
+async fn a_queue_with_other_arguments_is_refused_with_advice_that_helps() {
+    let rabbitmq = &lab().await.rabbitmq;
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
+    let message = [platform::message("other", 0, 1)];
+    publisher
+        .publish_with("/queue/other", "x-message-ttl:600000\n", message)
+        .await;
+    let configured = |destination: &str| {
+        Configuration::new(&rabbitmq.stomp_url()).sqlite().table(
+            "topics.other",
+            &format!("destination = \"{destination}\"\nack = \"client-individual\"\n"),
+        )
+    };
+    let mut daemon = Daemon::start(&configured("/queue/other")).await;
+    wait::until("a refused topic", async || {
+        let (_, reasons) = daemon.get("/readyz").await?;
+        let helps = reasons.contains("x-message-ttl") && reasons.contains("/amq/queue/NAME");
+        helps.then_some(())
+    })
+    .await;
+    configured("/amq/queue/other").write(daemon.folder());
+    daemon.hang_up();
+    wait::until("the message", async || {
+        (history::count(daemon.folder()).await == 1).then_some(())
+    })
+    .await;
+    assert!(daemon.stop().await.success());
+}
+
 /// The first message of a connection that ends without an ACK.
 async fn delivered(destination: &str, headers: &str) -> Frame {
     let mut other = Stomp::connect(lab().await.rabbitmq.stomp_port()).await;

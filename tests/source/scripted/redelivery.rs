@@ -78,3 +78,23 @@ async fn a_topic_that_acknowledges_nothing_is_delivered_once_whatever_is_said() 
     assert!(lab.status.delivery_counts().is_empty());
     assert!(guarantee(&lab).starts_with("at most once before receipt: ack is auto"));
 }
+
+/// In RabbitMQ's words (3.10.8): it has waited for an ACK, and no topic is to blame.
+#[tokio::test]
+async fn a_server_that_waits_no_longer_for_an_ack_refuses_no_topic() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server
+        .send(
+            "ERROR\nmessage:precondition_failed\ncontent-type:text/plain\nversion:1.0,1.1,1.2\n\n\
+             PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout value \
+             used: 1000 ms. This timeout value can be configured, see consumers doc guide to learn \
+             more\0\n",
+        )
+        .await;
+    let error = lab.error().await;
+    assert!(error.contains("consumer_timeout"), "{error}");
+    let mut server = lab.accept_session("0,0").await;
+    message_with(&mut server, 0, "x-delivery-count:1").await;
+    assert!(lab.status.refused_topics().is_empty());
+}
