@@ -552,7 +552,7 @@ mod tests {
         let shared = "topics with ack = \"client\" (a): … set ack = \"client-individual\"";
         check(&two, &[shared]);
         check(&two[..1], &[]);
-        let [count] = limit;
+        let count = (WINDOW, "256");
         let ttl = [count, ("x-message-ttl", "1")];
         let fleeting = [count, ("exclusive", "true")];
         check(
