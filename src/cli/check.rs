@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use super::exit::BAD_CONFIGURATION;
 use super::print::say;
 use crate::config;
+use crate::source::{guarantees, in_short};
 
 pub(super) fn check(config: &Path) -> ExitCode {
     match config::load(config) {
@@ -15,6 +16,12 @@ pub(super) fn check(config: &Path) -> ExitCode {
             }
             let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
             say!("{}: ok, {topics} topics, {sinks} sinks", config.display());
+            // Which server it is, nobody knows before it has answered.
+            for guarantee in guarantees(&plan.source.topics) {
+                let servers = guarantee.servers.join(", ");
+                let (topics, line) = (in_short(&guarantee.topics), guarantee.line);
+                say!("guarantee, if the server is {servers}: {topics}: {line}");
+            }
             ExitCode::SUCCESS
         }
         Err(problems) => {

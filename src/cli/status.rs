@@ -76,6 +76,7 @@ fn text(report: &Report) -> String {
             .iter()
             .map(|(said, topics)| format!("         {}: {said}", in_short(topics))),
     );
+    lines.extend(delivery_counts(link));
     lines.extend(
         link.warnings
             .iter()
@@ -127,6 +128,16 @@ fn text(report: &Report) -> String {
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// How often the server has delivered a message of each topic before.
+fn delivery_counts(link: &Link) -> Option<String> {
+    let counts = link.highest_delivery_count.iter();
+    let counts: Vec<String> = counts
+        .map(|(topic, count)| format!("{topic} {count}"))
+        .collect();
+    let line = format!("         highest delivery count: {}", in_short(&counts));
+    (!counts.is_empty()).then_some(line)
 }
 
 /// The topics that the server refuses: the first few, and how many more.
@@ -187,16 +198,15 @@ mod tests {
     use super::*;
     use crate::ops::status::RefusedTopic;
 
-    #[test]
-    fn of_many_refused_topics_the_first_few_have_a_line() {
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let refused_topic = |number: usize| RefusedTopic {
-            topic: format!("map-{number}"),
-            destination: format!("/topic/{number}"),
-            since: at(0),
-            error: "no".to_owned(),
-        };
-        let link = |count| Link {
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    fn link(refused: Vec<RefusedTopic>, counts: &[(&str, u64)]) -> Link {
+        let counts = counts
+            .iter()
+            .map(|(topic, count)| ((*topic).to_owned(), *count));
+        Link {
             state: "receiving".to_owned(),
             since: at(0),
             last_error: None,
@@ -204,13 +214,33 @@ mod tests {
             last_message: None,
             broker: None,
             guarantee: BTreeMap::new(),
+            highest_delivery_count: counts.collect(),
             warnings: Vec::new(),
-            refused: (1..=count).map(refused_topic).collect(),
+            refused,
+        }
+    }
+
+    #[test]
+    fn of_many_refused_topics_the_first_few_have_a_line() {
+        let refused_topic = |number: usize| RefusedTopic {
+            topic: format!("map-{number}"),
+            destination: format!("/topic/{number}"),
+            since: at(0),
+            error: "no".to_owned(),
         };
+        let link = |count| link((1..=count).map(refused_topic).collect(), &[]);
         assert_eq!(refused(&link(0), at(300)), [""; 0]);
         let lines = refused(&link(8), at(300));
         assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
         assert_eq!((lines.len(), lines[5].trim()), (6, "3 more topics refused"));
+    }
+
+    #[test]
+    fn topics_that_were_delivered_before_are_one_line_with_their_counts() {
+        assert_eq!(delivery_counts(&link(Vec::new(), &[])), None);
+        let line = delivery_counts(&link(Vec::new(), &[("b", 2), ("a", 12)]));
+        let line = line.unwrap_or_default();
+        assert_eq!(line.trim(), "highest delivery count: a 12, b 2");
     }
 
     #[test]

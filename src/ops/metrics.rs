@@ -100,6 +100,15 @@ impl Scrape {
             "Topics that the server refuses, which status names",
             refused,
         )?;
+        let help =
+            "Most earlier deliveries that the server has counted for one message, since the start";
+        let highest = self.0.source.delivery_counts().into_values().max();
+        gauge(
+            encoder,
+            "highest_delivery_count",
+            help,
+            highest.unwrap_or(0),
+        )?;
         let counters = &self.0.source.counters;
         counter(
             encoder,

@@ -50,6 +50,10 @@ pub struct Link {
     pub broker: Option<String>,
     /// The server's promise for each topic, by its name; empty before the first connection.
     pub guarantee: BTreeMap<String, String>,
+    /// By topic: the highest count of earlier deliveries that the server gave a message, since the
+    /// start. Without the topics that it counts none for.
+    #[serde(default)]
+    pub highest_delivery_count: BTreeMap<String, u64>,
     /// Configuration warnings, one line each.
     pub warnings: Vec<String>,
     /// The topics that the server refuses: the others are subscribed without them.
@@ -137,8 +141,9 @@ impl Report {
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
                 guarantee: guarantee
-                    .map(|(topic, says)| (topic.to_string(), says.to_owned()))
+                    .map(|(topic, says)| (topic.to_string(), says))
                     .collect(),
+                highest_delivery_count: delivery_counts(view),
                 warnings: profile.warnings.iter().map(ToString::to_string).collect(),
                 refused: refused(view),
             },
@@ -162,6 +167,13 @@ impl Report {
             accounting_errors: view.audit.accounting_errors(),
         })
     }
+}
+
+fn delivery_counts(view: &View) -> BTreeMap<String, u64> {
+    let counts = view.source.delivery_counts().into_iter();
+    counts
+        .map(|(topic, count)| (topic.to_string(), count))
+        .collect()
 }
 
 fn refused(view: &View) -> Vec<RefusedTopic> {

@@ -128,7 +128,7 @@ pub(super) fn by_session(error: &SessionError) -> DisconnectReason {
         SessionError::Refused(said) => {
             DisconnectReason::Lost(format!("the server is not ready for CONNECT: {said}"))
         }
-        _ => DisconnectReason::Lost(error.to_string()),
+        _ => DisconnectReason::Lost(format!("{error}{}", broker::advice(error))),
     }
 }
 

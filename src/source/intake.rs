@@ -8,9 +8,12 @@ use std::sync::atomic::Ordering::Relaxed;
 
 use jiff::Timestamp;
 
+use super::broker::Seen;
 use super::clock;
 use super::coverage::{HeardAgain, TopicsHeard};
 use super::malformed::MalformedLog;
+use super::redelivery::{Deliveries, RedeliveryLog};
+use super::signin::SigninTemplate;
 use super::silence::Silence;
 use super::status::Status;
 use super::topic::Topic;
@@ -39,8 +42,10 @@ const NAME_CHARS_MAX: usize = 80;
 #[derive(Debug)]
 struct TopicState {
     name: Arc<str>,
+    destination: SigninTemplate,
     ack: AckMode,
     decoder: Decoder,
+    deliveries: Deliveries,
     told_of_no_ack: bool,
 }
 
@@ -115,6 +120,7 @@ pub(super) struct Intake {
     pub(super) silence: Silence,
     heard: TopicsHeard,
     malformed: MalformedLog,
+    redelivery: RedeliveryLog,
 }
 
 impl Intake {
@@ -122,6 +128,7 @@ impl Intake {
     pub(super) fn new(status: Arc<Status>, silence: Silence) -> Intake {
         Intake {
             topics: HashMap::new(),
+            redelivery: RedeliveryLog::new(Arc::clone(&status)),
             status,
             entries: Vec::new(),
             arrays: Vec::new(),
@@ -156,12 +163,23 @@ impl Intake {
         };
         let (name, ack) = (topic.name.clone(), topic.ack);
         match self.topics.get_mut(&name) {
-            Some(known) => (known.ack, known.decoder) = (ack, decoder),
+            Some(known) => {
+                (known.ack, known.decoder) = (ack, decoder);
+                if known.destination == topic.destination {
+                    known.deliveries.limited_as(topic);
+                } else {
+                    known.destination = topic.destination.clone();
+                    known.deliveries = Deliveries::of(topic);
+                    self.status.keep_delivery_counts(|other| other != &*name);
+                }
+            }
             None => {
                 let topic = TopicState {
                     name: name.clone(),
+                    destination: topic.destination.clone(),
                     ack,
                     decoder,
+                    deliveries: Deliveries::of(topic),
                     told_of_no_ack: false,
                 };
                 self.topics.insert(name, topic);
@@ -169,10 +187,24 @@ impl Intake {
         }
     }
 
+    /// What the messages of a topic have shown, with the destination that it has.
+    pub(super) fn seen(&self, topic: &Topic) -> Seen {
+        let known = self.topics.get(&topic.name);
+        let same = known.filter(|known| known.destination == topic.destination);
+        same.map_or_else(Seen::default, |known| known.deliveries.seen)
+    }
+
+    /// The topics whose messages have shown what changes the guarantee, each told of once.
+    pub(super) fn shown(&mut self) -> Vec<Arc<str>> {
+        self.redelivery.shown()
+    }
+
     /// Forgets all topics but these: of no other anything can come.
     pub(super) fn keep(&mut self, topics: &[Topic]) {
         let names: HashSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
         self.topics.retain(|name, _| names.contains(&**name));
+        self.status
+            .keep_delivery_counts(|topic| names.contains(topic));
         self.heard.keep(topics);
     }
 
@@ -250,6 +282,12 @@ impl Intake {
         }
         self.bytes += body.len();
         self.received = true;
+        // What needs no ACK is delivered once.
+        if topic.ack != AckMode::Auto {
+            let (name, deliveries) = (&topic.name, &mut topic.deliveries);
+            self.redelivery
+                .message(name, deliveries, &message, clock::now);
+        }
         match (topic.ack, message.ack) {
             (AckMode::Auto, _) => {}
             (_, Some(id)) => self.owed.acks.push(Due {

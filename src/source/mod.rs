@@ -15,7 +15,8 @@
 //!   `refused_topics`: those, and when one of them is asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
 //!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
-//!   `malformed`, `undeliverable`: what is said of odd frames
+//!   `malformed`, `undeliverable`: what is said of odd frames; `redelivery`: and of messages that
+//!   were delivered before
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain
 //! - `status`: the state of the link
 //! - `client`: a connection for `tap` and `send`, without a journal
@@ -36,6 +37,7 @@ mod link_proof;
 mod malformed;
 mod masked;
 mod names;
+mod redelivery;
 mod refused_topics;
 mod reload;
 mod server_window;
@@ -49,7 +51,9 @@ mod topic;
 mod undeliverable;
 mod writer;
 
-pub use broker::{Broker, ConfigurationWarning, Detection, reads_a_queue};
+pub use broker::{
+    Broker, ConfigurationWarning, Detection, PossibleGuarantee, Seen, guarantees, reads_a_queue,
+};
 pub use client::{Client, ClientError, Observer, WireTrace};
 pub use names::in_short;
 pub use refused_topics::RefusedTopic;

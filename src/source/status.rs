@@ -86,7 +86,7 @@ pub struct Profile {
     /// What kind of server has answered.
     pub broker: Option<Broker>,
     /// The server's promise for each topic.
-    pub guarantees: BTreeMap<Arc<str>, &'static str>,
+    pub guarantees: BTreeMap<Arc<str>, String>,
     /// Configuration warnings.
     pub warnings: Vec<ConfigurationWarning>,
 }
@@ -125,6 +125,7 @@ pub struct Status {
     profile: Mutex<Profile>,
     break_points: Mutex<BreakPoints>,
     refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
+    delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -145,6 +146,7 @@ impl Default for Status {
             profile: Mutex::default(),
             break_points: Mutex::default(),
             refused: Mutex::default(),
+            delivery_counts: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -189,6 +191,39 @@ impl Status {
 
     pub(super) fn refused(&self, topics: BTreeMap<Arc<str>, RefusedTopic>) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = topics;
+    }
+
+    /// For each topic of which a message was delivered before and the server counts that: the
+    /// highest count since the start of the process.
+    pub fn delivery_counts(&self) -> BTreeMap<Arc<str>, u64> {
+        self.delivery_counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn delivery_count(&self, topic: &Arc<str>, count: u64) {
+        self.delivery_counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(Arc::clone(topic), count);
+    }
+
+    /// Forgets those of all other topics.
+    pub(super) fn keep_delivery_counts(&self, is_kept: impl Fn(&str) -> bool) {
+        self.delivery_counts
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|topic, _| is_kept(topic));
+    }
+
+    /// A topic's guarantee is another one, by what its messages have shown.
+    pub(super) fn guarantee(&self, topic: &Arc<str>, line: &str) {
+        self.profile
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .guarantees
+            .insert(Arc::clone(topic), line.to_owned());
     }
 
     /// Takes the new profile, and gives those of its warnings that the one before did not have:

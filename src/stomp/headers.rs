@@ -57,7 +57,7 @@ impl Headers {
     }
 
     /// The values of several headers in one pass, as bytes; of each the first.
-    pub(super) fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<Cow<'_, [u8]>>; N] {
+    pub fn pick<const N: usize>(&self, names: [&str; N]) -> [Option<Cow<'_, [u8]>>; N] {
         let mut values = [const { None }; N];
         for (name, value) in self.lines() {
             let name = self.escaping.decode(name);

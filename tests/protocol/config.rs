@@ -1470,7 +1470,7 @@ fn the_durable_examples_lose_nothing() {
                 .join(name),
         );
         for topic in plan.source.topics.iter() {
-            let promise = broker.guarantee(topic);
+            let promise = broker.guarantee(topic, Default::default());
             assert!(
                 promise.starts_with("nothing is lost"),
                 "{name}, {}: {promise}",

@@ -1,7 +1,7 @@
 //! ActiveMQ Classic.
 
 use super::facts::{ErrorMeaning, Facts};
-use crate::stomp::Subscribe;
+use crate::source::topic::Topic;
 
 /// In the `message` of an ERROR that is not about what we asked for.
 const TROUBLES: [&str; 3] = [
@@ -9,6 +9,9 @@ const TROUBLES: [&str; 3] = [
     "has been stopped",
     "maximum number of allowed client connections",
 ];
+
+/// The header of MESSAGE that says when it ends; 0: never. Artemis has it, too.
+pub(super) const EXPIRES: &str = "expires";
 
 /// ActiveMQ Classic.
 pub(super) struct ActiveMq;
@@ -26,10 +29,18 @@ impl Facts for ActiveMq {
         Some("activemq.subscriptionName")
     }
 
-    fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
+    fn is_queue<'a>(&self, destination: &str, _: &dyn Fn(&str) -> Option<&'a str>) -> bool {
         ["/queue/", "queue://"]
             .iter()
-            .any(|prefix| subscription.destination.starts_with(prefix))
+            .any(|prefix| destination.starts_with(prefix))
+    }
+
+    fn condition(&self, _topic: &Topic) -> &'static str {
+        "unless a message expires or a policy of the server discards it: neither can be seen here"
+    }
+
+    fn is_own_header(&self, name: &str) -> bool {
+        name.starts_with("activemq.")
     }
 
     /// A `client-id` is refused while the connection before still has it; everything is while the
@@ -47,7 +58,6 @@ impl Facts for ActiveMq {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::topic::Topic;
     use crate::stomp::AckMode;
 
     #[test]
@@ -62,6 +72,7 @@ mod tests {
         let named = [("activemq.subscriptionName", "bridge")];
         check("/topic/a", &[], None);
         check("/queue/a", &[], Some("the queue a"));
+        check("queue://a", &[], Some("queue://a"));
         check(
             "/topic/a",
             &named,

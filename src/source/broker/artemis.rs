@@ -1,7 +1,11 @@
 //! ActiveMQ Artemis.
 
 use super::facts::Facts;
-use crate::stomp::Subscribe;
+use super::guarantee::Seen;
+use crate::source::topic::Topic;
+
+/// The header of SUBSCRIBE that makes a queue of any destination.
+const TYPE: &str = "subscription-type";
 
 /// ActiveMQ Artemis.
 pub(super) struct Artemis;
@@ -27,20 +31,29 @@ impl Facts for Artemis {
         )
     }
 
-    fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
-        let any_cast = ("subscription-type", "ANYCAST");
+    fn is_queue<'a>(&self, destination: &str, header: &dyn Fn(&str) -> Option<&'a str>) -> bool {
         let prefixed = ["/queue/", "jms.queue."]
             .iter()
-            .any(|prefix| subscription.destination.starts_with(prefix));
-        let mut headers = subscription.headers.iter();
-        prefixed || headers.any(|(name, value)| (name.as_str(), value.as_str()) == any_cast)
+            .any(|prefix| destination.starts_with(prefix));
+        prefixed || header(TYPE) == Some("ANYCAST")
+    }
+
+    /// Its address settings have a limit by default, and a connection that breaks counts.
+    fn limits(&self, _topic: &Topic, _seen: Seen) -> Vec<String> {
+        vec![
+            "it expires".to_owned(),
+            "its delivery fails as often as max-delivery-attempts says (10 by default)".to_owned(),
+        ]
+    }
+
+    fn is_own_header(&self, name: &str) -> bool {
+        [TYPE, "durable-subscription-name", "consumer-window-size"].contains(&name)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::topic::Topic;
     use crate::stomp::AckMode;
 
     #[test]
@@ -50,6 +63,17 @@ mod tests {
             let topic = Topic::sample("t", "/topic/a", AckMode::Client, headers);
             assert_eq!(Artemis.keeps_messages(&topic), expected, "{topic:?}");
         }
+    }
+
+    #[test]
+    fn a_queue_keeps_messages_by_any_of_its_names() {
+        let check = |destination: &str, headers: &[(&str, &str)], expected: bool| {
+            let topic = Topic::sample("t", destination, AckMode::Client, headers);
+            assert_eq!(Artemis.keeps_messages(&topic), expected, "{topic:?}");
+        };
+        check("jms.queue.a", &[], true);
+        check("a", &[(TYPE, "ANYCAST")], true);
+        check("a", &[(TYPE, "MULTICAST")], false);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::guarantee::{Advice, DeliveryLimit, Promise, Seen};
 use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Subscribe};
 
@@ -22,20 +23,82 @@ pub(super) trait Facts {
     /// Whether the server keeps messages that come while nobody is subscribed, and unacknowledged
     /// ones.
     fn keeps_messages(&self, topic: &Topic) -> bool {
-        topic.destination.as_str().starts_with("/queue/") || self.durable_name(topic).is_some()
+        self.is_queue(topic.destination.as_str(), &|name| topic.header(name))
+            || self.durable_name(topic).is_some()
     }
 
-    /// One sentence on which messages of a topic are lost, and when.
-    fn guarantee(&self, topic: &Topic) -> &'static str {
+    /// Which messages of a topic are lost, and when; by the configuration and by what its messages
+    /// have shown.
+    fn promise(&self, topic: &Topic, seen: Seen) -> Promise {
+        if !self.keeps_messages(topic) {
+            return Promise::WhileHeard {
+                why: self.keeps_nothing(topic),
+                advice: self.advice_to_keep(topic),
+            };
+        }
         if topic.ack == AckMode::Auto {
-            return "at most once before receipt: ack is auto, so messages in flight are lost when the \
-                    connection breaks; use ack = \"client-individual\"";
+            return Promise::OnceSent(Advice::acknowledge(topic));
         }
-        if self.keeps_messages(topic) {
-            "nothing is lost: the server keeps messages until they are on our disk"
-        } else {
-            "at most once while we are away: the destination is not a durable queue or subscription"
+        let limits = self.limits(topic, seen);
+        if limits.is_empty() {
+            return Promise::Kept(self.condition(topic));
         }
+        let advice = self.advice_on_limits(topic);
+        Promise::Limited { limits, advice }
+    }
+
+    /// Why a topic is lost while we are away.
+    fn keeps_nothing(&self, _topic: &Topic) -> String {
+        "the server keeps nothing of a plain topic while we are away".to_owned()
+    }
+
+    /// What makes the server keep the messages of such a topic until our ACK.
+    fn advice_to_keep(&self, topic: &Topic) -> Advice {
+        let advice = Advice::acknowledge(topic);
+        match self.durable_header() {
+            Some(header) => Advice {
+                add: vec![(header, topic.name.to_string())],
+                client_id: true,
+                ..advice
+            },
+            None => Advice {
+                queue: true,
+                ..advice
+            },
+        }
+    }
+
+    /// By what the server drops a message that waits for our ACK, as far as that is known. Words
+    /// that follow `a message is lost if`.
+    fn limits(&self, _topic: &Topic, seen: Seen) -> Vec<String> {
+        let expires = seen
+            .expires
+            .then(|| "it expires, as its sender has set it".to_owned());
+        let counted = (seen.delivery_count > 0).then(|| {
+            "more connections end before it is on our disk than the server's delivery limit allows"
+                .to_owned()
+        });
+        expires.into_iter().chain(counted).collect()
+    }
+
+    /// How the limits that the configuration sets are ended.
+    fn advice_on_limits(&self, _topic: &Topic) -> Advice {
+        Advice::default()
+    }
+
+    /// Where no limit is known: on what it depends, in words that follow `nothing is lost`.
+    fn condition(&self, _topic: &Topic) -> &'static str {
+        "if this server keeps the messages of a queue until our ACK, without a limit of its own"
+    }
+
+    /// How many earlier deliveries of a message the server allows.
+    fn delivery_limit(&self, _topic: &Topic) -> Option<DeliveryLimit> {
+        None
+    }
+
+    /// Whether a header of SUBSCRIBE means something to this server alone.
+    fn is_own_header(&self, name: &str) -> bool {
+        self.durable_header() == Some(name)
     }
 
     /// The warnings about these topics on this server alone.
@@ -74,7 +137,16 @@ pub(super) trait Facts {
 
     /// Whether each message goes to one consumer alone.
     fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
-        subscription.destination.starts_with("/queue/")
+        let headers = &subscription.headers;
+        self.is_queue(&subscription.destination, &|name| {
+            let mut named = headers.iter().filter(|(key, _)| key == name);
+            named.next().map(|(_, value)| value.as_str())
+        })
+    }
+
+    /// The same, by the destination and the headers of SUBSCRIBE.
+    fn is_queue<'a>(&self, destination: &str, _header: &dyn Fn(&str) -> Option<&'a str>) -> bool {
+        destination.starts_with("/queue/")
     }
 
     /// Whether it answers one SUBSCRIBE after the other: the first that it has not confirmed is then
@@ -85,6 +157,11 @@ pub(super) trait Facts {
 
     /// What an ERROR means, by its `message` header and its body.
     fn reads_error<'a>(&self, _message: &str, _body: &'a str) -> Option<ErrorMeaning<'a>> {
+        None
+    }
+
+    /// What to do about an ERROR where the server's words do not say it.
+    fn advice_on_error(&self, _said: &str) -> Option<&'static str> {
         None
     }
 

@@ -1,15 +1,19 @@
 //! Which kind of server has answered, and what the source asks of that one. What has to be known
 //! before CONNECTED is asked of every kind.
 
-use super::activemq::ActiveMq;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::activemq::{self, ActiveMq};
 use super::artemis::Artemis;
 use super::facts::{ErrorMeaning, Facts};
-use super::rabbitmq::RabbitMq;
+use super::guarantee::{DeliveryLimit, Seen};
+use super::rabbitmq::{self, RabbitMq};
 use super::spring::SpringSimple;
 use super::unknown::Unknown;
 use super::warning::ConfigurationWarning;
 use crate::source::topic::{Topic, names_where};
-use crate::stomp::{AckMode, Frame, ServerError, SessionError, Subscribe};
+use crate::stomp::{AckMode, Frame, Message, ServerError, SessionError, Subscribe};
 
 /// What kind of server answered CONNECTED.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +33,7 @@ pub enum Broker {
 
 /// Every kind, in the order in which CONNECTED is held against them: Artemis names itself
 /// `ActiveMQ-Artemis`, and any answer is that of an unknown server.
-const ALL: [Broker; 5] = [
+pub(super) const ALL: [Broker; 5] = [
     Broker::SpringSimple,
     Broker::RabbitMq,
     Broker::Artemis,
@@ -51,9 +55,10 @@ impl Broker {
         self.facts().name()
     }
 
-    /// One sentence on which messages of a topic are lost, and when.
-    pub fn guarantee(self, topic: &Topic) -> &'static str {
-        self.facts().guarantee(topic)
+    /// One line on which messages of a topic are lost, and when, with what makes it better; `seen`:
+    /// by what they have shown.
+    pub fn guarantee(self, topic: &Topic, seen: Seen) -> String {
+        self.facts().promise(topic, seen).to_string()
     }
 
     /// Every warning about these topics on that server.
@@ -99,7 +104,7 @@ impl Broker {
         self.facts().leaves_in_a_transaction()
     }
 
-    fn facts(self) -> &'static dyn Facts {
+    pub(super) fn facts(self) -> &'static dyn Facts {
         match self {
             Broker::SpringSimple => &SpringSimple,
             Broker::RabbitMq => &RabbitMq,
@@ -108,6 +113,71 @@ impl Broker {
             Broker::Unknown => &Unknown,
         }
     }
+}
+
+/// A guarantee before CONNECTED.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PossibleGuarantee {
+    /// The kinds of server that may answer and promise this.
+    pub servers: Vec<&'static str>,
+    /// The topics that they promise it for.
+    pub topics: Vec<Arc<str>>,
+    /// The line.
+    pub line: String,
+}
+
+/// The guarantees before CONNECTED. Headers of SUBSCRIBE that one kind of server alone understands
+/// name that one; else it may be any.
+pub fn guarantees(topics: &[Topic]) -> Vec<PossibleGuarantee> {
+    let headers = || topics.iter().flat_map(|topic| &topic.headers);
+    let named = |broker: &Broker| headers().any(|(name, _)| broker.facts().is_own_header(name));
+    let mut kinds: Vec<Broker> = ALL.into_iter().filter(named).collect();
+    if kinds.is_empty() {
+        kinds = ALL.to_vec();
+    }
+    let mut all: Vec<PossibleGuarantee> = Vec::new();
+    for broker in kinds {
+        let mut lines: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
+        for topic in topics {
+            let line = broker.guarantee(topic, Seen::default());
+            lines.entry(line).or_default().push(Arc::clone(&topic.name));
+        }
+        for (line, topics) in lines {
+            let known = all
+                .iter_mut()
+                .find(|other| other.topics == topics && other.line == line);
+            match known {
+                Some(other) => other.servers.push(broker.as_str()),
+                None => all.push(PossibleGuarantee {
+                    servers: vec![broker.as_str()],
+                    topics,
+                    line,
+                }),
+            }
+        }
+    }
+    all
+}
+
+/// What a message shows, in the headers of any server.
+pub(in crate::source) fn seen_in(message: &Message) -> Seen {
+    let [count, expiration, expires] = message.headers.pick([
+        rabbitmq::DELIVERY_COUNT,
+        rabbitmq::EXPIRATION,
+        activemq::EXPIRES,
+    ]);
+    let count = count.and_then(|count| std::str::from_utf8(&count).ok()?.trim().parse().ok());
+    Seen {
+        delivery_count: count.unwrap_or(0),
+        expires: expiration.is_some() || expires.is_some_and(|at| at.trim_ascii() != b"0"),
+    }
+}
+
+/// How many earlier deliveries of a topic's messages the server allows, where it counts them.
+pub(in crate::source) fn delivery_limit(topic: &Topic) -> DeliveryLimit {
+    ALL.iter()
+        .find_map(|broker| broker.facts().delivery_limit(topic))
+        .unwrap_or(DeliveryLimit::Unlimited)
 }
 
 /// The most messages of a topic that any server sends without an ACK, where SUBSCRIBE says so.
@@ -146,6 +216,12 @@ fn meaning<'a>(message: &str, body: &'a str) -> Option<ErrorMeaning<'a>> {
         .find_map(|broker| broker.facts().reads_error(message, body))
 }
 
+/// What to do about an ERROR with these words, where they do not say it.
+pub(in crate::source) fn advice_on(said: &str) -> Option<&'static str> {
+    ALL.iter()
+        .find_map(|broker| broker.facts().advice_on_error(said))
+}
+
 /// The last part of an error: advice besides the server's own text.
 pub(in crate::source) fn advice(error: &SessionError) -> String {
     match error {
@@ -154,6 +230,9 @@ pub(in crate::source) fn advice(error: &SessionError) -> String {
             .filter_map(|broker| broker.facts().advice_before_connected())
             .map(|advice| format!("; {advice}"))
             .collect(),
+        SessionError::Server(said) => advice_on(&said.detail)
+            .map(|advice| format!("; {advice}"))
+            .unwrap_or_default(),
         _ => String::new(),
     }
 }
@@ -205,6 +284,89 @@ mod tests {
         assert_eq!(Broker::ActiveMq.warnings(&two), []);
         assert!(Broker::Artemis.warning_without_heartbeats().is_some());
         assert_eq!(Broker::RabbitMq.warning_without_heartbeats(), None);
+    }
+
+    #[test]
+    fn before_connected_the_headers_name_the_server() {
+        let check = |headers: &[(&str, &str)], expected: &[&str]| {
+            let topics = [Topic::sample("t", "/queue/a", AckMode::Client, headers)];
+            let found = guarantees(&topics);
+            let servers = found.iter().flat_map(|each| each.servers.clone());
+            let servers: Vec<&str> = servers.collect();
+            assert_eq!(servers, expected, "{found:?}");
+        };
+        let all = [
+            "spring-simple",
+            "rabbitmq",
+            "artemis",
+            "activemq",
+            "unknown",
+        ];
+        check(&[], &all);
+        check(&[("selector", "a = 1")], &all);
+        check(&[("prefetch-count", "9")], &["rabbitmq"]);
+        check(&[("activemq.prefetchSize", "9")], &["activemq"]);
+        check(&[("durable-subscription-name", "b")], &["artemis"]);
+    }
+
+    #[test]
+    fn servers_and_topics_with_the_same_line_are_said_together() {
+        let topic = |name: &str| Topic::sample(name, "/queue/a", AckMode::Auto, &[]);
+        let found = guarantees(&[topic("a"), topic("b")]);
+        let expected = PossibleGuarantee {
+            servers: vec!["rabbitmq", "artemis", "activemq", "unknown"],
+            topics: vec!["a".into(), "b".into()],
+            line: Broker::RabbitMq.guarantee(&topic("a"), Seen::default()),
+        };
+        assert_eq!(
+            (found.len(), found.contains(&expected)),
+            (2, true),
+            "{found:?}"
+        );
+    }
+
+    #[test]
+    fn a_message_shows_counts_and_an_end_in_any_servers_header() {
+        let check = |headers: &[(&str, &str)], delivery_count: u64, expires: bool| {
+            let seen = seen_in(&message(headers));
+            let expected = Seen {
+                delivery_count,
+                expires,
+            };
+            assert_eq!(seen, expected, "{headers:?}");
+        };
+        check(&[], 0, false);
+        check(
+            &[("x-delivery-count", "12"), ("redelivered", "true")],
+            12,
+            false,
+        );
+        check(&[("x-delivery-count", "many")], 0, false);
+        check(&[("expiration", "60000")], 0, true);
+        check(&[("expires", "0")], 0, false);
+        check(&[("expires", "1795402664499")], 0, true);
+    }
+
+    /// As a server sends it, with these headers.
+    fn message(headers: &[(&str, &str)]) -> Message {
+        let headers: String = headers
+            .iter()
+            .map(|(name, value)| format!("{name}:{value}\n"))
+            .collect();
+        let frames = format!(
+            "CONNECTED\nversion:1.2\n\n\0MESSAGE\nsubscription:t\nmessage-id:1\nack:1\n{headers}\n\0"
+        );
+        let now = std::time::Instant::now();
+        let mut session = crate::stomp::Session::new(crate::stomp::Options::new("/"), now);
+        let topic = Topic::sample("t", "/queue/a", AckMode::Client, &[]);
+        session.subscribe(topic.subscribe(&Default::default()).unwrap(), now);
+        session.receive(frames.into(), now);
+        loop {
+            match session.poll().unwrap().expect("a message") {
+                crate::stomp::Event::Message(message) => return message,
+                _ => continue,
+            }
+        }
     }
 
     #[test]
@@ -261,7 +423,7 @@ mod tests {
     }
 
     #[test]
-    fn a_close_before_connected_says_what_to_look_at() {
+    fn an_end_says_what_to_look_at() {
         let error = SessionError::ClosedBeforeConnected;
         assert_eq!(
             format!("{error}{}", advice(&error)),
@@ -272,6 +434,16 @@ mod tests {
             unfinished_bytes: 0,
         };
         assert_eq!(advice(&other), "");
+        let said = |detail: &str| {
+            advice(&SessionError::Server(Box::new(ServerError {
+                message: "precondition_failed".to_owned(),
+                detail: detail.to_owned(),
+                receipt: None,
+                unconfirmed: Vec::new(),
+            })))
+        };
+        assert!(said("delivery acknowledgement on channel 1 timed out").starts_with("; RabbitMQ"));
+        assert_eq!(said("no queue 'a'"), "");
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! - [`facts`]: the questions, with the answers of a server that does what STOMP says
 //! - [`rabbitmq`], [`activemq`], [`artemis`], [`spring`], [`unknown`]: a server each, as far as it
 //!   differs from that
+//! - [`guarantee`]: the promise for a topic, and what makes it better
 //! - [`kind`]: which of them has answered, and what follows for the source
 //! - [`warning`]: configuration warnings, in sentences
 //!
@@ -12,12 +13,15 @@
 mod activemq;
 mod artemis;
 mod facts;
+mod guarantee;
 mod kind;
 mod rabbitmq;
 mod spring;
 mod unknown;
 mod warning;
 
-pub use kind::{Broker, reads_a_queue};
-pub(super) use kind::{advice, mends_itself, window, withheld};
+pub(super) use guarantee::DeliveryLimit;
+pub use guarantee::Seen;
+pub use kind::{Broker, PossibleGuarantee, guarantees, reads_a_queue};
+pub(super) use kind::{advice, advice_on, delivery_limit, mends_itself, seen_in, window, withheld};
 pub use warning::{ConfigurationWarning, Detection};

@@ -1,12 +1,16 @@
 //! RabbitMQ's STOMP and Web-STOMP plugins.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::facts::{ErrorMeaning, Facts, Warning};
+use super::guarantee::{Advice, DeliveryLimit, Seen};
 use super::warning::subject;
+use crate::duration::InWords;
 use crate::source::names::in_short;
 use crate::source::topic::{Topic, names_where};
-use crate::stomp::{AckMode, Subscribe};
+use crate::stomp::AckMode;
 
 /// RabbitMQ.
 pub(super) struct RabbitMq;
@@ -29,6 +33,76 @@ const STOPS: &str = "broker forced connection closure";
 /// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0: no bound.
 const WINDOW: &str = "prefetch-count";
 
+/// The header of MESSAGE with the deliveries before this one. Quorum queues alone count them.
+pub(super) const DELIVERY_COUNT: &str = "x-delivery-count";
+
+/// The header of MESSAGE with the time to live that its sender has set.
+pub(super) const EXPIRATION: &str = "expiration";
+
+/// Headers by which a queue is not kept for us, with the reason.
+const FLEETING: [(&str, &str, &str); 4] = [
+    (
+        "exclusive",
+        "true",
+        "RabbitMQ deletes an exclusive queue, with its messages, when our connection ends",
+    ),
+    (
+        "auto-delete",
+        "true",
+        "RabbitMQ deletes an auto-delete queue, with its messages, when our connection ends",
+    ),
+    (
+        "durable",
+        "false",
+        "RabbitMQ loses a queue with durable = \"false\" when it stops",
+    ),
+    (
+        QUEUE_TYPE,
+        "stream",
+        "RabbitMQ gives each connection only what comes to a stream from then on",
+    ),
+];
+
+/// With both a subscription to a topic keeps its messages. Seen on 3.10.8: a queue that is only
+/// named (`x-queue-name`) still goes with the connection.
+const DURABLE: [(&str, &str); 2] = [("durable", "true"), ("auto-delete", "false")];
+
+/// Arguments of a queue by which it drops messages that wait, each with its words. The plugin hands
+/// them on from SUBSCRIBE, and refuses what differs from the queue that is there.
+const DROPPING: [(&str, fn(&str) -> String); 4] = [
+    ("x-message-ttl", |ttl| {
+        format!("it waits for more than {} (x-message-ttl)", time(ttl))
+    }),
+    ("x-max-length", |most| {
+        format!("more than {most} messages wait (x-max-length)")
+    }),
+    ("x-max-length-bytes", |most| {
+        format!("more than {most} bytes wait (x-max-length-bytes)")
+    }),
+    ("x-expires", |after| {
+        format!("nobody reads the queue for {} (x-expires)", time(after))
+    }),
+];
+
+const QUEUE_TYPE: &str = "x-queue-type";
+
+/// What a policy of the server says: the plugin does not hand this header on, so it is for us.
+const DELIVERY_LIMIT: &str = "x-delivery-limit";
+
+/// The `delivery-limit` of quorum queues from RabbitMQ 4.0 on; before, there is none by default.
+const DELIVERY_LIMIT_DEFAULT: u64 = 20;
+
+/// In the body of the ERROR that ends the connection of a consumer which has kept it waiting, as
+/// 3.10 and 3.8 have it.
+const ACK_TIMEOUTS: [&str; 2] = [
+    "delivery acknowledgement on channel",
+    "consumer ack timed out",
+];
+
+/// In the body of the ERROR about a queue that is there and is another than the headers of
+/// SUBSCRIBE would declare.
+const OTHER_QUEUE: &str = "inequivalent arg";
+
 impl Facts for RabbitMq {
     fn name(&self) -> &'static str {
         "rabbitmq"
@@ -39,19 +113,85 @@ impl Facts for RabbitMq {
     }
 
     fn keeps_messages(&self, topic: &Topic) -> bool {
-        let header = |name: &str| topic.header(name);
-        // Seen on 3.10.8: a queue that is only named (`x-queue-name`) still goes with the
-        // connection.
-        let durable = header("durable") == Some("true") && header("auto-delete") == Some("false");
-        let fleeting = [
-            ("durable", "false"),
-            ("auto-delete", "true"),
-            ("exclusive", "true"),
-        ];
-        let fleeting = fleeting
+        let durable = DURABLE
             .iter()
-            .any(|(name, value)| header(name) == Some(value));
-        (queue(topic).is_some() || durable) && !fleeting
+            .all(|(name, value)| topic.header(name) == Some(value));
+        (queue(topic).is_some() || durable) && fleeting(topic).is_empty()
+    }
+
+    fn keeps_nothing(&self, topic: &Topic) -> String {
+        let reason = FLEETING
+            .iter()
+            .find(|(name, value, _)| topic.header(name) == Some(value));
+        let plain = "RabbitMQ keeps nothing of a plain topic while we are away";
+        reason.map_or(plain, |(.., reason)| reason).to_owned()
+    }
+
+    fn advice_to_keep(&self, topic: &Topic) -> Advice {
+        let add = match queue(topic) {
+            Some(_) => Vec::new(),
+            None => DURABLE.map(|(name, value)| (name, value.to_owned())).into(),
+        };
+        let mut remove = fleeting(topic);
+        remove.retain(|name| !add.iter().any(|(added, _)| added == name));
+        Advice {
+            delete_queue: remove.iter().any(|name| is_lasting(name)),
+            remove,
+            add,
+            ..Advice::acknowledge(topic)
+        }
+    }
+
+    fn limits(&self, topic: &Topic, seen: Seen) -> Vec<String> {
+        let dropping = DROPPING
+            .iter()
+            .filter_map(|(name, words)| Some(words(topic.header(name)?)));
+        let expires = seen
+            .expires
+            .then(|| "it expires, as its sender has set it (expiration)".to_owned());
+        let kind = topic.header(QUEUE_TYPE);
+        let counts = kind == Some("quorum") || seen.delivery_count > 0;
+        let counted = match limit(topic) {
+            DeliveryLimit::Configured(most) if counts || kind.is_none() => Some(format!(
+                "more than {most} connections end before it is on our disk ({DELIVERY_LIMIT})"
+            )),
+            DeliveryLimit::Assumed(most) if counts => Some(format!(
+                "more connections end before it is on our disk than delivery-limit allows ({most} \
+                 by default from RabbitMQ 4 on)"
+            )),
+            _ => None,
+        };
+        dropping.chain(expires).chain(counted).collect()
+    }
+
+    fn advice_on_limits(&self, topic: &Topic) -> Advice {
+        let remove = dropping(topic);
+        Advice {
+            delete_queue: !remove.is_empty(),
+            remove,
+            ..Advice::default()
+        }
+    }
+
+    fn condition(&self, topic: &Topic) -> &'static str {
+        let is_classic = topic.header(QUEUE_TYPE) == Some("classic");
+        if is_classic || limit(topic) == DeliveryLimit::Unlimited {
+            "unless a policy that cannot be seen here limits the queue: TTL, max-length or expires"
+        } else {
+            "unless the queue has a limit that cannot be seen here: delivery-limit (20 by default on \
+             quorum queues from RabbitMQ 4 on), TTL, max-length or expires"
+        }
+    }
+
+    fn delivery_limit(&self, topic: &Topic) -> Option<DeliveryLimit> {
+        Some(limit(topic))
+    }
+
+    fn is_own_header(&self, name: &str) -> bool {
+        let fleeting = FLEETING.iter().any(|(own, ..)| *own == name);
+        let dropping = DROPPING.iter().any(|(own, _)| *own == name);
+        let others = [WINDOW, DELIVERY_LIMIT, "x-queue-name"].contains(&name);
+        fleeting || dropping || others
     }
 
     fn warnings(&self, topics: &[Topic]) -> Vec<Warning> {
@@ -70,6 +210,8 @@ impl Facts for RabbitMq {
         if !shared.is_empty() {
             found.push(shared_ack(shared));
         }
+        found.extend(ends_with_us(topics));
+        found.extend(drops(topics));
         found
     }
 
@@ -98,10 +240,8 @@ impl Facts for RabbitMq {
         (count > 0).then_some(count)
     }
 
-    fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
-        QUEUES
-            .iter()
-            .any(|prefix| subscription.destination.starts_with(prefix))
+    fn is_queue<'a>(&self, destination: &str, _: &dyn Fn(&str) -> Option<&'a str>) -> bool {
+        QUEUES.iter().any(|prefix| destination.starts_with(prefix))
     }
 
     fn confirms_in_order(&self) -> bool {
@@ -112,7 +252,7 @@ impl Facts for RabbitMq {
     /// there were none. Others say that it stops, or that a part of it has died.
     fn reads_error<'a>(&self, message: &str, body: &'a str) -> Option<ErrorMeaning<'a>> {
         let message = message.trim();
-        if TROUBLES.contains(&message) || body.contains(STOPS) {
+        if TROUBLES.contains(&message) || body.contains(STOPS) || is_ack_timeout(body) {
             return Some(ErrorMeaning::Trouble);
         }
         if message != "Subscription not found" {
@@ -122,6 +262,22 @@ impl Facts for RabbitMq {
         let (_, tag) = body.split_once("subscription with tag 'T_")?;
         let (id, _) = tag.split_once('\'')?;
         Some(ErrorMeaning::Withheld { id })
+    }
+
+    fn advice_on_error(&self, said: &str) -> Option<&'static str> {
+        if is_ack_timeout(said) {
+            Some(
+                "RabbitMQ waits no longer for an ACK than its consumer_timeout (30 minutes) and sends \
+                 the messages again: see in `stomp-bridge status` why the journal accepts nothing",
+            )
+        } else if said.contains(OTHER_QUEUE) {
+            Some(
+                "the queue is there with other arguments than headers has: set it there as the server \
+                 says, or read the queue as it is, by destination = \"/amq/queue/NAME\"",
+            )
+        } else {
+            None
+        }
     }
 
     /// It unescapes CONNECT, against STOMP 1.2, and closes where it cannot.
@@ -138,10 +294,92 @@ fn queue(topic: &Topic) -> Option<&str> {
         .find_map(|prefix| destination.strip_prefix(prefix))
 }
 
+/// The headers of FLEETING that a topic has.
+fn fleeting(topic: &Topic) -> Vec<&'static str> {
+    let found = FLEETING
+        .iter()
+        .filter(|(name, value, _)| topic.header(name) == Some(value));
+    found.map(|(name, ..)| *name).collect()
+}
+
+/// The headers of DROPPING that a topic has.
+fn dropping(topic: &Topic) -> Vec<&'static str> {
+    let names = DROPPING.iter().map(|(name, _)| *name);
+    names.filter(|name| topic.header(name).is_some()).collect()
+}
+
+/// Whether a queue with this header is there after the connection.
+fn is_lasting(name: &str) -> bool {
+    !["auto-delete", "exclusive"].contains(&name)
+}
+
+fn limit(topic: &Topic) -> DeliveryLimit {
+    match topic
+        .header(DELIVERY_LIMIT)
+        .map(|most| most.trim().parse::<i64>())
+    {
+        // A negative one means that there is none.
+        Some(Ok(most)) => {
+            u64::try_from(most).map_or(DeliveryLimit::Unlimited, DeliveryLimit::Configured)
+        }
+        Some(Err(_)) | None => DeliveryLimit::Assumed(DELIVERY_LIMIT_DEFAULT),
+    }
+}
+
+/// Milliseconds, as an argument of a queue has them.
+fn time(milliseconds: &str) -> String {
+    match milliseconds.trim().parse() {
+        Ok(count) => InWords(Duration::from_millis(count)).to_string(),
+        Err(_) => milliseconds.to_owned(),
+    }
+}
+
+fn is_ack_timeout(body: &str) -> bool {
+    ACK_TIMEOUTS.iter().any(|words| body.contains(words))
+}
+
 fn is_limited(topic: &Topic) -> bool {
     topic
         .header(WINDOW)
         .is_some_and(|count| count.trim() != "0")
+}
+
+/// The headers that some of these topics have, and those topics.
+fn with_any(
+    topics: &[Topic],
+    headers: impl Fn(&Topic) -> Vec<&'static str>,
+) -> Option<(Vec<Arc<str>>, String)> {
+    let names = names_where(topics, |topic| !headers(topic).is_empty());
+    let found: BTreeSet<&str> = topics.iter().flat_map(&headers).collect();
+    let found: Vec<&str> = found.into_iter().collect();
+    (!names.is_empty()).then(|| (names, found.join(", ")))
+}
+
+/// The queue is one by its name, and is not kept.
+fn ends_with_us(topics: &[Topic]) -> Option<Warning> {
+    let (topics, headers) = with_any(topics, |topic| match queue(topic) {
+        Some(_) => fleeting(topic),
+        None => Vec::new(),
+    })?;
+    let text = format!(
+        "{}: RabbitMQ does not keep such a queue ({headers}) for us; delete the queue once it is \
+         empty and remove {headers} from headers",
+        subject(&topics)
+    );
+    Some(Warning { topics, text })
+}
+
+fn drops(topics: &[Topic]) -> Option<Warning> {
+    let (topics, headers) = with_any(topics, |topic| match RabbitMq.keeps_messages(topic) {
+        true => dropping(topic),
+        false => Vec::new(),
+    })?;
+    let text = format!(
+        "{}: RabbitMQ drops messages that wait ({headers}); where none may be lost, delete the \
+         queue once it is empty and remove {headers} from headers",
+        subject(&topics)
+    );
+    Some(Warning { topics, text })
 }
 
 fn unlimited_window(topics: Vec<Arc<str>>) -> Warning {
@@ -167,8 +405,6 @@ mod tests {
     use super::AckMode::{Auto, Client, ClientIndividual};
     use super::*;
 
-    const DURABLE: [(&str, &str); 2] = [("durable", "true"), ("auto-delete", "false")];
-
     #[test]
     fn durable_queues_keep_messages_and_fleeting_ones_do_not() {
         let check = |destination: &str, headers: &[(&str, &str)], expected| {
@@ -182,6 +418,102 @@ mod tests {
         check("/queue/a", &[("auto-delete", "true")], false);
         check("/queue/a", &[("exclusive", "true")], false);
         check("/topic/a", &[("x-queue-name", "q")], false);
+        check("/queue/a", &[(QUEUE_TYPE, "quorum")], true);
+        check("/queue/a", &[(QUEUE_TYPE, "stream")], false);
+        let [durable, kept] = DURABLE;
+        check("/topic/a", &[durable, kept, ("exclusive", "true")], false);
+    }
+
+    fn promised(destination: &str, headers: &[(&str, &str)], seen: Seen) -> String {
+        let topic = Topic::sample("t", destination, ClientIndividual, headers);
+        RabbitMq.promise(&topic, seen).to_string()
+    }
+
+    #[test]
+    fn whatever_can_lose_a_message_stands_in_the_line() {
+        let check = |headers: &[(&str, &str)], expected: &str| {
+            let said = promised("/queue/a", headers, Seen::default());
+            assert!(said.starts_with(expected), "{said}");
+        };
+        check(
+            &[],
+            "nothing is lost unless the queue has a limit that cannot be seen here: delivery-limit (20",
+        );
+        check(
+            &[("x-message-ttl", "60000"), ("x-max-length", "5")],
+            "a message is lost if it waits for more than 1m (x-message-ttl) or more than 5 messages wait \
+             (x-max-length); delete the queue once it is empty and remove x-message-ttl, x-max-length from headers",
+        );
+        check(
+            &[("x-expires", "soon"), ("x-max-length-bytes", "9")],
+            "a message is lost if more than 9 bytes wait (x-max-length-bytes) or nobody reads the queue for soon",
+        );
+        check(
+            &[(QUEUE_TYPE, "quorum")],
+            "a message is lost if more connections end before it is on our disk than delivery-limit allows (20",
+        );
+        check(
+            &[(DELIVERY_LIMIT, "3")],
+            "a message is lost if more than 3 connections end before it is on our disk (x-delivery-limit)",
+        );
+        let unlimited =
+            "nothing is lost unless a policy that cannot be seen here limits the queue: TTL";
+        check(&[(QUEUE_TYPE, "quorum"), (DELIVERY_LIMIT, "-1")], unlimited);
+        check(&[(QUEUE_TYPE, "classic")], unlimited);
+        check(
+            &[("auto-delete", "true"), ("exclusive", "true")],
+            "at most once: RabbitMQ deletes an exclusive queue, with its messages, when our connection ends; \
+             remove exclusive, auto-delete from headers",
+        );
+        check(
+            &[("durable", "false")],
+            "at most once: RabbitMQ loses a queue with durable = \"false\" when it stops; \
+             delete the queue once it is empty and remove durable from headers",
+        );
+    }
+
+    #[test]
+    fn what_messages_have_shown_stands_in_the_line() {
+        let counted = Seen {
+            delivery_count: 1,
+            ..Seen::default()
+        };
+        let said = promised("/amq/queue/a", &[], counted);
+        assert!(said.contains("than delivery-limit allows (20"), "{said}");
+        let said = promised("/queue/a", &[(DELIVERY_LIMIT, "-1")], counted);
+        assert!(
+            said.starts_with("nothing is lost unless a policy"),
+            "{said}"
+        );
+        let expires = Seen {
+            expires: true,
+            ..Seen::default()
+        };
+        let said = promised("/queue/a", &[], expires);
+        assert!(
+            said.starts_with("a message is lost if it expires"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn errors_whose_words_do_not_help_have_advice() {
+        // As 3.10.8 says both.
+        let body = "PRECONDITION_FAILED - delivery acknowledgement on channel 1 timed out. Timeout \
+                    value used: 1800000 ms.";
+        let meaning = RabbitMq.reads_error("precondition_failed", body);
+        assert_eq!(meaning, Some(ErrorMeaning::Trouble));
+        assert!(
+            RabbitMq
+                .advice_on_error(body)
+                .unwrap()
+                .contains("consumer_timeout")
+        );
+        let other = "PRECONDITION_FAILED - inequivalent arg 'durable' for queue 'a'";
+        assert_eq!(RabbitMq.reads_error("precondition_failed", other), None);
+        let advice = RabbitMq.advice_on_error(other).unwrap();
+        assert!(advice.contains("\"/amq/queue/NAME\""), "{advice}");
+        assert_eq!(RabbitMq.advice_on_error("NOT_FOUND - no queue 'a'"), None);
     }
 
     #[test]
@@ -220,6 +552,20 @@ mod tests {
         let shared = "topics with ack = \"client\" (a): … set ack = \"client-individual\"";
         check(&two, &[shared]);
         check(&two[..1], &[]);
+        let count = (WINDOW, "256");
+        let ttl = [count, ("x-message-ttl", "1")];
+        let fleeting = [count, ("exclusive", "true")];
+        check(
+            &[
+                Topic::sample("a", "/queue/a", ClientIndividual, &ttl),
+                Topic::sample("b", "/queue/b", ClientIndividual, &fleeting),
+                Topic::sample("c", "/topic/c", ClientIndividual, &fleeting),
+            ],
+            &[
+                "topic b: RabbitMQ does not keep such a queue (exclusive) … remove exclusive from headers",
+                "topic a: RabbitMQ drops messages that wait (x-message-ttl) … remove x-message-ttl from headers",
+            ],
+        );
     }
 
     #[test]

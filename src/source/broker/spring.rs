@@ -1,6 +1,7 @@
 //! Spring's simple broker, or what says as little.
 
 use super::facts::{ErrorMeaning, Facts};
+use super::guarantee::Advice;
 use crate::source::topic::Topic;
 
 /// Spring's simple broker: its CONNECTED names neither a server nor a session.
@@ -42,9 +43,15 @@ impl Facts for SpringSimple {
             .then_some(ErrorMeaning::Trouble)
     }
 
-    fn guarantee(&self, _topic: &Topic) -> &'static str {
-        "at most once before receipt: a server without a name is taken for Spring's simple broker, which keeps \
-         nothing while we are away"
+    fn keeps_nothing(&self, _topic: &Topic) -> String {
+        "a server without a name is taken for Spring's simple broker, which keeps nothing while we \
+         are away"
+            .to_owned()
+    }
+
+    /// No configuration of ours makes it keep anything.
+    fn advice_to_keep(&self, _topic: &Topic) -> Advice {
+        Advice::default()
     }
 }
 
@@ -75,9 +82,9 @@ mod tests {
     fn it_keeps_nothing_whatever_the_destination_is_called() {
         let topic = Topic::sample("t", "/queue/a", AckMode::ClientIndividual, &[]);
         assert!(!SpringSimple.keeps_messages(&topic));
-        let said = SpringSimple.guarantee(&topic);
+        let said = SpringSimple.promise(&topic, Default::default()).to_string();
         assert!(
-            said.starts_with("at most once before receipt: a server without"),
+            said.starts_with("at most once: a server without") && said.ends_with("are away"),
             "{said}"
         );
     }

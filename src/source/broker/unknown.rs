@@ -24,11 +24,20 @@ mod tests {
     #[test]
     fn only_queues_are_believed_to_keep_messages() {
         let check = |destination: &str, ack, expected: &str| {
-            let said = Unknown.guarantee(&Topic::sample("t", destination, ack, &[]));
+            let topic = Topic::sample("t", destination, ack, &[]);
+            let said = Unknown.promise(&topic, Default::default()).to_string();
             assert!(said.starts_with(expected), "{destination} {ack:?}: {said}");
         };
-        check("/queue/a", AckMode::Client, "nothing is lost");
-        check("/topic/a", AckMode::Client, "at most once while");
+        check(
+            "/queue/a",
+            AckMode::Client,
+            "nothing is lost if this server keeps",
+        );
+        check(
+            "/topic/a",
+            AckMode::Client,
+            "at most once: the server keeps nothing",
+        );
         check(
             "/queue/a",
             AckMode::Auto,

@@ -114,6 +114,12 @@ impl Connection<'_> {
     /// Takes in all that was read, also behind what ends the connection; gives the first reason to
     /// end it.
     pub(super) fn take_events(&mut self) -> Result<(), DisconnectReason> {
+        let outcome = self.take_all_events();
+        self.tell_shown();
+        outcome
+    }
+
+    fn take_all_events(&mut self) -> Result<(), DisconnectReason> {
         // One time for all that one read has brought: asking the clock costs as much as a frame.
         let (now, instant) = (Timestamp::now(), clock::now());
         let mut outcome = Ok(());

@@ -30,7 +30,7 @@ impl Connection<'_> {
     /// Logs the topics being subscribed, and the server's promise for each.
     pub(super) fn announce(&self, topics: &[Topic]) {
         for topic in topics {
-            let guarantee = self.broker.guarantee(topic);
+            let guarantee = self.guarantee(topic);
             if self.names_each() {
                 info!(topic = %topic.name, destination = %topic.destination, guarantee, "subscribing");
             } else {
@@ -40,6 +40,28 @@ impl Connection<'_> {
         if !self.names_each() && !topics.is_empty() {
             let topics: Vec<&Arc<str>> = topics.iter().map(|topic| &topic.name).collect();
             info!(topics = in_short(&topics), "subscribing");
+        }
+    }
+
+    /// By the server, the configuration, and what the topic's messages have shown.
+    fn guarantee(&self, topic: &Topic) -> String {
+        self.broker.guarantee(topic, self.intake.seen(topic))
+    }
+
+    /// The guarantee of a topic whose messages have shown another way to lose them.
+    pub(super) fn tell_shown(&mut self) {
+        for name in self.intake.shown() {
+            let mut topics = self.wanted.settings.topics.iter();
+            let Some(topic) = topics.find(|topic| topic.name == name) else {
+                continue;
+            };
+            let guarantee = self.guarantee(topic);
+            self.status.guarantee(&name, &guarantee);
+            if self.names_each() {
+                info!(topic = %name, guarantee, "guarantee changed: its messages show more");
+            } else {
+                debug!(topic = %name, guarantee, "guarantee changed: its messages show more");
+            }
         }
     }
 
@@ -59,7 +81,7 @@ impl Connection<'_> {
         for topic in &topics {
             profile
                 .guarantees
-                .insert(Arc::clone(&topic.name), self.broker.guarantee(topic));
+                .insert(Arc::clone(&topic.name), self.guarantee(topic));
         }
         profile.warnings = self.broker.warnings(&topics);
         profile.warnings.extend(self.heartbeat_warnings());

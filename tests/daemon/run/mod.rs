@@ -243,6 +243,44 @@ fn every_problem_of_a_configuration_is_said_at_once_and_the_exit_code_is_78() {
     }
 }
 
+#[test]
+fn check_says_the_guarantee_of_each_server_that_may_answer() {
+    let check = |headers: &str, expected: &[&str]| {
+        let folder = Folder::new("check");
+        let config = folder.write(
+            "config.toml",
+            &format!(
+                "[source]\nurl = \"stomp://h\"\n[topics.a]\ndestination = \"/queue/a\"\n\
+                 ack = \"client-individual\"\n{headers}\n[sinks.s]\ntype = \"sqlite\"\npath = \"h.db\"\n"
+            ),
+        );
+        let output = bridge(&["check", "--config", config.to_str().unwrap()]);
+        let said = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<&str> = said.lines().skip(1).collect();
+        assert_eq!(lines.len(), expected.len(), "{said}");
+        for begins in expected {
+            let found = lines.iter().any(|line| line.starts_with(begins));
+            assert!(found, "{begins} is missing in\n{said}");
+        }
+    };
+    check(
+        "",
+        &[
+            "guarantee, if the server is spring-simple: a: at most once",
+            "guarantee, if the server is rabbitmq: a: nothing is lost unless the queue has a limit",
+            "guarantee, if the server is artemis: a: a message is lost if it expires or",
+            "guarantee, if the server is activemq: a: nothing is lost unless a message expires",
+            "guarantee, if the server is unknown: a: nothing is lost if this server keeps",
+        ],
+    );
+    check(
+        "headers = { x-expires = \"60000\" }",
+        &[
+            "guarantee, if the server is rabbitmq: a: a message is lost if nobody reads the queue for 1m",
+        ],
+    );
+}
+
 #[tokio::test]
 async fn a_postgres_server_without_tls_gets_no_password_whatever_the_environment_says() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -14,6 +14,10 @@ use super::{PASSWORD, USER, certificates, port, stomp};
 /// ("Recovering 0 queues" in its log).
 const DECLARED: Duration = Duration::from_secs(3);
 
+/// A policy drops a message of a quorum queue whose name begins with `limited` after this number of
+/// redeliveries: RabbitMQ 4 has such a limit by default.
+pub const DELIVERY_LIMIT: usize = 4;
+
 /// A running RabbitMQ and the port mapper that it needs.
 pub struct RabbitMq {
     /// Before `_mapper`, to be dropped first.
@@ -35,6 +39,15 @@ struct Ports {
 impl RabbitMq {
     /// Starts one; 8 to 20 seconds.
     pub async fn start() -> RabbitMq {
+        RabbitMq::start_with(&format!(
+            r#","policies":[{{"name":"limit","vhost":"/","pattern":"^limited","apply-to":"queues",
+            "definition":{{"delivery-limit":{DELIVERY_LIMIT}}}}}]"#
+        ))
+        .await
+    }
+
+    /// With these further definitions, which begin with a comma.
+    async fn start_with(definitions: &str) -> RabbitMq {
         let folder = Folder::new("rabbitmq");
         let ports = Ports {
             stomp: port::free(),
@@ -44,7 +57,7 @@ impl RabbitMq {
             distribution: port::free(),
             mapper: port::free(),
         };
-        configure(&folder, &ports);
+        configure(&folder, &ports, definitions);
         // Our own in the foreground: the one that RabbitMQ starts becomes a daemon and outlives the
         // tests.
         let mut epmd = tethered("epmd");
@@ -117,14 +130,14 @@ impl RabbitMq {
     }
 }
 
-fn configure(folder: &Folder, ports: &Ports) {
+fn configure(folder: &Folder, ports: &Ports, more: &str) {
     folder.write("enabled_plugins", "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
     // Definitions are read before a listener opens, and there is no guest then.
     let definitions = folder.write(
         "definitions.json",
         &format!(
             r#"{{"users":[{{"name":"{USER}","password":"{PASSWORD}","tags":""}}],"vhosts":[{{"name":"/"}}],
-            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]}}"#
+            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]{more}}}"#
         ),
     );
     let files = |prefix: &str| {

@@ -160,8 +160,14 @@ impl Stomp {
 
     /// Subscribes as `client-individual` and acknowledges nothing.
     pub async fn subscribe(&mut self, destination: &str) {
-        let frame =
-            format!("SUBSCRIBE\nid:0\ndestination:{destination}\nack:client-individual\n\n\0");
+        self.subscribe_with(destination, "").await;
+    }
+
+    /// The same with further headers, each with its line end.
+    pub async fn subscribe_with(&mut self, destination: &str, headers: &str) {
+        let frame = format!(
+            "SUBSCRIBE\nid:0\ndestination:{destination}\nack:client-individual\n{headers}\n\0"
+        );
         self.stream
             .write_all(frame.as_bytes())
             .await

@@ -5,6 +5,7 @@ mod coverage;
 mod endings;
 mod frames;
 mod lab;
+mod redelivery;
 mod refusals;
 mod reload;
 

@@ -261,7 +261,7 @@ async fn a_queue_that_a_refused_reload_falls_back_to_is_acknowledged_as_before()
     server.confirms(&frames).await;
     server.message_of("a", 1, BODY).await;
     assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
-    let guarantee = lab.status.profile().guarantees["a"];
+    let guarantee = lab.status.profile().guarantees["a"].clone();
     // The refused change is taken back: what stands goes on standing, and what is refused from now
     // on is another topic.
     lab.set(&[queue("a"), topic("b")]);
