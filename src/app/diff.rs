@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::config::Plan;
-use crate::{journal, ops};
+use crate::{journal, ops, source};
 
 /// More names of a kind are counted in the log.
 const NAMES_MAX: usize = 10;
@@ -73,13 +73,20 @@ impl fmt::Display for Names {
 impl Diff {
     /// From one plan to the next.
     pub(super) fn between(old: &Plan, new: &Plan) -> Diff {
-        let topic = |topic: &crate::source::Topic| (topic.name.clone(), topic.clone());
+        let topics = |source: &source::Settings| -> Vec<_> {
+            let topics = source.topics.iter();
+            let topic = |topic: &source::Topic| {
+                let silence = source.silences.get(&topic.name).copied();
+                (topic.name.clone(), (topic.clone(), silence))
+            };
+            topics.map(topic).collect()
+        };
         let sink = |sink: &(crate::delivery::Settings, crate::sinks::Settings)| {
             (sink.0.name.clone(), sink.clone())
         };
         let topics = Names::between(
-            old.source.topics.iter().map(topic),
-            new.source.topics.iter().map(topic),
+            topics(&old.source).into_iter(),
+            topics(&new.source).into_iter(),
         );
         let sinks = Names::between(old.sinks.iter().map(sink), new.sinks.iter().map(sink));
         let stays = |(name, decoder)| {
@@ -254,6 +261,7 @@ when = \"changed\"
         check("/topic/b", "/topic/c", "~b||");
         check("[topics.b]", "[topics.c]", "+c -b||");
         check("/topic/b\"", "/topic/b\"\nack = \"client\"", "~b||");
+        check("/topic/b\"", "/topic/b\"\nsilence = \"1h\"", "~b||");
         check(
             "/topic/b\"",
             "/topic/b\"\ntimezone = \"UTC\"",

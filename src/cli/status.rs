@@ -8,11 +8,14 @@ use jiff::Timestamp;
 
 use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
-use crate::ops::status::{Link, Report, Sink};
+use crate::ops::status::{Link, Report, Sink, Topic};
 use crate::source::in_short;
 
-/// More refused topics are counted.
+/// More refused topics are counted, and more silent ones.
 const REFUSED_SHOWN_MAX: usize = 5;
+
+/// Where there are more topics, only silent ones have lines of their own.
+const TOPICS_SHOWN_MAX: usize = 10;
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
@@ -52,11 +55,11 @@ fn text(report: &Report) -> String {
         link.state,
         age(link.since, *at)
     ));
-    lines.extend(
-        link.last_error
-            .as_ref()
-            .map(|error| format!("         last error: {}", one_line(error))),
-    );
+    lines.extend(link.last_error.as_ref().map(|error| {
+        let when = link.last_error_at.map(|then| age(then, *at));
+        let when = when.map_or(String::new(), |when| format!(" {when} ago"));
+        format!("         last error{when}: {}", one_line(error))
+    }));
     lines.extend(
         link.undeliverable
             .as_ref()
@@ -83,6 +86,7 @@ fn text(report: &Report) -> String {
             .map(|warning| format!("         warning: {}", harmless(warning))),
     );
     lines.extend(refused(link, *at));
+    lines.extend(topics(link, *at));
     lines.push(format!(
         "intake   {} received = {} accepted + {} undecodable + {} waiting",
         intake.received, intake.accepted, intake.undecodable, intake.waiting
@@ -157,6 +161,52 @@ fn refused(link: &Link, now: Timestamp) -> Vec<String> {
     lines
 }
 
+/// When the messages of each topic came. Of many topics: the first few that are silent, and a line
+/// for all others.
+fn topics(link: &Link, now: Timestamp) -> Vec<String> {
+    let line = |(name, topic): &(&String, &Topic)| {
+        let message = match topic.last_message {
+            Some(last) => format!("last message {} ago", age(last, now)),
+            None => "no message yet".to_owned(),
+        };
+        let silent = topic.silent_since.map(|since| age(since, now));
+        let silent = silent.map_or(String::new(), |silent| format!(", silent for {silent}"));
+        format!("         topic {name}: {message}{silent}")
+    };
+    if link.topics.len() <= TOPICS_SHOWN_MAX {
+        let all: Vec<(&String, &Topic)> = link.topics.iter().collect();
+        return all.iter().map(line).collect();
+    }
+    let is_silent = |(_, topic): &(&String, &Topic)| topic.silent_since.is_some();
+    let (silent, others): (Vec<_>, Vec<_>) = link.topics.iter().partition(is_silent);
+    let mut lines: Vec<String> = silent.iter().take(REFUSED_SHOWN_MAX).map(line).collect();
+    if let more @ 1.. = silent.len().saturating_sub(REFUSED_SHOWN_MAX) {
+        lines.push(format!("         {more} more topics silent"));
+    }
+    if !others.is_empty() {
+        lines.push(format!("         {}", summary(&others, now)));
+    }
+    lines
+}
+
+/// Of topics that are not silent.
+fn summary(topics: &[(&String, &Topic)], now: Timestamp) -> String {
+    let times = || topics.iter().filter_map(|(_, topic)| topic.last_message);
+    let ages = times().min().zip(times().max());
+    let messages = match ages {
+        Some((oldest, newest)) => {
+            let (from, to) = (age(newest, now), age(oldest, now));
+            format!("last messages {from} to {to} ago")
+        }
+        None => "no message yet".to_owned(),
+    };
+    let count = topics.len();
+    match (count - times().count(), ages) {
+        (0, _) | (_, None) => format!("{count} topics: {messages}"),
+        (without, _) => format!("{count} topics: {messages}, {without} without one"),
+    }
+}
+
 fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
     let state = match (sink.configured, sink.up) {
         (false, _) => "removed".to_owned(),
@@ -202,21 +252,20 @@ mod tests {
         Timestamp::from_second(second).unwrap()
     }
 
-    fn link(refused: Vec<RefusedTopic>, counts: &[(&str, u64)]) -> Link {
-        let counts = counts
-            .iter()
-            .map(|(topic, count)| ((*topic).to_owned(), *count));
+    fn quiet_link() -> Link {
         Link {
             state: "receiving".to_owned(),
             since: at(0),
             last_error: None,
+            last_error_at: None,
             undeliverable: None,
             last_message: None,
             broker: None,
             guarantee: BTreeMap::new(),
-            highest_delivery_count: counts.collect(),
+            highest_delivery_count: BTreeMap::new(),
             warnings: Vec::new(),
-            refused,
+            refused: Vec::new(),
+            topics: BTreeMap::new(),
         }
     }
 
@@ -228,7 +277,10 @@ mod tests {
             since: at(0),
             error: "no".to_owned(),
         };
-        let link = |count| link((1..=count).map(refused_topic).collect(), &[]);
+        let link = |count| Link {
+            refused: (1..=count).map(refused_topic).collect(),
+            ..quiet_link()
+        };
         assert_eq!(refused(&link(0), at(300)), [""; 0]);
         let lines = refused(&link(8), at(300));
         assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
@@ -237,10 +289,65 @@ mod tests {
 
     #[test]
     fn topics_that_were_delivered_before_are_one_line_with_their_counts() {
-        assert_eq!(delivery_counts(&link(Vec::new(), &[])), None);
-        let line = delivery_counts(&link(Vec::new(), &[("b", 2), ("a", 12)]));
+        let link = |counts: &[(&str, u64)]| Link {
+            highest_delivery_count: counts
+                .iter()
+                .map(|(topic, count)| ((*topic).to_owned(), *count))
+                .collect(),
+            ..quiet_link()
+        };
+        assert_eq!(delivery_counts(&link(&[])), None);
+        let line = delivery_counts(&link(&[("b", 2), ("a", 12)]));
         let line = line.unwrap_or_default();
         assert_eq!(line.trim(), "highest delivery count: a 12, b 2");
+    }
+
+    #[test]
+    fn each_topic_has_a_line_and_of_many_the_silent_ones() {
+        let link = |count: i64, silent: i64| Link {
+            topics: (0..count)
+                .map(|number| {
+                    let topic = Topic {
+                        last_message: (number > 0).then(|| at(number)),
+                        silent_since: (number < silent).then(|| at(200)),
+                    };
+                    (format!("map-{number:03}"), topic)
+                })
+                .collect(),
+            ..quiet_link()
+        };
+        let check = |count, silent, expected: &[&str]| {
+            let lines = topics(&link(count, silent), at(600));
+            let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
+            assert_eq!(lines, expected);
+        };
+        check(0, 0, &[]);
+        check(
+            2,
+            1,
+            &[
+                "topic map-000: no message yet, silent for 6 min",
+                "topic map-001: last message 9 min ago",
+            ],
+        );
+        check(
+            500,
+            0,
+            &["500 topics: last messages 101 s to 9 min ago, 1 without one"],
+        );
+        check(
+            500,
+            7,
+            &[
+                "topic map-000: no message yet, silent for 6 min",
+                "topic map-001: last message 9 min ago, silent for 6 min",
+                "topic map-002: last message 9 min ago, silent for 6 min",
+                "topic map-003: last message 9 min ago, silent for 6 min",
+                "topic map-004: last message 9 min ago, silent for 6 min",
+                "2 more topics silent",
+                "493 topics: last messages 101 s to 9 min ago",
+            ],
+        );
     }
 
     #[test]

@@ -74,7 +74,8 @@ pub(super) fn check(
     let states = Arc::new(states(root.states));
     let mut topics = check.topics(root.topics, &states);
     let subscriptions = std::mem::take(&mut topics.topics);
-    let source = check.source(root.source, subscriptions);
+    let silences = std::mem::take(&mut topics.silences);
+    let source = check.source(root.source, subscriptions, silences);
     let commit_interval = check.commit_interval(root.journal.commit_interval.0);
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));

@@ -192,6 +192,8 @@ pub(super) struct Topic {
     pub(super) stream: Option<String>,
     pub(super) r#for: Option<BTreeMap<String, Each>>,
     pub(super) ack: Ack,
+    /// `source.silence` where absent.
+    pub(super) silence: Option<Span>,
     pub(super) headers: BTreeMap<String, Secret>,
     pub(super) fields: BTreeMap<String, String>,
     pub(super) event_key: List,
@@ -209,6 +211,7 @@ impl Default for Topic {
             stream: None,
             r#for: None,
             ack: Ack::default(),
+            silence: None,
             headers: BTreeMap::new(),
             fields: BTreeMap::new(),
             event_key: List::default(),

@@ -1,7 +1,9 @@
 //! `[source]`: where the STOMP server is, and how the daemon introduces itself to it.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::context::Context;
@@ -37,6 +39,7 @@ impl Context<'_> {
         &mut self,
         source: schema::Source,
         topics: Vec<source::Topic>,
+        silences: BTreeMap<Arc<str>, Option<Duration>>,
     ) -> Option<source::Settings> {
         let path = Path::from("source");
         let signin = source
@@ -58,12 +61,7 @@ impl Context<'_> {
             let message = format!("expected \"0s\" (off) or at least {min}, found {found}");
             self.report.error(&path.join("heartbeat"), message);
         }
-        let silence = source.silence.0;
-        if !silence.is_zero() && silence < SILENCE_MIN {
-            let (min, found) = (InWords(SILENCE_MIN), InWords(silence));
-            let message = format!("expected \"0s\" (off) or at least {min}, found {found}");
-            self.report.error(&path.join("silence"), message);
-        }
+        let silence = self.silence(&path.join("silence"), source.silence.0);
         let split = source.websocket_split.0;
         if split != 0 && !SPLIT_BYTES.contains(&split) {
             let message =
@@ -103,7 +101,8 @@ impl Context<'_> {
                 .map(|(name, value)| (name, value.hidden()))
                 .collect(),
             heartbeat,
-            silence: (!silence.is_zero()).then_some(silence),
+            silence,
+            silences,
             backslashes,
             websocket_split: usize::try_from(split).ok().filter(|split| *split != 0),
             tls,
@@ -111,6 +110,16 @@ impl Context<'_> {
             topics,
             body_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
         })
+    }
+
+    /// How long a silence is; `None`: off.
+    pub(super) fn silence(&mut self, path: &Path, written: Duration) -> Option<Duration> {
+        if !written.is_zero() && written < SILENCE_MIN {
+            let (min, found) = (InWords(SILENCE_MIN), InWords(written));
+            let message = format!("expected \"0s\" (off) or at least {min}, found {found}");
+            self.report.error(path, message);
+        }
+        (!written.is_zero()).then_some(written)
     }
 
     fn source_urls(&mut self, path: &Path, written: Vec<UrlText>) -> Option<Vec<Address>> {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 
@@ -33,6 +34,8 @@ const DURABLE_NAMES: [&str; 2] = ["activemq.subscriptionName", "durable-subscrip
 pub(super) struct Topics {
     pub(super) topics: Vec<Topic>,
     pub(super) decoders: HashMap<Arc<str>, Decoder>,
+    /// Those with a `silence` of their own; `None`: off.
+    pub(super) silences: BTreeMap<Arc<str>, Option<Duration>>,
     /// The names that each `[topics.NAME]` with a `for` has made.
     pub(super) families: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
@@ -143,10 +146,16 @@ impl Context<'_> {
                 Arc::clone(states),
             );
             let stream = self.stream(&path, topic.stream.as_deref());
+            let silence = topic
+                .silence
+                .map(|silence| self.silence(&path.join("silence"), silence.0));
             let mut told = false;
             for topic in self.expanded(&path, &table, topic, &mut room, &mut all, &decoder) {
                 if let Some(stream) = &stream {
                     all.join_stream(&topic.name, stream);
+                }
+                if let Some(silence) = silence {
+                    all.silences.insert(Arc::clone(&topic.name), silence);
                 }
                 match destinations.get(topic.destination.as_str()) {
                     // Headers that differ, such as selectors, are what such a `for` is for.

@@ -178,6 +178,7 @@ impl Report {
     pub(super) fn dlq_has_room(&mut self) -> bool {
         let was_full = std::mem::take(&mut self.dlq_full);
         if was_full {
+            self.health.trouble_is_over();
             info!(sink = %self.sink, "dead letters have room again: the sink goes on");
         }
         was_full

@@ -1,7 +1,9 @@
 //! `/metrics`: read off the parts at each scrape, so nothing is kept twice and nothing grows
 //! between scrapes.
 
+use std::collections::BTreeMap;
 use std::fmt::Error;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use prometheus_client::collector::Collector;
@@ -12,7 +14,7 @@ use prometheus_client::registry::Registry;
 
 use super::sinks::SinkView;
 use super::view::View;
-use crate::source::LinkState;
+use crate::source::{LinkState, TopicStatus};
 
 /// OpenMetrics text, as the body's first lines promise.
 pub(super) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -41,13 +43,26 @@ struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Topic {
+    topic: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Sink {
     sink: String,
 }
 
+/// Topics with a label of their own; all others share one, so that thousands of topics are no
+/// burden to what scrapes.
+const TOPICS_MAX: usize = 200;
+
+/// That label. A topic of this name has no other.
+const OTHER_TOPICS: &str = "other";
+
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         self.source(&mut encoder)?;
+        self.topics(&mut encoder)?;
         self.journal(&mut encoder)?;
         self.sinks(&mut encoder)
     }
@@ -113,7 +128,7 @@ impl Scrape {
         counter(
             encoder,
             "silences",
-            "Times that no message came for as long as source.silence",
+            "Times that no message of a topic came for as long as its silence",
             &counters.silences,
         )?;
         counter(
@@ -170,6 +185,27 @@ impl Scrape {
             "ACK frames sent",
             &counters.acknowledged,
         )
+    }
+
+    fn topics(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let topics = self.0.source.topics();
+        let silent = topics.values().filter(|it| it.silent_since.is_some());
+        gauge(
+            encoder,
+            "topics_silent",
+            "Topics of which no message has come for as long as their silence allows",
+            silent.count() as u64,
+        )?;
+        let help = "When the topic's last message came, in seconds since 1970; 0: none since the \
+                    start. Topics beyond the first 200 are one, other, with the newest of theirs";
+        let last = labelled(&topics, |it| {
+            let last = it.last_message;
+            last.map_or(0, |at| at.as_second().unsigned_abs())
+        });
+        gauges(encoder, "topic_last_message_timestamp_seconds", help, last)?;
+        let help = "1 while the topic is silent; of other, while one of its topics is";
+        let silent = labelled(&topics, |it| it.silent_since.is_some().into());
+        gauges(encoder, "topic_silent", help, silent)
     }
 
     fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
@@ -341,6 +377,30 @@ impl Scrape {
     }
 }
 
+/// A value of each topic: the largest where a label is shared.
+fn labelled(
+    topics: &BTreeMap<Arc<str>, TopicStatus>,
+    value: impl Fn(&TopicStatus) -> u64,
+) -> Vec<(Topic, u64)> {
+    let mut labelled: BTreeMap<&str, u64> = BTreeMap::new();
+    for (index, (name, topic)) in topics.iter().enumerate() {
+        let label = if index < TOPICS_MAX {
+            name
+        } else {
+            OTHER_TOPICS
+        };
+        let largest = labelled.entry(label).or_default();
+        *largest = value(topic).max(*largest);
+    }
+    let labelled = labelled.into_iter();
+    labelled
+        .map(|(label, value)| {
+            let topic = label.to_owned();
+            (Topic { topic }, value)
+        })
+        .collect()
+}
+
 fn position(position: crate::model::Position) -> u64 {
     position.0.unsigned_abs()
 }
@@ -411,4 +471,38 @@ fn family<L: EncodeLabelSet, M: EncodeMetric>(
         metric.encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn topics_beyond_two_hundred_share_a_label_with_the_one_of_that_name() {
+        let topic = |second: i64| TopicStatus {
+            last_message: jiff::Timestamp::from_second(second).ok(),
+            silent_since: None,
+        };
+        let mut topics: BTreeMap<Arc<str>, TopicStatus> = (0..500)
+            .map(|number| (format!("map-{number:03}").into(), topic(number)))
+            .collect();
+        let second = |it: &TopicStatus| it.last_message.map_or(0, |at| at.as_second() as u64);
+        let value = |values: &[(Topic, u64)], label: &str| {
+            let found: Vec<u64> = values
+                .iter()
+                .filter(|(topic, _)| topic.topic == label)
+                .map(|(_, value)| *value)
+                .collect();
+            assert_eq!(found.len(), 1, "{label}");
+            found[0]
+        };
+        let values = labelled(&topics, second);
+        assert_eq!(values.len(), TOPICS_MAX + 1);
+        assert_eq!(value(&values, "map-199"), 199);
+        assert_eq!(value(&values, OTHER_TOPICS), 499);
+        topics.insert(OTHER_TOPICS.into(), topic(1000));
+        let values = labelled(&topics, second);
+        assert_eq!(values.len(), TOPICS_MAX + 1);
+        assert_eq!(value(&values, OTHER_TOPICS), 1000);
+    }
 }

@@ -4,11 +4,13 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::audit::Intake;
 use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
+use crate::source;
 
 /// The state of the daemon at one moment, as `/status` gives it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -40,6 +42,9 @@ pub struct Link {
     pub since: Timestamp,
     /// Why the last connection or attempt ended, though it may have passed.
     pub last_error: Option<String>,
+    /// When that was.
+    #[serde(default)]
+    pub last_error_at: Option<Timestamp>,
     /// The message that has ended one connection after another, and what to do.
     #[serde(default)]
     pub undeliverable: Option<String>,
@@ -59,6 +64,18 @@ pub struct Link {
     /// The topics that the server refuses: the others are subscribed without them.
     #[serde(default)]
     pub refused: Vec<RefusedTopic>,
+    /// When the messages of each topic came, by its name.
+    #[serde(default)]
+    pub topics: BTreeMap<String, Topic>,
+}
+
+/// When the messages of a topic came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Topic {
+    /// The last one since the daemon started.
+    pub last_message: Option<Timestamp>,
+    /// Since when it is too long that none has come.
+    pub silent_since: Option<Timestamp>,
 }
 
 /// A topic that the server refuses.
@@ -137,6 +154,7 @@ impl Report {
                 state: link.state.as_str().to_owned(),
                 since: link.since,
                 last_error: link.last_error,
+                last_error_at: link.last_error_at,
                 undeliverable: link.undeliverable.map(|found| found.to_string()),
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
@@ -146,6 +164,7 @@ impl Report {
                 highest_delivery_count: delivery_counts(view),
                 warnings: profile.warnings.iter().map(ToString::to_string).collect(),
                 refused: refused(view),
+                topics: topics(view),
             },
             intake: Intake::of(view),
             journal: Journal {
@@ -185,6 +204,18 @@ fn refused(view: &View) -> Vec<RefusedTopic> {
         error: it.error,
     });
     told.collect()
+}
+
+fn topics(view: &View) -> BTreeMap<String, Topic> {
+    let topics = view.source.topics().into_iter();
+    let topic = |(name, it): (Arc<str>, source::TopicStatus)| {
+        let topic = Topic {
+            last_message: it.last_message,
+            silent_since: it.silent_since,
+        };
+        (name.to_string(), topic)
+    };
+    topics.map(topic).collect()
 }
 
 fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::findings::Findings;
 use super::sinks::Sinks;
 use crate::journal::Journal;
-use crate::source;
+use crate::source::{self, LinkState};
 
-/// More refused topics are counted.
-const REFUSED_SHOWN_MAX: usize = 5;
+/// More topics with the same trouble are counted.
+const TOPICS_SHOWN_MAX: usize = 5;
 
 /// Everything that an operator may look at.
 #[derive(Debug, Clone)]
@@ -24,46 +24,19 @@ pub struct View {
 }
 
 impl View {
-    /// Why the daemon is not ready, one line each; empty when it is connected, every topic is
-    /// subscribed and every sink is up.
+    /// Why the daemon is not ready now, one line each; empty when it is connected, every topic is
+    /// subscribed and none silent, and every sink is up. What has passed is no reason.
     pub fn unready(&self) -> Vec<String> {
-        let link = self.source.link();
-        let mut reasons = Vec::new();
-        if link.state == source::LinkState::Silent {
-            reasons.push(format!(
-                "source silent since {}: no message for as long as source.silence allows",
-                link.since
-            ));
-        } else if !link.state.is_ready() {
-            let error = link
-                .last_error
-                .map(|error| format!(": {error}"))
-                .unwrap_or_default();
-            reasons.push(format!(
-                "source {} since {}{error}",
-                link.state.as_str(),
-                link.since
-            ));
-        }
-        let refused = self.source.refused_topics();
-        let shown = refused.iter().take(REFUSED_SHOWN_MAX);
-        reasons.extend(
-            shown.map(|(topic, it)| {
-                format!("topic {topic} refused since {}: {}", it.since, it.error)
-            }),
-        );
-        if let more @ 1.. = refused.len().saturating_sub(REFUSED_SHOWN_MAX) {
-            reasons.push(format!("{more} more topics refused"));
-        }
+        let mut reasons = self.unready_source();
         for sink in &*self.sinks.all() {
             let report = sink.health.report();
             if !report.up {
-                let error = report
-                    .last_error
-                    .map(|error| format!(": {error}"))
+                let trouble = report
+                    .trouble
+                    .map(|trouble| format!(": {trouble}"))
                     .unwrap_or_default();
                 reasons.push(format!(
-                    "sink {} not up since {}{error}",
+                    "sink {} not up since {}{trouble}",
                     sink.name, report.since
                 ));
             }
@@ -76,5 +49,107 @@ impl View {
             );
         }
         reasons
+    }
+
+    fn unready_source(&self) -> Vec<String> {
+        let link = self.source.link();
+        let mut reasons = unready_link(&link);
+        let refused = self.source.refused_topics();
+        reasons.extend(first_few(
+            refused.iter().map(|(topic, it)| {
+                format!("topic {topic} refused since {}: {}", it.since, it.error)
+            }),
+            "topics refused",
+        ));
+        // Of each topic, that line says it already.
+        if link.state != LinkState::Silent {
+            let topics = self.source.topics();
+            let silent = topics.iter().filter_map(|(topic, it)| {
+                let since = it.silent_since?;
+                let last = it.last_message.map_or("none has come".to_owned(), |last| {
+                    format!("the last came at {last}")
+                });
+                Some(format!(
+                    "topic {topic} silent since {since}: no message for as long as its silence \
+                     allows; {last}"
+                ))
+            });
+            reasons.extend(first_few(silent, "topics silent"));
+        }
+        reasons
+    }
+}
+
+/// What the state of the link has to do with it.
+fn unready_link(link: &source::Link) -> Vec<String> {
+    let (state, since) = (link.state, link.since);
+    let trouble = link.trouble.as_ref().map(|trouble| format!(": {trouble}"));
+    let why = match state {
+        LinkState::Subscribed | LinkState::Receiving => return Vec::new(),
+        LinkState::Silent => {
+            ": no message of any topic for as long as its silence allows".to_owned()
+        }
+        LinkState::Connected => ": not every topic is subscribed yet".to_owned(),
+        LinkState::Connecting | LinkState::Stopped => trouble.unwrap_or_default(),
+    };
+    vec![format!("source {} since {since}{why}", state.as_str())]
+}
+
+/// The first few lines, and how many more there are.
+fn first_few(lines: impl Iterator<Item = String>, of: &str) -> Vec<String> {
+    let mut lines: Vec<String> = lines.collect();
+    if let more @ 1.. = lines.len().saturating_sub(TOPICS_SHOWN_MAX) {
+        lines.truncate(TOPICS_SHOWN_MAX);
+        lines.push(format!("{more} more {of}"));
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_state_says_what_it_waits_for_and_former_trouble_only_where_it_is_the_reason() {
+        let trouble = Some("connection refused".to_owned());
+        let check = |state, trouble: &Option<String>, expected: &[&str]| {
+            let link = source::Link {
+                state,
+                trouble: trouble.clone(),
+                last_error: Some("an old error".to_owned()),
+                ..source::Status::new().link()
+            };
+            let reasons = unready_link(&link);
+            let begins = format!("source {} since {}", state.as_str(), link.since);
+            let ends: Vec<&str> = reasons
+                .iter()
+                .map(|line| line.strip_prefix(&begins).expect(line))
+                .collect();
+            assert_eq!(ends, expected, "{state:?}");
+        };
+        for state in [LinkState::Subscribed, LinkState::Receiving] {
+            check(state, &trouble, &[]);
+        }
+        check(LinkState::Connecting, &trouble, &[": connection refused"]);
+        check(LinkState::Connecting, &None, &[""]);
+        check(LinkState::Stopped, &None, &[""]);
+        check(
+            LinkState::Connected,
+            &trouble,
+            &[": not every topic is subscribed yet"],
+        );
+        check(
+            LinkState::Silent,
+            &trouble,
+            &[": no message of any topic for as long as its silence allows"],
+        );
+    }
+
+    #[test]
+    fn of_many_topics_the_first_few_are_named() {
+        let lines = |count: usize| (1..=count).map(|number| format!("topic {number}"));
+        assert_eq!(first_few(lines(5), "topics silent").len(), 5);
+        let many = first_few(lines(500), "topics silent");
+        assert_eq!((many.len(), &*many[5]), (6, "495 more topics silent"));
     }
 }

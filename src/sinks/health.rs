@@ -13,6 +13,8 @@ pub struct HealthReport {
     pub since: Timestamp,
     /// The last trouble, kept after it has passed.
     pub last_error: Option<String>,
+    /// Why it is not up now, as far as that is known.
+    pub trouble: Option<String>,
 }
 
 /// Written by the sink's delivery alone, and read by the status.
@@ -27,6 +29,7 @@ impl Default for Health {
             up: false,
             since: Timestamp::now(),
             last_error: None,
+            trouble: None,
         };
         Health {
             report: Arc::new(Mutex::new(report)),
@@ -45,6 +48,12 @@ impl Health {
         self.set(false, Some(error.to_owned()))
     }
 
+    /// The trouble is over; whether it is up is not known yet.
+    pub fn trouble_is_over(&self) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.trouble = None;
+    }
+
     /// A copy of the state.
     pub fn report(&self) -> HealthReport {
         self.report
@@ -60,9 +69,36 @@ impl Health {
             report.up = up;
             report.since = Timestamp::now();
         }
+        report.trouble.clone_from(&error);
         if error.is_some() {
             report.last_error = error;
         }
         news
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trouble_is_of_now_and_the_last_error_stays() {
+        let health = Health::default();
+        let check = |trouble: Option<&str>, last: Option<&str>| {
+            let report = health.report();
+            assert_eq!(
+                (report.trouble.as_deref(), report.last_error.as_deref()),
+                (trouble, last)
+            );
+        };
+        check(None, None);
+        assert!(!health.in_trouble("refused"), "it was not up before");
+        check(Some("refused"), Some("refused"));
+        assert!(health.up());
+        check(None, Some("refused"));
+        health.in_trouble("full");
+        health.trouble_is_over();
+        check(None, Some("full"));
+        assert!(!health.report().up);
     }
 }

@@ -3,6 +3,7 @@
 //! heart-beats.
 
 mod incoming;
+mod link;
 mod refusal;
 mod settle;
 mod topics;
@@ -18,10 +19,10 @@ use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use jiff::Timestamp;
 use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::info;
 
 use super::admission::Admission;
-use super::broker::{Broker, ConfigurationWarning, Detection};
+use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
 use super::disconnect::DisconnectReason;
@@ -31,11 +32,12 @@ use super::reload::{Inbox, ReloadRequest};
 use super::server_window::ServerWindow;
 use super::settings::Attempt;
 use super::signin::Credentials;
+use super::sockjs_heartbeats::{Below, SockJsHeartbeats, SockJsPeriod};
 use super::status::{LinkState, Status, TURN};
 use super::subscriptions::Subscriptions;
 use super::undeliverable::BreakPoint;
 use super::writer::Writer;
-use crate::duration::{self, InWords};
+use crate::duration;
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Log};
 use crate::model::CoverageCause;
@@ -91,6 +93,8 @@ pub(super) struct Connection<'a> {
     /// Of `Finishing`: the commit is waited for until then; of `Leaving`: the server.
     give_up_at: Option<Instant>,
     probing: Probing,
+    /// SockJS's own signs of life.
+    sockjs_heartbeats: Option<SockJsHeartbeats>,
     /// Unknown before CONNECTED.
     broker: Broker,
     connected: bool,
@@ -114,6 +118,8 @@ pub(super) struct Ended {
     pub(super) live: Option<Duration>,
     /// The transport of SockJS that has brought CONNECTED.
     pub(super) sockjs: Option<SockJsTransport>,
+    /// What it has shown of the server's SockJS.
+    pub(super) sockjs_period: Option<SockJsPeriod>,
 }
 
 impl Ended {
@@ -123,6 +129,7 @@ impl Ended {
             reason,
             live: None,
             sockjs: None,
+            sockjs_period: None,
         }
     }
 }
@@ -167,8 +174,18 @@ impl<'a> Connection<'a> {
         let (receiver, sender) = status.turning(dial(&attempt.target)).await?;
         let now = clock::now();
         let settings = &wanted.settings;
-        let (probing, silence_max) = if sender.can_probe() && !settings.heartbeat.is_zero() {
-            (Probing::Possible, Some(settings.heartbeat * 5 / 2))
+        let sockjs_heartbeats = sender.sockjs_transport().map(|_| {
+            let below = if sender.can_probe() {
+                Below::Pings
+            } else {
+                Below::Nothing
+            };
+            SockJsHeartbeats::new(attempt.sockjs_period, below, now)
+        });
+        let (probing, silence_max) = if sender.can_probe() {
+            (Probing::Possible, Some(settings.probe_interval() * 5 / 2))
+        } else if sockjs_heartbeats.is_some() {
+            (Probing::Impossible, None)
         } else {
             (Probing::Impossible, settings.silence)
         };
@@ -185,7 +202,6 @@ impl<'a> Connection<'a> {
             session.subscribe(topic.subscribe(&attempt.credentials)?, now);
         }
         let subscriptions = Subscriptions::new(&admitted);
-        intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
         // What a refused reload has fallen back to is acknowledged as it is subscribed.
         for topic in &admitted {
@@ -217,6 +233,7 @@ impl<'a> Connection<'a> {
             stage: Stage::Living,
             give_up_at: None,
             probing,
+            sockjs_heartbeats,
             broker: Broker::Unknown,
             connected: false,
             credentials: attempt.credentials,
@@ -239,7 +256,7 @@ impl<'a> Connection<'a> {
             Err(ended) => ended,
         };
         let now = clock::now();
-        self.intake.silence.pause(now);
+        self.intake.pause_silences(now);
         if self.connected {
             self.status.ended_at(self.break_point.take());
         }
@@ -252,6 +269,8 @@ impl<'a> Connection<'a> {
         let stuck = self.status.link().undeliverable.is_some();
         let live = stood.filter(|stood| !stuck && (self.heard || *stood >= LIVE_MIN));
         let sockjs = self.sockjs.filter(|_| self.connected);
+        let heartbeats = self.sockjs_heartbeats.as_ref();
+        let sockjs_period = heartbeats.map(SockJsHeartbeats::period);
         let settled = match ended {
             // Nothing can be committed from now on.
             DisconnectReason::Journal(error) => Err(error),
@@ -285,6 +304,7 @@ impl<'a> Connection<'a> {
             reason,
             live,
             sockjs,
+            sockjs_period,
         }
     }
 
@@ -337,7 +357,8 @@ impl<'a> Connection<'a> {
                 self.session.deadline(),
                 self.give_up_at,
                 probe_at,
-                self.intake.silence.due(),
+                self.intake.silence_due(now),
+                self.sockjs_due(),
                 self.subscriptions.due(now),
                 self.proof_due(),
                 self.retry_due(),
@@ -399,57 +420,20 @@ impl<'a> Connection<'a> {
             "connected"
         );
         self.connected = true;
+        self.status.trouble_is_over();
         self.admission.accept();
         if connected.heartbeat.incoming.is_none() {
+            let now = clock::now();
             self.probing = match self.probing {
-                Probing::Possible => Probing::Due(clock::now() + self.wanted.settings.heartbeat),
+                Probing::Possible => Probing::Due(now + self.wanted.settings.probe_interval()),
                 _ => Probing::Listening,
             };
+            if let Some(heartbeats) = &mut self.sockjs_heartbeats {
+                heartbeats.need(now);
+            }
         }
         self.announce(&self.admission.admitted(&self.wanted.settings.topics));
         self.tell_profile();
-    }
-
-    /// Missing heart-beats, and how a dead link is noticed without the server's.
-    fn heartbeat_warnings(&self) -> impl Iterator<Item = ConfigurationWarning> {
-        let off = self.wanted.settings.heartbeat.is_zero();
-        let detection = match self.probing {
-            Probing::Due(_) => Some(Detection::Pings(self.wanted.settings.heartbeat)),
-            Probing::Listening => Some(
-                self.wanted
-                    .settings
-                    .silence
-                    .map_or(Detection::KeepAlive, Detection::Silence),
-            ),
-            Probing::Impossible | Probing::Possible => None,
-        };
-        let dead = if off {
-            ConfigurationWarning::HeartbeatsOff
-        } else {
-            ConfigurationWarning::NoHeartbeats
-        };
-        let of_server = if off {
-            self.broker.warning_without_heartbeats()
-        } else {
-            None
-        };
-        detection.map(dead).into_iter().chain(of_server)
-    }
-
-    /// A silence that begins is said once; it outlasts connections.
-    fn watch_silence(&mut self, now: Instant) {
-        if self.intake.silence.begins(now) {
-            self.status.counters.silences.fetch_add(1, Relaxed);
-            let silence = self.wanted.settings.silence.unwrap_or_default();
-            warn!(
-                silence = %InWords(silence),
-                "source silent: no message for as long as source.silence allows; check that the \
-                 platform still sends, and to these destinations"
-            );
-        }
-        if self.intake.silence.lasts() {
-            self.status.enter_silent();
-        }
     }
 
     /// Whether the socket is to be read.
@@ -465,15 +449,14 @@ impl<'a> Connection<'a> {
     fn tick(&mut self) -> Result<(), DisconnectReason> {
         self.receive_all()?;
         if !self.may_read() {
-            self.session.unread(clock::now());
-            self.intake.silence.broken(clock::now());
+            self.unread(clock::now());
         }
         let now = clock::now();
         if matches!(self.probing, Probing::Due(at) if at <= now) {
-            self.probing = Probing::Due(now + self.wanted.settings.heartbeat);
+            self.probing = Probing::Due(now + self.wanted.settings.probe_interval());
             self.writer.probe();
         }
-        self.watch_silence(now);
+        self.watch_silences(now);
         if self.subscribed_at.is_some_and(|at| now >= at + PASSED) {
             self.status.undeliverable(None);
         }
@@ -492,7 +475,8 @@ impl<'a> Connection<'a> {
         });
         // What came before the silence was read too.
         let taken = self.take_events();
-        ended.and(taken)
+        ended.and(taken)?;
+        self.watch_sockjs(now)
     }
 
     fn start_writing(&mut self) {

@@ -1,10 +1,13 @@
 //! From messages to journal batches: decodes the messages, and keeps the ACKs that are due once the
 //! batch is on disk. Does no IO.
 
+mod silences;
+
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Instant;
 
 use jiff::Timestamp;
 
@@ -14,9 +17,10 @@ use super::coverage::{HeardAgain, TopicsHeard};
 use super::malformed::MalformedLog;
 use super::redelivery::{Deliveries, RedeliveryLog};
 use super::signin::SigninTemplate;
-use super::silence::Silence;
+use super::silence::{NextLook, Silence, SilenceLog};
 use super::status::Status;
 use super::topic::Topic;
+use super::topic_status::TopicTimes;
 use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
 use crate::model::CoverageCause;
 use crate::pipeline::{Decoder, Element, Undecodable};
@@ -47,6 +51,8 @@ struct TopicState {
     decoder: Decoder,
     deliveries: Deliveries,
     told_of_no_ack: bool,
+    silence: Silence,
+    times: Arc<TopicTimes>,
 }
 
 impl TopicState {
@@ -116,8 +122,8 @@ pub(super) struct Intake {
     bytes: usize,
     /// A message is among what waits.
     received: bool,
-    /// Whether anything comes.
-    pub(super) silence: Silence,
+    next_look: NextLook,
+    silence_log: SilenceLog,
     heard: TopicsHeard,
     malformed: MalformedLog,
     redelivery: RedeliveryLog,
@@ -125,7 +131,7 @@ pub(super) struct Intake {
 
 impl Intake {
     /// One that knows no topic yet.
-    pub(super) fn new(status: Arc<Status>, silence: Silence) -> Intake {
+    pub(super) fn new(status: Arc<Status>) -> Intake {
         Intake {
             topics: HashMap::new(),
             redelivery: RedeliveryLog::new(Arc::clone(&status)),
@@ -135,7 +141,8 @@ impl Intake {
             owed: Owed::default(),
             bytes: 0,
             received: false,
-            silence,
+            next_look: NextLook::default(),
+            silence_log: SilenceLog::default(),
             heard: TopicsHeard::default(),
             malformed: MalformedLog::default(),
         }
@@ -181,6 +188,8 @@ impl Intake {
                     decoder,
                     deliveries: Deliveries::of(topic),
                     told_of_no_ack: false,
+                    silence: Silence::default(),
+                    times: Arc::default(),
                 };
                 self.topics.insert(name, topic);
             }
@@ -234,7 +243,7 @@ impl Intake {
     /// # Panics
     /// No topic has that name. The session knows only the topics' subscriptions, and a topic is
     /// forgotten only with the session.
-    pub(super) fn take(&mut self, message: Message, now: Timestamp) {
+    pub(super) fn take(&mut self, message: Message, now: Timestamp, instant: Instant) {
         let topic = self
             .topics
             .get_mut(&message.subscription)
@@ -301,6 +310,12 @@ impl Intake {
         counters.messages.fetch_add(1, Relaxed);
         counters.body_bytes.fetch_add(body.len() as u64, Relaxed);
         self.status.message_at(now);
+        topic.times.message_at(now);
+        if topic.silence.broken(instant) {
+            topic.times.silent_since(None);
+            self.silence_log.ended(&topic.name);
+            self.next_look.no_later_than(topic.silence.due());
+        }
     }
 
     /// Takes in a message of no topic: it is kept raw, and acknowledged where the server asks for
@@ -359,11 +374,13 @@ impl Intake {
 
     /// A topic's subscription stands: its entry comes before those of its messages.
     pub(super) fn began(&mut self, topic: &Arc<str>, now: Timestamp) {
+        self.listen_to(topic);
         self.entries.extend(self.heard.began(topic, now));
     }
 
     /// Nothing more comes of a topic, which was heard until then.
     pub(super) fn ceased(&mut self, topic: &str, at: Timestamp, cause: CoverageCause) {
+        self.forget_silence(topic);
         let now = Timestamp::now();
         self.entries
             .extend(self.heard.ceased(topic, at, cause, now));
@@ -371,6 +388,7 @@ impl Intake {
 
     /// The server refuses a topic, which was perhaps heard until then.
     pub(super) fn refused(&mut self, topic: &Arc<str>, at: Timestamp) {
+        self.forget_silence(topic);
         let now = Timestamp::now();
         self.entries.extend(self.heard.refused(topic, at, now));
     }
@@ -481,7 +499,7 @@ mod tests {
 
     /// An intake in which messages with so many statuses each wait.
     fn filled(messages: &[usize]) -> Intake {
-        let mut intake = Intake::new(Arc::default(), Silence::new(None));
+        let mut intake = Intake::new(Arc::default());
         for count in messages {
             let first = intake.entries.len();
             let entry = NewEntry {

@@ -14,11 +14,12 @@
 //! - `admission`: which of them a connection asks for, so that a refused one stops no other;
 //!   `refused_topics`: those, and when one of them is asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
-//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
-//!   `malformed`, `undeliverable`: what is said of odd frames; `redelivery`: and of messages that
-//!   were delivered before
-//! - `coverage`: which topics are heard; `link_proof`: until when that is certain
-//! - `status`: the state of the link
+//!   `silence`: whether each topic's messages come; `server_window`: whether the server waits for
+//!   our ACKs; `malformed`, `undeliverable`: what is said of odd frames; `redelivery`: and of
+//!   messages that were delivered before
+//! - `coverage`: which topics are heard; `link_proof`: until when that is certain;
+//!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
+//! - `status`: the state of the link; `topic_status`: when each topic's messages came
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
@@ -44,10 +45,12 @@ mod server_window;
 mod settings;
 mod signin;
 mod silence;
+mod sockjs_heartbeats;
 mod status;
 mod subscriptions;
 mod supervisor;
 mod topic;
+mod topic_status;
 mod undeliverable;
 mod writer;
 
@@ -66,4 +69,5 @@ pub use signin::{
 pub use status::{Counters, Link, LinkState, Profile, Status};
 pub use supervisor::{Source, SourceError};
 pub use topic::Topic;
+pub use topic_status::TopicStatus;
 pub use undeliverable::Undeliverable;

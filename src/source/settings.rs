@@ -1,9 +1,12 @@
 //! The settings of the source.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::broker::{self, Broker};
 use super::signin::{Address, Credentials, Signin, SigninError, SigninTemplate};
+use super::sockjs_heartbeats::SockJsPeriod;
 use super::topic::Topic;
 use crate::paced::Interval;
 use crate::retry::Backoff;
@@ -61,10 +64,13 @@ pub struct Settings {
     pub headers: Vec<(String, SigninTemplate)>,
     /// What we offer to send and want to receive; zero: off.
     pub heartbeat: Duration,
-    /// No message for this long is a silence: the daemon is not ready. No byte for this long ends
-    /// the connection, if nothing else shows that the link lives. `None`: a quiet night is no
-    /// silence.
+    /// No message of a topic for this long is a silence: the daemon is not ready. No byte for this
+    /// long ends the connection, if nothing else shows that the link lives. `None`: a quiet night
+    /// is no silence.
     pub silence: Option<Duration>,
+    /// The topics that have a time of their own for their messages, by their names; `None`: such a
+    /// topic is never silent.
+    pub silences: BTreeMap<Arc<str>, Option<Duration>>,
     /// How CONNECT's values are written.
     pub backslashes: Backslashes,
     /// Longer frames are cut into WebSocket messages of this many bytes, at the boundaries of
@@ -87,10 +93,15 @@ pub(super) struct Attempt {
     pub(super) target: Target,
     pub(super) options: Options,
     pub(super) credentials: Credentials,
+    /// What is known of the server's SockJS.
+    pub(super) sockjs_period: SockJsPeriod,
 }
 
 /// DNS, TCP and TLS together, each HTTP request, and CONNECT to CONNECTED may take this long.
 const STEP_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The probes' interval where no heart-beats are configured.
+const PROBE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Longest body that is read past: more than anybody means to send.
 pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
@@ -103,8 +114,24 @@ impl Settings {
     pub fn connects_as(&self, other: &Settings) -> bool {
         Settings {
             topics: other.topics.clone(),
+            silences: other.silences.clone(),
             ..self.clone()
         } == *other
+    }
+
+    /// A longer time without a message of the topic is a silence; `None`: none is.
+    pub fn silence_of(&self, topic: &str) -> Option<Duration> {
+        let own = self.silences.get(topic);
+        own.copied().unwrap_or(self.silence)
+    }
+
+    /// How often the link is asked for a sign of life where the server sends no heart-beats, and
+    /// its transport answers. That ours are off says nothing against it.
+    pub(super) fn probe_interval(&self) -> Duration {
+        match self.heartbeat {
+            Duration::ZERO => PROBE_INTERVAL,
+            heartbeat => heartbeat,
+        }
     }
 
     /// The upper bound of every wait, with that server.
@@ -183,6 +210,7 @@ impl Settings {
             target,
             options,
             credentials,
+            sockjs_period: SockJsPeriod::default(),
         })
     }
 

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
 use super::refused_topics::RefusedTopic;
+use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
 
 /// The source's loop turns at least so often, whatever it waits for.
@@ -27,8 +28,7 @@ pub enum LinkState {
     Subscribed,
     /// Messages come.
     Receiving,
-    /// Every topic is subscribed, and no message has come for as long as `source.silence` says. Not
-    /// ready, since somebody has said that this is too long.
+    /// Every topic is subscribed, and no message of any has come for as long as its `silence` says.
     Silent,
     /// Stopped for good.
     Stopped,
@@ -57,7 +57,8 @@ impl LinkState {
         }
     }
 
-    /// Connected, subscribed to everything, and not silent.
+    /// Connected, subscribed to everything, and something is heard. A single topic may be silent
+    /// or refused.
     pub fn is_ready(self) -> bool {
         matches!(self, LinkState::Subscribed | LinkState::Receiving)
     }
@@ -72,6 +73,10 @@ pub struct Link {
     pub since: Timestamp,
     /// Why the last connection or attempt ended; kept after it has passed.
     pub last_error: Option<String>,
+    /// When that was.
+    pub last_error_at: Option<Timestamp>,
+    /// Why there is no connection now, as far as an attempt has shown it; `None` once one stands.
+    pub trouble: Option<String>,
     /// When the last message came, on this or an earlier connection.
     pub last_message: Option<Timestamp>,
     /// The message that has ended one connection after another, as long as nothing passes it.
@@ -112,7 +117,7 @@ pub struct Counters {
     pub unknown: AtomicU64,
     /// ACK frames sent.
     pub acknowledged: AtomicU64,
-    /// Times that no message came for as long as `source.silence` says.
+    /// Times that no message of a topic came for as long as its `silence` says.
     pub silences: AtomicU64,
 }
 
@@ -126,6 +131,7 @@ pub struct Status {
     break_points: Mutex<BreakPoints>,
     refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
     delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
+    topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -136,6 +142,8 @@ impl Default for Status {
             state: LinkState::Connecting,
             since: Timestamp::now(),
             last_error: None,
+            last_error_at: None,
+            trouble: None,
             last_message: None,
             silent_since: None,
             undeliverable: None,
@@ -147,6 +155,7 @@ impl Default for Status {
             break_points: Mutex::default(),
             refused: Mutex::default(),
             delivery_counts: Mutex::default(),
+            topics: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -187,6 +196,19 @@ impl Status {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+
+    /// When the messages of each topic came, by its name.
+    pub fn topics(&self) -> BTreeMap<Arc<str>, TopicStatus> {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let topics = topics.iter();
+        topics
+            .map(|(name, times)| (Arc::clone(name), times.read()))
+            .collect()
+    }
+
+    pub(super) fn topics_are(&self, topics: BTreeMap<Arc<str>, Arc<TopicTimes>>) {
+        *self.topics.lock().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     pub(super) fn refused(&self, topics: BTreeMap<Arc<str>, RefusedTopic>) {
@@ -289,6 +311,14 @@ impl Status {
         );
     }
 
+    /// Some topic is not silent, though no message has come just now: another one has begun to be
+    /// heard, or a silence takes longer from now on.
+    pub(super) fn leave_silent(&self) {
+        self.advance(&[LinkState::Silent], LinkState::Subscribed);
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.silent_since = None;
+    }
+
     /// Topics were added, and not all of them are subscribed yet.
     pub(super) fn enter_incomplete(&self) {
         self.advance(
@@ -319,6 +349,14 @@ impl Status {
     pub(super) fn failed(&self, error: &str) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.last_error = Some(error.to_owned());
+        link.last_error_at = Some(Timestamp::now());
+        link.trouble = Some(error.to_owned());
+    }
+
+    /// What was wrong has passed: a connection stands, or nothing is to be wrong.
+    pub(super) fn trouble_is_over(&self) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.trouble = None;
     }
 
     /// A connection has ended; `at`: because of what it read there. The third time in a row it says

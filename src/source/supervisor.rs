@@ -22,7 +22,7 @@ use super::last_transports::LastTransports;
 use super::reload::{Handle, Inbox, ReloadRequest};
 use super::settings::Settings;
 use super::signin::{Address, Credentials, SigninError, SigninLimit};
-use super::silence::Silence;
+use super::sockjs_heartbeats::SockJsPeriod;
 use super::status::{LinkState, Status};
 use crate::journal::{self, Log};
 use crate::paced::Interval;
@@ -61,6 +61,7 @@ pub struct Source {
     commit: Commit,
     admission: Admission,
     last_transports: LastTransports,
+    sockjs_period: SockJsPeriod,
     busy: BusyAddresses,
     backoff: Backoff,
     /// Lives in a row that were shorter than [`LIVE_MIN`].
@@ -82,8 +83,9 @@ impl Source {
         status: Arc<Status>,
         read_interval: Interval,
     ) -> Result<(Source, Handle), journal::Error> {
-        let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
+        let mut intake = Intake::new(status.clone());
         intake.meet(&settings.topics, &decoders);
+        intake.expect(&settings);
         intake.take_over(journal.heard().await?, Timestamp::now());
         if !intake.is_empty() {
             // Before whatever a connection brings; it need not be waited for, since a crash leaves
@@ -103,6 +105,7 @@ impl Source {
                 commit: Commit::new(clock::now()),
                 admission: Admission::default(),
                 last_transports: LastTransports::default(),
+                sockjs_period: SockJsPeriod::default(),
                 busy: BusyAddresses::default(),
                 backoff,
                 short_lives: 0,
@@ -131,12 +134,14 @@ impl Source {
                 reason: ended,
                 live,
                 sockjs,
+                sockjs_period,
             } = self.one_connection(&address, &stop).await;
             status.enter(LinkState::Connecting);
             if let Some(transport) = sockjs {
                 self.last_transports
                     .worked(&address.to_string(), transport, clock::now());
             }
+            self.sockjs_period = sockjs_period.unwrap_or(self.sockjs_period);
             let live = live.filter(|live| self.is_a_life(*live));
             if live.is_some() {
                 self.backoff.reset();
@@ -149,6 +154,7 @@ impl Source {
             let wait = match &ended {
                 DisconnectReason::Stopped => break,
                 DisconnectReason::Reloaded => {
+                    status.trouble_is_over();
                     turn = 0;
                     self.busy.forget();
                     self.backoff = self.wanted.settings.reconnect.backoff();
@@ -208,6 +214,7 @@ impl Source {
             }
         }
         self.leave_to_journal();
+        status.trouble_is_over();
         status.enter(LinkState::Stopped);
         info!("source stopped");
         Ok(())
@@ -266,6 +273,7 @@ impl Source {
             attempt.target.sockjs_first = self
                 .last_transports
                 .first(&address.to_string(), clock::now());
+            attempt.sockjs_period = self.sockjs_period;
             Connection::open(
                 &mut self.wanted,
                 attempt,
@@ -313,6 +321,7 @@ impl Source {
     /// While nothing is connected there is no difference to be carried out.
     fn reload(&mut self, wanted: ReloadRequest) -> DisconnectReason {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
+        self.intake.expect(&wanted.settings);
         self.backoff = wanted.settings.reconnect.backoff();
         let before = std::mem::replace(&mut self.wanted, wanted).settings;
         let settings = &self.wanted.settings;
@@ -349,6 +358,7 @@ async fn sign_in(
         warn!(reason, "sign-in waits");
         status.failed(&reason);
         tokio::time::sleep(wait.0).await;
+        status.trouble_is_over();
     }
     let refused = match settings.sign_in().await {
         Err(SigninError::Refused(refused)) => refused,

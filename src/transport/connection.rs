@@ -84,6 +84,15 @@ impl Receiver {
         }
     }
 
+    /// How many of SockJS's heart-beats (`h`) have come; none elsewhere. The server's SockJS sends
+    /// them, where a WebSocket's pong says only that its socket lives.
+    pub fn sockjs_heartbeats(&self) -> u64 {
+        match &self.0 {
+            Incoming::Plain(_) | Incoming::WebSocket(_) => 0,
+            Incoming::SockJs(receiver) => receiver.heartbeats(),
+        }
+    }
+
     /// Has the next bytes read as soon as they come, though the socket's next read may be due later.
     pub fn hurry(&self) {
         if let Some(pacing) = self.pacing() {

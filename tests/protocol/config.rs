@@ -280,6 +280,26 @@ fn a_condition_of_a_sink_that_wants_no_statuses_is_warned_of() {
 }
 
 #[test]
+fn a_topic_may_have_a_silence_of_its_own() {
+    let text = format!(
+        "{SOURCE}silence = \"1h\"\n[topics.a]\ndestination = \"/topic/a\"\n\
+         [topics.b]\ndestination = \"/topic/b\"\nsilence = \"0s\"\n\
+         [topics.c]\ndestination = \"/topic/c/{{{{ n }}}}\"\nfor = {{ n = [1, 2] }}\n\
+         silence = \"10m\"\n{SINK}"
+    );
+    let source = good(&text, &[]).source;
+    let minutes = |minutes: u64| Some(Duration::from_secs(60 * minutes));
+    for (topic, expected) in [
+        ("a", minutes(60)),
+        ("b", None),
+        ("c-1", minutes(10)),
+        ("c-2", minutes(10)),
+    ] {
+        assert_eq!(source.silence_of(topic), expected, "{topic}");
+    }
+}
+
+#[test]
 fn the_defaults_are_the_promised_ones() {
     let seconds = Duration::from_secs;
     let text = format!(
@@ -490,6 +510,12 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}silence = \"5s\"\n{TOPIC}{SINK}"),
             "3:11",
             "source.silence",
+            "expected \"0s\" (off) or at least 10s, found 5s",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}silence = \"5s\"\n{SINK}"),
+            "5:11",
+            "topics.t.silence",
             "expected \"0s\" (off) or at least 10s, found 5s",
         ),
         (

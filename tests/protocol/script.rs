@@ -366,6 +366,7 @@ pub(crate) fn settings(url: &str, heartbeat: Duration) -> Settings {
         headers: Vec::new(),
         heartbeat,
         silence: None,
+        silences: Default::default(),
         backslashes: Default::default(),
         websocket_split: None,
         tls: Default::default(),

@@ -34,6 +34,11 @@ pub enum ConfigurationWarning {
 pub enum Detection {
     /// WebSocket pings, so often.
     Pings(Duration),
+    /// SockJS's heart-beats, which come more often than this.
+    SockJs(Duration),
+    /// Nothing: SockJS's heart-beats do not come either, and there is a new connection after this
+    /// long without anything.
+    Reconnecting(Duration),
     /// TCP keep-alive, and a new connection after this long without a byte (`source.silence`).
     Silence(Duration),
     /// TCP keep-alive.
@@ -86,7 +91,10 @@ impl Detection {
     fn advice(self) -> &'static str {
         match self {
             Detection::KeepAlive => ", or source.silence to the longest pause that is normal",
-            Detection::Pings(_) | Detection::Silence(_) => "",
+            Detection::Pings(_)
+            | Detection::SockJs(_)
+            | Detection::Reconnecting(_)
+            | Detection::Silence(_) => "",
         }
     }
 }
@@ -95,6 +103,17 @@ impl fmt::Display for Detection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Detection::Pings(every) => write!(f, "a dead link is noticed by WebSocket pings, every {}", InWords(*every)),
+            Detection::SockJs(after) => write!(
+                f,
+                "a dead link is noticed by SockJS's heart-beats, after {} without one",
+                InWords(*after)
+            ),
+            Detection::Reconnecting(after) => write!(
+                f,
+                "SockJS's do not come either, and nothing tells a dead link from a quiet one: \
+                 after {} without anything the daemon reconnects",
+                InWords(*after)
+            ),
             Detection::Silence(after) => write!(
                 f,
                 "a dead link is noticed by TCP keep-alive, and after {} without a byte by \
@@ -154,6 +173,14 @@ mod tests {
         check(
             ConfigurationWarning::NoHeartbeats(Detection::Silence(ten)),
             &["after 10s without a byte by reconnecting"],
+        );
+        check(
+            ConfigurationWarning::NoHeartbeats(Detection::SockJs(ten)),
+            &["by SockJS's heart-beats, after 10s without one; switch"],
+        );
+        check(
+            ConfigurationWarning::HeartbeatsOff(Detection::Reconnecting(ten)),
+            &["SockJS's do not come either", "after 10s without anything"],
         );
         check(
             ConfigurationWarning::HeartbeatsOff(Detection::KeepAlive),

@@ -6,7 +6,6 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tracing::info;
 
 use super::{Connection, Probing, Stage};
 use crate::faults::{self, Failpoint};
@@ -70,8 +69,13 @@ impl Connection<'_> {
         &mut self,
         received: Result<Bytes, TransportError>,
     ) -> Result<(), DisconnectReason> {
-        if received.is_ok() {
+        let now = clock::now();
+        if let Ok(bytes) = &received {
             self.proof.heard(Timestamp::now());
+            if let Some(heartbeats) = &mut self.sockjs_heartbeats {
+                let count = self.receiver.sockjs_heartbeats();
+                heartbeats.received(count, !bytes.is_empty(), now);
+            }
         }
         match received {
             // The answer to a probe, or SockJS's `h`.
@@ -79,9 +83,9 @@ impl Connection<'_> {
                 if bytes.is_empty()
                     && matches!(self.probing, Probing::Due(_) | Probing::Listening) =>
             {
-                self.session.alive(clock::now());
+                self.session.alive(now);
             }
-            Ok(bytes) => self.session.receive(bytes, clock::now()),
+            Ok(bytes) => self.session.receive(bytes, now),
             // The end of the socket answers our DISCONNECT as well as a receipt does.
             Err(_) if self.stage == Stage::Leaving => self.stage = Stage::Left,
             Err(error @ TransportError::Closed { .. }) => {
@@ -133,7 +137,7 @@ impl Connection<'_> {
                 Ok(Some(Event::Message(message) | Event::Late(message)))
                     if message.ack.is_none() =>
                 {
-                    self.intake.take(message, now);
+                    self.intake.take(message, now, instant);
                 }
                 Ok(Some(Event::Unknown(message))) if message.ack.is_none() => {
                     self.intake.take_unknown(message, now);
@@ -163,11 +167,8 @@ impl Connection<'_> {
                 let entry = self.taken();
                 self.subscriptions
                     .heard(&message.subscription, entry, instant);
-                self.intake.take(message, now);
+                self.intake.take(message, now, instant);
                 faults::reach(Failpoint::MessageRead);
-                if self.intake.silence.broken(instant) {
-                    info!("source receives messages again");
-                }
                 self.status.enter_receiving();
                 if let Some(id) = quiet {
                     self.prove_topic(&id)?;
@@ -177,7 +178,7 @@ impl Connection<'_> {
                 // It was in flight, and the server may no longer have the subscription.
                 self.subscriptions.late(&message.subscription);
                 self.reconnect_if_ignored(&message.subscription);
-                self.intake.take(message, now);
+                self.intake.take(message, now, instant);
             }
             Event::Withheld { id } => self.topic_withheld(id)?,
             // Unacknowledged, so it comes again.

@@ -149,16 +149,14 @@ impl Connection<'_> {
         if std::mem::replace(&mut self.complete, complete) == complete {
             return Ok(());
         }
-        self.intake.silence.pause(now);
         match complete {
             None => self.status.enter_incomplete(),
             Some(subscriptions) => {
                 self.subscribed_at.get_or_insert(now);
-                self.intake.silence.listen(now);
                 self.status.enter_subscribed();
                 info!(subscriptions, "live");
                 self.tell_heard_again();
-                self.watch_silence(now);
+                self.watch_silences(now);
             }
         }
         Ok(())
@@ -186,6 +184,7 @@ impl Connection<'_> {
     /// Carries out the difference, if this connection can; else the connection is to end.
     pub(super) fn reload(&mut self, wanted: ReloadRequest) -> Result<(), DisconnectReason> {
         self.intake.meet(&wanted.settings.topics, &wanted.decoders);
+        self.intake.expect(&wanted.settings);
         let before = std::mem::replace(self.wanted, wanted);
         if !self.wanted.settings.connects_as(&before.settings) {
             self.admission.forget();
@@ -205,6 +204,7 @@ impl Connection<'_> {
         if self.connected {
             self.tell_profile();
             self.count_topics()?;
+            self.watch_silences(clock::now());
         }
         Ok(())
     }

@@ -19,7 +19,13 @@ use crate::transport::reframed::Payloads;
 use crate::transport::target::{SockJsTransport, Target};
 use crate::transport::{stream, upgrade, websocket};
 
-pub(in crate::transport) enum Receiver {
+pub(in crate::transport) struct Receiver {
+    wire: Wire,
+    /// Frames `h` that have come.
+    heartbeats: u64,
+}
+
+enum Wire {
     WebSocket(websocket::Receiver),
     Xhr(Box<xhr::Receiver>),
 }
@@ -157,7 +163,10 @@ impl Attempt<'_> {
         let message_bytes_max = self.target.message_bytes_max;
         let (receiver, sender) =
             websocket::open(upgraded, message_bytes_max, Payloads::Messages).await;
-        Ok((Receiver::WebSocket(receiver), Sender::WebSocket(sender)))
+        Ok((
+            Receiver::new(Wire::WebSocket(receiver)),
+            Sender::WebSocket(sender),
+        ))
     }
 
     async fn dial_xhr(
@@ -168,14 +177,17 @@ impl Attempt<'_> {
     ) -> Result<(Receiver, Sender), DialError> {
         let dialled = xhr::dial(self.target, self.http, self.peer, session, mode);
         let (receiver, sender) = deadline.bound(self.peer, Stage::Open, dialled).await?;
-        Ok((Receiver::Xhr(Box::new(receiver)), Sender::Xhr(sender)))
+        Ok((
+            Receiver::new(Wire::Xhr(Box::new(receiver))),
+            Sender::Xhr(sender),
+        ))
     }
 }
 
 /// As [`websocket::drain`], where there is one below. What `xhr_send` has sent the server has
 /// confirmed, so that its other transports wait for nothing.
 pub(in crate::transport) async fn drain(receiver: Receiver, sender: Sender) {
-    if let (Receiver::WebSocket(receiver), Sender::WebSocket(sender)) = (receiver, sender) {
+    if let (Wire::WebSocket(receiver), Sender::WebSocket(sender)) = (receiver.wire, sender) {
         websocket::drain(receiver, sender).await;
     }
 }
@@ -188,12 +200,21 @@ fn session_path() -> String {
 }
 
 impl Receiver {
+    fn new(wire: Wire) -> Receiver {
+        Receiver {
+            wire,
+            heartbeats: 0,
+        }
+    }
+
     /// Waits for `o`, the first frame of a session.
     async fn open(&mut self, url: &Url) -> Result<(), DialError> {
         let problem = loop {
             match self.frame().await {
                 Ok(Frame::Open) => return Ok(()),
                 Ok(Frame::Heartbeat) => {}
+                // The prelude, or a ping.
+                Ok(Frame::Payload(bytes)) if bytes.is_empty() => {}
                 Ok(Frame::Payload(_)) => {
                     break "the server sent a message before opening the session".to_owned();
                 }
@@ -211,16 +232,24 @@ impl Receiver {
 
     /// `None`: the server makes the batches, and an HTTP response has its own buffer.
     pub(in crate::transport) fn pacing(&self) -> Option<&Pacing> {
-        match self {
-            Receiver::WebSocket(receiver) => Some(receiver.pacing()),
-            Receiver::Xhr(_) => None,
+        match &self.wire {
+            Wire::WebSocket(receiver) => Some(receiver.pacing()),
+            Wire::Xhr(_) => None,
         }
+    }
+
+    /// How many heart-beats of SockJS (`h`) have come.
+    pub(in crate::transport) fn heartbeats(&self) -> u64 {
+        self.heartbeats
     }
 
     pub(in crate::transport) async fn receive(&mut self) -> Result<Bytes, TransportError> {
         match self.frame().await? {
             Frame::Payload(bytes) => Ok(bytes),
-            Frame::Heartbeat => Ok(Bytes::new()),
+            Frame::Heartbeat => {
+                self.heartbeats += 1;
+                Ok(Bytes::new())
+            }
             Frame::Close { code, reason } => Err(TransportError::Closed { code, reason }),
             Frame::Open => Err(TransportError::Protocol(
                 "the SockJS session began again: the old one is lost".to_owned(),
@@ -229,12 +258,16 @@ impl Receiver {
     }
 
     async fn frame(&mut self) -> Result<Frame, TransportError> {
-        match self {
-            Receiver::WebSocket(receiver) => {
+        match &mut self.wire {
+            Wire::WebSocket(receiver) => {
                 let message = receiver.receive().await?;
+                if message.is_empty() {
+                    // A ping or a pong: of the WebSocket, not of SockJS.
+                    return Ok(Frame::Payload(message));
+                }
                 frame::decode(&message).map_err(TransportError::Protocol)
             }
-            Receiver::Xhr(receiver) => receiver.frame().await,
+            Wire::Xhr(receiver) => receiver.frame().await,
         }
     }
 }

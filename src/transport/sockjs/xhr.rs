@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use reqwest::Response;
 use url::Url;
 
@@ -128,7 +128,7 @@ impl Receiver {
         loop {
             if let Some(line) = self.line()? {
                 if self.mode == Mode::Streaming && is_prelude(&line) {
-                    return Ok(Frame::Heartbeat);
+                    return Ok(Frame::Payload(Bytes::new()));
                 }
                 self.answer = Answer::Frames;
                 self.empty_answers = 0;

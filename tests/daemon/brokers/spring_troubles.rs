@@ -66,6 +66,46 @@ async fn closed_silent_and_killed_server_is_come_back_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn frozen_server_without_heartbeats_is_left_over_every_transport() {
+    let Some(spring) = Spring::start(&[]).await else {
+        return;
+    };
+    let mut runs = Vec::new();
+    for (number, endpoint) in [
+        Endpoint::SockJs,
+        Endpoint::Raw,
+        Endpoint::Streaming,
+        Endpoint::Polling,
+    ]
+    .iter()
+    .enumerate()
+    {
+        let name = format!("frozen-{number}");
+        let configuration = Configuration::new(&spring.url(*endpoint)).source("heartbeat = \"0s\"");
+        let topic = format!("destination = \"/topic/{name}\"\n");
+        let run = Scenario::start(&name, configuration.table("topics.map-1", &topic)).await;
+        runs.push((format!("/topic/{name}"), run));
+    }
+    for (destination, run) in &mut runs {
+        spring.publish(destination, run.messages(0..50)).await;
+        run.complete(50).await;
+    }
+    spring.freeze();
+    for (_, run) in &mut runs {
+        // Pings within 25 s, SockJS's own heart-beats within 63.
+        run.daemon.complains(&["not connected"]).await;
+        let readiness = run.daemon.get("/readyz").await.map(|(status, _)| status);
+        assert_eq!(readiness, Some(503));
+    }
+    spring.thaw();
+    for (destination, mut run) in runs {
+        run.daemon.ready().await;
+        spring.publish(&destination, run.messages(50..100)).await;
+        run.finish(100, 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn token_is_wanted_by_every_request_and_by_connect() {
     let Some(spring) = Spring::start(&["lab.auth=token"]).await else {
         return;

@@ -3,6 +3,7 @@
 
 mod coverage;
 mod idle;
+mod readyz;
 mod reload;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -193,7 +194,7 @@ async fn a_silent_link_is_not_ready_and_what_is_weak_stands_in_status() {
     assert!(daemon.stop().await.success());
     let log = daemon.log();
     assert_eq!(log.matches("configuration warning").count(), 2, "{log}");
-    assert_eq!(log.matches("source silent").count(), 1, "{log}");
+    assert_eq!(log.matches("topic silent").count(), 1, "{log}");
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ impl Lab {
             headers: Vec::new(),
             heartbeat,
             silence: None,
+            silences: Default::default(),
             backslashes: Default::default(),
             websocket_split: None,
             tls: Default::default(),

@@ -390,3 +390,52 @@ async fn a_device_is_remembered_while_its_topic_is_away() {
         "it says 正常, and 故障 was the last seen"
     );
 }
+
+#[tokio::test]
+async fn another_silence_asks_nothing_of_the_server() {
+    let lab = Lab::new(INDIVIDUAL).await;
+    let mut server = lab.accept_session("0,0").await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
+    let silence = Some(Duration::from_millis(50));
+    lab.reload_with(Settings {
+        silences: [("map-1".into(), silence)].into(),
+        ..lab.settings.clone()
+    })
+    .await;
+    lab.until(|status| status.link().state == LinkState::Silent)
+        .await;
+    assert!(lab.status.topics()["map-1"].silent_since.is_some());
+    lab.reload([map_1()]).await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
+    assert_eq!(lab.status.topics()["map-1"].silent_since, None);
+    server.message(0, BODY).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    assert_eq!(lab.attempts(), 1);
+}
+
+#[tokio::test]
+async fn a_topic_that_left_is_silent_no_more() {
+    let lab = Lab::new(INDIVIDUAL).await;
+    let mut server = lab.accept_session("0,0").await;
+    let silences = [("map-2".into(), Some(Duration::from_millis(50)))];
+    lab.reload_with(Settings {
+        topics: vec![map_1(), map_2()],
+        silences: silences.into(),
+        ..lab.settings.clone()
+    })
+    .await;
+    server.subscribed("map-2", "/queue/2").await;
+    let is_silent = |status: &Status, topic: &str| {
+        let topics = status.topics();
+        topics
+            .get(topic)
+            .is_some_and(|it| it.silent_since.is_some())
+    };
+    lab.until(|status| is_silent(status, "map-2")).await;
+    assert!(!is_silent(&lab.status, "map-1"));
+    lab.reload([map_1()]).await;
+    lab.until(|status| !status.topics().contains_key("map-2"))
+        .await;
+}

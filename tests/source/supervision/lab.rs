@@ -41,6 +41,16 @@ pub(crate) async fn alone() -> MutexGuard<'static, ()> {
     ALONE.lock().await
 }
 
+/// A topic without ACKs.
+pub(crate) fn topic(name: &str) -> Topic {
+    Topic {
+        name: name.into(),
+        destination: "/topic/a".into(),
+        ack: AckMode::Auto,
+        headers: Vec::new(),
+    }
+}
+
 /// The daemon's defaults, for these URLs and one topic.
 pub(crate) fn settings(urls: &[&str]) -> Settings {
     Settings {
@@ -52,6 +62,7 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
         headers: Vec::new(),
         heartbeat: Duration::from_secs(10),
         silence: None,
+        silences: Default::default(),
         backslashes: Default::default(),
         websocket_split: None,
         tls: Default::default(),
@@ -60,12 +71,7 @@ pub(crate) fn settings(urls: &[&str]) -> Settings {
             max: Some(Duration::from_secs(60)),
             attempts: None,
         },
-        topics: vec![Topic {
-            name: "map-1".into(),
-            destination: "/topic/a".into(),
-            ack: AckMode::Auto,
-            headers: Vec::new(),
-        }],
+        topics: vec![topic("map-1")],
         body_bytes_max: 1 << 20,
     }
 }

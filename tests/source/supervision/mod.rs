@@ -8,4 +8,5 @@ mod lives;
 mod server;
 mod signins;
 mod silence;
+mod sockjs;
 mod stages;

@@ -98,6 +98,22 @@ async fn session_is_asked_for_as_the_protocol_says() {
 }
 
 #[tokio::test]
+async fn heartbeats_are_sockjs_own_and_pings_are_not() {
+    let (mut socket, mut receiver, _sender) = connected().await;
+    for message in [
+        Message::Ping("p".into()),
+        Message::text("h"),
+        Message::Pong("".into()),
+        Message::text("h"),
+        Message::text(r#"a["x"]"#),
+    ] {
+        socket.send(message).await.expect("sent");
+    }
+    assert_eq!(received(&mut receiver, 1).await, "x");
+    assert_eq!(receiver.sockjs_heartbeats(), 2);
+}
+
+#[tokio::test]
 async fn frames_cross_both_ways() {
     let (mut socket, mut receiver, mut sender) = connected().await;
     sender

@@ -191,6 +191,17 @@ async fn polls_follow_one_another() {
 }
 
 #[tokio::test]
+async fn heartbeats_are_counted_and_the_prelude_is_none() {
+    let (_server, mut answer, mut receiver, _sender) = streaming().await;
+    answer.write("a[\"x\"]\n").await;
+    assert_eq!(received(&mut receiver, 1).await, "x");
+    assert_eq!(receiver.sockjs_heartbeats(), 0);
+    answer.write("h\nh\na[\"y\"]\n").await;
+    assert_eq!(received(&mut receiver, 1).await, "y");
+    assert_eq!(receiver.sockjs_heartbeats(), 2);
+}
+
+#[tokio::test]
 async fn cancelled_receiving_loses_nothing() {
     let (mut server, mut receiver, _sender) = polling().await;
     tokio::select! {

@@ -1,0 +1,69 @@
+//! When one topic's messages came, for readers. The source writes it without a lock: a message costs
+//! one store.
+
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
+
+use jiff::Timestamp;
+
+/// A copy of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct TopicStatus {
+    /// When the last message came since the daemon started, on whatever connection.
+    pub last_message: Option<Timestamp>,
+    /// Since when it is too long that none has come; a new connection changes nothing of it.
+    pub silent_since: Option<Timestamp>,
+}
+
+/// The original. Times are in microseconds since 1970, and 0 is none.
+#[derive(Debug, Default)]
+pub(super) struct TopicTimes {
+    last_message_us: AtomicI64,
+    silent_since_us: AtomicI64,
+}
+
+impl TopicTimes {
+    /// A message has come.
+    pub(super) fn message_at(&self, at: Timestamp) {
+        self.last_message_us.store(at.as_microsecond(), Relaxed);
+    }
+
+    /// A silence has begun; `None`: there is none.
+    pub(super) fn silent_since(&self, at: Option<Timestamp>) {
+        let at_us = at.map_or(0, Timestamp::as_microsecond);
+        self.silent_since_us.store(at_us, Relaxed);
+    }
+
+    /// A copy of it.
+    pub(super) fn read(&self) -> TopicStatus {
+        let time = |us: &AtomicI64| match us.load(Relaxed) {
+            0 => None,
+            us => Timestamp::from_microsecond(us).ok(),
+        };
+        TopicStatus {
+            last_message: time(&self.last_message_us),
+            silent_since: time(&self.silent_since_us),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn readers_get_what_was_written() {
+        let times = TopicTimes::default();
+        assert_eq!(times.read(), TopicStatus::default());
+        let at = Timestamp::from_microsecond(1_700_000_000_123_456).unwrap();
+        times.message_at(at);
+        times.silent_since(Some(at));
+        let (last_message, silent_since) = (Some(at), Some(at));
+        let expected = TopicStatus {
+            last_message,
+            silent_since,
+        };
+        assert_eq!(times.read(), expected);
+        times.silent_since(None);
+        assert_eq!(times.read().silent_since, None);
+    }
+}
