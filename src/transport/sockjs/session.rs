@@ -217,6 +217,14 @@ impl Receiver {
         }
     }
 
+    /// See [`Receiver::ended`](crate::transport::Receiver::ended).
+    pub(in crate::transport) async fn ended(&mut self) {
+        match self {
+            Receiver::WebSocket(receiver) => receiver.ended().await,
+            Receiver::Xhr(receiver) => receiver.ended().await,
+        }
+    }
+
     pub(in crate::transport) async fn receive(&mut self) -> Result<Bytes, TransportError> {
         match self.frame().await? {
             Frame::Payload(bytes) => Ok(bytes),
