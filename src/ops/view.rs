@@ -34,6 +34,12 @@ impl View {
                 "source silent since {}: no message for as long as source.silence allows",
                 link.since
             ));
+        } else if link.state == source::LinkState::Paused {
+            reasons.push(format!(
+                "source {} since {}: the server is not read until the sinks have caught up",
+                link.state.as_str(),
+                link.since
+            ));
         } else if !link.state.is_ready() {
             let error = link
                 .last_error

@@ -18,6 +18,8 @@ pub(super) struct Commit {
     writing: Fuse<BoxFuture<'static, Committed>>,
     /// Something in it came from the server.
     received: bool,
+    /// Bytes of its bodies.
+    bytes: usize,
     /// Batches so far.
     begun: u64,
     since: Instant,
@@ -29,6 +31,7 @@ impl Commit {
         Commit {
             writing: Fuse::terminated(),
             received: false,
+            bytes: 0,
             begun: 0,
             since: now,
         }
@@ -47,6 +50,7 @@ impl Commit {
             .entries
             .iter()
             .any(|entry| entry.content != NewContent::Coverage);
+        self.bytes = batch.entries.iter().map(|entry| entry.body.len()).sum();
         self.begun += 1;
         self.since = now;
         let journal = journal.clone();
@@ -68,6 +72,11 @@ impl Commit {
     /// Whether the batch being written came from the server.
     pub(super) fn has_received(&self) -> bool {
         self.received && self.is_under_way()
+    }
+
+    /// Bytes of bodies in the batch being written.
+    pub(super) fn bytes(&self) -> usize {
+        if self.is_under_way() { self.bytes } else { 0 }
     }
 
     /// Batches that were begun.

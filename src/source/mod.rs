@@ -14,7 +14,8 @@
 //! - `admission`: which of them a connection asks for, so that a refused one stops no other;
 //!   `refused_topics`: those, and when one of them is asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
-//!   `silence`: whether messages come; `server_window`: whether the server waits for our ACKs;
+//!   `silence`: whether messages come; `rest`: whether a full journal stops us reading;
+//!   `server_window`: whether the server waits for our ACKs;
 //!   `malformed`, `undeliverable`: what is said of odd frames
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain
 //! - `status`: the state of the link
@@ -38,6 +39,7 @@ mod masked;
 mod names;
 mod refused_topics;
 mod reload;
+mod rest;
 mod server_window;
 mod settings;
 mod signin;
