@@ -13,6 +13,7 @@ use crate::model::CoverageCause;
 use crate::source::clock;
 use crate::source::disconnect::DisconnectReason;
 use crate::source::status::{LinkState, TURN};
+use crate::source::topic::Topic;
 
 /// Bytes of bodies that may wait for room in the journal, where the server would not send them
 /// again: a crash loses them. One message more may exceed it.
@@ -73,20 +74,34 @@ impl Connection<'_> {
         DisconnectReason::Lost("the server has ended the connection while it was not read".into())
     }
 
-    /// A connection that was not read has ended. The kernel holds what has arrived: that is read as
-    /// the journal has room for it, up to the end, and not once `stop` asks to. Gives the reason
-    /// that the end itself tells, where it is reached.
+    /// Whether a message that is read after the end is sent again, on the next connection. It could
+    /// not be acknowledged on this one.
+    pub(super) fn comes_again(&self, topic: &str) -> bool {
+        let known = |known: &&Topic| &*known.name == topic;
+        self.unread.is_some()
+            && self
+                .wanted
+                .settings
+                .topics
+                .iter()
+                .find(known)
+                .is_some_and(|topic| !self.broker.loses_unread(std::slice::from_ref(topic)))
+    }
+
+    /// A connection that was not read has ended. The kernel holds what has arrived: where that comes
+    /// only once, it is read as the journal has room for it, up to the end, and not once `stop` asks
+    /// to. Gives the reason that the end itself tells, where it is reached.
     pub(super) async fn read_what_has_arrived(
         &mut self,
         ended: DisconnectReason,
         stop: &CancellationToken,
     ) -> DisconnectReason {
-        warn!(
-            error = %ended,
-            "connection lost: what has arrived is read once the journal accepts it"
-        );
+        warn!(error = %ended, "connection lost: what was read waits for the journal");
         self.status.failed(&ended.to_string());
         self.status.enter(self.state_after_the_end());
+        if !self.broker.loses_unread(&self.wanted.settings.topics) {
+            return ended;
+        }
         self.receiver.suspend_pacing();
         let mut left_bytes = LEFT_BYTES_MAX;
         loop {

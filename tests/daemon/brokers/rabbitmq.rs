@@ -184,7 +184,7 @@ async fn a_full_journal_stops_the_reading_of_a_plain_topic_and_loses_nothing_tha
     // Our heart-beats go out, and one of them is the last.
     proxy.strike(Fault::CutAfterSent(1, Cut::Reset));
     daemon
-        .complains(&["connection lost: what has arrived"])
+        .complains(&["connection lost: what was read waits"])
         .await;
     assert_eq!(proxy.connections(), 1);
     receiver.answer(204);

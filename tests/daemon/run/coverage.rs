@@ -97,7 +97,7 @@ async fn a_full_journal_is_the_links_state_and_then_the_gaps_cause() {
     );
 
     served.end().await;
-    let words = ["connection lost: what has arrived is read once"];
+    let words = ["connection lost: what was read waits"];
     daemon.complains(&words).await;
     receiver.answer(204);
     let served = serve(port).await;

@@ -45,23 +45,35 @@ enum End {
 }
 
 fn message(id: usize) -> String {
+    message_of("map-1", id)
+}
+
+fn message_of(topic: &str, id: usize) -> String {
     let status = r#"{"clientId":1,"deviceId":7,"oldState":"正常","newState":"故障","pad":""#;
     let pad = "x".repeat(BODY_BYTES - status.len() - 2);
-    let head = format!("MESSAGE\nsubscription:map-1\ndestination:/topic/a\nmessage-id:m{id}\n");
+    let head =
+        format!("MESSAGE\nsubscription:{topic}\ndestination:a\nmessage-id:m{id}\nack:a{id}\n");
     format!("{head}content-length:{BODY_BYTES}\n\n{status}{pad}\"}}\0")
+}
+
+fn topic(name: &str, destination: &str, ack: AckMode) -> Topic {
+    Topic {
+        name: name.into(),
+        destination: destination.into(),
+        ack,
+        headers: Vec::new(),
+    }
 }
 
 impl Lab {
     /// One plain topic, and a journal that is full.
     async fn plain(scheme: &str) -> Lab {
-        let topic = Topic {
-            name: "map-1".into(),
-            destination: "/topic/a".into(),
-            ack: AckMode::Auto,
-            headers: Vec::new(),
-        };
+        Lab::full(scheme, vec![topic("map-1", "/topic/a", AckMode::Auto)]).await
+    }
+
+    async fn full(scheme: &str, topics: Vec<Topic>) -> Lab {
         let heartbeat = Duration::from_millis(200);
-        let lab = Lab::of(scheme, vec![topic], heartbeat, JOURNAL_BYTES_MAX, None).await;
+        let lab = Lab::of(scheme, topics, heartbeat, JOURNAL_BYTES_MAX, None).await;
         // Before that no connection is made to a full one.
         lab.until(|status| status.counters.attempts.load(Relaxed) == 1)
             .await;
@@ -83,16 +95,18 @@ impl Lab {
         let connect = peer.frame(self).await;
         assert!(connect.starts_with("CONNECT\n"), "{connect}");
         peer.send(&format!(
-            "CONNECTED\nversion:1.2\nheart-beat:{heartbeat}\n\n\0"
+            "CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\nheart-beat:{heartbeat}\n\n\0"
         ))
         .await;
-        let subscribe = peer.frame(self).await;
-        let receipt = subscribe
-            .lines()
-            .find_map(|line| line.strip_prefix("receipt:"))
-            .expect("a receipt is wanted");
-        peer.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0"))
-            .await;
+        for _ in &self.settings.topics {
+            let subscribe = peer.frame(self).await;
+            let receipt = subscribe
+                .lines()
+                .find_map(|line| line.strip_prefix("receipt:"))
+                .expect("a receipt is wanted");
+            peer.send(&format!("RECEIPT\nreceipt-id:{receipt}\n\n\0"))
+                .await;
+        }
         self.until(|status| status.link().state.is_ready()).await;
         peer
     }
@@ -531,4 +545,49 @@ async fn a_start_with_a_full_journal_waits_for_room_and_a_stop_does_not() {
     let mut server = lab.accept().await;
     assert!(server.frame().await.starts_with("CONNECT\n"));
     assert!(status.link().since >= before);
+}
+
+#[tokio::test]
+async fn what_arrived_and_comes_again_is_not_journaled_after_the_end() {
+    let topics = vec![
+        topic("map-1", "/topic/a", AckMode::Auto),
+        topic("queue", "/queue/a", AckMode::ClientIndividual),
+    ];
+    let lab = Lab::full("stomp", topics).await;
+    let mut peer = lab.connected("200,200").await;
+    lab.pause(&mut peer).await;
+    peer.send(&message_of("queue", HELD)).await;
+    peer.send(&message(HELD)).await;
+    let _open = peer.end(End::Fin).await;
+    lab.notices(Instant::now()).await;
+    let followed = lab.follow();
+    let _again = lab.connected(SELDOM).await;
+    let words = [
+        "map-1+",
+        "queue+",
+        "map-1-journal_full",
+        "queue-journal_full",
+        "map-1+",
+        "queue+",
+    ];
+    followed.until(&words, HELD + 1).await;
+}
+
+#[tokio::test]
+async fn where_all_comes_again_nothing_more_is_read_after_the_end() {
+    let lab = Lab::with_full_journal().await;
+    let mut server = lab.accept_session("200,200").await;
+    // More than the intake takes in.
+    for id in 0..6000 {
+        server.message(id, BODY).await;
+    }
+    lab.until(|status| status.link().state == LinkState::Paused)
+        .await;
+    let read = lab.status.counters.messages.load(Relaxed);
+    assert!(read < 6000, "{read}");
+    drop(server);
+    lab.notices(Instant::now()).await;
+    lab.follow();
+    let _again = lab.accept_session("0,0").await;
+    assert_eq!(lab.status.counters.messages.load(Relaxed), read);
 }
