@@ -11,6 +11,7 @@
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::{AsFd, OwnedFd};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -209,6 +210,15 @@ impl PacedStream {
     /// What begins its pauses, and cuts them short.
     pub fn pacing(&self) -> Pacing {
         self.pacing.clone()
+    }
+
+    /// Another descriptor of the same socket: it stays where it is while this one leaves epoll.
+    pub fn duplicate(&self) -> io::Result<OwnedFd> {
+        match &self.side {
+            Side::Registered(tcp) => tcp.as_fd().try_clone_to_owned(),
+            Side::Alone(tcp) => tcp.as_fd().try_clone_to_owned(),
+            Side::Gone => Err(gone()),
+        }
     }
 
     fn leave_epoll(&mut self) -> io::Result<()> {

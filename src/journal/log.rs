@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -12,6 +13,7 @@ use super::command_sender::CommandSender;
 use super::coverage::{self, Heard};
 use super::group::Append;
 use super::state::State;
+use super::writer::OUT_OF_SPACE_INTERVAL;
 use super::{Error, NewBatch, Reader, Status, file};
 use crate::model::Position;
 
@@ -106,6 +108,19 @@ impl Log {
         self.appends
             .try_send(Append { batch, room, done })
             .map_err(|_| Error::Closed)
+    }
+
+    /// Whether nothing is accepted: the journal is full, or its disk is.
+    pub fn is_full(&self) -> bool {
+        self.state.full.load(Ordering::Relaxed)
+    }
+
+    /// Waits until entries are accepted. Cancel-safe.
+    pub async fn room(&self) {
+        while self.is_full() {
+            // The writer looks as often.
+            tokio::time::sleep(OUT_OF_SPACE_INTERVAL).await;
+        }
     }
 
     /// The newest durable position; changes wake the sinks.

@@ -36,7 +36,8 @@ pub struct Report {
 /// The STOMP side.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Link {
-    /// `connecting`, `connected`, `subscribed`, `receiving`, `silent` or `stopped`.
+    /// `connecting`, `connected`, `subscribed`, `receiving`, `silent`, `paused: journal full` or
+    /// `stopped`.
     pub state: String,
     /// Since when.
     pub since: Timestamp,

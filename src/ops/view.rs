@@ -89,6 +89,7 @@ fn unready_link(link: &source::Link) -> Vec<String> {
         LinkState::Silent => {
             ": no message of any topic for as long as its silence allows".to_owned()
         }
+        LinkState::Paused => ": the server is not read until the sinks have caught up".to_owned(),
         LinkState::Connected => ": not every topic is subscribed yet".to_owned(),
         LinkState::Connecting | LinkState::Stopped => trouble.unwrap_or_default(),
     };
@@ -142,6 +143,11 @@ mod tests {
             LinkState::Silent,
             &trouble,
             &[": no message of any topic for as long as its silence allows"],
+        );
+        check(
+            LinkState::Paused,
+            &trouble,
+            &[": the server is not read until the sinks have caught up"],
         );
     }
 

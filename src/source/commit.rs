@@ -33,6 +33,8 @@ pub(super) struct Commit {
 struct Batch {
     owed: Owed,
     entries: usize,
+    /// Of its bodies.
+    bytes: usize,
     /// Something in it came from the server.
     received: bool,
 }
@@ -71,6 +73,7 @@ impl Commit {
         self.batches.push_back(Batch {
             owed,
             entries: batch.entries.len(),
+            bytes: batch.entries.iter().map(|entry| entry.body.len()).sum(),
             received,
         });
         self.begun += batch.entries.len() as u64;
@@ -118,6 +121,11 @@ impl Commit {
     /// Whether anything that is being written came from the server.
     pub(super) fn has_received(&self) -> bool {
         self.batches.iter().any(|batch| batch.received)
+    }
+
+    /// Bytes of the bodies that are being written.
+    pub(super) fn bytes(&self) -> usize {
+        self.batches.iter().map(|batch| batch.bytes).sum()
     }
 
     /// Messages that are being written and wait for an ACK.

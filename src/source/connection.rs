@@ -4,6 +4,7 @@
 
 mod incoming;
 mod link;
+mod paused;
 mod refusal;
 mod settle;
 mod topics;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Fuse, FusedFuture};
 use jiff::Timestamp;
@@ -29,6 +31,7 @@ use super::disconnect::DisconnectReason;
 use super::intake::{BATCH_MAX, Intake, Owed};
 use super::link_proof::LinkProof;
 use super::reload::{Inbox, ReloadRequest};
+use super::rest::Rest;
 use super::server_window::ServerWindow;
 use super::settings::Attempt;
 use super::signin::Credentials;
@@ -42,7 +45,7 @@ use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Log};
 use crate::model::CoverageCause;
 use crate::stomp::{AckId, Connected, Options, Session, SessionError};
-use crate::transport::{Receiver, SockJsTransport, dial};
+use crate::transport::{Receiver, SockJsTransport, TransportError, dial};
 
 /// The longest wait for the commit before DISCONNECT, and again for the server's answer to it: the
 /// rest comes again. A server needs one round trip. The longest stop waits for a commit, for the
@@ -106,6 +109,9 @@ pub(super) struct Connection<'a> {
     break_point: Option<BreakPoint>,
     /// Topics that were unsubscribed, and when.
     left: BTreeMap<Arc<str>, Instant>,
+    rest: Rest,
+    /// It has ended, and what arrived before is not read yet; when that was noticed.
+    unread: Option<Timestamp>,
 }
 
 /// A connection that stood for this long was live, though no message came.
@@ -146,6 +152,14 @@ enum Probing {
     Due(Instant),
     /// They are needed, and there are none: whatever comes, on whatever level, is a sign of life.
     Listening,
+}
+
+/// What is done with the socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    On,
+    /// What comes stays where it is.
+    Rests,
 }
 
 /// Where the life stands.
@@ -240,6 +254,8 @@ impl<'a> Connection<'a> {
             subscribed_at: None,
             break_point: None,
             left: BTreeMap::new(),
+            rest: Rest::default(),
+            unread: None,
         })
     }
 
@@ -250,18 +266,21 @@ impl<'a> Connection<'a> {
         let Some(lived) = unless_stopped_early(self.live(inbox, stop), stop, &status).await else {
             return Ended::before(DisconnectReason::Stopped);
         };
-        let ended = match lived {
+        let mut ended = match lived {
             Ok(()) if stop.is_cancelled() => DisconnectReason::Stopped,
             Ok(()) => DisconnectReason::Reloaded,
             Err(ended) => ended,
         };
         let now = clock::now();
         self.intake.pause_silences(now);
+        if self.unread.is_some() {
+            ended = self.read_what_has_arrived(ended, stop).await;
+        }
         if self.connected {
             self.status.ended_at(self.break_point.take());
         }
         self.cease(&ended);
-        self.status.enter(LinkState::Connecting);
+        self.status.enter(self.state_after_the_end());
         let stood = self
             .subscribed_at
             .map(|at| now.saturating_duration_since(at));
@@ -325,6 +344,7 @@ impl<'a> Connection<'a> {
         // our DISCONNECT is not taken.
         let last_byte = self.proof.last_byte();
         let at = self.left_at.map_or(last_byte, |left| left.min(last_byte));
+        let (at, cause) = self.gap(at, cause);
         if let Some(refused) = &self.refused {
             self.intake.refused(refused, at);
         }
@@ -341,6 +361,7 @@ impl<'a> Connection<'a> {
             self.leave_topics()?;
             self.start_writing();
             self.start_committing();
+            self.watch_rest();
             self.leave_when_done();
             self.start_proving();
             let now = clock::now();
@@ -364,6 +385,11 @@ impl<'a> Connection<'a> {
                 self.retry_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
+            let reading = match self.may_read() {
+                true => Reading::On,
+                false => Reading::Rests,
+            };
+            let listens = reading == Reading::On || self.stage == Stage::Living;
             tokio::select! {
                 biased;
                 () = stop.cancelled(), if self.stage == Stage::Living => self.stage = Stage::Finishing,
@@ -382,6 +408,7 @@ impl<'a> Connection<'a> {
                 written = self.writer.written(&mut self.session) => {
                     if let Err(error) = written {
                         self.receive_all()?;
+                        self.unread = (!self.may_read()).then(Timestamp::now);
                         return Err(error.into());
                     }
                     self.reach_ack_written();
@@ -394,7 +421,8 @@ impl<'a> Connection<'a> {
                     }
                     self.tick()?;
                 }
-                received = self.receiver.receive(), if self.may_read() => {
+                arrived = arrives(&mut self.receiver, reading), if listens => {
+                    let Some(received) = arrived else { return Err(self.ended_unread()) };
                     self.receive_some(received)?;
                     if self.intake.entries() >= BATCH_MAX {
                         self.start_committing();
@@ -442,7 +470,7 @@ impl<'a> Connection<'a> {
         let pauses = self.subscriptions.wants_a_pause(now)
             && self.commit.is_under_way()
             && now.duration_since(self.commit.since()) < PAUSE_MAX;
-        self.intake.has_room() && !pauses
+        self.has_room() && !pauses
     }
 
     /// A deadline has come. What has already arrived counts first: only then is the silence real.
@@ -568,6 +596,21 @@ impl<'a> Connection<'a> {
             // However late the commit ended, the ACKs have their time.
             self.give_up_at = Some(now + GOODBYE);
             self.start_writing();
+        }
+    }
+}
+
+/// The next bytes, or while reading rests `None` once the server has ended the connection.
+/// Cancel-safe.
+async fn arrives(
+    receiver: &mut Receiver,
+    reading: Reading,
+) -> Option<Result<Bytes, TransportError>> {
+    match reading {
+        Reading::On => Some(receiver.receive().await),
+        Reading::Rests => {
+            receiver.ended().await;
+            None
         }
     }
 }

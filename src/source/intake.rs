@@ -232,6 +232,11 @@ impl Intake {
         self.received
     }
 
+    /// Bytes of bodies that wait for the commit in flight.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// Whether the socket may be read.
     pub(super) fn has_room(&self) -> bool {
         self.entries.len() < ENTRIES_MAX && self.bytes < BYTES_MAX

@@ -14,9 +14,9 @@
 //! - `admission`: which of them a connection asks for, so that a refused one stops no other;
 //!   `refused_topics`: those, and when one of them is asked for again
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
-//!   `silence`: whether each topic's messages come; `server_window`: whether the server waits for
-//!   our ACKs; `malformed`, `undeliverable`: what is said of odd frames; `redelivery`: and of
-//!   messages that were delivered before
+//!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
+//!   `server_window`: whether the server waits for our ACKs; `malformed`, `undeliverable`: what is
+//!   said of odd frames; `redelivery`: and of messages that were delivered before
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
 //! - `status`: the state of the link; `topic_status`: when each topic's messages came
@@ -41,6 +41,7 @@ mod names;
 mod redelivery;
 mod refused_topics;
 mod reload;
+mod rest;
 mod server_window;
 mod settings;
 mod signin;

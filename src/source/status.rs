@@ -30,18 +30,22 @@ pub enum LinkState {
     Receiving,
     /// Every topic is subscribed, and no message of any has come for as long as its `silence` says.
     Silent,
+    /// The journal is full, and nothing is read until it has room: the connection stands unread, or
+    /// the next one waits to be made.
+    Paused,
     /// Stopped for good.
     Stopped,
 }
 
 impl LinkState {
     /// Every state, for metrics.
-    pub const ALL: [LinkState; 6] = [
+    pub const ALL: [LinkState; 7] = [
         LinkState::Connecting,
         LinkState::Connected,
         LinkState::Subscribed,
         LinkState::Receiving,
         LinkState::Silent,
+        LinkState::Paused,
         LinkState::Stopped,
     ];
 
@@ -53,6 +57,7 @@ impl LinkState {
             LinkState::Subscribed => "subscribed",
             LinkState::Receiving => "receiving",
             LinkState::Silent => "silent",
+            LinkState::Paused => "paused: journal full",
             LinkState::Stopped => "stopped",
         }
     }

@@ -128,15 +128,14 @@ impl Source {
             let urls = &self.wanted.settings.urls;
             let address = urls[turn % urls.len()].clone();
             turn += 1;
-            status.counters.attempts.fetch_add(1, Relaxed);
-            status.enter(LinkState::Connecting);
+            status.enter(self.state_without_connection());
             let Ended {
                 reason: ended,
                 live,
                 sockjs,
                 sockjs_period,
             } = self.one_connection(&address, &stop).await;
-            status.enter(LinkState::Connecting);
+            status.enter(self.state_without_connection());
             if let Some(transport) = sockjs {
                 self.last_transports
                     .worked(&address.to_string(), transport, clock::now());
@@ -250,10 +249,30 @@ impl Source {
         self.backoff.bound(self.wanted.settings.wait_max(broker));
     }
 
+    /// Whether no connection is made before the journal has room: it would only bring messages that
+    /// nobody can take, and that do not come again.
+    fn waits_for_room(&self) -> bool {
+        let broker = self.status.profile().broker.unwrap_or(Broker::Unknown);
+        self.journal.is_full() && broker.loses_unread(&self.wanted.settings.topics)
+    }
+
+    fn state_without_connection(&self) -> LinkState {
+        match self.waits_for_room() {
+            true => LinkState::Paused,
+            false => LinkState::Connecting,
+        }
+    }
+
     async fn one_connection(&mut self, address: &Address, stop: &CancellationToken) -> Ended {
-        info!(url = %address, "connecting");
+        let waits = self.waits_for_room();
         let prepared = async {
-            wait_for_room(&mut self.commit, &self.intake).await?;
+            wait_for_place(&mut self.commit, &self.intake).await?;
+            if waits {
+                wait_for_room(&mut self.commit, &self.journal, &self.status).await?;
+            }
+            self.status.enter(LinkState::Connecting);
+            self.status.counters.attempts.fetch_add(1, Relaxed);
+            info!(url = %address, "connecting");
             sign_in(&self.wanted.settings, &mut self.signins, &self.status).await
         };
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
@@ -336,9 +355,31 @@ impl Source {
 }
 
 /// A full journal leaves entries in the intake; another connection brings more of them.
-async fn wait_for_room(commit: &mut Commit, intake: &Intake) -> Result<(), journal::Error> {
+async fn wait_for_place(commit: &mut Commit, intake: &Intake) -> Result<(), journal::Error> {
     while commit.is_under_way() && !intake.has_room() {
         commit.done().await.0?;
+    }
+    Ok(())
+}
+
+/// Waits until a full journal has room.
+async fn wait_for_room(
+    commit: &mut Commit,
+    journal: &Log,
+    status: &Status,
+) -> Result<(), journal::Error> {
+    info!(
+        "source paused: the journal is full, and the next connection waits until the sinks have \
+         caught up"
+    );
+    status.enter(LinkState::Paused);
+    while journal.is_full() {
+        tokio::select! {
+            (outcome, _) = commit.done(), if commit.is_under_way() => {
+                outcome?;
+            }
+            () = journal.room() => {}
+        }
     }
     Ok(())
 }

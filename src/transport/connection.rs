@@ -93,6 +93,21 @@ impl Receiver {
         }
     }
 
+    /// Waits until the server has ended the connection, and gives nothing of what came before: for
+    /// a time in which nobody may read. [`receive`](Self::receive) then gives all of that, and the
+    /// end behind it.
+    ///
+    /// On TCP, TLS and WebSocket the end is a FIN, a reset or a failed socket. SockJS's HTTP
+    /// transports hide their sockets: they read up to 256 KiB ahead to see it. What is not seen so is
+    /// noticed by the next write that fails. Cancel-safe.
+    pub async fn ended(&mut self) {
+        match &mut self.0 {
+            Incoming::Plain(receiver) => receiver.ended().await,
+            Incoming::WebSocket(receiver) => receiver.ended().await,
+            Incoming::SockJs(receiver) => receiver.ended().await,
+        }
+    }
+
     /// Has the next bytes read as soon as they come, though the socket's next read may be due later.
     pub fn hurry(&self) {
         if let Some(pacing) = self.pacing() {

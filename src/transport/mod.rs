@@ -6,7 +6,7 @@
 //!
 //! - `target`, `peer`: where a connection goes, and what that means; `proxy`: by which way
 //! - `connection`: one connection, whatever its framing; `error`: why there is none
-//! - `stream`: TCP and TLS; `plain`: STOMP on them as it is
+//! - `stream`: TCP and TLS; `plain`: STOMP on them as it is; `hangup`: whether an unread one has ended
 //! - `upgrade`, `websocket`, `split`: STOMP in WebSocket messages; `reframed`: as bytes
 //! - `sockjs`: `/info`, and the first of its transports that works
 //! - `exchange`, `http`: one HTTP exchange; `headers`, `cookies`: what goes with every request;
@@ -19,6 +19,7 @@ mod cookies;
 mod error;
 mod exchange;
 mod gateway;
+mod hangup;
 mod headers;
 mod http;
 mod login_page;

@@ -4,6 +4,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 
 use super::error::TransportError;
+use super::hangup::Hangup;
 use super::stream::{self, Stream};
 use crate::paced::Pacing;
 
@@ -11,6 +12,7 @@ pub(super) struct Receiver {
     stream: ReadHalf<Stream>,
     buffer: BytesMut,
     pacing: Pacing,
+    hangup: Hangup,
 }
 
 pub(super) struct Sender {
@@ -24,13 +26,14 @@ const READ_BYTES: usize = 64 * 1024;
 const READ_BYTES_MIN: usize = 4 * 1024;
 
 pub(super) fn split(stream: Stream) -> (Receiver, Sender) {
-    let pacing = stream.pacing();
+    let (pacing, hangup) = (stream.pacing(), Hangup::of(&stream));
     let (read, write) = tokio::io::split(stream);
     (
         Receiver {
             stream: read,
             buffer: BytesMut::new(),
             pacing,
+            hangup,
         },
         Sender { stream: write },
     )
@@ -54,6 +57,10 @@ impl Receiver {
 
     pub(super) fn pacing(&self) -> &Pacing {
         &self.pacing
+    }
+
+    pub(super) async fn ended(&mut self) {
+        self.hangup.happened().await;
     }
 
     /// Reads to the end of the stream, and keeps nothing.

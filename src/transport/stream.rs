@@ -3,6 +3,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -33,6 +34,14 @@ impl Stream {
         match self {
             Stream::Clear(tcp) => tcp.pacing(),
             Stream::Tls(tls) => tls.get_ref().0.pacing(),
+        }
+    }
+
+    /// Another descriptor of its socket.
+    pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
+        match self {
+            Stream::Clear(tcp) => tcp.duplicate(),
+            Stream::Tls(tls) => tls.get_ref().0.duplicate(),
         }
     }
 }
@@ -118,6 +127,7 @@ async fn connect_address(peer: &Peer, address: SocketAddr) -> Result<TcpStream, 
         // Frames are small, and each waits for nothing.
         tcp.set_nodelay(true)?;
         SockRef::from(&tcp).set_tcp_keepalive(&KEEPALIVE)?;
+        SockRef::from(&tcp).set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
         Ok(tcp)
     };
     connected
@@ -140,6 +150,10 @@ const KEEPALIVE: TcpKeepalive = TcpKeepalive::new()
     .with_time(Duration::from_secs(45))
     .with_interval(Duration::from_secs(15))
     .with_retries(3);
+
+/// The same where our own bytes are on the way: keep-alive asks nothing then, and the kernel would
+/// send them again for a quarter of an hour.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(90);
 
 async fn encrypt(
     peer: &Peer,
@@ -249,5 +263,7 @@ mod tests {
             Duration::from_secs(90),
             "a minute and a half, as the log says"
         );
+        let unacknowledged = socket.tcp_user_timeout().expect("an option");
+        assert_eq!(unacknowledged, Some(noticed));
     }
 }

@@ -12,6 +12,7 @@ use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, Message, Utf8Bytes};
 
 use super::error::{DialError, Stage, TransportError};
+use super::hangup::Hangup;
 use super::headers;
 use super::peer::{Deadline, Peer};
 use super::reframed::{Close, Payloads, Reframed, Said};
@@ -27,6 +28,7 @@ pub(super) struct Receiver {
     /// The server has sent its close: whether it also ends the TCP connection is not waited for.
     closed: bool,
     pacing: Pacing,
+    hangup: Hangup,
 }
 
 pub(super) struct Sender {
@@ -61,7 +63,7 @@ pub(super) async fn open(
         .max_message_size(Some(message_bytes_max))
         .max_frame_size(Some(message_bytes_max));
     let Upgraded { stream, read } = upgraded;
-    let pacing = stream.pacing();
+    let (pacing, hangup) = (stream.pacing(), Hangup::of(&stream));
     let stream = Reframed::new(stream, read, payloads);
     let said = stream.said();
     let socket = WebSocketStream::from_raw_socket(stream, Role::Client, Some(config)).await;
@@ -72,6 +74,7 @@ pub(super) async fn open(
             said,
             closed: false,
             pacing,
+            hangup,
         },
         Sender { sink },
     )
@@ -83,6 +86,10 @@ const READ_BYTES: usize = 64 * 1024;
 impl Receiver {
     pub(super) fn pacing(&self) -> &Pacing {
         &self.pacing
+    }
+
+    pub(super) async fn ended(&mut self) {
+        self.hangup.happened().await;
     }
 
     /// A message's payload, or a piece of it. Empty: a ping or a pong, or an empty message.

@@ -94,6 +94,15 @@ impl Broker {
         topics.iter().all(|topic| facts.keeps_messages(topic))
     }
 
+    /// Whether messages are lost that it has sent and that we do not read: it keeps nothing for one
+    /// of these topics, or takes what it has sent for received.
+    pub(in crate::source) fn loses_unread(self, topics: &[Topic]) -> bool {
+        let facts = self.facts();
+        topics
+            .iter()
+            .any(|topic| topic.ack == AckMode::Auto || !facts.keeps_messages(topic))
+    }
+
     /// Whether the first SUBSCRIBE that is not confirmed is the one that an ERROR is about.
     pub(in crate::source) fn confirms_in_order(self) -> bool {
         self.facts().confirms_in_order()
@@ -380,6 +389,19 @@ mod tests {
         check(Broker::RabbitMq, &["/queue/a", "/topic/b"], false);
         check(Broker::SpringSimple, &["/queue/a"], false);
         check(Broker::Unknown, &["/queue/a"], true);
+    }
+
+    #[test]
+    fn what_is_not_read_comes_again_only_where_it_is_kept_until_its_ack() {
+        let check = |broker: Broker, destination: &str, ack, expected: bool| {
+            let kept = Topic::sample("k", "/queue/k", AckMode::Client, &[]);
+            let topics = [kept, Topic::sample("t", destination, ack, &[])];
+            assert_eq!(broker.loses_unread(&topics), expected, "{broker:?}");
+        };
+        check(Broker::RabbitMq, "/queue/a", AckMode::Client, false);
+        check(Broker::RabbitMq, "/queue/a", AckMode::Auto, true);
+        check(Broker::RabbitMq, "/topic/a", AckMode::Client, true);
+        check(Broker::SpringSimple, "/queue/a", AckMode::Client, true);
     }
 
     #[test]

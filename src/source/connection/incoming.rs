@@ -160,6 +160,7 @@ impl Connection<'_> {
             Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now)?,
             // Unacknowledged, so it comes again.
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
+            Event::Message(message) if self.comes_again(&message.subscription) => {}
             Event::Message(message) => {
                 self.heard = true;
                 let id = &message.subscription;

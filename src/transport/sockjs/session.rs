@@ -243,6 +243,14 @@ impl Receiver {
         self.heartbeats
     }
 
+    /// See [`Receiver::ended`](crate::transport::Receiver::ended).
+    pub(in crate::transport) async fn ended(&mut self) {
+        match &mut self.wire {
+            Wire::WebSocket(receiver) => receiver.ended().await,
+            Wire::Xhr(receiver) => receiver.ended().await,
+        }
+    }
+
     pub(in crate::transport) async fn receive(&mut self) -> Result<Bytes, TransportError> {
         match self.frame().await? {
             Frame::Payload(bytes) => Ok(bytes),

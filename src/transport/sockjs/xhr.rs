@@ -7,7 +7,9 @@ use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
+use memchr::memmem;
 use reqwest::Response;
+use tokio::time::sleep_until;
 use url::Url;
 
 use super::frame::{self, Frame};
@@ -40,6 +42,8 @@ pub(in crate::transport) struct Receiver {
     /// So much of the buffer is known to hold no line end.
     searched: usize,
     answer: Answer,
+    /// What has ended the session, as it was seen while nobody read: it comes behind `buffer`.
+    failed: Option<TransportError>,
     /// Answers in a row without a frame that came at once.
     empty_answers: u32,
     asked_at: Instant,
@@ -47,6 +51,9 @@ pub(in crate::transport) struct Receiver {
 
 /// More empty answers in a row end the session.
 const EMPTY_ANSWERS_MAX: u32 = 3;
+
+/// More than this is not read ahead: an answer of the usual 128 KiB, and the next one.
+const AHEAD_BYTES_MAX: usize = 256 * 1024;
 
 /// An empty answer that took so long is no loop.
 const EMPTY_ANSWER_MIN: Duration = Duration::from_secs(1);
@@ -102,6 +109,7 @@ pub(super) async fn dial(
         buffer: BytesMut::new(),
         searched: 0,
         answer: Answer::Nothing,
+        failed: None,
         empty_answers: 0,
         asked_at: Instant::now(),
     };
@@ -134,28 +142,61 @@ impl Receiver {
                 self.empty_answers = 0;
                 return frame::decode(&line).map_err(TransportError::Protocol);
             }
-            match &mut self.exchange {
-                Exchange::None => {
-                    let (http, url) = (self.http.clone(), self.url.clone());
-                    self.asked_at = Instant::now();
-                    self.exchange = Exchange::Asked(Box::pin(async move {
-                        http.post(&url, String::new(), None).await
-                    }));
+            if let Some(failed) = self.failed.take() {
+                return Err(failed);
+            }
+            self.advance().await?;
+        }
+    }
+
+    /// One step of the receiving request. Cancel-safe.
+    async fn advance(&mut self) -> Result<(), TransportError> {
+        match &mut self.exchange {
+            Exchange::None => {
+                let (http, url) = (self.http.clone(), self.url.clone());
+                self.asked_at = Instant::now();
+                self.exchange = Exchange::Asked(Box::pin(async move {
+                    http.post(&url, String::new(), None).await
+                }));
+            }
+            Exchange::Asked(answer) => {
+                let answer = answer.await.map_err(lost)?;
+                if answer.status() != 200 {
+                    return Err(unexpected(answer.status().as_u16(), "200"));
                 }
-                Exchange::Asked(answer) => {
-                    let answer = answer.await.map_err(lost)?;
-                    if answer.status() != 200 {
-                        return Err(unexpected(answer.status().as_u16(), "200"));
-                    }
-                    self.answer = Answer::Nothing;
-                    self.exchange = Exchange::Answered(answer);
-                }
-                Exchange::Answered(answer) => match answer.chunk().await.map_err(lost)? {
-                    Some(bytes) => self.buffer.extend_from_slice(&bytes),
-                    None => self.end_of_answer()?,
-                },
+                self.answer = Answer::Nothing;
+                self.exchange = Exchange::Answered(answer);
+            }
+            Exchange::Answered(answer) => match answer.chunk().await.map_err(lost)? {
+                Some(bytes) => self.buffer.extend_from_slice(&bytes),
+                None => self.end_of_answer()?,
+            },
+        }
+        Ok(())
+    }
+
+    /// Waits until the session has ended, and gives no frame. It reads ahead for that, as far as
+    /// [`AHEAD_BYTES_MAX`]: the socket is the HTTP client's, and shows its end to who reads. It also
+    /// asks for the next answer, without which the server would end the session within seconds.
+    pub(super) async fn ended(&mut self) {
+        while !self.over && self.failed.is_none() && !self.has_close() {
+            if self.buffer.len() >= AHEAD_BYTES_MAX {
+                return std::future::pending().await;
+            }
+            if matches!(self.exchange, Exchange::None) {
+                // Nobody takes the frames: to be asked as fast as the network is no use.
+                sleep_until((self.asked_at + EMPTY_ANSWER_MIN).into()).await;
+            }
+            if let Err(error) = self.advance().await {
+                self.failed = Some(error);
             }
         }
+    }
+
+    /// Whether the server's close is among what was read ahead: a line feed ends a frame and is in
+    /// none.
+    fn has_close(&self) -> bool {
+        self.buffer.starts_with(b"c[") || memmem::find(&self.buffer, b"\nc[").is_some()
     }
 
     /// The next whole line of the answer, without its end.
@@ -184,7 +225,7 @@ impl Receiver {
     /// The server ends each answer some time. The next request goes out at once, well within the
     /// few seconds after which the server would end the session.
     fn end_of_answer(&mut self) -> Result<(), TransportError> {
-        if !self.buffer.is_empty() {
+        if !self.buffer.is_empty() && !self.buffer.ends_with(b"\n") {
             if self.mode == Mode::Streaming {
                 return Err(TransportError::Protocol(
                     "an answer ended in the middle of a frame".to_owned(),
@@ -194,7 +235,7 @@ impl Receiver {
             self.buffer.extend_from_slice(b"\n");
             return Ok(());
         }
-        if self.answer == Answer::Nothing {
+        if self.answer == Answer::Nothing && self.buffer.is_empty() {
             // One that took its time was cut by a proxy. Else this is a loop as fast as the
             // network.
             self.empty_answers = match self.asked_at.elapsed() {

@@ -1,6 +1,9 @@
 //! RabbitMQ, where it refuses a destination: the others flow, and the refused one is named.
 
-use peers::{Configuration, Daemon, RabbitMq, Stomp, history, platform, wait};
+use peers::fault::{Cut, Fault};
+use peers::{
+    Configuration, Daemon, FaultProxy, RabbitMq, Receiver, Stomp, history, platform, stomp, wait,
+};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
@@ -149,4 +152,48 @@ async fn a_refused_destination_is_subscribed_once_it_is_there() {
     flows(&daemon, "/queue/late", "late-2").await;
     let connections = daemon.log().matches("\"message\":\"connected\"").count();
     assert_eq!(connections, 2, "the one that was refused, and the next");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_journal_stops_the_reading_of_a_plain_topic_and_loses_nothing_that_was_read() {
+    let rabbitmq = shared().await;
+    let proxy = FaultProxy::start(rabbitmq.stomp_port()).await;
+    let receiver = Receiver::start().await;
+    receiver.answer(503);
+    let configuration = configured(&stomp::url(proxy.port()), &[("t-1", "/topic/full.1")])
+        .source("heartbeat = \"1s\"")
+        .table("journal", "max_bytes = \"1MiB\"\n")
+        .webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    wait::until("subscribed", async || {
+        (daemon.status().await["link"]["state"] == "subscribed").then_some(())
+    })
+    .await;
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
+    let mut sent = 0;
+    wait::until("paused", async || {
+        let messages = platform::messages("full", sent..sent + 200, DEVICES);
+        publisher.publish("/topic/full.1", messages).await;
+        sent += 200;
+        (daemon.status().await["link"]["state"] == "paused: journal full").then_some(())
+    })
+    .await;
+    let read = daemon.status().await["intake"]["received"]
+        .as_u64()
+        .expect("a number");
+    // Our heart-beats go out, and one of them is the last.
+    proxy.strike(Fault::CutAfterSent(1, Cut::Reset));
+    daemon
+        .complains(&["connection lost: what was read waits"])
+        .await;
+    assert_eq!(proxy.connections(), 1);
+    receiver.answer(204);
+    daemon.ready().await;
+    assert_eq!(proxy.connections(), 2);
+    let count = history::count(daemon.folder()).await;
+    assert!(
+        count as u64 >= read && count <= sent,
+        "{read} {count} {sent}"
+    );
+    flows(&daemon, "/topic/full.1", "full-again").await;
 }

@@ -67,11 +67,11 @@ impl Lab {
     }
 }
 
-fn coverage(entry: &Entry) -> Coverage {
+pub(super) fn coverage(entry: &Entry) -> Coverage {
     serde_json::from_slice(&entry.body).unwrap()
 }
 
-fn word(entry: &Entry) -> String {
+pub(super) fn word(entry: &Entry) -> String {
     if entry.content != EntryContent::Coverage {
         return entry.topic.to_string();
     }

@@ -4,6 +4,7 @@
 mod coverage;
 mod endings;
 mod frames;
+mod full;
 mod lab;
 mod redelivery;
 mod refusals;

@@ -2,6 +2,7 @@
 
 mod certificates;
 mod exchange;
+mod hangup;
 mod http;
 mod paced;
 mod plain;

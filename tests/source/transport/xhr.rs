@@ -320,3 +320,103 @@ async fn refused_sending_is_an_error() {
     check("404 Not Found", "the SockJS session is gone").await;
     check("500 Oops", "SockJS answered 500 instead of 204").await;
 }
+
+/// Whether the end of a session that nobody reads is not seen within a while.
+async fn goes_on(receiver: &mut Receiver) -> bool {
+    timeout(Duration::from_millis(200), receiver.ended())
+        .await
+        .is_err()
+}
+
+#[tokio::test]
+async fn a_close_is_seen_behind_frames_that_nobody_reads() {
+    let (_server, mut answer, mut receiver, _sender) = streaming().await;
+    answer.write("a[\"one \"]\n").await;
+    assert!(goes_on(&mut receiver).await);
+    answer.write("a[\"two\"]\nh\nc[3000,\"Go away!\"]\n").await;
+    timeout(PATIENCE, receiver.ended()).await.expect("a close");
+    assert_eq!(received(&mut receiver, 7).await, "one two");
+    let error = ended(&mut receiver).await;
+    assert!(
+        matches!(
+            error,
+            TransportError::Closed {
+                code: Some(3000),
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_cut_answer_is_seen_behind_frames_that_nobody_reads() {
+    let (_server, mut answer, mut receiver, _sender) = streaming().await;
+    answer.write("a[\"one\"]\n").await;
+    drop(answer);
+    timeout(PATIENCE, receiver.ended()).await.expect("an end");
+    assert_eq!(received(&mut receiver, 3).await, "one");
+    let error = ended(&mut receiver).await;
+    assert!(matches!(error, TransportError::Io(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn the_next_answer_is_asked_for_though_nobody_reads_and_a_lost_session_is_seen() {
+    let (mut server, mut answer, mut receiver, _sender) = streaming().await;
+    answer.write("a[\"one \"]\n").await;
+    answer.end().await;
+    let serve = async {
+        let mut answer = server.next("/xhr_streaming").await.begin().await;
+        answer.write(&format!("{}a[\"two\"]\n", prelude())).await;
+        answer.end().await;
+        server
+            .next("/xhr_streaming")
+            .await
+            .answer("404 Not Found", "")
+            .await;
+    };
+    let (_, ended_in_time) = tokio::join!(serve, timeout(PATIENCE, receiver.ended()));
+    ended_in_time.expect("a lost session");
+    assert_eq!(received(&mut receiver, 7).await, "one two");
+    let error = ended(&mut receiver).await;
+    assert!(matches!(error, TransportError::Closed { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn polls_go_on_though_nobody_reads_whatever_ends_their_frames() {
+    let (mut server, mut receiver, _sender) = polling().await;
+    let serve = async {
+        // Some servers leave the line end out.
+        for frame in ["a[\"one \"]", "a[\"two\"]\n", "c[2010,\"\"]"] {
+            server.next("/xhr").await.answer("200 OK", frame).await;
+        }
+    };
+    let (_, ended_in_time) = tokio::join!(serve, timeout(PATIENCE, receiver.ended()));
+    ended_in_time.expect("a close");
+    assert_eq!(received(&mut receiver, 7).await, "one two");
+    let error = ended(&mut receiver).await;
+    assert!(matches!(error, TransportError::Closed { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn what_nobody_reads_is_read_ahead_within_a_bound_and_not_lost() {
+    let (_server, mut answer, mut receiver, _sender) = streaming().await;
+    let frame = format!("a[\"{}\"]\n", "x".repeat(16 << 10));
+    let frames = 1000;
+    let flood = async {
+        for _ in 0..frames {
+            answer.write(&frame).await;
+        }
+        answer
+    };
+    let mut flood = pin!(flood);
+    tokio::select! {
+        _ = &mut flood => panic!("16 MiB that nobody reads were taken in"),
+        () = receiver.ended() => panic!("it goes on"),
+        () = tokio::time::sleep(Duration::from_millis(500)) => {}
+    }
+    let read = received(&mut receiver, frames * (16 << 10));
+    let (answer, text) = tokio::join!(flood, read);
+    assert!(text.bytes().all(|byte| byte == b'x'));
+    drop(answer);
+}
