@@ -70,7 +70,7 @@ async fn an_idle_link_that_nginx_cuts_comes_back_soon_and_brings_nothing_twice()
     let location = format!("{UPGRADE}{READ_TIMEOUT}");
     let nginx = Nginx::start(spring.port(), Speaks::Clear, &location).await;
     let runs = [
-        (Endpoint::Raw, "the server closed the connection"),
+        (Endpoint::Raw, "a proxy that cuts idle links"),
         (Endpoint::Streaming, "connection lost"),
         (Endpoint::Polling, "proxy_read_timeout"),
     ]
