@@ -3,6 +3,7 @@
 mod behind;
 mod golden;
 mod lenient;
+mod odd_frame;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;

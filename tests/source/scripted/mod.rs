@@ -5,6 +5,8 @@ mod coverage;
 mod endings;
 mod frames;
 mod lab;
+#[path = "../../protocol/codec/odd_frame.rs"]
+mod odd_frame;
 mod refusals;
 mod reload;
 
