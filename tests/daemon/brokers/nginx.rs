@@ -3,6 +3,8 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
+
 use super::spring::shared;
 use peers::certificates::{Shows, tls};
 use peers::nginx::{Speaks, UPGRADE};
@@ -75,7 +77,7 @@ async fn an_idle_link_that_nginx_cuts_comes_back_soon_and_brings_nothing_twice()
         (Endpoint::Polling, "proxy_read_timeout"),
     ]
     .map(|(endpoint, cut)| idle(&nginx, spring, endpoint, cut));
-    futures_util::future::join_all(runs).await;
+    join_all(runs).await;
 }
 
 /// Waits until the link has been cut so often, and checks what is said of it.
@@ -133,16 +135,16 @@ async fn a_platform_that_restarts_behind_nginx_is_in_trouble_and_soon_back() {
         return;
     };
     let nginx = Nginx::start(spring.port(), Speaks::Clear, UPGRADE).await;
-    let mut runs = Vec::new();
-    for endpoint in [Endpoint::Raw, Endpoint::SockJs, Endpoint::Polling] {
+    let started = [Endpoint::Raw, Endpoint::SockJs, Endpoint::Polling].map(async |endpoint| {
         let name = format!("restart-{endpoint:?}").to_lowercase();
         let topic = format!("/topic/nginx/{name}");
         let configuration = through(&nginx, &spring, endpoint, &topic).default_waits();
         let mut run = Scenario::start(&name, configuration).await;
         spring.publish(&topic, run.messages(0..50)).await;
         run.complete(50).await;
-        runs.push((topic, run));
-    }
+        (topic, run)
+    });
+    let mut runs = join_all(started).await;
     spring.kill();
     for (_, run) in &mut runs {
         let failures = format!("\"failures\":{FAILURES}");
@@ -178,19 +180,16 @@ async fn a_platform_that_restarts_behind_nginx_is_in_trouble_and_soon_back() {
 async fn in_front_of_http_2_we_speak_http_1() {
     let Some(spring) = shared().await else { return };
     let nginx = Nginx::start(spring.port(), Speaks::Http2, UPGRADE).await;
-    let mut runs = Vec::new();
-    for endpoint in [Endpoint::Raw, Endpoint::SockJs, Endpoint::Polling] {
+    let runs = [Endpoint::Raw, Endpoint::SockJs, Endpoint::Polling].map(async |endpoint| {
         let name = format!("http-2-{endpoint:?}").to_lowercase();
         let topic = format!("/topic/nginx/{name}");
         let configuration = through(&nginx, spring, endpoint, &topic).source(&tls(Shows::Nothing));
         let run = Scenario::start(&name, configuration).await;
         spring.publish(&topic, run.messages(0..50)).await;
-        runs.push(run);
-    }
-    for run in runs {
         assert_eq!(run.connections(), 1, "{}", run.daemon.log());
         run.finish(50, 0).await;
-    }
+    });
+    join_all(runs).await;
     let requests = nginx.requests();
     let seen = |wanted: &str| requests.iter().any(|request| request.contains(wanted));
     assert!(
