@@ -1,6 +1,6 @@
 //! The codec held against what servers really send, cut in every possible way.
 
-mod behind;
+pub(crate) mod behind;
 mod golden;
 mod lenient;
 mod odd_frame;
