@@ -146,14 +146,36 @@ pub(super) fn by_close(
         {
             format!("no CONNECTED, as from a server that restarts: {error}")
         }
+        // Between frames: the transport's words are all that there is to say.
+        Err(SessionError::Closed {
+            unfinished_bytes: 0,
+        })
+        | Ok(()) => error.to_string(),
         Err(why) => format!("{why}{} ({error})", broker::advice(&why)),
-        Ok(()) => error.to_string(),
     })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_close_is_told_once_and_a_cut_frame_with_it() {
+        let check = |unfinished_bytes, expected: &str| {
+            let closed = Err(SessionError::Closed { unfinished_bytes });
+            let error = TransportError::Closed {
+                code: Some(1008),
+                reason: "token expired".to_owned(),
+            };
+            let ended = by_close(closed, &error, Acceptance::Known);
+            assert_eq!(ended.to_string(), expected);
+        };
+        let said =
+            "the server closed the connection with code 1008 (policy violation): token expired";
+        check(0, said);
+        let cut = format!("the server closed the connection, 7 bytes into a frame ({said})");
+        check(7, &cut);
+    }
 
     #[test]
     fn a_gateway_that_wants_a_sign_in_refuses() {

@@ -188,6 +188,12 @@ pub enum TransportError {
     /// The server broke the rules of the framing.
     #[error("the server broke the transport's protocol: {0}")]
     Protocol(String),
+    /// A request of SockJS without WebSocket failed. What was read before it is whole.
+    #[error("SockJS answered {status}; {}", answer_advice(*status))]
+    Answered {
+        /// The HTTP status.
+        status: u16,
+    },
     /// Refused on our side, and nothing was sent: SockJS carries text only.
     #[error(
         "a frame that is not UTF-8 cannot cross SockJS: use ws://, wss://, stomp:// or stomps://"
@@ -336,6 +342,19 @@ fn http_advice(url: &str, status: u16, body: &str) -> &'static str {
         429 => "too many connections: it is tried again later",
         500..=599 => "the server or a proxy before it is in trouble: see its log",
         _ => "check the URL and the server's log",
+    }
+}
+
+/// Of a session that had begun.
+fn answer_advice(status: u16) -> &'static str {
+    match status {
+        401 | 403 => "the sign-in that began this session has ended",
+        504 => {
+            "a proxy on the way waits less than the 25 s between SockJS's heart-beats: have it wait \
+             longer (nginx: proxy_read_timeout)"
+        }
+        500..=599 => "the server or a proxy before it is in trouble: see its log",
+        _ => "check the server's log, and each proxy on the way",
     }
 }
 

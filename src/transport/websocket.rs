@@ -192,7 +192,10 @@ fn transport_error(error: tungstenite::Error) -> TransportError {
             TransportError::closed("it is closed already")
         }
         tungstenite::Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            TransportError::closed("end of stream without a WebSocket close")
+            TransportError::closed(
+                "end of stream without a WebSocket close, as of a server that dies or a proxy that \
+                 cuts idle links (nginx: proxy_read_timeout)",
+            )
         }
         tungstenite::Error::Io(error) => TransportError::from_io(error),
         tungstenite::Error::Capacity(CapacityError::MessageTooLong { size, max_size }) => {

@@ -9,6 +9,7 @@ mod architecture;
 mod codec;
 mod config;
 mod decode;
+mod fuzz;
 mod mistakes;
 mod rules;
 mod script;

@@ -162,7 +162,7 @@ impl Receiver {
             Exchange::Asked(answer) => {
                 let answer = answer.await.map_err(lost)?;
                 if answer.status() != 200 {
-                    return Err(unexpected(answer.status().as_u16(), "200"));
+                    return Err(unexpected(answer.status().as_u16()));
                 }
                 self.answer = Answer::Nothing;
                 self.exchange = Exchange::Answered(answer);
@@ -273,19 +273,17 @@ impl Sender {
             .map_err(lost)?;
         // The protocol says 204; pages' clients accept 200, too.
         if !answer.status().is_success() {
-            return Err(unexpected(answer.status().as_u16(), "204"));
+            return Err(unexpected(answer.status().as_u16()));
         }
         // Read to its end, the connection can be used again.
         answer.bytes().await.map(drop).map_err(lost)
     }
 }
 
-fn unexpected(status: u16, expected: &str) -> TransportError {
+fn unexpected(status: u16) -> TransportError {
     match status {
         404 => TransportError::closed("the SockJS session is gone (404)"),
-        status => {
-            TransportError::Protocol(format!("SockJS answered {status} instead of {expected}"))
-        }
+        status => TransportError::Answered { status },
     }
 }
 

@@ -1,12 +1,14 @@
 //! The real daemon and the other servers that people have: ActiveMQ, coilmq, and Spring's simple
-//! broker in a Boot application. What comes in is the question, so a SQLite history is the only
+//! broker in a Boot application, also behind nginx. What comes in is the question, so a SQLite history is the only
 //! sink; `live` has the others, and RabbitMQ; here is what RabbitMQ refuses.
 
 mod activemq;
 mod activemq_secure;
 mod coilmq;
+mod nginx;
 mod rabbitmq;
 mod spring;
+mod spring_refuses;
 mod spring_relay;
 mod spring_send;
 mod spring_signin;

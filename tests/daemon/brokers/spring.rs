@@ -4,34 +4,58 @@
 
 use tokio::sync::OnceCell;
 
-use peers::spring::Endpoint;
+use peers::spring::{Boot, Endpoint};
 use peers::{Configuration, Scenario, Spring};
 
 static SHARED: OnceCell<Option<Spring>> = OnceCell::const_new();
+static SHARED_TWO: OnceCell<Option<Spring>> = OnceCell::const_new();
 
 /// The application that scenarios share; `None` where it is not built.
 pub(crate) async fn shared() -> Option<&'static Spring> {
     SHARED.get_or_init(|| Spring::start(&[])).await.as_ref()
 }
 
+/// The same with Spring Boot 2.
+pub(crate) async fn shared_two() -> Option<&'static Spring> {
+    SHARED_TWO
+        .get_or_init(|| Spring::start_built_with(Boot::Two, &[]))
+        .await
+        .as_ref()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn platforms_messages_arrive_over_sockjs() {
-    arrive(1, Endpoint::SockJs, "").await;
+    arrive(shared().await, 1, Endpoint::SockJs, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn platforms_messages_arrive_over_a_raw_websocket() {
-    arrive(2, Endpoint::Raw, "").await;
+    arrive(shared().await, 2, Endpoint::Raw, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn platforms_messages_arrive_over_xhr_streaming() {
-    arrive(3, Endpoint::Streaming, "").await;
+    arrive(shared().await, 3, Endpoint::Streaming, "").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn platforms_messages_arrive_over_xhr_polling() {
-    arrive(4, Endpoint::Polling, "fell back to another transport").await;
+    let fallback = "fell back to another transport";
+    arrive(shared().await, 4, Endpoint::Polling, fallback).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn platforms_messages_arrive_from_spring_boot_2() {
+    let runs = [
+        (5, Endpoint::SockJs, ""),
+        (6, Endpoint::Raw, ""),
+        (7, Endpoint::Streaming, ""),
+        (8, Endpoint::Polling, "fell back to another transport"),
+    ]
+    .map(|(client, endpoint, logs)| async move {
+        arrive(shared_two().await, client, endpoint, logs).await;
+    });
+    futures_util::future::join_all(runs).await;
 }
 
 /// What a session that is polled may hold back in Spring is 100 messages, so they go out in parts.
@@ -39,8 +63,8 @@ async fn platforms_messages_arrive_over_xhr_polling() {
 const PART: usize = 50;
 const MESSAGES: usize = 1000;
 
-async fn arrive(client: usize, endpoint: Endpoint, logs: &str) {
-    let Some(spring) = shared().await else { return };
+async fn arrive(spring: Option<&Spring>, client: usize, endpoint: Endpoint, logs: &str) {
+    let Some(spring) = spring else { return };
     let user = format!("lab-{client}");
     let code = spring.sign_in(&user).await.socket_code;
     let (state, channel) = (

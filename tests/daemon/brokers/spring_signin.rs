@@ -3,12 +3,21 @@
 //! ended, and the code be another one.
 
 use super::spring::shared;
-use peers::spring::Endpoint;
+use peers::spring::{Boot, Endpoint};
 use peers::{Configuration, Daemon, PASSWORD, Scenario, Spring};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_connection_signs_in_anew() {
-    let Some(mut spring) = Spring::start(&["lab.auth=token", "lab.heartbeat=1000"]).await else {
+    every_connection_signs_in(Boot::Three, &["lab.auth=token", "lab.heartbeat=1000"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_connection_signs_in_anew_with_spring_boot_2_without_heartbeats() {
+    every_connection_signs_in(Boot::Two, &["lab.auth=token"]).await;
+}
+
+async fn every_connection_signs_in(boot: Boot, switches: &[&str]) {
+    let Some(mut spring) = Spring::start_built_with(boot, switches).await else {
         return;
     };
     let bearer = "headers = { Authorization = \"Bearer {{ signin.token }}\" }";
@@ -131,58 +140,71 @@ const FOUND: &str = "expect = { status = 302 }";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn spring_securitys_form_login_lets_us_in_by_its_cookie() {
-    for csrf in [Csrf::Left, Csrf::Sent] {
-        let switch = format!("lab.csrf={}", csrf == Csrf::Sent);
-        let Some(spring) = Spring::start(&["lab.auth=form", &switch]).await else {
-            return;
-        };
-        let name = format!("form_login_{csrf:?}").to_lowercase();
-        let configuration = form_login(&spring, PASSWORD, csrf, FOUND);
-        let mut run = Scenario::start(&name, configuration).await;
-        spring
-            .publish("/topic/state/form", run.messages(0..50))
-            .await;
-        run.complete(50).await;
-        // Without what lets us in, the log says what would.
-        for (configuration, words) in [
-            (
-                form_login(&spring, "wrong", csrf, FOUND),
-                ["/login)", "leads back to the sign-in"],
-            ),
-            (
-                form_login(&spring, PASSWORD, csrf, ""),
-                [
-                    "came with the cookie JSESSIONID",
-                    "expect = { status = 302 }",
-                ],
-            ),
-            (
-                Configuration::new(&spring.url(Endpoint::SockJs))
-                    .table("topics.map-1", "destination = \"/topic/state/form\"\n"),
-                [
-                    "/login); the server wants a sign-in first",
-                    "[source.signin]",
-                ],
-            ),
-            (
-                Configuration::new(&spring.url(Endpoint::Raw))
-                    .table("topics.map-1", "destination = \"/topic/state/form\"\n"),
-                [
-                    "/login); the server wants a sign-in first",
-                    "[source.signin]",
-                ],
-            ),
-        ] {
-            let mut daemon = Daemon::start(&configuration.sqlite()).await;
-            daemon.complains(&words).await;
-        }
-        if csrf == Csrf::Sent {
-            let without = form_login(&spring, PASSWORD, Csrf::Left, FOUND);
-            let mut daemon = Daemon::start(&without.sqlite()).await;
-            daemon
-                .complains(&["not connected", "sign-in refused", "CSRF token"])
-                .await;
-        }
-        run.finish(50, 0).await;
+    form_login_lets_us_in(Boot::Three, Csrf::Left).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spring_securitys_form_login_lets_us_in_with_its_csrf_token() {
+    form_login_lets_us_in(Boot::Three, Csrf::Sent).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn spring_boot_2s_form_login_lets_us_in_with_its_csrf_token() {
+    form_login_lets_us_in(Boot::Two, Csrf::Sent).await;
+}
+
+async fn form_login_lets_us_in(boot: Boot, csrf: Csrf) {
+    let switch = format!("lab.csrf={}", csrf == Csrf::Sent);
+    let switches = ["lab.auth=form", &switch];
+    let Some(spring) = Spring::start_built_with(boot, &switches).await else {
+        return;
+    };
+    let name = format!("form_login_{boot:?}_{csrf:?}").to_lowercase();
+    let configuration = form_login(&spring, PASSWORD, csrf, FOUND);
+    let mut run = Scenario::start(&name, configuration).await;
+    spring
+        .publish("/topic/state/form", run.messages(0..50))
+        .await;
+    run.complete(50).await;
+    // Without what lets us in, the log says what would.
+    for (configuration, words) in [
+        (
+            form_login(&spring, "wrong", csrf, FOUND),
+            ["/login)", "leads back to the sign-in"],
+        ),
+        (
+            form_login(&spring, PASSWORD, csrf, ""),
+            [
+                "came with the cookie JSESSIONID",
+                "expect = { status = 302 }",
+            ],
+        ),
+        (
+            Configuration::new(&spring.url(Endpoint::SockJs))
+                .table("topics.map-1", "destination = \"/topic/state/form\"\n"),
+            [
+                "/login); the server wants a sign-in first",
+                "[source.signin]",
+            ],
+        ),
+        (
+            Configuration::new(&spring.url(Endpoint::Raw))
+                .table("topics.map-1", "destination = \"/topic/state/form\"\n"),
+            [
+                "/login); the server wants a sign-in first",
+                "[source.signin]",
+            ],
+        ),
+    ] {
+        let mut daemon = Daemon::start(&configuration.sqlite()).await;
+        daemon.complains(&words).await;
     }
+    if csrf == Csrf::Sent {
+        let without = form_login(&spring, PASSWORD, Csrf::Left, FOUND);
+        let mut daemon = Daemon::start(&without.sqlite()).await;
+        daemon
+            .complains(&["not connected", "sign-in refused", "CSRF token"])
+            .await;
+    }
+    run.finish(50, 0).await;
 }

@@ -15,6 +15,7 @@ pub struct Configuration {
     vhost: String,
     watch: bool,
     source: String,
+    reconnect: String,
     tables: String,
 }
 
@@ -28,6 +29,7 @@ impl Configuration {
             vhost,
             watch: false,
             source: String::new(),
+            reconnect: "initial = \"50ms\"\nmax = \"500ms\"\n".to_owned(),
             tables: String::new(),
         }
     }
@@ -53,6 +55,12 @@ impl Configuration {
     /// Any other lines of `[source]`.
     pub fn source(mut self, lines: &str) -> Configuration {
         writeln!(self.source, "{lines}").expect("writing to a String cannot fail");
+        self
+    }
+
+    /// Waits as long between attempts as the daemon does unless it is told.
+    pub fn default_waits(mut self) -> Configuration {
+        self.reconnect.clear();
         self
     }
 
@@ -139,12 +147,13 @@ impl Configuration {
             vhost,
             watch,
             source,
+            reconnect,
             tables,
             ..
         } = self;
         format!(
             "watch = {watch}\n[source]\nurl = \"{url}\"\nlogin = \"{USER}\"\npasscode_file = \"passcode\"\nhost = \"{vhost}\"\n\
-             {source}[source.reconnect]\ninitial = \"50ms\"\nmax = \"500ms\"\n[http]\nlisten = \"127.0.0.1:0\"\n{STATES}{tables}"
+             {source}[source.reconnect]\n{reconnect}[http]\nlisten = \"127.0.0.1:0\"\n{STATES}{tables}"
         )
     }
 }

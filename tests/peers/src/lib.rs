@@ -1,5 +1,5 @@
 //! Real peers for tests: The sources are RabbitMQ, ActiveMQ, coilmq, a Spring Boot application and
-//! a SockJS endpoint. The others are mosquitto, PostgreSQL, an HTTP receiver, an MQTT subscriber, a
+//! a SockJS endpoint, and nginx in front of them. The others are mosquitto, PostgreSQL, an HTTP receiver, an MQTT subscriber, a
 //! STOMP publisher, and the daemon itself. Everything is private to one test process: its ports,
 //! its folders and its processes, which end with it however it ends.
 //!
@@ -19,6 +19,7 @@ pub mod http;
 pub mod java;
 pub mod message;
 pub mod mosquitto;
+pub mod nginx;
 pub mod platform;
 pub mod port;
 pub mod portal;
@@ -43,6 +44,7 @@ pub use daemon::Daemon;
 pub use fault::FaultProxy;
 pub use folder::Folder;
 pub use mosquitto::Mosquitto;
+pub use nginx::Nginx;
 pub use platform::Delivered;
 pub use portal::Portal;
 pub use postgres::Postgres;

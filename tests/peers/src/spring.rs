@@ -16,11 +16,21 @@ use super::{PASSWORD, port};
 /// As much as Spring needs for a few sessions.
 const HEAP_MEBIBYTES: usize = 192;
 
+/// What the application is built with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Boot {
+    /// The last of Spring Boot 2 (Spring 5, Tomcat 9), as old platforms have it.
+    Two,
+    /// Spring Boot 3.
+    Three,
+}
+
 /// A running application.
 pub struct Spring {
     process: Process,
     folder: Folder,
     port: u16,
+    boot: Boot,
     switches: Vec<String>,
 }
 
@@ -50,7 +60,12 @@ impl Spring {
     /// it was not built, since Maven Central was out of reach when the tests were prepared; the
     /// test's output says so.
     pub async fn start(switches: &[&str]) -> Option<Spring> {
-        if !jar().is_file() {
+        Spring::start_built_with(Boot::Three, switches).await
+    }
+
+    /// The same, built with another Spring Boot.
+    pub async fn start_built_with(boot: Boot, switches: &[&str]) -> Option<Spring> {
+        if !jar(boot).is_file() {
             // Past the capture of what passing tests print.
             let line = "not run: the Spring Boot application is not built; Maven Central must be within reach of tests/prepare\n";
             std::io::stderr()
@@ -63,13 +78,19 @@ impl Spring {
             .iter()
             .map(|switch| format!("--{switch}"))
             .collect();
-        let process = launch(&folder, port, &switches).await;
+        let process = launch(&folder, port, boot, &switches).await;
         Some(Spring {
             process,
             folder,
             port,
+            boot,
             switches,
         })
+    }
+
+    /// Where its HTTP listens.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// Of an endpoint, as in a configuration.
@@ -134,7 +155,7 @@ impl Spring {
 
     /// Starts it again after [`Spring::kill`], on the same port; nobody is signed in.
     pub async fn restart(&mut self) {
-        self.process = launch(&self.folder, self.port, &self.switches).await;
+        self.process = launch(&self.folder, self.port, self.boot, &self.switches).await;
     }
 
     /// Stops it in its tracks, until [`Spring::thaw`].
@@ -160,13 +181,20 @@ impl Spring {
     }
 }
 
-fn jar() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../spring/target/spring.jar")
+fn jar(boot: Boot) -> PathBuf {
+    let version = match boot {
+        Boot::Two => "2",
+        Boot::Three => "3",
+    };
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../spring/target")
+        .join(version)
+        .join("spring.jar")
 }
 
-async fn launch(folder: &Folder, port: u16, switches: &[String]) -> Process {
+async fn launch(folder: &Folder, port: u16, boot: Boot, switches: &[String]) -> Process {
     let mut command = java(HEAP_MEBIBYTES);
-    command.arg("-jar").arg(jar()).args([
+    command.arg("-jar").arg(jar(boot)).args([
         "--server.address=127.0.0.1",
         &format!("--server.port={port}"),
     ]);

@@ -1,9 +1,6 @@
 //! Frames that break a rule or a limit are read as well as they can be, and what stands behind them
 //! arrives.
 
-use std::fs;
-use std::path::Path;
-
 use bytes::Bytes;
 use proptest::prelude::*;
 use stomp_bridge::stomp::{
@@ -11,6 +8,7 @@ use stomp_bridge::stomp::{
 };
 
 use super::behind::{Sent, check};
+use super::odd_frame::{Lengths, odd_frame};
 use super::{LENIENT, cut, decode};
 use crate::session::client::Client;
 
@@ -402,94 +400,18 @@ fn a_sloppy_error_is_read() {
     check(&format!("ERROR\nmessage:why {long}\n\n\0"), "why lll");
 }
 
-#[test]
-fn the_seeds_of_the_fuzz_target_hold() {
-    let seeds = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds/lenient");
-    let mut count = 0;
-    for entry in fs::read_dir(seeds).unwrap() {
-        let input = fs::read(entry.unwrap().path()).unwrap();
-        let (size, frame) = input.split_first().unwrap();
-        let odd = [frame, &[0]].concat();
-        for sizes in [[usize::from(*size)], [1], [1 << 20]] {
-            let between = b"\n";
-            check(
-                &odd,
-                Sent {
-                    between,
-                    sizes: &sizes,
-                },
-            );
-        }
-        count += 1;
-    }
-    assert!(count >= 15, "{count}");
-}
-
-fn piece() -> impl Strategy<Value = Vec<u8>> {
-    let known = [
-        "subscription:i",
-        "subscription : i",
-        "subscription:who",
-        "destination:/t",
-        "ack:1",
-        "ack:",
-        "message-id:a:b",
-        "no colon",
-        "a:b",
-        "a:\\t\\",
-        "\\c:\\n",
-        ":",
-        "",
-        "\r",
-        " ",
-        "x\r",
-        "MESSAGE",
-        "content-length:3",
-        "content-length:-1",
-        "content-length: 4",
-        "content-length:5000",
-    ];
-    prop_oneof![
-        8 => prop::sample::select(known.to_vec()).prop_map(|line| line.as_bytes().to_vec()),
-        1 => (0..200_usize).prop_map(|length| [b"long:", &vec![b'x'; length][..]].concat()),
-        2 => prop::collection::vec(1..=255_u8, 0..12),
-    ]
-}
-
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_good_message_behind_any_frame_whose_end_is_known_arrives(
-        command in prop::sample::select(vec![
-            "MESSAGE", "MESSAGE\r", "message ", "RECEIPT", "CONNECTED", "PING", "SEND", "\u{feff}MESSAGE", "=",
-            "a command that is too long to be one",
-        ]),
-        lines in prop::collection::vec(piece(), 0..14),
-        length in prop::option::of(prop_oneof![
-            (-4..5_i64).prop_map(Ok), (6..6000_i64).prop_map(Ok), any::<u64>().prop_map(Err),
-        ]),
-        body in prop_oneof![
-            prop::collection::vec(1..=255_u8, 0..40),
-            (200..400_usize).prop_map(|length| vec![b'b'; length]),
+        odd in prop_oneof![
+            odd_frame("i", "/t", Lengths::Any),
+            odd_frame("i", "/t", Lengths::Near),
         ],
         between in prop::sample::select(vec!["", "\n", "\r\n\n", "\0\n"]),
         sizes in prop::collection::vec(1..80_usize, 1..12),
     ) {
-        let mut head = command.as_bytes().to_vec();
-        head.push(b'\n');
-        if let Some(length) = length {
-            let length = match length {
-                Ok(more) => (body.len() as i64 + more).to_string(),
-                Err(any) => any.to_string(),
-            };
-            head.extend_from_slice(format!("content-length:{length}\n").as_bytes());
-        }
-        for line in &lines {
-            head.extend_from_slice(line);
-            head.push(b'\n');
-        }
-        let odd = [&head[..], b"\n", &body, b"\0"].concat();
         check(&odd, Sent { between: between.as_bytes(), sizes: &sizes });
     }
 }

@@ -1,8 +1,9 @@
 //! The codec held against what servers really send, cut in every possible way.
 
-mod behind;
+pub(crate) mod behind;
 mod golden;
 mod lenient;
+mod odd_frame;
 
 use bytes::{Bytes, BytesMut};
 use proptest::prelude::*;

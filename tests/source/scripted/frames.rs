@@ -5,10 +5,13 @@ use std::fs;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::Frame as RawFrame;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Data, OpCode};
 
+use super::odd_frame::{Lengths, odd_frame};
 use super::*;
 
 const CONNECTED: &[u8] = b"CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0";
@@ -247,6 +250,71 @@ async fn what_stands_behind_an_odd_frame_arrives_over_websocket() {
 #[tokio::test]
 async fn what_stands_behind_an_odd_frame_arrives_over_sockjs() {
     all_pass("http").await;
+}
+
+/// Odd frames on one connection.
+const ODD_FRAMES: usize = 60;
+
+/// Frames at random, each with a good message behind it: it is acknowledged before the next one goes
+/// out.
+async fn a_good_one_behind_each(scheme: &str) {
+    let lab = Lab::over(
+        scheme,
+        AckMode::ClientIndividual,
+        Duration::ZERO,
+        1 << 30,
+        None,
+    )
+    .await;
+    let mut wire = Wire::accept(&lab, scheme).await;
+    wire.begin(CONNECTED).await;
+    let odd_frames = odd_frame("map-1", "/queue/a", Lengths::Near);
+    let mut chance = TestRunner::default();
+    for number in 0..ODD_FRAMES {
+        let odd = odd_frames.new_tree(&mut chance).unwrap().current();
+        let body = format!("{{\"deviceId\":7,\"newState\":\"正常\",\"good\":{number}}}");
+        let good =
+            format!("MESSAGE\nsubscription:map-1\nmessage-id:g{number}\nack:g{number}\n\n{body}\0");
+        let sent_at = Instant::now();
+        wire.send(&[&odd[..], b"\n", good.as_bytes()].concat())
+            .await;
+        let acknowledged = async {
+            // What is good enough of the odd one has an ACK of its own.
+            while wire.frame().await != format!("ACK\nid:g{number}\n\n") {}
+        };
+        let in_time = tokio::time::timeout(BEHIND_MAX, acknowledged).await;
+        let said = lab.status.link().last_error;
+        assert!(
+            in_time.is_ok(),
+            "over {scheme}, {:?} after {}: {said:?}",
+            sent_at.elapsed(),
+            odd.escape_ascii()
+        );
+    }
+    let entries = lab.entries().await;
+    for number in 0..ODD_FRAMES {
+        let wanted = format!("\"good\":{number}}}");
+        let stored = entries
+            .iter()
+            .filter(|(_, body, _)| body.ends_with(&wanted));
+        assert_eq!(stored.count(), 1, "good message {number} over {scheme}");
+    }
+    assert_eq!(lab.status.counters.connections.load(Relaxed), 1, "{scheme}");
+}
+
+#[tokio::test]
+async fn a_good_message_behind_any_frame_arrives_over_tcp() {
+    a_good_one_behind_each("stomp").await;
+}
+
+#[tokio::test]
+async fn a_good_message_behind_any_frame_arrives_over_websocket() {
+    a_good_one_behind_each("ws").await;
+}
+
+#[tokio::test]
+async fn a_good_message_behind_any_frame_arrives_over_sockjs() {
+    a_good_one_behind_each("http").await;
 }
 
 #[tokio::test]

@@ -6,6 +6,8 @@ mod endings;
 mod frames;
 mod full;
 mod lab;
+#[path = "../../protocol/codec/odd_frame.rs"]
+mod odd_frame;
 mod redelivery;
 mod refusals;
 mod reload;

@@ -221,7 +221,24 @@ async fn answer_that_does_not_go_on_ends_the_connection() {
         assert!(end.to_string().contains(expected), "{end}");
     };
     check("404 Not Found", "", "the SockJS session is gone").await;
-    check("502 Bad Gateway", "", "SockJS answered 502 instead of 200").await;
+    check(
+        "502 Bad Gateway",
+        "",
+        "SockJS answered 502; the server or a proxy before it is in trouble",
+    )
+    .await;
+    check(
+        "504 Gateway Time-out",
+        "",
+        "SockJS answered 504; a proxy on the way waits less than the 25 s",
+    )
+    .await;
+    check(
+        "401 Unauthorized",
+        "",
+        "SockJS answered 401; the sign-in that began this session has ended",
+    )
+    .await;
     check("200 OK", "<html>\n", "none of o, h, a, m, c: <html>").await;
     let long = "x".repeat(MESSAGE_BYTES_MAX + 1);
     check("200 OK", &long, "exceeds the limit of 1048576 bytes").await;
@@ -318,7 +335,11 @@ async fn refused_sending_is_an_error() {
         assert!(error.contains(expected), "{error}");
     };
     check("404 Not Found", "the SockJS session is gone").await;
-    check("500 Oops", "SockJS answered 500 instead of 204").await;
+    check(
+        "500 Oops",
+        "SockJS answered 500; the server or a proxy before it is in trouble",
+    )
+    .await;
 }
 
 /// Whether the end of a session that nobody reads is not seen within a while.

@@ -2,12 +2,14 @@ package lab;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import jakarta.servlet.http.Cookie;
-import jakarta.servlet.http.HttpServletResponse;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 import java.util.UUID;
+import org.springframework.http.HttpHeaders;
+import org.springframework.http.HttpStatus;
+import org.springframework.http.ResponseCookie;
+import org.springframework.http.ResponseEntity;
 import org.springframework.messaging.simp.SimpMessagingTemplate;
 import org.springframework.web.bind.annotation.PostMapping;
 import org.springframework.web.bind.annotation.RequestBody;
@@ -37,18 +39,16 @@ public class Platform {
 
     /** Anybody with the right password; the token comes as a cookie, too. */
     @PostMapping("/api/login")
-    public Map<String, Object> login(@RequestBody Credentials credentials, HttpServletResponse response) {
+    public ResponseEntity<Map<String, Object>> login(@RequestBody Credentials credentials) {
         if (!"lab-password".equals(credentials.password())) {
-            response.setStatus(HttpServletResponse.SC_UNAUTHORIZED);
-            return Map.of("code", 401, "message", "wrong user or password");
+            return ResponseEntity.status(HttpStatus.UNAUTHORIZED)
+                .body(Map.of("code", 401, "message", "wrong user or password"));
         }
         var token = tokens.issue();
-        var cookie = new Cookie("token", token);
-        cookie.setPath("/");
-        cookie.setHttpOnly(true);
-        response.addCookie(cookie);
+        var cookie = ResponseCookie.from("token", token).path("/").httpOnly(true).build();
         var socketCode = UUID.nameUUIDFromBytes((start + credentials.username()).getBytes(StandardCharsets.UTF_8));
-        return Map.of("code", 0, "data", Map.of("token", token, "socketCode", socketCode));
+        return ResponseEntity.ok().header(HttpHeaders.SET_COOKIE, cookie.toString())
+            .body(Map.of("code", 0, "data", Map.of("token", token, "socketCode", socketCode)));
     }
 
     /** Ends all tokens. */

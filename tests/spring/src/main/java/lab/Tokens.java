@@ -1,16 +1,12 @@
 package lab;
 
-import jakarta.servlet.FilterChain;
-import jakarta.servlet.ServletException;
-import jakarta.servlet.http.Cookie;
-import jakarta.servlet.http.HttpServletRequest;
-import jakarta.servlet.http.HttpServletResponse;
-import java.io.IOException;
+import java.time.Duration;
+import java.time.Instant;
 import java.util.Map;
-import java.util.Set;
 import java.util.UUID;
 import java.util.concurrent.ConcurrentHashMap;
 import org.springframework.beans.factory.annotation.Value;
+import org.springframework.http.HttpHeaders;
 import org.springframework.http.server.ServerHttpRequest;
 import org.springframework.http.server.ServerHttpResponse;
 import org.springframework.messaging.Message;
@@ -20,51 +16,73 @@ import org.springframework.messaging.simp.stomp.StompCommand;
 import org.springframework.messaging.simp.stomp.StompHeaderAccessor;
 import org.springframework.messaging.support.ChannelInterceptor;
 import org.springframework.stereotype.Component;
-import org.springframework.web.filter.OncePerRequestFilter;
 import org.springframework.web.socket.WebSocketHandler;
 import org.springframework.web.socket.server.HandshakeInterceptor;
 
 /**
- * Who has signed in. {@code lab.auth}: {@code none}, or {@code token}: then every request of an endpoint wants the token as
- * {@code Authorization: Bearer} or as the cookie {@code token}, and CONNECT wants it as {@code Authorization} where the
- * endpoint does not leave that to the handshake.
+ * Who has signed in. {@code lab.auth}: {@code token} means that every request of an endpoint wants the token as {@code
+ * Authorization: Bearer} or as the cookie {@code token}, and CONNECT wants it as {@code Authorization} where the endpoint
+ * does not leave that to the handshake. {@code lab.token-life}: milliseconds after which a token ends; 0 is never.
+ *
+ * <p>Nobody may subscribe a destination below {@code /topic/secret/}.
  */
 @Component
-public class Tokens extends OncePerRequestFilter implements ChannelInterceptor, HandshakeInterceptor {
+public class Tokens implements ChannelInterceptor, HandshakeInterceptor {
     private static final String HANDSHAKE_DOES = Tokens.class.getName();
+    private static final String SECRET = "/topic/secret/";
 
     private final boolean wanted;
-    private final Set<String> valid = ConcurrentHashMap.newKeySet();
+    private final Duration life;
+    private final Map<String, Instant> ends = new ConcurrentHashMap<>();
 
-    public Tokens(@Value("${lab.auth:none}") String auth) {
+    public Tokens(@Value("${lab.auth:none}") String auth, @Value("${lab.token-life:0}") long life) {
         this.wanted = auth.equals("token");
+        this.life = life > 0 ? Duration.ofMillis(life) : Duration.ofDays(1);
     }
 
     String issue() {
         var token = UUID.randomUUID().toString();
-        valid.add(token);
+        ends.put(token, Instant.now().plus(life));
         return token;
     }
 
     /** Nobody is signed in any more. Living sessions stay. */
     void expire() {
-        valid.clear();
+        ends.clear();
     }
 
-    @Override
-    protected boolean shouldNotFilter(HttpServletRequest request) {
-        var path = request.getServletPath();
-        return !wanted || path.startsWith("/api/") || path.equals("/publish") || path.equals("/close");
+    /** How long the token that these headers carry will last; null where they carry none. */
+    Duration left(HttpHeaders headers) {
+        var cookie = inCookies(headers.getFirst(HttpHeaders.COOKIE));
+        var token = cookie == null ? inBearer(headers.getFirst(HttpHeaders.AUTHORIZATION)) : cookie;
+        var end = token == null ? null : ends.get(token);
+        return end == null ? null : Duration.between(Instant.now(), end);
     }
 
-    @Override
-    protected void doFilterInternal(HttpServletRequest request, HttpServletResponse response, FilterChain chain)
-        throws ServletException, IOException {
-        if (isValid(request.getHeader("Authorization")) || hasCookie(request)) {
-            chain.doFilter(request, response);
-        } else {
-            response.sendError(HttpServletResponse.SC_UNAUTHORIZED);
+    boolean isBearer(String authorization) {
+        return isValid(inBearer(authorization));
+    }
+
+    boolean isInCookies(String cookies) {
+        return isValid(inCookies(cookies));
+    }
+
+    private static String inBearer(String authorization) {
+        return authorization != null && authorization.startsWith("Bearer ") ? authorization.substring(7) : null;
+    }
+
+    private static String inCookies(String cookies) {
+        for (var cookie : (cookies == null ? "" : cookies).split("; *")) {
+            if (cookie.startsWith("token=")) {
+                return cookie.substring(6);
+            }
         }
+        return null;
+    }
+
+    private boolean isValid(String token) {
+        var end = token == null ? null : ends.get(token);
+        return end != null && Instant.now().isBefore(end);
     }
 
     @Override
@@ -73,8 +91,12 @@ public class Tokens extends OncePerRequestFilter implements ChannelInterceptor, 
         var attributes = headers.getSessionAttributes();
         var unchecked = attributes == null || !attributes.containsKey(HANDSHAKE_DOES);
         if (wanted && unchecked && headers.getCommand() == StompCommand.CONNECT
-            && !isValid(headers.getFirstNativeHeader("Authorization"))) {
+            && !isBearer(headers.getFirstNativeHeader("Authorization"))) {
             throw new MessagingException("not signed in");
+        }
+        var destination = headers.getDestination();
+        if (headers.getCommand() == StompCommand.SUBSCRIBE && destination != null && destination.startsWith(SECRET)) {
+            throw new MessagingException("not for you");
         }
         return message;
     }
@@ -89,18 +111,4 @@ public class Tokens extends OncePerRequestFilter implements ChannelInterceptor, 
     @Override
     public void afterHandshake(ServerHttpRequest request, ServerHttpResponse response, WebSocketHandler handler,
         Exception exception) {}
-
-    private boolean isValid(String authorization) {
-        return authorization != null && authorization.startsWith("Bearer ") && valid.contains(authorization.substring(7));
-    }
-
-    private boolean hasCookie(HttpServletRequest request) {
-        var cookies = request.getCookies() == null ? new Cookie[0] : request.getCookies();
-        for (var cookie : cookies) {
-            if (cookie.getName().equals("token") && valid.contains(cookie.getValue())) {
-                return true;
-            }
-        }
-        return false;
-    }
 }
