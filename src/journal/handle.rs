@@ -81,7 +81,9 @@ impl Journal {
             begin,
             newest,
         };
-        let writer = Writer::new(settings.clone(), opened, known, queue, check);
+        let mut writer = Writer::new(settings.clone(), opened, known, queue, check);
+        // Whoever asks for the room may ask before the writer runs.
+        writer.measure().await?;
         let commands = CommandSender {
             queue: commands,
             ended,

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -12,7 +13,7 @@ use super::command_sender::CommandSender;
 use super::coverage::{self, Heard};
 use super::state::State;
 use super::writer::Append;
-use super::{Error, NewBatch, Reader, Status, file};
+use super::{Bound, Error, NewBatch, Reader, Room, Status, file};
 use crate::model::Position;
 
 /// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
@@ -112,6 +113,17 @@ impl Log {
             file::open_to_read(&self.path).await?,
             Some(Arc::clone(&self.state)),
         ))
+    }
+
+    /// What the log may still take; reads memory only.
+    pub fn room(&self) -> Room {
+        self.state.room()
+    }
+
+    /// From now on this bounds the log; the writer may take one more batch by the bound before.
+    pub fn bound_by(&self, bound: Bound) {
+        let beyond = bound == Bound::Disk;
+        self.state.beyond.store(beyond, Ordering::Relaxed);
     }
 
     /// The journal's state for an operator; reads memory only.
