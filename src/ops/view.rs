@@ -34,6 +34,13 @@ impl View {
                 "source silent since {}: no message for as long as source.silence allows",
                 link.since
             ));
+        } else if link.state == source::LinkState::Paused {
+            reasons.push(format!(
+                "source {} since {}: {} topics wait at the server until the sinks have caught up",
+                link.state.as_str(),
+                link.since,
+                self.source.held_back()
+            ));
         } else if !link.state.is_ready() {
             let error = link
                 .last_error

@@ -2,6 +2,7 @@
 //! reading during a commit and a write, so neither a slow disk nor a slow peer stops the
 //! heart-beats.
 
+mod credit;
 mod incoming;
 mod refusal;
 mod settle;
@@ -24,6 +25,7 @@ use super::admission::Admission;
 use super::broker::{Broker, ConfigurationWarning, Detection};
 use super::clock;
 use super::commit::Commit;
+use super::credit::Credit;
 use super::disconnect::DisconnectReason;
 use super::intake::{Intake, Owed};
 use super::link_proof::LinkProof;
@@ -37,7 +39,7 @@ use super::undeliverable::BreakPoint;
 use super::writer::Writer;
 use crate::duration::{self, InWords};
 use crate::faults::{self, Failpoint, Mutation};
-use crate::journal::{self, Log};
+use crate::journal::{self, Bound, Log};
 use crate::model::CoverageCause;
 use crate::stomp::{AckId, Connected, Options, Session, SessionError};
 use crate::transport::{Receiver, SockJsTransport, dial};
@@ -77,6 +79,14 @@ pub(super) struct Connection<'a> {
     /// The journal is being told of the last sign of life.
     proving: Fuse<BoxFuture<'static, Result<(), journal::Error>>>,
     subscriptions: Subscriptions,
+    credit: Credit,
+    /// The topics that wait at the server, since the journal has no room for their messages.
+    waiting: BTreeSet<Arc<str>>,
+    look_for_room_at: Instant,
+    /// What bounds the journal, as far as we have asked for it.
+    bound: Bound,
+    /// Batches before it may hold what the server keeps.
+    kept_until: u64,
     /// ACKs were queued on this connection.
     acknowledged: bool,
     /// The server has missed its heart-beats.
@@ -170,7 +180,7 @@ impl<'a> Connection<'a> {
         } else {
             (Probing::Impossible, settings.silence)
         };
-        let mut session = Session::new(
+        let session = Session::new(
             Options {
                 silence_max,
                 ..attempt.options
@@ -180,9 +190,9 @@ impl<'a> Connection<'a> {
         admission.begin(&settings.topics, now);
         let admitted = admission.admitted(&settings.topics);
         for topic in &admitted {
-            session.subscribe(topic.subscribe(&attempt.credentials)?, now);
+            // What has no value for a placeholder need not connect.
+            topic.subscribe(&attempt.credentials)?;
         }
-        let subscriptions = Subscriptions::new(&admitted);
         intake.silence.last(settings.silence);
         intake.keep(&settings.topics);
         // What a refused reload has fallen back to is acknowledged as it is subscribed.
@@ -206,7 +216,12 @@ impl<'a> Connection<'a> {
             heard: false,
             left_at: None,
             proving: Fuse::terminated(),
-            subscriptions,
+            subscriptions: Subscriptions::new(),
+            credit: Credit::default(),
+            waiting: BTreeSet::new(),
+            look_for_room_at: now,
+            bound: Bound::Size,
+            kept_until: 0,
             acknowledged: false,
             peer_silent: false,
             complete: None,
@@ -257,6 +272,7 @@ impl<'a> Connection<'a> {
                 .await
                 .map(|close_by| (close_by, ended)),
         };
+        self.journal.bound_by(Bound::Size);
         let reason = match settled {
             Err(error) => {
                 self.writer.close().await;
@@ -317,6 +333,7 @@ impl<'a> Connection<'a> {
             self.status.turn();
             self.leave_topics()?;
             self.start_writing();
+            self.bound_journal();
             self.start_committing();
             self.leave_when_done();
             self.start_proving();
@@ -338,6 +355,7 @@ impl<'a> Connection<'a> {
                 self.subscriptions.due(now),
                 self.proof_due(),
                 self.retry_due(),
+                self.room_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             tokio::select! {
@@ -353,7 +371,9 @@ impl<'a> Connection<'a> {
                     if self.server_window.is_full(unacknowledged) {
                         self.receiver.hurry();
                     }
+                    let watched = self.watch_room();
                     self.acknowledge(&owed);
+                    watched?;
                 }
                 proven = &mut self.proving, if !self.proving.is_terminated() => proven?,
                 written = self.writer.written(&mut self.session) => {
@@ -380,7 +400,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn connected(&mut self, connected: &Connected) {
+    fn connected(&mut self, connected: &Connected) -> Result<(), DisconnectReason> {
         self.status.counters.connections.fetch_add(1, Relaxed);
         self.status.enter(LinkState::Connected);
         self.broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
@@ -400,8 +420,9 @@ impl<'a> Connection<'a> {
                 _ => Probing::Listening,
             };
         }
-        self.announce(&self.admission.admitted(&self.wanted.settings.topics));
+        self.assign()?;
         self.tell_profile();
+        Ok(())
     }
 
     /// Missing heart-beats, and how a dead link is noticed without the server's.
@@ -474,6 +495,9 @@ impl<'a> Connection<'a> {
         self.trust_quiet_topics(now)?;
         if self.retry_due().is_some_and(|due| due <= now) {
             self.count_topics()?;
+        }
+        if self.room_due().is_some_and(|due| due <= now) {
+            self.watch_room()?;
         }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));

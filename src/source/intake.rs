@@ -9,6 +9,7 @@ use jiff::Timestamp;
 
 use super::clock;
 use super::coverage::{HeardAgain, TopicsHeard};
+use super::credit::LargestMessage;
 use super::malformed::MalformedLog;
 use super::silence::Silence;
 use super::status::Status;
@@ -34,6 +35,7 @@ struct TopicState {
     name: Arc<str>,
     ack: AckMode,
     decoder: Decoder,
+    largest: LargestMessage,
     told_of_no_ack: bool,
 }
 
@@ -92,6 +94,8 @@ pub(super) struct Intake {
     bytes: usize,
     /// A message is among what waits.
     received: bool,
+    /// Some topic has had a larger message than before.
+    grown: bool,
     /// Whether anything comes.
     pub(super) silence: Silence,
     heard: TopicsHeard,
@@ -108,6 +112,7 @@ impl Intake {
             owed: Owed::default(),
             bytes: 0,
             received: false,
+            grown: false,
             silence,
             heard: TopicsHeard::default(),
             malformed: MalformedLog::default(),
@@ -142,6 +147,7 @@ impl Intake {
                     name: name.clone(),
                     ack,
                     decoder,
+                    largest: LargestMessage::default(),
                     told_of_no_ack: false,
                 };
                 self.topics.insert(name, topic);
@@ -154,6 +160,17 @@ impl Intake {
         let names: HashSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
         self.topics.retain(|name, _| names.contains(&**name));
         self.heard.keep(topics);
+    }
+
+    /// What one message of a topic may need in the journal, by those that came lately.
+    pub(super) fn message_bytes(&self, topic: &str) -> u64 {
+        let known = self.topics.get(topic);
+        known.map(|known| known.largest).unwrap_or_default().bytes()
+    }
+
+    /// Whether some topic needs more for a message than when this was asked last.
+    pub(super) fn take_grown(&mut self) -> bool {
+        std::mem::take(&mut self.grown)
     }
 
     /// Nothing waits.
@@ -191,7 +208,9 @@ impl Intake {
                 outcome: Err(too_long(body.len() + missing)),
             }],
         };
+        let mut statuses = 0;
         for element in elements {
+            statuses += 1;
             let content = match element.outcome {
                 Ok(key) => {
                     counters.accepted.fetch_add(1, Relaxed);
@@ -220,6 +239,7 @@ impl Intake {
             });
         }
         self.bytes += body.len();
+        self.grown |= topic.largest.take(body.len(), statuses);
         self.received = true;
         match (topic.ack, message.ack) {
             (AckMode::Auto, _) => {}

@@ -30,18 +30,22 @@ pub enum LinkState {
     /// Every topic is subscribed, and no message has come for as long as `source.silence` says. Not
     /// ready, since somebody has said that this is too long.
     Silent,
+    /// Connected, and the journal has no room for what some topics would bring: their messages wait
+    /// at the server.
+    Paused,
     /// Stopped for good.
     Stopped,
 }
 
 impl LinkState {
     /// Every state, for metrics.
-    pub const ALL: [LinkState; 6] = [
+    pub const ALL: [LinkState; 7] = [
         LinkState::Connecting,
         LinkState::Connected,
         LinkState::Subscribed,
         LinkState::Receiving,
         LinkState::Silent,
+        LinkState::Paused,
         LinkState::Stopped,
     ];
 
@@ -53,6 +57,7 @@ impl LinkState {
             LinkState::Subscribed => "subscribed",
             LinkState::Receiving => "receiving",
             LinkState::Silent => "silent",
+            LinkState::Paused => "paused: journal full",
             LinkState::Stopped => "stopped",
         }
     }
@@ -125,6 +130,7 @@ pub struct Status {
     profile: Mutex<Profile>,
     break_points: Mutex<BreakPoints>,
     refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
+    held_back: AtomicU64,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -145,6 +151,7 @@ impl Default for Status {
             profile: Mutex::default(),
             break_points: Mutex::default(),
             refused: Mutex::default(),
+            held_back: AtomicU64::new(0),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -189,6 +196,29 @@ impl Status {
 
     pub(super) fn refused(&self, topics: BTreeMap<Arc<str>, RefusedTopic>) {
         *self.refused.lock().unwrap_or_else(PoisonError::into_inner) = topics;
+    }
+
+    /// How many topics wait at the server, since the journal has no room for their messages.
+    pub fn held_back(&self) -> u64 {
+        self.held_back.load(Relaxed)
+    }
+
+    /// So many topics wait at the server: while there are any, the link is paused.
+    pub(super) fn hold_back(&self, topics: usize) {
+        self.held_back.store(topics as u64, Relaxed);
+        if topics > 0 {
+            self.advance(
+                &[
+                    LinkState::Connected,
+                    LinkState::Subscribed,
+                    LinkState::Receiving,
+                    LinkState::Silent,
+                ],
+                LinkState::Paused,
+            );
+        } else {
+            self.advance(&[LinkState::Paused], LinkState::Connected);
+        }
     }
 
     /// Takes the new profile, and gives those of its warnings that the one before did not have:

@@ -2,8 +2,7 @@
 //! Knows no socket and no clock.
 //!
 //! A topic whose messages are acknowledged is unsubscribed so that no message stays behind. First
-//! its ACKs are held, until the server has filled the window (`prefetch-count`) or has nothing more
-//! to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
+//! its ACKs are held, until the server has filled the window or has nothing more to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
 //! ACK after UNSUBSCRIBE would be an error.
 //!
 //! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
@@ -13,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::broker;
 use super::topic::Topic;
 use crate::stomp::{AckId, AckMode};
 
@@ -42,12 +40,24 @@ pub(super) struct Subscriptions {
     leaving: usize,
     /// How the topics were acknowledged that were left on this connection, by their names.
     left: BTreeMap<Arc<str>, AckMode>,
+    /// Of how many the server keeps what it does not send.
+    kept: usize,
+}
+
+/// What one SUBSCRIBE lets the server send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Grant {
+    /// The most messages without an ACK; `None`: nobody knows.
+    pub(super) window: Option<usize>,
+    /// The server keeps the others, also while nobody is subscribed.
+    pub(super) keeps: bool,
 }
 
 /// What holds one name, which is a subscription id.
 #[derive(Debug)]
 struct Slot {
     topic: Topic,
+    grant: Grant,
     /// The server has confirmed the SUBSCRIBE, or has not in time.
     confirmed: bool,
     stage: Stage,
@@ -112,18 +122,37 @@ pub(super) struct Gone {
 }
 
 impl Subscriptions {
-    /// Topics that are being subscribed.
-    pub(super) fn new(topics: &[Topic]) -> Subscriptions {
-        let slots = topics
-            .iter()
-            .map(|topic| (Arc::clone(&topic.name), Slot::new(topic.clone())))
-            .collect();
+    /// No topic is subscribed yet.
+    pub(super) fn new() -> Subscriptions {
         Subscriptions {
-            slots,
+            slots: BTreeMap::new(),
             draining: 0,
             leaving: 0,
             left: BTreeMap::new(),
+            kept: 0,
         }
+    }
+
+    /// A topic is being subscribed so.
+    pub(super) fn grant(&mut self, name: &str, grant: Grant) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            self.kept -= usize::from(slot.grant.keeps);
+            self.kept += usize::from(grant.keeps);
+            slot.grant = grant;
+        }
+    }
+
+    /// The topics of which the server may send what it keeps, and their windows.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&Arc<str>, Option<usize>)> {
+        self.slots.iter().filter_map(|(name, slot)| {
+            let open = slot.grant.keeps && !matches!(slot.stage, Stage::Gone { .. });
+            open.then_some((name, slot.grant.window))
+        })
+    }
+
+    /// Whether anything may still come of what the server keeps.
+    pub(super) fn any_kept(&self) -> bool {
+        self.kept > 0
     }
 
     /// From now on these topics are wanted, and no others. `batch` is the one that is being filled.
@@ -253,6 +282,7 @@ impl Subscriptions {
             Some(next) => std::mem::replace(slot, Slot::new(next)),
             None => self.slots.remove(name)?,
         };
+        self.kept -= usize::from(slot.grant.keeps);
         Some(Gone {
             topic: slot.topic,
             late,
@@ -346,6 +376,7 @@ impl Slot {
     fn new(topic: Topic) -> Slot {
         Slot {
             topic,
+            grant: Grant::default(),
             confirmed: false,
             stage: Stage::Taken,
             next: None,
@@ -371,14 +402,13 @@ impl Slot {
     fn leave(&mut self, next: Option<Topic>, batch: u64, now: Instant) {
         self.next = next;
         if matches!(self.stage, Stage::Taken) {
-            self.stage = Stage::Draining(Drain::new(&self.topic, batch, now));
+            self.stage = Stage::Draining(Drain::new(self.grant.window, batch, now));
         }
     }
 }
 
 impl Drain {
-    fn new(topic: &Topic, batch: u64, now: Instant) -> Drain {
-        let window = broker::window(topic);
+    fn new(window: Option<usize>, batch: u64, now: Instant) -> Drain {
         let (quiet, max) = match window {
             Some(_) => (QUIET_WITH_WINDOW, DRAIN_MAX_WITH_WINDOW),
             None => (QUIET, DRAIN_MAX),
@@ -429,21 +459,19 @@ mod tests {
         }
     }
 
-    fn topic(name: &str, destination: &str, ack: AckMode, prefetch: Option<&str>) -> Topic {
-        let headers = prefetch
-            .map(|count| ("prefetch-count".to_owned(), count.into()))
-            .into_iter()
-            .collect();
-        Topic {
-            name: name.into(),
-            destination: destination.into(),
-            ack,
-            headers,
-        }
+    fn topic(name: &str, destination: &str, ack: AckMode) -> Topic {
+        Topic::sample(name, destination, ack, &[])
+    }
+
+    fn being_subscribed(topics: &[Topic]) -> Subscriptions {
+        let mut subscriptions = Subscriptions::new();
+        let change = subscriptions.assign(topics, 0, Instant::now());
+        assert_eq!(change.subscribe, topics);
+        subscriptions
     }
 
     fn standing(topics: &[Topic]) -> Subscriptions {
-        let (mut subscriptions, now) = (Subscriptions::new(topics), Instant::now());
+        let (mut subscriptions, now) = (being_subscribed(topics), Instant::now());
         for topic in topics {
             assert!(
                 subscriptions.confirm(&topic.name, now) && !subscriptions.confirm(&topic.name, now)
@@ -463,8 +491,8 @@ mod tests {
     #[test]
     fn a_topic_is_left_once_nothing_comes_and_all_is_on_disk() {
         let start = Instant::now();
-        let individual = topic("i", "/queue/i", AckMode::ClientIndividual, None);
-        let auto = topic("a", "/topic/a", AckMode::Auto, None);
+        let individual = topic("i", "/queue/i", AckMode::ClientIndividual);
+        let auto = topic("a", "/topic/a", AckMode::Auto);
         let mut subscriptions = standing(&[individual, auto.clone()]);
         assert!(!subscriptions.hold(&ack("i")) && subscriptions.leave(|_| true, start).is_empty());
         subscriptions.assign(&[], 0, start);
@@ -509,7 +537,7 @@ mod tests {
     fn a_topic_that_is_not_subscribed_yet_is_not_quiet() {
         let start = Instant::now();
         let mut subscriptions =
-            Subscriptions::new(&[topic("i", "/queue/i", AckMode::ClientIndividual, None)]);
+            being_subscribed(&[topic("i", "/queue/i", AckMode::ClientIndividual)]);
         subscriptions.assign(&[], 0, start);
         let late = start + DRAIN_MAX;
         assert!(subscriptions.leave(|_| true, late).is_empty());
@@ -521,8 +549,14 @@ mod tests {
     #[test]
     fn a_full_window_has_nothing_more_under_way() {
         let start = Instant::now();
-        let mut subscriptions =
-            standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
+        let mut subscriptions = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual)]);
+        let grant = Grant {
+            window: Some(2),
+            keeps: true,
+        };
+        subscriptions.grant("i", grant);
+        let open: Vec<_> = subscriptions.open().collect();
+        assert_eq!(open, [(&"i".into(), Some(2))]);
         subscriptions.assign(&[], 0, start);
         subscriptions.hold(&ack("i"));
         assert!(
@@ -531,12 +565,15 @@ mod tests {
         );
         subscriptions.hold(&ack("i"));
         assert_eq!(left(&subscriptions.leave(|_| true, start)), [("i", 2)]);
+        assert!(subscriptions.open().next().is_none() && subscriptions.any_kept());
+        subscriptions.gone("i");
+        assert!(!subscriptions.any_kept(), "nothing comes of it any more");
     }
 
     #[test]
     fn a_topic_that_never_falls_quiet_is_left_after_a_pause() {
         let start = Instant::now();
-        let mut subscriptions = standing(&[topic("c", "/queue/c", AckMode::Client, None)]);
+        let mut subscriptions = standing(&[topic("c", "/queue/c", AckMode::Client)]);
         subscriptions.assign(&[], 0, start);
         let end = start + DRAIN_MAX;
         for step in 0..=DRAIN_MAX.as_millis() as u64 / 50 {
@@ -551,8 +588,8 @@ mod tests {
     fn another_topic_of_the_name_waits_until_the_first_is_gone() {
         let start = Instant::now();
         let (old, new) = (
-            topic("t", "/a", AckMode::Auto, None),
-            topic("t", "/b", AckMode::Client, None),
+            topic("t", "/a", AckMode::Auto),
+            topic("t", "/b", AckMode::Client),
         );
         let mut subscriptions = standing(std::slice::from_ref(&old));
         assert!(
@@ -578,8 +615,8 @@ mod tests {
     fn a_topic_that_is_wanted_again_stays_or_comes_back() {
         let start = Instant::now();
         let (a, b) = (
-            topic("a", "/a", AckMode::Client, None),
-            topic("b", "/b", AckMode::Auto, None),
+            topic("a", "/a", AckMode::Client),
+            topic("b", "/b", AckMode::Auto),
         );
         let mut subscriptions = standing(&[a.clone(), b.clone()]);
         subscriptions.assign(&[], 0, start);
@@ -603,8 +640,8 @@ mod tests {
     fn what_is_withheld_can_be_done_without_unless_it_is_wanted_or_might_be_acknowledged() {
         let start = Instant::now();
         let check = |ack, stays: Option<AckMode>, again: bool, expected| {
-            let goes = topic("goes", "/a", ack, None);
-            let stays = stays.map(|ack| topic("stays", "/b", ack, None));
+            let goes = topic("goes", "/a", ack);
+            let stays = stays.map(|ack| topic("stays", "/b", ack));
             let all: Vec<Topic> = stays.iter().cloned().chain([goes.clone()]).collect();
             let mut subscriptions = standing(&all);
             let rest: Vec<Topic> = stays.into_iter().collect();

@@ -1,6 +1,7 @@
 //! ActiveMQ Classic.
 
-use super::facts::{ErrorMeaning, Facts};
+use super::facts::{ErrorMeaning, Facts, count};
+use crate::source::topic::Topic;
 use crate::stomp::Subscribe;
 
 /// In the `message` of an ERROR that is not about what we asked for.
@@ -9,6 +10,9 @@ const TROUBLES: [&str; 3] = [
     "has been stopped",
     "maximum number of allowed client connections",
 ];
+
+/// The header of SUBSCRIBE that bounds the messages sent without an ACK.
+const WINDOW: &str = "activemq.prefetchSize";
 
 /// ActiveMQ Classic.
 pub(super) struct ActiveMq;
@@ -24,6 +28,14 @@ impl Facts for ActiveMq {
 
     fn durable_header(&self) -> Option<&'static str> {
         Some("activemq.subscriptionName")
+    }
+
+    fn window(&self, topic: &Topic, _message_bytes: u64) -> Option<usize> {
+        count(topic.header(WINDOW)?)
+    }
+
+    fn window_header(&self, window: usize, _message_bytes: u64) -> Option<(&'static str, String)> {
+        Some((WINDOW, window.to_string()))
     }
 
     fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
@@ -47,7 +59,6 @@ impl Facts for ActiveMq {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::topic::Topic;
     use crate::stomp::AckMode;
 
     #[test]
@@ -67,6 +78,18 @@ mod tests {
             &named,
             Some("the durable subscription bridge of /topic/a"),
         );
+    }
+
+    #[test]
+    fn the_window_is_a_count_above_zero() {
+        let check = |count: &str, expected| {
+            let topic = Topic::sample("t", "/queue/a", AckMode::Client, &[(WINDOW, count)]);
+            assert_eq!(ActiveMq.window(&topic, 4096), expected, "{count}");
+        };
+        check("50", Some(50));
+        check("0", None);
+        let header = Some((WINDOW, "50".to_owned()));
+        assert_eq!(ActiveMq.window_header(50, 4096), header);
     }
 
     #[test]

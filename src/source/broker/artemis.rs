@@ -1,7 +1,11 @@
 //! ActiveMQ Artemis.
 
-use super::facts::Facts;
+use super::facts::{Facts, count};
+use crate::source::topic::Topic;
 use crate::stomp::Subscribe;
+
+/// The header of SUBSCRIBE that bounds the bytes sent without an ACK.
+const WINDOW: &str = "consumer-window-size";
 
 /// ActiveMQ Artemis.
 pub(super) struct Artemis;
@@ -27,6 +31,18 @@ impl Facts for Artemis {
         )
     }
 
+    /// It counts bytes: the window is the messages that fit.
+    fn window(&self, topic: &Topic, message_bytes: u64) -> Option<usize> {
+        let bytes = count(topic.header(WINDOW)?)?;
+        let message_bytes = usize::try_from(message_bytes).unwrap_or(usize::MAX).max(1);
+        Some((bytes / message_bytes).max(1))
+    }
+
+    fn window_header(&self, window: usize, message_bytes: u64) -> Option<(&'static str, String)> {
+        let bytes = message_bytes.saturating_mul(window as u64);
+        Some((WINDOW, bytes.min(i32::MAX as u64).to_string()))
+    }
+
     fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
         let any_cast = ("subscription-type", "ANYCAST");
         let prefixed = ["/queue/", "jms.queue."]
@@ -40,7 +56,6 @@ impl Facts for Artemis {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::topic::Topic;
     use crate::stomp::AckMode;
 
     #[test]
@@ -50,6 +65,19 @@ mod tests {
             let topic = Topic::sample("t", "/topic/a", AckMode::Client, headers);
             assert_eq!(Artemis.keeps_messages(&topic), expected, "{topic:?}");
         }
+    }
+
+    #[test]
+    fn the_window_is_counted_in_bytes() {
+        let check = |bytes: &str, expected| {
+            let topic = Topic::sample("t", "/queue/a", AckMode::Client, &[(WINDOW, bytes)]);
+            assert_eq!(Artemis.window(&topic, 4096), expected, "{bytes}");
+        };
+        check("1048576", Some(256));
+        check("100", Some(1));
+        check("-1", None);
+        let header = Some((WINDOW, "1048576".to_owned()));
+        assert_eq!(Artemis.window_header(256, 4096), header);
     }
 
     #[test]

@@ -19,5 +19,5 @@ mod unknown;
 mod warning;
 
 pub use kind::{Broker, reads_a_queue};
-pub(super) use kind::{advice, mends_itself, window, withheld};
+pub(super) use kind::{advice, mends_itself, withheld};
 pub use warning::{ConfigurationWarning, Detection};

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use super::facts::{ErrorMeaning, Facts, Warning};
-use super::warning::subject;
+use super::facts::{ErrorMeaning, Facts, Warning, count};
 use crate::source::names::in_short;
 use crate::source::topic::{Topic, names_where};
 use crate::stomp::{AckMode, Subscribe};
@@ -26,7 +25,7 @@ const TROUBLES: [&str; 5] = [
 /// In the body of its last ERROR before it stops.
 const STOPS: &str = "broker forced connection closure";
 
-/// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0: no bound.
+/// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0 would be no bound.
 const WINDOW: &str = "prefetch-count";
 
 impl Facts for RabbitMq {
@@ -55,22 +54,15 @@ impl Facts for RabbitMq {
     }
 
     fn warnings(&self, topics: &[Topic]) -> Vec<Warning> {
-        // With `auto` it is not for the client to slow the server down.
-        let unlimited = names_where(topics, |topic| {
-            topic.ack != AckMode::Auto && !is_limited(topic)
-        });
         // Messages are counted for each connection, not for each subscription.
         let shared = names_where(topics, |topic| {
             topics.len() > 1 && topic.ack == AckMode::Client
         });
-        let mut found = Vec::new();
-        if !unlimited.is_empty() {
-            found.push(unlimited_window(unlimited));
+        if shared.is_empty() {
+            Vec::new()
+        } else {
+            vec![shared_ack(shared)]
         }
-        if !shared.is_empty() {
-            found.push(shared_ack(shared));
-        }
-        found
     }
 
     /// UNSUBSCRIBE is sent without the headers of a durable subscription, with which the queue would
@@ -93,9 +85,12 @@ impl Facts for RabbitMq {
         true
     }
 
-    fn window(&self, topic: &Topic) -> Option<usize> {
-        let count = topic.header(WINDOW)?.parse().ok()?;
-        (count > 0).then_some(count)
+    fn window(&self, topic: &Topic, _message_bytes: u64) -> Option<usize> {
+        count(topic.header(WINDOW)?)
+    }
+
+    fn window_header(&self, window: usize, _message_bytes: u64) -> Option<(&'static str, String)> {
+        Some((WINDOW, window.to_string()))
     }
 
     fn reads_a_queue(&self, subscription: &Subscribe) -> bool {
@@ -136,21 +131,6 @@ fn queue(topic: &Topic) -> Option<&str> {
     QUEUES
         .iter()
         .find_map(|prefix| destination.strip_prefix(prefix))
-}
-
-fn is_limited(topic: &Topic) -> bool {
-    topic
-        .header(WINDOW)
-        .is_some_and(|count| count.trim() != "0")
-}
-
-fn unlimited_window(topics: Vec<Arc<str>>) -> Warning {
-    let text = format!(
-        "{}: RabbitMQ sends the whole queue at once and keeps it in memory until it is acknowledged; \
-         set headers = {{ \"prefetch-count\" = \"1000\" }}",
-        subject(&topics)
-    );
-    Warning { topics, text }
 }
 
 fn shared_ack(topics: Vec<Arc<str>>) -> Warning {
@@ -197,25 +177,14 @@ mod tests {
                 );
             }
         };
-        let limit = [(WINDOW, "256")];
-        let unlimited =
-            "topic a: RabbitMQ sends the … set headers = { \"prefetch-count\" = \"1000\" }";
         check(&[Topic::sample("a", "/topic/a", Auto, &[])], &[]);
         check(
             &[Topic::sample("a", "/queue/a", ClientIndividual, &[])],
-            &[unlimited],
-        );
-        check(
-            &[Topic::sample("a", "/queue/a", Client, &[(WINDOW, "0")])],
-            &[unlimited],
-        );
-        check(
-            &[Topic::sample("a", "/queue/a", ClientIndividual, &limit)],
             &[],
         );
         let two = [
-            Topic::sample("a", "/queue/a", Client, &limit),
-            Topic::sample("b", "/queue/b", ClientIndividual, &limit),
+            Topic::sample("a", "/queue/a", Client, &[]),
+            Topic::sample("b", "/queue/b", ClientIndividual, &[]),
         ];
         let shared = "topics with ack = \"client\" (a): … set ack = \"client-individual\"";
         check(&two, &[shared]);
@@ -244,9 +213,10 @@ mod tests {
     fn the_window_is_a_count_above_zero() {
         let check = |count: &str, expected| {
             let topic = Topic::sample("t", "/queue/a", Client, &[(WINDOW, count)]);
-            assert_eq!(RabbitMq.window(&topic), expected, "{count}");
+            assert_eq!(RabbitMq.window(&topic, 4096), expected, "{count}");
         };
         check("256", Some(256));
+        check(" 1000", Some(1000));
         check("0", None);
         check("many", None);
     }

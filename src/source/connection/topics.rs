@@ -62,6 +62,7 @@ impl Connection<'_> {
                 .insert(Arc::clone(&topic.name), self.broker.guarantee(topic));
         }
         profile.warnings = self.broker.warnings(&topics);
+        profile.warnings.extend(self.window_warning(&topics));
         profile.warnings.extend(self.heartbeat_warnings());
         for warning in self.status.profiled(profile) {
             warn!(%warning, "configuration warning");
@@ -143,6 +144,9 @@ impl Connection<'_> {
     }
 
     fn complete(&self) -> Option<usize> {
+        if !self.connected || !self.waiting.is_empty() {
+            return None;
+        }
         self.subscriptions
             .complete_without(self.admission.retried())
     }
@@ -175,7 +179,10 @@ impl Connection<'_> {
         self.admission
             .reload(&before.settings.topics, &self.wanted.settings.topics);
         self.status.refused(self.admission.refused());
-        self.assign()?;
+        // Before CONNECTED nothing is subscribed.
+        if self.connected {
+            self.assign()?;
+        }
         if self.stage != Stage::Living {
             return Ok(());
         }
@@ -188,8 +195,9 @@ impl Connection<'_> {
     }
 
     /// Subscribes and unsubscribes what is to be on this connection now and is not yet.
-    fn assign(&mut self) -> Result<(), DisconnectReason> {
-        let admitted = self.admission.admitted(&self.wanted.settings.topics);
+    pub(super) fn assign(&mut self) -> Result<(), DisconnectReason> {
+        let mut admitted = self.admission.admitted(&self.wanted.settings.topics);
+        self.hold_back(&mut admitted);
         let change = self
             .subscriptions
             .assign(&admitted, self.commit.begun(), clock::now());
@@ -216,17 +224,17 @@ impl Connection<'_> {
             }
             self.subscribe(topic)?;
         }
-        if self.connected {
-            self.announce(&change.subscribe);
-        }
+        self.announce(&change.subscribe);
         Ok(())
     }
 
     fn subscribe(&mut self, topic: &Topic) -> Result<(), DisconnectReason> {
         self.left.remove(&topic.name);
         self.intake.change(topic, &self.wanted.decoders);
-        self.session
-            .subscribe(topic.subscribe(&self.credentials)?, clock::now());
+        let mut subscribe = topic.subscribe(&self.credentials)?;
+        let grant = self.grant(topic, &mut subscribe);
+        self.subscriptions.grant(&topic.name, grant);
+        self.session.subscribe(subscribe, clock::now());
         Ok(())
     }
 
@@ -256,14 +264,13 @@ impl Connection<'_> {
                 None => acks.iter().for_each(|ack| self.session.ack(ack)),
             }
             self.session.unsubscribe(id, now);
-            let at = Timestamp::now();
-            self.intake.ceased(id, at, CoverageCause::Unsubscribed);
+            let cause = match self.waiting.contains(id) {
+                true => CoverageCause::JournalFull,
+                false => CoverageCause::Unsubscribed,
+            };
+            self.intake.ceased(id, Timestamp::now(), cause);
             if let Some(transaction) = &transaction {
                 let _ = self.session.commit(transaction, now);
-            }
-            if !self.connected {
-                // There was nothing to be unsubscribed yet.
-                self.topic_gone(id)?;
             }
         }
         Ok(())
@@ -293,6 +300,7 @@ impl Connection<'_> {
             );
         }
         if gone.next.is_none()
+            && !self.waiting.contains(id)
             && let Some(orphaned) = self.broker.orphaned(&gone.topic)
         {
             warn!(
@@ -322,9 +330,7 @@ impl Connection<'_> {
         let gone = self.subscriptions.gone(id);
         if let Some(next) = gone.as_ref().and_then(|gone| gone.next.as_ref()) {
             self.subscribe(next)?;
-            if self.connected {
-                self.announce(std::slice::from_ref(next));
-            }
+            self.announce(std::slice::from_ref(next));
         }
         Ok(gone)
     }

@@ -35,6 +35,22 @@ struct Ports {
 impl RabbitMq {
     /// Starts one; 8 to 20 seconds.
     pub async fn start() -> RabbitMq {
+        RabbitMq::start_with("").await
+    }
+
+    /// The same with a quorum queue, of which a message is dropped that was sent more often than
+    /// `delivery_limit` and once.
+    pub async fn start_with_quorum_queue(queue: &str, delivery_limit: u32) -> RabbitMq {
+        RabbitMq::start_with(&format!(
+            r#","queues":[{{"name":"{queue}","vhost":"/","durable":true,"auto_delete":false,
+            "arguments":{{"x-queue-type":"quorum"}}}}],
+            "policies":[{{"name":"limit","vhost":"/","pattern":"^{queue}$","apply-to":"queues",
+            "definition":{{"delivery-limit":{delivery_limit}}}}}]"#
+        ))
+        .await
+    }
+
+    async fn start_with(definitions: &str) -> RabbitMq {
         let folder = Folder::new("rabbitmq");
         let ports = Ports {
             stomp: port::free(),
@@ -44,7 +60,7 @@ impl RabbitMq {
             distribution: port::free(),
             mapper: port::free(),
         };
-        configure(&folder, &ports);
+        configure(&folder, &ports, definitions);
         // Our own in the foreground: the one that RabbitMQ starts becomes a daemon and outlives the
         // tests.
         let mut epmd = tethered("epmd");
@@ -117,14 +133,14 @@ impl RabbitMq {
     }
 }
 
-fn configure(folder: &Folder, ports: &Ports) {
+fn configure(folder: &Folder, ports: &Ports, more: &str) {
     folder.write("enabled_plugins", "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
     // Definitions are read before a listener opens, and there is no guest then.
     let definitions = folder.write(
         "definitions.json",
         &format!(
             r#"{{"users":[{{"name":"{USER}","password":"{PASSWORD}","tags":""}}],"vhosts":[{{"name":"/"}}],
-            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]}}"#
+            "permissions":[{{"user":"{USER}","vhost":"/","configure":"^(?!refused)","write":".*","read":".*"}}]{more}}}"#
         ),
     );
     let files = |prefix: &str| {
