@@ -25,6 +25,8 @@ pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub struct Log {
     pub(super) path: Arc<PathBuf>,
     pub(super) state: Arc<State>,
+    /// The last process ended without closing it.
+    pub(super) unclean: bool,
     pub(super) appends: mpsc::Sender<Append>,
     pub(super) room: Arc<Semaphore>,
     pub(super) commands: CommandSender,
@@ -82,6 +84,11 @@ impl Log {
     /// The newest durable position; changes wake the sinks.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.state.head.subscribe()
+    }
+
+    /// Whether the last process ended without a stop: killed, or over something that it received.
+    pub fn was_left_open(&self) -> bool {
+        self.unclean
     }
 
     /// Which topics were heard when the last process ended, and until when that is certain.

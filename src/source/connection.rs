@@ -371,6 +371,7 @@ impl<'a> Connection<'a> {
                     if self.server_window.is_full(unacknowledged) {
                         self.receiver.hurry();
                     }
+                    self.trust(&owed);
                     let watched = self.watch_room();
                     self.acknowledge(&owed);
                     watched?;

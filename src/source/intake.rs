@@ -100,6 +100,10 @@ pub(super) struct Intake {
     pub(super) silence: Silence,
     heard: TopicsHeard,
     malformed: MalformedLog,
+    /// The last process ended without a stop, perhaps over a message that comes again.
+    unclean: bool,
+    /// Topics of which a message is on disk since.
+    proven: HashSet<Arc<str>>,
 }
 
 impl Intake {
@@ -116,6 +120,8 @@ impl Intake {
             silence,
             heard: TopicsHeard::default(),
             malformed: MalformedLog::default(),
+            unclean: false,
+            proven: HashSet::new(),
         }
     }
 
@@ -160,6 +166,24 @@ impl Intake {
         let names: HashSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
         self.topics.retain(|name, _| names.contains(&**name));
         self.heard.keep(topics);
+    }
+
+    /// The last process ended without a stop.
+    pub(super) fn be_careful(&mut self) {
+        self.unclean = true;
+    }
+
+    /// Whether the next message of a topic may be the one over which the last process ended.
+    pub(super) fn is_unproven(&self, topic: &str) -> bool {
+        self.unclean && !self.proven.contains(topic)
+    }
+
+    /// These messages are on disk. Gives their topics.
+    pub(super) fn prove(&mut self, owed: &Owed) -> HashSet<Arc<str>> {
+        let topics = owed.acks.iter().map(|(topic, ..)| Arc::clone(topic));
+        let topics: HashSet<Arc<str>> = topics.collect();
+        self.proven.extend(topics.iter().cloned());
+        topics
     }
 
     /// What one message of a topic may need in the journal, by those that came lately.

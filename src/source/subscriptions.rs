@@ -42,6 +42,8 @@ pub(super) struct Subscriptions {
     left: BTreeMap<Arc<str>, AckMode>,
     /// Of how many the server keeps what it does not send.
     kept: usize,
+    /// How many were subscribed carefully.
+    careful: usize,
 }
 
 /// What one SUBSCRIBE lets the server send.
@@ -51,6 +53,8 @@ pub(super) struct Grant {
     pub(super) window: Option<usize>,
     /// The server keeps the others, also while nobody is subscribed.
     pub(super) keeps: bool,
+    /// The window is of one message, until one is on disk: see [`Subscriptions::renew`].
+    pub(super) careful: bool,
 }
 
 /// What holds one name, which is a subscription id.
@@ -107,6 +111,8 @@ pub(super) struct Leave {
     pub(super) topic: Topic,
     /// To be acknowledged before, so that the server does not fill the window again in between.
     pub(super) acks: Vec<AckId>,
+    /// It is subscribed again at once, as it is.
+    pub(super) renewed: bool,
 }
 
 /// A topic that the server sends no more.
@@ -130,6 +136,7 @@ impl Subscriptions {
             leaving: 0,
             left: BTreeMap::new(),
             kept: 0,
+            careful: 0,
         }
     }
 
@@ -138,7 +145,26 @@ impl Subscriptions {
         if let Some(slot) = self.slots.get_mut(name) {
             self.kept -= usize::from(slot.grant.keeps);
             self.kept += usize::from(grant.keeps);
+            self.careful -= usize::from(slot.grant.careful);
+            self.careful += usize::from(grant.careful);
             slot.grant = grant;
+        }
+    }
+
+    /// Whether any topic has a window of one message for now.
+    pub(super) fn any_careful(&self) -> bool {
+        self.careful > 0
+    }
+
+    /// A message of this topic is on disk: where the topic was subscribed carefully, it is left and
+    /// subscribed again, as a topic that is changed.
+    pub(super) fn renew(&mut self, name: &str, batch: u64, now: Instant) {
+        if let Some(slot) = self.slots.get_mut(name)
+            && slot.grant.careful
+            && matches!(slot.stage, Stage::Taken)
+        {
+            slot.leave(Some(slot.topic.clone()), batch, now);
+            self.count();
         }
     }
 
@@ -234,6 +260,7 @@ impl Subscriptions {
                 leaving.push(Leave {
                     topic: slot.topic.clone(),
                     acks: std::mem::take(&mut drain.held),
+                    renewed: slot.next.as_ref() == Some(&slot.topic),
                 });
                 self.left.insert(Arc::clone(name), slot.topic.ack);
                 slot.stage = Stage::Gone { late: 0 };
@@ -283,6 +310,7 @@ impl Subscriptions {
             None => self.slots.remove(name)?,
         };
         self.kept -= usize::from(slot.grant.keeps);
+        self.careful -= usize::from(slot.grant.careful);
         Some(Gone {
             topic: slot.topic,
             late,
@@ -426,8 +454,8 @@ impl Drain {
     /// Nothing is in flight, as far as we know.
     fn is_done(&self, topic: &Topic, now: Instant) -> bool {
         // One ACK may stand for several messages with `client`.
-        let full = topic.ack == AckMode::ClientIndividual
-            && self.window.is_some_and(|window| self.held.len() >= window);
+        let each = topic.ack == AckMode::ClientIndividual || self.window == Some(1);
+        let full = each && self.window.is_some_and(|window| self.held.len() >= window);
         full || now >= self.quiet_at || now >= self.give_up_at
     }
 }
@@ -553,6 +581,7 @@ mod tests {
         let grant = Grant {
             window: Some(2),
             keeps: true,
+            careful: false,
         };
         subscriptions.grant("i", grant);
         let open: Vec<_> = subscriptions.open().collect();
@@ -568,6 +597,31 @@ mod tests {
         assert!(subscriptions.open().next().is_none() && subscriptions.any_kept());
         subscriptions.gone("i");
         assert!(!subscriptions.any_kept(), "nothing comes of it any more");
+    }
+
+    #[test]
+    fn a_topic_that_was_subscribed_carefully_is_renewed_after_one_message() {
+        let start = Instant::now();
+        for ack_mode in [AckMode::ClientIndividual, AckMode::Client] {
+            let topic = topic("i", "/queue/i", ack_mode);
+            let mut subscriptions = standing(std::slice::from_ref(&topic));
+            subscriptions.renew("i", 0, start);
+            assert!(subscriptions.stands(&topic), "it was not subscribed so");
+            let grant = Grant {
+                window: Some(1),
+                keeps: true,
+                careful: true,
+            };
+            subscriptions.grant("i", grant);
+            subscriptions.renew("i", 0, start);
+            assert!(subscriptions.hold(&ack("i")));
+            let leaving = subscriptions.leave(|_| true, start);
+            assert_eq!(left(&leaving), [("i", 1)]);
+            assert!(leaving[0].renewed);
+            let gone = subscriptions.gone("i").unwrap();
+            assert_eq!(gone.next, Some(topic));
+            assert!(!subscriptions.any_careful());
+        }
     }
 
     #[test]

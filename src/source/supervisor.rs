@@ -85,6 +85,9 @@ impl Source {
         let mut intake = Intake::new(status.clone(), Silence::new(settings.silence));
         intake.meet(&settings.topics, &decoders);
         intake.take_over(journal.heard().await?, Timestamp::now());
+        if journal.was_left_open() {
+            intake.be_careful();
+        }
         if !intake.is_empty() {
             // Before whatever a connection brings; it need not be waited for, since a crash leaves
             // it to the next start.

@@ -13,6 +13,7 @@ use crate::source::broker::ConfigurationWarning;
 use crate::source::clock;
 use crate::source::credit::{self, Queue, WINDOW_DEFAULT};
 use crate::source::disconnect::DisconnectReason;
+use crate::source::intake::Owed;
 use crate::source::names::in_short;
 use crate::source::subscriptions::Grant;
 use crate::source::topic::Topic;
@@ -95,7 +96,13 @@ impl Connection<'_> {
             window,
             message_bytes,
         } = self.queue(topic);
-        let window = self.credit.window(&topic.name).unwrap_or(window);
+        let keeps = self.broker.keeps_until_acknowledged(topic);
+        let careful =
+            keeps && self.broker.leaves_in_a_transaction() && self.intake.is_unproven(&topic.name);
+        let window = match careful {
+            true => 1,
+            false => self.credit.window(&topic.name).unwrap_or(window),
+        };
         let header = self.broker.window_header(window, message_bytes);
         let known = header.is_some();
         if let Some((name, value)) = header {
@@ -104,7 +111,8 @@ impl Connection<'_> {
         }
         Grant {
             window: known.then_some(window),
-            keeps: self.broker.keeps_until_acknowledged(topic),
+            keeps,
+            careful,
         }
     }
 
@@ -136,6 +144,19 @@ impl Connection<'_> {
             self.count_topics()?;
         }
         Ok(())
+    }
+
+    /// Topics that were subscribed carefully, after a process that ended without a stop, get their
+    /// whole window once a message of theirs is on disk. So a message over which the process ends
+    /// costs no other one its deliveries.
+    pub(super) fn trust(&mut self, owed: &Owed) {
+        if self.stage != Stage::Living || !self.subscriptions.any_careful() {
+            return;
+        }
+        let now = clock::now();
+        for topic in self.intake.prove(owed) {
+            self.subscriptions.renew(&topic, self.commit.begun(), now);
+        }
     }
 
     /// When to look for room, while topics wait for it.

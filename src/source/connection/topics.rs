@@ -246,7 +246,11 @@ impl Connection<'_> {
         let idle = !self.has_received();
         let committed = self.commit.finished();
         let now = clock::now();
-        for Leave { topic, acks } in self
+        for Leave {
+            topic,
+            acks,
+            renewed,
+        } in self
             .subscriptions
             .leave(|batch| idle || batch < committed, now)
         {
@@ -264,16 +268,24 @@ impl Connection<'_> {
                 None => acks.iter().for_each(|ack| self.session.ack(ack)),
             }
             self.session.unsubscribe(id, now);
-            let cause = match self.waiting.contains(id) {
-                true => CoverageCause::JournalFull,
-                false => CoverageCause::Unsubscribed,
-            };
-            self.intake.ceased(id, Timestamp::now(), cause);
+            // What comes before it is subscribed again the server keeps: there is no gap.
+            if !renewed {
+                self.topic_ceases(id);
+            }
             if let Some(transaction) = &transaction {
                 let _ = self.session.commit(transaction, now);
             }
         }
         Ok(())
+    }
+
+    /// From now on nothing is heard of a topic, which was perhaps heard until now.
+    fn topic_ceases(&mut self, id: &str) {
+        let cause = match self.waiting.contains(id) {
+            true => CoverageCause::JournalFull,
+            false => CoverageCause::Unsubscribed,
+        };
+        self.intake.ceased(id, Timestamp::now(), cause);
     }
 
     pub(super) fn topic_unsubscribed(
@@ -292,6 +304,8 @@ impl Connection<'_> {
         }
         if gone.next.is_none() {
             self.left.insert(Arc::clone(id), clock::now());
+            // It may have been left only to be subscribed again.
+            self.topic_ceases(id);
         }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
+use super::lab::lab;
 use peers::platform::{self, assert_complete};
+use peers::stomp::assert_drained;
 use peers::{Configuration, Daemon, RabbitMq, Receiver, Stomp, wait};
 
 const MESSAGES: usize = 2000;
@@ -29,6 +31,49 @@ async fn paused(daemon: &Daemon) {
         (daemon.status().await["link"]["state"] == "paused: journal full").then_some(())
     })
     .await;
+}
+
+/// The queue is left and subscribed again as often as it takes, on one connection. What its server
+/// would have held back would come a second time, or with the next connection only.
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_are_left_and_subscribed_again_without_a_message_held_back() {
+    let rabbitmq = &lab().await.rabbitmq;
+    let receiver = Receiver::start().await;
+    let headers = "headers = { durable = \"true\", auto-delete = \"false\" }\n";
+    let topic = |destination: &str, headers: &str| {
+        format!("destination = \"{destination}\"\nack = \"client-individual\"\n{headers}")
+    };
+    let destinations = ["/queue/credit", "/topic/credit"];
+    let configuration = Configuration::new(&rabbitmq.stomp_url())
+        .table("topics.queue", &topic(destinations[0], ""))
+        .table("topics.durable", &topic(destinations[1], headers))
+        .table("journal", "max_bytes = \"1MiB\"\n")
+        .webhook_with(&receiver.url(), "start = \"oldest\"\n");
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    receiver.answer(503);
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
+    let half = MESSAGES / 2;
+    publisher
+        .publish(destinations[0], (0..half).map(message))
+        .await;
+    publisher
+        .publish(destinations[1], (half..MESSAGES).map(message))
+        .await;
+    paused(&daemon).await;
+    receiver.answer(204);
+    let all = wait::within(wait::LONG, async || {
+        (receiver.count() >= MESSAGES).then_some(())
+    });
+    let _ = all.await;
+    assert_complete("webhook", &receiver.delivered(), MESSAGES);
+    assert_eq!(receiver.count(), MESSAGES, "some came twice");
+    let (_, metrics) = daemon.get("/metrics").await.expect("an answer");
+    assert!(metrics.contains("\nstomp_bridge_connections_total 1\n"));
+    let paused = daemon.log().matches("source paused").count();
+    assert!(paused > 1, "it paused {paused} times");
+    assert!(daemon.stop().await.success());
+    assert_drained(rabbitmq.stomp_port(), "credit").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -237,6 +237,43 @@ async fn what_was_read_is_journaled_though_its_connection_ends_while_the_journal
 }
 
 #[tokio::test]
+async fn after_a_crash_a_queue_sends_one_message_until_one_is_on_disk() {
+    let topic = |name: &str| Topic {
+        name: name.into(),
+        destination: "/queue/a".into(),
+        ack: INDIVIDUAL,
+        headers: Vec::new(),
+    };
+    let lab = Lab::after_a_crash(vec![topic("map-1"), topic("map-2")]).await;
+    for expected in [1, 256] {
+        let mut server = lab.accept_connection("0,0").await;
+        assert_eq!(lab.window(&mut server).await, expected);
+        let other = server.frame().await;
+        assert_eq!(
+            prefetch(&other),
+            Some(1),
+            "no message of it has come: {other}"
+        );
+        server.receipt(&other).await;
+        lab.until(|status| status.link().state.is_ready()).await;
+        let mut broker = Broker::new(expected);
+        if expected == 1 {
+            broker.until_left(&mut server, BODY).await;
+            assert_eq!((broker.sent, lab.stored()), (1, 1));
+            assert_eq!(lab.window(&mut server).await, 256);
+            lab.until(|status| status.link().state.is_ready()).await;
+        }
+        server.message(7, BODY).await;
+        assert_eq!(server.frame().await, "ACK\nid:a7\n\n");
+    }
+    let (one, two) = (
+        ["map-1+", "map-2+"],
+        ["map-1-connection_lost", "map-2-connection_lost"],
+    );
+    lab.covered(&[one, two, one, two].concat()).await;
+}
+
+#[tokio::test]
 async fn other_topics_go_on_while_a_queue_waits() {
     let plain = Topic {
         name: "plain".into(),

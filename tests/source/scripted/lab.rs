@@ -80,6 +80,33 @@ impl Lab {
         attempts: Option<u32>,
     ) -> Lab {
         let folder = tempfile::tempdir().unwrap();
+        Lab::in_folder(
+            folder,
+            scheme,
+            topics,
+            heartbeat,
+            journal_bytes_max,
+            attempts,
+        )
+        .await
+    }
+
+    /// One whose journal was left open by a process that has ended.
+    pub(super) async fn after_a_crash(topics: Vec<Topic>) -> Lab {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = journal_settings(folder.path(), 1 << 30);
+        drop(Journal::open(&settings).await.unwrap());
+        Lab::in_folder(folder, "stomp", topics, Duration::ZERO, 1 << 30, None).await
+    }
+
+    async fn in_folder(
+        folder: tempfile::TempDir,
+        scheme: &str,
+        topics: Vec<Topic>,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max))
             .await
