@@ -52,12 +52,16 @@ impl Journal {
             head: state.head(),
             left: Left::Open,
         })?;
-        let check = match opened.mark {
+        let unclean = matches!(
+            opened.mark,
             Some(Mark {
                 left: Left::Open | Left::Fenced,
                 ..
-            }) => Check::begin(settings.path.clone()).await?,
-            _ => Check::default(),
+            })
+        );
+        let check = match unclean {
+            true => Check::begin(settings.path.clone()).await?,
+            false => Check::default(),
         };
         let state = Arc::new(state);
         let (appends, queued_appends) = mpsc::channel(QUEUE_BATCHES_MAX);
@@ -81,7 +85,9 @@ impl Journal {
             begin,
             newest,
         };
-        let writer = Writer::new(settings.clone(), opened, known, queue, check)?;
+        let mut writer = Writer::new(settings.clone(), opened, known, queue, check)?;
+        // Whoever asks for the room may ask before the writer runs.
+        writer.measure().await?;
         let commands = CommandSender {
             queue: commands,
             ended,
@@ -89,6 +95,7 @@ impl Journal {
         let log = Log {
             path: Arc::new(settings.path.clone()),
             state: Arc::clone(&state),
+            unclean,
             appends,
             room,
             commands: commands.clone(),

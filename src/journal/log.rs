@@ -14,7 +14,7 @@ use super::coverage::{self, Heard};
 use super::group::Append;
 use super::state::State;
 use super::writer::OUT_OF_SPACE_INTERVAL;
-use super::{Error, NewBatch, Reader, Status, file};
+use super::{Bound, Error, NewBatch, Reader, Room, Status, file};
 use crate::model::Position;
 
 /// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
@@ -27,6 +27,8 @@ pub(super) const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub struct Log {
     pub(super) path: Arc<PathBuf>,
     pub(super) state: Arc<State>,
+    /// The last process ended without closing it.
+    pub(super) unclean: bool,
     pub(super) appends: mpsc::Sender<Append>,
     pub(super) room: Arc<Semaphore>,
     pub(super) commands: CommandSender,
@@ -116,7 +118,7 @@ impl Log {
     }
 
     /// Waits until entries are accepted. Cancel-safe.
-    pub async fn room(&self) {
+    pub async fn until_room(&self) {
         while self.is_full() {
             // The writer looks as often.
             tokio::time::sleep(OUT_OF_SPACE_INTERVAL).await;
@@ -126,6 +128,11 @@ impl Log {
     /// The newest durable position; changes wake the sinks.
     pub fn head(&self) -> watch::Receiver<Position> {
         self.state.head.subscribe()
+    }
+
+    /// Whether the last process ended without a stop: killed, or over something that it received.
+    pub fn was_left_open(&self) -> bool {
+        self.unclean
     }
 
     /// Which topics were heard when the last process ended, and until when that is certain.
@@ -157,6 +164,17 @@ impl Log {
             file::open_to_read(&self.path).await?,
             Some(Arc::clone(&self.state)),
         ))
+    }
+
+    /// What the log may still take; reads memory only.
+    pub fn room(&self) -> Room {
+        self.state.room()
+    }
+
+    /// From now on this bounds the log; the writer may take one more batch by the bound before.
+    pub fn bound_by(&self, bound: Bound) {
+        let beyond = bound == Bound::Disk;
+        self.state.beyond.store(beyond, Ordering::Relaxed);
     }
 
     /// The journal's state for an operator; reads memory only.

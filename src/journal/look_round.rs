@@ -122,7 +122,8 @@ impl Writer {
             );
         }
         self.state.full.store(full, Ordering::Relaxed);
-        self.state.bytes.store(usage.used_bytes, Ordering::Relaxed);
+        self.state
+            .measured(usage.used_bytes, self.retention.limit());
         self.unmeasured_bytes = 0;
         Ok(())
     }

@@ -81,6 +81,6 @@ pub use handle::Journal;
 pub use log::{Log, Queued};
 pub use reader::Reader;
 pub use reset_id::{ResetId, reset_id};
-pub use settings::{DlqWhenFull, Settings, Start, WhenFull};
-pub use status::{SinkStatus, Status};
+pub use settings::{Bound, DlqWhenFull, Settings, Start, WhenFull};
+pub use status::{Room, SinkStatus, Status};
 pub use writer::Writer;

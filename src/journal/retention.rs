@@ -26,6 +26,23 @@ pub(super) struct Usage {
     pub(super) free_bytes: u64,
 }
 
+impl Usage {
+    /// The size that the log can have, as its disk is.
+    fn limit(self, bytes_max: u64) -> u64 {
+        let free = self.free_bytes.saturating_sub(FREE_BYTES_MIN);
+        self.used_bytes.saturating_add(free).min(bytes_max)
+    }
+}
+
+/// The bytes of the entries that some sink still needs, of `used` in all; the others make room when
+/// they must.
+pub(super) fn waiting_bytes(used: u64, oldest: Position, head: Position, slowest: Position) -> u64 {
+    let entries = (head.0 - oldest.0 + 1).max(1).unsigned_abs();
+    let waiting = (head.0 - slowest.0.max(oldest.0 - 1)).max(0).unsigned_abs();
+    let bytes = u128::from(used) * u128::from(waiting) / u128::from(entries);
+    u64::try_from(bytes).unwrap_or(u64::MAX)
+}
+
 /// Where the log begins: its oldest entry, and when that was received, in microseconds. `None`: the
 /// log is empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -102,6 +119,8 @@ pub(super) struct Retention {
     head: Position,
     usage: Usage,
     out_of_room: bool,
+    /// Its disk is the reason.
+    out_of_disk: bool,
     /// The last watermark that was reached, in percent.
     watermark: u8,
 }
@@ -126,6 +145,7 @@ impl Retention {
                 free_bytes: u64::MAX,
             },
             out_of_room: false,
+            out_of_disk: false,
             watermark: 0,
         }
     }
@@ -138,6 +158,18 @@ impl Retention {
     /// Whether nothing may be accepted.
     pub(super) fn full(&self) -> bool {
         self.out_of_room && self.when_full == WhenFull::Pause
+    }
+
+    /// Whether nothing may be accepted at all, be it what a server has sent by our credit: then the
+    /// size of the log is no bound, but its disk is.
+    pub(super) fn disk_full(&self) -> bool {
+        self.out_of_disk && self.when_full == WhenFull::Pause
+    }
+
+    /// The size of the log at which nothing is accepted, as its disk is now. `None`: none, since the
+    /// oldest entries are evicted.
+    pub(super) fn limit(&self) -> Option<u64> {
+        (self.when_full == WhenFull::Pause).then(|| self.usage.limit(self.bytes_max))
     }
 
     pub(super) fn oldest(&self) -> Option<Position> {
@@ -173,29 +205,22 @@ impl Retention {
         } else {
             self.bytes_max
         };
-        let free_bytes_min = if self.out_of_room {
+        let free_bytes_min = if self.out_of_disk {
             FREE_BYTES_AGAIN
         } else {
             FREE_BYTES_MIN
         };
-        self.out_of_room = usage.used_bytes >= limit || usage.free_bytes < free_bytes_min;
+        self.out_of_disk = usage.free_bytes < free_bytes_min;
+        self.out_of_room = usage.used_bytes >= limit || self.out_of_disk;
     }
 
     /// A watermark that was just reached, in percent: once each, until there is clearly more room
     /// again. Only entries that some sink still needs count; the others make room when they must.
     pub(super) fn watermark(&mut self, slowest: Option<Position>) -> Option<u8> {
         let oldest = self.begin.oldest()?;
-        let entries = (self.head.0 - oldest.0 + 1).max(1).unsigned_abs();
-        let waiting = (self.head.0 - slowest?.0.max(oldest.0 - 1))
-            .max(0)
-            .unsigned_abs();
-        let limit = self
-            .usage
-            .used_bytes
-            .saturating_add(self.usage.free_bytes.saturating_sub(FREE_BYTES_MIN));
-        let limit = u128::from(limit.min(self.bytes_max).max(1));
-        let waiting_bytes =
-            u128::from(self.usage.used_bytes) * u128::from(waiting) / u128::from(entries);
+        let limit = u128::from(self.usage.limit(self.bytes_max).max(1));
+        let used = self.usage.used_bytes;
+        let waiting_bytes = u128::from(waiting_bytes(used, oldest, self.head, slowest?));
         let percent = u8::try_from((waiting_bytes * 100 / limit).min(100)).unwrap_or(100);
         let reached = WATERMARKS
             .into_iter()

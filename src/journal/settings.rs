@@ -13,6 +13,17 @@ pub enum WhenFull {
     DropOldest,
 }
 
+/// What bounds the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Bound {
+    /// `bytes_max`, and the disk.
+    #[default]
+    Size,
+    /// The free space of the disk alone: what a server has sent by our credit is to be journaled,
+    /// also where it is more than was thought.
+    Disk,
+}
+
 /// What happens when a sink's dead letters have reached their bound.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DlqWhenFull {

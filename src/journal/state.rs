@@ -12,7 +12,8 @@ use super::cache::Cache;
 use super::command::Replay;
 use super::dead_letters::Total;
 use super::last_states::Met;
-use super::{DlqWhenFull, Settings, SinkStatus, Start, Status};
+use super::retention::waiting_bytes;
+use super::{DlqWhenFull, Room, Settings, SinkStatus, Start, Status};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
@@ -25,6 +26,13 @@ pub(super) struct State {
     /// The oldest entry, or 0 where there is none.
     oldest: AtomicI64,
     pub(super) bytes: AtomicU64,
+    /// Written since `bytes` was measured.
+    pub(super) unmeasured_bytes: AtomicU64,
+    /// The size of the log at which nothing is accepted; `u64::MAX`: none.
+    limit: AtomicU64,
+    bytes_max: u64,
+    /// What the source appends is accepted beyond the size of the log.
+    pub(super) beyond: AtomicBool,
     pub(super) full: AtomicBool,
     pub(super) accepted: AtomicU64,
     pub(super) undecodable: AtomicU64,
@@ -117,6 +125,10 @@ impl State {
             head: watch::Sender::new(head),
             oldest: AtomicI64::new(0),
             bytes: AtomicU64::new(0),
+            unmeasured_bytes: AtomicU64::new(0),
+            limit: AtomicU64::new(0),
+            bytes_max: settings.bytes_max,
+            beyond: AtomicBool::new(false),
             full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
@@ -384,6 +396,38 @@ impl State {
         known
             .registered
             .then(|| held.unwrap_or_else(|| self.head()))
+    }
+
+    /// Takes a measurement of the log: its bytes, and the size at which nothing is accepted.
+    pub(super) fn measured(&self, bytes: u64, limit: Option<u64>) {
+        self.bytes.store(bytes, Ordering::Relaxed);
+        self.unmeasured_bytes.store(0, Ordering::Relaxed);
+        self.limit
+            .store(limit.unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// What the log may still take. What every sink is past goes before it is full.
+    pub(super) fn room(&self) -> Room {
+        let limit = self.limit.load(Ordering::Relaxed);
+        if limit == u64::MAX {
+            return Room::ENDLESS;
+        }
+        let used =
+            self.bytes.load(Ordering::Relaxed) + self.unmeasured_bytes.load(Ordering::Relaxed);
+        let waiting = match (self.oldest(), self.slowest()) {
+            (None, _) => 0,
+            (Some(oldest), Some(slowest)) => waiting_bytes(used, oldest, self.head(), slowest),
+            // Nobody knows yet which are needed.
+            (Some(_), None) => used,
+        };
+        let bytes = match self.full.load(Ordering::Relaxed) {
+            true => 0,
+            false => limit.saturating_sub(waiting),
+        };
+        Room {
+            bytes,
+            bytes_max: self.bytes_max,
+        }
     }
 
     /// Takes note of what the disk has now.

@@ -36,6 +36,23 @@ pub struct Status {
     pub sinks: Vec<SinkStatus>,
 }
 
+/// What the log may still take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes until it is full. What every sink is past counts as free: it goes before that.
+    pub bytes: u64,
+    /// The size at which it is full.
+    pub bytes_max: u64,
+}
+
+impl Room {
+    /// It is never full.
+    pub(super) const ENDLESS: Room = Room {
+        bytes: u64::MAX,
+        bytes_max: u64::MAX,
+    };
+}
+
 /// How far one sink has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SinkStatus {

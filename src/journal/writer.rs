@@ -38,6 +38,9 @@ use crate::pipeline::StatusKey;
 /// thread.
 const MEASURE_BYTES: u64 = 1024 * 1024;
 
+/// What an entry needs beside its body, until the file is measured.
+const ENTRY_BYTES: u64 = 128;
+
 /// Evictions go on piece by piece: at most one log line in this time.
 const DROP_LINE_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -243,7 +246,7 @@ impl Writer {
                     continue;
                 }
                 Some(command) = self.queue.commands.recv(), if may_write => group.commands.push(command),
-                Some(append) = self.queue.appends.recv(), if may_write && !self.retention.full() => group.append(append),
+                Some(append) = self.queue.appends.recv(), if may_write && self.accepts() => group.append(append),
                 () = self.state.cursors_moved.notified() => {
                     self.due.waits(Instant::now());
                     continue;
@@ -263,12 +266,20 @@ impl Writer {
         }
     }
 
+    /// Whether anything may be appended.
+    fn accepts(&self) -> bool {
+        match self.state.beyond.load(Ordering::Relaxed) {
+            true => !self.retention.disk_full(),
+            false => !self.retention.full(),
+        }
+    }
+
     /// Everything that waits joins the group: it gathered during the last commit.
     fn gather(&mut self, group: &mut Group) {
         while let Ok(command) = self.queue.commands.try_recv() {
             group.commands.push(command);
         }
-        while !self.retention.full()
+        while self.accepts()
             && let Ok(append) = self.queue.appends.try_recv()
         {
             group.append(append);
@@ -529,7 +540,12 @@ impl Writer {
         if !group.is_proof() {
             // One more: a commit without a body takes room too, and is measured within a second.
             let bodies = entries.iter().map(|entry| entry.body.len() as u64);
-            self.unmeasured_bytes += bodies.sum::<u64>() + 1;
+            let bodies = bodies.sum::<u64>();
+            self.unmeasured_bytes += bodies + 1;
+            self.state.unmeasured_bytes.fetch_add(
+                bodies + ENTRY_BYTES * entries.len() as u64,
+                Ordering::Relaxed,
+            );
         }
         let is_received = |entry: &&Entry| {
             let kind = entry.content.kind();

@@ -53,7 +53,7 @@ impl View {
 
     fn unready_source(&self) -> Vec<String> {
         let link = self.source.link();
-        let mut reasons = unready_link(&link);
+        let mut reasons = unready_link(&link, self.source.held_back());
         let refused = self.source.refused_topics();
         reasons.extend(first_few(
             refused.iter().map(|(topic, it)| {
@@ -81,13 +81,16 @@ impl View {
 }
 
 /// What the state of the link has to do with it.
-fn unready_link(link: &source::Link) -> Vec<String> {
+fn unready_link(link: &source::Link, held_back: u64) -> Vec<String> {
     let (state, since) = (link.state, link.since);
     let trouble = link.trouble.as_ref().map(|trouble| format!(": {trouble}"));
     let why = match state {
         LinkState::Subscribed | LinkState::Receiving => return Vec::new(),
         LinkState::Silent => {
             ": no message of any topic for as long as its silence allows".to_owned()
+        }
+        LinkState::Paused if held_back > 0 => {
+            format!(": {held_back} topics wait at the server until the sinks have caught up")
         }
         LinkState::Paused => ": the server is not read until the sinks have caught up".to_owned(),
         LinkState::Connected => ": not every topic is subscribed yet".to_owned(),
@@ -120,7 +123,7 @@ mod tests {
                 last_error: Some("an old error".to_owned()),
                 ..source::Status::new().link()
             };
-            let reasons = unready_link(&link);
+            let reasons = unready_link(&link, 0);
             let begins = format!("source {} since {}", state.as_str(), link.since);
             let ends: Vec<&str> = reasons
                 .iter()

@@ -53,6 +53,8 @@ pub(super) struct Admission {
     /// Those of `stand` for which nothing speaks but that no ERROR came, and until when they may
     /// still be refused.
     quiet: BTreeMap<Arc<str>, Instant>,
+    /// Those of `asked` that wait for room in the journal: the server does not know of them.
+    held_back: BTreeSet<Arc<str>>,
     /// The server has refused a quiet one before.
     late: bool,
     trial: Option<Trial>,
@@ -111,6 +113,7 @@ impl Admission {
         self.keep(topics);
         self.stand.clear();
         self.quiet.clear();
+        self.held_back.clear();
         self.trial = None;
         self.asked = topics
             .iter()
@@ -152,6 +155,14 @@ impl Admission {
         }
     }
 
+    /// These topics are not subscribed for now, though nothing speaks against them: the journal has
+    /// no room for their messages. All others are.
+    pub(super) fn hold_back(&mut self, names: BTreeSet<Arc<str>>) {
+        self.stand.retain(|name| !names.contains(name));
+        self.quiet.retain(|name, _| !names.contains(name));
+        self.held_back = names;
+    }
+
     /// Everything is new: another server, or another login.
     pub(super) fn forget(&mut self) {
         *self = Admission::default();
@@ -167,12 +178,14 @@ impl Admission {
         self.accepted
     }
 
-    /// The topics to be subscribed on this connection now.
+    /// The topics to be subscribed on this connection now, in the order of their SUBSCRIBE.
     pub(super) fn admitted(&self, topics: &[Topic]) -> Vec<Topic> {
-        let mut admitted = self.in_effect(topics);
-        let asked: BTreeSet<&Arc<str>> = self.asked.iter().collect();
-        admitted.retain(|topic| asked.contains(&topic.name));
-        admitted
+        let in_effect = self.in_effect(topics).into_iter();
+        let mut by_name: BTreeMap<Arc<str>, Topic> = in_effect
+            .map(|topic| (Arc::clone(&topic.name), topic))
+            .collect();
+        let asked = self.asked.iter();
+        asked.filter_map(|name| by_name.remove(name)).collect()
     }
 
     /// Each topic, and in place of a change that was refused what stood before it.
@@ -256,8 +269,7 @@ impl Admission {
 
     /// The topics that were asked for and are not confirmed, in the order of SUBSCRIBE.
     pub(super) fn pending(&self) -> Vec<Arc<str>> {
-        let asked = self.asked.iter();
-        let pending = asked.filter(|name| !self.stand.contains(*name));
+        let pending = self.sent().filter(|name| !self.stand.contains(*name));
         pending.cloned().collect()
     }
 
@@ -369,11 +381,14 @@ impl Admission {
 
     /// What the server confirmed came before what it did not, as from one that answers in order.
     fn is_in_order(&self, answers: Answers) -> bool {
-        let mut pending = self
-            .asked
-            .iter()
-            .skip_while(|name| self.stand.contains(*name));
+        let mut pending = self.sent().skip_while(|name| self.stand.contains(*name));
         answers == Answers::InOrder && pending.all(|name| !self.stand.contains(name))
+    }
+
+    /// Those for which SUBSCRIBE was sent, in its order.
+    fn sent(&self) -> impl Iterator<Item = &Arc<str>> {
+        let asked = self.asked.iter();
+        asked.filter(|name| !self.held_back.contains(*name))
     }
 
     /// Tries these apart from all others. The first of them are tried last: with a server that

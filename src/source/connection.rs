@@ -2,6 +2,7 @@
 //! reading during a commit and a write, so neither a slow disk nor a slow peer stops the
 //! heart-beats.
 
+mod credit;
 mod incoming;
 mod link;
 mod paused;
@@ -27,6 +28,7 @@ use super::admission::Admission;
 use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
+use super::credit::Credit;
 use super::disconnect::DisconnectReason;
 use super::intake::{BATCH_MAX, Intake, Owed};
 use super::link_proof::LinkProof;
@@ -42,7 +44,7 @@ use super::undeliverable::BreakPoint;
 use super::writer::Writer;
 use crate::duration;
 use crate::faults::{self, Failpoint, Mutation};
-use crate::journal::{self, Log};
+use crate::journal::{self, Bound, Log};
 use crate::model::CoverageCause;
 use crate::stomp::{AckId, Connected, Options, Session, SessionError};
 use crate::transport::{Receiver, SockJsTransport, TransportError, dial};
@@ -84,6 +86,14 @@ pub(super) struct Connection<'a> {
     /// The journal is being told of the last sign of life.
     proving: Fuse<BoxFuture<'static, Result<(), journal::Error>>>,
     subscriptions: Subscriptions,
+    credit: Credit,
+    /// The topics that wait at the server, since the journal has no room for their messages.
+    waiting: BTreeSet<Arc<str>>,
+    look_for_room_at: Instant,
+    /// What bounds the journal, as far as we have asked for it.
+    bound: Bound,
+    /// Batches before it may hold what the server keeps.
+    kept_until: u64,
     /// ACKs were queued on this connection.
     acknowledged: bool,
     /// The server has missed its heart-beats.
@@ -203,7 +213,7 @@ impl<'a> Connection<'a> {
         } else {
             (Probing::Impossible, settings.silence)
         };
-        let mut session = Session::new(
+        let session = Session::new(
             Options {
                 silence_max,
                 ..attempt.options
@@ -213,9 +223,9 @@ impl<'a> Connection<'a> {
         admission.begin(&settings.topics, now);
         let admitted = admission.admitted(&settings.topics);
         for topic in &admitted {
-            session.subscribe(topic.subscribe(&attempt.credentials)?, now);
+            // What has no value for a placeholder need not connect.
+            topic.subscribe(&attempt.credentials)?;
         }
-        let subscriptions = Subscriptions::new(&admitted);
         intake.keep(&settings.topics);
         // What a refused reload has fallen back to is acknowledged as it is subscribed.
         for topic in &admitted {
@@ -239,7 +249,12 @@ impl<'a> Connection<'a> {
             heard: false,
             left_at: None,
             proving: Fuse::terminated(),
-            subscriptions,
+            subscriptions: Subscriptions::new(),
+            credit: Credit::default(),
+            waiting: BTreeSet::new(),
+            look_for_room_at: now,
+            bound: Bound::Size,
+            kept_until: 0,
             acknowledged: false,
             peer_silent: false,
             complete: None,
@@ -298,6 +313,7 @@ impl<'a> Connection<'a> {
                 .await
                 .map(|close_by| (close_by, ended)),
         };
+        self.journal.bound_by(Bound::Size);
         let reason = match settled {
             Err(error) => {
                 self.writer.close().await;
@@ -360,6 +376,7 @@ impl<'a> Connection<'a> {
             self.status.turn();
             self.leave_topics()?;
             self.start_writing();
+            self.bound_journal();
             self.start_committing();
             self.watch_rest();
             self.leave_when_done();
@@ -383,6 +400,7 @@ impl<'a> Connection<'a> {
                 self.subscriptions.due(now),
                 self.proof_due(),
                 self.retry_due(),
+                self.room_due(),
             ];
             let due = dues.into_iter().flatten().fold(turn, Instant::min);
             let reading = match self.may_read() {
@@ -402,7 +420,10 @@ impl<'a> Connection<'a> {
                     if self.server_waits {
                         self.receiver.hurry();
                     }
+                    self.trust(&owed);
+                    let watched = self.watch_room();
                     self.acknowledge(&owed);
+                    watched?;
                 }
                 proven = &mut self.proving, if !self.proving.is_terminated() => proven?,
                 written = self.writer.written(&mut self.session) => {
@@ -435,7 +456,7 @@ impl<'a> Connection<'a> {
         Ok(())
     }
 
-    fn connected(&mut self, connected: &Connected) {
+    fn connected(&mut self, connected: &Connected) -> Result<(), DisconnectReason> {
         self.status.counters.connections.fetch_add(1, Relaxed);
         self.status.enter(LinkState::Connected);
         self.broker = Broker::of(connected.server.as_deref(), connected.session.as_deref());
@@ -460,8 +481,9 @@ impl<'a> Connection<'a> {
                 heartbeats.need(now);
             }
         }
-        self.announce(&self.admission.admitted(&self.wanted.settings.topics));
+        self.assign()?;
         self.tell_profile();
+        Ok(())
     }
 
     /// Whether the socket is to be read.
@@ -491,6 +513,9 @@ impl<'a> Connection<'a> {
         self.trust_quiet_topics(now)?;
         if self.retry_due().is_some_and(|due| due <= now) {
             self.count_topics()?;
+        }
+        if self.room_due().is_some_and(|due| due <= now) {
+            self.watch_room()?;
         }
         let ticked = self.session.tick(now);
         self.peer_silent |= matches!(ticked, Err(SessionError::Silent { .. }));
@@ -577,6 +602,11 @@ impl<'a> Connection<'a> {
     /// Entries that were taken in so far, written or not.
     fn taken(&self) -> u64 {
         self.commit.begun() + self.intake.entries() as u64
+    }
+
+    /// The newest of them, as [`Subscriptions`] counts them.
+    fn newest(&self) -> u64 {
+        self.taken().saturating_sub(1)
     }
 
     /// Whether anything that came from the server is not on disk yet.

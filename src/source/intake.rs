@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use super::broker::Seen;
 use super::clock;
 use super::coverage::{HeardAgain, TopicsHeard};
+use super::credit::LargestMessage;
 use super::malformed::MalformedLog;
 use super::redelivery::{Deliveries, RedeliveryLog};
 use super::signin::SigninTemplate;
@@ -50,6 +51,7 @@ struct TopicState {
     ack: AckMode,
     decoder: Decoder,
     deliveries: Deliveries,
+    largest: LargestMessage,
     told_of_no_ack: bool,
     silence: Silence,
     times: Arc<TopicTimes>,
@@ -122,11 +124,17 @@ pub(super) struct Intake {
     bytes: usize,
     /// A message is among what waits.
     received: bool,
+    /// Some topic has had a larger message than before.
+    grown: bool,
     next_look: NextLook,
     silence_log: SilenceLog,
     heard: TopicsHeard,
     malformed: MalformedLog,
     redelivery: RedeliveryLog,
+    /// The last process ended without a stop, perhaps over a message that comes again.
+    unclean: bool,
+    /// Topics of which a message is on disk since.
+    proven: HashSet<Arc<str>>,
 }
 
 impl Intake {
@@ -141,10 +149,13 @@ impl Intake {
             owed: Owed::default(),
             bytes: 0,
             received: false,
+            grown: false,
             next_look: NextLook::default(),
             silence_log: SilenceLog::default(),
             heard: TopicsHeard::default(),
             malformed: MalformedLog::default(),
+            unclean: false,
+            proven: HashSet::new(),
         }
     }
 
@@ -187,6 +198,7 @@ impl Intake {
                     ack,
                     decoder,
                     deliveries: Deliveries::of(topic),
+                    largest: LargestMessage::default(),
                     told_of_no_ack: false,
                     silence: Silence::default(),
                     times: Arc::default(),
@@ -220,6 +232,35 @@ impl Intake {
     /// How many entries wait.
     pub(super) fn entries(&self) -> usize {
         self.entries.len()
+    }
+
+    /// The last process ended without a stop.
+    pub(super) fn be_careful(&mut self) {
+        self.unclean = true;
+    }
+
+    /// Whether the next message of a topic may be the one over which the last process ended.
+    pub(super) fn is_unproven(&self, topic: &str) -> bool {
+        self.unclean && !self.proven.contains(topic)
+    }
+
+    /// These messages are on disk. Gives their topics.
+    pub(super) fn prove(&mut self, owed: &Owed) -> HashSet<Arc<str>> {
+        let topics = owed.acks.iter().map(|due| Arc::clone(&due.topic));
+        let topics: HashSet<Arc<str>> = topics.collect();
+        self.proven.extend(topics.iter().cloned());
+        topics
+    }
+
+    /// What one message of a topic may need in the journal, by those that came lately.
+    pub(super) fn message_bytes(&self, topic: &str) -> u64 {
+        let known = self.topics.get(topic);
+        known.map(|known| known.largest).unwrap_or_default().bytes()
+    }
+
+    /// Whether some topic needs more for a message than when this was asked last.
+    pub(super) fn take_grown(&mut self) -> bool {
+        std::mem::take(&mut self.grown)
     }
 
     /// Nothing waits.
@@ -295,6 +336,8 @@ impl Intake {
             self.arrays.push(first..self.entries.len());
         }
         self.bytes += body.len();
+        let statuses = self.entries.len() - first;
+        self.grown |= topic.largest.take(body.len(), statuses);
         self.received = true;
         // What needs no ACK is delivered once.
         if topic.ack != AckMode::Auto {

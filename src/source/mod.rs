@@ -13,6 +13,7 @@
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
 //! - `admission`: which of them a connection asks for, so that a refused one stops no other;
 //!   `refused_topics`: those, and when one of them is asked for again
+//! - `credit`: whether the journal has room for what the server may send
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
 //!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
 //!   `server_window`: whether the server waits for our ACKs; `malformed`, `undeliverable`: what is
@@ -31,6 +32,7 @@ mod clock;
 mod commit;
 mod connection;
 mod coverage;
+mod credit;
 mod disconnect;
 mod intake;
 mod last_transports;

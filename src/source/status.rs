@@ -30,8 +30,8 @@ pub enum LinkState {
     Receiving,
     /// Every topic is subscribed, and no message of any has come for as long as its `silence` says.
     Silent,
-    /// The journal is full, and nothing is read until it has room: the connection stands unread, or
-    /// the next one waits to be made.
+    /// The journal is full: the connection stands unread, topics wait at the server, or the next
+    /// connection waits to be made.
     Paused,
     /// Stopped for good.
     Stopped,
@@ -137,6 +137,7 @@ pub struct Status {
     refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
     delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
+    held_back: AtomicU64,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -161,6 +162,7 @@ impl Default for Status {
             refused: Mutex::default(),
             delivery_counts: Mutex::default(),
             topics: Mutex::default(),
+            held_back: AtomicU64::new(0),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -251,6 +253,29 @@ impl Status {
             .unwrap_or_else(PoisonError::into_inner)
             .guarantees
             .insert(Arc::clone(topic), line.to_owned());
+    }
+
+    /// How many topics wait at the server, since the journal has no room for their messages.
+    pub fn held_back(&self) -> u64 {
+        self.held_back.load(Relaxed)
+    }
+
+    /// So many topics wait at the server: while there are any, the link is paused.
+    pub(super) fn hold_back(&self, topics: usize) {
+        let before = self.held_back.swap(topics as u64, Relaxed);
+        if topics > 0 {
+            self.advance(
+                &[
+                    LinkState::Connected,
+                    LinkState::Subscribed,
+                    LinkState::Receiving,
+                    LinkState::Silent,
+                ],
+                LinkState::Paused,
+            );
+        } else if before > 0 {
+            self.advance(&[LinkState::Paused], LinkState::Connected);
+        }
     }
 
     /// Takes the new profile, and gives those of its warnings that the one before did not have:

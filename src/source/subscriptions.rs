@@ -2,8 +2,7 @@
 //! Knows no socket and no clock.
 //!
 //! A topic whose messages are acknowledged is unsubscribed so that no message stays behind. First
-//! its ACKs are held, until the server has filled the window (`prefetch-count`) or has nothing more
-//! to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
+//! its ACKs are held, until the server has filled the window or has nothing more to send. Once all of its messages are on disk, their ACKs and UNSUBSCRIBE go in one write: an
 //! ACK after UNSUBSCRIBE would be an error.
 //!
 //! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
@@ -13,7 +12,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::broker;
 use super::topic::Topic;
 use crate::stomp::{AckId, AckMode};
 
@@ -42,12 +40,28 @@ pub(super) struct Subscriptions {
     leaving: usize,
     /// How the topics were acknowledged that were left on this connection, by their names.
     left: BTreeMap<Arc<str>, AckMode>,
+    /// Of how many the server keeps what it does not send.
+    kept: usize,
+    /// How many were subscribed carefully.
+    careful: usize,
+}
+
+/// What one SUBSCRIBE lets the server send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Grant {
+    /// The most messages without an ACK; `None`: nobody knows.
+    pub(super) window: Option<usize>,
+    /// The server keeps the others, also while nobody is subscribed.
+    pub(super) keeps: bool,
+    /// The window is of one message, until one is on disk: see [`Subscriptions::renew`].
+    pub(super) careful: bool,
 }
 
 /// What holds one name, which is a subscription id.
 #[derive(Debug)]
 struct Slot {
     topic: Topic,
+    grant: Grant,
     /// The server has confirmed the SUBSCRIBE, or has not in time.
     confirmed: bool,
     stage: Stage,
@@ -97,6 +111,8 @@ pub(super) struct Leave {
     pub(super) topic: Topic,
     /// To be acknowledged before, so that the server does not fill the window again in between.
     pub(super) acks: Vec<AckId>,
+    /// It is subscribed again at once, as it is.
+    pub(super) renewed: bool,
 }
 
 /// A topic that the server sends no more.
@@ -112,18 +128,57 @@ pub(super) struct Gone {
 }
 
 impl Subscriptions {
-    /// Topics that are being subscribed.
-    pub(super) fn new(topics: &[Topic]) -> Subscriptions {
-        let slots = topics
-            .iter()
-            .map(|topic| (Arc::clone(&topic.name), Slot::new(topic.clone())))
-            .collect();
+    /// No topic is subscribed yet.
+    pub(super) fn new() -> Subscriptions {
         Subscriptions {
-            slots,
+            slots: BTreeMap::new(),
             draining: 0,
             leaving: 0,
             left: BTreeMap::new(),
+            kept: 0,
+            careful: 0,
         }
+    }
+
+    /// A topic is being subscribed so.
+    pub(super) fn grant(&mut self, name: &str, grant: Grant) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            self.kept -= usize::from(slot.grant.keeps);
+            self.kept += usize::from(grant.keeps);
+            self.careful -= usize::from(slot.grant.careful);
+            self.careful += usize::from(grant.careful);
+            slot.grant = grant;
+        }
+    }
+
+    /// Whether any topic has a window of one message for now.
+    pub(super) fn any_careful(&self) -> bool {
+        self.careful > 0
+    }
+
+    /// A message of this topic is on disk: where the topic was subscribed carefully, it is left and
+    /// subscribed again, as a topic that is changed.
+    pub(super) fn renew(&mut self, name: &str, entry: u64, now: Instant) {
+        if let Some(slot) = self.slots.get_mut(name)
+            && slot.grant.careful
+            && matches!(slot.stage, Stage::Taken)
+        {
+            slot.leave(Some(slot.topic.clone()), entry, now);
+            self.count();
+        }
+    }
+
+    /// The topics of which the server may send what it keeps, and their windows.
+    pub(super) fn open(&self) -> impl Iterator<Item = (&Arc<str>, Option<usize>)> {
+        self.slots.iter().filter_map(|(name, slot)| {
+            let open = slot.grant.keeps && !matches!(slot.stage, Stage::Gone { .. });
+            open.then_some((name, slot.grant.window))
+        })
+    }
+
+    /// Whether anything may still come of what the server keeps.
+    pub(super) fn any_kept(&self) -> bool {
+        self.kept > 0
     }
 
     /// From now on these topics are wanted, and no others. `entry` is the newest that was
@@ -206,6 +261,7 @@ impl Subscriptions {
                 leaving.push(Leave {
                     topic: slot.topic.clone(),
                     acks: std::mem::take(&mut drain.held),
+                    renewed: slot.next.as_ref() == Some(&slot.topic),
                 });
                 self.left.insert(Arc::clone(name), slot.topic.ack);
                 slot.stage = Stage::Gone { late: 0 };
@@ -254,6 +310,8 @@ impl Subscriptions {
             Some(next) => std::mem::replace(slot, Slot::new(next)),
             None => self.slots.remove(name)?,
         };
+        self.kept -= usize::from(slot.grant.keeps);
+        self.careful -= usize::from(slot.grant.careful);
         Some(Gone {
             topic: slot.topic,
             late,
@@ -347,6 +405,7 @@ impl Slot {
     fn new(topic: Topic) -> Slot {
         Slot {
             topic,
+            grant: Grant::default(),
             confirmed: false,
             stage: Stage::Taken,
             next: None,
@@ -372,14 +431,13 @@ impl Slot {
     fn leave(&mut self, next: Option<Topic>, entry: u64, now: Instant) {
         self.next = next;
         if matches!(self.stage, Stage::Taken) {
-            self.stage = Stage::Draining(Drain::new(&self.topic, entry, now));
+            self.stage = Stage::Draining(Drain::new(self.grant.window, entry, now));
         }
     }
 }
 
 impl Drain {
-    fn new(topic: &Topic, entry: u64, now: Instant) -> Drain {
-        let window = broker::window(topic);
+    fn new(window: Option<usize>, entry: u64, now: Instant) -> Drain {
         let (quiet, max) = match window {
             Some(_) => (QUIET_WITH_WINDOW, DRAIN_MAX_WITH_WINDOW),
             None => (QUIET, DRAIN_MAX),
@@ -397,8 +455,8 @@ impl Drain {
     /// Nothing is in flight, as far as we know.
     fn is_done(&self, topic: &Topic, now: Instant) -> bool {
         // One ACK may stand for several messages with `client`.
-        let full = topic.ack == AckMode::ClientIndividual
-            && self.window.is_some_and(|window| self.held.len() >= window);
+        let each = topic.ack == AckMode::ClientIndividual || self.window == Some(1);
+        let full = each && self.window.is_some_and(|window| self.held.len() >= window);
         full || now >= self.quiet_at || now >= self.give_up_at
     }
 }
@@ -430,21 +488,19 @@ mod tests {
         }
     }
 
-    fn topic(name: &str, destination: &str, ack: AckMode, prefetch: Option<&str>) -> Topic {
-        let headers = prefetch
-            .map(|count| ("prefetch-count".to_owned(), count.into()))
-            .into_iter()
-            .collect();
-        Topic {
-            name: name.into(),
-            destination: destination.into(),
-            ack,
-            headers,
-        }
+    fn topic(name: &str, destination: &str, ack: AckMode) -> Topic {
+        Topic::sample(name, destination, ack, &[])
+    }
+
+    fn being_subscribed(topics: &[Topic]) -> Subscriptions {
+        let mut subscriptions = Subscriptions::new();
+        let change = subscriptions.assign(topics, 0, Instant::now());
+        assert_eq!(change.subscribe, topics);
+        subscriptions
     }
 
     fn standing(topics: &[Topic]) -> Subscriptions {
-        let (mut subscriptions, now) = (Subscriptions::new(topics), Instant::now());
+        let (mut subscriptions, now) = (being_subscribed(topics), Instant::now());
         for topic in topics {
             assert!(
                 subscriptions.confirm(&topic.name, now) && !subscriptions.confirm(&topic.name, now)
@@ -464,8 +520,8 @@ mod tests {
     #[test]
     fn a_topic_is_left_once_nothing_comes_and_all_is_on_disk() {
         let start = Instant::now();
-        let individual = topic("i", "/queue/i", AckMode::ClientIndividual, None);
-        let auto = topic("a", "/topic/a", AckMode::Auto, None);
+        let individual = topic("i", "/queue/i", AckMode::ClientIndividual);
+        let auto = topic("a", "/topic/a", AckMode::Auto);
         let mut subscriptions = standing(&[individual, auto.clone()]);
         assert!(!subscriptions.hold(&ack("i")) && subscriptions.leave(|_| true, start).is_empty());
         subscriptions.assign(&[], 0, start);
@@ -510,7 +566,7 @@ mod tests {
     fn a_topic_that_is_not_subscribed_yet_is_not_quiet() {
         let start = Instant::now();
         let mut subscriptions =
-            Subscriptions::new(&[topic("i", "/queue/i", AckMode::ClientIndividual, None)]);
+            being_subscribed(&[topic("i", "/queue/i", AckMode::ClientIndividual)]);
         subscriptions.assign(&[], 0, start);
         let late = start + DRAIN_MAX;
         assert!(subscriptions.leave(|_| true, late).is_empty());
@@ -522,8 +578,15 @@ mod tests {
     #[test]
     fn a_full_window_has_nothing_more_under_way() {
         let start = Instant::now();
-        let mut subscriptions =
-            standing(&[topic("i", "/queue/i", AckMode::ClientIndividual, Some("2"))]);
+        let mut subscriptions = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual)]);
+        let grant = Grant {
+            window: Some(2),
+            keeps: true,
+            careful: false,
+        };
+        subscriptions.grant("i", grant);
+        let open: Vec<_> = subscriptions.open().collect();
+        assert_eq!(open, [(&"i".into(), Some(2))]);
         subscriptions.assign(&[], 0, start);
         subscriptions.hold(&ack("i"));
         assert!(
@@ -532,12 +595,40 @@ mod tests {
         );
         subscriptions.hold(&ack("i"));
         assert_eq!(left(&subscriptions.leave(|_| true, start)), [("i", 2)]);
+        assert!(subscriptions.open().next().is_none() && subscriptions.any_kept());
+        subscriptions.gone("i");
+        assert!(!subscriptions.any_kept(), "nothing comes of it any more");
+    }
+
+    #[test]
+    fn a_topic_that_was_subscribed_carefully_is_renewed_after_one_message() {
+        let start = Instant::now();
+        for ack_mode in [AckMode::ClientIndividual, AckMode::Client] {
+            let topic = topic("i", "/queue/i", ack_mode);
+            let mut subscriptions = standing(std::slice::from_ref(&topic));
+            subscriptions.renew("i", 0, start);
+            assert!(subscriptions.stands(&topic), "it was not subscribed so");
+            let grant = Grant {
+                window: Some(1),
+                keeps: true,
+                careful: true,
+            };
+            subscriptions.grant("i", grant);
+            subscriptions.renew("i", 0, start);
+            assert!(subscriptions.hold(&ack("i")));
+            let leaving = subscriptions.leave(|_| true, start);
+            assert_eq!(left(&leaving), [("i", 1)]);
+            assert!(leaving[0].renewed);
+            let gone = subscriptions.gone("i").unwrap();
+            assert_eq!(gone.next, Some(topic));
+            assert!(!subscriptions.any_careful());
+        }
     }
 
     #[test]
     fn a_topic_that_never_falls_quiet_is_left_after_a_pause() {
         let start = Instant::now();
-        let mut subscriptions = standing(&[topic("c", "/queue/c", AckMode::Client, None)]);
+        let mut subscriptions = standing(&[topic("c", "/queue/c", AckMode::Client)]);
         subscriptions.assign(&[], 0, start);
         let end = start + DRAIN_MAX;
         for step in 0..=DRAIN_MAX.as_millis() as u64 / 50 {
@@ -552,8 +643,8 @@ mod tests {
     fn another_topic_of_the_name_waits_until_the_first_is_gone() {
         let start = Instant::now();
         let (old, new) = (
-            topic("t", "/a", AckMode::Auto, None),
-            topic("t", "/b", AckMode::Client, None),
+            topic("t", "/a", AckMode::Auto),
+            topic("t", "/b", AckMode::Client),
         );
         let mut subscriptions = standing(std::slice::from_ref(&old));
         assert!(
@@ -579,8 +670,8 @@ mod tests {
     fn a_topic_that_is_wanted_again_stays_or_comes_back() {
         let start = Instant::now();
         let (a, b) = (
-            topic("a", "/a", AckMode::Client, None),
-            topic("b", "/b", AckMode::Auto, None),
+            topic("a", "/a", AckMode::Client),
+            topic("b", "/b", AckMode::Auto),
         );
         let mut subscriptions = standing(&[a.clone(), b.clone()]);
         subscriptions.assign(&[], 0, start);
@@ -604,8 +695,8 @@ mod tests {
     fn what_is_withheld_can_be_done_without_unless_it_is_wanted_or_might_be_acknowledged() {
         let start = Instant::now();
         let check = |ack, stays: Option<AckMode>, again: bool, expected| {
-            let goes = topic("goes", "/a", ack, None);
-            let stays = stays.map(|ack| topic("stays", "/b", ack, None));
+            let goes = topic("goes", "/a", ack);
+            let stays = stays.map(|ack| topic("stays", "/b", ack));
             let all: Vec<Topic> = stays.iter().cloned().chain([goes.clone()]).collect();
             let mut subscriptions = standing(&all);
             let rest: Vec<Topic> = stays.into_iter().collect();

@@ -87,6 +87,9 @@ impl Source {
         intake.meet(&settings.topics, &decoders);
         intake.expect(&settings);
         intake.take_over(journal.heard().await?, Timestamp::now());
+        if journal.was_left_open() {
+            intake.be_careful();
+        }
         if !intake.is_empty() {
             // Before whatever a connection brings; it need not be waited for, since a crash leaves
             // it to the next start.
@@ -378,7 +381,7 @@ async fn wait_for_room(
             (outcome, _) = commit.done(), if commit.is_under_way() => {
                 outcome?;
             }
-            () = journal.room() => {}
+            () = journal.until_room() => {}
         }
     }
     Ok(())

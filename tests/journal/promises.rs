@@ -13,8 +13,8 @@ use proptest::prelude::*;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{
-    DlqWhenFull, Entry, EntryContent, Error, Journal, NewBatch, NewContent, NewEntry, Passed,
-    Reader, Settings, SinkStatus, Start, WhenFull, Which,
+    Bound, DlqWhenFull, Entry, EntryContent, Error, Journal, NewBatch, NewContent, NewEntry,
+    Passed, Reader, Settings, SinkStatus, Start, WhenFull, Which,
 };
 use stomp_bridge::model::Position;
 use stomp_bridge::pipeline::StatusKey;
@@ -1144,6 +1144,52 @@ async fn full_journal_pauses_until_the_sinks_have_caught_up() {
         );
     }
     assert_eq!(running.journal.log.status().evicted, 0);
+    running.close().await;
+}
+
+#[tokio::test]
+async fn room_is_what_the_sinks_leave_and_what_was_promised_is_taken_beyond_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        bytes_max: SMALL,
+        ..settings(folder.path())
+    };
+    let running = Running::open(&settings).await;
+    let Journal { log, cursors, .. } = &running.journal;
+    cursors.register_sinks(&sinks(&["site"])).await.unwrap();
+    let room = || log.room();
+    assert_eq!((room().bytes, room().bytes_max), (SMALL, SMALL));
+    // Whether it is accepted. One that waits is taken later.
+    let append = async || {
+        let appended = log.append(batch(vec![entry(vec![7; BODY_BYTES])]));
+        let appended = tokio::time::timeout(Duration::from_millis(300), appended);
+        appended.await.is_ok()
+    };
+    let mut before = room().bytes;
+    while append().await {
+        // Known with the answer, also where nothing was measured.
+        let after = room().bytes;
+        assert!(after < before || after == 0, "{before}, {after}");
+        before = after;
+    }
+    assert_eq!(room().bytes, 0);
+    // What the sinks are past makes room, though it is still there.
+    running.advance("site", *log.head().borrow());
+    running
+        .until("site", "there is room again", |journal| {
+            journal.log.room().bytes > SMALL / 2
+        })
+        .await;
+
+    while append().await {}
+    log.bound_by(Bound::Disk);
+    for _ in 0..200 {
+        assert!(append().await, "it is bound by its disk alone");
+    }
+    assert!(log.status().bytes > SMALL + 200 * BODY_BYTES as u64 / 2);
+    log.bound_by(Bound::Size);
+    // The writer may wait for one more by the bound before.
+    assert!(!append().await || !append().await);
     running.close().await;
 }
 

@@ -1,6 +1,6 @@
 //! ActiveMQ Classic.
 
-use super::facts::{ErrorMeaning, Facts};
+use super::facts::{ErrorMeaning, Facts, count};
 use crate::source::topic::Topic;
 
 /// In the `message` of an ERROR that is not about what we asked for.
@@ -12,6 +12,9 @@ const TROUBLES: [&str; 3] = [
 
 /// The header of MESSAGE that says when it ends; 0: never. Artemis has it, too.
 pub(super) const EXPIRES: &str = "expires";
+
+/// The header of SUBSCRIBE that bounds the messages sent without an ACK.
+const WINDOW: &str = "activemq.prefetchSize";
 
 /// ActiveMQ Classic.
 pub(super) struct ActiveMq;
@@ -27,6 +30,14 @@ impl Facts for ActiveMq {
 
     fn durable_header(&self) -> Option<&'static str> {
         Some("activemq.subscriptionName")
+    }
+
+    fn window(&self, topic: &Topic, _message_bytes: u64) -> Option<usize> {
+        count(topic.header(WINDOW)?)
+    }
+
+    fn window_header(&self, window: usize, _message_bytes: u64) -> Option<(&'static str, String)> {
+        Some((WINDOW, window.to_string()))
     }
 
     fn is_queue<'a>(&self, destination: &str, _: &dyn Fn(&str) -> Option<&'a str>) -> bool {
@@ -78,6 +89,18 @@ mod tests {
             &named,
             Some("the durable subscription bridge of /topic/a"),
         );
+    }
+
+    #[test]
+    fn the_window_is_a_count_above_zero() {
+        let check = |count: &str, expected| {
+            let topic = Topic::sample("t", "/queue/a", AckMode::Client, &[(WINDOW, count)]);
+            assert_eq!(ActiveMq.window(&topic, 4096), expected, "{count}");
+        };
+        check("50", Some(50));
+        check("0", None);
+        let header = Some((WINDOW, "50".to_owned()));
+        assert_eq!(ActiveMq.window_header(50, 4096), header);
     }
 
     #[test]

@@ -1,11 +1,14 @@
 //! ActiveMQ Artemis.
 
-use super::facts::Facts;
+use super::facts::{Facts, count};
 use super::guarantee::Seen;
 use crate::source::topic::Topic;
 
 /// The header of SUBSCRIBE that makes a queue of any destination.
 const TYPE: &str = "subscription-type";
+
+/// The header of SUBSCRIBE that bounds the bytes sent without an ACK.
+const WINDOW: &str = "consumer-window-size";
 
 /// ActiveMQ Artemis.
 pub(super) struct Artemis;
@@ -31,6 +34,18 @@ impl Facts for Artemis {
         )
     }
 
+    /// It counts bytes: the window is the messages that fit.
+    fn window(&self, topic: &Topic, message_bytes: u64) -> Option<usize> {
+        let bytes = count(topic.header(WINDOW)?)?;
+        let message_bytes = usize::try_from(message_bytes).unwrap_or(usize::MAX).max(1);
+        Some((bytes / message_bytes).max(1))
+    }
+
+    fn window_header(&self, window: usize, message_bytes: u64) -> Option<(&'static str, String)> {
+        let bytes = message_bytes.saturating_mul(window as u64);
+        Some((WINDOW, bytes.min(i32::MAX as u64).to_string()))
+    }
+
     fn is_queue<'a>(&self, destination: &str, header: &dyn Fn(&str) -> Option<&'a str>) -> bool {
         let prefixed = ["/queue/", "jms.queue."]
             .iter()
@@ -47,7 +62,7 @@ impl Facts for Artemis {
     }
 
     fn is_own_header(&self, name: &str) -> bool {
-        [TYPE, "durable-subscription-name", "consumer-window-size"].contains(&name)
+        [TYPE, "durable-subscription-name", WINDOW].contains(&name)
     }
 }
 
@@ -74,6 +89,19 @@ mod tests {
         check("jms.queue.a", &[], true);
         check("a", &[(TYPE, "ANYCAST")], true);
         check("a", &[(TYPE, "MULTICAST")], false);
+    }
+
+    #[test]
+    fn the_window_is_counted_in_bytes() {
+        let check = |bytes: &str, expected| {
+            let topic = Topic::sample("t", "/queue/a", AckMode::Client, &[(WINDOW, bytes)]);
+            assert_eq!(Artemis.window(&topic, 4096), expected, "{bytes}");
+        };
+        check("1048576", Some(256));
+        check("100", Some(1));
+        check("-1", None);
+        let header = Some((WINDOW, "1048576".to_owned()));
+        assert_eq!(Artemis.window_header(256, 4096), header);
     }
 
     #[test]

@@ -130,8 +130,14 @@ pub(super) trait Facts {
         false
     }
 
-    /// The most messages of a topic that are sent without an ACK, where SUBSCRIBE says so.
-    fn window(&self, _topic: &Topic) -> Option<usize> {
+    /// The most messages of a topic that are sent without an ACK, where the configuration says so.
+    /// One message has so many bytes.
+    fn window(&self, _topic: &Topic, _message_bytes: u64) -> Option<usize> {
+        None
+    }
+
+    /// The header of SUBSCRIBE that asks for such a window. `None`: the server knows none.
+    fn window_header(&self, _window: usize, _message_bytes: u64) -> Option<(&'static str, String)> {
         None
     }
 
@@ -174,6 +180,11 @@ pub(super) trait Facts {
     fn durable_name<'a>(&self, topic: &'a Topic) -> Option<&'a str> {
         topic.header(self.durable_header()?)
     }
+}
+
+/// A count above zero that stands in a header.
+pub(super) fn count(text: &str) -> Option<usize> {
+    text.trim().parse().ok().filter(|count| *count > 0)
 }
 
 /// The warnings about these topics, each in one line that ends with what to do.

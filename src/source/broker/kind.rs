@@ -113,6 +113,27 @@ impl Broker {
         self.facts().leaves_in_a_transaction()
     }
 
+    /// Whether the server keeps a topic's messages until we acknowledge them, also while nobody is
+    /// subscribed.
+    pub(in crate::source) fn keeps_until_acknowledged(self, topic: &Topic) -> bool {
+        topic.ack != AckMode::Auto && self.facts().keeps_messages(topic)
+    }
+
+    /// The most messages of a topic that the configuration lets the server send without an ACK,
+    /// where one has so many bytes.
+    pub(in crate::source) fn window(self, topic: &Topic, message_bytes: u64) -> Option<usize> {
+        self.facts().window(topic, message_bytes)
+    }
+
+    /// The header of SUBSCRIBE that asks for such a window. `None`: the server knows none.
+    pub(in crate::source) fn window_header(
+        self,
+        window: usize,
+        message_bytes: u64,
+    ) -> Option<(&'static str, String)> {
+        self.facts().window_header(window, message_bytes)
+    }
+
     pub(super) fn facts(self) -> &'static dyn Facts {
         match self {
             Broker::SpringSimple => &SpringSimple,
@@ -187,11 +208,6 @@ pub(in crate::source) fn delivery_limit(topic: &Topic) -> DeliveryLimit {
     ALL.iter()
         .find_map(|broker| broker.facts().delivery_limit(topic))
         .unwrap_or(DeliveryLimit::Unlimited)
-}
-
-/// The most messages of a topic that any server sends without an ACK, where SUBSCRIBE says so.
-pub(in crate::source) fn window(topic: &Topic) -> Option<usize> {
-    ALL.iter().find_map(|broker| broker.facts().window(topic))
 }
 
 /// Whether each message of a subscription goes to one consumer alone, on any server: a second
@@ -289,7 +305,7 @@ mod tests {
     fn warnings_of_one_server_are_not_given_to_another() {
         let topic = |name: &str| Topic::sample(name, "/queue/a", AckMode::Client, &[]);
         let two = [topic("a"), topic("b")];
-        assert_eq!(Broker::RabbitMq.warnings(&two).len(), 2);
+        assert_eq!(Broker::RabbitMq.warnings(&two).len(), 1);
         assert_eq!(Broker::ActiveMq.warnings(&two), []);
         assert!(Broker::Artemis.warning_without_heartbeats().is_some());
         assert_eq!(Broker::RabbitMq.warning_without_heartbeats(), None);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::facts::{ErrorMeaning, Facts, Warning};
+use super::facts::{ErrorMeaning, Facts, Warning, count};
 use super::guarantee::{Advice, DeliveryLimit, Seen};
 use super::warning::subject;
 use crate::duration::InWords;
@@ -30,7 +30,7 @@ const TROUBLES: [&str; 5] = [
 /// In the body of its last ERROR before it stops.
 const STOPS: &str = "broker forced connection closure";
 
-/// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0: no bound.
+/// The header of SUBSCRIBE that bounds the messages sent without an ACK; 0 would be no bound.
 const WINDOW: &str = "prefetch-count";
 
 /// The header of MESSAGE with the deliveries before this one. Quorum queues alone count them.
@@ -195,18 +195,11 @@ impl Facts for RabbitMq {
     }
 
     fn warnings(&self, topics: &[Topic]) -> Vec<Warning> {
-        // With `auto` it is not for the client to slow the server down.
-        let unlimited = names_where(topics, |topic| {
-            topic.ack != AckMode::Auto && !is_limited(topic)
-        });
         // Messages are counted for each connection, not for each subscription.
         let shared = names_where(topics, |topic| {
             topics.len() > 1 && topic.ack == AckMode::Client
         });
         let mut found = Vec::new();
-        if !unlimited.is_empty() {
-            found.push(unlimited_window(unlimited));
-        }
         if !shared.is_empty() {
             found.push(shared_ack(shared));
         }
@@ -235,9 +228,12 @@ impl Facts for RabbitMq {
         true
     }
 
-    fn window(&self, topic: &Topic) -> Option<usize> {
-        let count = topic.header(WINDOW)?.parse().ok()?;
-        (count > 0).then_some(count)
+    fn window(&self, topic: &Topic, _message_bytes: u64) -> Option<usize> {
+        count(topic.header(WINDOW)?)
+    }
+
+    fn window_header(&self, window: usize, _message_bytes: u64) -> Option<(&'static str, String)> {
+        Some((WINDOW, window.to_string()))
     }
 
     fn is_queue<'a>(&self, destination: &str, _: &dyn Fn(&str) -> Option<&'a str>) -> bool {
@@ -338,12 +334,6 @@ fn is_ack_timeout(body: &str) -> bool {
     ACK_TIMEOUTS.iter().any(|words| body.contains(words))
 }
 
-fn is_limited(topic: &Topic) -> bool {
-    topic
-        .header(WINDOW)
-        .is_some_and(|count| count.trim() != "0")
-}
-
 /// The headers that some of these topics have, and those topics.
 fn with_any(
     topics: &[Topic],
@@ -380,15 +370,6 @@ fn drops(topics: &[Topic]) -> Option<Warning> {
         subject(&topics)
     );
     Some(Warning { topics, text })
-}
-
-fn unlimited_window(topics: Vec<Arc<str>>) -> Warning {
-    let text = format!(
-        "{}: RabbitMQ sends the whole queue at once and keeps it in memory until it is acknowledged; \
-         set headers = {{ \"prefetch-count\" = \"1000\" }}",
-        subject(&topics)
-    );
-    Warning { topics, text }
 }
 
 fn shared_ack(topics: Vec<Arc<str>>) -> Warning {
@@ -529,25 +510,14 @@ mod tests {
                 );
             }
         };
-        let limit = [(WINDOW, "256")];
-        let unlimited =
-            "topic a: RabbitMQ sends the … set headers = { \"prefetch-count\" = \"1000\" }";
         check(&[Topic::sample("a", "/topic/a", Auto, &[])], &[]);
         check(
             &[Topic::sample("a", "/queue/a", ClientIndividual, &[])],
-            &[unlimited],
-        );
-        check(
-            &[Topic::sample("a", "/queue/a", Client, &[(WINDOW, "0")])],
-            &[unlimited],
-        );
-        check(
-            &[Topic::sample("a", "/queue/a", ClientIndividual, &limit)],
             &[],
         );
         let two = [
-            Topic::sample("a", "/queue/a", Client, &limit),
-            Topic::sample("b", "/queue/b", ClientIndividual, &limit),
+            Topic::sample("a", "/queue/a", Client, &[]),
+            Topic::sample("b", "/queue/b", ClientIndividual, &[]),
         ];
         let shared = "topics with ack = \"client\" (a): … set ack = \"client-individual\"";
         check(&two, &[shared]);
@@ -590,9 +560,10 @@ mod tests {
     fn the_window_is_a_count_above_zero() {
         let check = |count: &str, expected| {
             let topic = Topic::sample("t", "/queue/a", Client, &[(WINDOW, count)]);
-            assert_eq!(RabbitMq.window(&topic), expected, "{count}");
+            assert_eq!(RabbitMq.window(&topic, 4096), expected, "{count}");
         };
         check("256", Some(256));
+        check(" 1000", Some(1000));
         check("0", None);
         check("many", None);
     }

@@ -27,6 +27,14 @@ pub enum ConfigurationWarning {
     NoHeartbeats(Detection),
     /// We ask for none.
     HeartbeatsOff(Detection),
+    /// What the server may send of these topics without an ACK would fill half of the journal, so
+    /// that it may send less than is configured.
+    SmallWindow {
+        /// Those topics.
+        topics: Vec<Arc<str>>,
+        /// The size of the journal, in MiB, with which it could send all of it.
+        mebibytes: u64,
+    },
 }
 
 /// What notices a dead link where the server sends no heart-beats.
@@ -66,6 +74,13 @@ impl fmt::Display for ConfigurationWarning {
                 "the server sends no heart-beats: {detection}; switch them on in the server ({}){}",
                 spring::HEARTBEATS,
                 detection.advice()
+            ),
+            ConfigurationWarning::SmallWindow { topics, mebibytes } => write!(
+                f,
+                "{}: the server gets a smaller prefetch than is configured, since what it may send \
+                 without an ACK would fill half of the journal; set journal.max_bytes = \
+                 \"{mebibytes}MiB\", or a smaller prefetch",
+                subject(topics)
             ),
             ConfigurationWarning::HeartbeatsOff(detection) => {
                 write!(
@@ -149,6 +164,21 @@ mod tests {
         check(
             &many,
             "topics a-0, a-1, a-2, a-3, a-4 and 495 more: the server",
+        );
+    }
+
+    #[test]
+    fn a_smaller_prefetch_is_said_with_the_size_that_would_mend_it() {
+        let topics = vec!["a".into()];
+        let said = ConfigurationWarning::SmallWindow {
+            topics,
+            mebibytes: 12,
+        };
+        let said = said.to_string();
+        assert!(
+            said.starts_with("topic a: the server gets a smaller prefetch")
+                && said.ends_with("set journal.max_bytes = \"12MiB\", or a smaller prefetch"),
+            "{said}"
         );
     }
 

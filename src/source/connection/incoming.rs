@@ -156,7 +156,7 @@ impl Connection<'_> {
         instant: Instant,
     ) -> Result<(), DisconnectReason> {
         match event {
-            Event::Connected(connected) => self.connected(&connected),
+            Event::Connected(connected) => self.connected(&connected)?,
             Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now)?,
             // Unacknowledged, so it comes again.
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}

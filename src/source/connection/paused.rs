@@ -62,6 +62,8 @@ impl Connection<'_> {
         } else if self.rest.end(now) {
             info!("source continues: the journal has free space again");
             self.status.enter(match self.complete {
+                // Others wait at the server still.
+                _ if self.status.held_back() > 0 => LinkState::Paused,
                 Some(_) => LinkState::Subscribed,
                 None => LinkState::Connected,
             });

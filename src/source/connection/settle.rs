@@ -54,6 +54,7 @@ impl Connection<'_> {
             let in_time = coverage_by.is_none_or(|at| now < at);
             // A commit that begins is also polled once, and then it is the journal's.
             if in_time {
+                self.bound_journal();
                 self.start_committing();
             }
             let committed = !self.has_received();

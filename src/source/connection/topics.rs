@@ -84,6 +84,7 @@ impl Connection<'_> {
                 .insert(Arc::clone(&topic.name), self.guarantee(topic));
         }
         profile.warnings = self.broker.warnings(&topics);
+        profile.warnings.extend(self.window_warning(&topics));
         profile.warnings.extend(self.heartbeat_warnings());
         for warning in self.status.profiled(profile) {
             warn!(%warning, "configuration warning");
@@ -163,6 +164,9 @@ impl Connection<'_> {
     }
 
     fn complete(&self) -> Option<usize> {
+        if !self.connected || !self.waiting.is_empty() {
+            return None;
+        }
         self.subscriptions
             .complete_without(self.admission.retried())
     }
@@ -196,7 +200,10 @@ impl Connection<'_> {
         self.admission
             .reload(&before.settings.topics, &self.wanted.settings.topics);
         self.status.refused(self.admission.refused());
-        self.assign()?;
+        // Before CONNECTED nothing is subscribed.
+        if self.connected {
+            self.assign()?;
+        }
         if self.stage != Stage::Living {
             return Ok(());
         }
@@ -210,11 +217,12 @@ impl Connection<'_> {
     }
 
     /// Subscribes and unsubscribes what is to be on this connection now and is not yet.
-    fn assign(&mut self) -> Result<(), DisconnectReason> {
-        let admitted = self.admission.admitted(&self.wanted.settings.topics);
-        let change =
-            self.subscriptions
-                .assign(&admitted, self.taken().saturating_sub(1), clock::now());
+    pub(super) fn assign(&mut self) -> Result<(), DisconnectReason> {
+        let mut admitted = self.admission.admitted(&self.wanted.settings.topics);
+        self.hold_back(&mut admitted);
+        let change = self
+            .subscriptions
+            .assign(&admitted, self.newest(), clock::now());
         for ack in &change.release {
             self.acknowledge_one(ack);
         }
@@ -238,17 +246,17 @@ impl Connection<'_> {
             }
             self.subscribe(topic)?;
         }
-        if self.connected {
-            self.announce(&change.subscribe);
-        }
+        self.announce(&change.subscribe);
         Ok(())
     }
 
     fn subscribe(&mut self, topic: &Topic) -> Result<(), DisconnectReason> {
         self.left.remove(&topic.name);
         self.intake.change(topic, &self.wanted.decoders);
-        self.session
-            .subscribe(topic.subscribe(&self.credentials)?, clock::now());
+        let mut subscribe = topic.subscribe(&self.credentials)?;
+        let grant = self.grant(topic, &mut subscribe);
+        self.subscriptions.grant(&topic.name, grant);
+        self.session.subscribe(subscribe, clock::now());
         Ok(())
     }
 
@@ -260,7 +268,11 @@ impl Connection<'_> {
         let idle = !self.has_received();
         let committed = self.commit.finished();
         let now = clock::now();
-        for Leave { topic, acks } in self
+        for Leave {
+            topic,
+            acks,
+            renewed,
+        } in self
             .subscriptions
             .leave(|entry| idle || entry < committed, now)
         {
@@ -278,17 +290,24 @@ impl Connection<'_> {
                 None => acks.iter().for_each(|ack| self.session.ack(ack)),
             }
             self.session.unsubscribe(id, now);
-            let at = Timestamp::now();
-            self.intake.ceased(id, at, CoverageCause::Unsubscribed);
+            // What comes before it is subscribed again the server keeps: there is no gap.
+            if !renewed {
+                self.topic_ceases(id);
+            }
             if let Some(transaction) = &transaction {
                 let _ = self.session.commit(transaction, now);
             }
-            if !self.connected {
-                // There was nothing to be unsubscribed yet.
-                self.topic_gone(id)?;
-            }
         }
         Ok(())
+    }
+
+    /// From now on nothing is heard of a topic, which was perhaps heard until now.
+    fn topic_ceases(&mut self, id: &str) {
+        let cause = match self.waiting.contains(id) {
+            true => CoverageCause::JournalFull,
+            false => CoverageCause::Unsubscribed,
+        };
+        self.intake.ceased(id, Timestamp::now(), cause);
     }
 
     pub(super) fn topic_unsubscribed(
@@ -307,6 +326,8 @@ impl Connection<'_> {
         }
         if gone.next.is_none() {
             self.left.insert(Arc::clone(id), clock::now());
+            // It may have been left only to be subscribed again.
+            self.topic_ceases(id);
         }
         if gone.late > 0 && gone.topic.ack != AckMode::Auto {
             info!(
@@ -315,6 +336,7 @@ impl Connection<'_> {
             );
         }
         if gone.next.is_none()
+            && !self.waiting.contains(id)
             && let Some(orphaned) = self.broker.orphaned(&gone.topic)
         {
             warn!(
@@ -344,9 +366,7 @@ impl Connection<'_> {
         let gone = self.subscriptions.gone(id);
         if let Some(next) = gone.as_ref().and_then(|gone| gone.next.as_ref()) {
             self.subscribe(next)?;
-            if self.connected {
-                self.announce(std::slice::from_ref(next));
-            }
+            self.announce(std::slice::from_ref(next));
         }
         Ok(gone)
     }

@@ -3,6 +3,7 @@
 
 mod bad_input;
 mod crashes;
+mod credit;
 mod faults;
 mod frozen;
 mod guarantees;

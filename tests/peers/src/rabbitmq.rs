@@ -46,6 +46,18 @@ impl RabbitMq {
         .await
     }
 
+    /// The same with a quorum queue, of which a message is dropped that was sent more often than
+    /// `delivery_limit` and once.
+    pub async fn start_with_quorum_queue(queue: &str, delivery_limit: u32) -> RabbitMq {
+        RabbitMq::start_with(&format!(
+            r#","queues":[{{"name":"{queue}","vhost":"/","durable":true,"auto_delete":false,
+            "arguments":{{"x-queue-type":"quorum"}}}}],
+            "policies":[{{"name":"limit","vhost":"/","pattern":"^{queue}$","apply-to":"queues",
+            "definition":{{"delivery-limit":{delivery_limit}}}}}]"#
+        ))
+        .await
+    }
+
     /// With these further definitions, which begin with a comma.
     async fn start_with(definitions: &str) -> RabbitMq {
         let folder = Folder::new("rabbitmq");

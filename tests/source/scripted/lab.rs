@@ -18,6 +18,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// It keeps the messages of its queues, also while nobody is subscribed.
+const KEEPS: &str = "server:RabbitMQ/3.10.8\n";
+
+/// It keeps nothing: the journal's room is its clients' own business.
+const KEEPS_NOTHING: &str = "";
+
 /// A journal and a source that connects to `server`.
 pub(super) struct Lab {
     pub(super) server: TcpListener,
@@ -27,6 +33,8 @@ pub(super) struct Lab {
     pub(super) writer: JoinHandle<Result<(), journal::Error>>,
     pub(super) status: Arc<Status>,
     pub(super) read_interval: Interval,
+    /// The header of CONNECTED that says what kind of server it is.
+    kind: &'static str,
     pub(super) stop: CancellationToken,
     pub(super) source: JoinHandle<Result<(), SourceError>>,
     /// A source that lived on would knock at the port, which may be another test's by then.
@@ -72,6 +80,33 @@ impl Lab {
         attempts: Option<u32>,
     ) -> Lab {
         let folder = tempfile::tempdir().unwrap();
+        Lab::in_folder(
+            folder,
+            scheme,
+            topics,
+            heartbeat,
+            journal_bytes_max,
+            attempts,
+        )
+        .await
+    }
+
+    /// One whose journal was left open by a process that has ended.
+    pub(super) async fn after_a_crash(topics: Vec<Topic>) -> Lab {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = journal_settings(folder.path(), 1 << 30);
+        drop(Journal::open(&settings).await.unwrap());
+        Lab::in_folder(folder, "stomp", topics, Duration::ZERO, 1 << 30, None).await
+    }
+
+    async fn in_folder(
+        folder: tempfile::TempDir,
+        scheme: &str,
+        topics: Vec<Topic>,
+        heartbeat: Duration,
+        journal_bytes_max: u64,
+        attempts: Option<u32>,
+    ) -> Lab {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (journal, writer) = Journal::open(&journal_settings(folder.path(), journal_bytes_max))
             .await
@@ -128,6 +163,7 @@ impl Lab {
             writer,
             status,
             read_interval,
+            kind: KEEPS,
             _end: stop.clone().drop_guard(),
             stop,
             source,
@@ -142,7 +178,7 @@ impl Lab {
     }
 
     /// A journal of a few pages, which is full, and whose one sink does not move until the test
-    /// says so.
+    /// says so. The server keeps nothing, so that it is asked for messages in spite of that.
     pub(super) async fn with_full_journal() -> Lab {
         Lab::with_full_journal_and(AckMode::ClientIndividual).await
     }
@@ -150,7 +186,10 @@ impl Lab {
     pub(super) async fn with_full_journal_and(ack: AckMode) -> Lab {
         let lab = Lab::with(ack, Duration::from_millis(200), 256 << 10, None).await;
         lab.fill().await;
-        lab
+        Lab {
+            kind: KEEPS_NOTHING,
+            ..lab
+        }
     }
 
     /// Fills the journal, whose one sink does not move.
@@ -197,15 +236,22 @@ impl Lab {
         }
     }
 
-    /// Accepts, answers CONNECT, and reads SUBSCRIBE.
-    pub(super) async fn accept_session(&self, heartbeat: &str) -> Server {
+    /// Accepts, and answers CONNECT.
+    pub(super) async fn accept_connection(&self, heartbeat: &str) -> Server {
         let mut server = self.accept().await;
         assert!(server.frame().await.starts_with("CONNECT\n"));
+        let kind = self.kind;
         server
             .send(&format!(
-                "CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\nheart-beat:{heartbeat}\n\n\0\n"
+                "CONNECTED\nversion:1.2\n{kind}heart-beat:{heartbeat}\n\n\0\n"
             ))
             .await;
+        server
+    }
+
+    /// The same, and reads SUBSCRIBE.
+    pub(super) async fn accept_session(&self, heartbeat: &str) -> Server {
+        let mut server = self.accept_connection(heartbeat).await;
         let subscribe = server.frame().await;
         assert!(
             subscribe.starts_with("SUBSCRIBE\nid:map-1\ndestination:/queue/a\n"),

@@ -2,6 +2,7 @@
 //! comes back.
 
 mod coverage;
+mod credit;
 mod endings;
 mod frames;
 mod full;
