@@ -175,6 +175,7 @@ impl Log {
     pub fn bound_by(&self, bound: Bound) {
         let beyond = bound == Bound::Disk;
         self.state.beyond.store(beyond, Ordering::Relaxed);
+        self.state.bound_changed.notify_one();
     }
 
     /// The journal's state for an operator; reads memory only.

@@ -33,6 +33,8 @@ pub(super) struct State {
     bytes_max: u64,
     /// What the source appends is accepted beyond the size of the log.
     pub(super) beyond: AtomicBool,
+    /// Tells the writer of a change of that.
+    pub(super) bound_changed: Notify,
     pub(super) full: AtomicBool,
     pub(super) accepted: AtomicU64,
     pub(super) undecodable: AtomicU64,
@@ -129,6 +131,7 @@ impl State {
             limit: AtomicU64::new(0),
             bytes_max: settings.bytes_max,
             beyond: AtomicBool::new(false),
+            bound_changed: Notify::new(),
             full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),

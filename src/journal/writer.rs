@@ -251,6 +251,8 @@ impl Writer {
                     self.due.waits(Instant::now());
                     continue;
                 }
+                // What waits may be accepted now.
+                () = self.state.bound_changed.notified() => continue,
                 () = sleep_until(self.due.next()), if may_write => {}
                 checked = self.check.done() => {
                     checked?;
