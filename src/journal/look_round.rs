@@ -35,7 +35,10 @@ impl Writer {
         now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        if self.unmeasured_bytes > 0 || self.retention.out_of_room() {
+        // What bounds it may be its disk, and others use that too.
+        let limit = self.retention.limit();
+        let by_disk = limit.is_some_and(|limit| limit < self.settings.bytes_max);
+        if self.unmeasured_bytes > 0 || self.retention.out_of_room() || by_disk {
             self.measure().await?;
         }
         self.bound_wal().await?;

@@ -429,7 +429,7 @@ impl State {
         };
         Room {
             bytes,
-            bytes_max: self.bytes_max,
+            bytes_max: limit.min(self.bytes_max),
         }
     }
 

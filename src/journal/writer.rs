@@ -328,7 +328,7 @@ impl Writer {
         now: Instant,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let truncation = self.due_truncation(group.entries.len(), worth);
+        let mut truncation = self.due_truncation(group.entries.len(), worth);
         let resolved = self.resolve(std::mem::take(&mut group.entries)).await?;
         let head = resolved.head(self.head);
         let mut upkeep = self.upkeep(&group, head, truncation, now);
@@ -339,7 +339,7 @@ impl Writer {
             match self.write(&resolved.entries, head, &group, &upkeep).await {
                 Err(error) if error.is_out_of_space() && !stop.is_cancelled() => {
                     self.wait_for_space(&error, stop).await?;
-                    let truncation = self.due_truncation(resolved.entries.len(), worth);
+                    truncation = self.due_truncation(resolved.entries.len(), worth);
                     upkeep = self.upkeep(&group, head, truncation, now);
                 }
                 written => break written?,

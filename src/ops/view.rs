@@ -92,7 +92,10 @@ fn unready_link(link: &source::Link, held_back: u64) -> Vec<String> {
         LinkState::Paused if held_back > 0 => {
             format!(": {held_back} topics wait at the server until the sinks have caught up")
         }
-        LinkState::Paused => ": the server is not read until the sinks have caught up".to_owned(),
+        LinkState::Paused => format!(
+            ": the server is not read until the sinks have caught up{}",
+            trouble.unwrap_or_default()
+        ),
         LinkState::Connected => ": not every topic is subscribed yet".to_owned(),
         LinkState::Connecting | LinkState::Stopped => trouble.unwrap_or_default(),
     };
@@ -150,7 +153,7 @@ mod tests {
         check(
             LinkState::Paused,
             &trouble,
-            &[": the server is not read until the sinks have caught up"],
+            &[": the server is not read until the sinks have caught up: connection refused"],
         );
     }
 

@@ -290,11 +290,14 @@ impl<'a> Connection<'a> {
         self.intake.pause_silences(now);
         if self.unread.is_some() {
             ended = self.read_what_has_arrived(ended, stop).await;
+            // A SUBSCRIBE may have been answered there.
+            self.intake.pause_silences(clock::now());
         }
         if self.connected {
             self.status.ended_at(self.break_point.take());
         }
         self.cease(&ended);
+        self.status.hold_back(0, true);
         self.status.enter(self.state_after_the_end());
         let stood = self
             .subscribed_at
@@ -420,8 +423,8 @@ impl<'a> Connection<'a> {
                     if self.server_waits {
                         self.receiver.hurry();
                     }
-                    self.trust(&owed);
                     let watched = self.watch_room();
+                    self.trust(&owed);
                     self.acknowledge(&owed);
                     watched?;
                 }

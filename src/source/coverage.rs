@@ -107,15 +107,15 @@ impl TopicsHeard {
         Some(entry(&topic, at, Some(cause), now))
     }
 
-    /// The server refuses a topic: the gap begins, also where it was never heard. A gap that was
-    /// there already keeps its cause.
-    pub(super) fn refused(
+    /// A topic is not subscribed, for this reason: the gap begins, also where it was never heard. A
+    /// gap that was there already keeps its cause.
+    pub(super) fn deaf(
         &mut self,
         topic: &Arc<str>,
         at: Timestamp,
+        cause: CoverageCause,
         now: Timestamp,
     ) -> Option<NewEntry> {
-        let cause = CoverageCause::Refused;
         if self.topics.contains_key(topic) {
             return self.ceased(topic, at, cause, now);
         }
@@ -281,7 +281,7 @@ mod tests {
     fn a_topic_that_is_refused_from_the_start_has_a_gap_from_then_on() {
         let mut heard = check(&[(1, Ask::Began("a"), &["a+1"])]);
         let mut refused = |topic: &str, second, now| {
-            let entry = heard.refused(&topic.into(), at(second), at(now));
+            let entry = heard.deaf(&topic.into(), at(second), CoverageCause::Refused, at(now));
             entry.as_ref().map(said)
         };
         assert_eq!(refused("new", 1, 3).as_deref(), Some("new-3 refused"));

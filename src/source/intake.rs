@@ -247,7 +247,10 @@ impl Intake {
     /// These messages are on disk. Gives their topics.
     pub(super) fn prove(&mut self, owed: &Owed) -> HashSet<Arc<str>> {
         let topics = owed.acks.iter().map(|due| Arc::clone(&due.topic));
-        let topics: HashSet<Arc<str>> = topics.collect();
+        // A message of no topic has the name that the server gave.
+        let topics: HashSet<Arc<str>> = topics
+            .filter(|name| self.topics.contains_key(name))
+            .collect();
         self.proven.extend(topics.iter().cloned());
         topics
     }
@@ -436,9 +439,18 @@ impl Intake {
 
     /// The server refuses a topic, which was perhaps heard until then.
     pub(super) fn refused(&mut self, topic: &Arc<str>, at: Timestamp) {
+        self.is_deaf(topic, at, CoverageCause::Refused);
+    }
+
+    /// A topic is not subscribed, since the journal has no room for its messages.
+    pub(super) fn held_back(&mut self, topic: &Arc<str>) {
+        self.is_deaf(topic, Timestamp::now(), CoverageCause::JournalFull);
+    }
+
+    fn is_deaf(&mut self, topic: &Arc<str>, at: Timestamp, cause: CoverageCause) {
         self.forget_silence(topic);
         let now = Timestamp::now();
-        self.entries.extend(self.heard.refused(topic, at, now));
+        self.entries.extend(self.heard.deaf(topic, at, cause, now));
     }
 
     /// Nothing more comes of any topic.

@@ -260,8 +260,9 @@ impl Status {
         self.held_back.load(Relaxed)
     }
 
-    /// So many topics wait at the server: while there are any, the link is paused.
-    pub(super) fn hold_back(&self, topics: usize) {
+    /// So many topics wait at the server: while there are any, the link is paused. Where there are
+    /// none and nothing else `pauses` it, it goes on.
+    pub(super) fn hold_back(&self, topics: usize, pauses: bool) {
         let before = self.held_back.swap(topics as u64, Relaxed);
         if topics > 0 {
             self.advance(
@@ -273,7 +274,7 @@ impl Status {
                 ],
                 LinkState::Paused,
             );
-        } else if before > 0 {
+        } else if before > 0 && !pauses {
             self.advance(&[LinkState::Paused], LinkState::Connected);
         }
     }

@@ -171,9 +171,17 @@ impl Subscriptions {
     /// The topics of which the server may send what it keeps, and their windows.
     pub(super) fn open(&self) -> impl Iterator<Item = (&Arc<str>, Option<usize>)> {
         self.slots.iter().filter_map(|(name, slot)| {
-            let open = slot.grant.keeps && !matches!(slot.stage, Stage::Gone { .. });
+            // A careful one is about to get its whole window.
+            let open = slot.grant.keeps
+                && !slot.grant.careful
+                && !matches!(slot.stage, Stage::Gone { .. });
             open.then_some((name, slot.grant.window))
         })
+    }
+
+    /// Whether a topic is subscribed, or being so, or being left.
+    pub(super) fn contains(&self, name: &str) -> bool {
+        self.slots.contains_key(name)
     }
 
     /// Whether anything may still come of what the server keeps.

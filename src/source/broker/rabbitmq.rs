@@ -67,9 +67,12 @@ const FLEETING: [(&str, &str, &str); 4] = [
 /// named (`x-queue-name`) still goes with the connection.
 const DURABLE: [(&str, &str); 2] = [("durable", "true"), ("auto-delete", "false")];
 
+/// Says an argument of a queue, given its value.
+type Words = fn(&str) -> String;
+
 /// Arguments of a queue by which it drops messages that wait, each with its words. The plugin hands
 /// them on from SUBSCRIBE, and refuses what differs from the queue that is there.
-const DROPPING: [(&str, fn(&str) -> String); 4] = [
+const DROPPING: [(&str, Words); 4] = [
     ("x-message-ttl", |ttl| {
         format!("it waits for more than {} (x-message-ttl)", time(ttl))
     }),

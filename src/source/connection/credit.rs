@@ -20,8 +20,8 @@ use crate::source::topic::Topic;
 use crate::stomp::{AckMode, Subscribe};
 
 /// How long topics wait until the room is looked for again. It may grow with every event that a
-/// sink confirms.
-const LOOK_INTERVAL: Duration = Duration::from_millis(200);
+/// sink confirms, and a sink may be down for days.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 impl Connection<'_> {
     /// Takes those topics out for whose messages the journal has no room.
@@ -42,7 +42,14 @@ impl Connection<'_> {
         if waiting != self.waiting {
             self.tell_waiting(&waiting, room);
             self.admission.hold_back(waiting.clone());
-            self.status.hold_back(waiting.len());
+            let rests = self.rest.is_on();
+            self.status.hold_back(waiting.len(), rests);
+            for name in waiting.difference(&self.waiting) {
+                // What is subscribed is heard until its UNSUBSCRIBE.
+                if !self.subscriptions.contains(name) {
+                    self.intake.held_back(name);
+                }
+            }
             self.waiting = waiting;
         }
     }
@@ -142,6 +149,8 @@ impl Connection<'_> {
         if self.intake.take_grown() || self.credit.is_news(self.journal.room()) {
             self.assign()?;
             self.count_topics()?;
+            // A window may be smaller now.
+            self.tell_profile();
         }
         Ok(())
     }

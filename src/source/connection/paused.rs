@@ -98,18 +98,20 @@ impl Connection<'_> {
         ended: DisconnectReason,
         stop: &CancellationToken,
     ) -> DisconnectReason {
-        warn!(error = %ended, "connection lost: what was read waits for the journal");
-        self.status.failed(&ended.to_string());
-        self.status.enter(self.state_after_the_end());
-        if !self.broker.loses_unread(&self.wanted.settings.topics) {
-            return ended;
+        // Where all comes again nothing is stored, so that there is always room; but the reason of the
+        // end stands behind it.
+        let loses = self.broker.loses_unread(&self.wanted.settings.topics);
+        if loses {
+            warn!(error = %ended, "connection lost: what was read waits for the journal");
+            self.status.failed(&ended.to_string());
+            self.status.enter(self.state_after_the_end());
         }
         self.receiver.suspend_pacing();
         let mut left_bytes = LEFT_BYTES_MAX;
         loop {
             self.status.turn();
             self.start_committing();
-            let reads = self.may_read();
+            let reads = !loses || self.may_read();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return ended,
