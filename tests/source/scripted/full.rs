@@ -32,7 +32,7 @@ const SELDOM: &str = "86400000,86400000";
 /// The server's side, whatever carries the frames.
 enum Peer {
     Tcp(Server),
-    WebSocket(WebSocketStream<TcpStream>),
+    WebSocket(Box<WebSocketStream<TcpStream>>),
     /// The answer that goes on.
     Xhr(TcpStream),
 }
@@ -87,7 +87,9 @@ impl Lab {
         let mut peer = match scheme.split(':').next() {
             Some("ws") => {
                 let (stream, _) = within(self.server.accept()).await.unwrap();
-                Peer::WebSocket(tokio_tungstenite::accept_async(stream).await.unwrap())
+                Peer::WebSocket(Box::new(
+                    tokio_tungstenite::accept_async(stream).await.unwrap(),
+                ))
             }
             Some("http") => self.xhr().await,
             _ => Peer::Tcp(self.accept().await),
@@ -271,7 +273,7 @@ impl Peer {
     fn tcp(&mut self) -> &mut TcpStream {
         match self {
             Peer::Tcp(server) => &mut server.stream,
-            Peer::WebSocket(socket) => socket.get_mut(),
+            Peer::WebSocket(socket) => (**socket).get_mut(),
             Peer::Xhr(answer) => answer,
         }
     }

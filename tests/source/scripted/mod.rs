@@ -57,7 +57,7 @@ async fn in_a_flood_too_no_ack_comes_before_its_entries() {
     for mode in [AckMode::ClientIndividual, AckMode::Client] {
         let lab = Lab::new(mode).await;
         let mut server = lab.accept_session("0,0").await;
-        let entries_of = |id: usize| if id % 3 == 0 { 2 } else { 1 };
+        let entries_of = |id: usize| if id.is_multiple_of(3) { 2 } else { 1 };
         let body = |id: usize| match entries_of(id) {
             2 => format!("[{BODY},{BODY}]"),
             _ => BODY.to_owned(),

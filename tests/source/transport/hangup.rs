@@ -29,7 +29,7 @@ struct Server {
 
 enum Framing {
     Plain(Box<dyn Stream>),
-    WebSocket(WebSocketStream<Box<dyn Stream>>),
+    WebSocket(Box<WebSocketStream<Box<dyn Stream>>>),
 }
 
 impl Server {
@@ -46,11 +46,11 @@ impl Server {
             _ => Box::new(tcp),
         };
         let framing = match scheme {
-            "ws" | "wss" => Framing::WebSocket(
+            "ws" | "wss" => Framing::WebSocket(Box::new(
                 tokio_tungstenite::accept_async(stream)
                     .await
                     .expect("a WebSocket"),
-            ),
+            )),
             _ => Framing::Plain(stream),
         };
         Server { socket, framing }
