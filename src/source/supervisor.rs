@@ -51,6 +51,11 @@ pub enum SourceError {
     Journal(#[from] journal::Error),
 }
 
+/// Spring's simple broker answers no SUBSCRIBE. Topics that it has let in before count as subscribed
+/// after this time without a refusal: with the longest wait between attempts the source is ready
+/// within 6 s of the server's return.
+const KNOWN_TOPICS_TIMEOUT: Duration = Duration::from_millis(900);
+
 /// The STOMP side, to be run.
 pub struct Source {
     wanted: ReloadRequest,
@@ -66,6 +71,8 @@ pub struct Source {
     backoff: Backoff,
     /// Lives in a row that were shorter than [`LIVE_MIN`].
     short_lives: u32,
+    /// A server has let all topics in, as they are configured now.
+    stood: bool,
     read_interval: Interval,
     signins: SigninLimit,
 }
@@ -112,6 +119,7 @@ impl Source {
                 busy: BusyAddresses::default(),
                 backoff,
                 short_lives: 0,
+                stood: false,
                 read_interval,
                 signins: SigninLimit::default(),
             },
@@ -147,6 +155,7 @@ impl Source {
             let live = live.filter(|live| self.is_a_life(*live));
             if live.is_some() {
                 self.backoff.reset();
+                self.stood = true;
             }
             self.bound_waits();
             // However well it went, a server that drops us at once is not flooded.
@@ -301,6 +310,9 @@ impl Source {
                 .last_transports
                 .first(&address.to_string(), clock::now());
             attempt.sockjs_period = self.sockjs_period;
+            if self.stood && self.status.profile().broker == Some(Broker::SpringSimple) {
+                attempt.options.receipt_timeout = KNOWN_TOPICS_TIMEOUT;
+            }
             Connection::open(
                 &mut self.wanted,
                 attempt,
@@ -351,6 +363,7 @@ impl Source {
         self.intake.expect(&wanted.settings);
         self.backoff = wanted.settings.reconnect.backoff();
         let before = std::mem::replace(&mut self.wanted, wanted).settings;
+        self.stood = false;
         let settings = &self.wanted.settings;
         if settings.connects_as(&before) {
             self.admission.reload(&before.topics, &settings.topics);

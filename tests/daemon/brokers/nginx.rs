@@ -123,8 +123,8 @@ async fn idle(nginx: &Nginx, spring: &Spring, endpoint: Endpoint, cut: &str) {
 /// With the daemon's own waits between attempts: 5 s at most for this server.
 const CONNECTED_MAX: Duration = Duration::from_secs(6);
 
-/// Spring confirms no SUBSCRIBE: after 2 s without a refusal it counts as accepted.
-const CONFIRMED_MAX: Duration = Duration::from_secs(3);
+/// Spring confirms no SUBSCRIBE: what it has accepted before counts so after 0.9 s without a refusal.
+const CONFIRMED_MAX: Duration = Duration::from_secs(1);
 
 /// By then the waits have grown to what they grow to.
 const FAILURES: usize = 5;

@@ -207,7 +207,6 @@ async fn a_server_that_keeps_nothing_is_back_within_seconds_of_its_return() {
         peer.frame().await;
         peer.send(CONNECTED).await;
         peer.frame().await;
-        peer.send(MESSAGE).await;
         pass_until(6 * SECOND, || lab.state().is_ready()).await;
         let after = returned.elapsed();
         assert!(after <= 6 * SECOND, "round {round}: {after:?}");
