@@ -89,6 +89,8 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
         );
         if round % 2 == 0 {
             process.kill();
+            let access = || std::fs::read(data.join("journal.db-control")).ok();
+            let before = access();
             // The next start waits for the disk too.
             let mut process = rig.launch("");
             process
@@ -100,9 +102,8 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
                 "round {round}: the next start ended\n{}",
                 process.log_tail()
             );
-            let access = || std::fs::read(data.join("journal.db-control")).ok();
-            let before = access();
             tmpfs.free();
+            // It takes some bytes, which may have been left.
             wait::until("a way in for admin commands", async || {
                 (access() != before).then_some(())
             })

@@ -61,7 +61,9 @@ async fn without_upgrade_headers_sockjs_falls_back_and_a_websocket_is_told_why()
 }
 
 /// As short as makes sense of a life: Spring confirms no SUBSCRIBE, so that 2 s of it are waiting.
-const READ_TIMEOUT: &str = "proxy_read_timeout 5s;\n";
+///
+/// Without its buffers: nginx would hold the end of a burst back in them, and drop it with the cut.
+const READ_TIMEOUT: &str = "proxy_read_timeout 5s;\nproxy_buffering off;\n";
 
 /// From a cut to the next subscription: a wait of half a second, and the 2 s.
 const BACK_MAX: Duration = Duration::from_secs(10);
