@@ -95,7 +95,7 @@ fn text(report: &Report) -> String {
         format!("positions {oldest} to {}", journal.head)
     });
     let full = if journal.full {
-        ", FULL: nothing is acknowledged"
+        ", FULL: it takes no more"
     } else {
         ""
     };

@@ -293,6 +293,14 @@ impl<'a> Connection<'a> {
             // A SUBSCRIBE may have been answered there.
             self.intake.pause_silences(clock::now());
         }
+        let failed = !matches!(
+            ended,
+            DisconnectReason::Stopped | DisconnectReason::Reloaded | DisconnectReason::Journal(_)
+        );
+        // Else the supervisor says so soon.
+        if failed && self.unread.is_none() && self.has_received() && self.journal.is_full() {
+            self.tell_lost(&ended);
+        }
         if self.connected {
             self.status.ended_at(self.break_point.take());
         }

@@ -53,6 +53,8 @@ pub(super) struct Grant {
     pub(super) window: Option<usize>,
     /// The server keeps the others, also while nobody is subscribed.
     pub(super) keeps: bool,
+    /// The server keeps nothing of the topic: there is nothing to hand back.
+    pub(super) fleeting: bool,
     /// The window is of one message, until one is on disk: see [`Subscriptions::renew`].
     pub(super) careful: bool,
 }
@@ -265,7 +267,7 @@ impl Subscriptions {
             };
             // A server that has not come to the SUBSCRIBE yet has everything still to send.
             let done = slot.confirmed && committed(drain.entry) && drain.is_done(&slot.topic, now);
-            if slot.topic.ack == AckMode::Auto || done {
+            if slot.topic.ack == AckMode::Auto || slot.grant.fleeting || done {
                 leaving.push(Leave {
                     topic: slot.topic.clone(),
                     acks: std::mem::take(&mut drain.held),
@@ -584,12 +586,27 @@ mod tests {
     }
 
     #[test]
+    fn a_topic_of_which_nothing_is_kept_is_left_at_once() {
+        let start = Instant::now();
+        let mut subscriptions = standing(&[topic("t", "/topic/t", AckMode::Client)]);
+        let grant = Grant {
+            fleeting: true,
+            ..Grant::default()
+        };
+        subscriptions.grant("t", grant);
+        subscriptions.assign(&[], 0, start);
+        subscriptions.hold(&ack("t"));
+        assert_eq!(left(&subscriptions.leave(|_| false, start)), [("t", 1)]);
+    }
+
+    #[test]
     fn a_full_window_has_nothing_more_under_way() {
         let start = Instant::now();
         let mut subscriptions = standing(&[topic("i", "/queue/i", AckMode::ClientIndividual)]);
         let grant = Grant {
             window: Some(2),
             keeps: true,
+            fleeting: false,
             careful: false,
         };
         subscriptions.grant("i", grant);
@@ -619,6 +636,7 @@ mod tests {
             let grant = Grant {
                 window: Some(1),
                 keeps: true,
+                fleeting: false,
                 careful: true,
             };
             subscriptions.grant("i", grant);

@@ -75,12 +75,18 @@ impl Connection<'_> {
         }
     }
 
-    /// The topics whose messages the server keeps, with the windows that the configuration asks
+    /// The topics whose messages the server keeps, and where it can be told how many to send, with
+    /// the windows that the configuration asks
     /// for.
     fn queues(&self, topics: &[Topic]) -> BTreeMap<Arc<str>, Queue> {
         let kept = topics
             .iter()
-            .filter(|topic| self.broker.keeps_until_acknowledged(topic));
+            .filter(|topic| self.broker.keeps_until_acknowledged(topic))
+            .filter(|topic| {
+                self.broker
+                    .window_header(1, self.queue(topic).message_bytes)
+                    .is_some()
+            });
         kept.map(|topic| (Arc::clone(&topic.name), self.queue(topic)))
             .collect()
     }
@@ -103,7 +109,9 @@ impl Connection<'_> {
             window,
             message_bytes,
         } = self.queue(topic);
-        let keeps = self.broker.keeps_until_acknowledged(topic);
+        let kept = self.broker.keeps_until_acknowledged(topic);
+        // Where nobody can say how many it may send, the socket that is not read bounds it.
+        let keeps = kept && self.broker.window_header(1, message_bytes).is_some();
         let careful =
             keeps && self.broker.leaves_in_a_transaction() && self.intake.is_unproven(&topic.name);
         let window = match careful {
@@ -119,6 +127,7 @@ impl Connection<'_> {
         Grant {
             window: known.then_some(window),
             keeps,
+            fleeting: !kept,
             careful,
         }
     }

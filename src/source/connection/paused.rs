@@ -70,6 +70,12 @@ impl Connection<'_> {
         }
     }
 
+    /// The connection is over, and the next one waits for the journal, perhaps for hours.
+    pub(super) fn tell_lost(&self, ended: &DisconnectReason) {
+        warn!(error = %ended, "connection lost: what was read waits for the journal");
+        self.status.failed(&ended.to_string());
+    }
+
     /// The server has ended a connection that was not read.
     pub(super) fn ended_unread(&mut self) -> DisconnectReason {
         self.unread = Some(Timestamp::now());
@@ -102,8 +108,7 @@ impl Connection<'_> {
         // end stands behind it.
         let loses = self.broker.loses_unread(&self.wanted.settings.topics);
         if loses {
-            warn!(error = %ended, "connection lost: what was read waits for the journal");
-            self.status.failed(&ended.to_string());
+            self.tell_lost(&ended);
             self.status.enter(self.state_after_the_end());
         }
         self.receiver.suspend_pacing();

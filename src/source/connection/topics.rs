@@ -15,6 +15,7 @@ use crate::source::coverage::HeardAgain;
 use crate::source::disconnect::DisconnectReason;
 use crate::source::names::in_short;
 use crate::source::reload::ReloadRequest;
+use crate::source::signin::SigninTemplate;
 use crate::source::status::Profile;
 use crate::source::subscriptions::{Gone, Leave};
 use crate::source::topic::Topic;
@@ -310,6 +311,12 @@ impl Connection<'_> {
         self.intake.ceased(id, Timestamp::now(), cause);
     }
 
+    /// Whether a topic of the configuration has this destination, such as one with a new name.
+    fn reads(&self, destination: &SigninTemplate) -> bool {
+        let mut topics = self.wanted.settings.topics.iter();
+        topics.any(|topic| topic.destination == *destination)
+    }
+
     pub(super) fn topic_unsubscribed(
         &mut self,
         id: &Arc<str>,
@@ -337,6 +344,7 @@ impl Connection<'_> {
         }
         if gone.next.is_none()
             && !self.waiting.contains(id)
+            && !self.reads(&gone.topic.destination)
             && let Some(orphaned) = self.broker.orphaned(&gone.topic)
         {
             warn!(

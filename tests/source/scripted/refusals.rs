@@ -277,20 +277,29 @@ async fn a_queue_that_a_refused_reload_falls_back_to_is_acknowledged_as_before()
 
 #[tokio::test]
 async fn a_change_that_is_taken_back_before_it_was_carried_out_leaves_the_topic_standing() {
-    let lab = Lab::with_topics(&[queue("a")]).await;
-    let mut server = lab.accept_connected().await;
+    let kept = Topic {
+        destination: "/queue/a".into(),
+        ..queue("a")
+    };
+    let lab = Lab::with_topics(std::slice::from_ref(&kept)).await;
+    let mut server = lab.accept().await;
+    assert!(server.frame().await.starts_with("CONNECT\n"));
+    // It keeps what is in a queue, so that the queue is not left at once.
+    server
+        .send("CONNECTED\nversion:1.2\nserver:RabbitMQ/3.10.8\nheart-beat:0,0\n\n\0\n")
+        .await;
     let frames = server.subscribes(1).await;
     server.confirms(&frames).await;
     lab.until(|status| status.link().state.is_ready()).await;
     let changed = Topic {
         destination: "/topic/other".into(),
-        ..queue("a")
+        ..kept.clone()
     };
     // Its UNSUBSCRIBE waits until nothing has come for a second.
     lab.set(&[changed, topic("b")]);
     let frames = server.subscribes(1).await;
     server.confirms(&frames).await;
-    lab.set(&[queue("a"), topic("b"), topic("c")]);
+    lab.set(&[kept, topic("b"), topic("c")]);
     let frames = server.subscribes(1).await;
     assert_eq!(ids(&frames), ["c"]);
     server.confirms(&frames).await;
