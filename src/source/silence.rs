@@ -2,6 +2,7 @@
 //! given the time, and knows nothing of the link; that one is watched by heart-beats, by pings, or
 //! by [`Options::silence_max`](crate::stomp::Options).
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -130,10 +131,10 @@ pub(super) struct SilenceLog {
     ended: Untold,
 }
 
-/// Topics that the log has not named yet.
+/// Topics that the log has not named yet, by their names, and what it is to say of each.
 #[derive(Debug, Default)]
 struct Untold {
-    topics: Vec<String>,
+    topics: BTreeMap<String, String>,
     not_before: Option<Instant>,
 }
 
@@ -146,22 +147,26 @@ impl Untold {
     fn take(&mut self, now: Instant) -> Option<Vec<String>> {
         self.due(now).filter(|due| *due <= now)?;
         self.not_before = Some(now + LINES_EVERY);
-        Some(std::mem::take(&mut self.topics))
+        Some(std::mem::take(&mut self.topics).into_values().collect())
     }
 }
 
 impl SilenceLog {
     /// A topic has fallen silent; its last message came then.
     pub(super) fn begun(&mut self, topic: &str, last: Option<Timestamp>) {
-        self.begun.topics.push(match last {
+        let words = match last {
             Some(last) => format!("{topic} (the last came at {last:.0})"),
             None => format!("{topic} (none has come)"),
-        });
+        };
+        self.ended.topics.remove(topic);
+        self.begun.topics.insert(topic.to_owned(), words);
     }
 
-    /// A topic speaks again.
+    /// A topic speaks again. A silence that was not told yet is none.
     pub(super) fn ended(&mut self, topic: &str) {
-        self.ended.topics.push(topic.to_owned());
+        if self.begun.topics.remove(topic).is_none() {
+            self.ended.topics.insert(topic.to_owned(), topic.to_owned());
+        }
     }
 
     /// When [`SilenceLog::tell`] has something to say.
@@ -301,7 +306,7 @@ mod tests {
             let now = start + Duration::from_secs(second);
             untold
                 .topics
-                .extend((0..10).map(|topic| format!("t-{topic}")));
+                .extend((0..10).map(|topic| (format!("{second} {topic}"), format!("t-{topic}"))));
             lines.extend(untold.take(now).map(|topics| topics.len()));
         }
         assert_eq!(lines, [10, 100, 100, 100, 100, 100]);
@@ -311,5 +316,21 @@ mod tests {
             Some(90)
         );
         assert_eq!(untold.due(start + MINUTE), None);
+    }
+
+    #[test]
+    fn a_silence_that_is_over_before_it_was_told_is_not_told() {
+        let now = Instant::now();
+        let mut log = SilenceLog::default();
+        log.begun("a", None);
+        log.begun("b", None);
+        log.ended("a");
+        assert_eq!(log.begun.take(now), Some(vec!["b (none has come)".into()]));
+        assert_eq!(log.ended.take(now), None);
+        log.ended("b");
+        log.begun("b", None);
+        let later = now + LINES_EVERY;
+        assert_eq!(log.ended.take(later), None);
+        assert!(log.begun.take(later).is_some());
     }
 }
