@@ -24,6 +24,14 @@ const TOPICS_MAX: usize = 10_000;
 /// Headers of SUBSCRIBE that are ours to set (STOMP 1.2, section SUBSCRIBE).
 const SUBSCRIBE_HEADERS: [&str; 4] = ["id", "destination", "ack", "receipt"];
 
+/// Headers of SUBSCRIBE that bound what a server sends before our ACKs: RabbitMQ's, ActiveMQ's and
+/// Artemis's.
+const WINDOW_HEADERS: [&str; 3] = [
+    "prefetch-count",
+    "activemq.prefetchSize",
+    "consumer-window-size",
+];
+
 /// Headers of SUBSCRIBE that name a durable subscription, to ActiveMQ and to Artemis. Both know it
 /// by this name and the `client-id` of CONNECT together. Without the second, ActiveMQ makes up one
 /// for each connection: what came in between is lost, and nobody ends the subscription.
@@ -417,6 +425,9 @@ impl Context<'_> {
                 self.report
                     .key_error(&path, "a durable subscription without a client-id", help);
             }
+            if let Some((message, help)) = wrong_value(&header, value.expose_secret()) {
+                self.report.key_error(&path, message, help);
+            }
             if let Some(value) = self.draft(&path, value.expose_secret(), Within::Text, scope) {
                 headers.push((header, value));
             }
@@ -492,6 +503,24 @@ fn combinations(variables: &Variables) -> Vec<Vec<&str>> {
         })
 }
 
+/// What is wrong with the value of a header that the daemon itself goes by, and what to do.
+fn wrong_value(header: &str, value: &str) -> Option<(String, &'static str)> {
+    if DURABLE_NAMES.contains(&header) && value.trim().is_empty() {
+        return Some((
+            format!("the header `{header}` is empty"),
+            "give the durable subscription a name, or remove the header",
+        ));
+    }
+    let number = value.trim().parse().unwrap_or(0);
+    // A template may give any number.
+    (WINDOW_HEADERS.contains(&header) && !value.contains("{{") && number < 1_u32).then(|| {
+        (
+            format!("the header `{header}` is `{value}`, and not a number from 1 on"),
+            "it bounds what the server sends before our ACKs; remove it for the default",
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -527,6 +556,23 @@ mod tests {
             ("a:b", false),
         ] {
             assert_eq!(is_id(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_window_is_a_number_and_a_durable_name_is_not_empty() {
+        for (header, value, is_wrong) in [
+            ("prefetch-count", "1000", false),
+            ("prefetch-count", "{{ n }}", false),
+            ("prefetch-count", "0", true),
+            ("prefetch-count", "abc", true),
+            ("consumer-window-size", "-1", true),
+            ("activemq.subscriptionName", " ", true),
+            ("activemq.subscriptionName", "a", false),
+            ("selector", "", false),
+        ] {
+            let wrong = wrong_value(header, value);
+            assert_eq!(wrong.is_some(), is_wrong, "{header}: {value}: {wrong:?}");
         }
     }
 }

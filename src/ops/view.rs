@@ -43,8 +43,8 @@ impl View {
         }
         if self.journal.log.status().full {
             reasons.push(
-                "journal full: it takes no more than what is on its way until the sinks have caught \
-                 up, or its disk has more free space"
+                "journal full: it takes only messages that were sent already until the sinks have \
+                 caught up, or its disk has more free space"
                     .to_owned(),
             );
         }

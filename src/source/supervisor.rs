@@ -51,8 +51,8 @@ pub enum SourceError {
     Journal(#[from] journal::Error),
 }
 
-/// Spring's simple broker answers no SUBSCRIBE. Topics that it has let in before count as subscribed
-/// after this time without a refusal: with the longest wait between attempts the source is ready
+/// Where a server answers no SUBSCRIBE, topics that it has let in before count as subscribed after
+/// this time without a refusal: with the longest wait between attempts the source is ready
 /// within 6 s of the server's return.
 const KNOWN_TOPICS_TIMEOUT: Duration = Duration::from_millis(900);
 
@@ -310,7 +310,8 @@ impl Source {
                 .last_transports
                 .first(&address.to_string(), clock::now());
             attempt.sockjs_period = self.sockjs_period;
-            if self.stood && self.status.profile().broker == Some(Broker::SpringSimple) {
+            let broker = self.status.profile().broker;
+            if self.stood && broker.is_some_and(Broker::confirms_nothing) {
                 attempt.options.receipt_timeout = KNOWN_TOPICS_TIMEOUT;
             }
             Connection::open(

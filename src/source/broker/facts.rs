@@ -155,6 +155,11 @@ pub(super) trait Facts {
         destination.starts_with("/queue/")
     }
 
+    /// Whether it answers no SUBSCRIBE that it accepts.
+    fn confirms_nothing(&self) -> bool {
+        false
+    }
+
     /// Whether it answers one SUBSCRIBE after the other: the first that it has not confirmed is then
     /// the one that an ERROR is about.
     fn confirms_in_order(&self) -> bool {

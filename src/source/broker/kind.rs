@@ -103,6 +103,11 @@ impl Broker {
             .any(|topic| topic.ack == AckMode::Auto || !facts.keeps_messages(topic))
     }
 
+    /// Whether no SUBSCRIBE is answered that is accepted.
+    pub(in crate::source) fn confirms_nothing(self) -> bool {
+        self.facts().confirms_nothing()
+    }
+
     /// Whether the first SUBSCRIBE that is not confirmed is the one that an ERROR is about.
     pub(in crate::source) fn confirms_in_order(self) -> bool {
         self.facts().confirms_in_order()

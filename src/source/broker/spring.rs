@@ -28,6 +28,10 @@ impl Facts for SpringSimple {
         "spring-simple"
     }
 
+    fn confirms_nothing(&self) -> bool {
+        true
+    }
+
     fn connected_with(&self, server: Option<&str>, session: Option<&str>) -> bool {
         server.is_none() && session.is_none()
     }
