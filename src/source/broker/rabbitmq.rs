@@ -239,8 +239,9 @@ impl Facts for RabbitMq {
         Some((WINDOW, window.to_string()))
     }
 
-    fn is_queue<'a>(&self, destination: &str, _: &dyn Fn(&str) -> Option<&'a str>) -> bool {
-        QUEUES.iter().any(|prefix| destination.starts_with(prefix))
+    fn is_queue<'a>(&self, destination: &str, header: &dyn Fn(&str) -> Option<&'a str>) -> bool {
+        // Artemis is asked so for a name, and it may be a topic's.
+        queue_name(destination).is_some() && header("subscription-type").is_none()
     }
 
     fn confirms_in_order(&self) -> bool {
@@ -287,10 +288,15 @@ impl Facts for RabbitMq {
 
 /// The name of the queue, where the destination is one.
 fn queue(topic: &Topic) -> Option<&str> {
-    let destination = topic.destination.as_str();
+    queue_name(topic.destination.as_str())
+}
+
+/// A destination without any slash is a queue of that name.
+fn queue_name(destination: &str) -> Option<&str> {
     QUEUES
         .iter()
         .find_map(|prefix| destination.strip_prefix(prefix))
+        .or_else(|| (!destination.contains('/')).then_some(destination))
 }
 
 /// The headers of FLEETING that a topic has.
@@ -388,6 +394,19 @@ fn shared_ack(topics: Vec<Arc<str>>) -> Warning {
 mod tests {
     use super::AckMode::{Auto, Client, ClientIndividual};
     use super::*;
+
+    #[test]
+    fn a_name_without_a_slash_is_a_queue() {
+        for (destination, name) in [
+            ("/queue/a", Some("a")),
+            ("/amq/queue/a/b", Some("a/b")),
+            ("a", Some("a")),
+            ("queue/a", None),
+            ("/topic/a", None),
+        ] {
+            assert_eq!(queue_name(destination), name, "{destination}");
+        }
+    }
 
     #[test]
     fn durable_queues_keep_messages_and_fleeting_ones_do_not() {
