@@ -143,8 +143,8 @@ impl Log {
         coverage::heard(&self.path).await
     }
 
-    /// Records that the server was heard at this time, though no entry came of it. Durable on
-    /// return.
+    /// Records that the server was heard at this time, though no entry came of it. A power cut may
+    /// take it back until the next sync: the gap is then longer, never too short.
     ///
     /// # Errors
     /// [`Error::Closed`].
