@@ -38,7 +38,7 @@ pub(super) fn changes(entries: &[Entry]) -> bool {
 pub(super) fn received(entries: &[Entry]) -> bool {
     entries
         .iter()
-        .any(|entry| !matches!(entry.content, EntryContent::Coverage))
+        .any(|entry| entry.content.kind().is_received())
 }
 
 /// Saves each topic's newest coverage entry. An entry that cannot be read changes nothing.

@@ -104,7 +104,7 @@ pub struct NewEntry {
 impl NewEntry {
     /// Whether it came from the server.
     pub fn is_received(&self) -> bool {
-        self.content != NewContent::Coverage
+        self.content.kind().is_received()
     }
 }
 

@@ -227,7 +227,6 @@ impl Writer {
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), Error> {
-        self.measure().await?;
         self.dlq_watch
             .look(&dead_letters::totals(&mut self.connection).await?);
         loop {
@@ -552,10 +551,7 @@ impl Writer {
             bodies + ENTRY_BYTES * entries.len() as u64,
             Ordering::Relaxed,
         );
-        let is_received = |entry: &&Entry| {
-            let kind = entry.content.kind();
-            matches!(kind, EntryKind::Status | EntryKind::Undecodable)
-        };
+        let is_received = |entry: &&Entry| entry.content.kind().is_received();
         let received = entries.iter().rfind(is_received);
         self.proven_at = received.map(|entry| entry.received_at).or(self.proven_at);
         self.retention.wrote(entries);

@@ -22,6 +22,11 @@ impl EntryKind {
         EntryKind::Alarm,
     ];
 
+    /// Whether such an entry came from the server.
+    pub fn is_received(self) -> bool {
+        matches!(self, EntryKind::Status | EntryKind::Undecodable)
+    }
+
     /// The name used in the journal, in the configuration and in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

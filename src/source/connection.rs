@@ -92,7 +92,7 @@ pub(super) struct Connection<'a> {
     look_for_room_at: Instant,
     /// What bounds the journal, as far as we have asked for it.
     bound: Bound,
-    /// Batches before it may hold what the server keeps.
+    /// Entries before it may be of what the server keeps: all of them while it may send such.
     kept_until: u64,
     /// ACKs were queued on this connection.
     acknowledged: bool,

@@ -213,11 +213,6 @@ impl Source {
             };
             let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
             warn!(url = %address, failures = self.backoff.failures(), retry_in_ms, error, "not connected");
-            if let LinkState::Paused = status.link().state
-                && !self.waits_for_room()
-            {
-                status.enter(LinkState::Connecting);
-            }
             tokio::select! {
                 () = stop.cancelled() => {}
                 // What has been corrected is tried at once.
