@@ -79,7 +79,7 @@ pub(super) fn check(
     let commit_interval = check.commit_interval(root.journal.commit_interval.0);
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
-    let sinks = sinks::check(&mut check, sinks, &topics, &journal.path);
+    let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal.path);
     let http = check.http(root.http);
     let plan = source.zip(http).map(|(source, http)| Plan {
         source,
@@ -110,6 +110,7 @@ fn states(written: BTreeMap<String, schema::State>) -> States {
     };
     let mut words: HashMap<String, State> = STATES_DEFAULT.map(state).into();
     for (word, written) in written {
+        let word = word.trim().to_owned();
         let name = written.name.unwrap_or_else(|| word.clone());
         words.insert(
             word,

@@ -23,7 +23,7 @@ use super::units::{List, Retention};
 use crate::delivery;
 use crate::journal::Start;
 use crate::model::EventKind;
-use crate::pipeline::{Expression, ListTemplate, Template};
+use crate::pipeline::{Expression, ListTemplate, States, Template, Vocabulary};
 use crate::retry::Retry;
 use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
@@ -54,6 +54,7 @@ pub(super) fn check(
     check: &mut Context<'_>,
     written: Value,
     topics: &Topics,
+    states: &States,
     journal: &std::path::Path,
 ) -> Vec<(delivery::Settings, Settings)> {
     let path = Path::from("sinks");
@@ -85,6 +86,7 @@ pub(super) fn check(
                 path,
                 name: Arc::from(name),
                 topics,
+                states,
             },
             table,
             &mut files,
@@ -93,11 +95,12 @@ pub(super) fn check(
     sinks
 }
 
-/// One sink's name, and the topics that there are.
+/// One sink's name, and the topics and states that there are.
 struct Named<'a> {
     path: Path,
     name: Arc<str>,
     topics: &'a Topics,
+    states: &'a States,
 }
 
 fn sink(
@@ -249,23 +252,9 @@ fn delivery(
         let help = "a status that another of them brought first is a repeat here, and would reach this sink by neither";
         check.report.error_with(&path, message, help);
     }
-    let when = written.when.and_then(|when| {
-        let path = named.path.join("when");
-        if !kinds.contains(&EventKind::Status) {
-            let message = "`when` judges statuses, and this sink wants none by its `kinds`";
-            check.report.warning(&path, message);
-        }
-        match Expression::parse(&when) {
-            Ok(when) => Some(when),
-            Err(error) => {
-                let help = "a condition such as changed and severity == 'critical'";
-                check
-                    .report
-                    .error_with(&path, format!("`when` is not valid: {error}"), help);
-                None
-            }
-        }
-    });
+    let when = written
+        .when
+        .and_then(|when| self::when(check, named, &when, &kinds));
     delivery::Settings {
         name: Arc::clone(&named.name),
         kinds,
@@ -274,6 +263,41 @@ fn delivery(
         start,
         retry,
     }
+}
+
+/// The condition of a sink.
+fn when(
+    check: &mut Context<'_>,
+    named: &Named<'_>,
+    source: &str,
+    kinds: &BTreeSet<EventKind>,
+) -> Option<Expression> {
+    let path = named.path.join("when");
+    let when = match Expression::parse(source) {
+        Ok(when) => when,
+        Err(error) => {
+            let help = "a condition such as changed and severity == 'critical'";
+            let message = format!("`when` is not valid: {error}");
+            check.report.error_with(&path, message, help);
+            return None;
+        }
+    };
+    let topics = named.topics.topic_names();
+    let vocabulary = Vocabulary {
+        states: named.states,
+        topics: &topics,
+    };
+    let doubts = when.doubts(&vocabulary);
+    if !kinds.contains(&EventKind::Status) {
+        let message = "`when` judges statuses, and this sink wants none by its `kinds`";
+        check.report.warning(&path, message);
+    } else if when.constant() == Some(false) {
+        check.report.warning(&path, "`when` holds for no status");
+    } else if !doubts.is_empty() {
+        let message = format!("`when` asks for what no status has: {}", doubts.join("; "));
+        check.report.warning(&path, message);
+    }
+    Some(when)
 }
 
 fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry {

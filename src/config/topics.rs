@@ -58,6 +58,13 @@ impl Topics {
         one.or_else(|| self.families.get(name).cloned())
     }
 
+    /// The names that statuses have, in the order of the alphabet.
+    pub(super) fn topic_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self.decoders.keys().map(|name| &**name).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Every name that means some, in the order of the alphabet.
     pub(super) fn names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self

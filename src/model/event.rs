@@ -180,6 +180,23 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// All of them.
+    pub const ALL: [Severity; 5] = [
+        Severity::Unknown,
+        Severity::Ok,
+        Severity::Info,
+        Severity::Warning,
+        Severity::Critical,
+    ];
+
+    /// Those that have a place in the order, the least first.
+    pub const RANKED: [Severity; 4] = [
+        Severity::Ok,
+        Severity::Info,
+        Severity::Warning,
+        Severity::Critical,
+    ];
+
     /// The name used in SQL, JSON and `when` expressions.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -13,12 +13,14 @@ mod pointer;
 mod scalar;
 mod scope;
 pub mod states;
+mod syntax;
 pub mod template;
+mod types;
 
 pub use conditions::{Condition, Conditions};
 pub use decode::{Decoder, Element, StatusKey, Undecodable};
 pub use decoders::Decoders;
-pub use expression::Expression;
+pub use expression::{Decision, Expression, Vocabulary};
 pub use list::ListTemplate;
 pub use mapping::{Field, Mapping};
 pub(crate) use nearest::nearest;

@@ -1,6 +1,6 @@
 //! The vocabulary of states: what a platform's own words mean.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::model::Severity;
 
@@ -17,17 +17,29 @@ pub struct State {
 /// never an error.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct States {
-    /// By the word as sent.
+    /// By the word as sent, without the blanks around it.
     pub words: HashMap<String, State>,
 }
 
 impl States {
-    /// The vocabulary's name of a word, and how much it matters.
+    /// The vocabulary's name of a word, and how much it matters. Blanks around it do not count.
     pub fn lookup<'a>(&'a self, word: &'a str) -> (&'a str, Severity) {
+        let word = word.trim();
         match self.words.get(word) {
             Some(state) => (&state.name, state.severity),
             None => (word, Severity::Unknown),
         }
+    }
+
+    /// Whether the vocabulary has the word.
+    pub fn knows(&self, word: &str) -> bool {
+        self.words.contains_key(word.trim())
+    }
+
+    /// Every name that it gives, in the order of the alphabet.
+    pub fn names(&self) -> Vec<&str> {
+        let names: BTreeSet<&str> = self.words.values().map(|it| it.name.as_str()).collect();
+        names.into_iter().collect()
     }
 }
 
@@ -46,5 +58,12 @@ mod tests {
         };
         assert_eq!(states.lookup("故障"), ("fault", Severity::Critical));
         assert_eq!(states.lookup("着火"), ("着火", Severity::Unknown));
+        // Full-width blanks, too.
+        assert_eq!(
+            states.lookup("\u{3000}故障 "),
+            ("fault", Severity::Critical)
+        );
+        assert_eq!(states.lookup(" 着火\u{3000}"), ("着火", Severity::Unknown));
+        assert!(states.knows("故障 ") && !states.knows("着火"));
     }
 }

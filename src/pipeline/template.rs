@@ -8,6 +8,7 @@ use minijinja::value::{Object, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
 
 use super::scope::{Scope, language, mistake, one_line, samples};
+use super::types;
 use crate::model::{Event, EventKind};
 
 /// The only template of each environment.
@@ -48,6 +49,10 @@ impl Template {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
         let scope = Scope::of(undeclared, &environment, kinds)?;
+        let mistakes = types::of_template(source).mistakes;
+        if !mistakes.is_empty() {
+            return Err(mistakes.join("; "));
+        }
         for sample in kinds.iter().flat_map(|kind| samples(*kind)) {
             let (context, asked) = scope.trial(&sample)?;
             let rendered = compiled(&environment)?.render(context);

@@ -1,5 +1,6 @@
 //! Configurations as people write them, right and wrong, and their problems.
 
+mod conditions;
 mod signins;
 
 use std::collections::BTreeMap;

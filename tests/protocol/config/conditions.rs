@@ -1,0 +1,108 @@
+//! Conditions and templates that would hold for nothing, whatever comes.
+
+use stomp_bridge::config::{Level, Problem};
+
+use super::{SINK, SOURCE, TOPIC, good, read};
+
+const WEBHOOK: &str = "[sinks.w]\ntype = \"webhook\"\nurl = \"http://h\"\n";
+
+fn warnings(more: &str) -> Vec<Problem> {
+    good(&format!("{SOURCE}{TOPIC}{WEBHOOK}{more}"), &[]).warnings
+}
+
+fn error(more: &str) -> String {
+    let text = format!("{SOURCE}{TOPIC}{WEBHOOK}{more}");
+    let problems = read(&text, &[]).expect_err(more);
+    assert!(
+        problems
+            .0
+            .iter()
+            .any(|problem| problem.level == Level::Error)
+    );
+    problems.to_string()
+}
+
+#[test]
+fn comparison_that_can_never_hold_is_an_error_that_says_what_to_write() {
+    for (key, expected) in [
+        (
+            "when = \"device_id == 3\"",
+            "so they are never equal: write '3'",
+        ),
+        (
+            "when = \"changed == 'true'\"",
+            "write changed or not changed",
+        ),
+        (
+            "when = \"severity >= 'crit'\"",
+            "they are ok < info < warning < critical",
+        ),
+        ("when = \"city|loewr == 'x'\"", "did you mean `lower`?"),
+        (
+            "when = \"changed && severity == 'ok'\"",
+            "write `and` in place of `&&`",
+        ),
+        (
+            "body = \"{{ device_id|tojsno }}\"",
+            "unknown filter `tojsno`, did you mean `tojson`?",
+        ),
+        (
+            "body = \"{% if client_id == 1 %}x{% endif %}\"",
+            "write '1'",
+        ),
+        (
+            "body = \"{% if severity > 'info' %}x{% endif %}\"",
+            "write severity in ['warning', 'critical']",
+        ),
+        // Two mistakes in one text are both told.
+        (
+            "when = \"device_id == 3 and client_id == 7\"",
+            "write '3'; `client_id` is a text and `7`",
+        ),
+    ] {
+        let error = error(key);
+        assert!(error.contains(expected), "{key}: {error}");
+    }
+}
+
+#[test]
+fn word_that_nothing_has_is_a_warning_that_names_the_nearest() {
+    for (when, expected) in [
+        (
+            "severity == 'crtical'",
+            "no severity is 'crtical', did you mean 'critical'?",
+        ),
+        (
+            "state == '故障'",
+            "[states] calls it 'fault', so write state == 'fault'",
+        ),
+        (
+            "state in ['falut']",
+            "no state is 'falut', did you mean 'fault'?",
+        ),
+        ("topic == 'tt'", "no topic is 'tt'"),
+        ("false", "`when` holds for no status"),
+    ] {
+        let found = warnings(&format!("when = \"{when}\"\n"));
+        let [warning] = &found[..] else {
+            panic!("{when}: {found:?}")
+        };
+        assert_eq!(warning.path, "sinks.w.when");
+        assert!(warning.message.contains(expected), "{when}: {warning}");
+    }
+    for when in [
+        "severity >= 'warning'",
+        "state == 'fault' and topic == 't' and device_id == '3'",
+        "severity == 'unknown'",
+    ] {
+        let found = warnings(&format!("when = \"{when}\"\n"));
+        assert!(found.is_empty(), "{when}: {found:?}");
+    }
+}
+
+#[test]
+fn words_of_the_vocabulary_are_looked_up_without_blanks() {
+    let text = format!("{SOURCE}{TOPIC}{SINK}[states]\n\" 着火 \" = {{ name = \"fire\" }}\n");
+    let plan = good(&text, &[]);
+    assert_eq!(plan.decoders["t"].state_name("着火\u{3000}"), "fire");
+}
