@@ -1,5 +1,6 @@
 //! `stomp-bridge dlq`: the dead letters of each sink, and the undecodable entries.
 
+use std::borrow::Cow;
 use std::process::ExitCode;
 
 use anyhow::{anyhow, bail};
@@ -362,10 +363,21 @@ fn parts(decoder: &Decoder, body: &[u8]) -> Result<Vec<std::ops::Range<usize>>, 
         element
             .outcome
             .map_err(|undecodable| undecodable.to_string())?;
-        let start = element.raw.as_ptr() as usize - body.as_ptr() as usize;
-        Ok(start..start + element.raw.len())
+        let Cow::Borrowed(raw) = element.raw else {
+            return Err("its statuses stand within a JSON text: have them sent again".to_owned());
+        };
+        let start = raw.as_ptr() as usize - body.as_ptr() as usize;
+        Ok(start..start + raw.len())
     };
-    decoder.split(body).into_iter().map(part).collect()
+    let elements = decoder.split(body, Timestamp::now()).into_iter();
+    let parts: Vec<_> = elements
+        .filter(|element| !element.ignored)
+        .map(part)
+        .collect::<Result<_, _>>()?;
+    if parts.is_empty() {
+        return Err("the topic's `ignore` drops it: run `stomp-bridge dlq drop`".to_owned());
+    }
+    Ok(parts)
 }
 
 #[cfg(test)]
@@ -393,5 +405,7 @@ mod tests {
             .unwrap();
         assert_eq!(whole, 0..status(1).len());
         assert!(parts(&decoder, format!("[{}, 7]", status(1)).as_bytes()).is_err());
+        let within_a_text = serde_json::to_string(&status(1)).unwrap();
+        assert!(parts(&decoder, within_a_text.as_bytes()).is_err());
     }
 }

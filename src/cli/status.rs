@@ -14,6 +14,10 @@ use crate::source::in_short;
 /// More refused topics are counted, and more silent ones.
 const REFUSED_SHOWN_MAX: usize = 5;
 
+/// Words of one line, and lines of what cannot be read.
+const WORDS_SHOWN_MAX: usize = 5;
+const UNREADABLE_SHOWN_MAX: usize = 10;
+
 /// Where there are more topics, only silent ones have lines of their own.
 const TOPICS_SHOWN_MAX: usize = 10;
 
@@ -87,6 +91,7 @@ fn text(report: &Report) -> String {
     );
     lines.extend(refused(link, *at));
     lines.extend(topics(link, *at));
+    lines.extend(unreadable(link));
     lines.push(format!(
         "intake   {} received = {} accepted + {} undecodable + {} waiting",
         intake.received, intake.accepted, intake.undecodable, intake.waiting
@@ -185,6 +190,43 @@ fn topics(link: &Link, now: Timestamp) -> Vec<String> {
     }
     if !others.is_empty() {
         lines.push(format!("         {}", summary(&others, now)));
+    }
+    lines
+}
+
+/// What of the topics' statuses could not be read: the first few topics, and the first few words.
+fn unreadable(link: &Link) -> Vec<String> {
+    let listed = |counts: &BTreeMap<String, u64>| {
+        let mut counts: Vec<_> = counts.iter().collect();
+        counts.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let more = counts.len().saturating_sub(WORDS_SHOWN_MAX);
+        let words = counts.iter().take(WORDS_SHOWN_MAX);
+        let words = words.map(|(word, count)| format!("{} ({count})", harmless(word)));
+        let more = (more > 0).then(|| format!("{more} more"));
+        words.chain(more).collect::<Vec<_>>().join(", ")
+    };
+    let mut lines = Vec::new();
+    for (name, topic) in &link.topics {
+        if !topic.unreadable.is_empty() {
+            let fields = listed(&topic.unreadable);
+            lines.push(format!(
+                "         topic {name}: unreadable: {fields}: see its `fields`"
+            ));
+        }
+        if !topic.unmapped.is_empty() {
+            let words = listed(&topic.unmapped);
+            lines.push(format!("         topic {name}: not in [states]: {words}"));
+        }
+        if topic.ignored > 0 {
+            let ignored = topic.ignored;
+            lines.push(format!("         topic {name}: {ignored} ignored"));
+        }
+    }
+    if let more @ 1.. = lines.len().saturating_sub(UNREADABLE_SHOWN_MAX) {
+        lines.truncate(UNREADABLE_SHOWN_MAX);
+        lines.push(format!(
+            "         {more} more lines of this: see status --json"
+        ));
     }
     lines
 }
@@ -310,6 +352,7 @@ mod tests {
                     let topic = Topic {
                         last_message: (number > 0).then(|| at(number)),
                         silent_since: (number < silent).then(|| at(200)),
+                        ..Topic::default()
                     };
                     (format!("map-{number:03}"), topic)
                 })
@@ -348,6 +391,42 @@ mod tests {
                 "493 topics: last messages 101 s to 9 min ago",
             ],
         );
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named_with_its_count_by_topic() {
+        let counts = |pairs: &[(&str, u64)]| {
+            let pairs = pairs
+                .iter()
+                .map(|(name, count)| ((*name).to_owned(), *count));
+            pairs.collect::<BTreeMap<_, _>>()
+        };
+        let topic = Topic {
+            unreadable: counts(&[("latitude", 1), ("occurred_at", 3)]),
+            unmapped: counts(&[("维护中", 12), ("a\u{1b}", 1)]),
+            ignored: 7,
+            ..Topic::default()
+        };
+        let mut link = quiet_link();
+        link.topics = [
+            ("a".to_owned(), Topic::default()),
+            ("b".to_owned(), topic.clone()),
+        ]
+        .into();
+        let lines: Vec<String> = unreadable(&link);
+        let lines: Vec<&str> = lines.iter().map(|line| line.trim()).collect();
+        let expected = [
+            "topic b: unreadable: occurred_at (3), latitude (1): see its `fields`",
+            "topic b: not in [states]: 维护中 (12), a\\u{1b} (1)",
+            "topic b: 7 ignored",
+        ];
+        assert_eq!(lines, expected);
+        link.topics = (0..100)
+            .map(|index| (index.to_string(), topic.clone()))
+            .collect();
+        let lines = unreadable(&link);
+        assert_eq!(lines.len(), UNREADABLE_SHOWN_MAX + 1);
+        assert!(lines[UNREADABLE_SHOWN_MAX].contains("290 more lines"));
     }
 
     #[test]

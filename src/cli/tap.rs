@@ -1,6 +1,7 @@
 //! `stomp-bridge tap`: the messages of the configured topics as they come, from a connection of its
 //! own. It writes nothing to the journal, delivers nothing and acknowledges nothing.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -230,7 +231,7 @@ async fn follow(
 /// What there is of a message: each status, or why there is none and what stands there.
 enum Found<'a> {
     Status(Box<StatusEvent>),
-    Nothing { error: String, body: &'a [u8] },
+    Nothing { error: String, body: Cow<'a, [u8]> },
 }
 
 fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Item = Found<'a>> {
@@ -241,10 +242,11 @@ fn statuses<'a>(message: &'a Message, decoder: &'a Decoder) -> impl Iterator<Ite
         position: Position(0),
     };
     decoder
-        .split(&message.body)
+        .split(&message.body, received_at)
         .into_iter()
+        .filter(|element| !element.ignored)
         .map(
-            move |element| match decoder.event(element.raw, origin, received_at, None) {
+            move |element| match decoder.event(&element.raw, origin, received_at, None) {
                 Ok(status) => Found::Status(Box::new(status)),
                 Err(undecodable) => Found::Nothing {
                     error: undecodable.to_string(),

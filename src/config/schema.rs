@@ -198,6 +198,7 @@ pub(super) struct Topic {
     pub(super) fields: BTreeMap<String, String>,
     pub(super) event_key: List,
     pub(super) items: Option<String>,
+    pub(super) ignore: Option<String>,
     pub(super) timezone: String,
 }
 
@@ -216,6 +217,7 @@ impl Default for Topic {
             fields: BTreeMap::new(),
             event_key: List::default(),
             items: None,
+            ignore: None,
             timezone: TIMEZONE_DEFAULT.to_owned(),
         }
     }

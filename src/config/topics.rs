@@ -12,7 +12,7 @@ use super::schema::{self, Ack, TIMEZONE_DEFAULT};
 use super::secret::Within;
 use super::template::{Draft, Scope, is_name};
 use super::units::Each;
-use crate::pipeline::{Decoder, Field, Mapping, Pointer, States};
+use crate::pipeline::{Decoder, Field, Ignore, Mapping, Pointer, States};
 use crate::secret::Secret;
 use crate::source::Topic;
 use crate::stomp::AckMode;
@@ -461,6 +461,18 @@ impl Context<'_> {
         }
         if let Some(items) = &topic.items {
             mapping.items = self.report.take(&path.join("items"), items.parse());
+        }
+        if let Some(ignore) = &topic.ignore {
+            let path = path.join("ignore");
+            match Ignore::parse(ignore) {
+                Ok(ignore) => mapping.ignore = Some(ignore),
+                Err(error) => {
+                    let help =
+                        "a condition over the message's own names, such as type == 'heartbeat'";
+                    let message = format!("`ignore` is not valid: {error}");
+                    self.report.error_with(&path, message, help);
+                }
+            }
         }
         let key: Vec<Option<Pointer>> = topic
             .event_key

@@ -99,7 +99,7 @@ pub static STATUS: [Column<StatusEvent>; 24] = [
     Column {
         name: "state",
         kind: ColumnKind::Word(|event| Some(&event.state)),
-        about: "the state now, by the name that `[states]` gives it; an unknown state as sent",
+        about: "the state now, by the name that `[states]` gives it; an unknown one as sent, trimmed",
     },
     Column {
         name: "severity",

@@ -48,6 +48,12 @@ struct Topic {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Unread {
+    topic: String,
+    field: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Sink {
     sink: String,
 }
@@ -205,7 +211,41 @@ impl Scrape {
         gauges(encoder, "topic_last_message_timestamp_seconds", help, last)?;
         let help = "1 while the topic is silent; of other, while one of its topics is";
         let silent = labelled(&topics, |it| it.silent_since.is_some().into());
-        gauges(encoder, "topic_silent", help, silent)
+        gauges(encoder, "topic_silent", help, silent)?;
+        self.unreadable(encoder)
+    }
+
+    fn unreadable(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let unreadable = self.0.source.unreadable();
+        let (mut fields, mut unmapped, mut ignored) =
+            (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        for (index, (name, it)) in unreadable.iter().enumerate() {
+            let topic = match index < TOPICS_MAX {
+                true => name,
+                false => OTHER_TOPICS,
+            };
+            for (field, count) in &it.fields {
+                *fields.entry((topic, *field)).or_default() += count;
+            }
+            *unmapped.entry(topic).or_default() += it.unmapped_total();
+            *ignored.entry(topic).or_default() += it.ignored;
+        }
+        let fields = fields.into_iter().map(|((topic, field), count)| {
+            let topic = topic.to_owned();
+            (Unread { topic, field }, count)
+        });
+        let help = "Statuses stored without a field whose value could not be read";
+        counters(encoder, "fields_unreadable", help, fields)?;
+        let of_topic = |(topic, count): (&str, u64)| {
+            let topic = topic.to_owned();
+            (Topic { topic }, count)
+        };
+        let help = "Statuses whose state [states] does not have; status names the words";
+        let unmapped = unmapped.into_iter().map(of_topic);
+        counters(encoder, "statuses_unmapped", help, unmapped)?;
+        let help = "Objects that the topic's ignore has dropped";
+        let ignored = ignored.into_iter().map(of_topic);
+        counters(encoder, "statuses_ignored", help, ignored)
     }
 
     fn journal(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {

@@ -70,13 +70,25 @@ pub struct Link {
     pub topics: BTreeMap<String, Topic>,
 }
 
-/// When the messages of a topic came.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// When the messages of a topic came, and what of them could not be read.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Topic {
     /// The last one since the daemon started.
     pub last_message: Option<Timestamp>,
     /// Since when it is too long that none has come.
     pub silent_since: Option<Timestamp>,
+    /// By field: statuses that are stored without it since it could not be read; of this process.
+    #[serde(default)]
+    pub unreadable: BTreeMap<String, u64>,
+    /// By word: statuses whose state `[states]` does not have.
+    #[serde(default)]
+    pub unmapped: BTreeMap<String, u64>,
+    /// The same of words that are not counted by themselves.
+    #[serde(default)]
+    pub unmapped_others: u64,
+    /// Objects that the topic's `ignore` has dropped.
+    #[serde(default)]
+    pub ignored: u64,
 }
 
 /// A topic that the server refuses.
@@ -209,10 +221,19 @@ fn refused(view: &View) -> Vec<RefusedTopic> {
 
 fn topics(view: &View) -> BTreeMap<String, Topic> {
     let topics = view.source.topics().into_iter();
+    let mut unreadable = view.source.unreadable();
     let topic = |(name, it): (Arc<str>, source::TopicStatus)| {
+        let unreadable = unreadable.remove(&name).unwrap_or_default();
+        let fields = unreadable.fields.into_iter();
         let topic = Topic {
             last_message: it.last_message,
             silent_since: it.silent_since,
+            unreadable: fields
+                .map(|(field, count)| (field.to_owned(), count))
+                .collect(),
+            unmapped: unreadable.unmapped,
+            unmapped_others: unreadable.unmapped_others,
+            ignored: unreadable.ignored,
         };
         (name.to_string(), topic)
     };

@@ -35,24 +35,30 @@ impl System {
     pub fn named(name: &str) -> Option<System> {
         let name: String = name
             .chars()
-            .filter(char::is_ascii_alphanumeric)
+            .filter(|c| c.is_alphanumeric())
             .map(|c| c.to_ascii_lowercase())
             .collect();
         match name.as_str() {
-            "wgs84" | "gps" | "epsg4326" => Some(System::Wgs84),
-            "gcj02" | "gcj" | "amap" | "gaode" | "autonavi" | "tencent" | "mars" => {
-                Some(System::Gcj02)
+            // CGCS2000 differs by centimetres.
+            "wgs84" | "wgs84ll" | "gps" | "epsg4326" | "cgcs2000" | "epsg4490" => {
+                Some(System::Wgs84)
             }
-            "bd09" | "bd09ll" | "baidu" => Some(System::Bd09),
+            "gcj02" | "gcj02ll" | "gcj" | "amap" | "gaode" | "autonavi" | "tencent" | "mars"
+            | "高德" | "腾讯" | "火星" => Some(System::Gcj02),
+            "bd09" | "bd09ll" | "baidu" | "百度" => Some(System::Bd09),
             _ => None,
         }
     }
 }
 
+/// Whether the pair is a point on the Earth.
+pub fn is_on_earth(point: Coordinates) -> bool {
+    point.longitude.abs() <= 180.0 && point.latitude.abs() <= 90.0
+}
+
 /// The same point in WGS-84, within 1 m; `None` for a pair that is no point on the Earth.
 pub fn to_wgs84(point: Coordinates, system: System) -> Option<Coordinates> {
-    let on_earth = point.longitude.abs() <= 180.0 && point.latitude.abs() <= 90.0;
-    on_earth.then(|| match system {
+    is_on_earth(point).then(|| match system {
         System::Wgs84 => point,
         System::Gcj02 => rounded(inverse(point, wgs84_to_gcj02)),
         System::Bd09 => rounded(inverse(inverse(point, gcj02_to_bd09), wgs84_to_gcj02)),

@@ -14,7 +14,7 @@ use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 use sha2::{Digest, Sha256};
 
-use super::coordinates::{System, to_wgs84};
+use super::coordinates::{System, is_on_earth, to_wgs84};
 use super::pointer::Finder;
 use super::scalar::{excerpt, number, text, time};
 use super::{Field, Mapping, States};
@@ -67,10 +67,40 @@ pub struct Undecodable(pub String);
 /// One status of a body: its own bytes and what they say.
 #[derive(Debug)]
 pub struct Element<'a> {
-    /// A part of the body, never a copy.
-    pub raw: &'a [u8],
+    /// A part of the body; a copy where the body has it as a text.
+    pub raw: Cow<'a, [u8]>,
     /// Accepted with what it says, or undecodable with why.
     pub outcome: Result<StatusKey, Undecodable>,
+    /// The topic's `ignore` says that it is no status.
+    pub ignored: bool,
+    /// What of it could not be read, though it is accepted.
+    pub doubts: Doubts,
+}
+
+/// What of a status could not be read: the row is stored without it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Doubts {
+    /// A bit for each of [`Field::ALL`].
+    fields: u16,
+    /// `[states]` does not have its new state.
+    pub unmapped: bool,
+}
+
+impl Doubts {
+    /// There are none.
+    pub fn is_empty(self) -> bool {
+        self == Doubts::default()
+    }
+
+    /// The fields whose values could not be read as they are meant.
+    pub fn fields(self) -> impl Iterator<Item = Field> {
+        let all = Field::ALL.into_iter();
+        all.filter(move |field| self.fields & (1 << *field as u16) != 0)
+    }
+
+    fn add(&mut self, field: Field, is_unreadable: bool) {
+        self.fields |= u16::from(is_unreadable) << field as u16;
+    }
 }
 
 /// Decodes the messages of one topic.
@@ -156,28 +186,30 @@ impl Decoder {
         self.states.lookup(word).0
     }
 
-    /// The statuses of a body, in order: one for an object, one for each element of an array. A
-    /// body that is not JSON is one undecodable element of the whole body; so is an empty array.
-    pub fn split<'a>(&self, body: &'a [u8]) -> Vec<Element<'a>> {
-        let statuses = utf8(body)
-            .and_then(|body| self.items(body))
-            .and_then(|items| match items.as_bytes().first() {
-                Some(b'[') => elements(items),
-                _ => Ok(vec![items]),
-            });
-        match statuses {
+    /// The statuses of a body, in order: one for an object, one for each element of an array. JSON
+    /// within a JSON text is read as if it stood there itself. A body that is not JSON is one
+    /// undecodable element of the whole body; so is an empty array.
+    pub fn split<'a>(&self, body: &'a [u8], received_at: Timestamp) -> Vec<Element<'a>> {
+        match utf8(body).and_then(|body| self.statuses(body)) {
             Ok(statuses) => statuses
                 .into_iter()
-                .map(|raw| Element {
-                    raw: raw.as_bytes(),
-                    outcome: self.key(raw),
-                })
+                .map(|raw| self.element(raw, received_at))
                 .collect(),
             Err(undecodable) => vec![Element {
-                raw: body,
+                raw: Cow::Borrowed(body),
                 outcome: Err(undecodable),
+                ignored: false,
+                doubts: Doubts::default(),
             }],
         }
+    }
+
+    /// What stands in one status's bytes in place of a field that cannot be read, in short.
+    pub fn found(&self, raw: &[u8], field: Field) -> String {
+        let json = utf8(raw).unwrap_or_default();
+        let found = self.fields.find(json).unwrap_or_default();
+        let found = found.get(field as usize).copied().flatten();
+        excerpt(found.unwrap_or_default())
     }
 
     /// The device of one status's bytes, as `split` gave them, and what they say of it.
@@ -236,12 +268,46 @@ impl Decoder {
             old_state,
             new_state,
             place: said.place(),
-            occurred_at: time(said.json(Field::OccurredAt), &self.mapping.zone),
+            occurred_at: said.occurred_at(received_at),
             received_at,
             origin: origin_text,
             position: origin.position,
             payload: payload.to_owned(),
         })
+    }
+
+    fn statuses<'a>(&self, body: &'a str) -> Result<Vec<Cow<'a, str>>, Undecodable> {
+        if let Some(inner) = unwrapped(body) {
+            return Ok(owned(each(self.items(&inner)?)?));
+        }
+        let items = self.items(body)?;
+        match unwrapped(items) {
+            Some(inner) => Ok(owned(each(&inner)?)),
+            None => Ok(each(items)?.into_iter().map(Cow::Borrowed).collect()),
+        }
+    }
+
+    fn element<'a>(&self, raw: Cow<'a, str>, received_at: Timestamp) -> Element<'a> {
+        let ignore = self.mapping.ignore.as_ref();
+        let ignored = ignore.is_some_and(|ignore| ignore.holds(&raw));
+        let (outcome, doubts) = match self.read(&raw, &self.fields) {
+            Ok(said) => (self.key_of(&raw, &said), said.doubts(received_at)),
+            Err(undecodable) => (Err(undecodable), Doubts::default()),
+        };
+        let word = outcome.as_ref().ok().map(|key| &key.new_state);
+        let doubts = Doubts {
+            unmapped: word.is_some_and(|word| !self.states.knows(word)),
+            ..doubts
+        };
+        Element {
+            outcome,
+            ignored,
+            doubts,
+            raw: match raw {
+                Cow::Borrowed(raw) => Cow::Borrowed(raw.as_bytes()),
+                Cow::Owned(raw) => Cow::Owned(raw.into_bytes()),
+            },
+        }
     }
 
     /// The status or the array of statuses within a body.
@@ -286,7 +352,12 @@ impl Decoder {
     }
 
     fn key(&self, json: &str) -> Result<StatusKey, Undecodable> {
-        let mut key = self.read(json, &self.key_fields)?.status_key()?;
+        let said = self.read(json, &self.key_fields)?;
+        self.key_of(json, &said)
+    }
+
+    fn key_of(&self, json: &str, said: &Said<'_>) -> Result<StatusKey, Undecodable> {
+        let mut key = said.status_key()?;
         key.event_key = self.key_hash(json).and_then(|hash| {
             let first = hash.first_chunk::<8>()?;
             Some(u64::from_be_bytes(*first))
@@ -405,16 +476,7 @@ impl<'a> Said<'a> {
 
     fn place(&self) -> Place {
         let coordinate_system = self.words(Field::CoordinateSystem);
-        let raw = match (
-            number(self.json(Field::Longitude)),
-            number(self.json(Field::Latitude)),
-        ) {
-            (Some(longitude), Some(latitude)) => Some(Coordinates {
-                longitude,
-                latitude,
-            }),
-            _ => None,
-        };
+        let raw = self.coordinates();
         let system = coordinate_system.as_deref().and_then(System::named);
         Place {
             province: self.words(Field::Province),
@@ -427,6 +489,55 @@ impl<'a> Said<'a> {
                 .zip(system)
                 .and_then(|(raw, system)| to_wgs84(raw, system)),
         }
+    }
+
+    /// A pair that is no position yet is 0, 0.
+    fn coordinates(&self) -> Option<Coordinates> {
+        let pair = Coordinates {
+            longitude: number(self.json(Field::Longitude))?,
+            latitude: number(self.json(Field::Latitude))?,
+        };
+        ((pair.longitude, pair.latitude) != (0.0, 0.0)).then_some(pair)
+    }
+
+    fn occurred_at(&self, received: Timestamp) -> Option<Timestamp> {
+        time(self.json(Field::OccurredAt), &self.mapping.zone, received)
+    }
+
+    /// What of it cannot be read, the new state aside.
+    fn doubts(&self, received_at: Timestamp) -> Doubts {
+        let mut doubts = Doubts::default();
+        for field in [
+            Field::Province,
+            Field::City,
+            Field::District,
+            Field::Detail,
+            Field::CoordinateSystem,
+        ] {
+            doubts.add(field, text(self.json(field)).is_err());
+        }
+        let serial = text(self.json(Field::Serial)).map(|serial| serial.map(|it| it.len()));
+        let is_cut = serial.map_or(true, |bytes| bytes.is_some_and(|it| it > NAME_BYTES_MAX));
+        doubts.add(Field::Serial, is_cut);
+        let pair = self.coordinates();
+        let is_off = pair.is_some_and(|pair| !is_on_earth(pair));
+        for field in [Field::Longitude, Field::Latitude] {
+            // One of a pair may be right.
+            let is_wrong = || self.is_there(field) && number(self.json(field)).is_none();
+            doubts.add(field, is_off || (pair.is_none() && is_wrong()));
+        }
+        if let (Some(_), Ok(Some(name))) = (pair, text(self.json(Field::CoordinateSystem))) {
+            doubts.add(Field::CoordinateSystem, System::named(&name).is_none());
+        }
+        let is_timed = self.is_there(Field::OccurredAt);
+        let is_wrong = is_timed && self.occurred_at(received_at).is_none();
+        doubts.add(Field::OccurredAt, is_wrong);
+        doubts
+    }
+
+    /// Something stands there that means more than nothing.
+    fn is_there(&self, field: Field) -> bool {
+        !matches!(text(self.json(field)), Ok(None))
     }
 
     fn missing(&self, fields: &[Field]) -> Undecodable {
@@ -464,7 +575,8 @@ fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
     })?;
     let text = text
         .trim_start_matches('\u{feff}')
-        .trim_matches([' ', '\t', '\r', '\n']);
+        .trim_matches([' ', '\t', '\r', '\n'])
+        .trim_end_matches([' ', '\t', '\r', '\n', '\0']);
     if text.is_empty() {
         Err(Undecodable("expected JSON, found an empty body".to_owned()))
     } else {
@@ -474,6 +586,30 @@ fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
 
 fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {
     Undecodable(format!("expected JSON: {error}; found {}", excerpt(json)))
+}
+
+/// The JSON that a JSON text holds, where it holds an object or an array: some platforms encode
+/// twice.
+fn unwrapped(json: &str) -> Option<String> {
+    if !json.starts_with('"') {
+        return None;
+    }
+    let inner: String = serde_json::from_str(json).ok()?;
+    let inner = utf8(inner.as_bytes()).ok()?;
+    inner.starts_with(['{', '[']).then(|| inner.to_owned())
+}
+
+fn owned(statuses: Vec<&str>) -> Vec<Cow<'static, str>> {
+    let statuses = statuses.into_iter();
+    statuses.map(|raw| Cow::Owned(raw.to_owned())).collect()
+}
+
+/// The only status, or each of an array.
+fn each(items: &str) -> Result<Vec<&str>, Undecodable> {
+    match items.as_bytes().first() {
+        Some(b'[') => elements(items),
+        _ => Ok(vec![items]),
+    }
 }
 
 /// The elements of an array, each as its own text.

@@ -56,7 +56,7 @@ impl Expression {
         }
         for sample in status_samples() {
             let mistake = compiled
-                .eval(scope.status_context(&sample)?)
+                .eval(scope.status_context(&sample))
                 .err()
                 .and_then(|error| mistake(&error));
             mistake.map_or(Ok(()), Err)?;
@@ -99,7 +99,7 @@ impl Expression {
     pub fn holds(&self, status: &StatusEvent) -> Result<bool, String> {
         let value = self
             .compiled
-            .eval(self.scope.status_context(status)?)
+            .eval(self.scope.status_context(status))
             .map_err(|error| one_line(&error))?;
         Ok(value.is_true())
     }
@@ -153,7 +153,7 @@ impl Expression {
             }
             part => {
                 let value = parsed(&text(part, Spelling::Ordered))?
-                    .eval(self.scope.status_context(status)?)
+                    .eval(self.scope.status_context(status))
                     .map_err(|error| one_line(&error))?;
                 Ok((part, value.is_true()))
             }
@@ -234,7 +234,7 @@ fn spelled(source: &str, spelling: Spelling) -> Result<String, String> {
 }
 
 /// What to write in place of an operator of another language.
-fn foreign_operator(source: &str) -> Option<&'static str> {
+pub(super) fn foreign_operator(source: &str) -> Option<&'static str> {
     // Between quotes anything may stand.
     let outside: String = source.split(['\'', '"']).step_by(2).collect();
     let bare = ["==", "!=", "<=", ">="].iter();

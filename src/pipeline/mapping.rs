@@ -2,7 +2,7 @@
 
 use jiff::tz::{self, TimeZone};
 
-use super::Pointer;
+use super::{Ignore, Pointer};
 
 /// A field of an event that is read from the message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -101,6 +101,8 @@ pub struct Mapping {
     /// To the array of statuses, or the only one; `None`: the body is one status or an array of
     /// them.
     pub items: Option<Pointer>,
+    /// What is no status among them: it is dropped.
+    pub ignore: Option<Ignore>,
     /// The event key, relative to one status; empty: none.
     pub event_key: Vec<Pointer>,
     /// The zone of times that name none.
@@ -118,6 +120,7 @@ impl Default for Mapping {
         Mapping {
             fields: Field::ALL.map(default),
             items: None,
+            ignore: None,
             event_key: Vec::new(),
             zone: default_zone(),
         }

@@ -3,19 +3,26 @@
 
 use std::borrow::Cow;
 
-use jiff::Timestamp;
 use jiff::civil::DateTime;
+use jiff::fmt::rfc2822;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use super::portable;
 
 /// Numbers from here on are milliseconds since 1970, below seconds: as seconds this one lies in the
-/// year 5138.
-const FIRST_MILLISECOND_NUMBER: f64 = 100_000_000_000.0;
+/// year 5138. A thousand times as much begins the microseconds, then the nanoseconds.
+const FIRST_MILLISECOND_NUMBER: i128 = 100_000_000_000;
+
+/// A number of seconds that lands later than this is none: a device's clock is rarely ahead by more.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_hours(24);
 
 /// How much of a message a reason quotes.
 const EXCERPT_CHARS_MAX: usize = 60;
 
 /// A text, or a number or boolean exactly as sent (so that no digit of a large id is lost). `None`:
-/// nothing, `null` or an empty text.
+/// nothing, `null` or an empty text. A NUL within it and half of a surrogate pair are U+FFFD, since no
+/// database holds them; NULs at its end are cut.
 ///
 /// # Errors
 /// What stands there instead.
@@ -26,10 +33,7 @@ pub(super) fn text(json: Option<&str>) -> Result<Option<Cow<'_, str>>, String> {
             let inner = &json[1..json.len() - 1];
             let text = match memchr::memchr(b'\\', inner.as_bytes()) {
                 None => Cow::Borrowed(inner),
-                Some(_) => match serde_json::from_str::<String>(json) {
-                    Ok(text) => Cow::Owned(text),
-                    Err(_) => return Err(format!("a text that is not Unicode: {}", excerpt(json))),
-                },
+                Some(_) => Cow::Owned(unescaped(json)?),
             };
             Ok(Some(text).filter(|text| !text.is_empty()))
         }
@@ -38,6 +42,17 @@ pub(super) fn text(json: Option<&str>) -> Result<Option<Cow<'_, str>>, String> {
         _ if json == "null" => Ok(None),
         _ => Ok(Some(Cow::Borrowed(json))),
     }
+}
+
+/// A text with escapes, as characters.
+fn unescaped(json: &str) -> Result<String, String> {
+    let text = serde_json::from_str::<String>(json)
+        .or_else(|_| serde_json::from_str(&portable(json)))
+        .map_err(|_| format!("a text that is not Unicode: {}", excerpt(json)))?;
+    Ok(match text.contains('\0') {
+        true => text.trim_end_matches('\0').replace('\0', "\u{fffd}"),
+        false => text,
+    })
 }
 
 /// A finite number, or a text that holds one.
@@ -49,25 +64,101 @@ pub(super) fn number(json: Option<&str>) -> Option<f64> {
         .filter(|number: &f64| number.is_finite())
 }
 
-/// A time: a text by RFC 3339 or ISO 8601, in `zone` where it names none, or a number of seconds or
-/// milliseconds since 1970.
-pub(super) fn time(json: Option<&str>, zone: &TimeZone) -> Option<Timestamp> {
-    let text = text(json).ok()??;
-    let text = text.trim();
-    if let Ok(number) = text.parse::<f64>() {
-        let seconds = if number.abs() < FIRST_MILLISECOND_NUMBER {
-            number
-        } else {
-            number / 1000.0
-        };
-        // Whole microseconds: what a double still holds of today's times.
-        return Timestamp::from_microsecond((seconds * 1e6).round() as i64).ok();
+/// A time after 1970: a text by RFC 3339, ISO 8601 or RFC 1123, or its digits alone, in `zone` where
+/// it names none; a list from the year to the nanosecond, as Jackson writes it; or a number of
+/// seconds, milliseconds, microseconds or nanoseconds since 1970, which is not later than `received`
+/// by a day.
+pub(super) fn time(json: Option<&str>, zone: &TimeZone, received: Timestamp) -> Option<Timestamp> {
+    let json = json?;
+    let time = if json.starts_with('[') {
+        listed(json, zone)
+    } else {
+        let text = text(Some(json)).ok()??;
+        let text = text.trim();
+        match text.parse() {
+            Ok(number) => numbered(text, number, zone, received),
+            Err(_) => written(text, zone),
+        }
+    };
+    // Platforms write a zero of some kind where there is none.
+    time.filter(|time| *time >= Timestamp::UNIX_EPOCH)
+}
+
+/// `[2020, 12, 9, 11, 16, 16, 0]`, without what is zero at the end.
+fn listed(json: &str, zone: &TimeZone) -> Option<Timestamp> {
+    let parts: Vec<i64> = serde_json::from_str(json).ok()?;
+    if !(3..=7).contains(&parts.len()) {
+        return None;
     }
+    let part = |index: usize| parts.get(index).copied().unwrap_or(0);
+    let small = |index: usize| i8::try_from(part(index)).ok();
+    let civil = DateTime::new(
+        i16::try_from(part(0)).ok()?,
+        small(1)?,
+        small(2)?,
+        small(3)?,
+        small(4)?,
+        small(5)?,
+        i32::try_from(part(6)).ok()?,
+    );
+    zone.to_timestamp(civil.ok()?).ok()
+}
+
+fn numbered(text: &str, number: f64, zone: &TimeZone, received: Timestamp) -> Option<Timestamp> {
+    if let Some(civil) = compact(text) {
+        return zone.to_timestamp(civil).ok();
+    }
+    let time = match text.parse::<i128>() {
+        Ok(whole) => {
+            // Each step is a thousand times as much.
+            let steps = (0..4)
+                .find(|step| whole.abs() < FIRST_MILLISECOND_NUMBER * 1000_i128.pow(*step))?;
+            let nanoseconds = whole.checked_mul(1000_i128.pow(3 - steps))?;
+            Timestamp::from_nanosecond(nanoseconds).ok()?
+        }
+        Err(_) => {
+            let is_seconds = number.abs() < FIRST_MILLISECOND_NUMBER as f64;
+            let seconds = if is_seconds { number } else { number / 1000.0 };
+            // Whole microseconds: what a double still holds of today's times.
+            Timestamp::from_microsecond((seconds * 1e6).round() as i64).ok()?
+        }
+    };
+    let is_ahead = time.duration_since(received) > AHEAD_MAX;
+    (!is_ahead).then_some(time)
+}
+
+/// `20201209111616`: as milliseconds it would be in the year 2610.
+fn compact(digits: &str) -> Option<DateTime> {
+    let is_compact = digits.len() == 14 && digits.bytes().all(|digit| digit.is_ascii_digit());
+    if !is_compact {
+        return None;
+    }
+    DateTime::strptime("%Y%m%d%H%M%S", digits).ok()
+}
+
+fn written(text: &str, zone: &TimeZone) -> Option<Timestamp> {
     if let Ok(instant) = text.parse() {
         return Some(instant);
     }
-    let civil: DateTime = text.replace('/', "-").parse().ok()?;
-    zone.to_timestamp(civil).ok()
+    let text = text.replace('/', "-");
+    let civil = text.parse::<DateTime>();
+    if let Some(time) = civil.ok().and_then(|civil| zone.to_timestamp(civil).ok()) {
+        return Some(time);
+    }
+    // A blank before the offset, or an offset without a colon.
+    let joined = text
+        .rsplit_once(' ')
+        .map(|(time, offset)| format!("{time}{offset}"));
+    let with_offset = |text: &str| {
+        ["%Y-%m-%d %H:%M:%S%.f%z", "%Y-%m-%dT%H:%M:%S%.f%z"]
+            .into_iter()
+            .find_map(|format| Timestamp::strptime(format, text).ok())
+    };
+    joined
+        .as_deref()
+        .and_then(with_offset)
+        .or_else(|| with_offset(&text))
+        .or_else(|| rfc2822::DateTimeParser::new().parse_timestamp(&text).ok())
 }
 
 /// The beginning of the found value, for a reason.
@@ -119,7 +210,15 @@ mod tests {
             assert_eq!(text(Some(json)).unwrap().as_deref(), expected, "{json}");
         }
         assert_eq!(text(None), Ok(None));
-        for json in ["{}", "[1]", r#""\ud800""#] {
+        for (json, expected) in [
+            (r#""ab\u0000cd""#, Some("ab\u{fffd}cd")),
+            (r#""ab\u0000\u0000""#, Some("ab")),
+            (r#""\u0000""#, None),
+            (r#""a\ud800""#, Some("a\u{fffd}")),
+        ] {
+            assert_eq!(text(Some(json)).unwrap().as_deref(), expected, "{json}");
+        }
+        for json in ["{}", "[1]"] {
             assert!(text(Some(json)).is_err(), "{json}");
         }
     }
@@ -143,6 +242,7 @@ mod tests {
     #[test]
     fn times_without_a_zone_are_in_the_configured_one() {
         let shanghai = jiff::tz::offset(8).to_time_zone();
+        let received = Timestamp::from_second(1_700_050_000).unwrap();
         for (json, expected) in [
             ("\"2020-12-09 11:16:16\"", Some("2020-12-09T03:16:16Z")),
             ("\"2020/12/09 11:16:16.5\"", Some("2020-12-09T03:16:16.5Z")),
@@ -155,12 +255,48 @@ mod tests {
             ("1607483776", Some("2020-12-09T03:16:16Z")),
             ("1607483776123", Some("2020-12-09T03:16:16.123Z")),
             ("\"1607483776123\"", Some("2020-12-09T03:16:16.123Z")),
+            ("1607483776123456", Some("2020-12-09T03:16:16.123456Z")),
+            (
+                "1607483776123456789",
+                Some("2020-12-09T03:16:16.123456789Z"),
+            ),
+            ("1607483776.5", Some("2020-12-09T03:16:16.5Z")),
+            ("\"20201209111616\"", Some("2020-12-09T03:16:16Z")),
+            ("20201209111616", Some("2020-12-09T03:16:16Z")),
+            ("[2020, 12, 9, 11, 16, 16]", Some("2020-12-09T03:16:16Z")),
+            ("[2020,12,9,11,16]", Some("2020-12-09T03:16:00Z")),
+            (
+                "[2020,12,9,11,16,16,5000000]",
+                Some("2020-12-09T03:16:16.005Z"),
+            ),
+            (
+                "\"2020-12-09 11:16:16 +0800\"",
+                Some("2020-12-09T03:16:16Z"),
+            ),
+            (
+                "\"2020-12-09T11:16:16.250+0800\"",
+                Some("2020-12-09T03:16:16.25Z"),
+            ),
+            (
+                "\"Wed, 09 Dec 2020 03:16:16 GMT\"",
+                Some("2020-12-09T03:16:16Z"),
+            ),
+            // Zeros of some kind, and what lands in another age.
+            ("\"0001-01-01T00:00:00\"", None),
+            ("\"0000-00-00 00:00:00\"", None),
+            ("-1", None),
+            ("1700200001", None),
+            ("1700100000", Some("2023-11-16T02:00:00Z")),
+            ("[2020]", None),
+            ("[2020, 13, 1]", None),
+            ("[2020, 1, 99999999999]", None),
+            ("99999999999999999999999", None),
             ("1e300", None),
             ("\"yesterday\"", None),
             ("{}", None),
         ] {
             let expected = expected.map(|text: &str| text.parse::<Timestamp>().unwrap());
-            assert_eq!(time(Some(json), &shanghai), expected, "{json}");
+            assert_eq!(time(Some(json), &shanghai, received), expected, "{json}");
         }
     }
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
-use super::nearest;
+use super::{nearest, portable};
 use crate::model::columns::{COVERAGE, KIND, STATUS};
 use crate::model::{
     Column, ColumnKind, Coverage, CoverageEvent, Event, EventKind, Severity, StatusEvent,
@@ -79,61 +79,54 @@ impl Scope {
     }
 
     /// The values for one event, with further ones that no text can name.
-    pub(super) fn context(
-        &self,
-        event: &Event,
-        hidden: Option<(&'static str, Value)>,
-    ) -> Result<Value, String> {
-        let mut values = self.values(event)?;
+    pub(super) fn context(&self, event: &Event, hidden: Option<(&'static str, Value)>) -> Value {
+        let mut values = self.values(event);
         values.extend(hidden);
-        Ok(Value::from_object(Context {
+        Value::from_object(Context {
             values,
             asked: None,
-        }))
+        })
     }
 
     /// The same for a status alone.
-    pub(super) fn status_context(&self, status: &StatusEvent) -> Result<Value, String> {
-        let values = values(&self.status, status)?;
-        Ok(Value::from_object(Context {
+    pub(super) fn status_context(&self, status: &StatusEvent) -> Value {
+        let values = values(&self.status, status);
+        Value::from_object(Context {
             values,
             asked: None,
-        }))
+        })
     }
 
     /// The same as [`Scope::context`], for trying a text on a sample: says afterwards which name it
     /// asked for that such an event does not have.
-    pub(super) fn trial(&self, sample: &Event) -> Result<(Value, Asked), String> {
+    pub(super) fn trial(&self, sample: &Event) -> (Value, Asked) {
         let asked = Asked::of(sample.kind());
         let context = Context {
-            values: self.values(sample)?,
+            values: self.values(sample),
             asked: Some(asked.clone()),
         };
-        Ok((Value::from_object(context), asked))
+        (Value::from_object(context), asked)
     }
 
-    fn values(&self, event: &Event) -> Result<Vec<(&'static str, Value)>, String> {
+    fn values(&self, event: &Event) -> Vec<(&'static str, Value)> {
         let mut values = match event {
-            Event::Status(status) => values(&self.status, status)?,
-            Event::Coverage(coverage) => values(&self.coverage, coverage)?,
+            Event::Status(status) => values(&self.status, status),
+            Event::Coverage(coverage) => values(&self.coverage, coverage),
         };
         if self.kind {
             values.push((KIND, Value::from(event.kind().as_str())));
         }
-        Ok(values)
+        values
     }
 }
 
-fn values<Row>(
-    columns: &[&'static Column<Row>],
-    row: &Row,
-) -> Result<Vec<(&'static str, Value)>, String> {
+fn values<Row>(columns: &[&'static Column<Row>], row: &Row) -> Vec<(&'static str, Value)> {
     // One more for the kind, and one for the hidden names.
     let mut values = Vec::with_capacity(columns.len() + 2);
     for column in columns {
-        values.push((column.name, value(row, column)?));
+        values.push((column.name, value(row, column)));
     }
-    Ok(values)
+    values
 }
 
 /// The first name that a text asked a sample for and that events of its kind do not have, although
@@ -309,25 +302,31 @@ pub(super) fn lookup(event: &Event, name: &str) -> Option<Value> {
     if name == KIND {
         return Some(Value::from(event.kind().as_str()));
     }
-    // A payload is valid JSON, or it would have been undecodable when it came.
     match event {
-        Event::Status(status) => value(&**status, column(&STATUS, name)?).ok(),
-        Event::Coverage(coverage) => value(&**coverage, column(&COVERAGE, name)?).ok(),
+        Event::Status(status) => Some(value(&**status, column(&STATUS, name)?)),
+        Event::Coverage(coverage) => Some(value(&**coverage, column(&COVERAGE, name)?)),
+    }
+}
+
+/// A payload's parsed JSON. One with a number that no double holds, or deeper than is parsed, is its
+/// text.
+fn payload(json: &str) -> Value {
+    let parsed = serde_json::from_str::<serde_json::Value>(json)
+        .or_else(|_| serde_json::from_str(&portable(json)));
+    match parsed {
+        Ok(parsed) => Value::from(minijinja::value::Serde(parsed)),
+        Err(_) => Value::from(json),
     }
 }
 
 /// A column as minijinja sees it: an absent value is `none`, times are RFC 3339, the payload is its
 /// parsed JSON.
-fn value<Row>(row: &Row, column: &Column<Row>) -> Result<Value, String> {
-    Ok(match column.kind {
+fn value<Row>(row: &Row, column: &Column<Row>) -> Value {
+    match column.kind {
         ColumnKind::Word(read) | ColumnKind::Text(read) => Value::from(read(row)),
         ColumnKind::Boolean(read) => Value::from(read(row)),
         ColumnKind::Number(read) => Value::from(read(row)),
         ColumnKind::Time(read) => Value::from(read(row).map(|at| at.to_string())),
-        ColumnKind::Json(read) => {
-            let json: serde_json::Value = serde_json::from_str(read(row).get())
-                .map_err(|error| format!("{}: {error}", column.name))?;
-            Value::from(minijinja::value::Serde(json))
-        }
-    })
+        ColumnKind::Json(read) => payload(read(row).get()),
+    }
 }

@@ -54,7 +54,7 @@ impl Template {
             return Err(mistakes.join("; "));
         }
         for sample in kinds.iter().flat_map(|kind| samples(*kind)) {
-            let (context, asked) = scope.trial(&sample)?;
+            let (context, asked) = scope.trial(&sample);
             let rendered = compiled(&environment)?.render(context);
             let mistake = rendered.err().and_then(|error| mistake(&error));
             mistake.or_else(|| asked.mistake()).map_or(Ok(()), Err)?;
@@ -76,7 +76,7 @@ impl Template {
     /// # Errors
     /// What failed in rendering it.
     pub fn render(&self, event: &Event) -> Result<String, String> {
-        self.render_in(self.scope.context(event, None)?)
+        self.render_in(self.scope.context(event, None))
     }
 
     /// The text for one event, each printed value passed through `encode`; what stands between them
@@ -86,7 +86,7 @@ impl Template {
     /// What failed in rendering it.
     pub fn render_with(&self, event: &Event, encode: fn(&str) -> String) -> Result<String, String> {
         let encoding = Value::from_object(Encoding(encode));
-        self.render_in(self.scope.context(event, Some((ENCODING, encoding)))?)
+        self.render_in(self.scope.context(event, Some((ENCODING, encoding))))
     }
 
     fn render_in(&self, context: Value) -> Result<String, String> {

@@ -57,6 +57,15 @@ pub(super) fn of_condition(source: &str) -> Findings {
     checker.findings
 }
 
+/// That of a condition over a message's own object, which may have any name.
+pub(super) fn of_raw_condition(source: &str) -> Findings {
+    let mut checker = Checker::new(Place::Raw);
+    if let Ok(expression) = parse_expr(source) {
+        checker.condition(&expression);
+    }
+    checker.findings
+}
+
 /// That of a template, likewise.
 pub(super) fn of_template(source: &str) -> Findings {
     let mut checker = Checker::new(Place::Template);
@@ -74,6 +83,8 @@ enum Place {
     Condition,
     /// It is evaluated as it is written.
     Template,
+    /// Its names are a message's own.
+    Raw,
 }
 
 /// What an operand is, as far as that is known beforehand.
@@ -225,7 +236,13 @@ impl Checker {
                      severity in ['critical', 'warning']"
                 ));
             }
-            _ => drop(self.type_of(expression)),
+            _ => self.all([expression]),
+        }
+    }
+
+    fn all<'e, 's: 'e>(&mut self, expressions: impl IntoIterator<Item = &'e Expr<'s>>) {
+        for expression in expressions {
+            self.type_of(expression);
         }
     }
 
@@ -255,14 +272,11 @@ impl Checker {
             Expr::IfExpr(choice) => {
                 self.type_of(&choice.test_expr);
                 self.type_of(&choice.true_expr);
-                choice
-                    .false_expr
-                    .iter()
-                    .for_each(|it| drop(self.type_of(it)));
+                self.all(&choice.false_expr);
                 Type::Any
             }
             Expr::Filter(filter) => {
-                filter.expr.iter().for_each(|it| drop(self.type_of(it)));
+                self.all(&filter.expr);
                 self.arguments(&filter.args);
                 self.known(
                     filter.name,
@@ -297,15 +311,15 @@ impl Checker {
                 Type::Any
             }
             Expr::List(list) => {
-                list.items.iter().for_each(|it| drop(self.type_of(it)));
+                self.all(&list.items);
                 Type::Any
             }
             Expr::Tuple(tuple) => {
-                tuple.items.iter().for_each(|it| drop(self.type_of(it)));
+                self.all(&tuple.items);
                 Type::Any
             }
             Expr::Map(map) => {
-                map.values.iter().for_each(|it| drop(self.type_of(it)));
+                self.all(&map.values);
                 Type::Any
             }
         }
@@ -339,7 +353,7 @@ impl Checker {
     }
 
     fn type_of_name(&self, name: &str) -> Type {
-        if self.locals.contains(name) {
+        if self.hides(name) {
             return Type::Any;
         }
         let status = STATUS.iter().find(|column| column.name == name);
@@ -387,14 +401,19 @@ impl Checker {
         Type::Boolean
     }
 
+    /// A name means something else than the column.
+    fn hides(&self, name: &str) -> bool {
+        self.place == Place::Raw || self.locals.contains(name)
+    }
+
     fn is_severity(&self, left: &Expr<'_>, right: &Expr<'_>) -> bool {
-        !self.locals.contains(SEVERITY) && [left, right].map(name).contains(&Some(SEVERITY))
+        !self.hides(SEVERITY) && [left, right].map(name).contains(&Some(SEVERITY))
     }
 
     /// Two values that are equal or not, or of which one is more.
     fn equality(&mut self, left: &Expr<'_>, right: &Expr<'_>, types: (Type, Type)) {
         let column = |operand: &Expr<'_>| {
-            let name = name(operand).filter(|name| !self.locals.contains(*name))?;
+            let name = name(operand).filter(|name| !self.hides(name))?;
             WORDS.into_iter().find(|word| *word == name)
         };
         let sides = [
@@ -469,7 +488,7 @@ impl Checker {
                 "no severity is beyond '{word}': they are {}",
                 words()
             )),
-            (Place::Condition, _) => {}
+            (Place::Condition | Place::Raw, _) => {}
             (Place::Template, _) => self.mistake(format!(
                 "a template compares severities as texts: write severity in [{}]",
                 held.join(", ")

@@ -3,6 +3,7 @@
 
 mod silences;
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
@@ -22,9 +23,10 @@ use super::silence::{NextLook, Silence, SilenceLog};
 use super::status::Status;
 use super::topic::Topic;
 use super::topic_status::TopicTimes;
+use super::unreadable::FirstTime;
 use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
 use crate::model::CoverageCause;
-use crate::pipeline::{Decoder, Element, Undecodable};
+use crate::pipeline::{Decoder, Doubts, Element, StatusKey, Undecodable};
 use crate::stomp::{AckId, AckMode, Malformed, Message};
 
 /// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server
@@ -58,6 +60,49 @@ struct TopicState {
 }
 
 impl TopicState {
+    /// What of an accepted status could not be read.
+    fn doubt(&self, status: &Status, raw: &[u8], doubts: Doubts, key: &StatusKey) {
+        let topic = &self.name;
+        for first in status.unreadable.count(topic, doubts, key) {
+            match first {
+                FirstTime::Field(field) => {
+                    let (found, field_name) = (self.decoder.found(raw, field), field.name());
+                    tracing::warn!(
+                        %topic, field = field_name, found,
+                        "field unreadable: statuses are stored without what it stands for; \
+                         correct the topic's `fields`; `status` counts them"
+                    );
+                }
+                FirstTime::Word => tracing::warn!(
+                    %topic,
+                    state = key.new_state.trim(),
+                    "state unmapped: its severity is unknown; give it a name and a severity in \
+                     [states]; `status` counts it"
+                ),
+                FirstTime::OtherWords => tracing::warn!(
+                    %topic,
+                    "states unmapped: there are too many words to count each; see whether the \
+                     topic's `fields` has the state where it stands"
+                ),
+                FirstTime::Ignored => {}
+            }
+        }
+    }
+
+    /// An object that is no status.
+    fn ignore(&self, status: &Status, raw: &[u8]) {
+        if status.unreadable.ignore(&self.name).is_some() {
+            let found: String = String::from_utf8_lossy(raw)
+                .chars()
+                .take(NAME_CHARS_MAX)
+                .collect();
+            tracing::info!(
+                topic = %self.name, found,
+                "object ignored: the topic's `ignore` says that it is no status; `status` counts them"
+            );
+        }
+    }
+
     /// STOMP 1.2 without `ack`: Spring's simple broker takes no ACK; coilmq waits for one without
     /// end.
     fn tell_of_no_ack(&mut self) {
@@ -266,9 +311,9 @@ impl Intake {
         std::mem::take(&mut self.grown)
     }
 
-    /// Nothing waits.
+    /// Nothing waits: no entry, and no ACK of a message that brought none.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.entries.is_empty() && self.owed.acks.is_empty()
     }
 
     /// Whether something that came from the server waits.
@@ -300,14 +345,23 @@ impl Intake {
         let counters = &self.status.counters;
         let body = &message.body;
         let elements = match message.missing_bytes {
-            0 => topic.decoder.split(body),
+            0 => topic.decoder.split(body, now),
             missing => vec![Element {
-                raw: body,
+                raw: Cow::Borrowed(body),
                 outcome: Err(too_long(body.len() + missing)),
+                ignored: false,
+                doubts: Doubts::default(),
             }],
         };
         let first = self.entries.len();
         for element in elements {
+            if element.ignored {
+                topic.ignore(&self.status, &element.raw);
+                continue;
+            }
+            if let (false, Ok(key)) = (element.doubts.is_empty(), &element.outcome) {
+                topic.doubt(&self.status, &element.raw, element.doubts, key);
+            }
             let content = match element.outcome {
                 Ok(key) => {
                     counters.accepted.fetch_add(1, Relaxed);
@@ -327,7 +381,10 @@ impl Intake {
                     }
                 }
             };
-            let body = body.slice_ref(element.raw);
+            let body = match element.raw {
+                Cow::Borrowed(raw) => body.slice_ref(raw),
+                Cow::Owned(raw) => raw.into(),
+            };
             self.entries.push(NewEntry {
                 topic: topic.name.clone(),
                 received_at: now,
@@ -341,7 +398,7 @@ impl Intake {
         self.bytes += body.len();
         let statuses = self.entries.len() - first;
         self.grown |= topic.largest.take(body.len(), statuses);
-        self.received = true;
+        self.received |= statuses > 0;
         // What needs no ACK is delivered once.
         if topic.ack != AckMode::Auto {
             let (name, deliveries) = (&topic.name, &mut topic.deliveries);

@@ -20,7 +20,8 @@
 //!   said of odd frames; `redelivery`: and of messages that were delivered before
 //! - `coverage`: which topics are heard; `link_proof`: until when that is certain;
 //!   `sockjs_heartbeats`: SockJS's signs of life, where STOMP has none
-//! - `status`: the state of the link; `topic_status`: when each topic's messages came
+//! - `status`: the state of the link; `topic_status`: when each topic's messages came;
+//!   `unreadable`: what of them could not be read
 //! - `client`: a connection for `tap` and `send`, without a journal
 //! - `clock`, `masked`, `names`: the time, URLs and names of topics as they may be shown
 
@@ -55,6 +56,7 @@ mod supervisor;
 mod topic;
 mod topic_status;
 mod undeliverable;
+mod unreadable;
 mod writer;
 
 pub use broker::{
@@ -74,3 +76,4 @@ pub use supervisor::{Source, SourceError};
 pub use topic::Topic;
 pub use topic_status::TopicStatus;
 pub use undeliverable::Undeliverable;
+pub use unreadable::Unreadable;

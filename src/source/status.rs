@@ -13,6 +13,7 @@ use super::broker::{Broker, ConfigurationWarning};
 use super::refused_topics::RefusedTopic;
 use super::topic_status::{TopicStatus, TopicTimes};
 use super::undeliverable::{BreakPoint, BreakPoints, Undeliverable};
+use super::unreadable::{Unreadable, UnreadableByTopic};
 
 /// The source's loop turns at least so often, whatever it waits for.
 pub(super) const TURN: Duration = Duration::from_secs(5);
@@ -137,6 +138,7 @@ pub struct Status {
     refused: Mutex<BTreeMap<Arc<str>, RefusedTopic>>,
     delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
+    pub(super) unreadable: UnreadableByTopic,
     held_back: AtomicU64,
     last_message_us: AtomicU64,
     turns: AtomicU64,
@@ -162,6 +164,7 @@ impl Default for Status {
             refused: Mutex::default(),
             delivery_counts: Mutex::default(),
             topics: Mutex::default(),
+            unreadable: UnreadableByTopic::default(),
             held_back: AtomicU64::new(0),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
@@ -212,6 +215,12 @@ impl Status {
         topics
             .map(|(name, times)| (Arc::clone(name), times.read()))
             .collect()
+    }
+
+    /// What of the statuses of each topic could not be read since the start, by its name; without
+    /// the topics of which everything was.
+    pub fn unreadable(&self) -> BTreeMap<Arc<str>, Unreadable> {
+        self.unreadable.read()
     }
 
     pub(super) fn topics_are(&self, topics: BTreeMap<Arc<str>, Arc<TopicTimes>>) {

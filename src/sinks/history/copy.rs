@@ -7,6 +7,7 @@ use sqlx::postgres::PgConnection;
 
 use super::sql::column_names;
 use crate::model::{Column, ColumnKind};
+use crate::pipeline::portable;
 
 /// The server stores one piece while the next one is made.
 const PIECE_BYTES: usize = 64 * 1024;
@@ -52,7 +53,7 @@ fn append<Row>(piece: &mut Vec<u8>, columns: &[Column<Row>], row: &Row) {
             ColumnKind::Boolean(read) => value(piece, Some([u8::from(read(row))])),
             ColumnKind::Number(read) => value(piece, read(row).map(f64::to_be_bytes)),
             ColumnKind::Time(read) => value(piece, read(row).map(timestamptz)),
-            ColumnKind::Json(read) => value(piece, Some(read(row).get())),
+            ColumnKind::Json(read) => value(piece, Some(portable(read(row).get()).as_bytes())),
         }
     }
 }

@@ -31,6 +31,7 @@ use super::sql::{KEEP_FIRST, column_names, keep_newest};
 use crate::faults::{self, Failpoint};
 use crate::model::columns::{COVERAGE, STATUS};
 use crate::model::{Column, ColumnKind, Position};
+use crate::pipeline::portable;
 use crate::secret::Secret;
 use crate::sinks::{
     Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
@@ -467,7 +468,8 @@ async fn insert<Row>(
                 query.bind(texts.collect::<Vec<_>>())
             }
             ColumnKind::Json(read) => {
-                query.bind(rows.map(|row| read(row).get()).collect::<Vec<_>>())
+                let texts = rows.map(|row| portable(read(row).get()));
+                query.bind(texts.collect::<Vec<_>>())
             }
         };
     }

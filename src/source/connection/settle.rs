@@ -148,7 +148,7 @@ impl Connection<'_> {
     /// There is no time to wait for a commit. The journal still writes the queued batch, which
     /// stays unacknowledged.
     fn leave_to_journal(&mut self) {
-        if !self.intake.is_empty() {
+        if self.intake.entries() > 0 {
             let (batch, _) = self.intake.drain();
             let entries = batch.entries.len();
             if let Err(error) = self.journal.append_last(batch) {

@@ -10,7 +10,7 @@ use stomp_bridge::journal::{
 };
 use stomp_bridge::model::Position;
 use stomp_bridge::paced::Interval;
-use stomp_bridge::pipeline::{Decoder, Mapping, States};
+use stomp_bridge::pipeline::{Decoder, Ignore, Mapping, States};
 use stomp_bridge::source::{Handle, Reconnect, Settings, Source, SourceError, Status, Topic};
 use stomp_bridge::stomp::AckMode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -293,11 +293,9 @@ impl Lab {
 
 pub(super) fn decoders(topics: &[Topic]) -> Arc<HashMap<Arc<str>, Decoder>> {
     let decoder = |topic: &Topic| {
-        let decoder = Decoder::new(
-            topic.name.clone(),
-            Mapping::default(),
-            Arc::new(States::default()),
-        );
+        let mut mapping = Mapping::default();
+        mapping.ignore = Some(Ignore::parse("type == 'heartbeat'").unwrap());
+        let decoder = Decoder::new(topic.name.clone(), mapping, Arc::new(States::default()));
         (topic.name.clone(), decoder)
     };
     Arc::new(topics.iter().map(decoder).collect())

@@ -228,6 +228,54 @@ async fn an_array_becomes_an_entry_for_each_status_and_one_ack() {
 }
 
 #[tokio::test]
+async fn what_is_no_status_is_acknowledged_and_leaves_no_entry() {
+    const HEARTBEAT: &str = r#"{"type":"heartbeat","ts":1}"#;
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    server.message(0, HEARTBEAT).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    server.message(1, &format!("[{HEARTBEAT},{BODY}]")).await;
+    server.message(2, HEARTBEAT).await;
+    assert_eq!(server.frame().await, "ACK\nid:a1\n\n");
+    assert_eq!(server.frame().await, "ACK\nid:a2\n\n");
+    let entries = lab.entries().await;
+    let bodies: Vec<&str> = entries.iter().map(|(_, body, _)| body.as_str()).collect();
+    assert_eq!(bodies, [BODY]);
+    assert_eq!(lab.status.unreadable()["map-1"].ignored, 3);
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_is_counted_by_topic_field_and_word() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let body = r#"{"deviceId":7,"newState":"维护中 ","address":{"latitude":"33,7","longitude":1}}"#;
+    for id in 0..2 {
+        server.message(id, body).await;
+        server.frame().await;
+    }
+    let told = lab.status.unreadable()["map-1"].clone();
+    assert_eq!(
+        told.fields.into_iter().collect::<Vec<_>>(),
+        [("latitude", 2)]
+    );
+    let words: Vec<(String, u64)> = told.unmapped.into_iter().collect();
+    assert_eq!(words, [("维护中".to_owned(), 2)]);
+    assert_eq!(lab.entries().await.len(), 2, "nothing is lost for it");
+}
+
+#[tokio::test]
+async fn status_within_a_json_text_is_journaled_as_it_is() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    let body = serde_json::to_string(&format!("[{BODY},{BODY}]")).unwrap();
+    server.message(0, &body).await;
+    assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    let entries = lab.entries().await;
+    let bodies: Vec<&str> = entries.iter().map(|(_, body, _)| body.as_str()).collect();
+    assert_eq!(bodies, [BODY, BODY]);
+}
+
+#[tokio::test]
 async fn a_missed_transition_is_seen_across_a_reconnect() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;

@@ -1,0 +1,145 @@
+//! What of the accepted statuses could not be read, by topic: fields, words that `[states]` does not
+//! have, and what `ignore` drops. Each is counted, and told of once.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use crate::pipeline::{Doubts, Field, StatusKey};
+
+/// Words that are counted by themselves, of all topics together: a field that is mapped by mistake
+/// has a new one in each message.
+const WORDS_MAX: usize = 200;
+
+/// What of one topic could not be read since the start of the process.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unreadable {
+    /// By the field's name: statuses that are stored without it.
+    pub fields: BTreeMap<&'static str, u64>,
+    /// By the word as sent: statuses whose state `[states]` does not have.
+    pub unmapped: BTreeMap<String, u64>,
+    /// The same of words beyond the first few hundred.
+    pub unmapped_others: u64,
+    /// Objects that the topic's `ignore` has dropped.
+    pub ignored: u64,
+}
+
+impl Unreadable {
+    /// Statuses whose state `[states]` does not have.
+    pub fn unmapped_total(&self) -> u64 {
+        self.unmapped.values().sum::<u64>() + self.unmapped_others
+    }
+}
+
+/// Something that was counted for the first time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstTime {
+    Field(Field),
+    Word,
+    OtherWords,
+    Ignored,
+}
+
+/// That of all topics.
+#[derive(Debug, Default)]
+pub(super) struct UnreadableByTopic(Mutex<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    topics: BTreeMap<Arc<str>, Unreadable>,
+    words: usize,
+}
+
+impl UnreadableByTopic {
+    /// A copy of it; a topic of which everything was read is not in it.
+    pub(super) fn read(&self) -> BTreeMap<Arc<str>, Unreadable> {
+        self.lock().topics.clone()
+    }
+
+    /// Counts what of an accepted status could not be read; gives what is new.
+    pub(super) fn count(
+        &self,
+        topic: &Arc<str>,
+        doubts: Doubts,
+        key: &StatusKey,
+    ) -> Vec<FirstTime> {
+        let mut counts = self.lock();
+        let counts = &mut *counts;
+        let of_topic = counts.topics.entry(Arc::clone(topic)).or_default();
+        let mut news = Vec::new();
+        for field in doubts.fields() {
+            let count = of_topic.fields.entry(field.name()).or_default();
+            *count += 1;
+            news.extend((*count == 1).then_some(FirstTime::Field(field)));
+        }
+        if doubts.unmapped {
+            let word = key.new_state.trim();
+            if let Some(count) = of_topic.unmapped.get_mut(word) {
+                *count += 1;
+            } else if counts.words < WORDS_MAX {
+                counts.words += 1;
+                of_topic.unmapped.insert(word.to_owned(), 1);
+                news.push(FirstTime::Word);
+            } else {
+                of_topic.unmapped_others += 1;
+                let is_first = of_topic.unmapped_others == 1;
+                news.extend(is_first.then_some(FirstTime::OtherWords));
+            }
+        }
+        news
+    }
+
+    /// Counts an object that `ignore` drops; gives what is new.
+    pub(super) fn ignore(&self, topic: &Arc<str>) -> Option<FirstTime> {
+        let mut counts = self.lock();
+        let of_topic = counts.topics.entry(Arc::clone(topic)).or_default();
+        of_topic.ignored += 1;
+        (of_topic.ignored == 1).then_some(FirstTime::Ignored)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Counts> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pipeline::{Decoder, Mapping};
+
+    fn counted(all: &UnreadableByTopic, topic: &str, body: &str) -> Vec<FirstTime> {
+        let decoder = Decoder::new(topic.into(), Mapping::default(), Arc::default());
+        let element = decoder
+            .split(body.as_bytes(), jiff::Timestamp::UNIX_EPOCH)
+            .remove(0);
+        all.count(&topic.into(), element.doubts, &element.outcome.unwrap())
+    }
+
+    #[test]
+    fn each_field_and_word_of_a_topic_is_news_once_and_counted() {
+        let all = UnreadableByTopic::default();
+        let body = r#"{"deviceId":1,"newState":" x ","address":{"latitude":"a","longitude":1}}"#;
+        let first = [FirstTime::Field(Field::Latitude), FirstTime::Word];
+        assert_eq!(counted(&all, "a", body), first);
+        assert_eq!(counted(&all, "a", body), []);
+        assert_eq!(counted(&all, "b", body), first);
+        assert_eq!(all.ignore(&"b".into()), Some(FirstTime::Ignored));
+        assert_eq!(all.ignore(&"b".into()), None);
+        let read = all.read();
+        assert_eq!(read["a"].fields, BTreeMap::from([("latitude", 2)]));
+        assert_eq!(read["a"].unmapped, BTreeMap::from([("x".to_owned(), 2)]));
+        assert_eq!((read["a"].ignored, read["b"].ignored), (0, 2));
+    }
+
+    #[test]
+    fn words_without_end_are_counted_together() {
+        let all = UnreadableByTopic::default();
+        let body = |word: usize| format!(r#"{{"deviceId":1,"newState":"w{word}"}}"#);
+        let news = (0..WORDS_MAX + 10).flat_map(|word| counted(&all, "a", &body(word)));
+        let news: Vec<FirstTime> = news.collect();
+        assert_eq!(news.len(), WORDS_MAX + 1);
+        assert_eq!(news.last(), Some(&FirstTime::OtherWords));
+        let read = &all.read()["a"];
+        assert_eq!((read.unmapped.len(), read.unmapped_others), (WORDS_MAX, 10));
+        assert_eq!(read.unmapped_total(), WORDS_MAX as u64 + 10);
+    }
+}
