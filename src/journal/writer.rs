@@ -28,7 +28,7 @@ use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
 use super::wal::Wal;
 use super::{
-    Entry, Error, NewContent, NewEntry, Settings, coverage, dead_letters, last_state_rows,
+    Entry, Error, NewContent, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows,
 };
 use crate::faults::{self, Failpoint};
 use crate::model::{EntryKind, Position, TrustedClock};
@@ -92,6 +92,8 @@ pub struct Writer {
     check: Check,
     /// It is a stale copy.
     fenced: bool,
+    /// As the last process left it.
+    found: Left,
     /// Last, so that it is released after the connection.
     lock: Lock,
 }
@@ -159,6 +161,7 @@ impl Writer {
             out_of_space: false,
             check,
             fenced: false,
+            found: opened.mark.map_or(Left::Closed, |mark| mark.left),
             lock: opened.lock,
         })
     }
@@ -218,12 +221,45 @@ impl Writer {
     /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let worked = self.work(&stop).await;
-        if !matches!(worked, Err(Error::Sync { .. })) {
+        match worked {
+            Err(Error::Sync { .. }) => {}
+            Err(Error::Taken { what, .. }) => self.rescue(what).await,
             // What is written is answered, whatever becomes of the rest.
-            self.sync_all().await?;
+            _ => self.sync_all().await?,
         }
         worked?;
         self.finish(&stop).await
+    }
+
+    /// Copies what a WAL without a name holds to the file itself, so that the next start finds what
+    /// was acknowledged. The error says what has happened; a failure here adds nothing to it.
+    async fn rescue(&mut self, what: Taken) {
+        if what != Taken::Wal {
+            return;
+        }
+        // Two cannot copy at once.
+        std::mem::take(&mut self.checkpoint).close().await;
+        if let Err(error) = self.checkpoint.finish(&mut self.connection).await {
+            warn!(%error, "what the -wal file held was not copied");
+        }
+    }
+
+    /// Closes a journal that is not written to, and leaves it as it was found: a start that fails
+    /// is no unclean stop.
+    ///
+    /// # Errors
+    /// The file cannot be closed.
+    pub async fn leave(self) -> Result<(), Error> {
+        file::close(self.connection).await?;
+        if !self.check.is_done() {
+            // The next start checks it.
+            return Ok(());
+        }
+        self.lock.mark(Mark {
+            journal: self.state.uuid,
+            head: self.state.head(),
+            left: self.found,
+        })
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), Error> {

@@ -2,6 +2,7 @@
 //! other peer is needed.
 
 mod coverage;
+mod ends;
 mod idle;
 mod readyz;
 mod reload;
