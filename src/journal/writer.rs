@@ -227,8 +227,11 @@ impl Writer {
             // What is written is answered, whatever becomes of the rest.
             _ => self.sync_all().await?,
         }
-        worked?;
-        self.finish(&stop).await
+        match worked {
+            Ok(()) => self.finish(&stop).await,
+            Err(error) if error.is_out_of_space() => self.finish_full(error).await,
+            Err(error) => Err(error),
+        }
     }
 
     /// Copies what a WAL without a name holds to the file itself, so that the next start finds what
@@ -336,7 +339,28 @@ impl Writer {
         }
         let now = Instant::now();
         self.due.save_now(now);
-        self.commit(group, Worth::Any, now, stop).await?;
+        match self.commit(group, Worth::Any, now, stop).await {
+            Err(error) if error.is_out_of_space() => self.finish_full(error).await,
+            written => {
+                written?;
+                self.close().await
+            }
+        }
+    }
+
+    /// The stop of a journal whose disk has no room for what still waits: nobody was told that this
+    /// is on disk. What is there is whole, so the stop is a clean one.
+    async fn finish_full(self, error: Error) -> Result<(), Error> {
+        warn!(
+            %error,
+            "journal closed without what still waited for it: its disk is full; free some space"
+        );
+        self.close().await?;
+        Err(error)
+    }
+
+    /// Closes the file and says so in the mark.
+    async fn close(mut self) -> Result<(), Error> {
         self.sync_all().await?;
         std::mem::take(&mut self.checkpoint).close().await;
         file::close(self.connection).await?;
@@ -665,7 +689,11 @@ impl Writer {
                 .is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL)
             {
                 self.drop_said = Some(Instant::now());
-                warn!(%from, %through, "journal full: its oldest entries are evicted; raise journal.max_bytes, or see which sink is behind");
+                warn!(
+                    %from, %through, held_by = self.state.held_by(),
+                    "journal full: its oldest entries are evicted; raise journal.max_bytes, or see \
+                     what holds them"
+                );
             }
         }
         self.retention

@@ -45,6 +45,8 @@ const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 /// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
 /// pages of the indexes, which are so written once for many batches.
 const CHECKPOINT_PAGES: u32 = 8192;
+/// What the WAL is cut back to after a long reader made it grow: a checkpoint's worth.
+const WAL_KEPT_BYTES: u64 = CHECKPOINT_PAGES as u64 * 4096;
 /// Holds those pages for some thousand devices.
 const CACHE_KIB: u32 = 16 * 1024;
 /// How long another program may hold the file before the batch is tried again later.
@@ -205,6 +207,7 @@ impl SqliteHistory {
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+            .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging()
             .connect()
