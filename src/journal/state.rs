@@ -419,8 +419,7 @@ impl State {
         match (cursor.configured, pending) {
             (_, 0) => "nobody: what every sink has makes room as it is needed".to_owned(),
             (true, _) => format!(
-                "the sink {sink} with {pending} pending entries: `stomp-bridge status` says what \
-                 is the matter with it"
+                "the sink {sink} with {pending} pending entries: `stomp-bridge status` says why"
             ),
             (false, _) => format!(
                 "the sink {sink} with {pending} pending entries, which is not in the \
