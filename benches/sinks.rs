@@ -42,6 +42,7 @@ async fn main() {
                 name: name(),
                 path,
                 retention: None,
+                mode: history::sqlite::Settings::MODE,
             }),
         )
         .await;

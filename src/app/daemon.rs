@@ -1,6 +1,8 @@
 //! The daemon: it builds the parts, owns the task tree, and stops it in order.
 
+mod begun;
 mod reload;
+mod signals;
 
 use std::io::ErrorKind;
 use std::net::SocketAddr;
@@ -9,12 +11,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+pub use self::begun::{BadConfiguration, try_build};
+use self::begun::{Begun, journal_refused, leave};
 use self::reload::ReloadCause;
+pub use self::signals::Signals;
 use super::expected::Expected;
 use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
 use super::watch::watch;
@@ -85,20 +89,35 @@ impl App {
         let read = std::fs::read_to_string(config).ok();
         let decoders = Decoders::new(plan.decoders.clone());
         let opening = || format!("open the journal {}", plan.journal.path.display());
-        let (journal, mut writer) = Journal::open(&plan.journal).await.with_context(opening)?;
-        writer
-            .catch_up(|topic, body| decoders.status_key(topic, body))
-            .await
-            .with_context(opening)?;
-        info!(
-            version = env!("CARGO_PKG_VERSION"),
-            config = %config.display(),
-            journal = %plan.journal.path.display(),
-            journal_id = %journal.log.uuid().simple(),
-            head = %journal.log.status().head,
-            "starting"
-        );
-        let listener = Listener::bind(&plan.http).await?;
+        let opened = Journal::open(&plan.journal).await;
+        let (journal, mut writer) = opened.map_err(journal_refused).with_context(opening)?;
+        let begun = async {
+            writer
+                .catch_up(|topic, body| decoders.status_key(topic, body))
+                .await
+                .with_context(opening)?;
+            info!(
+                version = env!("CARGO_PKG_VERSION"),
+                config = %config.display(),
+                journal = %plan.journal.path.display(),
+                journal_id = %journal.log.uuid().simple(),
+                head = %journal.log.status().head,
+                "starting"
+            );
+            Begun::new(&plan).await
+        };
+        let Begun {
+            listener,
+            sinks: built,
+            commit_interval,
+            delivery_runtime,
+        } = match begun.await {
+            Ok(begun) => begun,
+            Err(error) => {
+                leave(writer).await;
+                return Err(error);
+            }
+        };
         let http = listener.address();
         let mut tasks = Tasks::default();
         let stop_journal = CancellationToken::new();
@@ -110,17 +129,20 @@ impl App {
             journal.clone(),
             Statuses::new(decoders.clone()),
             sinks.clone(),
+            delivery_runtime,
             stop_delivery.clone(),
-        )?;
-        let commit_interval = Interval::new(plan.commit_interval);
-        let (source, handle) = Source::new(
+        );
+        let source = Source::new(
             plan.source.clone(),
             plan.decoders.clone(),
             journal.log.clone(),
             status.clone(),
             commit_interval.clone(),
-        )
-        .await?;
+        );
+        let (source, handle) = match source.await {
+            Ok(made) => made,
+            Err(error) => return Err(ended(tasks, &stop_journal, error.into()).await),
+        };
         let (happened, happenings) = mpsc::channel(1);
         let mut app = App {
             config: config.to_owned(),
@@ -147,8 +169,14 @@ impl App {
             stop_journal,
             stop_ops: CancellationToken::new(),
         };
-        app.start_sinks().await?;
-        app.start_ops(listener)?;
+        let begun = match app.start_sinks(built).await {
+            Ok(()) => app.start_ops(listener),
+            failed => failed,
+        };
+        if let Err(error) = begun {
+            // The journal's own error says more than that it is closed.
+            return Err(app.stop().await.err().unwrap_or(error));
+        }
         app.watch(app.plan.watch);
         let stop = app.stop_source.clone();
         app.tasks
@@ -182,10 +210,12 @@ impl App {
     /// # Errors
     /// A task failed: the journal could not be written, the attempts to connect are used up, or a
     /// panic.
-    pub async fn run(mut self) -> anyhow::Result<()> {
-        let mut terminate = signal(SignalKind::terminate()).context("listen for SIGTERM")?;
-        let mut interrupt = signal(SignalKind::interrupt()).context("listen for SIGINT")?;
-        let mut hangup = signal(SignalKind::hangup()).context("listen for SIGHUP")?;
+    pub async fn run(mut self, signals: Signals) -> anyhow::Result<()> {
+        let Signals {
+            mut terminate,
+            mut interrupt,
+            mut hangup,
+        } = signals;
         systemd::ready("connecting");
         let stop_source = self.stop_source.clone();
         let outcome = loop {
@@ -226,13 +256,8 @@ impl App {
         outcome.and(stopped)
     }
 
-    async fn start_sinks(&mut self) -> anyhow::Result<()> {
+    async fn start_sinks(&mut self, built: Vec<BuiltSink>) -> anyhow::Result<()> {
         let sinks = &self.plan.sinks;
-        let built: anyhow::Result<Vec<BuiltSink>> = sinks
-            .iter()
-            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, &self.commit_interval))
-            .collect();
-        let built = built?;
         self.running_sinks.register(sinks, None).await?;
         self.running_sinks
             .start(built, sinks, &mut self.tasks, &mut self.expected);
@@ -303,6 +328,8 @@ impl App {
     }
 
     async fn stop(&mut self) -> anyhow::Result<()> {
+        // Where the journal has failed, what waited for it is no mistake of the accounting.
+        let has_journal = self.tasks.running().contains(&JOURNAL);
         self.stop_source.cancel();
         let source = self.wait_for(&[SOURCE.to_owned()], SOURCE_STOP).await;
         self.stop_delivery.cancel();
@@ -312,9 +339,8 @@ impl App {
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
         self.stop_ops.cancel();
         Access::revoke(self.view.journal.log.path());
-        if journal.is_ok()
-            && let Err(error) = audit::close(&self.view).await
-        {
+        let balances = has_journal && source.is_ok() && delivered.is_ok() && journal.is_ok();
+        if balances && let Err(error) = audit::close(&self.view).await {
             warn!(%error, "delivery accounting could not be read");
         }
         source.and(delivered).and(journal)?;
@@ -357,5 +383,22 @@ impl App {
             }
         }
         outcome
+    }
+}
+
+/// Ends a start that has failed while the journal's writer ran, and gives the reason: that is the
+/// journal's own, where it has failed.
+async fn ended(
+    mut tasks: Tasks,
+    stop_journal: &CancellationToken,
+    error: anyhow::Error,
+) -> anyhow::Error {
+    stop_journal.cancel();
+    match tokio::time::timeout(JOURNAL_STOP, tasks.next()).await {
+        Ok(Some(Ended {
+            outcome: Err(of_journal),
+            ..
+        })) => of_journal,
+        _ => error,
     }
 }

@@ -9,7 +9,8 @@
 //! second signal            -> the process ends at once; the journal holds the rest
 //! ```
 //!
-//! - `daemon`: the task tree; `expected`: which tasks may end; `watch`: the configuration's folder
+//! - `daemon`: the task tree; in its folder what a start makes first (`begun`), the signals, and reload
+//! - `expected`: which tasks may end; `watch`: the configuration's folder
 //! - `running_sinks`: the sinks' tasks; `delivery_runtime`: their threads
 //! - `diff`: what another configuration changes
 
@@ -20,4 +21,4 @@ mod expected;
 mod running_sinks;
 mod watch;
 
-pub use daemon::App;
+pub use daemon::{App, BadConfiguration, Signals, try_build};

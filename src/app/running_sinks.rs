@@ -74,23 +74,21 @@ impl BuiltSink {
 
 impl RunningSinks {
     /// Without sinks at first; they all end with `stop`.
-    ///
-    /// # Errors
-    /// The system has no threads for them.
     pub(super) fn new(
         journal: Journal,
         statuses: Statuses,
         view: ops::Sinks,
+        delivery_runtime: DeliveryRuntime,
         stop: CancellationToken,
-    ) -> anyhow::Result<RunningSinks> {
-        Ok(RunningSinks {
+    ) -> RunningSinks {
+        RunningSinks {
             running: Vec::new(),
             journal,
             statuses,
             view,
-            delivery_runtime: DeliveryRuntime::new()?,
+            delivery_runtime,
             stop,
-        })
+        }
     }
 
     /// Tells the journal which sinks there are from now on, and names those that it keeps entries

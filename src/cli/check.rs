@@ -4,15 +4,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::exit::BAD_CONFIGURATION;
-use super::print::say;
+use super::print::{say, tell};
+use crate::app::try_build;
 use crate::config;
 use crate::source::{guarantees, in_short};
 
 pub(super) fn check(config: &Path) -> ExitCode {
     match config::load(config) {
         Ok(plan) => {
+            // Certificates and clients are made as `run` makes them.
+            if let Err(error) = try_build(&plan) {
+                tell!("{}: {error:#}", config.display());
+                return ExitCode::from(BAD_CONFIGURATION);
+            }
             for warning in &plan.warnings {
-                eprintln!("{warning}\n");
+                tell!("{warning}\n");
             }
             let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
             say!("{}: ok, {topics} topics, {sinks} sinks", config.display());
@@ -25,7 +31,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(problems) => {
-            eprintln!("{problems}");
+            tell!("{problems}");
             ExitCode::from(BAD_CONFIGURATION)
         }
     }

@@ -9,6 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::exit::BAD_CONFIGURATION;
 use super::log;
+use super::print::tell;
 use super::runtime::runtime;
 use crate::config::{self, Plan};
 use crate::source::{Client, Credentials, Observer, Settings};
@@ -21,11 +22,11 @@ pub(super) fn plan(config: &Path, filter: &str) -> Result<Plan, ExitCode> {
     // Standard output is for data; the log speaks up only when something is wrong.
     let filter = if filter == "info" { "warn" } else { filter };
     if let Err(error) = log::start(filter) {
-        eprintln!("stomp-bridge: {error}");
+        tell!("stomp-bridge: {error}");
         return Err(ExitCode::from(BAD_CONFIGURATION));
     }
     config::load(config).map_err(|problems| {
-        eprintln!("{problems}");
+        tell!("{problems}");
         ExitCode::from(BAD_CONFIGURATION)
     })
 }
@@ -40,7 +41,7 @@ pub(super) fn verb(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stomp-bridge: {error:#}");
+            tell!("stomp-bridge: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -83,7 +84,7 @@ pub(super) async fn connect(
     interrupt: &mut Interrupt,
 ) -> anyhow::Result<Option<Client>> {
     if settings.signin.is_some() {
-        eprintln!("stomp-bridge: note: {ONE_SESSION}");
+        tell!("stomp-bridge: note: {ONE_SESSION}");
     }
     tokio::select! {
         connected = Client::connect(settings, watch) => {

@@ -1,20 +1,22 @@
 //! `stomp-bridge demo`: a small STOMP broker, simulated devices and the whole daemon; nothing else
 //! needed.
 
+use std::io::ErrorKind;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::fail;
-use super::print::say;
+use super::print::{say, tell};
 use super::runtime::runtime;
 use super::{live, log};
-use crate::app::App;
+use crate::app::{App, Signals};
 use crate::config::{self, Plan};
 use crate::demo::{Broker, Devices};
 use crate::duration::InWords;
@@ -24,6 +26,12 @@ use crate::model::{Origin, Position};
 /// Entries that the live lines read at once, and their bytes.
 const ENTRIES_MAX: usize = 256;
 const BYTES_MAX: usize = 1024 * 1024;
+
+/// What lies in a demo's folder.
+const FILES: [&str; 3] = ["config.toml", "journal.db", "history.db"];
+
+/// The name of the sink that the demo waits for.
+const HISTORY: &str = "history";
 
 /// How long the history may take to store the printed statuses, and how often the demo looks.
 const HISTORY_MAX: Duration = Duration::from_secs(30);
@@ -43,7 +51,7 @@ pub(super) fn demo(args: &DemoArgs, filter: &str) -> ExitCode {
     // The live lines are the show; the log speaks up only when something is wrong.
     let filter = if filter == "info" { "warn" } else { filter };
     if let Err(error) = log::start(filter) {
-        eprintln!("stomp-bridge: {error}");
+        tell!("stomp-bridge: {error}");
         return ExitCode::FAILURE;
     }
     let outcome = runtime().and_then(|runtime| {
@@ -58,6 +66,7 @@ pub(super) fn demo(args: &DemoArgs, filter: &str) -> ExitCode {
 }
 
 async fn show(args: &DemoArgs) -> anyhow::Result<()> {
+    let signals = Signals::catch()?;
     let dir = folder(args.dir.as_deref())?;
     let broker = Broker::bind(([127, 0, 0, 1], 0).into())
         .await
@@ -106,7 +115,7 @@ async fn show(args: &DemoArgs) -> anyhow::Result<()> {
             }
         }
     });
-    let outcome = app.run().await;
+    let outcome = app.run(signals).await;
     stop.cancel();
     outcome?;
     farewell(&dir, url.as_str());
@@ -122,8 +131,39 @@ fn folder(given: Option<&Path>) -> anyhow::Result<PathBuf> {
         Some(dir) => std::path::absolute(dir)?,
         None => std::env::temp_dir().join(format!("stomp-bridge-demo-{}", std::process::id())),
     };
-    std::fs::create_dir_all(&dir).with_context(|| format!("create {}", dir.display()))?;
+    // The journal holds what the devices say: nobody else's business.
+    let mut builder = std::fs::DirBuilder::new();
+    let made = builder.recursive(true).mode(0o700).create(&dir);
+    made.with_context(|| format!("create {}", dir.display()))?;
+    refuse_foreign(&dir)?;
     Ok(dir)
+}
+
+/// The demo writes its configuration, and its daemon uses the journal: somebody else's would be
+/// lost.
+fn refuse_foreign(dir: &Path) -> anyhow::Result<()> {
+    let config = dir.join("config.toml");
+    let is_ours = match std::fs::read_to_string(&config) {
+        Ok(text) => is_unchanged(&text),
+        Err(error) if error.kind() == ErrorKind::NotFound => false,
+        Err(error) => return Err(error).with_context(|| format!("read {}", config.display())),
+    };
+    let taken = FILES.iter().find(|file| dir.join(file).exists());
+    if let (false, Some(file)) = (is_ours, taken) {
+        bail!(
+            "{} has a {file} that is not the demo's, or was changed since: name another folder \
+             with --dir, or start the daemon there by `stomp-bridge run`",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+/// Whether it is what a demo has written: the broker stands in the first line, too.
+fn is_unchanged(text: &str) -> bool {
+    let url = text.lines().find_map(|line| line.strip_prefix("url = \""));
+    let url = url.and_then(|rest| rest.strip_suffix('"'));
+    url.is_some_and(|url| configuration(url) == text)
 }
 
 /// What the demo runs on is a configuration like anybody's.
@@ -133,7 +173,7 @@ fn configuration(url: &str) -> String {
         .map(|client| format!("[topics.map-{client}]\ndestination = \"/topic/state/{client}\"\n"))
         .collect();
     format!(
-        r#"# Written by `stomp-bridge demo`.
+        r#"# Written by `stomp-bridge demo`, whose broker was at {url}
 [source]
 url = "{url}"
 
@@ -209,7 +249,7 @@ async fn stored(journal: &Journal, last: Position) -> anyhow::Result<()> {
             .status()
             .sinks
             .iter()
-            .any(|sink| sink.cursor < last)
+            .any(|sink| *sink.name == *HISTORY && sink.cursor < last)
         {
             tokio::time::sleep(HISTORY_LOOK).await;
         }

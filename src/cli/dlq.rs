@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::print::{self, harmless, one_line, say, table};
+use super::print::{self, harmless, one_line, say, table, tell};
 use super::target::{Target, account};
 use crate::journal::{Entry, EntryContent, Reader, Which};
 use crate::model::Position;
@@ -302,7 +302,7 @@ impl Chosen {
             self.names.len() - usize::from(!self.undecodable)
         };
         if entries < wanted as u64 && !self.all {
-            eprintln!(
+            tell!(
                 "the other entries are not dead-lettered, or the sink has not reached them \
              yet"
             );
@@ -337,14 +337,14 @@ impl Chosen {
                     entries += 1;
                 }
                 Some(Err(reason)) => {
-                    eprintln!(
+                    tell!(
                         "entry {position} cannot be decoded with this configuration either: {}",
                         one_line(&reason)
                     );
                     failed = true;
                 }
                 None => {
-                    eprintln!(
+                    tell!(
                         "entry {position}: the configuration has no topic {}",
                         entry.topic
                     );

@@ -6,6 +6,7 @@ use clap::{Args, Subcommand};
 
 use super::print::say;
 use super::target::Target;
+use crate::journal::Proof;
 
 #[derive(Debug, Args)]
 pub(super) struct JournalArgs {
@@ -23,12 +24,19 @@ enum Verb {
     ResetId {
         #[command(flatten)]
         target: Target,
+        /// Also where nothing says that it is a stale copy, such as a copy for another machine.
+        #[arg(long)]
+        force: bool,
     },
 }
 
 pub(super) async fn journal(args: &JournalArgs) -> anyhow::Result<ExitCode> {
-    let Verb::ResetId { target } = &args.verb;
-    let (path, renewed) = target.reset_id().await?;
+    let Verb::ResetId { target, force } = &args.verb;
+    let proof = match force {
+        true => Proof::Waived,
+        false => Proof::Wanted,
+    };
+    let (path, renewed) = target.reset_id(proof).await?;
     say!(
         "the journal {} has a new id, {} (before: {}); start the daemon again",
         path.display(),

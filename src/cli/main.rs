@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::args::{Cli, Verb};
+use super::print::tell;
 use super::runtime::runtime;
 use super::{check, demo, dlq, journal, replay, send, sinks, status, tap};
 
@@ -30,7 +31,7 @@ fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match runtime().and_then(|runtime| runtime.block_on(verb)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("stomp-bridge: {error:#}");
+            tell!("stomp-bridge: {error:#}");
             ExitCode::FAILURE
         }
     }

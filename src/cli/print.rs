@@ -17,12 +17,30 @@ macro_rules! say {
 }
 pub(super) use say;
 
-/// Writes a line, for [`say`]. Ends the process if the reader of the pipe is gone (`head`).
+/// A line on standard error. Where nobody can read it, the exit code has to do.
+macro_rules! tell {
+    ($($text:tt)*) => { $crate::cli::print::error_line(format_args!($($text)*)) };
+}
+pub(super) use tell;
+
+/// Writes a line, for [`say`]. Ends the process if the reader of the pipe is gone (`head`), or if
+/// there is no room for it.
 pub(super) fn line(text: fmt::Arguments<'_>) {
     match writeln!(io::stdout(), "{text}") {
+        Ok(()) => {}
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => std::process::exit(0),
-        written => written.expect("standard output can be written to"),
+        Err(error) => {
+            error_line(format_args!(
+                "stomp-bridge: standard output cannot be written to: {error}"
+            ));
+            std::process::exit(1)
+        }
     }
+}
+
+/// Writes a line, for [`tell`]: std's `eprintln` would panic on a full disk.
+pub(super) fn error_line(text: fmt::Arguments<'_>) {
+    let _ = writeln!(io::stderr(), "{text}");
 }
 
 /// One JSON document on standard output.

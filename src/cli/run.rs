@@ -3,36 +3,57 @@
 use std::path::Path;
 use std::process::ExitCode;
 
+use tokio::runtime::Runtime;
+
 use super::exit::{BAD_CONFIGURATION, fail};
 use super::log;
+use super::print::tell;
 use super::runtime::runtime;
-use crate::app::App;
+use crate::app::{App, BadConfiguration, Signals};
 use crate::config::{self, Plan};
 
 pub(super) fn run(config: &Path, filter: &str) -> ExitCode {
+    // Before all else: a signal ends a process that does not know it yet.
+    let caught = caught();
     if let Err(error) = log::start(filter) {
-        eprintln!("stomp-bridge: {error}");
+        tell!("stomp-bridge: {error}");
         return ExitCode::from(BAD_CONFIGURATION);
     }
+    let (runtime, signals) = match caught {
+        Ok(caught) => caught,
+        Err(error) => return fail(&error),
+    };
     let plan = match config::load(config) {
         Ok(plan) => plan,
         Err(problems) => {
-            eprintln!("{problems}");
+            tell!("{problems}");
             return ExitCode::from(BAD_CONFIGURATION);
         }
     };
     for warning in &plan.warnings {
         tracing::warn!(config = %config.display(), "{warning}");
     }
-    match daemon(plan, config) {
+    match daemon(plan, config, runtime, signals) {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<BadConfiguration>() => {
+            fail(&error);
+            ExitCode::from(BAD_CONFIGURATION)
+        }
         Err(error) => fail(&error),
     }
 }
 
-fn daemon(plan: Plan, config: &Path) -> anyhow::Result<()> {
+fn caught() -> anyhow::Result<(Runtime, Signals)> {
     let runtime = runtime()?;
-    let outcome = runtime.block_on(async { App::start(plan, config).await?.run().await });
+    let signals = {
+        let _entered = runtime.enter();
+        Signals::catch()?
+    };
+    Ok((runtime, signals))
+}
+
+fn daemon(plan: Plan, config: &Path, runtime: Runtime, signals: Signals) -> anyhow::Result<()> {
+    let outcome = runtime.block_on(async { App::start(plan, config).await?.run(signals).await });
     // What has not ended by now must not keep the process.
     runtime.shutdown_background();
     outcome

@@ -12,8 +12,9 @@ use clap::Args;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use super::print::tell;
 use crate::config::{self, Plan};
-use crate::journal::{self, Journal, Reader, ResetId, SinkAccounting, Start};
+use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
@@ -168,7 +169,7 @@ impl Target {
                     | AdminCommand::RedriveUndecodable { .. }
                     | AdminCommand::Replay { .. }
             ) {
-                eprintln!(
+                tell!(
                     "no stomp-bridge runs on this journal: the entries are delivered after the \
                      next start"
                 );
@@ -188,10 +189,10 @@ impl Target {
     /// Gives the journal a new id; see [`journal::reset_id`].
     ///
     /// # Errors
-    /// There is none, or a daemon has it.
-    pub(super) async fn reset_id(&self) -> anyhow::Result<(PathBuf, ResetId)> {
+    /// There is none, a daemon has it, or it is no stale copy.
+    pub(super) async fn reset_id(&self, proof: Proof) -> anyhow::Result<(PathBuf, ResetId)> {
         let settings = self.existing()?;
-        let renewed = journal::reset_id(&settings).await?;
+        let renewed = journal::reset_id(&settings, proof).await?;
         Ok((settings.path, renewed))
     }
 
@@ -207,7 +208,16 @@ impl Target {
         Ok(settings)
     }
 
+    /// Where the journal really is: what the daemon leaves beside it lies there.
     fn settings(&self) -> anyhow::Result<journal::Settings> {
+        let written = self.written()?;
+        Ok(journal::Settings {
+            path: journal::real_path(&written.path),
+            ..written
+        })
+    }
+
+    fn written(&self) -> anyhow::Result<journal::Settings> {
         match &self.journal {
             None => self.plan().map(|plan| plan.journal).map_err(|problems| {
                 anyhow!("{problems}\n--journal names the daemon's journal without a configuration")

@@ -160,8 +160,10 @@ impl Context<'_> {
             self.report
                 .error(&Path::from("journal.devices_max"), "expected at least 1");
         }
+        let path = self.state_file(&written.path);
+        self.database(&Path::from("journal.path"), &path);
         journal::Settings {
-            path: self.state_file(&written.path),
+            path,
             bytes_max,
             when_full,
             devices_max: devices_max.into(),

@@ -45,6 +45,28 @@ impl Context<'_> {
         self.folders.state.join(path)
     }
 
+    /// Whether there can be a database of ours at `file`: no folder, and below folders only. Those
+    /// that are missing are made at the start.
+    pub(super) fn database(&mut self, path: &Path, file: &FilePath) {
+        let found = |at: &FilePath| fs::metadata(at).ok();
+        if found(file).is_some_and(|found| found.is_dir()) {
+            let message = format!("{} is a folder", file.display());
+            self.report
+                .error_with(path, message, "name a file in it, such as \"data.db\"");
+        }
+        let above = file
+            .ancestors()
+            .skip(1)
+            .find_map(|at| Some((at, found(at)?)));
+        if let Some((above, found)) = above
+            && !found.is_dir()
+        {
+            let message = format!("{} is no folder", above.display());
+            self.report
+                .error_with(path, message, "name a file below a folder");
+        }
+    }
+
     /// The bounds of the waits between attempts: those of the first wait and of every wait.
     pub(super) fn waits(&mut self, path: &Path, initial: Duration, max: Duration, min: Duration) {
         let (shown, least) = (InWords(initial), InWords(min));

@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
-use super::units::{Each, List, Plain, Retention, SecretTable, Size, Span, UrlText};
+use super::units::{Each, List, Mode, Plain, Retention, SecretTable, Size, Span, UrlText};
 use crate::model::Severity;
 use crate::secret::Secret;
+use crate::sinks::history::sqlite;
 
 /// The whole.
 #[derive(Deserialize, JsonSchema, Default)]
@@ -409,6 +410,7 @@ impl Default for HistoryRetention {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Sqlite {
     pub(super) path: PathBuf,
+    pub(super) mode: Mode,
     pub(super) retention: HistoryRetention,
 }
 
@@ -416,6 +418,7 @@ impl Default for Sqlite {
     fn default() -> Sqlite {
         Sqlite {
             path: PathBuf::from("history.db"),
+            mode: Mode(sqlite::Settings::MODE),
             retention: HistoryRetention::default(),
         }
     }

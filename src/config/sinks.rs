@@ -330,10 +330,12 @@ fn sqlite(
             .key_error(&named.path.join("path"), message, "give each its own file");
     }
     files.push((path.clone(), format!("the sink `{}`", named.name)));
+    check.database(&named.path.join("path"), &path);
     Settings::Sqlite(sqlite::Settings {
         name: named.name.to_string(),
         path,
         retention: written.retention.statuses.0,
+        mode: written.mode.0,
     })
 }
 

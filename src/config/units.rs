@@ -113,6 +113,28 @@ impl FromStr for Retention {
     }
 }
 
+/// Who may read and write a file, as `chmod` has it: `"0640"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+pub(super) struct Mode(#[schemars(with = "String")] pub(super) u32);
+
+impl FromStr for Mode {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Mode, String> {
+        let mode = u32::from_str_radix(source.trim(), 8).ok();
+        let is_meant = |mode: &u32| *mode <= 0o777 && mode & OWNER == OWNER;
+        mode.filter(is_meant).map(Mode).ok_or_else(|| {
+            format!(
+                "expected a mode such as \"0600\" or \"0640\", by which the owner may read and \
+                 write, found `{source}`"
+            )
+        })
+    }
+}
+
+/// The owner reads and writes.
+const OWNER: u32 = 0o600;
+
 /// A number or a switch, also as a text: an environment variable has no types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 pub(super) struct Plain<T>(pub(super) T);
@@ -190,6 +212,12 @@ impl<'de> Deserialize<'de> for Span {
 
 impl<'de> Deserialize<'de> for Size {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Size, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Mode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Mode, D::Error> {
         by_text(deserializer)
     }
 }

@@ -1,9 +1,43 @@
 //! What can go wrong with the journal, by what the caller does about it.
 
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
 use crate::model::Position;
+
+/// What somebody has done to the journal's files while the daemon wrote them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// The file itself was removed, moved or replaced.
+    Journal,
+    /// The file itself became smaller.
+    Truncated,
+    /// The `-wal` was removed, moved or replaced.
+    Wal,
+    /// The `-wal` was emptied.
+    WalTruncated,
+}
+
+impl fmt::Display for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Taken::Journal => {
+                "its file was removed, moved or replaced: bring it back with its -wal, or the next \
+                 start begins a new journal"
+            }
+            Taken::Truncated => "its file was truncated: restore it from a backup",
+            Taken::Wal => {
+                "its -wal was removed, moved or replaced: what that held was copied to the file \
+                 itself as far as possible; start again"
+            }
+            Taken::WalTruncated => {
+                "its -wal was emptied: start again, and see whether the daemon calls the journal \
+                 a stale copy"
+            }
+        })
+    }
+}
 
 /// Why the journal could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -124,6 +158,26 @@ pub enum Error {
     Sync {
         /// What the operating system said.
         source: io::Error,
+    },
+    /// Somebody has taken the files away from under the writer. Nothing is acknowledged from then
+    /// on.
+    #[error("the journal {path} cannot be written any longer: {what}")]
+    Taken {
+        /// The journal's file.
+        path: PathBuf,
+        /// What was done.
+        what: Taken,
+    },
+    /// The journal is no stale copy, as far as can be known: a new id would make every event come
+    /// again under another one.
+    #[error(
+        "the journal {path} is no stale copy as far as the daemon knows, and nothing was changed: \
+         with a new id, histories would store what it holds a second time; where you know that it \
+         is a copy of a journal that goes on elsewhere, add --force"
+    )]
+    NotStale {
+        /// The journal's file.
+        path: PathBuf,
     },
     /// The writer has ended, so nothing is accepted. Its own error says why.
     #[error("the journal is closed")]

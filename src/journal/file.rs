@@ -43,6 +43,9 @@ const STATEMENTS: usize = 256;
 /// What the WAL is cut back to after it had to grow.
 const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
 
+/// Links in a row, as Linux follows them (path_resolution(7)).
+const LINKS_MAX: usize = 40;
+
 /// Nobody else writes; only an external reader, such as the `sqlite3` shell, may be in the way for
 /// a moment.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -56,6 +59,8 @@ fn quiet(options: SqliteConnectOptions) -> SqliteConnectOptions {
 /// A journal that this process has for itself.
 #[derive(Debug)]
 pub(super) struct Opened {
+    /// The file's real path, whatever links led there.
+    pub(super) path: PathBuf,
     /// The one that writes.
     pub(super) connection: SqliteConnection,
     pub(super) lock: Lock,
@@ -67,12 +72,13 @@ pub(super) struct Opened {
 /// Creates the folder and the file if they are missing, takes the lock, opens the one write
 /// connection and creates the tables.
 pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
-    let path = &settings.path;
     let source = |source| Error::Open {
-        path: path.clone(),
+        path: settings.path.clone(),
         source,
     };
-    create(path).map_err(source)?;
+    create(&settings.path).map_err(source)?;
+    // SQLite's files and ours lie beside the file itself: two links to it are one journal.
+    let path = &settings.path.canonicalize().map_err(source)?;
     let (lock, mark) = Lock::take(path)?;
     let mut connection = open_to_write(path).await?;
     assert_version(&mut connection).await?;
@@ -87,11 +93,18 @@ pub(super) async fn open(settings: &Settings) -> Result<Opened, Error> {
     let uuid = identify(&mut connection).await?;
     settle(&mut connection, path).await?;
     Ok(Opened {
+        path: path.clone(),
         connection,
         lock,
         mark,
         uuid,
     })
+}
+
+/// Where the file at `path` really is, which may be a link to it. A file that is not there is where
+/// its path says.
+pub fn real_path(path: &Path) -> PathBuf {
+    path.canonicalize().unwrap_or_else(|_| path.to_owned())
 }
 
 /// The one write connection.
@@ -171,7 +184,8 @@ pub(super) async fn open_to_read(path: &Path) -> Result<SqliteConnection, Error>
 /// The folder (0700) and an empty file (0600): what the journal holds is nobody else's business.
 /// SQLite gives the WAL the same mode.
 fn create(path: &Path) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("/"));
+    let target = end_of_links(path);
+    let folder = target.parent().unwrap_or(Path::new("/"));
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -180,13 +194,28 @@ fn create(path: &Path) -> io::Result<()> {
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
+        .open(&target)
     {
         // A file whose name is not on disk yet could vanish with all that was acknowledged.
         Ok(_) => File::open(folder)?.sync_all(),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(error),
     }
+}
+
+/// Where links lead that begin at `path`, whether anything is there or not.
+fn end_of_links(path: &Path) -> PathBuf {
+    let mut end = path.to_owned();
+    for _ in 0..LINKS_MAX {
+        let Ok(next) = std::fs::read_link(&end) else {
+            break;
+        };
+        end = match end.parent() {
+            Some(folder) => folder.join(next),
+            None => next,
+        };
+    }
+    end
 }
 
 async fn assert_version(connection: &mut SqliteConnection) -> Result<(), Error> {

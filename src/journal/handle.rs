@@ -45,6 +45,10 @@ impl Journal {
     /// [`Error::InUse`] at once where another process has it; the others as they say.
     pub async fn open(settings: &Settings) -> Result<(Journal, Writer), Error> {
         let mut opened = file::open(settings).await?;
+        let settings = &Settings {
+            path: opened.path.clone(),
+            ..settings.clone()
+        };
         let (state, begin) = disk::load(&mut opened.connection, settings, opened.uuid).await?;
         compare(&settings.path, opened.mark, opened.uuid, state.head())?;
         opened.lock.mark(Mark {

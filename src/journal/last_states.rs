@@ -693,6 +693,26 @@ mod tests {
     }
 
     #[test]
+    fn bound_is_told_before_it_is_reached_by_number_and_by_bytes() {
+        let mut known = empty(100);
+        for (rows, bytes, expected) in [
+            (79, 0, None),
+            (80, 0, Some(80)),
+            (81, 0, None),
+            (81, TABLE_BYTES_MAX - 1, Some(95)),
+            (100, TABLE_BYTES_MAX, None),
+        ] {
+            known.size = TableSize { rows, bytes };
+            assert_eq!(known.reached(), expected, "{rows} {bytes}");
+        }
+        known.size = TableSize {
+            rows: 10,
+            bytes: TABLE_BYTES_MAX + 1,
+        };
+        assert_eq!(known.excess(), EVICTED_MAX, "its bytes are a bound, too");
+    }
+
+    #[test]
     fn device_that_is_looked_up_is_no_reason_to_save() {
         let row = |device: usize| {
             let key = DeviceKey {

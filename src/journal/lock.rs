@@ -97,6 +97,12 @@ impl Lock {
 }
 
 impl Mark {
+    /// Whether a journal of this id that ends at `head` may be a stale copy of the one that was
+    /// here.
+    pub(super) fn may_be_stale(&self, journal: Uuid, head: Position) -> bool {
+        self.journal != journal || head < self.head || self.left == Left::Fenced
+    }
+
     fn text(self) -> String {
         let left = match self.left {
             Left::Closed => "closed",

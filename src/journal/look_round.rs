@@ -107,7 +107,9 @@ impl Writer {
             warn!(
                 bytes = usage.used_bytes,
                 free_bytes = usage.free_bytes,
-                "journal full: nothing is accepted until the sinks have caught up; see their lag, or raise journal.max_bytes"
+                held_by = self.state.held_by(),
+                "journal full: nothing is accepted until the sinks have caught up; see what holds \
+                 its entries, or raise journal.max_bytes"
             );
         } else if was_full && !full {
             info!(
@@ -120,7 +122,8 @@ impl Writer {
                 percent,
                 bytes = usage.used_bytes,
                 free_bytes = usage.free_bytes,
-                "journal fills up with pending entries: see which sink is behind, raise \
+                held_by = self.state.held_by(),
+                "journal fills up with pending entries: see what holds them, raise \
                  journal.max_bytes or free some space"
             );
         }

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::lock::{Left, Mark};
-use super::{Error, Settings, file};
+use super::{Error, Settings, disk, file};
 use crate::model::Position;
 
 /// The ids of a journal whose id was reset.
@@ -17,13 +17,31 @@ pub struct ResetId {
     pub now: Uuid,
 }
 
+/// What has to hold before a journal gets a new id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Proof {
+    /// What lies beside it says that it is a stale copy, or says nothing of this journal.
+    Wanted,
+    /// The operator's word is enough.
+    Waived,
+}
+
 /// Gives the journal a new id, and keeps all that is in it: entries, cursors and dead letters.
 /// Durable on return.
 ///
 /// # Errors
-/// [`Error::InUse`] where a process writes it; the others as they say.
-pub async fn reset_id(settings: &Settings) -> Result<ResetId, Error> {
+/// [`Error::InUse`] where a process writes it, [`Error::NotStale`] where the proof is wanted and is
+/// not there; the others as they say.
+pub async fn reset_id(settings: &Settings, proof: Proof) -> Result<ResetId, Error> {
     let mut opened = file::open(settings).await?;
+    let (state, _) = disk::load(&mut opened.connection, settings, opened.uuid).await?;
+    let may_be_stale = opened
+        .mark
+        .is_none_or(|mark| mark.may_be_stale(opened.uuid, state.head()));
+    if proof == Proof::Wanted && !may_be_stale {
+        file::close(opened.connection).await?;
+        return Err(Error::NotStale { path: opened.path });
+    }
     let now = Uuid::new_v4();
     let renewed = sqlx::query("UPDATE journal SET uuid = ?").bind(now.simple().to_string());
     renewed

@@ -401,6 +401,33 @@ impl State {
             .then(|| held.unwrap_or_else(|| self.head()))
     }
 
+    /// What keeps the oldest entries in the log, and what helps: for log lines about its room.
+    pub(super) fn held_by(&self) -> String {
+        let head = self.head();
+        let known = self.lock();
+        let slowest = known.by_name.iter().min_by_key(|(_, at)| at.position);
+        let replay = known.replays.iter().min_by_key(|(_, replay)| replay.done);
+        if let Some((sink, replay)) = replay
+            && slowest.is_none_or(|(_, cursor)| replay.done < cursor.position)
+        {
+            return format!("a replay to the sink {sink}, which goes on as that accepts it");
+        }
+        let Some((sink, cursor)) = slowest else {
+            return "nobody: there are no sinks, and new entries are all that it has".to_owned();
+        };
+        let pending = (head.0 - cursor.position.0).max(0);
+        match (cursor.configured, pending) {
+            (_, 0) => "nobody: what every sink has makes room as it is needed".to_owned(),
+            (true, _) => format!(
+                "the sink {sink} with {pending} pending entries: `stomp-bridge status` says why"
+            ),
+            (false, _) => format!(
+                "the sink {sink} with {pending} pending entries, which is not in the \
+                 configuration: add it again, or run `stomp-bridge sinks forget {sink}`"
+            ),
+        }
+    }
+
     /// Takes a measurement of the log: its bytes, and the size at which nothing is accepted.
     pub(super) fn measured(&self, bytes: u64, limit: Option<u64>) {
         self.bytes.store(bytes, Ordering::Relaxed);

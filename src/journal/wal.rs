@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::Error;
 use super::beside::beside;
+use super::identity::Identity;
 use crate::faults::{self, Mutation};
 
 /// The WAL of the write connection, which is one file for as long as that is open, and the groups
@@ -20,6 +21,7 @@ pub(super) struct Wal<G> {
     /// Open all the time: the kernel tells of a page that it could not write only who had the file
     /// open when that happened.
     file: Arc<File>,
+    identity: Arc<Identity>,
     sync: Option<Syncing<G>>,
     /// The groups that were written after that sync began.
     written: Vec<G>,
@@ -38,8 +40,14 @@ impl<G> Wal<G> {
     /// # Errors
     /// There is none, or it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Wal<G>, Error> {
+        let file = open(path)?;
+        let identity = Identity::new(path, &file).map_err(|source| Error::Open {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Wal {
-            file: Arc::new(open(path)?),
+            file: Arc::new(file),
+            identity: Arc::new(identity),
             sync: None,
             written: Vec::new(),
         })
@@ -61,7 +69,8 @@ impl<G> Wal<G> {
     /// returns where there is none. Begins the next sync. Cancel-safe.
     ///
     /// # Errors
-    /// The sync has failed. Nobody knows then what is on disk.
+    /// The sync has failed: nobody knows then what is on disk. Or somebody has taken the files away
+    /// ([`Error::Taken`]).
     pub(super) async fn synced(&mut self) -> Result<Vec<G>, Error> {
         let Some(sync) = &mut self.sync else {
             return std::future::pending().await;
@@ -91,10 +100,13 @@ impl<G> Wal<G> {
         if self.sync.is_some() || self.written.is_empty() {
             return;
         }
-        let file = Arc::clone(&self.file);
-        let sync = move || match faults::makes(Mutation::CommitWithoutSync) {
-            true => Ok(()),
-            false => file.sync_data().map_err(|source| Error::Sync { source }),
+        let (file, identity) = (Arc::clone(&self.file), Arc::clone(&self.identity));
+        let sync = move || {
+            if !faults::makes(Mutation::CommitWithoutSync) {
+                file.sync_data().map_err(|source| Error::Sync { source })?;
+            }
+            // After it: what is on disk has to have a name, too.
+            identity.check(&file)
         };
         self.sync = Some(Syncing {
             task: tokio::task::spawn_blocking(sync),
@@ -127,6 +139,7 @@ mod tests {
     async fn what_is_written_during_a_sync_is_synced_by_the_next_one() {
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("journal.db");
+        std::fs::write(&journal, "").unwrap();
         std::fs::write(beside(&journal, "-wal"), "").unwrap();
         let mut wal = Wal::open(&journal).unwrap();
         wal.wrote(1);

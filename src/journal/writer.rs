@@ -28,7 +28,7 @@ use super::state::{CursorRow, State};
 use super::transaction::{Statements, Transaction, Written};
 use super::wal::Wal;
 use super::{
-    Entry, Error, NewContent, NewEntry, Settings, coverage, dead_letters, last_state_rows,
+    Entry, Error, NewContent, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows,
 };
 use crate::faults::{self, Failpoint};
 use crate::model::{EntryKind, Position, TrustedClock};
@@ -92,6 +92,8 @@ pub struct Writer {
     check: Check,
     /// It is a stale copy.
     fenced: bool,
+    /// As the last process left it.
+    found: Left,
     /// Last, so that it is released after the connection.
     lock: Lock,
 }
@@ -159,6 +161,7 @@ impl Writer {
             out_of_space: false,
             check,
             fenced: false,
+            found: opened.mark.map_or(Left::Closed, |mark| mark.left),
             lock: opened.lock,
         })
     }
@@ -218,12 +221,48 @@ impl Writer {
     /// nothing more is acknowledged.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), Error> {
         let worked = self.work(&stop).await;
-        if !matches!(worked, Err(Error::Sync { .. })) {
+        match worked {
+            Err(Error::Sync { .. }) => {}
+            Err(Error::Taken { what, .. }) => self.rescue(what).await,
             // What is written is answered, whatever becomes of the rest.
-            self.sync_all().await?;
+            _ => self.sync_all().await?,
         }
-        worked?;
-        self.finish(&stop).await
+        match worked {
+            Ok(()) => self.finish(&stop).await,
+            Err(error) if error.is_out_of_space() => self.finish_full(error).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Copies what a WAL without a name holds to the file itself, so that the next start finds what
+    /// was acknowledged. The error says what has happened; a failure here adds nothing to it.
+    async fn rescue(&mut self, what: Taken) {
+        if what != Taken::Wal {
+            return;
+        }
+        // Two cannot copy at once.
+        std::mem::take(&mut self.checkpoint).close().await;
+        if let Err(error) = self.checkpoint.finish(&mut self.connection).await {
+            warn!(%error, "what the -wal file held was not copied");
+        }
+    }
+
+    /// Closes a journal that is not written to, and leaves it as it was found: a start that fails
+    /// is no unclean stop.
+    ///
+    /// # Errors
+    /// The file cannot be closed.
+    pub async fn leave(self) -> Result<(), Error> {
+        file::close(self.connection).await?;
+        if !self.check.is_done() {
+            // The next start checks it.
+            return Ok(());
+        }
+        self.lock.mark(Mark {
+            journal: self.state.uuid,
+            head: self.state.head(),
+            left: self.found,
+        })
     }
 
     async fn work(&mut self, stop: &CancellationToken) -> Result<(), Error> {
@@ -300,7 +339,28 @@ impl Writer {
         }
         let now = Instant::now();
         self.due.save_now(now);
-        self.commit(group, Worth::Any, now, stop).await?;
+        match self.commit(group, Worth::Any, now, stop).await {
+            Err(error) if error.is_out_of_space() => self.finish_full(error).await,
+            written => {
+                written?;
+                self.close().await
+            }
+        }
+    }
+
+    /// The stop of a journal whose disk has no room for what still waits: nobody was told that this
+    /// is on disk. What is there is whole, so the stop is a clean one.
+    async fn finish_full(self, error: Error) -> Result<(), Error> {
+        warn!(
+            %error,
+            "journal closed without what still waited for it: its disk is full; free some space"
+        );
+        self.close().await?;
+        Err(error)
+    }
+
+    /// Closes the file and says so in the mark.
+    async fn close(mut self) -> Result<(), Error> {
         self.sync_all().await?;
         std::mem::take(&mut self.checkpoint).close().await;
         file::close(self.connection).await?;
@@ -629,7 +689,11 @@ impl Writer {
                 .is_none_or(|said| said.elapsed() >= DROP_LINE_INTERVAL)
             {
                 self.drop_said = Some(Instant::now());
-                warn!(%from, %through, "journal full: its oldest entries are evicted; raise journal.max_bytes, or see which sink is behind");
+                warn!(
+                    %from, %through, held_by = self.state.held_by(),
+                    "journal full: its oldest entries are evicted; raise journal.max_bytes, or see \
+                     what holds them"
+                );
             }
         }
         self.retention

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use fastrand::Rng;
+use rustix::process::Signal;
 
 use crate::plan::seed;
 use crate::rig::Rig;
@@ -125,6 +126,48 @@ async fn full_disk_is_waited_for_and_nothing_is_lost() {
             .await
             .unwrap_or_else(|loss| panic!("round {round}: {loss}"));
     }
+    drop(rig);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
+    let folder = Folder::new("disk-full-stop");
+    let data = folder.join("data");
+    std::fs::create_dir(&data).expect("create a folder in a new one");
+    let tmpfs = Tmpfs::mount(&data, 96);
+    let mut rig = Rig::in_folder("disk-full-stop", folder, data.clone()).await;
+    let mut process = rig.launch("");
+    rig.publish(100).await;
+    wait::until("the first acknowledgements", async || {
+        (!rig.queue.acknowledged().is_empty()).then_some(())
+    })
+    .await;
+    tmpfs.fill(0);
+    rig.publish(2000).await;
+    process
+        .logged("\"full\"", |line| line.contains("nothing is accepted"))
+        .await;
+    process.signal(Signal::TERM);
+    process.ended(Duration::from_secs(25)).await;
+    let log = process.log();
+    for word in ["do not balance", "does not balance", "panicked"] {
+        assert!(!log.contains(word), "{word}\n{}", process.log_tail());
+    }
+    tmpfs.free();
+    let mut process = rig.launch("");
+    process
+        .logged("the source", |line| line.contains("\"message\":\"live\""))
+        .await;
+    assert!(
+        !process.log().contains("not clean"),
+        "{}",
+        process.log_tail()
+    );
+    process.kill();
+    rig.check().await.unwrap_or_else(|loss| panic!("{loss}"));
+    rig.heal("", Duration::from_secs(60))
+        .await
+        .unwrap_or_else(|loss| panic!("{loss}"));
     drop(rig);
 }
 

@@ -7,4 +7,5 @@
 
 mod cost;
 mod delivery;
+mod files;
 mod promises;

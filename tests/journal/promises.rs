@@ -22,14 +22,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A journal with its writer running.
-struct Running {
-    journal: Journal,
-    stop: CancellationToken,
-    writer: JoinHandle<Result<(), Error>>,
+pub(crate) struct Running {
+    pub(crate) journal: Journal,
+    pub(crate) stop: CancellationToken,
+    pub(crate) writer: JoinHandle<Result<(), Error>>,
 }
 
 impl Running {
-    async fn open(settings: &Settings) -> Running {
+    pub(crate) async fn open(settings: &Settings) -> Running {
         Running::open_and_decode(settings, |_, _| None).await
     }
 
@@ -49,7 +49,7 @@ impl Running {
         }
     }
 
-    async fn close(self) {
+    pub(crate) async fn close(self) {
         self.stop.cancel();
         self.writer.await.unwrap().unwrap();
     }
@@ -81,7 +81,7 @@ impl Running {
     }
 
     /// Everything after a position.
-    async fn read(&self, after: Position) -> Vec<Entry> {
+    pub(crate) async fn read(&self, after: Position) -> Vec<Entry> {
         self.journal
             .log
             .reader()
@@ -119,7 +119,7 @@ impl Running {
     }
 }
 
-fn settings(folder: &Path) -> Settings {
+pub(crate) fn settings(folder: &Path) -> Settings {
     Settings {
         bytes_max: 1 << 30,
         keep: Duration::from_secs(3600),
@@ -127,7 +127,7 @@ fn settings(folder: &Path) -> Settings {
     }
 }
 
-fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
+pub(crate) fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
     NewEntry {
         topic: "map-1".into(),
         received_at: Timestamp::from_microsecond(Timestamp::now().as_microsecond()).unwrap(),
@@ -136,7 +136,7 @@ fn entry(body: impl Into<Vec<u8>>) -> NewEntry {
     }
 }
 
-fn batch(entries: Vec<NewEntry>) -> NewBatch {
+pub(crate) fn batch(entries: Vec<NewEntry>) -> NewBatch {
     NewBatch { entries }
 }
 
@@ -772,7 +772,7 @@ async fn journal_of_another_layout_is_refused_in_one_sentence() {
 }
 
 /// Makes of a journal that was closed one whose process has ended in the middle.
-fn leave_open(settings: &Settings) {
+pub(crate) fn leave_open(settings: &Settings) {
     let lock = settings.path.with_extension("db-lock");
     let mark = std::fs::read_to_string(&lock).unwrap();
     std::fs::write(&lock, mark.replace("closed", "open  ")).unwrap();

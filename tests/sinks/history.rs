@@ -61,6 +61,7 @@ impl Database {
                 name,
                 path: path.clone(),
                 retention,
+                mode: sqlite::Settings::MODE,
             }),
             Database::Postgres { .. } => Settings::Postgres(postgres::Settings {
                 name,

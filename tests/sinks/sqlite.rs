@@ -1,5 +1,8 @@
 //! What only SQLite does.
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
 use sqlx::{Connection, SqliteConnection};
 use stomp_bridge::model::StatusEvent;
 use stomp_bridge::sinks::{Settings, Trouble, history};
@@ -46,9 +49,140 @@ async fn a_file_that_is_moved_away_is_noticed_by_an_idle_history() {
     let Err(Trouble::Retry { error, .. }) = sink.idle().await else {
         panic!("it writes to a file that has no name")
     };
-    assert!(error.contains("moved or replaced"), "{error}");
+    assert!(error.contains("removed or moved"), "{error}");
     assert_eq!(sink.open(JOURNAL).await, Ok(None), "a file of its own");
     assert_eq!(sink.idle().await, Ok(()));
+}
+
+/// Something is done to the file between two attempts. The second is not confirmed and says why;
+/// then a new file begins, and has what it is given. Gives the names in the folder.
+async fn lost(words: &str, does: impl Fn(&Path)) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("below/history.db");
+    let mut sink = start(Settings::Sqlite(history::sqlite::Settings {
+        name: "history".to_owned(),
+        path: path.clone(),
+        retention: None,
+        mode: history::sqlite::Settings::MODE,
+    }));
+    sink.open(JOURNAL).await.unwrap();
+    sink.attempt(batch(&events(1..=40))).await.unwrap();
+    does(&path);
+    let failed = sink.attempt(batch(&events(41..=80))).await.unwrap_err();
+    assert_eq!(failed.confirmed, 0, "{words}");
+    let Trouble::Retry { error, after: None } = failed.trouble else {
+        panic!("{words}: {:?}", failed.trouble)
+    };
+    assert!(
+        error.contains(words) && error.contains(&path.display().to_string()),
+        "{error}"
+    );
+    assert_eq!(sink.open(JOURNAL).await, Ok(None), "{words}: {error}");
+    sink.attempt(batch(&events(1..=80))).await.unwrap();
+    assert_eq!(sink.idle().await, Ok(()));
+    sink.close().await;
+    let mut database = SqliteConnection::connect(&path.display().to_string())
+        .await
+        .unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(rows, 80, "{words}");
+    let names = std::fs::read_dir(path.parent().unwrap()).unwrap();
+    names
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_file_that_was_taken_away_is_named_at_the_next_attempt_and_begun_anew() {
+    let remove = |path: &Path| {
+        for suffix in ["", "-wal", "-shm"] {
+            std::fs::remove_file(format!("{}{suffix}", path.display())).unwrap();
+        }
+    };
+    lost("was removed or moved", remove).await;
+    lost("was removed or moved", |path: &Path| {
+        std::fs::remove_file(path).unwrap();
+    })
+    .await;
+    lost("was replaced by another one", |path: &Path| {
+        let other = path.with_extension("other");
+        std::fs::write(&other, "").unwrap();
+        std::fs::rename(other, path).unwrap();
+    })
+    .await;
+    for bytes in [0, 5000] {
+        let names = lost("was truncated", |path: &Path| {
+            let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+            file.set_len(bytes).unwrap();
+        })
+        .await;
+        let is_rest = |name: &&String| name.starts_with("history.db-truncated-");
+        assert_eq!(names.iter().filter(is_rest).count(), 1, "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_was_moved_has_all_its_rows() {
+    let database = Database::sqlite();
+    let mut sink = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    sink.attempt(batch(&events(1..=40))).await.unwrap();
+    let moved = format!("{}.moved", database.url());
+    std::fs::rename(database.url(), &moved).unwrap();
+    sink.attempt(batch(&events(41..=42))).await.unwrap_err();
+    let mut moved = SqliteConnection::connect(&moved).await.unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+        .fetch_one(&mut moved)
+        .await
+        .unwrap();
+    assert!((40..=42).contains(&rows), "{rows}");
+}
+
+#[tokio::test]
+async fn a_vacuum_makes_the_file_smaller_and_takes_nothing_away() {
+    let database = Database::sqlite();
+    let mut sink = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    sink.attempt(batch(&events(1..=400))).await.unwrap();
+    let mut other = SqliteConnection::connect(&database.url()).await.unwrap();
+    let vacuum = "PRAGMA wal_checkpoint(TRUNCATE)";
+    sqlx::raw_sql(vacuum).execute(&mut other).await.unwrap();
+    sink.attempt(batch(&events(401..=401))).await.unwrap();
+    let vacuum = "DELETE FROM status_event; VACUUM; PRAGMA wal_checkpoint(TRUNCATE)";
+    sqlx::raw_sql(vacuum).execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+    // Whether it notices or not: nothing is moved away, and the cursor is its own.
+    if sink.attempt(batch(&events(402..=402))).await.is_err() {
+        assert!(sink.open(JOURNAL).await.unwrap().is_some());
+        sink.attempt(batch(&events(402..=402))).await.unwrap();
+    }
+    assert_eq!(database.count("status_event").await, 1);
+}
+
+#[tokio::test]
+async fn the_file_is_its_owners_alone_unless_mode_lets_others_in() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("history.db");
+    // A mode that is another than before is set on a file that is there, too.
+    for mode in [history::sqlite::Settings::MODE, 0o640] {
+        let mut sink = start(Settings::Sqlite(history::sqlite::Settings {
+            name: "history".to_owned(),
+            path: path.clone(),
+            retention: None,
+            mode,
+        }));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events(1..=2))).await.unwrap();
+        for suffix in ["", "-wal", "-shm"] {
+            let file = format!("{}{suffix}", path.display());
+            let found = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
+            assert_eq!(found, mode, "{file}");
+        }
+        sink.close().await;
+    }
 }
 
 #[tokio::test]
@@ -88,7 +222,7 @@ async fn a_file_that_cannot_be_a_history_says_what_to_do() {
     let text = folder.path().join("notes.txt");
     std::fs::write(&text, "no database ".repeat(200)).unwrap();
     let cases = [
-        (folder.path().join("missing/history.db"), "its folder exist"),
+        (text.join("history.db"), "its folder exist"),
         (text, "no SQLite database"),
     ];
     for (path, advice) in cases {
@@ -96,6 +230,7 @@ async fn a_file_that_cannot_be_a_history_says_what_to_do() {
             name: "history".to_owned(),
             path,
             retention: None,
+            mode: history::sqlite::Settings::MODE,
         };
         let mut sink = start(Settings::Sqlite(settings));
         let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {

@@ -5,9 +5,11 @@
 //! cursor is past it. So a batch that we have confirmed must survive a power cut here, too. It
 //! costs one fsync per batch.
 
+mod file;
+
 use std::collections::HashSet;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -24,6 +26,7 @@ use sqlx::{Arguments, AssertSqlSafe, ConnectOptions, Connection, Executor, Sqlit
 use tracing::warn;
 use uuid::Uuid;
 
+use self::file::{Lost, Seen, is_whole, move_away, prepare};
 use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
@@ -42,6 +45,8 @@ const INSERT_ROWS: [usize; 3] = [100, 10, 1];
 /// Pages in the WAL from which a commit also checkpoints, 32 MiB. Most batches change the same
 /// pages of the indexes, which are so written once for many batches.
 const CHECKPOINT_PAGES: u32 = 8192;
+/// What the WAL is cut back to after a long reader made it grow: a checkpoint's worth.
+const WAL_KEPT_BYTES: u64 = CHECKPOINT_PAGES as u64 * 4096;
 /// Holds those pages for some thousand devices.
 const CACHE_KIB: u32 = 16 * 1024;
 /// How long another program may hold the file before the batch is tried again later.
@@ -58,6 +63,13 @@ pub struct Settings {
     pub path: PathBuf,
     /// How long `status_event` rows stay; `None`: without end.
     pub retention: Option<Duration>,
+    /// Who may read and write the file, as `chmod` has it.
+    pub mode: u32,
+}
+
+impl Settings {
+    /// The mode by default: what the rows say is nobody else's business.
+    pub const MODE: u32 = 0o600;
 }
 
 /// See [`crate::sinks::build`].
@@ -67,7 +79,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Built {
         sink: Box::new(SqliteHistory {
             settings,
             connection: None,
-            file: None,
+            seen: None,
             newest: None,
             retention,
         }),
@@ -80,8 +92,8 @@ struct SqliteHistory {
     /// Taken out while it is in use, so that one that failed or was abandoned in the middle is
     /// never used again.
     connection: Option<SqliteConnection>,
-    /// Which file it is, whatever its name.
-    file: Option<(u64, u64)>,
+    /// The file that the connection writes to.
+    seen: Option<Seen>,
     newest: Option<Newest>,
     retention: Retention,
 }
@@ -93,7 +105,9 @@ impl Sink for SqliteHistory {
 
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
         async move {
-            self.connection = None;
+            if let Some(connection) = self.connection.take() {
+                self.close_connection(connection).await;
+            }
             match self.connect(journal).await {
                 Ok((connection, cursor)) => {
                     self.connection = Some(connection);
@@ -115,6 +129,8 @@ impl Sink for SqliteHistory {
             };
             match store(&mut connection, &self.settings.name, batch).await {
                 Ok(()) => {
+                    // Rows in a file that nobody can open are not stored.
+                    let mut connection = self.still_there(connection).await?;
                     self.prune(&mut connection).await;
                     self.connection = Some(connection);
                     Ok(())
@@ -133,10 +149,14 @@ impl Sink for SqliteHistory {
                         },
                     })
                 }
-                Err(error) => Err(Undelivered {
-                    confirmed: 0,
-                    trouble: self.pause(&error),
-                }),
+                Err(error) => {
+                    // What SQLite says of a file that was taken away is not the reason.
+                    self.still_there(connection).await?;
+                    Err(Undelivered {
+                        confirmed: 0,
+                        trouble: self.pause(&error),
+                    })
+                }
             }
         }
         .boxed()
@@ -145,14 +165,7 @@ impl Sink for SqliteHistory {
     fn close(&mut self) -> BoxFuture<'_, ()> {
         async move {
             if let Some(connection) = self.connection.take() {
-                let name = &self.settings.name;
-                match tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await {
-                    Ok(Ok(())) => {}
-                    Ok(Err(error)) => {
-                        warn!(sink = name, %error, "history not closed cleanly; nothing is lost")
-                    }
-                    Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
-                }
+                self.close_connection(connection).await;
             }
         }
         .boxed()
@@ -169,12 +182,9 @@ impl Sink for SqliteHistory {
             };
             let probe = "SELECT count(*) FROM bridge_cursor";
             let probed = sqlx::query(probe).execute(&mut connection).await;
+            let still_there = self.still_there(connection).await;
+            let mut connection = still_there.map_err(|undelivered| undelivered.trouble)?;
             probed.map_err(|error| self.pause(&error))?;
-            if file_id(&self.settings.path) != self.file {
-                let path = self.settings.path.display();
-                let error = format!("{path}: the file was moved or replaced; opening it again");
-                return Err(Trouble::Retry { error, after: None });
-            }
             let began = Instant::now();
             while began.elapsed() < TEND_MAX && self.prune(&mut connection).await == Pruned::More {}
             self.connection = Some(connection);
@@ -189,14 +199,15 @@ impl SqliteHistory {
         &mut self,
         journal: Uuid,
     ) -> Result<(SqliteConnection, Option<Position>), sqlx::Error> {
+        prepare(&self.settings.path, self.settings.mode).map_err(sqlx::Error::Io)?;
         let mut connection = SqliteConnectOptions::new()
             .filename(&self.settings.path)
-            .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES.to_string())
+            .pragma("journal_size_limit", WAL_KEPT_BYTES.to_string())
             .pragma("temp_store", "MEMORY")
             .disable_statement_logging()
             .connect()
@@ -240,8 +251,72 @@ impl SqliteHistory {
             newest.as_ref().map(|(_, received_at)| *received_at),
         );
         self.newest = newest.and_then(stored_newest);
-        self.file = file_id(&self.settings.path);
+        self.seen = Seen::at(&self.settings.path);
         Ok((connection, cursor.map(Position)))
+    }
+
+    async fn close_connection(&self, connection: SqliteConnection) {
+        let name = &self.settings.name;
+        match tokio::time::timeout(CLOSE_TIMEOUT, connection.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(sink = name, %error, "history not closed cleanly; nothing is lost")
+            }
+            Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
+        }
+    }
+
+    /// Gives the connection back where the file is still the one that it has open. Else says what
+    /// has happened, and leaves a name under which the next attempt can begin anew.
+    async fn still_there(
+        &mut self,
+        mut connection: SqliteConnection,
+    ) -> Result<SqliteConnection, Undelivered> {
+        let path = self.settings.path.clone();
+        let Some(lost) = self.seen.as_mut().and_then(|seen| seen.look(&path)) else {
+            return Ok(connection);
+        };
+        self.seen = None;
+        let what = match lost {
+            Lost::Removed | Lost::Replaced => {
+                // One that was moved has its last rows in a file of the former name, which the next
+                // one takes.
+                let whole = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)");
+                let _ = whole.execute(&mut connection).await;
+                self.close_connection(connection).await;
+                match lost {
+                    Lost::Removed => "the file was removed or moved".to_owned(),
+                    _ => "the file was replaced by another one".to_owned(),
+                }
+            }
+            Lost::Shrunk => self.shrunk(connection).await,
+        };
+        let error = format!(
+            "{}: {what}; it is opened again and filled from the journal as far as that reaches",
+            path.display()
+        );
+        Err(Undelivered {
+            confirmed: 0,
+            trouble: Trouble::Retry { error, after: None },
+        })
+    }
+
+    async fn shrunk(&self, connection: SqliteConnection) -> String {
+        let path = &self.settings.path;
+        let file = File::open(path);
+        let whole = file.as_ref().map_or(Ok(true), is_whole).unwrap_or(true);
+        self.close_connection(connection).await;
+        drop(file);
+        if whole {
+            return "the file became smaller, as by VACUUM".to_owned();
+        }
+        match move_away(path) {
+            Ok(rest) => format!(
+                "the file was truncated; the rest of it is {}",
+                rest.display()
+            ),
+            Err(error) => format!("the file was truncated, and cannot be moved away: {error}"),
+        }
     }
 
     fn not_open(&self) -> Trouble {
@@ -282,12 +357,6 @@ impl SqliteHistory {
         self.retention
             .deleted(now, deleted.ok().map(|done| done.rows_affected()))
     }
-}
-
-/// Device and inode.
-fn file_id(path: &Path) -> Option<(u64, u64)> {
-    let metadata = std::fs::metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 /// One transaction. IMMEDIATE, since one that begins by reading cannot wait for another writer.
@@ -475,11 +544,13 @@ fn is_refusal(error: &sqlx::Error) -> bool {
 
 /// What to do about it, by <https://www.sqlite.org/rescode.html>.
 fn advice(error: &sqlx::Error) -> Option<&'static str> {
+    const ACCESS: &str = "check that the file and its folder exist and that we may write to them";
+    if matches!(error, sqlx::Error::Io(_)) {
+        return Some(ACCESS);
+    }
     match primary_code(error)? {
         5 | 6 => Some("another program holds the file: close its transaction"),
-        3 | 8 | 14 => {
-            Some("check that the file and its folder exist and that we may write to them")
-        }
+        3 | 8 | 14 => Some(ACCESS),
         10 => Some("check the disk"),
         11 | 26 => Some("the file is damaged or no SQLite database: restore it or move it away"),
         13 => Some("the disk is full: free some space"),

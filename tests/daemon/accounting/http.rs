@@ -1,6 +1,8 @@
 //! A daemon's HTTP listener among clients that mean no good: what they send costs nothing, and
 //! probes and the operator are answered.
 
+use std::time::Duration;
+
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -13,6 +15,8 @@ use peers::{Daemon, wait};
 /// As much as a command may have.
 const BODY_BYTES: usize = 8 * 1024 * 1024;
 const MIB: u64 = 1024 * 1024;
+/// How long a client goes on sending what nobody reads.
+const WITHHELD: Duration = Duration::from_millis(50);
 
 #[tokio::test]
 async fn requests_without_the_token_are_answered_before_their_bodies_and_cost_no_memory() {
@@ -47,6 +51,30 @@ async fn requests_without_the_token_are_answered_before_their_bodies_and_cost_no
     }
     let grown = daemon.resident_bytes_max() - before;
     assert!(grown < 64 * MIB, "{} MiB", grown / MIB);
+    stop(&mut daemon).await;
+}
+
+#[tokio::test]
+async fn bodies_that_are_withheld_cost_no_memory() {
+    let source = Source::start().await;
+    let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
+    daemon.ready().await;
+    let before = daemon.resident_bytes_max();
+    let mut held = Vec::new();
+    for _ in 0..150 {
+        let mut stream = TcpStream::connect(daemon.http()).await.unwrap();
+        stream
+            .write_all(control("", BODY_BYTES).as_bytes())
+            .await
+            .unwrap();
+        // All but the last byte, as far as it is taken.
+        let body = vec![b' '; BODY_BYTES - 1];
+        let _ = timeout(WITHHELD, stream.write_all(&body)).await;
+        held.push(stream);
+    }
+    let grown = daemon.resident_bytes_max() - before;
+    assert!(grown < 16 * MIB, "{} MiB", grown / MIB);
+    drop(held);
     stop(&mut daemon).await;
 }
 

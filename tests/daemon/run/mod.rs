@@ -1,7 +1,9 @@
 //! The real binary against the demo's broker: readiness, metrics, exit codes, the demo itself. No
 //! other peer is needed.
 
+mod bounds;
 mod coverage;
+mod ends;
 mod idle;
 mod readyz;
 mod reload;

@@ -1,0 +1,83 @@
+//! What a start makes before anything runs. All that a configuration or the machine may refuse is
+//! here, so that a start that fails leaves the journal as it was.
+
+use std::fmt;
+
+use anyhow::Context;
+use tracing::warn;
+
+use crate::app::delivery_runtime::DeliveryRuntime;
+use crate::app::running_sinks::BuiltSink;
+use crate::config::Plan;
+use crate::journal::{self, Writer};
+use crate::ops::Listener;
+use crate::paced::Interval;
+
+/// The reason why a start has failed stands in the configuration: another start is of no use before
+/// somebody has changed it.
+#[derive(Debug)]
+pub struct BadConfiguration;
+
+impl fmt::Display for BadConfiguration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the configuration cannot be used")
+    }
+}
+
+/// Made, and not running yet.
+pub(super) struct Begun {
+    pub(super) listener: Listener,
+    pub(super) sinks: Vec<BuiltSink>,
+    pub(super) commit_interval: Interval,
+    pub(super) delivery_runtime: DeliveryRuntime,
+}
+
+impl Begun {
+    /// # Errors
+    /// What cannot be made or opened, and what to do about it.
+    pub(super) async fn new(plan: &Plan) -> anyhow::Result<Begun> {
+        let commit_interval = Interval::new(plan.commit_interval);
+        let sinks = build(plan, &commit_interval)?;
+        let listener = Listener::bind(&plan.http).await?;
+        Ok(Begun {
+            listener,
+            sinks,
+            commit_interval,
+            delivery_runtime: DeliveryRuntime::new()?,
+        })
+    }
+}
+
+/// Makes every part that a configuration describes, as a start does, and connects to nothing.
+///
+/// # Errors
+/// A part that cannot be made from its settings, with [`BadConfiguration`] as a context.
+pub fn try_build(plan: &Plan) -> anyhow::Result<()> {
+    build(plan, &Interval::new(plan.commit_interval)).map(drop)
+}
+
+fn build(plan: &Plan, commit_interval: &Interval) -> anyhow::Result<Vec<BuiltSink>> {
+    let built = || -> anyhow::Result<Vec<BuiltSink>> {
+        crate::tls::client_config(&plan.source.tls).context("source.tls")?;
+        let sinks = plan.sinks.iter();
+        sinks
+            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, commit_interval))
+            .collect()
+    };
+    built().context(BadConfiguration)
+}
+
+/// The error of a journal that cannot be opened.
+pub(super) fn journal_refused(error: journal::Error) -> anyhow::Error {
+    match error {
+        journal::Error::Foreign { .. } => anyhow::Error::new(error).context(BadConfiguration),
+        other => other.into(),
+    }
+}
+
+/// Closes the journal of a start that has failed.
+pub(super) async fn leave(writer: Writer) {
+    if let Err(error) = writer.leave().await {
+        warn!(%error, "journal not closed cleanly; nothing is lost");
+    }
+}

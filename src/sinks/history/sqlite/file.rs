@@ -1,0 +1,150 @@
+//! The file of a SQLite history: made for its owner alone, or for whom `mode` lets in, and whether
+//! it still is the file that was opened. SQLite goes on writing to a file that has lost its name.
+
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tracing::{info, warn};
+
+/// The bits of a mode that say who may do what.
+const MODE_BITS: u32 = 0o777;
+
+/// A database's header (<https://www.sqlite.org/fileformat2.html#the_database_header>): the size of
+/// a page at 16, their number at 28.
+const HEADER_BYTES: usize = 32;
+const PAGE_SIZE_AT: usize = 16;
+const PAGES_AT: usize = 28;
+
+/// The largest page, which does not fit its two bytes and is written as 1.
+const PAGE_BYTES_MAX: u64 = 65_536;
+
+/// A file as it was when it was last seen to be right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Seen {
+    device: u64,
+    inode: u64,
+    bytes: u64,
+}
+
+/// What has happened to a file that was open.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lost {
+    /// There is none of that name.
+    Removed,
+    /// Another one has its name.
+    Replaced,
+    /// It is smaller than it was; after a VACUUM it is whole all the same.
+    Shrunk,
+}
+
+impl Seen {
+    fn of(metadata: &Metadata) -> Seen {
+        Seen {
+            device: metadata.dev(),
+            inode: metadata.ino(),
+            bytes: metadata.len(),
+        }
+    }
+
+    /// The file of that name.
+    pub(super) fn at(path: &Path) -> Option<Seen> {
+        std::fs::metadata(path)
+            .ok()
+            .map(|metadata| Seen::of(&metadata))
+    }
+
+    /// What has happened since to the file of that name; takes note of how it has grown.
+    pub(super) fn look(&mut self, path: &Path) -> Option<Lost> {
+        let Some(now) = Seen::at(path) else {
+            return Some(Lost::Removed);
+        };
+        if (now.device, now.inode) != (self.device, self.inode) {
+            return Some(Lost::Replaced);
+        }
+        if now.bytes < self.bytes {
+            return Some(Lost::Shrunk);
+        }
+        self.bytes = now.bytes;
+        None
+    }
+}
+
+/// The file, and its folder where they are missing, before SQLite opens it: SQLite would make it
+/// readable for all, and gives its `-wal` and `-shm` the mode of the file.
+pub(super) fn prepare(path: &Path, mode: u32) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true).mode(0o700).create(folder)?;
+    }
+    let mut options = OpenOptions::new();
+    match options.write(true).create_new(true).mode(mode).open(path) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+        Err(error) => return Err(error),
+    }
+    for suffix in ["", "-wal", "-shm"] {
+        set_mode(&beside(path, suffix), mode);
+    }
+    Ok(())
+}
+
+/// The umask does not count, and one that was made by somebody else is as the configuration says.
+fn set_mode(path: &Path, mode: u32) {
+    let Ok(metadata) = std::fs::metadata(path) else {
+        return;
+    };
+    let found = metadata.permissions().mode() & MODE_BITS;
+    if found == mode || !metadata.is_file() {
+        return;
+    }
+    let (file, before) = (path.display(), format!("{found:04o}"));
+    match std::fs::set_permissions(path, Permissions::from_mode(mode)) {
+        Ok(()) => {
+            info!(%file, before, mode = format!("{mode:04o}"), "history file has another mode")
+        }
+        Err(error) => warn!(%file, mode = before, %error, "history file keeps its mode"),
+    }
+}
+
+/// Whether it has as many bytes as its own header says: after VACUUM it has, after a truncation it
+/// has not. The caller holds `file` open until its connection is closed: closing it drops SQLite's
+/// locks.
+pub(super) fn is_whole(file: &File) -> io::Result<bool> {
+    let mut header = [0; HEADER_BYTES];
+    match file.read_exact_at(&mut header, 0) {
+        Ok(()) => {}
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+        Err(error) => return Err(error),
+    }
+    let page_bytes = match u16::from_be_bytes([header[PAGE_SIZE_AT], header[PAGE_SIZE_AT + 1]]) {
+        1 => PAGE_BYTES_MAX,
+        bytes => u64::from(bytes),
+    };
+    let mut pages = [0; 4];
+    pages.copy_from_slice(&header[PAGES_AT..HEADER_BYTES]);
+    let bytes = page_bytes * u64::from(u32::from_be_bytes(pages));
+    Ok(file.metadata()?.len() >= bytes)
+}
+
+/// Gives a file that is not whole another name, with what SQLite has beside it, so that a new one
+/// can begin. Gives that name.
+pub(super) fn move_away(path: &Path) -> io::Result<PathBuf> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let now = now.map_or(0, |now| now.as_secs());
+    let rest = beside(path, &format!("-truncated-{now}"));
+    std::fs::rename(path, &rest)?;
+    for suffix in ["-wal", "-shm"] {
+        // As a rule they went with the connection.
+        let _ = std::fs::rename(beside(path, suffix), beside(&rest, suffix));
+    }
+    Ok(rest)
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}

@@ -1,0 +1,169 @@
+//! The journal's files in other hands: links to them, and what is done to them under the writer.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+
+use stomp_bridge::journal::{Error, Journal, Proof, Settings, Taken, reset_id};
+use stomp_bridge::model::Position;
+
+use crate::promises::{Running, batch, entry, leave_open, settings};
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+async fn append(running: &Running, body: &str) -> Result<Position, Error> {
+    let log = &running.journal.log;
+    log.append(batch(vec![entry(body)])).await
+}
+
+#[tokio::test]
+async fn two_links_to_a_journal_are_one_journal() {
+    let folder = tempfile::tempdir().unwrap();
+    let real = settings(folder.path());
+    let link = Settings {
+        path: folder.path().join("link.db"),
+        ..real.clone()
+    };
+    symlink(&real.path, &link.path).unwrap();
+    // There is nothing yet where the link leads.
+    let running = Running::open(&link).await;
+    append(&running, "a").await.unwrap();
+    assert_eq!(running.journal.log.path(), real.path);
+    let refused = Journal::open(&real).await.map(drop);
+    assert!(matches!(refused, Err(Error::InUse { .. })), "{refused:?}");
+    running.close().await;
+    for suffix in ["-lock", "-wal"] {
+        assert!(!beside(&link.path, suffix).exists(), "{suffix}");
+    }
+    let running = Running::open(&real).await;
+    assert_eq!(running.read(Position::START).await.len(), 1);
+    let refused = Journal::open(&link).await.map(drop);
+    assert!(matches!(refused, Err(Error::InUse { .. })), "{refused:?}");
+    running.close().await;
+}
+
+/// Something is done to the files between two commits: the second is not acknowledged, and the
+/// writer ends with the reason. Gives the settings, for what comes then.
+async fn taken(folder: &Path, what: Taken, does: impl Fn(&Path)) -> Settings {
+    let settings = settings(folder);
+    let running = Running::open(&settings).await;
+    for _ in 0..20 {
+        append(&running, &"x".repeat(1000)).await.unwrap();
+    }
+    does(&settings.path);
+    let appended = append(&running, "not acknowledged").await;
+    assert!(
+        matches!(appended, Err(Error::Closed)),
+        "{what:?}: {appended:?}"
+    );
+    let ended = running.writer.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&ended, Error::Taken { what: said, .. } if *said == what),
+        "{what:?}: {ended}"
+    );
+    let path = settings.path.display().to_string();
+    assert!(ended.to_string().contains(&path), "{ended}");
+    settings
+}
+
+#[tokio::test]
+async fn journal_that_is_taken_away_under_the_writer_ends_it_without_an_answer() {
+    let moved = |path: &Path| fs::rename(path, beside(path, ".moved")).unwrap();
+    let replaced = |path: &Path| {
+        let other = beside(path, ".other");
+        fs::copy(path, &other).unwrap();
+        fs::rename(other, path).unwrap();
+    };
+    let truncated = |path: &Path| fs::write(path, "").unwrap();
+    let emptied = |path: &Path| fs::write(beside(path, "-wal"), "").unwrap();
+    for (what, does) in [
+        (
+            Taken::Journal,
+            (&|path: &Path| fs::remove_file(path).unwrap()) as &dyn Fn(&Path),
+        ),
+        (Taken::Journal, &moved),
+        (Taken::Journal, &replaced),
+        (Taken::Truncated, &truncated),
+        (Taken::WalTruncated, &emptied),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        taken(folder.path(), what, does).await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_removed_wal_held_is_there_after_the_next_start() {
+    let remove = |path: &Path| fs::remove_file(beside(path, "-wal")).unwrap();
+    let rename = |path: &Path| fs::rename(beside(path, "-wal"), beside(path, "-old")).unwrap();
+    for does in [(&remove) as &dyn Fn(&Path), &rename] {
+        let folder = tempfile::tempdir().unwrap();
+        let settings = taken(folder.path(), Taken::Wal, does).await;
+        let running = Running::open(&settings).await;
+        let there = running.read(Position::START).await.len();
+        // Nobody was told of the last one: it may be there, and comes again.
+        assert!((20..=21).contains(&there), "{there}");
+        running.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_start_that_fails_leaves_the_journal_as_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    append(&running, "a").await.unwrap();
+    running.close().await;
+    let (journal, writer) = Journal::open(&settings).await.unwrap();
+    assert!(!journal.log.was_left_open());
+    writer.leave().await.unwrap();
+    let (journal, writer) = Journal::open(&settings).await.unwrap();
+    assert!(!journal.log.was_left_open(), "the stop before was clean");
+    writer.leave().await.unwrap();
+    leave_open(&settings);
+    for _ in 0..2 {
+        let (journal, writer) = Journal::open(&settings).await.unwrap();
+        assert!(
+            journal.log.was_left_open(),
+            "nothing has come since the crash"
+        );
+        writer.leave().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_new_id_is_for_a_stale_copy() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    append(&running, "a").await.unwrap();
+    let before = running.journal.log.uuid();
+    running.close().await;
+    let old = fs::read(&settings.path).unwrap();
+    let running = Running::open(&settings).await;
+    append(&running, "b").await.unwrap();
+    running.close().await;
+
+    for left_open in [false, true] {
+        if left_open {
+            leave_open(&settings);
+        }
+        let refused = reset_id(&settings, Proof::Wanted).await.unwrap_err();
+        assert!(matches!(refused, Error::NotStale { .. }), "{refused}");
+        assert!(refused.to_string().contains("--force"), "{refused}");
+    }
+    let running = Running::open(&settings).await;
+    assert_eq!(running.journal.log.uuid(), before, "nothing has changed");
+    running.close().await;
+
+    fs::write(&settings.path, old).unwrap();
+    let renewed = reset_id(&settings, Proof::Wanted).await.unwrap();
+    assert_eq!(renewed.before, before);
+    assert_ne!(renewed.now, before);
+    let forced = reset_id(&settings, Proof::Waived).await.unwrap();
+    assert_eq!(forced.before, renewed.now);
+    Running::open(&settings).await.close().await;
+}
