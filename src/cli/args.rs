@@ -14,15 +14,9 @@ pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) verb: Verb,
     /// The log level: error, warn, info, debug or trace; or a level for each part, such as
-    /// `info,stomp_bridge::sinks=debug`.
-    #[arg(
-        long,
-        global = true,
-        env = "RUST_LOG",
-        default_value = "info",
-        value_name = "LEVEL"
-    )]
-    pub(super) log: String,
+    /// `info,stomp_bridge::sinks=debug`. Where it is not given, RUST_LOG says it.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log: Option<String>,
 }
 
 /// What to do.

@@ -6,8 +6,20 @@ use std::process::ExitCode;
 /// EX_CONFIG).
 pub(super) const BAD_CONFIGURATION: u8 = 78;
 
-/// An error that ends a verb, with all its causes in one line.
+/// A command line or configuration that cannot be used.
+pub(super) fn refuse(error: &str) -> ExitCode {
+    eprintln!("stomp-bridge: {error}");
+    ExitCode::from(BAD_CONFIGURATION)
+}
+
+/// An error that ends a verb, with all its causes in one line. Where the log does not want it, it
+/// stands on standard error.
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
-    tracing::error!(error = format!("{error:#}"), "stomp-bridge ends");
+    let error = format!("{error:#}");
+    if tracing::enabled!(tracing::Level::ERROR) {
+        tracing::error!(error, "stomp-bridge ends");
+    } else {
+        eprintln!("stomp-bridge: {error}");
+    }
     ExitCode::FAILURE
 }

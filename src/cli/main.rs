@@ -12,16 +12,16 @@ use super::{check, demo, dlq, journal, replay, send, sinks, status, tap};
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.verb {
-        Verb::Run(args) => super::run::run(&args.config, &cli.log),
+        Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
         Verb::Check(args) => check::check(&args.config),
-        Verb::Demo(args) => demo::demo(&args, &cli.log),
+        Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),
         Verb::Status(args) => ask(status::status(&args)),
         Verb::Dlq(args) => ask(dlq::dlq(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),
-        Verb::Tap(args) => tap::tap(&args, &cli.log),
-        Verb::Send(args) => send::send(&args, &cli.log),
+        Verb::Tap(args) => tap::tap(&args, cli.log.as_deref()),
+        Verb::Send(args) => send::send(&args, cli.log.as_deref()),
     }
 }
 

@@ -3,17 +3,17 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::exit::{BAD_CONFIGURATION, fail};
+use super::exit::{BAD_CONFIGURATION, fail, refuse};
 use super::log;
 use super::runtime::runtime;
 use crate::app::App;
 use crate::config::{self, Plan};
 
-pub(super) fn run(config: &Path, filter: &str) -> ExitCode {
-    if let Err(error) = log::start(filter) {
-        eprintln!("stomp-bridge: {error}");
-        return ExitCode::from(BAD_CONFIGURATION);
-    }
+pub(super) fn run(config: &Path, log: Option<&str>) -> ExitCode {
+    let _log = match log::start(log, "info") {
+        Ok(log) => log,
+        Err(error) => return refuse(&error),
+    };
     let plan = match config::load(config) {
         Ok(plan) => plan,
         Err(problems) => {
