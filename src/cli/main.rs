@@ -6,7 +6,7 @@ use clap::Parser;
 
 use super::args::{Cli, Verb};
 use super::runtime::runtime;
-use super::{check, demo, dlq, journal, replay, send, sinks, status, tap};
+use super::{check, demo, dlq, journal, replay, send, sinks, source, status, tap};
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
@@ -19,6 +19,7 @@ pub fn run() -> ExitCode {
         Verb::Dlq(args) => ask(dlq::dlq(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
+        Verb::Source(args) => ask(source::source(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),
         Verb::Tap(args) => tap::tap(&args, cli.log.as_deref()),
         Verb::Send(args) => send::send(&args, cli.log.as_deref()),

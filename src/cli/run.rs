@@ -22,7 +22,7 @@ pub(super) fn run(config: &Path, log: Option<&str>) -> ExitCode {
         }
     };
     for warning in &plan.warnings {
-        tracing::warn!(config = %config.display(), "{warning}");
+        tracing::warn!(config = %config.display(), key = warning.path, "{warning}");
     }
     match daemon(plan, config) {
         Ok(()) => ExitCode::SUCCESS,
