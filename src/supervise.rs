@@ -2,6 +2,8 @@
 //! since starting up is recovery.
 
 use std::future::Future;
+use std::io;
+use std::thread;
 
 use tokio::runtime::Handle;
 use tokio::task::{AbortHandle, JoinSet};
@@ -90,6 +92,15 @@ impl Tasks {
     fn forget(&mut self, id: tokio::task::Id) {
         self.names.retain(|(known, _)| *known != id);
     }
+}
+
+/// Starts a thread that ends with the process, for what no runtime runs.
+///
+/// # Errors
+/// The system has no room for it.
+pub fn detach(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let thread = thread::Builder::new().name(name.to_owned());
+    thread.spawn(work).map(drop)
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -26,7 +27,7 @@ use crate::config::Plan;
 use crate::delivery::Statuses;
 use crate::journal::Journal;
 use crate::ops::control::Access;
-use crate::ops::{self, Listener, View, audit, systemd};
+use crate::ops::{self, Bounds, Listener, Reloads, View, audit, systemd};
 use crate::paced::Interval;
 use crate::pipeline::Decoders;
 use crate::source::{self, Source, Status};
@@ -144,6 +145,11 @@ impl App {
             Err(error) => return Err(ended(tasks, &stop_journal, error.into()).await),
         };
         let (happened, happenings) = mpsc::channel(1);
+        let bounds = Bounds {
+            journal_bytes: plan.journal.bytes_max,
+            dlq_bytes: plan.journal.dlq_bytes_max,
+            devices: plan.journal.devices_max,
+        };
         let mut app = App {
             config: config.to_owned(),
             plan,
@@ -155,6 +161,10 @@ impl App {
                 journal,
                 sinks,
                 audit: Arc::default(),
+                source_handle: handle.clone(),
+                reloads: Reloads::default(),
+                started_at: Timestamp::now(),
+                bounds,
             },
             http,
             source: handle,

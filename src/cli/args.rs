@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{demo, dlq, journal, replay, send, sinks, status, tap};
+use super::{demo, dlq, journal, replay, send, sinks, source, status, tap};
 
 /// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
 /// it is received.
@@ -14,15 +14,9 @@ pub(super) struct Cli {
     #[command(subcommand)]
     pub(super) verb: Verb,
     /// The log level: error, warn, info, debug or trace; or a level for each part, such as
-    /// `info,stomp_bridge::sinks=debug`.
-    #[arg(
-        long,
-        global = true,
-        env = "RUST_LOG",
-        default_value = "info",
-        value_name = "LEVEL"
-    )]
-    pub(super) log: String,
+    /// `info,stomp_bridge::sinks=debug`. Where it is not given, RUST_LOG says it.
+    #[arg(long, global = true, value_name = "LEVEL")]
+    pub(super) log: Option<String>,
 }
 
 /// What to do.
@@ -38,7 +32,8 @@ pub(super) enum Verb {
     /// with a SQLite history.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]
     Demo(demo::DemoArgs),
-    /// Show the running daemon's link, its journal and each sink's lag.
+    /// Show the running daemon's link, its journal and each sink's lag; the exit code is 1 where it
+    /// is not ready.
     #[command(after_help = "Example: stomp-bridge status --config /etc/stomp-bridge/config.toml")]
     Status(status::StatusArgs),
     /// List, show, redrive and drop dead letters and undecodable entries.
@@ -46,9 +41,14 @@ pub(super) enum Verb {
     /// Deliver a slice of the journal to one sink again, with the same event ids.
     #[command(after_help = "Example: stomp-bridge replay site --since 2h --device 7 --dry-run")]
     Replay(replay::ReplayArgs),
-    /// Forget sinks that were removed from the configuration.
-    #[command(after_help = "Example: stomp-bridge sinks forget oncall")]
+    /// Deliver to a sink now, or forget one that was removed from the configuration.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge sinks retry oncall\n  stomp-bridge sinks forget oncall"
+    )]
     Sinks(sinks::SinksArgs),
+    /// Connect to the source's server now.
+    #[command(after_help = "Example: stomp-bridge source retry")]
+    Source(source::SourceArgs),
     /// Use a stale copy of a journal under a new id.
     #[command(
         after_help = "Example: stomp-bridge journal reset-id --config /etc/stomp-bridge/config.toml"

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::exit::BAD_CONFIGURATION;
-use super::log;
+use super::exit::{BAD_CONFIGURATION, refuse};
+use super::log::{self, Log};
 use super::print::tell;
 use super::runtime::runtime;
 use crate::config::{self, Plan};
@@ -18,17 +18,14 @@ use crate::source::{Client, Credentials, Observer, Settings};
 ///
 /// # Errors
 /// The exit code; the problems have been printed.
-pub(super) fn plan(config: &Path, filter: &str) -> Result<Plan, ExitCode> {
+pub(super) fn plan(config: &Path, option: Option<&str>) -> Result<(Plan, Log), ExitCode> {
     // Standard output is for data; the log speaks up only when something is wrong.
-    let filter = if filter == "info" { "warn" } else { filter };
-    if let Err(error) = log::start(filter) {
-        tell!("stomp-bridge: {error}");
-        return Err(ExitCode::from(BAD_CONFIGURATION));
-    }
-    config::load(config).map_err(|problems| {
+    let log = log::start(option, "warn").map_err(|error| refuse(&error))?;
+    let plan = config::load(config).map_err(|problems| {
         tell!("{problems}");
         ExitCode::from(BAD_CONFIGURATION)
-    })
+    })?;
+    Ok((plan, log))
 }
 
 /// Runs a verb to its end.

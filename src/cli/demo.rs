@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use tokio_util::sync::CancellationToken;
 
-use super::exit::fail;
+use super::exit::{fail, refuse};
 use super::print::{say, tell};
 use super::runtime::runtime;
 use super::{live, log};
@@ -47,13 +47,12 @@ pub(super) struct DemoArgs {
     messages: Option<u64>,
 }
 
-pub(super) fn demo(args: &DemoArgs, filter: &str) -> ExitCode {
+pub(super) fn demo(args: &DemoArgs, log: Option<&str>) -> ExitCode {
     // The live lines are the show; the log speaks up only when something is wrong.
-    let filter = if filter == "info" { "warn" } else { filter };
-    if let Err(error) = log::start(filter) {
-        tell!("stomp-bridge: {error}");
-        return ExitCode::FAILURE;
-    }
+    let _log = match log::start(log, "warn") {
+        Ok(log) => log,
+        Err(error) => return refuse(&error),
+    };
     let outcome = runtime().and_then(|runtime| {
         let outcome = runtime.block_on(show(args));
         runtime.shutdown_background();

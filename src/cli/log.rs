@@ -1,5 +1,9 @@
 //! Where the log goes: text on a terminal, journald under systemd, JSON lines otherwise; always on
-//! standard error.
+//! standard error. `filter` says which lines are wanted, `throttle` and `layer` how many of a kind.
+
+mod filter;
+mod layer;
+mod throttle;
 
 use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
@@ -8,21 +12,40 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-/// Starts logging.
+use self::layer::{COUNTS, Throttled};
+
+/// What is read where `--log` is not given.
+const VARIABLE: &str = "RUST_LOG";
+
+/// The log while it runs. At its end it says what it has held back.
+#[derive(Debug)]
+pub(super) struct Log(Throttled);
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Starts logging by `--log`, else by RUST_LOG; `level`: of what neither names.
 ///
 /// # Errors
-/// The filter does not parse.
-pub(super) fn start(filter: &str) -> Result<(), String> {
-    let filter =
-        EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
-    let registry = tracing_subscriber::registry().with(filter);
-    if stderr_is_journald()
-        && let Ok(journald) = tracing_journald::layer()
-    {
+/// `--log` names no level.
+pub(super) fn start(option: Option<&str>, level: &str) -> Result<Log, String> {
+    let variable = std::env::var(VARIABLE).ok();
+    let wanted = filter::wanted(option, variable.as_deref(), level)?;
+    let directives = format!("{},{COUNTS}=info", wanted.directives);
+    let filter = EnvFilter::try_new(directives).map_err(|error| format!("--log: {error}"))?;
+    let throttled = Throttled::default();
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(throttled.clone());
+    let journald = stderr_is_journald()
+        .then(tracing_journald::layer)
+        .and_then(Result::ok);
+    if let Some(journald) = journald {
         registry.with(journald).init();
-        return Ok(());
-    }
-    if std::io::stderr().is_terminal() {
+    } else if std::io::stderr().is_terminal() {
         let text = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false);
@@ -34,7 +57,15 @@ pub(super) fn start(filter: &str) -> Result<(), String> {
             .with_writer(std::io::stderr);
         registry.with(json).init();
     }
-    Ok(())
+    let counting = throttled.count();
+    counting.map_err(|error| format!("start the thread of the log: {error}"))?;
+    for problem in wanted.passed_over {
+        tracing::warn!(
+            problem,
+            "RUST_LOG passed over in part: set it as --log is set, or unset it"
+        );
+    }
+    Ok(Log(throttled))
 }
 
 /// systemd names the journal's socket as `device:inode`; a process further down may have redirected

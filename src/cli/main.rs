@@ -7,22 +7,23 @@ use clap::Parser;
 use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
-use super::{check, demo, dlq, journal, replay, send, sinks, status, tap};
+use super::{check, demo, dlq, journal, replay, send, sinks, source, status, tap};
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     match cli.verb {
-        Verb::Run(args) => super::run::run(&args.config, &cli.log),
+        Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
         Verb::Check(args) => check::check(&args.config),
-        Verb::Demo(args) => demo::demo(&args, &cli.log),
+        Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),
         Verb::Status(args) => ask(status::status(&args)),
         Verb::Dlq(args) => ask(dlq::dlq(&args)),
         Verb::Replay(args) => ask(replay::replay(&args)),
         Verb::Sinks(args) => ask(sinks::sinks(&args)),
+        Verb::Source(args) => ask(source::source(&args)),
         Verb::Journal(args) => ask(journal::journal(&args)),
-        Verb::Tap(args) => tap::tap(&args, &cli.log),
-        Verb::Send(args) => send::send(&args, &cli.log),
+        Verb::Tap(args) => tap::tap(&args, cli.log.as_deref()),
+        Verb::Send(args) => send::send(&args, cli.log.as_deref()),
     }
 }
 

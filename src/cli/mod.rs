@@ -2,7 +2,7 @@
 //!
 //! - `main`: the way to a verb; `args`: which there are; `exit`: how one fails
 //! - `run`, `check`, `demo`: those that read the configuration as the daemon does
-//! - `status`, `dlq`, `replay`, `sinks`, `journal`: those that ask the running daemon, or change
+//! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
 //!   its journal; `target`: where that is
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
 //!   what they print
@@ -25,6 +25,7 @@ mod run;
 mod runtime;
 mod send;
 mod sinks;
+mod source;
 mod status;
 mod tap;
 mod target;

@@ -5,20 +5,20 @@ use std::process::ExitCode;
 
 use tokio::runtime::Runtime;
 
-use super::exit::{BAD_CONFIGURATION, fail};
+use super::exit::{BAD_CONFIGURATION, fail, refuse};
 use super::log;
 use super::print::tell;
 use super::runtime::runtime;
 use crate::app::{App, BadConfiguration, Signals};
 use crate::config::{self, Plan};
 
-pub(super) fn run(config: &Path, filter: &str) -> ExitCode {
+pub(super) fn run(config: &Path, log: Option<&str>) -> ExitCode {
     // Before all else: a signal ends a process that does not know it yet.
     let caught = caught();
-    if let Err(error) = log::start(filter) {
-        tell!("stomp-bridge: {error}");
-        return ExitCode::from(BAD_CONFIGURATION);
-    }
+    let _log = match log::start(log, "info") {
+        Ok(log) => log,
+        Err(error) => return refuse(&error),
+    };
     let (runtime, signals) = match caught {
         Ok(caught) => caught,
         Err(error) => return fail(&error),
@@ -31,7 +31,7 @@ pub(super) fn run(config: &Path, filter: &str) -> ExitCode {
         }
     };
     for warning in &plan.warnings {
-        tracing::warn!(config = %config.display(), "{warning}");
+        tracing::warn!(config = %config.display(), key = warning.path, "{warning}");
     }
     match daemon(plan, config, runtime, signals) {
         Ok(()) => ExitCode::SUCCESS,

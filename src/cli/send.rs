@@ -52,9 +52,9 @@ fn header(text: &str) -> Result<(String, String), String> {
     }
 }
 
-pub(super) fn send(args: &SendArgs, filter: &str) -> ExitCode {
-    let plan = match plan(&args.config, filter) {
-        Ok(plan) => plan,
+pub(super) fn send(args: &SendArgs, log: Option<&str>) -> ExitCode {
+    let (plan, _log) = match plan(&args.config, log) {
+        Ok(begun) => begun,
         Err(code) => return code,
     };
     verb(deliver(args, plan))

@@ -1,4 +1,4 @@
-//! `stomp-bridge sinks forget`: a removed sink keeps no entries.
+//! `stomp-bridge sinks`: a removed sink keeps no entries; one that waits is tried at once.
 
 use std::process::ExitCode;
 
@@ -24,13 +24,33 @@ enum Verb {
         /// The sink's name.
         sink: String,
     },
+    /// Deliver to a sink now: it waits for its next attempt no longer, and a disabled sink is
+    /// opened again.
+    #[command(after_help = "Example: stomp-bridge sinks retry oncall")]
+    Retry {
+        #[command(flatten)]
+        target: Target,
+        /// The sink's name.
+        sink: String,
+    },
 }
 
 pub(super) async fn sinks(args: &SinksArgs) -> anyhow::Result<ExitCode> {
-    let Verb::Forget { target, sink } = &args.verb;
-    target
-        .carry_out(&AdminCommand::Forget { sink: sink.clone() })
-        .await?;
-    say!("the sink {sink} is forgotten: the journal keeps nothing for it");
+    match &args.verb {
+        Verb::Forget { target, sink } => {
+            let sink = sink.clone();
+            target
+                .carry_out(&AdminCommand::Forget { sink: sink.clone() })
+                .await?;
+            say!("the sink {sink} is forgotten: the journal keeps nothing for it");
+        }
+        Verb::Retry { target, sink } => {
+            let sink = sink.clone();
+            target
+                .carry_out(&AdminCommand::RetrySink { sink: sink.clone() })
+                .await?;
+            say!("the sink {sink} is tried now; `stomp-bridge status` says what comes of it");
+        }
+    }
     Ok(ExitCode::SUCCESS)
 }

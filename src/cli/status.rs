@@ -37,7 +37,10 @@ pub(super) async fn status(args: &StatusArgs) -> anyhow::Result<ExitCode> {
     } else {
         say!("{}", text(&report).trim_end());
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(match report.ready {
+        true => ExitCode::SUCCESS,
+        false => ExitCode::FAILURE,
+    })
 }
 
 fn text(report: &Report) -> String {
@@ -64,6 +67,7 @@ fn text(report: &Report) -> String {
         let when = when.map_or(String::new(), |when| format!(" {when} ago"));
         format!("         last error{when}: {}", one_line(error))
     }));
+    lines.extend(next_attempt(link, *at));
     lines.extend(
         link.undeliverable
             .as_ref()
@@ -92,8 +96,10 @@ fn text(report: &Report) -> String {
     lines.extend(refused(link, *at));
     lines.extend(topics(link, *at));
     lines.extend(unreadable(link));
+    let since = report.started_at.map(|started| age(started, *at));
+    let since = since.map_or(String::new(), |since| format!(" {since} ago"));
     lines.push(format!(
-        "intake   {} received = {} accepted + {} undecodable + {} waiting",
+        "intake   since the start{since}: {} received = {} accepted + {} undecodable + {} waiting",
         intake.received, intake.accepted, intake.undecodable, intake.waiting
     ));
     let oldest = journal.oldest.map_or("empty".to_owned(), |oldest| {
@@ -104,7 +110,8 @@ fn text(report: &Report) -> String {
     } else {
         ""
     };
-    lines.push(format!("journal  {oldest}, {}{full}", bytes(journal.bytes)));
+    let (used, max) = (bytes(journal.bytes), bytes(journal.max_bytes));
+    lines.push(format!("journal  {oldest}, {used} of {max}{full}"));
     if journal.undecodable > 0 {
         lines.push(format!(
             "         {} undecodable: stomp-bridge dlq list --undecodable",
@@ -117,7 +124,9 @@ fn text(report: &Report) -> String {
             journal.evicted
         ));
     }
+    lines.extend(rejected_reload(report));
     lines.push(String::new());
+    lines.push("sinks    counts since the journal began".to_owned());
     let head = [
         "SINK",
         "STATE",
@@ -137,6 +146,33 @@ fn text(report: &Report) -> String {
         ));
     }
     lines.join("\n") + "\n"
+}
+
+/// When the source tries again, and how to have it try now.
+fn next_attempt(link: &Link, now: Timestamp) -> Option<String> {
+    let (next, failures) = (link.next_attempt?, link.failures);
+    let wait = age(now, next);
+    let failed = match failures {
+        0 => String::new(),
+        1 => " after 1 failure".to_owned(),
+        failures => format!(" after {failures} failures"),
+    };
+    Some(format!(
+        "         next attempt in {wait}{failed}; `stomp-bridge source retry` makes it now"
+    ))
+}
+
+/// What the file says that does not hold.
+fn rejected_reload(report: &Report) -> Vec<String> {
+    let Some(rejected) = &report.rejected_reload else {
+        return Vec::new();
+    };
+    let age = age(rejected.at, report.at);
+    let head =
+        format!("config   reload rejected {age} ago: the configuration before it is in force");
+    let problems = rejected.problems.iter();
+    let lines = problems.map(|problem| format!("         {}", one_line(problem)));
+    std::iter::once(head).chain(lines).collect()
 }
 
 /// How often the server has delivered a message of each topic before.
@@ -254,7 +290,14 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
         (false, _) => "removed".to_owned(),
         (true, up) => {
             let since = sink.since.map(|since| age(since, now)).unwrap_or_default();
-            format!("{} {since}", if up { "up" } else { "retrying" })
+            let state = match (up, sink.disabled) {
+                (true, _) => "up",
+                (false, true) => "disabled",
+                (false, false) => "retrying",
+            };
+            let next = sink.next_attempt.map(|next| age(now, next));
+            let next = next.map_or(String::new(), |next| format!(", next in {next}"));
+            format!("{state} {since}{next}")
         }
     };
     let state = if sink.replaying {
@@ -268,7 +311,7 @@ fn row(sink: &Sink, now: Timestamp) -> [String; 7] {
         state,
         sink.account.pending.to_string(),
         (passed.delivered + sink.account.accounting.redriven).to_string(),
-        (passed.filtered + passed.undecodable).to_string(),
+        passed.filtered.to_string(),
         sink.account.waiting.to_string(),
         last_error(sink.last_error.as_deref(), sink.up, sink.since, now),
     ]
@@ -300,6 +343,8 @@ mod tests {
             since: at(0),
             last_error: None,
             last_error_at: None,
+            next_attempt: None,
+            failures: 0,
             undeliverable: None,
             last_message: None,
             broker: None,

@@ -44,9 +44,9 @@ pub(super) struct TapArgs {
     force: bool,
 }
 
-pub(super) fn tap(args: &TapArgs, filter: &str) -> ExitCode {
-    let plan = match plan(&args.config, filter) {
-        Ok(plan) => plan,
+pub(super) fn tap(args: &TapArgs, log: Option<&str>) -> ExitCode {
+    let (plan, _log) = match plan(&args.config, log) {
+        Ok(begun) => begun,
         Err(code) => return code,
     };
     verb(show(args, plan))

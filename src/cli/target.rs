@@ -13,7 +13,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::print::tell;
-use crate::config::{self, Plan};
+use crate::config::{self, Place, Plan};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 
@@ -58,7 +58,7 @@ impl Target {
     /// # Errors
     /// There is no journal, or it may not be read.
     pub(super) async fn reader(&self) -> anyhow::Result<Reader> {
-        let path = self.existing()?.path;
+        let path = self.existing()?;
         Reader::open(&path)
             .await
             .with_context(|| format!("read the journal {}", path.display()))
@@ -69,12 +69,9 @@ impl Target {
     /// # Errors
     /// None runs, or it does not answer as it should.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let http = match (self.http, self.settings()) {
-            (Some(http), _) => http,
-            (None, settings) => match Access::read(&settings?.path) {
-                Ok(Some(access)) => access.http,
-                Ok(None) | Err(_) => self.plan()?.http.listen,
-            },
+        let http = match self.http {
+            Some(http) => http,
+            None => self.listener()?,
         };
         if http.port() == 0 {
             bail!("no stomp-bridge runs on this journal: start it with `stomp-bridge run`");
@@ -101,17 +98,28 @@ impl Target {
             .with_context(|| format!("{url} is no stomp-bridge of this version"))
     }
 
+    /// Where the daemon listens: the file beside its journal says it, else the configuration.
+    fn listener(&self) -> anyhow::Result<SocketAddr> {
+        let place = self.place()?;
+        match Access::read(&place.journal) {
+            Ok(Some(access)) => Ok(access.http),
+            Ok(None) | Err(_) => place.listen.ok_or_else(|| {
+                anyhow!("http.listen is no address and port: name the daemon's with --http")
+            }),
+        }
+    }
+
     /// Carries out a command: through the daemon if one runs, else on the journal itself. Durable
     /// on return.
     ///
     /// # Errors
     /// It was refused, or neither can be reached.
     pub(super) async fn carry_out(&self, command: &AdminCommand) -> anyhow::Result<Reply> {
-        let settings = self.existing()?;
-        let access = match Access::read(&settings.path) {
+        let journal = self.existing()?;
+        let access = match Access::read(&journal) {
             Ok(access) => access,
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let file = Access::path(&settings.path);
+                let file = Access::path(&journal);
                 bail!(
                     "{} may be read by the daemon's user alone: run this as that user, or as root",
                     file.display()
@@ -134,14 +142,22 @@ impl Target {
                 }
             }
         }
-        self.on_the_journal(settings, command).await
+        self.on_the_journal(journal, command).await
     }
 
-    async fn on_the_journal(
-        &self,
-        settings: journal::Settings,
-        command: &AdminCommand,
-    ) -> anyhow::Result<Reply> {
+    async fn on_the_journal(&self, path: PathBuf, command: &AdminCommand) -> anyhow::Result<Reply> {
+        let plan = self.journal.is_none().then(|| self.plan());
+        // A sink that is to be forgotten must not be in the configuration.
+        let plan = match plan {
+            Some(Err(problems)) if matches!(command, AdminCommand::Forget { .. }) => {
+                return Err(problems);
+            }
+            plan => plan.and_then(Result::ok),
+        };
+        let settings = match &plan {
+            Some(plan) => plan.journal.clone(),
+            None => without_bounds(path),
+        };
         let (journal, writer) = match Journal::open(&settings).await {
             Err(journal::Error::InUse { path }) => bail!(
                 "a stomp-bridge uses {}, but does not answer: name its address with --http, or wait until it has started",
@@ -153,13 +169,19 @@ impl Target {
         };
         let stop = CancellationToken::new();
         let work = async {
-            if self.journal.is_none() {
-                let sinks: Vec<(Arc<str>, Start)> = self
-                    .plan()?
-                    .sinks
-                    .iter()
-                    .map(|(delivery, _)| (delivery.name.clone(), delivery.start))
-                    .collect();
+            let sinks: Option<Vec<(Arc<str>, Start)>> = match &plan {
+                Some(plan) => {
+                    let sinks = plan.sinks.iter().map(|(delivery, _)| delivery);
+                    Some(sinks.map(|it| (it.name.clone(), it.start)).collect())
+                }
+                // With --journal none is registered; of a wrong configuration all that are known.
+                None if self.journal.is_some() => None,
+                None => {
+                    let known = journal.log.status().sinks.into_iter();
+                    Some(known.map(|sink| (sink.name, Start::Newest)).collect())
+                }
+            };
+            if let Some(sinks) = sinks {
                 journal.cursors.register_sinks(&sinks).await?;
             }
             let reply = execute(&journal, command.clone()).await?;
@@ -191,43 +213,55 @@ impl Target {
     /// # Errors
     /// There is none, a daemon has it, or it is no stale copy.
     pub(super) async fn reset_id(&self, proof: Proof) -> anyhow::Result<(PathBuf, ResetId)> {
-        let settings = self.existing()?;
+        let path = self.existing()?;
+        let settings = match &self.journal {
+            Some(_) => without_bounds(path),
+            None => journal::Settings {
+                path,
+                ..self.plan()?.journal
+            },
+        };
         let renewed = journal::reset_id(&settings, proof).await?;
         Ok((settings.path, renewed))
     }
 
-    /// The settings of a journal that is there.
-    fn existing(&self) -> anyhow::Result<journal::Settings> {
-        let settings = self.settings()?;
-        if !settings.path.try_exists().unwrap_or(true) {
+    /// The file of a journal that is there.
+    fn existing(&self) -> anyhow::Result<PathBuf> {
+        let path = self.place()?.journal;
+        if !path.try_exists().unwrap_or(true) {
             bail!(
                 "there is no journal {}: name another with --journal",
-                settings.path.display()
+                path.display()
             );
         }
-        Ok(settings)
+        Ok(path)
     }
 
-    /// Where the journal really is: what the daemon leaves beside it lies there.
-    fn settings(&self) -> anyhow::Result<journal::Settings> {
-        let written = self.written()?;
-        Ok(journal::Settings {
-            path: journal::real_path(&written.path),
-            ..written
+    /// What is needed to look: a configuration that is wrong elsewhere, or lacks a secret, says
+    /// that, too. The journal is named by where it really is: what the daemon leaves beside it lies
+    /// there.
+    fn place(&self) -> anyhow::Result<Place> {
+        let place = self.written()?;
+        Ok(Place {
+            journal: journal::real_path(&place.journal),
+            ..place
         })
     }
 
-    fn written(&self) -> anyhow::Result<journal::Settings> {
-        match &self.journal {
-            None => self.plan().map(|plan| plan.journal).map_err(|problems| {
+    fn written(&self) -> anyhow::Result<Place> {
+        let Some(path) = &self.journal else {
+            return config::place(&self.config).map_err(|problems| {
                 anyhow!("{problems}\n--journal names the daemon's journal without a configuration")
-            }),
-            Some(path) => {
-                let path = std::path::absolute(path)
-                    .with_context(|| format!("--journal {}", path.display()))?;
-                Ok(without_bounds(path))
-            }
-        }
+            });
+        };
+        let journal = std::path::absolute(path);
+        let journal = journal.with_context(|| format!("--journal {}", path.display()))?;
+        // The daemon's address stands beside its journal.
+        let listen = config::place(&self.config).ok();
+        Ok(Place {
+            journal,
+            listen: listen.and_then(|place| place.listen),
+        })
     }
 }
 

@@ -44,14 +44,7 @@ pub(super) fn check(
         report.idle_variable(name, &meant);
     }
     let root: Root = report.extract(&Path::default(), values);
-    let config = std::path::absolute(file)
-        .ok()
-        .and_then(|file| file.parent().map(FilePath::to_owned));
-    let config = config.unwrap_or_default();
-    let folders = Folders {
-        state: environment.state().unwrap_or_else(|| config.clone()),
-        config,
-    };
+    let folders = Folders::of(file, environment);
     let files = root
         .secrets
         .iter()

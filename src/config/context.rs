@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::environment::Environment;
 use super::path::Path;
 use super::report::{Report, unknown};
 use super::schema;
@@ -37,6 +38,19 @@ pub(super) struct Folders {
     pub(super) state: PathBuf,
     /// Certificates, passcodes: beside the configuration.
     pub(super) config: PathBuf,
+}
+
+impl Folders {
+    /// Those of a configuration file.
+    pub(super) fn of(file: &FilePath, environment: &Environment) -> Folders {
+        let config = std::path::absolute(file).ok();
+        let config = config.and_then(|file| file.parent().map(FilePath::to_owned));
+        let config = config.unwrap_or_default();
+        Folders {
+            state: environment.state().unwrap_or_else(|| config.clone()),
+            config,
+        }
+    }
 }
 
 impl Context<'_> {

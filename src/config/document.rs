@@ -11,6 +11,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
+use super::foreign;
 use super::masking::{Masking, may_hold_credentials};
 use super::path::Path;
 use super::problem::{Level, Location, Problem};
@@ -39,17 +40,22 @@ pub(super) struct Document {
 pub(super) struct SyntaxError {
     pub(super) place: Location,
     pub(super) message: String,
+    pub(super) help: Option<String>,
 }
 
 impl SyntaxError {
     pub(super) fn into_problem(self) -> Problem {
-        let SyntaxError { place, message } = self;
+        let SyntaxError {
+            place,
+            message,
+            help,
+        } = self;
         Problem {
             level: Level::Error,
             place,
             path: String::new(),
             message: format!("not TOML: {message}"),
-            help: None,
+            help,
         }
     }
 }
@@ -75,10 +81,7 @@ impl Document {
         let (table, errors) = DeTable::parse_recoverable(&text);
         document.remember(&Path::default(), table.get_ref());
         if !errors.is_empty() {
-            let errors = errors
-                .iter()
-                .map(|error| document.syntax_error(error))
-                .collect();
+            let errors = document.syntax_errors(&errors);
             return (document, Err(errors));
         }
         let written = dict(table.get_ref());
@@ -148,6 +151,36 @@ impl Document {
         }
     }
 
+    /// Each mistake once: the parser may stumble over one several times.
+    fn syntax_errors(&self, errors: &[toml::de::Error]) -> Vec<SyntaxError> {
+        if let Some(mistake) = foreign::language(&self.text) {
+            return vec![self.named(mistake)];
+        }
+        let mut named = Vec::new();
+        let mut told = Vec::new();
+        for error in errors {
+            let at = error.span().map_or(0, |span| span.start);
+            let mistake = foreign::mistake(&self.text, at);
+            match mistake.filter(|mistake| !self.is_in_a_text(mistake.at)) {
+                Some(mistake) if named.contains(&mistake) => {}
+                Some(mistake) => {
+                    named.push(mistake.clone());
+                    told.push(self.named(mistake));
+                }
+                None => told.push(self.syntax_error(error)),
+            }
+        }
+        told
+    }
+
+    fn named(&self, mistake: foreign::Mistake) -> SyntaxError {
+        SyntaxError {
+            place: self.at(&(mistake.at..mistake.at)).without_value(),
+            message: mistake.message,
+            help: Some(mistake.help),
+        }
+    }
+
     fn syntax_error(&self, error: &toml::de::Error) -> SyntaxError {
         let place = error
             .span()
@@ -169,6 +202,7 @@ impl Document {
                 place.without_value()
             },
             message,
+            help: None,
         }
     }
 

@@ -1,11 +1,13 @@
 //! From a file to a [`Plan`], or to everything that is wrong with it.
 
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::Path;
 
 use super::check::check;
 use super::document::{Document, SyntaxError};
 use super::environment::Environment;
+use super::foreign;
 use super::masking::Masking;
 use super::plan::Plan;
 use super::problem::{Level, Location, Problem, Problems};
@@ -24,16 +26,42 @@ pub fn load(path: &Path) -> Result<Plan, Problems> {
 /// # Errors
 /// As [`load`].
 pub fn load_in(path: &Path, environment: &Environment) -> Result<Plan, Problems> {
-    match fs::read_to_string(path) {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    match String::from_utf8(bytes) {
         Ok(text) => parse(path, text, environment),
-        Err(error) => Err(Problems(vec![Problem {
-            level: Level::Error,
-            place: Location::Whole(path.to_owned()),
-            path: String::new(),
-            message: format!("cannot read the configuration: {error}"),
-            help: Some("name the file with --config".to_owned()),
-        }])),
+        Err(error) => Err(Problems(vec![foreign::not_utf8(path, error.as_bytes())])),
     }
+}
+
+/// The problem of a file that cannot be read.
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Problems {
+    let (why, help) = match error.kind() {
+        ErrorKind::IsADirectory => (
+            "it is a folder".to_owned(),
+            format!("write --config {}", path.join("config.toml").display()),
+        ),
+        ErrorKind::PermissionDenied => (
+            "this user may not read it".to_owned(),
+            "run this as the user that the daemon runs as, or as root, or let its group read the \
+             file"
+                .to_owned(),
+        ),
+        ErrorKind::NotFound => (
+            "there is no such file".to_owned(),
+            "name the file with --config".to_owned(),
+        ),
+        _ => (
+            error.to_string(),
+            "name another file with --config".to_owned(),
+        ),
+    };
+    Problems(vec![Problem {
+        level: Level::Error,
+        place: Location::Whole(path.to_owned()),
+        path: String::new(),
+        message: format!("cannot read the configuration: {why}"),
+        help: Some(help),
+    }])
 }
 
 /// The configuration in a text, as if it stood in the file `path`.
@@ -48,5 +76,31 @@ pub fn parse(path: &Path, text: String, environment: &Environment) -> Result<Pla
         Err(errors) => Err(Problems(
             errors.into_iter().map(SyntaxError::into_problem).collect(),
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_read_says_what_to_do() {
+        for (kind, message, help) in [
+            (
+                ErrorKind::PermissionDenied,
+                "this user may not read it",
+                "as root",
+            ),
+            (
+                ErrorKind::IsADirectory,
+                "it is a folder",
+                "/etc/x/config.toml",
+            ),
+            (ErrorKind::NotFound, "there is no such file", "--config"),
+            (ErrorKind::TimedOut, "timed out", "--config"),
+        ] {
+            let said = unreadable(Path::new("/etc/x"), &kind.into()).to_string();
+            assert!(said.contains(message) && said.contains(help), "{said}");
+        }
     }
 }

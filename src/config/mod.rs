@@ -6,6 +6,7 @@
 //! | `load` | reads a file: the way from a text to a plan |
 //! | `environment` | what the process is given besides the file |
 //! | `document` | the text as a tree of values (layers by figment) that knows each one's line (by toml's spans) |
+//! | `foreign` | what a file is that is no TOML |
 //! | `schema`, `units` | every key with its default; values as people write them |
 //! | `masking` | which values are never shown, by their types in the schema |
 //! | `report`, `problem` | collects what is wrong, and how it reads |
@@ -14,15 +15,18 @@
 //! | `source`, `signin`, `topics`, `sinks` | the check of one table each; `kinds`: of one key of sinks |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
+//! | `place` | where the journal lies, whatever else is wrong |
 
 mod check;
 mod context;
 mod document;
 mod environment;
+mod foreign;
 mod kinds;
 mod load;
 mod masking;
 mod path;
+mod place;
 mod plan;
 mod problem;
 mod report;
@@ -38,5 +42,6 @@ mod units;
 
 pub use environment::Environment;
 pub use load::{load, load_in, parse};
+pub use place::{Place, place, place_in};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};

@@ -100,6 +100,8 @@ enum Wake {
     Ended(Box<Ended>),
     /// An operator wants something delivered again.
     Command,
+    /// An operator wants the next attempt at once.
+    Retry,
     /// Nothing has come for long, or the other side may be gone.
     Idle,
     /// Something is due, or the log goes on.
@@ -199,6 +201,7 @@ impl Engine {
                     Wake::Stop => return Ok(()),
                     Wake::Ended(ended) => self.ended(ended).await?,
                     Wake::Command => self.redrive.look(),
+                    Wake::Retry => self.retry_now(),
                     Wake::Idle => tokio::select! {
                         () = stop.cancelled() => return Ok(()),
                         () = self.idle() => {}
@@ -234,6 +237,7 @@ impl Engine {
         let is_idle = !is_busy && self.scheduler.is_empty();
         let idle_at = self.idle_at;
         let (under_way, done) = (&mut self.under_way, CancellationToken::new());
+        let health = self.report.health();
         // It makes no attempt where nothing is under way.
         let idle_sink = self.sinks.last_mut().filter(|_| is_idle);
         let may_be_lost = async {
@@ -245,6 +249,7 @@ impl Engine {
                 () = stop.cancelled() => Wake::Stop,
                 Some(ended) = under_way.next() => Wake::Ended(ended),
                 () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => Wake::Due,
+                () = health.retry_asked() => Wake::Retry,
                 // Both senders live as long as the journal.
                 _ = commands.changed() => Wake::Command,
                 _ = head.wait_for(|head| *head > through), if may_read => Wake::Due,
@@ -269,6 +274,13 @@ impl Engine {
             .sinks
             .last_mut()
             .expect("a sink makes no attempt while it is opened or idle")
+    }
+
+    /// Waits no longer for the next attempt. Where none waits, a probe says whether it is up.
+    fn retry_now(&mut self) {
+        self.report.retries();
+        self.scheduler.retry_now(Instant::now());
+        self.idle_at = Instant::now();
     }
 
     /// There is nothing to deliver: does the other side answer?

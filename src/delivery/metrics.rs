@@ -5,14 +5,16 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use crate::journal::Passed;
 
-/// Every entry that the cursor passes is counted once, as `delivered`, `filtered` or
+/// Every entry that the cursor passes is counted once, as `delivered`, `filtered`, `undecodable` or
 /// `dead_lettered`. An entry that is read again after the sink went back is counted again.
 #[derive(Debug, Default)]
 pub struct Counters {
     /// Confirmed by the sink.
     pub delivered: AtomicU64,
-    /// Not for this sink: another topic, `when` says no, or undecodable at intake.
+    /// Not for this sink: another topic, another kind, or `when` says no.
     pub filtered: AtomicU64,
+    /// Undecodable at intake, and so for no sink.
+    pub undecodable: AtomicU64,
     /// Refused by the sink for good, or not to be decoded.
     pub dead_lettered: AtomicU64,
     /// Delivered again because an operator wanted it: a redrive or a replay.
@@ -29,8 +31,9 @@ impl Counters {
     pub(super) fn add(&self, passed: Passed) {
         self.delivered
             .fetch_add(passed.delivered, Ordering::Relaxed);
-        self.filtered
-            .fetch_add(passed.filtered + passed.undecodable, Ordering::Relaxed);
+        self.filtered.fetch_add(passed.filtered, Ordering::Relaxed);
+        self.undecodable
+            .fetch_add(passed.undecodable, Ordering::Relaxed);
         self.dead_lettered
             .fetch_add(passed.dead_lettered, Ordering::Relaxed);
     }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
@@ -95,6 +96,24 @@ impl Report {
         self.up = false;
     }
 
+    /// The next attempt comes after this time.
+    fn waits(&self, wait: Duration) {
+        let wait = SignedDuration::try_from(wait).ok();
+        let next = wait.and_then(|wait| Timestamp::now().checked_add(wait).ok());
+        self.health.waits_until(next);
+    }
+
+    /// Where an operator asks for the next attempt.
+    pub(super) fn health(&self) -> &Health {
+        &self.health
+    }
+
+    /// An operator wants the next attempt at once.
+    pub(super) fn retries(&self) {
+        info!(sink = %self.sink, position = %self.position, "sink retry: an attempt at once, as an operator asks");
+        self.health.waits_until(None);
+    }
+
     /// `is_stuck`: as far as is known the sink takes nothing.
     pub(super) fn news(&mut self, news: &News, is_stuck: bool) {
         if !matches!(news, News::Up | News::Disabled { .. }) {
@@ -119,6 +138,7 @@ impl Report {
                 }
                 if is_stuck {
                     self.down(error);
+                    self.waits(*wait);
                 }
             }
             News::SinkWaits { error, wait } => {
@@ -129,6 +149,7 @@ impl Report {
                     );
                 }
                 self.down(error);
+                self.waits(*wait);
             }
             News::BreakerOpen { error, wait } => {
                 if self.trouble.should_log("rejected", now) {
@@ -139,14 +160,16 @@ impl Report {
                     );
                 }
                 self.down(error);
+                self.waits(*wait);
             }
             News::Disabled { error } => {
                 error!(
                     %sink, error, %position,
                     "the sink is disabled; the journal keeps its entries: correct or remove the sink, then \
-                     reload; where only its receiver was mended, restart"
+                     reload; where only its receiver was mended, run `stomp-bridge sinks retry {sink}`"
                 );
-                self.down(error);
+                self.health.disabled(error);
+                self.up = false;
             }
         }
     }

@@ -372,6 +372,24 @@ impl Scheduler {
         news
     }
 
+    /// An operator wants the next attempt now: nothing waits for a time, and a disabled sink is
+    /// opened again.
+    pub(super) fn retry_now(&mut self, now: Instant) {
+        if self.link == Link::Disabled {
+            self.link = Link::Closed;
+        }
+        if self.link == Link::Closed {
+            self.pause = None;
+        }
+        if let Some(pause) = &mut self.pause {
+            pause.until = pause.until.min(now);
+        }
+        let waiting = std::mem::take(&mut self.waiting).into_iter();
+        self.waiting = waiting
+            .map(|((due, number), attempt)| ((due.min(now), number), attempt))
+            .collect();
+    }
+
     /// The sink could not be opened.
     pub(super) fn not_opened(&mut self, trouble: Trouble, now: Instant, random: f64) -> News {
         let (error, after) = match trouble {

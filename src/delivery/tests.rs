@@ -634,6 +634,42 @@ async fn disabled_sink_is_left_alone_and_holds_its_entries() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn retry_opens_a_disabled_sink_and_ends_the_wait_of_one_in_trouble() {
+    let gone = Trouble::Disabled {
+        error: "410".to_owned(),
+    };
+    let asked = Duration::from_secs(6 * 3600);
+    let busy = Trouble::Retry {
+        error: "503".to_owned(),
+        after: Some(asked),
+    };
+    let mut rig = Rig::new(Far {
+        script: [Some((1, gone)), Some((0, busy))].into(),
+        ..Far::default()
+    })
+    .await;
+    rig.append(["ok"; 3]).await;
+    rig.start();
+    rig.until("it is disabled", |rig| rig.health.report().disabled)
+        .await;
+    assert_eq!(rig.health.report().next_attempt, None);
+    rig.health.ask_retry();
+    rig.until("it waits for the other side", |rig| {
+        rig.health.report().next_attempt.is_some()
+    })
+    .await;
+    assert!(!rig.health.report().disabled);
+    let begins = tokio::time::Instant::now();
+    rig.health.ask_retry();
+    rig.until_done().await;
+    assert!(begins.elapsed() < asked / 2, "{:?}", begins.elapsed());
+    assert_eq!(rig.fake.far().confirmed, [1, 2, 3]);
+    let report = rig.health.report();
+    assert!(report.up && report.next_attempt.is_none(), "{report:?}");
+    rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn restart_goes_on_after_what_was_confirmed() {
     // Down for long enough to be seen.
     let down = Trouble::Retry {

@@ -66,6 +66,13 @@ pub enum AdminCommand {
         /// Its name.
         sink: String,
     },
+    /// Deliver to a sink now, though it is disabled or waits for its next attempt.
+    RetrySink {
+        /// Its name.
+        sink: String,
+    },
+    /// Connect to the source's server now, though it waits for its next attempt.
+    RetrySource,
 }
 
 /// What became of it.
@@ -144,6 +151,11 @@ pub async fn execute(journal: &Journal, command: AdminCommand) -> Result<Reply, 
         AdminCommand::Forget { sink } => {
             known(journal, &sink)?;
             journal.admin.forget(&sink).await?.into()
+        }
+        AdminCommand::RetrySink { .. } | AdminCommand::RetrySource => {
+            let error = "no stomp-bridge runs on this journal, so nothing waits for an attempt: \
+                         start it with `stomp-bridge run`";
+            return Err(Refusal::Senseless(error.to_owned()));
         }
     };
     Ok(Reply { entries })

@@ -22,8 +22,9 @@ use tokio_util::sync::CancellationToken;
 use super::activity::Patience;
 use super::connection::Site;
 use super::connections::{Connections, Limits};
-use super::control::{Access, AdminCommand, Refusal, execute};
+use super::control::{Access, AdminCommand, Refusal};
 use super::metrics;
+use super::retry::carry_out;
 use super::settings::Settings;
 use super::status::Report;
 use super::view::View;
@@ -206,7 +207,7 @@ async fn control(
     };
     drop(body);
     tracing::info!(command = %summary(&command), "admin command");
-    match execute(&controlled.view.journal, command).await {
+    match carry_out(&controlled.view, command).await {
         Ok(reply) => Json(reply).into_response(),
         Err(refusal @ Refusal::Senseless(_)) => problem(StatusCode::CONFLICT, &refusal.to_string()),
         Err(refusal @ Refusal::Journal(_)) => {

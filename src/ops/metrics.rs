@@ -67,6 +67,7 @@ const OTHER_TOPICS: &str = "other";
 
 impl Collector for Scrape {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        self.configuration(&mut encoder)?;
         self.source(&mut encoder)?;
         self.topics(&mut encoder)?;
         self.journal(&mut encoder)?;
@@ -75,6 +76,21 @@ impl Collector for Scrape {
 }
 
 impl Scrape {
+    fn configuration(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
+        let is_good = self.0.reloads.last_rejected().is_none();
+        let help = "0 while the last reload is rejected, and the configuration before it holds";
+        gauge(
+            encoder,
+            "config_last_reload_successful",
+            help,
+            is_good.into(),
+        )?;
+        let at = self.0.reloads.last_at().unwrap_or(self.0.started_at);
+        let help = "When the configuration was read last, in seconds since 1970";
+        let at = at.as_second().unsigned_abs();
+        gauge(encoder, "config_last_reload_timestamp_seconds", help, at)
+    }
+
     fn source(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
         let link = self.0.source.link();
         let states = LinkState::ALL.map(|state| {

@@ -6,7 +6,8 @@
 //! - `view`, `sinks`: what there is to look at
 //! - `settings`, `http`: the listener and its routes
 //! - `connections`, `connection`, `activity`: its connections, how many and for how long
-//! - `status`, `metrics`: what it answers; `control`: what it accepts
+//! - `status`, `metrics`: what it answers; `reload`: how the last reload ended
+//! - `control`: what it accepts; `retry`: what of it is no matter of the journal
 //! - `audit`, `findings`: whether the delivery accounting balances
 //! - `systemd`: what systemd hears of the daemon
 
@@ -18,6 +19,8 @@ pub mod control;
 mod findings;
 mod http;
 mod metrics;
+mod reload;
+mod retry;
 mod settings;
 mod sinks;
 pub mod status;
@@ -26,6 +29,7 @@ mod view;
 
 pub use findings::Findings;
 pub use http::{ListenError, Listener};
+pub use reload::{RejectedReload, Reloads};
 pub use settings::Settings;
 pub use sinks::{SinkView, Sinks};
-pub use view::View;
+pub use view::{Bounds, View};

@@ -5,8 +5,11 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use super::audit::Intake;
+use super::reload::RejectedReload;
+use super::sinks::SinkView;
 use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
@@ -19,8 +22,17 @@ pub struct Report {
     pub version: String,
     /// When this was true.
     pub at: Timestamp,
+    /// When the daemon started.
+    #[serde(default)]
+    pub started_at: Option<Timestamp>,
     /// Connected, subscribed, and every sink up.
     pub ready: bool,
+    /// Why it is not ready, one line each.
+    #[serde(default)]
+    pub reasons: Vec<String>,
+    /// The last reload, where it was rejected: the configuration before it holds.
+    #[serde(default)]
+    pub rejected_reload: Option<RejectedReload>,
     /// The STOMP side.
     pub link: Link,
     /// The counters of received messages since the start.
@@ -46,6 +58,12 @@ pub struct Link {
     /// When that was.
     #[serde(default)]
     pub last_error_at: Option<Timestamp>,
+    /// When the next attempt to connect is due; `source retry` makes it now.
+    #[serde(default)]
+    pub next_attempt: Option<Timestamp>,
+    /// Attempts in a row that have failed.
+    #[serde(default)]
+    pub failures: u32,
     /// The message that has ended one connection after another, and what to do.
     #[serde(default)]
     pub undeliverable: Option<String>,
@@ -115,6 +133,9 @@ pub struct Journal {
     pub oldest: Option<Position>,
     /// What the entries occupy.
     pub bytes: u64,
+    /// What they may occupy: `journal.max_bytes`.
+    #[serde(default)]
+    pub max_bytes: u64,
     /// Nothing is acknowledged until the sinks have caught up.
     pub full: bool,
     /// Undecodable entries that nobody has dealt with.
@@ -123,6 +144,9 @@ pub struct Journal {
     pub evicted: u64,
     /// Devices whose last state is known.
     pub devices: u64,
+    /// How many there may be: `journal.devices_max`.
+    #[serde(default)]
+    pub devices_max: u64,
 }
 
 /// One sink.
@@ -139,13 +163,39 @@ pub struct Sink {
     pub since: Option<Timestamp>,
     /// The last trouble, though it may have passed.
     pub last_error: Option<String>,
+    /// When it is tried next, where it waits for that; `sinks retry` tries it now.
+    #[serde(default)]
+    pub next_attempt: Option<Timestamp>,
+    /// The other side wants nothing more: it is not tried until `sinks retry` or a reload.
+    #[serde(default)]
+    pub disabled: bool,
+    /// What it got since the daemon started.
+    #[serde(default)]
+    pub since_start: SinceStart,
     /// A replay is going on.
     pub replaying: bool,
     /// The bytes of its dead letters; their bound is `journal.dlq_max_bytes`.
     pub dlq_bytes: u64,
-    /// Its accounting: where the cursor is, and the outcomes of the entries before it.
+    /// That bound.
+    #[serde(default)]
+    pub dlq_max_bytes: u64,
+    /// Its accounting since the journal began: where the cursor is, and the outcomes of the entries
+    /// before it.
     #[serde(flatten)]
     pub account: SinkAccounting,
+}
+
+/// What became of a sink's events since the daemon started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SinceStart {
+    /// Confirmed by the sink.
+    pub delivered: u64,
+    /// Not wanted by its `topics`, `kinds` or `when`.
+    pub filtered: u64,
+    /// Dead-lettered.
+    pub dead_lettered: u64,
+    /// Delivered by a redrive or a replay.
+    pub redelivered: u64,
 }
 
 impl Report {
@@ -159,15 +209,21 @@ impl Report {
         let (link, status) = (view.source.link(), view.journal.log.status());
         let profile = view.source.profile();
         let guarantee = profile.guarantees.into_iter();
+        let reasons = view.unready();
         Ok(Report {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             at: Timestamp::now(),
-            ready: view.unready().is_empty(),
+            started_at: Some(view.started_at),
+            ready: reasons.is_empty(),
+            reasons,
+            rejected_reload: view.reloads.last_rejected(),
             link: Link {
                 state: link.state.as_str().to_owned(),
                 since: link.since,
                 last_error: link.last_error,
                 last_error_at: link.last_error_at,
+                next_attempt: link.next_attempt,
+                failures: link.failures,
                 undeliverable: link.undeliverable.map(|found| found.to_string()),
                 last_message: link.last_message,
                 broker: profile.broker.map(|broker| broker.as_str().to_owned()),
@@ -185,6 +241,7 @@ impl Report {
                 head: status.head,
                 oldest: status.oldest,
                 bytes: status.bytes,
+                max_bytes: view.bounds.journal_bytes,
                 full: status.full,
                 undecodable: reader.undecodable_count().await?,
                 evicted: reader
@@ -194,6 +251,7 @@ impl Report {
                     .map(|eviction| eviction.entries)
                     .sum(),
                 devices: status.devices,
+                devices_max: view.bounds.devices,
             },
             sinks: sinks(view, accounts),
             accounting_errors: view.audit.accounting_errors(),
@@ -240,6 +298,16 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
     topics.map(topic).collect()
 }
 
+fn since_start(sink: &SinkView) -> SinceStart {
+    let counters = &sink.counters;
+    SinceStart {
+        delivered: counters.delivered.load(Relaxed),
+        filtered: counters.filtered.load(Relaxed),
+        dead_lettered: counters.dead_lettered.load(Relaxed),
+        redelivered: counters.again.load(Relaxed),
+    }
+}
+
 fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
     let running = view.sinks.all();
     let in_journal = view.journal.log.status().sinks;
@@ -263,9 +331,13 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
                 configured: known.is_some(),
                 up: health.as_ref().is_some_and(|health| health.up),
                 since: health.as_ref().map(|health| health.since),
+                next_attempt: health.as_ref().and_then(|health| health.next_attempt),
+                disabled: health.as_ref().is_some_and(|health| health.disabled),
+                since_start: known.map(since_start).unwrap_or_default(),
                 last_error: health.and_then(|health| health.last_error),
                 replaying: view.journal.cursors.replay(&account.sink).is_some(),
                 dlq_bytes: dlq_bytes(&account.sink),
+                dlq_max_bytes: view.bounds.dlq_bytes,
                 account,
             }
         })

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use super::findings::Findings;
+use super::reload::Reloads;
 use super::sinks::Sinks;
 use crate::journal::Journal;
 use crate::source::{self, LinkState};
@@ -21,6 +24,25 @@ pub struct View {
     pub sinks: Sinks,
     /// Whether everything is accounted for.
     pub audit: Arc<Findings>,
+    /// What the source is told.
+    pub source_handle: source::Handle,
+    /// How the last reload ended.
+    pub reloads: Reloads,
+    /// When the daemon started.
+    pub started_at: Timestamp,
+    /// See [`Bounds`].
+    pub bounds: Bounds,
+}
+
+/// The bounds of what grows, as they are configured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// `journal.max_bytes`.
+    pub journal_bytes: u64,
+    /// `journal.dlq_max_bytes`, of each sink.
+    pub dlq_bytes: u64,
+    /// `journal.devices_max`.
+    pub devices: u64,
 }
 
 impl View {

@@ -1,8 +1,10 @@
-//! Whether a sink is up right now, for readiness and status.
+//! Whether a sink is up right now, for readiness and status, and the one thing that is asked of it:
+//! another attempt at once.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 
 /// The state of a sink's other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +17,17 @@ pub struct HealthReport {
     pub last_error: Option<String>,
     /// Why it is not up now, as far as that is known.
     pub trouble: Option<String>,
+    /// When it is tried next, where it waits for that.
+    pub next_attempt: Option<Timestamp>,
+    /// The other side wants nothing more: it is not tried until somebody asks for it.
+    pub disabled: bool,
 }
 
-/// Written by the sink's delivery alone, and read by the status.
+/// Written by the sink's delivery alone, and read by the status. Clones share what they hold.
 #[derive(Debug, Clone)]
 pub struct Health {
     report: Arc<Mutex<HealthReport>>,
+    retry: Arc<Notify>,
 }
 
 impl Default for Health {
@@ -30,9 +37,12 @@ impl Default for Health {
             since: Timestamp::now(),
             last_error: None,
             trouble: None,
+            next_attempt: None,
+            disabled: false,
         };
         Health {
             report: Arc::new(Mutex::new(report)),
+            retry: Arc::default(),
         }
     }
 }
@@ -46,6 +56,30 @@ impl Health {
     /// The other side does not. True where that is news.
     pub fn in_trouble(&self, error: &str) -> bool {
         self.set(false, Some(error.to_owned()))
+    }
+
+    /// It is tried next then; none where nobody knows when.
+    pub fn waits_until(&self, next_attempt: Option<Timestamp>) {
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.next_attempt = next_attempt;
+    }
+
+    /// The other side wants nothing more. True where it was up before.
+    pub fn disabled(&self, error: &str) -> bool {
+        let news = self.in_trouble(error);
+        let mut report = self.report.lock().unwrap_or_else(PoisonError::into_inner);
+        report.disabled = true;
+        news
+    }
+
+    /// Asks for another attempt at once.
+    pub fn ask_retry(&self) {
+        self.retry.notify_one();
+    }
+
+    /// Waits until somebody asks for another attempt. Cancel-safe.
+    pub async fn retry_asked(&self) {
+        self.retry.notified().await;
     }
 
     /// The trouble is over; whether it is up is not known yet.
@@ -70,6 +104,8 @@ impl Health {
             report.since = Timestamp::now();
         }
         report.trouble.clone_from(&error);
+        report.next_attempt = None;
+        report.disabled = false;
         if error.is_some() {
             report.last_error = error;
         }

@@ -6,7 +6,7 @@
 //! - `settings`, `topic`: the source's settings; `reload`: how they change
 //! - `signin`: the HTTP sign-in before each connection, and texts and URLs with what it gives
 //! - `broker`: the facts of each kind of server
-//! - `supervisor`: the task, which keeps one connection
+//! - `supervisor`: the task, which keeps one connection; `outage_log`: which failures it logs
 //! - `last_transports`: by which transport of SockJS the last one was made
 //! - `busy_addresses`: which of its addresses is not to be dialled yet
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
@@ -41,6 +41,7 @@ mod link_proof;
 mod malformed;
 mod masked;
 mod names;
+mod outage_log;
 mod redelivery;
 mod refused_topics;
 mod reload;

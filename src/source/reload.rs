@@ -1,4 +1,4 @@
-//! The settings that the source gets: at its start, and by each reload while it runs.
+//! What the source is told while it runs: other settings by a reload, and to connect at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +22,7 @@ pub(super) struct ReloadRequest {
 struct InboxSlot {
     wanted: Mutex<Option<ReloadRequest>>,
     filled: Notify,
+    retry: Notify,
 }
 
 /// Where the source finds the newest request.
@@ -56,9 +57,19 @@ impl Inbox {
             }
         }
     }
+
+    /// Waits until somebody wants the next attempt now. What was asked before counts for nothing.
+    pub(super) async fn retry(&self) {
+        self.0.retry.notified().await;
+    }
 }
 
 impl Handle {
+    /// Ends a wait for the next attempt to connect. Where nothing waits, nothing happens.
+    pub fn retry(&self) {
+        self.slot.retry.notify_waiters();
+    }
+
     /// Applies a reload. The source subscribes and unsubscribes the difference on its connection.
     /// If anything but the topics changed, it reconnects once. Returns as soon as the request is
     /// queued.

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
@@ -83,6 +83,10 @@ pub struct Link {
     pub last_error_at: Option<Timestamp>,
     /// Why there is no connection now, as far as an attempt has shown it; `None` once one stands.
     pub trouble: Option<String>,
+    /// When the next attempt to connect is due, while the source waits for it.
+    pub next_attempt: Option<Timestamp>,
+    /// Attempts in a row that have failed.
+    pub failures: u32,
     /// When the last message came, on this or an earlier connection.
     pub last_message: Option<Timestamp>,
     /// The message that has ended one connection after another, as long as nothing passes it.
@@ -152,6 +156,8 @@ impl Default for Status {
             last_error: None,
             last_error_at: None,
             trouble: None,
+            next_attempt: None,
+            failures: 0,
             last_message: None,
             silent_since: None,
             undeliverable: None,
@@ -393,10 +399,26 @@ impl Status {
         link.trouble = Some(error.to_owned());
     }
 
+    /// The next attempt comes after this time.
+    pub(super) fn waits(&self, wait: Duration, failures: u32) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.failures = failures;
+        link.next_attempt = SignedDuration::try_from(wait)
+            .ok()
+            .and_then(|wait| Timestamp::now().checked_add(wait).ok());
+    }
+
+    /// It comes now.
+    pub(super) fn waits_no_longer(&self) {
+        let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
+        link.next_attempt = None;
+    }
+
     /// What was wrong has passed: a connection stands, or nothing is to be wrong.
     pub(super) fn trouble_is_over(&self) {
         let mut link = self.link.lock().unwrap_or_else(PoisonError::into_inner);
         link.trouble = None;
+        link.failures = 0;
     }
 
     /// A connection has ended; `at`: because of what it read there. The third time in a row it says

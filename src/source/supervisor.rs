@@ -19,11 +19,13 @@ use super::connection::{Connection, Ended, LIVE_MIN};
 use super::disconnect::DisconnectReason;
 use super::intake::Intake;
 use super::last_transports::LastTransports;
+use super::outage_log::OutageLog;
 use super::reload::{Handle, Inbox, ReloadRequest};
 use super::settings::Settings;
 use super::signin::{Address, Credentials, SigninError, SigninLimit};
 use super::sockjs_heartbeats::SockJsPeriod;
 use super::status::{LinkState, Status};
+use crate::duration::InWords;
 use crate::journal::{self, Log};
 use crate::paced::Interval;
 use crate::pipeline::Decoder;
@@ -75,6 +77,7 @@ pub struct Source {
     stood: bool,
     read_interval: Interval,
     signins: SigninLimit,
+    outage: OutageLog,
 }
 
 impl Source {
@@ -122,6 +125,7 @@ impl Source {
                 stood: false,
                 read_interval,
                 signins: SigninLimit::default(),
+                outage: OutageLog::default(),
             },
             handle,
         ))
@@ -155,6 +159,7 @@ impl Source {
             let live = live.filter(|live| self.is_a_life(*live));
             if live.is_some() {
                 self.backoff.reset();
+                self.outage.over();
                 self.stood = true;
             }
             self.bound_waits();
@@ -211,8 +216,8 @@ impl Source {
                         .max(self.busy.wait(&self.addresses(), clock::now()))
                 }
             };
-            let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            warn!(url = %address, failures = self.backoff.failures(), retry_in_ms, error, "not connected");
+            self.tell_of_failure(&address, &error, live, wait);
+            status.waits(wait, self.backoff.failures());
             tokio::select! {
                 () = stop.cancelled() => {}
                 // What has been corrected is tried at once.
@@ -221,14 +226,36 @@ impl Source {
                     self.busy.forget();
                     self.reload(wanted);
                 }
+                () = self.inbox.retry() => {
+                    info!("source retry: connecting at once, as an operator asks");
+                    self.busy.forget();
+                }
                 () = status.turning(tokio::time::sleep(wait)) => {}
             }
+            status.waits_no_longer();
         }
         self.leave_to_journal();
         status.trouble_is_over();
         status.enter(LinkState::Stopped);
         info!("source stopped");
         Ok(())
+    }
+
+    /// Logs why there is no connection, in an outage fewer and fewer times.
+    fn tell_of_failure(
+        &mut self,
+        url: &Address,
+        error: &str,
+        live: Option<Duration>,
+        wait: Duration,
+    ) {
+        if !self.outage.should_log(error, clock::now()) {
+            return;
+        }
+        let failures = self.backoff.failures();
+        let retry_in_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let live_for = live.map(|live| InWords::about(live).to_string());
+        warn!(%url, live_for, failures, retry_in_ms, error, "not connected");
     }
 
     /// The URLs, as they may be shown.
@@ -284,7 +311,11 @@ impl Source {
             }
             self.status.enter(LinkState::Connecting);
             self.status.counters.attempts.fetch_add(1, Relaxed);
-            info!(url = %address, "connecting");
+            if self.outage.is_outage() {
+                debug!(url = %address, "connecting");
+            } else {
+                info!(url = %address, "connecting");
+            }
             sign_in(&self.wanted.settings, &mut self.signins, &self.status).await
         };
         let signed_in: Result<_, DisconnectReason> = tokio::select! {
@@ -360,6 +391,7 @@ impl Source {
         self.backoff = wanted.settings.reconnect.backoff();
         let before = std::mem::replace(&mut self.wanted, wanted).settings;
         self.stood = false;
+        self.outage.over();
         let settings = &self.wanted.settings;
         if settings.connects_as(&before) {
             self.admission.reload(&before.topics, &settings.topics);

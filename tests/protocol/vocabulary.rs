@@ -123,7 +123,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 /// is an error, too.
 const QUOTED: &[(&str, &str)] = &[
     // What the command line, the environment and the configuration say.
-    ("src/cli/log.rs", "{filter:?}"),
+    ("src/cli/log/layer.rs", "{value:?}"),
     ("src/faults.rs", "{fault:?}"),
     ("src/sinks/webhook/build.rs", "{name:?}"),
     ("src/transport/headers.rs", "{name:?}"),

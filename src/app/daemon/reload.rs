@@ -53,6 +53,7 @@ impl App {
             Ok(plan) => self.apply(plan).await,
             Err(problems) => {
                 reject(&problems);
+                self.view.reloads.rejected(lines(&problems));
                 Ok(())
             }
         };
@@ -62,7 +63,7 @@ impl App {
 
     async fn apply(&mut self, plan: Plan) -> anyhow::Result<()> {
         for warning in &plan.warnings {
-            warn!(config = %self.config.display(), "{warning}");
+            warn!(config = %self.config.display(), key = warning.path, "{warning}");
         }
         let change = Diff::between(&self.plan, &plan);
         for key in &change.restart {
@@ -73,16 +74,19 @@ impl App {
         }
         if change.is_empty() {
             info!("configuration unchanged: nothing to apply");
+            self.view.reloads.applied();
             return Ok(());
         }
         // All that can fail comes first.
         let built = match self.built(&plan, &change) {
             Ok(built) => built,
             Err(error) => {
+                let error = format!("{error:#}");
                 error!(
-                    error = format!("{error:#}"),
+                    error,
                     "reload rejected: the new configuration cannot be used"
                 );
+                self.view.reloads.rejected(vec![error]);
                 return Ok(());
             }
         };
@@ -111,6 +115,7 @@ impl App {
             commit_interval = change.commit_interval,
             "configuration applied"
         );
+        self.view.reloads.applied();
         // What only a restart applies stays as it is.
         let (journal, http) = (self.plan.journal.clone(), self.plan.http.clone());
         self.plan = Plan {
@@ -135,6 +140,22 @@ impl App {
             .map(|(delivery, settings)| BuiltSink::new(delivery, settings, &self.commit_interval))
             .collect()
     }
+}
+
+/// Every error in a line of its own.
+fn lines(problems: &Problems) -> Vec<String> {
+    let errors = problems.0.iter().filter(|it| it.level == Level::Error);
+    let line = |problem: &Problem| {
+        let Problem {
+            place,
+            path,
+            message,
+            ..
+        } = problem;
+        let key = if path.is_empty() { "" } else { ": " };
+        format!("{place}{key}{path}: {message}")
+    };
+    errors.map(line).collect()
 }
 
 /// Says everything that is wrong, as `check` does.

@@ -4,7 +4,7 @@
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Connection};
 
-use super::bridge::{DEVICES, Source, asked, done, passed, positions, stop};
+use super::bridge::{DEVICES, Source, done, passed, positions, status, stop};
 use peers::platform::assert_complete;
 use peers::{Daemon, Receiver, wait};
 
@@ -44,7 +44,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
         // one.
         if answer == 422 {
             wait::until("some are refused", async || {
-                let report = asked(&daemon, &["status"]).await;
+                let report = status(&daemon).await;
                 let sinks = report["sinks"].as_array()?;
                 let oncall = sinks.iter().find(|sink| sink["name"] == "oncall")?;
                 (oncall["waiting"].as_i64()? > 0).then_some(())
@@ -62,7 +62,7 @@ async fn accounts_balance_after_crashes_of_the_sinks_and_of_the_daemon() {
     for sink in ["history", "oncall", "filtered"] {
         let account = wait::until(sink, async || {
             let journaled = positions(&daemon).await.len() as i64;
-            let report = asked(&daemon, &["status"]).await;
+            let report = status(&daemon).await;
             assert!(
                 report["accounting_errors"].as_array().unwrap().is_empty(),
                 "{report}"
@@ -132,7 +132,7 @@ async fn accounts_balance_with_lanes_under_way_at_a_stop() {
     .await;
     // The second is of device 2.
     let report = wait::until("the cursor is before it", async || {
-        let report = asked(&daemon, &["status"]).await;
+        let report = status(&daemon).await;
         let first = positions(&daemon).await[0];
         (report["sinks"][0]["cursor"] == first).then_some(report)
     })
@@ -194,7 +194,7 @@ async fn accounts_that_do_not_balance_are_an_error_in_the_log_and_in_the_metrics
             "{metrics}"
         );
         assert_eq!(
-            asked(&daemon, &["status"]).await["accounting_errors"]
+            status(&daemon).await["accounting_errors"]
                 .as_array()
                 .unwrap()
                 .len(),

@@ -94,6 +94,16 @@ pub(crate) async fn done(daemon: &Daemon, arguments: &[&str]) -> String {
     out
 }
 
+/// What `status --json` says; its exit code is 1 where the daemon is not ready.
+pub(crate) async fn status(daemon: &Daemon) -> Value {
+    let output = cli(daemon, &["status", "--json"]).await;
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    let report: Value = serde_json::from_str(&out).unwrap_or_else(|e| panic!("{e}: {out}{err}"));
+    let code = if report["ready"] == true { 0 } else { 1 };
+    assert_eq!(output.status.code(), Some(code), "{out}");
+    report
+}
+
 /// The same with `--json`.
 pub(crate) async fn asked(daemon: &Daemon, arguments: &[&str]) -> Value {
     let out = done(daemon, &[arguments, &["--json"]].concat()).await;
@@ -134,7 +144,7 @@ pub(crate) async fn passed(daemon: &Daemon, sink: &str, received: i64, waiting: 
         &format!("{sink} has passed {received}, {waiting} dead-lettered"),
         async || {
             let journaled = positions(daemon).await.len() as i64;
-            let report = asked(daemon, &["status"]).await;
+            let report = status(daemon).await;
             let found = report["sinks"]
                 .as_array()?
                 .iter()

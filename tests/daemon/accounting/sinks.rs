@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::bridge::{Source, asked, cli, done, observed, passed, positions, stop, text};
+use super::bridge::{Source, cli, done, observed, passed, positions, status, stop, text};
 use peers::{Daemon, Receiver, wait};
 
 #[tokio::test]
@@ -50,7 +50,7 @@ async fn new_sink_begins_where_it_is_told_and_one_that_left_holds_on_until_it_is
             "{sink}"
         );
     }
-    let left = asked(&daemon, &["status"]).await["sinks"]
+    let left = status(&daemon).await["sinks"]
         .as_array()
         .unwrap()
         .last()
@@ -62,10 +62,7 @@ async fn new_sink_begins_where_it_is_told_and_one_that_left_holds_on_until_it_is
     );
     assert_eq!(received_until(&daemon, &left["cursor"]).await, 3);
     done(&daemon, &["sinks", "forget", "oncall"]).await;
-    let names = asked(&daemon, &["status"]).await["sinks"]
-        .as_array()
-        .unwrap()
-        .len();
+    let names = status(&daemon).await["sinks"].as_array().unwrap().len();
     assert_eq!(names, 3);
     assert!(
         !cli(&daemon, &["sinks", "forget", "oncall"])
@@ -91,7 +88,8 @@ async fn received_until(daemon: &Daemon, position: &Value) -> usize {
 async fn status_without_a_daemon_says_what_to_do() {
     let source = Source::start().await;
     let mut daemon = Daemon::start(&source.configuration().sqlite()).await;
-    assert!(done(&daemon, &["status"]).await.contains("history"));
+    let said = cli(&daemon, &["status"]).await;
+    assert!(text(&said.stdout).contains("history"));
     daemon.kill();
     let refused = cli(&daemon, &["status"]).await;
     assert_eq!(refused.status.code(), Some(1));

@@ -5,6 +5,7 @@ mod bounds;
 mod coverage;
 mod ends;
 mod idle;
+mod operator;
 mod readyz;
 mod reload;
 
@@ -325,6 +326,60 @@ async fn a_postgres_server_without_tls_gets_no_password_whatever_the_environment
     assert!(!line.contains("s3cret-word"), "{line}");
     assert!(daemon.stop().await.success());
     served.end().await;
+}
+
+#[test]
+fn what_is_no_configuration_is_named_for_what_it_is() {
+    let folder = Folder::new("foreign");
+    let check = |bytes: &[u8], expected: &[&str]| {
+        let config = folder.join("config.toml");
+        std::fs::write(&config, bytes).unwrap();
+        let output = bridge(&["check", "--config", config.to_str().unwrap()]);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        let all = expected.iter().all(|expected| said.contains(expected));
+        assert!(all && said.ends_with("1 problem\n"), "{expected:?}\n{said}");
+    };
+    let topic = "[topics.map-1]\ndestination = \"/topic/state/1\"\n";
+    let with = |line: &str| format!("[source]\n{line}\n{topic}").into_bytes();
+    check(
+        b"source:\n  url: http://127.0.0.1:9004/ws\ntopics:\n  map-1:\n    destination: /topic/a\n",
+        &["this is YAML", "a configuration is TOML"],
+    );
+    check(
+        &[
+            &with("url = \"stomp://h\"")[..],
+            b"[states]\n\"\xd5\xfd\xb3\xa3\" = { name = \"n\" }\n",
+        ]
+        .concat(),
+        &[
+            "config.toml:6:2",
+            "line 6 is not UTF-8, and looks like GBK",
+            "iconv -f GBK",
+        ],
+    );
+    check(
+        &with("url = \u{201c}stomp://h\u{201d}"),
+        &[
+            "config.toml:2:7",
+            "is a curly quote",
+            "write \" in its place",
+        ],
+    );
+    check(
+        &with("url = stomp://h"),
+        &["config.toml:2:7", "stands without quotes"],
+    );
+    check(
+        &with("url = \"stomp://h\"\n[states]\n正常 = { name = \"normal\", severity = \"ok\" }"),
+        &["config.toml:4:1", "write \"正常\" = …"],
+    );
+    let output = bridge(&["check", "--config", folder.path().to_str().unwrap()]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        said.contains("it is a folder") && said.contains("/config.toml"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -64,6 +64,12 @@ impl Configuration {
         self
     }
 
+    /// Waits so between attempts: lines of `[source.reconnect]`.
+    pub fn waits(mut self, lines: &str) -> Configuration {
+        self.reconnect = format!("{lines}\n");
+        self
+    }
+
     /// A queue, acknowledged message by message, at most `PREFETCH` on their way.
     pub fn queue(self, name: &str, queue: &str, key: EventKey) -> Configuration {
         let key = match key {

@@ -1,0 +1,85 @@
+//! How the last reload ended: the file may say something else than what the daemon does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// More problems of one reload are counted.
+const PROBLEMS_MAX: usize = 10;
+
+/// A configuration that was not applied: the one before holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RejectedReload {
+    /// When it was read.
+    pub at: Timestamp,
+    /// Why it cannot be used, one line each.
+    pub problems: Vec<String>,
+}
+
+/// The last reload; clones share what they hold.
+#[derive(Debug, Clone, Default)]
+pub struct Reloads(Arc<Mutex<Last>>);
+
+#[derive(Debug, Default)]
+struct Last {
+    at: Option<Timestamp>,
+    rejected: Option<RejectedReload>,
+}
+
+impl Reloads {
+    /// What the file says is what the daemon does.
+    pub fn applied(&self) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Last {
+            at: Some(Timestamp::now()),
+            rejected: None,
+        };
+    }
+
+    /// The file has problems, one line each: the daemon goes on as before.
+    pub fn rejected(&self, mut problems: Vec<String>) {
+        if let more @ 1.. = problems.len().saturating_sub(PROBLEMS_MAX) {
+            problems.truncate(PROBLEMS_MAX);
+            problems.push(format!(
+                "{more} more problems: `stomp-bridge check` names all"
+            ));
+        }
+        let at = Timestamp::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *last = Last {
+            at: Some(at),
+            rejected: Some(RejectedReload { at, problems }),
+        };
+    }
+
+    /// The last reload, where it was rejected.
+    pub fn last_rejected(&self) -> Option<RejectedReload> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.rejected.clone()
+    }
+
+    /// When the last one was, if there was any.
+    pub(super) fn last_at(&self) -> Option<Timestamp> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).at
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rejected_reload_is_kept_until_the_next_good_one() {
+        let reloads = Reloads::default();
+        assert_eq!((reloads.last_rejected(), reloads.last_at()), (None, None));
+        reloads.rejected((0..30).map(|number| number.to_string()).collect());
+        let problems = reloads.last_rejected().map(|it| it.problems);
+        let problems = problems.unwrap_or_default();
+        assert_eq!(problems.len(), PROBLEMS_MAX + 1);
+        assert!(problems[PROBLEMS_MAX].starts_with("20 more problems"));
+        reloads.applied();
+        assert_eq!(reloads.last_rejected(), None);
+        assert!(reloads.last_at().is_some());
+    }
+}

@@ -1,0 +1,216 @@
+//! What an operator sees and does: a status that says when the next attempt is, retries on demand,
+//! a rejected reload, commands that look in spite of a wrong configuration, and a log that keeps its
+//! bounds.
+
+use super::*;
+use peers::Receiver;
+use peers::port;
+use serde_json::Value;
+
+/// Runs a verb against a daemon's configuration: its exit code and all that it printed.
+async fn verb(daemon: &Daemon, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_stomp-bridge"));
+    command.args(arguments).arg("--config");
+    command.arg(daemon.folder().join("config.toml"));
+    command.env_remove("RUST_LOG").env_remove("STATE_DIRECTORY");
+    let output = command.output().await.unwrap();
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(said).unwrap())
+}
+
+async fn link(daemon: &Daemon) -> Value {
+    daemon.status().await["link"].clone()
+}
+
+async fn sink(daemon: &Daemon) -> Value {
+    daemon.status().await["sinks"][0].clone()
+}
+
+#[tokio::test]
+async fn what_waits_says_when_it_is_tried_and_a_retry_tries_it_now() {
+    let (server, receiver) = (port::free(), Receiver::start().await);
+    receiver.answer(410);
+    let url = format!("stomp://127.0.0.1:{server}");
+    let configuration = Configuration::new(&url)
+        .waits("initial = \"1000s\"\nmax = \"1000s\"")
+        .table("topics.map-1", &format!("destination = \"{TOPIC}\"\n"))
+        .webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    wait::until("an attempt that waits", async || {
+        link(&daemon).await["next_attempt"].as_str().map(drop)
+    })
+    .await;
+    let (code, said) = verb(&daemon, &["status"]).await;
+    assert_eq!(code, Some(1), "{said}");
+    assert!(
+        said.contains("next attempt in ") && said.contains("stomp-bridge source retry"),
+        "{said}"
+    );
+    let listener = TcpListener::bind(("127.0.0.1", server)).await.unwrap();
+    let (code, said) = verb(&daemon, &["source", "retry"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (stream, _) = listener.accept().await.unwrap();
+    drop((stream, listener));
+    let served = serve(server).await;
+    wait::until("another wait", async || {
+        link(&daemon).await["next_attempt"].as_str().map(drop)
+    })
+    .await;
+    assert_eq!(verb(&daemon, &["source", "retry"]).await.0, Some(0));
+    wait::until("a connection", async || {
+        (link(&daemon).await["state"] == "subscribed").then_some(())
+    })
+    .await;
+    let (code, said) = verb(&daemon, &["source", "retry"]).await;
+    assert!(code == Some(1) && said.contains("is connected"), "{said}");
+
+    // The receiver wants nothing more, until it is mended.
+    served.publish(1);
+    wait::until("a disabled sink", async || {
+        (sink(&daemon).await["disabled"] == true).then_some(())
+    })
+    .await;
+    let (code, said) = verb(&daemon, &["status"]).await;
+    assert!(code == Some(1) && said.contains("disabled"), "{said}");
+    receiver.answer(204);
+    let (code, said) = verb(&daemon, &["sinks", "retry", "nobody"]).await;
+    assert!(code == Some(1) && said.contains("it has oncall"), "{said}");
+    assert_eq!(
+        verb(&daemon, &["sinks", "retry", "oncall"]).await.0,
+        Some(0)
+    );
+    daemon.ready().await;
+    let delivered = sink(&daemon).await;
+    assert_eq!(delivered["since_start"]["delivered"], 1, "{delivered}");
+    assert_eq!(verb(&daemon, &["status"]).await.0, Some(0));
+    assert!(daemon.stop().await.success());
+    let (code, said) = verb(&daemon, &["sinks", "retry", "oncall"]).await;
+    assert!(code == Some(1) && said.contains("nothing waits"), "{said}");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_rejected_reload_is_shown_until_the_next_good_one_and_looking_goes_on() {
+    let served = serve(0).await;
+    let good = configuration(&served.url);
+    let mut daemon = Daemon::start(&good).await;
+    daemon.ready().await;
+    let successful = "stomp_bridge_config_last_reload_successful";
+    assert_eq!(metric(&daemon, successful).await, Some(1.0));
+    let file = daemon.folder().join("config.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let wrong = format!("{text}\n[sinc.a]\ntype = \"sqlite\"\n");
+    std::fs::write(&file, wrong).unwrap();
+    daemon.hang_up();
+    let rejected = wait::until("a rejected reload", async || {
+        let rejected = daemon.status().await["rejected_reload"].clone();
+        rejected["problems"][0].as_str().map(str::to_owned)
+    })
+    .await;
+    assert!(rejected.contains("sinc"), "{rejected}");
+    assert_eq!(metric(&daemon, successful).await, Some(0.0));
+    let (code, said) = verb(&daemon, &["status"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("reload rejected") && said.contains("sinc"),
+        "{said}"
+    );
+    let (code, said) = verb(&daemon, &["dlq", "list"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = verb(&daemon, &["replay", "history", "--since", "1h"]).await;
+    assert_eq!(code, Some(0), "{said}");
+
+    good.write(daemon.folder());
+    let text = std::fs::read_to_string(&file).unwrap();
+    daemon.hang_up();
+    wait::until("a good reload", async || {
+        daemon.status().await["rejected_reload"]
+            .is_null()
+            .then_some(())
+    })
+    .await;
+    assert_eq!(metric(&daemon, successful).await, Some(1.0));
+
+    // Without the daemon, and with a secret that is not there.
+    let wrong =
+        format!("{text}\n[sinks.b]\ntype = \"webhook\"\nurl = \"{{{{ secret('no') }}}}\"\n");
+    std::fs::write(&file, wrong).unwrap();
+    assert!(daemon.stop().await.success());
+    let (code, said) = verb(&daemon, &["dlq", "list"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = verb(&daemon, &["replay", "history", "--since", "1h"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = verb(&daemon, &["sinks", "forget", "history"]).await;
+    assert!(code == Some(1) && said.contains("secret `no`"), "{said}");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_flood_of_undecodable_messages_is_a_few_lines_and_a_count() {
+    let served = serve(0).await;
+    let mut daemon = Daemon::start(&configuration(&served.url)).await;
+    daemon.ready().await;
+    const MESSAGES: usize = 20_000;
+    for _ in 0..MESSAGES / 100 {
+        let body = format!("[{}]", ["7"; 100].join(","));
+        assert_eq!(served.publisher.publish(Message::json(TOPIC, body)), 1);
+    }
+    wait::until("all are in the journal", async || {
+        let name = "stomp_bridge_statuses_undecodable_total";
+        (metric(&daemon, name).await? == MESSAGES as f64).then_some(())
+    })
+    .await;
+    assert!(daemon.stop().await.success());
+    let log = daemon.log();
+    assert!(log.len() < 100 << 10, "{} bytes", log.len());
+    let lines = log
+        .lines()
+        .filter(|line| line.contains("status undecodable"));
+    let lines: Vec<&str> = lines.collect();
+    let (count, told) = lines.split_last().expect("some lines");
+    assert!((1..=10).contains(&told.len()), "{lines:#?}");
+    assert!(
+        count.contains("more of these in the last minute"),
+        "{count}"
+    );
+    let held = MESSAGES - told.len();
+    assert!(count.contains(&format!("\"times\":{held}")), "{count}");
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_failure_to_start_is_said_whatever_the_filter() {
+    let served = serve(0).await;
+    let folder = Folder::new("filter");
+    let text = std::fs::read_to_string(configuration(&served.url).write(&folder)).unwrap();
+    let address = served.address.to_string();
+    let config = folder.write("config.toml", &text.replace("127.0.0.1:0", &address));
+    let run = |option: &[&str], variable: Option<&str>| {
+        let mut command = peers::process::tethered(env!("CARGO_BIN_EXE_stomp-bridge"));
+        command.args(option).arg("run").arg("--config").arg(&config);
+        match variable {
+            Some(filter) => command.env("RUST_LOG", filter),
+            None => command.env_remove("RUST_LOG"),
+        };
+        let output = command.output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), said)
+    };
+    for option in ["inof", "verbose", "stomp_bridge"] {
+        let (code, said) = run(&["--log", option], None);
+        assert_eq!(code, Some(78), "{said}");
+        assert!(said.contains("error, warn, info, debug, trace"), "{said}");
+    }
+    for variable in ["foo", "hyper=debug", "inof"] {
+        let (code, said) = run(&[], Some(variable));
+        assert_eq!(code, Some(1), "{said}");
+        assert!(
+            said.contains("http.listen") && said.contains("starting"),
+            "{said}"
+        );
+    }
+    let (code, said) = run(&["--log", "off"], None);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("http.listen"), "{said}");
+    served.end().await;
+}
