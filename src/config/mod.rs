@@ -11,7 +11,7 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks` | the check of one table each; `kinds`: of one key of sinks |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `kinds`: of one key of sinks |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 
@@ -19,6 +19,7 @@ mod check;
 mod context;
 mod document;
 mod environment;
+mod http;
 mod kinds;
 mod load;
 mod masking;

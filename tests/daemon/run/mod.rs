@@ -3,6 +3,7 @@
 
 mod coverage;
 mod idle;
+mod listener;
 mod readyz;
 mod reload;
 
