@@ -293,7 +293,7 @@ impl App {
     }
 
     fn start_ops(&mut self, listener: Listener) -> anyhow::Result<()> {
-        let access = Access::new(self.http);
+        let access = listener.access();
         self.grant(access.clone())?;
         info!(listen = %self.http, "http is listening");
         let (view, stop) = (self.view.clone(), self.stop_ops.clone());

@@ -139,7 +139,12 @@ fn restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
         dlq_keep,
         dlq_when_full,
     } = &new.journal;
-    let ops::Settings { listen } = &new.http;
+    let ops::Settings {
+        listen,
+        hosts,
+        token,
+        tls,
+    } = &new.http;
     let keys = [
         ("journal.path", *path != old.journal.path),
         ("journal.max_bytes", *bytes_max != old.journal.bytes_max),
@@ -159,6 +164,9 @@ fn restart(old: &Plan, new: &Plan) -> Vec<&'static str> {
             *dlq_when_full != old.journal.dlq_when_full,
         ),
         ("http.listen", *listen != old.http.listen),
+        ("http.hosts", *hosts != old.http.hosts),
+        ("http.token", *token != old.http.token),
+        ("http.tls", *tls != old.http.tls),
     ];
     keys.into_iter()
         .filter(|(_, changed)| *changed)

@@ -16,6 +16,8 @@ use super::print::tell;
 use crate::config::{self, Place, Plan};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
+use crate::secret::Secret;
+use crate::tls;
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -69,15 +71,17 @@ impl Target {
     /// # Errors
     /// None runs, or it does not answer as it should.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> anyhow::Result<T> {
-        let http = match self.http {
-            Some(http) => http,
-            None => self.listener()?,
-        };
+        let daemon = self.daemon()?;
+        let http = daemon.http;
         if http.port() == 0 {
             bail!("no stomp-bridge runs on this journal: start it with `stomp-bridge run`");
         }
-        let url = format!("http://{http}{path}");
-        let answer = client()?.get(&url).send().await;
+        let url = daemon.url(path);
+        let mut request = daemon.client()?.get(&url);
+        if let Some(token) = &daemon.token {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        let answer = request.send().await;
         let answer = answer.map_err(|error| anyhow!(
             "no stomp-bridge answers on {http}: is it running? Start it with `stomp-bridge run`, or name its address \
              with --http ({})",
@@ -96,17 +100,6 @@ impl Target {
         }
         serde_json::from_slice(&body)
             .with_context(|| format!("{url} is no stomp-bridge of this version"))
-    }
-
-    /// Where the daemon listens: the file beside its journal says it, else the configuration.
-    fn listener(&self) -> anyhow::Result<SocketAddr> {
-        let place = self.place()?;
-        match Access::read(&place.journal) {
-            Ok(Some(access)) => Ok(access.http),
-            Ok(None) | Err(_) => place.listen.ok_or_else(|| {
-                anyhow!("http.listen is no address and port: name the daemon's with --http")
-            }),
-        }
     }
 
     /// Carries out a command: through the daemon if one runs, else on the journal itself. Durable
@@ -128,10 +121,12 @@ impl Target {
             Err(error) => return Err(error).context("read the daemon's token"),
         };
         if let Some(access) = access {
-            let http = self.http.unwrap_or(access.http);
-            let request = client()?
-                .post(format!("http://{http}/control"))
-                .bearer_auth(&access.token);
+            let daemon = Daemon::of(access, self.http);
+            let http = daemon.http;
+            let mut request = daemon.client()?.post(daemon.url("/control"));
+            if let Some(token) = &daemon.token {
+                request = request.bearer_auth(token.expose_secret());
+            }
             match request.body(serde_json::to_vec(command)?).send().await {
                 Ok(answer) => return read_reply(answer).await,
                 // Killed: its file is left over.
@@ -225,6 +220,29 @@ impl Target {
         Ok((settings.path, renewed))
     }
 
+    /// The daemon to ask: as the file beside its journal says, else as the configuration does.
+    fn daemon(&self) -> anyhow::Result<Daemon> {
+        let place = match (self.place(), self.http) {
+            (Ok(place), _) => place,
+            (Err(_), Some(http)) => return Ok(Daemon::at(http)),
+            (Err(error), None) => return Err(error),
+        };
+        if let Ok(Some(access)) = Access::read(&place.journal) {
+            return Ok(Daemon::of(access, self.http));
+        }
+        let http = self.http.or(place.listen).ok_or_else(|| {
+            anyhow!("http.listen is no address and port: name the daemon's with --http")
+        })?;
+        Ok(match self.plan() {
+            Ok(plan) => Daemon {
+                http,
+                token: plan.http.token,
+                cert_file: plan.http.tls.map(|tls| tls.cert_file),
+            },
+            Err(_) => Daemon::at(http),
+        })
+    }
+
     /// The file of a journal that is there.
     fn existing(&self) -> anyhow::Result<PathBuf> {
         let path = self.place()?.journal;
@@ -265,6 +283,55 @@ impl Target {
     }
 }
 
+/// How to reach a running daemon.
+#[derive(Debug)]
+struct Daemon {
+    http: SocketAddr,
+    token: Option<Secret>,
+    /// The certificate that it shows, where it speaks TLS.
+    cert_file: Option<PathBuf>,
+}
+
+impl Daemon {
+    /// One of which nothing but the address is known.
+    fn at(http: SocketAddr) -> Daemon {
+        Daemon {
+            http,
+            token: None,
+            cert_file: None,
+        }
+    }
+
+    /// By the file beside its journal; `http` names another address.
+    fn of(access: Access, http: Option<SocketAddr>) -> Daemon {
+        Daemon {
+            http: http.unwrap_or(access.http),
+            token: Some(access.token.into()),
+            cert_file: access.cert_file,
+        }
+    }
+
+    fn url(&self, path: &str) -> String {
+        let scheme = match self.cert_file {
+            Some(_) => "https",
+            None => "http",
+        };
+        format!("{scheme}://{}{path}", self.http)
+    }
+
+    /// It is on this machine: no proxy can reach it, and its certificate file is at hand.
+    fn client(&self) -> anyhow::Result<reqwest::Client> {
+        let tls = match &self.cert_file {
+            Some(cert_file) => tls::client_of(cert_file)?,
+            None => tls::trusting_nobody()?,
+        };
+        let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
+        Ok(client
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+            .build()?)
+    }
+}
+
 /// The journal's record of a sink.
 ///
 /// # Errors
@@ -294,13 +361,4 @@ async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
             String::from_utf8_lossy(&body)
         ),
     }
-}
-
-fn client() -> anyhow::Result<reqwest::Client> {
-    // It is on this machine: no proxy can reach it.
-    let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
-    let client = reqwest::Client::builder().no_proxy().timeout(TIMEOUT);
-    Ok(client
-        .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
-        .build()?)
 }

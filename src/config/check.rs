@@ -2,7 +2,6 @@
 //! whether they fit together.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,8 +19,8 @@ use super::schema::{self, Root, STATES_DEFAULT, WhenFull};
 use super::secret::Secrets;
 use super::{signin, sinks};
 use crate::duration::InWords;
+use crate::journal;
 use crate::pipeline::{State, States};
-use crate::{journal, ops};
 
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
@@ -165,16 +164,5 @@ impl Context<'_> {
             dlq_when_full,
             keep: written.keep.0,
         }
-    }
-
-    fn http(&mut self, written: schema::Http) -> Option<ops::Settings> {
-        let listen = written.listen.parse::<SocketAddr>().map_err(|_| {
-            format!(
-                "expected an address and port such as \"127.0.0.1:9610\" or \"[::1]:0\", found \"{}\"",
-                written.listen
-            )
-        });
-        let listen = self.report.take(&Path::from("http.listen"), listen)?;
-        Some(ops::Settings { listen })
     }
 }

@@ -12,7 +12,7 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks` | the check of one table each; `kinds`: of one key of sinks |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `kinds`: of one key of sinks |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `place` | where the journal lies, whatever else is wrong |
@@ -22,6 +22,7 @@ mod context;
 mod document;
 mod environment;
 mod foreign;
+mod http;
 mod kinds;
 mod load;
 mod masking;

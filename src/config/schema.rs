@@ -323,12 +323,29 @@ pub(super) enum WhenFull {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Http {
     pub(super) listen: String,
+    pub(super) hosts: List,
+    pub(super) token: Option<Secret>,
+    pub(super) tls: HttpTls,
+    pub(super) insecure: Plain<bool>,
+}
+
+/// The certificate of a server.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HttpTls {
+    pub(super) cert_file: Option<PathBuf>,
+    pub(super) key_file: Option<PathBuf>,
 }
 
 impl Default for Http {
     fn default() -> Http {
         Http {
             listen: "127.0.0.1:9610".to_owned(),
+            hosts: List::default(),
+            token: None,
+            tls: HttpTls::default(),
+            // Off: who reaches another address than loopback reads all that the daemon says.
+            insecure: Plain(false),
         }
     }
 }

@@ -23,9 +23,6 @@ pub(super) const ERROR_BYTES_MAX: usize = 2048;
 /// Dead letters that are dropped in one step to make room.
 const DROPPED_AT_ONCE: u32 = 16;
 
-/// Dead letters that are dropped in one transaction because of their age.
-const EXPIRED_AT_ONCE: u32 = 1000;
-
 /// The dead letters of sink `?1` that its cursor has passed. An operator's command leaves the
 /// others alone: the accounting has not counted them yet.
 const PASSED: &str = "sink = ?1 AND (intake = 1 \
@@ -176,9 +173,22 @@ where
     Ok(changed)
 }
 
-/// Drops dead letters that were listed before a moment (microseconds), a piece at a time; gives how
-/// many.
-pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Result<u64, Error> {
+/// How many there are, of all sinks.
+pub(super) async fn count(connection: &mut SqliteConnection) -> Result<u64, Error> {
+    let count: i64 = sqlx::query_scalar("SELECT count(*) FROM dead_letter")
+        .fetch_one(connection)
+        .await
+        .map_err(failed("count the dead letters"))?;
+    Ok(count.unsigned_abs())
+}
+
+/// Drops dead letters that were listed before a moment (microseconds), at most `at_once` of them;
+/// gives how many.
+pub(super) async fn expire(
+    connection: &mut SqliteConnection,
+    before: i64,
+    at_once: u32,
+) -> Result<u64, Error> {
     const DUE: &str = "SELECT DISTINCT sink FROM dead_letter INDEXED BY dead_letter_at \
          WHERE at < ? AND redrive = 0";
     let expiring = || failed("drop dead letters that are too old");
@@ -190,9 +200,10 @@ pub(super) async fn expire(connection: &mut SqliteConnection, before: i64) -> Re
         .map_err(expiring())?;
     let mut expired = 0;
     for sink in sinks {
+        let left = u64::from(at_once).saturating_sub(expired);
         let old = format!(
             "SELECT id FROM dead_letter INDEXED BY dead_letter_at WHERE {PASSED} AND at < ?2 \
-             AND redrive = 0 ORDER BY at LIMIT {EXPIRED_AT_ONCE}"
+             AND redrive = 0 ORDER BY at LIMIT {left}"
         );
         expired += discard_ids(&mut transaction, &sink.into(), before, &old)
             .await

@@ -257,6 +257,44 @@ pub(super) async fn newest(connection: &mut SqliteConnection) -> Result<Option<T
     Ok(newest.and_then(|newest| Timestamp::from_microsecond(newest).ok()))
 }
 
+/// The time that the journal believed last. One that has none begins with its newest entry, or with
+/// the clock: before the first entry of this process, which a wrong clock may date.
+pub(super) async fn believed_at(
+    connection: &mut SqliteConnection,
+    newest: Option<Timestamp>,
+) -> Result<Timestamp, Error> {
+    const BEGIN: &str = "INSERT INTO clock (one, believed_at) VALUES (1, ?) ON CONFLICT DO NOTHING";
+    const BELIEVED: &str = "SELECT believed_at FROM clock";
+    let reading = || failed("read the time that was believed last");
+    let first = newest.unwrap_or_else(Timestamp::now);
+    let believed: Option<i64> = sqlx::query_scalar(BELIEVED)
+        .fetch_optional(&mut *connection)
+        .await
+        .map_err(reading())?;
+    let Some(believed) = believed else {
+        sqlx::query(BEGIN)
+            .bind(first.as_microsecond())
+            .execute(connection)
+            .await
+            .map_err(reading())?;
+        return Ok(first);
+    };
+    Ok(Timestamp::from_microsecond(believed).unwrap_or(first))
+}
+
+/// Keeps the time that is believed now.
+pub(super) async fn save_believed_at(
+    connection: &mut SqliteConnection,
+    time: Timestamp,
+) -> Result<(), Error> {
+    sqlx::query("UPDATE clock SET believed_at = ?")
+        .bind(time.as_microsecond())
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed("keep the time that is believed"))
+}
+
 /// Removes entries; gives how many.
 pub(super) async fn truncate(
     connection: &mut SqliteConnection,

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
@@ -79,6 +80,11 @@ impl Journal {
             _ended: ended.clone().drop_guard(),
         };
         let newest = disk::newest(&mut opened.connection).await?;
+        let believed_at = match disk::believed_at(&mut opened.connection, newest).await {
+            // It is kept once there is room.
+            Err(error) if error.is_out_of_space() => newest.unwrap_or_else(Timestamp::now),
+            believed_at => believed_at?,
+        };
         let size = last_state_rows::size(&mut opened.connection).await?;
         let known = last_state_rows::newest(&mut opened.connection).await?;
         let saved = last_state_rows::position(&mut opened.connection).await?;
@@ -88,6 +94,7 @@ impl Journal {
             last_states: LastStates::new(settings, size, known, saved, state.head()),
             begin,
             newest,
+            believed_at,
         };
         let mut writer = Writer::new(settings.clone(), opened, known, queue, check)?;
         // Whoever asks for the room may ask before the writer runs.

@@ -27,6 +27,9 @@ const WAL_RESTART_INTERVAL: Duration = Duration::from_secs(2);
 /// Between two looks for dead letters that are older than `journal.dlq_keep`.
 const EXPIRE_INTERVAL: Duration = Duration::from_secs(60);
 
+/// Dead letters that are dropped in one transaction because of their age.
+const EXPIRED_AT_ONCE: u32 = 4000;
+
 impl Writer {
     /// Commits a group, with the checks that are made now and then and not with every commit.
     pub(super) async fn look_round(
@@ -43,7 +46,8 @@ impl Writer {
         }
         self.bound_wal().await?;
         self.expire_dead_letters().await?;
-        let (slowest, time) = (self.state.slowest(), self.now());
+        self.save_time().await?;
+        let (slowest, time) = (self.state.slowest(), self.age.now());
         let removal = self.retention.wait(slowest, time);
         let full = self.retention.out_of_room();
         let again = [
@@ -55,6 +59,18 @@ impl Writer {
         self.commit(group, Worth::Any, now, stop).await
     }
 
+    /// Keeps the time that is believed, now and then.
+    async fn save_time(&mut self) -> Result<(), Error> {
+        let Some(time) = self.age.to_save() else {
+            return Ok(());
+        };
+        match disk::save_believed_at(&mut self.connection, time).await {
+            // It is kept the next time.
+            Err(error) if error.is_out_of_space() => Ok(()),
+            saved => saved,
+        }
+    }
+
     /// Drops the dead letters that are older than they may be.
     async fn expire_dead_letters(&mut self) -> Result<(), Error> {
         let Some(keep) = self.settings.dlq_keep else {
@@ -64,14 +80,23 @@ impl Writer {
             return Ok(());
         }
         self.expire_at = Instant::now() + EXPIRE_INTERVAL;
-        let now = self.now();
+        let now = self.age.now();
         let keep_us = i64::try_from(keep.as_micros()).unwrap_or(i64::MAX);
         let before = now.as_microsecond().saturating_sub(keep_us);
-        let expired = match dead_letters::expire(&mut self.connection, before).await {
+        let at_once = match self.age.dead_letters(EXPIRED_AT_ONCE) {
+            Some(at_once) => at_once,
+            None => {
+                let count = dead_letters::count(&mut self.connection).await?;
+                self.age.begin_dead_letters(count);
+                self.age.dead_letters(EXPIRED_AT_ONCE).unwrap_or(0)
+            }
+        };
+        let expired = match dead_letters::expire(&mut self.connection, before, at_once).await {
             // It is tried again in a minute.
             Err(error) if error.is_out_of_space() => 0,
             expired => expired?,
         };
+        self.age.dead_letters_gone(expired);
         if expired > 0 {
             info!(
                 dead_letters = expired,

@@ -19,6 +19,7 @@
 //! | `replay` | a slice that one sink gets again, and how far that has come |
 //! | `last_state` | the newest state of a device of a stream, and its last event keys, as they were at `last_states_position` |
 //! | `coverage` | whether a topic is heard, as its newest coverage entry says |
+//! | `clock` | the time that was believed last: a clock far ahead of it removes nothing by age |
 //! | `eviction` | a run of entries that were evicted before every sink had them |
 //!
 //! # What holds at every moment, a crash included
@@ -34,6 +35,7 @@
 
 mod accounting;
 mod admin;
+mod age;
 mod beside;
 mod cache;
 mod check;

@@ -89,6 +89,11 @@ impl Truncation {
         }
     }
 
+    /// Whether it removes entries because they are old, and not to make room.
+    pub(super) fn is_by_age(self) -> bool {
+        matches!(self, Truncation::Past { received_before, .. } if received_before < i64::MAX)
+    }
+
     /// As far as a position; `None`: nothing of it.
     pub(super) fn until(self, head: Position) -> Option<Truncation> {
         match self {

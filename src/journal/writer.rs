@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{info, warn};
 
+use super::age::Age;
 use super::check::Check;
 use super::checkpoint::Checkpoint;
 use super::command::{Command, QueuedCommand};
@@ -31,7 +32,7 @@ use super::{
     Entry, Error, NewContent, NewEntry, Settings, Taken, coverage, dead_letters, last_state_rows,
 };
 use crate::faults::{self, Failpoint};
-use crate::model::{EntryKind, Position, TrustedClock};
+use crate::model::{EntryKind, Position};
 use crate::pipeline::StatusKey;
 
 /// Bodies written before the file is measured again: measuring is a round trip to the connection's
@@ -72,7 +73,7 @@ pub struct Writer {
     queue: Queue,
     pub(super) retention: Retention,
     /// The time by which delivered entries expire.
-    clock: TrustedClock,
+    pub(super) age: Age,
     /// Bodies written since the file was measured.
     pub(super) unmeasured_bytes: u64,
     /// When it has something to do on its own.
@@ -106,6 +107,8 @@ pub(super) struct Known {
     pub(super) begin: LogStart,
     /// When the newest entry was received.
     pub(super) newest: Option<Timestamp>,
+    /// The time that was believed last.
+    pub(super) believed_at: Timestamp,
 }
 
 /// What the writer adds to a group on its own.
@@ -134,14 +137,13 @@ impl Writer {
             last_states,
             begin,
             newest,
+            believed_at,
         } = known;
-        let mut clock = TrustedClock::for_keeping(settings.keep);
-        clock.set_reference(std::time::Instant::now(), newest);
         let dlq_watch = DlqWatch::new(&settings);
         let wal = Wal::open(&settings.path)?;
         Ok(Writer {
             retention: Retention::new(&settings, state.head(), begin),
-            clock,
+            age: Age::new(&settings, believed_at),
             settings,
             connection: opened.connection,
             wal,
@@ -447,8 +449,9 @@ impl Writer {
         let slowest = self.state.slowest();
         let held = self.last_states.held();
         let past = slowest.map(|slowest| held.map_or(slowest, |held| held.min(slowest)));
-        let now = self.now();
+        let now = self.age.now();
         let truncation = self.retention.due(past, incoming, worth, now)?;
+        let truncation = self.age.allowed(truncation, self.head)?;
         if let (Truncation::Past { through, .. }, Some(slowest)) = (truncation, slowest) {
             assert!(
                 through <= slowest,
@@ -487,13 +490,6 @@ impl Writer {
             excess,
             truncation,
         }
-    }
-
-    /// The time by which entries get old.
-    pub(super) fn now(&mut self) -> Timestamp {
-        self.clock
-            .read(std::time::Instant::now(), Timestamp::now())
-            .now
     }
 
     /// Waits before the transaction is tried again, on a new connection that knows nothing of the
@@ -681,6 +677,7 @@ impl Writer {
 
     async fn removed(&mut self, truncation: Truncation, removed: u64) -> Result<(), Error> {
         self.state.cache().removed(truncation.through());
+        self.age.removed(truncation, removed);
         if let Truncation::Drop { from, through } = truncation {
             self.state.evicted.fetch_add(removed, Ordering::Relaxed);
             self.retention.evicted(through);

@@ -4,6 +4,7 @@
 mod clock;
 pub mod columns;
 mod coverage;
+mod deletion;
 mod event;
 mod kind;
 mod position;
@@ -11,6 +12,7 @@ mod position;
 pub use clock::{Reading, TrustedClock};
 pub use columns::{Column, ColumnKind};
 pub use coverage::{Coverage, CoverageCause};
+pub use deletion::{Allowance, DeletionReport};
 pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
 pub use kind::EntryKind;
 pub use position::{Origin, Position};

@@ -23,6 +23,7 @@ use tokio::time::{Instant, Sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Patience};
+use crate::tls;
 
 /// The head of a request in bytes: ours need some hundred, a browser's with cookies some thousand.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
@@ -55,6 +56,8 @@ pub(super) struct Site {
     pub(super) refuse: fn() -> Response,
     /// How long a client may take.
     pub(super) patience: Patience,
+    /// Where clients speak TLS.
+    pub(super) tls: Option<Arc<tls::Server>>,
     /// Ends the connections once their requests are answered.
     pub(super) stop: CancellationToken,
 }
@@ -120,47 +123,24 @@ impl Connection {
             admission,
         } = self.handle;
         let mut stream = self.stream;
-        let end = {
-            let watched = Watched {
-                stream: &mut stream,
-                activity: activity.clone(),
-            };
-            let requests = Requests {
-                router: TowerToHyperService::new(site.router),
-                peer: self.peer,
-                admission,
-                reserved_paths: site.reserved_paths,
-                refuse: site.refuse,
-                activity: activity.clone(),
-            };
-            let mut http = pin!(
-                http1::Builder::new()
-                    .keep_alive(admission == Admission::Full)
-                    // A client that has said all it wants still reads the answer.
-                    .half_close(true)
-                    // `activity` has a deadline for it, and one for what hyper has none.
-                    .header_read_timeout(None)
-                    .max_header_size(HEAD_BYTES_MAX)
-                    .max_headers(HEADERS_MAX)
-                    .max_buf_size(BUFFER_BYTES_MAX)
-                    .serve_connection(
-                        TokioIo::new(watched),
-                        service_fn(|request| requests.answer(request)),
-                    )
-            );
-            let mut timer = pin!(sleep_until(Instant::now()));
-            tokio::select! {
-                biased;
-                () = cut.cancelled() => End::Cut,
-                () = site.stop.cancelled() => {
-                    if activity.lock().is_idle() {
-                        return;
-                    }
-                    http.as_mut().graceful_shutdown();
-                    in_time(http, &activity, &site.patience, timer).await
-                }
-                end = in_time(http.as_mut(), &activity, &site.patience, timer.as_mut()) => end,
-            }
+        let watched = Watched {
+            stream: &mut stream,
+            activity: activity.clone(),
+        };
+        let requests = Requests {
+            router: TowerToHyperService::new(site.router.clone()),
+            peer: self.peer,
+            admission,
+            reserved_paths: site.reserved_paths,
+            refuse: site.refuse,
+            activity: activity.clone(),
+        };
+        let end = match &site.tls {
+            None => requests.exchange(watched, &site, &cut).await,
+            Some(server) => match requests.handshake(server, watched, &site, &cut).await {
+                Ok(tls) => requests.exchange(tls, &site, &cut).await,
+                Err(end) => end,
+            },
         };
         match end {
             End::Closed => {
@@ -174,6 +154,10 @@ impl Connection {
             End::Broken(error) => {
                 tracing::debug!(peer = %self.peer, %error, "http connection broken");
             }
+            End::NoTls(error) => {
+                tracing::debug!(peer = %self.peer, %error, "http client speaks no TLS of ours");
+            }
+            End::Gone => {}
             End::Cut => {}
         }
     }
@@ -188,22 +172,24 @@ enum End {
     Late,
     /// The client broke it off.
     Broken(hyper::Error),
+    /// The TLS handshake failed.
+    NoTls(io::Error),
+    /// It was idle at the stop.
+    Gone,
     /// The listener needed the room.
     Cut,
 }
 
-/// Runs a connection until it ends, or its client's time is up.
-async fn in_time(
-    mut http: Pin<&mut impl Future<Output = hyper::Result<()>>>,
+/// Runs a step of a connection until it ends, or its client's time is up.
+async fn in_time<T>(
+    mut step: Pin<&mut impl Future<Output = T>>,
     activity: &Shared,
     patience: &Patience,
     mut timer: Pin<&mut Sleep>,
-) -> End {
+) -> Result<T, End> {
     std::future::poll_fn(|cx| {
-        match http.as_mut().poll(cx) {
-            Poll::Ready(Ok(())) => return Poll::Ready(End::Closed),
-            Poll::Ready(Err(error)) => return Poll::Ready(End::Broken(error)),
-            Poll::Pending => {}
+        if let Poll::Ready(done) = step.as_mut().poll(cx) {
+            return Poll::Ready(Ok(done));
         }
         // Whatever changes the deadline happens in the poll above.
         let Some(deadline) = activity.lock().deadline(patience) else {
@@ -212,7 +198,7 @@ async fn in_time(
         if timer.deadline() != deadline {
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(cx).map(|()| End::Late)
+        timer.as_mut().poll(cx).map(|()| Err(End::Late))
     })
     .await
 }
@@ -241,6 +227,68 @@ struct Requests {
 }
 
 impl Requests {
+    /// The client's TLS handshake, within the time of a request's head.
+    async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        server: &tls::Server,
+        stream: S,
+        site: &Site,
+        cut: &CancellationToken,
+    ) -> Result<impl AsyncRead + AsyncWrite + Unpin + use<S>, End> {
+        let accept = pin!(server.accept(stream));
+        let timer = pin!(sleep_until(Instant::now()));
+        tokio::select! {
+            biased;
+            () = cut.cancelled() => Err(End::Cut),
+            () = site.stop.cancelled() => Err(End::Gone),
+            accepted = in_time(accept, &self.activity, &site.patience, timer) => {
+                accepted?.map_err(End::NoTls)
+            }
+        }
+    }
+
+    /// Answers requests until the connection ends.
+    async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        site: &Site,
+        cut: &CancellationToken,
+    ) -> End {
+        let mut http = pin!(
+            http1::Builder::new()
+                .keep_alive(self.admission == Admission::Full)
+                // A client that has said all it wants still reads the answer.
+                .half_close(true)
+                // `activity` has a deadline for it, and one for what hyper has none.
+                .header_read_timeout(None)
+                .max_header_size(HEAD_BYTES_MAX)
+                .max_headers(HEADERS_MAX)
+                .max_buf_size(BUFFER_BYTES_MAX)
+                .serve_connection(
+                    TokioIo::new(stream),
+                    service_fn(|request| self.answer(request)),
+                )
+        );
+        let mut timer = pin!(sleep_until(Instant::now()));
+        let ended = tokio::select! {
+            biased;
+            () = cut.cancelled() => return End::Cut,
+            () = site.stop.cancelled() => {
+                if self.activity.lock().is_idle() {
+                    return End::Gone;
+                }
+                http.as_mut().graceful_shutdown();
+                in_time(http, &self.activity, &site.patience, timer).await
+            }
+            ended = in_time(http.as_mut(), &self.activity, &site.patience, timer.as_mut()) => ended,
+        };
+        match ended {
+            Ok(Ok(())) => End::Closed,
+            Ok(Err(error)) => End::Broken(error),
+            Err(end) => end,
+        }
+    }
+
     /// The body is not read before something asks for it.
     async fn answer(
         &self,

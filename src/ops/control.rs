@@ -257,6 +257,9 @@ pub struct Access {
     pub http: SocketAddr,
     /// What it wants to see.
     pub token: String,
+    /// The certificate that it shows, where it speaks TLS.
+    #[serde(default)]
+    pub cert_file: Option<PathBuf>,
 }
 
 impl Access {
@@ -272,6 +275,7 @@ impl Access {
         Access {
             http,
             token: Uuid::new_v4().simple().to_string(),
+            cert_file: None,
         }
     }
 

@@ -1,15 +1,17 @@
 //! The HTTP listener: `/healthz`, `/readyz`, `/metrics` and `/status` answer on what the parts say;
 //! `/control` alone changes something, for who has the token. Nobody else's body is read.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Extension;
 use axum::Json;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::StreamExt;
@@ -23,12 +25,14 @@ use super::activity::Patience;
 use super::connection::Site;
 use super::connections::{Connections, Limits};
 use super::control::{Access, AdminCommand, Refusal};
+use super::guard::{self, Guard, Openness};
 use super::metrics;
 use super::retry::carry_out;
 use super::settings::Settings;
 use super::status::Report;
 use super::view::View;
 use crate::duration::InWords;
+use crate::tls;
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -49,12 +53,22 @@ const REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 /// What answers, and quickly, when every other connection is used up.
 const PROBED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 
-/// The port could not be opened.
+/// There is no listener.
 #[derive(Debug, thiserror::Error)]
-#[error("http.listen = \"{listen}\": {error}; choose another address, or port 0 for a free one")]
-pub struct ListenError {
-    listen: SocketAddr,
-    error: std::io::Error,
+pub enum ListenError {
+    /// The port could not be opened.
+    #[error(
+        "http.listen = \"{listen}\": {error}; choose another address, or port 0 for a free one"
+    )]
+    Port {
+        /// What was to be opened.
+        listen: SocketAddr,
+        /// What the system said; part of the text, so not a source.
+        error: std::io::Error,
+    },
+    /// The certificate or its key cannot be used.
+    #[error("http.tls: {0}")]
+    Tls(tls::Error),
 }
 
 /// A bound port.
@@ -62,19 +76,28 @@ pub struct ListenError {
 pub struct Listener {
     listener: TcpListener,
     address: SocketAddr,
+    settings: Settings,
+    tls: Option<Arc<tls::Server>>,
 }
 
 impl Listener {
     /// Opens the port, so that one in use is known before anything starts.
     ///
     /// # Errors
-    /// The address is in use or not ours.
+    /// The address is in use or not ours, or the certificate cannot be used.
     pub async fn bind(settings: &Settings) -> Result<Listener, ListenError> {
         let listen = settings.listen;
-        let refused = |error| ListenError { listen, error };
+        let refused = |error| ListenError::Port { listen, error };
+        let server = settings.tls.clone().map(tls::Server::new);
+        let server = server.transpose().map_err(ListenError::Tls)?;
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
-        Ok(Listener { listener, address })
+        Ok(Listener {
+            listener,
+            address,
+            settings: settings.clone(),
+            tls: server.map(Arc::new),
+        })
     }
 
     /// Where it listens: never port 0.
@@ -82,11 +105,22 @@ impl Listener {
         self.address
     }
 
+    /// What the operator commands need to reach it.
+    pub fn access(&self) -> Access {
+        Access {
+            cert_file: self.settings.tls.as_ref().map(|tls| tls.cert_file.clone()),
+            ..Access::new(self.address)
+        }
+    }
+
     /// Answers until stopped.
     pub async fn serve(self, view: View, access: Access, stop: CancellationToken) {
+        let access = Arc::new(access);
+        let guard = Guard::new(&self.settings, self.address, access.clone());
         let controlled = Controlled {
             view: view.clone(),
-            access: Arc::new(access),
+            access,
+            listen: self.address.ip(),
             turns: Arc::new(Semaphore::new(COMMANDS_MAX)),
         };
         let control = Router::new()
@@ -105,12 +139,14 @@ impl Listener {
             .route("/metrics", get(scrape))
             .with_state(view)
             .merge(report)
-            .merge(control);
+            .merge(control)
+            .layer(middleware::from_fn_with_state(guard, guard::check));
         let site = Site {
             router,
             reserved_paths: PROBED,
             refuse: used_up,
             patience: Patience::default(),
+            tls: self.tls,
             stop,
         };
         Connections::new(site, Limits::default())
@@ -124,6 +160,7 @@ impl Listener {
 struct Controlled {
     view: View,
     access: Arc<Access>,
+    listen: IpAddr,
     turns: Arc<Semaphore>,
 }
 
@@ -139,17 +176,21 @@ async fn healthz() -> &'static str {
     "ok\n"
 }
 
-async fn readyz(State(view): State<View>) -> impl IntoResponse {
+async fn readyz(
+    State(view): State<View>,
+    Extension(openness): Extension<Openness>,
+) -> impl IntoResponse {
     let unready = view.unready();
     let status = if unready.is_empty() {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (
-        status,
-        Json(json!({ "ready": unready.is_empty(), "reasons": unready })),
-    )
+    let answer = match openness {
+        Openness::Full => json!({ "ready": unready.is_empty(), "reasons": unready }),
+        Openness::StatusOnly => json!({ "ready": unready.is_empty() }),
+    };
+    (status, Json(answer))
 }
 
 async fn scrape(State(view): State<View>) -> impl IntoResponse {
@@ -191,7 +232,10 @@ async fn control(
     let authorization = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
-    if !peer.ip().to_canonical().is_loopback() || !controlled.access.allows(authorization) {
+    let peer = peer.ip().to_canonical();
+    // Who connects to an address of this machine from that very address is on this machine.
+    let is_here = peer.is_loopback() || peer == controlled.listen.to_canonical();
+    if !is_here || !controlled.access.allows(authorization) {
         return closing(
             StatusCode::FORBIDDEN,
             "this needs the token beside the journal, and a request from this machine",

@@ -5,6 +5,7 @@
 //!
 //! - `view`, `sinks`: what there is to look at
 //! - `settings`, `http`: the listener and its routes
+//! - `guard`: who may ask for what
 //! - `connections`, `connection`, `activity`: its connections, how many and for how long
 //! - `status`, `metrics`: what it answers; `reload`: how the last reload ended
 //! - `control`: what it accepts; `retry`: what of it is no matter of the journal
@@ -17,6 +18,7 @@ mod connection;
 mod connections;
 pub mod control;
 mod findings;
+mod guard;
 mod http;
 mod metrics;
 mod reload;

@@ -52,7 +52,7 @@ pub fn client_config(settings: &Settings) -> Result<Arc<ClientConfig>, Error> {
                 certificates("cert_file", cert_file)?,
                 private_key(key_file)?,
             )
-            .map_err(|error| client_certificate_problem(cert_file, key_file, &error))?,
+            .map_err(|error| certificate_problem(cert_file, key_file, &error))?,
         (Some(_), None) => {
             return Err(Error::Unpaired {
                 present: "cert_file",
@@ -127,7 +127,11 @@ fn roots(settings: &Settings, pinned: &[CertificateDer<'static>]) -> Result<Root
     Ok(roots)
 }
 
-fn client_certificate_problem(cert_file: &Path, key_file: &Path, error: &rustls::Error) -> Error {
+pub(super) fn certificate_problem(
+    cert_file: &Path,
+    key_file: &Path,
+    error: &rustls::Error,
+) -> Error {
     match error {
         rustls::Error::InconsistentKeys(_) => Error::Content {
             key: "key_file",

@@ -5,6 +5,8 @@
 //! - `error`: why there is no configuration
 //! - `explained`: what TLS has refused, in plain words
 //! - `files`: certificates and keys in PEM files
+//! - `pinned`: a client that believes one certificate and no other
+//! - `server`: certificate and key of those who are connected to
 //! - `untrusted`: why a server's certificate is not believed
 //! - `verifier`: whether a server's certificate is believed
 
@@ -13,6 +15,8 @@ mod client;
 mod error;
 mod explained;
 mod files;
+mod pinned;
+mod server;
 mod untrusted;
 mod verifier;
 
@@ -20,3 +24,5 @@ pub use client::{Settings, client_config, trusting_nobody};
 pub use error::Error;
 pub use explained::{Names, explained, handshake_problem, refusal};
 pub use files::{certificate_pem, key_pem};
+pub use pinned::client_of;
+pub use server::{Server, ServerSettings};

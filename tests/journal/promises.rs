@@ -1379,6 +1379,78 @@ async fn oldest_dead_letters_make_room_where_they_may_and_old_ones_go() {
     running.close().await;
 }
 
+/// To the code, entries of five years ago are what those of now are to a clock that is five years
+/// ahead.
+#[tokio::test]
+async fn a_clock_five_years_ahead_removes_a_tenth_of_what_is_old_by_the_time_believed_last() {
+    const HOUR: jiff::SignedDuration = jiff::SignedDuration::from_hours(1);
+    let folder = tempfile::tempdir().unwrap();
+    let settings = Settings {
+        keep: Duration::from_secs(3600),
+        dlq_keep: Some(Duration::from_secs(3600)),
+        ..settings(folder.path())
+    };
+    let then = Timestamp::now() - 5 * 365 * 24 * HOUR;
+    let endless = Settings {
+        keep: Duration::MAX,
+        dlq_keep: None,
+        ..settings.clone()
+    };
+    let running = Running::open(&endless).await;
+    let site = sinks(&["site"]);
+    running.journal.cursors.register_sinks(&site).await.unwrap();
+    let old = |age: jiff::SignedDuration| NewEntry {
+        received_at: Timestamp::from_microsecond((then - age).as_microsecond()).unwrap(),
+        ..entry("x")
+    };
+    let entries = (0..40).map(|number| old(if number < 30 { 2 * HOUR } else { HOUR / 2 }));
+    let entries = running.journal.log.append(batch(entries.collect())).await;
+    let head = entries.unwrap();
+    for position in 1..=30 {
+        let position = Position(position);
+        let listed = running.journal.cursors.dead_letter("site", position, "no");
+        listed.await.unwrap();
+    }
+    running.advance("site", head);
+    running.close().await;
+    // So it was when the clock was still right.
+    let mut file = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .connect()
+        .await
+        .unwrap();
+    for sql in [
+        "UPDATE clock SET believed_at = ?1",
+        "UPDATE dead_letter SET at = ?1 - 7200000000",
+    ] {
+        let update = sqlx::query(sql).bind(then.as_microsecond());
+        update.execute(&mut file).await.unwrap();
+    }
+    file.close().await.unwrap();
+
+    for left in [(36, 27), (33, 25)] {
+        let running = Running::open(&settings).await;
+        running.journal.cursors.register_sinks(&site).await.unwrap();
+        let began = Instant::now();
+        loop {
+            let entries = running.read(Position::START).await.len();
+            let letters = running.journal.log.status().sinks[0].dead_lettered;
+            if (entries, letters) == left {
+                break;
+            }
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "{entries} {letters}"
+            );
+            assert!(
+                entries >= left.0 && letters >= left.1,
+                "{entries} {letters}"
+            );
+        }
+        running.close().await;
+    }
+}
+
 #[tokio::test]
 async fn what_is_past_makes_room_before_it_is_old() {
     let folder = tempfile::tempdir().unwrap();

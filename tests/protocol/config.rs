@@ -538,6 +538,46 @@ fn each_mistake_is_told_with_its_place() {
             "expected an address and port",
         ),
         (
+            format!("{SOURCE}{TOPIC}{SINK}[http]\nlisten = \"0.0.0.0:9610\"\n"),
+            "8:10",
+            "http.listen",
+            "others than this machine can reach this address, and `http.token` and `http.tls` is not set",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[http]\nlisten = \"0.0.0.0:9610\"\ntoken = \"0123456789abcdef\"\n"
+            ),
+            "8:10",
+            "http.listen",
+            "reach this address, and `http.tls` is not set",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[http]\ntoken = \"short\"\n"),
+            "8:9",
+            "http.token",
+            "expected at least 16 ASCII characters without blanks",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[http]\nhosts = \"http://bridge:80\"\n"),
+            "8:9",
+            "http.hosts",
+            "expected names such as \"bridge.example.com\", without a port, found \"http://bridge:80\"",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[http]\ntls = {{ cert_file = \"x.pem\" }}\n"),
+            "8:1",
+            "http.tls.key_file",
+            "cert_file without key_file",
+        ),
+        (
+            format!(
+                "{SOURCE}{TOPIC}{SINK}[http]\ntls = {{ cert_file = \"x.pem\", key_file = \"x.key\" }}\n"
+            ),
+            "8:7",
+            "http.tls",
+            "cert_file /",
+        ),
+        (
             format!("{SOURCE}{TOPIC}{SINK}path = 5\n"),
             "7:8",
             "sinks.h.path",

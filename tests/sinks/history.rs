@@ -467,3 +467,47 @@ async fn an_idle_history_deletes_what_is_past_the_retention() {
         assert_eq!(database.count("status_event").await, 2);
     }
 }
+
+/// To the code, a year that ended five years ago is as a year that ends now is to a clock that is
+/// five years ahead.
+#[tokio::test]
+async fn two_starts_with_a_clock_five_years_ahead_delete_no_history_of_a_year() {
+    const DAY: jiff::SignedDuration = jiff::SignedDuration::from_hours(24);
+    for database in Database::both().await {
+        let year = Some(Duration::from_secs(365 * 86_400));
+        let ended = jiff::Timestamp::now() - 5 * 365 * DAY;
+        let mut history = events(1..=364);
+        for (event, day) in history.iter_mut().zip(1..) {
+            event.received_at = ended - (365 - day) * DAY;
+        }
+        let mut sink = start(database.settings(None));
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&history)).await.unwrap();
+        sink.close().await;
+        // So it was when the clock was still right.
+        let believed = format!("UPDATE bridge_clock SET believed_at = '{ended}'");
+        database.execute(&believed).await;
+        for (ahead, position) in [365..=367, 368..=370].into_iter().enumerate() {
+            let mut sink = start(database.settings(year));
+            sink.open(JOURNAL).await.unwrap();
+            let now: Vec<StatusEvent> = events(position)
+                .into_iter()
+                .map(|event| StatusEvent {
+                    received_at: jiff::Timestamp::now(),
+                    ..event
+                })
+                .collect();
+            sink.attempt(batch(&now)).await.unwrap();
+            sink.idle().await.unwrap();
+            sink.close().await;
+            let stored = 364 + 3 * (ahead + 1);
+            assert_eq!(database.count("status_event").await, stored);
+        }
+        // The operator says that the clock is right.
+        database.execute("DELETE FROM bridge_clock").await;
+        let mut sink = start(database.settings(year));
+        sink.open(JOURNAL).await.unwrap();
+        sink.idle().await.unwrap();
+        assert_eq!(database.count("status_event").await, 6);
+    }
+}

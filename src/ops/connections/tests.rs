@@ -62,6 +62,7 @@ async fn serve(limits: Limits, patience: Patience) -> Served {
         reserved_paths: &["/probe"],
         refuse: || StatusCode::SERVICE_UNAVAILABLE.into_response(),
         patience,
+        tls: None,
         stop: stop.clone(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -189,6 +190,7 @@ async fn client_that_does_not_read_its_answer_is_cut() {
             answer: SOON,
             ..PATIENT
         },
+        tls: None,
         stop: CancellationToken::new(),
     };
     send(&mut client, "/long").await;
@@ -330,6 +332,7 @@ async fn trouble_with_accept_is_waited_out_and_logged_now_and_then() {
         reserved_paths: &[],
         refuse: || StatusCode::SERVICE_UNAVAILABLE.into_response(),
         patience: PATIENT,
+        tls: None,
         stop: CancellationToken::new(),
     };
     let mut connections = Connections::new(site, SMALL);

@@ -25,7 +25,7 @@ use super::capabilities::CAPABILITIES;
 use super::copy::copy;
 use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::{known_before, newest_per_device, stored_newest};
-use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
+use super::retention::{Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
 use super::sql::{KEEP_FIRST, column_names, keep_newest};
 use crate::faults::{self, Failpoint};
@@ -60,6 +60,10 @@ const COPY_EVENTS_MIN: usize = 500;
 const UPKEEP_TIMEOUT: Duration = Duration::from_secs(10);
 /// Saying goodbye.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Deletes a piece of the oldest rows.
+const DELETE_OLD: &str = "DELETE FROM status_event WHERE event_id IN \
+     (SELECT event_id FROM status_event WHERE received_at < $1::timestamptz LIMIT $2)";
 
 /// Validated settings of a Postgres history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,7 +277,7 @@ impl PostgresHistory {
                 .map_err(migration_failure)
         })
         .await?;
-        let (cursor, newest) = bounded(CONNECT_TIMEOUT, async {
+        let (cursor, newest, believed_at) = bounded(CONNECT_TIMEOUT, async {
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
             let cursor = sqlx::query_scalar::<_, i64>(query)
@@ -289,15 +293,13 @@ impl PostgresHistory {
             let query = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint FROM device \
                          ORDER BY received_at DESC LIMIT 1";
             let newest: Option<(String, i64)> = sqlx::query_as(query).fetch_optional(&mut connection).await?;
-            Ok((cursor, newest))
+            let believed_at = believed_at(&mut connection, newest.as_ref().map(|(_, at)| *at)).await?;
+            Ok((cursor, newest, believed_at))
         })
         .await?;
         let newest =
             newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
-        self.retention.set_reference(
-            Instant::now(),
-            newest.as_ref().map(|(_, received_at)| *received_at),
-        );
+        self.retention.set_reference(Instant::now(), believed_at);
         self.newest = newest.and_then(stored_newest);
         Ok((connection, cursor.map(Position)))
     }
@@ -324,26 +326,70 @@ impl PostgresHistory {
     /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut PgConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
-            return Pruned::Done;
+        let due = self.retention.due(now, Timestamp::now());
+        let pruned = async {
+            if let Some(time) = self.retention.to_save(now) {
+                save_believed_at(connection, time).await?;
+            }
+            let Some(due) = due else {
+                return Ok(None);
+            };
+            if due.to_count {
+                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                self.retention.allow(now, rows.unsigned_abs());
+            }
+            let deleted = sqlx::query(DELETE_OLD)
+                .bind(text_time(due.before))
+                .bind(i64::from(self.retention.piece()))
+                .execute(&mut *connection)
+                .await?;
+            Ok(Some(deleted.rows_affected()))
         };
-        let deleted = bounded(UPKEEP_TIMEOUT, async {
-            sqlx::query(
-                "DELETE FROM status_event WHERE event_id IN \
-                 (SELECT event_id FROM status_event WHERE received_at < $1::timestamptz LIMIT $2)",
-            )
-            .bind(text_time(cutoff))
-            .bind(i64::from(PIECE_ROWS))
-            .execute(connection)
-            .await
-        })
-        .await;
-        if let Err(error) = &deleted {
-            warn!(sink = self.name, %error, "rows past the retention were not deleted");
-        }
-        self.retention
-            .deleted(now, deleted.ok().map(|done| done.rows_affected()))
+        let rows = match bounded(UPKEEP_TIMEOUT, pruned).await {
+            Ok(None) => return Pruned::Done,
+            Ok(rows) => rows,
+            Err(error) => {
+                warn!(sink = self.name, %error, "rows past the retention were not deleted");
+                None
+            }
+        };
+        let before = due.map_or(Timestamp::MIN, |due| due.before);
+        self.retention.deleted(now, before, rows)
     }
+}
+
+/// The time that the history believed last. A history that has none begins with its newest row, or
+/// with the clock: before the first row of ours, which a wrong clock may date. `newest`: in
+/// microseconds.
+async fn believed_at(
+    connection: &mut PgConnection,
+    newest: Option<i64>,
+) -> Result<Option<Timestamp>, sqlx::Error> {
+    let first = newest.and_then(|at| Timestamp::from_microsecond(at).ok());
+    let first = first.unwrap_or_else(Timestamp::now);
+    sqlx::query(
+        "INSERT INTO bridge_clock (one, believed_at) VALUES (1, $1::timestamptz) \
+         ON CONFLICT DO NOTHING",
+    )
+    .bind(text_time(first))
+    .execute(&mut *connection)
+    .await?;
+    let query = "SELECT (extract(epoch FROM believed_at) * 1000000)::bigint FROM bridge_clock";
+    let believed: i64 = sqlx::query_scalar(query).fetch_one(connection).await?;
+    Ok(Timestamp::from_microsecond(believed).ok())
+}
+
+async fn save_believed_at(
+    connection: &mut PgConnection,
+    time: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE bridge_clock SET believed_at = $1::timestamptz")
+        .bind(text_time(time))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 async fn bounded<T>(

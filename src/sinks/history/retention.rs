@@ -3,9 +3,9 @@
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use tracing::warn;
+use tracing::{info, warn};
 
-use crate::model::TrustedClock;
+use crate::model::{Allowance, DeletionReport, TrustedClock};
 
 /// Rows of one DELETE: more than a batch brings, so that deleting always catches up, and few enough
 /// to take milliseconds.
@@ -13,6 +13,9 @@ pub(super) const PIECE_ROWS: u32 = 2_000;
 
 /// Between two rounds: deleting by the minute is exact enough for days of retention.
 const ROUND_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Where a history keeps rows without end, the clock is checked as if it kept them for a year.
+const DEFAULT_KEEP: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// How long an idle history may delete at a stretch; a delivery may have to wait for it.
 pub(super) const TEND_MAX: Duration = Duration::from_secs(1);
@@ -37,54 +40,102 @@ pub(super) struct Retention {
     clock: TrustedClock,
     doubted: bool,
     next_round: Option<Instant>,
+    allowance: Allowance,
+    report: DeletionReport,
+}
+
+/// Rows to delete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Due {
+    /// Those received before it.
+    pub(super) before: Timestamp,
+    /// The clock is not believed: the sink has to count the rows first, for
+    /// [`Retention::allow`].
+    pub(super) to_count: bool,
 }
 
 impl Retention {
     /// `None` keeps rows without end.
     pub(super) fn new(sink: &str, keep: Option<Duration>) -> Retention {
-        let clock = TrustedClock::for_keeping(keep.unwrap_or(Duration::MAX));
+        // Without a retention the reference time is kept for the day on which there is one.
+        let clock = TrustedClock::for_keeping(keep.unwrap_or(DEFAULT_KEEP));
         Retention {
             sink: sink.to_owned(),
             keep,
             clock,
             doubted: false,
             next_round: None,
+            allowance: Allowance::default(),
+            report: DeletionReport::default(),
         }
     }
 
-    /// What to believe the clock by: the newest row's time of receipt.
-    pub(super) fn set_reference(&mut self, now: Instant, newest: Option<Timestamp>) {
-        self.clock.set_reference(now, newest);
+    /// What to believe the clock by: the saved reference time, else the newest row's time of
+    /// receipt.
+    pub(super) fn set_reference(&mut self, now: Instant, time: Option<Timestamp>) {
+        self.clock.set_reference(now, time);
     }
 
-    /// Rows received before this may go now; `None`: nothing is due.
-    pub(super) fn cutoff(&mut self, now: Instant, clock: Timestamp) -> Option<Timestamp> {
-        let keep = self.keep?;
+    /// The reference time, where it is time to save it.
+    pub(super) fn to_save(&mut self, now: Instant) -> Option<Timestamp> {
+        self.clock.to_save(now)
+    }
+
+    /// What may go now; `None`: nothing is due.
+    pub(super) fn due(&mut self, now: Instant, clock: Timestamp) -> Option<Due> {
         if self.next_round.is_some_and(|at| now < at) {
             return None;
         }
         let reading = self.clock.read(now, clock);
+        let Some(keep) = self.keep else {
+            self.next_round = Some(now + ROUND_INTERVAL);
+            return None;
+        };
         let doubts = reading.ahead.is_some();
         if let Some(ahead) = reading.ahead
             && !std::mem::replace(&mut self.doubted, doubts)
         {
             warn!(
                 sink = self.sink, clock = %clock, ahead_s = ahead.as_secs(),
-                "the clock is far ahead of the newest row and of the time that has passed: no row is deleted by it; correct the \
-                 clock, or restart where it is right"
+                "the clock is far ahead of the time that was believed last and of what has passed: \
+                 no row is deleted by it, and at most a tenth of the rows a day; correct the clock, \
+                 or if it is right, delete the row of the table bridge_clock and restart"
             );
         }
         self.doubted = doubts;
-        reading.now.checked_sub(keep).ok()
+        let before = reading.now.checked_sub(keep).ok()?;
+        Some(Due {
+            before,
+            to_count: doubts && self.allowance.is_over(now),
+        })
     }
 
-    /// Takes how many rows of a piece were deleted; `None`: it failed. A full piece leaves the
-    /// round open.
-    pub(super) fn deleted(&mut self, now: Instant, rows: Option<u64>) -> Pruned {
+    /// Takes how many rows there are: a tenth of them may go within a day.
+    pub(super) fn allow(&mut self, now: Instant, rows: u64) {
+        self.allowance.begin(now, rows);
+    }
+
+    /// How many rows the next piece may delete.
+    pub(super) fn piece(&self) -> u32 {
+        match self.doubted {
+            false => PIECE_ROWS,
+            true => self.allowance.piece(PIECE_ROWS),
+        }
+    }
+
+    /// Takes how many rows received before a time were deleted; `None`: it failed. A full piece
+    /// leaves the round open.
+    pub(super) fn deleted(&mut self, now: Instant, before: Timestamp, rows: Option<u64>) -> Pruned {
+        let deleted = rows.unwrap_or(0);
+        self.allowance.use_up(deleted);
+        self.report.add(deleted);
         if rows >= Some(u64::from(PIECE_ROWS)) {
             return Pruned::More;
         }
         self.next_round = Some(now + ROUND_INTERVAL);
+        if let Some(rows) = self.report.due(now) {
+            info!(sink = self.sink, rows, %before, "old rows deleted: they are past the retention");
+        }
         if rows.is_some() {
             Pruned::Done
         } else {
@@ -97,51 +148,100 @@ impl Retention {
 mod tests {
     use super::*;
 
+    const DAY: Duration = Duration::from_secs(86_400);
+
     fn retention(keep: Option<Duration>) -> Retention {
         Retention::new("history", keep)
     }
 
-    #[test]
-    fn a_round_ends_with_a_piece_that_is_not_full_and_the_next_begins_a_minute_later() {
-        let clock: Timestamp = "2026-01-02T00:00:00Z".parse().unwrap();
-        let now = Instant::now();
-        let mut retention = retention(Some(Duration::from_secs(86_400)));
-        assert_eq!(
-            retention.cutoff(now, clock),
-            Some("2026-01-01T00:00:00Z".parse().unwrap())
-        );
-        assert_eq!(
-            retention.deleted(now, Some(u64::from(PIECE_ROWS))),
-            Pruned::More
-        );
-        assert!(retention.cutoff(now, clock).is_some());
-        assert_eq!(retention.deleted(now, Some(3)), Pruned::Done);
-        assert_eq!(retention.cutoff(now + Duration::from_secs(59), clock), None);
-        assert!(
-            retention
-                .cutoff(now + Duration::from_secs(60), clock)
-                .is_some()
-        );
-        assert_eq!(retention.deleted(now, None), Pruned::Failed);
-        assert_eq!(retention.cutoff(now, clock), None);
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
     }
 
     #[test]
-    fn without_a_retention_nothing_is_ever_due() {
+    fn a_round_ends_with_a_piece_that_is_not_full_and_the_next_begins_a_minute_later() {
+        let clock = at("2026-01-02T00:00:00Z");
+        let now = Instant::now();
+        let mut retention = retention(Some(DAY));
+        let due = Due {
+            before: at("2026-01-01T00:00:00Z"),
+            to_count: false,
+        };
+        assert_eq!(retention.due(now, clock), Some(due));
         assert_eq!(
-            retention(None).cutoff(Instant::now(), Timestamp::now()),
-            None
+            retention.deleted(now, due.before, Some(u64::from(PIECE_ROWS))),
+            Pruned::More
         );
+        assert!(retention.due(now, clock).is_some());
+        assert_eq!(retention.deleted(now, due.before, Some(3)), Pruned::Done);
+        assert_eq!(retention.due(now + Duration::from_secs(59), clock), None);
+        assert!(
+            retention
+                .due(now + Duration::from_secs(60), clock)
+                .is_some()
+        );
+        assert_eq!(retention.deleted(now, due.before, None), Pruned::Failed);
+        assert_eq!(retention.due(now, clock), None);
+    }
+
+    #[test]
+    fn without_a_retention_nothing_is_ever_due_and_the_clock_is_watched() {
+        let (now, clock) = (Instant::now(), Timestamp::now());
+        let mut endless = retention(None);
+        assert_eq!(endless.due(now, clock), None);
+        assert_eq!(endless.to_save(now), Some(clock));
         let mut beyond_time = retention(Some(Duration::MAX));
-        assert_eq!(beyond_time.cutoff(Instant::now(), Timestamp::now()), None);
+        assert_eq!(beyond_time.due(now, clock), None);
     }
 
     #[test]
     fn clock_that_is_years_ahead_deletes_nothing_that_it_would_not_have_deleted() {
         let now = Instant::now();
-        let mut retention = retention(Some(Duration::from_secs(86_400)));
-        retention.set_reference(now, Some("2026-01-02T00:00:00Z".parse().unwrap()));
-        let cutoff = retention.cutoff(now, "2036-01-02T00:00:00Z".parse().unwrap());
-        assert_eq!(cutoff, Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        let mut retention = retention(Some(DAY));
+        retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
+        let due = retention.due(now, at("2036-01-02T00:00:00Z"));
+        let expected = Due {
+            before: at("2026-01-01T00:00:00Z"),
+            to_count: true,
+        };
+        assert_eq!(due, Some(expected));
+        assert_eq!(retention.to_save(now), Some(at("2026-01-02T00:00:00Z")));
+    }
+
+    #[test]
+    fn while_the_clock_is_doubted_a_tenth_of_the_rows_goes_in_a_day() {
+        let now = Instant::now();
+        let clock = at("2036-01-02T00:00:00Z");
+        let mut retention = retention(Some(DAY));
+        retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
+        let due = retention.due(now, clock).unwrap();
+        assert!(due.to_count);
+        retention.allow(now, 25_000);
+        assert_eq!(retention.piece(), PIECE_ROWS);
+        retention.deleted(now, due.before, Some(u64::from(PIECE_ROWS)));
+        assert!(!retention.due(now, clock).unwrap().to_count);
+        assert_eq!(retention.piece(), 500);
+        retention.deleted(now, due.before, Some(500));
+        assert_eq!(retention.piece(), 0);
+        let tomorrow = now + DAY;
+        assert!(retention.due(tomorrow, clock).unwrap().to_count);
+        // It is right again.
+        let right = at("2026-01-03T00:00:00Z");
+        let due = retention.due(tomorrow + ROUND_INTERVAL, right).unwrap();
+        assert!(!due.to_count);
+        assert_eq!(retention.piece(), PIECE_ROWS);
+    }
+
+    #[test]
+    fn reference_time_is_saved_at_once_and_then_once_an_hour() {
+        let now = Instant::now();
+        let mut retention = retention(Some(365 * DAY));
+        retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
+        assert!(retention.to_save(now).is_some());
+        assert_eq!(retention.to_save(now + Duration::from_secs(1800)), None);
+        assert_eq!(
+            retention.to_save(now + Duration::from_secs(3600)),
+            Some(at("2026-01-02T01:00:00Z"))
+        );
     }
 }

@@ -31,7 +31,7 @@ use super::another_journal::warn_of_another_journal;
 use super::capabilities::CAPABILITIES;
 use super::migration::{ANOTHER_LAYOUT, MIGRATIONS_TABLE, migration_failure};
 use super::newest::{known_before, newest_per_device, stored_newest};
-use super::retention::{PIECE_ROWS, Pruned, Retention, TEND_MAX};
+use super::retention::{Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
 use super::sql::{KEEP_FIRST, column_names, keep_newest};
 use crate::faults::{self, Failpoint};
@@ -53,6 +53,10 @@ const CACHE_KIB: u32 = 16 * 1024;
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Closing checkpoints the WAL; a slow disk may leave that to the next start.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// Deletes a piece of the oldest rows.
+const DELETE_OLD: &str = "DELETE FROM status_event WHERE rowid IN \
+     (SELECT rowid FROM status_event WHERE received_at < ? LIMIT ?)";
 
 /// Validated settings of a SQLite history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -246,10 +250,10 @@ impl SqliteHistory {
         .await?;
         let newest =
             newest.and_then(|(origin, received_at)| Some((origin, received_at.parse().ok()?)));
-        self.retention.set_reference(
-            Instant::now(),
-            newest.as_ref().map(|(_, received_at)| *received_at),
-        );
+        let received_at = newest.as_ref().map(|(_, received_at)| *received_at);
+        let believed_at = believed_at(&mut connection, received_at).await?;
+        self.retention
+            .set_reference(Instant::now(), Some(believed_at));
         self.newest = newest.and_then(stored_newest);
         self.seen = Seen::at(&self.settings.path);
         Ok((connection, cursor.map(Position)))
@@ -341,22 +345,66 @@ impl SqliteHistory {
     /// failure here only waits for the next round.
     async fn prune(&mut self, connection: &mut SqliteConnection) -> Pruned {
         let now = Instant::now();
-        let Some(cutoff) = self.retention.cutoff(now, Timestamp::now()) else {
-            return Pruned::Done;
+        let due = self.retention.due(now, Timestamp::now());
+        let pruned = async {
+            if let Some(time) = self.retention.to_save(now) {
+                save_believed_at(connection, time).await?;
+            }
+            let Some(due) = due else {
+                return Ok(None);
+            };
+            if due.to_count {
+                let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+                    .fetch_one(&mut *connection)
+                    .await?;
+                self.retention.allow(now, rows.unsigned_abs());
+            }
+            let deleted = sqlx::query(DELETE_OLD)
+                .bind(text_time(due.before))
+                .bind(self.retention.piece())
+                .execute(&mut *connection)
+                .await?;
+            Ok::<_, sqlx::Error>(Some(deleted.rows_affected()))
         };
-        let deleted = sqlx::query(
-            "DELETE FROM status_event WHERE rowid IN (SELECT rowid FROM status_event WHERE received_at < ? LIMIT ?)",
-        )
-        .bind(text_time(cutoff))
-        .bind(PIECE_ROWS)
-        .execute(connection)
-        .await;
-        if let Err(error) = &deleted {
-            warn!(sink = self.settings.name, %error, "rows past the retention were not deleted");
-        }
-        self.retention
-            .deleted(now, deleted.ok().map(|done| done.rows_affected()))
+        let rows = match pruned.await {
+            Ok(None) => return Pruned::Done,
+            Ok(rows) => rows,
+            Err(error) => {
+                warn!(sink = self.settings.name, %error, "rows past the retention were not deleted");
+                None
+            }
+        };
+        let before = due.map_or(Timestamp::MIN, |due| due.before);
+        self.retention.deleted(now, before, rows)
     }
+}
+
+/// The time that the history believed last. A history that has none begins with its newest row, or
+/// with the clock: before the first row of ours, which a wrong clock may date.
+async fn believed_at(
+    connection: &mut SqliteConnection,
+    newest: Option<Timestamp>,
+) -> Result<Timestamp, sqlx::Error> {
+    let first = newest.unwrap_or_else(Timestamp::now);
+    sqlx::query("INSERT INTO bridge_clock (one, believed_at) VALUES (1, ?) ON CONFLICT DO NOTHING")
+        .bind(text_time(first))
+        .execute(&mut *connection)
+        .await?;
+    let believed: String = sqlx::query_scalar("SELECT believed_at FROM bridge_clock")
+        .fetch_one(connection)
+        .await?;
+    Ok(believed.parse().unwrap_or(first))
+}
+
+async fn save_believed_at(
+    connection: &mut SqliteConnection,
+    time: Timestamp,
+) -> Result<(), sqlx::Error> {
+    sqlx::query("UPDATE bridge_clock SET believed_at = ?")
+        .bind(text_time(time))
+        .execute(connection)
+        .await
+        .map(drop)
 }
 
 /// One transaction. IMMEDIATE, since one that begins by reading cannot wait for another writer.

@@ -5,6 +5,7 @@ mod bounds;
 mod coverage;
 mod ends;
 mod idle;
+mod listener;
 mod operator;
 mod readyz;
 mod reload;
