@@ -95,7 +95,7 @@ fn text(report: &Report) -> String {
         format!("positions {oldest} to {}", journal.head)
     });
     let full = if journal.full {
-        ", FULL: it takes no more"
+        ", FULL: it has no room for more until the sinks have caught up"
     } else {
         ""
     };

@@ -103,7 +103,7 @@ pub struct Journal {
     pub oldest: Option<Position>,
     /// What the entries occupy.
     pub bytes: u64,
-    /// Nothing is acknowledged until the sinks have caught up.
+    /// It accepts nothing, or topics wait at the server, until the sinks have caught up.
     pub full: bool,
     /// Undecodable entries that nobody has dealt with.
     pub undecodable: u64,
@@ -173,7 +173,7 @@ impl Report {
                 head: status.head,
                 oldest: status.oldest,
                 bytes: status.bytes,
-                full: status.full,
+                full: view.is_journal_full(),
                 undecodable: reader.undecodable_count().await?,
                 evicted: reader
                     .evictions()

@@ -221,7 +221,7 @@ impl Source {
                     self.busy.forget();
                     self.reload(wanted);
                 }
-                () = status.turning(tokio::time::sleep(wait)) => {}
+                () = status.turning(back_off(wait, &self.journal, &self.status)) => {}
             }
         }
         self.leave_to_journal();
@@ -377,6 +377,17 @@ async fn wait_for_place(commit: &mut Commit, intake: &Intake) -> Result<(), jour
         commit.done().await.0?;
     }
     Ok(())
+}
+
+/// Waits for the next attempt. A state that says that the journal is full ends with that.
+async fn back_off(wait: Duration, journal: &Log, status: &Status) {
+    let waited = async {
+        journal.until_room().await;
+        status.enter(LinkState::Connecting);
+        std::future::pending::<()>().await;
+    };
+    // The wait is over.
+    let _ = tokio::time::timeout(wait, waited).await;
 }
 
 /// Waits until a full journal has room.

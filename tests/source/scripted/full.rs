@@ -469,6 +469,42 @@ async fn an_end_before_the_source_stops_reading_waits_for_the_journal_too() {
 }
 
 #[tokio::test]
+async fn a_journal_that_gets_room_in_a_back_off_pauses_the_source_no_longer() {
+    let topics = vec![topic("map-1", "/topic/a", AckMode::Auto)];
+    let lab = Lab::of("stomp", topics, Duration::ZERO, JOURNAL_BYTES_MAX, None).await;
+    let mut first = lab.connected("0,0").await;
+    // No attempt after a life comes before this time.
+    let hour = Duration::from_secs(3600);
+    lab.reload_with(Settings {
+        reconnect: stomp_bridge::source::Reconnect {
+            initial: hour,
+            max: Some(hour),
+            attempts: None,
+        },
+        ..lab.settings.clone()
+    })
+    .await;
+    let disconnect = first.frame(&lab).await;
+    assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
+    drop(first);
+    let mut peer = lab.connected("0,0").await;
+    peer.send(&message(0)).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
+    lab.fill().await;
+    let attempts = lab.status.counters.attempts.load(Relaxed);
+    drop(peer);
+    lab.until(|status| {
+        status.link().last_error.is_some() && status.link().state == LinkState::Paused
+    })
+    .await;
+    lab.unstick();
+    lab.until(|status| status.link().state == LinkState::Connecting)
+        .await;
+    assert_eq!(lab.status.counters.attempts.load(Relaxed), attempts);
+}
+
+#[tokio::test]
 async fn a_stop_journals_what_was_read() {
     let mut lab = Lab::plain("stomp").await;
     let mut peer = lab.connected("200,200").await;

@@ -33,7 +33,7 @@ impl Lab {
         .await;
     }
 
-    async fn reload_with(&self, settings: Settings) {
+    pub(super) async fn reload_with(&self, settings: Settings) {
         let decoders = decoders(&settings.topics);
         self.handle.reload(settings, decoders);
     }
