@@ -117,7 +117,11 @@ impl Connection<'_> {
     /// The server has shown that it accepts a topic.
     fn topic_accepted(&mut self, id: &Arc<str>) {
         if self.admission.confirmed(id).is_some() {
-            info!(topic = %id, "topic accepted: the server had refused it");
+            if self.names_each() {
+                info!(topic = %id, "topic accepted: the server had refused it");
+            } else {
+                debug!(topic = %id, "topic accepted: the server had refused it");
+            }
             self.status.refused(self.admission.refused());
             self.tell_profile();
         }
