@@ -65,6 +65,10 @@ pub struct Link {
     /// The topics that the server refuses: the others are subscribed without them.
     #[serde(default)]
     pub refused: Vec<RefusedTopic>,
+    /// The topics that are being left, by a reload or for want of room: what the server has sent of
+    /// them is still being journaled and acknowledged.
+    #[serde(default)]
+    pub leaving: Vec<String>,
     /// When the messages of each topic came, by its name.
     #[serde(default)]
     pub topics: BTreeMap<String, Topic>,
@@ -165,6 +169,7 @@ impl Report {
                 highest_delivery_count: delivery_counts(view),
                 warnings: profile.warnings.iter().map(ToString::to_string).collect(),
                 refused: refused(view),
+                leaving: leaving(view),
                 topics: topics(view),
             },
             intake: Intake::of(view),
@@ -205,6 +210,11 @@ fn refused(view: &View) -> Vec<RefusedTopic> {
         error: it.error,
     });
     told.collect()
+}
+
+fn leaving(view: &View) -> Vec<String> {
+    let leaving = view.source.leaving().into_iter();
+    leaving.map(|topic| topic.to_string()).collect()
 }
 
 fn topics(view: &View) -> BTreeMap<String, Topic> {

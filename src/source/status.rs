@@ -1,7 +1,7 @@
 //! What the source knows of itself, for readiness, metrics and the log: where the link stands,
 //! since when, and what went through it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -138,6 +138,7 @@ pub struct Status {
     delivery_counts: Mutex<BTreeMap<Arc<str>, u64>>,
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
     held_back: AtomicU64,
+    leaving: Mutex<BTreeSet<Arc<str>>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -163,6 +164,7 @@ impl Default for Status {
             delivery_counts: Mutex::default(),
             topics: Mutex::default(),
             held_back: AtomicU64::new(0),
+            leaving: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -212,6 +214,19 @@ impl Status {
         topics
             .map(|(name, times)| (Arc::clone(name), times.read()))
             .collect()
+    }
+
+    /// The topics that are being left: what the server has sent of them is still being journaled and
+    /// acknowledged.
+    pub fn leaving(&self) -> BTreeSet<Arc<str>> {
+        self.leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn leaves(&self, topics: BTreeSet<Arc<str>>) {
+        *self.leaving.lock().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     pub(super) fn topics_are(&self, topics: BTreeMap<Arc<str>, Arc<TopicTimes>>) {
