@@ -23,7 +23,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
             let (topics, sinks) = (plan.source.topics.len(), plan.sinks.len());
             say!("{}: ok, {topics} topics, {sinks} sinks", config.display());
             // Which server it is, nobody knows before it has answered.
-            for guarantee in guarantees(&plan.source.topics) {
+            for guarantee in guarantees(&plan.source.topics, plan.journal.when_full) {
                 let servers = guarantee.servers.join(", ");
                 let (topics, line) = (in_short(&guarantee.topics), guarantee.line);
                 say!("guarantee, if the server is {servers}: {topics}: {line}");

@@ -94,6 +94,7 @@ fn text(report: &Report) -> String {
             .map(|warning| format!("         warning: {}", harmless(warning))),
     );
     lines.extend(refused(link, *at));
+    lines.extend(leaving(link));
     lines.extend(topics(link, *at));
     lines.extend(unreadable(link));
     let since = report.started_at.map(|started| age(started, *at));
@@ -106,7 +107,7 @@ fn text(report: &Report) -> String {
         format!("positions {oldest} to {}", journal.head)
     });
     let full = if journal.full {
-        ", FULL: it takes no more"
+        ", FULL: it has no room for more until the sinks have caught up"
     } else {
         ""
     };
@@ -200,6 +201,14 @@ fn refused(link: &Link, now: Timestamp) -> Vec<String> {
         lines.push(format!("         {more} more topics refused"));
     }
     lines
+}
+
+/// The topics that are being left.
+fn leaving(link: &Link) -> Option<String> {
+    let topics = in_short(&link.leaving);
+    (!link.leaving.is_empty()).then(|| {
+        format!("         leaving {topics}: the last messages are being journaled and acknowledged")
+    })
 }
 
 /// When the messages of each topic came. Of many topics: the first few that are silent, and a line
@@ -352,6 +361,7 @@ mod tests {
             highest_delivery_count: BTreeMap::new(),
             warnings: Vec::new(),
             refused: Vec::new(),
+            leaving: Vec::new(),
             topics: BTreeMap::new(),
         }
     }
@@ -372,6 +382,20 @@ mod tests {
         let lines = refused(&link(8), at(300));
         assert_eq!(lines[0].trim(), "topic map-1 refused for 5 min: no");
         assert_eq!((lines.len(), lines[5].trim()), (6, "3 more topics refused"));
+    }
+
+    #[test]
+    fn topics_that_are_being_left_are_one_line() {
+        assert_eq!(leaving(&quiet_link()), None);
+        let link = Link {
+            leaving: vec!["a".to_owned(), "b".to_owned()],
+            ..quiet_link()
+        };
+        let line = leaving(&link).unwrap_or_default();
+        assert!(
+            line.trim().starts_with("leaving a, b: the last messages"),
+            "{line}"
+        );
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::coverage::{self, Heard};
 use super::group::Append;
 use super::state::State;
 use super::writer::OUT_OF_SPACE_INTERVAL;
-use super::{Bound, Error, NewBatch, Reader, Room, Status, file};
+use super::{Bound, Error, NewBatch, Reader, Room, Status, WhenFull, file};
 use crate::model::Position;
 
 /// Bytes that may wait for a commit: a few commits' worth, so that the writer never waits for the
@@ -112,6 +112,11 @@ impl Log {
             .map_err(|_| Error::Closed)
     }
 
+    /// What happens when the log is full.
+    pub fn when_full(&self) -> WhenFull {
+        self.state.when_full
+    }
+
     /// Whether nothing is accepted: the journal is full, or its disk is.
     pub fn is_full(&self) -> bool {
         self.state.full.load(Ordering::Relaxed)
@@ -169,6 +174,11 @@ impl Log {
     /// What the log may still take; reads memory only.
     pub fn room(&self) -> Room {
         self.state.room()
+    }
+
+    /// How many bytes were taken beyond the size of the log: see [`Bound::Disk`].
+    pub fn beyond_bytes(&self) -> u64 {
+        self.state.beyond_bytes()
     }
 
     /// From now on this bounds the log; the writer may take one more batch by the bound before.

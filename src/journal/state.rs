@@ -13,7 +13,7 @@ use super::command::Replay;
 use super::dead_letters::Total;
 use super::last_states::Met;
 use super::retention::waiting_bytes;
-use super::{DlqWhenFull, Room, Settings, SinkStatus, Start, Status};
+use super::{DlqWhenFull, Room, Settings, SinkStatus, Start, Status, WhenFull};
 use crate::faults::{self, Mutation};
 use crate::model::Position;
 
@@ -30,6 +30,7 @@ pub(super) struct State {
     pub(super) unmeasured_bytes: AtomicU64,
     /// The size of the log at which nothing is accepted; `u64::MAX`: none.
     limit: AtomicU64,
+    pub(super) when_full: WhenFull,
     bytes_max: u64,
     /// What the source appends is accepted beyond the size of the log.
     pub(super) beyond: AtomicBool,
@@ -130,6 +131,7 @@ impl State {
             unmeasured_bytes: AtomicU64::new(0),
             limit: AtomicU64::new(0),
             bytes_max: settings.bytes_max,
+            when_full: settings.when_full,
             beyond: AtomicBool::new(false),
             bound_changed: Notify::new(),
             full: AtomicBool::new(false),
@@ -458,6 +460,13 @@ impl State {
             bytes,
             bytes_max: limit.min(self.bytes_max),
         }
+    }
+
+    /// How much of it is beyond its bound.
+    pub(super) fn beyond_bytes(&self) -> u64 {
+        let used =
+            self.bytes.load(Ordering::Relaxed) + self.unmeasured_bytes.load(Ordering::Relaxed);
+        used.saturating_sub(self.limit.load(Ordering::Relaxed))
     }
 
     /// Takes note of what the disk has now.

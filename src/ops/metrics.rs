@@ -304,8 +304,8 @@ impl Scrape {
         gauge(
             encoder,
             "journal_full",
-            "1 while the journal accepts nothing",
-            u64::from(status.full),
+            "1 while the journal accepts nothing, or topics wait at the server for its room",
+            self.0.is_journal_full().into(),
         )
     }
 

@@ -83,6 +83,10 @@ pub struct Link {
     /// The topics that the server refuses: the others are subscribed without them.
     #[serde(default)]
     pub refused: Vec<RefusedTopic>,
+    /// The topics that are being left, by a reload or for want of room: what the server has sent of
+    /// them is still being journaled and acknowledged.
+    #[serde(default)]
+    pub leaving: Vec<String>,
     /// When the messages of each topic came, by its name.
     #[serde(default)]
     pub topics: BTreeMap<String, Topic>,
@@ -136,7 +140,7 @@ pub struct Journal {
     /// What they may occupy: `journal.max_bytes`.
     #[serde(default)]
     pub max_bytes: u64,
-    /// Nothing is acknowledged until the sinks have caught up.
+    /// It accepts nothing, or topics wait at the server, until the sinks have caught up.
     pub full: bool,
     /// Undecodable entries that nobody has dealt with.
     pub undecodable: u64,
@@ -233,6 +237,7 @@ impl Report {
                 highest_delivery_count: delivery_counts(view),
                 warnings: profile.warnings.iter().map(ToString::to_string).collect(),
                 refused: refused(view),
+                leaving: leaving(view),
                 topics: topics(view),
             },
             intake: Intake::of(view),
@@ -242,7 +247,7 @@ impl Report {
                 oldest: status.oldest,
                 bytes: status.bytes,
                 max_bytes: view.bounds.journal_bytes,
-                full: status.full,
+                full: view.is_journal_full(),
                 undecodable: reader.undecodable_count().await?,
                 evicted: reader
                     .evictions()
@@ -275,6 +280,11 @@ fn refused(view: &View) -> Vec<RefusedTopic> {
         error: it.error,
     });
     told.collect()
+}
+
+fn leaving(view: &View) -> Vec<String> {
+    let leaving = view.source.leaving().into_iter();
+    leaving.map(|topic| topic.to_string()).collect()
 }
 
 fn topics(view: &View) -> BTreeMap<String, Topic> {

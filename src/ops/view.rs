@@ -46,6 +46,12 @@ pub struct Bounds {
 }
 
 impl View {
+    /// Whether the journal accepts nothing, or has no room for what topics may bring, so that they
+    /// wait at the server.
+    pub(super) fn is_journal_full(&self) -> bool {
+        self.journal.log.status().full || self.source.held_back() > 0
+    }
+
     /// Why the daemon is not ready now, one line each; empty when it is connected, every topic is
     /// subscribed and none silent, and every sink is up. What has passed is no reason.
     pub fn unready(&self) -> Vec<String> {

@@ -8,23 +8,25 @@
 //! - its ERROR names the SUBSCRIBE or the destination, or one topic alone is not confirmed;
 //! - an ERROR of a server that answers in order means the first that is not confirmed;
 //! - an ERROR while none is waited for means one that stands only because no answer came in time;
-//! - else the topics that are not confirmed are doubtful: the next connections try their halves.
+//! - else the topics that are not confirmed are doubtful: the next connections try parts of them.
 //!
 //! A server that only closes may have its own reasons. It means a topic where it does so twice in a
 //! row, and where it has confirmed another on the same connection.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::doubtful::Doubtful;
 use super::refused_topics::{RefusedTopic, RefusedTopics};
 use super::topic::Topic;
 
-/// So many connections in a row may look for the refused topic without one that stands: with halves
-/// that is enough for thousands of topics. Beyond that the server refuses us, not a topic.
-const FRUITLESS_MAX: u32 = 16;
+/// So many connections in a row may look for the refused topics without one that stands: after
+/// thousands of topics were halved, twenty of them are tried alone. Beyond that the server refuses us,
+/// not a topic.
+const FRUITLESS_MAX: u32 = 32;
 
 /// After so many of them the topics are also tried by halves where each refused one is named: the
 /// refused ones may be the first that are asked for.
@@ -43,9 +45,10 @@ pub(super) struct Admission {
     refused: RefusedTopics,
     /// What stood under the name of a topic before a reload changed it.
     before: BTreeMap<Arc<str>, Topic>,
-    /// Among each of these is a topic that was refused, as far as we know: they are subscribed one
-    /// after another.
-    doubtful: VecDeque<Vec<Arc<str>>>,
+    /// Among these are topics that are refused, as far as we know.
+    doubtful: Doubtful,
+    /// Some of them were accepted since the last refusal.
+    gained: bool,
     /// On this connection, in the order of SUBSCRIBE.
     asked: Vec<Arc<str>>,
     /// Those of `asked` that the server has confirmed.
@@ -69,8 +72,8 @@ pub(super) struct Admission {
 /// What is being tried while all else stands.
 #[derive(Debug, PartialEq, Eq)]
 enum Trial {
-    /// The first batch of the doubtful topics.
-    Doubtful,
+    /// These of the doubtful topics.
+    Doubtful(Vec<Arc<str>>),
     /// A refused topic.
     Refused(Arc<str>),
 }
@@ -123,7 +126,7 @@ impl Admission {
         // The session sends them so.
         self.asked.sort();
         if self.asked.is_empty() && !self.next(now) {
-            let earliest = self.refused.next().map(|(name, _)| Arc::clone(name));
+            let earliest = self.next_refused().map(|(name, _)| Arc::clone(name));
             self.retry(earliest);
         }
     }
@@ -199,28 +202,46 @@ impl Admission {
         if self.retried().is_some() {
             return false;
         }
-        self.trial = None;
         self.acquit_stand();
-        if let Some(batch) = self.doubtful.front() {
-            let asked = self.asked.len();
-            for name in batch {
-                if !self.asked.contains(name) {
-                    self.asked.push(Arc::clone(name));
-                }
+        if let Some(Trial::Doubtful(tried)) = &self.trial {
+            if tried.iter().any(|name| self.doubtful.contains(name)) {
+                // They are waited for.
+                return false;
             }
-            self.trial = Some(Trial::Doubtful);
-            // Else they are waited for.
-            return self.asked.len() > asked;
+            self.doubtful.grow();
+            self.gained = true;
+        }
+        self.trial = None;
+        if !self.doubtful.is_empty() {
+            return self.try_doubtful();
         }
         self.closes = 0;
-        let due = self.refused.next().filter(|(_, at)| *at <= now);
+        let due = self.next_refused().filter(|(_, at)| *at <= now);
         let due = due.map(|(name, _)| Arc::clone(name));
         self.retry(due)
     }
 
+    fn try_doubtful(&mut self) -> bool {
+        let tried = self.doubtful.next().to_vec();
+        let asked = self.asked.len();
+        for name in &tried {
+            if !self.asked.contains(name) {
+                self.asked.push(Arc::clone(name));
+            }
+        }
+        self.trial = Some(Trial::Doubtful(tried));
+        self.asked.len() > asked
+    }
+
+    /// The refused topic to be asked for again first, and when. One that has been asked for and waits
+    /// for an answer is none.
+    fn next_refused(&self) -> Option<(&Arc<str>, Instant)> {
+        self.refused.next(|name| !self.is_quiet(name))
+    }
+
     /// When a refused topic is to be asked for again.
     pub(super) fn due(&self) -> Option<Instant> {
-        let next = self.refused.next().map(|(_, at)| at);
+        let next = self.next_refused().map(|(_, at)| at);
         next.filter(|_| self.trial.is_none() && self.doubtful.is_empty())
     }
 
@@ -264,7 +285,26 @@ impl Admission {
         if self.retried() == Some(name) {
             self.trial = None;
         }
-        self.refused.accepted(name)
+        let accepted = self.refused.accepted(name)?;
+        self.try_others();
+        Some(accepted)
+    }
+
+    /// One that was refused is accepted: others may be, too. One whose change was refused stands as it
+    /// was, and waits for its turn.
+    fn try_others(&mut self) {
+        let is_out = |name: &Arc<str>| {
+            let known = self.before.contains_key(name) || self.stand.contains(name);
+            !known && !self.doubtful.contains(name)
+        };
+        let others: Vec<Arc<str>> = self
+            .refused
+            .names()
+            .filter(|name| is_out(name))
+            .cloned()
+            .collect();
+        self.gained &= others.is_empty();
+        self.doubtful.add(others);
     }
 
     /// The topics that were asked for and are not confirmed, in the order of SUBSCRIBE.
@@ -285,10 +325,18 @@ impl Admission {
             Evidence::Error { about: None } => self.meant(pending.clone(), answers),
             Evidence::Close => self.closed(pending.clone()),
         };
+        if verdict != Verdict::NoTopic && !pending.is_empty() {
+            self.accept_quiet();
+        }
         match &verdict {
             Verdict::NoTopic => return verdict,
             Verdict::Refused(name) => {
                 self.acquit(name);
+                let alone = pending.len() <= 1;
+                if alone && self.stand.is_empty() {
+                    self.doubtful.mix();
+                }
+                self.leave_others(name);
                 let rest: Vec<Arc<str>> =
                     pending.into_iter().filter(|other| other != name).collect();
                 // There may be more of them than anybody waits for: the others come first.
@@ -302,6 +350,28 @@ impl Admission {
             self.fruitless = self.fruitless.saturating_add(1);
         }
         verdict
+    }
+
+    /// The server has refused another topic than those that it did not answer: they are accepted,
+    /// unless it refuses late.
+    fn accept_quiet(&mut self) {
+        if self.late {
+            return;
+        }
+        for name in self.quiet.keys() {
+            if self.retried() != Some(name) {
+                self.refused.accepted(name);
+            }
+        }
+    }
+
+    /// One that was refused is refused again. Where none was accepted in between, the others wait for
+    /// their turn.
+    fn leave_others(&mut self, name: &str) {
+        if self.refused.contains(name) && !std::mem::take(&mut self.gained) {
+            let refused = &self.refused;
+            self.doubtful.remove_where(|name| refused.contains(name));
+        }
     }
 
     /// Leaves a topic out that the server has refused. Gives the wait until it is asked for again.
@@ -368,7 +438,7 @@ impl Admission {
             return Verdict::NoTopic;
         }
         self.closes = self.closes.saturating_add(1);
-        let alone = self.asked.len() == 1 && self.doubtful.len() <= 1;
+        let alone = self.asked.len() == 1 && self.doubtful.batches() <= 1;
         if alone || self.closes < CLOSES_MIN && self.doubtful.is_empty() {
             return Verdict::NoTopic;
         }
@@ -391,37 +461,28 @@ impl Admission {
         asked.filter(|name| !self.held_back.contains(*name))
     }
 
-    /// Tries these apart from all others. The first of them are tried last: with a server that
-    /// answers in order they are the likeliest.
+    /// Tries these apart from all others.
     fn doubt(&mut self, names: &[Arc<str>]) {
         self.acquit_stand();
-        self.acquit_where(|name| names.iter().any(|other| **other == *name));
-        let (first, last) = names.split_at(names.len().div_ceil(2));
-        if !last.is_empty() {
-            self.doubtful.push_front(last.to_vec());
+        if names.len() == 1 && self.stand.is_empty() {
+            self.doubtful.mix();
         }
-        self.doubtful.push_back(first.to_vec());
+        self.doubtful.split(names);
     }
 
     /// One is found: it is doubtful no longer.
     fn acquit(&mut self, found: &str) {
         self.acquit_stand();
-        self.acquit_where(|name| *name == *found);
+        self.doubtful.remove_where(|name| *name == *found);
     }
 
     fn acquit_stand(&mut self) {
         let stand = std::mem::take(&mut self.stand);
         let quiet = std::mem::take(&mut self.quiet);
         let late = self.late;
-        self.acquit_where(|name| stand.contains(name) && !(late && quiet.contains_key(name)));
+        self.doubtful
+            .remove_where(|name| stand.contains(name) && !(late && quiet.contains_key(name)));
         (self.stand, self.quiet) = (stand, quiet);
-    }
-
-    fn acquit_where(&mut self, is: impl Fn(&str) -> bool) {
-        for batch in &mut self.doubtful {
-            batch.retain(|name| !is(name));
-        }
-        self.doubtful.retain(|batch| !batch.is_empty());
     }
 
     fn retry(&mut self, name: Option<Arc<str>>) -> bool {
@@ -445,7 +506,7 @@ impl Admission {
 
     /// Nothing speaks against it.
     fn is_free(&self, name: &Arc<str>) -> bool {
-        let doubtful = self.doubtful.iter().any(|batch| batch.contains(name));
+        let doubtful = self.doubtful.contains(name);
         let refused = self.refused.contains(name) && !self.before.contains_key(name);
         !doubtful && !refused
     }
@@ -454,7 +515,7 @@ impl Admission {
         let names: BTreeSet<&str> = topics.iter().map(|topic| &*topic.name).collect();
         self.refused.keep(topics);
         self.before.retain(|name, _| names.contains(&**name));
-        self.acquit_where(|name| !names.contains(name));
+        self.doubtful.remove_where(|name| !names.contains(name));
         if self
             .retried()
             .is_some_and(|name| !self.refused.contains(name))

@@ -306,6 +306,7 @@ impl<'a> Connection<'a> {
         }
         self.cease(&ended);
         self.status.hold_back(0, true);
+        self.status.leaves(BTreeSet::new());
         self.status.enter(self.state_after_the_end());
         let stood = self
             .subscribed_at
@@ -386,6 +387,9 @@ impl<'a> Connection<'a> {
         while self.stage != Stage::Left {
             self.status.turn();
             self.leave_topics()?;
+            if let Some(topics) = self.subscriptions.leaving_anew() {
+                self.status.leaves(topics);
+            }
             self.start_writing();
             self.bound_journal();
             self.start_committing();

@@ -41,11 +41,11 @@ struct Gap {
     cause: CoverageCause,
 }
 
-/// Topics that are heard again.
+/// Topics that are heard again, and were not for one and the same cause.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct HeardAgain {
     pub(super) topics: Vec<Arc<str>>,
-    /// The longest of their gaps, and its cause.
+    /// The longest of their gaps.
     pub(super) deaf_for: Duration,
     pub(super) cause: CoverageCause,
 }
@@ -159,14 +159,19 @@ impl TopicsHeard {
         });
     }
 
-    /// The topics that are heard again, each told of once.
-    pub(super) fn heard_again(&mut self) -> Option<HeardAgain> {
-        let longest = *self.again.values().max_by_key(|gap| gap.length)?;
-        Some(HeardAgain {
-            topics: std::mem::take(&mut self.again).into_keys().collect(),
-            deaf_for: longest.length,
-            cause: longest.cause,
-        })
+    /// The topics that are heard again, by the causes of their gaps; each told of once.
+    pub(super) fn heard_again(&mut self) -> Vec<HeardAgain> {
+        let mut by_cause: BTreeMap<&str, HeardAgain> = BTreeMap::new();
+        for (topic, Gap { length, cause }) in std::mem::take(&mut self.again) {
+            let told = by_cause.entry(cause.as_str()).or_insert(HeardAgain {
+                topics: Vec::new(),
+                deaf_for: Duration::ZERO,
+                cause,
+            });
+            told.topics.push(topic);
+            told.deaf_for = told.deaf_for.max(length);
+        }
+        by_cause.into_values().collect()
     }
 }
 
@@ -289,9 +294,9 @@ mod tests {
         assert_eq!(refused("a", 8, 9).as_deref(), Some("a-8 refused"));
         let again = heard.began(&"new".into(), at(20));
         assert_eq!(again.as_ref().map(said).as_deref(), Some("new+20"));
-        let again = heard.heard_again().unwrap();
+        let again = heard.heard_again();
         assert_eq!(
-            (again.deaf_for, again.cause),
+            (again[0].deaf_for, again[0].cause),
             (Duration::from_secs(17), CoverageCause::Refused)
         );
     }
@@ -330,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_gap_is_told_once_with_all_topics_that_are_heard_again() {
+    fn the_topics_that_are_heard_again_are_told_once_with_their_cause_and_longest_gap() {
         let mut heard = check(&[
             (1, Ask::Began("a"), &["a+1"]),
             (1, Ask::Began("b"), &["b+1"]),
@@ -344,18 +349,19 @@ mod tests {
             (10, Ask::Began("new"), &["new+10"]),
             (11, Ask::Began("b"), &["b+11"]),
         ]);
-        let again = heard.heard_again().unwrap();
-        assert_eq!(again.topics, ["a".into(), "b".into()]);
-        assert_eq!(
-            (again.deaf_for, again.cause),
-            (Duration::from_secs(6), Unsubscribed)
-        );
-        assert_eq!(heard.heard_again(), None);
+        let told = |topic: &str, seconds, cause| HeardAgain {
+            topics: vec![topic.into()],
+            deaf_for: Duration::from_secs(seconds),
+            cause,
+        };
+        let expected = [told("a", 1, ConnectionLost), told("b", 6, Unsubscribed)];
+        assert_eq!(heard.heard_again(), expected);
+        assert_eq!(heard.heard_again(), []);
         // A topic that was lost before its entry was made is not heard again.
         heard.all_ceased(at(20), ConnectionLost, at(20));
         heard.began(&"a".into(), at(21));
         heard.all_ceased(at(22), ConnectionLost, at(22));
-        assert_eq!((heard.heard_again(), heard.any()), (None, false));
+        assert_eq!((heard.heard_again(), heard.any()), (Vec::new(), false));
     }
 
     #[test]

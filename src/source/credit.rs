@@ -163,6 +163,11 @@ impl Credit {
         self.paused
     }
 
+    /// What the windows of all queues may bring, as they are subscribed.
+    pub(super) fn need(&self) -> u64 {
+        self.need
+    }
+
     /// The window of a queue that is to be subscribed.
     pub(super) fn window(&self, name: &str) -> Option<usize> {
         self.windows.get(name).copied()

@@ -12,13 +12,12 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 
-use super::broker::Seen;
+use super::broker::{self, Seen};
 use super::clock;
 use super::coverage::{HeardAgain, TopicsHeard};
 use super::credit::LargestMessage;
 use super::malformed::MalformedLog;
 use super::redelivery::{Deliveries, RedeliveryLog};
-use super::signin::SigninTemplate;
 use super::silence::{NextLook, Silence, SilenceLog};
 use super::status::Status;
 use super::topic::Topic;
@@ -49,8 +48,7 @@ const NAME_CHARS_MAX: usize = 80;
 #[derive(Debug)]
 struct TopicState {
     name: Arc<str>,
-    destination: SigninTemplate,
-    ack: AckMode,
+    topic: Topic,
     decoder: Decoder,
     deliveries: Deliveries,
     largest: LargestMessage,
@@ -109,7 +107,7 @@ impl TopicState {
         if !std::mem::replace(&mut self.told_of_no_ack, true) {
             tracing::warn!(
                 topic = %self.name,
-                ack = self.ack.as_str(),
+                ack = self.topic.ack.as_str(),
                 "the server's messages carry no ack header and cannot be acknowledged: use ack = \"auto\""
             );
         }
@@ -224,23 +222,21 @@ impl Intake {
         let Some(decoder) = decoders.get(&topic.name).cloned() else {
             return;
         };
-        let (name, ack) = (topic.name.clone(), topic.ack);
+        let name = topic.name.clone();
         match self.topics.get_mut(&name) {
             Some(known) => {
-                (known.ack, known.decoder) = (ack, decoder);
-                if known.destination == topic.destination {
+                if broker::reads_the_same(&known.topic, topic) {
                     known.deliveries.limited_as(topic);
                 } else {
-                    known.destination = topic.destination.clone();
                     known.deliveries = Deliveries::of(topic);
                     self.status.keep_delivery_counts(|other| other != &*name);
                 }
+                (known.topic, known.decoder) = (topic.clone(), decoder);
             }
             None => {
                 let topic = TopicState {
                     name: name.clone(),
-                    destination: topic.destination.clone(),
-                    ack,
+                    topic: topic.clone(),
                     decoder,
                     deliveries: Deliveries::of(topic),
                     largest: LargestMessage::default(),
@@ -253,10 +249,10 @@ impl Intake {
         }
     }
 
-    /// What the messages of a topic have shown, with the destination that it has.
+    /// What the messages of a topic have shown, with the queue that it reads.
     pub(super) fn seen(&self, topic: &Topic) -> Seen {
         let known = self.topics.get(&topic.name);
-        let same = known.filter(|known| known.destination == topic.destination);
+        let same = known.filter(|known| broker::reads_the_same(&known.topic, topic));
         same.map_or_else(Seen::default, |known| known.deliveries.seen)
     }
 
@@ -400,16 +396,16 @@ impl Intake {
         self.grown |= topic.largest.take(body.len(), statuses);
         self.received |= statuses > 0;
         // What needs no ACK is delivered once.
-        if topic.ack != AckMode::Auto {
+        if topic.topic.ack != AckMode::Auto {
             let (name, deliveries) = (&topic.name, &mut topic.deliveries);
             self.redelivery
                 .message(name, deliveries, &message, clock::now);
         }
-        match (topic.ack, message.ack) {
+        match (topic.topic.ack, message.ack) {
             (AckMode::Auto, _) => {}
             (_, Some(id)) => self.owed.acks.push(Due {
                 topic: Arc::clone(&topic.name),
-                ack: topic.ack,
+                ack: topic.topic.ack,
                 id,
                 entries: self.entries.len(),
             }),
@@ -521,8 +517,8 @@ impl Intake {
         self.heard.any()
     }
 
-    /// The topics that are heard again, each told of once.
-    pub(super) fn heard_again(&mut self) -> Option<HeardAgain> {
+    /// The topics that are heard again, by the causes of their gaps; each told of once.
+    pub(super) fn heard_again(&mut self) -> Vec<HeardAgain> {
         self.heard.heard_again()
     }
 

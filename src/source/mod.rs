@@ -12,7 +12,8 @@
 //! - `connection`: one connection; `disconnect`: why it ended; `writer`: its bytes
 //! - `subscriptions`: which topics are subscribed, and how far a change of them has come
 //! - `admission`: which of them a connection asks for, so that a refused one stops no other;
-//!   `refused_topics`: those, and when one of them is asked for again
+//!   `doubtful`: those among which a refused one is looked for; `refused_topics`: those that are
+//!   found, and when one of them is asked for again
 //! - `credit`: whether the journal has room for what the server may send
 //! - `intake`: from messages to journal batches; `commit`: the batch that is being written;
 //!   `silence`: whether each topic's messages come; `rest`: whether a full journal stops us reading;
@@ -35,6 +36,7 @@ mod connection;
 mod coverage;
 mod credit;
 mod disconnect;
+mod doubtful;
 mod intake;
 mod last_transports;
 mod link_proof;

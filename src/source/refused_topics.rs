@@ -114,9 +114,15 @@ impl RefusedTopics {
         self.topics.contains_key(name)
     }
 
-    /// The one to be asked for again first, and when: they take turns.
-    pub(super) fn next(&self) -> Option<(&Arc<str>, Instant)> {
-        let (name, refusal) = self.topics.iter().min_by_key(|(_, it)| it.number)?;
+    /// The names of all.
+    pub(super) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.topics.keys()
+    }
+
+    /// The one of these to be asked for again first, and when: they take turns.
+    pub(super) fn next(&self, is: impl Fn(&str) -> bool) -> Option<(&Arc<str>, Instant)> {
+        let wanted = self.topics.iter().filter(|(name, _)| is(name));
+        let (name, refusal) = wanted.min_by_key(|(_, it)| it.number)?;
         Some((name, self.not_before.unwrap_or(refusal.at)))
     }
 
@@ -148,7 +154,7 @@ mod tests {
         }
         let (mut asked, mut waits, mut now) = (Vec::new(), Vec::new(), start);
         for _ in 0..7 {
-            let (name, at) = refused.next().unwrap();
+            let (name, at) = refused.next(|_| true).unwrap();
             asked.push(name.to_string());
             waits.push((at - now).as_secs());
             now = at;
@@ -156,13 +162,13 @@ mod tests {
         }
         assert_eq!(asked, ["a", "b", "c", "a", "b", "c", "a"]);
         assert_eq!(waits, [30, 60, 120, 240, 480, 900, 900]);
-        let due = refused.next().unwrap().1;
+        let due = refused.next(|_| true).unwrap().1;
         // Another topic that is refused makes no question come sooner.
         refused.add(&topic("d"), "no", (now, epoch), 0.0);
-        assert_eq!(refused.next(), Some((&"b".into(), due)));
+        assert_eq!(refused.next(|_| true), Some((&"b".into(), due)));
         // One is accepted: the others follow at once, and then begin anew.
         assert_eq!(refused.accepted("b").unwrap().refusals, 3);
-        assert!(refused.next().unwrap().1 <= now);
+        assert!(refused.next(|_| true).unwrap().1 <= now);
         let wait = refused.add(&topic("c"), "no", (now, epoch), 0.0);
         assert_eq!(wait, 60 * SECOND);
     }

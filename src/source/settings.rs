@@ -83,7 +83,7 @@ pub struct Settings {
     /// At least one.
     pub topics: Vec<Topic>,
     /// Longest body that is accepted. The beginning of a longer one is kept as undecodable, up to
-    /// [`OVERSIZE_BYTES_MAX`], or twice that in one SockJS message. Beyond that the connection ends.
+    /// [`OVERSIZE_BYTES_MAX`]. Beyond that the connection ends.
     pub body_bytes_max: usize,
 }
 
@@ -110,10 +110,12 @@ pub const OVERSIZE_BYTES_MAX: usize = 1 << 30;
 const MESSAGE_OVERHEAD: usize = 256 * 1024;
 
 impl Settings {
-    /// Whether a connection that was made by one serves the other: all is the same but the topics.
+    /// Whether a connection that was made by one serves the other: all is the same but the topics, and
+    /// what is no word of the server's.
     pub fn connects_as(&self, other: &Settings) -> bool {
         Settings {
             topics: other.topics.clone(),
+            silence: other.silence,
             silences: other.silences.clone(),
             ..self.clone()
         } == *other

@@ -1,7 +1,7 @@
 //! What the source knows of itself, for readiness, metrics and the log: where the link stands,
 //! since when, and what went through it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -144,6 +144,7 @@ pub struct Status {
     topics: Mutex<BTreeMap<Arc<str>, Arc<TopicTimes>>>,
     pub(super) unreadable: UnreadableByTopic,
     held_back: AtomicU64,
+    leaving: Mutex<BTreeSet<Arc<str>>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
 }
@@ -172,6 +173,7 @@ impl Default for Status {
             topics: Mutex::default(),
             unreadable: UnreadableByTopic::default(),
             held_back: AtomicU64::new(0),
+            leaving: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
         }
@@ -227,6 +229,19 @@ impl Status {
     /// the topics of which everything was.
     pub fn unreadable(&self) -> BTreeMap<Arc<str>, Unreadable> {
         self.unreadable.read()
+    }
+
+    /// The topics that are being left: what the server has sent of them is still being journaled and
+    /// acknowledged.
+    pub fn leaving(&self) -> BTreeSet<Arc<str>> {
+        self.leaving
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn leaves(&self, topics: BTreeSet<Arc<str>>) {
+        *self.leaving.lock().unwrap_or_else(PoisonError::into_inner) = topics;
     }
 
     pub(super) fn topics_are(&self, topics: BTreeMap<Arc<str>, Arc<TopicTimes>>) {

@@ -8,7 +8,7 @@
 //! Another topic of the same name is subscribed once the server has confirmed the UNSUBSCRIBE, or
 //! its time is up, as with Spring's simple broker. So no message counts for the wrong topic.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub(super) struct Subscriptions {
     kept: usize,
     /// How many were subscribed carefully.
     careful: usize,
+    /// Which of them are being left has changed since somebody asked.
+    changed: bool,
 }
 
 /// What one SUBSCRIBE lets the server send.
@@ -139,7 +141,21 @@ impl Subscriptions {
             left: BTreeMap::new(),
             kept: 0,
             careful: 0,
+            changed: false,
         }
+    }
+
+    /// The topics that are being left, where others are since this was asked last. One that is only
+    /// renewed stays.
+    pub(super) fn leaving_anew(&mut self) -> Option<BTreeSet<Arc<str>>> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let is_left = |slot: &Slot| {
+            !matches!(slot.stage, Stage::Taken) && slot.next.as_ref() != Some(&slot.topic)
+        };
+        let left = self.slots.iter().filter(|(_, slot)| is_left(slot));
+        Some(left.map(|(name, _)| Arc::clone(name)).collect())
     }
 
     /// A topic is being subscribed so.
@@ -322,6 +338,7 @@ impl Subscriptions {
         };
         self.kept -= usize::from(slot.grant.keeps);
         self.careful -= usize::from(slot.grant.careful);
+        self.changed = true;
         Some(Gone {
             topic: slot.topic,
             late,
@@ -403,6 +420,7 @@ impl Subscriptions {
     }
 
     fn count(&mut self) {
+        self.changed = true;
         self.draining = self
             .slots
             .values()

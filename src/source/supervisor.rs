@@ -230,7 +230,7 @@ impl Source {
                     info!("source retry: connecting at once, as an operator asks");
                     self.busy.forget();
                 }
-                () = status.turning(tokio::time::sleep(wait)) => {}
+                () = status.turning(back_off(wait, &self.journal, &self.status)) => {}
             }
             status.waits_no_longer();
         }
@@ -409,6 +409,17 @@ async fn wait_for_place(commit: &mut Commit, intake: &Intake) -> Result<(), jour
         commit.done().await.0?;
     }
     Ok(())
+}
+
+/// Waits for the next attempt. A state that says that the journal is full ends with that.
+async fn back_off(wait: Duration, journal: &Log, status: &Status) {
+    let waited = async {
+        journal.until_room().await;
+        status.enter(LinkState::Connecting);
+        std::future::pending::<()>().await;
+    };
+    // The wait is over.
+    let _ = tokio::time::timeout(wait, waited).await;
 }
 
 /// Waits until a full journal has room.

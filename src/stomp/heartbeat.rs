@@ -58,6 +58,8 @@ pub(super) struct Pulse {
     /// Nothing received for this long is silence.
     silent_after: Option<Duration>,
     last_sent: Instant,
+    /// The server has promised heart-beats.
+    promised: bool,
 }
 
 impl Pulse {
@@ -73,6 +75,14 @@ impl Pulse {
                 .map(|interval| interval * 5 / 2)
                 .or(silence_max),
             last_sent: now,
+            promised: agreed.incoming.is_some(),
+        }
+    }
+
+    /// From now on that long a silence is one, where the server promises no heart-beats.
+    pub(super) fn bear(&mut self, silence_max: Option<Duration>) {
+        if !self.promised {
+            self.silent_after = silence_max;
         }
     }
 

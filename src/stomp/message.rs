@@ -51,11 +51,19 @@ impl AckId {
         })
     }
 
-    /// What acknowledges a message of no subscription of ours, where the server asks for it.
-    pub(super) fn of_nobody(said: &Arc<str>, headers: &Headers) -> Option<AckId> {
+    /// What acknowledges a message of no subscription of ours, where the server may wait for it.
+    /// 1.1 has no header that asks for it: the ACK names the subscription that the message came with.
+    /// 1.0 has none that says whose the message is.
+    pub(super) fn of_nobody(version: Version, headers: &Headers) -> Option<AckId> {
+        let said = headers.find("subscription");
+        let (said, id) = match version {
+            Version::V1_2 => (said.unwrap_or_default(), headers.raw("ack")?),
+            Version::V1_1 => (said?, headers.raw("message-id")?),
+            Version::V1_0 => return None,
+        };
         Some(AckId {
-            subscription: Arc::clone(said),
-            id: headers.raw("ack")?,
+            subscription: said.into(),
+            id,
         })
     }
 

@@ -116,6 +116,14 @@ impl Session {
         self.last_received = now;
     }
 
+    /// Another silence is too long from now on: see [`Options::silence_max`].
+    pub fn bear(&mut self, silence_max: Option<Duration>) {
+        self.options.silence_max = silence_max;
+        if let Phase::Connected { pulse, .. } = &mut self.phase {
+            pulse.bear(silence_max);
+        }
+    }
+
     /// The server cannot be heard, since nobody reads: its silence counts from now, and so does the
     /// wait for the end of a frame.
     pub fn unread(&mut self, now: Instant) {

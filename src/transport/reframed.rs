@@ -20,8 +20,21 @@ pub(super) enum Payloads {
         /// Longest message.
         message_bytes_max: usize,
     },
-    /// Messages with a meaning of their own, which stay whole.
-    Messages,
+    /// Messages with a meaning of their own, which stay whole as long as they are not too long. Such
+    /// a one becomes several messages: all but the last are of the most bytes, and no others are.
+    Messages {
+        /// Longest message.
+        message_bytes_max: usize,
+    },
+}
+
+impl Payloads {
+    /// Longest message, in the length of a frame.
+    fn most(self) -> u64 {
+        let (Payloads::Stream { message_bytes_max } | Payloads::Messages { message_bytes_max }) =
+            self;
+        (message_bytes_max as u64).max(1)
+    }
 }
 
 /// What the server's close says, as it is.
@@ -51,6 +64,12 @@ pub(super) struct Reframed<S> {
     left: u64,
     /// Of a frame that was cut: bytes that follow `left`.
     rest: u64,
+    /// No frame of the message follows the one that was cut.
+    rest_ends: bool,
+    /// Bytes of the message so far, where more frames of it follow.
+    message: u64,
+    /// The message was ended before its next frame.
+    cut: bool,
     /// The payload of a close, as far as it has come.
     close: Option<Vec<u8>>,
     said: Said,
@@ -69,7 +88,6 @@ const FINAL: u8 = 0x80;
 const RESERVED: u8 = 0x70;
 const OPCODE: u8 = 0x0f;
 const BINARY: u8 = 0x2;
-const TEXT: u8 = 0x1;
 const CLOSE: u8 = 0x8;
 const MASKED: u8 = 0x80;
 
@@ -116,10 +134,20 @@ impl Head {
         }
     }
 
-    /// The header of a binary message of its own.
-    fn of_message(payload: u64) -> Head {
+    /// Announces another length, in as many bytes.
+    fn announce(&mut self, payload: u64) {
+        let bytes = payload.to_be_bytes();
+        match self.bytes[1] & !MASKED {
+            126 => self.bytes[2..4].copy_from_slice(&bytes[6..]),
+            127 => self.bytes[2..10].copy_from_slice(&bytes),
+            _ => self.bytes[1] = bytes[7],
+        }
+    }
+
+    /// The header of a frame that begins a binary message; `end` is [`FINAL`], or nothing.
+    fn of_message(payload: u64, end: u8) -> Head {
         let mut head = Head::default();
-        head.push(FINAL | BINARY);
+        head.push(end | BINARY);
         head.push(127);
         for byte in payload.to_be_bytes() {
             head.push(byte);
@@ -140,6 +168,9 @@ impl<S> Reframed<S> {
             insert: Head::default(),
             left: 0,
             rest: 0,
+            rest_ends: true,
+            message: 0,
+            cut: false,
             close: None,
             said: Said::default(),
         }
@@ -196,22 +227,53 @@ impl<S> Reframed<S> {
             self.close = Some(Vec::new());
         }
         match self.payloads {
-            Payloads::Stream { message_bytes_max } if plain && opcode <= BINARY => {
+            Payloads::Stream { .. } if plain && opcode <= BINARY => {
                 head.bytes[0] = FINAL | BINARY;
-                let most = (message_bytes_max as u64).max(1);
-                if self.left > most && head.wants() == 10 {
-                    self.rest = self.left - most;
-                    self.left = most;
-                    head = Head::of_message(most);
-                }
+                self.cut_frame(&mut head, self.payloads.most());
             }
-            Payloads::Messages if plain && opcode == TEXT => {
-                head.bytes[0] = head.bytes[0] & FINAL | BINARY;
-            }
-            Payloads::Stream { .. } | Payloads::Messages => {}
+            Payloads::Messages { .. } if plain && opcode <= BINARY => self.keep_whole(&mut head),
+            Payloads::Stream { .. } | Payloads::Messages { .. } => {}
         }
         self.end_payload();
         head
+    }
+
+    /// The frame goes on as far as `room` allows; what is behind that comes in messages of its own.
+    fn cut_frame(&mut self, head: &mut Head, room: u64) {
+        if self.left > room {
+            self.rest = self.left - room;
+            self.left = room;
+            head.announce(room);
+        }
+    }
+
+    /// A frame of a message that stays whole as long as it is not too long.
+    fn keep_whole(&mut self, head: &mut Head) {
+        let opcode = head.bytes[0] & OPCODE;
+        let ends = head.bytes[0] & FINAL != 0;
+        if opcode != 0 {
+            (self.message, self.cut) = (0, false);
+        }
+        let opcode = if opcode != 0 || self.cut { BINARY } else { 0 };
+        // Never none: a message is ended that has the most bytes.
+        let room = self.payloads.most() - self.message;
+        let full = self.left >= room;
+        self.rest_ends = ends;
+        head.bytes[0] = opcode | if ends || full { FINAL } else { 0 };
+        self.cut_frame(head, room);
+        self.message = if full { 0 } else { self.message + self.left };
+        self.cut = full;
+    }
+
+    /// The header of what follows of a frame that was cut.
+    fn next_part(&mut self) -> Head {
+        let most = self.payloads.most();
+        self.left = self.rest.min(most);
+        self.rest -= self.left;
+        let full = self.left == most;
+        let ends = self.rest_ends || full;
+        (self.message, self.cut) = if full { (0, true) } else { (self.left, false) };
+        Head::of_message(self.left, if ends { FINAL } else { 0 })
     }
 
     /// Where a payload has ended: what a close said is noted, and a cut frame goes on.
@@ -223,12 +285,8 @@ impl<S> Reframed<S> {
             // Nobody closes twice.
             let _ = self.said.set(Close::of(&payload));
         }
-        if self.rest > 0
-            && let Payloads::Stream { message_bytes_max } = self.payloads
-        {
-            self.left = self.rest.min((message_bytes_max as u64).max(1));
-            self.rest -= self.left;
-            self.insert = Head::of_message(self.left);
+        if self.rest > 0 {
+            self.insert = self.next_part();
         }
     }
 
@@ -482,13 +540,57 @@ mod tests {
             );
             assert_eq!(messages.len(), 8, "{before} {size}");
 
-            let (messages, said) = read(&stream, before, size, Payloads::Messages).await;
+            let payloads = Payloads::Messages { message_bytes_max };
+            let (messages, said) = read(&stream, before, size, payloads).await;
             assert_eq!(
                 (messages.concat(), &said),
                 (whole.clone(), &close),
                 "{size}"
             );
-            assert_eq!(messages.len(), 4, "{before} {size}");
+            let lengths: Vec<usize> = messages.iter().map(Vec::len).collect();
+            let expected = [2, 5, 300, 30_000, 30_000, 10_000];
+            assert_eq!(lengths, expected, "{before} {size}");
+        }
+    }
+
+    /// A server may cut a message into frames where it likes.
+    #[tokio::test]
+    async fn a_message_of_many_frames_is_cut_where_it_becomes_too_long() {
+        let letters: Vec<u8> = (0..7_000_u32).map(|n| b'a' + (n % 23) as u8).collect();
+        let mut random = fastrand::Rng::with_seed(7);
+        for round in 0..90 {
+            let (mut stream, mut expected, mut whole) = (Vec::new(), Vec::new(), Vec::new());
+            for _ in 0..3 {
+                let frames = random.usize(1..5);
+                let mut message = Vec::new();
+                for number in 0..frames {
+                    let length = match random.u8(0..3) {
+                        0 => random.usize(0..130),
+                        1 => random.usize(0..1_000) / 100 * 100,
+                        _ => random.usize(0..7_000),
+                    };
+                    let last = if number + 1 == frames { 0x80 } else { 0 };
+                    let opcode = if number == 0 { 1 } else { 0 };
+                    stream.extend(frame(last | opcode, &letters[..length]));
+                    message.extend_from_slice(&letters[..length]);
+                }
+                expected.extend(message.chunks(1_000).map(<[u8]>::to_vec));
+                if message.is_empty() {
+                    expected.push(Vec::new());
+                }
+                whole.extend(message);
+            }
+            let payloads = Payloads::Messages {
+                message_bytes_max: 1_000,
+            };
+            let size = [1, 3, 1 << 20][round % 3];
+            let (messages, _) = read(&stream, 0, size, payloads).await;
+            // A message that ends where it is full may have an empty end.
+            let messages: Vec<_> = messages.into_iter().filter(|it| !it.is_empty()).collect();
+            expected.retain(|it| !it.is_empty());
+            assert_eq!(messages.concat(), whole, "{round}");
+            let lengths = |all: &[Vec<u8>]| all.iter().map(Vec::len).collect::<Vec<_>>();
+            assert_eq!(lengths(&messages), lengths(&expected), "{round}");
         }
     }
 

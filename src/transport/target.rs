@@ -25,7 +25,8 @@ pub struct Target {
     pub tls: tls::Settings,
     /// Which servers are behind an HTTP proxy.
     pub proxies: Proxies,
-    /// Largest WebSocket message, and largest SockJS frame, that is accepted.
+    /// Largest WebSocket message, and largest SockJS frame, that is held in memory: a longer one comes
+    /// in pieces.
     pub message_bytes_max: usize,
     /// Longest WebSocket message that is sent: a longer frame goes in pieces, on the boundaries of
     /// characters. `None`: a frame is a message. SockJS's `xhr_send` gets the same pieces.

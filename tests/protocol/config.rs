@@ -1537,7 +1537,7 @@ fn the_durable_examples_lose_nothing() {
                 .join(name),
         );
         for topic in plan.source.topics.iter() {
-            let promise = broker.guarantee(topic, Default::default());
+            let promise = broker.guarantee(topic, Default::default(), Default::default());
             assert!(
                 promise.starts_with("nothing is lost"),
                 "{name}, {}: {promise}",

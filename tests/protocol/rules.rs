@@ -78,7 +78,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "what servers were seen to send stops nothing behind it",
-        "tests/source/scripted/frames.rs: what_stands_behind_an_odd_frame_arrives_over_tcp what_stands_behind_an_odd_frame_arrives_over_websocket what_stands_behind_an_odd_frame_arrives_over_sockjs a_message_that_ends_three_connections_is_named",
+        "tests/source/scripted/frames.rs: what_stands_behind_an_odd_frame_arrives_over_tcp what_stands_behind_an_odd_frame_arrives_over_websocket what_stands_behind_an_odd_frame_arrives_over_sockjs a_sockjs_message_of_any_length_stops_nothing_behind_it a_message_that_ends_three_connections_is_named",
     ),
     (
         "an odd CONNECTED is read as well as it can be",
@@ -86,7 +86,7 @@ const RULES: &[(&str, &str)] = &[
     ),
     (
         "a message of no topic is kept, and acknowledged where the server asks for it",
-        "tests/protocol/session/messages.rs: a_message_of_no_subscription_is_acknowledged_where_the_server_asks_for_it",
+        "tests/protocol/session/messages.rs: a_message_of_no_subscription_is_acknowledged_where_the_server_asks_for_it a_1_1_message_of_no_subscription_is_acknowledged_with_the_subscription_it_came_with",
     ),
     (
         "ids that we make are letters, digits and hyphens",

@@ -164,6 +164,84 @@ fn many_refused_topics_before_all_others_keep_nobody_waiting() {
 }
 
 #[test]
+fn hundreds_of_refused_topics_behind_good_ones_are_found_and_keep_nobody_waiting() {
+    let alternate = (0..300).filter(|number| number % 2 == 1).collect();
+    for (name, bad) in [
+        ("the last 240", (60..300).collect()),
+        ("the last 150", (150..300).collect()),
+        ("in the middle", (30..270).collect()),
+        ("each other one", alternate),
+    ] {
+        let bad: Vec<usize> = bad;
+        for refusal in [Refusal::Named, Refusal::InOrder, Refusal::Silent] {
+            let mut lab = Lab::new(300, &bad, refusal);
+            let early = (1..=32).find(|_| {
+                lab.connect();
+                lab.standing() > 0
+            });
+            assert!(early.is_some(), "{refusal:?}, {name}: none stands");
+            let connections = lab.settle(bad.len() * 3);
+            println!("{refusal:?}, {name}: {early:?}, {connections} connections");
+            assert_eq!(lab.standing(), 300 - bad.len(), "{refusal:?}, {name}");
+            assert_eq!(lab.admission.refused().len(), bad.len());
+        }
+    }
+}
+
+/// A server whose receipts never come, so that topics stand by silence, accepts most of what it has
+/// refused.
+#[test]
+fn once_one_is_accepted_hundreds_of_others_follow_and_the_refused_ones_are_found() {
+    let all: Vec<usize> = (60..310).collect();
+    let mut lab = Lab::new(310, &all, Refusal::Silent);
+    lab.settle(1_000);
+    lab.bad.clear();
+    lab.bad
+        .extend([70, 71, 250].map(|number| Arc::clone(&lab.topics[number].name)));
+    lab.now = lab.admission.due().unwrap();
+    assert!(lab.admission.next(lab.now));
+    let first = lab.admission.retried().unwrap().into();
+    lab.admission.confirmed(&first);
+    let (mut connections, mut rounds) = (0, 0);
+    loop {
+        while lab.admission.next(lab.now) {
+            rounds += 1;
+            let pending = lab.admission.pending();
+            if pending.iter().any(|name| lab.bad.contains(name)) {
+                break;
+            }
+            for name in &pending {
+                lab.admission.unanswered(name, lab.now);
+            }
+        }
+        if lab.admission.pending().is_empty() {
+            break;
+        }
+        let verdict = lab
+            .admission
+            .ended(&Evidence::Error { about: None }, Answers::InAnyOrder);
+        if let Verdict::Refused(name) = verdict {
+            let topic = lab.topics.iter().find(|topic| topic.name == name);
+            let now = (lab.now, Timestamp::UNIX_EPOCH);
+            lab.admission.refuse(topic.unwrap(), "no", now, 0.0);
+        }
+        connections += 1;
+        assert!(connections < 40, "{:?}", lab.admission);
+        lab.admission.begin(&lab.topics, lab.now);
+        for name in lab.admission.pending() {
+            lab.admission.unanswered(&name, lab.now);
+        }
+    }
+    assert!(rounds < 60, "{rounds} rounds");
+    while let Some(name) = lab.admission.quiet_for_good(lab.now + LATE_MAX) {
+        lab.admission.confirmed(&name);
+    }
+    let refused: BTreeSet<_> = lab.admission.refused().into_keys().collect();
+    assert_eq!(refused, lab.bad);
+    assert_eq!(lab.standing(), 307);
+}
+
+#[test]
 fn whatever_a_server_refuses_and_how_no_good_topic_is_left_out() {
     let mut random = fastrand::Rng::with_seed(7);
     for round in 0..1_000 {
@@ -254,7 +332,7 @@ fn a_server_that_refuses_every_topic_is_not_asked_in_haste() {
             lab.admission.is_hopeful(&lab.topics)
         });
         let hasty = hasty.count();
-        assert!(hasty <= 20, "{refusal:?}: {hasty} attempts in haste");
+        assert!(hasty <= 40, "{refusal:?}: {hasty} attempts in haste");
         lab.bad.clear();
         lab.now += 3_600 * SECOND;
         for _ in 0..25 {

@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use crate::journal::WhenFull;
 use crate::source::topic::Topic;
 use crate::stomp::AckMode;
 
@@ -84,6 +85,30 @@ pub(super) enum Promise {
     },
     /// The server keeps a message until our ACK. The condition cannot be seen from here.
     Kept(&'static str),
+    /// The same, and the journal evicts what was acknowledged.
+    Evicted(&'static str),
+}
+
+/// What is lost behind our ACK with `when_full = "drop_oldest"`, in words that follow `if`.
+const EVICTED: &str =
+    "the journal is full before every sink has it (journal.when_full is drop_oldest)";
+
+impl Promise {
+    /// What is left of it where a full journal does so: an ACK promises no more than the journal does.
+    pub(super) fn with(self, when_full: WhenFull) -> Promise {
+        match (self, when_full) {
+            (Promise::Kept(condition), WhenFull::DropOldest) => Promise::Evicted(condition),
+            (Promise::Limited { mut limits, advice }, WhenFull::DropOldest) => {
+                limits.push(EVICTED.to_owned());
+                let advice = Advice {
+                    pause: true,
+                    ..advice
+                };
+                Promise::Limited { limits, advice }
+            }
+            (promise, _) => promise,
+        }
+    }
 }
 
 impl fmt::Display for Promise {
@@ -99,6 +124,16 @@ impl fmt::Display for Promise {
                 write!(f, "a message is lost if {}{advice}", listed(limits, "or"))
             }
             Promise::Kept(condition) => write!(f, "nothing is lost {condition}"),
+            Promise::Evicted(condition) => {
+                let advice = Advice {
+                    pause: true,
+                    ..Advice::default()
+                };
+                write!(
+                    f,
+                    "a message is lost if {EVICTED}; the server loses none {condition}{advice}"
+                )
+            }
         }
     }
 }
@@ -118,6 +153,8 @@ pub(super) struct Advice {
     pub(super) client_id: bool,
     /// An ACK for each message, where there is none.
     pub(super) acknowledge: bool,
+    /// A full journal evicts nothing.
+    pub(super) pause: bool,
 }
 
 impl Advice {
@@ -157,6 +194,9 @@ impl fmt::Display for Advice {
         if self.acknowledge {
             steps.push("set ack = \"client-individual\"".to_owned());
         }
+        if self.pause {
+            steps.push("set journal.when_full = \"pause\"".to_owned());
+        }
         match steps.as_slice() {
             [] => Ok(()),
             steps => write!(f, "; {}", listed(steps, "and")),
@@ -182,6 +222,7 @@ impl Promise {
             Promise::WhileHeard { .. } => (0, 0),
             Promise::OnceSent(_) => (1, 0),
             Promise::Limited { limits, .. } => (2, limits.len()),
+            Promise::Evicted(_) => (2, 1),
             Promise::Kept(_) => (3, 0),
         };
         (rank, std::cmp::Reverse(limits))

@@ -12,6 +12,7 @@ use super::rabbitmq::{self, RabbitMq};
 use super::spring::SpringSimple;
 use super::unknown::Unknown;
 use super::warning::ConfigurationWarning;
+use crate::journal::WhenFull;
 use crate::source::topic::{Topic, names_where};
 use crate::stomp::{AckMode, Frame, Message, ServerError, SessionError, Subscribe};
 
@@ -56,9 +57,12 @@ impl Broker {
     }
 
     /// One line on which messages of a topic are lost, and when, with what makes it better; `seen`:
-    /// by what they have shown.
-    pub fn guarantee(self, topic: &Topic, seen: Seen) -> String {
-        self.facts().promise(topic, seen).to_string()
+    /// by what they have shown; `when_full`: by what a full journal does.
+    pub fn guarantee(self, topic: &Topic, seen: Seen, when_full: WhenFull) -> String {
+        self.facts()
+            .promise(topic, seen)
+            .with(when_full)
+            .to_string()
     }
 
     /// Every warning about these topics on that server.
@@ -163,7 +167,7 @@ pub struct PossibleGuarantee {
 
 /// The guarantees before CONNECTED. Headers of SUBSCRIBE that one kind of server alone understands
 /// name that one; else it may be any.
-pub fn guarantees(topics: &[Topic]) -> Vec<PossibleGuarantee> {
+pub fn guarantees(topics: &[Topic], when_full: WhenFull) -> Vec<PossibleGuarantee> {
     let headers = || topics.iter().flat_map(|topic| &topic.headers);
     let named = |broker: &Broker| headers().any(|(name, _)| broker.facts().is_own_header(name));
     let mut kinds: Vec<Broker> = ALL.into_iter().filter(named).collect();
@@ -174,7 +178,7 @@ pub fn guarantees(topics: &[Topic]) -> Vec<PossibleGuarantee> {
     for broker in kinds {
         let mut lines: BTreeMap<String, Vec<Arc<str>>> = BTreeMap::new();
         for topic in topics {
-            let line = broker.guarantee(topic, Seen::default());
+            let line = broker.guarantee(topic, Seen::default(), when_full);
             lines.entry(line).or_default().push(Arc::clone(&topic.name));
         }
         for (line, topics) in lines {
@@ -206,6 +210,15 @@ pub(in crate::source) fn seen_in(message: &Message) -> Seen {
         delivery_count: count.unwrap_or(0),
         expires: expiration.is_some() || expires.is_some_and(|at| at.trim_ascii() != b"0"),
     }
+}
+
+/// Whether two topics read one queue that would be declared alike: what the messages of one have
+/// shown holds for the other.
+pub(in crate::source) fn reads_the_same(topic: &Topic, other: &Topic) -> bool {
+    let windows = || ALL.iter().filter_map(|broker| broker.window_header(1, 1));
+    let declares = |(name, _): &&(String, _)| windows().all(|(window, _)| window != name);
+    topic.destination == other.destination
+        && (topic.headers.iter().filter(declares)).eq(other.headers.iter().filter(declares))
 }
 
 /// How many earlier deliveries of a topic's messages the server allows, where it counts them.
@@ -320,7 +333,7 @@ mod tests {
     fn before_connected_the_headers_name_the_server() {
         let check = |headers: &[(&str, &str)], expected: &[&str]| {
             let topics = [Topic::sample("t", "/queue/a", AckMode::Client, headers)];
-            let found = guarantees(&topics);
+            let found = guarantees(&topics, WhenFull::Pause);
             let servers = found.iter().flat_map(|each| each.servers.clone());
             let servers: Vec<&str> = servers.collect();
             assert_eq!(servers, expected, "{found:?}");
@@ -342,11 +355,11 @@ mod tests {
     #[test]
     fn servers_and_topics_with_the_same_line_are_said_together() {
         let topic = |name: &str| Topic::sample(name, "/queue/a", AckMode::Auto, &[]);
-        let found = guarantees(&[topic("a"), topic("b")]);
+        let found = guarantees(&[topic("a"), topic("b")], WhenFull::Pause);
         let expected = PossibleGuarantee {
             servers: vec!["rabbitmq", "artemis", "activemq", "unknown"],
             topics: vec!["a".into(), "b".into()],
-            line: Broker::RabbitMq.guarantee(&topic("a"), Seen::default()),
+            line: Broker::RabbitMq.guarantee(&topic("a"), Seen::default(), WhenFull::Pause),
         };
         assert_eq!(
             (found.len(), found.contains(&expected)),

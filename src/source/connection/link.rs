@@ -55,6 +55,12 @@ impl Connection<'_> {
         }
     }
 
+    /// Whether `source.silence` is what tells a dead link, where the server sends no heart-beats.
+    pub(super) fn is_silence_watched(&self) -> bool {
+        let probes = matches!(self.probing, Probing::Possible | Probing::Due(_));
+        !probes && self.sockjs_heartbeats.is_none()
+    }
+
     /// When SockJS's heart-beats are missed.
     pub(super) fn sockjs_due(&self) -> Option<Instant> {
         let heartbeats = self.sockjs_heartbeats.as_ref();

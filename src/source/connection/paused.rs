@@ -15,8 +15,8 @@ use crate::source::disconnect::DisconnectReason;
 use crate::source::status::{LinkState, TURN};
 use crate::source::topic::Topic;
 
-/// Bytes of bodies that may wait for room in the journal, where the server would not send them
-/// again: a crash loses them. One message more may exceed it.
+/// Bytes of bodies that may wait for the journal, where the server would not send them again: a crash
+/// loses them. One message more may exceed it.
 const UNJOURNALED_BYTES_MAX: usize = 1024 * 1024;
 
 /// The end of a connection that has ended is read within this time of the bytes before it.
@@ -30,14 +30,25 @@ impl Connection<'_> {
     /// Whether what is read now has room.
     pub(super) fn has_room(&self) -> bool {
         let waiting = self.intake.bytes() + self.commit.bytes();
-        let rests = waiting >= UNJOURNALED_BYTES_MAX && self.waits_for_room();
-        self.intake.has_room() && !rests
+        let rests = waiting >= UNJOURNALED_BYTES_MAX || self.is_overdrawn();
+        self.intake.has_room() && !(rests && self.loses_unread())
+    }
+
+    /// Whether more was journaled beyond the size of the log than the windows of the queues may bring.
+    /// The rest is of others, whose messages nobody counts: they are not read before there is room.
+    fn is_overdrawn(&self) -> bool {
+        self.journal.is_full()
+            && self.subscriptions.any_kept()
+            && self.journal.beyond_bytes() > self.credit.need()
+    }
+
+    fn loses_unread(&self) -> bool {
+        self.broker.loses_unread(&self.wanted.settings.topics)
     }
 
     /// Whether the journal is full, and the server sends what it does not keep.
     fn waits_for_room(&self) -> bool {
-        let topics = &self.wanted.settings.topics;
-        self.journal.is_full() && self.broker.loses_unread(topics)
+        self.journal.is_full() && self.loses_unread()
     }
 
     /// The link's state where it has ended.
@@ -106,7 +117,7 @@ impl Connection<'_> {
     ) -> DisconnectReason {
         // Where all comes again nothing is stored, so that there is always room; but the reason of the
         // end stands behind it.
-        let loses = self.broker.loses_unread(&self.wanted.settings.topics);
+        let loses = self.loses_unread();
         if loses {
             self.tell_lost(&ended);
             self.status.enter(self.state_after_the_end());

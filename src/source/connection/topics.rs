@@ -46,7 +46,8 @@ impl Connection<'_> {
 
     /// By the server, the configuration, and what the topic's messages have shown.
     fn guarantee(&self, topic: &Topic) -> String {
-        self.broker.guarantee(topic, self.intake.seen(topic))
+        let (seen, when_full) = (self.intake.seen(topic), self.journal.when_full());
+        self.broker.guarantee(topic, seen, when_full)
     }
 
     /// The guarantee of a topic whose messages have shown another way to lose them.
@@ -117,7 +118,11 @@ impl Connection<'_> {
     /// The server has shown that it accepts a topic.
     fn topic_accepted(&mut self, id: &Arc<str>) {
         if self.admission.confirmed(id).is_some() {
-            info!(topic = %id, "topic accepted: the server had refused it");
+            if self.names_each() {
+                info!(topic = %id, "topic accepted: the server had refused it");
+            } else {
+                debug!(topic = %id, "topic accepted: the server had refused it");
+            }
             self.status.refused(self.admission.refused());
             self.tell_profile();
         }
@@ -174,11 +179,11 @@ impl Connection<'_> {
 
     /// Says how long which topics were deaf, and why.
     fn tell_heard_again(&mut self) {
-        if let Some(HeardAgain {
+        for HeardAgain {
             topics,
             deaf_for,
             cause,
-        }) = self.intake.heard_again()
+        } in self.intake.heard_again()
         {
             let (topics, cause) = (in_short(&topics), cause.as_str());
             let deaf_for = InWords::about(deaf_for);
@@ -197,6 +202,9 @@ impl Connection<'_> {
             info!("source reconnects: its settings have changed");
             self.stage = Stage::Finishing;
             return Ok(());
+        }
+        if self.is_silence_watched() {
+            self.session.bear(self.wanted.settings.silence);
         }
         self.admission
             .reload(&before.settings.topics, &self.wanted.settings.topics);

@@ -13,7 +13,7 @@ use crate::stomp::headers::Headers;
 use crate::stomp::heartbeat::{Heartbeats, Pulse};
 use crate::stomp::receipts::{self, Purpose, ReceiptId};
 use crate::stomp::subscription::{State, Subscription};
-use crate::stomp::{AckId, Command, Frame, Message, Version};
+use crate::stomp::{AckId, AckMode, Command, Frame, Message, Version};
 
 impl Session {
     /// Tells of the broken rule first.
@@ -166,10 +166,9 @@ impl Session {
                 .map(|id| excerpt(&id, WORD_CHARS_MAX))
                 .unwrap_or_default()
                 .into();
-            let ack = match version {
-                Version::V1_2 => AckId::of_nobody(&subscription, &headers),
-                Version::V1_0 | Version::V1_1 => None,
-            };
+            // Where nothing of ours is acknowledged, an ACK that 1.1 does not ask for would be an error.
+            let asked = version == Version::V1_2 || self.acknowledges_any();
+            let ack = asked.then(|| AckId::of_nobody(version, &headers)).flatten();
             return Event::Unknown(Message {
                 subscription,
                 ack,
@@ -206,6 +205,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn acknowledges_any(&self) -> bool {
+        let mut subscriptions = self.subscriptions.values();
+        subscriptions.any(|subscription| subscription.wanted.ack != AckMode::Auto)
     }
 
     /// The subscription of a message that does not name one as we do: its id may have blanks around

@@ -32,13 +32,62 @@ pub(super) fn decode(frame: &[u8]) -> Result<Frame, String> {
     match kind {
         b'o' if rest.is_empty() => Ok(Frame::Open),
         b'h' if rest.is_empty() => Ok(Frame::Heartbeat),
-        b'a' => Parser { text: rest, at: 0 }.array().map(Frame::Payload),
-        b'm' => Parser { text: rest, at: 0 }.message().map(Frame::Payload),
+        b'a' | b'm' => Parser::of_kind(*kind).whole(rest).map(Frame::Payload),
         b'c' => Ok(close(rest)),
         _ => Err(format!(
             "a SockJS frame that is none of o, h, a, m, c: {}",
             shown(frame)
         )),
+    }
+}
+
+/// A frame that is too long to be held: it is read in pieces, as they come.
+#[derive(Debug)]
+pub(super) struct LongFrame {
+    parser: Parser,
+    /// The beginning of an escape whose end has not come.
+    cut: Vec<u8>,
+}
+
+impl LongFrame {
+    /// Such a frame, by its beginning. `None`: only payloads are read so.
+    pub(super) fn begin(piece: &[u8]) -> Option<Result<(LongFrame, Bytes), String>> {
+        let (kind, rest) = piece.split_first()?;
+        let mut frame = match kind {
+            b'a' | b'm' => LongFrame {
+                parser: Parser::of_kind(*kind),
+                cut: Vec::new(),
+            },
+            _ => return None,
+        };
+        Some(frame.read(rest).map(|payload| (frame, payload)))
+    }
+
+    /// The payload of the next piece.
+    pub(super) fn read(&mut self, piece: &[u8]) -> Result<Bytes, String> {
+        let joined;
+        let text = match self.cut.is_empty() {
+            true => piece,
+            false => {
+                joined = [&self.cut, piece].concat();
+                &joined
+            }
+        };
+        let mut out = Vec::with_capacity(text.len());
+        let read = self.parser.read(text, More::Comes, &mut out)?;
+        self.cut = text[read..].to_vec();
+        Ok(out.into())
+    }
+
+    /// Whether nothing is missing.
+    pub(super) fn is_whole(&self) -> bool {
+        self.parser.place == Place::End
+    }
+
+    /// The payload of the last piece.
+    pub(super) fn end(mut self, piece: &[u8]) -> Result<Bytes, String> {
+        let text = [&self.cut, piece].concat();
+        self.parser.whole(&text)
     }
 }
 
@@ -55,11 +104,7 @@ fn close(text: &[u8]) -> Frame {
     let inner = inner.strip_suffix(']').unwrap_or(inner);
     let (code, reason) = inner.split_once(',').unwrap_or((inner, ""));
     let reason = reason.trim();
-    let mut parser = Parser {
-        text: reason.as_bytes(),
-        at: 0,
-    };
-    let reason = match parser.message() {
+    let reason = match Parser::of_kind(b'm').whole(reason.as_bytes()) {
         Ok(reason) => String::from_utf8_lossy(&reason).into_owned(),
         Err(_) => {
             let bare = reason.strip_prefix('"').unwrap_or(reason);
@@ -73,55 +118,172 @@ fn close(text: &[u8]) -> Frame {
 }
 
 /// JSON strings and arrays of them (RFC 8259), read into bytes in one pass. serde_json would do,
-/// but for lone surrogates: JavaScript servers escape them, and it refuses them.
-struct Parser<'a> {
+/// but for lone surrogates, which JavaScript servers escape and it refuses; and for frames that come
+/// in pieces.
+#[derive(Debug)]
+struct Parser {
+    /// An array of strings; else one string.
+    array: bool,
+    place: Place,
+    /// Bytes of the pieces before this one.
+    before: usize,
+}
+
+/// What comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// `[`.
+    Array,
+    /// `"`, or `]` of an empty array.
+    First,
+    /// `"`.
+    Element,
+    /// More of a string, or its end.
+    Text,
+    /// `,` or `]`.
+    Separator,
+    /// Nothing.
+    End,
+}
+
+/// What a piece is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum More {
+    /// Another one follows.
+    Comes,
+    /// It is the last one.
+    Ends,
+}
+
+impl Parser {
+    fn of_kind(kind: u8) -> Parser {
+        let array = kind == b'a';
+        Parser {
+            array,
+            place: if array { Place::Array } else { Place::Element },
+            before: 0,
+        }
+    }
+
+    /// Reads all that there is, up to the end of the frame.
+    fn whole(&mut self, text: &[u8]) -> Result<Bytes, String> {
+        // Escapes only shrink.
+        let mut out = Vec::with_capacity(text.len());
+        self.read(text, More::Ends, &mut out)?;
+        Ok(out.into())
+    }
+
+    /// Reads a piece, and gives how many bytes of it: an escape may be cut.
+    fn read(&mut self, text: &[u8], more: More, out: &mut Vec<u8>) -> Result<usize, String> {
+        let mut reader = Reader { text, at: 0 };
+        let outcome = self.steps(&mut reader, more, out);
+        let read = outcome.map_err(|what| {
+            let at = self.before + reader.at + 1;
+            format!("a SockJS frame's JSON is wrong at byte {at}: {what}")
+        })?;
+        self.before += read;
+        Ok(read)
+    }
+
+    fn steps(
+        &mut self,
+        reader: &mut Reader<'_>,
+        more: More,
+        out: &mut Vec<u8>,
+    ) -> Result<usize, String> {
+        loop {
+            if self.place == Place::Text {
+                match reader.text(out)? {
+                    Text::Ended => {
+                        self.place = if self.array {
+                            Place::Separator
+                        } else {
+                            Place::End
+                        }
+                    }
+                    Text::Cut if more == More::Comes => return Ok(reader.at),
+                    Text::Cut => return Err("a string without its end".to_owned()),
+                }
+                continue;
+            }
+            let next = reader.skip_space();
+            let next_place = match (self.place, next) {
+                (Place::End, None) => return Ok(reader.at),
+                (Place::End, Some(_)) => return Err("something after its end".to_owned()),
+                (_, None) if more == More::Comes => return Ok(reader.at),
+                (Place::Array, Some(b'[')) => Place::First,
+                (Place::First, Some(b']')) | (Place::Separator, Some(b']')) => Place::End,
+                (Place::First | Place::Element, Some(b'"')) => Place::Text,
+                (Place::Separator, Some(b',')) => Place::Element,
+                (Place::Array, _) => return Err(expected('[')),
+                (Place::Separator, _) => return Err(expected(']')),
+                _ => return Err(expected('"')),
+            };
+            reader.at += 1;
+            self.place = next_place;
+        }
+    }
+}
+
+fn expected(letter: char) -> String {
+    format!("expected {letter:?}")
+}
+
+/// How the text of a string goes on behind a piece.
+enum Text {
+    Ended,
+    /// There is more of it; what was read is read.
+    Cut,
+}
+
+/// One piece, and how far it is read.
+struct Reader<'a> {
     text: &'a [u8],
     at: usize,
 }
 
-impl Parser<'_> {
-    fn array(&mut self) -> Result<Bytes, String> {
-        // Escapes only shrink.
-        let mut out = Vec::with_capacity(self.text.len());
-        self.expect(b'[')?;
-        if self.skip_space() == Some(b']') {
-            self.at += 1;
-        } else {
-            loop {
-                self.string(&mut out)?;
-                match self.skip_space() {
-                    Some(b',') => self.at += 1,
-                    _ => break,
-                }
-            }
-            self.expect(b']')?;
-        }
-        self.end()?;
-        Ok(out.into())
-    }
-
-    fn message(&mut self) -> Result<Bytes, String> {
-        let mut out = Vec::with_capacity(self.text.len());
-        self.string(&mut out)?;
-        self.end()?;
-        Ok(out.into())
-    }
-
-    fn string(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
-        self.expect(b'"')?;
+impl Reader<'_> {
+    fn text(&mut self, out: &mut Vec<u8>) -> Result<Text, String> {
         loop {
             let rest = &self.text[self.at..];
             // A raw control character is no JSON, but it does no harm.
             let Some(length) = memchr::memchr2(b'"', b'\\', rest) else {
-                return Err(self.wrong("a string without its end"));
+                out.extend_from_slice(rest);
+                self.at = self.text.len();
+                return Ok(Text::Cut);
             };
             out.extend_from_slice(&rest[..length]);
-            self.at += length + 1;
+            self.at += length;
             if rest[length] == b'"' {
-                return Ok(());
+                self.at += 1;
+                return Ok(Text::Ended);
             }
+            if self.is_cut() {
+                return Ok(Text::Cut);
+            }
+            self.at += 1;
             self.escape(out)?;
         }
+    }
+
+    /// Whether the escape here may go on behind the piece: `\ud83d\ude00` is one.
+    fn is_cut(&self) -> bool {
+        let rest = &self.text[self.at..];
+        let length = match rest {
+            [_] => return true,
+            [
+                _,
+                b'u',
+                b'd' | b'D',
+                b'8' | b'9' | b'a' | b'b' | b'A' | b'B',
+                ..,
+            ] => 12,
+            [_, b'u', ..] => 6,
+            _ => 2,
+        };
+        // What cannot go on is not cut.
+        let ends = |byte: &u8| *byte == b'"';
+        rest.len() < length && !rest[1..].iter().skip(1).any(ends)
     }
 
     fn escape(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
@@ -129,7 +291,7 @@ impl Parser<'_> {
             .text
             .get(self.at)
             .copied()
-            .ok_or_else(|| self.wrong("a string without its end"))?;
+            .ok_or("a string without its end")?;
         self.at += 1;
         out.push(match letter {
             b'"' | b'\\' | b'/' => letter,
@@ -143,7 +305,7 @@ impl Parser<'_> {
                 out.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
                 return Ok(());
             }
-            _ => return Err(self.wrong("an unknown escape")),
+            _ => return Err("an unknown escape".to_owned()),
         });
         Ok(())
     }
@@ -176,24 +338,9 @@ impl Parser<'_> {
             .filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
         let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
         let unit = digits.and_then(|digits| u32::from_str_radix(digits, 16).ok());
-        let unit = unit.ok_or_else(|| self.wrong("\\u without four hexadecimal digits"))?;
+        let unit = unit.ok_or("\\u without four hexadecimal digits")?;
         self.at += 4;
         Ok(unit)
-    }
-
-    fn expect(&mut self, expected: u8) -> Result<(), String> {
-        if self.skip_space() != Some(expected) {
-            return Err(self.wrong(&format!("expected {:?}", char::from(expected))));
-        }
-        self.at += 1;
-        Ok(())
-    }
-
-    fn end(&mut self) -> Result<(), String> {
-        match self.skip_space() {
-            None => Ok(()),
-            Some(_) => Err(self.wrong("something after its end")),
-        }
     }
 
     fn skip_space(&mut self) -> Option<u8> {
@@ -205,13 +352,6 @@ impl Parser<'_> {
             self.at += 1;
         }
         self.text.get(self.at).copied()
-    }
-
-    fn wrong(&self, what: &str) -> String {
-        format!(
-            "a SockJS frame's JSON is wrong at byte {}: {what}",
-            self.at + 1
-        )
     }
 }
 
@@ -350,6 +490,24 @@ mod tests {
     }
 
     proptest! {
+        /// A long frame that is cut anywhere, also within an escape or a pair of surrogates.
+        #[test]
+        fn pieces_are_as_good_as_the_whole(text in "[a😀\u{0}\"\\\\é]{0,12}", cuts in proptest::collection::vec(0_usize..80, 0..6)) {
+            let units = text.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>();
+            let frame = format!("a[ \"{units}\" , {} ]", serde_json::to_string(&text).unwrap());
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| 1 + cut % (frame.len() - 1)).collect();
+            cuts.sort_unstable();
+            let first = cuts.first().copied().unwrap_or(1);
+            let (mut long, begun) = LongFrame::begin(&frame.as_bytes()[..first]).unwrap().unwrap();
+            let mut payload = begun.to_vec();
+            for pair in cuts.windows(2) {
+                payload.extend_from_slice(&long.read(&frame.as_bytes()[pair[0]..pair[1]]).unwrap());
+            }
+            let last = cuts.last().copied().unwrap_or(1);
+            payload.extend_from_slice(&long.end(&frame.as_bytes()[last..]).unwrap());
+            prop_assert_eq!(String::from_utf8(payload).unwrap(), text.repeat(2));
+        }
+
         /// Whatever is escaped: what JSON demands, or everything, as 16-bit units.
         #[test]
         fn any_text_comes_back(pieces in proptest::collection::vec(".*", 0..4)) {

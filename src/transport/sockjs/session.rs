@@ -8,7 +8,7 @@ use tracing::info;
 use url::Url;
 use uuid::Uuid;
 
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, LongFrame};
 use super::http::Http;
 use super::info::{self, Offer, below};
 use super::xhr;
@@ -21,6 +21,10 @@ use crate::transport::{stream, upgrade, websocket};
 
 pub(in crate::transport) struct Receiver {
     wire: Wire,
+    /// A WebSocket message of so many bytes goes on in the next one.
+    message_bytes_max: usize,
+    /// Of WebSocket: a frame whose end has not come.
+    long: Option<LongFrame>,
     /// Frames `h` that have come.
     heartbeats: u64,
 }
@@ -161,10 +165,14 @@ impl Attempt<'_> {
         let handshake = upgrade::upgrade(stream, self.peer, &url, &headers);
         let upgraded = deadline.bound(self.peer, Stage::Upgrade, handshake).await?;
         let message_bytes_max = self.target.message_bytes_max;
-        let (receiver, sender) =
-            websocket::open(upgraded, message_bytes_max, Payloads::Messages).await;
+        let (receiver, sender) = websocket::open(
+            upgraded,
+            message_bytes_max,
+            Payloads::Messages { message_bytes_max },
+        )
+        .await;
         Ok((
-            Receiver::new(Wire::WebSocket(receiver)),
+            Receiver::new(Wire::WebSocket(receiver), self.target),
             Sender::WebSocket(sender),
         ))
     }
@@ -178,7 +186,7 @@ impl Attempt<'_> {
         let dialled = xhr::dial(self.target, self.http, self.peer, session, mode);
         let (receiver, sender) = deadline.bound(self.peer, Stage::Open, dialled).await?;
         Ok((
-            Receiver::new(Wire::Xhr(Box::new(receiver))),
+            Receiver::new(Wire::Xhr(Box::new(receiver)), self.target),
             Sender::Xhr(sender),
         ))
     }
@@ -200,9 +208,11 @@ fn session_path() -> String {
 }
 
 impl Receiver {
-    fn new(wire: Wire) -> Receiver {
+    fn new(wire: Wire, target: &Target) -> Receiver {
         Receiver {
             wire,
+            message_bytes_max: target.message_bytes_max.max(1),
+            long: None,
             heartbeats: 0,
         }
     }
@@ -273,11 +283,33 @@ impl Receiver {
                     // A ping or a pong: of the WebSocket, not of SockJS.
                     return Ok(Frame::Payload(message));
                 }
-                frame::decode(&message).map_err(TransportError::Protocol)
+                let goes_on = message.len() == self.message_bytes_max;
+                let decoded = decode(&mut self.long, &message, goes_on);
+                decoded.map_err(TransportError::Protocol)
             }
             Wire::Xhr(receiver) => receiver.frame().await,
         }
     }
+}
+
+/// A frame, or what a piece of a long one brings.
+fn decode(long: &mut Option<LongFrame>, message: &[u8], goes_on: bool) -> Result<Frame, String> {
+    let payload = match (long.take(), goes_on) {
+        (Some(mut frame), true) => {
+            let payload = frame.read(message)?;
+            // It may end there by chance.
+            *long = Some(frame).filter(|frame| !frame.is_whole());
+            payload
+        }
+        (Some(frame), false) => frame.end(message)?,
+        (None, true) if let Some(begun) = LongFrame::begin(message) => {
+            let (frame, payload) = begun?;
+            *long = Some(frame).filter(|frame| !frame.is_whole());
+            payload
+        }
+        (None, _) => return frame::decode(message),
+    };
+    Ok(Frame::Payload(payload))
 }
 
 impl Sender {

@@ -12,7 +12,7 @@ use reqwest::Response;
 use tokio::time::sleep_until;
 use url::Url;
 
-use super::frame::{self, Frame};
+use super::frame::{self, Frame, LongFrame};
 use super::http::{Http, refusal};
 use super::info::below;
 use crate::transport::error::{DialError, Stage, TransportError};
@@ -41,6 +41,8 @@ pub(in crate::transport) struct Receiver {
     buffer: BytesMut,
     /// So much of the buffer is known to hold no line end.
     searched: usize,
+    /// A frame whose end has not come.
+    long: Option<LongFrame>,
     answer: Answer,
     /// What has ended the session, as it was seen while nobody read: it comes behind `buffer`.
     failed: Option<TransportError>,
@@ -108,6 +110,7 @@ pub(super) async fn dial(
         over: false,
         buffer: BytesMut::new(),
         searched: 0,
+        long: None,
         answer: Answer::Nothing,
         failed: None,
         empty_answers: 0,
@@ -134,13 +137,20 @@ impl Receiver {
 
     async fn next_frame(&mut self) -> Result<Frame, TransportError> {
         loop {
-            if let Some(line) = self.line()? {
+            if let Some(line) = self.line() {
+                if let Some(frame) = self.long.take() {
+                    let payload = frame.end(&line).map_err(TransportError::Protocol)?;
+                    return Ok(Frame::Payload(payload));
+                }
                 if self.mode == Mode::Streaming && is_prelude(&line) {
                     return Ok(Frame::Payload(Bytes::new()));
                 }
                 self.answer = Answer::Frames;
                 self.empty_answers = 0;
                 return frame::decode(&line).map_err(TransportError::Protocol);
+            }
+            if let Some(payload) = self.part_of_line()? {
+                return Ok(Frame::Payload(payload));
             }
             if let Some(failed) = self.failed.take() {
                 return Err(failed);
@@ -196,36 +206,54 @@ impl Receiver {
     /// Whether the server's close is among what was read ahead: a line feed ends a frame and is in
     /// none.
     fn has_close(&self) -> bool {
-        self.buffer.starts_with(b"c[") || memmem::find(&self.buffer, b"\nc[").is_some()
+        self.long.is_none() && self.buffer.starts_with(b"c[")
+            || memmem::find(&self.buffer, b"\nc[").is_some()
     }
 
     /// The next whole line of the answer, without its end.
-    fn line(&mut self) -> Result<Option<BytesMut>, TransportError> {
-        let end =
-            memchr::memchr(b'\n', &self.buffer[self.searched..]).map(|end| self.searched + end);
-        let length = end.unwrap_or(self.buffer.len());
-        if length > self.frame_bytes_max.max(PRELUDE_BYTES) {
-            return Err(TransportError::Limit {
-                bytes: length,
-                bytes_max: self.frame_bytes_max,
-            });
+    fn line(&mut self) -> Option<BytesMut> {
+        let end = memchr::memchr(b'\n', &self.buffer[self.searched..]);
+        let Some(end) = end.map(|end| self.searched + end) else {
+            self.searched = self.buffer.len();
+            return None;
+        };
+        self.searched = 0;
+        let mut line = self.buffer.split_to(end);
+        self.buffer.advance(1);
+        // Some servers end lines as HTTP does.
+        if line.ends_with(b"\r") {
+            line.truncate(end - 1);
         }
-        self.searched = if end.is_some() { 0 } else { length };
-        Ok(end.map(|end| {
-            let mut line = self.buffer.split_to(end);
-            self.buffer.advance(1);
-            // Some servers end lines as HTTP does.
-            if line.ends_with(b"\r") {
-                line.truncate(end - 1);
+        Some(line)
+    }
+
+    /// A line that is too long to be held is a frame that is read in pieces.
+    fn part_of_line(&mut self) -> Result<Option<Bytes>, TransportError> {
+        let (bytes, bytes_max) = (self.buffer.len(), self.frame_bytes_max);
+        if bytes <= bytes_max.max(PRELUDE_BYTES) {
+            return Ok(None);
+        }
+        let piece = self.buffer.split();
+        self.searched = 0;
+        let (frame, payload) = match self.long.take() {
+            Some(mut frame) => {
+                let payload = frame.read(&piece).map_err(TransportError::Protocol)?;
+                (frame, payload)
             }
-            line
-        }))
+            None => LongFrame::begin(&piece)
+                .ok_or(TransportError::Limit { bytes, bytes_max })?
+                .map_err(TransportError::Protocol)?,
+        };
+        self.long = Some(frame);
+        (self.answer, self.empty_answers) = (Answer::Frames, 0);
+        Ok(Some(payload))
     }
 
     /// The server ends each answer some time. The next request goes out at once, well within the
     /// few seconds after which the server would end the session.
     fn end_of_answer(&mut self) -> Result<(), TransportError> {
-        if !self.buffer.is_empty() && !self.buffer.ends_with(b"\n") {
+        let cut = self.long.is_some() || !self.buffer.is_empty();
+        if cut && !self.buffer.ends_with(b"\n") {
             if self.mode == Mode::Streaming {
                 return Err(TransportError::Protocol(
                     "an answer ended in the middle of a frame".to_owned(),

@@ -31,6 +31,10 @@ async fn paused(daemon: &Daemon) {
         (daemon.status().await["link"]["state"] == "paused: journal full").then_some(())
     })
     .await;
+    // What waits at the server does so for want of room, though the log takes what was sent.
+    let (_, metrics) = daemon.get("/metrics").await.expect("an answer");
+    assert!(metrics.contains("\nstomp_bridge_journal_full 1\n"));
+    assert_eq!(daemon.status().await["journal"]["full"], true);
 }
 
 /// The queue is left and subscribed again as often as it takes, on one connection. What its server

@@ -146,6 +146,32 @@ fn a_message_of_no_subscription_is_acknowledged_where_the_server_asks_for_it() {
 }
 
 #[test]
+fn a_1_1_message_of_no_subscription_is_acknowledged_with_the_subscription_it_came_with() {
+    let mut client = Client::subscribed("1.1");
+    let mut acked = |headers: &str| {
+        let stream = format!("MESSAGE\n{headers}\nx\0");
+        client.session.receive(stream.into(), client.now);
+        let Ok(Some(Event::Unknown(message))) = client.session.poll() else {
+            panic!("no such subscription");
+        };
+        if let Some(ack) = &message.ack {
+            client.session.ack(ack);
+        }
+        client.sent().concat()
+    };
+    let ack = "ACK\nsubscription:who\nmessage-id:T_1@@7\n\n";
+    assert_eq!(acked("subscription:who\nmessage-id:T_1@@7\n"), ack);
+    assert_eq!(acked("subscription:who\n"), "");
+    assert_eq!(acked("message-id:T_1@@7\n"), "");
+    // Nothing of ours is acknowledged: the server waits for no ACK.
+    let mut client = Client::connected("CONNECTED\nversion:1.1\n\n\0");
+    client.subscribe("a", AckMode::Auto);
+    let unknown = "MESSAGE\nsubscription:who\nmessage-id:m1\n\nx\0";
+    let events = client.hears(unknown).unwrap();
+    assert_eq!(events, ["unknown who x no ack"]);
+}
+
+#[test]
 fn a_1_2_message_without_ack_is_not_acknowledged() {
     let mut client = Client::subscribed("1.2");
     let events = client

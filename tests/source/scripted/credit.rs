@@ -330,3 +330,54 @@ async fn other_topics_go_on_while_a_queue_waits() {
     server.receipt(&subscribe).await;
     lab.until(|status| status.link().state.is_ready()).await;
 }
+
+/// The topics of one connection cannot be read apart: what a plain one brings while a queue is being
+/// left is bounded, too.
+#[tokio::test]
+async fn a_plain_topic_fills_no_disk_while_a_queue_is_being_left() {
+    const SIZE: u64 = 1 << 20;
+    const LEAVES: &[u8] = b"UNSUBSCRIBE\nid:queue";
+    let topic = |name: &str, destination: &str, ack| Topic {
+        name: name.into(),
+        destination: destination.into(),
+        ack,
+        headers: Vec::new(),
+    };
+    let topics = vec![
+        topic("plain", "/topic/a", AckMode::Auto),
+        topic("queue", "/queue/a", INDIVIDUAL),
+    ];
+    let lab = Lab::of("stomp", topics, Duration::ZERO, SIZE, None).await;
+    let mut server = lab.accept_connection("0,0").await;
+    for _ in 0..2 {
+        let subscribe = server.frame().await;
+        server.receipt(&subscribe).await;
+    }
+    lab.until(|status| status.link().state.is_ready()).await;
+    let large = body(32 << 10);
+    let message = format!("MESSAGE\nsubscription:plain\ndestination:a\nmessage-id:m\n\n{large}\0");
+    let (mut read, mut write) = server.stream.split();
+    let flood = async {
+        loop {
+            write.write_all(message.as_bytes()).await.unwrap();
+        }
+    };
+    let left = async {
+        let mut received = Vec::new();
+        while !received.windows(LEAVES.len()).any(|text| text == LEAVES) {
+            assert_ne!(read.read_buf(&mut received).await.unwrap(), 0);
+        }
+    };
+    within(async {
+        tokio::select! {
+            () = flood => {}
+            () = left => {}
+        }
+    })
+    .await;
+    let bytes = lab.journal.log.status().bytes;
+    assert!(bytes > SIZE, "{bytes} bytes");
+    // The need is less than half, and 1 MiB may have been read already.
+    assert!(bytes < 3 * SIZE, "{bytes} bytes");
+    assert_eq!(lab.status.link().state, LinkState::Paused);
+}

@@ -451,3 +451,39 @@ async fn a_server_that_ignores_unsubscribe_is_left() {
         "{subscribe}"
     );
 }
+
+/// A SockJS message that is much longer than `source.max_body`, alone and with others in its array.
+#[tokio::test]
+async fn a_sockjs_message_of_any_length_stops_nothing_behind_it() {
+    let lab = Lab::over(
+        "http",
+        AckMode::ClientIndividual,
+        Duration::ZERO,
+        1 << 30,
+        None,
+    )
+    .await;
+    let mut wire = Wire::accept(&lab, "http").await;
+    wire.begin(CONNECTED).await;
+    let message = |id: usize, body: &str| {
+        let head = "MESSAGE\nsubscription:map-1\ndestination:/queue/a";
+        let length = body.len();
+        format!("{head}\nmessage-id:m{id}\nack:a{id}\ncontent-length:{length}\n\n{body}\0")
+    };
+    let long = "x".repeat(5 << 20);
+    let sent = [message(0, BODY), message(1, &long), message(2, BODY)].concat();
+    wire.send(sent.as_bytes()).await;
+    wire.send(message(3, BODY).as_bytes()).await;
+    assert_eq!(wire.acks(4).await, ["a0", "a1", "a2", "a3"]);
+    let entries = lab.entries().await;
+    let EntryContent::Undecodable { reason } = &entries[1].2 else {
+        panic!("{:?}", entries[1].2)
+    };
+    assert!(
+        reason.contains("5242880 bytes exceeds source.max_body"),
+        "{reason}"
+    );
+    assert_eq!((entries.len(), entries[1].1.len()), (4, 64 << 10));
+    assert_eq!(lab.log().await[2].topic, "map-1".into());
+    assert_eq!(lab.status.counters.attempts.load(Relaxed), 1);
+}

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use jiff::Timestamp;
+use sqlx::Connection;
 use stomp_bridge::model::{Coverage, CoverageCause, Position};
 use stomp_bridge::source::Handle;
 use tokio_tungstenite::WebSocketStream;
@@ -469,6 +470,42 @@ async fn an_end_before_the_source_stops_reading_waits_for_the_journal_too() {
 }
 
 #[tokio::test]
+async fn a_journal_that_gets_room_in_a_back_off_pauses_the_source_no_longer() {
+    let topics = vec![topic("map-1", "/topic/a", AckMode::Auto)];
+    let lab = Lab::of("stomp", topics, Duration::ZERO, JOURNAL_BYTES_MAX, None).await;
+    let mut first = lab.connected("0,0").await;
+    // No attempt after a life comes before this time.
+    let hour = Duration::from_secs(3600);
+    lab.reload_with(Settings {
+        reconnect: stomp_bridge::source::Reconnect {
+            initial: hour,
+            max: Some(hour),
+            attempts: None,
+        },
+        ..lab.settings.clone()
+    })
+    .await;
+    let disconnect = first.frame(&lab).await;
+    assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
+    drop(first);
+    let mut peer = lab.connected("0,0").await;
+    peer.send(&message(0)).await;
+    lab.until(|status| status.link().state == LinkState::Receiving)
+        .await;
+    lab.fill().await;
+    let attempts = lab.status.counters.attempts.load(Relaxed);
+    drop(peer);
+    lab.until(|status| {
+        status.link().last_error.is_some() && status.link().state == LinkState::Paused
+    })
+    .await;
+    lab.unstick();
+    lab.until(|status| status.link().state == LinkState::Connecting)
+        .await;
+    assert_eq!(lab.status.counters.attempts.load(Relaxed), attempts);
+}
+
+#[tokio::test]
 async fn a_stop_journals_what_was_read() {
     let mut lab = Lab::plain("stomp").await;
     let mut peer = lab.connected("200,200").await;
@@ -547,4 +584,84 @@ async fn a_start_with_a_full_journal_waits_for_room_and_a_stop_does_not() {
     let mut server = lab.accept().await;
     assert!(server.frame().await.starts_with("CONNECT\n"));
     assert!(status.link().since >= before);
+}
+
+/// Nothing is lost by it: the server still has what waits there.
+#[tokio::test]
+async fn a_slow_disk_has_no_more_than_a_mebibyte_of_a_plain_topic_in_memory() {
+    const SENT: usize = 512;
+    let topics = vec![topic("map-1", "/topic/a", AckMode::Auto)];
+    let lab = Lab::of("stomp", topics, Duration::ZERO, 1 << 30, None).await;
+    let mut peer = lab.connected("0,0").await;
+    let path = lab.journal.log.path().to_owned();
+    let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+    let mut other = sqlx::sqlite::SqliteConnection::connect_with(&options)
+        .await
+        .unwrap();
+    sqlx::query("BEGIN IMMEDIATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let flood = async {
+        for id in 0..SENT {
+            peer.send(&message(id)).await;
+        }
+        peer.stays(&lab).await;
+    };
+    let slow = async {
+        // Within this time it would read all of it.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let read = lab.status.counters.body_bytes.load(Relaxed);
+        sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+        lab.until(|status| status.counters.messages.load(Relaxed) == SENT as u64)
+            .await;
+        read
+    };
+    let read = tokio::select! {
+        () = flood => unreachable!("it stays"),
+        read = slow => read,
+    };
+    // A chunk of a read may exceed it.
+    assert!(
+        (1 << 20..(1 << 20) + (128 << 10)).contains(&read),
+        "{read} bytes"
+    );
+    lab.until(|_| lab.journal.log.status().accepted == SENT as u64)
+        .await;
+}
+
+/// A server whose windows nobody knows: what it has sent comes again, and its last word stands behind
+/// what was not read.
+#[tokio::test]
+async fn the_reason_of_the_end_is_read_behind_messages_that_all_come_again() {
+    let topics = vec![topic("map-1", "/queue/a", AckMode::ClientIndividual)];
+    let lab = Lab::full("stomp", topics).await;
+    let mut server = lab.accept().await;
+    assert!(server.frame().await.starts_with("CONNECT\n"));
+    server
+        .send("CONNECTED\nversion:1.2\nserver:Other/1\nheart-beat:0,0\n\n\0")
+        .await;
+    let subscribe = server.frame().await;
+    server.receipt(&subscribe).await;
+    let mut sent = 0;
+    while lab.status.link().state != LinkState::Paused {
+        server.send(&message(sent)).await;
+        sent += 1;
+        tokio::task::yield_now().await;
+    }
+    let read = lab.status.counters.messages.load(Relaxed);
+    for id in sent..sent + UNREAD {
+        server.send(&message(id)).await;
+    }
+    server
+        .send("ERROR\nmessage:maintenance at noon\n\n\0")
+        .await;
+    drop(server);
+    lab.until(|status| status.link().state != LinkState::Receiving)
+        .await;
+    lab.follow();
+    let error = lab.error().await;
+    assert!(error.contains("maintenance at noon"), "{error}");
+    // What was not read before is not stored: it comes again.
+    assert_eq!(lab.status.counters.messages.load(Relaxed), read);
 }

@@ -98,3 +98,43 @@ async fn a_server_that_waits_no_longer_for_an_ack_refuses_no_topic() {
     message_with(&mut server, 0, "x-delivery-count:1").await;
     assert!(lab.status.refused_topics().is_empty());
 }
+
+#[tokio::test]
+async fn a_queue_that_is_declared_otherwise_has_its_own_guarantee_at_once() {
+    let lab = Lab::new(AckMode::ClientIndividual).await;
+    let mut server = lab.accept_session("0,0").await;
+    message_with(&mut server, 0, "expiration:60000").await;
+    assert!(
+        guarantee(&lab).contains("it expires"),
+        "{}",
+        guarantee(&lab)
+    );
+    let with = |headers: &[(&str, &str)]| {
+        let headers = headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), (*value).into()));
+        let topic = Topic {
+            headers: headers.collect(),
+            ..lab.settings.topics[0].clone()
+        };
+        let settings = Settings {
+            topics: vec![topic],
+            ..lab.settings.clone()
+        };
+        lab.handle
+            .reload(settings.clone(), decoders(&settings.topics));
+    };
+    // A window says nothing about the queue.
+    with(&[("prefetch-count", "7")]);
+    lab.until(|status| !status.leaving().is_empty()).await;
+    assert!(
+        guarantee(&lab).contains("it expires"),
+        "{}",
+        guarantee(&lab)
+    );
+    // The old one is still being left.
+    with(&[("x-queue-type", "quorum")]);
+    lab.until(|status| !status.profile().guarantees["map-1"].contains("it expires"))
+        .await;
+    assert!(!lab.status.leaving().is_empty());
+}

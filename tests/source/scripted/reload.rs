@@ -33,7 +33,7 @@ impl Lab {
         .await;
     }
 
-    async fn reload_with(&self, settings: Settings) {
+    pub(super) async fn reload_with(&self, settings: Settings) {
         let decoders = decoders(&settings.topics);
         self.handle.reload(settings, decoders);
     }
@@ -156,6 +156,10 @@ async fn what_came_is_acknowledged_before_the_topic_is_left_and_nothing_after() 
     for id in 0..3 {
         server.message(id, BODY).await;
     }
+    lab.until(|status| status.leaving().contains("map-1")).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 3)
+        .await;
+    assert_eq!(lab.status.leaving(), ["map-1".into()].into());
     // RabbitMQ fills a window that an ACK opens before it comes to the UNSUBSCRIBE; a transaction
     // keeps it shut.
     assert_eq!(server.frame().await, "BEGIN\ntransaction:leave-map-1\n\n");
@@ -184,6 +188,7 @@ async fn what_came_is_acknowledged_before_the_topic_is_left_and_nothing_after() 
     server.receipt(&commit).await;
     lab.journaled(5).await;
     server.acknowledges("map-2", 5).await;
+    assert_eq!(lab.status.leaving().len(), 0);
     assert_eq!(lab.attempts(), 1);
 }
 
@@ -403,6 +408,25 @@ async fn another_silence_asks_nothing_of_the_server() {
     server.message(0, BODY).await;
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
     assert_eq!(lab.attempts(), 1);
+}
+
+#[tokio::test]
+async fn another_silence_of_the_source_makes_no_new_connection_and_holds_at_once() {
+    let lab = Lab::new(INDIVIDUAL).await;
+    let mut server = lab.accept_session("0,0").await;
+    lab.until(|status| status.link().state == LinkState::Subscribed)
+        .await;
+    let silence = |silence| Settings {
+        silence: Some(silence),
+        ..lab.settings.clone()
+    };
+    lab.reload_with(silence(Duration::from_secs(3600))).await;
+    server.acknowledges("map-1", 1).await;
+    assert_eq!(lab.attempts(), 1);
+    // So long without a byte is a dead link from now on.
+    lab.reload_with(silence(Duration::from_millis(300))).await;
+    let _again = lab.accept_session("0,0").await;
+    assert_eq!(lab.attempts(), 2);
 }
 
 #[tokio::test]

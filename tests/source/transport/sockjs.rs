@@ -228,13 +228,36 @@ async fn end_of_a_session_is_told() {
     );
 }
 
+/// Its STOMP frames are read past where they are too long: the stream goes on behind them.
 #[tokio::test]
-async fn frame_beyond_the_limit_is_refused() {
+async fn frame_beyond_the_limit_comes_in_pieces() {
     let (mut socket, mut receiver, _sender) = connected().await;
-    let frame = format!("a[\"{}\"]", "x".repeat(MESSAGE_BYTES_MAX));
-    let send = async { drop(socket.send(Message::text(frame)).await) };
-    let ((), end) = tokio::join!(send, ended(&mut receiver));
-    assert!(matches!(end, TransportError::Limit { .. }), "{end:?}");
+    let whole = "故".repeat(MESSAGE_BYTES_MAX);
+    for pad in 0..3 {
+        let frame = format!("a[\"{}{whole}\"]", "x".repeat(pad));
+        let send = async {
+            socket.send(Message::text(frame)).await.expect("sent");
+            socket
+                .send(Message::text("a[\"behind\"]"))
+                .await
+                .expect("sent");
+        };
+        let bytes = pad + whole.len() + "behind".len();
+        let ((), text) = tokio::join!(send, received(&mut receiver, bytes));
+        assert!(text.ends_with("故behind"), "{pad}");
+    }
+    // One whose length is that of a piece is not waited for.
+    let exact = format!("a[\"{}\"]", "x".repeat(MESSAGE_BYTES_MAX - 5));
+    let send = async {
+        socket.send(Message::text(exact)).await.expect("sent");
+        socket
+            .send(Message::text("a[\"behind\"]"))
+            .await
+            .expect("sent");
+    };
+    let bytes = MESSAGE_BYTES_MAX - 5 + "behind".len();
+    let ((), text) = tokio::join!(send, received(&mut receiver, bytes));
+    assert!(text.ends_with("xbehind"));
 }
 
 #[tokio::test]

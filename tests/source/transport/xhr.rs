@@ -245,6 +245,30 @@ async fn answer_that_does_not_go_on_ends_the_connection() {
 }
 
 #[tokio::test]
+async fn frame_beyond_the_limit_comes_in_pieces() {
+    let whole = "故".repeat(MESSAGE_BYTES_MAX);
+    let (_server, mut answer, mut receiver, _sender) = streaming().await;
+    let serve = async {
+        answer.write(&format!("a[\"{whole}\"]\n")).await;
+        answer.write("a[\"behind\"]\n").await;
+    };
+    let bytes = whole.len() + "behind".len();
+    let ((), text) = tokio::join!(serve, received(&mut receiver, bytes));
+    assert!(text.ends_with("故behind"));
+
+    // Without a line end.
+    let (mut server, mut receiver, _sender) = polling().await;
+    let serve = async {
+        let frame = format!("a[\"{whole}\"]");
+        server.next("/xhr").await.answer("200 OK", &frame).await;
+        let behind = server.next("/xhr").await;
+        behind.answer("200 OK", "a[\"behind\"]\n").await;
+    };
+    let ((), text) = tokio::join!(serve, received(&mut receiver, bytes));
+    assert!(text.ends_with("故behind"));
+}
+
+#[tokio::test]
 async fn answer_without_a_frame_is_asked_for_again() {
     let (mut server, mut receiver, _sender) = polling().await;
     let serve = async {

@@ -140,7 +140,7 @@ fn advice_that_is_followed_leads_to_a_better_line_until_there_is_none() {
 fn steps(broker: Broker, mut topic: Topic, seen: Seen) -> usize {
     for step in 0..=3 {
         let promise = broker.facts().promise(&topic, seen);
-        let line = broker.guarantee(&topic, seen);
+        let line = broker.guarantee(&topic, seen, WhenFull::Pause);
         let dropping = ["x-message-ttl", "x-max-length", "x-expires"];
         let shown = seen != Seen::default()
             || broker == Broker::RabbitMq
@@ -166,4 +166,36 @@ fn steps(broker: Broker, mut topic: Topic, seen: Seen) -> usize {
         topic = next;
     }
     panic!("{broker:?} {topic:?}: advice without end");
+}
+
+#[test]
+fn a_journal_that_evicts_leaves_no_topic_the_promise_that_nothing_is_lost() {
+    let queue = |ack| Topic::sample("t", "/queue/a", ack, &[]);
+    let lines = |topic: &Topic, seen| {
+        [WhenFull::Pause, WhenFull::DropOldest]
+            .map(|when_full| Broker::RabbitMq.guarantee(topic, seen, when_full))
+    };
+    let counted = Seen {
+        delivery_count: 2,
+        expires: false,
+    };
+    let kept = queue(AckMode::ClientIndividual);
+    for seen in [Seen::default(), counted] {
+        let [pause, drop_oldest] = lines(&kept, seen);
+        assert!(!pause.contains("drop_oldest"), "{pause}");
+        assert!(
+            drop_oldest.starts_with("a message is lost if ")
+                && drop_oldest.contains("the journal is full before every sink has it")
+                && drop_oldest.ends_with("set journal.when_full = \"pause\""),
+            "{drop_oldest}"
+        );
+    }
+    // What the server does not keep for us is lost before.
+    for topic in [
+        queue(AckMode::Auto),
+        Topic::sample("t", "/topic/a", AckMode::Client, &[]),
+    ] {
+        let [pause, drop_oldest] = lines(&topic, Seen::default());
+        assert_eq!(pause, drop_oldest);
+    }
 }
