@@ -100,6 +100,8 @@ async fn main() {
             posting: webhook::Posting::Single { body: None },
             concurrency: 8,
             secrets: vec![Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
+            answers: webhook::Answers::default(),
+            tls: stomp_bridge::tls::Settings::default(),
             timeout: Duration::from_secs(20),
         };
         run("webhook", 10, Settings::Webhook(settings)).await;

@@ -132,20 +132,31 @@ pub fn doubled(base: Duration, times: u32) -> Duration {
 }
 
 /// The wait that `Retry-After` asks for (RFC 9110, section 10.2.3): seconds or an HTTP date, within
-/// bounds. `None` where it is neither.
+/// bounds. `None` where it is neither. Some servers send parts of seconds, against that section.
 pub fn retry_after(text: &str, now: SystemTime) -> Option<Duration> {
     let text = text.trim();
-    let asked = if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        // More digits than fit are more than we grant.
-        text.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs)
-    } else {
+    let asked = match seconds(text) {
+        Some(asked) => asked,
         // A date that has passed is a wait of zero.
-        httpdate::parse_http_date(text)
+        None => httpdate::parse_http_date(text)
             .ok()?
             .duration_since(now)
-            .unwrap_or_default()
+            .unwrap_or_default(),
     };
     Some(asked.clamp(RETRY_AFTER_MIN, RETRY_AFTER_MAX))
+}
+
+/// `120` or `1.234`, to the millisecond.
+fn seconds(text: &str) -> Option<Duration> {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let (whole, parts) = text.split_once('.').unwrap_or((text, "0"));
+    if !is_number(whole) || !is_number(parts) {
+        return None;
+    }
+    let milliseconds = format!("{parts:0<3.3}").parse().ok()?;
+    // More digits than fit are more than we grant.
+    let whole = whole.parse().map_or(RETRY_AFTER_MAX, Duration::from_secs);
+    Some(whole.saturating_add(Duration::from_millis(milliseconds)))
 }
 
 #[cfg(test)]

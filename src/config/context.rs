@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
+use serde_json::{Map, Value};
 use url::Url;
 
 use super::environment::Environment;
@@ -15,6 +16,7 @@ use super::schema;
 use super::secret::{Secrets, Within};
 use super::template::{Draft, Scope, Signin, TemplateError};
 use crate::duration::InWords;
+use crate::pipeline::Conditions;
 use crate::secret::Secret;
 use crate::source::SigninTemplate;
 use crate::tls;
@@ -238,6 +240,27 @@ impl Context<'_> {
             headers.push((name, value));
         }
         headers
+    }
+
+    /// Conditions on an answer.
+    pub(super) fn conditions(
+        &mut self,
+        path: &Path,
+        written: &Map<String, Value>,
+        help: impl Into<String>,
+    ) -> Option<Conditions> {
+        if written.is_empty() {
+            let message = "an expectation without a condition";
+            self.report.error_with(path, message, help);
+            return None;
+        }
+        match Conditions::read(written) {
+            Ok(conditions) => Some(conditions),
+            Err(mistake) => {
+                self.report.error(&path.join(mistake.key), mistake.message);
+                None
+            }
+        }
     }
 
     /// Certificates that can be read.

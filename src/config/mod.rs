@@ -12,7 +12,7 @@
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `kinds`: of one key of sinks |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `webhook`: of one type of sinks; `kinds`: of one key |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `place` | where the journal lies, whatever else is wrong |
@@ -40,6 +40,7 @@ mod spelling;
 mod template;
 mod topics;
 mod units;
+mod webhook;
 
 pub use environment::Environment;
 pub use load::{load, load_in, parse};

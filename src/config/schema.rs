@@ -500,6 +500,10 @@ pub(super) struct Webhook {
     pub(super) concurrency: Plain<u32>,
     pub(super) batch: Option<Together>,
     pub(super) secret: List<Secret>,
+    pub(super) success: Option<Map<String, Json>>,
+    pub(super) retry_when: Option<Map<String, Json>>,
+    pub(super) reject_when: Option<Map<String, Json>>,
+    pub(super) tls: Tls,
     pub(super) timeout: Span,
 }
 
@@ -512,6 +516,10 @@ impl Default for Webhook {
             concurrency: Plain(8),
             batch: None,
             secret: List::default(),
+            success: None,
+            retry_when: None,
+            reject_when: None,
+            tls: Tls::default(),
             timeout: Span(Duration::from_secs(15)),
         }
     }

@@ -11,7 +11,6 @@ use super::schema::{self, Extracted, ExtractedPart, SigninMethod, SigninStep};
 use super::secret::Within;
 use super::template::{Draft, Scope, Signin, is_name};
 use super::units::{SecretTable, UrlText};
-use crate::pipeline::Conditions;
 use crate::secret::Secret;
 use crate::source::{
     self, AnswerPart, BodyTemplate, Extract, JsonTemplate, SigninTemplate, Step, StepMethod,
@@ -121,9 +120,10 @@ impl Context<'_> {
             .into_iter()
             .map(|(name, draft)| (name, draft.plain().hidden()))
             .collect();
-        let expect = written
-            .expect
-            .and_then(|expect| self.conditions(&path.join("expect"), &expect));
+        let expect = written.expect.and_then(|expect| {
+            let help = "such as expect = { \"/code\" = 200 }, or { status = 302 }";
+            self.conditions(&path.join("expect"), &expect, help)
+        });
         let extract = written
             .extract
             .into_iter()
@@ -153,23 +153,6 @@ impl Context<'_> {
             expect,
             extract,
         })
-    }
-
-    /// Conditions on an answer.
-    fn conditions(&mut self, path: &Path, written: &Map<String, Value>) -> Option<Conditions> {
-        if written.is_empty() {
-            let help = "such as expect = { \"/code\" = 200 }, or { status = 302 }";
-            self.report
-                .error_with(path, "an expectation without a condition", help);
-            return None;
-        }
-        match Conditions::read(written) {
-            Ok(conditions) => Some(conditions),
-            Err(mistake) => {
-                self.report.error(&path.join(mistake.key), mistake.message);
-                None
-            }
-        }
     }
 
     fn extract(&mut self, path: &Path, name: String, written: Extracted) -> Option<Extract> {

@@ -5,8 +5,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use figment::value::{Dict, Value};
 use percent_encoding::percent_decode_str;
 use serde::de::DeserializeOwned;
@@ -20,34 +18,24 @@ use super::schema::{self, sink_types};
 use super::secret::Within;
 use super::topics::Topics;
 use super::units::{List, Retention};
+use super::webhook;
 use crate::delivery;
 use crate::journal::Start;
 use crate::model::EventKind;
-use crate::pipeline::{Expression, ListTemplate, States, Template, Vocabulary};
+use crate::pipeline::{Expression, States, Template, Vocabulary};
 use crate::retry::Retry;
 use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
 use crate::sinks::mqtt::Qos;
-use crate::sinks::webhook::Posting;
-use crate::sinks::{Settings, mqtt, webhook};
+use crate::sinks::{Settings, mqtt};
 
 /// The largest packet that MQTT can say the length of (MQTT 3.1.1, section 2.2.3).
 const MQTT_PACKET_BYTES_MAX: u64 = 268_435_455;
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 
-/// Requests of one webhook at once: more connections than a receiver is likely to grant.
-const CONCURRENCY_MAX: u32 = 256;
-/// Events in one request, and how long they may wait for each other: beyond it a status is old
-/// news.
-const BATCH_EVENTS_MAX: u32 = 1000;
-const BATCH_WAIT_MAX: Duration = Duration::from_secs(3600);
-
 /// The shortest first wait of a sink: below it trouble is a flood.
 const RETRY_MIN: Duration = Duration::from_millis(10);
-
-/// Keys of a webhook: the old one and the new one.
-const SIGNING_SECRETS_MAX: usize = 2;
 
 /// The settings of all sinks, by name.
 pub(super) fn check(
@@ -153,8 +141,8 @@ fn sink(
         "webhook" => {
             let delivery = delivery(check, named, written, OTHERS);
             let written = own(check, path, table);
-            let settings = webhook(check, named, written, &delivery.kinds)?;
-            Some((delivery, settings))
+            let settings = webhook::check(check, (path, name.as_ref()), written, &delivery.kinds)?;
+            Some((delivery, Settings::Webhook(settings)))
         }
         other => {
             check.report.error_with(
@@ -500,111 +488,6 @@ fn credentials(url: &mut Url) -> (Option<String>, Option<Secret>) {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     (username, password)
-}
-
-fn webhook(
-    check: &mut Context<'_>,
-    named: &Named<'_>,
-    written: schema::Webhook,
-    kinds: &BTreeSet<EventKind>,
-) -> Option<Settings> {
-    let path = &named.path;
-    if written.timeout.0.is_zero() {
-        check
-            .report
-            .error(&path.join("timeout"), "expected a duration above 0");
-    }
-    let headers = check.headers(&path.join("headers"), written.headers);
-    let concurrency = written.concurrency.0;
-    if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
-        let message =
-            format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
-        check.report.error(&path.join("concurrency"), message);
-    }
-    let posting = posting(check, path, written.body, written.batch, kinds);
-    if written.secret.0.len() > SIGNING_SECRETS_MAX {
-        let message = format!(
-            "expected one secret, or two during a rotation, found {}",
-            written.secret.0.len()
-        );
-        check.report.error(&path.join("secret"), message);
-    }
-    let secrets = written
-        .secret
-        .0
-        .iter()
-        .filter_map(|secret| signing_secret(check, &path.join("secret"), secret))
-        .collect();
-    let url_path = path.join("url");
-    let Some(url) = written.url else {
-        let help = "such as url = \"https://hooks.example.com/devices\"";
-        check.report.key_error(
-            &url_path,
-            format!("webhook `{}` has no url", named.name),
-            help,
-        );
-        return None;
-    };
-    let url = check.url(&url_path, url.expose_secret(), &["http", "https"])?;
-    Some(Settings::Webhook(webhook::Settings {
-        name: named.name.to_string(),
-        url,
-        headers,
-        posting: posting?,
-        concurrency: concurrency as usize,
-        secrets,
-        timeout: written.timeout.0,
-    }))
-}
-
-/// The body of a webhook's request.
-fn posting(
-    check: &mut Context<'_>,
-    path: &Path,
-    body: Option<String>,
-    batch: Option<schema::Together>,
-    kinds: &BTreeSet<EventKind>,
-) -> Option<Posting> {
-    let body_path = path.join("body");
-    let Some(batch) = batch else {
-        let body = body.map(|body| template(check, &body_path, &body, kinds));
-        return Some(Posting::Single {
-            body: body.map_or(Some(None), |body| body.map(Some))?,
-        });
-    };
-    let (max, wait) = (batch.max.0, batch.wait.0);
-    let path = path.join("batch");
-    if !(1..=BATCH_EVENTS_MAX).contains(&max) {
-        let message = format!("expected 1 to {BATCH_EVENTS_MAX} events in a request, found {max}");
-        check.report.error(&path.join("max"), message);
-    }
-    if wait > BATCH_WAIT_MAX {
-        check
-            .report
-            .error(&path.join("wait"), "expected an hour at most");
-    }
-    let body = body.map(|body| {
-        let parsed = ListTemplate::parse(&body, kinds);
-        check.report.take(&body_path, parsed)
-    });
-    let body = body.map_or(Some(None), |body| body.map(Some))?;
-    Some(Posting::Batch {
-        body,
-        max: max as usize,
-        wait,
-    })
-}
-
-/// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
-fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Option<Secret> {
-    let secret = check.secret(path, written.expose_secret(), Within::Text)?;
-    let text = secret.expose_secret();
-    let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text));
-    if !key.is_ok_and(|key| !key.is_empty()) {
-        let help = "expected whsec_ and base64, as the receiver shows it (Standard Webhooks)";
-        check.report.error_with(path, "not a signing secret", help);
-    }
-    Some(secret)
 }
 
 fn template(

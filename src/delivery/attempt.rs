@@ -253,6 +253,12 @@ impl Failures {
         self.proofs = None;
     }
 
+    /// Whether the sink may be the cause, and not the events: it has taken nothing from the first
+    /// failure to the last, which was before `began`.
+    pub(super) fn may_be_the_sinks(&self, began: Instant) -> bool {
+        self.count > 0 && self.since.is_none() && self.last <= began
+    }
+
     /// How long the events have failed by themselves, at the last failure.
     pub(super) fn total(&self) -> Duration {
         self.before + self.since.map_or(Duration::ZERO, |since| self.last - since)

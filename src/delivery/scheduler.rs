@@ -13,6 +13,9 @@
 //! Once in each [`PROBE_INTERVAL`] it tries a lane that was not tried yet, unless the other side
 //! has named a time. Failures during a pause do not count against the events.
 //!
+//! A lane that has failed while the sink took nothing is tried at once when the sink takes an event
+//! again: it waits no longer for its own turn.
+//!
 //! An event that has failed for `retry.give_up`, while the sink took others, is dead-lettered.
 //! Bisection finds the rejected events of a batch, and those that fail a second time.
 //! [`super::circuit_breaker`] handles a sink that rejects too much.
@@ -74,6 +77,8 @@ pub(super) struct Scheduler {
     attempt_max: usize,
     /// Devices that have failed since anything was delivered.
     failing: HashSet<Device>,
+    /// Some attempt waits by a failure that may be the sink's.
+    doubtful: bool,
     pause: Option<Pause>,
     /// Of pauses by trouble.
     backoff: Backoff,
@@ -173,6 +178,7 @@ impl Scheduler {
             released: None,
             attempt_max: usize::MAX,
             failing: HashSet::new(),
+            doubtful: false,
             pause: None,
             unproven: false,
             proofs: 0,
@@ -440,6 +446,7 @@ impl Scheduler {
             attempt.failures = self.no_failures(now);
             self.breaker.accepted(confirmed);
             finished.news = self.proved(known);
+            self.wake(attempt.began, now);
         }
         match trouble {
             None => {
@@ -554,6 +561,7 @@ impl Scheduler {
             return self.go_on(attempt, now, now);
         }
         let proven = attempt.failures.fail(now, self.proofs);
+        self.doubtful = true;
         if left == 1
             && let Some(others) = attempt.split_others(&self.retry, now)
         {
@@ -617,6 +625,7 @@ impl Scheduler {
             fresh: may_probe.then(|| end.now + PROBE_INTERVAL),
         });
         self.pauses += 1;
+        self.doubtful = true;
         self.unproven = true;
         self.failing.clear();
         if self.capabilities.ordering == Ordering::Global {
@@ -636,6 +645,27 @@ impl Scheduler {
         self.backoff.reset();
         self.unproven = false;
         Some(News::Up)
+    }
+
+    /// The sink has accepted what was sent at `began`. What failed before that, and may have failed
+    /// by the sink, is due now.
+    fn wake(&mut self, began: Instant, now: Instant) {
+        if !std::mem::take(&mut self.doubtful) {
+            return;
+        }
+        let woken: Vec<Attempt> = self
+            .waiting
+            .extract_if(.., |(due, _), attempt| {
+                *due > now && attempt.failures.may_be_the_sinks(began)
+            })
+            .map(|(_, attempt)| attempt)
+            .collect();
+        for attempt in woken {
+            self.go_on(attempt, now, now);
+        }
+        let mut waiting = self.waiting.iter();
+        self.doubtful =
+            waiting.any(|((due, _), attempt)| *due > now && attempt.failures.may_be_the_sinks(now));
     }
 
     fn disabled(&mut self, error: String) -> News {

@@ -62,6 +62,18 @@ impl Conditions {
             .find(|condition| !condition.holds(status, body))
     }
 
+    /// Whether one of them is on the status.
+    pub fn are_on_status(&self) -> bool {
+        let mut all = self.0.iter();
+        all.any(|condition| condition.subject == Subject::Status)
+    }
+
+    /// Whether one of them is on the body.
+    pub fn are_on_body(&self) -> bool {
+        let mut all = self.0.iter();
+        all.any(|condition| condition.subject != Subject::Status)
+    }
+
     /// Whether a JSON pointer finds another value than it should: the answer is the service's own,
     /// and says no.
     pub fn is_denied(&self, body: &str) -> bool {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::{EventKind, Severity};
-use stomp_bridge::pipeline::Field;
+use stomp_bridge::pipeline::{Conditions, Field};
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
 use stomp_bridge::sinks::{Settings, mqtt, webhook};
@@ -30,6 +30,11 @@ const FOR: &str = "[topics.t]\ndestination = \"/topic/{{ n }}\"\n";
 /// A whole configuration with a Postgres sink, whose URL stands in line 9.
 fn postgres(url: &str) -> String {
     format!("{SOURCE}{TOPIC}{SINK}[sinks.p]\ntype = \"postgres\"\nurl = \"{url}\"\n")
+}
+
+/// A whole configuration with a webhook, whose further keys begin in line 10.
+fn webhook(keys: &str) -> String {
+    format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h/a\"\n{keys}\n")
 }
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -262,6 +267,36 @@ fn a_sink_gets_the_kinds_that_it_names() {
         let expected = kinds.iter().copied().collect();
         assert_eq!(delivery.kinds, expected, "{name}");
     }
+}
+
+#[test]
+fn a_webhook_may_look_into_its_answers() {
+    let text = webhook(
+        "success = { \"/errcode\" = 0 }\nretry_when = { \"/errcode\" = [130101, 45009] }\n\
+         reject_when = { status = 404 }",
+    );
+    let plan = good(&text, &[]);
+    let conditions = |table: serde_json::Value| {
+        Some(Conditions::read(table.as_object().expect("a table")).expect("conditions"))
+    };
+    let expected = webhook::Answers {
+        success: conditions(serde_json::json!({ "/errcode": 0 })),
+        retry_when: conditions(serde_json::json!({ "/errcode": [130_101, 45_009] })),
+        reject_when: conditions(serde_json::json!({ "status": 404 })),
+    };
+    assert_eq!(webhook_of(&plan).answers, expected);
+}
+
+#[test]
+fn certificates_for_http_are_warned_of() {
+    let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls/ca.pem");
+    let text = webhook(&format!("tls = {{ ca_file = \"{}\" }}", ca.display()));
+    let plan = good(&text, &[]);
+    assert_eq!(webhook_of(&plan).tls.ca_file, Some(ca));
+    let warnings: Vec<&str> = plan.warnings.iter().map(|w| w.path.as_str()).collect();
+    assert_eq!(warnings, ["sinks.w.tls"]);
+    let https = text.replace("http://h/a", "https://h/a");
+    assert_eq!(good(&https, &[]).warnings, []);
 }
 
 #[test]
@@ -1280,6 +1315,30 @@ fn each_mistake_is_told_with_its_place() {
             "11:8",
             "sinks.w.body",
             "a batch's template has `events`",
+        ),
+        (
+            webhook("success = {}"),
+            "10:11",
+            "sinks.w.success",
+            "an expectation without a condition",
+        ),
+        (
+            webhook("retry_when = { errcode = 1 }"),
+            "10:26",
+            "sinks.w.retry_when.errcode",
+            "such as \"/errcode\"; or `status`",
+        ),
+        (
+            webhook("reject_when = { status = \"gone\" }"),
+            "10:26",
+            "sinks.w.reject_when.status",
+            "an HTTP status such as 200",
+        ),
+        (
+            webhook("tls = { ca_file = \"nowhere.pem\" }").replace("http:", "https:"),
+            "10:19",
+            "sinks.w.tls.ca_file",
+            "cannot read",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\n"),

@@ -3,7 +3,7 @@
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -12,11 +12,13 @@ use axum::http::{HeaderMap, Response, Uri};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
+use peers::nginx::{Nginx, Speaks};
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
-use stomp_bridge::pipeline::ListTemplate;
+use stomp_bridge::pipeline::{Conditions, ListTemplate};
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::webhook::{Posting, Settings};
+use stomp_bridge::sinks::webhook::{Answers, Posting, Settings};
 use stomp_bridge::sinks::{By, Sink, Trouble, Undelivered};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
 
 use crate::events::{JOURNAL, batch, coverage, event, events, start, template};
@@ -103,6 +105,8 @@ fn settings(address: SocketAddr) -> Settings {
         posting: Posting::Single { body: None },
         concurrency: 8,
         secrets: Vec::new(),
+        answers: Answers::default(),
+        tls: stomp_bridge::tls::Settings::default(),
         timeout: Duration::from_secs(20),
     }
 }
@@ -473,4 +477,215 @@ async fn an_id_that_no_header_can_hold_is_refused() {
         Trouble::Refused { by: By::Us, .. }
     ));
     assert_eq!(receiver.requests().len(), 0);
+}
+
+fn conditions(table: &serde_json::Value) -> Option<Conditions> {
+    Some(Conditions::read(table.as_object().unwrap()).unwrap())
+}
+
+/// What a robot of a chat group answers: DingTalk's codes.
+fn robot() -> Answers {
+    Answers {
+        success: conditions(&serde_json::json!({ "/errcode": 0 })),
+        retry_when: conditions(&serde_json::json!({ "/errcode": [130_101, 45_009] })),
+        reject_when: conditions(&serde_json::json!({ "/errcode": 310_000 })),
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_in_a_200_is_none_of_a_delivery() {
+    let receiver = Receiver::default();
+    let sink = webhook(Settings {
+        answers: robot(),
+        ..receiver.start().await
+    })
+    .await;
+    let answered = async |body: &str, headers: &[(&str, &str)]| {
+        receiver.answers(200, headers, body.to_owned());
+        attempt(&*sink, &[event(1)]).await.err()
+    };
+    let ok = r#"{"errcode":0,"errmsg":"ok"}"#;
+    assert_eq!(answered(ok, &[]).await, None);
+    let bom = format!("\u{FEFF}{ok}");
+    assert_eq!(answered(&bom, &[]).await, None);
+    let fast = r#"{"errcode":130101,"errmsg":"send too fast, exceed 20 times per minute"}"#;
+    let retried = answered(fast, &[("retry-after", "7.5")]).await;
+    let Some(Trouble::Retry { error, after }) = retried else {
+        panic!("{retried:?}")
+    };
+    assert_eq!(after, Some(Duration::from_millis(7_500)));
+    assert!(
+        error.contains("answered 200, which `retry_when` retries"),
+        "{error}"
+    );
+    assert!(error.contains("exceed 20 times"), "{error}");
+    let keywords = r#"{"errcode":310000,"errmsg":"keywords not in content"}"#;
+    let refused = answered(keywords, &[]).await;
+    assert!(
+        matches!(&refused, Some(Trouble::Refused { by: By::Them, error, .. }) if error.contains("keywords")),
+        "{refused:?}"
+    );
+    for (body, headers) in [
+        (
+            r#"{"errcode":300001,"errmsg":"token is not exist"}"#,
+            vec![],
+        ),
+        ("<html>sign in</html>", vec![]),
+        ("\u{1f}\u{8b}", vec![("content-encoding", "gzip")]),
+    ] {
+        let unclear = answered(body, &headers).await;
+        assert!(
+            matches!(&unclear, Some(Trouble::Unclear { error }) if error.contains("`success` wants \"/errcode\" = 0")),
+            "{body}: {unclear:?}"
+        );
+    }
+    assert!(
+        receiver
+            .requests()
+            .iter()
+            .all(|request| request.header("accept-encoding") == "identity"),
+        "a text that decides comes as it is"
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_does_not_end_costs_a_second() {
+    let pending = || futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+    let begins = |text: &'static str| {
+        use futures_util::StreamExt;
+        let first = futures_util::stream::once(async move { Ok(Bytes::from(text)) });
+        Body::from_stream(first.chain(pending()))
+    };
+    let receiver = Receiver::default();
+    let settings = receiver.start().await;
+    let plain = webhook(settings.clone()).await;
+    let robot = webhook(Settings {
+        answers: robot(),
+        ..settings
+    })
+    .await;
+    for (sink, body) in [
+        (&plain, Body::from_stream(pending())),
+        (&plain, begins("ok")),
+        (&robot, begins(r#"{"errcode":0}"#)),
+    ] {
+        receiver.answers(200, &[], body);
+        let began = Instant::now();
+        attempt(&**sink, &[event(1)]).await.unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(5), "{took:?}");
+    }
+}
+
+/// A server by hand. A request is answered by the next line of its script, or its connection is
+/// closed where that is `None`. Gives the address, and the connection of each request.
+async fn by_hand(script: Vec<Option<&'static str>>) -> (SocketAddr, Arc<Mutex<Vec<usize>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let requests = Arc::new(Mutex::new(Vec::new()));
+    let (script, seen) = (
+        Arc::new(Mutex::new(VecDeque::from(script))),
+        Arc::clone(&requests),
+    );
+    tokio::spawn(async move {
+        for connection in 0.. {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (script, seen) = (Arc::clone(&script), Arc::clone(&seen));
+            tokio::spawn(async move {
+                let mut stream = BufReader::new(stream);
+                while read_request(&mut stream).await {
+                    seen.lock().unwrap().push(connection);
+                    let Some(Some(answer)) = script.lock().unwrap().pop_front() else {
+                        return;
+                    };
+                    stream.write_all(answer.as_bytes()).await.unwrap();
+                }
+            });
+        }
+    });
+    (address, requests)
+}
+
+async fn read_request(stream: &mut BufReader<tokio::net::TcpStream>) -> bool {
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if stream.read_line(&mut line).await.unwrap_or(0) == 0 {
+            return false;
+        }
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            let mut body = vec![0; length];
+            return stream.read_exact(&mut body).await.is_ok();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_closes_without_an_answer_is_no_failure() {
+    const OK: Option<&str> = Some("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let (address, requests) = by_hand(vec![OK, None, OK, OK]).await;
+    let mut sink = webhook(settings(address)).await;
+    sink.attempt(batch(&events(1..=3))).await.unwrap();
+    assert_eq!(
+        *requests.lock().unwrap(),
+        [0, 0, 1, 2],
+        "the fresh one is not kept"
+    );
+    // Where the fresh one does the same, it is the receiver's doing.
+    let (address, requests) = by_hand(vec![OK, None, None, OK]).await;
+    let mut sink = webhook(settings(address)).await;
+    let failed = sink.attempt(batch(&events(1..=3))).await.unwrap_err();
+    assert_eq!((failed.confirmed, requests.lock().unwrap().len()), (1, 3));
+    // Nothing was kept: once is enough.
+    let (address, requests) = by_hand(vec![None, OK]).await;
+    let mut sink = webhook(settings(address)).await;
+    let closed = trouble(sink.attempt(batch(&[event(1)])).await);
+    assert!(matches!(closed, Trouble::Unclear { .. }), "{closed:?}");
+    assert_eq!(requests.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn nginx_before_a_receiver_that_is_away_is_waited_for() {
+    let away = crate::servers::free_port();
+    let nginx = Nginx::start(away, Speaks::Clear, "").await;
+    let url = nginx.before(&format!("http://127.0.0.1:{away}/hook"));
+    let mut sink = webhook(Settings {
+        url: url.parse().unwrap(),
+        ..settings(SocketAddr::from(([127, 0, 0, 1], away)))
+    })
+    .await;
+    let Trouble::Retry { error, .. } = trouble(sink.attempt(batch(&[event(1)])).await) else {
+        panic!("nginx's own answer is the event's")
+    };
+    assert!(error.contains("answered 502"), "{error}");
+}
+
+#[tokio::test]
+async fn a_receiver_with_a_certificate_of_its_own_is_believed_by_ca_file_alone() {
+    let receiver = Receiver::default();
+    let plain = receiver.start().await;
+    let port = plain.url.port().unwrap();
+    let nginx = Nginx::start(port, Speaks::Http2, "").await;
+    let url = nginx.before(plain.url.as_str()).parse().unwrap();
+    let settings = Settings { url, ..plain };
+    let mut stranger = webhook(settings.clone()).await;
+    let attempted = trouble(stranger.attempt(batch(&[event(1)])).await);
+    for trouble in [attempted, stranger.idle().await.unwrap_err()] {
+        assert!(
+            matches!(&trouble, Trouble::Retry { error, .. } if error.contains("set ca_file")),
+            "{trouble:?}"
+        );
+    }
+    assert_eq!(receiver.requests().len(), 0);
+    let tls = stomp_bridge::tls::Settings {
+        ca_file: Some(peers::certificates::path("ca.pem")),
+        ..stomp_bridge::tls::Settings::default()
+    };
+    let mut known = webhook(Settings { tls, ..settings }).await;
+    known.attempt(batch(&events(1..=3))).await.unwrap();
+    assert_eq!(known.idle().await, Ok(()));
+    assert_eq!(receiver.requests().len(), 3);
 }

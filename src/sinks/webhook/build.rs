@@ -4,15 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 
 use super::address::{is_loopback, server};
+use super::exchange::Exchange;
 use super::reach::Reach;
 use super::settings::Settings;
 use super::signature::Signer;
 use super::sink::Webhook;
-use super::target::{Target, chain};
+use super::target::Target;
 use crate::secret::Secret;
 use crate::sinks::{BuildError, Built};
 
@@ -31,30 +32,32 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     } else {
         Some(Signer::new(secrets).map_err(problem)?)
     };
-    let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
+    let tls = crate::tls::client_config(&settings.tls)?;
     let connect_timeout = settings.timeout.min(CONNECT_TIMEOUT_MAX);
-    let mut client = Client::builder()
-        .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
-        .redirect(Policy::none())
-        .connect_timeout(connect_timeout)
-        .timeout(settings.timeout)
-        .pool_max_idle_per_host(settings.concurrency)
-        .default_headers(headers(&settings).map_err(problem)?)
-        .user_agent(concat!("stomp-bridge/", env!("CARGO_PKG_VERSION")));
-    if is_loopback(&settings.url) {
-        // The system's proxy would look for it on its own machine.
-        client = client.no_proxy();
-    }
-    let client = client
-        .build()
-        .map_err(|error| problem(format!("http client: {}", chain(&error))))?;
+    let headers = headers(&settings).map_err(problem)?;
+    let client = || {
+        let client = Client::builder()
+            .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
+            .redirect(Policy::none())
+            .connect_timeout(connect_timeout)
+            .timeout(settings.timeout)
+            .default_headers(headers.clone())
+            .user_agent(concat!("stomp-bridge/", env!("CARGO_PKG_VERSION")));
+        match is_loopback(&settings.url) {
+            // The system's proxy would look for it on its own machine.
+            true => client.no_proxy(),
+            false => client,
+        }
+    };
+    let exchange = Exchange::new(client, settings.concurrency).map_err(problem)?;
     let target = Arc::new(Target {
         reach: Reach::new(&settings.url, tls, connect_timeout),
         server: server(&settings.url),
         url: settings.url,
         posting: settings.posting,
         signer,
-        client,
+        answers: settings.answers,
+        exchange,
     });
     Ok(Built {
         sink: Box::new(Webhook {
@@ -69,6 +72,8 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
 fn headers(settings: &Settings) -> Result<HeaderMap, String> {
     let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    // An answer's text is read as it comes.
+    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     for (name, value) in &settings.headers {
         let header = HeaderName::from_bytes(name.as_bytes())
             .map_err(|_| format!("headers: {name:?} cannot be a header's name"))?;

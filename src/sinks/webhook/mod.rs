@@ -1,4 +1,5 @@
-//! HTTP POST of events, signed by Standard Webhooks; 2xx confirms. Several devices' events are in
+//! HTTP requests with events, signed by Standard Webhooks; 2xx confirms, or what the configuration
+//! looks for in the answer. Several devices' events are in
 //! flight at once, each device's in order, over connections that are kept alive. `delivery` decides
 //! when the next attempt is and which events it has.
 //!
@@ -10,19 +11,22 @@
 //!
 //! - `settings`: what the configuration gives; `build`: from there to a sink
 //! - `sink`: the attempts; `target`: one request; `body`, `signature`: what is in it
-//! - `answer`: what the receiver's status means; `reach`: whether the receiver is there
+//! - `exchange`: how it is sent; `answer`: what the answer means
+//! - `reach`: whether the receiver is there
 //! - `address`: what may be shown of its URL
 
 mod address;
 mod answer;
 mod body;
 mod build;
+mod exchange;
 mod reach;
 mod settings;
 mod signature;
 mod sink;
 mod target;
 
+pub use answer::Answers;
 pub use body::{Body, Posting};
 pub(in crate::sinks) use build::build;
 pub use settings::Settings;

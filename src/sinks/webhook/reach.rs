@@ -13,6 +13,7 @@ use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::address::is_loopback;
+use crate::tls::handshake_problem;
 
 /// The system's proxies. Behind one only a request tells whether the receiver is there.
 const PROXY_VARIABLES: [&str; 6] = [
@@ -55,7 +56,10 @@ impl Reach {
             return Ok(());
         }
         match timeout(self.timeout, self.connect()).await {
-            Ok(connected) => connected.map_err(|error| error.to_string()),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(error)) => Err(handshake_problem(&error)
+                .filter(|_| self.tls.is_some())
+                .unwrap_or_else(|| error.to_string())),
             Err(_) => Err(format!("no connection within {} s", self.timeout.as_secs())),
         }
     }

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use url::Url;
 
+use super::answer::Answers;
 use super::body::Posting;
 use crate::secret::Secret;
+use crate::tls;
 
 /// Validated settings of a webhook sink.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +25,10 @@ pub struct Settings {
     /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front;
     /// two during a rotation; none: requests are not signed.
     pub secrets: Vec<Secret>,
+    /// What an answer means.
+    pub answers: Answers,
+    /// Of `https`.
+    pub tls: tls::Settings,
     /// A request that takes longer has failed.
     pub timeout: Duration,
 }

@@ -1,14 +1,17 @@
-//! One request to the receiver, and what its answer means.
+//! One request to the receiver, and its answer as far as that is worth reading.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
-use reqwest::header::{HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Response};
+use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use reqwest::{Request, Response};
+use serde::de::IgnoredAny;
+use tokio::time::timeout;
 use url::Url;
 
-use super::answer::{Verdict, advice, judge};
+use super::answer::{Answer, Answers, Verdict, advice};
 use super::body::{Body, Posting};
+use super::exchange::{Exchange, failure};
 use super::reach::Reach;
 use super::signature::Signer;
 use crate::model::Event;
@@ -17,6 +20,9 @@ use crate::sinks::{By, Trouble};
 /// An answer is read so far, so that its connection can be used again; a longer one costs the
 /// connection.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// How long an answer is read whose text decides nothing. Where it decides, how long nothing more
+/// may come of a text that is whole.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(1);
 /// How much of a refusal's text goes into the log.
 const EXCERPT_CHARS: usize = 200;
 
@@ -28,7 +34,8 @@ pub(super) struct Target {
     pub(super) url: Url,
     pub(super) posting: Posting,
     pub(super) signer: Option<Signer>,
-    pub(super) client: Client,
+    pub(super) answers: Answers,
+    pub(super) exchange: Exchange,
 }
 
 impl Target {
@@ -37,29 +44,17 @@ impl Target {
     /// # Errors
     /// Why they are not confirmed.
     pub(super) async fn post(&self, events: &[Event]) -> Result<(), Trouble> {
-        let ours = |error| Trouble::Refused {
+        let request = self.request(events).map_err(|error| Trouble::Refused {
             index: None,
             by: By::Us,
             error,
-        };
-        let Body { id, bytes } = self.posting.body(events).map_err(ours)?;
-        let header = HeaderValue::from_str(&id)
-            .map_err(|_| ours(format!("event id {id:?} cannot stand in a header")))?;
-        let timestamp = Timestamp::now().as_second();
-        let mut request = self
-            .client
-            .post(self.url.clone())
-            .header("webhook-id", header)
-            .header("webhook-timestamp", timestamp);
-        if let Some(signer) = &self.signer {
-            request = request.header("webhook-signature", signer.sign(&id, timestamp, &bytes));
-        }
-        match request.body(bytes).send().await {
+        })?;
+        match self.exchange.send(request).await {
             Ok(response) => self.read(response).await,
             Err(error) => {
                 // Without a connection the event never left us.
                 let at_the_door = error.is_connect();
-                let error = format!("{}: {}", self.server, chain(&error.without_url()));
+                let error = format!("{}: {}", self.server, failure(error));
                 Err(if at_the_door {
                     Trouble::Retry { error, after: None }
                 } else {
@@ -69,27 +64,50 @@ impl Target {
         }
     }
 
+    fn request(&self, events: &[Event]) -> Result<Request, String> {
+        let Body { id, bytes } = self.posting.body(events)?;
+        let mut request = Request::new(reqwest::Method::POST, self.url.clone());
+        let timestamp = Timestamp::now().as_second();
+        let headers = request.headers_mut();
+        let unfit = || format!("event id {id:?} cannot stand in a header");
+        let header = HeaderValue::from_str(&id).map_err(|_| unfit())?;
+        headers.insert(HeaderName::from_static("webhook-id"), header);
+        headers.insert(
+            HeaderName::from_static("webhook-timestamp"),
+            timestamp.into(),
+        );
+        if let Some(signer) = &self.signer {
+            let signature = signer.sign(&id, timestamp, &bytes);
+            let signature = HeaderValue::from_str(&signature).map_err(|_| unfit())?;
+            headers.insert(HeaderName::from_static("webhook-signature"), signature);
+        }
+        *request.body_mut() = Some(bytes.into());
+        Ok(request)
+    }
+
     async fn read(&self, mut response: Response) -> Result<(), Trouble> {
         let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok());
-        let verdict = judge(status, retry_after, SystemTime::now());
-        let mut answer = Vec::new();
-        // What the status says stands, whatever becomes of the text behind it.
-        while let Ok(Some(piece)) = response.chunk().await {
-            answer.extend_from_slice(&piece[..piece.len().min(ANSWER_BYTES_MAX - answer.len())]);
-            if answer.len() == ANSWER_BYTES_MAX {
-                break;
-            }
-        }
+        let retry_after = text_of(response.headers(), &RETRY_AFTER);
+        let encoding = text_of(response.headers(), &CONTENT_ENCODING);
+        let body = self.body(&mut response).await;
+        let answer = Answer {
+            status,
+            retry_after: retry_after.as_deref(),
+            body: &body,
+        };
+        let (verdict, why) = self.answers.judge(answer, SystemTime::now());
         let mut error = format!("{} answered {status}", self.server);
-        let excerpt = excerpt(&answer);
+        if let Some(why) = &why {
+            error = format!("{error}, {why}");
+        }
+        let excerpt = match encoding {
+            Some(encoding) if encoding != "identity" => format!("a text in {encoding}"),
+            _ => excerpt(&body),
+        };
         if !excerpt.is_empty() {
             error = format!("{error}: {excerpt}");
         }
-        if let Some(advice) = advice(status) {
+        if let Some(advice) = advice(status).filter(|_| why.is_none()) {
             error = format!("{error}; {advice}");
         }
         match verdict {
@@ -104,20 +122,47 @@ impl Target {
             Verdict::Retry(after) => Err(Trouble::Retry { error, after }),
         }
     }
+
+    /// The beginning of an answer's text. Where it decides nothing, the status stands whatever
+    /// becomes of the text, which is read for the log and so that the connection can be used again.
+    async fn body(&self, response: &mut Response) -> String {
+        let mut body = Vec::new();
+        if self.answers.read_body() {
+            while read_on(response, &mut body).await {}
+        } else {
+            let all = async { while piece(response, &mut body).await {} };
+            // Where it does not end in time, its connection is not used again.
+            let _ = timeout(ANSWER_WAIT_MAX, all).await;
+        }
+        let text = String::from_utf8_lossy(&body);
+        text.trim_start_matches('\u{FEFF}').to_owned()
+    }
 }
 
-/// An error with its sources: reqwest's own text alone says no more than that it failed.
-pub(super) fn chain(error: &dyn std::error::Error) -> String {
-    let causes = std::iter::successors(Some(error), |error| error.source());
-    causes
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(": ")
+/// Reads the next piece of a text that decides. False where that was all: it may be whole though it
+/// does not end.
+async fn read_on(response: &mut Response, body: &mut Vec<u8>) -> bool {
+    match timeout(ANSWER_WAIT_MAX, piece(response, body)).await {
+        Ok(more) => more,
+        Err(_) => serde_json::from_slice::<IgnoredAny>(body).is_err(),
+    }
+}
+
+/// Reads the next piece. False where there is none, or none that is kept.
+async fn piece(response: &mut Response, body: &mut Vec<u8>) -> bool {
+    let Ok(Some(piece)) = response.chunk().await else {
+        return false;
+    };
+    body.extend_from_slice(&piece[..piece.len().min(ANSWER_BYTES_MAX - body.len())]);
+    body.len() < ANSWER_BYTES_MAX
+}
+
+fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
+    headers.get(name)?.to_str().ok().map(str::to_owned)
 }
 
 /// The beginning of an answer, on one line.
-fn excerpt(answer: &[u8]) -> String {
-    let text = String::from_utf8_lossy(answer);
+fn excerpt(text: &str) -> String {
     let one_line: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
