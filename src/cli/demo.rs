@@ -13,7 +13,7 @@ use clap::Args;
 use tokio_util::sync::CancellationToken;
 
 use super::exit::{fail, refuse};
-use super::print::{say, tell};
+use super::print::say;
 use super::runtime::runtime;
 use super::{live, log};
 use crate::app::{App, Signals};

@@ -55,8 +55,8 @@ impl Age {
     }
 
     /// The reference time, where it is time to save it.
-    pub(super) fn to_save(&mut self) -> Option<Timestamp> {
-        self.clock.to_save(Instant::now())
+    pub(super) fn take_unsaved(&mut self) -> Option<Timestamp> {
+        self.clock.take_unsaved(Instant::now())
     }
 
     /// What of a truncation may go. `head`: the newest position.

@@ -61,7 +61,7 @@ impl Writer {
 
     /// Keeps the time that is believed, now and then.
     async fn save_time(&mut self) -> Result<(), Error> {
-        let Some(time) = self.age.to_save() else {
+        let Some(time) = self.age.take_unsaved() else {
             return Ok(());
         };
         match disk::save_believed_at(&mut self.connection, time).await {

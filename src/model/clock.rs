@@ -59,7 +59,7 @@ impl TrustedClock {
     }
 
     /// The reference time, where it is time to save it.
-    pub fn to_save(&mut self, now: Instant) -> Option<Timestamp> {
+    pub fn take_unsaved(&mut self, now: Instant) -> Option<Timestamp> {
         let interval = SAVE_INTERVAL.min(self.slack / 2);
         let recent = |saved| now.saturating_duration_since(saved) < interval;
         if self.saved.is_some_and(recent) {

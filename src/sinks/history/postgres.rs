@@ -328,7 +328,7 @@ impl PostgresHistory {
         let now = Instant::now();
         let due = self.retention.due(now, Timestamp::now());
         let pruned = async {
-            if let Some(time) = self.retention.to_save(now) {
+            if let Some(time) = self.retention.take_unsaved(now) {
                 save_believed_at(connection, time).await?;
             }
             let Some(due) = due else {

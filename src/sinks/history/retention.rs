@@ -77,8 +77,8 @@ impl Retention {
     }
 
     /// The reference time, where it is time to save it.
-    pub(super) fn to_save(&mut self, now: Instant) -> Option<Timestamp> {
-        self.clock.to_save(now)
+    pub(super) fn take_unsaved(&mut self, now: Instant) -> Option<Timestamp> {
+        self.clock.take_unsaved(now)
     }
 
     /// What may go now; `None`: nothing is due.
@@ -189,7 +189,7 @@ mod tests {
         let (now, clock) = (Instant::now(), Timestamp::now());
         let mut endless = retention(None);
         assert_eq!(endless.due(now, clock), None);
-        assert_eq!(endless.to_save(now), Some(clock));
+        assert_eq!(endless.take_unsaved(now), Some(clock));
         let mut beyond_time = retention(Some(Duration::MAX));
         assert_eq!(beyond_time.due(now, clock), None);
     }
@@ -205,7 +205,10 @@ mod tests {
             to_count: true,
         };
         assert_eq!(due, Some(expected));
-        assert_eq!(retention.to_save(now), Some(at("2026-01-02T00:00:00Z")));
+        assert_eq!(
+            retention.take_unsaved(now),
+            Some(at("2026-01-02T00:00:00Z"))
+        );
     }
 
     #[test]
@@ -237,10 +240,13 @@ mod tests {
         let now = Instant::now();
         let mut retention = retention(Some(365 * DAY));
         retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
-        assert!(retention.to_save(now).is_some());
-        assert_eq!(retention.to_save(now + Duration::from_secs(1800)), None);
+        assert!(retention.take_unsaved(now).is_some());
         assert_eq!(
-            retention.to_save(now + Duration::from_secs(3600)),
+            retention.take_unsaved(now + Duration::from_secs(1800)),
+            None
+        );
+        assert_eq!(
+            retention.take_unsaved(now + Duration::from_secs(3600)),
             Some(at("2026-01-02T01:00:00Z"))
         );
     }
