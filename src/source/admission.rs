@@ -204,12 +204,15 @@ impl Admission {
         }
         self.acquit_stand();
         if let Some(Trial::Doubtful(tried)) = &self.trial {
-            if tried.iter().any(|name| self.doubtful.contains(name)) {
-                // They are waited for.
+            let waits = |name: &&Arc<str>| self.doubtful.contains(name);
+            let mut waiting = tried.iter().filter(waits).peekable();
+            if waiting.peek().is_none() {
+                self.doubtful.grow();
+                self.gained = true;
+            } else if waiting.all(|name| self.asked.contains(name)) {
                 return false;
             }
-            self.doubtful.grow();
-            self.gained = true;
+            // Else a reload has changed one of them, which is to be asked for anew.
         }
         self.trial = None;
         if !self.doubtful.is_empty() {

@@ -24,11 +24,12 @@ use tokio::time::sleep_until;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use credit::Queues;
+
 use super::admission::Admission;
 use super::broker::Broker;
 use super::clock;
 use super::commit::Commit;
-use super::credit::Credit;
 use super::disconnect::DisconnectReason;
 use super::intake::{BATCH_MAX, Intake, Owed};
 use super::link_proof::LinkProof;
@@ -86,14 +87,7 @@ pub(super) struct Connection<'a> {
     /// The journal is being told of the last sign of life.
     proving: Fuse<BoxFuture<'static, Result<(), journal::Error>>>,
     subscriptions: Subscriptions,
-    credit: Credit,
-    /// The topics that wait at the server, since the journal has no room for their messages.
-    waiting: BTreeSet<Arc<str>>,
-    look_for_room_at: Instant,
-    /// What bounds the journal, as far as we have asked for it.
-    bound: Bound,
-    /// Entries before it may be of what the server keeps: all of them while it may send such.
-    kept_until: u64,
+    queues: Queues,
     /// ACKs were queued on this connection.
     acknowledged: bool,
     /// The server has missed its heart-beats.
@@ -250,11 +244,7 @@ impl<'a> Connection<'a> {
             left_at: None,
             proving: Fuse::terminated(),
             subscriptions: Subscriptions::new(),
-            credit: Credit::default(),
-            waiting: BTreeSet::new(),
-            look_for_room_at: now,
-            bound: Bound::Size,
-            kept_until: 0,
+            queues: Queues::new(now),
             acknowledged: false,
             peer_silent: false,
             complete: None,

@@ -262,7 +262,7 @@ impl<S> Reframed<S> {
         head.bytes[0] = opcode | if ends || full { FINAL } else { 0 };
         self.cut_frame(head, room);
         self.message = if full { 0 } else { self.message + self.left };
-        self.cut = full;
+        self.cut = full && !ends;
     }
 
     /// The header of what follows of a frame that was cut.

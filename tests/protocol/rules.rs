@@ -170,8 +170,8 @@ const RULES: &[(&str, &str)] = &[
         "src/transport/split.rs: a_frame_is_cut_between_characters_only_where_it_is_too_long pieces_are_texts_that_make_the_frame_again; tests/source/transport/websocket.rs: a_long_frame_goes_in_pieces_only_where_it_is_asked_for; tests/source/transport/sockjs.rs: a_long_frame_goes_in_pieces_where_it_is_asked_for",
     ),
     (
-        "a WebSocket message of any length and encoding is pieces of the stream; one of SockJS has a limit",
-        "tests/source/transport/websocket.rs: message_of_any_length_comes_in_pieces text_is_bytes_whatever_its_encoding; tests/source/transport/sockjs.rs: frame_beyond_the_limit_is_refused",
+        "a WebSocket message of any length and encoding is pieces of the stream, and so is one of SockJS",
+        "tests/source/transport/websocket.rs: message_of_any_length_comes_in_pieces text_is_bytes_whatever_its_encoding; tests/source/transport/sockjs.rs: frame_beyond_the_limit_comes_in_pieces",
     ),
     // SockJS.
     (

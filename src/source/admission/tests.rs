@@ -429,6 +429,24 @@ fn doubtful_topics_that_were_asked_for_are_not_asked_for_again() {
 }
 
 #[test]
+fn a_doubtful_topic_that_a_reload_changes_is_asked_for_as_it_is_now() {
+    let mut lab = Lab::new(4, &[0], Refusal::Silent);
+    assert!(matches!(lab.connect(), Some(Verdict::OneOf(_))));
+    lab.admission.begin(&lab.topics, lab.now);
+    let tried = lab.admission.pending();
+    assert_eq!(tried, ["t-003".into(), "t-004".into()]);
+    let before = lab.topics.clone();
+    let other = Topic::sample("t-004", "/topic/other", AckMode::Auto, &[]);
+    lab.topics[3] = other.clone();
+    lab.admission.reload(&before, &lab.topics);
+    assert_eq!(lab.admission.pending(), ["t-003".into()]);
+    assert!(lab.admission.next(lab.now));
+    assert_eq!(lab.admission.admitted(&lab.topics)[1], other);
+    lab.confirm(&tried);
+    assert!(lab.admission.next(lab.now), "and then the others");
+}
+
+#[test]
 fn a_refusal_that_comes_late_is_found_among_those_that_were_never_answered() {
     let mut lab = Lab::new(4, &[], Refusal::Silent);
     lab.admission.begin(&lab.topics, lab.now);

@@ -11,7 +11,7 @@ use super::{Connection, Stage};
 use crate::journal::{Bound, Room};
 use crate::source::broker::ConfigurationWarning;
 use crate::source::clock;
-use crate::source::credit::{self, Queue, WINDOW_DEFAULT};
+use crate::source::credit::{self, Credit, Queue, WINDOW_DEFAULT};
 use crate::source::disconnect::DisconnectReason;
 use crate::source::intake::Owed;
 use crate::source::names::in_short;
@@ -23,6 +23,31 @@ use crate::stomp::{AckMode, Subscribe};
 /// sink confirms, and a sink may be down for days.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
+/// The queues of an open connection, as far as the journal's room has to do with them.
+pub(super) struct Queues {
+    pub(super) credit: Credit,
+    /// The topics that wait at the server, since the journal has no room for their messages.
+    pub(super) waiting: BTreeSet<Arc<str>>,
+    look_for_room_at: Instant,
+    /// What bounds the journal, as far as we have asked for it.
+    bound: Bound,
+    /// Entries before it may be of what the server keeps: all of them while it may send such.
+    kept_until: u64,
+}
+
+impl Queues {
+    /// None is subscribed.
+    pub(super) fn new(now: Instant) -> Queues {
+        Queues {
+            credit: Credit::default(),
+            waiting: BTreeSet::new(),
+            look_for_room_at: now,
+            bound: Bound::Size,
+            kept_until: 0,
+        }
+    }
+}
+
 impl Connection<'_> {
     /// Takes those topics out for whose messages the journal has no room.
     pub(super) fn hold_back(&mut self, admitted: &mut Vec<Topic>) {
@@ -32,25 +57,25 @@ impl Connection<'_> {
             .map(|(name, window)| (Arc::clone(name), window.unwrap_or(WINDOW_DEFAULT)))
             .collect();
         let room = self.journal.room();
-        self.credit.judge(&queues, &open, room);
-        self.look_for_room_at = clock::now() + LOOK_INTERVAL;
-        let waiting: BTreeSet<Arc<str>> = match self.credit.is_paused() {
+        self.queues.credit.judge(&queues, &open, room);
+        self.queues.look_for_room_at = clock::now() + LOOK_INTERVAL;
+        let waiting: BTreeSet<Arc<str>> = match self.queues.credit.is_paused() {
             true => queues.into_keys().collect(),
             false => BTreeSet::new(),
         };
         admitted.retain(|topic| !waiting.contains(&topic.name));
-        if waiting != self.waiting {
+        if waiting != self.queues.waiting {
             self.tell_waiting(&waiting, room);
             self.admission.hold_back(waiting.clone());
             let rests = self.rest.is_on();
             self.status.hold_back(waiting.len(), rests);
-            for name in waiting.difference(&self.waiting) {
+            for name in waiting.difference(&self.queues.waiting) {
                 // What is subscribed is heard until its UNSUBSCRIBE.
                 if !self.subscriptions.contains(name) {
                     self.intake.held_back(name);
                 }
             }
-            self.waiting = waiting;
+            self.queues.waiting = waiting;
         }
     }
 
@@ -61,7 +86,7 @@ impl Connection<'_> {
         };
         if waiting.is_empty() {
             info!(
-                topics = names(&self.waiting),
+                topics = names(&self.queues.waiting),
                 room_bytes = room.bytes,
                 "source continues: the journal has room for its topics again"
             );
@@ -116,7 +141,7 @@ impl Connection<'_> {
             keeps && self.broker.leaves_in_a_transaction() && self.intake.is_unproven(&topic.name);
         let window = match careful {
             true => 1,
-            false => self.credit.window(&topic.name).unwrap_or(window),
+            false => self.queues.credit.window(&topic.name).unwrap_or(window),
         };
         let header = self.broker.window_header(window, message_bytes);
         let known = header.is_some();
@@ -150,12 +175,12 @@ impl Connection<'_> {
     /// A commit has taken room, or a sink has made some: whether the topics are to wait is judged
     /// again, before anything is acknowledged.
     pub(super) fn watch_room(&mut self) -> Result<(), DisconnectReason> {
-        let concerned = self.credit.is_paused() || self.subscriptions.any_kept();
+        let concerned = self.queues.credit.is_paused() || self.subscriptions.any_kept();
         if self.stage != Stage::Living || !self.connected || !concerned {
             return Ok(());
         }
-        self.look_for_room_at = clock::now() + LOOK_INTERVAL;
-        if self.intake.take_grown() || self.credit.is_news(self.journal.room()) {
+        self.queues.look_for_room_at = clock::now() + LOOK_INTERVAL;
+        if self.intake.take_grown() || self.queues.credit.is_news(self.journal.room()) {
             self.assign()?;
             self.count_topics()?;
             // A window may be smaller now.
@@ -180,25 +205,25 @@ impl Connection<'_> {
 
     /// When to look for room, while topics wait for it.
     pub(super) fn room_due(&self) -> Option<Instant> {
-        let waits = self.stage == Stage::Living && self.credit.is_paused();
-        waits.then_some(self.look_for_room_at)
+        let waits = self.stage == Stage::Living && self.queues.credit.is_paused();
+        waits.then_some(self.queues.look_for_room_at)
     }
 
     /// What a server has sent of what it keeps is journaled, however full the journal is: the ACKs
     /// must not wait for room.
     pub(super) fn bound_journal(&mut self) {
         if self.subscriptions.any_kept() {
-            self.kept_until = u64::MAX;
-        } else if self.kept_until == u64::MAX {
-            self.kept_until = self.taken();
+            self.queues.kept_until = u64::MAX;
+        } else if self.queues.kept_until == u64::MAX {
+            self.queues.kept_until = self.taken();
         }
         let waits = !self.intake.is_empty() || self.commit.is_under_way();
-        let bound = match waits && self.commit.finished() < self.kept_until {
+        let bound = match waits && self.commit.finished() < self.queues.kept_until {
             false if !self.subscriptions.any_kept() => Bound::Size,
             _ => Bound::Disk,
         };
-        if bound != self.bound {
-            self.bound = bound;
+        if bound != self.queues.bound {
+            self.queues.bound = bound;
             self.journal.bound_by(bound);
         }
     }

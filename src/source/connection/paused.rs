@@ -39,7 +39,7 @@ impl Connection<'_> {
     fn is_overdrawn(&self) -> bool {
         self.journal.is_full()
             && self.subscriptions.any_kept()
-            && self.journal.beyond_bytes() > self.credit.need()
+            && self.journal.beyond_bytes() > self.queues.credit.need()
     }
 
     fn loses_unread(&self) -> bool {

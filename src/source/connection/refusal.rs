@@ -98,6 +98,7 @@ impl Connection<'_> {
             Verdict::NoTopic => return None,
             Verdict::Refused(name) => self.refuse(&name, said)?,
             Verdict::OneOf(names) => {
+                self.status.refused(self.admission.refused());
                 let topics = in_short(&names);
                 let count = names.len();
                 warn!(topics, count, error = %self.credentials.redact(said), "a topic refused: trying these apart from the others");

@@ -170,7 +170,7 @@ impl Connection<'_> {
     }
 
     fn complete(&self) -> Option<usize> {
-        if !self.connected || !self.waiting.is_empty() {
+        if !self.connected || !self.queues.waiting.is_empty() {
             return None;
         }
         self.subscriptions
@@ -312,7 +312,7 @@ impl Connection<'_> {
 
     /// From now on nothing is heard of a topic, which was perhaps heard until now.
     fn topic_ceases(&mut self, id: &str) {
-        let cause = match self.waiting.contains(id) {
+        let cause = match self.queues.waiting.contains(id) {
             true => CoverageCause::JournalFull,
             false => CoverageCause::Unsubscribed,
         };
@@ -351,7 +351,7 @@ impl Connection<'_> {
             );
         }
         if gone.next.is_none()
-            && !self.waiting.contains(id)
+            && !self.queues.waiting.contains(id)
             && !self.reads(&gone.topic.destination)
             && let Some(orphaned) = self.broker.orphaned(&gone.topic)
         {

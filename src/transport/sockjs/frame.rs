@@ -215,9 +215,9 @@ impl Parser {
                 (Place::First, Some(b']')) | (Place::Separator, Some(b']')) => Place::End,
                 (Place::First | Place::Element, Some(b'"')) => Place::Text,
                 (Place::Separator, Some(b',')) => Place::Element,
-                (Place::Array, _) => return Err(expected('[')),
-                (Place::Separator, _) => return Err(expected(']')),
-                _ => return Err(expected('"')),
+                (Place::Array, _) => return Err(expected(b'[')),
+                (Place::Separator, _) => return Err(expected(b']')),
+                _ => return Err(expected(b'"')),
             };
             reader.at += 1;
             self.place = next_place;
@@ -225,8 +225,8 @@ impl Parser {
     }
 }
 
-fn expected(letter: char) -> String {
-    format!("expected {letter:?}")
+fn expected(letter: u8) -> String {
+    format!("expected {:?}", char::from(letter))
 }
 
 /// How the text of a string goes on behind a piece.
