@@ -12,6 +12,7 @@
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
 //! | `source`, `signin`, `topics`, `sinks` | the check of one table each; `kinds`: of one key of sinks |
+//! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 
@@ -33,6 +34,7 @@ mod sinks;
 mod source;
 mod spelling;
 mod template;
+mod test_case;
 mod topics;
 mod units;
 
@@ -40,3 +42,4 @@ pub use environment::Environment;
 pub use load::{load, load_in, parse};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};
+pub use test_case::{TestCase, TestMessage};

@@ -23,6 +23,7 @@ mod signature;
 mod sink;
 mod target;
 
+pub(in crate::sinks) use address::server;
 pub use body::{Body, Posting};
 pub(in crate::sinks) use build::build;
 pub use settings::Settings;
