@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use super::{demo, dlq, journal, replay, send, sinks, source, status, tap};
+use super::{config, demo, dlq, journal, replay, send, sinks, source, status, tap};
 
 /// Carry device status messages from STOMP to MQTT, SQL history and webhooks. Nothing is lost once
 /// it is received.
@@ -28,6 +28,8 @@ pub(super) enum Verb {
     /// Validate the configuration; the exit code is 78 if it has errors.
     #[command(after_help = "Example: stomp-bridge check --config config.toml")]
     Check(ConfigArgs),
+    /// Show what the configuration makes of a message, or run its tests.
+    Config(config::ConfigVerbArgs),
     /// Try everything without any set-up: a small STOMP broker, simulated devices, and the daemon
     /// with a SQLite history.
     #[command(after_help = "Example: stomp-bridge demo --dir ./demo")]

@@ -7,7 +7,7 @@ use clap::Parser;
 use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
-use super::{check, demo, dlq, journal, replay, send, sinks, source, status, tap};
+use super::{check, config, demo, dlq, journal, replay, send, sinks, source, status, tap};
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
@@ -15,6 +15,7 @@ pub fn run() -> ExitCode {
     match cli.verb {
         Verb::Run(args) => super::run::run(&args.config, cli.log.as_deref()),
         Verb::Check(args) => check::check(&args.config),
+        Verb::Config(args) => ask(config::config(&args)),
         Verb::Demo(args) => demo::demo(&args, cli.log.as_deref()),
         Verb::Status(args) => ask(status::status(&args)),
         Verb::Dlq(args) => ask(dlq::dlq(&args)),

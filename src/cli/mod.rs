@@ -1,7 +1,8 @@
 //! The command line: one file per verb.
 //!
 //! - `main`: the way to a verb; `args`: which there are; `exit`: how one fails
-//! - `run`, `check`, `demo`: those that read the configuration as the daemon does
+//! - `run`, `check`, `config`, `demo`: those that read the configuration as the daemon does;
+//!   `route`: what a message becomes
 //! - `status`, `dlq`, `replay`, `sinks`, `source`, `journal`: those that ask the running daemon, or change
 //!   its journal; `target`: where that is
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
@@ -10,6 +11,7 @@
 
 mod args;
 mod check;
+mod config;
 mod connection;
 mod demo;
 mod dlq;
@@ -21,6 +23,7 @@ mod log;
 mod main;
 mod print;
 mod replay;
+mod route;
 mod run;
 mod runtime;
 mod send;

@@ -72,6 +72,8 @@ pub(super) fn check(
     let journal = check.journal(root.journal, max_body);
     let sinks = root.sinks.unwrap_or_else(|| Value::from(Dict::new()));
     let sinks = sinks::check(&mut check, sinks, &topics, &states, &journal.path);
+    let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
+    let tests = check.tests(root.tests, &topics, &names);
     let http = check.http(root.http);
     let plan = source.zip(http).map(|(source, http)| Plan {
         source,
@@ -82,6 +84,7 @@ pub(super) fn check(
         sinks,
         http,
         watch: root.watch.is_some_and(|watch| watch.0),
+        tests,
         warnings: Vec::new(),
     });
     check

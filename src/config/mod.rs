@@ -13,6 +13,7 @@
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
 //! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `webhook`: of one type of sinks; `kinds`: of one key |
+//! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `place` | where the journal lies, whatever else is wrong |
@@ -38,6 +39,7 @@ mod sinks;
 mod source;
 mod spelling;
 mod template;
+mod test_case;
 mod topics;
 mod units;
 mod webhook;
@@ -47,3 +49,4 @@ pub use load::{load, load_in, parse};
 pub use place::{Place, place, place_in};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};
+pub use test_case::{TestCase, TestMessage};

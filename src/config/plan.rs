@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::problem::Problem;
+use super::test_case::TestCase;
 use crate::{delivery, journal, ops, pipeline, source};
 
 /// The settings of every part, which fit together.
@@ -27,6 +28,8 @@ pub struct Plan {
     pub http: ops::Settings,
     /// A changed file is applied without a signal.
     pub watch: bool,
+    /// What `config test` runs.
+    pub tests: Vec<TestCase>,
     /// What deserves a look, though it works.
     pub warnings: Vec<Problem>,
 }

@@ -32,6 +32,7 @@ pub(super) struct Root {
     #[schemars(with = "BTreeMap<String, AnySink>")]
     pub(super) sinks: Option<Value>,
     pub(super) http: Http,
+    pub(super) tests: Vec<Test>,
     pub(super) watch: Option<Plain<bool>>,
 }
 
@@ -405,6 +406,19 @@ pub(super) struct Delivery {
 impl Delivery {
     /// Their names.
     pub(super) const KEYS: [&str; 6] = ["type", "kinds", "topics", "when", "start", "retry"];
+}
+
+/// A message, and what is to become of it.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct Test {
+    pub(super) name: Option<String>,
+    pub(super) topic: Option<String>,
+    pub(super) message: Option<String>,
+    pub(super) file: Option<PathBuf>,
+    pub(super) last: Option<String>,
+    pub(super) sinks: Option<List>,
+    pub(super) event: BTreeMap<String, Json>,
 }
 
 /// How long a history keeps its rows, by what they are.

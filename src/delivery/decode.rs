@@ -59,11 +59,7 @@ fn decode(settings: &Settings, journal: Uuid, statuses: &Statuses, entry: &Entry
         EntryContent::Status { previous, .. } => (EventKind::Status, previous.as_deref()),
         EntryContent::Coverage => (EventKind::Coverage, None),
     };
-    let is_foreign = settings
-        .topics
-        .as_ref()
-        .is_some_and(|topics| !topics.contains(&entry.topic));
-    if is_foreign || !settings.kinds.contains(&kind) {
+    if settings.unwanted(&entry.topic, kind).is_some() {
         return Decoded::Filtered;
     }
     let origin = Origin {

@@ -61,7 +61,13 @@ pub async fn run(
     statuses: Statuses,
     stop: CancellationToken,
 ) -> Result<(), journal::Error> {
-    let report = Report::new(Arc::clone(&settings.name), health, counters);
+    let mut report = Report::new(Arc::clone(&settings.name), health, counters);
+    if settings.when.is_some() {
+        let accountings = journal.cursors.accountings().into_iter();
+        let mut before = accountings.filter(|(sink, _)| *sink == settings.name);
+        let before = before.next().map(|(_, accounting)| accounting.passed);
+        report = report.with_when(before.unwrap_or_default());
+    }
     let decode = decode_for(settings.clone(), journal.log.uuid(), statuses);
     let engine = Engine::new(&settings, sink, report, journal, decode).await?;
     engine.run(&stop).await

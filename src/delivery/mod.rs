@@ -13,10 +13,13 @@
 //! | `progress` | pure: the cursor, and the entries ahead of it |
 //! | `resume` | where a sink goes on, by the journal's cursor and by its own |
 //! | `prefetch`, `decode`, `gaps` | the log as one sink reads it |
+//! | `all_filtered` | pure: a `when` that may hold for nothing |
 //! | `statuses` | decodes a status once for all sinks |
+//! | `verdict` | what a sink makes of a status, for people who ask |
 //! | `redrive` | redrives and replays |
 //! | `report`, `metrics` | log lines, status and counters |
 
+mod all_filtered;
 mod attempt;
 mod circuit_breaker;
 mod decode;
@@ -34,9 +37,11 @@ mod settings;
 mod statuses;
 #[cfg(test)]
 mod tests;
+mod verdict;
 
 pub use decode::event_of;
 pub use engine::run;
 pub use metrics::Counters;
 pub use settings::Settings;
 pub use statuses::Statuses;
+pub use verdict::Verdict;

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use tracing::{error, info, warn};
 
+use super::all_filtered::AllFiltered;
 use super::metrics::Counters;
 use super::scheduler::News;
 use crate::journal::Passed;
@@ -37,6 +38,7 @@ pub(super) struct Report {
     held: LogThrottle,
     /// The log says already that the dead letters have no room.
     dlq_full: bool,
+    all_filtered: AllFiltered,
 }
 
 impl Report {
@@ -52,6 +54,15 @@ impl Report {
             lane: LogThrottle::default(),
             held: LogThrottle::default(),
             dlq_full: false,
+            all_filtered: AllFiltered::default(),
+        }
+    }
+
+    /// The sink has a `when`, and its cursor has passed these before.
+    pub(super) fn with_when(self, before: Passed) -> Report {
+        Report {
+            all_filtered: AllFiltered::after(before),
+            ..self
         }
     }
 
@@ -64,6 +75,13 @@ impl Report {
     pub(super) fn passed(&mut self, cursor: Position, passed: Passed) {
         self.at(cursor);
         self.counters.add(passed);
+        if self.all_filtered.passed(passed) {
+            warn!(
+                sink = %self.sink,
+                "all filtered: the sink has taken none of its first 1,000 entries; see by \
+                 `stomp-bridge config route` what its `when` makes of a message"
+            );
+        }
     }
 
     /// How many attempts wait.

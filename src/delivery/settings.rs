@@ -25,3 +25,26 @@ pub struct Settings {
     /// Waits after trouble, and when an event is given up.
     pub retry: Retry,
 }
+
+/// Why a sink does not want an event, whatever it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unwanted {
+    /// Its topic.
+    Topic,
+    /// Its kind.
+    Kind,
+}
+
+impl Settings {
+    /// Why the sink does not want events of this topic and kind; `None`: its `when` decides.
+    pub(super) fn unwanted(&self, topic: &str, kind: EventKind) -> Option<Unwanted> {
+        let topics = self.topics.as_ref();
+        if topics.is_some_and(|topics| !topics.contains(topic)) {
+            Some(Unwanted::Topic)
+        } else if !self.kinds.contains(&kind) {
+            Some(Unwanted::Kind)
+        } else {
+            None
+        }
+    }
+}

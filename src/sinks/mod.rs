@@ -7,6 +7,7 @@
 //! - `batch`: what an attempt is given; `trouble`: why it failed; `newest`: what is there already
 //! - `health`: whether the sink is up
 //! - `history`, `mqtt`, `webhook`: one folder for each kind
+//! - `preview`: what a sink would send, without sending it
 //! - `settings`, `error`: from the settings of any kind to its sink, or to what is wrong with them
 
 mod batch;
@@ -16,6 +17,7 @@ mod health;
 pub mod history;
 pub mod mqtt;
 mod newest;
+mod preview;
 mod settings;
 mod sink;
 mod trouble;
@@ -26,6 +28,7 @@ pub use capabilities::{Capabilities, Ordering};
 pub use error::BuildError;
 pub use health::{Health, HealthReport};
 pub use newest::Newest;
+pub use preview::Preview;
 pub use settings::{Settings, build};
 pub use sink::{Built, Sink};
 pub use trouble::{By, Trouble, Undelivered};

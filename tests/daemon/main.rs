@@ -5,6 +5,7 @@
 
 mod accounting;
 mod brokers;
+mod config_verbs;
 mod demo;
 mod demo_stompjs;
 mod live;

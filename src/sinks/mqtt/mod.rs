@@ -20,4 +20,5 @@ pub mod topic;
 mod window;
 
 pub(in crate::sinks) use build::build;
+pub(in crate::sinks) use publish::Publish;
 pub use settings::{Qos, Settings};

@@ -9,9 +9,9 @@ const REMAINING_BYTES_MAX: usize = 268_435_455;
 
 /// A PUBLISH that is ready to go.
 #[derive(Debug)]
-pub(super) struct Publish {
-    pub(super) topic: String,
-    pub(super) body: Vec<u8>,
+pub(in crate::sinks) struct Publish {
+    pub(in crate::sinks) topic: String,
+    pub(in crate::sinks) body: Vec<u8>,
 }
 
 impl Publish {
@@ -19,7 +19,7 @@ impl Publish {
     ///
     /// # Errors
     /// Why our own rules refuse the event.
-    pub(super) fn new(settings: &Settings, event: &Event) -> Result<Publish, String> {
+    pub(in crate::sinks) fn new(settings: &Settings, event: &Event) -> Result<Publish, String> {
         let topic = settings.topic.render_with(event, topic::encode_level)?;
         topic::check_topic(&topic)?;
         let body = match &settings.body {

@@ -13,7 +13,7 @@ pub(super) fn is_loopback(url: &Url) -> bool {
 }
 
 /// Scheme, host and port.
-pub(super) fn server(url: &Url) -> String {
+pub(in crate::sinks) fn server(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
     let port = url
         .port()

@@ -48,7 +48,7 @@ impl Posting {
     ///
     /// # Errors
     /// What failed in rendering the template.
-    pub(super) fn body(&self, events: &[Event]) -> Result<Body, String> {
+    pub(in crate::sinks) fn body(&self, events: &[Event]) -> Result<Body, String> {
         match (self, events) {
             (Posting::Single { body }, [event]) => {
                 let bytes = match body {

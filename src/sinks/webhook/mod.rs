@@ -26,6 +26,7 @@ mod signature;
 mod sink;
 mod target;
 
+pub(in crate::sinks) use address::server;
 pub use answer::Answers;
 pub use body::{Body, Posting};
 pub(in crate::sinks) use build::build;

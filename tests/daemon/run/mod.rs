@@ -2,6 +2,7 @@
 //! other peer is needed.
 
 mod bounds;
+mod changes;
 mod coverage;
 mod ends;
 mod idle;

@@ -106,3 +106,34 @@ fn words_of_the_vocabulary_are_looked_up_without_blanks() {
     let plan = good(&text, &[]);
     assert_eq!(plan.decoders["t"].state_name("着火\u{3000}"), "fire");
 }
+
+#[test]
+fn a_test_names_what_the_configuration_has() {
+    let message = "message = '{}'\n";
+    for (test, expected) in [
+        (
+            "topic = \"t\"\n".to_owned(),
+            "a test has a message, or the file of one",
+        ),
+        (
+            format!("{message}file = \"a\"\n"),
+            "a test has a message, or the file of one",
+        ),
+        (format!("{message}topic = \"tt\"\n"), "unknown topic `tt`"),
+        (format!("{message}sinks = [\"ww\"]\n"), "unknown sink `ww`"),
+        (
+            format!("{message}event = {{ stat = \"x\" }}\n"),
+            "did you mean `state`?",
+        ),
+        (
+            format!("{message}mesage = \"x\"\n"),
+            "did you mean `message`?",
+        ),
+    ] {
+        let error = error(&format!("[[tests]]\n{test}"));
+        assert!(error.contains(expected), "{test}: {error}");
+    }
+    let text = format!("{SOURCE}{TOPIC}{WEBHOOK}[[tests]]\n{message}sinks = [\"w\"]\n");
+    let plan = good(&text, &[]);
+    assert_eq!((&*plan.tests[0].name, &*plan.tests[0].topic), ("1", "t"));
+}

@@ -1,0 +1,512 @@
+//! `stomp-bridge config`: what a configuration makes of a message, and whether it passes its own
+//! tests.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, bail};
+use clap::{Args, Subcommand};
+use serde::Serialize;
+use serde_json::Value;
+use unicode_width::UnicodeWidthChar;
+
+use super::exit::BAD_CONFIGURATION;
+use super::print::{self, harmless, say, table, tell};
+use super::route::{AtSink, Found, Routed, Sent, route};
+use crate::config::{self, Plan, TestCase, TestMessage};
+use crate::model::EventKind;
+
+/// A line on a terminal.
+const LINE_COLUMNS: usize = 80;
+
+/// Lines of a body that are shown; `--json` has all of it.
+const BODY_LINES_MAX: usize = 12;
+
+/// What to do with the configuration.
+#[derive(Debug, Args)]
+pub(super) struct ConfigVerbArgs {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show what one message becomes: the event, what each sink makes of it and why, and what it
+    /// sends. Nothing is connected, written or sent.
+    #[command(
+        after_help = "Examples:\n  stomp-bridge config route --message fault.json --topic map-1\n  \
+                      echo '{\"deviceId\":1,\"newState\":\"故障\"}' | stomp-bridge config route --message - --last 正常"
+    )]
+    Route(RouteArgs),
+    /// Run the `[[tests]]` of the configuration; the exit code is 1 if one fails.
+    #[command(after_help = "Example: stomp-bridge config test --config config.toml")]
+    Test(TestArgs),
+}
+
+#[derive(Debug, Args)]
+struct RouteArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    config: PathBuf,
+    /// The file with the message's body; `-`: standard input.
+    #[arg(short, long, value_name = "FILE")]
+    message: PathBuf,
+    /// The topic that the message comes of; by default the only one.
+    #[arg(short, long, value_name = "NAME")]
+    topic: Option<String>,
+    /// The state last known of the device; by default the device was never seen.
+    #[arg(long, value_name = "STATE")]
+    last: Option<String>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct TestArgs {
+    /// The configuration file.
+    #[arg(short, long, value_name = "FILE", default_value = "config.toml")]
+    config: PathBuf,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(super) async fn config(args: &ConfigVerbArgs) -> anyhow::Result<ExitCode> {
+    let file = match &args.action {
+        Action::Route(args) => &args.config,
+        Action::Test(args) => &args.config,
+    };
+    let plan = match config::load(file) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            tell!("{problems}");
+            return Ok(ExitCode::from(BAD_CONFIGURATION));
+        }
+    };
+    match &args.action {
+        Action::Route(args) => show(args, &plan),
+        Action::Test(args) => test(args, &plan),
+    }
+}
+
+fn show(args: &RouteArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
+    #[derive(Serialize)]
+    struct Shown<'a> {
+        topic: &'a str,
+        statuses: &'a [Found],
+    }
+    let topic = match (&args.topic, plan.decoders.keys().next()) {
+        (Some(topic), _) => topic.as_str(),
+        (None, Some(only)) if plan.decoders.len() == 1 => only,
+        (None, _) => bail!("there are several topics: name the message's with --topic"),
+    };
+    let body = read(&args.message)?;
+    let statuses = route(plan, topic, &body, args.last.as_deref())?;
+    if args.json {
+        print::json(&Shown {
+            topic,
+            statuses: &statuses,
+        })?;
+    } else {
+        for line in text(topic, &statuses) {
+            say!("{line}");
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn read(message: &Path) -> anyhow::Result<Vec<u8>> {
+    let mut body = Vec::new();
+    if message == Path::new("-") {
+        std::io::stdin().lock().read_to_end(&mut body)?;
+    } else {
+        body = std::fs::read(message)
+            .with_context(|| format!("read the message {}", message.display()))?;
+    }
+    // The end of the file's last line is none of the message's.
+    if body.ends_with(b"\n") {
+        body.pop();
+    }
+    Ok(body)
+}
+
+/// For people: at most as wide as a terminal.
+fn text(topic: &str, statuses: &[Found]) -> Vec<String> {
+    let count = statuses.len();
+    let mut lines = Vec::new();
+    for (number, found) in statuses.iter().enumerate() {
+        if number > 0 {
+            lines.push(String::new());
+        }
+        let head = format!("topic {topic}, status {} of {count}", number + 1);
+        match found {
+            Found::Ignored(object) => {
+                lines.push(format!("{head}: ignored"));
+                lines.extend(wrapped("  ", object));
+            }
+            Found::Undecodable(reason) => {
+                lines.push(format!("{head}: undecodable, kept raw"));
+                lines.extend(wrapped("  ", reason));
+            }
+            Found::Status(routed) => {
+                lines.push(head);
+                lines.extend(event(routed));
+                lines.extend(routed.sinks.iter().flat_map(at_sink));
+            }
+        }
+    }
+    lines
+}
+
+/// The columns that hold something.
+fn event(routed: &Routed) -> Vec<String> {
+    let is_shown = |(name, value): &(&String, &Value)| {
+        let is_id = matches!(
+            name.as_str(),
+            "event_id" | "origin" | "received_at" | "payload"
+        );
+        !value.is_null() && !is_id
+    };
+    let order = EventKind::Status.columns().iter();
+    let columns = order.filter_map(|name| routed.event.get_key_value(*name));
+    let rows = columns
+        .filter(is_shown)
+        .map(|(name, value)| [format!("  {name}"), harmless(&plain(value))]);
+    let mut lines = table(rows);
+    if !routed.unreadable.is_empty() {
+        lines.push(format!("  unreadable: {}", routed.unreadable.join(", ")));
+    }
+    if routed.unmapped {
+        lines.push("  its state is not in [states]".to_owned());
+    }
+    lines.iter().flat_map(|line| wrapped("", line)).collect()
+}
+
+/// A text without quotes, anything else as JSON.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+fn at_sink(sink: &AtSink) -> Vec<String> {
+    let verdict = if sink.takes { "takes it" } else { "does not" };
+    let name = &sink.sink;
+    let mut lines = wrapped("", &format!("sink {name} {verdict}: {}", sink.why));
+    for (column, value) in &sink.values {
+        lines.extend(wrapped("  ", &format!("{column} is {}", plain(value))));
+    }
+    match &sink.sends {
+        None => {}
+        Some(Sent::Row { table }) => lines.push(format!("  a row of {table}")),
+        Some(Sent::Publish {
+            topic,
+            qos,
+            retain,
+            body,
+        }) => {
+            let retained = if *retain { ", retained" } else { "" };
+            lines.extend(wrapped(
+                "  ",
+                &format!("publish {topic} (QoS {qos}{retained})"),
+            ));
+            lines.extend(cut(wrapped("    ", body)));
+        }
+        Some(Sent::Post { server, body }) => {
+            lines.push(format!("  POST {server}/…"));
+            lines.extend(cut(wrapped("    ", body)));
+        }
+        Some(Sent::Nothing { error }) => {
+            lines.extend(wrapped("  ", &format!("dead letter: {error}")));
+        }
+    }
+    lines
+}
+
+fn cut(mut lines: Vec<String>) -> Vec<String> {
+    if let more @ 1.. = lines.len().saturating_sub(BODY_LINES_MAX) {
+        lines.truncate(BODY_LINES_MAX);
+        lines.push(format!("    … {more} more lines: see --json"));
+    }
+    lines
+}
+
+/// The text in lines that a terminal shows whole, each behind an indent.
+fn wrapped(indent: &str, text: &str) -> Vec<String> {
+    let mut lines = Vec::new();
+    for line in harmless(text).split('\n') {
+        let (mut piece, mut columns) = (indent.to_owned(), indent.len());
+        for character in line.chars() {
+            let width = character.width().unwrap_or(0);
+            if columns + width > LINE_COLUMNS {
+                lines.push(std::mem::replace(&mut piece, indent.to_owned()));
+                columns = indent.len();
+            }
+            piece.push(character);
+            columns += width;
+        }
+        lines.push(piece);
+    }
+    lines
+}
+
+/// The outcome of one test.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    name: String,
+    passed: bool,
+    /// What was expected and what was found, one line each.
+    failures: Vec<String>,
+}
+
+fn test(args: &TestArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
+    if plan.tests.is_empty() {
+        bail!("{} has no [[tests]]", args.config.display());
+    }
+    let outcomes: Vec<Outcome> = plan.tests.iter().map(|case| outcome(plan, case)).collect();
+    let failed = outcomes.iter().filter(|outcome| !outcome.passed).count();
+    if args.json {
+        print::json(&outcomes)?;
+    } else {
+        for outcome in &outcomes {
+            let passed = if outcome.passed { "ok" } else { "FAILED" };
+            say!("{passed:<6} {}", harmless(&outcome.name));
+            for line in outcome
+                .failures
+                .iter()
+                .flat_map(|it| wrapped("       ", it))
+            {
+                say!("{line}");
+            }
+        }
+        say!("{} passed, {failed} failed", outcomes.len() - failed);
+    }
+    Ok(match failed {
+        0 => ExitCode::SUCCESS,
+        _ => ExitCode::FAILURE,
+    })
+}
+
+fn outcome(plan: &Plan, case: &TestCase) -> Outcome {
+    let failures = match found(plan, case) {
+        Ok(found) => failures(case, &found),
+        Err(error) => vec![format!("{error:#}")],
+    };
+    Outcome {
+        name: case.name.clone(),
+        passed: failures.is_empty(),
+        failures,
+    }
+}
+
+fn found(plan: &Plan, case: &TestCase) -> anyhow::Result<Vec<Found>> {
+    let body = match &case.message {
+        TestMessage::Text(text) => text.clone().into_bytes(),
+        TestMessage::File(file) => read(file)?,
+    };
+    route(plan, &case.topic, &body, case.last.as_deref())
+}
+
+fn failures(case: &TestCase, found: &[Found]) -> Vec<String> {
+    let statuses: Vec<&Routed> = found
+        .iter()
+        .filter_map(|found| match found {
+            Found::Status(routed) => Some(&**routed),
+            Found::Ignored(_) | Found::Undecodable(_) => None,
+        })
+        .collect();
+    let mut failures = Vec::new();
+    if let Some(sinks) = &case.sinks {
+        let takes = |name: &String| {
+            let at = |routed: &&Routed| routed.sinks.iter().any(|at| at.takes && at.sink == *name);
+            statuses.iter().any(at)
+        };
+        for sink in sinks.iter().filter(|sink| !takes(sink)) {
+            failures.push(format!("{sink} does not take it: {}", why(&statuses, sink)));
+        }
+        let all = statuses.iter().flat_map(|routed| &routed.sinks);
+        let others = all.filter(|at| at.takes && !sinks.contains(&at.sink));
+        for at in others {
+            let failure = format!("{} takes it: {}", at.sink, at.why);
+            if !failures.contains(&failure) {
+                failures.push(failure);
+            }
+        }
+    }
+    if statuses.is_empty() && !case.event.is_empty() {
+        failures.push("it holds no status".to_owned());
+    }
+    for (column, expected) in &case.event {
+        let values = statuses
+            .iter()
+            .filter_map(|routed| routed.event.get(column));
+        for value in values.filter(|value| !is_equal(value, expected)) {
+            failures.push(format!("{column}: expected {expected}, found {value}"));
+        }
+    }
+    for found in found {
+        if let (Found::Undecodable(reason), false) = (found, failures.is_empty()) {
+            failures.push(format!("undecodable: {reason}"));
+        }
+    }
+    failures
+}
+
+/// Why a sink takes none of the statuses.
+fn why(statuses: &[&Routed], sink: &str) -> String {
+    let at = statuses
+        .iter()
+        .flat_map(|routed| &routed.sinks)
+        .find(|at| at.sink == sink);
+    let Some(at) = at else {
+        return "the message holds no status".to_owned();
+    };
+    let values = at.values.iter();
+    let values = values.map(|(column, value)| format!("; {column} is {}", plain(value)));
+    at.why.clone() + &values.collect::<String>()
+}
+
+/// Numbers are equal however they are written.
+fn is_equal(found: &Value, expected: &Value) -> bool {
+    match (found.as_f64(), expected.as_f64()) {
+        (Some(found), Some(expected)) => found == expected,
+        _ => found == expected,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Environment;
+
+    const CONFIGURATION: &str = r#"
+[source]
+url = "ws://h"
+[topics.map-1]
+destination = "/topic/a"
+ignore = "type == 'heartbeat'"
+[sinks.history]
+type = "sqlite"
+[sinks.site]
+type = "mqtt"
+topic = "d/{{ device_id }}"
+body = "{{ state }}"
+[sinks.oncall]
+type = "webhook"
+url = "http://h/secret"
+body = "{{ serial }}: {{ severity }}"
+when = "changed and severity >= 'warning'"
+"#;
+
+    fn plan(more: &str) -> Plan {
+        let text = format!("{CONFIGURATION}{more}");
+        config::parse("config.toml".as_ref(), text, &Environment::default()).unwrap()
+    }
+
+    fn routed(body: &str, last: Option<&str>) -> Vec<String> {
+        text(
+            "map-1",
+            &route(&plan(""), "map-1", body.as_bytes(), last).unwrap(),
+        )
+    }
+
+    #[test]
+    fn route_shows_the_event_and_what_each_sink_makes_of_it() {
+        let body = r#"{"deviceId":1,"sn":"s","oldState":"故障","newState":"故障"}"#;
+        let expected = [
+            "topic map-1, status 1 of 1",
+            "  topic              map-1",
+            "  device_id          1",
+            "  serial             s",
+            "  old_state          故障",
+            "  new_state          故障",
+            "  state              fault",
+            "  severity           critical",
+            "  changed            false",
+            "  missed_transition  false",
+            "sink history takes it: it has no `when`",
+            "  a row of status_event",
+            "sink oncall does not: changed",
+            "  changed is false",
+            "sink site takes it: it has no `when`",
+            "  publish d/1 (QoS 1, retained)",
+            "    fault",
+        ];
+        let lines = routed(body, None);
+        let without_client = lines.iter().filter(|line| !line.starts_with("  client_id"));
+        assert_eq!(without_client.collect::<Vec<_>>(), expected);
+        // The fault began while nobody listened.
+        let lines = routed(body, Some("正常"));
+        for expected in [
+            "  changed            true",
+            "  missed_transition  true",
+            "  POST http://h/…",
+            "    s: critical",
+        ] {
+            assert!(
+                lines.iter().any(|line| line == expected),
+                "{expected}: {lines:#?}"
+            );
+        }
+        assert!(!lines.concat().contains("secret"));
+    }
+
+    #[test]
+    fn route_says_what_is_no_status_and_keeps_to_the_terminals_width() {
+        let body = format!(
+            r#"[{{"type":"heartbeat"}},7,{{"deviceId":"{}","newState":"x","address":{{"latitude":"a"}}}}]"#,
+            "故".repeat(100)
+        );
+        let lines = routed(&body, None);
+        for expected in [
+            "topic map-1, status 1 of 3: ignored",
+            "topic map-1, status 2 of 3: undecodable, kept raw",
+            "  unreadable: latitude",
+            "  its state is not in [states]",
+        ] {
+            assert!(
+                lines.iter().any(|line| line == expected),
+                "{expected}: {lines:#?}"
+            );
+        }
+        let width = |line: &String| {
+            line.chars()
+                .filter_map(UnicodeWidthChar::width)
+                .sum::<usize>()
+        };
+        assert!(lines.iter().all(|line| width(line) <= LINE_COLUMNS));
+    }
+
+    fn outcomes(more: &str) -> Vec<Vec<String>> {
+        let plan = plan(more);
+        let outcomes = plan.tests.iter().map(|case| outcome(&plan, case).failures);
+        outcomes.collect()
+    }
+
+    #[test]
+    fn tests_hold_or_say_what_was_found() {
+        let message = r#"message = '{"deviceId":1,"oldState":"故障","newState":"故障"}'"#;
+        let all = outcomes(&format!(
+            "[[tests]]\n{message}\nlast = \"正常\"\nsinks = [\"history\", \"site\", \"oncall\"]\n\
+             event = {{ state = \"fault\", changed = true, device_id = \"1\" }}\n\
+             [[tests]]\nname = \"known\"\n{message}\nsinks = [\"oncall\"]\nevent = {{ changed = true }}\n\
+             [[tests]]\nmessage = '7'\nsinks = []\n\
+             [[tests]]\nmessage = '7'\nevent = {{ state = \"x\" }}\n\
+             [[tests]]\nfile = \"/nowhere/x.json\"\n"
+        ));
+        assert_eq!(all[0], [""; 0]);
+        let expected = [
+            "oncall does not take it: changed; changed is false",
+            "history takes it: it has no `when`",
+            "site takes it: it has no `when`",
+            "changed: expected true, found false",
+        ];
+        assert_eq!(all[1], expected);
+        assert_eq!(all[2], [""; 0]);
+        assert!(all[3][0] == "it holds no status" && all[3][1].starts_with("undecodable"));
+        assert!(all[4][0].starts_with("read the message /nowhere/x.json"));
+    }
+}

@@ -1,0 +1,67 @@
+//! What a sink would send for one event, without sending it.
+
+use super::mqtt::{self, Qos};
+use super::settings::Settings;
+use super::webhook;
+use crate::model::{Event, EventKind};
+
+/// What would be sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Preview {
+    /// A row with the event's columns.
+    Row {
+        /// The table's name.
+        table: &'static str,
+    },
+    /// A PUBLISH.
+    Publish {
+        /// Its topic.
+        topic: String,
+        /// Its payload.
+        body: Vec<u8>,
+        /// 0 or 1.
+        qos: u8,
+        /// Whether the broker keeps it.
+        retain: bool,
+    },
+    /// A POST.
+    Request {
+        /// Scheme, host and port: the rest may be a secret.
+        server: String,
+        /// Its body.
+        body: Vec<u8>,
+    },
+}
+
+impl Preview {
+    /// That of an event at a sink with these settings.
+    ///
+    /// # Errors
+    /// Why the event would become a dead letter.
+    pub fn of(settings: &Settings, event: &Event) -> Result<Preview, String> {
+        match settings {
+            Settings::Sqlite(_) | Settings::Postgres(_) => Ok(Preview::Row {
+                table: match event.kind() {
+                    EventKind::Status => "status_event",
+                    EventKind::Coverage => "coverage",
+                },
+            }),
+            Settings::Mqtt(settings) => {
+                let publish = mqtt::Publish::new(settings, event)?;
+                Ok(Preview::Publish {
+                    topic: publish.topic,
+                    body: publish.body,
+                    qos: match settings.qos {
+                        Qos::AtMostOnce => 0,
+                        Qos::AtLeastOnce => 1,
+                    },
+                    retain: settings.retain,
+                })
+            }
+            Settings::Webhook(settings) => Ok(Preview::Request {
+                server: webhook::server(&settings.url),
+                body: settings.posting.body(std::slice::from_ref(event))?.bytes,
+            }),
+        }
+    }
+}
