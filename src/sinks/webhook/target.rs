@@ -11,6 +11,7 @@ use super::answer::{Verdict, advice, judge};
 use super::body::{Body, Posting};
 use super::reach::Reach;
 use super::signature::Signer;
+use crate::excerpt::beginning;
 use crate::model::Event;
 use crate::sinks::{By, Trouble};
 
@@ -118,10 +119,6 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 /// The beginning of an answer, on one line.
 fn excerpt(answer: &[u8]) -> String {
     let text = String::from_utf8_lossy(answer);
-    let one_line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(EXCERPT_CHARS)
-        .collect();
-    one_line.trim().to_owned()
+    let one_line = text.replace(char::is_control, " ");
+    beginning(one_line.trim(), EXCERPT_CHARS)
 }
