@@ -13,6 +13,7 @@
 //! other way; the test `architecture` holds the `use` lines against it.
 
 pub mod duration;
+pub mod excerpt;
 pub mod faults;
 pub mod model;
 pub mod retry;

@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
+use crate::excerpt::beginning;
+
 /// A line's worth of an error.
 const LINE_CHARS: usize = 160;
 
@@ -92,11 +94,7 @@ pub(super) fn bytes(count: u64) -> String {
 
 /// On one line, without control characters, and cut where it is long.
 pub(super) fn one_line(text: &str) -> String {
-    let clean = harmless(text).replace('\n', " ");
-    match clean.char_indices().nth(LINE_CHARS) {
-        Some((end, _)) => format!("{}…", &clean[..end]),
-        None => clean,
-    }
+    beginning(&harmless(text).replace('\n', " "), LINE_CHARS)
 }
 
 /// Control characters other than the end of a line as `\u{…}`.

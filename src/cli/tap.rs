@@ -16,6 +16,7 @@ use super::connection::{Interrupt, connect, plan, verb};
 use super::frames::{self, Form};
 use super::live::{self, printable};
 use crate::config::Plan;
+use crate::excerpt::beginning;
 use crate::model::{Origin, Position, StatusEvent};
 use crate::pipeline::Decoder;
 use crate::source::{Client, ClientError, Credentials, Observer, Topic, reads_a_queue};
@@ -294,10 +295,7 @@ fn print(
         (_, Found::Status(status)) => live::print(status, decoder)?,
         (_, Found::Nothing { error, body }) => {
             let time = jiff::Zoned::now().strftime("%H:%M:%S").to_string();
-            let body: String = String::from_utf8_lossy(body)
-                .chars()
-                .take(EXCERPT_CHARS)
-                .collect();
+            let body = beginning(&String::from_utf8_lossy(body), EXCERPT_CHARS);
             writeln!(
                 out,
                 "{time} {} cannot be decoded: {}: {}",

@@ -166,7 +166,18 @@ impl<'a> Report<'a> {
                 );
             }
             Kind::Message(message) => self.error(path, message),
-            other => self.error(path, other.to_string()),
+            Kind::MissingField(name) => self.error(path, format!("the key `{name}` is missing")),
+            Kind::DuplicateField(name) => {
+                self.error(
+                    path,
+                    format!("the key `{name}` is here for the second time"),
+                );
+            }
+            Kind::InvalidLength(found, expected) => {
+                let expected = in_words(&expected);
+                self.error(path, format!("expected {expected}, found {found} values"));
+            }
+            _ => self.error(path, "this value cannot be used"),
         }
     }
 
@@ -237,8 +248,12 @@ fn in_words(expected: &str) -> &str {
         "a string" => "a text",
         "a sequence" => "a list",
         "a map" => "a table",
+        "f32" | "f64" => "a number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         expected if expected.starts_with("struct ") => "a table",
-        expected if expected.starts_with("enum ") => "a text",
+        expected if expected.starts_with("enum") => "a text",
+        expected if expected.contains("tuple") => "a list",
         expected => expected,
     }
 }

@@ -32,6 +32,7 @@ use super::settings::Settings;
 use super::status::Report;
 use super::view::View;
 use crate::duration::InWords;
+use crate::excerpt::beginning;
 use crate::tls;
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
@@ -316,7 +317,7 @@ async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec
 /// For the log: a thousand positions are none of its business.
 fn summary(command: &AdminCommand) -> String {
     let text = serde_json::to_string(command).unwrap_or_default();
-    text.chars().take(200).collect()
+    beginning(&text, 200)
 }
 
 fn problem(status: StatusCode, error: &str) -> Response {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minijinja::value::{Object, Value, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State};
 
-use super::scope::{Scope, language, mistake, one_line, samples};
+use super::scope::{Scope, language, mistake, one_line, samples, unknown_filters};
 use super::types;
 use crate::model::{Event, EventKind};
 
@@ -48,11 +48,16 @@ impl Template {
     pub fn parse(source: &str, kinds: &BTreeSet<EventKind>) -> Result<Template, String> {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
-        let scope = Scope::of(undeclared, &environment, kinds)?;
-        let mistakes = types::of_template(source).mistakes;
-        if !mistakes.is_empty() {
-            return Err(mistakes.join("; "));
-        }
+        let scope = Scope::of(undeclared, &environment, kinds);
+        let mut mistakes = unknown_filters(&environment, NAME);
+        mistakes.extend(types::of_template(source).mistakes);
+        let scope = match (scope, mistakes.is_empty()) {
+            (Ok(scope), true) => scope,
+            (scope, _) => {
+                let mistakes = scope.err().into_iter().chain(mistakes);
+                return Err(mistakes.collect::<Vec<_>>().join("; "));
+            }
+        };
         for sample in kinds.iter().flat_map(|kind| samples(*kind)) {
             let (context, asked) = scope.trial(&sample);
             let rendered = compiled(&environment)?.render(context);
@@ -214,6 +219,11 @@ mod tests {
     #[test]
     fn a_mistake_is_found_when_it_is_compiled() {
         for (source, expected) in [
+            (
+                "{{ devcie_id|tojsno }} {{ seial }} {{ topic|uper(1) }}",
+                "did you mean `device_id`?; unknown variable `seial`, did you mean `serial`?; \
+                 unknown filter: filter tojsno is unknown; unknown filter: filter uper is unknown",
+            ),
             ("{{ devcie_id }}", "did you mean `device_id`?"),
             ("{{ device_id", "unexpected end"),
             ("{{ signin.code }}", "`signin` is for the source"),

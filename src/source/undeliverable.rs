@@ -4,6 +4,7 @@
 use std::fmt;
 
 use super::signin::Credentials;
+use crate::excerpt::beginning;
 use crate::stomp::Frame;
 
 /// So many connections in a row that end at the same message are no chance.
@@ -44,7 +45,7 @@ impl BreakPoint {
     ) -> BreakPoint {
         let header = |name: &str| {
             let value = credentials.redact(&frame?.headers.find(name)?);
-            Some(value.chars().take(80).collect())
+            Some(beginning(&value, 80))
         };
         let body = frame.map_or(&[][..], |frame| &frame.body);
         BreakPoint {

@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::excerpt::beginning;
+
 /// Where a gateway says what it means.
 const WORDS: [&str; 5] = ["msg", "message", "error", "errmsg", "detail"];
 
@@ -19,11 +21,8 @@ pub(super) fn wants_sign_in(body: &Value) -> Option<String> {
         return None;
     }
     let words = WORDS.iter().find_map(|name| body.get(name)?.as_str());
-    let letters = words.unwrap_or_default().trim().chars();
-    let words: String = letters
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
-        .take(WORDS_CHARS_MAX)
-        .collect();
+    let words = words.unwrap_or_default().replace(char::is_control, " ");
+    let words = beginning(words.trim(), WORDS_CHARS_MAX);
     Some(match words.as_str() {
         "" => format!("code {code}"),
         words => format!("code {code}, {words}"),

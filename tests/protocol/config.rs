@@ -3,7 +3,7 @@
 mod conditions;
 mod signins;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
@@ -1725,6 +1725,70 @@ fn a_postgres_url_that_leaves_the_password_open_is_warned_of() {
             warnings[0]
         );
     }
+}
+
+/// Whatever stands in place of a value, what is said of it has no word of Rust.
+#[test]
+fn a_wrong_value_is_told_of_in_peoples_words() {
+    const RUST: [&str; 24] = [
+        "enum",
+        "struct",
+        "sequence",
+        "map",
+        "tuple",
+        "unit",
+        "newtype",
+        "variant",
+        "untagged",
+        "Some",
+        "None",
+        "option",
+        "signed",
+        "unsigned",
+        "int",
+        "i32",
+        "i64",
+        "u8",
+        "u16",
+        "u32",
+        "u64",
+        "usize",
+        "f64",
+        "invalid type",
+    ];
+    let sample = uncommented_example();
+    let (mut problems_told, mut in_rust) = (0, BTreeSet::new());
+    for (number, line) in sample.lines().enumerate() {
+        let Some((key, _)) = line.split_once(" = ") else {
+            continue;
+        };
+        for value in ["true", "-5", "[[1]]", "{ a = [1] }"] {
+            let replaced = |(at, line): (usize, &str)| match at == number {
+                true => format!("{key} = {value}\n"),
+                false => format!("{line}\n"),
+            };
+            let text: String = sample.lines().enumerate().map(replaced).collect();
+            let Err(problems) = read(&text, &[]) else {
+                continue;
+            };
+            for problem in problems.0 {
+                problems_told += 1;
+                let help = problem.help.unwrap_or_default();
+                let said = format!("{} {help}", problem.message);
+                let words: Vec<&str> = said
+                    .split(|c: char| !c.is_alphanumeric() && c != '-')
+                    .collect();
+                let found = RUST.iter().find(|word| {
+                    words.contains(word) || word.contains(' ') && said.contains(**word)
+                });
+                if found.is_some() {
+                    in_rust.insert(format!("{key} = {value}: {said}"));
+                }
+            }
+        }
+    }
+    assert!(in_rust.is_empty(), "{in_rust:#?}");
+    assert!(problems_told > 300, "only {problems_told} problems");
 }
 
 #[test]

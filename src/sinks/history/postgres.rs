@@ -28,6 +28,7 @@ use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
 use super::sql::{KEEP_FIRST, column_names, keep_newest};
+use super::words::words;
 use crate::faults::{self, Failpoint};
 use crate::model::columns::{COVERAGE, STATUS};
 use crate::model::{Column, ColumnKind, Position};
@@ -138,7 +139,7 @@ enum Way {
 /// What can go wrong in a bounded call.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("{0}")]
+    #[error("{}", words(.0))]
     Sql(#[from] sqlx::Error),
     /// Says what to do.
     #[error("{0}")]

@@ -34,6 +34,7 @@ use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
 use super::sql::{KEEP_FIRST, column_names, keep_newest};
+use super::words::words;
 use crate::faults::{self, Failpoint};
 use crate::model::columns::{COVERAGE, STATUS};
 use crate::model::{Column, ColumnKind, CoverageEvent, Position, StatusEvent};
@@ -143,7 +144,7 @@ impl Sink for SqliteHistory {
                 // before.
                 Err(error) if is_refusal(&error) => {
                     self.connection = Some(connection);
-                    let error = format!("{}: {error}", self.settings.path.display());
+                    let error = format!("{}: {}", self.settings.path.display(), words(&error));
                     Err(Undelivered {
                         confirmed: 0,
                         trouble: Trouble::Refused {
@@ -335,8 +336,8 @@ impl SqliteHistory {
                 "{path}: {ANOTHER_LAYOUT}: begin a new file, by moving this one away or by another \
                  `path`; the journal fills it as far as it reaches"
             ),
-            Some(advice) => format!("{path}: {error}; {advice}"),
-            None => format!("{path}: {error}"),
+            Some(advice) => format!("{path}: {}; {advice}", words(error)),
+            None => format!("{path}: {}", words(error)),
         };
         Trouble::Retry { error, after: None }
     }

@@ -14,6 +14,7 @@ use super::body::{Body, Posting};
 use super::exchange::{Exchange, failure};
 use super::reach::Reach;
 use super::signature::Signer;
+use crate::excerpt::beginning;
 use crate::model::Event;
 use crate::sinks::{By, Trouble};
 
@@ -163,10 +164,6 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// The beginning of an answer, on one line.
 fn excerpt(text: &str) -> String {
-    let one_line: String = text
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(EXCERPT_CHARS)
-        .collect();
-    one_line.trim().to_owned()
+    let one_line = text.replace(char::is_control, " ");
+    beginning(one_line.trim(), EXCERPT_CHARS)
 }
