@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
-use super::units::{Each, List, Plain, Retention, SecretTable, Size, Span, UrlText};
+use super::units::{Each, List, Plain, Rate, Retention, SecretTable, Size, Span, UrlText};
 use crate::model::Severity;
 use crate::secret::Secret;
 
@@ -473,11 +473,14 @@ impl Default for Mqtt {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Webhook {
     pub(super) url: Option<Secret>,
+    pub(super) method: WebhookMethod,
     pub(super) headers: BTreeMap<String, Secret>,
     pub(super) body: Option<String>,
+    pub(super) rate: Option<Rate>,
     pub(super) concurrency: Plain<u32>,
     pub(super) batch: Option<Together>,
     pub(super) secret: List<Secret>,
+    pub(super) hmac: Option<HeaderSignature>,
     pub(super) success: Option<Map<String, Json>>,
     pub(super) retry_when: Option<Map<String, Json>>,
     pub(super) reject_when: Option<Map<String, Json>>,
@@ -489,11 +492,14 @@ impl Default for Webhook {
     fn default() -> Webhook {
         Webhook {
             url: None,
+            method: WebhookMethod::default(),
             headers: BTreeMap::new(),
             body: None,
+            rate: None,
             concurrency: Plain(8),
             batch: None,
             secret: List::default(),
+            hmac: None,
             success: None,
             retry_when: None,
             reject_when: None,
@@ -501,6 +507,43 @@ impl Default for Webhook {
             timeout: Span(Duration::from_secs(15)),
         }
     }
+}
+
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum WebhookMethod {
+    Get,
+    #[default]
+    Post,
+    Put,
+    Patch,
+}
+
+/// A signature of the body in a header of its own.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeaderSignature {
+    pub(super) header: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) prefix: String,
+    pub(super) algorithm: Algorithm,
+    pub(super) encoding: Digits,
+}
+
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Algorithm {
+    #[default]
+    Sha256,
+    Sha512,
+}
+
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Digits {
+    #[default]
+    Hex,
+    Base64,
 }
 
 /// Events in one request.

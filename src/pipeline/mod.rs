@@ -14,6 +14,7 @@ mod scalar;
 mod scope;
 pub mod states;
 pub mod template;
+mod urlencode;
 
 pub use conditions::{Condition, Conditions};
 pub use decode::{Decoder, Element, StatusKey, Undecodable};
@@ -25,3 +26,4 @@ pub(crate) use nearest::nearest;
 pub use pointer::Pointer;
 pub use states::{State, States};
 pub use template::Template;
+pub use urlencode::percent_encoded;

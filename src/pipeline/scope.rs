@@ -8,6 +8,7 @@ use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::nearest;
+use super::urlencode::urlencode;
 use crate::model::columns::{COVERAGE, KIND, STATUS};
 use crate::model::{
     Column, ColumnKind, Coverage, CoverageEvent, Event, EventKind, Severity, StatusEvent,
@@ -224,6 +225,7 @@ pub(super) fn language() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.add_filter("urlencode", urlencode);
     environment
 }
 
