@@ -378,13 +378,15 @@ pub(super) struct Delivery {
     pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
+    pub(super) omit: List,
     pub(super) start: Option<Start>,
     pub(super) retry: Retry,
 }
 
 impl Delivery {
     /// Their names.
-    pub(super) const KEYS: [&str; 6] = ["type", "kinds", "topics", "when", "start", "retry"];
+    pub(super) const KEYS: [&str; 7] =
+        ["type", "kinds", "topics", "when", "omit", "start", "retry"];
 }
 
 /// How long a history keeps its rows, by what they are.

@@ -21,7 +21,7 @@ use super::units::{List, Retention};
 use super::webhook;
 use crate::delivery;
 use crate::journal::Start;
-use crate::model::EventKind;
+use crate::model::{EventKind, Omit};
 use crate::pipeline::{Expression, Template};
 use crate::retry::Retry;
 use crate::secret::Secret;
@@ -73,6 +73,7 @@ pub(super) fn check(
                 path,
                 name: Arc::from(name),
                 topics,
+                has_body: table.contains_key("body"),
             },
             table,
             &mut files,
@@ -86,6 +87,8 @@ struct Named<'a> {
     path: Path,
     name: Arc<str>,
     topics: &'a Topics,
+    /// It sends only what its `body` names.
+    has_body: bool,
 }
 
 fn sink(
@@ -254,14 +257,34 @@ fn delivery(
             }
         }
     });
+    let path = named.path.join("omit");
+    let omit = omit(check, &path, &written.omit);
+    if omit.leaves_payload() && !named.has_body {
+        let message = "`payload` may still hold the omitted columns: add it";
+        check.report.warning(&path, message);
+    }
     delivery::Settings {
         name: Arc::clone(&named.name),
         kinds,
         topics,
         when,
+        omit,
         start,
         retry,
     }
+}
+
+/// The columns that a sink does not get.
+fn omit(check: &mut Context<'_>, path: &Path, List(written): &List) -> Omit {
+    Omit::read(written.iter().map(String::as_str)).unwrap_or_else(|name| {
+        let message = match EventKind::Status.columns().contains(&name) {
+            true => format!("`{name}` is in every status"),
+            false => unknown("column", name, Omit::COLUMNS.into_iter()),
+        };
+        let help = format!("expected some of {}", Omit::COLUMNS.join(", "));
+        check.report.error_with(path, message, help);
+        Omit::default()
+    })
 }
 
 fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry {

@@ -6,6 +6,7 @@ pub mod columns;
 mod coverage;
 mod event;
 mod kind;
+mod omit;
 mod position;
 
 pub use clock::{Reading, TrustedClock};
@@ -13,4 +14,5 @@ pub use columns::{Column, ColumnKind};
 pub use coverage::{Coverage, CoverageCause};
 pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
 pub use kind::EntryKind;
+pub use omit::Omit;
 pub use position::{Origin, Position};

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
-use stomp_bridge::model::{Event, EventKind, Severity, StatusEvent};
+use stomp_bridge::model::{Event, EventKind, Omit, Severity, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, Field};
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
@@ -348,6 +348,27 @@ fn a_webhook_is_told_in_the_url_and_in_headers_too() {
 }
 
 #[test]
+fn a_sink_that_omits_an_address_is_told_of_the_payload() {
+    let omit = |keys: &str| {
+        let plan = good(&webhook(keys), &[]);
+        let webhook = plan.sinks.iter().find(|(sink, _)| &*sink.name == "w");
+        let omit = webhook.expect("a webhook").0.omit.clone();
+        let warned: Vec<String> = plan.warnings.iter().map(|w| w.path.clone()).collect();
+        (omit, warned)
+    };
+    let columns = |names: &[&'static str]| Omit::read(names.iter().copied()).expect("columns");
+    assert_eq!(omit(""), (Omit::default(), vec![]));
+    assert_eq!(
+        omit("omit = [\"payload\", \"detail\"]"),
+        (columns(&["detail", "payload"]), vec![])
+    );
+    let warned = vec!["sinks.w.omit".to_owned()];
+    assert_eq!(omit("omit = \"detail\""), (columns(&["detail"]), warned));
+    let body = "omit = \"detail\"\nbody = \"{{ state }}\"";
+    assert_eq!(omit(body), (columns(&["detail"]), vec![]));
+}
+
+#[test]
 fn certificates_for_http_are_warned_of() {
     let ca = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/tls/ca.pem");
     let text = webhook(&format!("tls = {{ ca_file = \"{}\" }}", ca.display()));
@@ -660,7 +681,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}wehn = \"changed\"\n"),
             "7:1",
             "sinks.h.wehn",
-            "expected one of kinds, path, retention, retry, start, topics, type, when",
+            "expected one of kinds, omit, path, retention, retry, start, topics, type, when",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}strat = \"now\"\n"),
@@ -1353,6 +1374,18 @@ fn each_mistake_is_told_with_its_place() {
             "10:26",
             "sinks.w.reject_when.status",
             "an HTTP status such as 200",
+        ),
+        (
+            webhook("omit = [\"payload\", \"detial\"]"),
+            "10:8",
+            "sinks.w.omit",
+            "unknown column `detial`, did you mean `detail`?",
+        ),
+        (
+            webhook("omit = [\"device_id\"]"),
+            "10:8",
+            "sinks.w.omit",
+            "`device_id` is in every status",
         ),
         (
             webhook("method = \"GET\"\nbody = \"{{ state }}\""),
