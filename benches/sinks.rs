@@ -95,11 +95,14 @@ async fn main() {
     if wanted("webhook") {
         let settings = webhook::Settings {
             name: name(),
-            url: receiver().await.parse().unwrap(),
+            url: url::Url::parse(&receiver().await).unwrap().into(),
+            method: webhook::Method::Post,
             headers: Vec::new(),
             posting: webhook::Posting::Single { body: None },
             concurrency: 8,
             secrets: vec![Secret::from("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")],
+            hmac: None,
+            rate: None,
             answers: webhook::Answers::default(),
             tls: stomp_bridge::tls::Settings::default(),
             timeout: Duration::from_secs(20),

@@ -14,7 +14,7 @@ use super::path::Path;
 use super::report::{Report, unknown};
 use super::schema;
 use super::secret::{Secrets, Within};
-use super::template::{Draft, Scope, Signin, TemplateError};
+use super::template::{self, Draft, Scope, Signin, TemplateError};
 use crate::duration::InWords;
 use crate::pipeline::Conditions;
 use crate::secret::Secret;
@@ -219,9 +219,7 @@ impl Context<'_> {
         let mut headers = Vec::new();
         for (name, value) in written {
             let path = path.join(&name);
-            // RFC 9110, section 5.6.2: token.
-            let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
-            if name.is_empty() || !name.chars().all(token) {
+            if !is_header_name(&name) {
                 self.report.key_error(
                     &path,
                     format!("`{name}` cannot name a header"),
@@ -240,6 +238,17 @@ impl Context<'_> {
             headers.push((name, value));
         }
         headers
+    }
+
+    /// A template of events with its secrets filled in; `None`: it names nothing of an event.
+    pub(super) fn of_events(&mut self, path: &Path, text: &str, within: Within) -> Option<Secret> {
+        match template::of_events(text, within, &self.secrets) {
+            Ok(text) => text,
+            Err(TemplateError { message, .. }) => {
+                self.report.error(path, message);
+                None
+            }
+        }
     }
 
     /// Conditions on an answer.
@@ -294,4 +303,10 @@ impl Context<'_> {
         }
         settings
     }
+}
+
+/// RFC 9110, section 5.6.2: token.
+pub(super) fn is_header_name(name: &str) -> bool {
+    let token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
+    !name.is_empty() && name.chars().all(token)
 }

@@ -13,7 +13,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
-use super::units::{Each, List, Mode, Plain, Retention, SecretTable, Size, Span, UrlText};
+use super::units::{Each, List, Mode, Plain, Rate, Retention, SecretTable, Size, Span, UrlText};
 use crate::model::Severity;
 use crate::secret::Secret;
 use crate::sinks::history::sqlite;
@@ -399,13 +399,15 @@ pub(super) struct Delivery {
     pub(super) kinds: Option<List>,
     pub(super) topics: Option<List>,
     pub(super) when: Option<String>,
+    pub(super) omit: List,
     pub(super) start: Option<Start>,
     pub(super) retry: Retry,
 }
 
 impl Delivery {
     /// Their names.
-    pub(super) const KEYS: [&str; 6] = ["type", "kinds", "topics", "when", "start", "retry"];
+    pub(super) const KEYS: [&str; 7] =
+        ["type", "kinds", "topics", "when", "omit", "start", "retry"];
 }
 
 /// A message, and what is to become of it.
@@ -509,11 +511,14 @@ impl Default for Mqtt {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Webhook {
     pub(super) url: Option<Secret>,
+    pub(super) method: WebhookMethod,
     pub(super) headers: BTreeMap<String, Secret>,
     pub(super) body: Option<String>,
+    pub(super) rate: Option<Rate>,
     pub(super) concurrency: Plain<u32>,
     pub(super) batch: Option<Together>,
     pub(super) secret: List<Secret>,
+    pub(super) hmac: Option<HeaderSignature>,
     pub(super) success: Option<Map<String, Json>>,
     pub(super) retry_when: Option<Map<String, Json>>,
     pub(super) reject_when: Option<Map<String, Json>>,
@@ -525,11 +530,14 @@ impl Default for Webhook {
     fn default() -> Webhook {
         Webhook {
             url: None,
+            method: WebhookMethod::default(),
             headers: BTreeMap::new(),
             body: None,
+            rate: None,
             concurrency: Plain(8),
             batch: None,
             secret: List::default(),
+            hmac: None,
             success: None,
             retry_when: None,
             reject_when: None,
@@ -537,6 +545,43 @@ impl Default for Webhook {
             timeout: Span(Duration::from_secs(15)),
         }
     }
+}
+
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[serde(rename_all = "UPPERCASE")]
+pub(super) enum WebhookMethod {
+    Get,
+    #[default]
+    Post,
+    Put,
+    Patch,
+}
+
+/// A signature of the body in a header of its own.
+#[derive(Deserialize, JsonSchema, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct HeaderSignature {
+    pub(super) header: Option<String>,
+    pub(super) secret: Option<Secret>,
+    pub(super) prefix: String,
+    pub(super) algorithm: Algorithm,
+    pub(super) encoding: Digits,
+}
+
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Algorithm {
+    #[default]
+    Sha256,
+    Sha512,
+}
+
+#[derive(Deserialize, JsonSchema, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Digits {
+    #[default]
+    Hex,
+    Base64,
 }
 
 /// Events in one request.

@@ -21,7 +21,7 @@ use super::units::{List, Retention};
 use super::webhook;
 use crate::delivery;
 use crate::journal::Start;
-use crate::model::EventKind;
+use crate::model::{EventKind, Omit};
 use crate::pipeline::{Expression, States, Template, Vocabulary};
 use crate::retry::Retry;
 use crate::secret::Secret;
@@ -75,6 +75,7 @@ pub(super) fn check(
                 name: Arc::from(name),
                 topics,
                 states,
+                has_body: table.contains_key("body"),
             },
             table,
             &mut files,
@@ -89,6 +90,8 @@ struct Named<'a> {
     name: Arc<str>,
     topics: &'a Topics,
     states: &'a States,
+    /// It sends only what its `body` names.
+    has_body: bool,
 }
 
 fn sink(
@@ -243,11 +246,18 @@ fn delivery(
     let when = written
         .when
         .and_then(|when| self::when(check, named, &when, &kinds));
+    let path = named.path.join("omit");
+    let omit = omit(check, &path, &written.omit);
+    if omit.leaves_payload() && !named.has_body {
+        let message = "`payload` may still hold the omitted columns: add it";
+        check.report.warning(&path, message);
+    }
     delivery::Settings {
         name: Arc::clone(&named.name),
         kinds,
         topics,
         when,
+        omit,
         start,
         retry,
     }
@@ -286,6 +296,19 @@ fn when(
         check.report.warning(&path, message);
     }
     Some(when)
+}
+
+/// The columns that a sink does not get.
+fn omit(check: &mut Context<'_>, path: &Path, List(written): &List) -> Omit {
+    Omit::read(written.iter().map(String::as_str)).unwrap_or_else(|name| {
+        let message = match EventKind::Status.columns().contains(&name) {
+            true => format!("`{name}` is in every status"),
+            false => unknown("column", name, Omit::COLUMNS.into_iter()),
+        };
+        let help = format!("expected some of {}", Omit::COLUMNS.join(", "));
+        check.report.error_with(path, message, help);
+        Omit::default()
+    })
 }
 
 fn retry(check: &mut Context<'_>, path: &Path, written: &schema::Retry) -> Retry {

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::report::unknown;
 use super::secret::{Secrets, Within};
+use crate::pipeline::percent_encoded;
 use crate::secret::Secret;
-use crate::source::{Part, SigninTemplate, percent_encoded};
+use crate::source::{Part, SigninTemplate};
 
 /// What a value may name besides secrets.
 #[derive(Debug, Clone)]
@@ -180,6 +181,42 @@ impl Draft {
     }
 }
 
+/// A template of events with its secrets filled in, all else as it is written; `None`: it names
+/// nothing of an event.
+pub(super) fn of_events(
+    source: &str,
+    within: Within,
+    secrets: &Secrets,
+) -> Result<Option<Secret>, TemplateError> {
+    let encoded = within == Within::Url && !source.trim_start().starts_with("{{");
+    let (mut text, mut rest) = (String::new(), source);
+    let mut names_events = false;
+    while let Some((before, after)) = rest.split_once("{{") {
+        let Some((inner, behind)) = after.split_once("}}") else {
+            break;
+        };
+        text.push_str(before);
+        match Expression::read(inner.trim()) {
+            Ok(Expression::Secret(name)) => {
+                let secret = secrets.lookup(name)?;
+                // Whatever it holds, it is no placeholder.
+                text.push_str(&match encoded {
+                    true => percent_encoded(secret.expose_secret()),
+                    false => secret.expose_secret().replace('{', "{{ '{' }}"),
+                });
+            }
+            read => {
+                names_events |= !matches!(read, Ok(Expression::Text(_) | Expression::Signin(_)));
+                text.push_str(&format!("{{{{{inner}}}}}"));
+            }
+        }
+        rest = behind;
+    }
+    text.push_str(rest);
+    names_events |= source.contains("{%") && source.contains("%}");
+    Ok(names_events.then(|| Secret::from(text)))
+}
+
 /// What stands between the braces.
 enum Expression<'a> {
     Text(&'a str),
@@ -310,6 +347,49 @@ mod tests {
             scope,
             &Secrets::new(Environment { variables }, BTreeMap::new()),
         )
+    }
+
+    #[test]
+    fn a_template_of_events_has_its_secrets_filled_in_and_nothing_else() {
+        let check = |source: &str, within: Within, value: &str, expected: Option<&str>| {
+            let variables = [("STOMP_BRIDGE_SECRET_S".to_owned(), value.to_owned())];
+            let environment = Environment {
+                variables: variables.into(),
+            };
+            let secrets = Secrets::new(environment, BTreeMap::new());
+            let text = of_events(source, within, &secrets).unwrap();
+            let text = text.as_ref().map(Secret::expose_secret);
+            assert_eq!(text, expected, "{source}");
+        };
+        let (url, text) = (Within::Url, Within::Text);
+        check(
+            "http://h/{{ device_id }}?k={{ secret('s') }}",
+            url,
+            "a/{{b}}&",
+            Some("http://h/{{ device_id }}?k=a%2F%7B%7Bb%7D%7D%26"),
+        );
+        check(
+            "{{ secret('s') }}&d={{ device_id }}",
+            url,
+            "http://h/?k=a/b",
+            Some("http://h/?k=a/b&d={{ device_id }}"),
+        );
+        check(
+            "Bearer {{secret('s')}} {{ device_id|urlencode }}",
+            text,
+            "{{ x }}",
+            Some("Bearer {{ '{' }}{{ '{' }} x }} {{ device_id|urlencode }}"),
+        );
+        check(
+            "{% if changed %}{{ secret('s') }}{% endif %}",
+            text,
+            "k",
+            Some("{% if changed %}k{% endif %}"),
+        );
+        check("Bearer {{ secret('s') }}", text, "k", None);
+        check("{{ '{{' }} {% no", text, "k", None);
+        check("http://h/{{ signin.code }}", url, "k", None);
+        check("http://h/{{ open", url, "k", None);
     }
 
     #[test]

@@ -135,6 +135,35 @@ impl FromStr for Mode {
 /// The owner reads and writes.
 const OWNER: u32 = 0o600;
 
+/// The most in a time: `"20/1m"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "String")]
+pub(super) struct Rate {
+    pub(super) most: u32,
+    pub(super) per: Duration,
+}
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<Rate, String> {
+        let wrong = || {
+            format!("expected a number and a time such as \"20/1m\" or \"5/s\", found `{source}`")
+        };
+        let (most, per) = source.split_once('/').ok_or_else(wrong)?;
+        let most = most.trim().parse().map_err(|_| wrong())?;
+        let per = per.trim();
+        // `20/m` is 20 in one minute.
+        let one = if per.starts_with(|c: char| c.is_ascii_digit()) {
+            ""
+        } else {
+            "1"
+        };
+        let Span(per) = format!("{one}{per}").parse().map_err(|_| wrong())?;
+        Ok(Rate { most, per })
+    }
+}
+
 /// A number or a switch, also as a text: an environment variable has no types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
 pub(super) struct Plain<T>(pub(super) T);
@@ -206,6 +235,12 @@ where
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Span, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rate {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
         by_text(deserializer)
     }
 }
@@ -458,6 +493,28 @@ mod tests {
                 expected,
                 "{source}"
             );
+        }
+    }
+
+    #[test]
+    fn a_rate_is_a_number_in_a_time() {
+        for (source, expected) in [
+            ("20/1m", Some((20, 60))),
+            (" 20 / 1 m ", Some((20, 60))),
+            ("20/m", Some((20, 60))),
+            ("5/s", Some((5, 1))),
+            ("100/1h30m", Some((100, 5_400))),
+            ("20", None),
+            ("/1m", None),
+            ("20/", None),
+            ("20/minute", None),
+            ("-1/s", None),
+            ("1.5/s", None),
+            ("20/1m/s", None),
+        ] {
+            let rate = source.parse::<Rate>().ok();
+            let rate = rate.map(|rate| (rate.most, rate.per.as_secs()));
+            assert_eq!(rate, expected, "{source}");
         }
     }
 

@@ -1,20 +1,25 @@
 //! The tables of webhooks.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json};
 
-use super::context::Context;
+use super::context::{Context, is_header_name};
 use super::path::Path;
 use super::schema;
 use super::secret::Within;
-use crate::model::EventKind;
+use super::units;
+use crate::model::{CoverageEvent, Event, EventKind, StatusEvent};
 use crate::pipeline::{ListTemplate, Template};
 use crate::secret::Secret;
-use crate::sinks::webhook::{Answers, Posting, Settings};
+use crate::sinks::Rate;
+use crate::sinks::webhook::{
+    Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
+};
 use crate::tls;
 
 /// Requests of one webhook at once: more connections than a receiver is likely to grant.
@@ -23,6 +28,11 @@ const CONCURRENCY_MAX: u32 = 256;
 /// news.
 const BATCH_EVENTS_MAX: u32 = 1000;
 const BATCH_WAIT_MAX: Duration = Duration::from_secs(3600);
+
+/// Requests in the time of a `rate`: each is remembered so long.
+const RATE_MAX: u32 = 10_000;
+/// The time of a `rate`: in a shorter one chance decides, and nobody waits for a longer one.
+const RATE_TIMES: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
 
 /// Keys of a webhook: the old one and the new one.
 const SIGNING_SECRETS_MAX: usize = 2;
@@ -40,12 +50,25 @@ pub(super) fn check(
             .report
             .error(&path.join("timeout"), "expected a duration above 0");
     }
-    let headers = check.headers(&path.join("headers"), written.headers);
+    let method = method(written.method);
+    let parts = Parts {
+        path,
+        kinds,
+        is_batch: written.batch.is_some(),
+    };
+    let headers = headers(check, &parts, written.headers);
+    let rate = written.rate.and_then(|rate| limit(check, path, rate));
+    let hmac = written.hmac.and_then(|hmac| signature(check, path, hmac));
     let concurrency = written.concurrency.0;
     if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
         let message =
             format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
         check.report.error(&path.join("concurrency"), message);
+    }
+    if !method.has_body() && (written.body.is_some() || written.batch.is_some()) {
+        let message = "GET has no body: it would be lost";
+        let help = "write method = \"POST\", or templates in `url` in place of `body` and `batch`";
+        check.report.error_with(&path.join("method"), message, help);
     }
     let posting = posting(check, path, written.body, written.batch, kinds);
     if written.secret.0.len() > SIGNING_SECRETS_MAX {
@@ -70,21 +93,175 @@ pub(super) fn check(
             .key_error(&url_path, format!("webhook `{}` has no url", name), help);
         return None;
     };
-    let url = check.url(&url_path, url.expose_secret(), &["http", "https"])?;
-    if url.scheme() == "http" && tls != tls::Settings::default() {
+    let url = address(check, &parts, &url)?;
+    if !url.is_https() && tls != tls::Settings::default() {
         let message = "`tls` does nothing where the URL is http";
         check.report.warning(&path.join("tls"), message);
     }
     Some(Settings {
         name: name.to_owned(),
         url,
+        method,
         headers,
         posting: posting?,
         concurrency: concurrency as usize,
         secrets,
+        hmac,
+        rate,
         answers,
         tls,
         timeout: written.timeout.0,
+    })
+}
+
+/// What templates in `url` and `headers` depend on.
+struct Parts<'a> {
+    path: &'a Path,
+    kinds: &'a BTreeSet<EventKind>,
+    is_batch: bool,
+}
+
+impl Parts<'_> {
+    /// A template of one event.
+    fn template(&self, check: &mut Context<'_>, path: &Path, source: &Secret) -> Option<Template> {
+        if self.is_batch {
+            let help = "without `batch` each request has one event";
+            let message = "with `batch` a request has several events: only `body` can name them";
+            check.report.error_with(path, message, help);
+            return None;
+        }
+        let parsed = Template::parse(source.expose_secret(), self.kinds);
+        check.report.take(path, parsed)
+    }
+}
+
+/// Where requests go: a URL, or a server with a template of what stands behind it.
+fn address(check: &mut Context<'_>, parts: &Parts<'_>, written: &Secret) -> Option<Address> {
+    let (path, schemes) = (parts.path.join("url"), &["http", "https"]);
+    let Some(text) = check.of_events(&path, written.expose_secret(), Within::Url) else {
+        let url = check.url(&path, written.expose_secret(), schemes)?;
+        return Some(Address::from(url));
+    };
+    let text = text.expose_secret();
+    let server = text.find("://").map_or(0, |at| at + "://".len());
+    let behind = text[server..].find(['/', '?', '#', '{']);
+    let behind = server + behind.unwrap_or_default();
+    if server == 0 || !text[behind..].starts_with(['/', '?']) {
+        let message = "the server is the configuration's: no event may name it";
+        let help = "placeholders may stand in the path and in the query";
+        check.report.error_with(&path, message, help);
+        return None;
+    }
+    let url = check.checked_url(&path, &text[..behind], schemes)?;
+    let template = parts.template(check, &path, &text[behind..].into())?;
+    let address = Address::new(url, template);
+    let samples = parts.kinds.iter().map(|kind| sample(*kind));
+    let mut mistakes = samples.filter_map(|sample| address.of(&sample).err());
+    match mistakes.next() {
+        None => Some(address),
+        Some(mistake) => {
+            check.report.error(&path, mistake);
+            None
+        }
+    }
+}
+
+fn sample(kind: EventKind) -> Event {
+    match kind {
+        EventKind::Status => StatusEvent::sample().into(),
+        EventKind::Coverage => CoverageEvent::sample().into(),
+    }
+}
+
+/// The headers, some of which are made of the event.
+fn headers(
+    check: &mut Context<'_>,
+    parts: &Parts<'_>,
+    written: BTreeMap<String, Secret>,
+) -> Vec<(String, HeaderText)> {
+    let path = parts.path.join("headers");
+    let (mut fixed, mut headers) = (BTreeMap::new(), Vec::new());
+    for (name, value) in written {
+        let path = path.join(&name);
+        match check.of_events(&path, value.expose_secret(), Within::Text) {
+            Some(text) if is_header_name(&name) => {
+                let template = parts.template(check, &path, &text);
+                headers.extend(template.map(|text| (name, HeaderText::Template(text))));
+            }
+            _ => {
+                fixed.insert(name, value);
+            }
+        }
+    }
+    let fixed = check.headers(&path, fixed).into_iter();
+    headers.extend(fixed.map(|(name, value)| (name, HeaderText::Fixed(value))));
+    headers
+}
+
+fn method(written: schema::WebhookMethod) -> Method {
+    match written {
+        schema::WebhookMethod::Get => Method::Get,
+        schema::WebhookMethod::Post => Method::Post,
+        schema::WebhookMethod::Put => Method::Put,
+        schema::WebhookMethod::Patch => Method::Patch,
+    }
+}
+
+/// The most requests in a time.
+fn limit(check: &mut Context<'_>, path: &Path, written: units::Rate) -> Option<Rate> {
+    let units::Rate { most, per } = written;
+    if !(1..=RATE_MAX).contains(&most) || !RATE_TIMES.contains(&per) {
+        let message = format!("expected 1 to {RATE_MAX} requests, and a time from 1s to 1d");
+        check.report.error(&path.join("rate"), message);
+        return None;
+    }
+    Some(Rate {
+        attempts: most,
+        per,
+    })
+}
+
+/// A signature in a header of its own.
+fn signature(
+    check: &mut Context<'_>,
+    path: &Path,
+    written: schema::HeaderSignature,
+) -> Option<HeaderSignature> {
+    let path = path.join("hmac");
+    let header = written.header.unwrap_or_default();
+    if !is_header_name(&header) {
+        let (message, help) = (
+            format!("`{header}` cannot name a header"),
+            "such as hmac = { header = \"X-Hub-Signature-256\", secret = \"…\", prefix = \"sha256=\" }",
+        );
+        check.report.key_error(&path.join("header"), message, help);
+    }
+    let printable = |c: char| c == ' ' || c.is_ascii_graphic();
+    if !written.prefix.chars().all(printable) {
+        let message = "expected characters of ASCII that can be printed";
+        check.report.error(&path.join("prefix"), message);
+    }
+    let secret_path = path.join("secret");
+    let secret = written.secret.unwrap_or_default();
+    let secret = check.secret(&secret_path, secret.expose_secret(), Within::Text)?;
+    if secret.expose_secret().is_empty() {
+        let help = "the key that the receiver has, too, such as secret = \"{{ secret('hook') }}\"";
+        check
+            .report
+            .key_error(&secret_path, "a signature needs a key", help);
+    }
+    Some(HeaderSignature {
+        header,
+        secret,
+        prefix: written.prefix,
+        algorithm: match written.algorithm {
+            schema::Algorithm::Sha256 => Algorithm::Sha256,
+            schema::Algorithm::Sha512 => Algorithm::Sha512,
+        },
+        digits: match written.encoding {
+            schema::Digits::Hex => Digits::Hex,
+            schema::Digits::Base64 => Digits::Base64,
+        },
     })
 }
 

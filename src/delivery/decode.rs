@@ -88,7 +88,7 @@ fn status(
     };
     let when = settings.when.as_ref();
     match when.map_or(Ok(true), |when| when.holds(&status)) {
-        Ok(true) => Decoded::Event(Event::Status(status)),
+        Ok(true) => Decoded::Event(Event::Status(settings.omit.apply(status))),
         Ok(false) => Decoded::Filtered,
         Err(error) => Decoded::Unreadable(format!("`when` cannot be evaluated: {error}")),
     }
@@ -122,7 +122,7 @@ mod tests {
 
     use super::*;
     use crate::journal::Start;
-    use crate::model::Position;
+    use crate::model::{Omit, Position};
     use crate::pipeline::{Decoder, Decoders, Mapping};
     use crate::retry::Retry;
 
@@ -139,6 +139,7 @@ mod tests {
             kinds: kinds.iter().copied().collect(),
             topics: Some(["map-1".into(), "gone".into()].into()),
             when: when.map(|when| Expression::parse(when).unwrap()),
+            omit: Omit::read(["detail", "payload"]).unwrap(),
             start: Start::Oldest,
             retry: Retry::default(),
         };
@@ -243,5 +244,23 @@ mod tests {
             r#"{{"kind":"coverage","event_id":"{id}","topic":"gone","heard":false,"cause":"silent","at":"2026-01-02T03:04:05Z","received_at":"1970-01-01T00:00:00Z","origin":"{id}"}}"#
         );
         assert_eq!(json, expected);
+    }
+
+    #[test]
+    fn what_is_omitted_is_absent_and_when_has_seen_it() {
+        let entry = Written {
+            body: r#"{"clientId":1,"deviceId":1,"newState":"ok","address":{"city":"盐城市","detail":"人民政府"}}"#,
+            content: STATUS,
+        };
+        let when = Some("detail == '人民政府' and payload.deviceId == 1");
+        let Decoded::Event(event) = decoded(&EventKind::ALL, when, "map-1", entry) else {
+            panic!("no event")
+        };
+        let json = String::from_utf8(event.to_json()).unwrap();
+        assert!(
+            json.contains(r#""city":"盐城市","district":null,"detail":null"#),
+            "{json}"
+        );
+        assert!(json.ends_with(r#""payload":null}"#), "{json}");
     }
 }

@@ -9,7 +9,7 @@
 //! | `engine` | the task of one sink: the only `select!` here |
 //! | `scheduler` | pure: what goes next, whose trouble a failure is, when to try again |
 //! | `lanes`, `attempt` | pure: each device's queue; events that go together, and bisection |
-//! | `circuit_breaker` | pure: a sink that rejects too much |
+//! | `circuit_breaker`, `bucket` | pure: a sink that rejects too much; one that has a rate |
 //! | `progress` | pure: the cursor, and the entries ahead of it |
 //! | `resume` | where a sink goes on, by the journal's cursor and by its own |
 //! | `prefetch`, `decode`, `gaps` | the log as one sink reads it |
@@ -21,6 +21,7 @@
 
 mod all_filtered;
 mod attempt;
+mod bucket;
 mod circuit_breaker;
 mod decode;
 mod engine;

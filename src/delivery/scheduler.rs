@@ -16,6 +16,9 @@
 //! A lane that has failed while the sink took nothing is tried at once when the sink takes an event
 //! again: it waits no longer for its own turn.
 //!
+//! A sink with a rate gets no attempt that would exceed it: whatever the attempt is, it waits for a
+//! token of [`super::bucket`], and more events may go with it meanwhile.
+//!
 //! An event that has failed for `retry.give_up`, while the sink took others, is dead-lettered.
 //! Bisection finds the rejected events of a batch, and those that fail a second time.
 //! [`super::circuit_breaker`] handles a sink that rejects too much.
@@ -29,6 +32,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::attempt::{Attempt, Device, Failures};
+use super::bucket::Bucket;
 use super::circuit_breaker::{CircuitBreaker, Decision};
 use super::lanes::Lanes;
 use crate::model::{Event, Position};
@@ -90,6 +94,8 @@ pub(super) struct Scheduler {
     /// Counts the pauses.
     pauses: u64,
     breaker: CircuitBreaker,
+    /// How many attempts may be made now.
+    bucket: Bucket,
 }
 
 /// Whether attempts may be made at all.
@@ -165,6 +171,7 @@ impl Scheduler {
     pub(super) fn new(capabilities: Capabilities, retry: Retry) -> Scheduler {
         Scheduler {
             backoff: retry.backoff(),
+            bucket: Bucket::new(capabilities.rate),
             capabilities,
             retry,
             link: Link::Closed,
@@ -295,6 +302,7 @@ impl Scheduler {
             (Link::Closed, _) => {
                 return (self.under_way == 0 && !paused).then_some(Action::Open);
             }
+            (Link::Open, _) if self.bucket.next().is_some_and(|at| at > now) => None,
             (Link::Open, None) if self.under_way >= self.concurrency() => None,
             (Link::Open, None) => self.due_attempt(now).or_else(|| self.fresh(now)),
             (Link::Open, Some(_)) if self.under_way > 0 => None,
@@ -306,6 +314,7 @@ impl Scheduler {
                 .flatten(),
         }?;
         self.under_way += 1;
+        self.bucket.take(now);
         let alone = self.log_held && attempt.reason == Reason::Log;
         attempt.count = match self.breaker.is_open() || alone {
             true => 1,
@@ -350,7 +359,8 @@ impl Scheduler {
                 (fresh, waiting.map(|at| at.max(pause.until)))
             }
         };
-        [fresh, waiting].into_iter().flatten().min()
+        let due = [fresh, waiting].into_iter().flatten().min()?;
+        Some(self.bucket.next().map_or(due, |token| token.max(due)))
     }
 
     /// The sink is open. True where that makes it up, as far as is known.

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use crate::journal::Start;
-use crate::model::EventKind;
+use crate::model::{EventKind, Omit};
 use crate::pipeline::Expression;
 use crate::retry::Retry;
 
@@ -19,6 +19,8 @@ pub struct Settings {
     pub topics: Option<HashSet<Arc<str>>>,
     /// The statuses that it wants; `None`: all. It judges no other kind.
     pub when: Option<Expression>,
+    /// What it does not get of a status. `when` has seen all of it.
+    pub omit: Omit,
     /// Where it begins when it is new; also where its destination has a cursor of its own, but none
     /// for this journal.
     pub start: Start,

@@ -27,7 +27,7 @@ use crate::journal::{
     self, Entry, Journal, NewBatch, NewContent, NewEntry, Replay, SinkAccounting, Start, WhenFull,
     Which, Writer,
 };
-use crate::model::{Event, EventKind, Origin, Position, StatusEvent};
+use crate::model::{Event, EventKind, Omit, Origin, Position, StatusEvent};
 use crate::retry::Retry;
 use crate::sinks::{Batch, By, Capabilities, Health, Newest, Reason, Sink, Trouble, Undelivered};
 
@@ -323,6 +323,7 @@ impl Rig {
             kinds: [EventKind::Status].into(),
             topics: None,
             when: None,
+            omit: Omit::default(),
             start: Start::Oldest,
             retry: Retry::default(),
         };

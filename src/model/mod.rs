@@ -7,6 +7,7 @@ mod coverage;
 mod deletion;
 mod event;
 mod kind;
+mod omit;
 mod position;
 
 pub use clock::{Reading, TrustedClock};
@@ -15,4 +16,5 @@ pub use coverage::{Coverage, CoverageCause};
 pub use deletion::{Allowance, DeletionReport};
 pub use event::{Coordinates, CoverageEvent, Event, EventKind, Place, Severity, StatusEvent};
 pub use kind::EntryKind;
+pub use omit::Omit;
 pub use position::{Origin, Position};

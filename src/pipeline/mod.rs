@@ -18,6 +18,7 @@ pub mod states;
 mod syntax;
 pub mod template;
 mod types;
+mod urlencode;
 
 pub use conditions::{Condition, Conditions};
 pub use decode::{Decoder, Doubts, Element, StatusKey, Undecodable};
@@ -31,3 +32,4 @@ pub(crate) use nearest::nearest;
 pub use pointer::Pointer;
 pub use states::{State, States};
 pub use template::Template;
+pub use urlencode::percent_encoded;

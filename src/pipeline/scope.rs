@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use minijinja::value::{Object, Rest, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
+use super::urlencode::urlencode;
 use super::{nearest, portable};
 use crate::model::columns::{COVERAGE, KIND, STATUS};
 use crate::model::{
@@ -224,6 +225,7 @@ pub(super) fn language() -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_fuel(Some(FUEL));
     environment.set_undefined_behavior(UndefinedBehavior::Chainable);
+    environment.add_filter("urlencode", urlencode);
     environment
 }
 

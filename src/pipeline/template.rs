@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use minijinja::value::{Object, Value, ValueKind};
-use minijinja::{Environment, Error, ErrorKind, Output, State};
+use minijinja::value::{Object, Value};
+use minijinja::{Environment, Error, Output, State};
 
 use super::scope::{Scope, language, mistake, one_line, samples, unknown_filters};
 use super::types;
+use super::urlencode::{is_encoded, percent_encoded, printed};
 use crate::model::{Event, EventKind};
 
 /// The only template of each environment.
@@ -90,8 +91,21 @@ impl Template {
     /// # Errors
     /// What failed in rendering it.
     pub fn render_with(&self, event: &Event, encode: fn(&str) -> String) -> Result<String, String> {
-        let encoding = Value::from_object(Encoding(encode));
-        self.render_in(self.scope.context(event, Some((ENCODING, encoding))))
+        self.render_encoding(event, Encoding::By(encode))
+    }
+
+    /// The text for one event as a part of a URL: each printed value is percent-encoded, unless the
+    /// filter `urlencode` has done that; what stands between them is not.
+    ///
+    /// # Errors
+    /// What failed in rendering it.
+    pub fn render_url(&self, event: &Event) -> Result<String, String> {
+        self.render_encoding(event, Encoding::Url)
+    }
+
+    fn render_encoding(&self, event: &Event, encoding: Encoding) -> Result<String, String> {
+        let hidden = Some((ENCODING, Value::from_object(encoding)));
+        self.render_in(self.scope.context(event, hidden))
     }
 
     fn render_in(&self, context: Value) -> Result<String, String> {
@@ -121,29 +135,29 @@ pub(super) fn compiled<'e>(
         .map_err(|error| one_line(&error))
 }
 
+/// What becomes of each printed value.
 #[derive(Debug)]
-struct Encoding(fn(&str) -> String);
+enum Encoding {
+    By(fn(&str) -> String),
+    /// A part of a URL, unless it is one already.
+    Url,
+}
 
 impl Object for Encoding {}
 
 /// Prints one `{{ value }}`.
 fn print(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    let text = match value.kind() {
-        ValueKind::Undefined | ValueKind::None => return Ok(()),
-        ValueKind::Map | ValueKind::Seq => serde_json::to_string(value).map_err(|error| {
-            Error::new(ErrorKind::BadSerialization, "no JSON form").with_source(error)
-        })?,
-        // As in JSON: the language itself prints `True`.
-        ValueKind::Bool => value.is_true().to_string(),
-        _ => value.to_string(),
+    let Some(text) = printed(value)? else {
+        return Ok(());
     };
     let encoding = state.lookup(ENCODING);
-    match encoding
+    let encoding = encoding
         .as_ref()
-        .and_then(|value| value.downcast_object_ref::<Encoding>())
-    {
-        Some(Encoding(encode)) => out.write_str(&encode(&text))?,
-        None => out.write_str(&text)?,
+        .and_then(|value| value.downcast_object_ref::<Encoding>());
+    match encoding {
+        Some(Encoding::By(encode)) => out.write_str(&encode(&text))?,
+        Some(Encoding::Url) if !is_encoded(value) => out.write_str(&percent_encoded(&text))?,
+        Some(Encoding::Url) | None => out.write_str(&text)?,
     }
     Ok(())
 }
@@ -214,6 +228,39 @@ mod tests {
             "x/a%b/y/1"
         );
         assert_eq!(template.render(&event).unwrap(), "x/a/b/y/1");
+    }
+
+    #[test]
+    fn a_value_in_a_url_is_encoded_once() {
+        let event = Event::from(StatusEvent {
+            device_id: "a/b c&d=é%".to_owned(),
+            serial: None,
+            ..StatusEvent::sample()
+        });
+        let encoded = "a%2Fb%20c%26d%3D%C3%A9%25";
+        for (source, expected) in [
+            ("/x?d={{ device_id }}&y", format!("/x?d={encoded}&y")),
+            ("/{{ device_id|urlencode }}", format!("/{encoded}")),
+            ("/{{ serial|urlencode }}{{ serial }}", "/".to_owned()),
+            ("/{{ changed|urlencode }}", "/true".to_owned()),
+            ("/{{ payload.x|urlencode }}", "/%5B7%5D".to_owned()),
+        ] {
+            let event = match &event {
+                Event::Status(status) => Event::from(StatusEvent {
+                    payload: serde_json::value::RawValue::from_string(r#"{"x":[7]}"#.to_owned())
+                        .unwrap(),
+                    ..(**status).clone()
+                }),
+                Event::Coverage(_) => unreachable!(),
+            };
+            let template = parse(source, &[EventKind::Status]).unwrap();
+            assert_eq!(template.render_url(&event).unwrap(), expected, "{source}");
+        }
+        // A form's body is no URL: there only the filter encodes, and an MQTT topic encodes all.
+        let template = parse("d={{ device_id|urlencode }}", &[EventKind::Status]).unwrap();
+        assert_eq!(template.render(&event).unwrap(), format!("d={encoded}"));
+        let by = template.render_with(&event, |text| text.replace('%', "!"));
+        assert_eq!(by.unwrap(), format!("d={}", encoded.replace('%', "!")));
     }
 
     #[test]

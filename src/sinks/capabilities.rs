@@ -13,6 +13,8 @@ pub struct Capabilities {
     pub ordering: Ordering,
     /// The destination keeps a cursor of its own: [`Sink::open`](super::Sink::open) gives it.
     pub keeps_cursor: bool,
+    /// See [`Rate`]; `None`: as many attempts as there are.
+    pub rate: Option<Rate>,
     /// Between two calls of [`Sink::idle`](super::Sink::idle).
     pub idle_interval: Duration,
 }
@@ -23,9 +25,19 @@ impl Default for Capabilities {
             batch_max: 1000,
             ordering: Ordering::Global,
             keeps_cursor: false,
+            rate: None,
             idle_interval: Duration::from_secs(60),
         }
     }
+}
+
+/// The most attempts in every stretch of a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate {
+    /// At least 1.
+    pub attempts: u32,
+    /// Above 0.
+    pub per: Duration,
 }
 
 /// Which events wait for which.

@@ -24,7 +24,7 @@ mod trouble;
 pub mod webhook;
 
 pub use batch::{Batch, Reason};
-pub use capabilities::{Capabilities, Ordering};
+pub use capabilities::{Capabilities, Ordering, Rate};
 pub use error::BuildError;
 pub use health::{Health, HealthReport};
 pub use newest::Newest;

@@ -2,7 +2,6 @@
 
 use super::mqtt::{self, Qos};
 use super::settings::Settings;
-use super::webhook;
 use crate::model::{Event, EventKind};
 
 /// What would be sent.
@@ -59,7 +58,7 @@ impl Preview {
                 })
             }
             Settings::Webhook(settings) => Ok(Preview::Request {
-                server: webhook::server(&settings.url),
+                server: settings.url.server(),
                 body: settings.posting.body(std::slice::from_ref(event))?.bytes,
             }),
         }

@@ -72,7 +72,7 @@ pub use reload::Handle;
 pub use settings::{OVERSIZE_BYTES_MAX, Reconnect, Settings, WAIT_MAX_KEPT, WAIT_MAX_LOST};
 pub use signin::{
     Address, AnswerPart, BodyTemplate, Credentials, Extract, JsonTemplate, Part, Signin,
-    SigninError, SigninTemplate, Step, StepMethod, percent_encoded,
+    SigninError, SigninTemplate, Step, StepMethod,
 };
 pub use status::{Counters, Link, LinkState, Profile, Status};
 pub use supervisor::{Source, SourceError};

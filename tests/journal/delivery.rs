@@ -10,7 +10,7 @@ use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use stomp_bridge::delivery::{self, Counters, Statuses};
 use stomp_bridge::journal::{self, Journal, NewBatch, NewContent, NewEntry, Replay, Start, Which};
-use stomp_bridge::model::{Event, EventKind, Position, Severity};
+use stomp_bridge::model::{Event, EventKind, Omit, Position, Severity};
 use stomp_bridge::pipeline::{Decoder, Decoders, Expression, Mapping, State, States};
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::{Batch, By, Capabilities, Health, Sink, Trouble, Undelivered};
@@ -166,6 +166,7 @@ async fn sink_gets_the_events_that_it_wants_and_every_entry_is_accounted_for() {
             topics: Some(["map-1".into(), "gone".into()].into()),
             // Fails for a device whose id is no number.
             when: Some(Expression::parse("severity == 'critical' and device_id|int > 0").unwrap()),
+            omit: Omit::default(),
             start: Start::Newest,
             retry: Retry::default(),
         },
@@ -274,6 +275,7 @@ async fn coverage_is_delivered_redriven_and_replayed_as_a_status_is() {
             kinds: EventKind::ALL.into(),
             topics: None,
             when: None,
+            omit: Omit::default(),
             start: Start::Oldest,
             retry: Retry::default(),
         },

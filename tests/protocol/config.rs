@@ -10,11 +10,12 @@ use std::time::Duration;
 
 use stomp_bridge::config::{Environment, Level, Plan, Problems, load_in, parse};
 use stomp_bridge::journal::WhenFull;
-use stomp_bridge::model::{EventKind, Severity};
+use stomp_bridge::model::{Event, EventKind, Omit, Severity, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, Field};
 use stomp_bridge::retry::Retry;
 use stomp_bridge::sinks::mqtt::Qos;
-use stomp_bridge::sinks::{Settings, mqtt, webhook};
+use stomp_bridge::sinks::webhook::HeaderText;
+use stomp_bridge::sinks::{Rate, Settings, mqtt, webhook};
 use stomp_bridge::source::{Broker, Credentials, SigninTemplate, WAIT_MAX_KEPT};
 use stomp_bridge::stomp::{AckMode, Backslashes};
 
@@ -34,7 +35,12 @@ fn postgres(url: &str) -> String {
 
 /// A whole configuration with a webhook, whose further keys begin in line 10.
 fn webhook(keys: &str) -> String {
-    format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"http://h/a\"\n{keys}\n")
+    webhook_at("http://h/a", keys)
+}
+
+/// The same with this URL in line 9.
+fn webhook_at(url: &str, keys: &str) -> String {
+    format!("{SOURCE}{TOPIC}{SINK}[sinks.w]\ntype = \"webhook\"\nurl = \"{url}\"\n{keys}\n")
 }
 
 fn environment(variables: &[(&str, &str)]) -> Environment {
@@ -145,6 +151,7 @@ fn the_examples_comments_are_keys_too() {
             "STOMP_BRIDGE_SECRET_ONCALL",
             "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
         ),
+        ("STOMP_BRIDGE_SECRET_HOOK", "h"),
     ];
     for field in Field::ALL {
         let pointer = field.default_pointer().unwrap_or("/time");
@@ -285,6 +292,81 @@ fn a_webhook_may_look_into_its_answers() {
         reject_when: conditions(serde_json::json!({ "status": 404 })),
     };
     assert_eq!(webhook_of(&plan).answers, expected);
+}
+
+#[test]
+fn a_webhook_is_told_in_the_url_and_in_headers_too() {
+    let secrets = [
+        (
+            "STOMP_BRIDGE_SECRET_ROBOT",
+            "https://robot.example.com/send?token=t/0",
+        ),
+        ("STOMP_BRIDGE_SECRET_KEY", "{{ k&y }}"),
+    ];
+    let event = Event::from(StatusEvent::sample());
+    for (url, expected) in [
+        (
+            "{{ secret('robot') }}&d={{ device_id }}",
+            "https://robot.example.com/send?token=t/0&d=1",
+        ),
+        (
+            "http://h:81/{{ secret('key') }}/{% if changed %}{{ new_state }}{% endif %}",
+            "http://h:81/%7B%7B%20k%26y%20%7D%7D/%E6%95%85%E9%9A%9C",
+        ),
+        ("http://h?d={{ device_id|urlencode }}", "http://h/?d=1"),
+        (
+            "http://h/{{ secret('key') }}",
+            "http://h/%7B%7B%20k%26y%20%7D%7D",
+        ),
+    ] {
+        let text = webhook_at(
+            url,
+            "method = \"PUT\"\nrate = \"20/1m\"\n\
+             headers = { X-Key = \"{{ secret('key') }}\", X-Both = \"{{ secret('key') }} {{ device_id }}\" }\n\
+             hmac = { header = \"X-Sign\", secret = \"{{ secret('key') }}\", encoding = \"base64\" }",
+        );
+        let plan = good(&text, &secrets);
+        let settings = webhook_of(&plan);
+        let made = settings.url.of(&event).map(String::from);
+        assert_eq!(made.as_deref(), Ok(expected), "{url}");
+        assert_eq!(settings.method, webhook::Method::Put);
+        let (attempts, per) = (20, Duration::from_secs(60));
+        assert_eq!(settings.rate, Some(Rate { attempts, per }));
+        let [(_, both), (_, key)] = &settings.headers[..] else {
+            panic!("{:?}", settings.headers)
+        };
+        assert_eq!(*key, HeaderText::Fixed("{{ k&y }}".into()));
+        let HeaderText::Template(both) = both else {
+            panic!("no template")
+        };
+        assert_eq!(both.render(&event).as_deref(), Ok("{{ k&y }} 1"));
+        let hmac = settings.hmac.as_ref().expect("a signature");
+        assert_eq!(hmac.secret, "{{ k&y }}".into());
+        assert_eq!(hmac.digits, webhook::Digits::Base64);
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("k&y") && !shown.contains("t/0"), "{shown}");
+    }
+}
+
+#[test]
+fn a_sink_that_omits_an_address_is_told_of_the_payload() {
+    let omit = |keys: &str| {
+        let plan = good(&webhook(keys), &[]);
+        let webhook = plan.sinks.iter().find(|(sink, _)| &*sink.name == "w");
+        let omit = webhook.expect("a webhook").0.omit.clone();
+        let warned: Vec<String> = plan.warnings.iter().map(|w| w.path.clone()).collect();
+        (omit, warned)
+    };
+    let columns = |names: &[&'static str]| Omit::read(names.iter().copied()).expect("columns");
+    assert_eq!(omit(""), (Omit::default(), vec![]));
+    assert_eq!(
+        omit("omit = [\"payload\", \"detail\"]"),
+        (columns(&["detail", "payload"]), vec![])
+    );
+    let warned = vec!["sinks.w.omit".to_owned()];
+    assert_eq!(omit("omit = \"detail\""), (columns(&["detail"]), warned));
+    let body = "omit = \"detail\"\nbody = \"{{ state }}\"";
+    assert_eq!(omit(body), (columns(&["detail"]), vec![]));
 }
 
 #[test]
@@ -640,7 +722,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}wehn = \"changed\"\n"),
             "7:1",
             "sinks.h.wehn",
-            "expected one of kinds, mode, path, retention, retry, start, topics, type, when",
+            "expected one of kinds, mode, omit, path, retention, retry, start, topics, type, when",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}strat = \"now\"\n"),
@@ -1333,6 +1415,96 @@ fn each_mistake_is_told_with_its_place() {
             "10:26",
             "sinks.w.reject_when.status",
             "an HTTP status such as 200",
+        ),
+        (
+            webhook("omit = [\"payload\", \"detial\"]"),
+            "10:8",
+            "sinks.w.omit",
+            "unknown column `detial`, did you mean `detail`?",
+        ),
+        (
+            webhook("omit = [\"device_id\"]"),
+            "10:8",
+            "sinks.w.omit",
+            "`device_id` is in every status",
+        ),
+        (
+            webhook("method = \"GET\"\nbody = \"{{ state }}\""),
+            "10:10",
+            "sinks.w.method",
+            "GET has no body",
+        ),
+        (
+            webhook("method = \"post\""),
+            "10:10",
+            "sinks.w.method",
+            "did you mean `POST`",
+        ),
+        (
+            webhook("rate = \"20\""),
+            "10:8",
+            "sinks.w.rate",
+            "a number and a time such as \"20/1m\"",
+        ),
+        (
+            webhook("rate = \"20/1ms\""),
+            "10:8",
+            "sinks.w.rate",
+            "expected 1 to 10000 requests, and a time from 1s to 1d",
+        ),
+        (
+            webhook("hmac = { header = \"X-Hub-Signature-256\" }"),
+            "10:1",
+            "sinks.w.hmac.secret",
+            "a signature needs a key",
+        ),
+        (
+            webhook("hmac = { header = \"a b\", secret = \"k\" }"),
+            "10:10",
+            "sinks.w.hmac.header",
+            "`a b` cannot name a header",
+        ),
+        (
+            webhook_at("http://{{ device_id }}/x", ""),
+            "9:7",
+            "sinks.w.url",
+            "the server is the configuration's",
+        ),
+        (
+            webhook_at("http://h:{{ device_id }}/x", ""),
+            "9:7",
+            "sinks.w.url",
+            "the server is the configuration's",
+        ),
+        (
+            webhook_at("http://h/{{ devcie_id }}", ""),
+            "9:7",
+            "sinks.w.url",
+            "did you mean `device_id`?",
+        ),
+        (
+            webhook_at("http://h/../{{ device_id }}", ""),
+            "9:7",
+            "sinks.w.url",
+            "a part of its path is `.` or `..`",
+        ),
+        (
+            webhook_at("ftp://h/{{ device_id }}", ""),
+            "9:7",
+            "sinks.w.url",
+            "unknown scheme `ftp`",
+        ),
+        (
+            webhook_at("http://h/{{ device_id }}", "batch = {}"),
+            "9:7",
+            "sinks.w.url",
+            "only `body` can name them",
+        ),
+        (
+            webhook("headers = { Title = \"{{ heard }}\" }"),
+            "10:21",
+            "sinks.w.headers.Title",
+            "an event of the kind status has no `heard`",
         ),
         (
             webhook("tls = { ca_file = \"nowhere.pem\" }").replace("http:", "https:"),

@@ -125,7 +125,7 @@ const QUOTED: &[(&str, &str)] = &[
     // What the command line, the environment and the configuration say.
     ("src/cli/log/layer.rs", "{value:?}"),
     ("src/faults.rs", "{fault:?}"),
-    ("src/sinks/webhook/build.rs", "{name:?}"),
+    ("src/sinks/webhook/headers.rs", "{name:?}"),
     ("src/transport/headers.rs", "{name:?}"),
     // What events and servers say.
     ("src/sinks/mqtt/sink.rs", "{topic:?}"),

@@ -16,16 +16,20 @@ use peers::nginx::{Nginx, Speaks};
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, ListTemplate};
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::webhook::{Answers, Posting, Settings};
+use stomp_bridge::sinks::webhook::{
+    Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
+};
 use stomp_bridge::sinks::{By, Sink, Trouble, Undelivered};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpListener;
+use url::Url;
 
 use crate::events::{JOURNAL, batch, coverage, event, events, start, template};
 
 /// A request as it arrived.
 #[derive(Debug, Clone)]
 struct Request {
+    method: String,
     path: String,
     headers: HeaderMap,
     body: Bytes,
@@ -76,11 +80,13 @@ impl Receiver {
 async fn receive(
     State(receiver): State<Receiver>,
     ConnectInfo(peer): ConnectInfo<SocketAddr>,
+    method: axum::http::Method,
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
 ) -> Response<Body> {
     receiver.requests.lock().unwrap().push(Request {
+        method: method.to_string(),
         path: uri.to_string(),
         headers,
         body,
@@ -96,15 +102,17 @@ async fn receive(
 }
 
 fn settings(address: SocketAddr) -> Settings {
+    let url = format!("http://{address}/hook?access_token=t0ken");
     Settings {
         name: "oncall".to_owned(),
-        url: format!("http://{address}/hook?access_token=t0ken")
-            .parse()
-            .unwrap(),
+        url: Address::from(Url::parse(&url).unwrap()),
+        method: Method::Post,
         headers: Vec::new(),
         posting: Posting::Single { body: None },
         concurrency: 8,
         secrets: Vec::new(),
+        hmac: None,
+        rate: None,
         answers: Answers::default(),
         tls: stomp_bridge::tls::Settings::default(),
         timeout: Duration::from_secs(20),
@@ -172,8 +180,14 @@ async fn a_secret_signs_what_was_sent_and_the_id_is_the_same_on_every_attempt() 
     let key = b"0123456789abcdef0123456789abcdef";
     let secrets = vec![Secret::from(format!("whsec_{}", STANDARD.encode(key)))];
     let headers = vec![
-        ("Authorization".to_owned(), Secret::from("Bearer x")),
-        ("content-type".to_owned(), Secret::from("text/plain")),
+        (
+            "Authorization".to_owned(),
+            HeaderText::Fixed("Bearer x".into()),
+        ),
+        (
+            "content-type".to_owned(),
+            HeaderText::Fixed("text/plain".into()),
+        ),
     ];
     let posting = Posting::Single {
         body: Some(template("{{ device_id }} is {{ state }}")),
@@ -653,7 +667,7 @@ async fn nginx_before_a_receiver_that_is_away_is_waited_for() {
     let nginx = Nginx::start(away, Speaks::Clear, "").await;
     let url = nginx.before(&format!("http://127.0.0.1:{away}/hook"));
     let mut sink = webhook(Settings {
-        url: url.parse().unwrap(),
+        url: Url::parse(&url).unwrap().into(),
         ..settings(SocketAddr::from(([127, 0, 0, 1], away)))
     })
     .await;
@@ -667,9 +681,9 @@ async fn nginx_before_a_receiver_that_is_away_is_waited_for() {
 async fn a_receiver_with_a_certificate_of_its_own_is_believed_by_ca_file_alone() {
     let receiver = Receiver::default();
     let plain = receiver.start().await;
-    let port = plain.url.port().unwrap();
-    let nginx = Nginx::start(port, Speaks::Http2, "").await;
-    let url = nginx.before(plain.url.as_str()).parse().unwrap();
+    let url = plain.url.of(&event(1).into()).unwrap();
+    let nginx = Nginx::start(url.port().unwrap(), Speaks::Http2, "").await;
+    let url = Url::parse(&nginx.before(url.as_str())).unwrap().into();
     let settings = Settings { url, ..plain };
     let mut stranger = webhook(settings.clone()).await;
     let attempted = trouble(stranger.attempt(batch(&[event(1)])).await);
@@ -688,4 +702,100 @@ async fn a_receiver_with_a_certificate_of_its_own_is_believed_by_ca_file_alone()
     known.attempt(batch(&events(1..=3))).await.unwrap();
     assert_eq!(known.idle().await, Ok(()));
     assert_eq!(receiver.requests().len(), 3);
+}
+
+#[tokio::test]
+async fn path_query_headers_and_method_are_made_of_the_event() {
+    let receiver = Receiver::default();
+    let plain = receiver.start().await;
+    let mut server = plain.url.of(&event(1).into()).unwrap();
+    (server.set_path(""), server.set_query(None));
+    server.set_username("bridge").unwrap();
+    server.set_password(Some("s3cret")).unwrap();
+    let behind = template("/devices/{{ device_id }}?state={{ new_state }}&s={{ state|urlencode }}");
+    let text = |source| HeaderText::Template(template(source));
+    let headers = vec![
+        (
+            "Title".to_owned(),
+            text("{{ device_id }} is {{ new_state }}"),
+        ),
+        ("Content-Type".to_owned(), text("text/{{ severity }}")),
+    ];
+    let settings = Settings {
+        url: Address::new(server, behind),
+        headers,
+        ..plain
+    };
+    let odd = StatusEvent {
+        device_id: "a/../b?\r\nX-Evil: 1".to_owned(),
+        ..event(1)
+    };
+    for (method, sent) in [
+        (Method::Get, "GET"),
+        (Method::Post, "POST"),
+        (Method::Put, "PUT"),
+        (Method::Patch, "PATCH"),
+    ] {
+        let settings = settings.clone();
+        let mut sink = webhook(Settings { method, ..settings }).await;
+        sink.attempt(batch(std::slice::from_ref(&odd)))
+            .await
+            .unwrap();
+        let request = receiver.requests().pop().unwrap();
+        assert_eq!(request.method, sent);
+        assert_eq!(
+            request.path,
+            "/devices/a%2F..%2Fb%3F%0D%0AX-Evil%3A%201?state=%E6%95%85%E9%9A%9C&s=fault"
+        );
+        let title = request.headers["title"].as_bytes();
+        assert_eq!(title, "a/../b?  X-Evil: 1 is 故障".as_bytes());
+        assert_eq!(request.header("x-evil"), "");
+        assert_eq!(request.headers.get_all("content-type").iter().count(), 1);
+        assert_eq!(request.header("content-type"), "text/critical");
+        let user = format!("Basic {}", STANDARD.encode("bridge:s3cret"));
+        assert_eq!(request.header("authorization"), user);
+        assert_eq!(request.body.is_empty(), method == Method::Get);
+    }
+    // No device has a path of its own.
+    let mut sink = webhook(settings).await;
+    let up = StatusEvent {
+        device_id: "..".to_owned(),
+        ..event(1)
+    };
+    let refused = trouble(sink.attempt(batch(&[up])).await);
+    assert!(
+        matches!(refused, Trouble::Refused { by: By::Us, .. }),
+        "{refused:?}"
+    );
+    assert_eq!(receiver.requests().len(), 4);
+}
+
+#[tokio::test]
+async fn a_header_of_any_name_signs_the_body() {
+    let receiver = Receiver::default();
+    let key = "It's a Secret to Everybody";
+    let hmac = HeaderSignature {
+        header: "X-Hub-Signature-256".to_owned(),
+        secret: Secret::from(key),
+        prefix: "sha256=".to_owned(),
+        algorithm: Algorithm::Sha256,
+        digits: Digits::Hex,
+    };
+    let mut sink = webhook(Settings {
+        hmac: Some(hmac),
+        ..receiver.start().await
+    })
+    .await;
+    sink.attempt(batch(&events(1..=2))).await.unwrap();
+    for request in receiver.requests() {
+        let mut mac = Hmac::<sha2::Sha256>::new_from_slice(key.as_bytes()).unwrap();
+        mac.update(&request.body);
+        let digits = mac.finalize().into_bytes();
+        let digits: String = digits.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(
+            request.header("x-hub-signature-256"),
+            format!("sha256={digits}")
+        );
+        assert_eq!(request.header("webhook-signature"), "");
+    }
 }

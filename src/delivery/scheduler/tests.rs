@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::*;
 use crate::model::StatusEvent;
+use crate::sinks::Rate;
 
 /// How long the far side takes for an answer.
 const SERVED: Duration = Duration::from_millis(10);
@@ -431,6 +432,46 @@ fn what_waits_is_tried_with_the_first_event_that_is_taken_again() {
         assert!(behind[2] <= SERVED * 2, "{answer:?} {behind:?}");
         assert!(world.began + first >= back);
     }
+}
+
+#[test]
+fn a_sink_with_a_rate_is_given_no_more_in_any_minute_and_nothing_is_lost() {
+    let minute = Duration::from_secs(60);
+    let limits = |batch_max| {
+        World::of(Capabilities {
+            batch_max,
+            ordering: Ordering::PerDevice {
+                concurrency: 8,
+                batch_wait: Duration::ZERO,
+            },
+            rate: Some(Rate {
+                attempts: 20,
+                per: minute,
+            }),
+            ..Capabilities::default()
+        })
+    };
+    let mut world = limits(1);
+    world.push_in_turn(100);
+    world.bad("3", Answer::Fails);
+    world.run(Duration::from_secs(30));
+    assert_eq!(world.attempts.len(), 20, "at once, and then none");
+    assert!(world.scheduler.is_quiet());
+    world.run(minute * 8);
+    for stretch in world.attempts.windows(21) {
+        assert!(stretch[20].0 - stretch[0].0 > minute);
+    }
+    world.bad.clear();
+    world.run(minute * 20);
+    assert_eq!(world.taken.len(), 100);
+    // What waits for a token goes together.
+    let mut world = limits(10);
+    world.push_in_turn(200);
+    world.run(Duration::from_millis(200));
+    (0..100).for_each(|_| world.push("9"));
+    world.run(minute * 3);
+    assert_eq!(world.taken.len(), 300);
+    assert!(world.attempts.len() <= 40, "{}", world.attempts.len());
 }
 
 #[test]

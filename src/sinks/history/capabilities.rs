@@ -14,5 +14,6 @@ pub(super) const CAPABILITIES: Capabilities = Capabilities {
     batch_max: BATCH_EVENTS_MAX,
     ordering: Ordering::Global,
     keeps_cursor: true,
+    rate: None,
     idle_interval: Duration::from_secs(30),
 };

@@ -1,6 +1,86 @@
-//! What a receiver's URL says, but for the path and the query, which may be secrets.
+//! Where requests go: to one server, which no event can change.
+
+use std::fmt;
 
 use url::{Host, Url};
+
+use crate::model::Event;
+use crate::pipeline::Template;
+
+/// A receiver's URL. What stands in its path and query may be secrets and values of the event.
+#[derive(Clone, PartialEq)]
+pub struct Address {
+    /// Where `behind` is a template, without a path.
+    url: Url,
+    /// Path and query.
+    behind: Option<Template>,
+}
+
+/// Shows neither path nor query.
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Address").field(&self.server()).finish()
+    }
+}
+
+/// The same for every event.
+impl From<Url> for Address {
+    fn from(url: Url) -> Address {
+        Address { url, behind: None }
+    }
+}
+
+impl Address {
+    /// A server, and a template of what stands behind it: it begins with `/` or `?`.
+    pub fn new(server: Url, behind: Template) -> Address {
+        Address {
+            url: server,
+            behind: Some(behind),
+        }
+    }
+
+    /// The URL for an event.
+    ///
+    /// # Errors
+    /// What failed in rendering it, or why the text is no such URL.
+    pub fn of(&self, event: &Event) -> Result<Url, String> {
+        let Some(behind) = &self.behind else {
+            return Ok(self.url.clone());
+        };
+        let behind = behind.render_url(event)?;
+        if has_dots(&behind) {
+            return Err("`url`: a part of its path is `.` or `..`".to_owned());
+        }
+        let url = format!("{}{behind}", self.url.as_str().trim_end_matches('/'));
+        let url = Url::parse(&url).map_err(|error| format!("`url` is no URL: {error}"))?;
+        match url.origin() == self.url.origin() {
+            true => Ok(url),
+            false => Err("`url` leads to another server".to_owned()),
+        }
+    }
+
+    /// Whether its requests are encrypted.
+    pub fn is_https(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
+    /// Scheme, server and user.
+    pub(super) fn url(&self) -> &Url {
+        &self.url
+    }
+
+    /// Whether it is this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        is_loopback(&self.url)
+    }
+
+    /// Scheme, host and port.
+    pub(super) fn server(&self) -> String {
+        let host = self.url.host_str().unwrap_or_default();
+        let port = self.url.port().map(|port| format!(":{port}"));
+        format!("{}://{host}{}", self.url.scheme(), port.unwrap_or_default())
+    }
+}
 
 /// Whether it is this machine.
 pub(super) fn is_loopback(url: &Url) -> bool {
@@ -12,12 +92,63 @@ pub(super) fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// Scheme, host and port.
-pub(in crate::sinks) fn server(url: &Url) -> String {
-    let host = url.host_str().unwrap_or_default();
-    let port = url
-        .port()
-        .map(|port| format!(":{port}"))
-        .unwrap_or_default();
-    format!("{}://{host}{port}", url.scheme())
+/// Whether a path has a segment that means another one (URL Standard, section 4.1: also where it is
+/// percent-encoded).
+fn has_dots(path_and_query: &str) -> bool {
+    let path = path_and_query.split(['?', '#']).next().unwrap_or_default();
+    path.split(['/', '\\']).any(|segment| {
+        let segment = segment.to_ascii_lowercase().replace("%2e", ".");
+        segment == "." || segment == ".."
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{EventKind, StatusEvent};
+
+    fn check(behind: &str, device_id: &str, expected: Result<&str, &str>) {
+        let event = Event::from(StatusEvent {
+            device_id: device_id.to_owned(),
+            ..StatusEvent::sample()
+        });
+        let server = Url::parse("https://u:p@hooks.example.com:8443").unwrap();
+        let behind = Template::parse(behind, &[EventKind::Status].into()).unwrap();
+        let url = Address::new(server, behind).of(&event).map(String::from);
+        match (url, expected) {
+            (Ok(url), Ok(expected)) => {
+                let server = "https://u:p@hooks.example.com:8443";
+                assert_eq!(url, format!("{server}{expected}"), "{device_id}");
+            }
+            (Err(error), Err(expected)) => assert!(error.contains(expected), "{error}"),
+            (found, _) => panic!("{device_id}: {found:?}"),
+        }
+    }
+
+    #[test]
+    fn no_event_leaves_its_place_in_the_url() {
+        let path = "/d/{{ device_id }}/s?s={{ state }}";
+        check(path, "7", Ok("/d/7/s?s=fault"));
+        check(path, "", Ok("/d//s?s=fault"));
+        check(path, "a/b?c#d", Ok("/d/a%2Fb%3Fc%23d/s?s=fault"));
+        check(
+            path,
+            "@evil.example.com",
+            Ok("/d/%40evil.example.com/s?s=fault"),
+        );
+        check(path, "故\r\n", Ok("/d/%E6%95%85%0D%0A/s?s=fault"));
+        check(path, "..", Err("is `.` or `..`"));
+        check(path, ".", Err("is `.` or `..`"));
+        check(path, "...", Ok("/d/.../s?s=fault"));
+        check("/{{ device_id }}.", ".", Err("is `.` or `..`"));
+        check("?q={{ device_id }}", "../x", Ok("/?q=..%2Fx"));
+        check("?q={{ device_id|urlencode }}", "a b", Ok("/?q=a%20b"));
+    }
+
+    #[test]
+    fn what_may_be_a_secret_is_not_shown() {
+        let address = Address::from(Url::parse("http://u:p@h:1/a?token=t").unwrap());
+        assert_eq!(format!("{address:?}"), "Address(\"http://h:1\")");
+        assert_eq!(address.server(), "http://h:1");
+    }
 }

@@ -4,14 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::Client;
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::redirect::Policy;
 
-use super::address::{is_loopback, server};
 use super::exchange::Exchange;
+use super::headers::headers;
 use super::reach::Reach;
 use super::settings::Settings;
-use super::signature::Signer;
+use super::signature::{HeaderSigner, Signer};
 use super::sink::Webhook;
 use super::target::Target;
 use crate::secret::Secret;
@@ -27,14 +26,15 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         problem,
     };
     let secrets = settings.secrets.iter().map(Secret::expose_secret);
-    let signer = if settings.secrets.is_empty() {
-        None
-    } else {
-        Some(Signer::new(secrets).map_err(problem)?)
+    let signer = match settings.secrets.is_empty() {
+        true => None,
+        false => Some(Signer::new(secrets).map_err(problem)?),
     };
+    let hmac = settings.hmac.as_ref().map(HeaderSigner::new);
+    let hmac = hmac.transpose().map_err(problem)?;
     let tls = crate::tls::client_config(&settings.tls)?;
     let connect_timeout = settings.timeout.min(CONNECT_TIMEOUT_MAX);
-    let headers = headers(&settings).map_err(problem)?;
+    let (headers, rendered) = headers(&settings.headers).map_err(problem)?;
     let client = || {
         let client = Client::builder()
             .tls_backend_preconfigured(rustls::ClientConfig::clone(&tls))
@@ -43,7 +43,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
             .timeout(settings.timeout)
             .default_headers(headers.clone())
             .user_agent(concat!("stomp-bridge/", env!("CARGO_PKG_VERSION")));
-        match is_loopback(&settings.url) {
+        match settings.url.is_loopback() {
             // The system's proxy would look for it on its own machine.
             true => client.no_proxy(),
             false => client,
@@ -51,11 +51,14 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     };
     let exchange = Exchange::new(client, settings.concurrency).map_err(problem)?;
     let target = Arc::new(Target {
-        reach: Reach::new(&settings.url, tls, connect_timeout),
-        server: server(&settings.url),
+        reach: Reach::new(settings.url.url(), tls, connect_timeout),
+        server: settings.url.server(),
         url: settings.url,
+        method: settings.method,
+        headers: rendered,
         posting: settings.posting,
         signer,
+        hmac,
         answers: settings.answers,
         exchange,
     });
@@ -63,25 +66,8 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         sink: Box::new(Webhook {
             target,
             concurrency: settings.concurrency,
+            rate: settings.rate,
         }),
         driver: None,
     })
-}
-
-/// The settings' headers, with what the body is where they do not say it.
-fn headers(settings: &Settings) -> Result<HeaderMap, String> {
-    let mut headers = HeaderMap::new();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    // An answer's text is read as it comes.
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    for (name, value) in &settings.headers {
-        let header = HeaderName::from_bytes(name.as_bytes())
-            .map_err(|_| format!("headers: {name:?} cannot be a header's name"))?;
-        let mut value = HeaderValue::from_str(value.expose_secret()).map_err(|_| {
-            format!("headers: the value of {name:?} has characters that a header cannot have")
-        })?;
-        value.set_sensitive(true);
-        headers.insert(header, value);
-    }
-    Ok(headers)
 }

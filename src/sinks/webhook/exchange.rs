@@ -7,8 +7,10 @@ use std::iter::successors;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, ClientBuilder, Request, Response};
+use reqwest::{Client, ClientBuilder, Request, RequestBuilder, Response};
+use url::Url;
 
+use super::settings::Method;
 use crate::tls;
 
 /// How long an idle connection is kept for the next request.
@@ -41,6 +43,17 @@ impl Exchange {
             fresh: build(0)?,
             answered: Mutex::default(),
         })
+    }
+
+    /// A request with what all requests have.
+    pub(super) fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let method = match method {
+            Method::Get => reqwest::Method::GET,
+            Method::Post => reqwest::Method::POST,
+            Method::Put => reqwest::Method::PUT,
+            Method::Patch => reqwest::Method::PATCH,
+        };
+        self.client.request(method, url)
     }
 
     /// Sends a request. A server may close a kept connection just when it is used again: such a
@@ -116,5 +129,5 @@ fn chain(error: &reqwest::Error) -> String {
 
 fn causes(error: &reqwest::Error) -> impl Iterator<Item = &(dyn Error + 'static)> {
     let first: &(dyn Error + 'static) = error;
-    successors(Some(first), |cause| (*cause).source())
+    successors(Some(first), |&cause| cause.source())
 }

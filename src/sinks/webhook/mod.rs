@@ -1,7 +1,7 @@
 //! HTTP requests with events, signed by Standard Webhooks; 2xx confirms, or what the configuration
-//! looks for in the answer. Several devices' events are in
-//! flight at once, each device's in order, over connections that are kept alive. `delivery` decides
-//! when the next attempt is and which events it has.
+//! looks for in the answer. Several devices' events are in flight at once, each device's in order,
+//! over connections that are kept alive. `delivery` decides when the next attempt is and which
+//! events it has.
 //!
 //! `webhook-id` is the event's id: the same on every attempt, after a crash and on a replay. The id
 //! of a batch is made from the ids of its events, in their order: the same events have the same id.
@@ -10,24 +10,27 @@
 //! recognizes redeliveries by each `event_id`.
 //!
 //! - `settings`: what the configuration gives; `build`: from there to a sink
-//! - `sink`: the attempts; `target`: one request; `body`, `signature`: what is in it
+//! - `sink`: the attempts; `target`: one request; `body`, `headers`, `signature`: what is in it
 //! - `exchange`: how it is sent; `answer`: what the answer means
 //! - `reach`: whether the receiver is there
-//! - `address`: what may be shown of its URL
+//! - `address`: where requests go, and what may be shown of it
 
 mod address;
 mod answer;
 mod body;
 mod build;
 mod exchange;
+mod headers;
 mod reach;
 mod settings;
 mod signature;
 mod sink;
 mod target;
 
-pub(in crate::sinks) use address::server;
+pub use address::Address;
 pub use answer::Answers;
 pub use body::{Body, Posting};
 pub(in crate::sinks) use build::build;
-pub use settings::Settings;
+pub use headers::HeaderText;
+pub use settings::{Method, Settings};
+pub use signature::{Algorithm, Digits, HeaderSignature};

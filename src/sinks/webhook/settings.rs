@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
-use url::Url;
-
+use super::address::Address;
 use super::answer::Answers;
 use super::body::Posting;
+use super::headers::HeaderText;
+use super::signature::HeaderSignature;
 use crate::secret::Secret;
+use crate::sinks::Rate;
 use crate::tls;
 
 /// Validated settings of a webhook sink.
@@ -14,21 +16,48 @@ use crate::tls;
 pub struct Settings {
     /// The sink's name in the configuration.
     pub name: String,
-    /// Where to POST; `http` or `https`.
-    pub url: Url,
+    /// Where requests go; `http` or `https`.
+    pub url: Address,
+    /// See [`Method`].
+    pub method: Method,
     /// Sent with every request.
-    pub headers: Vec<(String, Secret)>,
-    /// The body of a request.
+    pub headers: Vec<(String, HeaderText)>,
+    /// The body of a request; with templates in `url` or `headers`, of one event.
     pub posting: Posting,
     /// Requests that may be in flight at once; at least 1.
     pub concurrency: usize,
     /// Sign each request (Standard Webhooks, `v1`): base64 of a key, mostly with `whsec_` in front;
     /// two during a rotation; none: requests are not signed.
     pub secrets: Vec<Secret>,
+    /// A signature of the body in a header.
+    pub hmac: Option<HeaderSignature>,
+    /// The most requests in a time.
+    pub rate: Option<Rate>,
     /// What an answer means.
     pub answers: Answers,
     /// Of `https`.
     pub tls: tls::Settings,
     /// A request that takes longer has failed.
     pub timeout: Duration,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Method {
+    /// Without a body: what there is to say stands in the URL and the headers.
+    Get,
+    /// The usual one.
+    #[default]
+    Post,
+    /// The body becomes what stands at the URL.
+    Put,
+    /// The body changes what stands there.
+    Patch,
+}
+
+impl Method {
+    /// Whether its requests have a body.
+    pub fn has_body(self) -> bool {
+        self != Method::Get
+    }
 }

@@ -8,13 +8,14 @@ use uuid::Uuid;
 
 use super::target::Target;
 use crate::model::Position;
-use crate::sinks::{Batch, Capabilities, Ordering, Sink, Trouble, Undelivered};
+use crate::sinks::{Batch, Capabilities, Ordering, Rate, Sink, Trouble, Undelivered};
 
 /// One receiver. A clone makes attempts of its own.
 #[derive(Clone)]
 pub(super) struct Webhook {
     pub(super) target: Arc<Target>,
     pub(super) concurrency: usize,
+    pub(super) rate: Option<Rate>,
 }
 
 impl Sink for Webhook {
@@ -26,6 +27,7 @@ impl Sink for Webhook {
                 concurrency: self.concurrency,
                 batch_wait,
             },
+            rate: self.rate,
             ..Capabilities::default()
         }
     }

@@ -7,13 +7,15 @@ use reqwest::header::{CONTENT_ENCODING, HeaderMap, HeaderName, HeaderValue, RETR
 use reqwest::{Request, Response};
 use serde::de::IgnoredAny;
 use tokio::time::timeout;
-use url::Url;
 
+use super::address::Address;
 use super::answer::{Answer, Answers, Verdict, advice};
 use super::body::{Body, Posting};
 use super::exchange::{Exchange, failure};
+use super::headers::Rendered;
 use super::reach::Reach;
-use super::signature::Signer;
+use super::settings::Method;
+use super::signature::{HeaderSigner, Signer};
 use crate::excerpt::beginning;
 use crate::model::Event;
 use crate::sinks::{By, Trouble};
@@ -32,9 +34,13 @@ pub(super) struct Target {
     pub(super) reach: Reach,
     /// For log lines: path and query may be secrets (chat groups give them out as such).
     pub(super) server: String,
-    pub(super) url: Url,
+    pub(super) url: Address,
+    pub(super) method: Method,
+    /// Those that differ from one event to another.
+    pub(super) headers: Rendered,
     pub(super) posting: Posting,
     pub(super) signer: Option<Signer>,
+    pub(super) hmac: Option<HeaderSigner>,
     pub(super) answers: Answers,
     pub(super) exchange: Exchange,
 }
@@ -66,24 +72,37 @@ impl Target {
     }
 
     fn request(&self, events: &[Event]) -> Result<Request, String> {
-        let Body { id, bytes } = self.posting.body(events)?;
-        let mut request = Request::new(reqwest::Method::POST, self.url.clone());
+        let event = events.first().ok_or("a request without an event")?;
+        let Body { id, mut bytes } = self.posting.body(events)?;
+        if !self.method.has_body() {
+            bytes.clear();
+        }
+        let mut headers = HeaderMap::new();
+        self.headers.add(event, &mut headers)?;
         let timestamp = Timestamp::now().as_second();
-        let headers = request.headers_mut();
-        let unfit = || format!("event id {id:?} cannot stand in a header");
-        let header = HeaderValue::from_str(&id).map_err(|_| unfit())?;
+        let unfit = |_| format!("event id {id:?} cannot stand in a header");
+        let header = HeaderValue::from_str(&id).map_err(unfit)?;
         headers.insert(HeaderName::from_static("webhook-id"), header);
         headers.insert(
             HeaderName::from_static("webhook-timestamp"),
             timestamp.into(),
         );
         if let Some(signer) = &self.signer {
-            let signature = signer.sign(&id, timestamp, &bytes);
-            let signature = HeaderValue::from_str(&signature).map_err(|_| unfit())?;
-            headers.insert(HeaderName::from_static("webhook-signature"), signature);
+            let signature = HeaderValue::from_str(&signer.sign(&id, timestamp, &bytes));
+            let name = HeaderName::from_static("webhook-signature");
+            headers.insert(name, signature.map_err(unfit)?);
         }
-        *request.body_mut() = Some(bytes.into());
-        Ok(request)
+        if let Some(hmac) = &self.hmac {
+            let (name, signature) = hmac.sign(&bytes);
+            headers.insert(name, signature);
+        }
+        let request = self.exchange.request(self.method, self.url.of(event)?);
+        let request = match self.method.has_body() {
+            true => request.body(bytes),
+            false => request,
+        };
+        let unfit = |error: reqwest::Error| format!("no request: {}", error.without_url());
+        request.headers(headers).build().map_err(unfit)
     }
 
     async fn read(&self, mut response: Response) -> Result<(), Trouble> {

@@ -9,7 +9,7 @@ use tracing::info;
 use super::credentials::Credentials;
 use super::error::SigninError;
 use super::step::Step;
-use super::template;
+use crate::pipeline::percent_encoded;
 use crate::secret::Secret;
 use crate::tls;
 use crate::transport::{DialError, Stage, exchange};
@@ -105,7 +105,7 @@ impl Signin {
         // As it is, and as a form or a URL has it.
         let mut texts: Vec<String> = secrets
             .filter(|secret| !secret.is_empty())
-            .flat_map(|secret| [secret.to_owned(), template::percent_encoded(secret)])
+            .flat_map(|secret| [secret.to_owned(), percent_encoded(secret)])
             .collect();
         // One may hold another, whose end would stay.
         texts.sort_by_key(|text| std::cmp::Reverse(text.len()));

@@ -28,4 +28,4 @@ pub use credentials::Credentials;
 pub use error::SigninError;
 pub(super) use limit::SigninLimit;
 pub use step::{AnswerPart, Extract, Step, StepMethod};
-pub use template::{Part, SigninTemplate, percent_encoded};
+pub use template::{Part, SigninTemplate};

@@ -4,10 +4,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-
 use super::credentials::{Credentials, placeholder};
 use super::error::SigninError;
+use crate::pipeline::percent_encoded;
 use crate::secret::Secret;
 
 /// A piece of a [`SigninTemplate`].
@@ -103,19 +102,6 @@ impl SigninTemplate {
         }
         Ok(text.into())
     }
-}
-
-/// All but the unreserved characters of RFC 3986, section 2.3, so that a value cannot change the
-/// URL around it.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
-    .remove(b'-')
-    .remove(b'.')
-    .remove(b'_')
-    .remove(b'~');
-
-/// A value as a part of a URL's path or query.
-pub fn percent_encoded(text: &str) -> String {
-    utf8_percent_encode(text, RESERVED).to_string()
 }
 
 impl From<&str> for SigninTemplate {
