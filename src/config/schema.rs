@@ -13,9 +13,10 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
-use super::units::{Each, List, Plain, Retention, SecretTable, Size, Span, UrlText};
+use super::units::{Each, List, MqttProtocol, Plain, Retention, SecretTable, Size, Span, UrlText};
 use crate::model::Severity;
 use crate::secret::Secret;
+use crate::sinks::mqtt::MAX_INFLIGHT;
 
 /// The whole.
 #[derive(Deserialize, JsonSchema, Default)]
@@ -439,6 +440,7 @@ impl Default for Postgres {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
     pub(super) url: Secret,
+    pub(super) protocol: MqttProtocol,
     pub(super) topic: String,
     pub(super) body: Option<String>,
     pub(super) qos: Plain<u32>,
@@ -448,6 +450,8 @@ pub(super) struct Mqtt {
     pub(super) client_id: Option<String>,
     pub(super) status_topic: Option<String>,
     pub(super) tls: Tls,
+    pub(super) alpn: List<String>,
+    pub(super) max_inflight: Plain<u32>,
     pub(super) max_packet_bytes: Size,
 }
 
@@ -455,6 +459,7 @@ impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
             url: "mqtt://127.0.0.1:1883".into(),
+            protocol: MqttProtocol::default(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
             qos: Plain(1),
@@ -464,6 +469,8 @@ impl Default for Mqtt {
             client_id: None,
             status_topic: None,
             tls: Tls::default(),
+            alpn: List::default(),
+            max_inflight: Plain(MAX_INFLIGHT.into()),
             max_packet_bytes: Size(256 << 10),
         }
     }
