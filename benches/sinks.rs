@@ -75,6 +75,7 @@ async fn main() {
         let settings = mqtt::Settings {
             name: name(),
             url: broker.url().parse().unwrap(),
+            protocol: mqtt::Protocol::Auto,
             username: Some(USER.to_owned()),
             password: Some(Secret::from(PASSWORD)),
             client_id: None,
@@ -88,6 +89,8 @@ async fn main() {
             retain: true,
             status_topic: None,
             tls: Default::default(),
+            alpn: Vec::new(),
+            max_inflight: mqtt::MAX_INFLIGHT,
             packet_bytes_max: 256 * 1024,
         };
         run(label, 100, Settings::Mqtt(settings)).await;

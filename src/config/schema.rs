@@ -13,10 +13,13 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Map, Value as Json};
 
-use super::units::{Each, List, Mode, Plain, Rate, Retention, SecretTable, Size, Span, UrlText};
+use super::units::{
+    Each, List, Mode, MqttProtocol, Plain, Rate, Retention, SecretTable, Size, Span, UrlText,
+};
 use crate::model::Severity;
 use crate::secret::Secret;
 use crate::sinks::history::sqlite;
+use crate::sinks::mqtt::MAX_INFLIGHT;
 
 /// The whole.
 #[derive(Deserialize, JsonSchema, Default)]
@@ -477,6 +480,7 @@ impl Default for Postgres {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Mqtt {
     pub(super) url: Secret,
+    pub(super) protocol: MqttProtocol,
     pub(super) topic: String,
     pub(super) body: Option<String>,
     pub(super) qos: Plain<u32>,
@@ -486,6 +490,8 @@ pub(super) struct Mqtt {
     pub(super) client_id: Option<String>,
     pub(super) status_topic: Option<String>,
     pub(super) tls: Tls,
+    pub(super) alpn: List<String>,
+    pub(super) max_inflight: Plain<u32>,
     pub(super) max_packet_bytes: Size,
 }
 
@@ -493,6 +499,7 @@ impl Default for Mqtt {
     fn default() -> Mqtt {
         Mqtt {
             url: "mqtt://127.0.0.1:1883".into(),
+            protocol: MqttProtocol::default(),
             topic: "devices/{{ client_id }}/{{ device_id }}/status".to_owned(),
             body: None,
             qos: Plain(1),
@@ -502,6 +509,8 @@ impl Default for Mqtt {
             client_id: None,
             status_topic: None,
             tls: Tls::default(),
+            alpn: List::default(),
+            max_inflight: Plain(MAX_INFLIGHT.into()),
             max_packet_bytes: Size(256 << 10),
         }
     }

@@ -31,6 +31,10 @@ use crate::sinks::{Settings, mqtt};
 
 /// The largest packet that MQTT can say the length of (MQTT 3.1.1, section 2.2.3).
 const MQTT_PACKET_BYTES_MAX: u64 = 268_435_455;
+/// The first four are ours; the others are what other programs call the same.
+const MQTT_SCHEMES: [&str; 8] = [
+    "mqtt", "mqtts", "mqtt+ws", "mqtt+wss", "tcp", "ssl", "ws", "wss",
+];
 /// Room for a status of the platform.
 const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 
@@ -450,6 +454,14 @@ fn mqtt(
             Some(topic)
         }
     };
+    let inflight = written.max_inflight.0;
+    if !(1..=u32::from(mqtt::MAX_INFLIGHT)).contains(&inflight) {
+        let message = format!(
+            "expected 1 to {} publishes in flight, found {inflight}",
+            mqtt::MAX_INFLIGHT
+        );
+        check.report.error(&path.join("max_inflight"), message);
+    }
     let topic = template(check, &path.join("topic"), &written.topic, kinds);
     let body = written
         .body
@@ -463,15 +475,23 @@ fn mqtt(
         written.password.as_ref().map(Secret::expose_secret),
     );
     let client_id = secret("client_id", written.client_id.as_deref());
-    let mut url = check.url(
-        &path.join("url"),
-        written.url.expose_secret(),
-        &["mqtt", "mqtts"],
-    )?;
+    let url_path = path.join("url");
+    let mut url = check.url(&url_path, written.url.expose_secret(), &MQTT_SCHEMES)?;
     let (url_username, url_password) = credentials(&mut url);
+    let url = canonical(url);
+    if written
+        .alpn
+        .0
+        .iter()
+        .any(|name| !(1..=255).contains(&name.len()))
+    {
+        let message = "expected names of 1 to 255 bytes";
+        check.report.error(&path.join("alpn"), message);
+    }
     Some(Settings::Mqtt(mqtt::Settings {
         name: named.name.to_string(),
         url,
+        protocol: written.protocol.0,
         username: username
             .map(|text| text.expose_secret().to_owned())
             .or(url_username),
@@ -486,6 +506,8 @@ fn mqtt(
         retain: written.retain.0,
         status_topic,
         tls,
+        alpn: written.alpn.0,
+        max_inflight: u16::try_from(inflight).unwrap_or(mqtt::MAX_INFLIGHT),
         packet_bytes_max: usize::try_from(bytes).unwrap_or(usize::MAX),
     }))
 }
@@ -498,6 +520,20 @@ fn status_topic(template: &str) -> String {
         .map(|(prefix, _)| format!("{prefix}/"))
         .unwrap_or_default();
     format!("{prefix}bridge/status")
+}
+
+/// The broker's URL in our spelling.
+fn canonical(url: Url) -> Url {
+    let scheme = match url.scheme() {
+        "tcp" => "mqtt",
+        "ssl" => "mqtts",
+        "ws" => "mqtt+ws",
+        "wss" => "mqtt+wss",
+        _ => return url,
+    };
+    // The port that other programs mean where none is written is ours too.
+    let (_, rest) = url.as_str().split_once(':').unwrap_or_default();
+    format!("{scheme}:{rest}").parse().unwrap_or(url)
 }
 
 /// Takes the user and password out of a URL.
@@ -548,6 +584,19 @@ mod tests {
         assert_eq!(username.as_deref(), Some("us@er"));
         assert_eq!(password.unwrap().expose_secret(), "p/w%%+1");
         assert_eq!(url.as_str(), "mqtt://broker:1884");
+    }
+
+    #[test]
+    fn other_spellings_of_a_broker_are_ours() {
+        for (written, ours) in [
+            ("tcp://b:1884", "mqtt://b:1884"),
+            ("ssl://b", "mqtts://b"),
+            ("ws://b/mqtt?x=1", "mqtt+ws://b/mqtt?x=1"),
+            ("wss://[::1]:8084", "mqtt+wss://[::1]:8084/"),
+            ("mqtt+ws://b", "mqtt+ws://b"),
+        ] {
+            assert_eq!(canonical(Url::parse(written).unwrap()).as_str(), ours);
+        }
     }
 
     #[test]

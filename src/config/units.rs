@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 
 use super::masking;
 use crate::secret::Secret;
+use crate::sinks::mqtt::Protocol;
 
 /// A duration: `"10s"`, `"1h30m"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
@@ -192,6 +193,25 @@ impl FromStr for Plain<u32> {
     }
 }
 
+/// A version of MQTT: `"auto"`, `"5"` or `"3.1.1"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, JsonSchema)]
+pub(super) struct MqttProtocol(#[schemars(with = "String")] pub(super) Protocol);
+
+impl FromStr for MqttProtocol {
+    type Err = String;
+
+    fn from_str(source: &str) -> Result<MqttProtocol, String> {
+        match source.trim() {
+            "auto" => Ok(MqttProtocol(Protocol::Auto)),
+            "5" | "5.0" => Ok(MqttProtocol(Protocol::V5)),
+            "3.1.1" => Ok(MqttProtocol(Protocol::V311)),
+            _ => Err(format!(
+                "expected \"auto\", \"5\" or \"3.1.1\", found `{source}`"
+            )),
+        }
+    }
+}
+
 /// Reads a scalar of any type by its text, so that the message of a mistake is the same for all of
 /// them.
 fn by_text<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -241,6 +261,12 @@ impl<'de> Deserialize<'de> for Span {
 
 impl<'de> Deserialize<'de> for Rate {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Rate, D::Error> {
+        by_text(deserializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for MqttProtocol {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<MqttProtocol, D::Error> {
         by_text(deserializer)
     }
 }

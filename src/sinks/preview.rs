@@ -46,7 +46,7 @@ impl Preview {
                 },
             }),
             Settings::Mqtt(settings) => {
-                let publish = mqtt::Publish::new(settings, event)?;
+                let publish = mqtt::Publish::preview(settings, event)?;
                 Ok(Preview::Publish {
                     topic: publish.topic,
                     body: publish.body,

@@ -13,7 +13,7 @@ use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::{Event, EventKind, Omit, Severity, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, Field};
 use stomp_bridge::retry::Retry;
-use stomp_bridge::sinks::mqtt::Qos;
+use stomp_bridge::sinks::mqtt::{MAX_INFLIGHT, Protocol, Qos};
 use stomp_bridge::sinks::webhook::HeaderText;
 use stomp_bridge::sinks::{Rate, Settings, mqtt, webhook};
 use stomp_bridge::source::{Broker, Credentials, SigninTemplate, WAIT_MAX_KEPT};
@@ -461,6 +461,10 @@ fn the_defaults_are_the_promised_ones() {
         (mqtt_of(&plan).qos, mqtt_of(&plan).retain),
         (Qos::AtLeastOnce, true)
     );
+    assert_eq!(
+        (mqtt_of(&plan).protocol, mqtt_of(&plan).max_inflight),
+        (Protocol::Auto, MAX_INFLIGHT)
+    );
     let retry = Retry {
         initial: seconds(1),
         max: seconds(300),
@@ -564,6 +568,8 @@ fn the_environment_overrides_the_file() {
             ("STOMP_BRIDGE_TOPICS__MAP_1__DESTINATION", "/topic/2"),
             ("STOMP_BRIDGE_SINKS__SITE__TYPE", "mqtt"),
             ("STOMP_BRIDGE_SINKS__SITE__RETAIN", "false"),
+            ("STOMP_BRIDGE_SINKS__SITE__PROTOCOL", "5"),
+            ("STOMP_BRIDGE_SINKS__SITE__URL", "ssl://b"),
             ("STOMP_BRIDGE_SINKS__SITE__PASSWORD", "{{ secret('site') }}"),
             ("STOMP_BRIDGE_SECRET_SITE", "007"),
             ("STOMP_BRIDGE_CONFIG", "/not/a/key"),
@@ -582,6 +588,8 @@ fn the_environment_overrides_the_file() {
     assert_eq!(rendered(&plan.source.headers[0].1), "b");
     assert_eq!(plan.source.topics[0].destination.as_str(), "/topic/2");
     assert!(!mqtt_of(&plan).retain);
+    assert_eq!(mqtt_of(&plan).protocol, Protocol::V5);
+    assert_eq!(mqtt_of(&plan).url.as_str(), "mqtts://b");
     assert_eq!(
         mqtt_of(&plan).password.as_ref().unwrap().expose_secret(),
         "007"
@@ -1258,6 +1266,18 @@ fn each_mistake_is_told_with_its_place() {
             "8:13",
             "journal.when_full",
             "did you mean `drop_oldest`?",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nprotocol = 3.1\n"),
+            "9:12",
+            "sinks.m.protocol",
+            "expected \"auto\", \"5\" or \"3.1.1\"",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nmax_inflight = 0\n"),
+            "9:16",
+            "sinks.m.max_inflight",
+            "expected 1 to 1000",
         ),
         (
             format!("{SOURCE}{TOPIC}{SINK}[sinks.m]\ntype = \"mqtt\"\nqos = 2\n"),

@@ -7,6 +7,7 @@ mod coverage;
 mod events;
 mod history;
 mod mqtt;
+mod mqtt5;
 mod postgres;
 mod servers;
 mod sqlite;

@@ -7,7 +7,7 @@ use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
 use stomp_bridge::paced::Interval;
 use stomp_bridge::pipeline::Template;
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::mqtt::{Qos, Settings};
+use stomp_bridge::sinks::mqtt::{MAX_INFLIGHT, Protocol, Qos, Settings};
 use stomp_bridge::sinks::{Batch, By, Reason, Sink, Trouble};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -18,10 +18,11 @@ use crate::servers::{Mosquitto, free_port};
 /// Publishes in flight at most.
 const WINDOW: usize = 1000;
 
-fn settings(port: u16) -> Settings {
+pub(crate) fn settings(port: u16) -> Settings {
     Settings {
         name: "site".to_owned(),
         url: format!("mqtt://127.0.0.1:{port}").parse().unwrap(),
+        protocol: Protocol::Auto,
         username: None,
         password: None,
         client_id: None,
@@ -31,21 +32,37 @@ fn settings(port: u16) -> Settings {
         retain: true,
         status_topic: None,
         tls: Default::default(),
+        alpn: Vec::new(),
+        max_inflight: MAX_INFLIGHT,
         packet_bytes_max: 256 * 1024,
     }
 }
 
-fn mqtt(settings: Settings) -> Box<dyn Sink> {
+/// The same with MQTT 3.1.1 alone.
+pub(crate) fn settings_311(port: u16) -> Settings {
+    Settings {
+        protocol: Protocol::V311,
+        ..settings(port)
+    }
+}
+
+pub(crate) fn mqtt(settings: Settings) -> Box<dyn Sink> {
     start(stomp_bridge::sinks::Settings::Mqtt(settings))
 }
 
 /// What a subscriber sees of an event with these settings.
-fn message(event: &StatusEvent) -> String {
+pub(crate) fn message(event: &StatusEvent) -> String {
     format!("devices/1/{id}/status {id} fault", id = event.device_id)
 }
 
 #[tokio::test]
 async fn a_thousand_events_arrive_in_order_and_stay_retained() {
+    for settings in [settings, settings_311] {
+        a_thousand_events_arrive(settings).await;
+    }
+}
+
+async fn a_thousand_events_arrive(settings: fn(u16) -> Settings) {
     let broker = Mosquitto::start();
     let mut sink = mqtt(settings(broker.port));
     assert!(sink.idle().await.is_err());
@@ -293,32 +310,35 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
 #[tokio::test]
 async fn a_wrong_password_is_named_and_never_shown() {
     let broker = Mosquitto::start_with("allow_anonymous false");
-    let (username, password) = (Some("bridge".to_owned()), Some(Secret::from("s3cret")));
-    let mut sink = mqtt(Settings {
-        username,
-        password,
-        ..settings(broker.port)
-    });
-    let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
-        panic!("opened")
-    };
-    assert!(
-        error.starts_with(&format!("mqtt://127.0.0.1:{}: ", broker.port)),
-        "{error}"
-    );
-    assert!(
-        error.contains("CONNACK 5") && error.contains("check user name, password"),
-        "{error}"
-    );
-    assert!(!error.contains("s3cret"), "{error}");
-    let after = None;
-    assert_eq!(sink.idle().await, Err(Trouble::Retry { error, after }));
+    for (settings, code) in [
+        (settings as fn(u16) -> Settings, "(0x87)"),
+        (settings_311, "CONNACK 5"),
+    ] {
+        let (username, password) = (Some("bridge".to_owned()), Some(Secret::from("s3cret")));
+        let mut sink = mqtt(Settings {
+            username,
+            password,
+            ..settings(broker.port)
+        });
+        let Err(Trouble::Retry { error, .. }) = sink.open(JOURNAL).await else {
+            panic!("opened")
+        };
+        let server = format!("mqtt://127.0.0.1:{}: ", broker.port);
+        assert!(error.starts_with(&server), "{error}");
+        assert!(
+            error.contains(code) && error.contains("check user name, password"),
+            "{error}"
+        );
+        assert!(!error.contains("s3cret"), "{error}");
+        let after = None;
+        assert_eq!(sink.idle().await, Err(Trouble::Retry { error, after }));
+    }
 }
 
 #[tokio::test]
 async fn a_publish_that_the_broker_does_not_take_is_named_and_in_the_end_refused() {
     let broker = Mosquitto::start_with("allow_anonymous true\nlog_type all\nmax_packet_size 200");
-    let mut sink = mqtt(settings(broker.port));
+    let mut sink = mqtt(settings_311(broker.port));
     sink.open(JOURNAL).await.unwrap();
     let mut three = events(1..=3);
     three[1].state = "x".repeat(300);
@@ -572,7 +592,7 @@ async fn a_broker_that_never_answers_is_given_up() {
 #[tokio::test(start_paused = true)]
 async fn a_broker_that_no_longer_answers_is_given_up() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut sink = mqtt(settings(listener.local_addr().unwrap().port()));
+    let mut sink = mqtt(settings_311(listener.local_addr().unwrap().port()));
     let broker = tokio::spawn(async move {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut packet = [0; 256];

@@ -91,9 +91,24 @@ impl Mosquitto {
         Mosquitto::start_with("allow_anonymous true\nlog_type all")
     }
 
+    /// The same for anybody, with an access list.
+    pub(crate) fn start_with_access(list: &str) -> Mosquitto {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("access");
+        fs::write(&file, list).unwrap();
+        let lines = format!(
+            "allow_anonymous true\nlog_type all\nacl_file {}",
+            file.display()
+        );
+        Mosquitto::start_in(folder, &lines)
+    }
+
     /// With further lines of its configuration.
     pub(crate) fn start_with(lines: &str) -> Mosquitto {
-        let folder = tempfile::tempdir().unwrap();
+        Mosquitto::start_in(tempfile::tempdir().unwrap(), lines)
+    }
+
+    fn start_in(folder: TempDir, lines: &str) -> Mosquitto {
         let port = free_port();
         let store = folder.path().display();
         let user = if rustix::process::geteuid().is_root() {
@@ -101,9 +116,10 @@ impl Mosquitto {
         } else {
             ""
         };
+        // Without a limit of its queues, mosquitto 2.0.11 ends a connection at what it rejects.
         let configuration = format!(
             "listener {port} 127.0.0.1\n{lines}\n{user}\npersistence true\npersistence_location {store}/\n\
-             max_queued_messages 0\n"
+             max_queued_messages 1000000\n"
         );
         fs::write(folder.path().join("mosquitto.conf"), configuration).unwrap();
         let (child, log) = Mosquitto::run(folder.path());

@@ -1,28 +1,19 @@
-//! The broker: where it is, who we are to it, and how a connection to it begins. The packets are
-//! rumqttc's.
-
-use std::io;
-use std::time::Duration;
+//! The broker: who we are to it, and how a connection to it begins.
 
 use bytes::BytesMut;
 use futures_util::StreamExt;
-use rumqttc::{Codec, Connect, ConnectReturnCode, LastWill, Login, Packet, QoS, mqttbytes};
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf, split};
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
+use tokio::io::AsyncWriteExt;
 use tokio_util::codec::FramedRead;
 
-use crate::paced::{Interval, PacedStream, Pacing, TcpAcks};
+use super::dial::{Address, Reader, Writer};
+use super::incoming::{INCOMING_BYTES_MAX, Incoming, Packets, Properties};
+use super::loss::{Loss, Obstacle};
+use super::offer::Offer;
+use super::outgoing::{Connect, Will};
+use super::reason::Reason;
+use super::settings::Qos;
+use super::terms::{KEEP_ALIVE, Terms, Version};
 use crate::secret::Secret;
-use crate::tls;
-
-/// We say something at least so often; a broker hangs up after one and a half times this (MQTT
-/// 3.1.1, section 3.1.2.10).
-pub(super) const KEEP_ALIVE: Duration = Duration::from_secs(30);
-/// We subscribe to nothing: whatever a broker sends us is short.
-const INCOMING_BYTES_MAX: usize = 64 * 1024;
 
 /// Bodies of the status topic.
 pub(super) const ONLINE: &str = "online";
@@ -30,181 +21,188 @@ pub(super) const OFFLINE: &str = "offline";
 
 /// Some other packet came first (MQTT 3.1.1, section 3.2).
 const NO_CONNACK: &str =
-    "the first packet was no CONNACK: check that url is that of an MQTT 3.1.1 broker";
-
-/// What there is to say where it does not say why.
-pub(super) const CLOSED: &str = "the broker closed the connection";
+    "the first packet was no CONNACK: check that url is that of an MQTT broker";
 
 /// One broker, and who we are to it.
 #[derive(Debug)]
 pub(super) struct Broker {
-    /// An IPv6 address has no brackets here.
-    pub(super) host: String,
-    pub(super) port: u16,
-    /// `None`: clear text. The files are read for each connection, so that a renewed certificate is
-    /// used at the next one.
-    pub(super) tls: Option<tls::Settings>,
-    /// User and password.
-    pub(super) login: Option<(String, Secret)>,
+    pub(super) address: Address,
+    pub(super) username: Option<String>,
+    pub(super) password: Option<Secret>,
     /// Where we say that we are there, and it that we are not, if we vanish.
     pub(super) status_topic: Option<String>,
-    /// How often what it confirms is read while there is always something.
-    pub(super) read_interval: Interval,
-    /// Of whichever connection there is: has it read what the broker has confirmed.
-    pub(super) pacing: Pacing,
+    /// What the sink publishes with.
+    pub(super) qos: Qos,
+    /// Publishes that we want in flight at most.
+    pub(super) max_inflight: u16,
+    pub(super) offer: Offer,
 }
 
 /// A connection that was accepted.
 pub(super) struct Wire {
-    pub(super) reader: FramedRead<ReadHalf<Stream>, Codec>,
-    pub(super) writer: WriteHalf<Stream>,
-}
-
-/// TCP, or TLS over it.
-pub(super) type Stream = Box<dyn ByteStream>;
-
-/// Bytes in both directions.
-pub(super) trait ByteStream: AsyncRead + AsyncWrite + Send + Unpin {}
-
-impl<T: AsyncRead + AsyncWrite + Send + Unpin> ByteStream for T {}
-
-/// Why the connection ended.
-#[derive(Debug)]
-pub(super) struct Loss {
-    pub(super) error: String,
-    /// Who we are was refused: a person has to act, and brokers lock out those who insist.
-    pub(super) is_refusal: bool,
-}
-
-impl Loss {
-    pub(super) fn new(error: impl Into<String>) -> Loss {
-        Loss {
-            error: error.into(),
-            is_refusal: false,
-        }
-    }
-}
-
-impl From<io::Error> for Loss {
-    fn from(error: io::Error) -> Loss {
-        // TLS 1.3 tells of a refused client certificate after the handshake, with the first read.
-        match tls::refusal(&error) {
-            Some(refusal) => tls_problem(&tls::explained(refusal)),
-            None if error.kind() == io::ErrorKind::UnexpectedEof => Loss::new(CLOSED),
-            None => Loss::new(error.to_string()),
-        }
-    }
-}
-
-impl From<mqttbytes::Error> for Loss {
-    fn from(error: mqttbytes::Error) -> Loss {
-        match error {
-            mqttbytes::Error::Io(error) => error.into(),
-            error => Loss::new(format!("the broker does not speak MQTT 3.1.1: {error}")),
-        }
-    }
+    pub(super) reader: FramedRead<Reader, Packets>,
+    pub(super) writer: Writer,
+    pub(super) terms: Terms,
 }
 
 impl Broker {
-    /// TCP, TLS where it is asked for, CONNECT and CONNACK.
-    pub(super) async fn connect(&self, client_id: &str) -> Result<Wire, Loss> {
-        let tcp = TcpStream::connect((self.host.as_str(), self.port)).await?;
-        // Packets that go together are written together: waiting for more gains nothing.
-        tcp.set_nodelay(true)?;
-        // With Nagle's algorithm, mosquitto's default, the broker holds its next confirmations back
-        // until our kernel has acknowledged the last ones, which it would do up to 40 ms later.
-        let (interval, pacing) = (self.read_interval.clone(), self.pacing.clone());
-        let tcp = PacedStream::new(tcp, interval, pacing, TcpAcks::AtOnce);
-        let stream: Stream = match &self.tls {
-            None => Box::new(tcp),
-            Some(settings) => Box::new(self.encrypt(settings, tcp).await?),
-        };
-        let (reader, mut writer) = split(stream);
-        // It only reads: the size of the written packets was checked before.
-        let codec = Codec {
-            max_incoming_size: INCOMING_BYTES_MAX,
-            max_outgoing_size: usize::MAX,
-        };
-        let mut reader = FramedRead::new(reader, codec);
+    /// TCP, TLS where it is asked for, CONNECT and CONNACK; with another CONNECT where the broker
+    /// refuses something in the first one.
+    pub(super) async fn connect(&mut self, client_id: &str) -> Result<Wire, Loss> {
+        self.offer.begin();
+        loop {
+            match self.attempt(client_id).await {
+                Ok(wire) => {
+                    self.offer.accepted(&wire.terms);
+                    return Ok(wire);
+                }
+                // Each turn leaves one thing out.
+                Err(loss) if self.offer.forgo(loss.obstacle) => {}
+                Err(loss) => return Err(loss),
+            }
+        }
+    }
+
+    async fn attempt(&self, client_id: &str) -> Result<Wire, Loss> {
+        let (reader, mut writer) = self.address.dial().await?;
+        let mut reader = FramedRead::new(reader, Packets);
         let mut packet = BytesMut::new();
-        self.introduction(client_id).write(&mut packet)?;
+        self.introduction(client_id).write(&mut packet);
         writer.write_all(&packet).await?;
         writer.flush().await?;
-        match reader.next().await {
-            Some(Ok(Packet::ConnAck(answer))) => accepted(answer.code)?,
+        let version = self.offer.version;
+        let properties = match reader.next().await {
+            Some(Ok(Incoming::ConnAck { reason, properties })) => {
+                accepted(version, &reason, properties)?
+            }
             Some(Ok(_)) => return Err(Loss::new(NO_CONNACK)),
-            Some(Err(error)) => return Err(error.into()),
-            None => return Err(Loss::new(CLOSED)),
+            Some(Err(error)) => return Err(self.unanswered(error.into())),
+            None => return Err(self.unanswered(Loss::closed())),
+        };
+        let terms = Terms::new(version, &properties, self.max_inflight);
+        if self.qos > terms.qos_max {
+            return Err(Loss::refusal(
+                "the broker offers QoS 0 only, which confirms nothing: set `qos = 0` to do with that",
+            ));
         }
-        self.pacing.begin();
-        Ok(Wire { reader, writer })
-    }
-
-    async fn encrypt(
-        &self,
-        settings: &tls::Settings,
-        tcp: PacedStream,
-    ) -> Result<TlsStream<PacedStream>, Loss> {
-        let config = tls::client_config(settings).map_err(|error| Loss::new(error.to_string()))?;
-        let name = ServerName::try_from(self.host.clone())
-            .map_err(|error| tls_problem(&error.to_string()))?;
-        TlsConnector::from(config)
-            .connect(name, tcp)
-            .await
-            .map_err(|error| match tls::handshake_problem(&error) {
-                Some(problem) => tls_problem(&problem),
-                None => error.into(),
-            })
-    }
-
-    fn introduction(&self, client_id: &str) -> Connect {
-        let login = self.login.as_ref().map(|(username, password)| Login {
-            username: username.clone(),
-            password: password.expose_secret().to_owned(),
-        });
-        let last_will = self
-            .status_topic
-            .as_ref()
-            .map(|topic| LastWill::new(topic, OFFLINE, QoS::AtLeastOnce, true));
-        let keep_alive = KEEP_ALIVE.as_secs() as u16;
-        Connect {
-            keep_alive,
-            clean_session: true,
-            last_will,
-            login,
-            ..Connect::new(client_id)
-        }
-    }
-}
-
-fn tls_problem(problem: &str) -> Loss {
-    Loss::new(format!("TLS: {problem}"))
-}
-
-/// What to do about it, by the CONNACK return code (section 3.2.2.3).
-fn accepted(code: ConnectReturnCode) -> Result<(), Loss> {
-    let refused = |text: &str| {
-        Err(Loss {
-            error: format!("connection refused (CONNACK {text}"),
-            is_refusal: true,
+        self.address.pacing.begin();
+        Ok(Wire {
+            reader,
+            writer,
+            terms,
         })
+    }
+
+    fn introduction<'a>(&'a self, client_id: &'a str) -> Connect<'a> {
+        let will = self.status_topic.as_ref().map(|topic| Will {
+            topic,
+            body: OFFLINE,
+            qos: self.offer.will_qos,
+            retain: self.offer.will_retain,
+        });
+        Connect {
+            version: self.offer.version,
+            keep_alive_seconds: KEEP_ALIVE.as_secs() as u16,
+            packet_bytes_max: INCOMING_BYTES_MAX as u32,
+            client_id,
+            will,
+            username: self.username.as_deref(),
+            password: self.password.as_ref().map(Secret::expose_secret),
+        }
+    }
+
+    /// MQTT 3.1.1 has no word for a broker without retained messages: such a broker closes the
+    /// connection at the will.
+    fn unanswered(&self, loss: Loss) -> Loss {
+        if loss.obstacle != Obstacle::Closed {
+            return loss;
+        }
+        let advice = match self.status_topic {
+            Some(_) => {
+                "if it keeps no retained messages, set `status_topic = \"\"` and `retain = false`"
+            }
+            None => "check that the port is that of an MQTT broker",
+        };
+        let error = format!("{} before its CONNACK: {advice}", loss.error);
+        Loss { error, ..loss }
+    }
+}
+
+/// What the broker accepts, or what to do about its refusal.
+fn accepted(
+    version: Version,
+    reason: &Reason,
+    properties: Option<Properties>,
+) -> Result<Properties, Loss> {
+    match (version, properties) {
+        (Version::V311, _) => accepted_311(reason.code).map(|()| Properties::default()),
+        // Its answer is that of MQTT 3.1.1, whatever the answer is.
+        (Version::V5, None) => Err(no_mqtt_5(reason)),
+        (Version::V5, Some(_)) if matches!(reason.code, 1..=5 | 0x84) => Err(no_mqtt_5(reason)),
+        (Version::V5, Some(properties)) if reason.code < 0x80 => Ok(properties),
+        (Version::V5, Some(properties)) => Err(refused(reason, properties.server.as_deref())),
+    }
+}
+
+fn no_mqtt_5(reason: &Reason) -> Loss {
+    let error = format!(
+        "connection refused (CONNACK {:#04x}): the broker does not speak MQTT 5; set `protocol = \
+         \"auto\"` or \"3.1.1\"",
+        reason.code
+    );
+    Loss {
+        obstacle: Obstacle::Version,
+        ..Loss::refusal(error)
+    }
+}
+
+/// By the CONNACK reason code of MQTT 5 (section 3.2.2.2).
+fn refused(reason: &Reason, server: Option<&str>) -> Loss {
+    let advice = match (reason.code, server) {
+        (0x85, _) => "; set `client_id` to one that is",
+        (0x86, _) => "; check both",
+        (0x87, _) => "; check user name, password and the broker's access list",
+        (0x90, _) => "; set `status_topic` to one that the broker accepts",
+        (0x9A, _) => "; set `status_topic = \"\"` and `retain = false`",
+        (0x9C | 0x9D, Some(_)) => "; set `url` to the broker that it names",
+        _ => "",
     };
+    let named = server.map(|server| format!(", which is \"{server}\""));
+    let error = format!(
+        "connection refused (CONNACK): {reason}{advice}{}",
+        named.unwrap_or_default()
+    );
+    let obstacle = match reason.code {
+        0x9A => Obstacle::Retain,
+        0x9B => Obstacle::Qos,
+        _ => Obstacle::Other,
+    };
+    // Busy, too fast, over a quota, on the way down: that passes.
+    let passes = matches!(reason.code, 0x80 | 0x83 | 0x88 | 0x89 | 0x97 | 0x9C | 0x9F);
+    Loss {
+        is_refusal: !passes,
+        obstacle,
+        ..Loss::new(error)
+    }
+}
+
+/// By the CONNACK return code of MQTT 3.1.1 (section 3.2.2.3).
+fn accepted_311(code: u8) -> Result<(), Loss> {
+    let refused = |text: &str| Err(Loss::refusal(format!("connection refused (CONNACK {text}")));
     match code {
-        ConnectReturnCode::Success => Ok(()),
-        ConnectReturnCode::RefusedProtocolVersion => {
-            refused("1): the broker does not speak MQTT 3.1.1")
-        }
-        ConnectReturnCode::BadClientId => {
-            refused("2): client id not allowed; set `client_id` to one that is")
-        }
-        ConnectReturnCode::ServiceUnavailable => Err(Loss::new(
+        0 => Ok(()),
+        1 | 0x84 => Err(Loss {
+            obstacle: Obstacle::Version,
+            ..Loss::refusal(format!(
+                "connection refused (CONNACK {code}): the broker does not speak MQTT 3.1.1"
+            ))
+        }),
+        2 => refused("2): client id not allowed; set `client_id` to one that is"),
+        3 => Err(Loss::new(
             "connection refused (CONNACK 3): the broker is unavailable",
         )),
-        ConnectReturnCode::BadUserNamePassword => {
-            refused("4): bad user name or password; check both")
-        }
-        ConnectReturnCode::NotAuthorized => {
-            refused("5): not authorized; check user name, password and the broker's access list")
-        }
+        4 => refused("4): bad user name or password; check both"),
+        5 => refused("5): not authorized; check user name, password and the broker's access list"),
+        _ => refused(&format!("{code}): the broker does not speak MQTT 3.1.1")),
     }
 }

@@ -2,10 +2,13 @@
 
 use futures_util::FutureExt;
 use tokio::sync::watch;
+use url::Url;
 
 use super::broker::Broker;
+use super::dial::Address;
 use super::driver::{Driver, Link, Wanted};
-use super::settings::Settings;
+use super::offer::Offer;
+use super::settings::{Protocol, Settings};
 use super::sink::MqttSink;
 use super::topic;
 use crate::paced::{Interval, Pacing};
@@ -23,48 +26,55 @@ pub(in crate::sinks) fn build(
         name: settings.name.clone(),
         problem: problem.to_owned(),
     };
-    let (tls, default_port) = match settings.url.scheme() {
-        "mqtt" => (None, 1883),
-        "mqtts" => {
-            // Errors of the files are reported at once, not with each connection.
-            crate::tls::client_config(&settings.tls)?;
-            (Some(settings.tls.clone()), 8883)
-        }
+    let url = &settings.url;
+    let (encrypted, websocket, default_port) = match url.scheme() {
+        "mqtt" => (false, None, 1883),
+        "mqtts" => (true, None, 8883),
+        "mqtt+ws" => (false, Some("ws"), 80),
+        "mqtt+wss" => (true, Some("wss"), 443),
         _ => return Err(problem("url: expected mqtt://host or mqtts://host")),
     };
+    if encrypted {
+        // Errors of the files are reported at once, not with each connection.
+        crate::tls::client_config(&settings.tls)?;
+    }
     let host = settings
         .url
         .host_str()
         .ok_or_else(|| problem("url: the host is missing"))?;
     let port = settings.url.port().unwrap_or(default_port);
     let server = format!("{}://{host}:{port}", settings.url.scheme());
+    let websocket = websocket.map(|scheme| handshake_url(scheme, host, port, url));
     // An IPv6 address: as a name for TLS and for the resolver it has no brackets.
     let host = host.trim_start_matches('[').trim_end_matches(']');
 
     if let Some(topic) = &settings.status_topic {
         topic::check_topic(topic).map_err(|error| problem(&format!("status_topic: {error}")))?;
     }
-    let login = match (&settings.username, &settings.password) {
-        (Some(username), password) => {
-            Some((username.clone(), password.clone().unwrap_or_default()))
-        }
-        (None, Some(_)) => {
-            return Err(problem(
-                "password without username: MQTT 3.1.1 knows no such thing",
-            ));
-        }
-        (None, None) => None,
-    };
-    let status_topic = settings.status_topic.clone();
+    let without_username = settings.username.is_none() && settings.password.is_some();
+    if without_username && settings.protocol != Protocol::V5 {
+        return Err(problem(
+            "password without username: only MQTT 5 has that; with such a broker set protocol = \"5\"",
+        ));
+    }
     let pacing = Pacing::default();
-    let broker = Broker {
+    let address = Address {
         host: host.to_owned(),
         port,
-        tls,
-        login,
-        status_topic,
+        tls: encrypted.then(|| settings.tls.clone()),
+        alpn: settings.alpn.clone(),
+        websocket,
         read_interval: commit_interval.times(READ_COMMITS),
         pacing: pacing.clone(),
+    };
+    let broker = Broker {
+        address,
+        username: settings.username.clone(),
+        password: settings.password.clone(),
+        status_topic: settings.status_topic.clone(),
+        qos: settings.qos,
+        max_inflight: settings.max_inflight,
+        offer: Offer::new(settings.protocol),
     };
 
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
@@ -74,6 +84,7 @@ pub(in crate::sinks) fn build(
         name,
         server: server.clone(),
         broker,
+        retain: settings.retain,
         wanted: wanted_by_sink,
         link,
     };
@@ -82,4 +93,35 @@ pub(in crate::sinks) fn build(
         sink: Box::new(sink),
         driver: Some(driver.run().boxed()),
     })
+}
+
+/// Most brokers have their WebSocket at `/mqtt`.
+fn handshake_url(scheme: &str, host: &str, port: u16, url: &Url) -> String {
+    let path = match url.path() {
+        "" => "/mqtt",
+        path => path,
+    };
+    let query = url.query().map(|query| format!("?{query}"));
+    format!(
+        "{scheme}://{host}:{port}{path}{}",
+        query.unwrap_or_default()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_websocket_has_the_urls_path_and_query() {
+        for (url, expected) in [
+            ("mqtt+ws://b", "ws://b:80/mqtt"),
+            ("mqtt+ws://b/", "ws://b:80/"),
+            ("mqtt+ws://[::1]/a/b?token=x", "ws://[::1]:80/a/b?token=x"),
+        ] {
+            let url: Url = url.parse().unwrap();
+            let host = url.host_str().unwrap();
+            assert_eq!(handshake_url("ws", host, 80, &url), expected);
+        }
+    }
 }

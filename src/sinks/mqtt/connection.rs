@@ -1,12 +1,17 @@
 //! One connection to the broker, shared by the sink that publishes into it and the driver that owns
 //! its socket.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
-use rumqttc::{Disconnect, PingReq, Publish, QoS};
 use tokio::sync::Notify;
 
+use super::aliases::Aliases;
+use super::outgoing::{self, Publish};
+use super::reason::Reason;
+use super::settings::Qos;
+use super::terms::Terms;
 use super::window::{NotInFlight, Window};
 
 /// So much is written while more is made ready.
@@ -14,24 +19,26 @@ const OUTBOX_BYTES: usize = 32 * 1024;
 
 /// Lives from CONNACK to the first error. A connection is never used after that: unconfirmed events
 /// come again from the journal.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Connection {
+    terms: Terms,
     state: Mutex<State>,
     progress: Notify,
     work: Notify,
     abandoned: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     window: Window,
+    aliases: Aliases,
     /// Packets that are not written yet, at most those of a window.
     outbox: BytesMut,
     /// Nothing comes after the bytes in the outbox.
     said_goodbye: bool,
     /// The last PINGREQ was not answered yet.
     asked: bool,
-    lost: Option<Arc<str>>,
+    lost: Option<Lost>,
     /// The publisher is woken once this many are confirmed: waking it for each PUBACK would cost
     /// more than the PUBACK.
     wake_at: Option<u64>,
@@ -46,9 +53,28 @@ pub(super) enum Standing {
     Lost {
         /// How many of the connection's first publishes.
         confirmed: u64,
-        /// Why.
-        error: Arc<str>,
+        /// Why not the rest.
+        lost: Lost,
     },
+}
+
+/// How a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    /// Where and why.
+    pub(super) error: Arc<str>,
+    pub(super) blame: Blame,
+}
+
+/// Whether the end was for what we published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Blame {
+    /// The broker said something else.
+    Nothing,
+    /// It may have been for the publish in flight.
+    Perhaps,
+    /// It was for the publish in flight.
+    ThePublish,
 }
 
 /// The bytes to be written next.
@@ -62,29 +88,73 @@ pub(super) struct Outbox {
 }
 
 impl Connection {
+    pub(super) fn new(terms: Terms) -> Connection {
+        let state = State {
+            window: Window::new(terms.room),
+            aliases: Aliases::new(terms.aliases_max),
+            outbox: BytesMut::new(),
+            said_goodbye: false,
+            asked: false,
+            lost: None,
+            wake_at: None,
+        };
+        Connection {
+            terms,
+            state: Mutex::new(state),
+            progress: Notify::new(),
+            work: Notify::new(),
+            abandoned: Notify::new(),
+        }
+    }
+
+    pub(super) fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// Publishes handed over so far: the number of the next one.
     pub(super) fn accepted(&self) -> u64 {
         self.state().window.accepted()
     }
 
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether one more may be published, the first of its batch being of this number: after a
+    /// rejection the rest of the batch waits.
+    pub(super) fn has_room(&self, first: u64) -> bool {
         let state = self.state();
-        state.lost.is_none() && state.window.has_room()
+        state.lost.is_none() && state.window.has_room() && !state.window.has_rejected(first)
+    }
+
+    /// Whether the broker has rejected a publish of this number or a later one.
+    pub(super) fn has_rejected(&self, from: u64) -> bool {
+        self.state().window.has_rejected(from)
+    }
+
+    /// What the broker has rejected, before this number; it is forgotten here.
+    pub(super) fn take_rejected(&self, before: u64) -> BTreeMap<u64, Reason> {
+        let mut state = self.state();
+        let rejected = state.window.take_rejected(before);
+        if !rejected.is_empty() {
+            // Whether the broker has learned a number by a publish that it rejects is its own.
+            state.aliases.stop();
+        }
+        rejected
     }
 
     /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last
     /// one, and where this gives true.
-    pub(super) fn publish(&self, topic: String, qos: QoS, retain: bool, body: Vec<u8>) -> bool {
+    pub(super) fn publish(&self, topic: &str, qos: Qos, retain: bool, body: &[u8]) -> bool {
         let mut state = self.state();
-        let pkid = state.window.accept(qos);
+        let packet_id = state.window.accept(qos);
+        let (topic, alias) = state.aliases.of(topic);
         let publish = Publish {
+            version: self.terms.version,
+            topic,
+            alias,
+            qos,
             retain,
-            pkid,
-            ..Publish::new(topic, qos, body)
+            packet_id,
+            body,
         };
-        publish
-            .write(&mut state.outbox)
-            .expect("a packet of a size that can be stated, with its id");
+        publish.write(&mut state.outbox);
         state.outbox.len() >= OUTBOX_BYTES
     }
 
@@ -100,13 +170,11 @@ impl Connection {
             let confirmed = {
                 let mut state = self.state();
                 let confirmed = state.window.confirmed();
-                if let Some(error) = &state.lost {
-                    return Standing::Lost {
-                        confirmed,
-                        error: error.clone(),
-                    };
+                if let Some(lost) = state.lost.clone() {
+                    return Standing::Lost { confirmed, lost };
                 }
-                let half_free = state.window.accepted().saturating_sub(Window::ROOM / 2);
+                let half = state.window.room() / 2;
+                let half_free = state.window.accepted().saturating_sub(half);
                 let wake_at = if state.window.has_room() {
                     target
                 } else {
@@ -161,12 +229,12 @@ impl Connection {
         self.tell(state);
     }
 
-    /// The driver: a PUBACK came.
-    pub(super) fn acknowledged(&self, packet_id: u16) -> Result<(), NotInFlight> {
+    /// The driver: a PUBACK came. Gives the number of its publish.
+    pub(super) fn acknowledged(&self, packet_id: u16, reason: Reason) -> Result<u64, NotInFlight> {
         let mut state = self.state();
-        state.window.acknowledged(packet_id)?;
+        let number = state.window.acknowledged(packet_id, reason)?;
         self.tell(state);
-        Ok(())
+        Ok(number)
     }
 
     /// The driver: asks for a sign of life. False where the last one was not given.
@@ -175,7 +243,7 @@ impl Connection {
         if std::mem::replace(&mut state.asked, true) {
             return false;
         }
-        PingReq.write(&mut state.outbox).expect("two bytes");
+        state.outbox.extend_from_slice(&outgoing::PINGREQ);
         self.work.notify_one();
         true
     }
@@ -186,15 +254,15 @@ impl Connection {
     }
 
     /// The driver: it is over.
-    pub(super) fn lose(&self, error: Arc<str>) {
-        self.state().lost = Some(error);
+    pub(super) fn lose(&self, lost: Lost) {
+        self.state().lost = Some(lost);
         self.progress.notify_one();
     }
 
     /// Sends DISCONNECT, so that the broker does not take our leaving for an accident.
     pub(super) fn say_goodbye(&self) {
         let mut state = self.state();
-        Disconnect.write(&mut state.outbox).expect("two bytes");
+        state.outbox.extend_from_slice(&outgoing::DISCONNECT);
         state.said_goodbye = true;
         self.work.notify_one();
     }
@@ -217,16 +285,19 @@ impl Connection {
 
 #[cfg(test)]
 mod tests {
+    use super::super::incoming::Properties;
+    use super::super::terms::Version;
     use super::*;
 
     #[tokio::test]
     async fn a_batch_goes_out_in_one_write_and_wakes_its_publisher_once() {
         const BATCH: u16 = 5;
-        let connection = Connection::default();
+        let terms = Terms::new(Version::V311, &Properties::default(), 1000);
+        let connection = Connection::new(terms);
         let (mut writes, mut wakes) = (0, 0);
         for _ in 0..1000 / BATCH {
             for _ in 0..BATCH {
-                connection.publish("t".to_owned(), QoS::AtLeastOnce, false, b"body".to_vec());
+                connection.publish("t", Qos::AtLeastOnce, false, b"body");
             }
             connection.send();
             let Outbox { bytes, through, .. } = connection.outbox().await;
@@ -238,7 +309,8 @@ mod tests {
             assert!(futures_util::poll!(&mut waiting).is_pending());
             for left in (0..BATCH).rev() {
                 let id = u16::try_from(target).expect("below 1,000") - left;
-                connection.acknowledged(id).expect("in flight");
+                let answer = connection.acknowledged(id, Reason::default());
+                answer.expect("in flight");
                 let woken = futures_util::poll!(&mut waiting).is_ready();
                 assert_eq!(woken, left == 0);
                 wakes += u32::from(woken);

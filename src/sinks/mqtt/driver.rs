@@ -1,25 +1,28 @@
 //! Keeps a connection to the broker: the one task that dials, writes what the sink hands over, and
 //! reads what the broker confirms.
 //!
-//! rumqttc's own event loop is not used. It sends each publish by its own call, a quarter of the
-//! daemon's CPU time under load. It also loses accepted publishes when it reconnects by itself. Its
-//! packets are.
+//! No client library is used. rumqttc's event loop sends each publish by its own call, a quarter of
+//! the daemon's CPU time under load. It also loses accepted publishes when it reconnects by itself.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
 use futures_util::StreamExt;
-use rumqttc::{Codec, Packet, QoS};
-use tokio::io::{AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
 use tokio::time::{interval_at, timeout};
 use tokio_util::codec::FramedRead;
 use tracing::{info, warn};
 
-use super::broker::{Broker, CLOSED, KEEP_ALIVE, Loss, OFFLINE, ONLINE, Stream, Wire};
-use super::connection::{Connection, Outbox};
-use crate::retry::Backoff;
+use super::broker::{Broker, OFFLINE, ONLINE, Wire};
+use super::connection::{Blame, Connection, Lost, Outbox};
+use super::dial::{Reader, Writer};
+use super::incoming::{Incoming, Packets};
+use super::loss::Loss;
+use super::reason::{Reason, Verdict};
+use super::terms::Terms;
+use crate::retry::{Backoff, STABLE};
 
 /// Dialling, TLS and CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -66,6 +69,8 @@ pub(super) struct Driver {
     /// The broker without user and password, for log lines.
     pub(super) server: String,
     pub(super) broker: Broker,
+    /// The sink wants the broker to keep what it publishes.
+    pub(super) retain: bool,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) link: watch::Sender<Link>,
 }
@@ -78,23 +83,41 @@ impl Driver {
         let Some(client_id) = self.asked().await else {
             return;
         };
+        let mut closes = ShortLives::default();
+        let mut said = None;
         loop {
             let started = Instant::now();
-            let connection = Arc::new(Connection::default());
-            let Err(Loss { error, is_refusal }) = self.live(&client_id, &connection).await else {
-                connection.lose("closed".into());
+            let mut connection = None;
+            let ended = match self.dial(&client_id).await {
+                None => return,
+                Some(Err(loss)) => Err(loss),
+                Some(Ok(wire)) => {
+                    self.tell(&wire.terms, &mut said);
+                    let connection = connection.insert(Connection::new(wire.terms.clone()).into());
+                    self.live(&client_id, wire, connection).await
+                }
+            };
+            let Err(loss) = ended else {
+                let error = "closed".into();
+                let blame = Blame::Nothing;
+                if let Some(connection) = connection {
+                    connection.lose(Lost { error, blame });
+                }
                 return;
             };
             // A connection that another client with our id keeps taking over does not live this
             // long.
             backoff.lived(started.elapsed());
-            let wait = match is_refusal {
+            let wait = match loss.is_refusal {
                 true => backoff.next_refused(fastrand::f64()),
                 false => backoff.next(fastrand::f64()),
             };
-            let error: Arc<str> = format!("{}: {error}", self.server).into();
+            let is_short = connection.is_some() && loss.is_without_cause();
+            let advice = closes.count(is_short, started.elapsed(), &client_id);
+            let error: Arc<str> = format!("{}: {}{advice}", self.server, loss.error).into();
             attempt += 1;
-            if attempt == 1 || matches!(*self.link.borrow(), Link::Up(_)) {
+            let was_up = matches!(*self.link.borrow(), Link::Up(_));
+            if attempt == 1 || (was_up && closes.should_log()) {
                 warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
             }
             // In this order, so that a publisher that sees the loss never finds this connection
@@ -103,12 +126,49 @@ impl Driver {
                 attempt,
                 error: error.clone(),
             });
-            connection.lose(error);
+            if let Some(connection) = connection {
+                let blame = loss.blame();
+                connection.lose(Lost { error, blame });
+            }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = no_longer_wanted(self.wanted.clone()) => return,
             }
         }
+    }
+
+    /// A connection that the broker has accepted; `None`: nobody needs it now.
+    async fn dial(&mut self, client_id: &str) -> Option<Result<Wire, Loss>> {
+        let wanted = self.wanted.clone();
+        tokio::select! {
+            wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => {
+                Some(wire.unwrap_or_else(|_| {
+                    let seconds = CONNECT_TIMEOUT.as_secs();
+                    let advice = "check host, port and mqtt:// or mqtts://";
+                    Err(Loss::new(format!("no answer within {seconds} s; {advice}")))
+                }))
+            }
+            () = no_longer_wanted(wanted) => None,
+        }
+    }
+
+    /// Says in the log what was agreed on; what the broker lacks only if it is news.
+    fn tell(&self, terms: &Terms, said: &mut Option<Terms>) {
+        info!(
+            sink = self.name,
+            server = self.server,
+            protocol = terms.version.name(),
+            "connected to the MQTT broker"
+        );
+        let is_news = said.as_ref() != Some(terms);
+        if is_news && !terms.retains && self.retain {
+            warn!(
+                sink = self.name,
+                "the MQTT broker keeps no retained messages: they are published without `retain`; \
+                 set `retain = false`, or have the broker keep them"
+            );
+        }
+        *said = Some(terms.clone());
     }
 
     /// The client id, once the sink is opened.
@@ -125,24 +185,18 @@ impl Driver {
         }
     }
 
-    /// One connection, from dialling to its end. `Ok`: nobody needs it now.
-    async fn live(&self, client_id: &str, connection: &Arc<Connection>) -> Result<(), Loss> {
-        let Wire { reader, writer } = tokio::select! {
-            wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => wire.map_err(|_| {
-                let seconds = CONNECT_TIMEOUT.as_secs();
-                Loss::new(format!("no answer within {seconds} s; check host, port and mqtt:// or mqtts://"))
-            })??,
-            () = no_longer_wanted(self.wanted.clone()) => return Ok(()),
-        };
-        info!(
-            sink = self.name,
-            server = self.server,
-            "connected to the MQTT broker"
-        );
+    /// One connection, from CONNACK to its end. `Ok`: nobody needs it now.
+    async fn live(
+        &self,
+        client_id: &str,
+        wire: Wire,
+        connection: &Arc<Connection>,
+    ) -> Result<(), Loss> {
+        let Wire { reader, writer, .. } = wire;
         self.say(connection, ONLINE);
         self.link.send_replace(Link::Up(connection.clone()));
 
-        let mut reading = std::pin::pin!(read(reader, connection));
+        let mut reading = std::pin::pin!(self.read(reader, connection, client_id));
         let mut writing = std::pin::pin!(write(writer, connection));
         tokio::select! {
             biased;
@@ -153,7 +207,7 @@ impl Driver {
             () = no_longer_wanted(self.wanted.clone()) => {}
         }
         if *self.wanted.borrow() == Wanted::Goodbye {
-            self.broker.pacing.suspend();
+            self.broker.address.pacing.suspend();
             // After DISCONNECT the broker does not publish the will (section 3.14.4).
             self.say(connection, OFFLINE);
             connection.say_goodbye();
@@ -168,32 +222,95 @@ impl Driver {
     /// Publishes our status, retained. The connection counts it as any other publish.
     fn say(&self, connection: &Connection, status: &str) {
         if let Some(topic) = &self.broker.status_topic {
-            connection.publish(topic.clone(), QoS::AtLeastOnce, true, status.into());
+            let Terms {
+                qos_max, retains, ..
+            } = *connection.terms();
+            connection.publish(topic, qos_max, retains, status.as_bytes());
             connection.send();
         }
     }
-}
 
-/// Counts what the broker confirms, until the connection ends.
-async fn read(mut reader: FramedRead<ReadHalf<Stream>, Codec>, connection: &Connection) -> Loss {
-    while let Some(packet) = reader.next().await {
-        match packet {
-            Ok(Packet::PubAck(ack)) => {
-                if let Err(error) = connection.acknowledged(ack.pkid) {
-                    return Loss::new(error.to_string());
+    /// Counts what the broker confirms, until the connection ends.
+    async fn read(
+        &self,
+        mut reader: FramedRead<Reader, Packets>,
+        connection: &Connection,
+        client_id: &str,
+    ) -> Loss {
+        while let Some(packet) = reader.next().await {
+            match packet {
+                Ok(Incoming::PubAck { packet_id, reason }) => {
+                    let rejection =
+                        Some(&reason).filter(|reason| reason.verdict() != Verdict::Accepted);
+                    let rejection = rejection.cloned();
+                    match (connection.acknowledged(packet_id, reason), rejection) {
+                        (Ok(STATUS), Some(reason)) => self.status_rejected(&reason),
+                        (Ok(_), _) => {}
+                        (Err(error), _) => return Loss::new(error.to_string()),
+                    }
                 }
+                Ok(Incoming::PingResp) => connection.answered(),
+                Ok(Incoming::Disconnect { reason, server }) => {
+                    return Loss::disconnected(reason, server.as_deref(), client_id);
+                }
+                // We subscribe to nothing, so nothing else is for us.
+                Ok(Incoming::ConnAck { .. } | Incoming::Other) => {}
+                Err(error) => return error.into(),
             }
-            Ok(Packet::PingResp) => connection.answered(),
-            // We subscribe to nothing, so nothing else is for us.
-            Ok(_) => {}
-            Err(error) => return error.into(),
+        }
+        Loss::closed()
+    }
+
+    /// Our own status is the first publish of a connection, where there is a topic for it.
+    fn status_rejected(&self, reason: &Reason) {
+        if let Some(topic) = &self.broker.status_topic {
+            warn!(
+                sink = self.name,
+                topic,
+                %reason,
+                "the MQTT broker rejects the sink's own status; set `status_topic` to a topic that \
+                 the broker's access list allows, or to \"\""
+            );
         }
     }
-    Loss::new(CLOSED)
 }
 
+/// The number of a connection's first publish.
+const STATUS: u64 = 0;
+
+/// Connections in a row that the broker has accepted, and closed soon after, without a word.
+#[derive(Debug, Default)]
+struct ShortLives(u32);
+
+impl ShortLives {
+    /// A broker of MQTT 3.1.1 closes the connection of a client whose id another one has taken.
+    /// Gives what there is to add to the error.
+    fn count(&mut self, is_short: bool, lived: Duration, client_id: &str) -> String {
+        match is_short && lived < STABLE {
+            true => self.0 = self.0.saturating_add(1),
+            false => self.0 = 0,
+        }
+        if self.0 < SHORT_LIVES_NAMED {
+            return String::new();
+        }
+        format!(
+            " soon after it has accepted it, {} times in a row: does another client use the \
+             client_id \"{client_id}\"?",
+            self.0
+        )
+    }
+
+    /// The first ones, then fewer and fewer.
+    fn should_log(&self) -> bool {
+        self.0 <= SHORT_LIVES_NAMED || self.0.is_power_of_two()
+    }
+}
+
+/// One close, or two, come from a broker that restarts.
+const SHORT_LIVES_NAMED: u32 = 3;
+
 /// Writes the outbox, as much at once as there is, until our DISCONNECT was written.
-async fn write(mut writer: WriteHalf<Stream>, connection: &Connection) -> Result<(), Loss> {
+async fn write(mut writer: Writer, connection: &Connection) -> Result<(), Loss> {
     loop {
         let Outbox {
             mut bytes,
@@ -202,7 +319,7 @@ async fn write(mut writer: WriteHalf<Stream>, connection: &Connection) -> Result
         } = connection.outbox().await;
         while bytes.has_remaining() {
             match taken(writer.write(&bytes)).await? {
-                0 => return Err(Loss::new(CLOSED)),
+                0 => return Err(Loss::closed()),
                 written => bytes.advance(written),
             }
         }
@@ -223,7 +340,8 @@ async fn taken<T>(writing: impl Future<Output = std::io::Result<T>>) -> Result<T
 
 /// Asks the broker for a sign of life now and then, until it gives none.
 async fn ping(connection: &Connection) -> Loss {
-    let mut ticks = interval_at(tokio::time::Instant::now() + KEEP_ALIVE, KEEP_ALIVE);
+    let keep_alive = connection.terms().keep_alive;
+    let mut ticks = interval_at(tokio::time::Instant::now() + keep_alive, keep_alive);
     loop {
         ticks.tick().await;
         if !connection.ping() {
@@ -236,4 +354,39 @@ async fn ping(connection: &Connection) -> Loss {
 async fn no_longer_wanted(mut wanted: watch::Receiver<Wanted>) {
     // An error means that the sink is gone, which is an answer, too.
     let _ = wanted.wait_for(|wanted| *wanted == Wanted::Goodbye).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_take_over_is_named_after_the_third_close() {
+        let mut closes = ShortLives::default();
+        let second = Duration::from_secs(1);
+        let mut count = |is_short, lived| closes.count(is_short, lived, "bridge");
+        assert_eq!(count(true, second), "");
+        assert_eq!(count(true, second), "");
+        let named = count(true, second);
+        assert!(
+            named.contains("3 times in a row") && named.contains("\"bridge\""),
+            "{named}"
+        );
+        assert_eq!(count(true, STABLE), "", "it has stood");
+        assert_eq!(count(true, second), "");
+        assert_eq!(count(true, second), "");
+        assert_eq!(count(false, second), "", "the broker was away");
+        assert_eq!(count(true, second), "");
+    }
+
+    #[test]
+    fn closes_that_go_on_are_seldom_a_line() {
+        let mut closes = ShortLives::default();
+        let mut lines = 0;
+        for _ in 0..1000 {
+            closes.count(true, Duration::ZERO, "bridge");
+            lines += u32::from(closes.should_log());
+        }
+        assert_eq!(lines, 11);
+    }
 }

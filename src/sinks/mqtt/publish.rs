@@ -1,11 +1,12 @@
-//! A PUBLISH: its topic, its body, and how many bytes it has.
+//! A PUBLISH of an event: its topic and its body, and whether anybody may send it.
 
-use super::settings::{Qos, Settings};
+use super::incoming::Properties;
+use super::outgoing::{self, REMAINING_BYTES_MAX};
+use super::settings::Settings;
+use super::terms::{Terms, Version};
 use super::topic;
 use crate::model::Event;
-
-/// Largest length that a packet can state (MQTT 3.1.1, section 2.2.3).
-const REMAINING_BYTES_MAX: usize = 268_435_455;
+use crate::sinks::By;
 
 /// A PUBLISH that is ready to go.
 #[derive(Debug)]
@@ -14,75 +15,80 @@ pub(in crate::sinks) struct Publish {
     pub(in crate::sinks) body: Vec<u8>,
 }
 
+/// Why an event is not published.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unfit {
+    pub(super) by: By,
+    pub(super) error: String,
+}
+
 impl Publish {
     /// The PUBLISH of an event.
     ///
     /// # Errors
+    /// Why our own rules refuse the event, or the broker's.
+    pub(super) fn new(settings: &Settings, terms: &Terms, event: &Event) -> Result<Publish, Unfit> {
+        let publish = Publish::rendered(settings, event)?;
+        let bytes = publish.bytes(settings, terms);
+        let our_max = settings.packet_bytes_max.min(REMAINING_BYTES_MAX);
+        if bytes > our_max {
+            return Err(Unfit::ours(format!(
+                "the packet has {bytes} bytes, more than packet_bytes_max = {our_max}"
+            )));
+        }
+        if bytes > terms.packet_bytes_max {
+            let error = format!(
+                "the packet has {bytes} bytes; the broker accepts at most {}",
+                terms.packet_bytes_max
+            );
+            return Err(Unfit {
+                by: By::Them,
+                error,
+            });
+        }
+        Ok(publish)
+    }
+
+    /// What a broker that sets no limits would get.
+    ///
+    /// # Errors
     /// Why our own rules refuse the event.
-    pub(in crate::sinks) fn new(settings: &Settings, event: &Event) -> Result<Publish, String> {
-        let topic = settings.topic.render_with(event, topic::encode_level)?;
-        topic::check_topic(&topic)?;
+    pub(in crate::sinks) fn preview(settings: &Settings, event: &Event) -> Result<Publish, String> {
+        let terms = Terms::new(Version::V311, &Properties::default(), 1);
+        Publish::new(settings, &terms, event).map_err(|unfit| unfit.error)
+    }
+
+    /// The same, whatever its size.
+    pub(super) fn rendered(settings: &Settings, event: &Event) -> Result<Publish, Unfit> {
+        let topic = settings
+            .topic
+            .render_with(event, topic::encode_level)
+            .map_err(Unfit::ours)?;
+        topic::check_topic(&topic).map_err(Unfit::ours)?;
         let body = match &settings.body {
-            Some(template) => template.render(event)?.into_bytes(),
+            Some(template) => template.render(event).map_err(Unfit::ours)?.into_bytes(),
             None => event.to_json(),
         };
-        let bytes = packet_bytes(topic.len(), body.len(), settings.qos);
-        let bytes_max = settings.packet_bytes_max.min(REMAINING_BYTES_MAX);
-        if bytes > bytes_max {
-            return Err(format!(
-                "the packet has {bytes} bytes, more than packet_bytes_max = {bytes_max}"
-            ));
-        }
         Ok(Publish { topic, body })
+    }
+
+    /// Its size on the wire, at most.
+    fn bytes(&self, settings: &Settings, terms: &Terms) -> usize {
+        let packet = outgoing::Publish {
+            version: terms.version,
+            topic: &self.topic,
+            alias: (terms.aliases_max > 0).then_some(1),
+            qos: settings.qos,
+            retain: settings.retain,
+            packet_id: 1,
+            body: &self.body,
+        };
+        packet.size()
     }
 }
 
-/// Size of a PUBLISH on the wire: fixed header, topic, packet id, body (section 3.3).
-fn packet_bytes(topic_bytes: usize, body_bytes: usize, qos: Qos) -> usize {
-    let packet_id = match qos {
-        Qos::AtMostOnce => 0,
-        Qos::AtLeastOnce => 2,
-    };
-    let remaining = 2 + topic_bytes + packet_id + body_bytes;
-    let length = match remaining {
-        0..=127 => 1,
-        128..=16_383 => 2,
-        16_384..=2_097_151 => 3,
-        _ => 4,
-    };
-    1 + length + remaining
-}
-
-#[cfg(test)]
-mod tests {
-    use rumqttc::QoS;
-
-    use super::*;
-
-    #[test]
-    fn the_size_of_a_packet_is_what_rumqttc_will_write() {
-        for (topic, body) in [
-            (1, 0),
-            (60, 60),
-            (100, 23),
-            (100, 24),
-            (50, 16_400),
-            (9, 2_097_200),
-        ] {
-            let mut publish =
-                rumqttc::Publish::new("t".repeat(topic), QoS::AtLeastOnce, vec![0; body]);
-            publish.pkid = 1;
-            assert_eq!(
-                packet_bytes(topic, body, Qos::AtLeastOnce),
-                publish.size(),
-                "{topic} + {body}"
-            );
-            publish.qos = QoS::AtMostOnce;
-            assert_eq!(
-                packet_bytes(topic, body, Qos::AtMostOnce),
-                publish.size(),
-                "{topic} + {body}"
-            );
-        }
+impl Unfit {
+    fn ours(error: String) -> Unfit {
+        Unfit { by: By::Us, error }
     }
 }

@@ -5,16 +5,19 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rumqttc::QoS;
 use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::accused::{Accusation, Accused};
 use super::client_id::client_id;
-use super::connection::{Connection, Standing};
+use super::connection::{Blame, Connection, Lost, Standing};
 use super::driver::{Link, Wanted};
-use super::publish::Publish;
-use super::settings::{Qos, Settings};
+use super::judged::{Judged, Known};
+use super::publish::{Publish, Unfit};
+use super::reason::{Reason as Code, Verdict};
+use super::settings::Settings;
+use super::terms::Version;
 use crate::model::{Event, Position};
 use crate::paced::Pacing;
 use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
@@ -23,17 +26,11 @@ use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 /// A broker that confirms nothing for this long while publishes are in flight is given up.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
-/// A broker that has closed this many connections at the same publish, with nothing else in flight,
-/// rejects that publish: MQTT 3.1.1 has no other way to say so.
-const CLOSES_MAX: u32 = 5;
-/// After this many the connection is watched for [`QUIET`] before the publish. A connection that is
-/// lost in that time (another client takes our id over, the network) was not closed because of the
-/// publish. Then the count starts at zero.
-const CLOSES_UNWATCHED: u32 = 2;
+/// How long the connection of a suspected publish is watched before it.
 const QUIET: Duration = Duration::from_secs(2);
 /// With more events in a batch the sink is behind: its next batch waits for the confirmations of
 /// this one, and each is read as it comes.
-const PACED_EVENTS_MAX: usize = 100;
+const PACED_EVENTS_MAX: u64 = 100;
 /// For DISCONNECT and the end of the driver.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -46,14 +43,8 @@ pub(super) struct MqttSink {
     link: watch::Receiver<Link>,
     pacing: Pacing,
     pace: Pace,
-    closing: Option<Closing>,
-}
-
-/// A publish at which the broker has closed the connection, nothing else being in flight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Closing {
-    position: Position,
-    closes: u32,
+    accused: Accused,
+    judged: Judged,
 }
 
 /// How many publishes may be unconfirmed at once.
@@ -61,20 +52,49 @@ struct Closing {
 enum Pace {
     /// As many as the window has room for.
     Window,
+    /// Two: one that the broker has failed for a reason that may be the broker's own, and another
+    /// that shows whether it is.
+    InPairs,
     /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other
     /// way to refuse a publish than to close the connection, and only so is it known which one that
     /// was.
     OneByOne,
 }
 
-/// Why not all of a batch was confirmed.
-struct Failed {
-    undelivered: Undelivered,
-    /// The first publish in flight when the connection was lost.
-    closed_at: Option<Position>,
+impl Pace {
+    fn events(self) -> usize {
+        match self {
+            Pace::Window => usize::MAX,
+            Pace::InPairs => 2,
+            Pace::OneByOne => 1,
+        }
+    }
 }
 
-/// A PUBLISH that is ready to go.
+/// Why not all of a batch was confirmed.
+enum Failed {
+    /// The first `sent` are confirmed, and the next one must not be sent.
+    Unfit { sent: usize, unfit: Unfit },
+    /// The broker has answered that it does not accept the event of this index; those before it are
+    /// confirmed.
+    Rejected {
+        index: usize,
+        reason: Code,
+        /// Its answers to the events behind.
+        behind: Vec<(Position, Option<Code>)>,
+        /// It has accepted others.
+        accepts_others: bool,
+    },
+    /// The connection is gone.
+    Lost {
+        confirmed: usize,
+        lost: Lost,
+        in_flight: bool,
+    },
+    /// Nothing was confirmed for too long.
+    Silent { confirmed: usize },
+}
+
 impl Sink for MqttSink {
     fn capabilities(&self) -> Capabilities {
         Capabilities {
@@ -107,39 +127,21 @@ impl Sink for MqttSink {
     fn attempt<'a>(&'a mut self, batch: Batch<'a>) -> BoxFuture<'a, Result<(), Undelivered>> {
         async move {
             let Some(connection) = self.connection() else {
-                return Err(Undelivered {
-                    confirmed: 0,
-                    trouble: Trouble::Retry {
-                        error: self.why_down(),
-                        after: None,
-                    },
-                });
+                return Err(retry(0, self.why_down()));
             };
-            self.pace_confirmations(batch.events.len());
-            if let Err(error) = self.watch(&connection, batch.events).await {
-                self.closing = None;
-                return Err(retry(0, error));
+            let known = self.known(&batch);
+            let (passed, rest) = batch.events.split_at(known.confirmed);
+            let confirmed = passed.len();
+            if let (Some(reason), Some(event)) = (known.rejected, rest.first()) {
+                let error = self.rejection(&reason, event);
+                return Err(refused(confirmed, By::Them, error));
             }
-            let alone = self.pace == Pace::OneByOne;
-            let outcome = self.publish_all(&connection, batch).await;
-            match outcome {
-                Ok(()) => {
-                    self.pace = Pace::Window;
-                    self.closing = None;
-                    Ok(())
-                }
-                Err(Failed {
-                    undelivered,
-                    closed_at,
-                }) => {
-                    if undelivered.confirmed == 0
-                        && matches!(undelivered.trouble, Trouble::Retry { .. })
-                    {
-                        self.pace = Pace::OneByOne;
-                    }
-                    Err(self.accuse(undelivered, closed_at.filter(|_| alone)))
-                }
-            }
+            let rest = Batch {
+                events: rest,
+                ..batch
+            };
+            let outcome = self.publish(&connection, rest).await;
+            outcome.map_err(|undelivered| behind(confirmed, undelivered))
         }
         .boxed()
     }
@@ -202,7 +204,8 @@ impl MqttSink {
             link,
             pacing,
             pace: Pace::Window,
-            closing: None,
+            accused: Accused::default(),
+            judged: Judged::default(),
         }
     }
 
@@ -213,64 +216,166 @@ impl MqttSink {
         }
     }
 
-    /// Where a publish is under suspicion, a loss must be noticed at once, too.
-    fn pace_confirmations(&self, events: usize) {
+    /// What the broker has answered for these events before.
+    fn known(&mut self, batch: &Batch<'_>) -> Known {
+        match batch.reason {
+            Reason::Log => self.judged.of(batch.events),
+            Reason::Redrive | Reason::Replay => Known::default(),
+        }
+    }
+
+    async fn publish(
+        &mut self,
+        connection: &Connection,
+        batch: Batch<'_>,
+    ) -> Result<(), Undelivered> {
+        self.pace_confirmations(batch.events.len(), connection.terms().room);
+        if let Err(error) = self.watch(connection, batch.events).await {
+            self.accused.clear();
+            return Err(retry(0, error));
+        }
+        let alone = self.pace == Pace::OneByOne;
+        // A redelivered status may be older than the one that the broker retains.
+        let retain =
+            self.settings.retain && connection.terms().retains && batch.reason == Reason::Log;
+        let Err(failed) = self.publish_all(connection, batch.events, retain).await else {
+            self.pace = Pace::Window;
+            self.accused.clear();
+            return Ok(());
+        };
+        let undelivered = match failed {
+            Failed::Unfit { sent, unfit } => {
+                self.accused.clear();
+                refused(sent, unfit.by, unfit.error)
+            }
+            rejected @ Failed::Rejected { .. } => return Err(self.rejected(rejected, &batch)),
+            Failed::Lost {
+                confirmed,
+                lost,
+                in_flight,
+            } => {
+                let next = batch.events.get(confirmed);
+                let at = next.filter(|_| in_flight && alone).map(Event::position);
+                let error = self.blame(&lost.error, connection.terms().version, next);
+                self.accuse(confirmed, error, lost.blame, at)
+            }
+            Failed::Silent { confirmed } => {
+                self.accused.clear();
+                let seconds = CONFIRM_TIMEOUT.as_secs();
+                let error = format!("{}: no confirmation within {seconds} s", self.server);
+                retry(confirmed, error)
+            }
+        };
+        if undelivered.confirmed == 0 && matches!(undelivered.trouble, Trouble::Retry { .. }) {
+            self.pace = Pace::OneByOne;
+        }
+        Err(undelivered)
+    }
+
+    /// Where a publish is under suspicion, a loss must be noticed at once, too. A small window waits
+    /// for its confirmations.
+    fn pace_confirmations(&self, events: usize, room: u64) {
+        let fits = events as u64 <= room.min(PACED_EVENTS_MAX);
         match self.pace {
-            Pace::Window if events <= PACED_EVENTS_MAX => self.pacing.begin(),
-            Pace::Window | Pace::OneByOne => self.pacing.suspend(),
+            Pace::Window if fits => self.pacing.begin(),
+            Pace::Window | Pace::InPairs | Pace::OneByOne => self.pacing.suspend(),
         }
     }
 
     /// Sees whether the connection holds while nothing of ours is in flight, where a publish is
     /// under suspicion.
     async fn watch(&self, connection: &Connection, events: &[Event]) -> Result<(), String> {
-        let closing_at = self.closing.is_some_and(|closing| {
-            closing.closes >= CLOSES_UNWATCHED
-                && events
-                    .first()
-                    .is_some_and(|event| event.position() == closing.position)
-        });
-        if !closing_at {
+        let first = events.first().map(Event::position);
+        if !self.accused.is_to_be_watched(first) {
             return Ok(());
         }
         match timeout(QUIET, connection.progress(u64::MAX)).await {
-            Ok(Standing::Lost { error, .. }) => Err(error.to_string()),
+            Ok(Standing::Lost { lost, .. }) => Err(lost.error.to_string()),
             Ok(Standing::Confirmed(_)) | Err(_) => Ok(()),
         }
     }
 
-    /// Counts how often the broker has closed the connection at one publish; in the end that is a
-    /// refusal.
-    fn accuse(&mut self, undelivered: Undelivered, closed_at: Option<Position>) -> Undelivered {
-        let Some(position) = closed_at else {
-            self.closing = None;
-            return undelivered;
+    /// The connection was lost, `at` this event if nothing else was in flight. Counts how often; in
+    /// the end that is a rejection.
+    fn accuse(
+        &mut self,
+        confirmed: usize,
+        error: String,
+        blame: Blame,
+        at: Option<Position>,
+    ) -> Undelivered {
+        let Some(position) = at.filter(|_| blame != Blame::Nothing) else {
+            self.accused.clear();
+            return retry(confirmed, error);
         };
-        let before = self
-            .closing
-            .filter(|closing| closing.position == position)
-            .map_or(0, |closing| closing.closes);
-        let closes = before + 1;
-        self.closing = Some(Closing { position, closes });
-        let Undelivered {
-            confirmed,
-            trouble: Trouble::Retry { error, .. },
-        } = undelivered
-        else {
-            return undelivered;
-        };
-        if closes < CLOSES_MAX {
-            return retry(confirmed as u64, error);
+        if blame == Blame::ThePublish {
+            self.accused.clear();
+            return refused(confirmed, By::Them, error);
         }
-        self.closing = None;
-        let error =
-            format!("the broker has closed the connection {closes} times at this publish: {error}");
-        let trouble = Trouble::Refused {
-            index: Some(confirmed),
-            by: By::Them,
-            error,
+        match self.accused.closed_at(position) {
+            Accusation::Open => retry(confirmed, error),
+            Accusation::Proven(closes) => {
+                let closed =
+                    format!("the broker has closed the connection {closes} times at this publish");
+                refused(confirmed, By::Them, format!("{closed}: {error}"))
+            }
+        }
+    }
+
+    /// The broker's answer decides; where it says nothing of whose trouble it is, repetition does.
+    fn rejected(&mut self, failed: Failed, batch: &Batch<'_>) -> Undelivered {
+        let Failed::Rejected {
+            index,
+            reason,
+            behind,
+            accepts_others,
+        } = failed
+        else {
+            return retry(0, self.why_down());
         };
-        Undelivered { confirmed, trouble }
+        let event = &batch.events[index];
+        let mut error = self.rejection(&reason, event);
+        let is_log = batch.reason == Reason::Log;
+        let is_proven = match reason.verdict() {
+            Verdict::Never => true,
+            Verdict::Accepted | Verdict::Later => false,
+            // An operator has asked for this attempt, and reads how it ended.
+            Verdict::Unclear if !is_log => true,
+            Verdict::Unclear if accepts_others => {
+                match self.accused.failed_alone(event.position()) {
+                    Accusation::Open => false,
+                    Accusation::Proven(times) => {
+                        error.push_str(&format!(", {times} times, while it accepted others"));
+                        true
+                    }
+                }
+            }
+            Verdict::Unclear => false,
+        };
+        if is_proven {
+            self.accused.clear();
+            self.pace = Pace::Window;
+            if is_log {
+                self.judged.note(event.position(), behind.into_iter());
+            }
+            return refused(index, By::Them, error);
+        }
+        self.pace = match reason.verdict() {
+            Verdict::Unclear => Pace::InPairs,
+            _ => Pace::OneByOne,
+        };
+        retry(index, error)
+    }
+
+    /// What the broker has answered, and to what.
+    fn rejection(&self, reason: &Code, event: &Event) -> String {
+        let what = match Publish::rendered(&self.settings, event) {
+            Ok(Publish { topic, body }) => {
+                format!("the publish to {topic:?} with {} bytes", body.len())
+            }
+            Err(_) => "a publish".to_owned(),
+        };
+        format!("{}: the broker rejects {what}: {reason}", self.server)
     }
 
     fn why_down(&self) -> String {
@@ -298,106 +403,152 @@ impl MqttSink {
     }
 
     /// Publishes in order, at most a window ahead of the confirmations, and waits for them.
-    async fn publish_all(&self, connection: &Connection, batch: Batch<'_>) -> Result<(), Failed> {
-        let events = batch.events;
-        // A redelivered status may be older than the one that the broker retains.
-        let retain = self.settings.retain && batch.reason == Reason::Log;
+    async fn publish_all(
+        &self,
+        connection: &Connection,
+        events: &[Event],
+        retain: bool,
+    ) -> Result<(), Failed> {
         let first = connection.accepted();
         let mut sent = 0;
+        let mut unfit = None;
         let mut confirmed_before = first;
-        let mut refused = None;
         loop {
-            while refused.is_none() && sent < events.len() && connection.has_room() {
-                match Publish::new(&self.settings, &events[sent]) {
-                    Ok(Publish { topic, body }) => {
-                        let qos = match self.settings.qos {
-                            Qos::AtMostOnce => QoS::AtMostOnce,
-                            Qos::AtLeastOnce => QoS::AtLeastOnce,
-                        };
-                        let enough = connection.publish(topic, qos, retain, body);
-                        sent += 1;
-                        if self.pace == Pace::OneByOne {
-                            break;
-                        }
-                        if enough {
-                            connection.send();
-                            tokio::task::yield_now().await;
-                        }
-                    }
-                    Err(error) => refused = Some(error),
-                }
+            if unfit.is_none() {
+                let handed_over = self.hand_over(connection, first, &events[sent..], retain);
+                let (count, refused) = handed_over.await;
+                sent += count;
+                unfit = refused;
             }
             connection.send();
+            let is_last = unfit.is_some() || sent == events.len() || connection.has_rejected(first);
             let target = first + sent as u64;
-            match timeout(CONFIRM_TIMEOUT, connection.progress(target)).await {
-                // Confirmations from before the loss of the connection stay valid.
-                Ok(Standing::Confirmed(confirmed) | Standing::Lost { confirmed, .. })
-                    if confirmed >= target && (refused.is_some() || sent == events.len()) =>
-                {
-                    return match refused {
-                        None => Ok(()),
-                        Some(error) => {
-                            let trouble = Trouble::Refused {
-                                index: Some(sent),
-                                by: By::Us,
-                                error,
-                            };
-                            Err(Failed {
-                                undelivered: Undelivered {
-                                    confirmed: sent,
-                                    trouble,
-                                },
-                                closed_at: None,
-                            })
-                        }
-                    };
-                }
-                Ok(Standing::Lost { confirmed, error }) => {
-                    let confirmed = confirmed.saturating_sub(first);
-                    let next = events.get(confirmed as usize);
-                    let error = self.blame(&error, next);
-                    let in_flight = sent as u64 > confirmed;
-                    let closed_at = next.filter(|_| in_flight).map(Event::position);
-                    return Err(Failed {
-                        undelivered: retry(confirmed, error),
-                        closed_at,
-                    });
-                }
-                Ok(Standing::Confirmed(_)) => {}
-                // Slow is not silent.
-                Err(_) if connection.confirmed() > confirmed_before => {}
-                Err(_) => {
-                    connection.abandon();
-                    let seconds = CONFIRM_TIMEOUT.as_secs();
-                    let error = format!("{}: no confirmation within {seconds} s", self.server);
-                    let undelivered = retry(connection.confirmed().saturating_sub(first), error);
-                    return Err(Failed {
-                        undelivered,
-                        closed_at: None,
-                    });
-                }
+            let progress = timeout(CONFIRM_TIMEOUT, connection.progress(target)).await;
+            let (confirmed, lost) = match &progress {
+                Ok(Standing::Confirmed(confirmed)) => (*confirmed, None),
+                Ok(Standing::Lost { confirmed, lost }) => (*confirmed, Some(lost)),
+                Err(_) => (connection.confirmed(), None),
+            };
+            // Slow is not silent.
+            let is_silent = progress.is_err() && confirmed == confirmed_before;
+            confirmed_before = confirmed;
+            let is_done = is_last && confirmed >= target;
+            if !is_done && !is_silent && lost.is_none() {
+                continue;
             }
-            confirmed_before = connection.confirmed();
+            // Confirmations from before the loss of the connection stay valid, and so do rejections.
+            let confirmed = confirmed.saturating_sub(first) as usize;
+            if let Some(failed) = rejected(connection, first, &events[..confirmed]) {
+                return Err(failed);
+            }
+            return match (unfit, lost.cloned()) {
+                (None, _) if is_done => Ok(()),
+                (Some(unfit), _) if is_done => Err(Failed::Unfit { sent, unfit }),
+                (_, Some(lost)) => Err(Failed::Lost {
+                    confirmed,
+                    lost,
+                    in_flight: sent > confirmed,
+                }),
+                (_, None) => {
+                    connection.abandon();
+                    Err(Failed::Silent { confirmed })
+                }
+            };
         }
+    }
+
+    /// Hands over as many as may go now. Gives how many, and why not the next one.
+    async fn hand_over(
+        &self,
+        connection: &Connection,
+        first: u64,
+        events: &[Event],
+        retain: bool,
+    ) -> (usize, Option<Unfit>) {
+        let mut sent = 0;
+        for event in events.iter().take(self.pace.events()) {
+            if !connection.has_room(first) {
+                break;
+            }
+            let terms = connection.terms();
+            let Publish { topic, body } = match Publish::new(&self.settings, terms, event) {
+                Ok(publish) => publish,
+                Err(unfit) => return (sent, Some(unfit)),
+            };
+            let enough = connection.publish(&topic, self.settings.qos, retain, &body);
+            sent += 1;
+            if enough {
+                connection.send();
+                tokio::task::yield_now().await;
+            }
+        }
+        (sent, None)
     }
 
     /// Names the first publish that was not confirmed, for the case that it is always the same.
-    fn blame(&self, error: &str, unconfirmed: Option<&Event>) -> String {
-        match unconfirmed.and_then(|event| Publish::new(&self.settings, event).ok()) {
-            Some(Publish { topic, body }) => format!(
-                "{error}; the next to confirm has topic {topic:?} and {} bytes: if it is always this one, check the \
-                 broker's limits and access list",
-                body.len()
-            ),
-            None => error.to_owned(),
-        }
+    fn blame(&self, error: &str, version: Version, unconfirmed: Option<&Event>) -> String {
+        let rendered = unconfirmed.map(|event| Publish::rendered(&self.settings, event));
+        let Some(Ok(Publish { topic, body })) = rendered else {
+            return error.to_owned();
+        };
+        // MQTT 5 has said whether it keeps them.
+        let retained = match (version, self.settings.retain) {
+            (Version::V311, true) => ", and whether it keeps retained messages (`retain = false`)",
+            _ => "",
+        };
+        format!(
+            "{error}; the next to confirm has topic {topic:?} and {} bytes: if it is always this one, \
+             check the broker's limits and access list{retained}",
+            body.len()
+        )
     }
 }
 
-fn retry(confirmed: u64, error: String) -> Undelivered {
-    // The confirmed events of this batch are a part of it.
+/// The first of these events that the broker has rejected. `first`: the number of the first event's
+/// publish.
+fn rejected(connection: &Connection, first: u64, answered: &[Event]) -> Option<Failed> {
+    let before = first + answered.len() as u64;
+    let mut rejected = connection.take_rejected(before).split_off(&first);
+    let accepts_others = answered.len() > rejected.len();
+    let (number, reason) = rejected.pop_first()?;
+    let index = (number - first) as usize;
+    let behind = (number + 1..).zip(&answered[index + 1..]);
+    let behind = behind.map(|(number, event)| (event.position(), rejected.remove(&number)));
+    Some(Failed::Rejected {
+        index,
+        reason,
+        behind: behind.collect(),
+        accepts_others,
+    })
+}
+
+fn retry(confirmed: usize, error: String) -> Undelivered {
     Undelivered {
-        confirmed: confirmed as usize,
+        confirmed,
         trouble: Trouble::Retry { error, after: None },
+    }
+}
+
+/// The event behind the confirmed ones is refused.
+fn refused(confirmed: usize, by: By, error: String) -> Undelivered {
+    let index = Some(confirmed);
+    Undelivered {
+        confirmed,
+        trouble: Trouble::Refused { index, by, error },
+    }
+}
+
+/// The same for a batch with so many confirmed events before it.
+fn behind(confirmed: usize, undelivered: Undelivered) -> Undelivered {
+    let trouble = match undelivered.trouble {
+        Trouble::Refused { index, by, error } => {
+            let index = index.map(|index| index + confirmed);
+            Trouble::Refused { index, by, error }
+        }
+        other => other,
+    };
+    Undelivered {
+        confirmed: confirmed + undelivered.confirmed,
+        trouble,
     }
 }

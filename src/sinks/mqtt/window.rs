@@ -1,12 +1,12 @@
 //! Which publishes of one connection the broker has confirmed. Knows packet ids, but no socket.
 //!
-//! Packet ids are the publishes' own numbers, from 1 to 65,535 and again. No more than
-//! [`Window::ROOM`] are past the confirmed prefix, so an id is never needed while it is still in
-//! use.
+//! Packet ids are the publishes' own numbers, from 1 to 65,535 and again. No more than the room of
+//! the window are past the confirmed prefix, so an id is never needed while it is still in use.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
-use rumqttc::QoS;
+use super::reason::{Reason, Verdict};
+use super::settings::Qos;
 
 /// A broker's answer that does not belong to anything we sent.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -16,9 +16,14 @@ pub(super) struct NotInFlight(pub(super) u16);
 /// Packet ids begin with 1 (MQTT 3.1.1, section 2.3.1).
 const PACKET_IDS: u64 = 65_535;
 
-/// Publishes of one connection, numbered from 0 in the order in which they were accepted.
-#[derive(Debug, Default)]
+/// Publishes of one connection, numbered from 0 in the order in which they were accepted. With MQTT
+/// 5 "confirmed" may mean that the broker has answered that it rejects it.
+#[derive(Debug)]
 pub(super) struct Window {
+    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection.
+    room: u64,
+    /// By their numbers.
+    rejected: BTreeMap<u64, Reason>,
     confirmed: u64,
     /// Each accepted one from `confirmed` on.
     open: VecDeque<Publish>,
@@ -36,9 +41,19 @@ enum Publish {
 }
 
 impl Window {
-    /// Publishes past the confirmed prefix: what may arrive twice after a lost connection. Wide
-    /// enough that the broker has work while the next ones are made ready.
-    pub(super) const ROOM: u64 = 1000;
+    /// With room for so many, at most 65,535.
+    pub(super) fn new(room: u64) -> Window {
+        Window {
+            room,
+            rejected: BTreeMap::new(),
+            confirmed: 0,
+            open: VecDeque::new(),
+        }
+    }
+
+    pub(super) fn room(&self) -> u64 {
+        self.room
+    }
 
     /// Publishes that were accepted so far: the number of the next one.
     pub(super) fn accepted(&self) -> u64 {
@@ -52,18 +67,18 @@ impl Window {
 
     /// Whether another publish may go now.
     pub(super) fn has_room(&self) -> bool {
-        (self.open.len() as u64) < Window::ROOM
+        (self.open.len() as u64) < self.room
     }
 
     /// One more; gives its packet id, which is 0 for QoS 0.
-    pub(super) fn accept(&mut self, qos: QoS) -> u16 {
+    pub(super) fn accept(&mut self, qos: Qos) -> u16 {
         let number = self.accepted();
         match qos {
-            QoS::AtMostOnce => {
+            Qos::AtMostOnce => {
                 self.open.push_back(Publish::Write);
                 0
             }
-            QoS::AtLeastOnce | QoS::ExactlyOnce => {
+            Qos::AtLeastOnce => {
                 self.open.push_back(Publish::Acknowledgement);
                 (number % PACKET_IDS) as u16 + 1
             }
@@ -84,8 +99,12 @@ impl Window {
         self.advance();
     }
 
-    /// PUBACK (section 3.4), in whatever order the broker sends them.
-    pub(super) fn acknowledged(&mut self, packet_id: u16) -> Result<(), NotInFlight> {
+    /// PUBACK (section 3.4), in whatever order the broker sends them. Gives the publish's number.
+    pub(super) fn acknowledged(
+        &mut self,
+        packet_id: u16,
+        reason: Reason,
+    ) -> Result<u64, NotInFlight> {
         let unknown = NotInFlight(packet_id);
         let Some(index) = u64::from(packet_id).checked_sub(1) else {
             return Err(unknown);
@@ -95,8 +114,23 @@ impl Window {
             Some(publish @ Publish::Acknowledgement) => *publish = Publish::Nothing,
             _ => return Err(unknown),
         }
+        let number = self.confirmed + place;
+        if reason.verdict() != Verdict::Accepted {
+            self.rejected.insert(number, reason);
+        }
         self.advance();
-        Ok(())
+        Ok(number)
+    }
+
+    /// Whether the broker has rejected one of this number or a later one.
+    pub(super) fn has_rejected(&self, from: u64) -> bool {
+        self.rejected.range(from..).next().is_some()
+    }
+
+    /// Those that the broker has rejected, before this number; they are forgotten here.
+    pub(super) fn take_rejected(&mut self, before: u64) -> BTreeMap<u64, Reason> {
+        let later = self.rejected.split_off(&before);
+        std::mem::replace(&mut self.rejected, later)
     }
 
     fn advance(&mut self) {
@@ -113,37 +147,57 @@ mod tests {
 
     /// With this many publishes of QoS 1.
     fn window(count: u16) -> Window {
-        let mut window = Window::default();
+        let mut window = Window::new(1000);
         for id in 1..=count {
-            assert_eq!(window.accept(QoS::AtLeastOnce), id);
+            assert_eq!(window.accept(Qos::AtLeastOnce), id);
         }
         window
+    }
+
+    fn ok() -> Reason {
+        Reason::default()
+    }
+
+    #[test]
+    fn a_rejected_publish_is_answered_and_kept_until_it_is_taken() {
+        let mut window = window(5);
+        let quota = Reason::new(0x97, None);
+        for (packet_id, reason) in [(1, ok()), (4, quota.clone()), (2, quota.clone()), (3, ok())] {
+            let number = window.acknowledged(packet_id, reason);
+            assert_eq!(number, Ok(u64::from(packet_id) - 1));
+        }
+        assert_eq!(window.confirmed(), 4, "an answer is an answer");
+        assert!(window.has_rejected(3) && !window.has_rejected(4));
+        let taken = window.take_rejected(3);
+        assert_eq!(taken, BTreeMap::from([(1, quota.clone())]));
+        assert_eq!(window.take_rejected(9), BTreeMap::from([(3, quota)]));
+        assert!(!window.has_rejected(0));
     }
 
     #[test]
     fn only_the_contiguous_prefix_is_confirmed() {
         let mut window = window(4);
         for (packet_id, confirmed) in [(2, 0), (4, 0), (1, 2), (3, 4)] {
-            window.acknowledged(packet_id).unwrap();
+            window.acknowledged(packet_id, ok()).unwrap();
             assert_eq!(window.confirmed(), confirmed, "after {packet_id}");
         }
     }
 
     #[test]
     fn qos_0_is_confirmed_once_written_but_never_before_what_was_sent_earlier() {
-        let mut window = Window::default();
+        let mut window = Window::new(1000);
         assert_eq!(
-            [QoS::AtMostOnce; 3].map(|qos| window.accept(qos)),
+            [Qos::AtMostOnce; 3].map(|qos| window.accept(qos)),
             [0, 0, 0]
         );
         window.wrote(2);
         assert_eq!((window.confirmed(), window.accepted()), (2, 3));
         window.wrote(3);
-        assert_eq!(window.accept(QoS::AtLeastOnce), 4);
-        window.accept(QoS::AtMostOnce);
+        assert_eq!(window.accept(Qos::AtLeastOnce), 4);
+        window.accept(Qos::AtMostOnce);
         window.wrote(5);
         assert_eq!(window.confirmed(), 3);
-        window.acknowledged(4).unwrap();
+        window.acknowledged(4, ok()).unwrap();
         assert_eq!((window.confirmed(), window.accepted()), (5, 5));
     }
 
@@ -151,13 +205,16 @@ mod tests {
     fn an_answer_to_nothing_is_an_error() {
         let mut window = window(1);
         for packet_id in [0, 2, u16::MAX] {
-            assert_eq!(window.acknowledged(packet_id), Err(NotInFlight(packet_id)));
+            assert_eq!(
+                window.acknowledged(packet_id, ok()),
+                Err(NotInFlight(packet_id))
+            );
         }
-        window.acknowledged(1).unwrap();
-        assert_eq!(window.acknowledged(1), Err(NotInFlight(1)));
-        window.accept(QoS::AtMostOnce);
+        window.acknowledged(1, ok()).unwrap();
+        assert_eq!(window.acknowledged(1, ok()), Err(NotInFlight(1)));
+        window.accept(Qos::AtMostOnce);
         assert_eq!(
-            window.acknowledged(2),
+            window.acknowledged(2, ok()),
             Err(NotInFlight(2)),
             "QoS 0 has no packet id"
         );
@@ -165,16 +222,18 @@ mod tests {
 
     #[test]
     fn packet_ids_start_again_and_none_is_in_use_twice() {
-        let mut window = Window::default();
+        let mut window = Window::new(1000);
         let mut in_use = std::collections::VecDeque::new();
         for _ in 0..3 * PACKET_IDS {
             while !window.has_room() {
-                window.acknowledged(in_use.pop_front().unwrap()).unwrap();
+                window
+                    .acknowledged(in_use.pop_front().unwrap(), ok())
+                    .unwrap();
             }
-            let id = window.accept(QoS::AtLeastOnce);
+            let id = window.accept(Qos::AtLeastOnce);
             assert!(id != 0 && !in_use.contains(&id));
             in_use.push_back(id);
         }
-        assert_eq!(in_use.len() as u64, Window::ROOM);
+        assert_eq!(in_use.len() as u64, 1000);
     }
 }
