@@ -131,7 +131,9 @@ fn routed(plan: &Plan, status: StatusEvent, doubts: Doubts) -> Routed {
     let event = Event::from(status);
     let columns = serde_json::to_value(&event).ok();
     let sinks = plan.sinks.iter().filter_map(|(delivery, settings)| {
-        let status = event.status()?;
+        let Event::Status(status) = &event else {
+            return None;
+        };
         let verdict = Verdict::of(delivery, status);
         let takes = matches!(verdict, Verdict::Taken(_));
         let (why, values) = in_words(verdict);
@@ -140,7 +142,10 @@ fn routed(plan: &Plan, status: StatusEvent, doubts: Doubts) -> Routed {
             takes,
             why,
             values,
-            sends: takes.then(|| sent(Preview::of(settings, &event))),
+            sends: takes.then(|| {
+                let event = Event::Status(delivery.omit.apply(status.clone()));
+                sent(Preview::of(settings, &event))
+            }),
         })
     });
     Routed {

@@ -40,6 +40,7 @@ impl Verdict {
 mod tests {
     use super::*;
     use crate::journal::Start;
+    use crate::model::Omit;
     use crate::pipeline::Expression;
     use crate::retry::Retry;
 
@@ -52,6 +53,7 @@ mod tests {
                 kinds: [kind].into(),
                 topics: topics.map(|topic| [topic.into()].into()),
                 when: when.map(|when| Expression::parse(when).unwrap()),
+                omit: Omit::default(),
                 start: Start::Oldest,
                 retry: Retry::default(),
             };

@@ -75,7 +75,7 @@ impl Address {
     }
 
     /// Scheme, host and port.
-    pub(super) fn server(&self) -> String {
+    pub(in crate::sinks) fn server(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
         let port = self.url.port().map(|port| format!(":{port}"));
         format!("{}://{host}{}", self.url.scheme(), port.unwrap_or_default())
