@@ -185,6 +185,12 @@ impl Vocabulary<'_> {
     /// What is to be said of a word; `None`: it is known.
     fn doubt(&self, Word { column, word }: &Word) -> Option<String> {
         let names = self.states.names();
+        if matches!(*column, "old_state" | "new_state") {
+            // Any word may come; but hardly the name that is given to another one.
+            let is_name = names.contains(&word.as_str()) && !self.states.knows(word);
+            let doubt = "is the platform's own word, and [states] gives the name";
+            return is_name.then(|| format!("{column} {doubt} '{word}': write state == '{word}'"));
+        }
         let known: Vec<&str> = match *column {
             "state" => names,
             "topic" => self.topics.to_vec(),
@@ -239,12 +245,16 @@ pub(super) fn foreign_operator(source: &str) -> Option<&'static str> {
     let outside: String = source.split(['\'', '"']).step_by(2).collect();
     let bare = ["==", "!=", "<=", ">="].iter();
     let bare = bare.fold(outside.clone(), |text, op| text.replace(op, ""));
-    match () {
-        () if outside.contains("&&") => Some("write `and` in place of `&&`"),
-        () if outside.contains("||") => Some("write `or` in place of `||`"),
-        () if bare.contains('=') => Some("two values are compared by `==`"),
-        () if bare.contains('!') => Some("write `not` in place of `!`"),
-        () => None,
+    if outside.contains("&&") {
+        Some("write `and` in place of `&&`")
+    } else if outside.contains("||") {
+        Some("write `or` in place of `||`")
+    } else if bare.contains('=') {
+        Some("two values are compared by `==`")
+    } else if bare.contains('!') {
+        Some("write `not` in place of `!`")
+    } else {
+        None
     }
 }
 
@@ -384,6 +394,11 @@ mod tests {
             (
                 "state in ['fault', 'falt']",
                 "no state is 'falt', did you mean 'fault'?",
+            ),
+            (
+                "new_state == 'fault' or old_state == '着火' or new_state != '故障'",
+                "new_state is the platform's own word, and [states] gives the name 'fault': \
+                 write state == 'fault'",
             ),
             (
                 "topic == 'other'",

@@ -10,6 +10,7 @@ use minijinja::value::{Object, ObjectRepr, Value};
 
 use super::scope::{Asked, lookup, mistake, one_line, samples};
 use super::template::{compile, compiled};
+use super::types;
 use crate::model::{Event, EventKind};
 
 /// The only variable.
@@ -55,6 +56,10 @@ impl ListTemplate {
             return Err(format!(
                 "unknown variable `{name}`: a batch's template has `{EVENTS}`, as in {{% for event in {EVENTS} %}}"
             ));
+        }
+        let mistakes = types::of_template(source).mistakes;
+        if !mistakes.is_empty() {
+            return Err(mistakes.join("; "));
         }
         let samples: Vec<(Event, Asked)> = kinds
             .iter()
@@ -193,6 +198,10 @@ mod tests {
             Err("unknown filter"),
         );
         check("{% for e in events %}", Err("unexpected end"));
+        check(
+            "{% if false %}{{ events|tojsno }}{% endif %}",
+            Err("unknown filter `tojsno`, did you mean `tojson`?"),
+        );
     }
 
     #[test]

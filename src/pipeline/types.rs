@@ -17,7 +17,7 @@ use crate::model::columns::{COVERAGE, STATUS};
 use crate::model::{ColumnKind, Severity};
 
 /// The columns whose words come from a vocabulary.
-const WORDS: [&str; 3] = ["state", SEVERITY, "topic"];
+const WORDS: [&str; 5] = ["state", SEVERITY, "topic", "old_state", "new_state"];
 
 /// The language's filters, of which a mistyped one may be meant.
 const FILTERS: [&str; 36] = [
@@ -50,7 +50,7 @@ pub(super) struct Findings {
 
 /// That of a condition. One that does not parse has none: its compiler says so.
 pub(super) fn of_condition(source: &str) -> Findings {
-    let mut checker = Checker::new(Place::Condition);
+    let mut checker = Checker::new(Source::Condition);
     if let Ok(expression) = parse_expr(source) {
         checker.condition(&expression);
     }
@@ -59,7 +59,7 @@ pub(super) fn of_condition(source: &str) -> Findings {
 
 /// That of a condition over a message's own object, which may have any name.
 pub(super) fn of_raw_condition(source: &str) -> Findings {
-    let mut checker = Checker::new(Place::Raw);
+    let mut checker = Checker::new(Source::Raw);
     if let Ok(expression) = parse_expr(source) {
         checker.condition(&expression);
     }
@@ -68,7 +68,7 @@ pub(super) fn of_raw_condition(source: &str) -> Findings {
 
 /// That of a template, likewise.
 pub(super) fn of_template(source: &str) -> Findings {
-    let mut checker = Checker::new(Place::Template);
+    let mut checker = Checker::new(Source::Template);
     if let Ok(template) = parse(source, "template", Default::default()) {
         checker.locals(&template);
         checker.statement(&template);
@@ -76,9 +76,9 @@ pub(super) fn of_template(source: &str) -> Findings {
     checker.findings
 }
 
-/// Where an expression stands.
+/// What text an expression is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Source {
     /// It is evaluated with severities in their order.
     Condition,
     /// It is evaluated as it is written.
@@ -136,7 +136,7 @@ impl Type {
 }
 
 struct Checker {
-    place: Place,
+    source: Source,
     language: Environment<'static>,
     /// Names that the text gives to something itself.
     locals: HashSet<String>,
@@ -144,9 +144,9 @@ struct Checker {
 }
 
 impl Checker {
-    fn new(place: Place) -> Checker {
+    fn new(source: Source) -> Checker {
         Checker {
-            place,
+            source,
             language: language(),
             locals: HashSet::new(),
             findings: Findings::default(),
@@ -403,7 +403,7 @@ impl Checker {
 
     /// A name means something else than the column.
     fn hides(&self, name: &str) -> bool {
-        self.place == Place::Raw || self.locals.contains(name)
+        self.source == Source::Raw || self.locals.contains(name)
     }
 
     fn is_severity(&self, left: &Expr<'_>, right: &Expr<'_>) -> bool {
@@ -483,13 +483,13 @@ impl Checker {
         }
         let held = severities(left, op, right).unwrap_or_default();
         let held: Vec<String> = held.into_iter().map(|word| format!("'{word}'")).collect();
-        match (self.place, held.len()) {
+        match (self.source, held.len()) {
             (_, 0) => self.mistake(format!(
                 "no severity is beyond '{word}': they are {}",
                 words()
             )),
-            (Place::Condition | Place::Raw, _) => {}
-            (Place::Template, _) => self.mistake(format!(
+            (Source::Condition | Source::Raw, _) => {}
+            (Source::Template, _) => self.mistake(format!(
                 "a template compares severities as texts: write severity in [{}]",
                 held.join(", ")
             )),
