@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::print::{self, say};
 use super::target::{Target, account};
 use crate::delivery::{Statuses, event_of};
-use crate::journal::Replay;
+use crate::journal::{Reader, Replay};
 use crate::model::{Event, Position};
 use crate::ops::control::AdminCommand;
 use crate::pipeline::Decoders;
@@ -53,6 +53,9 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     {
         bail!("--since is not before --until: nothing lies between them");
     }
+    if args.since.is_some_and(|since| since > Timestamp::now()) {
+        bail!("--since lies in the future: nothing was received since then");
+    }
     if args.dry_run {
         return count(args).await;
     }
@@ -63,8 +66,12 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
         device_id: args.device.clone(),
     };
     let reply = args.target.carry_out(&command).await?;
+    let missing = missing(args, &mut args.target.reader().await?).await?;
     if args.json {
-        print::json(&json!({ "sink": args.sink, "looked_at": reply.entries }))?;
+        let missing_before = missing.map(|missing| missing.before);
+        print::json(&json!({
+            "sink": args.sink, "looked_at": reply.entries, "missing_before": missing_before
+        }))?;
     } else {
         say!(
             "replay to the sink {} begins, with the same event ids: it looks through {} entries; \
@@ -72,8 +79,39 @@ pub(super) async fn replay(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
             args.sink,
             reply.entries
         );
+        say_missing(missing);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Entries that a replay would want and that are no longer there.
+#[derive(Debug, Clone, Copy)]
+struct Missing {
+    /// All that were received before this time; `None`: all.
+    before: Option<Timestamp>,
+}
+
+/// What of the slice is gone, if anything may be.
+async fn missing(args: &ReplayArgs, reader: &mut Reader) -> anyhow::Result<Option<Missing>> {
+    let oldest = reader.read_after(Position::START, 1, BYTES).await?;
+    let Some(oldest) = oldest.first() else {
+        return Ok(Some(Missing { before: None }));
+    };
+    let is_whole = oldest.position.0 == Position::START.0 + 1
+        || args.since.is_some_and(|since| since >= oldest.received_at);
+    let before = Some(oldest.received_at);
+    Ok((!is_whole).then_some(Missing { before }))
+}
+
+fn say_missing(missing: Option<Missing>) {
+    let kept = "delivered entries stay for journal.keep, while there is room";
+    match missing {
+        None => {}
+        Some(Missing { before: None }) => say!("the journal has no entry now: {kept}"),
+        Some(Missing {
+            before: Some(before),
+        }) => say!("the replay is shortened: the journal begins at {before:.0}, since {kept}"),
+    }
 }
 
 /// What the replay would find now, read from the journal's file.
@@ -122,14 +160,20 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let (first, last, count) = found.map_or((None, None, 0), |(first, last, count)| {
         (Some(first), Some(last), count)
     });
+    let missing = missing(args, &mut reader).await?;
     if args.json {
-        print::json(&json!({ "sink": args.sink, "events": count, "first": first, "last": last }))?;
+        let missing_before = missing.map(|missing| missing.before);
+        print::json(&json!({
+            "sink": args.sink, "events": count, "first": first, "last": last,
+            "missing_before": missing_before
+        }))?;
     } else {
         let span = first
             .zip(last)
             .map(|(first, last)| format!(", positions {first} to {last}"))
             .unwrap_or_default();
         say!("{count} events{span}; nothing was sent");
+        say_missing(missing);
     }
     Ok(ExitCode::SUCCESS)
 }

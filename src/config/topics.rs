@@ -408,6 +408,13 @@ impl Context<'_> {
                 .key_error(path, format!("topic `{table}` has no destination"), help);
             return None;
         };
+        if lacks_slash(&written) {
+            let message = format!(
+                "`{written}` has no slash at its beginning: servers take it for the name of a \
+                 queue, or send nothing; did you mean `/{written}`?"
+            );
+            self.report.warning(path, message);
+        }
         self.draft(path, &written, Within::Text, scope)
     }
 
@@ -538,6 +545,22 @@ fn wrong_value(header: &str, value: &str) -> Option<(String, &'static str)> {
             "it bounds what the server sends before our ACKs; remove it for the default",
         )
     })
+}
+
+/// Whether a destination such as `queue/x` was meant to begin with a slash. A name without any is a
+/// queue of RabbitMQ and of ActiveMQ.
+fn lacks_slash(destination: &str) -> bool {
+    let first = destination.split('/').next().unwrap_or_default();
+    let is_kind = [
+        "queue",
+        "topic",
+        "exchange",
+        "amq",
+        "temp-queue",
+        "user",
+        "app",
+    ];
+    first.len() < destination.len() && is_kind.contains(&first)
 }
 
 #[cfg(test)]

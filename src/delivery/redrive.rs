@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tracing::info;
+use tracing::{info, warn};
 
 use super::decode::Decoded;
 use super::prefetch::{CHUNK_BYTES_MAX, SinkLog};
@@ -161,6 +161,15 @@ impl Redrive {
                 .await?;
             return Ok(None);
         };
+        let first = entries.first().map_or(done, |entry| entry.position);
+        // Positions have no holes.
+        if let missing @ 1.. = first.0 - replay.done.0 - 1 {
+            warn!(
+                sink = %log.sink, missing, from = %replay.done,
+                "replay shortened: entries were removed before it came to them; raise \
+                 journal.max_bytes, or replay a smaller slice at once"
+            );
+        }
         let dead_letters = log
             .reader
             .dead_letters_after(&log.sink, replay.done)

@@ -1919,6 +1919,26 @@ fn a_postgres_url_that_leaves_the_password_open_is_warned_of() {
     }
 }
 
+#[test]
+fn a_destination_that_lacks_its_slash_is_warned_of() {
+    for (destination, warned) in [
+        ("queue/x", true),
+        ("topic/state/1", true),
+        ("/queue/x", false),
+        // A queue of RabbitMQ, an address of Artemis.
+        ("orders", false),
+        ("plant::orders", false),
+        ("plant/7", false),
+    ] {
+        let topic = format!("[topics.t]\ndestination = \"{destination}\"\n");
+        let warnings = good(&format!("{SOURCE}{topic}{SINK}"), &[]).warnings;
+        let said: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let meant = format!("did you mean `/{destination}`?");
+        let is_warned = said.iter().any(|warning| warning.contains(&meant));
+        assert_eq!(is_warned, warned, "{destination}: {said:?}");
+    }
+}
+
 /// Whatever stands in place of a value, what is said of it has no word of Rust.
 #[test]
 fn a_wrong_value_is_told_of_in_peoples_words() {

@@ -146,6 +146,48 @@ async fn a_rejected_reload_is_shown_until_the_next_good_one_and_looking_goes_on(
 }
 
 #[tokio::test]
+async fn a_replay_that_lacks_what_is_gone_says_so() {
+    let served = serve(0).await;
+    let configuration = configuration(&served.url).table("journal", "keep = \"1s\"\n");
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    for device in 0..5 {
+        served.publish(device);
+    }
+    wait::within(wait::LONG, async || {
+        let journal = daemon.status().await["journal"].clone();
+        let head = journal["head"].as_i64()?;
+        let oldest = journal["oldest"].as_i64().unwrap_or(head + 1);
+        (head >= 5 && oldest > 5).then_some(())
+    })
+    .await
+    .expect("delivered entries go");
+    let (code, said) = verb(&daemon, &["replay", "history"]).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("journal has no entry now"), "{said}");
+    served.publish(6);
+    wait::until("an entry", async || {
+        daemon.status().await["journal"]["oldest"].as_i64()
+    })
+    .await;
+    let all = ["replay", "history", "--since", "1h", "--dry-run"];
+    let (code, said) = verb(&daemon, &all).await;
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("the replay is shortened: the journal begins at"),
+        "{said}"
+    );
+    let tomorrow = ["replay", "history", "--since", "2999-01-01T00:00:00Z"];
+    let (code, said) = verb(&daemon, &tomorrow).await;
+    assert!(
+        code == Some(1) && said.contains("lies in the future"),
+        "{said}"
+    );
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
+
+#[tokio::test]
 async fn a_flood_of_undecodable_messages_is_a_few_lines_and_a_count() {
     let served = serve(0).await;
     let mut daemon = Daemon::start(&configuration(&served.url)).await;
