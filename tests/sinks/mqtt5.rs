@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 use futures_util::{SinkExt, StreamExt};
+use peers::{PASSWORD, RabbitMq, Subscriber, USER};
+use rumqttc::Publish;
 use rumqttc::v5::mqttbytes::Error;
 use rumqttc::v5::mqttbytes::v5::Packet;
 use stomp_bridge::model::StatusEvent;
+use stomp_bridge::secret::Secret;
 use stomp_bridge::sinks::mqtt::{Protocol, Settings};
 use stomp_bridge::sinks::{Batch, By, Reason, Sink, Trouble, Undelivered};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
@@ -659,4 +662,30 @@ async fn a_websocket_that_is_none_is_named() {
         };
         assert!(error.contains(named), "{error}");
     }
+}
+
+/// RabbitMQ 3.10 speaks MQTT 3.1.1 only.
+#[tokio::test]
+async fn rabbitmq_gets_mqtt_3_1_1_over_websocket() {
+    let broker = RabbitMq::start().await;
+    let mut sink = mqtt(Settings {
+        url: broker.web_mqtt_url().parse().unwrap(),
+        username: Some(USER.to_owned()),
+        password: Some(Secret::from(PASSWORD)),
+        status_topic: Some("devices/bridge/status".to_owned()),
+        ..settings(0)
+    });
+    let live = Subscriber::start(broker.mqtt_port(), "reader", "devices/1/#").await;
+    assert_eq!(sink.open(JOURNAL).await, Ok(None));
+    let hundred = events(1..=100);
+    sink.attempt(batch(&hundred)).await.unwrap();
+    let expected: Vec<String> = hundred.iter().map(message).collect();
+    let seen = peers::wait::until("all have arrived", async || {
+        let publishes = live.publishes();
+        let text = |body: &[u8]| String::from_utf8_lossy(body).into_owned();
+        let line = |publish: &Publish| format!("{} {}", publish.topic, text(&publish.payload));
+        (publishes.len() >= 100).then(|| publishes.iter().map(line).collect::<Vec<_>>())
+    });
+    assert_eq!(seen.await, expected);
+    sink.close().await;
 }

@@ -5,5 +5,6 @@ mod balance;
 mod bridge;
 mod dlq;
 mod http;
+mod mqtt;
 mod replay;
 mod sinks;

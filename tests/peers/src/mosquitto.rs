@@ -44,13 +44,13 @@ impl Mosquitto {
             .arg(&passwords)
             .args([USER, PASSWORD]);
         run(passwd);
-        // Queues without a limit: the default drops what a subscriber is more than 1000 messages
-        // behind.
+        // Long queues: the default drops what a subscriber is more than 1000 messages behind. Without
+        // a limit, mosquitto 2.0.11 ends a connection of MQTT 5 at a message that it rejects.
         folder.write(
             "mosquitto.conf",
             &format!(
                 "listener {port} 127.0.0.1\nuser root\nallow_anonymous false\npassword_file {}\n\
-                 max_queued_messages 0\nmax_inflight_messages 0\n\
+                 max_queued_messages 100000000\nmax_inflight_messages 0\n\
                  persistence_location {}/\n{lines}",
                 passwords.display(),
                 folder.path().display(),

@@ -1,5 +1,5 @@
-//! A private RabbitMQ: STOMP over TCP and TLS, Web-STOMP in clear text and over TLS, nothing else;
-//! what it confirmed survives a restart.
+//! A private RabbitMQ: STOMP over TCP and TLS, Web-STOMP in clear text and over TLS, MQTT 3.1.1 over
+//! TCP and WebSocket, nothing else; what it confirmed survives a restart.
 
 use std::time::Duration;
 
@@ -32,6 +32,8 @@ struct Ports {
     stomp_tls: u16,
     web_stomp: u16,
     web_stomp_tls: u16,
+    mqtt: u16,
+    web_mqtt: u16,
     distribution: u16,
     mapper: u16,
 }
@@ -66,6 +68,8 @@ impl RabbitMq {
             stomp_tls: port::free(),
             web_stomp: port::free(),
             web_stomp_tls: port::free(),
+            mqtt: port::free(),
+            web_mqtt: port::free(),
             distribution: port::free(),
             mapper: port::free(),
         };
@@ -114,6 +118,16 @@ impl RabbitMq {
         format!("wss://localhost:{}/ws", self.ports.web_stomp_tls)
     }
 
+    /// Where MQTT over TCP listens.
+    pub fn mqtt_port(&self) -> u16 {
+        self.ports.mqtt
+    }
+
+    /// MQTT over WebSocket, as in a configuration.
+    pub fn web_mqtt_url(&self) -> String {
+        format!("mqtt+ws://127.0.0.1:{}/ws", self.ports.web_mqtt)
+    }
+
     /// SIGKILL, once it knows on disk which queues it has.
     pub async fn kill(&mut self) {
         tokio::time::sleep(DECLARED).await;
@@ -143,7 +157,10 @@ impl RabbitMq {
 }
 
 fn configure(folder: &Folder, ports: &Ports, more: &str) {
-    folder.write("enabled_plugins", "[rabbitmq_stomp,rabbitmq_web_stomp].\n");
+    folder.write(
+        "enabled_plugins",
+        "[rabbitmq_stomp,rabbitmq_web_stomp,rabbitmq_mqtt,rabbitmq_web_mqtt].\n",
+    );
     // Definitions are read before a listener opens, and there is no guest then.
     let definitions = folder.write(
         "definitions.json",
@@ -167,6 +184,8 @@ fn configure(folder: &Folder, ports: &Ports, more: &str) {
              {}ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n\
              web_stomp.tcp.ip = 127.0.0.1\nweb_stomp.tcp.port = {}\n\
              web_stomp.ssl.ip = 127.0.0.1\nweb_stomp.ssl.port = {}\n{}\
+             mqtt.listeners.tcp.1 = 127.0.0.1:{}\nmqtt.allow_anonymous = false\n\
+             web_mqtt.tcp.ip = 127.0.0.1\nweb_mqtt.tcp.port = {}\n\
              load_definitions = {}\nlog.console = true\nlog.console.level = info\n\
              log.file = false\nvm_memory_high_watermark.absolute = 512MB\ndisk_free_limit.absolute = 10MB\n",
             ports.stomp,
@@ -175,6 +194,8 @@ fn configure(folder: &Folder, ports: &Ports, more: &str) {
             ports.web_stomp,
             ports.web_stomp_tls,
             files("web_stomp.ssl"),
+            ports.mqtt,
+            ports.web_mqtt,
             definitions.display(),
         ),
     );
