@@ -13,9 +13,10 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::beside::sync_wal;
 use super::error::failed;
 use super::lock::{Lock, Mark};
-use super::{Error, Settings, wal};
+use super::{Error, Settings};
 
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -29,7 +30,7 @@ const APPLICATION_ID: i64 = 0x5374_426a;
 const LAYOUT: i64 = 3;
 
 /// A commit writes whole pages: a paced one brings some five messages, which are about 2 KiB.
-const PAGE_BYTES: u32 = 2048;
+pub(super) const PAGE_BYTES: u32 = 2048;
 
 /// The writer works at the end of the table: it needs the pages of a commit, not the whole file.
 const WRITER_CACHE_KIB: u32 = 4096;
@@ -42,6 +43,11 @@ const STATEMENTS: usize = 256;
 
 /// What the WAL is cut back to after it had to grow.
 const WAL_KEPT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// How often the WAL is copied before a check of the file itself, while another copies it or writes
+/// to it.
+const COPIES_MAX: u32 = 100;
+const COPY_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Links in a row, as Linux follows them (path_resolution(7)).
 const LINKS_MAX: usize = 40;
@@ -143,7 +149,7 @@ pub(super) async fn open_to_checkpoint(path: &Path) -> Result<SqliteConnection, 
 /// them, so no reader may see them before. Then they are copied to the file: where another process
 /// reads it, or the disk has no room, they stay in the WAL.
 async fn settle(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    wal::sync(path)?;
+    sync_wal(path)?;
     let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
         .execute(connection)
         .await
@@ -157,7 +163,31 @@ async fn settle(connection: &mut SqliteConnection, path: &Path) -> Result<(), Er
 
 /// Looks for damage: SQLite reads every page, which takes about a second for each GiB.
 pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
-    let mut connection = open_to_read(&path).await?;
+    let connection = open_to_read(&path).await?;
+    quick_check(connection, path).await
+}
+
+/// The same for the file itself: all that the WAL has is copied to it before. Fails where that does
+/// not end, since others go on writing.
+pub(super) async fn check_without_wal(path: PathBuf) -> Result<(), Error> {
+    let mut connection = open_to_checkpoint(&path).await?;
+    for _ in 0..COPIES_MAX {
+        let row = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
+            .fetch_one(&mut connection)
+            .await;
+        let counted = row.and_then(|row| Ok((row.try_get(0)?, row.try_get(1)?, row.try_get(2)?)));
+        let (busy, logged, copied): (i64, i64, i64) =
+            counted.map_err(failed("copy its -wal file to the file itself"))?;
+        if busy == 0 && logged == copied && logged >= 0 {
+            return quick_check(connection, path).await;
+        }
+        tokio::time::sleep(COPY_INTERVAL).await;
+    }
+    let found = "its -wal file cannot be copied to it".to_owned();
+    Err(Error::Damaged { path, found })
+}
+
+async fn quick_check(mut connection: SqliteConnection, path: PathBuf) -> Result<(), Error> {
     let checked = sqlx::query_scalar("PRAGMA quick_check(1)")
         .fetch_one(&mut connection)
         .await;

@@ -1,20 +1,27 @@
 //! Whether the journal's files are still the ones that the writer has open. Who removes, replaces or
 //! truncates them leaves the writer with a file that no start will find: nothing that goes there may
 //! be acknowledged. Reads names and sizes only: a second handle on the database itself would drop
-//! SQLite's locks when it is closed.
+//! SQLite's locks when it is closed. Where a size is odd, SQLite itself is asked: an operator may
+//! have checkpointed or vacuumed the file, which takes nothing away.
 
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::runtime::Handle;
 
 use super::beside::beside;
 use super::error::{Error, Taken};
+use super::file;
 
 /// The first bytes of a WAL (<https://www.sqlite.org/fileformat2.html#walformat>), but for the last
 /// bit, which says the byte order of its checksums.
 const WAL_MAGIC: [u8; 4] = [0x37, 0x7f, 0x06, 0x82];
+
+/// A file that is smaller has no header.
+const PAGE_BYTES: u64 = file::PAGE_BYTES as u64;
 
 /// The journal's file and its WAL, as they were when the writer opened them.
 #[derive(Debug)]
@@ -23,10 +30,17 @@ pub(super) struct Identity {
     wal: PathBuf,
     journal_id: FileId,
     wal_id: FileId,
-    /// The largest size that the file was seen to have: it never shrinks.
+    /// The size that the file was last seen to have: we never make it smaller.
     journal_bytes: AtomicU64,
-    /// The WAL was seen to have its header. Before the first change it is empty.
-    wal_begun: AtomicBool,
+}
+
+/// What a group of writes has put into the WAL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wrote {
+    /// Entries, and so a header before them.
+    Entries,
+    /// Perhaps nothing.
+    Anything,
 }
 
 /// Device and inode.
@@ -52,46 +66,60 @@ impl Identity {
             journal_id: FileId::of(&journal),
             wal_id: FileId::of(&wal.metadata()?),
             journal_bytes: AtomicU64::new(journal.len()),
-            wal_begun: AtomicBool::new(false),
         })
     }
 
     /// Looks whether the names still lead to these files, and whether they are whole. `wal` has
-    /// just been written to.
+    /// just been written to. Waits for SQLite where it has to ask: not in a task.
     ///
     /// # Errors
     /// [`Error::Taken`].
-    pub(super) fn check(&self, wal: &File) -> Result<(), Error> {
-        match self.taken(wal) {
-            None => Ok(()),
-            Some(what) => Err(Error::Taken {
-                path: self.journal.clone(),
-                what,
-            }),
+    pub(super) fn check(&self, wal: &File, wrote: Wrote) -> Result<(), Error> {
+        let Some(what) = self.taken(wal, wrote) else {
+            return Ok(());
+        };
+        if self.is_whole_after_all(what) {
+            return Ok(());
         }
+        Err(Error::Taken {
+            path: self.journal.clone(),
+            what,
+        })
     }
 
-    fn taken(&self, wal: &File) -> Option<Taken> {
+    /// Whether SQLite finds all that there should be, though a size says otherwise.
+    fn is_whole_after_all(&self, what: Taken) -> bool {
+        let path = self.journal.clone();
+        let checked = match what {
+            Taken::Journal | Taken::Wal => return false,
+            // SQLite would take it for a new database, and remove the WAL.
+            Taken::Truncated if self.journal_bytes.load(Ordering::Relaxed) < PAGE_BYTES => {
+                return false;
+            }
+            // The WAL may still have what the file lacks, until it begins again.
+            Taken::Truncated => Handle::current().block_on(file::check_without_wal(path)),
+            // Copying from it would copy what is not there.
+            Taken::WalTruncated => Handle::current().block_on(file::check(path)),
+        };
+        checked.is_ok()
+    }
+
+    fn taken(&self, wal: &File, wrote: Wrote) -> Option<Taken> {
         let Ok(journal) = std::fs::metadata(&self.journal) else {
             return Some(Taken::Journal);
         };
         if FileId::of(&journal) != self.journal_id {
             return Some(Taken::Journal);
         }
-        if journal.len()
-            < self
-                .journal_bytes
-                .fetch_max(journal.len(), Ordering::Relaxed)
-        {
+        let bytes_before = self.journal_bytes.swap(journal.len(), Ordering::Relaxed);
+        if journal.len() < bytes_before {
             return Some(Taken::Truncated);
         }
         let named = std::fs::metadata(&self.wal).map(|wal| FileId::of(&wal));
         if named.ok() != Some(self.wal_id) {
             return Some(Taken::Wal);
         }
-        let has_header = has_header(wal);
-        let had_header = self.wal_begun.fetch_or(has_header, Ordering::Relaxed);
-        (had_header && !has_header).then_some(Taken::WalTruncated)
+        (wrote == Wrote::Entries && !has_header(wal)).then_some(Taken::WalTruncated)
     }
 }
 

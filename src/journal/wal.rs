@@ -10,8 +10,8 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::Error;
-use super::beside::beside;
-use super::identity::Identity;
+use super::beside::open_wal;
+use super::identity::{Identity, Wrote};
 use crate::faults::{self, Mutation};
 
 /// The WAL of the write connection, which is one file for as long as that is open, and the groups
@@ -25,6 +25,8 @@ pub(super) struct Wal<G> {
     sync: Option<Syncing<G>>,
     /// The groups that were written after that sync began.
     written: Vec<G>,
+    /// What they have put into the file.
+    wrote: Wrote,
 }
 
 /// A sync under way, and the groups that are on disk once it has ended.
@@ -40,7 +42,7 @@ impl<G> Wal<G> {
     /// # Errors
     /// There is none, or it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Wal<G>, Error> {
-        let file = open(path)?;
+        let file = open_wal(path)?;
         let identity = Identity::new(path, &file).map_err(|source| Error::Open {
             path: path.to_owned(),
             source,
@@ -50,6 +52,7 @@ impl<G> Wal<G> {
             identity: Arc::new(identity),
             sync: None,
             written: Vec::new(),
+            wrote: Wrote::Anything,
         })
     }
 
@@ -59,9 +62,12 @@ impl<G> Wal<G> {
         self.written.is_empty()
     }
 
-    /// Takes a group that is written, to have it synced.
-    pub(super) fn wrote(&mut self, group: G) {
+    /// Takes a group that is written, to have it synced, and what it has put into the file.
+    pub(super) fn wrote(&mut self, group: G, wrote: Wrote) {
         self.written.push(group);
+        if wrote == Wrote::Entries {
+            self.wrote = wrote;
+        }
         self.begin_sync();
     }
 
@@ -101,12 +107,13 @@ impl<G> Wal<G> {
             return;
         }
         let (file, identity) = (Arc::clone(&self.file), Arc::clone(&self.identity));
+        let wrote = std::mem::replace(&mut self.wrote, Wrote::Anything);
         let sync = move || {
             if !faults::makes(Mutation::CommitWithoutSync) {
                 file.sync_data().map_err(|source| Error::Sync { source })?;
             }
             // After it: what is on disk has to have a name, too.
-            identity.check(&file)
+            identity.check(&file, wrote)
         };
         self.sync = Some(Syncing {
             task: tokio::task::spawn_blocking(sync),
@@ -115,24 +122,9 @@ impl<G> Wal<G> {
     }
 }
 
-/// Syncs the WAL of the journal at `path`, which a connection has open.
-///
-/// # Errors
-/// There is none, or the sync has failed.
-pub(super) fn sync(path: &Path) -> Result<(), Error> {
-    let synced = open(path)?.sync_data();
-    synced.map_err(|source| Error::Sync { source })
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(beside(path, "-wal")).map_err(|source| Error::Open {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::beside::beside;
     use super::*;
 
     #[tokio::test]
@@ -142,14 +134,14 @@ mod tests {
         std::fs::write(&journal, "").unwrap();
         std::fs::write(beside(&journal, "-wal"), "").unwrap();
         let mut wal = Wal::open(&journal).unwrap();
-        wal.wrote(1);
+        wal.wrote(1, Wrote::Anything);
         assert!(wal.takes(), "the disk is busy, the writer is not");
-        wal.wrote(2);
+        wal.wrote(2, Wrote::Anything);
         assert!(!wal.takes());
-        wal.wrote(3);
+        wal.wrote(3, Wrote::Anything);
         assert_eq!(wal.synced().await.unwrap(), [1]);
         assert!(wal.takes());
-        wal.wrote(4);
+        wal.wrote(4, Wrote::Anything);
         assert_eq!(wal.sync_all().await.unwrap(), [2, 3, 4]);
         assert!(wal.sync_all().await.unwrap().is_empty());
     }

@@ -21,6 +21,7 @@ use super::dlq_watch::DlqWatch;
 use super::due::{Due, SAVE_INTERVAL};
 use super::file::{self, Opened};
 use super::group::{Append, Group, WrittenGroup};
+use super::identity::Wrote;
 use super::last_states::{LastStates, Met, Resolved};
 use super::lock::{Left, Lock, Mark};
 use super::retention::{LogStart, Retention, Truncation, Worth};
@@ -617,7 +618,11 @@ impl Writer {
         self.retention.wrote(entries);
         self.checkpoint.wrote(entries);
         self.checkpoint.begin(&self.settings.path);
-        self.wal.wrote(written);
+        let wrote = match written.entries.is_empty() {
+            true => Wrote::Anything,
+            false => Wrote::Entries,
+        };
+        self.wal.wrote(written, wrote);
     }
 
     /// Waits until all that is written is on disk.

@@ -4,6 +4,8 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
+use sqlx::{ConnectOptions, Connection};
 use stomp_bridge::journal::{Error, Journal, Proof, Settings, Taken, reset_id};
 use stomp_bridge::model::Position;
 
@@ -46,13 +48,25 @@ async fn two_links_to_a_journal_are_one_journal() {
     running.close().await;
 }
 
+/// Some of the entries stand in the file, the others in the WAL.
+async fn copy_wal(settings: &Settings) {
+    let options = SqliteConnectOptions::new().filename(&settings.path);
+    let mut other = options.connect().await.unwrap();
+    let copy = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)");
+    copy.execute(&mut other).await.unwrap();
+    other.close().await.unwrap();
+}
+
 /// Something is done to the files between two commits: the second is not acknowledged, and the
 /// writer ends with the reason. Gives the settings, for what comes then.
 async fn taken(folder: &Path, what: Taken, does: impl Fn(&Path)) -> Settings {
     let settings = settings(folder);
     let running = Running::open(&settings).await;
-    for _ in 0..20 {
+    for count in 0..20 {
         append(&running, &"x".repeat(1000)).await.unwrap();
+        if count == 9 {
+            copy_wal(&settings).await;
+        }
     }
     does(&settings.path);
     let appended = append(&running, "not acknowledged").await;
@@ -78,7 +92,12 @@ async fn journal_that_is_taken_away_under_the_writer_ends_it_without_an_answer()
         fs::copy(path, &other).unwrap();
         fs::rename(other, path).unwrap();
     };
-    let truncated = |path: &Path| fs::write(path, "").unwrap();
+    let truncate = |path: &Path, bytes| {
+        let file = fs::OpenOptions::new().write(true).open(path).unwrap();
+        file.set_len(bytes).unwrap();
+    };
+    let truncated = |path: &Path| truncate(path, 0);
+    let cut = |path: &Path| truncate(path, fs::metadata(path).unwrap().len() / 2);
     let emptied = |path: &Path| fs::write(beside(path, "-wal"), "").unwrap();
     for (what, does) in [
         (
@@ -88,11 +107,46 @@ async fn journal_that_is_taken_away_under_the_writer_ends_it_without_an_answer()
         (Taken::Journal, &moved),
         (Taken::Journal, &replaced),
         (Taken::Truncated, &truncated),
+        (Taken::Truncated, &cut),
         (Taken::WalTruncated, &emptied),
     ] {
         let folder = tempfile::tempdir().unwrap();
         taken(folder.path(), what, does).await;
     }
+}
+
+#[tokio::test]
+async fn an_operator_may_checkpoint_and_vacuum_under_the_writer() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let running = Running::open(&settings).await;
+    for _ in 0..200 {
+        append(&running, &"x".repeat(1000)).await.unwrap();
+    }
+    let bytes = |path: &Path| fs::metadata(path).unwrap().len();
+    let options = SqliteConnectOptions::new().filename(&settings.path);
+    let mut operator = options.connect().await.unwrap();
+    let run = async |operator: &mut SqliteConnection, sql: &'static str| {
+        sqlx::raw_sql(sql).execute(operator).await.unwrap();
+    };
+    run(&mut operator, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    assert_eq!(bytes(&beside(&settings.path, "-wal")), 0);
+    // A commit that may write nothing.
+    running.journal.cursors.register_sinks(&[]).await.unwrap();
+    append(&running, "a").await.unwrap();
+    let pad = "CREATE TABLE pad AS SELECT body FROM entry; DROP TABLE pad";
+    run(&mut operator, pad).await;
+    run(&mut operator, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    append(&running, "b").await.unwrap();
+    let before = bytes(&settings.path);
+    run(&mut operator, "VACUUM").await;
+    run(&mut operator, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    assert!(bytes(&settings.path) < before, "the file is not smaller");
+    append(&running, "c").await.unwrap();
+    append(&running, "d").await.unwrap();
+    operator.close().await.unwrap();
+    assert_eq!(running.read(Position::START).await.len(), 204);
+    running.close().await;
 }
 
 #[tokio::test]
