@@ -13,9 +13,10 @@ use sqlx::{ConnectOptions, Connection, Row};
 use tracing::warn;
 use uuid::Uuid;
 
+use super::beside::sync_wal;
 use super::error::failed;
 use super::lock::{Lock, Mark};
-use super::{Error, Settings, wal};
+use super::{Error, Settings};
 
 /// The first release with the fix of the WAL-reset corruption (3.7.0 to 3.51.2 have the bug).
 const SQLITE_VERSION_MIN: &str = "3.51.3";
@@ -148,7 +149,7 @@ pub(super) async fn open_to_checkpoint(path: &Path) -> Result<SqliteConnection, 
 /// them, so no reader may see them before. Then they are copied to the file: where another process
 /// reads it, or the disk has no room, they stay in the WAL.
 async fn settle(connection: &mut SqliteConnection, path: &Path) -> Result<(), Error> {
-    wal::sync(path)?;
+    sync_wal(path)?;
     let settled = sqlx::raw_sql("PRAGMA wal_checkpoint(PASSIVE)")
         .execute(connection)
         .await

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::task::JoinHandle;
 
 use super::Error;
-use super::beside::beside;
+use super::beside::open_wal;
 use super::identity::{Identity, Wrote};
 use crate::faults::{self, Mutation};
 
@@ -42,7 +42,7 @@ impl<G> Wal<G> {
     /// # Errors
     /// There is none, or it cannot be opened.
     pub(super) fn open(path: &Path) -> Result<Wal<G>, Error> {
-        let file = open(path)?;
+        let file = open_wal(path)?;
         let identity = Identity::new(path, &file).map_err(|source| Error::Open {
             path: path.to_owned(),
             source,
@@ -122,24 +122,9 @@ impl<G> Wal<G> {
     }
 }
 
-/// Syncs the WAL of the journal at `path`, which a connection has open.
-///
-/// # Errors
-/// There is none, or the sync has failed.
-pub(super) fn sync(path: &Path) -> Result<(), Error> {
-    let synced = open(path)?.sync_data();
-    synced.map_err(|source| Error::Sync { source })
-}
-
-fn open(path: &Path) -> Result<File, Error> {
-    File::open(beside(path, "-wal")).map_err(|source| Error::Open {
-        path: path.to_owned(),
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::beside::beside;
     use super::*;
 
     #[tokio::test]
