@@ -17,6 +17,7 @@ use tracing::{error, info, warn};
 use self::reload::ReloadCause;
 use super::expected::Expected;
 use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
+use super::troubles::Troubles;
 use super::watch::watch;
 use crate::config::Plan;
 use crate::delivery::Statuses;
@@ -45,6 +46,9 @@ pub struct App {
     plan: Plan,
     /// The file as it was read last, whether it could be used or not.
     read: Option<String>,
+    /// The text of the configuration in force.
+    in_force: Option<String>,
+    troubles: Troubles,
     tasks: Tasks,
     expected: Expected,
     view: View,
@@ -106,6 +110,7 @@ impl App {
         tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
         let stop_delivery = CancellationToken::new();
         let (status, sinks) = (Status::new(), ops::Sinks::default());
+        let troubles = Troubles::new(status.troubles());
         let running_sinks = RunningSinks::new(
             journal.clone(),
             Statuses::new(decoders.clone()),
@@ -125,7 +130,9 @@ impl App {
         let mut app = App {
             config: config.to_owned(),
             plan,
+            in_force: read.clone(),
             read,
+            troubles,
             tasks,
             expected: Expected::default(),
             view: View {
@@ -198,6 +205,7 @@ impl App {
                 failure = self.expected.next_failure(&mut self.tasks) => break Err(failure),
                 _ = hangup.recv() => ReloadCause::Signal,
                 Some(()) = self.happenings.recv() => ReloadCause::Folder,
+                () = self.troubles.next() => ReloadCause::Trouble,
             };
             // A reload waits for sinks that end; nobody who wants to stop waits for a reload.
             tokio::select! {
@@ -230,7 +238,9 @@ impl App {
         let sinks = &self.plan.sinks;
         let built: anyhow::Result<Vec<BuiltSink>> = sinks
             .iter()
-            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, &self.commit_interval))
+            .map(|(delivery, settings)| {
+                BuiltSink::new(delivery, settings, &self.commit_interval, &self.troubles)
+            })
             .collect();
         let built = built?;
         self.running_sinks.register(sinks, None).await?;

@@ -11,6 +11,7 @@ use super::exit::BAD_CONFIGURATION;
 use super::log;
 use super::runtime::runtime;
 use crate::config::{self, Plan};
+use crate::secret::redact;
 use crate::source::{Client, Credentials, Observer, Settings};
 
 /// Starts the log and loads the configuration.
@@ -40,7 +41,7 @@ pub(super) fn verb(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("stomp-bridge: {error:#}");
+            eprintln!("stomp-bridge: {}", redact(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -5,8 +5,11 @@ use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+
+use super::redacted::{Redacted, is_ours};
 
 /// Starts logging.
 ///
@@ -15,24 +18,27 @@ use tracing_subscriber::util::SubscriberInitExt;
 pub(super) fn start(filter: &str) -> Result<(), String> {
     let filter =
         EnvFilter::try_new(filter).map_err(|error| format!("--log {filter:?}: {error}"))?;
-    let registry = tracing_subscriber::registry().with(filter);
+    // Libraries' own lines have URLs and rows in them, whatever the level.
+    let registry = tracing_subscriber::registry()
+        .with(filter)
+        .with(filter_fn(is_ours));
     if stderr_is_journald()
         && let Ok(journald) = tracing_journald::layer()
     {
-        registry.with(journald).init();
+        registry.with(Redacted(journald)).init();
         return Ok(());
     }
     if std::io::stderr().is_terminal() {
         let text = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false);
-        registry.with(text).init();
+        registry.with(Redacted(text)).init();
     } else {
         let json = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_writer(std::io::stderr);
-        registry.with(json).init();
+        registry.with(Redacted(json)).init();
     }
     Ok(())
 }

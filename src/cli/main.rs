@@ -7,6 +7,7 @@ use clap::Parser;
 use super::args::{Cli, Verb};
 use super::runtime::runtime;
 use super::{check, demo, dlq, journal, replay, send, sinks, status, tap};
+use crate::secret::redact;
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
@@ -30,7 +31,7 @@ fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match runtime().and_then(|runtime| runtime.block_on(verb)) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("stomp-bridge: {error:#}");
+            eprintln!("stomp-bridge: {}", redact(&format!("{error:#}")));
             ExitCode::FAILURE
         }
     }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::Notify;
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
@@ -140,6 +141,7 @@ pub struct Status {
     held_back: AtomicU64,
     last_message_us: AtomicU64,
     turns: AtomicU64,
+    troubles: Arc<Notify>,
 }
 
 impl Default for Status {
@@ -165,6 +167,7 @@ impl Default for Status {
             held_back: AtomicU64::new(0),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
+            troubles: Arc::default(),
         }
     }
 }
@@ -173,6 +176,11 @@ impl Status {
     /// A new one, to be shared.
     pub fn new() -> Arc<Status> {
         Arc::default()
+    }
+
+    /// Notified each time that there is no connection.
+    pub fn troubles(&self) -> Arc<Notify> {
+        Arc::clone(&self.troubles)
     }
 
     /// A copy of the link's state.
@@ -382,6 +390,7 @@ impl Status {
         link.last_error = Some(error.to_owned());
         link.last_error_at = Some(Timestamp::now());
         link.trouble = Some(error.to_owned());
+        self.troubles.notify_one();
     }
 
     /// What was wrong has passed: a connection stands, or nothing is to be wrong.

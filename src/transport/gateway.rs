@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::secret::redact_echo;
+
 /// Where a gateway says what it means.
 const WORDS: [&str; 5] = ["msg", "message", "error", "errmsg", "detail"];
 
@@ -19,8 +21,9 @@ pub(super) fn wants_sign_in(body: &Value) -> Option<String> {
         return None;
     }
     let words = WORDS.iter().find_map(|name| body.get(name)?.as_str());
-    let letters = words.unwrap_or_default().trim().chars();
-    let words: String = letters
+    let words = redact_echo(words.unwrap_or_default().trim());
+    let words: String = words
+        .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .take(WORDS_CHARS_MAX)
         .collect();

@@ -9,6 +9,7 @@ use super::settings::Settings;
 use super::sink::MqttSink;
 use super::topic;
 use crate::paced::{Interval, Pacing};
+use crate::secret::{Lifetime, protect};
 use crate::sinks::{BuildError, Built};
 
 /// Confirmations are read once in so many commits, unless the next events wait for them.
@@ -43,6 +44,9 @@ pub(in crate::sinks) fn build(
 
     if let Some(topic) = &settings.status_topic {
         topic::check_topic(topic).map_err(|error| problem(&format!("status_topic: {error}")))?;
+    }
+    if let Some(password) = &settings.password {
+        protect(password.expose_secret(), Lifetime::Configured);
     }
     let login = match (&settings.username, &settings.password) {
         (Some(username), password) => {

@@ -13,7 +13,7 @@ use super::settings::Settings;
 use super::signature::Signer;
 use super::sink::Webhook;
 use super::target::{Target, chain};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect, protect_header, protect_url, protect_url_path};
 use crate::sinks::{BuildError, Built};
 
 /// A connection that takes longer has failed, however patient `timeout` is.
@@ -31,6 +31,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
     } else {
         Some(Signer::new(secrets).map_err(problem)?)
     };
+    protect_all(&settings);
     let tls = crate::tls::client_config(&crate::tls::Settings::default())?;
     let connect_timeout = settings.timeout.min(CONNECT_TIMEOUT_MAX);
     let mut client = Client::builder()
@@ -63,6 +64,18 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         }),
         driver: None,
     })
+}
+
+/// From now on nothing shows what the receiver is sent to be believed.
+fn protect_all(settings: &Settings) {
+    protect_url(&settings.url, Lifetime::Configured);
+    protect_url_path(&settings.url, Lifetime::Configured);
+    for secret in &settings.secrets {
+        protect(secret.expose_secret(), Lifetime::Configured);
+    }
+    for (name, value) in &settings.headers {
+        protect_header(name, value.expose_secret(), Lifetime::Configured);
+    }
 }
 
 /// The settings' headers, with what the body is where they do not say it.

@@ -12,6 +12,7 @@ use super::body::{Body, Posting};
 use super::reach::Reach;
 use super::signature::Signer;
 use crate::model::Event;
+use crate::secret::redact_echo;
 use crate::sinks::{By, Trouble};
 
 /// An answer is read so far, so that its connection can be used again; a longer one costs the
@@ -117,7 +118,9 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
 
 /// The beginning of an answer, on one line.
 fn excerpt(answer: &[u8]) -> String {
+    // Before it is cut: half a secret is not known as one.
     let text = String::from_utf8_lossy(answer);
+    let text = redact_echo(&text);
     let one_line: String = text
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })

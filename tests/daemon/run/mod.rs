@@ -1,11 +1,13 @@
 //! The real binary against the demo's broker: readiness, metrics, exit codes, the demo itself. No
 //! other peer is needed.
 
+mod canaries;
 mod coverage;
 mod idle;
 mod listener;
 mod readyz;
 mod reload;
+mod rotation;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
