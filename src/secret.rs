@@ -1,9 +1,17 @@
 //! A text that must not be shown: a password, a token, a URL with one of them in it. It stands in
 //! no log, no error and no `Debug`, and its memory is wiped when it is dropped.
 
+mod redaction;
+mod spellings;
+
 use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
+
+pub use redaction::{
+    Lifetime, is_secret_name, protect, protect_from_echo, protect_header, protect_url,
+    protect_url_path, redact, redact_echo,
+};
 
 /// A text that prints nothing of itself. Two are equal where their texts are.
 #[derive(Clone, Default)]

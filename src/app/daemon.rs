@@ -22,6 +22,7 @@ use self::reload::ReloadCause;
 pub use self::signals::Signals;
 use super::expected::Expected;
 use super::running_sinks::{BuiltSink, DELIVERY_STOP, RunningSinks};
+use super::troubles::Troubles;
 use super::watch::watch;
 use crate::config::Plan;
 use crate::delivery::Statuses;
@@ -50,6 +51,9 @@ pub struct App {
     plan: Plan,
     /// The file as it was read last, whether it could be used or not.
     read: Option<String>,
+    /// The text of the configuration in force.
+    in_force: Option<String>,
+    troubles: Troubles,
     tasks: Tasks,
     expected: Expected,
     view: View,
@@ -92,6 +96,8 @@ impl App {
         let opening = || format!("open the journal {}", plan.journal.path.display());
         let opened = Journal::open(&plan.journal).await;
         let (journal, mut writer) = opened.map_err(journal_refused).with_context(opening)?;
+        let (status, sinks) = (Status::new(), ops::Sinks::default());
+        let troubles = Troubles::new(status.troubles());
         let begun = async {
             writer
                 .catch_up(|topic, body| decoders.status_key(topic, body))
@@ -105,7 +111,7 @@ impl App {
                 head = %journal.log.status().head,
                 "starting"
             );
-            Begun::new(&plan).await
+            Begun::new(&plan, &troubles).await
         };
         let Begun {
             listener,
@@ -125,7 +131,6 @@ impl App {
         let stop = stop_journal.clone();
         tasks.spawn(JOURNAL, async move { Ok(writer.run(stop).await?) });
         let stop_delivery = CancellationToken::new();
-        let (status, sinks) = (Status::new(), ops::Sinks::default());
         let running_sinks = RunningSinks::new(
             journal.clone(),
             Statuses::new(decoders.clone()),
@@ -153,7 +158,9 @@ impl App {
         let mut app = App {
             config: config.to_owned(),
             plan,
+            in_force: read.clone(),
             read,
+            troubles,
             tasks,
             expected: Expected::default(),
             view: View {
@@ -238,6 +245,7 @@ impl App {
                 failure = self.expected.next_failure(&mut self.tasks) => break Err(failure),
                 _ = hangup.recv() => ReloadCause::Signal,
                 Some(()) = self.happenings.recv() => ReloadCause::Folder,
+                () = self.troubles.next() => ReloadCause::Trouble,
             };
             // A reload waits for sinks that end; nobody who wants to stop waits for a reload.
             tokio::select! {

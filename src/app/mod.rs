@@ -12,13 +12,14 @@
 //! - `daemon`: the task tree; in its folder what a start makes first (`begun`), the signals, and reload
 //! - `expected`: which tasks may end; `watch`: the configuration's folder
 //! - `running_sinks`: the sinks' tasks; `delivery_runtime`: their threads
-//! - `diff`: what another configuration changes
+//! - `diff`: what another configuration changes; `troubles`: when secrets are read again
 
 mod daemon;
 mod delivery_runtime;
 mod diff;
 mod expected;
 mod running_sinks;
+mod troubles;
 mod watch;
 
 pub use daemon::{App, BadConfiguration, Signals, try_build};

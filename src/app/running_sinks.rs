@@ -12,6 +12,7 @@ use tracing::{info, warn};
 
 use super::delivery_runtime::DeliveryRuntime;
 use super::expected::Expected;
+use super::troubles::Troubles;
 use crate::delivery::{self, Statuses};
 use crate::journal::{Journal, Start};
 use crate::ops::{self, SinkView};
@@ -52,7 +53,7 @@ pub(super) struct BuiltSink {
 
 impl BuiltSink {
     /// Builds a sink, which connects to nothing yet. New events come every `commit_interval` under
-    /// load.
+    /// load; its troubles are those.
     ///
     /// # Errors
     /// Its settings cannot be used.
@@ -60,8 +61,9 @@ impl BuiltSink {
         delivery: &delivery::Settings,
         settings: &sinks::Settings,
         commit_interval: &Interval,
+        troubles: &Troubles,
     ) -> anyhow::Result<BuiltSink> {
-        let health = Health::default();
+        let health = Health::notifying(troubles.notify());
         let built = sinks::build(settings.clone(), commit_interval)
             .with_context(|| format!("sink {}", delivery.name))?;
         Ok(BuiltSink {

@@ -9,10 +9,12 @@ use std::io::IsTerminal;
 use std::os::unix::fs::MetadataExt;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
 use self::layer::{COUNTS, Throttled};
+use super::redacted::{Redacted, is_ours};
 
 /// What is read where `--log` is not given.
 const VARIABLE: &str = "RUST_LOG";
@@ -37,25 +39,27 @@ pub(super) fn start(option: Option<&str>, level: &str) -> Result<Log, String> {
     let directives = format!("{},{COUNTS}=info", wanted.directives);
     let filter = EnvFilter::try_new(directives).map_err(|error| format!("--log: {error}"))?;
     let throttled = Throttled::default();
+    // Libraries' own lines have URLs and rows in them, whatever the level.
     let registry = tracing_subscriber::registry()
         .with(filter)
+        .with(filter_fn(is_ours))
         .with(throttled.clone());
     let journald = stderr_is_journald()
         .then(tracing_journald::layer)
         .and_then(Result::ok);
     if let Some(journald) = journald {
-        registry.with(journald).init();
+        registry.with(Redacted(journald)).init();
     } else if std::io::stderr().is_terminal() {
         let text = tracing_subscriber::fmt::layer()
             .with_writer(std::io::stderr)
             .with_target(false);
-        registry.with(text).init();
+        registry.with(Redacted(text)).init();
     } else {
         let json = tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
             .with_writer(std::io::stderr);
-        registry.with(json).init();
+        registry.with(Redacted(json)).init();
     }
     let counting = throttled.count();
     counting.map_err(|error| format!("start the thread of the log: {error}"))?;

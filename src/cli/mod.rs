@@ -7,7 +7,7 @@
 //!   its journal; `target`: where that is
 //! - `tap`, `send`: those with a connection of their own, which is `connection`; `live`, `frames`:
 //!   what they print
-//! - `print`, `log`, `runtime`: what all of them need
+//! - `print`, `log`, `redacted`, `runtime`: what all of them need
 
 mod args;
 mod check;
@@ -22,6 +22,7 @@ mod live;
 mod log;
 mod main;
 mod print;
+mod redacted;
 mod replay;
 mod route;
 mod run;

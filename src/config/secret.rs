@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
+use url::Url;
+
 use super::environment::{Environment, SECRET_PREFIX};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect, protect_url, protect_url_path};
 
 /// Looks for secrets: a systemd credential of that name, then the file that `[secrets]` names, then
 /// an environment variable.
@@ -31,11 +33,22 @@ impl Secrets {
         Secrets { environment, files }
     }
 
-    /// The secret of that name, without the line end that editors leave.
+    /// The secret of that name, without the line end that editors leave. From then on nothing shows
+    /// it.
     ///
     /// # Errors
     /// Where it was looked for; never its text.
     pub(super) fn lookup(&self, name: &str) -> Result<Secret, String> {
+        let secret = self.find(name)?;
+        protect(secret.expose_secret(), Lifetime::Configured);
+        if let Ok(url) = Url::parse(secret.expose_secret()) {
+            protect_url(&url, Lifetime::Configured);
+            protect_url_path(&url, Lifetime::Configured);
+        }
+        Ok(secret)
+    }
+
+    fn find(&self, name: &str) -> Result<Secret, String> {
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if name.is_empty() || name.starts_with('.') || !name.chars().all(plain) {
             return Err(format!(

@@ -11,7 +11,7 @@ use super::schema::{self, Extracted, ExtractedPart, SigninMethod, SigninStep};
 use super::secret::Within;
 use super::template::{Draft, Scope, Signin, is_name};
 use super::units::{SecretTable, UrlText};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect, protect_from_echo};
 use crate::source::{
     self, AnswerPart, BodyTemplate, Extract, JsonTemplate, SigninTemplate, Step, StepMethod,
 };
@@ -283,8 +283,14 @@ impl Context<'_> {
         };
         reading.redacted.extend(draft.secrets().cloned());
         let name = name.to_ascii_lowercase();
-        if !draft.has_placeholders() && SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
-            reading.redacted.push(draft.text(""));
+        if !draft.has_placeholders() {
+            let whole = draft.text("");
+            if SECRET_NAMES.iter().any(|secret| name.contains(secret)) {
+                protect(whole.expose_secret(), Lifetime::Configured);
+                reading.redacted.push(whole);
+            } else {
+                protect_from_echo(whole.expose_secret());
+            }
         }
         draft.plain().hidden()
     }

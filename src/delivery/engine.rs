@@ -300,6 +300,7 @@ impl Engine {
                 self.report.up("sink is up");
             }
             Err(trouble) => {
+                let trouble = trouble.redacted();
                 let news = self.scheduler.lost(trouble, now, fastrand::f64());
                 self.report.news(&news, true);
             }
@@ -449,6 +450,10 @@ impl Engine {
             }
             faults::reach(Failpoint::BeforeDeliver);
             let outcome = sink.attempt(attempt.batch(journal, cursor)).await;
+            let outcome = outcome.map_err(|undelivered| Undelivered {
+                trouble: undelivered.trouble.redacted(),
+                ..undelivered
+            });
             Box::new(Ended {
                 sink,
                 attempt,

@@ -47,6 +47,7 @@ impl Engine {
             Ok(own) => own,
             Err(trouble) => {
                 let (now, random) = (Instant::now(), fastrand::f64());
+                let trouble = trouble.redacted();
                 let news = self.scheduler.not_opened(trouble, now, random);
                 self.report.news(&news, true);
                 return Ok(());

@@ -12,6 +12,7 @@ use super::command_sender::CommandSender;
 use super::state::State;
 use super::{Error, Start, dead_letters};
 use crate::model::Position;
+use crate::secret::redact;
 
 /// The cursors of all sinks, and what the deliveries write besides. Its clones share one writer.
 #[derive(Debug, Clone)]
@@ -138,7 +139,7 @@ impl Cursors {
         error: &str,
         only_if_room: bool,
     ) -> Result<bool, Error> {
-        let (sink, error) = (sink.into(), error.into());
+        let (sink, error) = (sink.into(), redact(error).into());
         let listed = self.commands.send(Command::DeadLetter {
             sink,
             position,

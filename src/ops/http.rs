@@ -1,6 +1,7 @@
 //! The HTTP listener: `/healthz`, `/readyz`, `/metrics` and `/status` answer on what the parts say;
 //! `/control` alone changes something, for who has the token. Nobody else's body is read.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use futures_util::StreamExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::{Instant, timeout, timeout_at};
@@ -33,6 +34,7 @@ use super::status::Report;
 use super::view::View;
 use crate::duration::InWords;
 use crate::excerpt::beginning;
+use crate::secret::redact;
 use crate::tls;
 
 /// The longest command: some 500,000 positions, or the parts of the largest body.
@@ -191,7 +193,7 @@ async fn readyz(
         Openness::Full => json!({ "ready": unready.is_empty(), "reasons": unready }),
         Openness::StatusOnly => json!({ "ready": unready.is_empty() }),
     };
-    (status, Json(answer))
+    (status, Json(redacted(answer)))
 }
 
 async fn scrape(State(view): State<View>) -> impl IntoResponse {
@@ -203,7 +205,10 @@ async fn scrape(State(view): State<View>) -> impl IntoResponse {
 
 async fn status(State(reported): State<Reported>) -> Response {
     match in_turn(&reported.turns, Report::of(&reported.view)).await {
-        Some(Ok(report)) => Json(report).into_response(),
+        Some(Ok(report)) => match serde_json::to_value(report) {
+            Ok(report) => Json(redacted(report)).into_response(),
+            Err(error) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
+        },
         Some(Err(error)) => problem(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string()),
         None => problem(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -320,8 +325,31 @@ fn summary(command: &AdminCommand) -> String {
     beginning(&text, 200)
 }
 
+/// An answer without secrets: its texts, not its keys.
+fn redacted(mut answer: Value) -> Value {
+    match &mut answer {
+        Value::String(text) => {
+            if let Cow::Owned(without) = redact(text) {
+                *text = without;
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                *value = redacted(value.take());
+            }
+        }
+        Value::Object(members) => {
+            for value in members.values_mut() {
+                *value = redacted(value.take());
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    answer
+}
+
 fn problem(status: StatusCode, error: &str) -> Response {
-    (status, Json(json!({ "error": error }))).into_response()
+    (status, Json(json!({ "error": redact(error) }))).into_response()
 }
 
 /// Ends the connection with it: what else comes there is not read.

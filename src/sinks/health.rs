@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use jiff::Timestamp;
 use tokio::sync::Notify;
 
+use crate::secret::redact_echo;
+
 /// The state of a sink's other side.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthReport {
@@ -28,6 +30,8 @@ pub struct HealthReport {
 pub struct Health {
     report: Arc<Mutex<HealthReport>>,
     retry: Arc<Notify>,
+    /// Notified of each trouble.
+    troubles: Arc<Notify>,
 }
 
 impl Default for Health {
@@ -43,11 +47,20 @@ impl Default for Health {
         Health {
             report: Arc::new(Mutex::new(report)),
             retry: Arc::default(),
+            troubles: Arc::default(),
         }
     }
 }
 
 impl Health {
+    /// One that notifies of each trouble.
+    pub fn notifying(troubles: Arc<Notify>) -> Health {
+        Health {
+            troubles,
+            ..Health::default()
+        }
+    }
+
     /// The other side answers. True where that is news.
     pub fn up(&self) -> bool {
         self.set(true, None)
@@ -55,7 +68,8 @@ impl Health {
 
     /// The other side does not. True where that is news.
     pub fn in_trouble(&self, error: &str) -> bool {
-        self.set(false, Some(error.to_owned()))
+        self.troubles.notify_one();
+        self.set(false, Some(redact_echo(error).into_owned()))
     }
 
     /// It is tried next then; none where nobody knows when.

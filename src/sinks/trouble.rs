@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::secret::redact_echo;
+
 /// Why a sink could not deliver, by what `delivery` does about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
@@ -34,6 +36,18 @@ pub enum Trouble {
         /// What it said.
         error: String,
     },
+}
+
+impl Trouble {
+    /// Without the secrets that the other side may have repeated.
+    pub fn redacted(mut self) -> Trouble {
+        let (Trouble::Retry { error, .. }
+        | Trouble::Unclear { error }
+        | Trouble::Refused { error, .. }
+        | Trouble::Disabled { error }) = &mut self;
+        *error = redact_echo(error).into_owned();
+        self
+    }
 }
 
 /// Who refuses an event.

@@ -10,7 +10,7 @@ use super::sockjs_heartbeats::SockJsPeriod;
 use super::topic::Topic;
 use crate::paced::Interval;
 use crate::retry::Backoff;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect, protect_from_echo, protect_header, protect_url};
 use crate::stomp::{Backslashes, Limits, Options};
 use crate::tls;
 use crate::transport::{Proxies, Target};
@@ -172,8 +172,23 @@ impl Settings {
             .iter()
             .map(|(name, value)| Ok((name.clone(), value.render(&credentials)?)));
         let headers: Vec<(String, Secret)> = headers.collect::<Result<_, SigninError>>()?;
+        let login = self.login.as_ref();
+        let login = login.map(|login| login.render(&credentials)).transpose()?;
+        let passcode = self.passcode.as_ref();
+        let passcode = passcode.map(|text| text.render(&credentials)).transpose()?;
+        let url = address.render(&credentials)?;
+        protect_url(&url, Lifetime::Given);
+        if let Some(login) = &login {
+            protect_from_echo(login.expose_secret());
+        }
+        if let Some(passcode) = &passcode {
+            protect(passcode.expose_secret(), Lifetime::Given);
+        }
+        for (name, value) in &headers {
+            protect_header(name, value.expose_secret(), Lifetime::Given);
+        }
         let target = Target {
-            url: address.render(&credentials)?,
+            url,
             headers: headers.clone(),
             cookies: credentials.cookies().clone(),
             tls: self.tls.clone(),
@@ -189,17 +204,8 @@ impl Settings {
             read_interval,
         };
         let options = Options {
-            login: self
-                .login
-                .as_ref()
-                .map(|login| login.render(&credentials))
-                .transpose()?
-                .map(|login| login.expose_secret().to_owned()),
-            passcode: self
-                .passcode
-                .as_ref()
-                .map(|passcode| passcode.render(&credentials))
-                .transpose()?,
+            login: login.map(|login| login.expose_secret().to_owned()),
+            passcode,
             headers,
             heartbeat: self.heartbeat,
             backslashes: self.backslashes,

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use tokio::sync::Notify;
 use tracing::warn;
 
 use super::broker::{Broker, ConfigurationWarning};
@@ -147,6 +148,7 @@ pub struct Status {
     leaving: Mutex<BTreeSet<Arc<str>>>,
     last_message_us: AtomicU64,
     turns: AtomicU64,
+    troubles: Arc<Notify>,
 }
 
 impl Default for Status {
@@ -176,6 +178,7 @@ impl Default for Status {
             leaving: Mutex::default(),
             last_message_us: AtomicU64::new(0),
             turns: AtomicU64::new(0),
+            troubles: Arc::default(),
         }
     }
 }
@@ -184,6 +187,11 @@ impl Status {
     /// A new one, to be shared.
     pub fn new() -> Arc<Status> {
         Arc::default()
+    }
+
+    /// Notified each time that there is no connection.
+    pub fn troubles(&self) -> Arc<Notify> {
+        Arc::clone(&self.troubles)
     }
 
     /// A copy of the link's state.
@@ -412,6 +420,7 @@ impl Status {
         link.last_error = Some(error.to_owned());
         link.last_error_at = Some(Timestamp::now());
         link.trouble = Some(error.to_owned());
+        self.troubles.notify_one();
     }
 
     /// The next attempt comes after this time.

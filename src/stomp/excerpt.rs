@@ -1,5 +1,7 @@
 //! What a peer wrote, made fit for a log line: short, on one line, without control characters.
 
+use crate::secret::redact_echo;
+
 /// Longest excerpt of a header or a command, in characters.
 pub(super) const WORD_CHARS_MAX: usize = 80;
 
@@ -9,14 +11,22 @@ pub(super) const TEXT_CHARS_MAX: usize = 300;
 /// Lines of an ERROR's body that are worth a log line; ActiveMQ sends a whole stack trace.
 const LINES_MAX: usize = 2;
 
+/// A secret that begins in an excerpt is read to its end, if it is no longer.
+const SECRET_BYTES_MAX: usize = 4096;
+
 /// The beginning of `bytes`, at most `chars_max` characters of it, with `…` where it was cut.
 pub(super) fn excerpt(bytes: &[u8], chars_max: usize) -> String {
-    // A character takes at most four bytes: no more than that is decoded, however long the text is.
-    let head = &bytes[..bytes
-        .len()
-        .min(chars_max.saturating_mul(4).saturating_add(4))];
+    // A character takes at most four bytes: little more than that is decoded, however long the text
+    // is.
+    let head_bytes = chars_max.saturating_mul(4).saturating_add(SECRET_BYTES_MAX);
+    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(head_bytes)]);
+    // Once it is cut, the first half of a secret is not known as one.
+    let head = match head.chars().nth(chars_max) {
+        Some(_) => redact_echo(&head),
+        None => head,
+    };
     let mut text = String::new();
-    for (at, character) in String::from_utf8_lossy(head).chars().enumerate() {
+    for (at, character) in head.chars().enumerate() {
         if at == chars_max {
             text.push('…');
             return text;
@@ -46,6 +56,13 @@ pub(super) fn first_lines(bytes: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_at_the_end_of_an_excerpt_is_not_shown_in_part() {
+        crate::secret::protect("excerpt-secret-4c1e", crate::secret::Lifetime::Configured);
+        let text = excerpt(b"no excerpt-secret-4c1e for you", 10);
+        assert_eq!(text, "no … for y…");
+    }
 
     #[test]
     fn excerpts_are_short_printable_and_whole_characters() {

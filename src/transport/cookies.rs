@@ -85,6 +85,11 @@ impl Jar {
         Some(cookie.value.as_str().into())
     }
 
+    /// The values of all cookies.
+    pub fn values(&self) -> impl Iterator<Item = &str> {
+        self.cookies.iter().map(|cookie| cookie.value.as_str())
+    }
+
     /// The header `Cookie` for a request of `url`, if there is any for it (RFC 6265, section 5.4).
     pub(super) fn header(&self, url: &Url) -> Option<HeaderValue> {
         let mut fitting = self

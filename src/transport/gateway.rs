@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::excerpt::beginning;
+use crate::secret::redact_echo;
 
 /// Where a gateway says what it means.
 const WORDS: [&str; 5] = ["msg", "message", "error", "errmsg", "detail"];
@@ -21,7 +22,7 @@ pub(super) fn wants_sign_in(body: &Value) -> Option<String> {
         return None;
     }
     let words = WORDS.iter().find_map(|name| body.get(name)?.as_str());
-    let words = words.unwrap_or_default().replace(char::is_control, " ");
+    let words = redact_echo(words.unwrap_or_default()).replace(char::is_control, " ");
     let words = beginning(words.trim(), WORDS_CHARS_MAX);
     Some(match words.as_str() {
         "" => format!("code {code}"),

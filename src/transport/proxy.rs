@@ -15,7 +15,7 @@ use url::Url;
 use super::error::DialError;
 use super::headers::USER_AGENT;
 use super::peer::{Framing, Peer, Security};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect};
 
 /// The proxies of an environment: `http_proxy` for `ws` and `http`, `https_proxy` for `wss` and
 /// `https`. `all_proxy` is for all schemes that have none of their own, `stomp` and `stomps`
@@ -205,6 +205,7 @@ impl Proxy {
             decoded(url.username()),
             decoded(url.password().unwrap_or_default()),
         );
+        protect(&String::from_utf8_lossy(&password), Lifetime::Configured);
         let basic = || {
             format!(
                 "Basic {}",

@@ -124,6 +124,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[];
 const QUOTED: &[(&str, &str)] = &[
     // What the command line, the environment and the configuration say.
     ("src/cli/log/layer.rs", "{value:?}"),
+    // `%value` comes to the log's layer as such a value.
+    ("src/cli/redacted.rs", "{value:?}"),
     ("src/faults.rs", "{fault:?}"),
     ("src/sinks/webhook/headers.rs", "{name:?}"),
     ("src/transport/headers.rs", "{name:?}"),

@@ -2,12 +2,14 @@
 //! here, so that a start that fails leaves the journal as it was.
 
 use std::fmt;
+use std::sync::Arc;
 
 use anyhow::Context;
 use tracing::warn;
 
 use crate::app::delivery_runtime::DeliveryRuntime;
 use crate::app::running_sinks::BuiltSink;
+use crate::app::troubles::Troubles;
 use crate::config::Plan;
 use crate::journal::{self, Writer};
 use crate::ops::Listener;
@@ -35,9 +37,9 @@ pub(super) struct Begun {
 impl Begun {
     /// # Errors
     /// What cannot be made or opened, and what to do about it.
-    pub(super) async fn new(plan: &Plan) -> anyhow::Result<Begun> {
+    pub(super) async fn new(plan: &Plan, troubles: &Troubles) -> anyhow::Result<Begun> {
         let commit_interval = Interval::new(plan.commit_interval);
-        let sinks = build(plan, &commit_interval)?;
+        let sinks = build(plan, &commit_interval, troubles)?;
         let listener = Listener::bind(&plan.http).await?;
         Ok(Begun {
             listener,
@@ -53,15 +55,22 @@ impl Begun {
 /// # Errors
 /// A part that cannot be made from its settings, with [`BadConfiguration`] as a context.
 pub fn try_build(plan: &Plan) -> anyhow::Result<()> {
-    build(plan, &Interval::new(plan.commit_interval)).map(drop)
+    let troubles = Troubles::new(Arc::default());
+    build(plan, &Interval::new(plan.commit_interval), &troubles).map(drop)
 }
 
-fn build(plan: &Plan, commit_interval: &Interval) -> anyhow::Result<Vec<BuiltSink>> {
+fn build(
+    plan: &Plan,
+    commit_interval: &Interval,
+    troubles: &Troubles,
+) -> anyhow::Result<Vec<BuiltSink>> {
     let built = || -> anyhow::Result<Vec<BuiltSink>> {
         crate::tls::client_config(&plan.source.tls).context("source.tls")?;
         let sinks = plan.sinks.iter();
         sinks
-            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, commit_interval))
+            .map(|(delivery, settings)| {
+                BuiltSink::new(delivery, settings, commit_interval, troubles)
+            })
             .collect()
     };
     built().context(BadConfiguration)

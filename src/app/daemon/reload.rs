@@ -2,7 +2,7 @@
 //! keeps its connection, and the sinks go on. A configuration that cannot be used changes nothing.
 
 use anyhow::Context;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::App;
 use crate::app::diff::Diff;
@@ -17,6 +17,8 @@ pub(super) enum ReloadCause {
     Signal,
     /// Something has happened in the file's folder.
     Folder,
+    /// The source or a sink is in trouble: a secret may be another by now.
+    Trouble,
 }
 
 impl ReloadCause {
@@ -25,6 +27,7 @@ impl ReloadCause {
         match self {
             ReloadCause::Signal => "signal",
             ReloadCause::Folder => "folder",
+            ReloadCause::Trouble => "trouble",
         }
     }
 }
@@ -36,6 +39,9 @@ impl App {
     /// # Errors
     /// A task has failed meanwhile, or the journal: the process is to end.
     pub(super) async fn reload(&mut self, cause: ReloadCause) -> anyhow::Result<()> {
+        if cause == ReloadCause::Trouble {
+            return self.read_secrets().await;
+        }
         let text = std::fs::read_to_string(&self.config).ok();
         if cause == ReloadCause::Folder && (text.is_none() || text == self.read) {
             // Another file, or the moment between an editor's two steps.
@@ -50,7 +56,10 @@ impl App {
         };
         self.read = text;
         let outcome = match plan {
-            Ok(plan) => self.apply(plan).await,
+            Ok(plan) => {
+                self.in_force.clone_from(&self.read);
+                self.apply(plan).await
+            }
             Err(problems) => {
                 reject(&problems);
                 self.view.reloads.rejected(lines(&problems));
@@ -59,6 +68,27 @@ impl App {
         };
         systemd::ready(self.view.source.link().state.as_str());
         outcome
+    }
+
+    /// Reads the files of the secrets again, by the configuration in force: its file may be in the
+    /// middle of a change. Where one is another by now, the parts that use it begin with it.
+    async fn read_secrets(&mut self) -> anyhow::Result<()> {
+        let Some(text) = self.in_force.clone() else {
+            return Ok(());
+        };
+        let plan = match config::parse(&self.config, text, &Environment::of_process()) {
+            Ok(plan) => plan,
+            Err(problems) => {
+                // Such as a file between the two steps of its rotation.
+                debug!(problems = problems.0.len(), "secrets not read again");
+                return Ok(());
+            }
+        };
+        if Diff::between(&self.plan, &plan).is_empty() {
+            return Ok(());
+        }
+        info!("secrets read again: one has changed, and is applied as by a reload");
+        self.apply(plan).await
     }
 
     async fn apply(&mut self, plan: Plan) -> anyhow::Result<()> {
@@ -137,7 +167,9 @@ impl App {
             .iter()
             .filter(|(delivery, _)| beginning.contains(&delivery.name));
         beginning
-            .map(|(delivery, settings)| BuiltSink::new(delivery, settings, &self.commit_interval))
+            .map(|(delivery, settings)| {
+                BuiltSink::new(delivery, settings, &self.commit_interval, &self.troubles)
+            })
             .collect()
     }
 }

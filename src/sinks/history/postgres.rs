@@ -15,6 +15,7 @@ use sqlx::{AssertSqlSafe, Connection};
 use tokio::time::timeout;
 use tracing::subscriber::NoSubscriber;
 use tracing::warn;
+use url::Url;
 use uuid::Uuid;
 
 pub use self::server::Exposure;
@@ -33,7 +34,7 @@ use crate::faults::{self, Failpoint};
 use crate::model::columns::{COVERAGE, STATUS};
 use crate::model::{Column, ColumnKind, Position};
 use crate::pipeline::portable;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect_url};
 use crate::sinks::{
     Batch, BuildError, Built, By, Capabilities, Newest, Sink, Trouble, Undelivered,
 };
@@ -98,6 +99,9 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
             name: settings.name.clone(),
             problem,
         })?;
+    if let Ok(url) = Url::parse(settings.url.expose_secret()) {
+        protect_url(&url, Lifetime::Configured);
+    }
     let retention = Retention::new(&settings.name, settings.retention);
     let sink = PostgresHistory {
         name: settings.name,

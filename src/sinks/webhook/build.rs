@@ -7,13 +7,13 @@ use reqwest::Client;
 use reqwest::redirect::Policy;
 
 use super::exchange::Exchange;
-use super::headers::headers;
+use super::headers::{HeaderText, headers};
 use super::reach::Reach;
 use super::settings::Settings;
 use super::signature::{HeaderSigner, Signer};
 use super::sink::Webhook;
 use super::target::Target;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect, protect_header, protect_url, protect_url_path};
 use crate::sinks::{BuildError, Built};
 
 /// A connection that takes longer has failed, however patient `timeout` is.
@@ -30,6 +30,7 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         true => None,
         false => Some(Signer::new(secrets).map_err(problem)?),
     };
+    protect_all(&settings);
     let hmac = settings.hmac.as_ref().map(HeaderSigner::new);
     let hmac = hmac.transpose().map_err(problem)?;
     let tls = crate::tls::client_config(&settings.tls)?;
@@ -70,4 +71,19 @@ pub(in crate::sinks) fn build(settings: Settings) -> Result<Built, BuildError> {
         }),
         driver: None,
     })
+}
+
+/// From now on nothing shows what the receiver is sent to be believed.
+fn protect_all(settings: &Settings) {
+    protect_url(settings.url.url(), Lifetime::Configured);
+    protect_url_path(settings.url.url(), Lifetime::Configured);
+    let of_hmac = settings.hmac.iter().map(|hmac| &hmac.secret);
+    for secret in settings.secrets.iter().chain(of_hmac) {
+        protect(secret.expose_secret(), Lifetime::Configured);
+    }
+    for (name, value) in &settings.headers {
+        if let HeaderText::Fixed(value) = value {
+            protect_header(name, value.expose_secret(), Lifetime::Configured);
+        }
+    }
 }

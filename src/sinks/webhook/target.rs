@@ -18,6 +18,7 @@ use super::settings::Method;
 use super::signature::{HeaderSigner, Signer};
 use crate::excerpt::beginning;
 use crate::model::Event;
+use crate::secret::redact_echo;
 use crate::sinks::{By, Trouble};
 
 /// An answer is read so far, so that its connection can be used again; a longer one costs the
@@ -183,6 +184,7 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// The beginning of an answer, on one line.
 fn excerpt(text: &str) -> String {
-    let one_line = text.replace(char::is_control, " ");
+    // Before it is cut: half a secret is not known as one.
+    let one_line = redact_echo(text).replace(char::is_control, " ");
     beginning(one_line.trim(), EXCERPT_CHARS)
 }

@@ -49,6 +49,7 @@ impl Signin {
                         }
                         error => error,
                     })?;
+            credentials.protect();
         }
         if let Some(last) = self.steps.last() {
             info!(url = %last.url, requests = self.steps.len(), "signed in");

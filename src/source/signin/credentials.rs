@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::error::SigninError;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect, redact_echo};
 use crate::transport::Jar;
 
 /// The values that a sign-in gave, for one connection. The default is that of a source without a
@@ -64,11 +64,22 @@ impl Credentials {
         // One value may hold another.
         values.sort_by_key(|(_, value)| std::cmp::Reverse(value.len()));
         values.retain(|(_, value)| value.chars().count() >= REDACTED_CHARS_MIN);
-        values
+        let text = values
             .into_iter()
             .fold(text.to_owned(), |text, (name, value)| {
                 text.replace(value, &placeholder(name))
-            })
+            });
+        redact_echo(&text).into_owned()
+    }
+
+    /// From now on nothing shows what the sign-in gave.
+    pub(super) fn protect(&self) {
+        for value in self.values.values() {
+            protect(value.expose_secret(), Lifetime::Given);
+        }
+        for value in self.cookies.values() {
+            protect(value, Lifetime::Given);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 use serde_json::{Map, Value};
 
 use crate::pipeline::Pointer;
+use crate::secret::redact_echo;
 
 /// Names whose texts are for people, as frameworks have them.
 const WORDS: [&str; 10] = [
@@ -121,9 +122,14 @@ fn is_outcome(number: &serde_json::Number) -> bool {
 }
 
 fn cut(text: &str, chars_max: usize) -> String {
+    if text.chars().nth(chars_max).is_none() {
+        return text.to_owned();
+    }
+    // Once it is cut, the first half of a secret is not known as one.
+    let text = redact_echo(text);
     match text.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        None => text.into_owned(),
     }
 }
 

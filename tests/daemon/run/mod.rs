@@ -2,6 +2,7 @@
 //! other peer is needed.
 
 mod bounds;
+mod canaries;
 mod changes;
 mod coverage;
 mod ends;
@@ -10,6 +11,7 @@ mod listener;
 mod operator;
 mod readyz;
 mod reload;
+mod rotation;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;

@@ -37,6 +37,12 @@ impl Daemon {
     ) -> Daemon {
         let folder = Folder::new("daemon");
         let config = configuration.write(&folder);
+        Daemon::start_in(folder, &config, environment).await
+    }
+
+    /// The same with a file that stands in a folder already.
+    pub async fn start_in(folder: Folder, config: &Path, environment: &[(&str, &Path)]) -> Daemon {
+        let config = config.to_path_buf();
         let environment: Vec<(String, PathBuf)> = environment
             .iter()
             .map(|(name, value)| (name.to_string(), value.to_path_buf()))
@@ -101,9 +107,14 @@ impl Daemon {
 
     /// The status and body of a GET; `None` where nothing answers.
     pub async fn get(&self, path: &str) -> Option<(u16, String)> {
+        self.get_with(path, "").await
+    }
+
+    /// The same with more headers, each with its line end.
+    pub async fn get_with(&self, path: &str, headers: &str) -> Option<(u16, String)> {
         let mut stream = TcpStream::connect(&self.http).await.ok()?;
         let request =
-            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+            format!("GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{headers}\r\n");
         stream.write_all(request.as_bytes()).await.ok()?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.ok()?;

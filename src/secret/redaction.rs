@@ -1,0 +1,391 @@
+//! What must not leave the process: every secret that it knows, in each spelling. One list for the
+//! whole process, since whatever leaves it passes here: log lines, HTTP answers, error texts, dead
+//! letters.
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::sync::{Arc, LazyLock, PoisonError, RwLock};
+
+use aho_corasick::{AhoCorasick, MatchKind};
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use super::spellings::{base64_spellings, spellings};
+
+/// A shorter value gives nothing away, and stands in many a text by chance.
+const CHARS_MIN: usize = 4;
+/// A value shorter than this counts only as a whole word.
+const WORD_CHARS_MAX: usize = 8;
+/// Secrets of the configuration: as many as a file of some thousand lines names.
+const CONFIGURED_MAX: usize = 4096;
+/// Secrets that servers gave: those of the last few dozen connections.
+const GIVEN_MAX: usize = 256;
+/// A part of a header's value that is shorter is `Bearer` or a cookie's name.
+const HEADER_PART_CHARS_MIN: usize = 8;
+/// A part of a URL without a name that is shorter is a word, such as a database's name.
+const URL_PART_CHARS_MIN: usize = 16;
+/// What stands in a secret's place.
+const MASK: &str = "…";
+
+/// Where a secret comes from, hence how long it is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifetime {
+    /// The configuration.
+    Configured,
+    /// A server gave it for one connection.
+    Given,
+}
+
+/// What a name has in it that means a secret, such as a header's or a key's.
+const SECRET_NAMES: [&str; 9] = [
+    "auth",
+    "cookie",
+    "credential",
+    "key",
+    "pass",
+    "pwd",
+    "secret",
+    "session",
+    "token",
+];
+
+/// Whether a name says that its value is a secret.
+pub fn is_secret_name(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|secret| name.contains(secret))
+}
+
+/// From now on this value leaves the process in no spelling.
+pub fn protect(secret: &str, lifetime: Lifetime) {
+    let kind = match lifetime {
+        Lifetime::Configured => Kind::Configured,
+        Lifetime::Given => Kind::Given,
+    };
+    add(secret, kind);
+}
+
+/// Protects the value of a header: all of it where its name says that it is a secret, else from
+/// an echo.
+pub fn protect_header(name: &str, value: &str, lifetime: Lifetime) {
+    if !is_secret_name(name) {
+        return protect_from_echo(value);
+    }
+    protect(value, lifetime);
+    // Behind `Bearer` or `Basic`; of a cookie each value.
+    for part in value.split([' ', ';', ',']) {
+        let value = part.split_once('=').map_or(part, |(_, value)| value);
+        for text in [part, value] {
+            if text.chars().count() >= HEADER_PART_CHARS_MIN {
+                protect(text, lifetime);
+            }
+        }
+    }
+}
+
+/// Protects what a URL has of secrets: its password, and values of its query.
+pub fn protect_url(url: &Url, lifetime: Lifetime) {
+    if let Some(password) = url.password() {
+        protect(&decoded(password), lifetime);
+    }
+    for (name, value) in url.query_pairs() {
+        if is_secret_name(&name) || is_random(&value) {
+            protect(&value, lifetime);
+        }
+    }
+}
+
+/// Protects what of a URL's path looks as tokens do: chat servers have theirs there.
+pub fn protect_url_path(url: &Url, lifetime: Lifetime) {
+    for part in url.path_segments().into_iter().flatten() {
+        if is_random(part) {
+            protect(&decoded(part), lifetime);
+        }
+    }
+}
+
+/// Whether a part of a URL looks as tokens do, and not as a word.
+fn is_random(part: &str) -> bool {
+    part.chars().count() >= URL_PART_CHARS_MIN && part.contains(|c: char| c.is_ascii_digit())
+}
+
+fn decoded(text: &str) -> Cow<'_, str> {
+    percent_decode_str(text).decode_utf8_lossy()
+}
+
+/// From now on this value is shown in no text of a server, which may repeat what it was sent. Our
+/// own texts may hold it: a login such as `bridge` is an everyday word.
+pub fn protect_from_echo(value: &str) {
+    add(value, Kind::Echoed);
+}
+
+/// A text without the secrets.
+pub fn redact(text: &str) -> Cow<'_, str> {
+    matchers().secrets.redact(text)
+}
+
+/// A text of a server without the secrets, and without all else that it was sent.
+pub fn redact_echo(text: &str) -> Cow<'_, str> {
+    let matchers = matchers();
+    match matchers.secrets.redact(text) {
+        Cow::Borrowed(text) => matchers.echoes.redact(text),
+        Cow::Owned(text) => Cow::Owned(matchers.echoes.redact(&text).into_owned()),
+    }
+}
+
+/// Every value that is known.
+#[derive(Debug, Default)]
+struct Registry {
+    configured: VecDeque<String>,
+    given: VecDeque<String>,
+    echoed: VecDeque<String>,
+    matchers: Matchers,
+    /// The matchers lack a value.
+    is_stale: bool,
+}
+
+/// What finds them.
+#[derive(Debug, Clone, Default)]
+struct Matchers {
+    secrets: Arc<Matcher>,
+    echoes: Arc<Matcher>,
+}
+
+#[derive(Debug, Default)]
+struct Matcher {
+    /// `None`: there is nothing to find.
+    automaton: Option<AhoCorasick>,
+    /// Whether each pattern counts as a whole word only.
+    words: Vec<bool>,
+}
+
+static REGISTRY: LazyLock<RwLock<Registry>> = LazyLock::new(RwLock::default);
+
+fn matchers() -> Matchers {
+    let known = REGISTRY.read().unwrap_or_else(PoisonError::into_inner);
+    if !known.is_stale {
+        return known.matchers.clone();
+    }
+    drop(known);
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    registry.matchers()
+}
+
+fn add(value: &str, kind: Kind) {
+    let mut registry = REGISTRY.write().unwrap_or_else(PoisonError::into_inner);
+    registry.add(value.trim(), kind);
+}
+
+/// The lists of values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Configured,
+    Given,
+    Echoed,
+}
+
+impl Registry {
+    fn add(&mut self, value: &str, kind: Kind) {
+        if value.chars().count() < CHARS_MIN {
+            return;
+        }
+        let (values, max) = match kind {
+            Kind::Configured => (&mut self.configured, CONFIGURED_MAX),
+            Kind::Given => (&mut self.given, GIVEN_MAX),
+            Kind::Echoed => (&mut self.echoed, CONFIGURED_MAX),
+        };
+        let known = values.iter().position(|known| known == value);
+        // The one that was used last stands last.
+        if let Some(index) = known {
+            values.remove(index);
+        }
+        values.push_back(value.to_owned());
+        if values.len() > max {
+            values.pop_front();
+        }
+        if known.is_none() {
+            self.is_stale = true;
+        }
+    }
+
+    /// Made when a text is to be redacted: a configuration brings many values at once.
+    fn matchers(&mut self) -> Matchers {
+        if std::mem::take(&mut self.is_stale) {
+            let secrets = self.configured.iter().chain(&self.given);
+            self.matchers = Matchers {
+                secrets: Arc::new(Matcher::of(secrets, Within::Anything)),
+                echoes: Arc::new(Matcher::of(self.echoed.iter(), Within::Words)),
+            };
+        }
+        self.matchers.clone()
+    }
+}
+
+/// Where a value counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// Anywhere, but for a short one.
+    Anything,
+    /// Between characters that are no letters and no digits.
+    Words,
+}
+
+impl Matcher {
+    fn of<'a>(values: impl Iterator<Item = &'a String>, within: Within) -> Matcher {
+        let mut patterns = Vec::new();
+        let mut words = Vec::new();
+        for value in values {
+            let is_short = value.chars().count() < WORD_CHARS_MAX;
+            for spelling in spellings(value) {
+                patterns.push(spelling);
+                words.push(is_short || within == Within::Words);
+            }
+            // What stands beside it in base64 is no word.
+            for spelling in base64_spellings(value) {
+                patterns.push(spelling);
+                words.push(false);
+            }
+        }
+        if patterns.is_empty() {
+            return Matcher::default();
+        }
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .build(patterns);
+        Matcher {
+            // Fails only for patterns of gigabytes.
+            automaton: automaton.ok(),
+            words,
+        }
+    }
+
+    fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let Some(automaton) = &self.automaton else {
+            return Cow::Borrowed(text);
+        };
+        let mut redacted = String::new();
+        let mut done = 0;
+        for found in automaton.find_iter(text) {
+            let counts_as_word_only = self.words[found.pattern().as_usize()];
+            if counts_as_word_only && !is_word(text, found.start(), found.end()) {
+                continue;
+            }
+            redacted.push_str(&text[done..found.start()]);
+            redacted.push_str(MASK);
+            done = found.end();
+        }
+        if done == 0 {
+            return Cow::Borrowed(text);
+        }
+        redacted.push_str(&text[done..]);
+        Cow::Owned(redacted)
+    }
+}
+
+fn is_word(text: &str, start: usize, end: usize) -> bool {
+    let (before, behind) = (&text[..start], &text[end..]);
+    let begins = !before.ends_with(char::is_alphanumeric) || ends_with_escape(before);
+    begins && !behind.starts_with(char::is_alphanumeric)
+}
+
+/// Whether the last characters are one that is escaped, such as `%3A` or `\n`.
+fn ends_with_escape(text: &str) -> bool {
+    let mut last = text.bytes().rev();
+    let (third, second, first) = (last.next(), last.next(), last.next());
+    let is_hex = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_hexdigit());
+    let is_percent = first == Some(b'%') && is_hex(second) && is_hex(third);
+    is_percent || second == Some(b'\\')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(values: &[&str], within: Within, text: &str, expected: &str) {
+        let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+        let matcher = Matcher::of(values.iter(), within);
+        assert_eq!(matcher.redact(text), expected, "{values:?}");
+    }
+
+    #[test]
+    fn secrets_are_masked_wherever_they_stand() {
+        use Within::Anything;
+        check(&[], Anything, "nothing", "nothing");
+        check(&["hunter2+x"], Anything, "ahunter2+xb", "a…b");
+        check(&["hunter2+x"], Anything, "?p=hunter2%2Bx&q", "?p=…&q");
+        let both = ["hunter2+x", "hunter2+x+more"];
+        check(&both, Anything, "hunter2+x+more", "…");
+        let basic = "Basic bGFiOmh1bnRlcjIreA==";
+        check(&["hunter2+x"], Anything, basic, "Basic bGFiOm…A==");
+    }
+
+    #[test]
+    fn what_is_short_or_an_everyday_word_counts_as_a_whole_word() {
+        use Within::{Anything, Words};
+        let text = "abcd xabcd abcd9 (abcd)";
+        check(&["abcd"], Anything, text, "… xabcd abcd9 (…)");
+        let text = "p%3Aabcd%0a \\nabcd xnabcd";
+        check(&["abcd"], Anything, text, "p%3A…%0a \\n… xnabcd");
+        let text = "cooperators of operator";
+        check(&["operator"], Words, text, "cooperators of …");
+    }
+
+    #[test]
+    fn what_is_protected_is_redacted_from_then_on() {
+        let text = "a redaction-test-7f3a, its echo-test-91bc and 17";
+        assert_eq!(redact_echo(text), text);
+        protect("redaction-test-7f3a\n", Lifetime::Configured);
+        protect("17", Lifetime::Configured);
+        protect_from_echo("echo-test-91bc");
+        assert_eq!(redact(text), "a …, its echo-test-91bc and 17");
+        assert_eq!(redact_echo(text), "a …, its … and 17");
+    }
+
+    #[test]
+    fn parts_of_headers_and_urls_are_protected() {
+        protect_header(
+            "Authorization",
+            "Bearer part-test-token-1",
+            Lifetime::Configured,
+        );
+        protect_header(
+            "Cookie",
+            "sid=part-test-cookie-2; a=b",
+            Lifetime::Configured,
+        );
+        protect_header("X-Site", "part-test-site-3", Lifetime::Configured);
+        let url = "https://u:part-test%2Fpw-4@h/hook/part-test-segment-5?key=part-test-6&mode=full";
+        let url = url.parse().unwrap();
+        protect_url(&url, Lifetime::Configured);
+        assert_eq!(redact("part-test-segment-5"), "part-test-segment-5");
+        protect_url_path(&url, Lifetime::Configured);
+        for secret in [
+            "part-test-token-1",
+            "part-test-cookie-2",
+            "part-test/pw-4",
+            "part-test-segment-5",
+            "part-test-6",
+        ] {
+            assert_eq!(redact(&format!("no {secret}!")), "no …!", "{secret}");
+        }
+        assert_eq!(
+            redact("part-test-site-3 Bearer full"),
+            "part-test-site-3 Bearer full"
+        );
+        assert_eq!(redact_echo("part-test-site-3"), "…");
+    }
+
+    #[test]
+    fn values_that_servers_give_do_not_grow_without_end() {
+        let mut registry = Registry::default();
+        registry.add("configured", Kind::Configured);
+        for number in 0..GIVEN_MAX + 9 {
+            registry.add(&format!("given-{number}"), Kind::Given);
+            registry.add("given-0", Kind::Given);
+        }
+        assert_eq!(registry.given.len(), GIVEN_MAX);
+        let redact =
+            |registry: &mut Registry, text| registry.matchers().secrets.redact(text).into_owned();
+        assert_eq!(redact(&mut registry, "configured given-0"), "… …");
+        assert_eq!(redact(&mut registry, "given-1 given-264"), "given-1 …");
+    }
+}
