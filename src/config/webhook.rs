@@ -44,12 +44,8 @@ pub(super) fn check(
     written: schema::Webhook,
     kinds: &BTreeSet<EventKind>,
 ) -> Option<Settings> {
+    bounds(check, path, &written);
     let answers = answers(check, path, &written);
-    if written.timeout.0.is_zero() {
-        check
-            .report
-            .error(&path.join("timeout"), "expected a duration above 0");
-    }
     let method = method(written.method);
     let parts = Parts {
         path,
@@ -59,25 +55,12 @@ pub(super) fn check(
     let headers = headers(check, &parts, written.headers);
     let rate = written.rate.and_then(|rate| limit(check, path, rate));
     let hmac = written.hmac.and_then(|hmac| signature(check, path, hmac));
-    let concurrency = written.concurrency.0;
-    if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
-        let message =
-            format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
-        check.report.error(&path.join("concurrency"), message);
-    }
     if !method.has_body() && (written.body.is_some() || written.batch.is_some()) {
         let message = "GET has no body: it would be lost";
         let help = "write method = \"POST\", or templates in `url` in place of `body` and `batch`";
         check.report.error_with(&path.join("method"), message, help);
     }
     let posting = posting(check, path, written.body, written.batch, kinds);
-    if written.secret.0.len() > SIGNING_SECRETS_MAX {
-        let message = format!(
-            "expected one secret, or two during a rotation, found {}",
-            written.secret.0.len()
-        );
-        check.report.error(&path.join("secret"), message);
-    }
     let secrets = written
         .secret
         .0
@@ -88,9 +71,8 @@ pub(super) fn check(
     let url_path = path.join("url");
     let Some(url) = written.url else {
         let help = "such as url = \"https://hooks.example.com/devices\"";
-        check
-            .report
-            .key_error(&url_path, format!("webhook `{}` has no url", name), help);
+        let message = format!("webhook `{name}` has no url");
+        check.report.key_error(&url_path, message, help);
         return None;
     };
     let url = address(check, &parts, &url)?;
@@ -104,7 +86,7 @@ pub(super) fn check(
         method,
         headers,
         posting: posting?,
-        concurrency: concurrency as usize,
+        concurrency: written.concurrency.0 as usize,
         secrets,
         hmac,
         rate,
@@ -112,6 +94,25 @@ pub(super) fn check(
         tls,
         timeout: written.timeout.0,
     })
+}
+
+/// Numbers that have bounds.
+fn bounds(check: &mut Context<'_>, path: &Path, written: &schema::Webhook) {
+    if written.timeout.0.is_zero() {
+        let message = "expected a duration above 0";
+        check.report.error(&path.join("timeout"), message);
+    }
+    let concurrency = written.concurrency.0;
+    if !(1..=CONCURRENCY_MAX).contains(&concurrency) {
+        let message =
+            format!("expected 1 to {CONCURRENCY_MAX} requests at once, found {concurrency}");
+        check.report.error(&path.join("concurrency"), message);
+    }
+    let secrets = written.secret.0.len();
+    if secrets > SIGNING_SECRETS_MAX {
+        let message = format!("expected one secret, or two during a rotation, found {secrets}");
+        check.report.error(&path.join("secret"), message);
+    }
 }
 
 /// What templates in `url` and `headers` depend on.

@@ -709,7 +709,8 @@ async fn path_query_headers_and_method_are_made_of_the_event() {
     let receiver = Receiver::default();
     let plain = receiver.start().await;
     let mut server = plain.url.of(&event(1).into()).unwrap();
-    (server.set_path(""), server.set_query(None));
+    server.set_path("");
+    server.set_query(None);
     server.set_username("bridge").unwrap();
     server.set_password(Some("s3cret")).unwrap();
     let behind = template("/devices/{{ device_id }}?state={{ new_state }}&s={{ state|urlencode }}");

@@ -1,6 +1,8 @@
 //! Sinks that are added and removed: where a new one begins, and the entries kept for a removed
 //! one.
 
+use std::time::{Duration, Instant};
+
 use serde_json::Value;
 
 use super::bridge::{Source, cli, done, observed, passed, positions, status, stop, text};
@@ -82,6 +84,46 @@ async fn received_until(daemon: &Daemon, position: &Value) -> usize {
     let position = position.as_i64().unwrap();
     let received = positions(daemon).await.into_iter();
     received.take_while(|at| *at <= position).count()
+}
+
+/// Two in an hour: the rest stays in the journal, which no stop waits for. A new process may send two
+/// more.
+#[tokio::test]
+async fn a_rate_holds_no_stop_and_what_is_omitted_reaches_nobody() {
+    let (source, receiver) = (Source::start().await, Receiver::start().await);
+    let url = format!("{}?d={{{{ device_id }}}}", receiver.url());
+    let lines = "rate = \"2/1h\"\nomit = [\"payload\", \"serial\"]\nsuccess = { status = 204 }\n";
+    let configuration = source.configuration().webhook_with(&url, lines);
+    let mut daemon = Daemon::start(&configuration).await;
+    daemon.ready().await;
+    source.messages(0..5);
+    for sent in [2, 4, 5] {
+        wait::until("as many as the rate allows", async || {
+            (receiver.count() >= sent).then_some(())
+        })
+        .await;
+        let report = asked(&daemon, &["status"]).await;
+        assert_eq!(report["sinks"][0]["up"], true, "{report}");
+        let began = Instant::now();
+        stop(&mut daemon).await;
+        assert!(
+            began.elapsed() < Duration::from_secs(8),
+            "{:?}",
+            began.elapsed()
+        );
+        assert_eq!(receiver.count(), sent);
+        if sent < 5 {
+            daemon.restart().await;
+        }
+    }
+    for body in receiver.bodies() {
+        let event: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!(
+            (&event["payload"], &event["serial"]),
+            (&Value::Null, &Value::Null)
+        );
+        assert!(event["device_id"].is_string(), "{event}");
+    }
 }
 
 #[tokio::test]
