@@ -25,7 +25,8 @@ pub(super) enum Verb {
     /// Run the daemon.
     #[command(after_help = "Example: stomp-bridge run --config /etc/stomp-bridge/config.toml")]
     Run(ConfigArgs),
-    /// Validate the configuration; the exit code is 78 if it has errors.
+    /// Validate the configuration, and build all that `run` builds short of connecting; the exit
+    /// code is 78 if it has errors.
     #[command(after_help = "Example: stomp-bridge check --config config.toml")]
     Check(ConfigArgs),
     /// Show what the configuration makes of a message, or run its tests.

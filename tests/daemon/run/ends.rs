@@ -341,3 +341,22 @@ fn a_demo_uses_no_folder_that_is_not_its_own() {
     assert!(refused.contains("journal.db"), "{refused}");
     assert!(!foreign.join("config.toml").exists());
 }
+
+#[tokio::test]
+async fn a_command_finds_the_daemon_by_any_link_to_its_journal() {
+    let served = serve(0).await;
+    let mut daemon = Daemon::start(&configuration(&served.url)).await;
+    daemon.ready().await;
+    let link = daemon.folder().join("link.db");
+    std::os::unix::fs::symlink(daemon.folder().join("journal.db"), &link).unwrap();
+    let journal = link.to_str().unwrap();
+    let output = bridge(&["sinks", "forget", "nobody", "--journal", journal]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("nobody") && !said.contains("does not answer"),
+        "{said}"
+    );
+    assert!(daemon.stop().await.success());
+    served.end().await;
+}
