@@ -353,6 +353,11 @@ async fn values_are_stored_as_they_are() {
                 format!("to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')")
             }
         };
+        // PostgreSQL could store these escapes and not read them back.
+        let stored = match &database {
+            Database::Sqlite { .. } => payload.to_owned(),
+            Database::Postgres { .. } => payload.replace("\\u0000\\ud800", "\\ufffd\\ufffd"),
+        };
         let expressions = [
             ("topic".to_owned(), Some("map-1"), Some("map-1")),
             (
@@ -396,7 +401,7 @@ async fn values_are_stored_as_they_are() {
             ),
             (
                 "CAST(payload AS text)".to_owned(),
-                Some(payload),
+                Some(stored.as_str()),
                 Some(bare.payload.get()),
             ),
         ];
