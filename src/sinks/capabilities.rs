@@ -13,6 +13,9 @@ pub struct Capabilities {
     pub ordering: Ordering,
     /// The destination keeps a cursor of its own: [`Sink::open`](super::Sink::open) gives it.
     pub keeps_cursor: bool,
+    /// Between the beginnings of two attempts, where the events that wait make no full batch; only
+    /// of [`Ordering::Global`]. Events that come later than that go at once.
+    pub attempt_interval: Duration,
     /// Between two calls of [`Sink::idle`](super::Sink::idle).
     pub idle_interval: Duration,
 }
@@ -23,6 +26,7 @@ impl Default for Capabilities {
             batch_max: 1000,
             ordering: Ordering::Global,
             keeps_cursor: false,
+            attempt_interval: Duration::ZERO,
             idle_interval: Duration::from_secs(60),
         }
     }
