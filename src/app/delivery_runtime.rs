@@ -1,6 +1,6 @@
 //! The threads that deliver. They have a higher nice value than those of the source and the
 //! journal. When all of them want the processor, messages are journaled and acknowledged first, and
-//! the sinks get the rest, a tenth at least. The journal holds the entries that wait.
+//! the sinks get the rest, at least a thirtieth. The journal holds the entries that wait.
 
 use std::future::Future;
 
@@ -11,9 +11,10 @@ use tracing::debug;
 
 use crate::supervise::Tasks;
 
-/// Of `nice`: about a tenth of what a thread at 0 gets. SQLite's threads have it from the threads
-/// that start them.
-const NICENESS: i32 = 10;
+/// Of `nice`: about a thirtieth of what a thread at 0 gets, which is still some hundred events a
+/// second. With a tenth, sinks that are behind hold up a server on the same processors. SQLite's
+/// threads have it from the threads that start them.
+const NICENESS: i32 = 15;
 
 /// How many processors get a thread: a message that comes alone wakes few threads, and the
 /// databases' own threads use the other processors.

@@ -89,6 +89,8 @@ pub(super) struct Engine {
     pub(super) redrive: Redrive,
     /// Of the next entry, where it cannot be read and the dead letters have no room for it.
     unreadable_bytes: usize,
+    /// Until then, what comes in the log gathers for one attempt.
+    gathers_until: Instant,
     /// When the sink is asked next whether the other side answers.
     pub(super) idle_at: Instant,
 }
@@ -155,6 +157,7 @@ impl Engine {
             prefetch: Prefetch::default(),
             redrive: Redrive::default(),
             unreadable_bytes: 0,
+            gathers_until: Instant::now(),
             idle_at: Instant::now(),
         })
     }
@@ -200,7 +203,7 @@ impl Engine {
             let newest = *head.borrow();
             if self.may_redrive() {
                 self.read_again().await?;
-            } else if self.may_read() && newest > self.progress.through {
+            } else if self.may_read() && !self.gathers() && newest > self.progress.through {
                 self.read_log(newest).await?;
             } else {
                 match self.wait(&mut head, &mut commands, stop).await? {
@@ -229,7 +232,8 @@ impl Engine {
         Ok(())
     }
 
-    /// Waits. Where a batch is with the sink, what comes after it is read meanwhile.
+    /// Waits. Where a batch is with the sink, or the next one gathers, what comes is read
+    /// meanwhile.
     async fn wait(
         &mut self,
         head: &mut watch::Receiver<Position>,
@@ -237,12 +241,15 @@ impl Engine {
         stop: &CancellationToken,
     ) -> Result<Wake, journal::Error> {
         let may_read = self.may_read();
+        let gathers = may_read && self.gathers();
+        let gathers_until = self.gathers_until;
         let is_busy = !self.under_way.is_empty();
-        let reads_ahead = is_busy && self.capabilities.ordering == Ordering::Global;
+        let reads_ahead = gathers || is_busy && self.capabilities.ordering == Ordering::Global;
         let (due, through) = (self.scheduler.due(), self.progress.through);
         let is_idle = !is_busy && self.scheduler.is_empty();
         let idle_at = self.idle_at;
-        let (under_way, done) = (&mut self.under_way, CancellationToken::new());
+        let under_way = &mut self.under_way;
+        let (done, full) = (CancellationToken::new(), CancellationToken::new());
         let health = self.report.health();
         // It makes no attempt where nothing is under way.
         let idle_sink = self.sinks.last_mut().filter(|_| is_idle);
@@ -258,7 +265,9 @@ impl Engine {
                 () = health.retry_asked() => Wake::Retry,
                 // Both senders live as long as the journal.
                 _ = commands.changed() => Wake::Command,
-                _ = head.wait_for(|head| *head > through), if may_read => Wake::Due,
+                _ = head.wait_for(|head| *head > through), if may_read && !gathers => Wake::Due,
+                () = sleep_until(gathers_until), if gathers => Wake::Due,
+                () = full.cancelled(), if gathers => Wake::Due,
                 () = sleep_until(idle_at), if is_idle => Wake::Idle,
                 Some(()) = may_be_lost => Wake::Idle,
             };
@@ -268,7 +277,11 @@ impl Engine {
         if !reads_ahead {
             return Ok(waking.await);
         }
-        let filling = self.prefetch.fill(through, &done, &mut self.log);
+        let filling = async {
+            let read = self.prefetch.fill(through, &done, &mut self.log).await;
+            full.cancel();
+            read
+        };
         let (wake, read) = tokio::join!(waking, filling);
         read?;
         Ok(wake)
@@ -334,6 +347,11 @@ impl Engine {
                 Ordering::Global => self.progress.ahead() == 0,
                 Ordering::PerDevice { .. } => self.has_room() && !self.is_held(),
             }
+    }
+
+    /// Whether what comes in the log waits for more to go with it.
+    fn gathers(&self) -> bool {
+        Instant::now() < self.gathers_until && !self.prefetch.is_full(self.log.entries_max)
     }
 
     /// Whether redrives and replays may be read.
@@ -470,6 +488,7 @@ impl Engine {
             outcome,
         } = *ended;
         self.sinks.push(sink);
+        self.gathers_until = attempt.began + self.capabilities.attempt_interval;
         self.idle_at = Instant::now() + self.capabilities.idle_interval;
         if outcome.is_ok() {
             faults::reach(Failpoint::AfterDeliver);

@@ -117,7 +117,7 @@ impl Prefetch {
     }
 
     /// Reads what comes after a position, and what comes meanwhile, until the chunk is full or
-    /// the sink is `done` with what it has.
+    /// `done` says so.
     pub(super) async fn fill(
         &mut self,
         after: Position,
@@ -148,6 +148,12 @@ impl Prefetch {
         }
         self.next = Some(chunk);
         Ok(())
+    }
+
+    /// Whether nothing more is read before the sink takes what is here.
+    pub(super) fn is_full(&self, entries_max: usize) -> bool {
+        let next = self.next.as_ref();
+        next.is_some_and(|chunk| chunk.is_full(entries_max))
     }
 
     /// Drops all chunks: the sink goes back, or entries are read in another way from now on.

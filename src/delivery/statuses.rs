@@ -1,19 +1,26 @@
 //! Decodes the entries' statuses for all sinks. What one sink has decoded is there for the others,
-//! which mostly come by within milliseconds: decoding costs more than all else that is done to a
-//! status before a sink has it.
+//! which come by within milliseconds, or within a second where the processor is short: decoding
+//! costs more than all else that is done to a status before a sink has it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::journal::Entry;
 use crate::model::{Origin, Position, StatusEvent};
 use crate::pipeline::{Decoder, Decoders};
 
-/// How many of the newest decoded statuses are kept: more than come while a sink writes a batch.
-const KEPT: usize = 1024;
+/// How long a decoded status is kept: longer than a sink writes a batch.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
-/// A larger body is decoded by each sink: all that is kept takes 16 MiB at most.
+/// All that is kept takes no more: some ten thousand of the platform's statuses.
+const KEPT_BYTES_MAX: usize = 12 * 1024 * 1024;
+
+/// A larger body is decoded by each sink: few of them would take the place of all others.
 const KEPT_BODY_BYTES_MAX: usize = 8 * 1024;
+
+/// What a status takes beside its struct and its payload: some ten short texts.
+const TEXTS_BYTES: usize = 400;
 
 /// The statuses of entries, for all sinks. Clones share what they hold.
 #[derive(Debug, Clone)]
@@ -26,8 +33,33 @@ pub struct Statuses {
 struct Recent {
     /// Those that have decoded it; by others it may be another status.
     decoders: Arc<HashMap<Arc<str>, Decoder>>,
-    /// Each at its position modulo [`KEPT`].
-    slots: Vec<Option<Arc<StatusEvent>>>,
+    statuses: HashMap<Position, Arc<StatusEvent>>,
+    /// Since when each of them is kept, in that order.
+    since: VecDeque<(Instant, Position)>,
+    bytes: usize,
+}
+
+impl Recent {
+    fn keep(&mut self, status: Arc<StatusEvent>, now: Instant) {
+        let (position, size) = (status.position, bytes(&status));
+        // Two sinks may have decoded it at once.
+        if self.statuses.insert(position, status).is_some() {
+            return;
+        }
+        self.since.push_back((now, position));
+        self.bytes += size;
+        while let Some((since, oldest)) = self.since.front().copied()
+            && (self.bytes > KEPT_BYTES_MAX || now.duration_since(since) > KEPT_FOR)
+        {
+            self.since.pop_front();
+            let gone = self.statuses.remove(&oldest);
+            self.bytes -= gone.map_or(0, |gone| bytes(&gone));
+        }
+    }
+}
+
+fn bytes(status: &StatusEvent) -> usize {
+    size_of::<StatusEvent>() + TEXTS_BYTES + status.payload.get().len()
 }
 
 impl Statuses {
@@ -75,25 +107,22 @@ impl Statuses {
         position: Position,
     ) -> Option<Arc<StatusEvent>> {
         let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let status = recent.slots.get(slot(position))?.as_ref()?;
-        let same = Arc::ptr_eq(&recent.decoders, decoders) && status.position == position;
-        same.then(|| Arc::clone(status))
+        let same = Arc::ptr_eq(&recent.decoders, decoders);
+        let status = recent.statuses.get(&position).filter(|_| same);
+        status.map(Arc::clone)
     }
 
     fn keep(&self, decoders: Arc<HashMap<Arc<str>, Decoder>>, status: Arc<StatusEvent>) {
+        let now = Instant::now();
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
         if !Arc::ptr_eq(&recent.decoders, &decoders) {
-            recent.slots.clear();
-            recent.decoders = decoders;
+            *recent = Recent {
+                decoders,
+                ..Recent::default()
+            };
         }
-        recent.slots.resize(KEPT, None);
-        let slot = slot(status.position);
-        recent.slots[slot] = Some(status);
+        recent.keep(status, now);
     }
-}
-
-fn slot(position: Position) -> usize {
-    position.0.unsigned_abs() as usize % KEPT
 }
 
 #[cfg(test)]
@@ -145,11 +174,6 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &status(&statuses.clone(), 7, small())));
         assert_eq!(status(&statuses, 8, small()).position, Position(8));
 
-        // Another one has its slot.
-        let far = 7 + i64::try_from(KEPT).unwrap();
-        status(&statuses, far, small());
-        assert!(!Arc::ptr_eq(&first, &status(&statuses, 7, small())));
-
         current.replace(decoders("broken"));
         assert_eq!(status(&statuses, 7, small()).state, "broken");
         assert_eq!(status(&statuses, 8, small()).state, "broken");
@@ -158,5 +182,29 @@ mod tests {
         let large = || format!(r#"{{"deviceId":1,"newState":"x","padding":"{padding}"}}"#);
         let first = status(&statuses, 9, large());
         assert!(!Arc::ptr_eq(&first, &status(&statuses, 9, large())));
+    }
+    #[test]
+    fn what_is_kept_is_bounded_in_bytes_and_time() {
+        let mut recent = Recent::default();
+        let status = |position| {
+            Arc::new(StatusEvent {
+                position: Position(position),
+                ..StatusEvent::sample()
+            })
+        };
+        let size = bytes(&status(0));
+        let count = i64::try_from(KEPT_BYTES_MAX / size).unwrap();
+        let now = Instant::now();
+        for position in 0..=count {
+            recent.keep(status(position), now);
+        }
+        recent.keep(status(count), now);
+        assert_eq!(recent.since.len(), recent.statuses.len());
+        assert_eq!(recent.bytes, recent.statuses.len() * size);
+        assert!(recent.bytes <= KEPT_BYTES_MAX && recent.bytes > KEPT_BYTES_MAX - size);
+        assert!(!recent.statuses.contains_key(&Position(0)));
+
+        recent.keep(status(count + 1), now + KEPT_FOR * 2);
+        assert_eq!((recent.statuses.len(), recent.bytes), (1, size));
     }
 }

@@ -1,6 +1,7 @@
 //! Delivery by its promises, with a sink that follows a script and a journal on disk. Time is
 //! paused.
 
+mod gathering;
 mod per_device;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -61,6 +62,8 @@ pub(super) struct Far {
     /// What happens at the next looks at an idle sink.
     probes: VecDeque<Trouble>,
     by: By,
+    attempt_interval: Duration,
+    batch_max: usize,
 }
 
 impl Default for Far {
@@ -81,6 +84,8 @@ impl Default for Far {
             tended: 0,
             probes: VecDeque::new(),
             by: By::Them,
+            attempt_interval: Duration::ZERO,
+            batch_max: Capabilities::default().batch_max,
         }
     }
 }
@@ -148,8 +153,11 @@ impl Fake {
 
 impl Sink for Fake {
     fn capabilities(&self) -> Capabilities {
+        let far = self.far();
         Capabilities {
-            keeps_cursor: self.far().own.is_some(),
+            keeps_cursor: far.own.is_some(),
+            attempt_interval: far.attempt_interval,
+            batch_max: far.batch_max,
             ..Capabilities::default()
         }
     }

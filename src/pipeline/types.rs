@@ -20,11 +20,44 @@ use crate::model::{ColumnKind, Severity};
 const WORDS: [&str; 5] = ["state", SEVERITY, "topic", "old_state", "new_state"];
 
 /// The language's filters, of which a mistyped one may be meant.
-const FILTERS: [&str; 36] = [
-    "abs", "attr", "batch", "bool", "chain", "count", "default", "first", "float", "format",
-    "groupby", "indent", "int", "items", "join", "last", "length", "lines", "list", "lower", "map",
-    "max", "min", "reject", "replace", "reverse", "round", "select", "sort", "split", "string",
-    "sum", "title", "tojson", "trim", "upper",
+const FILTERS: [&str; 37] = [
+    "abs",
+    "attr",
+    "batch",
+    "bool",
+    "chain",
+    "count",
+    "default",
+    "first",
+    "float",
+    "format",
+    "groupby",
+    "indent",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "lines",
+    "list",
+    "lower",
+    "map",
+    "max",
+    "min",
+    "reject",
+    "replace",
+    "reverse",
+    "round",
+    "select",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "title",
+    "tojson",
+    "trim",
+    "upper",
+    "urlencode",
 ];
 
 /// Its tests, likewise.
@@ -119,7 +152,9 @@ impl Type {
     fn of_filter(name: &str) -> Type {
         match name {
             "int" | "float" | "length" | "count" | "abs" | "round" => Type::Number,
-            "lower" | "upper" | "title" | "trim" | "replace" | "string" | "join" => Type::Text,
+            "lower" | "upper" | "title" | "trim" | "replace" | "string" | "join" | "urlencode" => {
+                Type::Text
+            }
             "bool" => Type::Boolean,
             _ => Type::Any,
         }

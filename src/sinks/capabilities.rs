@@ -15,6 +15,9 @@ pub struct Capabilities {
     pub keeps_cursor: bool,
     /// See [`Rate`]; `None`: as many attempts as there are.
     pub rate: Option<Rate>,
+    /// Between the beginnings of two attempts, where the events that wait make no full batch; only
+    /// of [`Ordering::Global`]. Events that come later than that go at once.
+    pub attempt_interval: Duration,
     /// Between two calls of [`Sink::idle`](super::Sink::idle).
     pub idle_interval: Duration,
 }
@@ -26,6 +29,7 @@ impl Default for Capabilities {
             ordering: Ordering::Global,
             keeps_cursor: false,
             rate: None,
+            attempt_interval: Duration::ZERO,
             idle_interval: Duration::from_secs(60),
         }
     }

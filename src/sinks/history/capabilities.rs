@@ -9,11 +9,16 @@ use crate::sinks::{Capabilities, Ordering};
 /// a crash.
 const BATCH_EVENTS_MAX: usize = 4000;
 
+/// A transaction costs its syncs, a message to each thread, and a row of `device` for each device in
+/// it: where many events come, they go together. A row is seen so much later at most.
+const TRANSACTION_INTERVAL: Duration = Duration::from_millis(200);
+
 /// What both can do.
 pub(super) const CAPABILITIES: Capabilities = Capabilities {
     batch_max: BATCH_EVENTS_MAX,
     ordering: Ordering::Global,
     keeps_cursor: true,
     rate: None,
+    attempt_interval: TRANSACTION_INTERVAL,
     idle_interval: Duration::from_secs(30),
 };
