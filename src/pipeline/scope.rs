@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use minijinja::value::{Object, Rest, Value};
+use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior};
 
 use super::urlencode::urlencode;
@@ -17,9 +17,6 @@ use crate::model::{
 /// Steps of one evaluation, so that no template can stall a sink for more than some 30 ms. Printing
 /// costs a step for each few bytes: this is enough for a payload of several MiB.
 const FUEL: u64 = 1_000_000;
-
-/// Mistakes of a kind that are named at once.
-const FILTERS_MAX: usize = 10;
 
 /// The names that one text uses.
 #[derive(Debug, Clone, Default)]
@@ -237,28 +234,6 @@ pub(super) fn mistake(error: &Error) -> Option<String> {
         UnknownFilter | UnknownFunction | UnknownMethod | UnknownTest | OutOfFuel
     )
     .then(|| one_line(error))
-}
-
-/// Every filter that the text's language does not have, as far as a rendering without values comes
-/// to it.
-pub(super) fn unknown_filters(environment: &Environment<'static>, name: &str) -> Vec<String> {
-    let mut environment = environment.clone();
-    let mut found = Vec::new();
-    while found.len() < FILTERS_MAX {
-        let rendered = environment.get_template(name).map(|it| it.render(()));
-        let Ok(Err(error)) = rendered else { break };
-        let detail = error
-            .detail()
-            .filter(|_| error.kind() == ErrorKind::UnknownFilter);
-        let Some(filter) = detail.and_then(|detail| detail.split(' ').nth(1)) else {
-            break;
-        };
-        let filter = filter.to_owned();
-        found.push(one_line(&error));
-        // From now on it is known, so that the next one is found.
-        environment.add_filter(filter, |value: Value, _: Rest<Value>| value);
-    }
-    found
 }
 
 /// Two statuses that differ in everything that a condition is likely to ask: an unknown filter,

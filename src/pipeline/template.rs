@@ -7,7 +7,7 @@ use std::sync::Arc;
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, Output, State};
 
-use super::scope::{Scope, language, mistake, one_line, samples, unknown_filters};
+use super::scope::{Scope, language, mistake, one_line, samples};
 use super::types;
 use super::urlencode::{is_encoded, percent_encoded, printed};
 use crate::model::{Event, EventKind};
@@ -50,8 +50,7 @@ impl Template {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
         let scope = Scope::of(undeclared, &environment, kinds);
-        let mut mistakes = unknown_filters(&environment, NAME);
-        mistakes.extend(types::of_template(source).mistakes);
+        let mistakes = types::of_template(source).mistakes;
         let scope = match (scope, mistakes.is_empty()) {
             (Ok(scope), true) => scope,
             (scope, _) => {
@@ -269,7 +268,8 @@ mod tests {
             (
                 "{{ devcie_id|tojsno }} {{ seial }} {{ topic|uper(1) }}",
                 "did you mean `device_id`?; unknown variable `seial`, did you mean `serial`?; \
-                 unknown filter: filter tojsno is unknown; unknown filter: filter uper is unknown",
+                 unknown filter `tojsno`, did you mean `tojson`?; \
+                 unknown filter `uper`, did you mean `upper`?",
             ),
             ("{{ devcie_id }}", "did you mean `device_id`?"),
             ("{{ device_id", "unexpected end"),
