@@ -102,7 +102,7 @@ async fn a_rate_holds_no_stop_and_what_is_omitted_reaches_nobody() {
             (receiver.count() >= sent).then_some(())
         })
         .await;
-        let report = asked(&daemon, &["status"]).await;
+        let report = status(&daemon).await;
         assert_eq!(report["sinks"][0]["up"], true, "{report}");
         let began = Instant::now();
         stop(&mut daemon).await;
