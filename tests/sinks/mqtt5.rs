@@ -269,6 +269,8 @@ enum Older {
     SaysByFive,
     /// It closes the connection.
     Closes,
+    /// It does not answer.
+    KeepsSilent,
 }
 
 /// Stands before a broker that speaks MQTT 3.1.1 only. Notes the version of each CONNECT.
@@ -290,6 +292,11 @@ async fn older_broker(behind: u16, older: Older) -> (u16, Arc<Mutex<Vec<u8>>>) {
                     client.write_all(&[0x20, 3, 0, 0x84, 0]).await.unwrap();
                 }
                 (5, Older::Closes) => {}
+                (5, Older::KeepsSilent) => {
+                    tokio::spawn(async move {
+                        while client.read(&mut connect).await.is_ok_and(|n| n > 0) {}
+                    });
+                }
                 _ => {
                     let mut broker = TcpStream::connect(("127.0.0.1", behind)).await.unwrap();
                     broker.write_all(&connect[..length]).await.unwrap();
@@ -310,6 +317,7 @@ async fn an_older_broker_gets_mqtt_3_1_1_by_itself_and_is_remembered() {
         (Older::SaysByFive, &[5, 4, 4]),
         // One close may be a restart: it is asked again.
         (Older::Closes, &[5, 4, 5, 4]),
+        (Older::KeepsSilent, &[5, 4, 5, 4]),
     ] {
         let mut broker = Mosquitto::start();
         let (port, versions) = older_broker(broker.port, older).await;
@@ -472,7 +480,7 @@ async fn a_failure_without_a_cause_is_the_events_once_others_pass() {
     sink.attempt(batch(&many[2..])).await.unwrap();
     let published = broker.publishes();
     let pairs = ["2", "3", "2", "3"];
-    assert_eq!(published[9..13], pairs, "only one other is its witness");
+    assert_eq!(published[9..13], pairs, "only one other is its companion");
     assert_eq!(published[13..], ["4", "5", "6", "7", "8", "9"]);
 }
 
@@ -491,6 +499,34 @@ async fn a_broker_that_fails_everything_accuses_no_event() {
         to_be_retried(failed, 0);
     }
     sink.attempt(batch(&two)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lone_event_has_the_sinks_status_for_a_companion_and_else_ten_attempts() {
+    let status_topic = Some("devices/bridge/status".to_owned());
+    for (status_topic, attempts) in [(status_topic, 4), (None, 10)] {
+        let broker = Scripted::start(|id, body, _| match body {
+            "1" => puback(id, 0x83),
+            _ => puback(id, 0),
+        })
+        .await;
+        let mut sink = mqtt(Settings {
+            body: Some(template("{{ device_id }}")),
+            status_topic,
+            ..settings_5(broker.port)
+        });
+        sink.open(JOURNAL).await.unwrap();
+        let one = events(1..=1);
+        for _ in 1..attempts {
+            let failed = sink.attempt(batch(&one)).await.unwrap_err();
+            to_be_retried(failed, 0);
+        }
+        let failed = sink.attempt(batch(&one)).await.unwrap_err();
+        refused_by_the_broker(failed, 0);
+        let published = broker.publishes();
+        let times = published.iter().filter(|body| *body == "1").count();
+        assert_eq!(times, attempts);
+    }
 }
 
 #[tokio::test]

@@ -15,6 +15,8 @@ const CLOSES_UNWATCHED: u32 = 2;
 /// A publish that the broker has failed this many times, each time while it accepted others, is the
 /// cause of it.
 const FAILURES_MAX: u32 = 3;
+/// The same where there was no other: with the delivery's waits this takes minutes.
+const ALONE_MAX: u32 = 10;
 
 /// The event under suspicion, if there is one.
 #[derive(Debug, Default)]
@@ -25,6 +27,18 @@ struct Count {
     position: Position,
     closes: u32,
     failures: u32,
+    alone: u32,
+}
+
+/// What the broker has done with other publishes, while it failed one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Others {
+    /// It has accepted some.
+    Accepted,
+    /// It has failed them too: it is in trouble.
+    Failed,
+    /// There were none that say anything.
+    Unknown,
 }
 
 /// What is known of the accused event.
@@ -57,12 +71,19 @@ impl Accused {
         self.decide(closes, CLOSES_MAX)
     }
 
-    /// The broker has failed this event, and accepted others.
-    pub(super) fn failed_alone(&mut self, position: Position) -> Accusation {
+    /// The broker has failed this event, for a reason that may be its own.
+    pub(super) fn failed(&mut self, position: Position, others: Others) -> Accusation {
         let count = self.count(position);
-        count.failures += 1;
-        let failures = count.failures;
-        self.decide(failures, FAILURES_MAX)
+        match others {
+            Others::Accepted => count.failures += 1,
+            Others::Unknown => count.alone += 1,
+            Others::Failed => return Accusation::Open,
+        }
+        let (failures, alone) = (count.failures, count.alone);
+        match self.decide(failures, FAILURES_MAX) {
+            Accusation::Open => self.decide(alone, ALONE_MAX),
+            proven @ Accusation::Proven(_) => proven,
+        }
     }
 
     fn count(&mut self, position: Position) -> &mut Count {
@@ -70,6 +91,7 @@ impl Accused {
             position,
             closes: 0,
             failures: 0,
+            alone: 0,
         };
         let before = self.0.filter(|count| count.position == position);
         self.0.insert(before.unwrap_or(fresh))
@@ -106,9 +128,15 @@ mod tests {
         }
         assert_eq!(accused.closed_at(one), Accusation::Proven(CLOSES_MAX));
         assert!(!accused.is_to_be_watched(Some(one)));
-        for _ in 1..FAILURES_MAX {
-            assert_eq!(accused.failed_alone(one), Accusation::Open);
+        for (others, max) in [
+            (Others::Accepted, FAILURES_MAX),
+            (Others::Unknown, ALONE_MAX),
+        ] {
+            for _ in 1..max {
+                assert_eq!(accused.failed(one, others), Accusation::Open);
+                assert_eq!(accused.failed(one, Others::Failed), Accusation::Open);
+            }
+            assert_eq!(accused.failed(one, others), Accusation::Proven(max));
         }
-        assert_eq!(accused.failed_alone(one), Accusation::Proven(FAILURES_MAX));
     }
 }

@@ -3,6 +3,7 @@
 use bytes::BytesMut;
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
+use tokio::time::timeout;
 use tokio_util::codec::FramedRead;
 
 use super::dial::{Address, Reader, Writer};
@@ -71,7 +72,13 @@ impl Broker {
         writer.write_all(&packet).await?;
         writer.flush().await?;
         let version = self.offer.version;
-        let properties = match reader.next().await {
+        let answer = match self.offer.patience() {
+            Some(patience) => timeout(patience, reader.next())
+                .await
+                .map_err(|_| Loss::silent(patience))?,
+            None => reader.next().await,
+        };
+        let properties = match answer {
             Some(Ok(Incoming::ConnAck { reason, properties })) => {
                 accepted(version, &reason, properties)?
             }

@@ -1,6 +1,7 @@
 //! Why a connection ended, or why there is none.
 
 use std::io;
+use std::time::Duration;
 
 use super::connection::Blame;
 use super::incoming;
@@ -51,6 +52,15 @@ impl Loss {
         Loss {
             obstacle: Obstacle::Closed,
             ..Loss::new(CLOSED)
+        }
+    }
+
+    /// The broker did not answer our CONNECT: to us it is as if it had closed the connection.
+    pub(super) fn silent(waited: Duration) -> Loss {
+        let seconds = waited.as_secs();
+        Loss {
+            obstacle: Obstacle::Closed,
+            ..Loss::new(format!("no CONNACK within {seconds} s"))
         }
     }
 

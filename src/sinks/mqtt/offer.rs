@@ -3,6 +3,8 @@
 //! A broker refuses a CONNECT for what is in it: a version of MQTT, a retained will, a QoS. The
 //! next one does without that, and what worked is remembered.
 
+use std::time::Duration;
+
 use super::loss::Obstacle;
 use super::settings::{Protocol, Qos};
 use super::terms::{Terms, Version};
@@ -10,6 +12,9 @@ use super::terms::{Terms, Version};
 /// A broker that has closed this many connections at a CONNECT of MQTT 5, and each time accepted one
 /// of 3.1.1 then, does not speak MQTT 5. One close says little: it may have been restarting.
 const CLOSES_MAX: u32 = 3;
+
+/// A broker that keeps silent for this long at a CONNECT of MQTT 5 may not know that version.
+const SILENCE_MAX: Duration = Duration::from_secs(3);
 
 /// What to say in a CONNECT.
 #[derive(Debug)]
@@ -46,9 +51,18 @@ impl Offer {
         }
     }
 
+    /// How long to wait for the answer, where another CONNECT may be better.
+    pub(super) fn patience(&self) -> Option<Duration> {
+        (self.may_be_older() && !self.speaks_five).then_some(SILENCE_MAX)
+    }
+
+    fn may_be_older(&self) -> bool {
+        self.protocol == Protocol::Auto && self.version == Version::V5
+    }
+
     /// The CONNECT has failed. True where the next one is another, and worth making at once.
     pub(super) fn forgo(&mut self, obstacle: Obstacle) -> bool {
-        let may_be_older = self.protocol == Protocol::Auto && self.version == Version::V5;
+        let may_be_older = self.may_be_older();
         match obstacle {
             Obstacle::Version if may_be_older => {
                 self.version = Version::V311;

@@ -9,7 +9,8 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use super::accused::{Accusation, Accused};
+use super::accused::{Accusation, Accused, Others};
+use super::broker::ONLINE;
 use super::client_id::client_id;
 use super::connection::{Blame, Connection, Lost, Standing};
 use super::driver::{Link, Wanted};
@@ -17,7 +18,7 @@ use super::judged::{Judged, Known};
 use super::publish::{Publish, Unfit};
 use super::reason::{Reason as Code, Verdict};
 use super::settings::Settings;
-use super::terms::Version;
+use super::terms::{Terms, Version};
 use crate::model::{Event, Position};
 use crate::paced::Pacing;
 use crate::sinks::{Batch, By, Capabilities, Reason, Sink, Trouble, Undelivered};
@@ -52,23 +53,13 @@ pub(super) struct MqttSink {
 enum Pace {
     /// As many as the window has room for.
     Window,
-    /// Two: one that the broker has failed for a reason that may be the broker's own, and another
-    /// that shows whether it is.
-    InPairs,
+    /// One that the broker has failed for a reason that may be the broker's own, with a companion that
+    /// shows whether it is: the sink's own status, or else the next event.
+    Accompanied,
     /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other
     /// way to refuse a publish than to close the connection, and only so is it known which one that
     /// was.
     OneByOne,
-}
-
-impl Pace {
-    fn events(self) -> usize {
-        match self {
-            Pace::Window => usize::MAX,
-            Pace::InPairs => 2,
-            Pace::OneByOne => 1,
-        }
-    }
 }
 
 /// Why not all of a batch was confirmed.
@@ -82,8 +73,7 @@ enum Failed {
         reason: Code,
         /// Its answers to the events behind.
         behind: Vec<(Position, Option<Code>)>,
-        /// It has accepted others.
-        accepts_others: bool,
+        others: Others,
     },
     /// The connection is gone.
     Lost {
@@ -238,7 +228,9 @@ impl MqttSink {
         // A redelivered status may be older than the one that the broker retains.
         let retain =
             self.settings.retain && connection.terms().retains && batch.reason == Reason::Log;
-        let Err(failed) = self.publish_all(connection, batch.events, retain).await else {
+        let companion = self.companion(connection);
+        let published = self.publish_all(connection, batch.events, retain, companion);
+        let Err(failed) = published.await else {
             self.pace = Pace::Window;
             self.accused.clear();
             return Ok(());
@@ -278,7 +270,7 @@ impl MqttSink {
         let fits = events as u64 <= room.min(PACED_EVENTS_MAX);
         match self.pace {
             Pace::Window if fits => self.pacing.begin(),
-            Pace::Window | Pace::InPairs | Pace::OneByOne => self.pacing.suspend(),
+            Pace::Window | Pace::Accompanied | Pace::OneByOne => self.pacing.suspend(),
         }
     }
 
@@ -328,7 +320,7 @@ impl MqttSink {
             index,
             reason,
             behind,
-            accepts_others,
+            others,
         } = failed
         else {
             return retry(0, self.why_down());
@@ -341,16 +333,16 @@ impl MqttSink {
             Verdict::Accepted | Verdict::Later => false,
             // An operator has asked for this attempt, and reads how it ended.
             Verdict::Unclear if !is_log => true,
-            Verdict::Unclear if accepts_others => {
-                match self.accused.failed_alone(event.position()) {
-                    Accusation::Open => false,
-                    Accusation::Proven(times) => {
-                        error.push_str(&format!(", {times} times, while it accepted others"));
-                        true
+            Verdict::Unclear => match self.accused.failed(event.position(), others) {
+                Accusation::Open => false,
+                Accusation::Proven(times) => {
+                    error.push_str(&format!(", {times} times"));
+                    if others == Others::Accepted {
+                        error.push_str(", while it accepted others");
                     }
+                    true
                 }
-            }
-            Verdict::Unclear => false,
+            },
         };
         if is_proven {
             self.accused.clear();
@@ -361,7 +353,7 @@ impl MqttSink {
             return refused(index, By::Them, error);
         }
         self.pace = match reason.verdict() {
-            Verdict::Unclear => Pace::InPairs,
+            Verdict::Unclear => Pace::Accompanied,
             _ => Pace::OneByOne,
         };
         retry(index, error)
@@ -408,6 +400,7 @@ impl MqttSink {
         connection: &Connection,
         events: &[Event],
         retain: bool,
+        companion: Option<u64>,
     ) -> Result<(), Failed> {
         let first = connection.accepted();
         let mut sent = 0;
@@ -438,7 +431,7 @@ impl MqttSink {
             }
             // Confirmations from before the loss of the connection stay valid, and so do rejections.
             let confirmed = confirmed.saturating_sub(first) as usize;
-            if let Some(failed) = rejected(connection, first, &events[..confirmed]) {
+            if let Some(failed) = rejected(connection, first, &events[..confirmed], companion) {
                 return Err(failed);
             }
             return match (unfit, lost.cloned()) {
@@ -457,6 +450,28 @@ impl MqttSink {
         }
     }
 
+    /// Publishes the sink's own status again, where a companion is wanted. Gives its number.
+    fn companion(&self, connection: &Connection) -> Option<u64> {
+        let topic = self.settings.status_topic.as_ref()?;
+        let number = connection.accepted();
+        if self.pace != Pace::Accompanied || !connection.has_room(number) {
+            return None;
+        }
+        let Terms {
+            qos_max, retains, ..
+        } = *connection.terms();
+        connection.publish(topic, qos_max, retains, ONLINE.as_bytes());
+        Some(number)
+    }
+
+    fn events_at_once(&self) -> usize {
+        match self.pace {
+            Pace::Window => usize::MAX,
+            Pace::Accompanied if self.settings.status_topic.is_none() => 2,
+            Pace::Accompanied | Pace::OneByOne => 1,
+        }
+    }
+
     /// Hands over as many as may go now. Gives how many, and why not the next one.
     async fn hand_over(
         &self,
@@ -466,7 +481,7 @@ impl MqttSink {
         retain: bool,
     ) -> (usize, Option<Unfit>) {
         let mut sent = 0;
-        for event in events.iter().take(self.pace.events()) {
+        for event in events.iter().take(self.events_at_once()) {
             if !connection.has_room(first) {
                 break;
             }
@@ -505,11 +520,23 @@ impl MqttSink {
 }
 
 /// The first of these events that the broker has rejected. `first`: the number of the first event's
-/// publish.
-fn rejected(connection: &Connection, first: u64, answered: &[Event]) -> Option<Failed> {
+/// publish; `companion`: that of a publish before it.
+fn rejected(
+    connection: &Connection,
+    first: u64,
+    answered: &[Event],
+    companion: Option<u64>,
+) -> Option<Failed> {
     let before = first + answered.len() as u64;
-    let mut rejected = connection.take_rejected(before).split_off(&first);
-    let accepts_others = answered.len() > rejected.len();
+    let mut before_first = connection.take_rejected(before);
+    let mut rejected = before_first.split_off(&first);
+    if rejected.is_empty() {
+        return None;
+    }
+    let verdict = |reason: Option<&Code>| reason.map_or(Verdict::Accepted, Code::verdict);
+    let events = (first..before).map(|number| verdict(rejected.get(&number)));
+    let companion = companion.map(|number| verdict(before_first.get(&number)));
+    let verdicts: Vec<Verdict> = events.chain(companion).collect();
     let (number, reason) = rejected.pop_first()?;
     let index = (number - first) as usize;
     let behind = (number + 1..).zip(&answered[index + 1..]);
@@ -518,8 +545,21 @@ fn rejected(connection: &Connection, first: u64, answered: &[Event]) -> Option<F
         index,
         reason,
         behind: behind.collect(),
-        accepts_others,
+        others: others(&verdicts, index),
     })
+}
+
+/// What has become of all but one.
+fn others(verdicts: &[Verdict], one: usize) -> Others {
+    let others = verdicts.iter().enumerate().filter(|(at, _)| *at != one);
+    let others: Vec<&Verdict> = others.map(|(_, verdict)| verdict).collect();
+    if others.contains(&&Verdict::Accepted) {
+        return Others::Accepted;
+    }
+    match others.iter().all(|verdict| **verdict == Verdict::Never) {
+        true => Others::Unknown,
+        false => Others::Failed,
+    }
 }
 
 fn retry(confirmed: usize, error: String) -> Undelivered {
