@@ -480,7 +480,7 @@ async fn a_failure_without_a_cause_is_the_events_once_others_pass() {
     sink.attempt(batch(&many[2..])).await.unwrap();
     let published = broker.publishes();
     let pairs = ["2", "3", "2", "3"];
-    assert_eq!(published[9..13], pairs, "only one other is its witness");
+    assert_eq!(published[9..13], pairs, "only one other is its companion");
     assert_eq!(published[13..], ["4", "5", "6", "7", "8", "9"]);
 }
 
@@ -502,7 +502,7 @@ async fn a_broker_that_fails_everything_accuses_no_event() {
 }
 
 #[tokio::test]
-async fn a_lone_event_has_the_sinks_status_for_a_witness_and_else_ten_attempts() {
+async fn a_lone_event_has_the_sinks_status_for_a_companion_and_else_ten_attempts() {
     let status_topic = Some("devices/bridge/status".to_owned());
     for (status_topic, attempts) in [(status_topic, 4), (None, 10)] {
         let broker = Scripted::start(|id, body, _| match body {

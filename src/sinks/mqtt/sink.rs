@@ -53,9 +53,9 @@ pub(super) struct MqttSink {
 enum Pace {
     /// As many as the window has room for.
     Window,
-    /// One that the broker has failed for a reason that may be the broker's own, with a witness that
+    /// One that the broker has failed for a reason that may be the broker's own, with a companion that
     /// shows whether it is: the sink's own status, or else the next event.
-    Witnessed,
+    Accompanied,
     /// One, after a connection that was lost before it confirmed anything: MQTT 3.1.1 has no other
     /// way to refuse a publish than to close the connection, and only so is it known which one that
     /// was.
@@ -228,8 +228,8 @@ impl MqttSink {
         // A redelivered status may be older than the one that the broker retains.
         let retain =
             self.settings.retain && connection.terms().retains && batch.reason == Reason::Log;
-        let witness = self.witness(connection);
-        let published = self.publish_all(connection, batch.events, retain, witness);
+        let companion = self.companion(connection);
+        let published = self.publish_all(connection, batch.events, retain, companion);
         let Err(failed) = published.await else {
             self.pace = Pace::Window;
             self.accused.clear();
@@ -270,7 +270,7 @@ impl MqttSink {
         let fits = events as u64 <= room.min(PACED_EVENTS_MAX);
         match self.pace {
             Pace::Window if fits => self.pacing.begin(),
-            Pace::Window | Pace::Witnessed | Pace::OneByOne => self.pacing.suspend(),
+            Pace::Window | Pace::Accompanied | Pace::OneByOne => self.pacing.suspend(),
         }
     }
 
@@ -353,7 +353,7 @@ impl MqttSink {
             return refused(index, By::Them, error);
         }
         self.pace = match reason.verdict() {
-            Verdict::Unclear => Pace::Witnessed,
+            Verdict::Unclear => Pace::Accompanied,
             _ => Pace::OneByOne,
         };
         retry(index, error)
@@ -400,7 +400,7 @@ impl MqttSink {
         connection: &Connection,
         events: &[Event],
         retain: bool,
-        witness: Option<u64>,
+        companion: Option<u64>,
     ) -> Result<(), Failed> {
         let first = connection.accepted();
         let mut sent = 0;
@@ -431,7 +431,7 @@ impl MqttSink {
             }
             // Confirmations from before the loss of the connection stay valid, and so do rejections.
             let confirmed = confirmed.saturating_sub(first) as usize;
-            if let Some(failed) = rejected(connection, first, &events[..confirmed], witness) {
+            if let Some(failed) = rejected(connection, first, &events[..confirmed], companion) {
                 return Err(failed);
             }
             return match (unfit, lost.cloned()) {
@@ -450,11 +450,11 @@ impl MqttSink {
         }
     }
 
-    /// Publishes the sink's own status again, where a witness is wanted. Gives its number.
-    fn witness(&self, connection: &Connection) -> Option<u64> {
+    /// Publishes the sink's own status again, where a companion is wanted. Gives its number.
+    fn companion(&self, connection: &Connection) -> Option<u64> {
         let topic = self.settings.status_topic.as_ref()?;
         let number = connection.accepted();
-        if self.pace != Pace::Witnessed || !connection.has_room(number) {
+        if self.pace != Pace::Accompanied || !connection.has_room(number) {
             return None;
         }
         let Terms {
@@ -467,8 +467,8 @@ impl MqttSink {
     fn events_at_once(&self) -> usize {
         match self.pace {
             Pace::Window => usize::MAX,
-            Pace::Witnessed if self.settings.status_topic.is_none() => 2,
-            Pace::Witnessed | Pace::OneByOne => 1,
+            Pace::Accompanied if self.settings.status_topic.is_none() => 2,
+            Pace::Accompanied | Pace::OneByOne => 1,
         }
     }
 
@@ -520,12 +520,12 @@ impl MqttSink {
 }
 
 /// The first of these events that the broker has rejected. `first`: the number of the first event's
-/// publish; `witness`: that of a publish before it.
+/// publish; `companion`: that of a publish before it.
 fn rejected(
     connection: &Connection,
     first: u64,
     answered: &[Event],
-    witness: Option<u64>,
+    companion: Option<u64>,
 ) -> Option<Failed> {
     let before = first + answered.len() as u64;
     let mut before_first = connection.take_rejected(before);
@@ -535,8 +535,8 @@ fn rejected(
     }
     let verdict = |reason: Option<&Code>| reason.map_or(Verdict::Accepted, Code::verdict);
     let events = (first..before).map(|number| verdict(rejected.get(&number)));
-    let witness = witness.map(|number| verdict(before_first.get(&number)));
-    let verdicts: Vec<Verdict> = events.chain(witness).collect();
+    let companion = companion.map(|number| verdict(before_first.get(&number)));
+    let verdicts: Vec<Verdict> = events.chain(companion).collect();
     let (number, reason) = rejected.pop_first()?;
     let index = (number - first) as usize;
     let behind = (number + 1..).zip(&answered[index + 1..]);

@@ -1,7 +1,7 @@
 //! What an MQTT broker rejects: dead letters of those events alone, and a pause where it is all of
 //! them.
 
-use super::bridge::{Source, asked, passed, stop};
+use super::bridge::{Source, asked, passed, status, stop};
 use peers::platform::message;
 use peers::{Daemon, Folder, Mosquitto, Subscriber, USER, port};
 
@@ -52,8 +52,8 @@ async fn a_broker_that_forbids_everything_is_not_up_and_the_journal_keeps_the_re
     publish(&source);
     let is_pause = |line: &str| line.contains("events were refused") && line.contains("0x87");
     daemon.logged("a pause", is_pause).await;
-    let status = asked(&daemon, &["status"]).await;
-    let sink = &status["sinks"][0];
+    let report = status(&daemon).await;
+    let sink = &report["sinks"][0];
     let dead_letters = sink["waiting"].as_u64().unwrap();
     assert!((1..30).contains(&dead_letters), "{sink}");
     assert!(sink["pending"].as_u64().unwrap() > 0, "{sink}");
