@@ -80,8 +80,10 @@ async fn what_waits_says_when_it_is_tried_and_a_retry_tries_it_now() {
         Some(0)
     );
     daemon.ready().await;
-    let delivered = sink(&daemon).await;
-    assert_eq!(delivered["since_start"]["delivered"], 1, "{delivered}");
+    wait::until("the event is delivered", async || {
+        (sink(&daemon).await["since_start"]["delivered"] == 1).then_some(())
+    })
+    .await;
     assert_eq!(verb(&daemon, &["status"]).await.0, Some(0));
     assert!(daemon.stop().await.success());
     let (code, said) = verb(&daemon, &["sinks", "retry", "oncall"]).await;
