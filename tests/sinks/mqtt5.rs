@@ -66,25 +66,21 @@ async fn what_the_access_list_forbids_is_refused_alone_and_nothing_comes_twice()
     let broker = Mosquitto::start_with_access(DENIED);
     let mut sink = mqtt(settings(broker.port));
     sink.open(JOURNAL).await.unwrap();
-    let live = broker.subscriber(3);
-    let four = events(1..=4);
-    let failed = sink.attempt(batch(&four)).await.unwrap_err();
+    let live = broker.subscriber(4);
+    let five = events(1..=5);
+    let failed = sink.attempt(batch(&five[..4])).await.unwrap_err();
     let error = refused_by_the_broker(failed, 1);
     assert!(error.contains("not authorized (0x87)"), "{error}");
     assert!(error.contains(r#""devices/1/2/status""#), "{error}");
     // The dead letter is out of the way: what is with the broker is not published again.
-    sink.attempt(batch(&four[2..])).await.unwrap();
-    assert_eq!(
-        live.messages().await,
-        [&four[0], &four[2], &four[3]].map(message)
-    );
-    let deliveries = broker.retained().await.len();
-    assert_eq!(deliveries, 3);
+    sink.attempt(batch(&five[2..])).await.unwrap();
+    let expected = [&five[0], &five[2], &five[3], &five[4]].map(message);
+    assert_eq!(live.messages().await, expected);
 
     // MQTT 3.1.1 has no way to know: the broker says that it has it.
     let mut sink = mqtt(settings_311(broker.port));
     sink.open(JOURNAL).await.unwrap();
-    sink.attempt(batch(&four[1..2])).await.unwrap();
+    sink.attempt(batch(&five[1..2])).await.unwrap();
 }
 
 #[tokio::test]
@@ -142,7 +138,7 @@ async fn what_is_over_the_maximum_packet_size_is_not_sent() {
 }
 
 #[tokio::test]
-async fn the_receive_maximum_is_held() {
+async fn a_window_of_three_is_enough_for_a_thousand_events() {
     let broker =
         Mosquitto::start_with("allow_anonymous true\nlog_type all\nmax_inflight_messages 3");
     let mut sink = mqtt(settings(broker.port));
@@ -375,6 +371,11 @@ fn note(max: &Mutex<usize>, waiting: usize) {
 
 impl Scripted {
     async fn start(answer: Answer) -> Scripted {
+        Scripted::start_with(&[0x20, 3, 0, 0, 0], answer).await
+    }
+
+    /// With this CONNACK.
+    async fn start_with(connack: &'static [u8], answer: Answer) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let scripted = Scripted {
             port: listener.local_addr().unwrap().port(),
@@ -387,15 +388,29 @@ impl Scripted {
             loop {
                 let (mut stream, _) = listener.accept().await.unwrap();
                 let mut bytes = BytesMut::new();
-                let mut answers = Vec::new();
+                let mut answers: Vec<Vec<u8>> = Vec::new();
                 loop {
-                    if !matches!(stream.read_buf(&mut bytes).await, Ok(1..)) {
-                        break;
+                    // It answers when nothing more comes.
+                    let patience = match answers.is_empty() {
+                        true => Duration::from_secs(3600),
+                        false => Duration::from_millis(30),
+                    };
+                    match tokio::time::timeout(patience, stream.read_buf(&mut bytes)).await {
+                        Ok(Ok(1..)) => {}
+                        Ok(_) => break,
+                        Err(_) => {
+                            note(&waiting_max, answers.len());
+                            let all: Vec<u8> = std::mem::take(&mut answers).concat();
+                            // A DISCONNECT is the end.
+                            if stream.write_all(&all).await.is_err() || all.contains(&0xE0) {
+                                break;
+                            }
+                        }
                     }
                     loop {
                         match Packet::read(&mut bytes, None) {
                             Ok(Packet::Connect(..)) => {
-                                answers.push(vec![0x20, 3, 0, 0, 0]);
+                                answers.push(connack.to_vec());
                             }
                             Ok(Packet::Publish(publish)) => {
                                 let body = String::from_utf8(publish.payload.to_vec()).unwrap();
@@ -407,19 +422,6 @@ impl Scripted {
                             Ok(_) => {}
                             Err(Error::InsufficientBytes(_)) => break,
                             Err(error) => panic!("{error}"),
-                        }
-                    }
-                    // It answers when nothing more comes.
-                    let quiet = tokio::time::timeout(Duration::from_millis(30), stream.readable());
-                    if quiet.await.is_err() {
-                        note(&waiting_max, answers.len());
-                        let all = std::mem::take(&mut answers).concat();
-                        if stream.write_all(&all).await.is_err() {
-                            break;
-                        }
-                        // A DISCONNECT is the end.
-                        if all.contains(&0xE0) {
-                            break;
                         }
                     }
                 }
@@ -591,15 +593,22 @@ async fn a_disconnect_for_another_cause_accuses_no_event() {
 }
 
 #[tokio::test]
-async fn no_more_than_max_inflight_wait_for_the_broker() {
-    let broker = Scripted::start(|id, _, _| puback(id, 0)).await;
-    let mut sink = mqtt(Settings {
-        max_inflight: 7,
-        ..settings_5(broker.port)
-    });
-    sink.open(JOURNAL).await.unwrap();
-    sink.attempt(batch(&events(1..=50))).await.unwrap();
-    assert_eq!(*broker.waiting_max.lock().unwrap(), 7);
+async fn no_more_than_max_inflight_and_the_receive_maximum_wait_for_the_broker() {
+    let receive_maximum_5 = &[0x20, 6, 0, 0, 3, 0x21, 0, 5];
+    for (connack, max_inflight, expected) in [
+        (&[0x20, 3, 0, 0, 0][..], 7, 7),
+        (receive_maximum_5, 7, 5),
+        (receive_maximum_5, 3, 3),
+    ] {
+        let broker = Scripted::start_with(connack, |id, _, _| puback(id, 0)).await;
+        let mut sink = mqtt(Settings {
+            max_inflight,
+            ..settings_5(broker.port)
+        });
+        sink.open(JOURNAL).await.unwrap();
+        sink.attempt(batch(&events(1..=50))).await.unwrap();
+        assert_eq!(*broker.waiting_max.lock().unwrap(), expected);
+    }
 }
 
 /// Carries the bytes of MQTT between a WebSocket and a broker.
