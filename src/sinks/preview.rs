@@ -49,7 +49,7 @@ impl Preview {
                 let publish = mqtt::Publish::preview(settings, event)?;
                 Ok(Preview::Publish {
                     topic: publish.topic,
-                    body: publish.body,
+                    body: publish.body.to_vec(),
                     qos: match settings.qos {
                         Qos::AtMostOnce => 0,
                         Qos::AtLeastOnce => 1,

@@ -68,7 +68,8 @@ impl Broker {
         let (reader, mut writer) = self.address.dial().await?;
         let mut reader = FramedRead::new(reader, Packets);
         let mut packet = BytesMut::new();
-        self.introduction(client_id).write(&mut packet);
+        let introduced = self.introduction(client_id).write(&mut packet);
+        introduced.map_err(|error| Loss::new(format!("CONNECT not sent: {error}")))?;
         writer.write_all(&packet).await?;
         writer.flush().await?;
         let version = self.offer.version;

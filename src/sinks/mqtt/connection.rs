@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use tokio::sync::Notify;
 
 use super::aliases::Aliases;
@@ -141,7 +141,7 @@ impl Connection {
 
     /// Hands one publish over, whose size was checked. [`Connection::send`] is to follow the last
     /// one, and where this gives true.
-    pub(super) fn publish(&self, topic: &str, qos: Qos, retain: bool, body: &[u8]) -> bool {
+    pub(super) fn publish(&self, topic: &str, qos: Qos, retain: bool, body: Bytes) -> bool {
         let mut state = self.state();
         let packet_id = state.window.accept(qos);
         let (topic, alias) = state.aliases.of(topic);
@@ -154,7 +154,12 @@ impl Connection {
             packet_id,
             body,
         };
-        publish.write(&mut state.outbox);
+        if let Err(error) = publish.write(&mut state.outbox) {
+            let error = format!("publish not sent: {error}").into();
+            let blame = Blame::ThePublish;
+            state.lost.get_or_insert(Lost { error, blame });
+            self.progress.notify_one();
+        }
         state.outbox.len() >= OUTBOX_BYTES
     }
 
@@ -297,7 +302,7 @@ mod tests {
         let (mut writes, mut wakes) = (0, 0);
         for _ in 0..1000 / BATCH {
             for _ in 0..BATCH {
-                connection.publish("t", Qos::AtLeastOnce, false, b"body");
+                connection.publish("t", Qos::AtLeastOnce, false, Bytes::from_static(b"body"));
             }
             connection.send();
             let Outbox { bytes, through, .. } = connection.outbox().await;

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
+use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
 use tokio::sync::watch;
@@ -225,7 +225,8 @@ impl Driver {
             let Terms {
                 qos_max, retains, ..
             } = *connection.terms();
-            connection.publish(topic, qos_max, retains, status.as_bytes());
+            let body = Bytes::copy_from_slice(status.as_bytes());
+            connection.publish(topic, qos_max, retains, body);
             connection.send();
         }
     }

@@ -1,8 +1,9 @@
-//! The packets that we send, of MQTT 3.1.1 and 5: the second has properties, and is else the first.
-//!
-//! The tests read them with rumqttc.
+//! The packets that we send, of MQTT 3.1.1 and 5, as rumqttc writes them.
 
-use bytes::BufMut;
+use bytes::{Bytes, BytesMut};
+use rumqttc::QoS;
+use rumqttc::mqttbytes::v4 as four;
+use rumqttc::v5::mqttbytes::{self, v5 as five};
 
 use super::settings::Qos;
 use super::terms::Version;
@@ -14,10 +15,6 @@ pub(super) const REMAINING_BYTES_MAX: usize = 268_435_455;
 pub(super) const PINGREQ: [u8; 2] = [0xC0, 0];
 /// The end that we want: no will is published (section 3.14).
 pub(super) const DISCONNECT: [u8; 2] = [0xE0, 0];
-
-/// Identifiers of properties (MQTT 5, section 2.2.2.2).
-const MAXIMUM_PACKET_SIZE: u8 = 0x27;
-const TOPIC_ALIAS: u8 = 0x23;
 
 /// CONNECT (section 3.1): a clean session.
 #[derive(Debug)]
@@ -42,46 +39,65 @@ pub(super) struct Will<'a> {
 }
 
 impl Connect<'_> {
-    pub(super) fn write(&self, packet: &mut impl BufMut) {
-        const CLEAN: u8 = 0b10;
-        let mut flags = CLEAN;
-        let mut payload = Vec::new();
-        text(&mut payload, self.client_id);
-        if let Some(will) = &self.will {
-            flags |= 0b100 | (level(will.qos) << 3) | (u8::from(will.retain) << 5);
-            // The will's own properties: none.
-            payload.extend((self.version == Version::V5).then_some(0));
-            text(&mut payload, will.topic);
-            text(&mut payload, will.body);
+    /// # Errors
+    /// It is too long to be sent.
+    pub(super) fn write(&self, packet: &mut BytesMut) -> Result<(), String> {
+        let written = match self.version {
+            Version::V311 => self.four().write(packet).map_err(|error| error.to_string()),
+            Version::V5 => self.write_five(packet).map_err(|error| error.to_string()),
+        };
+        written.map(drop)
+    }
+
+    fn four(&self) -> four::Connect {
+        let will = self.will.as_ref();
+        four::Connect {
+            keep_alive: self.keep_alive_seconds,
+            last_will: will.map(|will| {
+                four::LastWill::new(will.topic, will.body, level(will.qos), will.retain)
+            }),
+            login: self
+                .login()
+                .map(|(username, password)| four::Login::new(username, password)),
+            ..four::Connect::new(self.client_id)
         }
-        if let Some(username) = self.username {
-            flags |= 0b1000_0000;
-            text(&mut payload, username);
-        }
-        if let Some(password) = self.password {
-            flags |= 0b0100_0000;
-            text(&mut payload, password);
-        }
-        let mut header = Vec::new();
-        text(&mut header, "MQTT");
-        header.put_u8(match self.version {
-            Version::V311 => 4,
-            Version::V5 => 5,
+    }
+
+    fn write_five(&self, packet: &mut BytesMut) -> Result<usize, mqttbytes::Error> {
+        let mut properties = five::ConnectProperties::new();
+        properties.max_packet_size = Some(self.packet_bytes_max);
+        let connect = five::Connect {
+            keep_alive: self.keep_alive_seconds,
+            client_id: self.client_id.to_owned(),
+            clean_start: true,
+            properties: Some(properties),
+        };
+        let will = self.will.as_ref().map(|will| {
+            five::LastWill::new(
+                will.topic,
+                will.body,
+                level_five(will.qos),
+                will.retain,
+                None,
+            )
         });
-        header.put_u8(flags);
-        header.put_u16(self.keep_alive_seconds);
-        if self.version == Version::V5 {
-            header.put_slice(&[5, MAXIMUM_PACKET_SIZE]);
-            header.put_u32(self.packet_bytes_max);
-        }
-        packet.put_u8(0x10);
-        length(packet, header.len() + payload.len());
-        packet.put_slice(&header);
-        packet.put_slice(&payload);
+        let login = self
+            .login()
+            .map(|(username, password)| five::Login::new(username, password));
+        connect.write(&will, &login, packet)
+    }
+
+    /// An empty one is not sent.
+    fn login(&self) -> Option<(&str, &str)> {
+        let has_login = self.username.is_some() || self.password.is_some();
+        has_login.then_some((
+            self.username.unwrap_or_default(),
+            self.password.unwrap_or_default(),
+        ))
     }
 }
 
-/// PUBLISH (section 3.3), of a size that can be stated.
+/// PUBLISH (section 3.3).
 #[derive(Debug)]
 pub(super) struct Publish<'a> {
     pub(super) version: Version,
@@ -90,90 +106,75 @@ pub(super) struct Publish<'a> {
     pub(super) alias: Option<u16>,
     pub(super) qos: Qos,
     pub(super) retain: bool,
-    /// Counts with QoS 1 only.
+    /// Counts with QoS 1 only, and is at least 1 there.
     pub(super) packet_id: u16,
-    pub(super) body: &'a [u8],
+    pub(super) body: Bytes,
 }
 
 impl Publish<'_> {
-    pub(super) fn write(&self, packet: &mut impl BufMut) {
-        packet.put_u8(0x30 | (level(self.qos) << 1) | u8::from(self.retain));
-        length(packet, self.remaining());
-        text(packet, self.topic);
-        if self.qos == Qos::AtLeastOnce {
-            packet.put_u16(self.packet_id);
-        }
-        match (self.version, self.alias) {
-            (Version::V311, _) => {}
-            (Version::V5, None) => packet.put_u8(0),
-            (Version::V5, Some(alias)) => {
-                packet.put_slice(&[3, TOPIC_ALIAS]);
-                packet.put_u16(alias);
-            }
-        }
-        packet.put_slice(self.body);
-    }
-
-    /// All that comes behind the length.
-    fn remaining(&self) -> usize {
-        let packet_id = match self.qos {
-            Qos::AtMostOnce => 0,
-            Qos::AtLeastOnce => 2,
+    /// # Errors
+    /// It is too long to be sent.
+    pub(super) fn write(self, packet: &mut BytesMut) -> Result<(), String> {
+        let written = match self.version {
+            Version::V311 => self.four().write(packet).map_err(|error| error.to_string()),
+            Version::V5 => self.five().write(packet).map_err(|error| error.to_string()),
         };
-        let properties = match (self.version, self.alias) {
-            (Version::V311, _) => 0,
-            (Version::V5, None) => 1,
-            (Version::V5, Some(_)) => 4,
-        };
-        2 + self.topic.len() + packet_id + properties + self.body.len()
+        written.map(drop)
     }
 
     /// Bytes of the whole packet.
-    pub(super) fn size(&self) -> usize {
-        let remaining = self.remaining();
-        let length = match remaining {
-            0..=127 => 1,
-            128..=16_383 => 2,
-            16_384..=2_097_151 => 3,
-            _ => 4,
-        };
-        1 + length + remaining
-    }
-}
-
-fn level(qos: Qos) -> u8 {
-    match qos {
-        Qos::AtMostOnce => 0,
-        Qos::AtLeastOnce => 1,
-    }
-}
-
-/// Section 2.2.3.
-fn length(packet: &mut impl BufMut, mut length: usize) {
-    loop {
-        let low = (length % 128) as u8;
-        length /= 128;
-        if length == 0 {
-            return packet.put_u8(low);
+    pub(super) fn size(self) -> usize {
+        match self.version {
+            Version::V311 => self.four().size(),
+            Version::V5 => self.five().size(),
         }
-        packet.put_u8(low | 0x80);
+    }
+
+    fn four(self) -> four::Publish {
+        four::Publish {
+            dup: false,
+            qos: level(self.qos),
+            retain: self.retain,
+            topic: self.topic.to_owned(),
+            pkid: self.packet_id,
+            payload: self.body,
+        }
+    }
+
+    fn five(self) -> five::Publish {
+        let properties = self.alias.map(|alias| five::PublishProperties {
+            topic_alias: Some(alias),
+            ..five::PublishProperties::default()
+        });
+        five::Publish {
+            dup: false,
+            qos: level_five(self.qos),
+            retain: self.retain,
+            topic: Bytes::copy_from_slice(self.topic.as_bytes()),
+            pkid: self.packet_id,
+            payload: self.body,
+            properties,
+        }
     }
 }
 
-/// Section 1.5.3. Topics were checked to be short enough; what else is too long is cut, and a
-/// broker refuses it.
-fn text(packet: &mut impl BufMut, text: &str) {
-    let text = &text[..text.floor_char_boundary(usize::from(u16::MAX))];
-    packet.put_u16(text.len() as u16);
-    packet.put_slice(text.as_bytes());
+fn level(qos: Qos) -> QoS {
+    match qos {
+        Qos::AtMostOnce => QoS::AtMostOnce,
+        Qos::AtLeastOnce => QoS::AtLeastOnce,
+    }
+}
+
+/// The same in rumqttc's packets of MQTT 5.
+fn level_five(qos: Qos) -> mqttbytes::QoS {
+    match qos {
+        Qos::AtMostOnce => mqttbytes::QoS::AtMostOnce,
+        Qos::AtLeastOnce => mqttbytes::QoS::AtLeastOnce,
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use bytes::{Bytes, BytesMut};
-    use rumqttc::mqttbytes::v4 as four;
-    use rumqttc::v5::mqttbytes::v5 as five;
-
     use super::*;
 
     const VERSIONS: [Version; 2] = [Version::V311, Version::V5];
@@ -183,10 +184,10 @@ mod tests {
             version,
             keep_alive_seconds: 30,
             packet_bytes_max: 65_536,
-            client_id: "bridge",
+            client_id: "b",
             will: Some(Will {
-                topic: "d/bridge/status",
-                body: "offline",
+                topic: "t",
+                body: "x",
                 qos: Qos::AtLeastOnce,
                 retain: true,
             }),
@@ -195,63 +196,44 @@ mod tests {
         }
     }
 
-    #[test]
-    fn rumqttc_reads_our_connect() {
+    fn written(connect: &Connect<'_>) -> BytesMut {
         let mut bytes = BytesMut::new();
-        connect(Version::V311).write(&mut bytes);
-        let read = four::Packet::read(&mut bytes, 1000).unwrap();
-        let four::Packet::Connect(read) = read else {
-            panic!("{read:?}")
-        };
-        let expected = four::Connect {
-            keep_alive: 30,
-            last_will: Some(four::LastWill::new(
-                "d/bridge/status",
-                "offline",
-                rumqttc::QoS::AtLeastOnce,
-                true,
-            )),
-            login: Some(four::Login::new("u", "p")),
-            ..four::Connect::new("bridge")
-        };
-        assert_eq!(read, expected);
+        connect.write(&mut bytes).unwrap();
+        bytes
+    }
 
-        connect(Version::V5).write(&mut bytes);
-        let read = five::Packet::read(&mut bytes, None).unwrap();
-        let five::Packet::Connect(read, Some(will), Some(login)) = read else {
-            panic!("{read:?}")
-        };
-        let properties = read.properties.unwrap();
-        assert_eq!((read.keep_alive, read.clean_start), (30, true));
-        assert_eq!(read.client_id, "bridge");
-        assert_eq!(properties.max_packet_size, Some(65_536));
-        assert_eq!(
-            (&will.topic[..], will.retain),
-            (&b"d/bridge/status"[..], true)
-        );
-        assert_eq!((&will.message[..], will.qos as u8), (&b"offline"[..], 1));
-        assert_eq!((&login.username[..], &login.password[..]), ("u", "p"));
-        assert!(bytes.is_empty());
+    /// Sections 3.1 of both versions.
+    #[test]
+    fn a_connect_is_as_the_standard_has_it() {
+        let old = b"\x10\x19\0\x04MQTT\x04\xEE\0\x1E\0\x01b\0\x01t\0\x01x\0\x01u\0\x01p";
+        assert_eq!(written(&connect(Version::V311))[..], old[..]);
+        let new = b"\x10\x20\0\x04MQTT\x05\xEE\0\x1E\x05\x27\0\x01\0\0\0\x01b\
+            \0\0\x01t\0\x01x\0\x01u\0\x01p";
+        assert_eq!(written(&connect(Version::V5))[..], new[..]);
     }
 
     #[test]
-    fn a_connect_without_will_and_login_is_short() {
-        for version in VERSIONS {
-            let mut bytes = BytesMut::new();
+    fn a_connect_says_what_it_has() {
+        for (version, (username, password, flags)) in VERSIONS.into_iter().flat_map(|version| {
+            let logins = [
+                (None, None, 0b10),
+                (Some("u"), None, 0b1000_0010),
+                (None, Some("p"), 0b0100_0010),
+            ];
+            logins.map(|login| (version, login))
+        }) {
             let bare = Connect {
                 will: None,
-                username: None,
-                password: None,
+                username,
+                password,
                 ..connect(version)
             };
-            bare.write(&mut bytes);
-            let flags = bytes[9];
-            assert_eq!(flags, 0b10, "{version:?}");
+            assert_eq!(written(&bare)[9], flags, "{version:?}");
         }
     }
 
     #[test]
-    fn rumqttc_reads_our_publish_and_the_size_is_the_packets() {
+    fn the_size_is_the_packets() {
         for (topic, body) in [
             (1, 0),
             (60, 60),
@@ -264,37 +246,19 @@ mod tests {
                 .into_iter()
                 .flat_map(|qos| VERSIONS.map(|version| (qos, version)))
             {
-                let (topic, body) = ("t".repeat(topic), vec![7; body]);
-                let publish = Publish {
+                let topic = "t".repeat(topic);
+                let publish = || Publish {
                     version,
                     topic: &topic,
                     alias: (version == Version::V5).then_some(9),
                     qos,
                     retain: true,
                     packet_id: 515,
-                    body: &body,
+                    body: vec![7; body].into(),
                 };
                 let mut bytes = BytesMut::new();
-                publish.write(&mut bytes);
-                assert_eq!(bytes.len(), publish.size());
-                let packet_id = u16::from(qos == Qos::AtLeastOnce) * 515;
-                let read = match version {
-                    Version::V311 => match four::Packet::read(&mut bytes, usize::MAX).unwrap() {
-                        four::Packet::Publish(read) => {
-                            (read.topic.into(), read.pkid, read.retain, read.payload)
-                        }
-                        other => panic!("{other:?}"),
-                    },
-                    Version::V5 => match five::Packet::read(&mut bytes, None).unwrap() {
-                        five::Packet::Publish(read) => {
-                            assert_eq!(read.properties.unwrap().topic_alias, Some(9));
-                            (read.topic, read.pkid, read.retain, read.payload)
-                        }
-                        other => panic!("{other:?}"),
-                    },
-                };
-                let expected = (Bytes::from(topic), packet_id, true, Bytes::from(body));
-                assert!(read == expected, "{version:?} {qos:?}");
+                publish().write(&mut bytes).unwrap();
+                assert_eq!(bytes.len(), publish().size(), "{version:?} {qos:?}");
             }
         }
     }
@@ -309,9 +273,23 @@ mod tests {
             qos: Qos::AtMostOnce,
             retain: false,
             packet_id: 0,
-            body: b"x",
+            body: Bytes::from_static(b"x"),
         };
-        publish.write(&mut bytes);
+        publish.write(&mut bytes).unwrap();
         assert_eq!(bytes[..], [0x30, 7, 0, 0, 3, 0x23, 0, 1, b'x']);
+    }
+
+    #[test]
+    fn a_packet_that_no_length_can_state_is_an_error() {
+        let publish = Publish {
+            version: Version::V311,
+            topic: "t",
+            alias: None,
+            qos: Qos::AtMostOnce,
+            retain: false,
+            packet_id: 0,
+            body: vec![0; REMAINING_BYTES_MAX].into(),
+        };
+        assert!(publish.write(&mut BytesMut::new()).is_err());
     }
 }

@@ -1,5 +1,7 @@
 //! A PUBLISH of an event: its topic and its body, and whether anybody may send it.
 
+use bytes::Bytes;
+
 use super::incoming::Properties;
 use super::outgoing::{self, REMAINING_BYTES_MAX};
 use super::settings::Settings;
@@ -12,7 +14,7 @@ use crate::sinks::By;
 #[derive(Debug)]
 pub(in crate::sinks) struct Publish {
     pub(in crate::sinks) topic: String,
-    pub(in crate::sinks) body: Vec<u8>,
+    pub(in crate::sinks) body: Bytes,
 }
 
 /// Why an event is not published.
@@ -69,7 +71,10 @@ impl Publish {
             Some(template) => template.render(event).map_err(Unfit::ours)?.into_bytes(),
             None => event.to_json(),
         };
-        Ok(Publish { topic, body })
+        Ok(Publish {
+            topic,
+            body: body.into(),
+        })
     }
 
     /// Its size on the wire, at most.
@@ -81,7 +86,7 @@ impl Publish {
             qos: settings.qos,
             retain: settings.retain,
             packet_id: 1,
-            body: &self.body,
+            body: self.body.clone(),
         };
         packet.size()
     }

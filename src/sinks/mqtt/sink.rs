@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::watch;
@@ -460,7 +461,8 @@ impl MqttSink {
         let Terms {
             qos_max, retains, ..
         } = *connection.terms();
-        connection.publish(topic, qos_max, retains, ONLINE.as_bytes());
+        let body = Bytes::from_static(ONLINE.as_bytes());
+        connection.publish(topic, qos_max, retains, body);
         Some(number)
     }
 
@@ -490,7 +492,7 @@ impl MqttSink {
                 Ok(publish) => publish,
                 Err(unfit) => return (sent, Some(unfit)),
             };
-            let enough = connection.publish(&topic, self.settings.qos, retain, &body);
+            let enough = connection.publish(&topic, self.settings.qos, retain, body);
             sent += 1;
             if enough {
                 connection.send();
