@@ -43,6 +43,11 @@ struct Outcome {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Ended {
+    result: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Topic {
     topic: String,
 }
@@ -85,6 +90,11 @@ impl Scrape {
             help,
             is_good.into(),
         )?;
+        let (applied, rejected) = self.0.reloads.counts();
+        let reloads = [("applied", applied), ("rejected", rejected)];
+        let reloads = reloads.map(|(result, count)| (Ended { result }, count));
+        let help = "Reloads since the start, also those that changed nothing";
+        counters(encoder, "config_reloads", help, reloads)?;
         let at = self.0.reloads.last_at().unwrap_or(self.0.started_at);
         let help = "When the configuration was read last, in seconds since 1970";
         let at = at.as_second().unsigned_abs();

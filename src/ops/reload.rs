@@ -23,6 +23,8 @@ pub struct Reloads(Arc<Mutex<Last>>);
 
 #[derive(Debug, Default)]
 struct Last {
+    applied: u64,
+    rejected_count: u64,
     at: Option<Timestamp>,
     rejected: Option<RejectedReload>,
 }
@@ -31,10 +33,9 @@ impl Reloads {
     /// What the file says is what the daemon does.
     pub fn applied(&self) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Last {
-            at: Some(Timestamp::now()),
-            rejected: None,
-        };
+        last.applied += 1;
+        last.at = Some(Timestamp::now());
+        last.rejected = None;
     }
 
     /// The file has problems, one line each: the daemon goes on as before.
@@ -47,16 +48,21 @@ impl Reloads {
         }
         let at = Timestamp::now();
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        *last = Last {
-            at: Some(at),
-            rejected: Some(RejectedReload { at, problems }),
-        };
+        last.rejected_count += 1;
+        last.at = Some(at);
+        last.rejected = Some(RejectedReload { at, problems });
     }
 
     /// The last reload, where it was rejected.
     pub fn last_rejected(&self) -> Option<RejectedReload> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         last.rejected.clone()
+    }
+
+    /// How many were applied, also where they changed nothing, and how many were rejected.
+    pub(super) fn counts(&self) -> (u64, u64) {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        (last.applied, last.rejected_count)
     }
 
     /// When the last one was, if there was any.

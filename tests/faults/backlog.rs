@@ -61,6 +61,8 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
     postgres.kill();
     let source = Source::bind();
     let file = |name: &str| files.path().join(name).display().to_string();
+    // A folder that is simply missing would be made.
+    std::os::unix::fs::symlink("disk", files.path().join("missing")).expect("link in a new folder");
     let configuration = Configuration::new(&format!("stomp://{}", source.address()))
         .table(
             "topics.bench",
@@ -114,7 +116,7 @@ async fn day_without_sinks_costs_no_memory_and_is_made_up_for() {
 
     // The sinks are back.
     let back = Instant::now();
-    std::fs::create_dir(files.path().join("missing")).expect("create a folder in a new one");
+    std::fs::create_dir(files.path().join("disk")).expect("create a folder in a new one");
     let _mosquitto = Mosquitto::start_forgetful_on(mqtt).await;
     let tally = Tally::start(mqtt);
     let receiver = Receiver::start_on(webhook).await;

@@ -372,8 +372,8 @@ async fn believed_at(
     connection: &mut PgConnection,
     newest: Option<i64>,
 ) -> Result<Option<Timestamp>, sqlx::Error> {
-    let first = newest.and_then(|at| Timestamp::from_microsecond(at).ok());
-    let first = first.unwrap_or_else(Timestamp::now);
+    let newest = newest.and_then(|at| Timestamp::from_microsecond(at).ok());
+    let first = newest.unwrap_or_else(Timestamp::now);
     sqlx::query(
         "INSERT INTO bridge_clock (one, believed_at) VALUES (1, $1::timestamptz) \
          ON CONFLICT DO NOTHING",
@@ -383,14 +383,15 @@ async fn believed_at(
     .await?;
     let query = "SELECT (extract(epoch FROM believed_at) * 1000000)::bigint FROM bridge_clock";
     let believed: i64 = sqlx::query_scalar(query).fetch_one(connection).await?;
-    Ok(Timestamp::from_microsecond(believed).ok())
+    let believed = Timestamp::from_microsecond(believed).ok();
+    Ok(believed.map(|believed| newest.map_or(believed, |newest| newest.min(believed))))
 }
 
 async fn save_believed_at(
     connection: &mut PgConnection,
     time: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE bridge_clock SET believed_at = $1::timestamptz")
+    sqlx::query("UPDATE bridge_clock SET believed_at = greatest(believed_at, $1::timestamptz)")
         .bind(text_time(time))
         .execute(connection)
         .await

@@ -381,7 +381,8 @@ impl SqliteHistory {
 }
 
 /// The time that the history believed last. A history that has none begins with its newest row, or
-/// with the clock: before the first row of ours, which a wrong clock may date.
+/// with the clock: before the first row of ours, which a wrong clock may date. Where the newest row
+/// is older, that counts: a clock that was far behind may have dated it.
 async fn believed_at(
     connection: &mut SqliteConnection,
     newest: Option<Timestamp>,
@@ -394,14 +395,15 @@ async fn believed_at(
     let believed: String = sqlx::query_scalar("SELECT believed_at FROM bridge_clock")
         .fetch_one(connection)
         .await?;
-    Ok(believed.parse().unwrap_or(first))
+    let believed = believed.parse().unwrap_or(first);
+    Ok(newest.map_or(believed, |newest| newest.min(believed)))
 }
 
 async fn save_believed_at(
     connection: &mut SqliteConnection,
     time: Timestamp,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query("UPDATE bridge_clock SET believed_at = ?")
+    sqlx::query("UPDATE bridge_clock SET believed_at = max(believed_at, ?)")
         .bind(text_time(time))
         .execute(connection)
         .await
