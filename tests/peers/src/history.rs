@@ -23,19 +23,6 @@ pub async fn count(folder: &Folder) -> usize {
     count as usize
 }
 
-/// How often the history of a daemon in this folder says that a topic was unsubscribed.
-pub async fn unsubscribed(folder: &Folder) -> usize {
-    let Ok(mut connection) = open(folder).await else {
-        return 0;
-    };
-    let count = "select count(*) from coverage where not heard and cause = 'unsubscribed'";
-    let count: i64 = sqlx::query_scalar(count)
-        .fetch_one(&mut connection)
-        .await
-        .unwrap_or(0);
-    count as usize
-}
-
 /// All that it has, in the journal's order.
 pub async fn rows(folder: &Folder) -> Vec<Delivered> {
     let select = sqlx::query_as("select event_id, device_id, origin, payload from status_event");
