@@ -9,6 +9,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use tokio::runtime::Handle;
 
@@ -85,6 +86,22 @@ impl Identity {
             path: self.journal.clone(),
             what,
         })
+    }
+
+    /// Gives our WAL another name where another file has taken that of the journal, and gives that
+    /// name: the next start would read it as the other file's, such as a backup's, and destroy that.
+    pub(super) fn move_wal_away(&self) -> Option<PathBuf> {
+        let id = |path: &Path| std::fs::metadata(path).map(|found| FileId::of(&found)).ok();
+        let is_another = id(&self.journal).is_some_and(|file| file != self.journal_id);
+        if !is_another || id(&self.wal) != Some(self.wal_id) {
+            return None;
+        }
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.map_or(0, |now| now.as_secs());
+        let moved = beside(&self.journal, &format!("-wal-of-replaced-{now}"));
+        std::fs::rename(&self.wal, &moved).ok()?;
+        let _ = std::fs::remove_file(beside(&self.journal, "-shm"));
+        Some(moved)
     }
 
     /// Whether SQLite finds all that there should be, though a size says otherwise.

@@ -4,7 +4,7 @@
 //! nothing of it is overwritten that is not on disk elsewhere.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::task::JoinHandle;
@@ -54,6 +54,11 @@ impl<G> Wal<G> {
             written: Vec::new(),
             wrote: Wrote::Anything,
         })
+    }
+
+    /// See [`Identity::move_wal_away`].
+    pub(super) fn move_away(&self) -> Option<PathBuf> {
+        self.identity.move_wal_away()
     }
 
     /// Whether another group is to be written: one waits for the sync under way at most, and the

@@ -240,6 +240,14 @@ impl Writer {
     /// Copies what a WAL without a name holds to the file itself, so that the next start finds what
     /// was acknowledged. The error says what has happened; a failure here adds nothing to it.
     async fn rescue(&mut self, what: Taken) {
+        if what == Taken::Journal
+            && let Some(moved) = self.wal.move_away()
+        {
+            warn!(
+                moved = %moved.display(),
+                "journal replaced by another file: the -wal of the former one has another name now"
+            );
+        }
         if what != Taken::Wal {
             return;
         }

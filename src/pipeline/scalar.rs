@@ -105,6 +105,9 @@ fn listed(json: &str, zone: &TimeZone) -> Option<Timestamp> {
 }
 
 fn numbered(text: &str, number: f64, zone: &TimeZone, received: Timestamp) -> Option<Timestamp> {
+    if !number.is_finite() {
+        return None;
+    }
     if let Some(civil) = compact(text) {
         return zone.to_timestamp(civil).ok();
     }
@@ -253,6 +256,8 @@ mod tests {
                 Some("2020-12-09T09:16:16Z"),
             ),
             ("1607483776", Some("2020-12-09T03:16:16Z")),
+            ("\"NaN\"", None),
+            ("\"-inf\"", None),
             ("1607483776123", Some("2020-12-09T03:16:16.123Z")),
             ("\"1607483776123\"", Some("2020-12-09T03:16:16.123Z")),
             ("1607483776123456", Some("2020-12-09T03:16:16.123456Z")),

@@ -391,8 +391,11 @@ impl Intake {
         if self.entries.len() > first + 1 {
             self.arrays.push(first..self.entries.len());
         }
-        self.bytes += body.len();
         let statuses = self.entries.len() - first;
+        if statuses > 0 {
+            // Else nothing of it is kept.
+            self.bytes += body.len();
+        }
         self.grown |= topic.largest.take(body.len(), statuses);
         self.received |= statuses > 0;
         // What needs no ACK is delivered once.

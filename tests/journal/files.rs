@@ -115,6 +115,49 @@ async fn journal_that_is_taken_away_under_the_writer_ends_it_without_an_answer()
     }
 }
 
+/// What stood in the WAL is of the former file, and would destroy the other one.
+#[tokio::test]
+async fn a_backup_that_takes_the_journals_name_stays_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = settings(folder.path());
+    let backup = beside(&settings.path, ".backup");
+    let running = Running::open(&settings).await;
+    for _ in 0..20 {
+        append(&running, &"x".repeat(1000)).await.unwrap();
+    }
+    let options = SqliteConnectOptions::new().filename(&settings.path);
+    let mut operator = options.connect().await.unwrap();
+    let copy = format!("VACUUM INTO '{}'", backup.display());
+    sqlx::raw_sql(sqlx::AssertSqlSafe(copy))
+        .execute(&mut operator)
+        .await
+        .unwrap();
+    sqlx::raw_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut operator)
+        .await
+        .unwrap();
+    operator.close().await.unwrap();
+    for _ in 0..400 {
+        append(&running, &"y".repeat(1000)).await.unwrap();
+    }
+    let before = fs::read(&backup).unwrap();
+    fs::rename(&backup, &settings.path).unwrap();
+    assert!(append(&running, "not acknowledged").await.is_err());
+    running.writer.await.unwrap().unwrap_err();
+    assert!(fs::read(&settings.path).unwrap() == before);
+    assert!(!beside(&settings.path, "-wal").exists());
+    let mut found = SqliteConnectOptions::new()
+        .filename(&settings.path)
+        .connect()
+        .await
+        .unwrap();
+    let whole: String = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_one(&mut found)
+        .await
+        .unwrap();
+    assert_eq!(whole, "ok");
+}
+
 #[tokio::test]
 async fn an_operator_may_checkpoint_and_vacuum_under_the_writer() {
     let folder = tempfile::tempdir().unwrap();

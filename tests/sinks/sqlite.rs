@@ -3,8 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use sqlx::{Connection, SqliteConnection};
-use stomp_bridge::model::StatusEvent;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use stomp_bridge::model::{Position, StatusEvent};
 use stomp_bridge::sinks::{Settings, Trouble, history};
 
 use crate::events::{JOURNAL, batch, event, events, start};
@@ -122,6 +122,46 @@ async fn a_file_that_was_taken_away_is_named_at_the_next_attempt_and_begun_anew(
         let is_rest = |name: &&String| name.starts_with("history.db-truncated-");
         assert_eq!(names.iter().filter(is_rest).count(), 1, "{names:?}");
     }
+}
+
+/// A copy that is brought back under the sink keeps what it has, and what the sink wrote since does
+/// not get into it.
+#[tokio::test]
+async fn a_backup_that_is_brought_back_stays_whole() {
+    let database = Database::sqlite();
+    let mut sink = start(database.settings(None));
+    sink.open(JOURNAL).await.unwrap();
+    sink.attempt(batch(&events(1..=40))).await.unwrap();
+    let backup = format!("{}.backup", database.url());
+    let mut other = SqliteConnection::connect(&database.url()).await.unwrap();
+    let copy = format!("VACUUM INTO '{}'", backup.trim_start_matches("sqlite://"));
+    sqlx::query(AssertSqlSafe(copy))
+        .execute(&mut other)
+        .await
+        .unwrap();
+    // The WAL begins again: its next pages are of a file that the backup does not know.
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    other.close().await.unwrap();
+    sink.attempt(batch(&events(41..=400))).await.unwrap();
+    std::fs::rename(&backup, database.url()).unwrap();
+    let undelivered = sink.attempt(batch(&events(401..=402))).await.unwrap_err();
+    let words = format!("{:?}", undelivered.trouble);
+    assert!(words.contains("was replaced by another one"), "{words}");
+    assert_eq!(sink.open(JOURNAL).await.unwrap(), Some(Position(40)));
+    sink.attempt(batch(&events(41..=80))).await.unwrap();
+    let mut database = SqliteConnection::connect(&database.url()).await.unwrap();
+    let whole: String = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM status_event")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!((whole.as_str(), rows), ("ok", 80));
 }
 
 #[tokio::test]

@@ -56,10 +56,11 @@ impl App {
         };
         self.read = text;
         let outcome = match plan {
-            Ok(plan) => {
-                self.in_force.clone_from(&self.read);
-                self.apply(plan).await
-            }
+            Ok(plan) => self.apply(plan).await.map(|applied| {
+                if applied {
+                    self.in_force.clone_from(&self.read);
+                }
+            }),
             Err(problems) => {
                 reject(&problems);
                 self.view.reloads.rejected(lines(&problems));
@@ -88,10 +89,11 @@ impl App {
             return Ok(());
         }
         info!("secrets read again: one has changed, and is applied as by a reload");
-        self.apply(plan).await
+        self.apply(plan).await.map(drop)
     }
 
-    async fn apply(&mut self, plan: Plan) -> anyhow::Result<()> {
+    /// False where a part of it cannot be built: the configuration before it holds.
+    async fn apply(&mut self, plan: Plan) -> anyhow::Result<bool> {
         for warning in &plan.warnings {
             warn!(config = %self.config.display(), key = warning.path, "{warning}");
         }
@@ -105,7 +107,7 @@ impl App {
         if change.is_empty() {
             info!("configuration unchanged: nothing to apply");
             self.view.reloads.applied();
-            return Ok(());
+            return Ok(true);
         }
         // All that can fail comes first.
         let built = match self.built(&plan, &change) {
@@ -117,7 +119,7 @@ impl App {
                     "reload rejected: the new configuration cannot be used"
                 );
                 self.view.reloads.rejected(vec![error]);
-                return Ok(());
+                return Ok(false);
             }
         };
         // Sinks before topics: one that is new is to have all that a new topic brings.
@@ -153,7 +155,7 @@ impl App {
             http,
             ..plan
         };
-        Ok(())
+        Ok(true)
     }
 
     /// The sinks that are to begin, built.

@@ -282,7 +282,7 @@ impl PostgresHistory {
                 .map_err(migration_failure)
         })
         .await?;
-        let (cursor, newest, believed_at) = bounded(CONNECT_TIMEOUT, async {
+        let (cursor, newest) = bounded(CONNECT_TIMEOUT, async {
             sqlx::raw_sql(SESSION).execute(&mut connection).await?;
             let query = "SELECT position FROM bridge_cursor WHERE journal = $1 AND sink = $2";
             let cursor = sqlx::query_scalar::<_, i64>(query)
@@ -298,13 +298,13 @@ impl PostgresHistory {
             let query = "SELECT origin, (extract(epoch FROM received_at) * 1000000)::bigint FROM device \
                          ORDER BY received_at DESC LIMIT 1";
             let newest: Option<(String, i64)> = sqlx::query_as(query).fetch_optional(&mut connection).await?;
-            let believed_at = believed_at(&mut connection, newest.as_ref().map(|(_, at)| *at)).await?;
-            Ok((cursor, newest, believed_at))
+            let newest = newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
+            let received_at = newest.as_ref().map(|(_, at)| *at);
+            let believed_at = believed_at(&mut connection, received_at).await?;
+            self.retention.set_reference(Instant::now(), believed_at, received_at);
+            Ok((cursor, newest))
         })
         .await?;
-        let newest =
-            newest.and_then(|(origin, at)| Some((origin, Timestamp::from_microsecond(at).ok()?)));
-        self.retention.set_reference(Instant::now(), believed_at);
         self.newest = newest.and_then(stored_newest);
         Ok((connection, cursor.map(Position)))
     }
@@ -370,9 +370,8 @@ impl PostgresHistory {
 /// microseconds.
 async fn believed_at(
     connection: &mut PgConnection,
-    newest: Option<i64>,
-) -> Result<Option<Timestamp>, sqlx::Error> {
-    let newest = newest.and_then(|at| Timestamp::from_microsecond(at).ok());
+    newest: Option<Timestamp>,
+) -> Result<Timestamp, sqlx::Error> {
     let first = newest.unwrap_or_else(Timestamp::now);
     sqlx::query(
         "INSERT INTO bridge_clock (one, believed_at) VALUES (1, $1::timestamptz) \
@@ -383,8 +382,7 @@ async fn believed_at(
     .await?;
     let query = "SELECT (extract(epoch FROM believed_at) * 1000000)::bigint FROM bridge_clock";
     let believed: i64 = sqlx::query_scalar(query).fetch_one(connection).await?;
-    let believed = Timestamp::from_microsecond(believed).ok();
-    Ok(believed.map(|believed| newest.map_or(believed, |newest| newest.min(believed))))
+    Ok(Timestamp::from_microsecond(believed).unwrap_or(first))
 }
 
 async fn save_believed_at(

@@ -70,10 +70,21 @@ impl Retention {
         }
     }
 
-    /// What to believe the clock by: the saved reference time, else the newest row's time of
-    /// receipt.
-    pub(super) fn set_reference(&mut self, now: Instant, time: Option<Timestamp>) {
-        self.clock.set_reference(now, time);
+    /// What to believe the clock by: the saved reference time. Where by that every row is past the
+    /// retention, it is the newest row's time of receipt: a clock that was far behind may have dated
+    /// it.
+    pub(super) fn set_reference(
+        &mut self,
+        now: Instant,
+        saved: Timestamp,
+        newest: Option<Timestamp>,
+    ) {
+        let begins = self.keep.and_then(|keep| saved.checked_sub(keep).ok());
+        let time = match (newest, begins) {
+            (Some(newest), Some(begins)) if newest < begins => newest,
+            _ => saved,
+        };
+        self.clock.set_reference(now, Some(time));
     }
 
     /// The reference time, where it is time to save it.
@@ -198,7 +209,7 @@ mod tests {
     fn clock_that_is_years_ahead_deletes_nothing_that_it_would_not_have_deleted() {
         let now = Instant::now();
         let mut retention = retention(Some(DAY));
-        retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
+        retention.set_reference(now, at("2026-01-02T00:00:00Z"), None);
         let due = retention.due(now, at("2036-01-02T00:00:00Z"));
         let expected = Due {
             before: at("2026-01-01T00:00:00Z"),
@@ -216,7 +227,7 @@ mod tests {
         let now = Instant::now();
         let clock = at("2036-01-02T00:00:00Z");
         let mut retention = retention(Some(DAY));
-        retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
+        retention.set_reference(now, at("2026-01-02T00:00:00Z"), None);
         let due = retention.due(now, clock).unwrap();
         assert!(due.to_count);
         retention.allow(now, 25_000);
@@ -236,10 +247,26 @@ mod tests {
     }
 
     #[test]
+    fn rows_that_are_all_too_old_make_the_clock_doubtful() {
+        let now = Instant::now();
+        let saved = at("2026-01-02T00:00:00Z");
+        for (newest, doubted) in [
+            (None, false),
+            (Some("2026-01-01T06:00:00Z"), false),
+            (Some("2016-01-02T00:00:00Z"), true),
+        ] {
+            let mut retention = retention(Some(DAY));
+            retention.set_reference(now, saved, newest.map(at));
+            let due = retention.due(now, saved).unwrap();
+            assert_eq!(due.to_count, doubted, "{newest:?}");
+        }
+    }
+
+    #[test]
     fn reference_time_is_saved_at_once_and_then_once_an_hour() {
         let now = Instant::now();
         let mut retention = retention(Some(365 * DAY));
-        retention.set_reference(now, Some(at("2026-01-02T00:00:00Z")));
+        retention.set_reference(now, at("2026-01-02T00:00:00Z"), None);
         assert!(retention.take_unsaved(now).is_some());
         assert_eq!(
             retention.take_unsaved(now + Duration::from_secs(1800)),

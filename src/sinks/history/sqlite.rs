@@ -254,7 +254,7 @@ impl SqliteHistory {
         let received_at = newest.as_ref().map(|(_, received_at)| *received_at);
         let believed_at = believed_at(&mut connection, received_at).await?;
         self.retention
-            .set_reference(Instant::now(), Some(believed_at));
+            .set_reference(Instant::now(), believed_at, received_at);
         self.newest = newest.and_then(stored_newest);
         self.seen = Seen::at(&self.settings.path);
         Ok((connection, cursor.map(Position)))
@@ -269,6 +269,13 @@ impl SqliteHistory {
             }
             Err(_) => warn!(sink = name, "history not closed in time; nothing is lost"),
         }
+        let path = &self.settings.path;
+        if let Some(moved) = self.seen.and_then(|seen| seen.move_wal_away(path)) {
+            warn!(
+                sink = name, file = %path.display(), moved = %moved.display(),
+                "history replaced by another file: the -wal of the former one has another name now"
+            );
+        }
     }
 
     /// Gives the connection back where the file is still the one that it has open. Else says what
@@ -281,7 +288,6 @@ impl SqliteHistory {
         let Some(lost) = self.seen.as_mut().and_then(|seen| seen.look(&path)) else {
             return Ok(connection);
         };
-        self.seen = None;
         let what = match lost {
             Lost::Removed | Lost::Replaced => {
                 // One that was moved has its last rows in a file of the former name, which the next
@@ -296,6 +302,7 @@ impl SqliteHistory {
             }
             Lost::Shrunk => self.shrunk(connection).await,
         };
+        self.seen = None;
         let error = format!(
             "{}: {what}; it is opened again and filled from the journal as far as that reaches",
             path.display()
@@ -381,8 +388,7 @@ impl SqliteHistory {
 }
 
 /// The time that the history believed last. A history that has none begins with its newest row, or
-/// with the clock: before the first row of ours, which a wrong clock may date. Where the newest row
-/// is older, that counts: a clock that was far behind may have dated it.
+/// with the clock: before the first row of ours, which a wrong clock may date.
 async fn believed_at(
     connection: &mut SqliteConnection,
     newest: Option<Timestamp>,
@@ -395,8 +401,7 @@ async fn believed_at(
     let believed: String = sqlx::query_scalar("SELECT believed_at FROM bridge_clock")
         .fetch_one(connection)
         .await?;
-    let believed = believed.parse().unwrap_or(first);
-    Ok(newest.map_or(believed, |newest| newest.min(believed)))
+    Ok(believed.parse().unwrap_or(first))
 }
 
 async fn save_believed_at(

@@ -245,6 +245,20 @@ async fn what_is_no_status_is_acknowledged_and_leaves_no_entry() {
 }
 
 #[tokio::test]
+async fn any_number_of_bytes_that_are_no_status_leave_room_for_one() {
+    let lab = Lab::new(AckMode::Auto).await;
+    let mut server = lab.accept_session("0,0").await;
+    let heartbeat = format!(r#"{{"type":"heartbeat","pad":"{}"}}"#, "x".repeat(100_000));
+    for id in 0..60 {
+        server.message(id, &heartbeat).await;
+    }
+    server.message(60, BODY).await;
+    lab.until(|status| status.counters.messages.load(Relaxed) == 61)
+        .await;
+    assert_eq!(lab.status.unreadable()["map-1"].ignored, 60);
+}
+
+#[tokio::test]
 async fn what_cannot_be_read_is_counted_by_topic_field_and_word() {
     let lab = Lab::new(AckMode::ClientIndividual).await;
     let mut server = lab.accept_session("0,0").await;

@@ -27,6 +27,8 @@ pub(super) struct Seen {
     device: u64,
     inode: u64,
     bytes: u64,
+    /// Device and inode of its `-wal`.
+    wal: Option<(u64, u64)>,
 }
 
 /// What has happened to a file that was open.
@@ -46,14 +48,17 @@ impl Seen {
             device: metadata.dev(),
             inode: metadata.ino(),
             bytes: metadata.len(),
+            wal: None,
         }
     }
 
-    /// The file of that name.
+    /// The file of that name, which a connection has open.
     pub(super) fn at(path: &Path) -> Option<Seen> {
-        std::fs::metadata(path)
-            .ok()
-            .map(|metadata| Seen::of(&metadata))
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Seen {
+            wal: id(&beside(path, "-wal")),
+            ..Seen::of(&metadata)
+        })
     }
 
     /// What has happened since to the file of that name; takes note of how it has grown.
@@ -70,6 +75,32 @@ impl Seen {
         self.bytes = now.bytes;
         None
     }
+
+    /// Gives our `-wal` another name where another file has taken that of ours, and gives that name:
+    /// SQLite would read it as the other file's, and destroy that. The connection is closed.
+    pub(super) fn move_wal_away(&self, path: &Path) -> Option<PathBuf> {
+        let is_another = id(path).is_some_and(|file| file != (self.device, self.inode));
+        let wal = beside(path, "-wal");
+        if !is_another || self.wal.is_none() || id(&wal) != self.wal {
+            return None;
+        }
+        let moved = beside(path, &format!("-wal-of-replaced-{}", seconds()));
+        std::fs::rename(&wal, &moved).ok()?;
+        let _ = std::fs::remove_file(beside(path, "-shm"));
+        Some(moved)
+    }
+}
+
+/// Device and inode of the file of that name.
+fn id(path: &Path) -> Option<(u64, u64)> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+/// The time, for names of files.
+fn seconds() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| now.as_secs())
 }
 
 /// The file, and its folder where they are missing, before SQLite opens it: SQLite would make it
@@ -132,9 +163,7 @@ pub(super) fn is_whole(file: &File) -> io::Result<bool> {
 /// Gives a file that is not whole another name, with what SQLite has beside it, so that a new one
 /// can begin. Gives that name.
 pub(super) fn move_away(path: &Path) -> io::Result<PathBuf> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    let now = now.map_or(0, |now| now.as_secs());
-    let rest = beside(path, &format!("-truncated-{now}"));
+    let rest = beside(path, &format!("-truncated-{}", seconds()));
     std::fs::rename(path, &rest)?;
     for suffix in ["-wal", "-shm"] {
         // As a rule they went with the connection.
