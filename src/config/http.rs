@@ -7,7 +7,7 @@ use super::path::Path;
 use super::schema;
 use super::secret::Within;
 use crate::ops;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect};
 use crate::tls::{self, ServerSettings};
 
 /// The shortest token: nobody guesses it from afar.
@@ -100,6 +100,7 @@ impl Context<'_> {
             );
             return None;
         }
+        protect(text, Lifetime::Configured);
         Some(token)
     }
 

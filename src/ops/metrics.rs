@@ -91,7 +91,7 @@ impl Scrape {
             is_good.into(),
         )?;
         let (applied, rejected) = self.0.reloads.counts();
-        let reloads = [("applied", applied), ("rejected", rejected)];
+        let reloads = [("success", applied), ("failure", rejected)];
         let reloads = reloads.map(|(result, count)| (Ended { result }, count));
         let help = "Reloads since the start, also those that changed nothing";
         counters(encoder, "config_reloads", help, reloads)?;

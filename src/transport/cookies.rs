@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::http::header::{self, HeaderMap, HeaderValue}
 use url::Url;
 
 use super::cookie_date;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect};
 
 /// A jar.
 #[derive(Debug, Clone, Default)]
@@ -52,6 +52,8 @@ impl std::fmt::Debug for Cookie {
 /// RFC 6265, section 6.1, asks for 50 cookies of 4096 bytes a host.
 const COOKIES_MAX: usize = 50;
 const COOKIE_BYTES_MAX: usize = 4096;
+/// A shorter value is a word, such as a language, and no session.
+const SECRET_BYTES_MIN: usize = 8;
 
 impl Jar {
     /// Takes what the answer to a request for `url` sets. A cookie that is malformed or too large
@@ -70,6 +72,9 @@ impl Jar {
             if fate == Fate::Kept {
                 if self.cookies.len() == COOKIES_MAX {
                     self.cookies.remove(0);
+                }
+                if cookie.value.len() >= SECRET_BYTES_MIN {
+                    protect(&cookie.value, Lifetime::Given);
                 }
                 kept.push(cookie.name.clone());
                 self.cookies.push(cookie);

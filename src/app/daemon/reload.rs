@@ -56,9 +56,17 @@ impl App {
         };
         self.read = text;
         let outcome = match plan {
-            Ok(plan) => self.apply(plan).await.map(|applied| {
-                if applied {
+            Ok(plan) => self.apply(plan).await.map(|applied| match applied {
+                Ok(()) => {
                     self.in_force.clone_from(&self.read);
+                    self.view.reloads.applied();
+                }
+                Err(error) => {
+                    error!(
+                        error,
+                        "reload rejected: the new configuration cannot be used"
+                    );
+                    self.view.reloads.rejected(vec![error]);
                 }
             }),
             Err(problems) => {
@@ -89,11 +97,17 @@ impl App {
             return Ok(());
         }
         info!("secrets read again: one has changed, and is applied as by a reload");
-        self.apply(plan).await.map(drop)
+        if let Err(error) = self.apply(plan).await? {
+            warn!(
+                error,
+                "a part cannot be built from the secrets that were read again: the ones before are used"
+            );
+        }
+        Ok(())
     }
 
-    /// False where a part of it cannot be built: the configuration before it holds.
-    async fn apply(&mut self, plan: Plan) -> anyhow::Result<bool> {
+    /// The inner error: a part of it cannot be built, and the configuration before it holds.
+    async fn apply(&mut self, plan: Plan) -> anyhow::Result<Result<(), String>> {
         for warning in &plan.warnings {
             warn!(config = %self.config.display(), key = warning.path, "{warning}");
         }
@@ -106,21 +120,12 @@ impl App {
         }
         if change.is_empty() {
             info!("configuration unchanged: nothing to apply");
-            self.view.reloads.applied();
-            return Ok(true);
+            return Ok(Ok(()));
         }
         // All that can fail comes first.
         let built = match self.built(&plan, &change) {
             Ok(built) => built,
-            Err(error) => {
-                let error = format!("{error:#}");
-                error!(
-                    error,
-                    "reload rejected: the new configuration cannot be used"
-                );
-                self.view.reloads.rejected(vec![error]);
-                return Ok(false);
-            }
+            Err(error) => return Ok(Err(format!("{error:#}"))),
         };
         // Sinks before topics: one that is new is to have all that a new topic brings.
         if !change.sinks.ending().is_empty() {
@@ -147,7 +152,6 @@ impl App {
             commit_interval = change.commit_interval,
             "configuration applied"
         );
-        self.view.reloads.applied();
         // What only a restart applies stays as it is.
         let (journal, http) = (self.plan.journal.clone(), self.plan.http.clone());
         self.plan = Plan {
@@ -155,7 +159,7 @@ impl App {
             http,
             ..plan
         };
-        Ok(true)
+        Ok(Ok(()))
     }
 
     /// The sinks that are to begin, built.

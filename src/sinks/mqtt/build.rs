@@ -12,7 +12,7 @@ use super::settings::{Protocol, Settings};
 use super::sink::MqttSink;
 use super::topic;
 use crate::paced::{Interval, Pacing};
-use crate::secret::{Lifetime, protect};
+use crate::secret::{Lifetime, protect, protect_from_echo, protect_url};
 use crate::sinks::{BuildError, Built};
 
 /// Confirmations are read once in so many commits, unless the next events wait for them.
@@ -57,6 +57,10 @@ pub(in crate::sinks) fn build(
         return Err(problem(
             "password without username: only MQTT 5 has that; with such a broker set protocol = \"5\"",
         ));
+    }
+    protect_url(&settings.url, Lifetime::Configured);
+    if let Some(username) = &settings.username {
+        protect_from_echo(username);
     }
     if let Some(password) = &settings.password {
         protect(password.expose_secret(), Lifetime::Configured);

@@ -125,7 +125,7 @@ async fn fifty_reloads_under_load_lose_nothing_and_never_reconnect() {
         let before = newest(&daemon).await;
         daemon.hang_up();
         let done = format!(
-            "\nstomp_bridge_config_reloads_total{{result=\"applied\"}} {}\n",
+            "\nstomp_bridge_config_reloads_total{{result=\"success\"}} {}\n",
             reload + 1
         );
         wait::until("a reload", async || {
