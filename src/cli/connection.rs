@@ -12,7 +12,6 @@ use super::log::{self, Log};
 use super::print::tell;
 use super::runtime::runtime;
 use crate::config::{self, Plan};
-use crate::secret::redact;
 use crate::source::{Client, Credentials, Observer, Settings};
 
 /// Starts the log and loads the configuration.
@@ -39,7 +38,7 @@ pub(super) fn verb(work: impl Future<Output = anyhow::Result<()>>) -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tell!("stomp-bridge: {}", redact(&format!("{error:#}")));
+            tell!("stomp-bridge: {error:#}");
             ExitCode::FAILURE
         }
     }

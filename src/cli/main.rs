@@ -8,7 +8,6 @@ use super::args::{Cli, Verb};
 use super::print::tell;
 use super::runtime::runtime;
 use super::{check, config, demo, dlq, journal, replay, send, sinks, source, status, tap};
-use crate::secret::redact;
 
 /// Runs the verb that the command line names.
 pub fn run() -> ExitCode {
@@ -34,7 +33,7 @@ fn ask(verb: impl Future<Output = anyhow::Result<ExitCode>>) -> ExitCode {
     match runtime().and_then(|runtime| runtime.block_on(verb)) {
         Ok(code) => code,
         Err(error) => {
-            tell!("stomp-bridge: {}", redact(&format!("{error:#}")));
+            tell!("stomp-bridge: {error:#}");
             ExitCode::FAILURE
         }
     }

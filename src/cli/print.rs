@@ -9,6 +9,7 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr;
 
 use crate::excerpt::beginning;
+use crate::secret::redact;
 
 /// A line's worth of an error.
 const LINE_CHARS: usize = 160;
@@ -42,7 +43,8 @@ pub(super) fn line(text: fmt::Arguments<'_>) {
 
 /// Writes a line, for [`tell`]: std's `eprintln` would panic on a full disk.
 pub(super) fn error_line(text: fmt::Arguments<'_>) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let text = text.to_string();
+    let _ = writeln!(io::stderr(), "{}", redact(&text));
 }
 
 /// One JSON document on standard output.

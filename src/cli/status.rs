@@ -67,6 +67,8 @@ fn text(report: &Report) -> String {
         let when = when.map_or(String::new(), |when| format!(" {when} ago"));
         format!("         last error{when}: {}", one_line(error))
     }));
+    let reasons = report.reasons.iter();
+    lines.extend(reasons.map(|reason| format!("         not ready: {}", one_line(reason))));
     lines.extend(next_attempt(link, *at));
     lines.extend(
         link.undeliverable

@@ -69,6 +69,10 @@ impl Secrets {
             .or_else(|| self.files.get(name));
         if let Some(file) = file {
             return match fs::read_to_string(file) {
+                // Such as one that is about to be written.
+                Ok(text) if text.trim().is_empty() => {
+                    Err(format!("secret `{name}`: {} is empty", file.display()))
+                }
                 Ok(text) => Ok(Secret::from(text.trim_end_matches(['\r', '\n']))),
                 Err(error) => Err(format!(
                     "secret `{name}`: cannot read {}: {error}",

@@ -1,6 +1,6 @@
 //! By which time entries and dead letters get old, and how many of them may go. It does no IO.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use tracing::{info, warn};
@@ -8,6 +8,10 @@ use tracing::{info, warn};
 use super::Settings;
 use super::retention::Truncation;
 use crate::model::{Allowance, DeletionReport, Position, TrustedClock};
+
+/// However long is kept, a clock that is further ahead than a tenth of this is not believed: `keep` may
+/// be a shorter one tomorrow.
+const KEEP_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The age of what the journal keeps.
 #[derive(Debug)]
@@ -23,7 +27,12 @@ pub(super) struct Age {
 impl Age {
     /// `reference`: the time that was believed last.
     pub(super) fn new(settings: &Settings, reference: Timestamp) -> Age {
-        let mut clock = TrustedClock::for_keeping(settings.keep);
+        // What goes first says how far ahead the clock may be.
+        let keep = settings
+            .dlq_keep
+            .unwrap_or(Duration::MAX)
+            .min(settings.keep);
+        let mut clock = TrustedClock::for_keeping(keep.min(KEEP_MAX));
         clock.set_reference(Instant::now(), Some(reference));
         Age {
             clock,

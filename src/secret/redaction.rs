@@ -281,10 +281,12 @@ impl Matcher {
     }
 }
 
+/// Chinese has no blanks between its words: only ASCII's letters and digits go on with one.
 fn is_word(text: &str, start: usize, end: usize) -> bool {
+    let goes_on = |c: char| c.is_ascii_alphanumeric();
     let (before, behind) = (&text[..start], &text[end..]);
-    let begins = !before.ends_with(char::is_alphanumeric) || ends_with_escape(before);
-    begins && !behind.starts_with(char::is_alphanumeric)
+    let begins = !before.ends_with(goes_on) || ends_with_escape(before);
+    begins && !behind.starts_with(goes_on)
 }
 
 /// Whether the last characters are one that is escaped, such as `%3A` or `\n`.
@@ -304,6 +306,12 @@ mod tests {
         let values: Vec<String> = values.iter().map(ToString::to_string).collect();
         let matcher = Matcher::of(values.iter(), within);
         assert_eq!(matcher.redact(text), expected, "{values:?}");
+    }
+
+    #[test]
+    fn a_short_secret_is_a_word_among_chinese_ones() {
+        check(&["abc123"], Within::Anything, "密码abc123错误", "密码…错误");
+        check(&["abc123"], Within::Anything, "xabc1234", "xabc1234");
     }
 
     #[test]

@@ -71,15 +71,16 @@ impl Retention {
     }
 
     /// What to believe the clock by: the saved reference time. Where by that every row is past the
-    /// retention, it is the newest row's time of receipt: a clock that was far behind may have dated
-    /// it.
+    /// retention and a year old, it is the newest row's time of receipt: a clock that was far behind
+    /// may have dated it.
     pub(super) fn set_reference(
         &mut self,
         now: Instant,
         saved: Timestamp,
         newest: Option<Timestamp>,
     ) {
-        let begins = self.keep.and_then(|keep| saved.checked_sub(keep).ok());
+        let keep = self.keep.map(|keep| keep.max(DEFAULT_KEEP));
+        let begins = keep.and_then(|keep| saved.checked_sub(keep).ok());
         let time = match (newest, begins) {
             (Some(newest), Some(begins)) if newest < begins => newest,
             _ => saved,
