@@ -125,7 +125,7 @@ pub(super) trait Facts {
         }
     }
 
-    /// Whether the last ACKs before an UNSUBSCRIBE go into one transaction with it.
+    /// Whether the last ACKs before an UNSUBSCRIBE or a DISCONNECT go into one transaction.
     fn leaves_in_a_transaction(&self) -> bool {
         false
     }

@@ -140,8 +140,9 @@ impl Connection<'_> {
 
     /// The ACKs of topics that are being left: they wait for nothing now.
     pub(super) fn acknowledge_held(&mut self) {
-        for ack in self.subscriptions.release() {
-            self.acknowledge_one(&ack);
+        let acks = self.subscriptions.release();
+        if let Some(transaction) = self.acknowledge_together("leave", &acks) {
+            let _ = self.session.commit(&transaction, clock::now());
         }
     }
 
