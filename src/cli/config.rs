@@ -348,7 +348,7 @@ fn failures(case: &TestCase, found: &[Found]) -> Vec<String> {
         }
     }
     for found in found {
-        if let (Found::Undecodable(reason), false) = (found, failures.is_empty()) {
+        if let Found::Undecodable(reason) = found {
             failures.push(format!("undecodable: {reason}"));
         }
     }

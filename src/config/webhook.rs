@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json};
+use url::Url;
 
 use super::context::{Context, is_header_name};
 use super::path::Path;
@@ -15,7 +16,7 @@ use super::secret::Within;
 use super::units;
 use crate::model::{CoverageEvent, Event, EventKind, StatusEvent};
 use crate::pipeline::{ListTemplate, Template};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect_header, protect_url, protect_url_path};
 use crate::sinks::Rate;
 use crate::sinks::webhook::{
     Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
@@ -154,6 +155,11 @@ fn address(check: &mut Context<'_>, parts: &Parts<'_>, written: &Secret) -> Opti
         return None;
     }
     let url = check.checked_url(&path, &text[..behind], schemes)?;
+    // A token that is written beside the placeholders.
+    if let Ok(whole) = Url::parse(&without_placeholders(text, "x")) {
+        protect_url(&whole, Lifetime::Configured);
+        protect_url_path(&whole, Lifetime::Configured);
+    }
     let template = parts.template(check, &path, &text[behind..].into())?;
     let address = Address::new(url, template);
     let samples = parts.kinds.iter().map(|kind| sample(*kind));
@@ -165,6 +171,22 @@ fn address(check: &mut Context<'_>, parts: &Parts<'_>, written: &Secret) -> Opti
             None
         }
     }
+}
+
+/// A template's own text, with something else in place of what is made of the event.
+fn without_placeholders(mut text: &str, other: &str) -> String {
+    let mut plain = String::new();
+    while let Some((before, rest)) = text.split_once('{') {
+        plain.push_str(before);
+        plain.push_str(other);
+        let end = match rest.as_bytes().first() {
+            Some(b'{') => "}}",
+            Some(b'%') => "%}",
+            _ => "",
+        };
+        text = rest.split_once(end).map_or("", |(_, behind)| behind);
+    }
+    plain + text
 }
 
 fn sample(kind: EventKind) -> Event {
@@ -186,6 +208,8 @@ fn headers(
         let path = path.join(&name);
         match check.of_events(&path, value.expose_secret(), Within::Text) {
             Some(text) if is_header_name(&name) => {
+                let plain = without_placeholders(text.expose_secret(), " ");
+                protect_header(&name, &plain, Lifetime::Configured);
                 let template = parts.template(check, &path, &text);
                 headers.extend(template.map(|text| (name, HeaderText::Template(text))));
             }
@@ -327,4 +351,25 @@ fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Opt
         check.report.error_with(path, "not a signing secret", help);
     }
     Some(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_placeholders;
+
+    #[test]
+    fn what_stands_beside_placeholders_is_found() {
+        for (source, expected) in [
+            (
+                "https://h/a?token=t&d={{ device_id }}",
+                "https://h/a?token=t&d=x",
+            ),
+            ("Bearer abc{% if changed %}d{% endif %}", "Bearer abcxdx"),
+            ("a{b}", "axb}"),
+            ("a{{ b", "ax"),
+            ("故障", "故障"),
+        ] {
+            assert_eq!(without_placeholders(source, "x"), expected, "{source}");
+        }
+    }
 }

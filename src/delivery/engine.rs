@@ -299,6 +299,9 @@ impl Engine {
     fn retry_now(&mut self) {
         self.report.retries();
         self.scheduler.retry_now(Instant::now());
+        if let Some(sink) = self.sinks.last() {
+            sink.retry_now();
+        }
         self.idle_at = Instant::now();
     }
 

@@ -43,6 +43,9 @@ pub trait Sink: Send {
         None
     }
 
+    /// An operator wants the next attempt now: whatever the sink waits for by itself is over.
+    fn retry_now(&self) {}
+
     /// Returns once it may have lost the other side while there is nothing to deliver;
     /// [`Sink::idle`] then says. Cancel-safe. Never returns where only `idle` finds out.
     fn may_be_lost(&mut self) -> BoxFuture<'_, ()> {

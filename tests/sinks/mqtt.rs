@@ -1,7 +1,7 @@
 //! MQTT against mosquitto.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use stomp_bridge::model::{CoverageCause, Event, EventKind, StatusEvent};
 use stomp_bridge::paced::Interval;
@@ -305,6 +305,19 @@ async fn a_broker_that_is_stopped_in_the_middle_loses_nothing() {
     assert_eq!(sink.idle().await, Ok(()));
     sink.attempt(batch(&all[confirmed..])).await.unwrap();
     assert_eq!(broker.retained().await, messages.into_iter().collect());
+}
+
+#[tokio::test]
+async fn an_operator_ends_the_wait_after_a_refusal() {
+    let broker = Mosquitto::start_with("allow_anonymous false");
+    let mut sink = mqtt(settings(broker.port));
+    sink.open(JOURNAL).await.unwrap_err();
+    // The next attempt is half a minute away.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    sink.retry_now();
+    let begun = Instant::now();
+    sink.open(JOURNAL).await.unwrap_err();
+    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[tokio::test]

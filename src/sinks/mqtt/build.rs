@@ -1,7 +1,9 @@
 //! From the settings to a sink and the driver of its connection.
 
+use std::sync::Arc;
+
 use futures_util::FutureExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use url::Url;
 
 use super::broker::Broker;
@@ -87,6 +89,7 @@ pub(in crate::sinks) fn build(
 
     let (wanted, wanted_by_sink) = watch::channel(Wanted::Nothing);
     let (link, link_seen) = watch::channel(Link::Idle);
+    let hurry = Arc::new(Notify::new());
     let name = settings.name.clone();
     let driver = Driver {
         name,
@@ -95,8 +98,9 @@ pub(in crate::sinks) fn build(
         retain: settings.retain,
         wanted: wanted_by_sink,
         link,
+        hurry: Arc::clone(&hurry),
     };
-    let sink = MqttSink::new(settings, server, wanted, link_seen, pacing);
+    let sink = MqttSink::new(settings, server, wanted, link_seen, hurry, pacing);
     Ok(Built {
         sink: Box::new(sink),
         driver: Some(driver.run().boxed()),
@@ -106,7 +110,8 @@ pub(in crate::sinks) fn build(
 /// Most brokers have their WebSocket at `/mqtt`.
 fn handshake_url(scheme: &str, host: &str, port: u16, url: &Url) -> String {
     let path = match url.path() {
-        "" => "/mqtt",
+        // `ws://host` of other clients comes with a path of its own making.
+        "" | "/" => "/mqtt",
         path => path,
     };
     let query = url.query().map(|query| format!("?{query}"));
@@ -124,7 +129,7 @@ mod tests {
     fn a_websocket_has_the_urls_path_and_query() {
         for (url, expected) in [
             ("mqtt+ws://b", "ws://b:80/mqtt"),
-            ("mqtt+ws://b/", "ws://b:80/"),
+            ("mqtt+ws://b/", "ws://b:80/mqtt"),
             ("mqtt+ws://[::1]/a/b?token=x", "ws://[::1]:80/a/b?token=x"),
         ] {
             let url: Url = url.parse().unwrap();

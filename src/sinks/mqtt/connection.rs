@@ -159,6 +159,7 @@ impl Connection {
             let blame = Blame::ThePublish;
             state.lost.get_or_insert(Lost { error, blame });
             self.progress.notify_one();
+            self.abandoned.notify_one();
         }
         state.outbox.len() >= OUTBOX_BYTES
     }

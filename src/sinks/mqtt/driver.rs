@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes};
 use futures_util::StreamExt;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::{interval_at, timeout};
 use tokio_util::codec::FramedRead;
 use tracing::{info, warn};
@@ -73,6 +73,8 @@ pub(super) struct Driver {
     pub(super) retain: bool,
     pub(super) wanted: watch::Receiver<Wanted>,
     pub(super) link: watch::Sender<Link>,
+    /// Ends a back-off.
+    pub(super) hurry: Arc<Notify>,
 }
 
 impl Driver {
@@ -132,6 +134,7 @@ impl Driver {
             }
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
+                () = self.hurry.notified() => {}
                 () = no_longer_wanted(self.wanted.clone()) => return,
             }
         }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 use uuid::Uuid;
 
@@ -43,6 +43,8 @@ pub(super) struct MqttSink {
     server: String,
     wanted: watch::Sender<Wanted>,
     link: watch::Receiver<Link>,
+    /// Ends the driver's back-off.
+    hurry: Arc<Notify>,
     pacing: Pacing,
     pace: Pace,
     accused: Accused,
@@ -93,6 +95,10 @@ impl Sink for MqttSink {
             idle_interval: Duration::from_secs(30),
             ..Capabilities::default()
         }
+    }
+
+    fn retry_now(&self) {
+        self.hurry.notify_waiters();
     }
 
     fn open(&mut self, journal: Uuid) -> BoxFuture<'_, Result<Option<Position>, Trouble>> {
@@ -180,12 +186,13 @@ impl Sink for MqttSink {
 }
 
 impl MqttSink {
-    /// Not connected; `wanted` and `link` lead to the driver, and `pacing` to its socket.
+    /// Not connected; `wanted`, `link` and `hurry` lead to the driver, and `pacing` to its socket.
     pub(super) fn new(
         settings: Settings,
         server: String,
         wanted: watch::Sender<Wanted>,
         link: watch::Receiver<Link>,
+        hurry: Arc<Notify>,
         pacing: Pacing,
     ) -> MqttSink {
         MqttSink {
@@ -193,6 +200,7 @@ impl MqttSink {
             server,
             wanted,
             link,
+            hurry,
             pacing,
             pace: Pace::Window,
             accused: Accused::default(),
