@@ -628,6 +628,7 @@ impl<'a> Connection<'a> {
     fn leave_when_done(&mut self) {
         if self.stage == Stage::Finishing && !self.has_received() {
             self.acknowledge_held();
+            self.unsubscribe_one();
             let now = clock::now();
             self.session.disconnect(now);
             self.stage = Stage::Leaving;

@@ -197,6 +197,14 @@ impl Subscriptions {
         })
     }
 
+    /// A topic of which the server keeps what it does not send, and which is not unsubscribed.
+    pub(super) fn a_kept_one(&self) -> Option<Arc<str>> {
+        let mut slots = self.slots.iter();
+        let found =
+            slots.find(|(_, slot)| slot.grant.keeps && !matches!(slot.stage, Stage::Gone { .. }));
+        found.map(|(name, _)| Arc::clone(name))
+    }
+
     /// Whether a topic is subscribed, or being so, or being left.
     pub(super) fn contains(&self, name: &str) -> bool {
         self.slots.contains_key(name)

@@ -125,8 +125,13 @@ pub(super) trait Facts {
         }
     }
 
-    /// Whether the last ACKs before an UNSUBSCRIBE or a DISCONNECT go into one transaction.
+    /// Whether the last ACKs before an UNSUBSCRIBE go into one transaction with it.
     fn leaves_in_a_transaction(&self) -> bool {
+        false
+    }
+
+    /// Whether a DISCONNECT overtakes the ACKs before it, where no UNSUBSCRIBE stands between.
+    fn forgets_acks_at_disconnect(&self) -> bool {
         false
     }
 

@@ -122,6 +122,11 @@ impl Broker {
         self.facts().leaves_in_a_transaction()
     }
 
+    /// Whether a DISCONNECT overtakes the ACKs before it.
+    pub(in crate::source) fn forgets_acks_at_disconnect(self) -> bool {
+        self.facts().forgets_acks_at_disconnect()
+    }
+
     /// Whether the server keeps a topic's messages until we acknowledge them, also while nobody is
     /// subscribed.
     pub(in crate::source) fn keeps_until_acknowledged(self, topic: &Topic) -> bool {

@@ -226,9 +226,15 @@ impl Facts for RabbitMq {
 
     /// RabbitMQ would fill the window again before it comes to the UNSUBSCRIBE, and what it has sent
     /// then stays unacknowledged until the connection ends. Seen on 3.10.8: 50 of 50 messages were
-    /// stuck without the transaction, none with it. A quorum queue takes up only some tens of single
-    /// ACKs at once, and the others are forgotten where a DISCONNECT follows at once.
+    /// stuck without the transaction, none with it.
     fn leaves_in_a_transaction(&self) -> bool {
+        true
+    }
+
+    /// Its channel takes ACKs up later, and is ended by a DISCONNECT at once; an UNSUBSCRIBE waits
+    /// until the channel has come to it. Seen on 3.10.8, with a quorum queue and busy processors: in
+    /// one stop of seven up to 92 ACKs were forgotten, though the DISCONNECT had its receipt.
+    fn forgets_acks_at_disconnect(&self) -> bool {
         true
     }
 

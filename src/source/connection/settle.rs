@@ -140,9 +140,18 @@ impl Connection<'_> {
 
     /// The ACKs of topics that are being left: they wait for nothing now.
     pub(super) fn acknowledge_held(&mut self) {
-        let acks = self.subscriptions.release();
-        if let Some(transaction) = self.acknowledge_together("leave", &acks) {
-            let _ = self.session.commit(&transaction, clock::now());
+        for ack in self.subscriptions.release() {
+            self.acknowledge_one(&ack);
+        }
+    }
+
+    /// Stands between the last ACKs and DISCONNECT, for a server that would forget them.
+    pub(super) fn unsubscribe_one(&mut self) {
+        if self.broker.forgets_acks_at_disconnect()
+            && self.acknowledged
+            && let Some(topic) = self.subscriptions.a_kept_one()
+        {
+            self.session.unsubscribe(&topic, clock::now());
         }
     }
 

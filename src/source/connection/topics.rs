@@ -19,7 +19,7 @@ use crate::source::signin::SigninTemplate;
 use crate::source::status::Profile;
 use crate::source::subscriptions::{Gone, Leave};
 use crate::source::topic::Topic;
-use crate::stomp::{AckId, AckMode, Confirmation};
+use crate::stomp::{AckMode, Confirmation};
 
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
@@ -286,34 +286,28 @@ impl Connection<'_> {
             .leave(|entry| idle || entry < committed, now)
         {
             let id = &topic.name;
-            let transaction = self.acknowledge_together(&format!("leave-{id}"), &acks);
+            let transaction = (self.broker.leaves_in_a_transaction() && !acks.is_empty())
+                .then(|| format!("leave-{id}"));
+            self.acknowledged(acks.len());
+            match &transaction {
+                Some(transaction) => {
+                    // Only a session that is not connected refuses, and then nothing was received.
+                    let _ = self.session.begin(transaction);
+                    acks.iter()
+                        .for_each(|ack| self.session.ack_in(transaction, ack));
+                }
+                None => acks.iter().for_each(|ack| self.session.ack(ack)),
+            }
             self.session.unsubscribe(id, now);
             // What comes before it is subscribed again the server keeps: there is no gap.
             if !renewed {
                 self.topic_ceases(id);
             }
             if let Some(transaction) = &transaction {
-                // Only a session that is not connected refuses, and then nothing was received.
                 let _ = self.session.commit(transaction, now);
             }
         }
         Ok(())
-    }
-
-    /// Queues ACKs behind which the topic or the connection is left, where the server needs it in a
-    /// transaction, whose name this gives: it is to be committed.
-    pub(super) fn acknowledge_together(&mut self, name: &str, acks: &[AckId]) -> Option<String> {
-        let together = self.broker.leaves_in_a_transaction()
-            && !acks.is_empty()
-            && self.session.begin(name).is_ok();
-        self.acknowledged(acks.len());
-        for ack in acks {
-            match together {
-                true => self.session.ack_in(name, ack),
-                false => self.session.ack(ack),
-            }
-        }
-        together.then(|| name.to_owned())
     }
 
     /// From now on nothing is heard of a topic, which was perhaps heard until now.
