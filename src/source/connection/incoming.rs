@@ -135,7 +135,7 @@ impl Connection<'_> {
                 // What can be acknowledged comes again. It must not be acknowledged behind a
                 // message that was withheld: with `client` that would stand for both.
                 Ok(Some(Event::Message(message) | Event::Late(message)))
-                    if message.ack.is_none() =>
+                    if message.ack.is_none() && !self.comes_again(&message.subscription) =>
                 {
                     self.intake.take(message, now, instant);
                 }
@@ -160,7 +160,9 @@ impl Connection<'_> {
             Event::Subscribed { id, confirmed } => self.topic_subscribed(&id, confirmed, now)?,
             // Unacknowledged, so it comes again.
             Event::Message(message) if self.stage == Stage::Leaving && message.ack.is_some() => {}
-            Event::Message(message) if self.comes_again(&message.subscription) => {}
+            Event::Message(message) | Event::Late(message)
+                if self.comes_again(&message.subscription) => {}
+            Event::Withheld { .. } if self.stage == Stage::Leaving => {}
             Event::Message(message) => {
                 self.heard = true;
                 let id = &message.subscription;

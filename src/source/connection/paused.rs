@@ -8,7 +8,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::Connection;
+use super::{Connection, Stage};
 use crate::model::CoverageCause;
 use crate::source::clock;
 use crate::source::disconnect::DisconnectReason;
@@ -93,11 +93,11 @@ impl Connection<'_> {
         DisconnectReason::Lost("the server has ended the connection while it was not read".into())
     }
 
-    /// Whether a message that is read after the end is sent again, on the next connection. It could
-    /// not be acknowledged on this one.
+    /// Whether a message that is read after the end, or behind our DISCONNECT, is sent again, on the
+    /// next connection. It could not be acknowledged on this one.
     pub(super) fn comes_again(&self, topic: &str) -> bool {
         let known = |known: &&Topic| &*known.name == topic;
-        self.unread.is_some()
+        (self.unread.is_some() || self.stage == Stage::Leaving)
             && self
                 .wanted
                 .settings

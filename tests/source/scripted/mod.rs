@@ -474,11 +474,16 @@ async fn stopping_commits_acknowledges_and_says_goodbye() {
         .await;
     lab.stop.cancel();
     assert_eq!(server.frame().await, "ACK\nid:a0\n\n");
+    // RabbitMQ answers it only behind the ACK, which DISCONNECT alone would overtake.
+    server.unsubscribed("map-1").await;
+    // What it sends meanwhile is not acknowledged, so it comes again: it must not be taken too.
+    server.message(1, BODY).await;
     let disconnect = server.frame().await;
     assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
     server.receipt(&disconnect).await;
     assert_eq!(server.rest().await, "", "nothing follows DISCONNECT");
     within(lab.source).await.unwrap().unwrap();
+    assert_eq!(lab.status.counters.messages.load(Relaxed), 1);
     assert_eq!(lab.status.link().state, LinkState::Stopped);
 }
 

@@ -74,7 +74,7 @@ impl Server {
     }
 
     /// Reads UNSUBSCRIBE, and gives it.
-    async fn unsubscribed(&mut self, id: &str) -> String {
+    pub(super) async fn unsubscribed(&mut self, id: &str) -> String {
         let unsubscribe = self.frame().await;
         assert!(
             unsubscribe.starts_with(&format!("UNSUBSCRIBE\nid:{id}\nreceipt:")),
@@ -208,6 +208,7 @@ async fn messages_that_the_server_withholds_do_not_end_the_connection() {
     // It keeps them for the next connection. A configuration that names the topic again wants them
     // too.
     lab.reload([map_1(), map_2()]).await;
+    server.unsubscribed("map-2").await;
     let disconnect = server.frame().await;
     assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
     server.receipt(&disconnect).await;
@@ -330,6 +331,7 @@ async fn what_the_connection_was_made_with_is_changed_by_one_new_connection() {
         ..lab.settings.clone()
     })
     .await;
+    server.unsubscribed("map-1").await;
     let disconnect = server.frame().await;
     assert!(disconnect.starts_with("DISCONNECT\n"), "{disconnect}");
     server.receipt(&disconnect).await;
