@@ -251,6 +251,17 @@ impl Context<'_> {
         }
     }
 
+    /// Warns of words that `who` compares a column with, and that are none.
+    pub(super) fn doubted(&mut self, path: &Path, who: &str, doubts: &[String]) {
+        if !doubts.is_empty() {
+            let message = format!(
+                "{who} asks for words that are not known: {}",
+                doubts.join("; ")
+            );
+            self.report.warning(path, message);
+        }
+    }
+
     /// Conditions on an answer.
     pub(super) fn conditions(
         &mut self,
