@@ -262,9 +262,17 @@ fn delivery(
         .and_then(|when| self::when(check, named, &when, &kinds));
     let path = named.path.join("omit");
     let omit = omit(check, &path, &written.omit);
-    if omit.leaves_payload() && !named.has_body {
-        let message = "`payload` may still hold the omitted columns: add it";
-        check.report.warning(&path, message);
+    if !named.has_body {
+        let payload = omit
+            .leaves_payload()
+            .then(|| "`payload` may still hold the omitted columns: add it".to_owned());
+        let place = omit
+            .leaves_place()
+            .map(|column| format!("`{column}` and its pair say the omitted place, too: add it"));
+        let left: Vec<String> = payload.into_iter().chain(place).collect();
+        if !left.is_empty() {
+            check.report.warning(&path, left.join("; "));
+        }
     }
     delivery::Settings {
         name: Arc::clone(&named.name),

@@ -367,6 +367,19 @@ fn a_sink_that_omits_an_address_is_told_of_the_payload() {
     assert_eq!(omit("omit = \"detail\""), (columns(&["detail"]), warned));
     let body = "omit = \"detail\"\nbody = \"{{ state }}\"";
     assert_eq!(omit(body), (columns(&["detail"]), vec![]));
+    // The same place stands in two pairs of columns.
+    let warning = |keys: &str| {
+        let warnings = good(&webhook(keys), &[]).warnings;
+        let messages = warnings.iter().map(|warning| warning.message.clone());
+        messages.collect::<Vec<_>>().join("")
+    };
+    let one = warning("omit = \"latitude\"");
+    assert!(
+        one.contains("add it; `wgs84_longitude` and its pair"),
+        "{one}"
+    );
+    let both = "omit = [\"longitude\", \"wgs84_latitude\", \"payload\"]";
+    assert_eq!(warning(both), "");
 }
 
 #[test]
