@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json};
 use url::Url;
 use super::events::Events;
@@ -21,6 +19,7 @@ use crate::secret::{Lifetime, Secret, protect_header, protect_url, protect_url_p
 use crate::sinks::Rate;
 use crate::sinks::webhook::{
     Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
+    is_signing_secret,
 };
 use crate::tls;
 
@@ -341,9 +340,7 @@ fn posting(
 /// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
 fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Option<Secret> {
     let secret = check.secret(path, written.expose_secret(), Within::Text)?;
-    let text = secret.expose_secret();
-    let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text));
-    if !key.is_ok_and(|key| !key.is_empty()) {
+    if !is_signing_secret(secret.expose_secret()) {
         let help = "expected whsec_ and base64, as the receiver shows it (Standard Webhooks)";
         check.report.error_with(path, "not a signing secret", help);
     }

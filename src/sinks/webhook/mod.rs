@@ -33,4 +33,4 @@ pub use body::{Body, Posting};
 pub(in crate::sinks) use build::build;
 pub use headers::HeaderText;
 pub use settings::{Method, Settings};
-pub use signature::{Algorithm, Digits, HeaderSignature};
+pub use signature::{Algorithm, Digits, HeaderSignature, is_signing_secret};
