@@ -153,7 +153,9 @@ impl Document {
 
     /// Each mistake once: the parser may stumble over one several times.
     fn syntax_errors(&self, errors: &[toml::de::Error]) -> Vec<SyntaxError> {
-        if let Some(mistake) = foreign::language(&self.text) {
+        let starts = errors.iter().filter_map(toml::de::Error::span);
+        let gave_up = starts.map(|span| span.start).min().unwrap_or_default();
+        if let Some(mistake) = foreign::language(&self.text, gave_up) {
             return vec![self.named(mistake)];
         }
         let mut named = Vec::new();

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::problem::{Level, Location, Problem};
 
 /// Quotes and signs of word processors and of Chinese keyboards, and what TOML has in their place.
-const SIGNS: [(char, char); 9] = [
+const SIGNS: [(char, char); 21] = [
     ('“', '"'),
     ('”', '"'),
     ('„', '"'),
@@ -16,7 +16,22 @@ const SIGNS: [(char, char); 9] = [
     ('＝', '='),
     ('［', '['),
     ('］', ']'),
+    ('【', '['),
+    ('】', ']'),
+    ('｛', '{'),
+    ('｝', '}'),
+    ('：', '='),
+    ('，', ','),
+    ('、', ','),
+    ('。', '.'),
+    ('．', '.'),
+    ('＃', '#'),
+    ('\u{3000}', ' '),
+    ('\u{a0}', ' '),
 ];
+
+/// The first lines, which say what language a text is in. A body of JSON or YAML comes later.
+const FIRST_LINES: usize = 3;
 
 /// A mistake that has a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,34 +44,63 @@ pub(super) struct Mistake {
     pub(super) help: String,
 }
 
-/// The language of a text that is no TOML, where it is another one as a whole.
-pub(super) fn language(text: &str) -> Option<Mistake> {
-    let lines = || {
-        let lines = text.lines().map(str::trim);
-        lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
-    };
-    let first = lines().next()?;
-    let is_json = first.starts_with('{') && !first.contains('=');
-    let is_yaml = |line: &str| {
-        let line = line.trim_start_matches("- ");
-        let key = line.split_once(':').filter(|(_, value)| {
-            value.is_empty() || value.starts_with(' ') || value.starts_with('\t')
-        });
-        line == "---" || key.is_some_and(|(key, _)| !key.is_empty() && !key.contains(['=', '[']))
-    };
-    let yaml = lines().filter(|line| is_yaml(line)).count();
-    let name = match (is_json, yaml * 2 > lines().count()) {
-        (true, _) => "JSON",
-        (false, true) => "YAML",
-        (false, false) => return None,
+/// The language of a text whose beginning is no TOML; `gave_up`: where the parser did so first. What
+/// stands before that is TOML.
+pub(super) fn language(text: &str, gave_up: usize) -> Option<Mistake> {
+    let (mut at, mut first) = (None, Vec::new());
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let code = line.trim_start_matches('\u{feff}').trim_end();
+        let is_code = !code.trim().is_empty() && !code.trim_start().starts_with('#');
+        if is_code && first.len() < FIRST_LINES {
+            at.get_or_insert(start + line.len() - line.trim_start_matches('\u{feff}').len());
+            first.push(code);
+        }
+        start += line.len();
+    }
+    let (at, head) = (at?, *first.first()?);
+    if gave_up > at + head.len() {
+        return None;
+    }
+    let name = if is_json(head) {
+        "JSON"
+    } else if is_yaml(head) && first.iter().skip(1).all(|line| may_be_yaml(line)) {
+        "YAML"
+    } else {
+        return None;
     };
     Some(Mistake {
-        at: text.find(first).unwrap_or_default(),
+        at,
         message: format!("this is {name}"),
         help: "a configuration is TOML: [source] in a line of its own, then url = \"…\"; README \
                has an example"
             .to_owned(),
     })
+}
+
+/// Whether a text that begins with this line is JSON.
+fn is_json(line: &str) -> bool {
+    match line.trim().strip_prefix('{') {
+        Some(inner) => {
+            let inner = inner.trim_start();
+            inner.is_empty() || inner.starts_with(['"', '}'])
+        }
+        None => matches!(line.trim(), "[" | "[{"),
+    }
+}
+
+/// Whether a line is a key of YAML, or the beginning of a document.
+fn is_yaml(line: &str) -> bool {
+    let line = line.trim().trim_start_matches("- ");
+    let key = line
+        .split_once(':')
+        .filter(|(_, value)| value.is_empty() || value.starts_with([' ', '\t']));
+    line == "---" || key.is_some_and(|(key, _)| !key.is_empty() && !key.contains(['=', '[']))
+}
+
+/// Whether a line can stand behind one.
+fn may_be_yaml(line: &str) -> bool {
+    is_yaml(line) || line.trim_start().starts_with("- ")
 }
 
 /// The mistake in the line at a place where the parser has given up, if it is a known one.
@@ -66,6 +110,7 @@ pub(super) fn mistake(text: &str, at: usize) -> Option<Mistake> {
     let line = text[start..].lines().next()?;
     let code = line.split('#').next().unwrap_or_default();
     foreign_sign(code)
+        .or_else(|| colon(code))
         .or_else(|| unquoted_key(code))
         .or_else(|| unquoted_value(code))
         .map(|mistake| Mistake {
@@ -76,17 +121,44 @@ pub(super) fn mistake(text: &str, at: usize) -> Option<Mistake> {
 
 fn foreign_sign(line: &str) -> Option<Mistake> {
     let sign = |c: char| SIGNS.into_iter().find(|(foreign, _)| *foreign == c);
-    let (at, (found, meant)) = line
-        .char_indices()
-        .find_map(|(at, c)| Some((at, sign(c)?)))?;
-    let kind = match meant {
-        '"' | '\'' => "a curly quote",
-        _ => "a full-width sign",
+    let mut rest = line;
+    let (found, meant) = loop {
+        let first = rest.chars().next()?;
+        if let Some(found) = sign(first) {
+            break found;
+        }
+        rest = &rest[first.len_utf8()..];
+        // Within a text anything may stand.
+        if matches!(first, '"' | '\'')
+            && let Some((_, behind)) = rest.split_once(first)
+        {
+            rest = behind;
+        }
+    };
+    let message = match meant {
+        ' ' => "this is no ordinary blank".to_owned(),
+        '"' | '\'' => format!("{found} is a curly quote"),
+        _ => format!("{found} is a full-width sign"),
     };
     Some(Mistake {
-        at,
-        message: format!("{found} is {kind}"),
-        help: format!("write {meant} in its place"),
+        at: line.len() - rest.len(),
+        message,
+        help: match meant {
+            ' ' => "write an ordinary blank in its place".to_owned(),
+            _ => format!("write {meant} in its place"),
+        },
+    })
+}
+
+/// A line such as `key: value`.
+fn colon(line: &str) -> Option<Mistake> {
+    let (key, _) = line.split_once(':')?;
+    let name = key.trim().trim_matches(['"', '\'']);
+    let is_bare = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    (!name.is_empty() && name.chars().all(is_bare)).then(|| Mistake {
+        at: key.len(),
+        message: "`:` stands behind a key".to_owned(),
+        help: format!("write {} = …", key.trim()),
     })
 }
 
@@ -192,11 +264,29 @@ mod tests {
             ("[source]\nurl: x\n[topics.a]\ndestination = \"/t\"\n", None),
             ("# only: a comment\n", None),
             ("", None),
+            ("# a\n\u{feff}\r\nsource:\r\n  - url: x\r\n", Some("YAML")),
+            ("source: x\nlogin: y\n[topics.a]\n", None),
+            ("{\"source\":{\"url\":\"http://h?a=b\"}}", Some("JSON")),
+            ("[\n  {}\n]\n", Some("JSON")),
+            ("{ url = \"x\" }\n", None),
+            ("[[tests]\nmessage = '{}'\n", None),
         ] {
-            let found = language(text).map(|mistake| mistake.message);
+            let found = language(text, 0).map(|mistake| mistake.message);
             let expected = expected.map(|name| format!("this is {name}"));
             assert_eq!(found, expected, "{text}");
         }
+    }
+
+    #[test]
+    fn a_body_in_another_language_is_no_other_language() {
+        let body = "  a: 1\n  b: 2\n  c: 3\n".repeat(9);
+        let toml = format!("[sinks.a]\nbody = '''\n{body}'''\nx = = 1\n");
+        let error = toml.find("= =").unwrap();
+        assert_eq!(language(&toml, error), None);
+        // The parser has understood the first line.
+        let late = "a: 1\nb: 2\n";
+        assert_eq!(language(late, 6), None);
+        assert!(language(late, 1).is_some());
     }
 
     #[test]
@@ -214,12 +304,19 @@ mod tests {
             "the key 正常 stands without quotes",
         );
         check("url = stomp://h # a", 6, "a text stands without quotes");
+        check("url： \"x\"", 3, "： is a full-width sign");
+        check("a = [\"，\"， \"b\"]", 10, "， is a full-width sign");
+        check("url = \"stomp://h”", 16, "” is a curly quote");
+        check("url\u{3000}= 1", 3, "this is no ordinary blank");
+        check("url: \"stomp://h\"", 3, "`:` stands behind a key");
+        check("\"正常\": 1", 8, "`:` stands behind a key");
         for line in [
             "a = 5 5",
             "a = \"x\" \"y\"",
             "a = [1, 2",
             "a = true x # “",
             "= 1",
+            "a = \"“，”\" x",
         ] {
             assert_eq!(mistake(line, 0), None, "{line}");
         }
