@@ -347,10 +347,15 @@ fn failures(case: &TestCase, found: &[Found]) -> Vec<String> {
             failures.push(format!("{column}: expected {expected}, found {value}"));
         }
     }
-    for found in found {
-        if let Found::Undecodable(reason) = found {
-            failures.push(format!("undecodable: {reason}"));
-        }
+    let undecodable = found.iter().filter_map(|found| match found {
+        Found::Undecodable(reason) => Some(format!("undecodable: {reason}")),
+        _ => None,
+    });
+    let undecodable: Vec<String> = undecodable.collect();
+    match (case.undecodable, undecodable.is_empty()) {
+        (true, true) => failures.push("expected undecodable, found none".to_owned()),
+        (true, false) => {}
+        (false, _) => failures.extend(undecodable),
     }
     failures
 }
@@ -493,9 +498,11 @@ when = "changed and severity >= 'warning'"
             "[[tests]]\n{message}\nlast = \"正常\"\nsinks = [\"history\", \"site\", \"oncall\"]\n\
              event = {{ state = \"fault\", changed = true, device_id = \"1\" }}\n\
              [[tests]]\nname = \"known\"\n{message}\nsinks = [\"oncall\"]\nevent = {{ changed = true }}\n\
-             [[tests]]\nmessage = '7'\nsinks = []\n\
+             [[tests]]\nmessage = '7'\nsinks = []\nundecodable = true\n\
              [[tests]]\nmessage = '7'\nevent = {{ state = \"x\" }}\n\
-             [[tests]]\nfile = \"/nowhere/x.json\"\n"
+             [[tests]]\nfile = \"/nowhere/x.json\"\nsinks = []\n\
+             [[tests]]\nmessage = '7'\nundecodable = false\n\
+             [[tests]]\n{message}\nundecodable = true\n"
         ));
         assert_eq!(all[0], [""; 0]);
         let expected = [
@@ -510,3 +517,5 @@ when = "changed and severity >= 'warning'"
         assert!(all[4][0].starts_with("read the message /nowhere/x.json"));
     }
 }
+        assert!(all[5][0].starts_with("undecodable: "));
+        assert_eq!(all[6], ["expected undecodable, found none"]);

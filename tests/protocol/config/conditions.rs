@@ -149,6 +149,8 @@ fn a_test_names_what_the_configuration_has() {
             format!("{message}file = \"a\"\n"),
             "a test has a message, or the file of one",
         ),
+        (message.to_owned(), "this test expects nothing"),
+        (format!("{message}event = {{}}\n"), "or undecodable = true"),
         (format!("{message}topic = \"tt\"\n"), "unknown topic `tt`"),
         (format!("{message}sinks = [\"ww\"]\n"), "unknown sink `ww`"),
         (
