@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value as Json};
 use url::Url;
-use super::events::Events;
 
 use super::context::{Context, is_header_name};
+use super::events::Events;
 use super::path::Path;
 use super::schema;
 use super::secret::Within;

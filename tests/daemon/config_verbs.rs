@@ -50,7 +50,12 @@ fn route_prints_json_with_the_verdict_of_each_sink() {
         (&"oncall".into(), &true.into())
     );
     assert_eq!(oncall["why"], "changed and severity >= 'warning'");
-    let body = oncall["sends"]["post"]["body"].as_str().unwrap();
+    let request = &oncall["sends"]["request"];
+    assert_eq!(
+        (&request["method"], &request["url"]),
+        (&"POST".into(), &"http://h/…".into())
+    );
+    let body = request["body"].as_str().unwrap();
     assert!(body.contains(r#""new_state":"故障""#), "{body}");
 
     let args = [
