@@ -1,48 +1,13 @@
-//! What a file is that is no TOML: another language, another encoding, another program's quotes.
-//! The parser only says where it has given up.
+//! What a file is that is no TOML as a whole: another language, another encoding. The parser only
+//! says where it has given up.
 
 use std::path::Path;
 
+use super::line::Mistake;
 use super::problem::{Level, Location, Problem};
-
-/// Quotes and signs of word processors and of Chinese keyboards, and what TOML has in their place.
-const SIGNS: [(char, char); 21] = [
-    ('“', '"'),
-    ('”', '"'),
-    ('„', '"'),
-    ('＂', '"'),
-    ('‘', '\''),
-    ('’', '\''),
-    ('＝', '='),
-    ('［', '['),
-    ('］', ']'),
-    ('【', '['),
-    ('】', ']'),
-    ('｛', '{'),
-    ('｝', '}'),
-    ('：', '='),
-    ('，', ','),
-    ('、', ','),
-    ('。', '.'),
-    ('．', '.'),
-    ('＃', '#'),
-    ('\u{3000}', ' '),
-    ('\u{a0}', ' '),
-];
 
 /// The first lines, which say what language a text is in. A body of JSON or YAML comes later.
 const FIRST_LINES: usize = 3;
-
-/// A mistake that has a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mistake {
-    /// Where it is in the text, in bytes.
-    pub(super) at: usize,
-    /// What it is.
-    pub(super) message: String,
-    /// What to write.
-    pub(super) help: String,
-}
 
 /// The language of a text whose beginning is no TOML; `gave_up`: where the parser did so first. What
 /// stands before that is TOML.
@@ -101,97 +66,6 @@ fn is_yaml(line: &str) -> bool {
 /// Whether a line can stand behind one.
 fn may_be_yaml(line: &str) -> bool {
     is_yaml(line) || line.trim_start().starts_with("- ")
-}
-
-/// The mistake in the line at a place where the parser has given up, if it is a known one.
-pub(super) fn mistake(text: &str, at: usize) -> Option<Mistake> {
-    let at = text.floor_char_boundary(at);
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text[start..].lines().next()?;
-    let code = line.split('#').next().unwrap_or_default();
-    foreign_sign(code)
-        .or_else(|| colon(code))
-        .or_else(|| unquoted_key(code))
-        .or_else(|| unquoted_value(code))
-        .map(|mistake| Mistake {
-            at: start + mistake.at,
-            ..mistake
-        })
-}
-
-fn foreign_sign(line: &str) -> Option<Mistake> {
-    let sign = |c: char| SIGNS.into_iter().find(|(foreign, _)| *foreign == c);
-    let mut rest = line;
-    let (found, meant) = loop {
-        let first = rest.chars().next()?;
-        if let Some(found) = sign(first) {
-            break found;
-        }
-        rest = &rest[first.len_utf8()..];
-        // Within a text anything may stand.
-        if matches!(first, '"' | '\'')
-            && let Some((_, behind)) = rest.split_once(first)
-        {
-            rest = behind;
-        }
-    };
-    let message = match meant {
-        ' ' => "this is no ordinary blank".to_owned(),
-        '"' | '\'' => format!("{found} is a curly quote"),
-        _ => format!("{found} is a full-width sign"),
-    };
-    Some(Mistake {
-        at: line.len() - rest.len(),
-        message,
-        help: match meant {
-            ' ' => "write an ordinary blank in its place".to_owned(),
-            _ => format!("write {meant} in its place"),
-        },
-    })
-}
-
-/// A line such as `key: value`.
-fn colon(line: &str) -> Option<Mistake> {
-    let (key, _) = line.split_once(':')?;
-    let name = key.trim().trim_matches(['"', '\'']);
-    let is_bare = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    (!name.is_empty() && name.chars().all(is_bare)).then(|| Mistake {
-        at: key.len(),
-        message: "`:` stands behind a key".to_owned(),
-        help: format!("write {} = …", key.trim()),
-    })
-}
-
-/// A key such as `正常`.
-fn unquoted_key(line: &str) -> Option<Mistake> {
-    let (key, _) = line.split_once('=')?;
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_. \t\"'".contains(c);
-    let bare = key.trim();
-    let is_quoted = bare.contains(['"', '\'']);
-    let needs_quotes = !is_quoted
-        && !bare.chars().all(is_bare)
-        && bare.chars().all(|c| is_bare(c) || c.is_alphanumeric());
-    needs_quotes.then(|| Mistake {
-        at: line.find(bare).unwrap_or_default(),
-        message: format!("the key {bare} stands without quotes"),
-        help: format!("write \"{bare}\" = …"),
-    })
-}
-
-/// A value such as `stomp://host`. It may be a password, so it is not repeated.
-fn unquoted_value(line: &str) -> Option<Mistake> {
-    let (key, value) = line.split_once('=')?;
-    let (key, value) = (key.trim(), value.trim());
-    let first = value.chars().next()?;
-    let is_value = first.is_ascii_digit() || "\"'[{+-.".contains(first);
-    let word = value.split_whitespace().next();
-    let is_word = matches!(word, Some("true" | "false" | "inf" | "nan"));
-    let is_key = !key.is_empty() && !key.contains(['"', '\'', '{', '[']);
-    (is_key && !is_value && !is_word).then(|| Mistake {
-        at: line.rfind(value).unwrap_or_default(),
-        message: "a text stands without quotes".to_owned(),
-        help: "write key = \"text\"".to_owned(),
-    })
 }
 
 /// The problem of a file that is not UTF-8: which line, and what it may be.
@@ -287,39 +161,6 @@ mod tests {
         let late = "a: 1\nb: 2\n";
         assert_eq!(language(late, 6), None);
         assert!(language(late, 1).is_some());
-    }
-
-    #[test]
-    fn a_mistake_of_a_line_is_named_at_its_place() {
-        let check = |line: &str, at: usize, message: &str| {
-            let text = format!("[a]\n{line}\nb = 1\n");
-            let found = mistake(&text, 4 + line.len() / 2).map(|it| (it.at, it.message));
-            assert_eq!(found, Some((4 + at, message.to_owned())), "{line}");
-        };
-        check("url = “stomp://h”", 6, "“ is a curly quote");
-        check("url ＝ \"x\"", 4, "＝ is a full-width sign");
-        check(
-            "正常 = { name = \"n\" }",
-            0,
-            "the key 正常 stands without quotes",
-        );
-        check("url = stomp://h # a", 6, "a text stands without quotes");
-        check("url： \"x\"", 3, "： is a full-width sign");
-        check("a = [\"，\"， \"b\"]", 10, "， is a full-width sign");
-        check("url = \"stomp://h”", 16, "” is a curly quote");
-        check("url\u{3000}= 1", 3, "this is no ordinary blank");
-        check("url: \"stomp://h\"", 3, "`:` stands behind a key");
-        check("\"正常\": 1", 8, "`:` stands behind a key");
-        for line in [
-            "a = 5 5",
-            "a = \"x\" \"y\"",
-            "a = [1, 2",
-            "a = true x # “",
-            "= 1",
-            "a = \"“，”\" x",
-        ] {
-            assert_eq!(mistake(line, 0), None, "{line}");
-        }
     }
 
     #[test]

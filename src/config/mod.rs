@@ -6,7 +6,7 @@
 //! | `load` | reads a file: the way from a text to a plan |
 //! | `environment` | what the process is given besides the file |
 //! | `document` | the text as a tree of values (layers by figment) that knows each one's line (by toml's spans) |
-//! | `foreign` | what a file is that is no TOML |
+//! | `foreign`, `line` | what a file is that is no TOML, and what is wrong in one line of it |
 //! | `schema`, `units` | every key with its default; values as people write them |
 //! | `masking` | which values are never shown, by their types in the schema |
 //! | `report`, `problem` | collects what is wrong, and how it reads |
@@ -26,6 +26,7 @@ mod events;
 mod foreign;
 mod http;
 mod kinds;
+mod line;
 mod load;
 mod masking;
 mod path;

@@ -679,7 +679,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}[http]\nlisten = \"0.0.0.0:9610\"\n"),
             "8:10",
             "http.listen",
-            "others than this machine can reach this address, and `http.token` and `http.tls` is not set",
+            "others than this machine can reach this address, and `http.token` and `http.tls` are not set",
         ),
         (
             format!(
@@ -1236,7 +1236,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"),
             "2:18",
             "source.url.1",
-            "not a URL",
+            "the URL has no scheme",
         ),
         (
             format!("[source]\nurl = \"stomp://u:p@h\"\n{TOPIC}{SINK}"),
@@ -1628,6 +1628,42 @@ fn each_mistake_is_told_with_its_place() {
             "expected tables such as [sinks.history]",
         ),
         ("url = 5 5\n".to_owned(), "1:7", "", "not TOML"),
+        (
+            format!("[source]\nurl = \"http://h：80/ws\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "： is a full-width sign",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\nmax_bytes = 100\n"),
+            "8:13",
+            "journal.max_bytes",
+            "expected at least \"1MiB\", found 100 bytes",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}path = \"C:\\temp\\new\"\n"),
+            "7:8",
+            "sinks.h.path",
+            "write the path between ' and '",
+        ),
+        (
+            format!("{SOURCE}passcode_file = \"gone\"\n{TOPIC}{SINK}"),
+            "3:17",
+            "source.passcode_file",
+            "a relative path lies beside the configuration",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.tls]\nca_file = \"gone\"\n"),
+            "8:11",
+            "source.tls.ca_file",
+            "a relative path lies beside the configuration",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[topics.t]\nack = \"client\"\n"),
+            "7:9",
+            "",
+            "give this one another name, or write one table of both",
+        ),
     ] {
         let problems = read(&text, &[]).expect_err(&text);
         let told = problems.to_string();
