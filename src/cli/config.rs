@@ -215,9 +215,18 @@ fn at_sink(sink: &AtSink) -> Vec<String> {
             ));
             lines.extend(cut(wrapped("    ", body)));
         }
-        Some(Sent::Post { server, body }) => {
-            lines.push(format!("  POST {server}/…"));
-            lines.extend(cut(wrapped("    ", body)));
+        Some(Sent::Request {
+            method,
+            url,
+            headers,
+            body,
+        }) => {
+            lines.extend(wrapped("  ", &format!("{method} {url}")));
+            for (name, text) in headers {
+                lines.extend(wrapped("  ", &format!("{name}: {text}")));
+            }
+            let body = body.iter().flat_map(|body| wrapped("    ", body));
+            lines.extend(cut(body.collect()));
         }
         Some(Sent::Nothing { error }) => {
             lines.extend(wrapped("  ", &format!("dead letter: {error}")));
@@ -347,10 +356,15 @@ fn failures(case: &TestCase, found: &[Found]) -> Vec<String> {
             failures.push(format!("{column}: expected {expected}, found {value}"));
         }
     }
-    for found in found {
-        if let Found::Undecodable(reason) = found {
-            failures.push(format!("undecodable: {reason}"));
-        }
+    let undecodable = found.iter().filter_map(|found| match found {
+        Found::Undecodable(reason) => Some(format!("undecodable: {reason}")),
+        _ => None,
+    });
+    let undecodable: Vec<String> = undecodable.collect();
+    match (case.undecodable, undecodable.is_empty()) {
+        (true, true) => failures.push("expected undecodable, found none".to_owned()),
+        (true, false) => {}
+        (false, _) => failures.extend(undecodable),
     }
     failures
 }
@@ -480,6 +494,29 @@ when = "changed and severity >= 'warning'"
         assert!(lines.iter().all(|line| width(line) <= LINE_COLUMNS));
     }
 
+    #[test]
+    fn route_shows_the_whole_request_without_what_may_be_a_secret() {
+        let more = r#"
+[sinks.feed]
+type = "webhook"
+method = "PUT"
+url = "http://h/route-test-token-1/{{ device_id }}?s={{ state }}"
+headers = { Title = "{{ device_id }} is {{ state }}", X-Token = "k{{ device_id }}", X-A = "hunter", Content-Type = "text/plain" }
+body = "b"
+[sinks.get]
+type = "webhook"
+method = "GET"
+url = "http://h?d={{ device_id }}"
+"#;
+        let message = r#"{"deviceId":"a/b","newState":"故障"}"#;
+        let found = route(&plan(more), "map-1", message.as_bytes(), None).unwrap();
+        let lines = text("map-1", &found).join("\n");
+        let expected = "  PUT http://h/…/a%2Fb?s=fault\n  Content-Type: text/plain\n  \
+                        Title: a/b is fault\n  X-A: …\n  X-Token: …\n    b\n\
+                        sink get takes it: it has no `when`\n  GET http://h/?d=a%2Fb\nsink";
+        assert!(lines.contains(expected), "{lines}");
+    }
+
     fn outcomes(more: &str) -> Vec<Vec<String>> {
         let plan = plan(more);
         let outcomes = plan.tests.iter().map(|case| outcome(&plan, case).failures);
@@ -493,9 +530,11 @@ when = "changed and severity >= 'warning'"
             "[[tests]]\n{message}\nlast = \"正常\"\nsinks = [\"history\", \"site\", \"oncall\"]\n\
              event = {{ state = \"fault\", changed = true, device_id = \"1\" }}\n\
              [[tests]]\nname = \"known\"\n{message}\nsinks = [\"oncall\"]\nevent = {{ changed = true }}\n\
-             [[tests]]\nmessage = '7'\nsinks = []\n\
+             [[tests]]\nmessage = '7'\nsinks = []\nundecodable = true\n\
              [[tests]]\nmessage = '7'\nevent = {{ state = \"x\" }}\n\
-             [[tests]]\nfile = \"/nowhere/x.json\"\n"
+             [[tests]]\nfile = \"/nowhere/x.json\"\nsinks = []\n\
+             [[tests]]\nmessage = '7'\nundecodable = false\n\
+             [[tests]]\n{message}\nundecodable = true\n"
         ));
         assert_eq!(all[0], [""; 0]);
         let expected = [
@@ -508,5 +547,7 @@ when = "changed and severity >= 'warning'"
         assert_eq!(all[2], [""; 0]);
         assert!(all[3][0] == "it holds no status" && all[3][1].starts_with("undecodable"));
         assert!(all[4][0].starts_with("read the message /nowhere/x.json"));
+        assert!(all[5][0].starts_with("undecodable: "));
+        assert_eq!(all[6], ["expected undecodable, found none"]);
     }
 }

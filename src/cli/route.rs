@@ -66,9 +66,13 @@ pub(super) enum Sent {
         retain: bool,
         body: String,
     },
-    Post {
-        server: String,
-        body: String,
+    Request {
+        method: &'static str,
+        url: String,
+        #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+        headers: BTreeMap<String, String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        body: Option<String>,
     },
     /// It becomes a dead letter.
     Nothing {
@@ -207,9 +211,11 @@ fn sent(preview: Result<Preview, String>) -> Sent {
             retain,
             body: text(body),
         },
-        Ok(Preview::Request { server, body }) => Sent::Post {
-            server,
-            body: text(body),
+        Ok(Preview::Request(request)) => Sent::Request {
+            method: request.method,
+            url: request.url,
+            headers: request.headers.into_iter().collect(),
+            body: request.body.map(text),
         },
         Err(error) => Sent::Nothing { error },
     }

@@ -132,8 +132,10 @@ impl Context<'_> {
     fn journal(&mut self, written: schema::Journal, max_body: u64) -> journal::Settings {
         let bytes_max = written.max_bytes.0;
         if bytes_max < JOURNAL_BYTES_MIN {
-            self.report
-                .error(&Path::from("journal.max_bytes"), "expected at least 1MiB");
+            let message = format!("expected at least \"1MiB\", found {bytes_max} bytes");
+            let help = "the log keeps what a sink has yet to get: \"1GiB\" is the default";
+            let path = Path::from("journal.max_bytes");
+            self.report.error_with(&path, message, help);
         }
         let when_full = match written.when_full {
             WhenFull::Pause => journal::WhenFull::Pause,

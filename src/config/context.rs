@@ -3,11 +3,12 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;
+use std::io::{self, ErrorKind};
 use std::path::{Path as FilePath, PathBuf};
 use std::time::Duration;
 
 use serde_json::{Map, Value};
-use url::Url;
+use url::{ParseError, Url};
 
 use super::environment::Environment;
 use super::path::Path;
@@ -64,6 +65,11 @@ impl Context<'_> {
     /// Whether there can be a database of ours at `file`: no folder, and below folders only. Those
     /// that are missing are made at the start.
     pub(super) fn database(&mut self, path: &Path, file: &FilePath) {
+        if file.to_string_lossy().contains(char::is_control) {
+            let message = "the path has a control character: between \" and \" `\\t` is one";
+            let help = "write the path between ' and '";
+            self.report.error_with(path, message, help);
+        }
         let found = |at: &FilePath| fs::metadata(at).ok();
         if found(file).is_some_and(|found| found.is_dir()) {
             let message = format!("{} is a folder", file.display());
@@ -162,8 +168,17 @@ impl Context<'_> {
         let url = match Url::parse(text) {
             Ok(url) => url,
             Err(error) => {
-                self.report
-                    .error_with(path, format!("not a URL: {error}"), expected());
+                let (message, help) = match (wide_sign(text), error) {
+                    (Some((found, meant)), _) => (
+                        format!("{found} is a full-width sign"),
+                        format!("write {meant} in its place"),
+                    ),
+                    (None, ParseError::RelativeUrlWithoutBase) => {
+                        ("the URL has no scheme".to_owned(), expected())
+                    }
+                    (None, error) => (format!("not a URL: {error}"), expected()),
+                };
+                self.report.error_with(path, message, help);
                 return None;
             }
         };
@@ -251,6 +266,17 @@ impl Context<'_> {
         }
     }
 
+    /// Warns of words that `who` compares a column with, and that are none.
+    pub(super) fn doubted(&mut self, path: &Path, who: &str, doubts: &[String]) {
+        if !doubts.is_empty() {
+            let message = format!(
+                "{who} asks for words that are not known: {}",
+                doubts.join("; ")
+            );
+            self.report.warning(path, message);
+        }
+    }
+
     /// Conditions on an answer.
     pub(super) fn conditions(
         &mut self,
@@ -277,10 +303,9 @@ impl Context<'_> {
         let mut file = |name: &str, file: Option<PathBuf>| {
             let file = self.folders.config.join(file?);
             if let Err(error) = fs::File::open(&file) {
-                self.report.error(
-                    &path.join(name),
-                    format!("cannot read {}: {error}", file.display()),
-                );
+                let message = format!("cannot read {}: {error}", file.display());
+                let help = unread(&error);
+                self.report.error_with(&path.join(name), message, help);
             }
             Some(file)
         };
@@ -302,6 +327,32 @@ impl Context<'_> {
             );
         }
         settings
+    }
+}
+
+/// The first sign of a Chinese keyboard that stands where a URL has a sign of ASCII.
+fn wide_sign(url: &str) -> Option<(char, char)> {
+    let signs = [
+        ('：', ':'),
+        ('／', '/'),
+        ('．', '.'),
+        ('。', '.'),
+        ('？', '?'),
+        ('＠', '@'),
+    ];
+    url.chars()
+        .find_map(|c| signs.into_iter().find(|(foreign, _)| *foreign == c))
+}
+
+/// What to do about a file that cannot be read.
+pub(super) fn unread(error: &io::Error) -> &'static str {
+    match error.kind() {
+        ErrorKind::NotFound => "a relative path lies beside the configuration",
+        ErrorKind::PermissionDenied => {
+            "this user may not read it: run this as the daemon's user, and let that user read it"
+        }
+        ErrorKind::IsADirectory => "it is a folder: name a file in it",
+        _ => "name another file",
     }
 }
 

@@ -12,6 +12,7 @@ use toml::de::{DeTable, DeValue};
 
 use super::environment::Environment;
 use super::foreign;
+use super::line::{self, LONG_QUOTES, Mistake};
 use super::masking::{Masking, may_hold_credentials};
 use super::path::Path;
 use super::problem::{Level, Location, Problem};
@@ -153,14 +154,16 @@ impl Document {
 
     /// Each mistake once: the parser may stumble over one several times.
     fn syntax_errors(&self, errors: &[toml::de::Error]) -> Vec<SyntaxError> {
-        if let Some(mistake) = foreign::language(&self.text) {
+        let starts = errors.iter().filter_map(toml::de::Error::span);
+        let gave_up = starts.map(|span| span.start).min().unwrap_or_default();
+        if let Some(mistake) = foreign::language(&self.text, gave_up) {
             return vec![self.named(mistake)];
         }
         let mut named = Vec::new();
         let mut told = Vec::new();
         for error in errors {
             let at = error.span().map_or(0, |span| span.start);
-            let mistake = foreign::mistake(&self.text, at);
+            let mistake = line::mistake(&self.text, at);
             match mistake.filter(|mistake| !self.is_in_a_text(mistake.at)) {
                 Some(mistake) if named.contains(&mistake) => {}
                 Some(mistake) => {
@@ -173,7 +176,7 @@ impl Document {
         told
     }
 
-    fn named(&self, mistake: foreign::Mistake) -> SyntaxError {
+    fn named(&self, mistake: Mistake) -> SyntaxError {
         SyntaxError {
             place: self.at(&(mistake.at..mistake.at)).without_value(),
             message: mistake.message,
@@ -185,12 +188,14 @@ impl Document {
         let place = error
             .span()
             .map_or_else(|| Location::Whole(self.file.clone()), |span| self.at(&span));
-        let message = match (error.message(), error.span()) {
+        let (message, help) = match (error.message(), error.span()) {
             // The parser does not name it: it is what two topics of one name are.
             ("duplicate key", Some(span)) => {
-                format!("`{}` is here for the second time", &self.text[span])
+                let help = "give this one another name, or write one table of both";
+                let message = format!("`{}` is here for the second time", &self.text[span]);
+                (message, Some(help.to_owned()))
             }
-            (message, _) => message.replace('\n', ", "),
+            (message, _) => (message.replace('\n', ", "), None),
         };
         let goes_on = error
             .span()
@@ -202,7 +207,7 @@ impl Document {
                 place.without_value()
             },
             message,
-            help: None,
+            help,
         }
     }
 
@@ -210,7 +215,7 @@ impl Document {
     fn is_in_a_text(&self, at: usize) -> bool {
         let before = &self.text[..at];
         let line = before.rfind('\n').map_or(0, |newline| newline + 1);
-        ["\"\"\"", "'''"]
+        LONG_QUOTES
             .into_iter()
             .any(|quotes| !before[..line].matches(quotes).count().is_multiple_of(2))
     }

@@ -1,57 +1,41 @@
-//! What a file is that is no TOML: another language, another encoding, another program's quotes.
-//! The parser only says where it has given up.
+//! What a file is that is no TOML as a whole: another language, another encoding. The parser only
+//! says where it has given up.
 
 use std::path::Path;
 
+use super::line::Mistake;
 use super::problem::{Level, Location, Problem};
 
-/// Quotes and signs of word processors and of Chinese keyboards, and what TOML has in their place.
-const SIGNS: [(char, char); 9] = [
-    ('“', '"'),
-    ('”', '"'),
-    ('„', '"'),
-    ('＂', '"'),
-    ('‘', '\''),
-    ('’', '\''),
-    ('＝', '='),
-    ('［', '['),
-    ('］', ']'),
-];
+/// The first lines, which say what language a text is in. A body of JSON or YAML comes later.
+const FIRST_LINES: usize = 3;
 
-/// A mistake that has a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Mistake {
-    /// Where it is in the text, in bytes.
-    pub(super) at: usize,
-    /// What it is.
-    pub(super) message: String,
-    /// What to write.
-    pub(super) help: String,
-}
-
-/// The language of a text that is no TOML, where it is another one as a whole.
-pub(super) fn language(text: &str) -> Option<Mistake> {
-    let lines = || {
-        let lines = text.lines().map(str::trim);
-        lines.filter(|line| !line.is_empty() && !line.starts_with('#'))
-    };
-    let first = lines().next()?;
-    let is_json = first.starts_with('{') && !first.contains('=');
-    let is_yaml = |line: &str| {
-        let line = line.trim_start_matches("- ");
-        let key = line.split_once(':').filter(|(_, value)| {
-            value.is_empty() || value.starts_with(' ') || value.starts_with('\t')
-        });
-        line == "---" || key.is_some_and(|(key, _)| !key.is_empty() && !key.contains(['=', '[']))
-    };
-    let yaml = lines().filter(|line| is_yaml(line)).count();
-    let name = match (is_json, yaml * 2 > lines().count()) {
-        (true, _) => "JSON",
-        (false, true) => "YAML",
-        (false, false) => return None,
+/// The language of a text whose beginning is no TOML; `gave_up`: where the parser did so first. What
+/// stands before that is TOML.
+pub(super) fn language(text: &str, gave_up: usize) -> Option<Mistake> {
+    let (mut at, mut first) = (None, Vec::new());
+    let mut start = 0;
+    for line in text.split_inclusive('\n') {
+        let code = line.trim_start_matches('\u{feff}').trim_end();
+        let is_code = !code.trim().is_empty() && !code.trim_start().starts_with('#');
+        if is_code && first.len() < FIRST_LINES {
+            at.get_or_insert(start + line.len() - line.trim_start_matches('\u{feff}').len());
+            first.push(code);
+        }
+        start += line.len();
+    }
+    let (at, head) = (at?, *first.first()?);
+    if gave_up > at + head.len() {
+        return None;
+    }
+    let name = if is_json(head) {
+        "JSON"
+    } else if is_yaml(head) && first.iter().skip(1).all(|line| may_be_yaml(line)) {
+        "YAML"
+    } else {
+        return None;
     };
     Some(Mistake {
-        at: text.find(first).unwrap_or_default(),
+        at,
         message: format!("this is {name}"),
         help: "a configuration is TOML: [source] in a line of its own, then url = \"…\"; README \
                has an example"
@@ -59,67 +43,29 @@ pub(super) fn language(text: &str) -> Option<Mistake> {
     })
 }
 
-/// The mistake in the line at a place where the parser has given up, if it is a known one.
-pub(super) fn mistake(text: &str, at: usize) -> Option<Mistake> {
-    let at = text.floor_char_boundary(at);
-    let start = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-    let line = text[start..].lines().next()?;
-    let code = line.split('#').next().unwrap_or_default();
-    foreign_sign(code)
-        .or_else(|| unquoted_key(code))
-        .or_else(|| unquoted_value(code))
-        .map(|mistake| Mistake {
-            at: start + mistake.at,
-            ..mistake
-        })
+/// Whether a text that begins with this line is JSON.
+fn is_json(line: &str) -> bool {
+    match line.trim().strip_prefix('{') {
+        Some(inner) => {
+            let inner = inner.trim_start();
+            inner.is_empty() || inner.starts_with(['"', '}'])
+        }
+        None => matches!(line.trim(), "[" | "[{"),
+    }
 }
 
-fn foreign_sign(line: &str) -> Option<Mistake> {
-    let sign = |c: char| SIGNS.into_iter().find(|(foreign, _)| *foreign == c);
-    let (at, (found, meant)) = line
-        .char_indices()
-        .find_map(|(at, c)| Some((at, sign(c)?)))?;
-    let kind = match meant {
-        '"' | '\'' => "a curly quote",
-        _ => "a full-width sign",
-    };
-    Some(Mistake {
-        at,
-        message: format!("{found} is {kind}"),
-        help: format!("write {meant} in its place"),
-    })
+/// Whether a line is a key of YAML, or the beginning of a document.
+fn is_yaml(line: &str) -> bool {
+    let line = line.trim().trim_start_matches("- ");
+    let key = line
+        .split_once(':')
+        .filter(|(_, value)| value.is_empty() || value.starts_with([' ', '\t']));
+    line == "---" || key.is_some_and(|(key, _)| !key.is_empty() && !key.contains(['=', '[']))
 }
 
-/// A key such as `正常`.
-fn unquoted_key(line: &str) -> Option<Mistake> {
-    let (key, _) = line.split_once('=')?;
-    let is_bare = |c: char| c.is_ascii_alphanumeric() || "-_. \t\"'".contains(c);
-    let bare = key.trim();
-    let is_quoted = bare.contains(['"', '\'']);
-    let needs_quotes = !is_quoted
-        && !bare.chars().all(is_bare)
-        && bare.chars().all(|c| is_bare(c) || c.is_alphanumeric());
-    needs_quotes.then(|| Mistake {
-        at: line.find(bare).unwrap_or_default(),
-        message: format!("the key {bare} stands without quotes"),
-        help: format!("write \"{bare}\" = …"),
-    })
-}
-
-/// A value such as `stomp://host`. It may be a password, so it is not repeated.
-fn unquoted_value(line: &str) -> Option<Mistake> {
-    let (key, value) = line.split_once('=')?;
-    let (key, value) = (key.trim(), value.trim());
-    let first = value.chars().next()?;
-    let is_value = first.is_ascii_digit() || "\"'[{+-.".contains(first);
-    let word = value.split_whitespace().next();
-    let is_word = matches!(word, Some("true" | "false" | "inf" | "nan"));
-    let is_key = !key.is_empty() && !key.contains(['"', '\'', '{', '[']);
-    (is_key && !is_value && !is_word).then(|| Mistake {
-        at: line.rfind(value).unwrap_or_default(),
-        message: "a text stands without quotes".to_owned(),
-        help: "write key = \"text\"".to_owned(),
-    })
+/// Whether a line can stand behind one.
+fn may_be_yaml(line: &str) -> bool {
+    is_yaml(line) || line.trim_start().starts_with("- ")
 }
 
 /// The problem of a file that is not UTF-8: which line, and what it may be.
@@ -192,37 +138,29 @@ mod tests {
             ("[source]\nurl: x\n[topics.a]\ndestination = \"/t\"\n", None),
             ("# only: a comment\n", None),
             ("", None),
+            ("# a\n\u{feff}\r\nsource:\r\n  - url: x\r\n", Some("YAML")),
+            ("source: x\nlogin: y\n[topics.a]\n", None),
+            ("{\"source\":{\"url\":\"http://h?a=b\"}}", Some("JSON")),
+            ("[\n  {}\n]\n", Some("JSON")),
+            ("{ url = \"x\" }\n", None),
+            ("[[tests]\nmessage = '{}'\n", None),
         ] {
-            let found = language(text).map(|mistake| mistake.message);
+            let found = language(text, 0).map(|mistake| mistake.message);
             let expected = expected.map(|name| format!("this is {name}"));
             assert_eq!(found, expected, "{text}");
         }
     }
 
     #[test]
-    fn a_mistake_of_a_line_is_named_at_its_place() {
-        let check = |line: &str, at: usize, message: &str| {
-            let text = format!("[a]\n{line}\nb = 1\n");
-            let found = mistake(&text, 4 + line.len() / 2).map(|it| (it.at, it.message));
-            assert_eq!(found, Some((4 + at, message.to_owned())), "{line}");
-        };
-        check("url = “stomp://h”", 6, "“ is a curly quote");
-        check("url ＝ \"x\"", 4, "＝ is a full-width sign");
-        check(
-            "正常 = { name = \"n\" }",
-            0,
-            "the key 正常 stands without quotes",
-        );
-        check("url = stomp://h # a", 6, "a text stands without quotes");
-        for line in [
-            "a = 5 5",
-            "a = \"x\" \"y\"",
-            "a = [1, 2",
-            "a = true x # “",
-            "= 1",
-        ] {
-            assert_eq!(mistake(line, 0), None, "{line}");
-        }
+    fn a_body_in_another_language_is_no_other_language() {
+        let body = "  a: 1\n  b: 2\n  c: 3\n".repeat(9);
+        let toml = format!("[sinks.a]\nbody = '''\n{body}'''\nx = = 1\n");
+        let error = toml.find("= =").unwrap();
+        assert_eq!(language(&toml, error), None);
+        // The parser has understood the first line.
+        let late = "a: 1\nb: 2\n";
+        assert_eq!(language(late, 6), None);
+        assert!(language(late, 1).is_some());
     }
 
     #[test]

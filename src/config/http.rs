@@ -44,13 +44,13 @@ impl Context<'_> {
     fn reachable_by_others(&mut self, has_token: bool, has_tls: bool) {
         let missing = match (has_token, has_tls) {
             (true, true) => return,
-            (false, false) => "`http.token` and `http.tls`",
-            (false, true) => "`http.token`",
-            (true, false) => "`http.tls`",
+            (false, false) => "`http.token` and `http.tls` are",
+            (false, true) => "`http.token` is",
+            (true, false) => "`http.tls` is",
         };
         self.report.error_with(
             &Path::from("http.listen"),
-            format!("others than this machine can reach this address, and {missing} is not set"),
+            format!("others than this machine can reach this address, and {missing} not set"),
             "set http.token and http.tls = { cert_file, key_file }; or http.insecure = true, where \
              everybody who reaches the address may read it, or a proxy with TLS and a sign-in \
              stands before it",

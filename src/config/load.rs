@@ -48,7 +48,12 @@ pub(super) fn unreadable(path: &Path, error: &io::Error) -> Problems {
         ),
         ErrorKind::NotFound => (
             "there is no such file".to_owned(),
-            "name the file with --config".to_owned(),
+            format!(
+                "name the file with --config: this one would be {}",
+                std::path::absolute(path)
+                    .unwrap_or_else(|_| path.to_owned())
+                    .display()
+            ),
         ),
         _ => (
             error.to_string(),
@@ -96,7 +101,11 @@ mod tests {
                 "it is a folder",
                 "/etc/x/config.toml",
             ),
-            (ErrorKind::NotFound, "there is no such file", "--config"),
+            (
+                ErrorKind::NotFound,
+                "there is no such file",
+                "--config: this one would be /etc/x",
+            ),
             (ErrorKind::TimedOut, "timed out", "--config"),
         ] {
             let said = unreadable(Path::new("/etc/x"), &kind.into()).to_string();

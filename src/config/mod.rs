@@ -6,13 +6,13 @@
 //! | `load` | reads a file: the way from a text to a plan |
 //! | `environment` | what the process is given besides the file |
 //! | `document` | the text as a tree of values (layers by figment) that knows each one's line (by toml's spans) |
-//! | `foreign` | what a file is that is no TOML |
+//! | `foreign`, `line` | what a file is that is no TOML, and what is wrong in one line of it |
 //! | `schema`, `units` | every key with its default; values as people write them |
 //! | `masking` | which values are never shown, by their types in the schema |
 //! | `report`, `problem` | collects what is wrong, and how it reads |
 //! | `template`, `secret` | `{{ … }}` within a value, and where secrets are looked for |
 //! | `check` | from the schema to the plan; `context` has what its parts share |
-//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `webhook`: of one type of sinks; `kinds`: of one key |
+//! | `source`, `signin`, `topics`, `sinks`, `http` | the check of one table each; `webhook`: of one type of sinks; `kinds`: of one key; `events`: the templates of a sink |
 //! | `test_case` | messages with what is to become of them, for `config test` |
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
@@ -22,9 +22,11 @@ mod check;
 mod context;
 mod document;
 mod environment;
+mod events;
 mod foreign;
 mod http;
 mod kinds;
+mod line;
 mod load;
 mod masking;
 mod path;

@@ -424,6 +424,7 @@ pub(super) struct Test {
     pub(super) last: Option<String>,
     pub(super) sinks: Option<List>,
     pub(super) event: BTreeMap<String, Json>,
+    pub(super) undecodable: Option<Plain<bool>>,
 }
 
 /// How long a history keeps its rows, by what they are.

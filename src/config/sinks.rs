@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::context::Context;
+use super::events::Events;
 use super::kinds;
 use super::path::Path;
 use super::report::unknown;
@@ -22,7 +23,7 @@ use super::webhook;
 use crate::delivery;
 use crate::journal::Start;
 use crate::model::{EventKind, Omit};
-use crate::pipeline::{Expression, States, Template, Vocabulary};
+use crate::pipeline::{Expression, States, Vocabulary};
 use crate::retry::Retry;
 use crate::secret::Secret;
 use crate::sinks::history::{postgres, sqlite};
@@ -62,6 +63,11 @@ pub(super) fn check(
             "there are no sinks: messages stay in the journal until it is full",
         );
     }
+    let names = topics.topic_names();
+    let vocabulary = Vocabulary {
+        states,
+        topics: &names,
+    };
     let mut files = vec![(journal.to_owned(), "the journal".to_owned())];
     let mut sinks = Vec::new();
     for (name, table) in tables {
@@ -78,7 +84,7 @@ pub(super) fn check(
                 path,
                 name: Arc::from(name),
                 topics,
-                states,
+                vocabulary,
                 has_body: table.contains_key("body"),
             },
             table,
@@ -88,12 +94,12 @@ pub(super) fn check(
     sinks
 }
 
-/// One sink's name, and the topics and states that there are.
+/// One sink's name, and the topics and words that there are.
 struct Named<'a> {
     path: Path,
     name: Arc<str>,
     topics: &'a Topics,
-    states: &'a States,
+    vocabulary: Vocabulary<'a>,
     /// It sends only what its `body` names.
     has_body: bool,
 }
@@ -148,7 +154,11 @@ fn sink(
         "webhook" => {
             let delivery = delivery(check, named, written, OTHERS);
             let written = own(check, path, table);
-            let settings = webhook::check(check, (path, name.as_ref()), written, &delivery.kinds)?;
+            let events = Events {
+                kinds: &delivery.kinds,
+                vocabulary: named.vocabulary,
+            };
+            let settings = webhook::check(check, (path, name.as_ref()), written, events)?;
             Some((delivery, Settings::Webhook(settings)))
         }
         other => {
@@ -252,9 +262,17 @@ fn delivery(
         .and_then(|when| self::when(check, named, &when, &kinds));
     let path = named.path.join("omit");
     let omit = omit(check, &path, &written.omit);
-    if omit.leaves_payload() && !named.has_body {
-        let message = "`payload` may still hold the omitted columns: add it";
-        check.report.warning(&path, message);
+    if !named.has_body {
+        let payload = omit
+            .leaves_payload()
+            .then(|| "`payload` may still hold the omitted columns: add it".to_owned());
+        let place = omit
+            .leaves_place()
+            .map(|column| format!("`{column}` and its pair say the omitted place, too: add it"));
+        let left: Vec<String> = payload.into_iter().chain(place).collect();
+        if !left.is_empty() {
+            check.report.warning(&path, left.join("; "));
+        }
     }
     delivery::Settings {
         name: Arc::clone(&named.name),
@@ -284,20 +302,14 @@ fn when(
             return None;
         }
     };
-    let topics = named.topics.topic_names();
-    let vocabulary = Vocabulary {
-        states: named.states,
-        topics: &topics,
-    };
-    let doubts = when.doubts(&vocabulary);
+    let doubts = when.doubts(&named.vocabulary);
     if !kinds.contains(&EventKind::Status) {
         let message = "`when` judges statuses, and this sink wants none by its `kinds`";
         check.report.warning(&path, message);
     } else if when.constant() == Some(false) {
         check.report.warning(&path, "`when` holds for no status");
-    } else if !doubts.is_empty() {
-        let message = format!("`when` asks for what no status has: {}", doubts.join("; "));
-        check.report.warning(&path, message);
+    } else {
+        check.doubted(&path, "`when`", &doubts);
     }
     Some(when)
 }
@@ -462,10 +474,14 @@ fn mqtt(
         );
         check.report.error(&path.join("max_inflight"), message);
     }
-    let topic = template(check, &path.join("topic"), &written.topic, kinds);
+    let events = Events {
+        kinds,
+        vocabulary: named.vocabulary,
+    };
+    let topic = events.template(check, &path.join("topic"), &written.topic);
     let body = written
         .body
-        .map(|body| template(check, &path.join("body"), &body, kinds));
+        .map(|body| events.template(check, &path.join("body"), &body));
     let tls = check.tls(&path.join("tls"), written.tls);
     let mut secret =
         |name: &str, text: Option<&str>| check.secret(&path.join(name), text?, Within::Text);
@@ -547,15 +563,6 @@ fn credentials(url: &mut Url) -> (Option<String>, Option<Secret>) {
     let _ = url.set_username("");
     let _ = url.set_password(None);
     (username, password)
-}
-
-fn template(
-    check: &mut Context<'_>,
-    path: &Path,
-    source: &str,
-    kinds: &BTreeSet<EventKind>,
-) -> Option<Template> {
-    check.report.take(path, Template::parse(source, kinds))
 }
 
 /// What a template prints whatever the event, roughly: without its `{…}`.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::context::Context;
+use super::context::{Context, unread};
 use super::path::Path;
 use super::schema::{self, ConnectBackslashes};
 use super::secret::Within;
@@ -232,9 +232,14 @@ impl Context<'_> {
             (Some(text), None) => self.template(&path.join("passcode"), text.expose_secret()),
             (None, Some(file)) => {
                 let file = self.folders.config.join(file);
-                let text = fs::read_to_string(&file)
-                    .map_err(|error| format!("cannot read {}: {error}", file.display()));
-                let text = self.report.take(&file_path, text)?;
+                let text = match fs::read_to_string(&file) {
+                    Ok(text) => text,
+                    Err(error) => {
+                        let message = format!("cannot read {}: {error}", file.display());
+                        self.report.error_with(&file_path, message, unread(&error));
+                        return None;
+                    }
+                };
                 Some(text.trim_end_matches(['\r', '\n']).into())
             }
             (None, None) => None,

@@ -29,6 +29,8 @@ pub struct TestCase {
     pub sinks: Option<BTreeSet<String>>,
     /// Columns of each status.
     pub event: BTreeMap<String, Value>,
+    /// One of its statuses is undecodable; otherwise none may be.
+    pub undecodable: bool,
 }
 
 /// A message's body.
@@ -80,6 +82,12 @@ impl Context<'_> {
                     .unknown_key(&event.join(column), column, columns.iter().copied());
             }
         }
+        if test.sinks.is_none() && test.event.is_empty() && test.undecodable.is_none() {
+            let message = "this test expects nothing, so it always passes";
+            let help = "say what becomes of the message: sinks = [\"…\"], event = { state = \
+                        \"fault\" } or undecodable = true";
+            self.report.key_error(&path.join("sinks"), message, help);
+        }
         let topic = self.tested_topic(&path.join("topic"), test.topic, topics);
         let message = match (test.message, test.file) {
             (Some(text), None) => Some(TestMessage::Text(text)),
@@ -98,6 +106,7 @@ impl Context<'_> {
             last: test.last,
             sinks: test.sinks.map(|sinks| sinks.0.into_iter().collect()),
             event: test.event,
+            undecodable: test.undecodable.is_some_and(|expected| expected.0),
         })
     }
 

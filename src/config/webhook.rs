@@ -1,25 +1,25 @@
 //! The tables of webhooks.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use serde_json::{Map, Value as Json};
 use url::Url;
 
 use super::context::{Context, is_header_name};
+use super::events::Events;
 use super::path::Path;
 use super::schema;
 use super::secret::Within;
 use super::units;
 use crate::model::{CoverageEvent, Event, EventKind, StatusEvent};
-use crate::pipeline::{ListTemplate, Template};
+use crate::pipeline::Template;
 use crate::secret::{Lifetime, Secret, protect_header, protect_url, protect_url_path};
 use crate::sinks::Rate;
 use crate::sinks::webhook::{
     Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
+    is_signing_secret,
 };
 use crate::tls;
 
@@ -43,14 +43,14 @@ pub(super) fn check(
     check: &mut Context<'_>,
     (path, name): (&Path, &str),
     written: schema::Webhook,
-    kinds: &BTreeSet<EventKind>,
+    events: Events<'_>,
 ) -> Option<Settings> {
     bounds(check, path, &written);
     let answers = answers(check, path, &written);
     let method = method(written.method);
     let parts = Parts {
         path,
-        kinds,
+        events,
         is_batch: written.batch.is_some(),
     };
     let headers = headers(check, &parts, written.headers);
@@ -61,7 +61,7 @@ pub(super) fn check(
         let help = "write method = \"POST\", or templates in `url` in place of `body` and `batch`";
         check.report.error_with(&path.join("method"), message, help);
     }
-    let posting = posting(check, path, written.body, written.batch, kinds);
+    let posting = posting(check, path, written.body, written.batch, events);
     let secrets = written
         .secret
         .0
@@ -119,7 +119,7 @@ fn bounds(check: &mut Context<'_>, path: &Path, written: &schema::Webhook) {
 /// What templates in `url` and `headers` depend on.
 struct Parts<'a> {
     path: &'a Path,
-    kinds: &'a BTreeSet<EventKind>,
+    events: Events<'a>,
     is_batch: bool,
 }
 
@@ -132,8 +132,7 @@ impl Parts<'_> {
             check.report.error_with(path, message, help);
             return None;
         }
-        let parsed = Template::parse(source.expose_secret(), self.kinds);
-        check.report.take(path, parsed)
+        self.events.template(check, path, source.expose_secret())
     }
 }
 
@@ -162,7 +161,7 @@ fn address(check: &mut Context<'_>, parts: &Parts<'_>, written: &Secret) -> Opti
     }
     let template = parts.template(check, &path, &text[behind..].into())?;
     let address = Address::new(url, template);
-    let samples = parts.kinds.iter().map(|kind| sample(*kind));
+    let samples = parts.events.kinds.iter().map(|kind| sample(*kind));
     let mut mistakes = samples.filter_map(|sample| address.of(&sample).err());
     match mistakes.next() {
         None => Some(address),
@@ -309,11 +308,11 @@ fn posting(
     path: &Path,
     body: Option<String>,
     batch: Option<schema::Together>,
-    kinds: &BTreeSet<EventKind>,
+    events: Events<'_>,
 ) -> Option<Posting> {
     let body_path = path.join("body");
     let Some(batch) = batch else {
-        let body = body.map(|body| check.report.take(&body_path, Template::parse(&body, kinds)));
+        let body = body.map(|body| events.template(check, &body_path, &body));
         return Some(Posting::Single {
             body: body.map_or(Some(None), |body| body.map(Some))?,
         });
@@ -329,10 +328,7 @@ fn posting(
             .report
             .error(&path.join("wait"), "expected an hour at most");
     }
-    let body = body.map(|body| {
-        let parsed = ListTemplate::parse(&body, kinds);
-        check.report.take(&body_path, parsed)
-    });
+    let body = body.map(|body| events.list_template(check, &body_path, &body));
     let body = body.map_or(Some(None), |body| body.map(Some))?;
     Some(Posting::Batch {
         body,
@@ -344,9 +340,7 @@ fn posting(
 /// A secret by Standard Webhooks: base64, mostly with `whsec_` in front.
 fn signing_secret(check: &mut Context<'_>, path: &Path, written: &Secret) -> Option<Secret> {
     let secret = check.secret(path, written.expose_secret(), Within::Text)?;
-    let text = secret.expose_secret();
-    let key = BASE64.decode(text.strip_prefix("whsec_").unwrap_or(text));
-    if !key.is_ok_and(|key| !key.is_empty()) {
+    if !is_signing_secret(secret.expose_secret()) {
         let help = "expected whsec_ and base64, as the receiver shows it (Standard Webhooks)";
         check.report.error_with(path, "not a signing secret", help);
     }

@@ -1,75 +1,88 @@
-//! Notices a sink that has filtered all of its first entries: its `when` may hold for nothing. It
-//! knows only what the cursor has passed.
+//! Notices a `when` that has held for none of the first statuses that it judged: it may hold for
+//! nothing. It knows what was read, not what became of it.
 
-use crate::journal::Passed;
+use super::decode::Decoded;
+use crate::model::{Event, Position};
 
-/// So many entries say something about a `when`: a fault is rare, but not that rare.
+/// So many statuses say something about a `when`: a fault is rare, but not that rare.
 const FIRST: u64 = 1000;
 
-/// What has become of a sink's first entries.
+/// What a `when` has made of statuses since it is in force, or since the start.
 #[derive(Debug, Default)]
 pub(super) struct AllFiltered {
-    /// Entries that were filtered; `None`: it is known whether all of the first were.
+    /// Those for which it did not hold; `None`: nothing more is asked.
     filtered: Option<u64>,
+    /// The last entry that was counted: a sink may read some again.
+    through: Position,
 }
 
 impl AllFiltered {
-    /// Of a sink with a `when`, and with what its cursor has passed before, ever.
-    pub(super) fn after(before: Passed) -> AllFiltered {
-        let is_open = before.filtered < FIRST && !has_taken(before);
+    /// Of a sink with a `when`.
+    pub(super) fn of_when() -> AllFiltered {
         AllFiltered {
-            filtered: is_open.then_some(before.filtered),
+            filtered: Some(0),
+            ..AllFiltered::default()
         }
     }
 
-    /// The cursor has passed these. True once all of the first are filtered, once.
-    pub(super) fn passed(&mut self, passed: Passed) -> bool {
-        let Some(filtered) = &mut self.filtered else {
+    /// These were read. True once it has held for none of the first, once.
+    pub(super) fn read(&mut self, entries: &[(Position, Decoded)]) -> bool {
+        let Some(mut filtered) = self.filtered else {
             return false;
         };
-        *filtered += passed.filtered;
-        let is_full = *filtered >= FIRST;
-        let has_taken = has_taken(passed);
-        if is_full || has_taken {
-            self.filtered = None;
+        let new = entries.iter().filter(|(at, _)| *at > self.through);
+        for (_, decoded) in new {
+            match decoded {
+                Decoded::Event(Event::Status(_)) => {
+                    self.filtered = None;
+                    return false;
+                }
+                Decoded::Unwanted => filtered += 1,
+                // It was not asked.
+                _ => {}
+            }
         }
-        is_full && !has_taken
+        let last = entries.last().map_or(self.through, |(at, _)| *at);
+        self.through = self.through.max(last);
+        let is_full = filtered >= FIRST;
+        self.filtered = (!is_full).then_some(filtered);
+        is_full
     }
-}
-
-fn has_taken(passed: Passed) -> bool {
-    passed.delivered + passed.dead_lettered > 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{CoverageEvent, StatusEvent};
 
-    fn passed(filtered: u64, delivered: u64) -> Passed {
-        Passed {
-            filtered,
-            delivered,
-            ..Passed::default()
-        }
+    /// Entries after a position.
+    fn entries(after: i64, count: i64, decoded: impl Fn() -> Decoded) -> Vec<(Position, Decoded)> {
+        let positions = after + 1..=after + count;
+        positions.map(|at| (Position(at), decoded())).collect()
     }
 
     #[test]
-    fn sink_that_takes_none_of_its_first_thousand_is_noticed_once() {
-        let mut all = AllFiltered::after(passed(400, 0));
-        assert!(!all.passed(passed(599, 0)));
-        assert!(all.passed(passed(1, 0)));
-        assert!(!all.passed(passed(5000, 0)));
+    fn when_that_holds_for_none_of_the_first_thousand_is_noticed_once() {
+        let mut all = AllFiltered::of_when();
+        assert!(!all.read(&entries(0, 999, || Decoded::Unwanted)));
+        // Read again, not asked, or of another kind.
+        assert!(!all.read(&entries(900, 99, || Decoded::Unwanted)));
+        assert!(!all.read(&entries(999, 5000, || Decoded::Filtered)));
+        let coverage = || Decoded::Event(CoverageEvent::sample().into());
+        assert!(!all.read(&entries(5999, 9, coverage)));
+        assert!(all.read(&entries(6008, 1, || Decoded::Unwanted)));
+        assert!(!all.read(&entries(6009, 5000, || Decoded::Unwanted)));
     }
 
     #[test]
-    fn sink_that_has_taken_something_is_not() {
-        let mut all = AllFiltered::after(Passed::default());
-        assert!(!all.passed(passed(999, 1)));
-        assert!(!all.passed(passed(5000, 0)));
-        assert!(!AllFiltered::after(passed(10, 1)).passed(passed(5000, 0)));
-        // It was said before the restart.
-        assert!(!AllFiltered::after(passed(1000, 0)).passed(passed(5000, 0)));
+    fn when_that_has_held_once_is_not() {
+        let mut all = AllFiltered::of_when();
+        assert!(!all.read(&entries(0, 999, || Decoded::Unwanted)));
+        let status = || Decoded::Event(StatusEvent::sample().into());
+        assert!(!all.read(&entries(999, 1, status)));
+        assert!(!all.read(&entries(1000, 5000, || Decoded::Unwanted)));
         // Without a `when` nothing is asked.
-        assert!(!AllFiltered::default().passed(passed(5000, 0)));
+        let mut none = AllFiltered::default();
+        assert!(!none.read(&entries(0, 5000, || Decoded::Unwanted)));
     }
 }

@@ -15,8 +15,10 @@ use crate::pipeline::Expression;
 pub(super) enum Decoded {
     /// To be delivered.
     Event(Event),
-    /// Not for this sink.
+    /// Not for this sink, whatever its `when` says.
     Filtered,
+    /// A status for which its `when` does not hold.
+    Unwanted,
     /// Undecodable at intake: for no sink.
     Undecodable,
     /// To be dead-lettered, with the reason.
@@ -80,7 +82,7 @@ fn status(
     previous: Option<&str>,
 ) -> Decoded {
     if settings.when.as_ref().and_then(Expression::constant) == Some(false) {
-        return Decoded::Filtered;
+        return Decoded::Unwanted;
     }
     let status = match statuses.status(entry, origin, previous) {
         Ok(status) => status,
@@ -89,7 +91,7 @@ fn status(
     let when = settings.when.as_ref();
     match when.map_or(Ok(true), |when| when.holds(&status)) {
         Ok(true) => Decoded::Event(Event::Status(settings.omit.apply(status))),
-        Ok(false) => Decoded::Filtered,
+        Ok(false) => Decoded::Unwanted,
         Err(error) => Decoded::Unreadable(format!("`when` cannot be evaluated: {error}")),
     }
 }
@@ -219,11 +221,13 @@ mod tests {
             (both, Some("changed"), "map-1", status(STATUS), false),
             (both, None, "map-1", alarm(), false),
         ] {
+            let is_judged = when.is_some() && matches!(entry.content, STATUS);
             let case = format!("{kinds:?} {when:?} {topic} {:?}", entry.content);
             let decoded = decoded(kinds, when, topic, entry);
             match decoded {
                 Decoded::Event(_) => assert!(wanted, "{case}"),
-                Decoded::Filtered => assert!(!wanted, "{case}"),
+                Decoded::Filtered => assert!(!wanted && !is_judged, "{case}"),
+                Decoded::Unwanted => assert!(!wanted && is_judged, "{case}"),
                 other => panic!("{case}: {other:?}"),
             }
         }

@@ -63,10 +63,7 @@ pub async fn run(
 ) -> Result<(), journal::Error> {
     let mut report = Report::new(Arc::clone(&settings.name), health, counters);
     if settings.when.is_some() {
-        let accountings = journal.cursors.accountings().into_iter();
-        let mut before = accountings.filter(|(sink, _)| *sink == settings.name);
-        let before = before.next().map(|(_, accounting)| accounting.passed);
-        report = report.with_when(before.unwrap_or_default());
+        report = report.with_when();
     }
     let decode = decode_for(settings.clone(), journal.log.uuid(), statuses);
     let engine = Engine::new(&settings, sink, report, journal, decode).await?;
@@ -390,6 +387,7 @@ impl Engine {
         } else {
             self.unreadable_bytes = 0;
         }
+        self.report.read(&entries);
         let events = self.progress.read(entries, through);
         if !events.is_empty() {
             let now = Instant::now();

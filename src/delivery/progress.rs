@@ -61,7 +61,7 @@ impl Progress {
                     events.push(event);
                     Outcome::Open
                 }
-                Decoded::Filtered => Outcome::Filtered(1),
+                Decoded::Filtered | Decoded::Unwanted => Outcome::Filtered(1),
                 Decoded::Undecodable => Outcome::Undecodable(1),
                 Decoded::Unreadable(_) | Decoded::DeadLetter => Outcome::DeadLetter,
                 Decoded::Evicted(count) => Outcome::Evicted(count),

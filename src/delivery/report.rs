@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::all_filtered::AllFiltered;
+use super::decode::Decoded;
 use super::metrics::Counters;
 use super::scheduler::News;
 use crate::journal::Passed;
@@ -58,10 +59,10 @@ impl Report {
         }
     }
 
-    /// The sink has a `when`, and its cursor has passed these before.
-    pub(super) fn with_when(self, before: Passed) -> Report {
+    /// The sink has a `when`.
+    pub(super) fn with_when(self) -> Report {
         Report {
-            all_filtered: AllFiltered::after(before),
+            all_filtered: AllFiltered::of_when(),
             ..self
         }
     }
@@ -75,11 +76,16 @@ impl Report {
     pub(super) fn passed(&mut self, cursor: Position, passed: Passed) {
         self.at(cursor);
         self.counters.add(passed);
-        if self.all_filtered.passed(passed) {
+    }
+
+    /// The log was read on.
+    pub(super) fn read(&mut self, entries: &[(Position, Decoded)]) {
+        if self.all_filtered.read(entries) {
             warn!(
                 sink = %self.sink,
-                "all filtered: the sink has taken none of its first 1,000 entries; see by \
-                 `stomp-bridge config route` what its `when` makes of a message"
+                "all filtered: `when` has held for none of the first 1,000 statuses that it judged \
+                 since the start, or since it was changed; see by `stomp-bridge config route` \
+                 what it makes of a message"
             );
         }
     }

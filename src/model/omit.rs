@@ -51,6 +51,19 @@ impl Omit {
         !self.0.is_empty() && !self.0.contains(PAYLOAD)
     }
 
+    /// The coordinates that still say the place, where the other pair is omitted.
+    pub fn leaves_place(&self) -> Option<&'static str> {
+        let has = |names: [&str; 2]| names.iter().any(|name| self.0.contains(name));
+        match (
+            has(["longitude", "latitude"]),
+            has(["wgs84_longitude", "wgs84_latitude"]),
+        ) {
+            (true, false) => Some("wgs84_longitude"),
+            (false, true) => Some("longitude"),
+            _ => None,
+        }
+    }
+
     /// The status without them.
     pub fn apply(&self, mut status: Arc<StatusEvent>) -> Arc<StatusEvent> {
         if !self.0.is_empty() {
@@ -144,5 +157,15 @@ mod tests {
         let same = Omit::default().apply(Arc::clone(&shared));
         assert!(Arc::ptr_eq(&same, &shared));
         assert_eq!(Omit::read(["device_id"]), Err("device_id"));
+    }
+
+    #[test]
+    fn the_same_place_by_the_other_pair_is_named() {
+        let leaves =
+            |names: &[&'static str]| Omit::read(names.iter().copied()).unwrap().leaves_place();
+        assert_eq!(leaves(&["latitude"]), Some("wgs84_longitude"));
+        assert_eq!(leaves(&["wgs84_latitude", "payload"]), Some("longitude"));
+        assert_eq!(leaves(&["latitude", "wgs84_longitude"]), None);
+        assert_eq!(leaves(&["detail"]), None);
     }
 }

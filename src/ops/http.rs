@@ -62,7 +62,8 @@ const PROBED: &[&str] = &["/healthz", "/readyz", "/metrics"];
 pub enum ListenError {
     /// The port could not be opened.
     #[error(
-        "http.listen = \"{listen}\": {error}; choose another address, or port 0 for a free one"
+        "http.listen = \"{listen}\": {error}; see by `ss -ltnp` whether another program has the port \
+         (a second stomp-bridge?), or choose another address"
     )]
     Port {
         /// What was to be opened.

@@ -11,7 +11,8 @@ use super::scope::{Scope, language, lookup, mistake, one_line, status_samples};
 use super::syntax::{Spelling, text};
 use super::types::{self, Findings, Word};
 use super::{States, nearest};
-use crate::model::{Event, Severity, StatusEvent};
+use crate::model::columns::KIND;
+use crate::model::{Event, EventKind, Severity, StatusEvent};
 
 /// More words that a column can hold are not listed.
 const WORDS_SHOWN_MAX: usize = 10;
@@ -88,8 +89,7 @@ impl Expression {
 
     /// What it compares with words that the vocabulary does not have: one text for each.
     pub fn doubts(&self, vocabulary: &Vocabulary<'_>) -> Vec<String> {
-        let doubts = self.words.iter().filter_map(|word| vocabulary.doubt(word));
-        doubts.collect()
+        vocabulary.doubts(&self.words)
     }
 
     /// Whether the status is wanted.
@@ -182,35 +182,50 @@ pub struct Vocabulary<'a> {
 }
 
 impl Vocabulary<'_> {
+    /// One text for each word that is not known.
+    pub(super) fn doubts(&self, words: &[Word]) -> Vec<String> {
+        words.iter().filter_map(|word| self.doubt(word)).collect()
+    }
+
     /// What is to be said of a word; `None`: it is known.
     fn doubt(&self, Word { column, word }: &Word) -> Option<String> {
         let names = self.states.names();
         if matches!(*column, "old_state" | "new_state") {
             // Any word may come; but hardly the name that is given to another one.
             let is_name = names.contains(&word.as_str()) && !self.states.knows(word);
-            let doubt = "is the platform's own word, and [states] gives the name";
-            return is_name.then(|| format!("{column} {doubt} '{word}': write state == '{word}'"));
+            return is_name.then(|| {
+                format!(
+                    "{column} holds the platform's own words, and '{word}' is a name that [states] \
+                     gives: compare state with '{word}'"
+                )
+            });
         }
         let known: Vec<&str> = match *column {
             "state" => names,
             "topic" => self.topics.to_vec(),
+            KIND => EventKind::ALL.map(EventKind::as_str).to_vec(),
             _ => Severity::ALL.map(Severity::as_str).to_vec(),
         };
         if known.contains(&word.as_str()) {
             return None;
         }
-        let said = format!("no {column} is '{word}'");
+        let said = match *column {
+            // One that [states] does not have keeps the platform's own word.
+            "state" => format!("[states] gives no name '{word}'"),
+            _ => format!("there is no {column} '{word}'"),
+        };
         if let (&"state", Some(state)) = (column, self.states.words.get(word.trim())) {
             let name = &state.name;
             return Some(format!(
-                "{said}: [states] calls it '{name}', so write state == '{name}' or new_state == '{word}'"
+                "[states] calls '{word}' by the name '{name}': compare state with '{name}', or new_state \
+                 with '{word}'"
             ));
         }
-        let meant = nearest(word, known.iter().copied());
-        let meant = meant.map_or_else(
-            || format!(": expected one of {}", first_few(&known)),
-            |near| format!(", did you mean '{near}'?"),
-        );
+        let meant = match nearest(word, known.iter().copied()) {
+            Some(near) => format!(", did you mean '{near}'?"),
+            None if known.is_empty() => String::new(),
+            None => format!(": expected one of {}", first_few(&known)),
+        };
         Some(said + &meant)
     }
 }
@@ -286,6 +301,11 @@ mod tests {
             ("severity >= 'warning'", [true, false]),
             ("severity < 'critical'", [false, true]),
             ("'ok' < severity <= 'critical'", [true, false]),
+            ("severity is ge('warning')", [true, false]),
+            // Nothing is in a text that is absent.
+            ("'江苏' in province or '障' in new_state", [true, true]),
+            ("'江苏' not in province", [true, true]),
+            ("device_id|urlencode == '1'", [true, true]),
         ] {
             let expression =
                 Expression::parse(source).unwrap_or_else(|error| panic!("{source}: {error}"));
@@ -385,24 +405,29 @@ mod tests {
         for (source, expected) in [
             (
                 "severity == 'crtical'",
-                "no severity is 'crtical', did you mean 'critical'?",
+                "there is no severity 'crtical', did you mean 'critical'?",
             ),
             (
                 "state == '故障'",
-                "no state is '故障': [states] calls it 'fault', so write state == 'fault' or new_state == '故障'",
+                "[states] calls '故障' by the name 'fault': compare state with 'fault', \
+                 or new_state with '故障'",
             ),
             (
                 "state in ['fault', 'falt']",
-                "no state is 'falt', did you mean 'fault'?",
+                "[states] gives no name 'falt', did you mean 'fault'?",
+            ),
+            (
+                "state in ('fault', 'falt') or state is in(('falt', 'fautl'))",
+                "[states] gives no name 'falt', did you mean 'fault'?; [states] gives no name 'fautl', did you mean 'fault'?",
             ),
             (
                 "new_state == 'fault' or old_state == '着火' or new_state != '故障'",
-                "new_state is the platform's own word, and [states] gives the name 'fault': \
-                 write state == 'fault'",
+                "new_state holds the platform's own words, and 'fault' is a name that [states] \
+                 gives: compare state with 'fault'",
             ),
             (
                 "topic == 'other'",
-                "no topic is 'other': expected one of map-1, map-2",
+                "there is no topic 'other': expected one of map-1, map-2",
             ),
             (
                 "state == 'fault' and topic != 'map-1' and severity != 'unknown'",

@@ -8,13 +8,11 @@ use std::sync::Arc;
 use minijinja::Environment;
 use minijinja::value::{Object, ObjectRepr, Value};
 
+use super::expression::Vocabulary;
 use super::scope::{Asked, lookup, mistake, one_line, samples};
 use super::template::{compile, compiled};
-use super::types;
+use super::types::{self, EVENTS, Findings, Word};
 use crate::model::{Event, EventKind};
-
-/// The only variable.
-const EVENTS: &str = "events";
 
 /// A compiled template in which `events` is a list; each of them has the names of its kind.
 /// Otherwise as [`Template`](super::Template).
@@ -22,6 +20,7 @@ const EVENTS: &str = "events";
 pub struct ListTemplate {
     source: Arc<str>,
     environment: Arc<Environment<'static>>,
+    words: Arc<[Word]>,
 }
 
 impl fmt::Debug for ListTemplate {
@@ -57,7 +56,7 @@ impl ListTemplate {
                 "unknown variable `{name}`: a batch's template has `{EVENTS}`, as in {{% for event in {EVENTS} %}}"
             ));
         }
-        let mistakes = types::of_template(source).mistakes;
+        let Findings { mistakes, words } = types::of_list_template(source);
         if !mistakes.is_empty() {
             return Err(mistakes.join("; "));
         }
@@ -76,7 +75,13 @@ impl ListTemplate {
         Ok(ListTemplate {
             source: Arc::from(source),
             environment: Arc::new(environment),
+            words: words.into(),
         })
+    }
+
+    /// What it compares with words that the vocabulary does not have: one text for each.
+    pub fn doubts(&self, vocabulary: &Vocabulary<'_>) -> Vec<String> {
+        vocabulary.doubts(&self.words)
     }
 
     /// The text for these events, of which the template keeps copies while it is rendered.
@@ -129,6 +134,7 @@ impl Object for Item {
 #[cfg(test)]
 mod tests {
     use super::super::scope::status_samples;
+    use super::super::states::States;
     use super::*;
     use crate::model::{CoverageEvent, StatusEvent};
 
@@ -202,6 +208,41 @@ mod tests {
             "{% if false %}{{ events|tojsno }}{% endif %}",
             Err("unknown filter `tojsno`, did you mean `tojson`?"),
         );
+        check(
+            "{% for e in events %}{% if e.device_id == 3 %}x{% endif %}{% endfor %}",
+            Err("`e.device_id` is a text and `3` is a number, so they are never equal: write '3'"),
+        );
+        check(
+            "{{ 'x' if (events|first).severity >= 'warning' }}",
+            Err("write severity in ['warning', 'critical']"),
+        );
+        check(
+            "{% for e in events|reverse if e.state in 'fault' %}x{% endfor %}",
+            Err("write a list, e.state in ['fault']"),
+        );
+    }
+
+    #[test]
+    fn words_of_each_event_are_judged_by_the_vocabulary() {
+        let states = States::default();
+        let vocabulary = Vocabulary {
+            states: &states,
+            topics: &[],
+        };
+        let doubts = |source: &str| {
+            let template = ListTemplate::parse(source, &[EventKind::Status].into()).unwrap();
+            template.doubts(&vocabulary).join("; ")
+        };
+        let source = "{% for e in events %}{{ 'x' if e.severity == 'crtical' }}{% endfor %}\
+                      {% if events[0]['kind'] == 'statsu' %}{% endif %}";
+        assert_eq!(
+            doubts(source),
+            "there is no severity 'crtical', did you mean 'critical'?; \
+             there is no kind 'statsu', did you mean 'status'?"
+        );
+        // Of something else.
+        let other = "{% for e in events[0].payload.x %}{{ e.severity == 'crtical' }}{% endfor %}";
+        assert_eq!(doubts(other), "");
     }
 
     #[test]

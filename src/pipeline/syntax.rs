@@ -59,6 +59,20 @@ impl Comparison {
         }
     }
 
+    /// That of a test such as `x is eq(3)`.
+    pub(super) fn of_test(name: &str) -> Option<Comparison> {
+        Some(match name {
+            "eq" | "equalto" | "==" => Comparison::Equal,
+            "ne" | "!=" => Comparison::NotEqual,
+            "lt" | "lessthan" | "<" => Comparison::Less,
+            "le" | "<=" => Comparison::LessOrEqual,
+            "gt" | "greaterthan" | ">" => Comparison::Greater,
+            "ge" | ">=" => Comparison::GreaterOrEqual,
+            "in" => Comparison::In,
+            _ => return None,
+        })
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Comparison::Equal => "==",
@@ -73,7 +87,7 @@ impl Comparison {
     }
 
     /// The same with the operands the other way round.
-    fn turned(self) -> Comparison {
+    pub(super) fn turned(self) -> Comparison {
         match self {
             Comparison::Less => Comparison::Greater,
             Comparison::LessOrEqual => Comparison::GreaterOrEqual,
@@ -124,20 +138,20 @@ pub(super) fn name<'e>(operand: &'e Expr<'_>) -> Option<&'e str> {
 
 /// The severities that a comparison with one severity's word holds for. `unknown` is never one of
 /// them. `None`: it is no such comparison.
-pub(super) fn severities(
-    left: &Expr<'_>,
-    op: Comparison,
-    right: &Expr<'_>,
-) -> Option<Vec<&'static str>> {
-    let (op, word) = match (name(left), name(right)) {
-        (Some(SEVERITY), _) => (op, constant(right)?),
-        (_, Some(SEVERITY)) => (op.turned(), constant(left)?),
-        _ => return None,
-    };
+pub(super) fn severities(op: Comparison, word: &str) -> Option<Vec<&'static str>> {
     let than = ranked(word).filter(|_| op.is_order())?;
     let severities = Severity::RANKED.into_iter();
     let held = severities.filter(|severity| op.holds(*severity, than));
     Some(held.map(Severity::as_str).collect())
+}
+
+/// The same, by what is compared.
+fn compared(left: &Expr<'_>, op: Comparison, right: &Expr<'_>) -> Option<Vec<&'static str>> {
+    match (name(left), name(right)) {
+        (Some(SEVERITY), _) => severities(op, constant(right)?),
+        (_, Some(SEVERITY)) => severities(op.turned(), constant(left)?),
+        _ => None,
+    }
 }
 
 /// The expression as text.
@@ -183,6 +197,13 @@ impl Writer {
                 format!("{of}|{}{args}", filter.name)
             }
             Expr::Test(test) => {
+                if let (Some(op), [CallArg::Pos(other)]) =
+                    (Comparison::of_test(test.name), &test.args[..])
+                    && self.0 == Spelling::Ordered
+                    && compared(&test.expr, op, other).is_some()
+                {
+                    return self.comparison(&test.expr, op, other);
+                }
                 let (of, args) = (self.within(&test.expr), self.arguments(&test.args));
                 format!("{of} is {}{args}", test.name)
             }
@@ -233,7 +254,7 @@ impl Writer {
 
     fn comparison(&self, left: &Expr<'_>, op: Comparison, right: &Expr<'_>) -> String {
         let severities = match self.0 {
-            Spelling::Ordered => severities(left, op, right),
+            Spelling::Ordered => compared(left, op, right),
             Spelling::Written => None,
         };
         if let Some(severities) = severities {
@@ -242,12 +263,13 @@ impl Writer {
                 .map(|word| literal(&Value::from(word)));
             return format!("{SEVERITY} in [{}]", words.collect::<Vec<_>>().join(", "));
         }
-        format!(
-            "{} {} {}",
-            self.within(left),
-            op.as_str(),
-            self.within(right)
-        )
+        let (left, mut whole) = (self.within(left), self.within(right));
+        let is_read = matches!(right, Expr::Var(_) | Expr::GetAttr(_) | Expr::GetItem(_));
+        if self.0 == Spelling::Ordered && op == Comparison::In && is_read {
+            // Nothing is in what is absent: the language itself fails there.
+            whole = format!("({whole} or '')");
+        }
+        format!("{left} {} {whole}", op.as_str())
     }
 
     fn binary(&self, left: &Expr<'_>, op: BinOpKind, right: &Expr<'_>) -> String {
@@ -362,7 +384,7 @@ mod tests {
         check(
             "not (a and b) or c not in d",
             "not (a and b) or not (c in d)",
-            "not (a and b) or not (c in d)",
+            "not (a and b) or not (c in (d or ''))",
         );
         check("1 < a < 3", "(1 < a and a < 3)", "(1 < a and a < 3)");
     }
@@ -384,6 +406,7 @@ mod tests {
         );
         ordered("severity == 'warning'", "severity == 'warning'");
         ordered("severity > 'critical'", "severity in []");
+        ordered("severity is lt('info')", "severity in ['ok']");
         let chain = "('ok' < severity and severity < 'critical')";
         let both = "(severity in ['info', 'warning', 'critical'] and severity in ['ok', 'info', 'warning'])";
         check("'ok' < severity < 'critical'", chain, both);

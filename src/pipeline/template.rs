@@ -7,9 +7,10 @@ use std::sync::Arc;
 use minijinja::value::{Object, Value};
 use minijinja::{Environment, Error, Output, State};
 
+use super::expression::Vocabulary;
 use super::scope::{Scope, language, mistake, one_line, samples};
-use super::types;
-use super::urlencode::{is_encoded, percent_encoded, printed};
+use super::types::{self, Findings, Word};
+use super::urlencode::{is_encoded, percent_encoded, printed, urlencode_once};
 use crate::model::{Event, EventKind};
 
 /// The only template of each environment.
@@ -25,6 +26,7 @@ pub struct Template {
     source: Arc<str>,
     environment: Arc<Environment<'static>>,
     scope: Scope,
+    words: Arc<[Word]>,
 }
 
 impl fmt::Debug for Template {
@@ -50,7 +52,7 @@ impl Template {
         let environment = compile(source)?;
         let undeclared = compiled(&environment)?.undeclared_variables(false);
         let scope = Scope::of(undeclared, &environment, kinds);
-        let mistakes = types::of_template(source).mistakes;
+        let Findings { mistakes, words } = types::of_template(source);
         let scope = match (scope, mistakes.is_empty()) {
             (Ok(scope), true) => scope,
             (scope, _) => {
@@ -68,7 +70,13 @@ impl Template {
             source: Arc::from(source),
             environment: Arc::new(environment),
             scope,
+            words: words.into(),
         })
+    }
+
+    /// What it compares with words that the vocabulary does not have: one text for each.
+    pub fn doubts(&self, vocabulary: &Vocabulary<'_>) -> Vec<String> {
+        vocabulary.doubts(&self.words)
     }
 
     /// As it was written.
@@ -119,6 +127,7 @@ pub(super) fn compile(source: &str) -> Result<Environment<'static>, String> {
     let mut environment = language();
     environment.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
     environment.set_formatter(print);
+    environment.add_filter("urlencode", urlencode_once);
     environment
         .add_template_owned(NAME, source.to_owned())
         .map_err(|error| one_line(&error))?;

@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 
-use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Stmt, UnaryOpKind};
+use minijinja::machinery::ast::{BinOpKind, CallArg, Expr, Filter, Stmt, Test, UnaryOpKind};
 use minijinja::machinery::{parse, parse_expr};
 use minijinja::value::{Value, ValueKind};
 use minijinja::{Environment, ErrorKind};
@@ -13,11 +13,26 @@ use super::scope::language;
 use super::syntax::{
     Comparison, SEVERITY, Spelling, constant, literal, name, ranked, severities, text,
 };
-use crate::model::columns::{COVERAGE, STATUS};
+use crate::model::columns::{COVERAGE, KIND, STATUS};
 use crate::model::{ColumnKind, Severity};
 
 /// The columns whose words come from a vocabulary.
-const WORDS: [&str; 5] = ["state", SEVERITY, "topic", "old_state", "new_state"];
+const WORDS: [&str; 6] = ["state", SEVERITY, "topic", "old_state", "new_state", KIND];
+
+/// The list that a batch's template has.
+pub(super) const EVENTS: &str = "events";
+
+/// The filters that give some of a list's items, or all of them in another order.
+const KEEPING: [&str; 8] = [
+    "list",
+    "reject",
+    "rejectattr",
+    "reverse",
+    "select",
+    "selectattr",
+    "sort",
+    "unique",
+];
 
 /// The language's filters, of which a mistyped one may be meant.
 const FILTERS: [&str; 37] = [
@@ -101,7 +116,16 @@ pub(super) fn of_raw_condition(source: &str) -> Findings {
 
 /// That of a template, likewise.
 pub(super) fn of_template(source: &str) -> Findings {
-    let mut checker = Checker::new(Source::Template);
+    of_statements(source, Source::Template)
+}
+
+/// That of a template over a list of events.
+pub(super) fn of_list_template(source: &str) -> Findings {
+    of_statements(source, Source::List)
+}
+
+fn of_statements(source: &str, kind: Source) -> Findings {
+    let mut checker = Checker::new(kind);
     if let Ok(template) = parse(source, "template", Default::default()) {
         checker.locals(&template);
         checker.statement(&template);
@@ -116,6 +140,8 @@ enum Source {
     Condition,
     /// It is evaluated as it is written.
     Template,
+    /// The same, over a list of events.
+    List,
     /// Its names are a message's own.
     Raw,
 }
@@ -126,6 +152,9 @@ enum Type {
     Text,
     Number,
     Boolean,
+    List,
+    /// What the filter `urlencode` gives in a template: it is printed, and equals nothing.
+    Encoded,
     Any,
 }
 
@@ -144,18 +173,28 @@ impl Type {
             ValueKind::String => Type::Text,
             ValueKind::Number => Type::Number,
             ValueKind::Bool => Type::Boolean,
+            ValueKind::Seq => Type::List,
             _ => Type::Any,
         }
     }
 
-    /// What a filter of that name gives.
-    fn of_filter(name: &str) -> Type {
+    /// What a filter of that name makes of such a value; `fallback`: what its argument is.
+    fn of_filter(name: &str, of: Type, fallback: Type) -> Type {
         match name {
             "int" | "float" | "length" | "count" | "abs" | "round" => Type::Number,
-            "lower" | "upper" | "title" | "trim" | "replace" | "string" | "join" | "urlencode" => {
-                Type::Text
-            }
+            "lower" | "upper" | "title" | "capitalize" | "trim" | "replace" | "string" | "join"
+            | "indent" | "format" | "tojson" | "pprint" | "urlencode" => Type::Text,
             "bool" => Type::Boolean,
+            "batch" | "dictsort" | "groupby" | "items" | "lines" | "map" | "slice" | "split" => {
+                Type::List
+            }
+            "reverse" if of == Type::Text => Type::Text,
+            "first" | "last" if of == Type::Text => Type::Text,
+            "default" | "d" if of == fallback => of,
+            name if KEEPING.contains(&name) => match (name, of) {
+                ("reverse", Type::Any) => Type::Any,
+                _ => Type::List,
+            },
             _ => Type::Any,
         }
     }
@@ -165,6 +204,8 @@ impl Type {
             Type::Text => "a text",
             Type::Number => "a number",
             Type::Boolean => "true or false",
+            Type::List => "a list",
+            Type::Encoded => "a part of a URL",
             Type::Any => "anything",
         }
     }
@@ -175,6 +216,8 @@ struct Checker {
     language: Environment<'static>,
     /// Names that the text gives to something itself.
     locals: HashSet<String>,
+    /// Those that it gives to one event of the list after the other.
+    each: HashSet<String>,
     findings: Findings,
 }
 
@@ -184,6 +227,7 @@ impl Checker {
             source,
             language: language(),
             locals: HashSet::new(),
+            each: HashSet::new(),
             findings: Findings::default(),
         }
     }
@@ -210,6 +254,17 @@ impl Checker {
             Stmt::FilterBlock(filter) => (vec![], vec![&filter.body]),
             _ => (vec![], vec![]),
         };
+        if let Stmt::ForLoop(each) = statement
+            && self.is_events(&each.iter)
+            && let Some(name) = name(&each.target)
+        {
+            self.each.insert(name.to_owned());
+            return each
+                .body
+                .iter()
+                .chain(&each.else_body)
+                .for_each(|it| self.locals(it));
+        }
         for target in targets {
             let items = match target {
                 Expr::List(list) => &list.items[..],
@@ -227,13 +282,14 @@ impl Checker {
             Stmt::Template(template) => (vec![], vec![&template.children]),
             Stmt::EmitExpr(emit) => (vec![&emit.expr], vec![]),
             Stmt::ForLoop(each) => {
-                let mut expressions = vec![&each.iter];
-                expressions.extend(&each.filter_expr);
-                (expressions, vec![&each.body, &each.else_body])
+                if let Some(filter) = &each.filter_expr {
+                    self.condition(filter);
+                }
+                (vec![&each.iter], vec![&each.body, &each.else_body])
             }
             Stmt::IfCond(choice) => {
-                let bodies: Vec<&[Stmt<'_>]> = vec![&choice.true_body, &choice.false_body];
-                (vec![&choice.expr], bodies)
+                self.condition(&choice.expr);
+                (vec![], vec![&choice.true_body, &choice.false_body])
             }
             Stmt::WithBlock(with) => {
                 let values = with.assignments.iter().map(|(_, value)| value);
@@ -284,7 +340,7 @@ impl Checker {
     /// What an operand is; checks what it is made of.
     fn type_of(&mut self, expression: &Expr<'_>) -> Type {
         match expression {
-            Expr::Var(variable) => self.type_of_name(variable.id),
+            Expr::Var(_) => self.type_of_column(self.column(expression)),
             Expr::Const(constant) => Type::of_value(&constant.value),
             Expr::UnaryOp(unary) => {
                 self.type_of(&unary.expr);
@@ -305,36 +361,24 @@ impl Checker {
                 Type::Boolean
             }
             Expr::IfExpr(choice) => {
-                self.type_of(&choice.test_expr);
-                self.type_of(&choice.true_expr);
-                self.all(&choice.false_expr);
-                Type::Any
+                self.condition(&choice.test_expr);
+                let first = self.type_of(&choice.true_expr);
+                let second = choice.false_expr.as_ref().map(|it| self.type_of(it));
+                match second == Some(first) {
+                    true => first,
+                    false => Type::Any,
+                }
             }
-            Expr::Filter(filter) => {
-                self.all(&filter.expr);
-                self.arguments(&filter.args);
-                self.known(
-                    filter.name,
-                    "filter",
-                    &format!("none|{}", filter.name),
-                    &FILTERS,
-                );
-                Type::of_filter(filter.name)
-            }
-            Expr::Test(test) => {
-                self.type_of(&test.expr);
-                self.arguments(&test.args);
-                self.known(test.name, "test", &format!("none is {}", test.name), &TESTS);
-                Type::Boolean
-            }
+            Expr::Filter(filter) => self.filter(filter),
+            Expr::Test(test) => self.test(test),
             Expr::GetAttr(attribute) => {
                 self.type_of(&attribute.expr);
-                Type::Any
+                self.type_of_column(self.column(expression))
             }
             Expr::GetItem(item) => {
                 self.type_of(&item.expr);
                 self.type_of(&item.subscript_expr);
-                Type::Any
+                self.type_of_column(self.column(expression))
             }
             Expr::Slice(slice) => {
                 self.type_of(&slice.expr);
@@ -347,15 +391,44 @@ impl Checker {
             }
             Expr::List(list) => {
                 self.all(&list.items);
-                Type::Any
+                Type::List
             }
             Expr::Tuple(tuple) => {
                 self.all(&tuple.items);
-                Type::Any
+                Type::List
             }
             Expr::Map(map) => {
                 self.all(&map.values);
                 Type::Any
+            }
+        }
+    }
+
+    fn filter(&mut self, filter: &Filter<'_>) -> Type {
+        let name = filter.name;
+        let of = filter.expr.as_ref().map(|of| self.type_of(of));
+        self.arguments(&filter.args);
+        self.known(name, "filter", &format!("none|{name}"), &FILTERS);
+        let fallback = match filter.args.first() {
+            Some(CallArg::Pos(value)) => self.type_of(value),
+            Some(_) => Type::Any,
+            None => Type::Text,
+        };
+        match (name, self.source) {
+            ("urlencode", Source::Template | Source::List) => Type::Encoded,
+            _ => Type::of_filter(name, of.unwrap_or(Type::Text), fallback),
+        }
+    }
+
+    fn test(&mut self, test: &Test<'_>) -> Type {
+        let name = test.name;
+        self.known(name, "test", &format!("none is {name}"), &TESTS);
+        match (Comparison::of_test(name), &test.args[..]) {
+            (Some(op), [CallArg::Pos(other)]) => self.comparison(&test.expr, op, other),
+            _ => {
+                self.type_of(&test.expr);
+                self.arguments(&test.args);
+                Type::Boolean
             }
         }
     }
@@ -387,9 +460,12 @@ impl Checker {
         }
     }
 
-    fn type_of_name(&self, name: &str) -> Type {
-        if self.hides(name) {
+    fn type_of_column(&self, name: Option<&str>) -> Type {
+        let Some(name) = name else {
             return Type::Any;
+        };
+        if name == KIND {
+            return Type::Text;
         }
         let status = STATUS.iter().find(|column| column.name == name);
         let coverage = COVERAGE.iter().find(|column| column.name == name);
@@ -416,39 +492,103 @@ impl Checker {
 
     fn comparison(&mut self, left: &Expr<'_>, op: Comparison, right: &Expr<'_>) -> Type {
         let types = (self.type_of(left), self.type_of(right));
-        let listed = match right {
-            Expr::List(list) => Some(&list.items),
-            Expr::Tuple(tuple) => Some(&tuple.items),
-            _ => None,
-        };
-        match (op, listed) {
-            (Comparison::In | Comparison::NotIn, Some(items)) => {
-                for item in items {
-                    let types = (types.0, self.type_of(item));
-                    self.equality(left, item, types);
-                }
-            }
-            // Within a text, or a list that the payload has.
-            (Comparison::In | Comparison::NotIn, None) => {}
+        match op {
+            Comparison::In | Comparison::NotIn => self.membership(left, right, types),
             _ if op.is_order() && self.is_severity(left, right) => self.order(left, op, right),
             _ => self.equality(left, right, types),
         }
         Type::Boolean
     }
 
+    /// One of several values, or a part of a text.
+    fn membership(&mut self, left: &Expr<'_>, right: &Expr<'_>, types: (Type, Type)) {
+        let items = match right {
+            Expr::List(list) => &list.items,
+            Expr::Tuple(tuple) => &tuple.items,
+            Expr::Map(map) => &map.keys,
+            _ => return self.part(left, right, types.1),
+        };
+        for item in items {
+            let types = (types.0, self.type_of(item));
+            self.equality(left, item, types);
+        }
+    }
+
+    /// A part of a text, or an item of a list that the payload has.
+    fn part(&mut self, left: &Expr<'_>, right: &Expr<'_>, whole: Type) {
+        let [shown, whole_shown] = [left, right].map(|it| text(it, Spelling::Written));
+        match (constant(right), whole) {
+            (Some(words), _) if left.as_const().is_none() => {
+                let words = words.split(',').map(|word| literal(&word.trim().into()));
+                let words = words.collect::<Vec<_>>().join(", ");
+                self.mistake(format!(
+                    "`{shown} in {whole_shown}` asks whether {shown} is a part of that text: \
+                     write a list, {shown} in [{words}]"
+                ));
+            }
+            (_, Type::Number | Type::Boolean) => self.mistake(format!(
+                "`{whole_shown}` is {}, so nothing can be in it",
+                whole.in_words()
+            )),
+            _ => {}
+        }
+    }
+
+    /// The column that an operand is.
+    fn column<'e>(&self, operand: &'e Expr<'_>) -> Option<&'e str> {
+        match operand {
+            Expr::Var(variable) if !self.hides(variable.id) => Some(variable.id),
+            Expr::GetAttr(attribute) if self.is_event(&attribute.expr) => Some(attribute.name),
+            Expr::GetItem(item) if self.is_event(&item.expr) => constant(&item.subscript_expr),
+            _ => None,
+        }
+    }
+
     /// A name means something else than the column.
     fn hides(&self, name: &str) -> bool {
-        self.source == Source::Raw || self.locals.contains(name)
+        matches!(self.source, Source::Raw | Source::List) || self.locals.contains(name)
+    }
+
+    /// Whether it is one event of the list.
+    fn is_event(&self, expression: &Expr<'_>) -> bool {
+        match expression {
+            Expr::Var(variable) => {
+                self.each.contains(variable.id) && !self.locals.contains(variable.id)
+            }
+            Expr::GetItem(item) => self.is_events(&item.expr),
+            Expr::Filter(filter) if matches!(filter.name, "first" | "last") => {
+                filter.expr.as_ref().is_some_and(|of| self.is_events(of))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether it is the list of events, or some of it.
+    fn is_events(&self, expression: &Expr<'_>) -> bool {
+        match expression {
+            Expr::Var(variable) => {
+                self.source == Source::List
+                    && variable.id == EVENTS
+                    && !self.locals.contains(EVENTS)
+            }
+            Expr::Slice(slice) => self.is_events(&slice.expr),
+            Expr::Filter(filter) if KEEPING.contains(&filter.name) => {
+                filter.expr.as_ref().is_some_and(|of| self.is_events(of))
+            }
+            _ => false,
+        }
     }
 
     fn is_severity(&self, left: &Expr<'_>, right: &Expr<'_>) -> bool {
-        !self.hides(SEVERITY) && [left, right].map(name).contains(&Some(SEVERITY))
+        [left, right]
+            .map(|operand| self.column(operand))
+            .contains(&Some(SEVERITY))
     }
 
     /// Two values that are equal or not, or of which one is more.
     fn equality(&mut self, left: &Expr<'_>, right: &Expr<'_>, types: (Type, Type)) {
         let column = |operand: &Expr<'_>| {
-            let name = name(operand).filter(|name| !self.hides(name))?;
+            let name = self.column(operand)?;
             WORDS.into_iter().find(|word| *word == name)
         };
         let sides = [
@@ -458,7 +598,10 @@ impl Checker {
         for (column, word) in sides {
             if let (Some(column), Some(word)) = (column, word) {
                 let word = word.to_owned();
-                self.findings.words.push(Word { column, word });
+                let word = Word { column, word };
+                if !self.findings.words.contains(&word) {
+                    self.findings.words.push(word);
+                }
             }
         }
         match types {
@@ -478,20 +621,25 @@ impl Checker {
         };
         let [shown, other_shown] = [value, other].map(|it| text(it, Spelling::Written));
         let hint = match (is, other.as_const()) {
-            (Type::Boolean, _) => Some(format!("{shown} or not {shown}")),
+            _ if is == Type::Encoded || is_not == Type::Encoded => {
+                let hint = "leave `urlencode` out where two values are compared";
+                Some(hint.to_owned())
+            }
+            _ if is_not == Type::List => Some(format!("write {shown} in {other_shown}")),
+            _ if is == Type::List => Some(format!("write {other_shown} in {shown}")),
+            (Type::Boolean, _) => Some(format!("write {shown} or not {shown}")),
             (Type::Text, Some(constant)) => {
-                let word = literal(&constant);
-                Some(literal(&Value::from(word.as_str())))
+                let word = literal(&Value::from(literal(&constant)));
+                Some(format!("write {word}"))
             }
             (Type::Number, Some(constant)) => {
                 let number = constant.to_string();
-                number.parse::<f64>().ok().map(|_| number)
+                let parsed = number.parse::<f64>().ok();
+                parsed.map(|_| format!("write {number}"))
             }
             _ => None,
         };
-        let hint = hint
-            .map(|hint| format!(": write {hint}"))
-            .unwrap_or_default();
+        let hint = hint.map(|hint| format!(": {hint}")).unwrap_or_default();
         let (is, is_not) = (is.in_words(), is_not.in_words());
         self.mistake(format!(
             "`{shown}` is {is} and `{other_shown}` is {is_not}, so they are never equal{hint}"
@@ -501,10 +649,9 @@ impl Checker {
     /// One severity against another.
     fn order(&mut self, left: &Expr<'_>, op: Comparison, right: &Expr<'_>) {
         let words = || Severity::RANKED.map(Severity::as_str).join(" < ");
-        let other = if name(left) == Some(SEVERITY) {
-            right
-        } else {
-            left
+        let (other, op) = match self.column(left) {
+            Some(SEVERITY) => (right, op),
+            _ => (left, op.turned()),
         };
         let Some(word) = constant(other) else {
             let other = text(other, Spelling::Written);
@@ -516,7 +663,7 @@ impl Checker {
             let meant = meant.unwrap_or_else(|| format!(": they are {}", words()));
             return self.mistake(format!("'{word}' has no place among the severities{meant}"));
         }
-        let held = severities(left, op, right).unwrap_or_default();
+        let held = severities(op, word).unwrap_or_default();
         let held: Vec<String> = held.into_iter().map(|word| format!("'{word}'")).collect();
         match (self.source, held.len()) {
             (_, 0) => self.mistake(format!(
@@ -524,7 +671,7 @@ impl Checker {
                 words()
             )),
             (Source::Condition | Source::Raw, _) => {}
-            (Source::Template, _) => self.mistake(format!(
+            (Source::Template | Source::List, _) => self.mistake(format!(
                 "a template compares severities as texts: write severity in [{}]",
                 held.join(", ")
             )),
@@ -583,6 +730,33 @@ mod tests {
             ),
             ("severity > state", "`state` is no severity"),
             ("severity > 'critical'", "no severity is beyond 'critical'"),
+            ("severity is ge('warnin')", "did you mean 'warning'?"),
+            (
+                "state in ('fault')",
+                "`state in 'fault'` asks whether state is a part of that text: write a list, \
+                 state in ['fault']",
+            ),
+            ("device_id not in '1, 2'", "device_id in ['1', '2']"),
+            (
+                "city in changed",
+                "`changed` is true or false, so nothing can be in it",
+            ),
+            (
+                "'x' in device_id|length",
+                "is a number, so nothing can be in it",
+            ),
+            (
+                "state == ['fault', 'offline']",
+                "`state` is a text and `['fault', 'offline']` is a list, so they are never equal: \
+                 write state in ['fault', 'offline']",
+            ),
+            ("city|split(',') == 'a'", "write 'a' in city|split(',')"),
+            ("device_id is eq(3)", "write '3'"),
+            ("device_id is in([3])", "write '3'"),
+            ("city|capitalize == 3", "write '3'"),
+            ("serial|default('') == 3", "write '3'"),
+            ("(city if changed else detail) == 3", "write '3'"),
+            ("1 if 'x' else 2", "'x' alone is true"),
         ] {
             let mistakes = mistakes(source);
             assert!(mistakes.contains(expected), "{source}: {mistakes}");
@@ -619,6 +793,12 @@ mod tests {
             "received_at > '2026-01-01'",
             "'盐' in city and device_id in ['1', '2']",
             "state == new_state",
+            "city|urlencode == 'a' and city|reverse == 'a' and city|first == 'a'",
+            "payload.list|reverse == 'a' and payload.list|first == 3",
+            "serial|default(3) == 3 and device_id is in(['3'])",
+            "state in payload.list and state in city and 'a' in 'abc'",
+            "{'a': 1}.a == 1 and state in {'a': 1} and payload.list == ['a']",
+            "severity is ge('warning')",
         ] {
             assert_eq!(mistakes(source), "", "{source}");
         }
@@ -627,10 +807,16 @@ mod tests {
     #[test]
     fn words_are_those_that_a_vocabulary_judges() {
         let source =
-            "state == 'a' or 'b' == topic or severity in ['c'] or city == 'd' or state != serial";
+            "state == 'a' or 'b' == topic or severity in ('c', 'e') or city == 'd' or state == 'a'";
         let words = of_condition(source).words;
         let words: Vec<_> = words.iter().map(|it| (it.column, &*it.word)).collect();
-        assert_eq!(words, [("state", "a"), ("topic", "b"), ("severity", "c")]);
+        let expected = [
+            ("state", "a"),
+            ("topic", "b"),
+            ("severity", "c"),
+            ("severity", "e"),
+        ];
+        assert_eq!(words, expected);
     }
 
     #[test]
@@ -647,6 +833,18 @@ mod tests {
             ),
             ("{% set topic = 3 %}{% if topic == 3 %}x{% endif %}", ""),
             ("{{ serial or 'none' }}", ""),
+            (
+                "{% if severity == 'critical' or 'warning' %}x{% endif %}",
+                "'warning' alone is true",
+            ),
+            ("{% if state in 'fault' %}x{% endif %}", "write a list"),
+            (
+                "{% if device_id|urlencode == 'a%20b' %}x{% endif %}",
+                "`device_id|urlencode` is a part of a URL and `'a%20b'` is a text, so they are \
+                 never equal: leave `urlencode` out",
+            ),
+            ("{{ device_id|urlencode|upper == 'A' }}", ""),
+            ("{% if kind == 3 %}x{% endif %}", "write '3'"),
         ] {
             let mistakes = of_template(source).mistakes.join("; ");
             assert!(

@@ -33,10 +33,15 @@ pub(super) fn printed(value: &Value) -> Result<Option<String>, Error> {
     }))
 }
 
-/// The filter. A URL does not encode its result again.
-pub(super) fn urlencode(value: &Value) -> Result<Value, Error> {
+/// The filter of conditions.
+pub(super) fn urlencode(value: &Value) -> Result<String, Error> {
     let text = printed(value)?.unwrap_or_default();
-    Ok(Value::from_object(Encoded(percent_encoded(&text))))
+    Ok(percent_encoded(&text))
+}
+
+/// The filter of templates. A URL does not encode its result again.
+pub(super) fn urlencode_once(value: &Value) -> Result<Value, Error> {
+    Ok(Value::from_object(Encoded(urlencode(value)?)))
 }
 
 /// Whether a value has come through the filter.

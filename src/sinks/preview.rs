@@ -2,6 +2,7 @@
 
 use super::mqtt::{self, Qos};
 use super::settings::Settings;
+use super::webhook::RequestPreview;
 use crate::model::{Event, EventKind};
 
 /// What would be sent.
@@ -23,13 +24,8 @@ pub enum Preview {
         /// Whether the broker keeps it.
         retain: bool,
     },
-    /// A POST.
-    Request {
-        /// Scheme, host and port: the rest may be a secret.
-        server: String,
-        /// Its body.
-        body: Vec<u8>,
-    },
+    /// An HTTP request.
+    Request(RequestPreview),
 }
 
 impl Preview {
@@ -57,10 +53,9 @@ impl Preview {
                     retain: settings.retain,
                 })
             }
-            Settings::Webhook(settings) => Ok(Preview::Request {
-                server: settings.url.server(),
-                body: settings.posting.body(std::slice::from_ref(event))?.bytes,
-            }),
+            Settings::Webhook(settings) => {
+                RequestPreview::of(settings, event).map(Preview::Request)
+            }
         }
     }
 }

@@ -1,8 +1,14 @@
 //! The real binary's `config route` and `config test`: what they print, and how they end.
 
-use std::fs;
+use std::fs::{self, File, Permissions};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, Output};
+
+/// Somebody without rights.
+const NOBODY: u32 = 65534;
 
 const CONFIGURATION: &str = r#"
 [source]
@@ -50,7 +56,12 @@ fn route_prints_json_with_the_verdict_of_each_sink() {
         (&"oncall".into(), &true.into())
     );
     assert_eq!(oncall["why"], "changed and severity >= 'warning'");
-    let body = oncall["sends"]["post"]["body"].as_str().unwrap();
+    let request = &oncall["sends"]["request"];
+    assert_eq!(
+        (&request["method"], &request["url"]),
+        (&"POST".into(), &"http://h/…".into())
+    );
+    let body = request["body"].as_str().unwrap();
     assert!(body.contains(r#""new_state":"故障""#), "{body}");
 
     let args = [
@@ -68,6 +79,33 @@ fn route_prints_json_with_the_verdict_of_each_sink() {
     );
     let names = fs::read_dir(folder.path()).unwrap();
     assert_eq!(names.count(), 2, "nothing is written");
+}
+
+#[test]
+fn check_warns_of_a_folder_that_this_user_may_not_write_to() {
+    let folder = folder("");
+    let allow = |mode| fs::set_permissions(folder.path(), Permissions::from_mode(mode)).unwrap();
+    // Nobody may not look into the folders above the binary, but has its file.
+    let binary = File::open(env!("CARGO_BIN_EXE_stomp-bridge")).unwrap();
+    let check = || {
+        let mut command = Command::new(format!("/proc/self/fd/{}", binary.as_raw_fd()));
+        command.current_dir(folder.path()).arg("check");
+        if rustix::process::geteuid().is_root() {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        let output = command.output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    allow(0o555);
+    let told = check();
+    let place = folder.path().display();
+    for key in ["journal.path", "sinks.history.path"] {
+        let warning = format!("this user may not write to {place} ({key})");
+        assert!(told.contains(&warning), "{told}");
+    }
+    allow(0o777);
+    assert_eq!(check(), "");
 }
 
 #[test]

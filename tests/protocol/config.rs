@@ -367,6 +367,19 @@ fn a_sink_that_omits_an_address_is_told_of_the_payload() {
     assert_eq!(omit("omit = \"detail\""), (columns(&["detail"]), warned));
     let body = "omit = \"detail\"\nbody = \"{{ state }}\"";
     assert_eq!(omit(body), (columns(&["detail"]), vec![]));
+    // The same place stands in two pairs of columns.
+    let warning = |keys: &str| {
+        let warnings = good(&webhook(keys), &[]).warnings;
+        let messages = warnings.iter().map(|warning| warning.message.clone());
+        messages.collect::<Vec<_>>().join("")
+    };
+    let one = warning("omit = \"latitude\"");
+    assert!(
+        one.contains("add it; `wgs84_longitude` and its pair"),
+        "{one}"
+    );
+    let both = "omit = [\"longitude\", \"wgs84_latitude\", \"payload\"]";
+    assert_eq!(warning(both), "");
 }
 
 #[test]
@@ -666,7 +679,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("{SOURCE}{TOPIC}{SINK}[http]\nlisten = \"0.0.0.0:9610\"\n"),
             "8:10",
             "http.listen",
-            "others than this machine can reach this address, and `http.token` and `http.tls` is not set",
+            "others than this machine can reach this address, and `http.token` and `http.tls` are not set",
         ),
         (
             format!(
@@ -1223,7 +1236,7 @@ fn each_mistake_is_told_with_its_place() {
             format!("[source]\nurl = [\"ws://a\", \"nonsense\"]\n{TOPIC}{SINK}"),
             "2:18",
             "source.url.1",
-            "not a URL",
+            "the URL has no scheme",
         ),
         (
             format!("[source]\nurl = \"stomp://u:p@h\"\n{TOPIC}{SINK}"),
@@ -1615,6 +1628,42 @@ fn each_mistake_is_told_with_its_place() {
             "expected tables such as [sinks.history]",
         ),
         ("url = 5 5\n".to_owned(), "1:7", "", "not TOML"),
+        (
+            format!("[source]\nurl = \"http://h：80/ws\"\n{TOPIC}{SINK}"),
+            "2:7",
+            "source.url",
+            "： is a full-width sign",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[journal]\nmax_bytes = 100\n"),
+            "8:13",
+            "journal.max_bytes",
+            "expected at least \"1MiB\", found 100 bytes",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}path = \"C:\\temp\\new\"\n"),
+            "7:8",
+            "sinks.h.path",
+            "write the path between ' and '",
+        ),
+        (
+            format!("{SOURCE}passcode_file = \"gone\"\n{TOPIC}{SINK}"),
+            "3:17",
+            "source.passcode_file",
+            "a relative path lies beside the configuration",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[source.tls]\nca_file = \"gone\"\n"),
+            "8:11",
+            "source.tls.ca_file",
+            "a relative path lies beside the configuration",
+        ),
+        (
+            format!("{SOURCE}{TOPIC}{SINK}[topics.t]\nack = \"client\"\n"),
+            "7:9",
+            "",
+            "give this one another name, or write one table of both",
+        ),
     ] {
         let problems = read(&text, &[]).expect_err(&text);
         let told = problems.to_string();

@@ -13,6 +13,13 @@ use super::terms::{Terms, Version};
 /// of 3.1.1 then, does not speak MQTT 5. One close says little: it may have been restarting.
 const CLOSES_MAX: u32 = 3;
 
+/// A broker that has spoken MQTT 5, and has closed this many connections in a row at it since, may
+/// have been replaced by an older one. A restart seldom costs as many.
+const REFUSALS_MAX: u32 = 5;
+
+/// One that keeps silent for this long counts as if it had closed: it may be busy.
+const SILENCE_LONGEST: Duration = Duration::from_secs(6);
+
 /// A broker that keeps silent for this long at a CONNECT of MQTT 5 may not know that version.
 const SILENCE_MAX: Duration = Duration::from_secs(3);
 
@@ -28,6 +35,8 @@ pub(super) struct Offer {
     /// MQTT 3.1.1 only because it has closed the connection at MQTT 5.
     by_close: bool,
     closes: u32,
+    /// CONNECTs of MQTT 5 in a row at which a broker that speaks it has closed the connection.
+    refusals: u32,
 }
 
 impl Offer {
@@ -40,6 +49,7 @@ impl Offer {
             speaks_five: false,
             by_close: false,
             closes: 0,
+            refusals: 0,
         }
     }
 
@@ -53,7 +63,10 @@ impl Offer {
 
     /// How long to wait for the answer, where another CONNECT may be better.
     pub(super) fn patience(&self) -> Option<Duration> {
-        (self.may_be_older() && !self.speaks_five).then_some(SILENCE_MAX)
+        self.may_be_older().then_some(match self.speaks_five {
+            true => SILENCE_LONGEST,
+            false => SILENCE_MAX,
+        })
     }
 
     fn may_be_older(&self) -> bool {
@@ -63,6 +76,10 @@ impl Offer {
     /// The CONNECT has failed. True where the next one is another, and worth making at once.
     pub(super) fn forgo(&mut self, obstacle: Obstacle) -> bool {
         let may_be_older = self.may_be_older();
+        if obstacle == Obstacle::Closed && may_be_older {
+            self.refusals += 1;
+            self.speaks_five &= self.refusals < REFUSALS_MAX;
+        }
         match obstacle {
             Obstacle::Version if may_be_older => {
                 self.version = Version::V311;
@@ -92,7 +109,7 @@ impl Offer {
         self.closes += u32::from(self.by_close);
         self.speaks_five = self.version == Version::V5;
         if self.speaks_five {
-            (self.closes, self.by_close) = (0, false);
+            (self.closes, self.refusals, self.by_close) = (0, 0, false);
             self.will_retain = terms.retains;
             self.will_qos = terms.qos_max;
         }
@@ -154,6 +171,29 @@ mod tests {
         offer.accepted(&terms(Version::V311));
         offer.begin();
         assert!(!offer.forgo(Obstacle::Version), "and back");
+        assert_eq!(offer.version, Version::V5);
+    }
+
+    #[test]
+    fn a_broker_that_was_downgraded_is_offered_the_older_version_in_the_end() {
+        let mut offer = Offer::new(Protocol::Auto);
+        offer.accepted(&terms(Version::V5));
+        let patience = offer.patience();
+        assert!(patience > Some(SILENCE_MAX), "it is known to answer");
+        for _ in 1..REFUSALS_MAX {
+            offer.begin();
+            assert!(!offer.forgo(Obstacle::Closed), "it may be restarting");
+        }
+        offer.begin();
+        assert!(offer.forgo(Obstacle::Closed));
+        assert_eq!(offer.version, Version::V311);
+        offer.accepted(&terms(Version::V311));
+        // What it spoke before is asked for again, and once accepted counts as before.
+        offer.begin();
+        assert_eq!(offer.version, Version::V5);
+        offer.accepted(&terms(Version::V5));
+        offer.begin();
+        assert!(!offer.forgo(Obstacle::Closed));
         assert_eq!(offer.version, Version::V5);
     }
 

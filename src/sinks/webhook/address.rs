@@ -2,10 +2,11 @@
 
 use std::fmt;
 
-use url::{Host, Url};
+use url::{Host, Position, Url};
 
 use crate::model::Event;
 use crate::pipeline::Template;
+use crate::secret::redact;
 
 /// A receiver's URL. What stands in its path and query may be secrets and values of the event.
 #[derive(Clone, PartialEq)]
@@ -74,6 +75,21 @@ impl Address {
         is_loopback(&self.url)
     }
 
+    /// What may be shown of the URL for an event: of one that is the same for every event only the
+    /// server, since the rest may be a secret as a whole.
+    ///
+    /// # Errors
+    /// As [`Address::of`].
+    pub(super) fn shown(&self, event: &Event) -> Result<String, String> {
+        let (url, server) = (self.of(event)?, self.server());
+        let behind = &url[Position::BeforePath..];
+        Ok(match (&self.behind, behind) {
+            (_, "/") => server,
+            (Some(_), behind) => format!("{server}{}", redact(behind)),
+            (None, _) => format!("{server}/…"),
+        })
+    }
+
     /// Scheme, host and port.
     pub(in crate::sinks) fn server(&self) -> String {
         let host = self.url.host_str().unwrap_or_default();
@@ -106,6 +122,7 @@ fn has_dots(path_and_query: &str) -> bool {
 mod tests {
     use super::*;
     use crate::model::{EventKind, StatusEvent};
+    use crate::secret::{Lifetime, protect};
 
     fn check(behind: &str, device_id: &str, expected: Result<&str, &str>) {
         let event = Event::from(StatusEvent {
@@ -150,5 +167,12 @@ mod tests {
         let address = Address::from(Url::parse("http://u:p@h:1/a?token=t").unwrap());
         assert_eq!(format!("{address:?}"), "Address(\"http://h:1\")");
         assert_eq!(address.server(), "http://h:1");
+        let event = Event::from(StatusEvent::sample());
+        assert_eq!(address.shown(&event).unwrap(), "http://h:1/…");
+        protect("address-test-token-1", Lifetime::Configured);
+        let behind = "/address-test-token-1/{{ device_id }}?s={{ state }}";
+        let behind = Template::parse(behind, &[EventKind::Status].into()).unwrap();
+        let address = Address::new(Url::parse("http://u:p@h:1").unwrap(), behind);
+        assert_eq!(address.shown(&event).unwrap(), "http://h:1/…/1?s=fault");
     }
 }

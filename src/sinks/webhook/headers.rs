@@ -6,7 +6,7 @@ use reqwest::header::{ACCEPT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, Head
 
 use crate::model::Event;
 use crate::pipeline::Template;
-use crate::secret::Secret;
+use crate::secret::{Secret, is_secret_name, redact};
 
 /// The value of a header.
 #[derive(Clone, PartialEq)]
@@ -34,16 +34,44 @@ impl Rendered {
     /// What failed in rendering one.
     pub(super) fn add(&self, event: &Event, headers: &mut HeaderMap) -> Result<(), String> {
         for (name, template) in &self.0 {
-            let text = template.render(event)?;
-            // A device's text must not begin a header of its own.
-            let text = text.replace(char::is_control, " ");
-            let mut value = HeaderValue::from_bytes(text.trim().as_bytes())
+            let text = text_of(template, event)?;
+            let mut value = HeaderValue::from_bytes(text.as_bytes())
                 .map_err(|_| format!("headers: {name} cannot have this text"))?;
             value.set_sensitive(true);
             headers.insert(name.clone(), value);
         }
         Ok(())
     }
+}
+
+/// The value of a header for an event.
+fn text_of(template: &Template, event: &Event) -> Result<String, String> {
+    let text = template.render(event)?;
+    // A device's text must not begin a header of its own.
+    let text = text.replace(char::is_control, " ");
+    Ok(text.trim().to_owned())
+}
+
+/// What may be shown of the headers for an event: what is made of it, and what the body is.
+///
+/// # Errors
+/// What failed in rendering one.
+pub(super) fn shown(
+    written: &[(String, HeaderText)],
+    event: &Event,
+) -> Result<Vec<(String, String)>, String> {
+    let shown = |(name, text): &(String, HeaderText)| {
+        let text = match text {
+            HeaderText::Template(_) if is_secret_name(name) => "…".to_owned(),
+            HeaderText::Template(template) => redact(&text_of(template, event)?).into_owned(),
+            HeaderText::Fixed(value) if name.eq_ignore_ascii_case(CONTENT_TYPE.as_str()) => {
+                value.expose_secret().to_owned()
+            }
+            HeaderText::Fixed(_) => "…".to_owned(),
+        };
+        Ok((name.clone(), text))
+    };
+    written.iter().map(shown).collect()
 }
 
 /// The headers of every request, with what the body is where `written` does not say it; and those

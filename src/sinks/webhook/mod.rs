@@ -13,7 +13,7 @@
 //! - `sink`: the attempts; `target`: one request; `body`, `headers`, `signature`: what is in it
 //! - `exchange`: how it is sent; `answer`: what the answer means
 //! - `reach`: whether the receiver is there
-//! - `address`: where requests go, and what may be shown of it
+//! - `address`: where requests go, and what may be shown of it; `preview`: of a whole request
 
 mod address;
 mod answer;
@@ -21,6 +21,7 @@ mod body;
 mod build;
 mod exchange;
 mod headers;
+mod preview;
 mod reach;
 mod settings;
 mod signature;
@@ -32,5 +33,6 @@ pub use answer::Answers;
 pub use body::{Body, Posting};
 pub(in crate::sinks) use build::build;
 pub use headers::HeaderText;
+pub use preview::RequestPreview;
 pub use settings::{Method, Settings};
-pub use signature::{Algorithm, Digits, HeaderSignature};
+pub use signature::{Algorithm, Digits, HeaderSignature, is_signing_secret};

@@ -56,6 +56,16 @@ pub enum Method {
 }
 
 impl Method {
+    /// As HTTP writes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Get => "GET",
+            Method::Post => "POST",
+            Method::Put => "PUT",
+            Method::Patch => "PATCH",
+        }
+    }
+
     /// Whether its requests have a body.
     pub fn has_body(self) -> bool {
         self != Method::Get

@@ -132,14 +132,22 @@ impl HeaderSigner {
     }
 }
 
+/// Whether a text is a secret by Standard Webhooks: base64, with or without `whsec_` in front.
+pub fn is_signing_secret(text: &str) -> bool {
+    key(text).is_some()
+}
+
+/// The bytes of a key.
+fn key(secret: &str) -> Option<Zeroizing<Vec<u8>>> {
+    let encoded = secret.strip_prefix(PREFIX).unwrap_or(secret);
+    let key = Zeroizing::new(STANDARD.decode(encoded).ok()?);
+    (!key.is_empty()).then_some(key)
+}
+
 fn mac(secret: &str) -> Result<Hmac<Sha256>, String> {
     let expected =
         "secret: expected whsec_ and base64 of the key's bytes, as the receiver shows it";
-    let encoded = secret.strip_prefix(PREFIX).unwrap_or(secret);
-    let key = Zeroizing::new(STANDARD.decode(encoded).map_err(|_| expected.to_owned())?);
-    if key.is_empty() {
-        return Err(expected.to_owned());
-    }
+    let key = key(secret).ok_or(expected)?;
     Ok(Hmac::new_from_slice(&key).expect("HMAC takes keys of every length"))
 }
 

@@ -141,7 +141,7 @@ async fn sink_that_takes_nothing_says_so_once() {
     }
     daemon
         .logged("all filtered", |log| {
-            log.contains("all filtered: the sink has taken none")
+            log.contains("all filtered: `when` has held for none")
         })
         .await;
     wait::until("all are stored", async || {

@@ -217,7 +217,7 @@ async fn a_port_in_use_is_named_and_the_exit_code_is_1() {
     assert_eq!(output.status.code(), Some(1));
     let log = String::from_utf8(output.stderr).unwrap();
     assert!(
-        log.contains("http.listen") && log.contains("choose another address"),
+        log.contains("http.listen") && log.contains("see by `ss -ltnp`"),
         "{log}"
     );
 }

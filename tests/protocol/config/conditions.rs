@@ -70,17 +70,17 @@ fn word_that_nothing_has_is_a_warning_that_names_the_nearest() {
     for (when, expected) in [
         (
             "severity == 'crtical'",
-            "no severity is 'crtical', did you mean 'critical'?",
+            "there is no severity 'crtical', did you mean 'critical'?",
         ),
         (
             "state == '故障'",
-            "[states] calls it 'fault', so write state == 'fault'",
+            "[states] calls '故障' by the name 'fault': compare state with 'fault'",
         ),
         (
             "state in ['falut']",
-            "no state is 'falut', did you mean 'fault'?",
+            "[states] gives no name 'falut', did you mean 'fault'?",
         ),
-        ("topic == 'tt'", "no topic is 'tt'"),
+        ("topic == 'tt'", "there is no topic 'tt'"),
         ("false", "`when` holds for no status"),
     ] {
         let found = warnings(&format!("when = \"{when}\"\n"));
@@ -98,6 +98,36 @@ fn word_that_nothing_has_is_a_warning_that_names_the_nearest() {
         let found = warnings(&format!("when = \"{when}\"\n"));
         assert!(found.is_empty(), "{when}: {found:?}");
     }
+}
+
+#[test]
+fn templates_are_warned_of_the_same_words() {
+    let condition = "{% if severity == 'crtical' %}x{% endif %}";
+    for (path, key) in [
+        ("body", format!("body = \"{condition}\"")),
+        (
+            "headers.Title",
+            format!("headers = {{ Title = \"{condition}\" }}"),
+        ),
+        (
+            "body",
+            "batch = {}\nbody = \"{% for e in events if e.severity == 'crtical' %}x{% endfor %}\""
+                .to_owned(),
+        ),
+    ] {
+        let found = warnings(&format!("{key}\n"));
+        let [warning] = &found[..] else {
+            panic!("{key}: {found:?}")
+        };
+        assert_eq!(warning.path, format!("sinks.w.{path}"));
+        let expected = "there is no severity 'crtical', did you mean 'critical'?";
+        assert!(warning.message.contains(expected), "{key}: {warning}");
+    }
+    let mqtt =
+        format!("[sinks.m]\ntype = \"mqtt\"\nbody = \"{condition}\"\ntopic = \"a{condition}\"\n");
+    assert_eq!(warnings(&mqtt).len(), 2);
+    let known = "body = \"{% if severity in ['critical'] and kind == 'status' %}x{% endif %}\"\n";
+    assert_eq!(warnings(known), []);
 }
 
 #[test]
@@ -119,6 +149,8 @@ fn a_test_names_what_the_configuration_has() {
             format!("{message}file = \"a\"\n"),
             "a test has a message, or the file of one",
         ),
+        (message.to_owned(), "this test expects nothing"),
+        (format!("{message}event = {{}}\n"), "or undecodable = true"),
         (format!("{message}topic = \"tt\"\n"), "unknown topic `tt`"),
         (format!("{message}sinks = [\"ww\"]\n"), "unknown sink `ww`"),
         (
