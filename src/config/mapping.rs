@@ -19,7 +19,7 @@ pub(super) type ConstantDrafts = Vec<(Field, Draft)>;
 
 /// The constants of one topic, with these values for the variables.
 pub(super) fn filled<'v>(
-    drafts: &ConstantDrafts,
+    drafts: &[(Field, Draft)],
     value: impl Fn(&str) -> &'v str + Copy,
 ) -> Constants {
     let mut constants = Constants::default();

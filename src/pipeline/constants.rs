@@ -13,11 +13,6 @@ impl Constants {
         self.0[field as usize] = Some(json.into());
     }
 
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.0.iter().all(Option::is_none)
-    }
-
     /// As it would stand in a message.
     pub(super) fn json(&self, field: Field) -> Option<&str> {
         self.0[field as usize].as_deref()

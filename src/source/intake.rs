@@ -379,7 +379,7 @@ impl Intake {
                         topic = %topic.name,
                         reason = %undecodable,
                         "status undecodable: the journal keeps it raw; correct the topic's \
-                         `fields`, then run `stomp-bridge dlq redrive --undecodable --all`"
+                         `fields` or `encoding`, then run `stomp-bridge dlq redrive --undecodable --all`"
                     );
                     NewContent::Undecodable {
                         reason: undecodable.0.into(),
