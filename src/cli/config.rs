@@ -104,7 +104,7 @@ fn show(args: &RouteArgs, plan: &Plan) -> anyhow::Result<ExitCode> {
         (None, _) => bail!("there are several topics: name the message's with --topic"),
     };
     let body = read(&args.message)?;
-    let statuses = route(plan, topic, &Body::plain(&body), args.last.as_deref())?;
+    let statuses = route(plan, topic, &body[..], args.last.as_deref())?;
     if args.json {
         print::json(&Shown {
             topic,
@@ -310,10 +310,10 @@ fn outcome(plan: &Plan, case: &TestCase) -> Outcome {
 fn found(plan: &Plan, case: &TestCase) -> anyhow::Result<Vec<Found>> {
     let last = case.last.as_deref();
     match &case.message {
-        TestMessage::Text(text) => route(plan, &case.topic, &Body::of_text(text), last),
+        TestMessage::Text(text) => route(plan, &case.topic, Body::of_text(text), last),
         TestMessage::File(file) => {
             let body = read(file)?;
-            route(plan, &case.topic, &Body::plain(&body), last)
+            route(plan, &case.topic, &body[..], last)
         }
     }
 }
@@ -417,7 +417,7 @@ when = "changed and severity >= 'warning'"
     fn routed(body: &str, last: Option<&str>) -> Vec<String> {
         text(
             "map-1",
-            &route(&plan(""), "map-1", &Body::of_text(body), last).unwrap(),
+            &route(&plan(""), "map-1", body.as_bytes(), last).unwrap(),
         )
     }
 

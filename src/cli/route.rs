@@ -80,10 +80,10 @@ pub(super) enum Sent {
 ///
 /// # Errors
 /// There is no such topic.
-pub(super) fn route(
+pub(super) fn route<'b>(
     plan: &Plan,
     topic: &str,
-    body: &Body<'_>,
+    body: impl Into<Body<'b>>,
     last: Option<&str>,
 ) -> anyhow::Result<Vec<Found>> {
     let decoder = plan.decoders.get(topic).ok_or_else(|| {
@@ -96,7 +96,7 @@ pub(super) fn route(
     })?;
     let received_at = Timestamp::now();
     let elements = decoder
-        .split_message(body, received_at)
+        .split_message(&body.into(), received_at)
         .into_iter()
         .zip(1..);
     let found = elements.map(|(element, position)| {

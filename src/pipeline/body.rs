@@ -81,6 +81,12 @@ impl Charset {
     }
 }
 
+impl<'a> From<&'a [u8]> for Body<'a> {
+    fn from(bytes: &'a [u8]) -> Body<'a> {
+        Body::plain(bytes)
+    }
+}
+
 impl<'a> Body<'a> {
     /// One whose message says nothing of it.
     pub fn plain(bytes: &'a [u8]) -> Body<'a> {
@@ -350,8 +356,7 @@ fn mistake(bytes: &[u8], expected: &[Charset]) -> String {
         return format!("expected {names}, found a text in another encoding");
     };
     let at = error.valid_up_to();
-    let around = &bytes[at.saturating_sub(AROUND)..bytes.len().min(at + AROUND)];
-    let around = excerpt(&String::from_utf8_lossy(around));
+    let around = excerpt(&around(bytes, at));
     let mut reason = format!("expected {names}, found an invalid byte at {at}, in {around}");
     let gb18030 = Charset(encoding_rs::GB18030);
     // Of a broken UTF-8 the characters before it are right.
@@ -359,6 +364,12 @@ fn mistake(bytes: &[u8], expected: &[Charset]) -> String {
         reason.push_str("; it can be read as GB18030: set the topic's encoding = \"gb18030\"");
     }
     reason
+}
+
+/// What stands around a byte.
+fn around(bytes: &[u8], at: usize) -> String {
+    let around = &bytes[at.saturating_sub(AROUND)..bytes.len().min(at + AROUND)];
+    String::from_utf8_lossy(around).into_owned()
 }
 
 /// The text of bytes in UTF-8, without what may stand around JSON.
