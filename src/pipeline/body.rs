@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use super::scalar::excerpt;
@@ -315,7 +315,12 @@ fn decoded(
         let text = text.ok_or_else(|| mistake(bytes, &[charset]))?;
         return Ok((text, ReadBy::Anything));
     }
-    let candidates = [utf16(bytes), said, topics, Some(Charset(UTF_8))];
+    let utf8 = Some(Charset(UTF_8));
+    // Java writes ISO-8859-1 where nobody has named a charset. Every byte fits it, and hardly any
+    // text in it is UTF-8 by chance.
+    let is_unlikely = said.is_some_and(|said| said.0 == WINDOWS_1252);
+    let before = utf8.filter(|_| is_unlikely);
+    let candidates = [utf16(bytes), before, said, topics, utf8];
     for charset in candidates.into_iter().flatten() {
         if let Some(text) = charset.decode(bytes) {
             let alone = utf16(bytes).or(topics).unwrap_or(Charset(UTF_8));
