@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::config::Plan;
 use crate::delivery::Verdict;
 use crate::model::{Event, Origin, Position, StatusEvent};
-use crate::pipeline::{Decision, Decoder, Doubts, Field};
+use crate::pipeline::{Body, Decision, Decoder, Doubts, Field};
 use crate::sinks::Preview;
 
 /// One status of a message.
@@ -84,10 +84,10 @@ pub(super) enum Sent {
 ///
 /// # Errors
 /// There is no such topic.
-pub(super) fn route(
+pub(super) fn route<'b>(
     plan: &Plan,
     topic: &str,
-    body: &[u8],
+    body: impl Into<Body<'b>>,
     last: Option<&str>,
 ) -> anyhow::Result<Vec<Found>> {
     let decoder = plan.decoders.get(topic).ok_or_else(|| {
@@ -99,7 +99,10 @@ pub(super) fn route(
         )
     })?;
     let received_at = Timestamp::now();
-    let elements = decoder.split(body, received_at).into_iter().zip(1..);
+    let elements = decoder
+        .split_message(&body.into(), received_at)
+        .into_iter()
+        .zip(1..);
     let found = elements.map(|(element, position)| {
         if element.ignored {
             return Found::Ignored(String::from_utf8_lossy(&element.raw).into_owned());

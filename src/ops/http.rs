@@ -38,7 +38,8 @@ use crate::excerpt::beginning;
 use crate::secret::redact;
 use crate::tls;
 
-/// The longest command: some 500,000 positions, or the parts of the largest body.
+/// The longest command: some 500,000 positions, or the parts of the largest body. A body that is
+/// compressed or in another charset may be longer as texts: it is redriven while no daemon runs.
 const COMMAND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Commands whose bodies are in memory at once. One: a body and its parsed form take some 80 MiB at
 /// most. The journal has one writer, so two at once would end no sooner.
@@ -321,9 +322,17 @@ async fn read(turns: &Semaphore, body: Body) -> Result<(SemaphorePermit<'_>, Vec
     }
 }
 
-/// For the log: a thousand positions are none of its business.
+/// For the log: a thousand positions are none of its business, nor what statuses say.
 fn summary(command: &AdminCommand) -> String {
-    let text = serde_json::to_string(command).unwrap_or_default();
+    let text = match command {
+        AdminCommand::RedriveUndecodable { position, parts } => serde_json::json!({
+            "command": "redrive_undecodable",
+            "position": position,
+            "parts": parts.len(),
+        })
+        .to_string(),
+        other => serde_json::to_string(other).unwrap_or_default(),
+    };
     beginning(&text, 200)
 }
 
@@ -390,6 +399,16 @@ mod tests {
             Ok::<_, Infallible>(piece)
         });
         Body::from_stream(pieces)
+    }
+
+    #[test]
+    fn the_log_has_no_status_of_a_redrive() {
+        let command = AdminCommand::RedriveUndecodable {
+            position: crate::model::Position(7),
+            parts: vec![crate::ops::control::Part::Text("an address".to_owned())],
+        };
+        let expected = r#"{"command":"redrive_undecodable","parts":1,"position":7}"#;
+        assert_eq!(summary(&command), expected);
     }
 
     /// A command's body is read, or not, after this time.

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use serde_json::Value;
 use stomp_bridge::model::columns::STATUS;
 use stomp_bridge::model::{Column, ColumnKind, Origin, Position, Severity, StatusEvent};
-use stomp_bridge::pipeline::{Decoder, Field, Mapping, State, States, portable};
+use stomp_bridge::pipeline::{
+    Body, Charset, Constants, Decoder, Field, Mapping, State, States, portable,
+};
 
 use crate::events::{JOURNAL, batch, start};
 use crate::history::Database;
@@ -28,9 +30,17 @@ fn statuses() -> Vec<StatusEvent> {
             continue;
         }
         let body = fs::read(folder.join(format!("{case}.json"))).unwrap();
-        let decoder = decoder(&folder.join(format!("{case}.mapping.json")));
+        let written = fs::read_to_string(folder.join(format!("{case}.mapping.json")));
+        let written = written.map_or(Value::Null, |text| serde_json::from_str(&text).unwrap());
+        let header = |name: &str| written["headers"][name].as_str().unwrap_or_default().into();
+        let body = Body {
+            bytes: &body,
+            content_type: header("content-type"),
+            content_encoding: header("content-encoding"),
+        };
+        let decoder = decoder(&written);
         let received_at = "2026-01-02T03:04:05.678901Z".parse().unwrap();
-        for element in decoder.split(&body, received_at) {
+        for element in decoder.split_message(&body, received_at) {
             let position = Position(statuses.len() as i64 + 1);
             let origin = Origin {
                 journal: JOURNAL,
@@ -47,16 +57,17 @@ fn statuses() -> Vec<StatusEvent> {
     statuses
 }
 
-fn decoder(mapping_file: &Path) -> Decoder {
-    let mut mapping = Mapping::default();
-    if let Ok(text) = fs::read_to_string(mapping_file) {
-        let written: Value = serde_json::from_str(&text).unwrap();
-        let pointer = |value: &Value| value.as_str().unwrap().parse().unwrap();
-        mapping.items = written.get("items").map(pointer);
-        for field in Field::ALL {
-            if let Some(value) = written["fields"].get(field.name()) {
-                mapping.set(field, Some(pointer(value)));
-            }
+fn decoder(written: &Value) -> Decoder {
+    let (mut mapping, mut constants) = (Mapping::default(), Constants::default());
+    let pointer = |value: &Value| value.as_str().unwrap().parse().unwrap();
+    mapping.items = written.get("items").map(pointer);
+    mapping.charset = written["encoding"].as_str().and_then(Charset::named);
+    for field in Field::ALL {
+        if let Some(value) = written["fields"].get(field.name()) {
+            mapping.set(field, Some(pointer(value)));
+        }
+        if let Some(constant) = written["constants"][field.name()].as_str() {
+            constants.set_text(field, constant);
         }
     }
     let fault = State {
@@ -64,7 +75,7 @@ fn decoder(mapping_file: &Path) -> Decoder {
         severity: Severity::Critical,
     };
     let words = HashMap::from([("故障".to_owned(), fault)]);
-    Decoder::new("map-1".into(), mapping, Arc::new(States { words }))
+    Decoder::new("map-1".into(), mapping, Arc::new(States { words })).with_constants(constants)
 }
 
 /// A column of the rows in the log's order, as texts.

@@ -205,7 +205,7 @@ async fn a_vacuum_makes_the_file_smaller_and_takes_nothing_away() {
 #[tokio::test]
 async fn the_file_is_its_owners_alone_unless_mode_lets_others_in() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("history.db");
+    let path = folder.path().join("below/history.db");
     // A mode that is another than before is set on a file that is there, too.
     for mode in [history::sqlite::Settings::MODE, 0o640] {
         let mut sink = start(Settings::Sqlite(history::sqlite::Settings {
@@ -221,6 +221,8 @@ async fn the_file_is_its_owners_alone_unless_mode_lets_others_in() {
             let found = std::fs::metadata(&file).unwrap().permissions().mode() & 0o777;
             assert_eq!(found, mode, "{file}");
         }
+        let below = std::fs::metadata(folder.path().join("below")).unwrap();
+        assert_eq!(below.permissions().mode() & 0o777, 0o700, "it is made");
         sink.close().await;
     }
 }

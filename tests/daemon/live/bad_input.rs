@@ -1,6 +1,8 @@
 //! What others get wrong: each gets one clear line in the log, the daemon lives on, and nothing
 //! after it is lost.
 
+use std::io::Write;
+
 use super::lab::lab;
 use super::run::{Run, assert_drained};
 use peers::configuration::EventKey;
@@ -297,5 +299,71 @@ async fn unreachable_sinks_get_everything_once_they_are_back() {
     .await;
     daemon.ready().await;
     assert_eq!(daemon.stop().await.code(), Some(0));
+    assert_drained(rabbitmq, queue).await;
+}
+
+/// RabbitMQ keeps what a message says of its body, also beyond the queue.
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_in_other_charsets_and_compressed_ones_arrive_over_tcp() {
+    let url = lab().await.rabbitmq.stomp_url();
+    bodies_of_all_kinds_arrive("kinds_tcp", &url).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bodies_in_other_charsets_and_compressed_ones_arrive_over_web_stomp() {
+    let url = lab().await.rabbitmq.web_stomp_url();
+    bodies_of_all_kinds_arrive("kinds_ws", &url).await;
+}
+
+async fn bodies_of_all_kinds_arrive(queue: &str, url: &str) {
+    let rabbitmq = &lab().await.rabbitmq;
+    let destination = format!("/queue/{queue}");
+    let status = |n: usize| platform::message(queue, n, 2);
+    let gbk = |text: &str| encoding_rs::GBK.encode(text).0.into_owned();
+    let utf16 =
+        |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_be_bytes).collect() };
+    let gzip = |bytes: &[u8]| {
+        let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        gzip.write_all(bytes).unwrap();
+        gzip.finish().unwrap()
+    };
+    let lines = format!("{}\n{}\n", status(5), status(6));
+    let bodies: [(&str, Vec<u8>); 7] = [
+        (
+            "content-type:application/json;charset=GBK\n",
+            gbk(&status(0)),
+        ),
+        ("content-encoding:gzip\n", gzip(status(1).as_bytes())),
+        ("content-type:text/plain\n", gzip(status(2).as_bytes())),
+        (
+            "content-type:text/plain; charset=gb18030\ncontent-encoding:gzip\n",
+            gzip(&gbk(&status(3))),
+        ),
+        ("content-type:text/plain\n", utf16(&status(4))),
+        ("content-type:application/x-ndjson\n", lines.into_bytes()),
+        ("", b"[]".to_vec()),
+    ];
+    let mut publisher = Stomp::connect(rabbitmq.stomp_port()).await;
+    for (headers, body) in bodies {
+        publisher.publish_with(&destination, headers, [body]).await;
+    }
+    let receiver = Receiver::start().await;
+    let configuration = Configuration::new(url)
+        .queue("status", queue, EventKey::None)
+        .sqlite()
+        .webhook(&receiver.url());
+    let mut daemon = Daemon::start(&configuration).await;
+    arrive(&receiver, 7).await;
+    wait::until("all messages in SQLite", async || {
+        (history::count(daemon.folder()).await >= 7).then_some(())
+    })
+    .await;
+    let log = daemon.log();
+    assert!(
+        !log.contains("undecodable") && !log.contains("unmapped"),
+        "{log}"
+    );
+    assert_eq!(daemon.stop().await.code(), Some(0));
+    platform::assert_complete("sqlite", &history::rows(daemon.folder()).await, 7);
     assert_drained(rabbitmq, queue).await;
 }

@@ -134,9 +134,13 @@ impl Stomp {
             Lengths::Said => format!("content-length:{}\n", body.len()),
             Lengths::Unsaid => String::new(),
         };
+        let kind = match headers.contains("content-type:") {
+            true => "",
+            false => "content-type:application/json\n",
+        };
         let mut frame = format!(
-            "SEND\ndestination:{destination}\npersistent:true\ncontent-type:application/json\n\
-             {length}{headers}receipt:{receipt}\n\n"
+            "SEND\ndestination:{destination}\npersistent:true\n{kind}{length}{headers}\
+             receipt:{receipt}\n\n"
         )
         .into_bytes();
         frame.extend_from_slice(body);
