@@ -19,6 +19,7 @@ use super::pointer::Finder;
 use super::scalar::{excerpt, number, text, time};
 use super::{Field, Mapping, States};
 use crate::model::{Coordinates, Origin, Place, StatusEvent};
+use crate::secret::{beginning, beginning_bytes, redact_echo};
 
 /// Statuses in one body. A larger array, such as one of scalars in a frame of many MiB, would cost
 /// a multiple of its size in memory. Its body is kept whole, as undecodable.
@@ -27,6 +28,9 @@ const ELEMENTS_MAX: usize = 65_536;
 /// A device id, a client id and a state: they are kept for each device, and name MQTT topics and
 /// rows. A status with a longer one is undecodable; a serial, which nothing hangs on, is cut.
 const NAME_BYTES_MAX: usize = 512;
+
+/// What is shown of a body before a byte that is no UTF-8, and behind it.
+const AROUND_CHARS_MAX: usize = 20;
 
 /// How much of its hash an event id keeps, in bytes: no two keys meet by chance.
 const KEY_HASH_BYTES: usize = 16;
@@ -566,11 +570,9 @@ impl<'a> Said<'a> {
 fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
     let text = std::str::from_utf8(body).map_err(|error| {
         let at = error.valid_up_to();
-        let rest = String::from_utf8_lossy(&body[at.saturating_sub(20)..body.len().min(at + 20)])
-            .into_owned();
         Undecodable(format!(
             "expected UTF-8, found an invalid byte at {at}, in {}",
-            excerpt(&rest)
+            excerpt(&around(body, at))
         ))
     })?;
     let text = text
@@ -582,6 +584,17 @@ fn utf8(body: &[u8]) -> Result<&str, Undecodable> {
     } else {
         Ok(text)
     }
+}
+
+/// What stands around a byte, without the second half of a secret: so more is read than is shown.
+fn around(body: &[u8], at: usize) -> String {
+    let (before, behind) = body.split_at(at);
+    let before = &before[at.saturating_sub(beginning_bytes(AROUND_CHARS_MAX))..];
+    let before = redact_echo(&String::from_utf8_lossy(before)).into_owned();
+    let chars = before.chars().count();
+    let before = before.chars().skip(chars.saturating_sub(AROUND_CHARS_MAX));
+    let behind = beginning(behind, AROUND_CHARS_MAX).text;
+    before.chain(behind.chars()).collect()
 }
 
 fn not_json(error: &serde_json::Error, json: &str) -> Undecodable {

@@ -24,8 +24,10 @@ const GIVEN_MAX: usize = 256;
 const HEADER_PART_CHARS_MIN: usize = 8;
 /// A part of a URL without a name that is shorter is a word, such as a database's name.
 const URL_PART_CHARS_MIN: usize = 16;
+/// What stands in a text's place that is not known yet: secrets are written beside it.
+pub const PLACEHOLDER: char = '\0';
 /// What stands in a secret's place.
-const MASK: &str = "…";
+pub(super) const MASK: &str = "…";
 
 /// Where a secret comes from, hence how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,9 +72,9 @@ pub fn protect_header(name: &str, value: &str, lifetime: Lifetime) {
     if !is_secret_name(name) {
         return protect_from_echo(value);
     }
-    protect(value, lifetime);
+    protect_text(value, lifetime);
     // Behind `Bearer` or `Basic`; of a cookie each value.
-    for part in value.split([' ', ';', ',']) {
+    for part in value.split([' ', ';', ',', PLACEHOLDER]) {
         let value = part.split_once('=').map_or(part, |(_, value)| value);
         for text in [part, value] {
             if text.chars().count() >= HEADER_PART_CHARS_MIN {
@@ -82,23 +84,38 @@ pub fn protect_header(name: &str, value: &str, lifetime: Lifetime) {
     }
 }
 
+/// Protects a text in which [`PLACEHOLDER`] may stand: all of it, or what stands beside that.
+pub fn protect_text(text: &str, lifetime: Lifetime) {
+    if !text.contains(PLACEHOLDER) {
+        return protect(text, lifetime);
+    }
+    let parts = text.split(PLACEHOLDER);
+    for part in parts.filter(|part| part.chars().count() >= HEADER_PART_CHARS_MIN) {
+        protect(part, lifetime);
+    }
+}
+
 /// Protects what a URL has of secrets: its password, and values of its query.
 pub fn protect_url(url: &Url, lifetime: Lifetime) {
     if let Some(password) = url.password() {
         protect(&decoded(password), lifetime);
     }
     for (name, value) in url.query_pairs() {
-        if is_secret_name(&name) || is_random(&value) {
-            protect(&value, lifetime);
+        for part in value.split(PLACEHOLDER) {
+            if is_secret_name(&name) || is_random(part) {
+                protect(part, lifetime);
+            }
         }
     }
 }
 
 /// Protects what of a URL's path looks as tokens do: chat servers have theirs there.
 pub fn protect_url_path(url: &Url, lifetime: Lifetime) {
-    for part in url.path_segments().into_iter().flatten() {
-        if is_random(part) {
-            protect(&decoded(part), lifetime);
+    for segment in url.path_segments().into_iter().flatten() {
+        for part in decoded(segment).split(PLACEHOLDER) {
+            if is_random(part) {
+                protect(part, lifetime);
+            }
         }
     }
 }
@@ -185,7 +202,8 @@ enum Kind {
 
 impl Registry {
     fn add(&mut self, value: &str, kind: Kind) {
-        if value.chars().count() < CHARS_MIN {
+        let is_configured = |known: &String| kind == Kind::Given && known == value;
+        if value.chars().count() < CHARS_MIN || self.configured.iter().any(is_configured) {
             return;
         }
         let (values, max) = match kind {
@@ -383,6 +401,22 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_a_placeholder_is_protected() {
+        protect_text("text-test-7d01\0abc", Lifetime::Configured);
+        protect_header(
+            "Authorization",
+            "Bearer head-test-7d02\0",
+            Lifetime::Configured,
+        );
+        let url = "https://h/way-test-7d03-more%00?key=key-test-7d04%00&d=%00";
+        let url = url.parse().unwrap();
+        protect_url(&url, Lifetime::Configured);
+        protect_url_path(&url, Lifetime::Configured);
+        let text = "text-test-7d01 head-test-7d02 way-test-7d03-more key-test-7d04 abc";
+        assert_eq!(redact(text), "… … … … abc");
+    }
+
+    #[test]
     fn values_that_servers_give_do_not_grow_without_end() {
         let mut registry = Registry::default();
         registry.add("configured", Kind::Configured);
@@ -393,6 +427,8 @@ mod tests {
         assert_eq!(registry.given.len(), GIVEN_MAX);
         let redact =
             |registry: &mut Registry, text| registry.matchers().secrets.redact(text).into_owned();
+        registry.add("configured", Kind::Given);
+        assert_eq!(registry.given.len(), GIVEN_MAX);
         assert_eq!(redact(&mut registry, "configured given-0"), "… …");
         assert_eq!(redact(&mut registry, "given-1 given-264"), "given-1 …");
     }

@@ -3,6 +3,11 @@
 
 use bytes::Bytes;
 
+use crate::secret::beginning;
+
+/// As much of a frame that is none is shown.
+const FRAME_SHOWN_CHARS: usize = 32;
+
 /// What a server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
@@ -356,9 +361,8 @@ impl Reader<'_> {
 }
 
 fn shown(frame: &[u8]) -> String {
-    String::from_utf8_lossy(&frame[..frame.len().min(32)])
-        .escape_debug()
-        .to_string()
+    let beginning = beginning(frame, FRAME_SHOWN_CHARS);
+    beginning.text.escape_debug().to_string()
 }
 
 #[cfg(test)]
