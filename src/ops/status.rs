@@ -13,6 +13,7 @@ use super::sinks::SinkView;
 use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
+use crate::secret::redact_echo;
 use crate::source;
 
 /// The state of the daemon at one moment, as `/status` gives it.
@@ -299,13 +300,22 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
             unreadable: fields
                 .map(|(field, count)| (field.to_owned(), count))
                 .collect(),
-            unmapped: unreadable.unmapped,
+            unmapped: redacted_words(unreadable.unmapped),
             unmapped_others: unreadable.unmapped_others,
             ignored: unreadable.ignored,
         };
         (name.to_string(), topic)
     };
     topics.map(topic).collect()
+}
+
+/// Words of a peer, without secrets.
+fn redacted_words(words: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut redacted = BTreeMap::new();
+    for (word, count) in words {
+        *redacted.entry(redact_echo(&word).into_owned()).or_default() += count;
+    }
+    redacted
 }
 
 fn since_start(sink: &SinkView) -> SinceStart {
@@ -354,4 +364,24 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
         .collect();
     sinks.sort_by_key(place);
     sinks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{Lifetime, protect};
+
+    #[test]
+    fn words_that_are_secrets_are_counted_as_one() {
+        protect("word-secret-a-5e02", Lifetime::Configured);
+        protect("word-secret-b-5e02", Lifetime::Configured);
+        let word = |word: &str, count| (word.to_owned(), count);
+        let words = [
+            word("word-secret-a-5e02", 2),
+            word("word-secret-b-5e02", 3),
+            word("故障", 1),
+        ];
+        let expected = BTreeMap::from([word("…", 5), word("故障", 1)]);
+        assert_eq!(redacted_words(words.into()), expected);
+    }
 }
