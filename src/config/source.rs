@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::context::Context;
 use super::path::Path;
 use super::schema::{self, ConnectBackslashes};
@@ -14,7 +16,7 @@ use super::spelling::{self, Spelling};
 use super::template::{Draft, Scope};
 use super::units::UrlText;
 use crate::duration::InWords;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, PLACEHOLDER, Secret, protect, protect_text, protect_url};
 use crate::source::{self, Address, SigninTemplate};
 use crate::stomp::Backslashes;
 
@@ -195,6 +197,9 @@ impl Context<'_> {
         draft: &Draft,
         schemes: &[&str],
     ) -> Option<Address> {
+        if let Ok(url) = Url::parse(draft.text("%00").expose_secret()) {
+            protect_url(&url, Lifetime::Configured);
+        }
         if !draft.has_placeholders() {
             return self
                 .checked_url(path, draft.text("").expose_secret(), schemes)
@@ -229,13 +234,21 @@ impl Context<'_> {
                 );
                 None
             }
-            (Some(text), None) => self.template(&path.join("passcode"), text.expose_secret()),
+            (Some(text), None) => {
+                let (path, scope) = (path.join("passcode"), self.signin_scope());
+                let draft = self.draft(&path, text.expose_secret(), Within::Text, &scope)?;
+                let text = draft.text(&PLACEHOLDER.to_string());
+                protect_text(text.expose_secret(), Lifetime::Configured);
+                Some(draft.plain())
+            }
             (None, Some(file)) => {
                 let file = self.folders.config.join(file);
                 let text = fs::read_to_string(&file)
                     .map_err(|error| format!("cannot read {}: {error}", file.display()));
                 let text = self.report.take(&file_path, text)?;
-                Some(text.trim_end_matches(['\r', '\n']).into())
+                let text = text.trim_end_matches(['\r', '\n']);
+                protect(text, Lifetime::Configured);
+                Some(text.into())
             }
             (None, None) => None,
         }
