@@ -108,7 +108,7 @@ impl App {
                 config = %config.display(),
                 journal = %plan.journal.path.display(),
                 journal_id = %journal.log.uuid().simple(),
-                head = %journal.log.status().head,
+                head = journal.log.status().head.0,
                 "starting"
             );
             Begun::new(&plan, &troubles).await

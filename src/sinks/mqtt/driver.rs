@@ -120,7 +120,7 @@ impl Driver {
             attempt += 1;
             let was_up = matches!(*self.link.borrow(), Link::Up(_));
             if attempt == 1 || (was_up && closes.should_log()) {
-                warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
+                warn!(sink = self.name, %error, retry_in_ms = wait.as_millis() as u64, "no connection to the MQTT broker");
             }
             // In this order, so that a publisher that sees the loss never finds this connection
             // again.
