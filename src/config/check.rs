@@ -85,6 +85,7 @@ pub(super) fn check(
         http,
         watch: root.watch.is_some_and(|watch| watch.0),
         tests,
+        secret_files: check.secrets.read(),
         warnings: Vec::new(),
     });
     check

@@ -243,6 +243,7 @@ impl Context<'_> {
             }
             (None, Some(file)) => {
                 let file = self.folders.config.join(file);
+                self.secrets.note(&file);
                 let text = fs::read_to_string(&file)
                     .map_err(|error| format!("cannot read {}: {error}", file.display()));
                 let text = self.report.take(&file_path, text)?;

@@ -34,6 +34,9 @@ pub struct Report {
     /// The last reload, where it was rejected: the configuration before it holds.
     #[serde(default)]
     pub rejected_reload: Option<RejectedReload>,
+    /// Since when files of secrets are another and cannot be used, and why: those before are used.
+    #[serde(default)]
+    pub unread_secrets: Option<RejectedReload>,
     /// The STOMP side.
     pub link: Link,
     /// The counters of received messages since the start.
@@ -222,6 +225,7 @@ impl Report {
             ready: reasons.is_empty(),
             reasons,
             rejected_reload: view.reloads.last_rejected(),
+            unread_secrets: view.reloads.unread_secrets(),
             link: Link {
                 state: link.state.as_str().to_owned(),
                 since: link.since,

@@ -23,6 +23,7 @@ use super::loss::Loss;
 use super::reason::{Reason, Verdict};
 use super::terms::Terms;
 use crate::retry::{Backoff, STABLE};
+use crate::secret;
 
 /// Dialling, TLS and CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -143,8 +144,12 @@ impl Driver {
     /// A connection that the broker has accepted; `None`: nobody needs it now.
     async fn dial(&mut self, client_id: &str) -> Option<Result<Wire, Loss>> {
         let wanted = self.wanted.clone();
+        let connecting = async {
+            secret::until_current().await;
+            timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)).await
+        };
         tokio::select! {
-            wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => {
+            wire = connecting => {
                 Some(wire.unwrap_or_else(|_| {
                     let seconds = CONNECT_TIMEOUT.as_secs();
                     let advice = "check host, port and mqtt:// or mqtts://";
