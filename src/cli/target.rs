@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::print::tell;
-use crate::config::{self, Place, Plan};
+use crate::config::{self, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
 use crate::secret::{Lifetime, Secret, protect};
@@ -58,6 +58,14 @@ impl Target {
     /// Every problem of it.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
         config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
+    }
+
+    /// How entries are read, and which of them each sink wants, by the configuration.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn reading(&self) -> anyhow::Result<Reading> {
+        config::reading(&self.config).map_err(|problems| anyhow!("{problems}"))
     }
 
     /// Reads the journal's file, whether a daemon writes it or not.
