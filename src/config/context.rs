@@ -104,14 +104,6 @@ impl Context<'_> {
         Some(self.draft(path, text, within, &Scope::SECRETS)?.text(""))
     }
 
-    /// A value that may depend on the sign-in.
-    pub(super) fn template(&mut self, path: &Path, text: &str) -> Option<SigninTemplate> {
-        Some(
-            self.draft(path, text, Within::Text, &self.signin_scope())?
-                .plain(),
-        )
-    }
-
     pub(super) fn signin_scope(&self) -> Scope<'static> {
         Scope {
             signin: self.signed_in.clone(),

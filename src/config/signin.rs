@@ -293,7 +293,7 @@ impl Context<'_> {
                 protect(whole.expose_secret(), Lifetime::Configured);
                 reading.redacted.push(whole);
             } else {
-                protect_from_echo(whole.expose_secret());
+                protect_from_echo(whole.expose_secret(), Lifetime::Configured);
             }
         }
         draft.plain().hidden()

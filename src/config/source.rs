@@ -16,7 +16,9 @@ use super::spelling::{self, Spelling};
 use super::template::{Draft, Scope};
 use super::units::UrlText;
 use crate::duration::InWords;
-use crate::secret::{Lifetime, PLACEHOLDER, Secret, protect, protect_text, protect_url};
+use crate::secret::{
+    Lifetime, PLACEHOLDER, Secret, protect, protect_from_echo, protect_text, protect_url,
+};
 use crate::source::{self, Address, SigninTemplate};
 use crate::stomp::Backslashes;
 
@@ -79,7 +81,7 @@ impl Context<'_> {
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
         let login = source
             .login
-            .and_then(|login| self.template(&path.join("login"), login.expose_secret()));
+            .and_then(|login| self.login(&path.join("login"), &login));
         let backslashes = self.backslashes(
             &path,
             source.connect_backslashes,
@@ -216,6 +218,19 @@ impl Context<'_> {
         };
         let url = self.checked_url(path, base.expose_secret(), schemes)?;
         Some(Address::new(url, query.plain()))
+    }
+
+    fn login(&mut self, path: &Path, text: &Secret) -> Option<SigninTemplate> {
+        let draft = self.draft(
+            path,
+            text.expose_secret(),
+            Within::Text,
+            &self.signin_scope(),
+        )?;
+        if !draft.has_placeholders() {
+            protect_from_echo(draft.text("").expose_secret(), Lifetime::Configured);
+        }
+        Some(draft.plain())
     }
 
     fn passcode(

@@ -20,6 +20,9 @@ const WORD_CHARS_MAX: usize = 8;
 const CONFIGURED_MAX: usize = 4096;
 /// Secrets that servers gave: those of the last few dozen connections.
 const GIVEN_MAX: usize = 256;
+/// Their bytes: a server may set fifty cookies of 4 KiB, and what finds a value needs some hundred
+/// times its size.
+const GIVEN_BYTES_MAX: usize = 64 * 1024;
 /// A part of a header's value that is shorter is `Bearer` or a cookie's name.
 const HEADER_PART_CHARS_MIN: usize = 8;
 /// A part of a URL without a name that is shorter is a word, such as a database's name.
@@ -70,7 +73,7 @@ pub fn protect(secret: &str, lifetime: Lifetime) {
 /// an echo.
 pub fn protect_header(name: &str, value: &str, lifetime: Lifetime) {
     if !is_secret_name(name) {
-        return protect_from_echo(value);
+        return protect_from_echo(value, lifetime);
     }
     protect_text(value, lifetime);
     // Behind `Bearer` or `Basic`; of a cookie each value.
@@ -131,8 +134,12 @@ fn decoded(text: &str) -> Cow<'_, str> {
 
 /// From now on this value is shown in no text of a server, which may repeat what it was sent. Our
 /// own texts may hold it: a login such as `bridge` is an everyday word.
-pub fn protect_from_echo(value: &str) {
-    add(value, Kind::Echoed);
+pub fn protect_from_echo(value: &str, lifetime: Lifetime) {
+    let kind = match lifetime {
+        Lifetime::Configured => Kind::Echoed,
+        Lifetime::Given => Kind::EchoedGiven,
+    };
+    add(value, kind);
 }
 
 /// A text without the secrets.
@@ -155,6 +162,7 @@ struct Registry {
     configured: VecDeque<String>,
     given: VecDeque<String>,
     echoed: VecDeque<String>,
+    echoed_given: VecDeque<String>,
     matchers: Matchers,
     /// The matchers lack a value.
     is_stale: bool,
@@ -198,18 +206,24 @@ enum Kind {
     Configured,
     Given,
     Echoed,
+    EchoedGiven,
 }
 
 impl Registry {
     fn add(&mut self, value: &str, kind: Kind) {
-        let is_configured = |known: &String| kind == Kind::Given && known == value;
-        if value.chars().count() < CHARS_MIN || self.configured.iter().any(is_configured) {
+        let is_configured = match kind {
+            Kind::Given => self.configured.iter().any(|known| known == value),
+            Kind::EchoedGiven => self.echoed.iter().any(|known| known == value),
+            Kind::Configured | Kind::Echoed => false,
+        };
+        if value.chars().count() < CHARS_MIN || is_configured {
             return;
         }
-        let (values, max) = match kind {
-            Kind::Configured => (&mut self.configured, CONFIGURED_MAX),
-            Kind::Given => (&mut self.given, GIVEN_MAX),
-            Kind::Echoed => (&mut self.echoed, CONFIGURED_MAX),
+        let (values, max, bytes_max) = match kind {
+            Kind::Configured => (&mut self.configured, CONFIGURED_MAX, usize::MAX),
+            Kind::Given => (&mut self.given, GIVEN_MAX, GIVEN_BYTES_MAX),
+            Kind::Echoed => (&mut self.echoed, CONFIGURED_MAX, usize::MAX),
+            Kind::EchoedGiven => (&mut self.echoed_given, GIVEN_MAX, GIVEN_BYTES_MAX),
         };
         let known = values.iter().position(|known| known == value);
         // The one that was used last stands last.
@@ -217,7 +231,8 @@ impl Registry {
             values.remove(index);
         }
         values.push_back(value.to_owned());
-        if values.len() > max {
+        let bytes = |values: &VecDeque<String>| values.iter().map(String::len).sum::<usize>();
+        while values.len() > max || (values.len() > 1 && bytes(values) > bytes_max) {
             values.pop_front();
         }
         if known.is_none() {
@@ -229,9 +244,10 @@ impl Registry {
     fn matchers(&mut self) -> Matchers {
         if std::mem::take(&mut self.is_stale) {
             let secrets = self.configured.iter().chain(&self.given);
+            let echoes = self.echoed.iter().chain(&self.echoed_given);
             self.matchers = Matchers {
                 secrets: Arc::new(Matcher::of(secrets, Within::Anything)),
-                echoes: Arc::new(Matcher::of(self.echoed.iter(), Within::Words)),
+                echoes: Arc::new(Matcher::of(echoes, Within::Words)),
             };
         }
         self.matchers.clone()
@@ -361,7 +377,7 @@ mod tests {
         assert_eq!(redact_echo(text), text);
         protect("redaction-test-7f3a\n", Lifetime::Configured);
         protect("17", Lifetime::Configured);
-        protect_from_echo("echo-test-91bc");
+        protect_from_echo("echo-test-91bc", Lifetime::Configured);
         assert_eq!(redact(text), "a …, its echo-test-91bc and 17");
         assert_eq!(redact_echo(text), "a …, its … and 17");
     }
@@ -431,5 +447,13 @@ mod tests {
         assert_eq!(registry.given.len(), GIVEN_MAX);
         assert_eq!(redact(&mut registry, "configured given-0"), "… …");
         assert_eq!(redact(&mut registry, "given-1 given-264"), "given-1 …");
+        // Cookies as large as they may be, and headers that each connection has another of.
+        for number in 0..1000 {
+            registry.add(&format!("{number:04096}"), Kind::Given);
+            registry.add(&format!("echoed-{number}"), Kind::EchoedGiven);
+        }
+        let bytes: usize = registry.given.iter().map(String::len).sum();
+        assert!(bytes <= GIVEN_BYTES_MAX, "{bytes}");
+        assert_eq!(registry.echoed_given.len(), GIVEN_MAX);
     }
 }
