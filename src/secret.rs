@@ -2,8 +2,6 @@
 //! no log, no error and no `Debug`, and its memory is wiped when it is dropped.
 
 mod beginning;
-mod files;
-mod in_use;
 mod redaction;
 mod spellings;
 
@@ -12,8 +10,6 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 
 pub use beginning::{Beginning, beginning, beginning_bytes};
-pub use files::SecretFiles;
-pub use in_use::{asked, is_current, looked, until_current, use_files};
 pub use redaction::{
     Lifetime, PLACEHOLDER, is_secret_name, protect, protect_from_echo, protect_header,
     protect_text, protect_url, protect_url_path, redact, redact_echo,

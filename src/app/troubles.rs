@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-use crate::secret;
+use crate::rotation;
 
 /// Between two readings: a sink in trouble fails ten times a second.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ impl Troubles {
             notify.notified().await;
         };
         tokio::select! {
-            () = secret::asked() => {}
+            () = rotation::asked() => {}
             () = again => {}
             () = trouble => self.not_before = Instant::now() + INTERVAL,
         }

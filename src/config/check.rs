@@ -22,7 +22,7 @@ use super::test_case::TestCase;
 use super::{signin, sinks};
 use crate::duration::InWords;
 use crate::pipeline::{Decoder, State, States};
-use crate::secret::SecretFiles;
+use crate::rotation::SecretFiles;
 use crate::sinks::Settings;
 use crate::{delivery, journal, ops, source};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use super::test_case::TestCase;
-use crate::secret::SecretFiles;
+use crate::rotation::SecretFiles;
 use crate::{delivery, journal, ops, pipeline, source};
 
 /// The settings of every part, which fit together.

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use url::Url;
 
 use super::environment::{Environment, SECRET_PREFIX};
-use crate::secret::{Lifetime, Secret, SecretFiles, protect, protect_url, protect_url_path};
+use crate::rotation::SecretFiles;
+use crate::secret::{Lifetime, Secret, protect, protect_url, protect_url_path};
 
 /// Looks for secrets: a systemd credential of that name, then the file that `[secrets]` names, then
 /// an environment variable.

@@ -35,7 +35,7 @@ pub fn is_current() -> bool {
 }
 
 /// Before a connection is made: where a file is another by now, waits until it has been read, and
-/// until what needs it has been told, or for [`READING_MAX`].
+/// until what needs it has been told, or for two seconds.
 pub async fn until_current() {
     IN_USE.until_current().await;
 }

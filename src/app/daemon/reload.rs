@@ -10,7 +10,7 @@ use crate::app::running_sinks::BuiltSink;
 use crate::app::troubles::Condition;
 use crate::config::{self, Environment, Level, Plan, Problem, Problems};
 use crate::ops::systemd;
-use crate::secret::{self, SecretFiles};
+use crate::rotation::{self, SecretFiles};
 
 /// Why the configuration is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,12 +83,12 @@ impl App {
 
     /// Where a file of a secret is another by now, the parts that use it begin with it.
     async fn look_at_secrets(&mut self) -> anyhow::Result<()> {
-        if !secret::is_current() {
+        if !rotation::is_current() {
             if let Err(problems) = self.read_secrets().await? {
                 self.secrets_unread(problems);
             }
         }
-        secret::looked();
+        rotation::looked();
         let is_well =
             self.view.reloads.unread_secrets().is_none() && self.view.unready().is_empty();
         self.troubles.looked(match is_well {
@@ -195,7 +195,7 @@ impl App {
 
     /// What was read from these files is in use.
     fn use_secrets(&self, files: SecretFiles) {
-        secret::use_files(files);
+        rotation::use_files(files);
         self.view.reloads.secrets_read();
     }
 

@@ -23,7 +23,7 @@ use super::loss::Loss;
 use super::reason::{Reason, Verdict};
 use super::terms::Terms;
 use crate::retry::{Backoff, STABLE};
-use crate::secret;
+use crate::rotation;
 
 /// Dialling, TLS and CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -145,7 +145,7 @@ impl Driver {
     async fn dial(&mut self, client_id: &str) -> Option<Result<Wire, Loss>> {
         let wanted = self.wanted.clone();
         let connecting = async {
-            secret::until_current().await;
+            rotation::until_current().await;
             timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)).await
         };
         tokio::select! {

@@ -3,10 +3,8 @@
 
 use bytes::Bytes;
 
-use crate::secret::beginning;
-
-/// As much of a frame that is none is shown.
-const FRAME_SHOWN_CHARS: usize = 32;
+/// As much of a frame that is none is told: who shows it cuts it, once it is without secrets.
+const FRAME_TOLD_BYTES: usize = 4096;
 
 /// What a server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -361,8 +359,9 @@ impl Reader<'_> {
 }
 
 fn shown(frame: &[u8]) -> String {
-    let beginning = beginning(frame, FRAME_SHOWN_CHARS);
-    beginning.text.escape_debug().to_string()
+    String::from_utf8_lossy(&frame[..frame.len().min(FRAME_TOLD_BYTES)])
+        .escape_debug()
+        .to_string()
 }
 
 #[cfg(test)]
