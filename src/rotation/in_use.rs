@@ -56,8 +56,8 @@ impl InUse {
     }
 
     fn is_current(&self) -> bool {
-        let files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        let files = Arc::clone(&files);
+        // Nobody waits for a slow file system but who asks.
+        let files = Arc::clone(&self.files.lock().unwrap_or_else(PoisonError::into_inner));
         !files.have_changed()
     }
 
