@@ -17,6 +17,7 @@ pub mod excerpt;
 pub mod faults;
 pub mod model;
 pub mod retry;
+pub mod rotation;
 pub mod secret;
 
 pub mod paced;

@@ -1,6 +1,7 @@
 //! A text that must not be shown: a password, a token, a URL with one of them in it. It stands in
 //! no log, no error and no `Debug`, and its memory is wiped when it is dropped.
 
+mod beginning;
 mod redaction;
 mod spellings;
 
@@ -8,9 +9,10 @@ use std::fmt;
 
 use secrecy::{ExposeSecret, SecretString};
 
+pub use beginning::{Beginning, beginning, beginning_bytes};
 pub use redaction::{
-    Lifetime, is_secret_name, protect, protect_from_echo, protect_header, protect_url,
-    protect_url_path, redact, redact_echo,
+    Lifetime, PLACEHOLDER, is_secret_name, protect, protect_from_echo, protect_header,
+    protect_text, protect_url, protect_url_path, redact, redact_echo,
 };
 
 /// A text that prints nothing of itself. Two are equal where their texts are.

@@ -31,6 +31,7 @@ use crate::ops::control::Access;
 use crate::ops::{self, Bounds, Listener, Reloads, View, audit, systemd};
 use crate::paced::Interval;
 use crate::pipeline::Decoders;
+use crate::rotation;
 use crate::source::{self, Source, Status};
 use crate::supervise::{Ended, Tasks};
 
@@ -92,6 +93,7 @@ impl App {
     /// are retried.
     pub async fn start(plan: Plan, config: &Path) -> anyhow::Result<App> {
         let read = std::fs::read_to_string(config).ok();
+        rotation::use_files(plan.secret_files.clone());
         let decoders = Decoders::new(plan.decoders.clone());
         let opening = || format!("open the journal {}", plan.journal.path.display());
         let opened = Journal::open(&plan.journal).await;
@@ -108,7 +110,7 @@ impl App {
                 config = %config.display(),
                 journal = %plan.journal.path.display(),
                 journal_id = %journal.log.uuid().simple(),
-                head = %journal.log.status().head,
+                head = journal.log.status().head.0,
                 "starting"
             );
             Begun::new(&plan, &troubles).await

@@ -315,7 +315,8 @@ impl Chosen {
     /// is.
     async fn redrive_undecodable(&self) -> anyhow::Result<ExitCode> {
         let which = self.which(&self.names)?;
-        let plan = self.target.plan()?;
+        let reading = self.target.reading()?;
+        let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
         let undecodable = self.target.reader().await?.undecodable().await?;
         let wanted = |entry: &Entry| match &which {
             Which::All => true,
@@ -325,8 +326,7 @@ impl Chosen {
         let mut failed = false;
         for entry in undecodable.iter().filter(|entry| wanted(entry)) {
             let position = entry.position;
-            match plan
-                .decoders
+            match decoders
                 .get(&entry.topic)
                 .map(|decoder| parts(decoder, &entry.body))
             {

@@ -14,7 +14,7 @@ use crate::secret::redact;
 
 /// What begins the targets of our own code. Libraries log URLs, headers and rows: none of that is
 /// for a log.
-const OUR_TARGET: &str = "stomp_bridge";
+pub(super) const OUR_TARGET: &str = "stomp_bridge";
 
 /// Whether an event or a span is ours.
 pub(super) fn is_ours(metadata: &Metadata<'_>) -> bool {

@@ -116,12 +116,10 @@ fn say_missing(missing: Option<Missing>) {
 
 /// What the replay would find now, read from the journal's file.
 async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
-    let plan = args.target.plan()?;
-    let Some((delivery, _)) = plan
-        .sinks
-        .iter()
-        .find(|(delivery, _)| *delivery.name == *args.sink)
-    else {
+    let reading = args.target.reading()?;
+    let decoders = reading.decoders().map_err(|wrong| anyhow!("{wrong}"))?;
+    let wants = reading.sink(&args.sink);
+    let Some(delivery) = wants.map_err(|wrong| anyhow!("{wrong}"))? else {
         bail!("there is no sink {} in the configuration", args.sink);
     };
     let mut reader = args.target.reader().await?;
@@ -136,7 +134,7 @@ async fn count(args: &ReplayArgs) -> anyhow::Result<ExitCode> {
     let dead_letters = reader
         .dead_letters_after(&args.sink, Position::START)
         .await?;
-    let statuses = Statuses::new(Decoders::new(Arc::clone(&plan.decoders)));
+    let statuses = Statuses::new(Decoders::new(Arc::clone(decoders)));
     let mut found: Option<(Position, Position, u64)> = None;
     loop {
         let mut entries = reader.read_after(slice.done, ENTRIES, BYTES).await?;

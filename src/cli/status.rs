@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use super::print::{age, bytes, harmless, json, one_line, say, table};
 use super::target::Target;
+use crate::ops::RejectedReload;
 use crate::ops::status::{Link, Report, Sink, Topic};
 use crate::source::in_short;
 
@@ -165,17 +166,24 @@ fn next_attempt(link: &Link, now: Timestamp) -> Option<String> {
     ))
 }
 
-/// What the file says that does not hold.
+/// What the files say that does not hold.
 fn rejected_reload(report: &Report) -> Vec<String> {
-    let Some(rejected) = &report.rejected_reload else {
-        return Vec::new();
+    let lines = |(rejected, what, before): (&RejectedReload, &str, &str)| {
+        let age = age(rejected.at, report.at);
+        let head = format!("config   {what} {age} ago: {before}");
+        let problems = rejected.problems.iter();
+        let lines = problems.map(|problem| format!("         {}", one_line(problem)));
+        std::iter::once(head).chain(lines).collect::<Vec<_>>()
     };
-    let age = age(rejected.at, report.at);
-    let head =
-        format!("config   reload rejected {age} ago: the configuration before it is in force");
-    let problems = rejected.problems.iter();
-    let lines = problems.map(|problem| format!("         {}", one_line(problem)));
-    std::iter::once(head).chain(lines).collect()
+    let configuration = report.rejected_reload.iter().map(|rejected| {
+        let before = "the configuration before it is in force";
+        (rejected, "reload rejected", before)
+    });
+    let secrets = report.unread_secrets.iter().map(|unread| {
+        let before = "those before are used, until the file is corrected";
+        (unread, "secrets not read again", before)
+    });
+    configuration.chain(secrets).flat_map(lines).collect()
 }
 
 /// How often the server has delivered a message of each topic before.

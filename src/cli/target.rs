@@ -9,14 +9,15 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
 use clap::Args;
+use reqwest::StatusCode;
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
 use super::print::tell;
-use crate::config::{self, Place, Plan};
+use crate::config::{self, Place, Plan, Reading};
 use crate::journal::{self, Journal, Proof, Reader, ResetId, SinkAccounting, Start};
 use crate::ops::control::{Access, AdminCommand, Reply, execute, unknown};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, Secret, protect};
 use crate::tls;
 
 /// A daemon on this machine answers at once, or a redrive of everything takes a moment.
@@ -41,9 +42,13 @@ pub(super) struct Target {
     /// The daemon's journal, in place of --config: under systemd /var/lib/stomp-bridge/journal.db.
     #[arg(long, value_name = "FILE")]
     journal: Option<PathBuf>,
-    /// Where the daemon listens. By default the file beside its journal says it.
+    /// Where the daemon listens. By default the file beside its journal says it. The daemon's token
+    /// is sent to no other address: see --token-file.
     #[arg(long, value_name = "ADDRESS:PORT")]
     http: Option<SocketAddr>,
+    /// A file with the token for --http.
+    #[arg(long, value_name = "FILE", requires = "http")]
+    token_file: Option<PathBuf>,
 }
 
 impl Target {
@@ -53,6 +58,14 @@ impl Target {
     /// Every problem of it.
     pub(super) fn plan(&self) -> anyhow::Result<Plan> {
         config::load(&self.config).map_err(|problems| anyhow!("{problems}"))
+    }
+
+    /// How entries are read, and which of them each sink wants, by the configuration.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    pub(super) fn reading(&self) -> anyhow::Result<Reading> {
+        config::reading(&self.config).map_err(|problems| anyhow!("{problems}"))
     }
 
     /// Reads the journal's file, whether a daemon writes it or not.
@@ -88,6 +101,11 @@ impl Target {
             error.without_url()
         ))?;
         let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED && daemon.token.is_none() {
+            bail!(
+                "{url} wants a token, and none is sent there: name a file with it by --token-file"
+            );
+        }
         let body = answer
             .bytes()
             .await
@@ -121,12 +139,17 @@ impl Target {
             Err(error) => return Err(error).context("read the daemon's token"),
         };
         if let Some(access) = access {
-            let daemon = Daemon::of(access, self.http);
+            let listens = access.http;
+            let daemon = self.given_token(Daemon::of(access, self.http))?;
             let http = daemon.http;
-            let mut request = daemon.client()?.post(daemon.url("/control"));
-            if let Some(token) = &daemon.token {
-                request = request.bearer_auth(token.expose_secret());
-            }
+            let Some(token) = &daemon.token else {
+                bail!(
+                    "the daemon of this journal listens on {listens}, and its token is not sent to \
+                     {http}: leave --http out, or name a file with the token by --token-file"
+                );
+            };
+            let request = daemon.client()?.post(daemon.url("/control"));
+            let request = request.bearer_auth(token.expose_secret());
             match request.body(serde_json::to_vec(command)?).send().await {
                 Ok(answer) => return read_reply(answer).await,
                 // Killed: its file is left over.
@@ -222,24 +245,51 @@ impl Target {
 
     /// The daemon to ask: as the file beside its journal says, else as the configuration does.
     fn daemon(&self) -> anyhow::Result<Daemon> {
+        self.given_token(self.known_daemon()?)
+    }
+
+    fn known_daemon(&self) -> anyhow::Result<Daemon> {
         let place = match (self.place(), self.http) {
             (Ok(place), _) => place,
             (Err(_), Some(http)) => return Ok(Daemon::at(http)),
             (Err(error), None) => return Err(error),
         };
-        if let Ok(Some(access)) = Access::read(&place.journal) {
-            return Ok(Daemon::of(access, self.http));
-        }
+        let is_there = match Access::read(&place.journal) {
+            Ok(Some(access)) => return Ok(Daemon::of(access, self.http)),
+            // Another user's.
+            Err(_) => true,
+            Ok(None) => false,
+        };
         let http = self.http.or(place.listen).ok_or_else(|| {
             anyhow!("http.listen is no address and port: name the daemon's with --http")
         })?;
-        Ok(match self.plan() {
-            Ok(plan) => Daemon {
-                http,
-                token: plan.http.token,
-                cert_file: plan.http.tls.map(|tls| tls.cert_file),
-            },
-            Err(_) => Daemon::at(http),
+        let Ok(plan) = self.plan() else {
+            return Ok(Daemon::at(http));
+        };
+        let daemon = Daemon {
+            http,
+            token: plan.http.token,
+            cert_file: plan.http.tls.map(|tls| tls.cert_file),
+        };
+        Ok(match is_there {
+            true => daemon.with_token_for(plan.http.listen),
+            // None runs on this journal: whoever listens there is another program, unless its
+            // certificate says who it is.
+            false => daemon.with_token_for_certificate(),
+        })
+    }
+
+    /// With the token of --token-file, where there is one.
+    fn given_token(&self, daemon: Daemon) -> anyhow::Result<Daemon> {
+        let Some(file) = &self.token_file else {
+            return Ok(daemon);
+        };
+        let token = std::fs::read_to_string(file);
+        let token = token.with_context(|| format!("read {}", file.display()))?;
+        protect(&token, Lifetime::Configured);
+        Ok(Daemon {
+            token: Some(token.trim().into()),
+            ..daemon
         })
     }
 
@@ -304,10 +354,29 @@ impl Daemon {
 
     /// By the file beside its journal; `http` names another address.
     fn of(access: Access, http: Option<SocketAddr>) -> Daemon {
-        Daemon {
+        let daemon = Daemon {
             http: http.unwrap_or(access.http),
             token: Some(access.token.into()),
             cert_file: access.cert_file,
+        };
+        daemon.with_token_for(access.http)
+    }
+
+    /// Without its token, unless it is asked where the daemon of that token listens, or has that
+    /// daemon's certificate.
+    fn with_token_for(self, listen: SocketAddr) -> Daemon {
+        let (here, there) = (self.http.ip().to_canonical(), listen.ip().to_canonical());
+        let is_on_it = here == there || there.is_unspecified() && here.is_loopback();
+        match is_on_it && self.http.port() == listen.port() {
+            true => self,
+            false => self.with_token_for_certificate(),
+        }
+    }
+
+    fn with_token_for_certificate(self) -> Daemon {
+        Daemon {
+            token: self.token.filter(|_| self.cert_file.is_some()),
+            ..self
         }
     }
 
@@ -360,5 +429,44 @@ async fn read_reply(answer: reqwest::Response) -> anyhow::Result<Reply> {
             "the daemon answered {status}: {}",
             String::from_utf8_lossy(&body)
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a daemon that listens at `listen` is sent its token at `http`.
+    fn check(listen: &str, http: Option<&str>, cert_file: Option<&str>, expected: bool) {
+        let access = Access {
+            cert_file: cert_file.map(PathBuf::from),
+            ..Access::new(listen.parse().unwrap())
+        };
+        let daemon = Daemon::of(access, http.map(|http| http.parse().unwrap()));
+        assert_eq!(daemon.token.is_some(), expected, "{listen} {http:?}");
+    }
+
+    #[test]
+    fn a_token_goes_only_to_the_daemon_that_it_is_of() {
+        check("127.0.0.1:9610", None, None, true);
+        check("127.0.0.1:9610", Some("127.0.0.1:9610"), None, true);
+        check(
+            "127.0.0.1:9610",
+            Some("[::ffff:127.0.0.1]:9610"),
+            None,
+            true,
+        );
+        check("0.0.0.0:9610", Some("127.0.0.1:9610"), None, true);
+        check("[::]:9610", Some("[::1]:9610"), None, true);
+        check("127.0.0.1:9610", Some("127.0.0.1:9611"), None, false);
+        check("127.0.0.1:9610", Some("192.0.2.7:9610"), None, false);
+        check("0.0.0.0:9610", Some("192.0.2.7:9610"), None, false);
+        // The connection ends before anything is sent, where the certificate is another.
+        check(
+            "127.0.0.1:9610",
+            Some("192.0.2.7:9610"),
+            Some("cert.pem"),
+            true,
+        );
     }
 }

@@ -14,13 +14,17 @@ use super::environment::Environment;
 use super::path::Path;
 use super::plan::Plan;
 use super::problem::Problems;
+use super::reading::Reading;
 use super::report::Report;
 use super::schema::{self, Root, STATES_DEFAULT, WhenFull};
 use super::secret::Secrets;
+use super::test_case::TestCase;
 use super::{signin, sinks};
 use crate::duration::InWords;
-use crate::journal;
-use crate::pipeline::{State, States};
+use crate::pipeline::{Decoder, State, States};
+use crate::rotation::SecretFiles;
+use crate::sinks::Settings;
+use crate::{delivery, journal, ops, source};
 
 /// The smallest journal: a few batches.
 const JOURNAL_BYTES_MIN: u64 = 1 << 20;
@@ -38,6 +42,62 @@ pub(super) fn check(
     values: Dict,
     environment: &Environment,
 ) -> Result<Plan, Problems> {
+    let (checked, report) = checked(document, file, values, environment);
+    let sinks = checked.sinks.into_iter();
+    let sinks = sinks.filter_map(|(delivery, settings)| Some((delivery, settings?)));
+    let plan = checked.source.zip(checked.http).map(|(source, http)| Plan {
+        source,
+        decoders: Arc::new(checked.decoders),
+        families: checked.families,
+        journal: checked.journal,
+        commit_interval: checked.commit_interval,
+        sinks: sinks.collect(),
+        http,
+        watch: checked.watch,
+        tests: checked.tests,
+        secret_files: checked.secret_files,
+        warnings: Vec::new(),
+    });
+    report
+        .finish(plan)
+        .map(|(plan, warnings)| Plan { warnings, ..plan })
+}
+
+/// How entries are read, by a tree of values.
+pub(super) fn reading(
+    document: &Document,
+    file: &FilePath,
+    values: Dict,
+    environment: &Environment,
+) -> Reading {
+    let (checked, report) = checked(document, file, values, environment);
+    Reading {
+        decoders: Arc::new(checked.decoders),
+        sinks: checked.sinks.into_iter().map(|(wants, _)| wants).collect(),
+        problems: report.problems(),
+    }
+}
+
+/// The parts of a plan, as far as they can be used.
+struct Checked {
+    source: Option<source::Settings>,
+    decoders: HashMap<Arc<str>, Decoder>,
+    families: BTreeMap<Arc<str>, Vec<Arc<str>>>,
+    journal: journal::Settings,
+    commit_interval: Duration,
+    sinks: Vec<(delivery::Settings, Option<Settings>)>,
+    tests: Vec<TestCase>,
+    http: Option<ops::Settings>,
+    watch: bool,
+    secret_files: SecretFiles,
+}
+
+fn checked<'a>(
+    document: &'a Document,
+    file: &FilePath,
+    values: Dict,
+    environment: &Environment,
+) -> (Checked, Report<'a>) {
     let mut report = Report::new(document);
     for (name, meant) in environment.misspelt() {
         report.idle_variable(name, &meant);
@@ -75,22 +135,19 @@ pub(super) fn check(
     let names: Vec<&str> = sinks.iter().map(|(delivery, _)| &*delivery.name).collect();
     let tests = check.tests(root.tests, &topics, &names);
     let http = check.http(root.http);
-    let plan = source.zip(http).map(|(source, http)| Plan {
+    let checked = Checked {
         source,
-        decoders: Arc::new(topics.decoders),
+        decoders: topics.decoders,
         families: topics.families,
         journal,
         commit_interval,
         sinks,
+        tests,
         http,
         watch: root.watch.is_some_and(|watch| watch.0),
-        tests,
-        warnings: Vec::new(),
-    });
-    check
-        .report
-        .finish(plan)
-        .map(|(plan, warnings)| Plan { warnings, ..plan })
+        secret_files: check.secrets.read(),
+    };
+    (checked, check.report)
 }
 
 fn states(written: BTreeMap<String, schema::State>) -> States {

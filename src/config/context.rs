@@ -18,7 +18,7 @@ use super::secret::{Secrets, Within};
 use super::template::{self, Draft, Scope, Signin, TemplateError};
 use crate::duration::InWords;
 use crate::pipeline::Conditions;
-use crate::secret::Secret;
+use crate::secret::{Lifetime, PLACEHOLDER, Secret, protect_header};
 use crate::source::SigninTemplate;
 use crate::tls;
 
@@ -108,14 +108,6 @@ impl Context<'_> {
     /// A value with its secrets filled in.
     pub(super) fn secret(&mut self, path: &Path, text: &str, within: Within) -> Option<Secret> {
         Some(self.draft(path, text, within, &Scope::SECRETS)?.text(""))
-    }
-
-    /// A value that may depend on the sign-in.
-    pub(super) fn template(&mut self, path: &Path, text: &str) -> Option<SigninTemplate> {
-        Some(
-            self.draft(path, text, Within::Text, &self.signin_scope())?
-                .plain(),
-        )
     }
 
     pub(super) fn signin_scope(&self) -> Scope<'static> {
@@ -218,10 +210,12 @@ impl Context<'_> {
         written: BTreeMap<String, Secret>,
     ) -> Vec<(String, SigninTemplate)> {
         let drafts = self.header_drafts(path, written, &self.signin_scope());
-        drafts
-            .into_iter()
-            .map(|(name, draft)| (name, draft.plain()))
-            .collect()
+        let header = |(name, draft): (String, Draft)| {
+            let text = draft.text(&PLACEHOLDER.to_string());
+            protect_header(&name, text.expose_secret(), Lifetime::Configured);
+            (name, draft.plain())
+        };
+        drafts.into_iter().map(header).collect()
     }
 
     /// Headers whose values may name what the scope has.

@@ -4,13 +4,14 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
 
-use super::check::check;
+use super::check::{self, check};
 use super::document::{Document, SyntaxError};
 use super::environment::Environment;
 use super::foreign;
 use super::masking::Masking;
 use super::plan::Plan;
 use super::problem::{Level, Location, Problem, Problems};
+use super::reading::Reading;
 use super::schema::Root;
 
 /// The configuration in a file, under the environment of this process.
@@ -78,6 +79,35 @@ pub fn parse(path: &Path, text: String, environment: &Environment) -> Result<Pla
     let (document, values) = Document::parse(path.to_owned(), text, environment, masking);
     match values {
         Ok(values) => check(&document, path, values, environment),
+        Err(errors) => Err(Problems(
+            errors.into_iter().map(SyntaxError::into_problem).collect(),
+        )),
+    }
+}
+
+/// How entries are read, and which of them each sink wants, by a file and the environment of this
+/// process.
+///
+/// # Errors
+/// The file cannot be read, or is no TOML.
+pub fn reading(path: &Path) -> Result<Reading, Problems> {
+    let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => reading_of(path, text, &Environment::of_process()),
+        Err(error) => Err(Problems(vec![foreign::not_utf8(path, error.as_bytes())])),
+    }
+}
+
+/// The same of a text, as if it stood in the file `path`.
+pub(super) fn reading_of(
+    path: &Path,
+    text: String,
+    environment: &Environment,
+) -> Result<Reading, Problems> {
+    let masking = Masking::of::<Root>();
+    let (document, values) = Document::parse(path.to_owned(), text, environment, masking);
+    match values {
+        Ok(values) => Ok(check::reading(&document, path, values, environment)),
         Err(errors) => Err(Problems(
             errors.into_iter().map(SyntaxError::into_problem).collect(),
         )),

@@ -17,6 +17,7 @@
 //! | `spelling` | URLs of other clients, and what they are called here |
 //! | `plan` | what comes out |
 //! | `place` | where the journal lies, whatever else is wrong |
+//! | `reading` | how entries are read and which of them a sink wants, whatever else is wrong |
 
 mod check;
 mod context;
@@ -34,6 +35,7 @@ mod path;
 mod place;
 mod plan;
 mod problem;
+mod reading;
 mod report;
 mod schema;
 mod secret;
@@ -48,8 +50,9 @@ mod units;
 mod webhook;
 
 pub use environment::Environment;
-pub use load::{load, load_in, parse};
+pub use load::{load, load_in, parse, reading};
 pub use place::{Place, place, place_in};
 pub use plan::Plan;
 pub use problem::{Level, Location, Problem, Problems};
+pub use reading::Reading;
 pub use test_case::{TestCase, TestMessage};

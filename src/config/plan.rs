@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use super::test_case::TestCase;
+use crate::rotation::SecretFiles;
 use crate::{delivery, journal, ops, pipeline, source};
 
 /// The settings of every part, which fit together.
@@ -30,6 +31,8 @@ pub struct Plan {
     pub watch: bool,
     /// What `config test` runs.
     pub tests: Vec<TestCase>,
+    /// The files that its secrets were read from.
+    pub secret_files: SecretFiles,
     /// What deserves a look, though it works.
     pub warnings: Vec<Problem>,
 }

@@ -109,6 +109,11 @@ impl<'a> Report<'a> {
         }
     }
 
+    /// All problems, and nothing else.
+    pub(super) fn problems(self) -> Vec<Problem> {
+        self.problems
+    }
+
     /// A `T` of the values at `path`. serde stops at the first mistake. Each mistake is reported,
     /// its value is taken out, and the rest is read again until there is none.
     pub(super) fn extract<T: DeserializeOwned + Default>(&mut self, path: &Path, table: Dict) -> T {

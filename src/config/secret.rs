@@ -1,12 +1,14 @@
 //! Where the secrets are looked for that a configuration names.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use url::Url;
 
 use super::environment::{Environment, SECRET_PREFIX};
+use crate::rotation::SecretFiles;
 use crate::secret::{Lifetime, Secret, protect, protect_url, protect_url_path};
 
 /// Looks for secrets: a systemd credential of that name, then the file that `[secrets]` names, then
@@ -15,6 +17,8 @@ use crate::secret::{Lifetime, Secret, protect, protect_url, protect_url_path};
 pub(super) struct Secrets {
     environment: Environment,
     files: BTreeMap<String, PathBuf>,
+    /// Those that were looked at.
+    read: RefCell<SecretFiles>,
 }
 
 /// What becomes of a secret within its text.
@@ -30,7 +34,21 @@ pub(super) enum Within {
 impl Secrets {
     /// Secrets of an environment, and of `[secrets]` with absolute paths.
     pub(super) fn new(environment: Environment, files: BTreeMap<String, PathBuf>) -> Secrets {
-        Secrets { environment, files }
+        Secrets {
+            environment,
+            files,
+            read: RefCell::default(),
+        }
+    }
+
+    /// This file is read for a secret.
+    pub(super) fn note(&self, file: &Path) {
+        self.read.borrow_mut().note(file);
+    }
+
+    /// The files that were read, or would have been if they were there.
+    pub(super) fn read(&self) -> SecretFiles {
+        self.read.borrow().clone()
     }
 
     /// The secret of that name, without the line end that editors leave. From then on nothing shows
@@ -63,6 +81,9 @@ impl Secrets {
             .environment
             .credentials()
             .map(|folder| folder.join(name));
+        for file in credential.iter().chain(self.files.get(name)) {
+            self.note(file);
+        }
         let file = credential
             .as_ref()
             .filter(|file| file.exists())

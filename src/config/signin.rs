@@ -11,7 +11,7 @@ use super::schema::{self, Extracted, ExtractedPart, SigninMethod, SigninStep};
 use super::secret::Within;
 use super::template::{Draft, Scope, Signin, is_name};
 use super::units::{SecretTable, UrlText};
-use crate::secret::{Lifetime, Secret, protect, protect_from_echo};
+use crate::secret::{Lifetime, PLACEHOLDER, Secret, protect, protect_from_echo, protect_header};
 use crate::source::{
     self, AnswerPart, BodyTemplate, Extract, JsonTemplate, SigninTemplate, Step, StepMethod,
 };
@@ -116,6 +116,10 @@ impl Context<'_> {
         reading
             .redacted
             .extend(headers.iter().flat_map(|(_, draft)| hidden_of(draft)));
+        for (name, draft) in &headers {
+            let text = draft.text(&PLACEHOLDER.to_string());
+            protect_header(name, text.expose_secret(), Lifetime::Configured);
+        }
         let headers = headers
             .into_iter()
             .map(|(name, draft)| (name, draft.plain().hidden()))
@@ -289,7 +293,7 @@ impl Context<'_> {
                 protect(whole.expose_secret(), Lifetime::Configured);
                 reading.redacted.push(whole);
             } else {
-                protect_from_echo(whole.expose_secret());
+                protect_from_echo(whole.expose_secret(), Lifetime::Configured);
             }
         }
         draft.plain().hidden()

@@ -42,14 +42,14 @@ const MQTT_PACKET_BYTES_MIN: u64 = 1024;
 /// The shortest first wait of a sink: below it trouble is a flood.
 const RETRY_MIN: Duration = Duration::from_millis(10);
 
-/// The settings of all sinks, by name.
+/// What each sink wants, by its name, and its own settings where they can be used.
 pub(super) fn check(
     check: &mut Context<'_>,
     written: Value,
     topics: &Topics,
     states: &States,
     journal: &std::path::Path,
-) -> Vec<(delivery::Settings, Settings)> {
+) -> Vec<(delivery::Settings, Option<Settings>)> {
     let path = Path::from("sinks");
     let Some(tables) = written.into_dict() else {
         check
@@ -109,7 +109,7 @@ fn sink(
     named: &Named<'_>,
     table: Dict,
     files: &mut Vec<(PathBuf, String)>,
-) -> Option<(delivery::Settings, Settings)> {
+) -> Option<(delivery::Settings, Option<Settings>)> {
     let Named { path, name, .. } = named;
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
     if name.is_empty() || !name.chars().all(plain) {
@@ -137,18 +137,18 @@ fn sink(
             let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
             let written = own(check, path, table);
-            Some((delivery, sqlite(check, named, written, files)))
+            Some((delivery, Some(sqlite(check, named, written, files))))
         }
         "postgres" => {
             let delivery = delivery(check, named, written, HISTORY);
             let table = with_retention(check, path, table);
             let written = own(check, path, table);
-            Some((delivery, postgres(check, named, &written)?))
+            Some((delivery, postgres(check, named, &written)))
         }
         "mqtt" => {
             let delivery = delivery(check, named, written, OTHERS);
             let written = own(check, path, table);
-            let settings = mqtt(check, named, written, &delivery.kinds)?;
+            let settings = mqtt(check, named, written, &delivery.kinds);
             Some((delivery, settings))
         }
         "webhook" => {
@@ -158,8 +158,8 @@ fn sink(
                 kinds: &delivery.kinds,
                 vocabulary: named.vocabulary,
             };
-            let settings = webhook::check(check, (path, name.as_ref()), written, events)?;
-            Some((delivery, Settings::Webhook(settings)))
+            let settings = webhook::check(check, (path, name.as_ref()), written, events);
+            Some((delivery, settings.map(Settings::Webhook)))
         }
         other => {
             check.report.error_with(

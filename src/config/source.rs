@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use url::Url;
+
 use super::context::{Context, unread};
 use super::path::Path;
 use super::schema::{self, ConnectBackslashes};
@@ -14,7 +16,9 @@ use super::spelling::{self, Spelling};
 use super::template::{Draft, Scope};
 use super::units::UrlText;
 use crate::duration::InWords;
-use crate::secret::Secret;
+use crate::secret::{
+    Lifetime, PLACEHOLDER, Secret, protect, protect_from_echo, protect_text, protect_url,
+};
 use crate::source::{self, Address, SigninTemplate};
 use crate::stomp::Backslashes;
 
@@ -77,7 +81,7 @@ impl Context<'_> {
         let reconnect = self.reconnect(&path.join("reconnect"), &source.reconnect);
         let login = source
             .login
-            .and_then(|login| self.template(&path.join("login"), login.expose_secret()));
+            .and_then(|login| self.login(&path.join("login"), &login));
         let backslashes = self.backslashes(
             &path,
             source.connect_backslashes,
@@ -195,6 +199,9 @@ impl Context<'_> {
         draft: &Draft,
         schemes: &[&str],
     ) -> Option<Address> {
+        if let Ok(url) = Url::parse(draft.text("%00").expose_secret()) {
+            protect_url(&url, Lifetime::Configured);
+        }
         if !draft.has_placeholders() {
             return self
                 .checked_url(path, draft.text("").expose_secret(), schemes)
@@ -213,6 +220,19 @@ impl Context<'_> {
         Some(Address::new(url, query.plain()))
     }
 
+    fn login(&mut self, path: &Path, text: &Secret) -> Option<SigninTemplate> {
+        let draft = self.draft(
+            path,
+            text.expose_secret(),
+            Within::Text,
+            &self.signin_scope(),
+        )?;
+        if !draft.has_placeholders() {
+            protect_from_echo(draft.text("").expose_secret(), Lifetime::Configured);
+        }
+        Some(draft.plain())
+    }
+
     fn passcode(
         &mut self,
         path: &Path,
@@ -229,9 +249,16 @@ impl Context<'_> {
                 );
                 None
             }
-            (Some(text), None) => self.template(&path.join("passcode"), text.expose_secret()),
+            (Some(text), None) => {
+                let (path, scope) = (path.join("passcode"), self.signin_scope());
+                let draft = self.draft(&path, text.expose_secret(), Within::Text, &scope)?;
+                let text = draft.text(&PLACEHOLDER.to_string());
+                protect_text(text.expose_secret(), Lifetime::Configured);
+                Some(draft.plain())
+            }
             (None, Some(file)) => {
                 let file = self.folders.config.join(file);
+                self.secrets.note(&file);
                 let text = match fs::read_to_string(&file) {
                     Ok(text) => text,
                     Err(error) => {
@@ -240,7 +267,9 @@ impl Context<'_> {
                         return None;
                     }
                 };
-                Some(text.trim_end_matches(['\r', '\n']).into())
+                let text = text.trim_end_matches(['\r', '\n']);
+                protect(text, Lifetime::Configured);
+                Some(text.into())
             }
             (None, None) => None,
         }

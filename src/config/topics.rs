@@ -12,7 +12,7 @@ use super::secret::Within;
 use super::template::{Draft, Scope, is_name};
 use super::units::Each;
 use crate::pipeline::{Decoder, States};
-use crate::secret::Secret;
+use crate::secret::{Lifetime, PLACEHOLDER, Secret, is_secret_name, protect_header};
 use crate::source::Topic;
 use crate::stomp::AckMode;
 
@@ -447,6 +447,11 @@ impl Context<'_> {
                 self.report.key_error(&path, message, help);
             }
             if let Some(value) = self.draft(&path, value.expose_secret(), Within::Text, scope) {
+                // RabbitMQ's `x-dead-letter-routing-key` is none.
+                if is_secret_name(&header) && !header.contains("routing") {
+                    let text = value.text(&PLACEHOLDER.to_string());
+                    protect_header(&header, text.expose_secret(), Lifetime::Configured);
+                }
                 headers.push((header, value));
             }
         }

@@ -15,7 +15,7 @@ use super::secret::Within;
 use super::units;
 use crate::model::{CoverageEvent, Event, EventKind, StatusEvent};
 use crate::pipeline::Template;
-use crate::secret::{Lifetime, Secret, protect_header, protect_url, protect_url_path};
+use crate::secret::{Lifetime, PLACEHOLDER, Secret, protect_header, protect_url, protect_url_path};
 use crate::sinks::Rate;
 use crate::sinks::webhook::{
     Address, Algorithm, Answers, Digits, HeaderSignature, HeaderText, Method, Posting, Settings,
@@ -155,7 +155,8 @@ fn address(check: &mut Context<'_>, parts: &Parts<'_>, written: &Secret) -> Opti
     }
     let url = check.checked_url(&path, &text[..behind], schemes)?;
     // A token that is written beside the placeholders.
-    if let Ok(whole) = Url::parse(&without_placeholders(text, "x")) {
+    let plain = without_placeholders(text).replace(PLACEHOLDER, "%00");
+    if let Ok(whole) = Url::parse(&plain) {
         protect_url(&whole, Lifetime::Configured);
         protect_url_path(&whole, Lifetime::Configured);
     }
@@ -172,15 +173,16 @@ fn address(check: &mut Context<'_>, parts: &Parts<'_>, written: &Secret) -> Opti
     }
 }
 
-/// A template's own text, with something else in place of what is made of the event.
-fn without_placeholders(mut text: &str, other: &str) -> String {
+/// A template's own text, with [`PLACEHOLDER`] in place of what is made of the event.
+fn without_placeholders(mut text: &str) -> String {
     let mut plain = String::new();
     while let Some((before, rest)) = text.split_once('{') {
         plain.push_str(before);
-        plain.push_str(other);
+        plain.push(PLACEHOLDER);
         let end = match rest.as_bytes().first() {
             Some(b'{') => "}}",
             Some(b'%') => "%}",
+            Some(b'#') => "#}",
             _ => "",
         };
         text = rest.split_once(end).map_or("", |(_, behind)| behind);
@@ -207,7 +209,7 @@ fn headers(
         let path = path.join(&name);
         match check.of_events(&path, value.expose_secret(), Within::Text) {
             Some(text) if is_header_name(&name) => {
-                let plain = without_placeholders(text.expose_secret(), " ");
+                let plain = without_placeholders(text.expose_secret());
                 protect_header(&name, &plain, Lifetime::Configured);
                 let template = parts.template(check, &path, &text);
                 headers.extend(template.map(|text| (name, HeaderText::Template(text))));
@@ -356,14 +358,15 @@ mod tests {
         for (source, expected) in [
             (
                 "https://h/a?token=t&d={{ device_id }}",
-                "https://h/a?token=t&d=x",
+                "https://h/a?token=t&d=\0",
             ),
-            ("Bearer abc{% if changed %}d{% endif %}", "Bearer abcxdx"),
-            ("a{b}", "axb}"),
-            ("a{{ b", "ax"),
+            ("Bearer abc{% if changed %}d{% endif %}", "Bearer abc\0d\0"),
+            ("a{# what #}b", "a\0b"),
+            ("a{b}", "a\0b}"),
+            ("a{{ b", "a\0"),
             ("故障", "故障"),
         ] {
-            assert_eq!(without_placeholders(source, "x"), expected, "{source}");
+            assert_eq!(without_placeholders(source), expected, "{source}");
         }
     }
 }

@@ -29,6 +29,7 @@ use super::statuses::Statuses;
 use crate::faults::{self, Failpoint, Mutation};
 use crate::journal::{self, Journal, Passed, Start};
 use crate::model::Position;
+use crate::rotation;
 use crate::sinks::{Capabilities, Health, Ordering, Reason, Sink, Trouble, Undelivered};
 
 /// Entries ahead of the cursor, one of which holds it: what may come twice after a crash. Enough
@@ -179,7 +180,15 @@ impl Engine {
         self.resume().await?;
         while !stop.is_cancelled() {
             self.look_at_dlq();
-            match self.scheduler.next(Instant::now()) {
+            let action = self.scheduler.next(Instant::now());
+            if action.is_some() && !rotation::is_current() {
+                // This sink may end over it: what it was about to send stays in the journal.
+                tokio::select! {
+                    () = stop.cancelled() => return Ok(()),
+                    () = rotation::until_current() => {}
+                }
+            }
+            match action {
                 Some(Action::Attempt(attempt)) => {
                     self.begin(attempt);
                     continue;

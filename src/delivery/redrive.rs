@@ -154,7 +154,7 @@ impl Redrive {
             .await?;
         entries.retain(|entry| entry.position <= through);
         let Some(done) = entries.last().map(|entry| entry.position) else {
-            info!(sink = %log.sink, through = %replay.through, "replay is done");
+            info!(sink = %log.sink, through = replay.through.0, "replay is done");
             log.journal
                 .cursors
                 .replayed(&log.sink, replay.through)

@@ -110,7 +110,7 @@ impl Report {
         }
         self.health.up();
         if !std::mem::replace(&mut self.up, true) {
-            info!(sink = %self.sink, position = %self.position, "{message}");
+            info!(sink = %self.sink, position = self.position.0, "{message}");
         }
     }
 
@@ -134,7 +134,7 @@ impl Report {
 
     /// An operator wants the next attempt at once.
     pub(super) fn retries(&self) {
-        info!(sink = %self.sink, position = %self.position, "sink retry: an attempt at once, as an operator asks");
+        info!(sink = %self.sink, position = self.position.0, "sink retry: an attempt at once, as an operator asks");
         self.health.waits_until(None);
     }
 
@@ -168,7 +168,7 @@ impl Report {
             News::SinkWaits { error, wait } => {
                 if self.trouble.should_log(error, now) {
                     warn!(
-                        %sink, error, again_in_ms = wait.as_millis() as u64, %position,
+                        %sink, error, again_in_ms = wait.as_millis() as u64, position = position.0,
                         "delivery waits for the sink; the journal keeps its entries: check that it is up and accepts connections"
                     );
                 }
@@ -178,7 +178,7 @@ impl Report {
             News::BreakerOpen { error, wait } => {
                 if self.trouble.should_log("rejected", now) {
                     error!(
-                        %sink, error, again_in_ms = wait.as_millis() as u64, %position,
+                        %sink, error, again_in_ms = wait.as_millis() as u64, position = position.0,
                         "rejection rate above 20 %: circuit breaker open, so no more is dead-lettered than one event at \
                          a time; the journal keeps the rest: correct what the sink rejects, then `dlq redrive`"
                     );
@@ -188,7 +188,7 @@ impl Report {
             }
             News::Disabled { error } => {
                 error!(
-                    %sink, error, %position,
+                    %sink, error, position = position.0,
                     "the sink is disabled; the journal keeps its entries: correct or remove the sink, then \
                      reload; where only its receiver was mended, run `stomp-bridge sinks retry {sink}`"
                 );
@@ -201,7 +201,7 @@ impl Report {
     pub(super) fn dead_lettered(&mut self, position: Position, error: &str) {
         let sink = &self.sink;
         if self.rejected.should_log(error, Instant::now()) {
-            warn!(%sink, %position, error, "event dead-lettered for this sink alone; the others get it");
+            warn!(%sink, position = position.0, error, "event dead-lettered for this sink alone; the others get it");
         }
     }
 
@@ -211,7 +211,7 @@ impl Report {
             return;
         }
         error!(
-            sink = %self.sink, position = %self.position,
+            sink = %self.sink, position = self.position.0,
             "dead letters full: the sink stops, and the journal keeps its entries; run \
              `stomp-bridge dlq redrive` or `dlq drop`, or raise journal.dlq_max_bytes"
         );
@@ -236,7 +236,7 @@ impl Report {
         let (sink, position) = (&self.sink, self.position);
         if self.held.should_log("", Instant::now()) {
             warn!(
-                %sink, %position, ahead,
+                %sink, position = position.0, ahead,
                 "one device holds the cursor and no more may be ahead of it: the sink waits for that device"
             );
         }

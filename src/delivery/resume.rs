@@ -140,7 +140,7 @@ impl Engine {
         if start >= cursor {
             return Ok(());
         }
-        info!(sink = %self.log.sink, from = %cursor, to = %start, "cursor follows the sink's own");
+        info!(sink = %self.log.sink, from = cursor.0, to = start.0, "cursor follows the sink's own");
         // Dead letters stay; the cursor will pass and count them a second time.
         let dead_letters = self
             .log

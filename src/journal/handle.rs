@@ -140,7 +140,7 @@ fn compare(path: &Path, mark: Option<Mark>, uuid: Uuid, head: Position) -> Resul
         warn!(
             journal = %uuid.simple(),
             before = %mark.journal.simple(),
-            head = %mark.head,
+            head = mark.head.0,
             "journal replaced: another one was here before; if it was deleted, its pending \
              entries are lost; if it was moved, stop and bring it back"
         );

@@ -207,8 +207,8 @@ impl Writer {
         let devices = self.last_states.size().rows;
         self.state.tell_devices(devices, 0, Met::default());
         info!(
-            after = %from,
-            head = %self.state.head(),
+            after = from.0,
+            head = self.state.head().0,
             devices,
             "last states read again from the log"
         );
@@ -700,7 +700,9 @@ impl Writer {
             {
                 self.drop_said = Some(Instant::now());
                 warn!(
-                    %from, %through, held_by = self.state.held_by(),
+                    from = from.0,
+                    through = through.0,
+                    held_by = self.state.held_by(),
                     "journal full: its oldest entries are evicted; raise journal.max_bytes, or see \
                      what holds them"
                 );

@@ -20,6 +20,7 @@ use uuid::Uuid;
 
 use crate::journal::{self, EntryContent, Journal, NewContent, NewEntry, Replay, Which};
 use crate::model::Position;
+use crate::secret::{Lifetime, protect};
 
 /// What may be asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -291,11 +292,13 @@ impl Access {
         PathBuf::from(name)
     }
 
-    /// Makes a new token.
+    /// Makes a new token, which nothing shows.
     pub fn new(http: SocketAddr) -> Access {
+        let token = Uuid::new_v4().simple().to_string();
+        protect(&token, Lifetime::Configured);
         Access {
             http,
-            token: Uuid::new_v4().simple().to_string(),
+            token,
             cert_file: None,
         }
     }
@@ -324,7 +327,11 @@ impl Access {
     /// There is a file, but it cannot be read.
     pub fn read(journal: &Path) -> io::Result<Option<Access>> {
         match fs::read(Access::path(journal)) {
-            Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+            Ok(text) => {
+                let access: Access = serde_json::from_slice(&text)?;
+                protect(&access.token, Lifetime::Configured);
+                Ok(Some(access))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -341,5 +348,25 @@ impl Access {
         let digest = |text: &str| Sha256::digest(text.as_bytes());
         let expected = digest(&format!("Bearer {}", self.token));
         authorization.is_some_and(|given| digest(given) == expected)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::redact;
+
+    #[test]
+    fn the_token_is_a_secret_to_who_makes_it_and_to_who_reads_it() {
+        let access = Access::new(([127, 0, 0, 1], 1).into());
+        assert_eq!(redact(&access.token), "…");
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.db");
+        let token = "0123456789abcdef-of-another-process".to_owned();
+        let other = Access { token, ..access };
+        other.grant(&journal).unwrap();
+        assert_eq!(redact(&other.token), other.token);
+        let read = Access::read(&journal).unwrap().expect("a file");
+        assert_eq!((&read.token, &*redact(&read.token)), (&other.token, "…"));
     }
 }

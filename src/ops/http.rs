@@ -333,13 +333,14 @@ fn summary(command: &AdminCommand) -> String {
         .to_string(),
         other => serde_json::to_string(other).unwrap_or_default(),
     };
-    beginning(&text, 200)
+    beginning(&redact(&text), 200)
 }
 
 /// Members that are names and words of ours: a secret that is one of them by chance hides none.
 const OUR_WORDS: [&str; 4] = ["name", "sink", "state", "topic"];
 
-/// An answer without secrets: its texts, not its keys, its times and what is [`OUR_WORDS`].
+/// An answer without secrets: its texts, not its keys, which are names of ours, its times and the
+/// names of [`OUR_WORDS`].
 fn redacted(mut answer: Value) -> Value {
     match &mut answer {
         Value::String(text) if text.parse::<Timestamp>().is_ok() => {}
@@ -354,9 +355,11 @@ fn redacted(mut answer: Value) -> Value {
             }
         }
         Value::Object(members) => {
-            let texts = members.iter_mut();
-            for (_, value) in texts.filter(|(key, _)| !OUR_WORDS.contains(&key.as_str())) {
-                *value = redacted(value.take());
+            for (key, value) in members.iter_mut() {
+                let is_name = OUR_WORDS.contains(&key.as_str()) && value.is_string();
+                if !is_name {
+                    *value = redacted(value.take());
+                }
             }
         }
         Value::Null | Value::Bool(_) | Value::Number(_) => {}
@@ -390,6 +393,22 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+
+    #[test]
+    fn names_of_ours_stay_and_all_else_is_without_secrets() {
+        crate::secret::protect("answer-secret-9a17", crate::secret::Lifetime::Configured);
+        let answer = json!({
+            "name": "answer-secret-9a17",
+            "sink": { "error": "no answer-secret-9a17", "topic": ["answer-secret-9a17"] },
+            "at": "2026-11-23T08:00:00Z",
+        });
+        let expected = json!({
+            "name": "answer-secret-9a17",
+            "sink": { "error": "no …", "topic": ["…"] },
+            "at": "2026-11-23T08:00:00Z",
+        });
+        assert_eq!(redacted(answer), expected);
+    }
 
     fn endless(piece: &'static [u8], every: Duration) -> Body {
         let pieces = stream::repeat(piece).then(move |piece| async move {

@@ -82,8 +82,10 @@ impl Collector for Scrape {
 
 impl Scrape {
     fn configuration(&self, encoder: &mut DescriptorEncoder) -> Result<(), Error> {
-        let is_good = self.0.reloads.last_rejected().is_none();
-        let help = "0 while the last reload is rejected, and the configuration before it holds";
+        let reloads = &self.0.reloads;
+        let is_good = reloads.last_rejected().is_none() && reloads.unread_secrets().is_none();
+        let help = "0 while the last reload is rejected, or secrets are not read again: what was \
+                    before holds";
         gauge(
             encoder,
             "config_last_reload_successful",

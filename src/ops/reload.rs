@@ -27,6 +27,7 @@ struct Last {
     rejected_count: u64,
     at: Option<Timestamp>,
     rejected: Option<RejectedReload>,
+    unread_secrets: Option<RejectedReload>,
 }
 
 impl Reloads {
@@ -51,6 +52,25 @@ impl Reloads {
         last.rejected_count += 1;
         last.at = Some(at);
         last.rejected = Some(RejectedReload { at, problems });
+    }
+
+    /// The files of the secrets cannot be used, one line for each reason: those before are.
+    pub fn secrets_not_read(&self, problems: Vec<String>) {
+        let at = Timestamp::now();
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.unread_secrets = Some(RejectedReload { at, problems });
+    }
+
+    /// What their files say is in use.
+    pub fn secrets_read(&self) {
+        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.unread_secrets = None;
+    }
+
+    /// Why the files of the secrets cannot be used, where they cannot.
+    pub fn unread_secrets(&self) -> Option<RejectedReload> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        last.unread_secrets.clone()
     }
 
     /// The last reload, where it was rejected.
@@ -84,8 +104,13 @@ mod tests {
         let problems = problems.unwrap_or_default();
         assert_eq!(problems.len(), PROBLEMS_MAX + 1);
         assert!(problems[PROBLEMS_MAX].starts_with("20 more problems"));
+        reloads.secrets_not_read(vec!["gone".to_owned()]);
         reloads.applied();
         assert_eq!(reloads.last_rejected(), None);
+        let unread = reloads.unread_secrets().map(|it| it.problems);
+        assert_eq!(unread, Some(vec!["gone".to_owned()]));
+        reloads.secrets_read();
+        assert_eq!(reloads.unread_secrets(), None);
         assert!(reloads.last_at().is_some());
     }
 }

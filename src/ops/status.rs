@@ -13,6 +13,7 @@ use super::sinks::SinkView;
 use super::view::View;
 use crate::journal::{self, SinkAccounting};
 use crate::model::Position;
+use crate::secret::redact_echo;
 use crate::source;
 
 /// The state of the daemon at one moment, as `/status` gives it.
@@ -33,6 +34,9 @@ pub struct Report {
     /// The last reload, where it was rejected: the configuration before it holds.
     #[serde(default)]
     pub rejected_reload: Option<RejectedReload>,
+    /// Since when files of secrets are another and cannot be used, and why: those before are used.
+    #[serde(default)]
+    pub unread_secrets: Option<RejectedReload>,
     /// The STOMP side.
     pub link: Link,
     /// The counters of received messages since the start.
@@ -224,6 +228,7 @@ impl Report {
             ready: reasons.is_empty(),
             reasons,
             rejected_reload: view.reloads.last_rejected(),
+            unread_secrets: view.reloads.unread_secrets(),
             link: Link {
                 state: link.state.as_str().to_owned(),
                 since: link.since,
@@ -302,7 +307,7 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
             unreadable: fields
                 .map(|(field, count)| (field.to_owned(), count))
                 .collect(),
-            unmapped: unreadable.unmapped,
+            unmapped: redacted_words(unreadable.unmapped),
             unmapped_others: unreadable.unmapped_others,
             ignored: unreadable.ignored,
             empty: unreadable.empty,
@@ -310,6 +315,15 @@ fn topics(view: &View) -> BTreeMap<String, Topic> {
         (name.to_string(), topic)
     };
     topics.map(topic).collect()
+}
+
+/// Words of a peer, without secrets.
+fn redacted_words(words: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let mut redacted = BTreeMap::new();
+    for (word, count) in words {
+        *redacted.entry(redact_echo(&word).into_owned()).or_default() += count;
+    }
+    redacted
 }
 
 fn since_start(sink: &SinkView) -> SinceStart {
@@ -358,4 +372,24 @@ fn sinks(view: &View, accounts: Vec<SinkAccounting>) -> Vec<Sink> {
         .collect();
     sinks.sort_by_key(place);
     sinks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::secret::{Lifetime, protect};
+
+    #[test]
+    fn words_that_are_secrets_are_counted_as_one() {
+        protect("word-secret-a-5e02", Lifetime::Configured);
+        protect("word-secret-b-5e02", Lifetime::Configured);
+        let word = |word: &str, count| (word.to_owned(), count);
+        let words = [
+            word("word-secret-a-5e02", 2),
+            word("word-secret-b-5e02", 3),
+            word("故障", 1),
+        ];
+        let expected = BTreeMap::from([word("…", 5), word("故障", 1)]);
+        assert_eq!(redacted_words(words.into()), expected);
+    }
 }

@@ -8,6 +8,7 @@ use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE, WINDOWS_1252};
 use flate2::bufread::{DeflateDecoder, GzDecoder, ZlibDecoder};
 
 use super::scalar::excerpt;
+use crate::secret::{beginning, beginning_bytes, redact_echo};
 
 /// The longest text of a body by default: `source.max_body`'s own default.
 pub(super) const TEXT_BYTES_MAX: usize = 16 << 20;
@@ -351,8 +352,8 @@ fn utf16(bytes: &[u8]) -> Option<Charset> {
     }
 }
 
-/// Bytes of a body before and behind the wrong one that a reason shows.
-const AROUND: usize = 20;
+/// Characters of a body before and behind the wrong byte that a reason shows.
+const AROUND_CHARS_MAX: usize = 20;
 
 fn mistake(bytes: &[u8], expected: &[Charset]) -> String {
     let names: Vec<&str> = expected.iter().map(|charset| charset.name()).collect();
@@ -371,10 +372,15 @@ fn mistake(bytes: &[u8], expected: &[Charset]) -> String {
     reason
 }
 
-/// What stands around a byte.
+/// What stands around a byte, without the second half of a secret: so more is read than is shown.
 fn around(bytes: &[u8], at: usize) -> String {
-    let around = &bytes[at.saturating_sub(AROUND)..bytes.len().min(at + AROUND)];
-    String::from_utf8_lossy(around).into_owned()
+    let (before, behind) = bytes.split_at(at);
+    let before = &before[at.saturating_sub(beginning_bytes(AROUND_CHARS_MAX))..];
+    let before = redact_echo(&String::from_utf8_lossy(before)).into_owned();
+    let chars = before.chars().count();
+    let before = before.chars().skip(chars.saturating_sub(AROUND_CHARS_MAX));
+    let behind = beginning(behind, AROUND_CHARS_MAX).text;
+    before.chain(behind.chars()).collect()
 }
 
 /// The text of bytes in UTF-8, without what may stand around JSON.

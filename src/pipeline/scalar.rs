@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use super::portable;
+use crate::secret::{Beginning, beginning};
 
 /// Numbers from here on are milliseconds since 1970, below seconds: as seconds this one lies in the
 /// year 5138. A thousand times as much begins the microseconds, then the nanoseconds.
@@ -166,16 +167,11 @@ fn written(text: &str, zone: &TimeZone) -> Option<Timestamp> {
 
 /// The beginning of the found value, for a reason.
 pub(super) fn excerpt(found: &str) -> String {
-    let mut chars = found.chars();
-    let start: String = chars
-        .by_ref()
-        .take(EXCERPT_CHARS_MAX)
-        .flat_map(visible)
-        .collect();
-    if chars.next().is_some() {
-        format!("`{start}…`")
-    } else {
-        format!("`{start}`")
+    let Beginning { text, is_cut } = beginning(found.as_bytes(), EXCERPT_CHARS_MAX);
+    let start: String = text.chars().flat_map(visible).collect();
+    match is_cut {
+        true => format!("`{start}…`"),
+        false => format!("`{start}`"),
     }
 }
 
@@ -303,6 +299,14 @@ mod tests {
             let expected = expected.map(|text: &str| text.parse::<Timestamp>().unwrap());
             assert_eq!(time(Some(json), &shanghai, received), expected, "{json}");
         }
+    }
+
+    #[test]
+    fn half_a_secret_is_in_no_excerpt() {
+        crate::secret::protect("scalar-secret-77d0", crate::secret::Lifetime::Configured);
+        let found = format!("{}scalar-secret-77d0 and more", " ".repeat(50));
+        let shown = excerpt(&found);
+        assert!(shown.contains('…') && !shown.contains("scalar"), "{shown}");
     }
 
     #[test]

@@ -20,12 +20,17 @@ const WORD_CHARS_MAX: usize = 8;
 const CONFIGURED_MAX: usize = 4096;
 /// Secrets that servers gave: those of the last few dozen connections.
 const GIVEN_MAX: usize = 256;
+/// Their bytes: a server may set fifty cookies of 4 KiB, and what finds a value needs some hundred
+/// times its size.
+const GIVEN_BYTES_MAX: usize = 64 * 1024;
 /// A part of a header's value that is shorter is `Bearer` or a cookie's name.
 const HEADER_PART_CHARS_MIN: usize = 8;
 /// A part of a URL without a name that is shorter is a word, such as a database's name.
 const URL_PART_CHARS_MIN: usize = 16;
+/// What stands in a text's place that is not known yet: secrets are written beside it.
+pub const PLACEHOLDER: char = '\0';
 /// What stands in a secret's place.
-const MASK: &str = "…";
+pub(super) const MASK: &str = "…";
 
 /// Where a secret comes from, hence how long it is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,11 +73,11 @@ pub fn protect(secret: &str, lifetime: Lifetime) {
 /// an echo.
 pub fn protect_header(name: &str, value: &str, lifetime: Lifetime) {
     if !is_secret_name(name) {
-        return protect_from_echo(value);
+        return protect_from_echo(value, lifetime);
     }
-    protect(value, lifetime);
+    protect_text(value, lifetime);
     // Behind `Bearer` or `Basic`; of a cookie each value.
-    for part in value.split([' ', ';', ',']) {
+    for part in value.split([' ', ';', ',', PLACEHOLDER]) {
         let value = part.split_once('=').map_or(part, |(_, value)| value);
         for text in [part, value] {
             if text.chars().count() >= HEADER_PART_CHARS_MIN {
@@ -82,23 +87,38 @@ pub fn protect_header(name: &str, value: &str, lifetime: Lifetime) {
     }
 }
 
+/// Protects a text in which [`PLACEHOLDER`] may stand: all of it, or what stands beside that.
+pub fn protect_text(text: &str, lifetime: Lifetime) {
+    if !text.contains(PLACEHOLDER) {
+        return protect(text, lifetime);
+    }
+    let parts = text.split(PLACEHOLDER);
+    for part in parts.filter(|part| part.chars().count() >= HEADER_PART_CHARS_MIN) {
+        protect(part, lifetime);
+    }
+}
+
 /// Protects what a URL has of secrets: its password, and values of its query.
 pub fn protect_url(url: &Url, lifetime: Lifetime) {
     if let Some(password) = url.password() {
         protect(&decoded(password), lifetime);
     }
     for (name, value) in url.query_pairs() {
-        if is_secret_name(&name) || is_random(&value) {
-            protect(&value, lifetime);
+        for part in value.split(PLACEHOLDER) {
+            if is_secret_name(&name) || is_random(part) {
+                protect(part, lifetime);
+            }
         }
     }
 }
 
 /// Protects what of a URL's path looks as tokens do: chat servers have theirs there.
 pub fn protect_url_path(url: &Url, lifetime: Lifetime) {
-    for part in url.path_segments().into_iter().flatten() {
-        if is_random(part) {
-            protect(&decoded(part), lifetime);
+    for segment in url.path_segments().into_iter().flatten() {
+        for part in decoded(segment).split(PLACEHOLDER) {
+            if is_random(part) {
+                protect(part, lifetime);
+            }
         }
     }
 }
@@ -114,8 +134,12 @@ fn decoded(text: &str) -> Cow<'_, str> {
 
 /// From now on this value is shown in no text of a server, which may repeat what it was sent. Our
 /// own texts may hold it: a login such as `bridge` is an everyday word.
-pub fn protect_from_echo(value: &str) {
-    add(value, Kind::Echoed);
+pub fn protect_from_echo(value: &str, lifetime: Lifetime) {
+    let kind = match lifetime {
+        Lifetime::Configured => Kind::Echoed,
+        Lifetime::Given => Kind::EchoedGiven,
+    };
+    add(value, kind);
 }
 
 /// A text without the secrets.
@@ -138,6 +162,7 @@ struct Registry {
     configured: VecDeque<String>,
     given: VecDeque<String>,
     echoed: VecDeque<String>,
+    echoed_given: VecDeque<String>,
     matchers: Matchers,
     /// The matchers lack a value.
     is_stale: bool,
@@ -181,17 +206,24 @@ enum Kind {
     Configured,
     Given,
     Echoed,
+    EchoedGiven,
 }
 
 impl Registry {
     fn add(&mut self, value: &str, kind: Kind) {
-        if value.chars().count() < CHARS_MIN {
+        let is_configured = match kind {
+            Kind::Given => self.configured.iter().any(|known| known == value),
+            Kind::EchoedGiven => self.echoed.iter().any(|known| known == value),
+            Kind::Configured | Kind::Echoed => false,
+        };
+        if value.chars().count() < CHARS_MIN || is_configured {
             return;
         }
-        let (values, max) = match kind {
-            Kind::Configured => (&mut self.configured, CONFIGURED_MAX),
-            Kind::Given => (&mut self.given, GIVEN_MAX),
-            Kind::Echoed => (&mut self.echoed, CONFIGURED_MAX),
+        let (values, max, bytes_max) = match kind {
+            Kind::Configured => (&mut self.configured, CONFIGURED_MAX, usize::MAX),
+            Kind::Given => (&mut self.given, GIVEN_MAX, GIVEN_BYTES_MAX),
+            Kind::Echoed => (&mut self.echoed, CONFIGURED_MAX, usize::MAX),
+            Kind::EchoedGiven => (&mut self.echoed_given, GIVEN_MAX, GIVEN_BYTES_MAX),
         };
         let known = values.iter().position(|known| known == value);
         // The one that was used last stands last.
@@ -199,7 +231,8 @@ impl Registry {
             values.remove(index);
         }
         values.push_back(value.to_owned());
-        if values.len() > max {
+        let bytes = |values: &VecDeque<String>| values.iter().map(String::len).sum::<usize>();
+        while values.len() > max || (values.len() > 1 && bytes(values) > bytes_max) {
             values.pop_front();
         }
         if known.is_none() {
@@ -211,9 +244,10 @@ impl Registry {
     fn matchers(&mut self) -> Matchers {
         if std::mem::take(&mut self.is_stale) {
             let secrets = self.configured.iter().chain(&self.given);
+            let echoes = self.echoed.iter().chain(&self.echoed_given);
             self.matchers = Matchers {
                 secrets: Arc::new(Matcher::of(secrets, Within::Anything)),
-                echoes: Arc::new(Matcher::of(self.echoed.iter(), Within::Words)),
+                echoes: Arc::new(Matcher::of(echoes, Within::Words)),
             };
         }
         self.matchers.clone()
@@ -343,7 +377,7 @@ mod tests {
         assert_eq!(redact_echo(text), text);
         protect("redaction-test-7f3a\n", Lifetime::Configured);
         protect("17", Lifetime::Configured);
-        protect_from_echo("echo-test-91bc");
+        protect_from_echo("echo-test-91bc", Lifetime::Configured);
         assert_eq!(redact(text), "a …, its echo-test-91bc and 17");
         assert_eq!(redact_echo(text), "a …, its … and 17");
     }
@@ -383,6 +417,22 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_a_placeholder_is_protected() {
+        protect_text("text-test-7d01\0abc", Lifetime::Configured);
+        protect_header(
+            "Authorization",
+            "Bearer head-test-7d02\0",
+            Lifetime::Configured,
+        );
+        let url = "https://h/way-test-7d03-more%00?key=key-test-7d04%00&d=%00";
+        let url = url.parse().unwrap();
+        protect_url(&url, Lifetime::Configured);
+        protect_url_path(&url, Lifetime::Configured);
+        let text = "text-test-7d01 head-test-7d02 way-test-7d03-more key-test-7d04 abc";
+        assert_eq!(redact(text), "… … … … abc");
+    }
+
+    #[test]
     fn values_that_servers_give_do_not_grow_without_end() {
         let mut registry = Registry::default();
         registry.add("configured", Kind::Configured);
@@ -393,7 +443,17 @@ mod tests {
         assert_eq!(registry.given.len(), GIVEN_MAX);
         let redact =
             |registry: &mut Registry, text| registry.matchers().secrets.redact(text).into_owned();
+        registry.add("configured", Kind::Given);
+        assert_eq!(registry.given.len(), GIVEN_MAX);
         assert_eq!(redact(&mut registry, "configured given-0"), "… …");
         assert_eq!(redact(&mut registry, "given-1 given-264"), "given-1 …");
+        // Cookies as large as they may be, and headers that each connection has another of.
+        for number in 0..1000 {
+            registry.add(&format!("{number:04096}"), Kind::Given);
+            registry.add(&format!("echoed-{number}"), Kind::EchoedGiven);
+        }
+        let bytes: usize = registry.given.iter().map(String::len).sum();
+        assert!(bytes <= GIVEN_BYTES_MAX, "{bytes}");
+        assert_eq!(registry.echoed_given.len(), GIVEN_MAX);
     }
 }

@@ -90,8 +90,18 @@ fn lower_hex(encoded: &str) -> String {
     lower.collect()
 }
 
-/// As JSON has it between the quotes; some also escape slashes, and all that is not ASCII.
-fn json(secret: &str) -> [String; 4] {
+/// What Gson escapes in JSON, so that it may stand in HTML.
+const GSON: [char; 5] = ['<', '>', '&', '=', '\''];
+
+/// What Go escapes for the same reason.
+const GO: [char; 3] = ['<', '>', '&'];
+
+/// What .NET escapes, in upper case.
+const DOTNET: [char; 7] = ['<', '>', '&', '\'', '+', '`', '"'];
+
+/// As JSON has it between the quotes; some also escape slashes, all that is not ASCII, or what means
+/// something in HTML.
+fn json(secret: &str) -> Vec<String> {
     let quoted = serde_json::to_string(secret).unwrap_or_default();
     let plain = quoted
         .get(1..quoted.len() - 1)
@@ -100,25 +110,51 @@ fn json(secret: &str) -> [String; 4] {
     let ascii: String = plain.chars().map(escaped_beyond_ascii).collect();
     let slashes = plain.replace('/', "\\/");
     let both = ascii.replace('/', "\\/");
+    let lower = |chars: &'static [char]| {
+        let escape = move |c: char| match chars.contains(&c) {
+            true => escaped(c),
+            false => c.to_string(),
+        };
+        plain.chars().map(escape).collect::<String>()
+    };
+    let dotnet = secret.chars().map(|c| match c {
+        '\\' => "\\\\".to_owned(),
+        c if c.is_ascii() && !c.is_control() && !DOTNET.contains(&c) => c.to_string(),
+        c => escaped(c).to_uppercase().replace("\\U", "\\u"),
+    });
+    let of_html = [lower(&GSON), lower(&GO), dotnet.collect()];
     [plain, ascii, slashes, both]
+        .into_iter()
+        .chain(of_html)
+        .collect()
 }
 
 fn escaped_beyond_ascii(character: char) -> String {
-    if character.is_ascii() {
-        return character.to_string();
+    match character.is_ascii() {
+        true => character.to_string(),
+        false => escaped(character),
     }
+}
+
+fn escaped(character: char) -> String {
     let mut units = [0; 2];
     let units = character.encode_utf16(&mut units);
     units.iter().map(|unit| format!("\\u{unit:04x}")).collect()
 }
 
-fn html(secret: &str) -> [String; 2] {
+fn html(secret: &str) -> [String; 4] {
     let named = secret
         .replace('&', "&amp;")
         .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;");
-    [named.replace('\'', "&#39;"), named.replace('\'', "&#x27;")]
+        .replace('>', "&gt;");
+    let quoted = named.replace('"', "&quot;");
+    let by_number = named.replace('"', "&#34;").replace('\'', "&#39;");
+    [
+        quoted.replace('\'', "&#39;"),
+        quoted.replace('\'', "&#x27;"),
+        by_number.replace('+', "&#43;"),
+        by_number,
+    ]
 }
 
 /// STOMP 1.2, "Value Encoding".
@@ -165,6 +201,11 @@ mod tests {
             "p\\/w+\\u00fc:1\\\"&'x=\\\\",
             "p/w+ü:1&quot;&amp;&#39;x=\\",
             "p/w+ü\\c1\"&'x=\\\\",
+            // Gson, Go, .NET; and Go's HTML.
+            "p/w+ü:1\\\"\\u0026\\u0027x\\u003d\\\\",
+            "p/w+ü:1\\\"\\u0026'x=\\\\",
+            "p/w\\u002B\\u00FC:1\\u0022\\u0026\\u0027x=\\\\",
+            "p/w&#43;ü:1&#34;&amp;&#39;x=\\",
         ] {
             assert!(all.contains(spelling), "{spelling} not in {all:#?}");
         }

@@ -27,6 +27,7 @@ use super::unreadable::FirstTime;
 use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
 use crate::model::CoverageCause;
 use crate::pipeline::{Decoder, Doubts, Element, StatusKey, Undecodable};
+use crate::secret::beginning;
 use crate::stomp::{AckId, AckMode, Malformed, Message};
 
 /// Statuses that may wait for the commit in flight. Beyond it the socket is not read: the server
@@ -95,10 +96,7 @@ impl TopicState {
     /// An object that is no status.
     fn ignore(&self, status: &Status, raw: &[u8]) {
         if status.unreadable.ignore(&self.name).is_some() {
-            let found: String = String::from_utf8_lossy(raw)
-                .chars()
-                .take(NAME_CHARS_MAX)
-                .collect();
+            let found = beginning(raw, NAME_CHARS_MAX).text;
             tracing::info!(
                 topic = %self.name, found,
                 "object ignored: the topic's `ignore` says that it is no status; `status` counts them"
@@ -447,7 +445,7 @@ impl Intake {
             ("", said) => said,
             (destination, _) => destination,
         };
-        let topic: Arc<str> = name.chars().take(NAME_CHARS_MAX).collect::<String>().into();
+        let topic: Arc<str> = beginning(name.as_bytes(), NAME_CHARS_MAX).text.into();
         self.malformed.unknown(&topic, &message, clock::now());
         let counters = &self.status.counters;
         counters.unknown.fetch_add(1, Relaxed);

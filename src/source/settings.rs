@@ -179,7 +179,7 @@ impl Settings {
         let url = address.render(&credentials)?;
         protect_url(&url, Lifetime::Given);
         if let Some(login) = &login {
-            protect_from_echo(login.expose_secret());
+            protect_from_echo(login.expose_secret(), Lifetime::Given);
         }
         if let Some(passcode) = &passcode {
             protect(passcode.expose_secret(), Lifetime::Given);

@@ -30,6 +30,7 @@ use crate::journal::{self, Log};
 use crate::paced::Interval;
 use crate::pipeline::Decoder;
 use crate::retry::Backoff;
+use crate::rotation;
 
 /// So many short lives in a row are forgiven: the next connection comes as soon as after a long
 /// one.
@@ -309,6 +310,7 @@ impl Source {
             if waits {
                 wait_for_room(&mut self.commit, &self.journal, &self.status).await?;
             }
+            rotation::until_current().await;
             self.status.enter(LinkState::Connecting);
             self.status.counters.attempts.fetch_add(1, Relaxed);
             if self.outage.is_outage() {

@@ -1,6 +1,6 @@
 //! What a peer wrote, made fit for a log line: short, on one line, without control characters.
 
-use crate::secret::redact_echo;
+use crate::secret::{Beginning, beginning, beginning_bytes};
 
 /// Longest excerpt of a header or a command, in characters.
 pub(super) const WORD_CHARS_MAX: usize = 80;
@@ -11,33 +11,29 @@ pub(super) const TEXT_CHARS_MAX: usize = 300;
 /// Lines of an ERROR's body that are worth a log line; ActiveMQ sends a whole stack trace.
 const LINES_MAX: usize = 2;
 
-/// A secret that begins in an excerpt is read to its end, if it is no longer.
-const SECRET_BYTES_MAX: usize = 4096;
-
 /// The beginning of `bytes`, at most `chars_max` characters of it, with `…` where it was cut.
 pub(super) fn excerpt(bytes: &[u8], chars_max: usize) -> String {
-    // A character takes at most four bytes: little more than that is decoded, however long the text
-    // is.
-    let head_bytes = chars_max.saturating_mul(4).saturating_add(SECRET_BYTES_MAX);
-    let head = String::from_utf8_lossy(&bytes[..bytes.len().min(head_bytes)]);
-    // Once it is cut, the first half of a secret is not known as one.
-    let head = match head.chars().nth(chars_max) {
-        Some(_) => redact_echo(&head),
-        None => head,
+    let head = &bytes[..bytes.len().min(beginning_bytes(chars_max))];
+    let Beginning { text, is_cut } = match String::from_utf8_lossy(head) {
+        // Whoever shows a whole text masks by name what the sign-in gave.
+        whole if whole.chars().nth(chars_max).is_none() => Beginning {
+            text: whole.into_owned(),
+            is_cut: false,
+        },
+        _ => beginning(bytes, chars_max),
     };
-    let mut text = String::new();
-    for (at, character) in head.chars().enumerate() {
-        if at == chars_max {
-            text.push('…');
-            return text;
-        }
+    let mut shown = String::new();
+    for character in text.chars() {
         if character.is_control() {
-            text.extend(character.escape_default());
+            shown.extend(character.escape_default());
         } else {
-            text.push(character);
+            shown.push(character);
         }
     }
-    text
+    if is_cut {
+        shown.push('…');
+    }
+    shown
 }
 
 /// The first lines of a text that hold anything, as one line.

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use super::login_page::is_login_page;
+use crate::secret::beginning;
 use crate::tls;
 
 /// Why an attempt to connect has failed. The variants differ in what a caller does. `Address` and
@@ -201,7 +202,16 @@ pub enum TransportError {
     NotText,
 }
 
+/// As much of what a server has sent in place of a frame is shown.
+const MISTAKE_CHARS_MAX: usize = 120;
+
 impl TransportError {
+    /// A mistake that names what the server has sent.
+    pub(super) fn protocol(mistake: &str) -> TransportError {
+        let shown = beginning(mistake.as_bytes(), MISTAKE_CHARS_MAX);
+        TransportError::Protocol(shown.text)
+    }
+
     pub(super) fn closed(reason: &str) -> TransportError {
         TransportError::Closed {
             code: None,
@@ -361,6 +371,17 @@ fn answer_advice(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn half_a_secret_is_in_no_mistake() {
+        crate::secret::protect("mistake-secret-60aa", crate::secret::Lifetime::Configured);
+        let mistake = format!("{} mistake-secret-60aa", "x".repeat(MISTAKE_CHARS_MAX - 6));
+        let shown = TransportError::protocol(&mistake).to_string();
+        assert!(
+            shown.contains('…') && !shown.contains("mistake-"),
+            "{shown}"
+        );
+    }
 
     #[test]
     fn close_says_code_meaning_and_the_servers_words() {

@@ -129,7 +129,7 @@ impl Deadline {
         let began = Instant::now();
         match timeout_at(self.at, work).await {
             Ok(result) => {
-                let took_ms = began.elapsed().as_millis();
+                let took_ms = began.elapsed().as_millis() as u64;
                 debug!(%peer, %stage, took_ms, failed = result.is_err(), "stage of the attempt done");
                 result
             }

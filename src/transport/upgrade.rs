@@ -20,6 +20,7 @@ use super::gateway;
 use super::http;
 use super::peer::{Peer, shown};
 use super::stream::Stream;
+use crate::secret::{beginning, beginning_bytes};
 
 /// What the server has accepted.
 pub(super) struct Upgraded {
@@ -222,8 +223,8 @@ async fn refusal(
                 .and_then(|value| value.to_str().ok());
             let length = length
                 .and_then(|value| value.parse().ok())
-                .unwrap_or(BODY_SHOWN_BYTES);
-            let length = length.min(BODY_SHOWN_BYTES);
+                .unwrap_or(BODY_READ_BYTES);
+            let length = length.min(BODY_READ_BYTES);
             read_body(&mut stream, &mut read, length).await;
             read.truncate(length);
             if let Ok(answer) = serde_json::from_slice(&read)
@@ -246,7 +247,10 @@ async fn refusal(
 }
 
 /// As much of a refusal's body is shown.
-pub(super) const BODY_SHOWN_BYTES: usize = 256;
+const BODY_SHOWN_CHARS: usize = 256;
+
+/// As much of it is read.
+pub(super) const BODY_READ_BYTES: usize = beginning_bytes(BODY_SHOWN_CHARS);
 
 /// A refusal is worth so much more waiting for its text.
 const BODY_WAIT: Duration = Duration::from_millis(500);
@@ -259,10 +263,10 @@ async fn read_body(stream: &mut Stream, read: &mut BytesMut, length: usize) {
     let _ = tokio::time::timeout(BODY_WAIT, body).await;
 }
 
-/// The first bytes of a body, fit for one line of a log.
+/// The beginning of a body, fit for one line of a log.
 pub(super) fn shown_text(body: &[u8]) -> String {
-    let text = String::from_utf8_lossy(&body[..body.len().min(BODY_SHOWN_BYTES)]);
-    let clean = text
+    let clean = beginning(body, BODY_SHOWN_CHARS)
+        .text
         .chars()
         .map(|letter| if letter.is_control() { ' ' } else { letter })
         .collect::<String>();
@@ -313,6 +317,17 @@ mod tests {
             shown_text(b"<html>\r\n  no\x1b[0m </html>\n"),
             "<html> no [0m </html>"
         );
-        assert_eq!(shown_text(&[b'x'; 1000]).len(), BODY_SHOWN_BYTES);
+        assert_eq!(shown_text(&[b'x'; 1000]).len(), BODY_SHOWN_CHARS);
+    }
+
+    #[test]
+    fn half_a_secret_is_in_no_refusal() {
+        crate::secret::protect("upgrade-secret-1be9", crate::secret::Lifetime::Configured);
+        let body = format!("{}upgrade-secret-1be9", "x ".repeat(124));
+        let shown = shown_text(body.as_bytes());
+        assert!(
+            shown.ends_with('…') && !shown.contains("upgrade"),
+            "{shown}"
+        );
     }
 }

@@ -13,6 +13,7 @@ use stomp_bridge::journal::WhenFull;
 use stomp_bridge::model::{Event, EventKind, Omit, Severity, StatusEvent};
 use stomp_bridge::pipeline::{Conditions, Field};
 use stomp_bridge::retry::Retry;
+use stomp_bridge::secret::redact;
 use stomp_bridge::sinks::mqtt::{MAX_INFLIGHT, Protocol, Qos};
 use stomp_bridge::sinks::webhook::HeaderText;
 use stomp_bridge::sinks::{Rate, Settings, mqtt, webhook};
@@ -408,6 +409,43 @@ fn a_condition_of_a_sink_that_wants_no_statuses_is_warned_of() {
             .collect();
         assert_eq!(paths, expected, "{kinds}");
     }
+}
+
+#[test]
+fn what_is_read_is_protected_before_anybody_connects() {
+    let folder = tempfile::tempdir().unwrap();
+    let passcode = folder.path().join("passcode");
+    fs::write(&passcode, "read-test-file-01\n").unwrap();
+    let check = |text: &str, secrets: &[&str]| {
+        for secret in secrets {
+            assert_eq!(redact(secret), *secret, "known before");
+        }
+        read(text, &[]).unwrap_or_else(|problems| panic!("{text}: {problems}"));
+        for secret in secrets {
+            assert_eq!(redact(secret), "…", "{text}");
+        }
+    };
+    let login = "login = \"l\"\n";
+    check(
+        &format!("{SOURCE}{login}passcode_file = {passcode:?}\n{TOPIC}{SINK}"),
+        &["read-test-file-01"],
+    );
+    check(
+        &format!(
+            "{SOURCE}{login}passcode = \"read-test-02\"\n\
+             headers = {{ X-Token = \"read-test-03\" }}\n\
+             {TOPIC}headers = {{ access-token = \"read-test-04\" }}\n{SINK}"
+        ),
+        &["read-test-02", "read-test-03", "read-test-04"],
+    );
+    check(
+        &format!(
+            "[source]\nurl = \"ws://h/ws?token=read-test-05&code={{{{ signin.code }}}}\"\n\
+             {login}passcode = \"read-test-06{{{{ signin.code }}}}\"\n\
+             {SIGNIN}headers = {{ Authorization = \"Basic read-test-07\" }}\n{TOPIC}{SINK}"
+        ),
+        &["read-test-05", "read-test-06", "read-test-07"],
+    );
 }
 
 #[test]

@@ -2,13 +2,15 @@
 //! keeps its connection, and the sinks go on. A configuration that cannot be used changes nothing.
 
 use anyhow::Context;
-use tracing::{debug, error, info, warn};
+use tracing::{error, info, warn};
 
 use super::App;
 use crate::app::diff::Diff;
 use crate::app::running_sinks::BuiltSink;
+use crate::app::troubles::Condition;
 use crate::config::{self, Environment, Level, Plan, Problem, Problems};
 use crate::ops::systemd;
+use crate::rotation::{self, SecretFiles};
 
 /// Why the configuration is read again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +19,7 @@ pub(super) enum ReloadCause {
     Signal,
     /// Something has happened in the file's folder.
     Folder,
-    /// The source or a sink is in trouble: a secret may be another by now.
+    /// The source or a sink is in trouble, or about to connect: a secret may be another by now.
     Trouble,
 }
 
@@ -40,7 +42,7 @@ impl App {
     /// A task has failed meanwhile, or the journal: the process is to end.
     pub(super) async fn reload(&mut self, cause: ReloadCause) -> anyhow::Result<()> {
         if cause == ReloadCause::Trouble {
-            return self.read_secrets().await;
+            return self.look_at_secrets().await;
         }
         let text = std::fs::read_to_string(&self.config).ok();
         if cause == ReloadCause::Folder && (text.is_none() || text == self.read) {
@@ -79,31 +81,58 @@ impl App {
         outcome
     }
 
+    /// Where a file of a secret is another by now, the parts that use it begin with it.
+    async fn look_at_secrets(&mut self) -> anyhow::Result<()> {
+        if !rotation::is_current() {
+            if let Err(problems) = self.read_secrets().await? {
+                self.secrets_unread(problems);
+            }
+        }
+        rotation::looked();
+        let is_well =
+            self.view.reloads.unread_secrets().is_none() && self.view.unready().is_empty();
+        self.troubles.looked(match is_well {
+            true => Condition::Well,
+            false => Condition::Wrong,
+        });
+        Ok(())
+    }
+
     /// Reads the files of the secrets again, by the configuration in force: its file may be in the
-    /// middle of a change. Where one is another by now, the parts that use it begin with it.
-    async fn read_secrets(&mut self) -> anyhow::Result<()> {
+    /// middle of a change. The inner error: why that cannot be used, one line each.
+    async fn read_secrets(&mut self) -> anyhow::Result<Result<(), Vec<String>>> {
         let Some(text) = self.in_force.clone() else {
-            return Ok(());
+            return Ok(Ok(()));
         };
         let plan = match config::parse(&self.config, text, &Environment::of_process()) {
             Ok(plan) => plan,
-            Err(problems) => {
-                // Such as a file between the two steps of its rotation.
-                debug!(problems = problems.0.len(), "secrets not read again");
-                return Ok(());
-            }
+            // Such as a file between the two steps of its rotation.
+            Err(problems) => return Ok(Err(lines(&problems))),
         };
-        if Diff::between(&self.plan, &plan).is_empty() {
-            return Ok(());
+        let change = Diff::between(&self.plan, &plan);
+        if change.is_empty() {
+            for key in &change.restart {
+                warn!(key, "restart needed: a secret of this key was read again");
+            }
+            self.use_secrets(plan.secret_files);
+            return Ok(Ok(()));
         }
         info!("secrets read again: one has changed, and is applied as by a reload");
-        if let Err(error) = self.apply(plan).await? {
-            warn!(
-                error,
-                "a part cannot be built from the secrets that were read again: the ones before are used"
-            );
+        Ok(self.apply(plan).await?.map_err(|error| vec![error]))
+    }
+
+    /// Says a problem once, however often it is found.
+    fn secrets_unread(&self, problems: Vec<String>) {
+        let said = self.view.reloads.unread_secrets();
+        if said.is_some_and(|said| said.problems == problems) {
+            return;
         }
-        Ok(())
+        warn!(
+            error = problems.join("; "),
+            "secrets not read again: those before are used; correct the file, and it is read within \
+             30 s"
+        );
+        self.view.reloads.secrets_not_read(problems);
     }
 
     /// The inner error: a part of it cannot be built, and the configuration before it holds.
@@ -120,6 +149,7 @@ impl App {
         }
         if change.is_empty() {
             info!("configuration unchanged: nothing to apply");
+            self.use_secrets(plan.secret_files);
             return Ok(Ok(()));
         }
         // All that can fail comes first.
@@ -159,7 +189,14 @@ impl App {
             http,
             ..plan
         };
+        self.use_secrets(self.plan.secret_files.clone());
         Ok(Ok(()))
+    }
+
+    /// What was read from these files is in use.
+    fn use_secrets(&self, files: SecretFiles) {
+        rotation::use_files(files);
+        self.view.reloads.secrets_read();
     }
 
     /// The sinks that are to begin, built.

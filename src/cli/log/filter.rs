@@ -6,6 +6,7 @@ use std::str::FromStr;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::filter::Directive;
 
+use crate::cli::redacted::OUR_TARGET;
 use crate::pipeline::nearest;
 
 const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
@@ -58,7 +59,7 @@ fn parts(text: &str) -> impl Iterator<Item = &str> {
     parts.map(str::trim).filter(|part| !part.is_empty())
 }
 
-/// Whether one directive says a level.
+/// Whether one directive says a level, of our own code.
 fn directive(part: &str) -> Result<(), String> {
     let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
     if level.parse::<LevelFilter>().is_err() {
@@ -70,6 +71,14 @@ fn directive(part: &str) -> Result<(), String> {
         return Err(format!(
             "\"{level}\" is no level{meant} The levels are {levels}; a level for one part is \
              written as stomp_bridge::sinks=debug"
+        ));
+    }
+    let target = part.split(['=', '[']).next().unwrap_or_default();
+    let is_ours = target.starts_with(OUR_TARGET) || OUR_TARGET.starts_with(target);
+    if part.parse::<LevelFilter>().is_err() && !is_ours {
+        return Err(format!(
+            "\"{part}\" shows nothing: lines of libraries have URLs and rows in them, and are never \
+             logged; a level for one part is written as stomp_bridge::sinks=debug"
         ));
     }
     Directive::from_str(part)
@@ -100,7 +109,12 @@ mod tests {
                 "stomp_bridge=inof",
                 "\"inof\" is no level, did you mean info?",
             ),
-            ("a[{=debug", "\"a[{=debug\" cannot be read"),
+            (
+                "stomp_bridge[{=debug",
+                "\"stomp_bridge[{=debug\" cannot be read",
+            ),
+            ("hyper=debug", "\"hyper=debug\" shows nothing"),
+            ("info,hyper=trace,", "\"hyper=trace\" shows nothing"),
         ] {
             let error = wanted(Some(text), None, "info").unwrap_err();
             assert!(error.contains(expected), "{text}: {error}");
@@ -118,8 +132,12 @@ mod tests {
                 "stomp_bridge::sinks=debug",
                 "info,stomp_bridge::sinks=debug",
             ),
-            ("hyper=trace, error", "error,hyper=trace"),
-            ("a[b{c=d,e}]=debug", "info,a[b{c=d,e}]=debug"),
+            ("stomp_bridge=trace, error", "error,stomp_bridge=trace"),
+            ("stomp=off", "info,stomp=off"),
+            (
+                "stomp_bridge[b{c=d,e}]=debug",
+                "info,stomp_bridge[b{c=d,e}]=debug",
+            ),
         ] {
             let found = wanted(Some(text), Some("trace"), "info").unwrap();
             assert_eq!((&*found.directives, found.passed_over.len()), (expected, 0));
@@ -130,7 +148,7 @@ mod tests {
     fn a_variable_that_was_meant_for_another_program_silences_nothing() {
         for (text, expected, passed_over) in [
             ("foo", "info", 1),
-            ("foo,hyper=debug,bar=loud", "info,hyper=debug", 2),
+            ("foo,hyper=debug,bar=loud", "info", 3),
             ("warn", "warn", 0),
         ] {
             let found = wanted(None, Some(text), "info").unwrap();

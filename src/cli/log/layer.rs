@@ -12,14 +12,14 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
 
 use super::throttle::{HeldBack, Line, Throttle, Verdict};
+use crate::secret::redact;
 use crate::supervise;
 
 /// The target of the counts, which are never held back.
 pub(super) const COUNTS: &str = "stomp_bridge::held_back";
 
-/// Fields that say whose line it is. `log.target`: of libraries that log by other means, all lines
-/// have one callsite.
-const OF: [&str; 5] = ["sink", "topic", "key", "task", "log.target"];
+/// Fields that say whose line it is.
+const OF: [&str; 4] = ["sink", "topic", "key", "task"];
 
 /// Of each such field, and of the text of what was held back.
 const CHARS_MAX: usize = 120;
@@ -127,6 +127,8 @@ fn say(held: &HeldBack) {
 
 /// What a message says happened, without what it says to do.
 fn beginning(message: &str) -> String {
+    // Before it is cut: half a secret is not known as one.
+    let message = redact(message);
     let end = message.find([':', ';']).unwrap_or(message.len());
     message[..end].chars().take(CHARS_MAX).collect()
 }
@@ -147,7 +149,11 @@ impl Visit for Fields {
         if field.name() == "message" {
             self.message = format!("{value:?}");
         } else if OF.contains(&field.name()) {
-            let value: String = format!("{value:?}").chars().take(CHARS_MAX).collect();
+            let value = format!("{value:?}");
+            let value: String = match value.char_indices().nth(CHARS_MAX) {
+                Some(_) => redact(&value).chars().take(CHARS_MAX).collect(),
+                None => value,
+            };
             let space = if self.of.is_empty() { "" } else { " " };
             let written = write!(self.of, "{space}{} {value}", field.name());
             debug_assert!(written.is_ok(), "a string takes any text");
@@ -223,6 +229,15 @@ mod tests {
             last.contains(count) && last.contains("of=\"topic map-1\" times=4210"),
             "{last}"
         );
+    }
+
+    #[test]
+    fn half_a_secret_is_in_no_count() {
+        crate::secret::protect("count:secret;3d41", crate::secret::Lifetime::Configured);
+        let text = beginning("refused count:secret;3d41 for good: do this");
+        assert_eq!(text, "refused … for good");
+        let long = format!("{} count:secret;3d41", "x".repeat(CHARS_MAX - 6));
+        assert!(!beginning(&long).contains("count"), "{long}");
     }
 
     #[test]

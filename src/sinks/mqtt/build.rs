@@ -62,7 +62,7 @@ pub(in crate::sinks) fn build(
     }
     protect_url(&settings.url, Lifetime::Configured);
     if let Some(username) = &settings.username {
-        protect_from_echo(username);
+        protect_from_echo(username, Lifetime::Configured);
     }
     if let Some(password) = &settings.password {
         protect(password.expose_secret(), Lifetime::Configured);

@@ -23,6 +23,7 @@ use super::loss::Loss;
 use super::reason::{Reason, Verdict};
 use super::terms::Terms;
 use crate::retry::{Backoff, STABLE};
+use crate::rotation;
 
 /// Dialling, TLS and CONNACK.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(8);
@@ -120,7 +121,7 @@ impl Driver {
             attempt += 1;
             let was_up = matches!(*self.link.borrow(), Link::Up(_));
             if attempt == 1 || (was_up && closes.should_log()) {
-                warn!(sink = self.name, %error, retry_in_ms = wait.as_millis(), "no connection to the MQTT broker");
+                warn!(sink = self.name, %error, retry_in_ms = wait.as_millis() as u64, "no connection to the MQTT broker");
             }
             // In this order, so that a publisher that sees the loss never finds this connection
             // again.
@@ -143,8 +144,12 @@ impl Driver {
     /// A connection that the broker has accepted; `None`: nobody needs it now.
     async fn dial(&mut self, client_id: &str) -> Option<Result<Wire, Loss>> {
         let wanted = self.wanted.clone();
+        let connecting = async {
+            rotation::until_current().await;
+            timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)).await
+        };
         tokio::select! {
-            wire = timeout(CONNECT_TIMEOUT, self.broker.connect(client_id)) => {
+            wire = connecting => {
                 Some(wire.unwrap_or_else(|_| {
                     let seconds = CONNECT_TIMEOUT.as_secs();
                     let advice = "check host, port and mqtt:// or mqtts://";

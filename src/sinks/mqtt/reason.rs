@@ -3,6 +3,8 @@
 
 use std::fmt;
 
+use crate::secret::beginning;
+
 /// Longest text of a broker that is shown.
 const TEXT_CHARS_MAX: usize = 200;
 
@@ -30,9 +32,8 @@ pub(super) enum Verdict {
 impl Reason {
     pub(super) fn new(code: u8, text: Option<&[u8]>) -> Reason {
         let shown = |bytes: &[u8]| -> String {
-            let text = String::from_utf8_lossy(bytes);
-            let plain = text.chars().map(|c| if c.is_control() { ' ' } else { c });
-            plain.take(TEXT_CHARS_MAX).collect()
+            let text = beginning(bytes, TEXT_CHARS_MAX).text;
+            text.replace(char::is_control, " ")
         };
         let text = text.map(shown).filter(|text| !text.trim().is_empty());
         Reason {
@@ -136,6 +137,10 @@ mod tests {
         ] {
             assert_eq!(Reason::new(code, text).to_string(), expected);
         }
+        crate::secret::protect("reason-secret-28fa", crate::secret::Lifetime::Configured);
+        let echo = format!("{} reason-secret-28fa", "x".repeat(TEXT_CHARS_MAX - 7));
+        let shown = Reason::new(0x86, Some(echo.as_bytes())).to_string();
+        assert!(shown.contains('…') && !shown.contains("reason-"), "{shown}");
         let long = Reason::new(0x80, Some(&[b'x'; 5000]));
         assert!(long.to_string().len() < 300);
     }

@@ -16,9 +16,8 @@ use super::headers::Rendered;
 use super::reach::Reach;
 use super::settings::Method;
 use super::signature::{HeaderSigner, Signer};
-use crate::excerpt::beginning;
 use crate::model::Event;
-use crate::secret::redact_echo;
+use crate::secret::{Beginning, beginning};
 use crate::sinks::{By, Trouble};
 
 /// An answer is read so far, so that its connection can be used again; a longer one costs the
@@ -184,7 +183,10 @@ fn text_of(headers: &HeaderMap, name: &HeaderName) -> Option<String> {
 
 /// The beginning of an answer, on one line.
 fn excerpt(text: &str) -> String {
-    // Before it is cut: half a secret is not known as one.
-    let one_line = redact_echo(text).replace(char::is_control, " ");
-    beginning(one_line.trim(), EXCERPT_CHARS)
+    let Beginning { text, is_cut } = beginning(text.trim().as_bytes(), EXCERPT_CHARS);
+    let one_line = text.replace(char::is_control, " ");
+    match is_cut {
+        true => format!("{one_line}…"),
+        false => one_line,
+    }
 }

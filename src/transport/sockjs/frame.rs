@@ -3,6 +3,9 @@
 
 use bytes::Bytes;
 
+/// As much of a frame that is none is told: who shows it cuts it, once it is without secrets.
+const FRAME_TOLD_BYTES: usize = 4096;
+
 /// What a server sends.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Frame {
@@ -356,7 +359,7 @@ impl Reader<'_> {
 }
 
 fn shown(frame: &[u8]) -> String {
-    String::from_utf8_lossy(&frame[..frame.len().min(32)])
+    String::from_utf8_lossy(&frame[..frame.len().min(FRAME_TOLD_BYTES)])
         .escape_debug()
         .to_string()
 }

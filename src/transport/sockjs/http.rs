@@ -11,7 +11,7 @@ use crate::transport::cookies::Jar;
 use crate::transport::error::DialError;
 use crate::transport::peer::{Peer, shown};
 use crate::transport::target::Target;
-use crate::transport::upgrade::{BODY_SHOWN_BYTES, shown_text};
+use crate::transport::upgrade::{BODY_READ_BYTES, shown_text};
 use crate::transport::{headers, http};
 
 /// One host's HTTP side, shared by both halves of a connection.
@@ -82,7 +82,7 @@ pub(super) async fn refusal(url: &Url, mut answer: Response) -> DialError {
             let mut body = Vec::new();
             while let Ok(Some(bytes)) = answer.chunk().await {
                 body.extend_from_slice(&bytes);
-                if body.len() >= BODY_SHOWN_BYTES {
+                if body.len() >= BODY_READ_BYTES {
                     break;
                 }
             }

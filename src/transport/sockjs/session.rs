@@ -285,7 +285,7 @@ impl Receiver {
                 }
                 let goes_on = message.len() == self.message_bytes_max;
                 let decoded = decode(&mut self.long, &message, goes_on);
-                decoded.map_err(TransportError::Protocol)
+                decoded.map_err(|mistake| TransportError::protocol(&mistake))
             }
             Wire::Xhr(receiver) => receiver.frame().await,
         }

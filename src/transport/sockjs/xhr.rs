@@ -147,7 +147,7 @@ impl Receiver {
                 }
                 self.answer = Answer::Frames;
                 self.empty_answers = 0;
-                return frame::decode(&line).map_err(TransportError::Protocol);
+                return frame::decode(&line).map_err(|mistake| TransportError::protocol(&mistake));
             }
             if let Some(payload) = self.part_of_line()? {
                 return Ok(Frame::Payload(payload));

@@ -35,6 +35,11 @@ const HTTP: &str = "canary-http-token-13";
 /// Of a header whose name says nothing: peers' texts alone are searched for it.
 const SITE: &str = "canary-site-14";
 
+/// Written beside what is made of an event.
+const CHAT_PATH: &str = "canary-chat-path-15";
+const CHAT_QUERY: &str = "canary-chat-query-16";
+const CHAT: &str = "canary-chat-17";
+
 /// In each spelling.
 fn echo(text: &str) -> String {
     let percent = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
@@ -176,6 +181,9 @@ fn assert_discreet(what: &str, text: &str) {
         MQTT,
         HTTP,
         SITE,
+        CHAT_PATH,
+        CHAT_QUERY,
+        CHAT,
     ];
     let pair = STANDARD.encode(format!("{LOGIN}:{PASSCODE}"));
     assert!(!text.contains(&pair), "{what} has base64 of both");
@@ -190,6 +198,21 @@ fn assert_discreet(what: &str, text: &str) {
             }
         }
     }
+}
+
+/// What is a number is one in JSON, too.
+fn assert_numbers(log: &str) {
+    let lines = log.lines().map(serde_json::from_str::<serde_json::Value>);
+    let mut found = 0;
+    for line in lines {
+        let line = line.expect("a line of JSON");
+        let fields = ["head", "position", "again_in_ms", "retry_in_ms", "took_ms"];
+        for value in fields.iter().filter_map(|field| line.get(field)) {
+            assert!(value.is_number(), "{line}");
+            found += 1;
+        }
+    }
+    assert!(found > 0, "{log}");
 }
 
 // The peers answer while a verb is waited for.
@@ -222,6 +245,11 @@ type = "webhook"
 url = "http://u:{HOOK_PASSWORD}@{http}/hook?key={HOOK_QUERY}"
 headers = {{ Authorization = "Bearer {HOOK}", X-Site = "{SITE}" }}
 retry = {{ initial = "100ms", max = "100ms" }}
+[sinks.chat]
+type = "webhook"
+url = "http://{http}/{CHAT_PATH}?key={CHAT_QUERY}{{{{ device_id }}}}"
+headers = {{ Authorization = "Bearer {CHAT}{{{{ device_id }}}}" }}
+retry = {{ initial = "100ms", max = "100ms" }}
 [sinks.warehouse]
 type = "postgres"
 url = "postgres://bridge:{DATABASE}@{postgres}/devices?sslmode=disable"
@@ -239,7 +267,11 @@ topic = "devices/{{{{ device_id }}}}"
     // Each peer has repeated what it was sent.
     daemon.complains(&["the server ended the session"]).await;
     daemon.complains(&["not connected", "answered 403"]).await;
-    daemon.complains(&["dead-lettered", "answered 422"]).await;
+    for sink in ["\"sink\":\"hook\"", "\"sink\":\"chat\""] {
+        daemon
+            .complains(&["dead-lettered", "answered 422", sink])
+            .await;
+    }
     daemon
         .complains(&["no … …", "check user and password in `url`"])
         .await;
@@ -270,6 +302,7 @@ topic = "devices/{{{{ device_id }}}}"
     let log = daemon.log();
     assert!(log.contains("\"level\":\"TRACE\"") || log.contains("\"level\":\"DEBUG\""));
     assert_discreet("the log", &log);
+    assert_numbers(&log);
     daemon.stop().await;
     for file in ["journal.db", "journal.db-wal"] {
         let bytes = std::fs::read(daemon.folder().path().join(file)).unwrap_or_default();

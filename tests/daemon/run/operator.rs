@@ -142,6 +142,13 @@ async fn a_rejected_reload_is_shown_until_the_next_good_one_and_looking_goes_on(
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = verb(&daemon, &["replay", "history", "--since", "1h"]).await;
     assert_eq!(code, Some(0), "{said}");
+    for looks in [
+        &["replay", "history", "--since", "1h", "--dry-run"][..],
+        &["dlq", "redrive", "--undecodable", "--all"],
+    ] {
+        let (code, said) = verb(&daemon, looks).await;
+        assert_eq!(code, Some(0), "{said}");
+    }
     let (code, said) = verb(&daemon, &["sinks", "forget", "history"]).await;
     assert!(code == Some(1) && said.contains("secret `no`"), "{said}");
     served.end().await;

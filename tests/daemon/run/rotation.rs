@@ -1,11 +1,15 @@
 //! A password that is rotated in its file needs no restart and no reload.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use peers::{Configuration, Daemon, Folder, wait};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 const NEW: &str = "the-new-passcode";
 
@@ -46,6 +50,131 @@ async fn a_passcode_that_is_rotated_is_used_at_the_next_connection() {
     .await;
     let log = daemon.log();
     assert!(!log.contains(NEW) && !log.contains("the-old"), "{log}");
+}
+
+#[tokio::test]
+async fn a_passcode_that_is_rotated_costs_no_refused_attempt() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("stomp://{}", listener.local_addr().unwrap());
+    let configuration = Configuration::new(&url)
+        .password("the-old-passcode")
+        .table("topics.map-1", "destination = \"/topic/state/1\"\n")
+        .sqlite();
+    let daemon = Daemon::start(&configuration).await;
+    let accepted = b"CONNECTED\nversion:1.2\nheart-beat:0,0\n\n\0";
+    // The daemon has just looked at the file when the second connection ends.
+    for _ in 0..2 {
+        let (mut stream, frame) = connect(&listener).await;
+        assert!(frame.contains("passcode:the-old-passcode\n"), "{frame}");
+        stream.get_mut().write_all(accepted).await.unwrap();
+        daemon.folder().write("passcode", "the-old-passcode");
+    }
+    let (mut stream, frame) = connect(&listener).await;
+    assert!(frame.contains("passcode:the-old-passcode\n"), "{frame}");
+    stream.get_mut().write_all(accepted).await.unwrap();
+    daemon.folder().write("passcode", NEW);
+    drop(stream);
+    let (_stream, frame) = connect(&listener).await;
+    assert!(frame.contains(&format!("passcode:{NEW}\n")), "{frame}");
+}
+
+/// A receiver that wants the token which it is told, and counts other requests.
+async fn receiver(token: &'static str) -> (String, watch::Sender<&'static str>, Arc<AtomicUsize>) {
+    let (wanted, wants) = watch::channel(token);
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&refused);
+    let receive = async move |headers: HeaderMap| {
+        let token = headers.get("authorization").and_then(|it| it.to_str().ok());
+        let is_right = token == Some(&format!("Bearer {}", *wants.borrow()));
+        match is_right {
+            true => StatusCode::NO_CONTENT,
+            false => {
+                count.fetch_add(1, Ordering::Relaxed);
+                StatusCode::UNAUTHORIZED
+            }
+        }
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let router = Router::new().route("/", post(receive));
+    tokio::spawn(async { axum::serve(listener, router).await });
+    (url, wanted, refused)
+}
+
+async fn delivered(daemon: &Daemon, count: f64) {
+    wait::until("delivered", async || {
+        let line = "stomp_bridge_sink_delivered_total{sink=\"oncall\"}";
+        (super::metric(daemon, line).await? == count).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_that_is_rotated_while_all_is_well_costs_no_refused_request() {
+    let served = super::serve(0).await;
+    let (url, wanted, refused) = receiver("the-old-token-1").await;
+    let folder = Folder::new("tokens-well");
+    let token = folder.write("hook-token", "the-old-token-1");
+    let headers = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
+    let configuration = super::configuration(&served.url)
+        .table("secrets", &format!("hook = {{ file = {token:?} }}\n"))
+        .webhook_with(&url, headers);
+    let daemon = Daemon::start(&configuration).await;
+    wait::until("subscribed", async || {
+        (served.publish_to(super::TOPIC, 1) == 1).then_some(())
+    })
+    .await;
+    delivered(&daemon, 1.0).await;
+    wanted.send_replace("the-new-token-2");
+    folder.write("hook-token", "the-new-token-2");
+    served.publish_to(super::TOPIC, 1);
+    // The sink has begun again: its counts are since then.
+    delivered(&daemon, 1.0).await;
+    assert_eq!(refused.load(Ordering::Relaxed), 0, "{}", daemon.log());
+    served.end().await;
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_again_is_said_once_and_shown_until_it_can() {
+    let served = super::serve(0).await;
+    let (url, _wanted, _) = receiver("another").await;
+    let folder = Folder::new("tokens-gone");
+    let token = folder.write("hook-token", "the-old-token-1");
+    let headers = "headers = { Authorization = \"Bearer {{ secret('hook') }}\" }\n";
+    let configuration = super::configuration(&served.url)
+        .table("secrets", &format!("hook = {{ file = {token:?} }}\n"))
+        .webhook_with(&url, headers);
+    let mut daemon = Daemon::start(&configuration).await;
+    std::fs::remove_file(&token).unwrap();
+    wait::until("subscribed", async || {
+        (served.publish_to(super::TOPIC, 1) == 1).then_some(())
+    })
+    .await;
+    daemon
+        .complains(&["secrets not read again", "hook-token"])
+        .await;
+    let unread = daemon.status().await["unread_secrets"].clone();
+    assert!(
+        unread["problems"][0]
+            .as_str()
+            .unwrap()
+            .contains("hook-token"),
+        "{unread}"
+    );
+    let successful = "stomp_bridge_config_last_reload_successful";
+    assert_eq!(super::metric(&daemon, successful).await, Some(0.0));
+    // It is looked at before each attempt.
+    daemon.complains(&["401"]).await;
+    folder.write("hook-token", "the-new-token-2");
+    wait::until("read again", async || {
+        let unread = daemon.status().await["unread_secrets"].clone();
+        unread.is_null().then_some(())
+    })
+    .await;
+    assert_eq!(super::metric(&daemon, successful).await, Some(1.0));
+    let log = daemon.log();
+    assert_eq!(log.matches("secrets not read again").count(), 1, "{log}");
+    served.end().await;
 }
 
 #[tokio::test]

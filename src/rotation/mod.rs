@@ -1,0 +1,10 @@
+//! Secrets that are rotated in their files while the daemon runs.
+//!
+//! - `files`: the files that were read, and whether one is another by now
+//! - `in_use`: who connects asks, and who reads the configuration answers
+
+mod files;
+mod in_use;
+
+pub use files::SecretFiles;
+pub use in_use::{asked, is_current, looked, until_current, use_files};
