@@ -464,6 +464,7 @@ impl Default for Sqlite {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Postgres {
     pub(super) url: Secret,
+    pub(super) schema: Option<String>,
     pub(super) retention: HistoryRetention,
 }
 
@@ -471,6 +472,7 @@ impl Default for Postgres {
     fn default() -> Postgres {
         Postgres {
             url: "postgres://127.0.0.1/devices".into(),
+            schema: None,
             retention: HistoryRetention::default(),
         }
     }

@@ -66,6 +66,8 @@ impl Database {
             Database::Postgres { .. } => Settings::Postgres(postgres::Settings {
                 name,
                 url: Secret::from(self.url()),
+                schema: None,
+                folder: PathBuf::new(),
                 retention,
             }),
         }
