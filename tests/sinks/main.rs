@@ -9,6 +9,7 @@ mod history;
 mod mqtt;
 mod mqtt5;
 mod postgres;
+mod postgres_around;
 mod servers;
 mod sqlite;
 mod webhook;

@@ -1,14 +1,14 @@
 //! What only Postgres does.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
 use sqlx::{Connection, PgConnection};
 use stomp_bridge::model::{EventKind, Position, StatusEvent};
 use stomp_bridge::paced::Interval;
 use stomp_bridge::secret::Secret;
-use stomp_bridge::sinks::{BuildError, Settings, Trouble, build, history};
+use stomp_bridge::sinks::{BuildError, By, Settings, Trouble, build, history};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -16,17 +16,24 @@ use crate::events::{JOURNAL, batch, event, events, raw, start};
 use crate::history::Database;
 use crate::servers::{PASSWORD, Postgres, fixture_path, free_port};
 
-fn settings(url: String) -> Settings {
+pub(crate) fn settings(url: String) -> Settings {
     let name = "history".to_owned();
     Settings::Postgres(history::postgres::Settings {
         name,
         url: Secret::from(url),
+        schema: None,
+        folder: PathBuf::new(),
         retention: None,
     })
 }
 
 async fn trouble_of_opening(url: String) -> String {
-    let mut sink = start(settings(url));
+    trouble_of(settings(url)).await
+}
+
+/// What keeps a sink from being opened.
+pub(crate) async fn trouble_of(settings: Settings) -> String {
+    let mut sink = start(settings);
     let Err(Trouble::Retry { error, after: None }) = sink.open(JOURNAL).await else {
         panic!("opened")
     };
@@ -35,7 +42,7 @@ async fn trouble_of_opening(url: String) -> String {
 }
 
 /// A few events are stored by INSERT, many by COPY: this many more events make it a COPY.
-const FEW_AND_MANY: [i64; 2] = [0, 600];
+pub(crate) const FEW_AND_MANY: [i64; 2] = [0, 600];
 
 #[tokio::test]
 async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
@@ -54,10 +61,6 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
             device_id: too_long,
             ..event(2)
         },
-        StatusEvent {
-            occurred_at: Some(Timestamp::MIN),
-            ..event(2)
-        },
     ];
     for (refused, more) in refused
         .iter()
@@ -70,7 +73,15 @@ async fn data_that_postgres_cannot_hold_is_refused_and_the_connection_stays() {
         let failed = sink.attempt(batch(&given)).await.unwrap_err();
         assert_eq!(failed.confirmed, 0);
         assert!(
-            matches!(failed.trouble, Trouble::Refused { index: None, .. }),
+            matches!(
+                failed.trouble,
+                Trouble::Refused {
+                    index: None,
+                    // However many there are, it is the events' fault and not the sink's.
+                    by: By::Us,
+                    ..
+                }
+            ),
             "{:?}",
             failed.trouble
         );
@@ -269,6 +280,10 @@ async fn trouble_with_the_server_is_retried_and_says_what_to_do() {
             "create the database",
         ),
         (Postgres::url_at(free_port(), "devices"), "refused"),
+        (
+            database.url().replace("disable", "require"),
+            "the server offers no TLS",
+        ),
     ];
     for (url, advice) in cases {
         let error = trouble_of_opening(url).await;
@@ -412,7 +427,7 @@ fn at(server: &Postgres, host: &str, database: &str, options: &str) -> String {
     format!("postgres://bridge:{PASSWORD}@{host}:{port}/{database}?{options}")
 }
 
-async fn create(server: &Postgres, database: &str) {
+pub(crate) async fn create(server: &Postgres, database: &str) {
     let mut admin = PgConnection::connect(&server.url("postgres"))
         .await
         .unwrap();
@@ -422,7 +437,7 @@ async fn create(server: &Postgres, database: &str) {
         .unwrap();
 }
 
-async fn number(server: &Postgres, database: &str, sql: &str) -> i64 {
+pub(crate) async fn number(server: &Postgres, database: &str, sql: &str) -> i64 {
     let mut connection = PgConnection::connect(&server.url(database)).await.unwrap();
     sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
         .fetch_one(&mut connection)
@@ -476,7 +491,16 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
         assert!(error.contains(expected), "{host} {options}: {error}");
     }
 
-    let mut sink = start(settings(right));
+    // A file is relative to the configuration's folder.
+    let Settings::Postgres(beside) = settings(right) else {
+        unreachable!("it is one of Postgres");
+    };
+    let ca = fixture_path("ca.pem");
+    let mut sink = start(Settings::Postgres(history::postgres::Settings {
+        url: beside.url.expose_secret().replace(&ca, "ca.pem").into(),
+        folder: PathBuf::from(ca.trim_end_matches("ca.pem")),
+        ..beside
+    }));
     server.shows("expired");
     // It reads the file when it gets to it.
     within_a_minute(async || match sink.open(JOURNAL).await {
@@ -497,7 +521,7 @@ async fn only_a_server_with_the_right_certificate_gets_rows() {
     assert_eq!(number(&server, "devices", encrypted).await, 1);
 }
 
-async fn within_a_minute(mut done: impl AsyncFnMut() -> bool) {
+pub(crate) async fn within_a_minute(mut done: impl AsyncFnMut() -> bool) {
     let waiting = async { while !done().await {} };
     tokio::time::timeout(std::time::Duration::from_secs(60), waiting)
         .await

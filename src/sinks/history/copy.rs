@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use sqlx::postgres::PgConnection;
 
 use super::sql::column_names;
+use super::times::storable;
 use crate::model::{Column, ColumnKind};
 use crate::pipeline::portable;
 
@@ -52,7 +53,7 @@ fn append<Row>(piece: &mut Vec<u8>, columns: &[Column<Row>], row: &Row) {
             ColumnKind::Word(read) | ColumnKind::Text(read) => value(piece, read(row)),
             ColumnKind::Boolean(read) => value(piece, Some([u8::from(read(row))])),
             ColumnKind::Number(read) => value(piece, read(row).map(f64::to_be_bytes)),
-            ColumnKind::Time(read) => value(piece, read(row).map(timestamptz)),
+            ColumnKind::Time(read) => value(piece, storable(read(row)).map(timestamptz)),
             ColumnKind::Json(read) => value(piece, Some(portable(read(row).get()).as_bytes())),
         }
     }

@@ -5,7 +5,7 @@
 //! - `sqlite`, `postgres`: one file for each database, and its sink in it; `copy`: COPY of Postgres
 //! - `sql`, `rows`, `newest`, `retention`: statements, what goes into which table, rows of `device`,
 //!   and rows that are too old
-//! - `capabilities`, `migration`, `another_journal`, `words`: what else both share
+//! - `capabilities`, `migration`, `another_journal`, `times`, `words`: what else both share
 
 mod another_journal;
 mod capabilities;
@@ -17,4 +17,5 @@ mod retention;
 mod rows;
 mod sql;
 pub mod sqlite;
+mod times;
 mod words;

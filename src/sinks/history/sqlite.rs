@@ -36,6 +36,7 @@ use super::newest::{known_before, newest_per_device, stored_newest};
 use super::retention::{Pruned, Retention, TEND_MAX};
 use super::rows::Rows;
 use super::sql::{KEEP_FIRST, column_names, keep_newest};
+use super::times::storable;
 use super::words::words;
 use crate::faults::{self, Failpoint};
 use crate::model::columns::{COVERAGE, STATUS};
@@ -585,7 +586,7 @@ fn bind<Row>(
             ColumnKind::Text(read) => arguments.add(read(row).map(&mut own))?,
             ColumnKind::Boolean(read) => arguments.add(read(row))?,
             ColumnKind::Number(read) => arguments.add(read(row))?,
-            ColumnKind::Time(read) => arguments.add(read(row).map(text_time))?,
+            ColumnKind::Time(read) => arguments.add(storable(read(row)).map(text_time))?,
             ColumnKind::Json(read) => arguments.add(Arc::<str>::from(read(row).get()))?,
         }
     }
