@@ -19,7 +19,7 @@ use crate::source::signin::SigninTemplate;
 use crate::source::status::Profile;
 use crate::source::subscriptions::{Gone, Leave};
 use crate::source::topic::Topic;
-use crate::stomp::{AckId, AckMode, Confirmation};
+use crate::stomp::{AckMode, Confirmation};
 
 /// More topics are logged in one line; each by itself at the level `debug`.
 const LOGGED_MAX: usize = 20;
