@@ -56,6 +56,8 @@ async fn main() {
             Settings::Postgres(history::postgres::Settings {
                 name: name(),
                 url,
+                schema: None,
+                folder: PathBuf::new(),
                 retention: None,
             }),
         )

@@ -83,10 +83,10 @@ impl App {
 
     /// Where a file of a secret is another by now, the parts that use it begin with it.
     async fn look_at_secrets(&mut self) -> anyhow::Result<()> {
-        if !rotation::is_current() {
-            if let Err(problems) = self.read_secrets().await? {
-                self.secrets_unread(problems);
-            }
+        if !rotation::is_current()
+            && let Err(problems) = self.read_secrets().await?
+        {
+            self.secrets_unread(problems);
         }
         rotation::looked();
         let is_well =
