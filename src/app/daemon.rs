@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
-pub use self::begun::{BadConfiguration, try_build};
-use self::begun::{Begun, journal_refused, leave};
+use self::begun::{Begun, leave};
+pub use self::begun::{is_bad_configuration, try_build};
 use self::reload::ReloadCause;
 pub use self::signals::Signals;
 use super::expected::Expected;
@@ -95,7 +95,7 @@ impl App {
         let decoders = Decoders::new(plan.decoders.clone());
         let opening = || format!("open the journal {}", plan.journal.path.display());
         let opened = Journal::open(&plan.journal).await;
-        let (journal, mut writer) = opened.map_err(journal_refused).with_context(opening)?;
+        let (journal, mut writer) = opened.with_context(opening)?;
         let (status, sinks) = (Status::new(), ops::Sinks::default());
         let troubles = Troubles::new(status.troubles());
         let begun = async {

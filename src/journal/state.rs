@@ -1,8 +1,9 @@
 //! The journal's state in memory, which its handles and its writer share.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use uuid::Uuid;
@@ -54,6 +55,8 @@ pub(super) struct State {
     dlq_when_full: DlqWhenFull,
     cache: Mutex<Cache>,
     sinks: Mutex<Sinks>,
+    /// The lock's handle on the file, which is not closed before those that read it.
+    file: OnceLock<Arc<File>>,
 }
 
 /// The cursors of all sinks that the journal has ever seen.
@@ -149,9 +152,15 @@ impl State {
             dlq_when_full: settings.dlq_when_full,
             cache: Mutex::default(),
             sinks: Mutex::new(sinks),
+            file: OnceLock::new(),
         };
         state.set_operator_state(operator_state);
         state
+    }
+
+    /// Keeps a handle on the journal's file open.
+    pub(super) fn keep_open(&self, file: Arc<File>) {
+        let _ = self.file.set(file);
     }
 
     pub(super) fn head(&self) -> Position {

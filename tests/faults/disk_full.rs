@@ -148,8 +148,14 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
         .logged("\"full\"", |line| line.contains("nothing is accepted"))
         .await;
     process.signal(Signal::TERM);
-    process.ended(Duration::from_secs(25)).await;
+    let status = process.ended(Duration::from_secs(25)).await;
     let log = process.log();
+    assert!(status.success(), "nothing is lost: {}", process.log_tail());
+    assert!(
+        log.contains("journal closed without what still waited for it"),
+        "{}",
+        process.log_tail()
+    );
     for word in ["do not balance", "does not balance", "panicked"] {
         assert!(!log.contains(word), "{word}\n{}", process.log_tail());
     }
