@@ -23,6 +23,7 @@ use super::status::Status;
 use super::topic::Topic;
 use super::topic_status::TopicTimes;
 use super::unreadable::FirstTime;
+use crate::excerpt;
 use crate::journal::{Heard, NewBatch, NewContent, NewEntry};
 use crate::model::CoverageCause;
 use crate::pipeline::{Decoder, Doubts, Element, StatusKey, Undecodable};
@@ -90,10 +91,7 @@ impl TopicState {
     /// An object that is no status.
     fn ignore(&self, status: &Status, raw: &[u8]) {
         if status.unreadable.ignore(&self.name).is_some() {
-            let found: String = String::from_utf8_lossy(raw)
-                .chars()
-                .take(NAME_CHARS_MAX)
-                .collect();
+            let found = excerpt::beginning(&String::from_utf8_lossy(raw), NAME_CHARS_MAX);
             tracing::info!(
                 topic = %self.name, found,
                 "object ignored: the topic's `ignore` says that it is no status; `status` counts them"
@@ -434,7 +432,7 @@ impl Intake {
             ("", said) => said,
             (destination, _) => destination,
         };
-        let topic: Arc<str> = name.chars().take(NAME_CHARS_MAX).collect::<String>().into();
+        let topic: Arc<str> = excerpt::beginning(name, NAME_CHARS_MAX).into();
         self.malformed.unknown(&topic, &message, clock::now());
         let counters = &self.status.counters;
         counters.unknown.fetch_add(1, Relaxed);
