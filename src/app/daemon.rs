@@ -346,7 +346,8 @@ impl App {
     }
 
     async fn stop(&mut self) -> anyhow::Result<()> {
-        // Where the journal has failed, what waited for it is no mistake of the accounting.
+        // Where the journal has failed or its disk is full, what waited for it is no mistake of the
+        // accounting.
         let has_journal = self.tasks.running().contains(&JOURNAL);
         self.stop_source.cancel();
         let source = self.wait_for(&[SOURCE.to_owned()], SOURCE_STOP).await;
@@ -357,7 +358,8 @@ impl App {
         let journal = self.wait_for(&[JOURNAL.to_owned()], JOURNAL_STOP).await;
         self.stop_ops.cancel();
         Access::revoke(self.view.journal.log.path());
-        let balances = has_journal && source.is_ok() && delivered.is_ok() && journal.is_ok();
+        let has_all = has_journal && !self.view.journal.log.is_closed_full();
+        let balances = has_all && source.is_ok() && delivered.is_ok() && journal.is_ok();
         if balances && let Err(error) = audit::close(&self.view).await {
             warn!(%error, "delivery accounting could not be read");
         }

@@ -138,7 +138,7 @@ pub enum Error {
     },
     /// An entry is of a kind that this version does not know.
     #[error(
-        "the journal holds an entry of the kind {kind:?}, which a newer stomp-bridge has written: \
+        "the journal holds an entry of the kind {kind}, which a newer stomp-bridge has written: \
          run that version again"
     )]
     UnknownKind {

@@ -55,7 +55,9 @@ impl Lock {
         try_lock(&file, path)?;
         // Only now: where this process has the journal open already, closing a second handle on it
         // would drop SQLite's locks.
-        let journal = File::open(path).map_err(open)?;
+        // NFS locks only what may be written.
+        let journal = OpenOptions::new().read(true).write(true).open(path);
+        let journal = journal.map_err(open)?;
         try_lock(&journal, path)?;
         let mut text = String::new();
         let mark = file

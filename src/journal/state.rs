@@ -38,6 +38,8 @@ pub(super) struct State {
     /// Tells the writer of a change of that.
     pub(super) bound_changed: Notify,
     pub(super) full: AtomicBool,
+    /// It was closed while its disk had no room for what waited.
+    pub(super) closed_full: AtomicBool,
     pub(super) accepted: AtomicU64,
     pub(super) undecodable: AtomicU64,
     pub(super) parts: AtomicU64,
@@ -138,6 +140,7 @@ impl State {
             beyond: AtomicBool::new(false),
             bound_changed: Notify::new(),
             full: AtomicBool::new(false),
+            closed_full: AtomicBool::new(false),
             accepted: AtomicU64::new(0),
             undecodable: AtomicU64::new(0),
             parts: AtomicU64::new(0),

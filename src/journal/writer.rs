@@ -374,6 +374,7 @@ impl Writer {
             "journal closed without what still waited for it, since its disk is full: nothing of \
              that was acknowledged, so a server that keeps messages sends it again; free some space"
         );
+        self.state.closed_full.store(true, Ordering::Relaxed);
         self.close().await?;
         match stop.is_cancelled() {
             true => Ok(()),

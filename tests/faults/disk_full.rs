@@ -177,6 +177,40 @@ async fn a_stop_with_a_full_disk_is_a_clean_stop_in_words() {
     drop(rig);
 }
 
+/// Whoever frees some space may put back an older copy: what was acknowledged is not in that.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_journal_that_is_replaced_while_the_disk_is_full_is_not_taken_for_the_former_one() {
+    let folder = Folder::new("disk-full-replaced");
+    let data = folder.join("data");
+    std::fs::create_dir(&data).expect("create a folder in a new one");
+    let tmpfs = Tmpfs::mount(&data, 96);
+    let mut rig = Rig::in_folder("disk-full-replaced", folder, data.clone()).await;
+    let mut process = rig.launch("");
+    rig.publish(100).await;
+    wait::until("the first acknowledgements", async || {
+        (!rig.queue.acknowledged().is_empty()).then_some(())
+    })
+    .await;
+    let (journal, copy) = (data.join("journal.db"), data.join("copy.db"));
+    std::fs::copy(&journal, &copy).expect("copy the journal");
+    tmpfs.fill(0);
+    rig.publish(2000).await;
+    process
+        .logged("\"full\"", |line| line.contains("its disk is full"))
+        .await;
+    std::fs::rename(&copy, &journal).expect("replace the journal");
+    let status = process.ended(Duration::from_secs(25)).await;
+    assert_eq!(status.code(), Some(1), "{}", process.log_tail());
+    assert!(
+        process
+            .log()
+            .contains("its file was removed, moved or replaced"),
+        "{}",
+        process.log_tail()
+    );
+    drop(rig);
+}
+
 /// Waits until no more is acknowledged for a while.
 async fn settled(rig: &Rig) -> usize {
     let mut last = (rig.queue.acknowledged().len(), std::time::Instant::now());

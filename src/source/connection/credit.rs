@@ -101,8 +101,7 @@ impl Connection<'_> {
     }
 
     /// The topics whose messages the server keeps, and where it can be told how many to send, with
-    /// the windows that the configuration asks
-    /// for.
+    /// the windows that the configuration asks for.
     fn queues(&self, topics: &[Topic]) -> BTreeMap<Arc<str>, Queue> {
         let kept = topics
             .iter()
